@@ -1,0 +1,1 @@
+"""The edge: HTTP, WebSockets, authentication and the relay of updates."""

@@ -1,0 +1,159 @@
+"""The fold: from the log's records, in its order, to states and outcomes. A pure function of the log.
+
+A record is accepted if and only if its version is its stream's next one and its id is new among the
+stream's accepted records; otherwise it is superseded and changes nothing. A record that can't be read, or
+can't follow the state, is poison: it is parked and holds its stream, so that every later record of the
+stream is parked behind it. Two facts of the log lift a hold: a `stream.resumed` control record, and a
+retry of the record that put it on (see `Fold.apply`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping, MutableSet
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from app import lists, tasks
+from app.errors import Undecodable
+from app.lists import LIST_FIELDS, TaskList
+from app.records import RawRecord, Record, StreamResumed
+from app.tasks import TASK_FIELDS, Task
+
+State = Task | TaskList
+Outcome = Literal["accepted", "superseded", "parked"]
+Changes = dict[str, tuple[Any, Any]]
+"""Field → (before, after), for the fields that differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What became of one record. `record` is None if it couldn't be read; `reason` is set unless accepted.
+
+    `before` and `after` are the stream's states around it; for a superseded record both are the same.
+    """
+
+    raw: RawRecord
+    record: Record | None
+    outcome: Outcome
+    reason: str | None
+    before: State | None
+    after: State | None
+
+
+@dataclass(slots=True)
+class Fold:
+    """States of streams, and the rule that moves them.
+
+    A caller that folds a part of the log gives the three collections as they were before that part, for the
+    streams that occur in it: `states` by stream, `accepted` as (stream, event id), and `held`, the streams on
+    hold with the position, as text, of the record that put the hold on.
+    """
+
+    states: MutableMapping[str, State | None] = field(default_factory=dict)
+    accepted: MutableSet[tuple[str, str]] = field(default_factory=set)
+    held: MutableMapping[str, str] = field(default_factory=dict)
+
+    def apply(self, raw: RawRecord, record: Record | Undecodable) -> Folded:
+        """Fold one more record, decoded by the caller."""
+        if isinstance(record, Undecodable):
+            return self._park(raw, None, raw.stream, record.detail)
+        stream = record.stream
+        if isinstance(record.data, StreamResumed):
+            return self._resume(raw, record, record.data)
+        state = self.states.get(stream)
+        hold = self.held.get(stream)
+        if hold is not None and record.retry_of != hold:
+            return Folded(raw, record, "parked", f"behind {hold}", state, state)
+        return self._fold(raw, record, state)
+
+    def _fold(self, raw: RawRecord, record: Record, state: State | None) -> Folded:
+        stream = record.stream
+        if (stream, record.id) in self.accepted:
+            self.held.pop(stream, None)
+            return Folded(raw, record, "superseded", "duplicate", state, state)
+        expected = 1 if state is None else state.version + 1
+        if record.version != expected:
+            self.held.pop(stream, None)
+            reason = f"version {record.version}, expected {expected}"
+            return Folded(raw, record, "superseded", reason, state, state)
+        try:
+            after = evolve(state, record)
+        except Undecodable as error:
+            return self._park(raw, record, stream, error.detail)
+        self.held.pop(stream, None)
+        self.states[stream] = after
+        self.accepted.add((stream, record.id))
+        return Folded(raw, record, "accepted", None, state, after)
+
+    def _resume(self, raw: RawRecord, record: Record, event: StreamResumed) -> Folded:
+        state = self.states.get(record.stream)
+        if self.held.get(record.stream) in event.skipped:
+            del self.held[record.stream]
+            return Folded(raw, record, "accepted", None, state, state)
+        return Folded(raw, record, "superseded", "the stream is not held there", state, state)
+
+    def _park(self, raw: RawRecord, record: Record | None, stream: str | None, reason: str) -> Folded:
+        state = None if stream is None else self.states.get(stream)
+        if stream is not None and (record is None or record.retry_of is None):
+            self.held.setdefault(stream, str(raw.position))
+        return Folded(raw, record, "parked", reason, state, state)
+
+
+def evolve(state: State | None, record: Record) -> State:
+    """The state after one more record of its stream. Raises `Undecodable` if it can't follow."""
+    event = record.data
+    if isinstance(event, tasks.TaskEvent):
+        if isinstance(state, TaskList):
+            raise Undecodable(f"{event.type} on a list")
+        return tasks.evolve(state, event, stream_key=record.stream_key, time=record.time, actor=record.actor)
+    if isinstance(event, lists.ListEvent):
+        if isinstance(state, Task):
+            raise Undecodable(f"{event.type} on a task")
+        return lists.evolve(state, event, stream_key=record.stream_key, time=record.time, actor=record.actor)
+    raise Undecodable(f"{event.type} changes no state")
+
+
+def fold_log(records: Iterable[RawRecord]) -> tuple[Fold, list[Folded]]:
+    """Fold a whole log (or any whole streams of it) from nothing: the definition every read model obeys."""
+    fold = Fold()
+    return fold, [fold.apply(raw, decoded(raw)) for raw in records]
+
+
+def decoded(raw: RawRecord) -> Record | Undecodable:
+    """The record, or why it can't be read, as a value."""
+    try:
+        return raw.decode()
+    except Undecodable as error:
+        return error
+
+
+def changes(before: State | None, after: State | None) -> Changes:
+    """The fields that differ between two states of one stream, each with its value before and after.
+
+    Of a stream's first state those fields are listed that are not empty.
+    """
+    if after is None or before is after:
+        return {}
+    names = TASK_FIELDS if isinstance(after, Task) else LIST_FIELDS
+    if before is None:
+        return {name: (None, value) for name in names if (value := getattr(after, name)) not in _EMPTY}
+    return {
+        name: (old, new) for name in names if (old := getattr(before, name)) != (new := getattr(after, name))
+    }
+
+
+_EMPTY: tuple[Any, ...] = (None, "", (), False)
+
+
+def channels(folded: Folded) -> list[str]:
+    """The channels that an accepted record concerns, in the order `user:`, `list:`, `task:`."""
+    if folded.outcome != "accepted" or folded.after is None:
+        return []
+    after, before = folded.after, folded.before
+    if isinstance(after, Task):
+        left = (
+            [f"list:{before.list_id}"] if isinstance(before, Task) and before.list_id != after.list_id else []
+        )
+        return [f"list:{after.list_id}", *left, f"task:{after.id}"]
+    members = set(after.members) | (set(before.members) if isinstance(before, TaskList) else set())
+    return [*(f"user:{member}" for member in sorted(members)), f"list:{after.id}"]

@@ -1,0 +1,70 @@
+"""Positions: places in the `task-events` log, and sets of them, one per partition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Self
+
+from app.errors import Malformed
+
+Positions = Mapping[int, int]
+"""Partition → the last offset that is included; a partition that is absent has nothing."""
+
+MAX_PARTITIONS = 1024
+
+
+class Position(NamedTuple):
+    """One record's place: its partition and its offset there. Written `partition:offset`."""
+
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.partition}:{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `"0:121"`. Raises `Malformed`."""
+        partition, colon, offset = text.partition(":")
+        if not (colon and _is_count(partition) and _is_count(offset)):
+            raise Malformed(f"{text[:40]!r} is not a position; one looks like 0:121")
+        return cls(int(partition), int(offset))
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def format_positions(positions: Positions) -> str:
+    """Write positions as the `Tasktape-Position` header does: `0:121,3:44`."""
+    return ",".join(f"{partition}:{offset}" for partition, offset in sorted(positions.items()))
+
+
+def parse_positions(text: str) -> dict[int, int]:
+    """Read what `format_positions` wrote; the later of two for one partition wins. Raises `Malformed`."""
+    positions: dict[int, int] = {}
+    for part in text.split(",", MAX_PARTITIONS):
+        if part.strip():
+            position = Position.parse(part.strip())
+            positions[position.partition] = max(position.offset, positions.get(position.partition, -1))
+    return positions
+
+
+def positions_to_json(positions: Positions) -> dict[str, int]:
+    """The JSON form, `{"0": 121}`."""
+    return {str(partition): offset for partition, offset in sorted(positions.items())}
+
+
+def positions_from_json(value: Mapping[str, int]) -> dict[int, int]:
+    """Read the JSON form. Raises `Malformed`; an offset of -1 says "from the very beginning"."""
+    positions: dict[int, int] = {}
+    for partition, offset in value.items():
+        if not _is_count(partition) or isinstance(offset, bool) or not -1 <= offset < 2**62:
+            raise Malformed(f"{partition[:40]!r} is not a partition with an offset")
+        positions[int(partition)] = offset
+    return positions
+
+
+def covers(reached: Positions, wanted: Positions) -> bool:
+    """Whether everything in `wanted` is included in `reached`."""
+    return all(reached.get(partition, -1) >= offset for partition, offset in wanted.items())

@@ -1,0 +1,1 @@
+"""The log: Kafka topics, appending and reading, updates, and the Faust worker that projects."""
