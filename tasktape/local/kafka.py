@@ -1,0 +1,171 @@
+"""The embedded Kafka: one broker in KRaft mode that listens on the loopback address only."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+from tasktape.local.errors import LocalError
+from tasktape.local.kafka_home import KafkaHome, escape, install, locate, new_id
+from tasktape.local.ports import LOOPBACK, pick_ports
+from tasktape.local.processes import Launch, kill, spawn, stop, wait_ready
+
+READY_LIMIT_S = 60.0
+TRAINING_LIMIT_S = 120.0
+
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{broker}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={logs}
+auto.create.topics.enable=false
+# One node: nothing to replicate to.
+default.replication.factor=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=4
+# A worker that joins alone need not wait for others.
+group.initial.rebalance.delay.ms=0
+# By default the controller writes a no-op twice a second, for followers it does not have.
+metadata.max.idle.interval.ms=0
+controller.quorum.append.linger.ms=5
+"""
+
+
+class EmbeddedKafka:
+    """A broker whose log lives in `folder`."""
+
+    def __init__(self, folder: Path, home: KafkaHome | None = None, log: Path | None = None) -> None:
+        self.folder = folder.absolute()
+        self.home = home or locate()
+        self.log = log or self.folder / "kafka.log"
+        self._running: tuple[subprocess.Popen[bytes], Launch] | None = None
+
+    def start(self) -> str:
+        """Start the broker, wait until it answers and return its address, `host:port`."""
+        install(self.home, lambda _done, _total: None, train)
+        launch = self.launch()
+        child = spawn(launch)
+        try:
+            wait_ready(child, launch, self.is_ready, READY_LIMIT_S)
+        except BaseException:
+            kill(child)
+            raise
+        self._running = (child, launch)
+        return self.brokers
+
+    def stop(self) -> None:
+        """Stop the broker that `start` started."""
+        if self._running is not None:
+            child, launch = self._running
+            self._running = None
+            stop(child, replace(launch, stop_timeout_s=10.0))
+
+    @property
+    def pid(self) -> int:
+        """The process id of the broker that `start` started."""
+        assert self._running is not None
+        return self._running[0].pid
+
+    @property
+    def brokers(self) -> str:
+        """The address that the last `launch` chose."""
+        return f"{LOOPBACK}:{self._ports()['broker']}"
+
+    def launch(self) -> Launch:
+        """Choose ports, write the configuration and say how to start the broker."""
+        logs = self.folder / "log"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _format(self.home, logs)
+        work = self.folder / "tmp"  # where Java unpacks its native libraries
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        ports = pick_ports(self._port_file, ("broker", "controller"))
+        properties = self.folder / "server.properties"
+        properties.write_text(PROPERTIES.format(host=LOOPBACK, logs=escape(logs), **ports))
+        return Launch(
+            name="kafka",
+            argv=(*self._java(work), "kafka.Kafka", str(properties)),
+            log=self.log,
+            env=os.environ | {"LC_ALL": "C.UTF-8"},  # else Java cannot name files outside ASCII
+            stop_timeout_s=1.5,
+            death_signal=signal.SIGTERM,  # it closes its log in time to spare the next start a recovery
+        )
+
+    def is_ready(self) -> bool:
+        """Tell whether the broker answers and takes part in its cluster."""
+        host, port = self.brokers.rsplit(":", 1)
+        return broker_answers(host, int(port))
+
+    @property
+    def _port_file(self) -> Path:
+        return self.folder / "ports.json"
+
+    def _ports(self) -> dict[str, int]:
+        ports: dict[str, int] = json.loads(self._port_file.read_text())
+        return ports
+
+    def _java(self, work: Path) -> tuple[str, ...]:
+        cache = self.home.class_cache
+        usable = cache.exists() and cache.stat().st_size > 0
+        return self.home.java_command(
+            f"-Djava.io.tmpdir={work}", *([f"-XX:AOTCache={cache}"] if usable else [])
+        )
+
+
+def broker_answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
+    """Ask for the cluster's metadata and tell whether a live broker is in it."""
+    request = struct.pack(">hhihi", 3, 1, 1, -1, 0)  # Metadata v1, correlation 1, no client id, no topics
+    try:
+        with socket.create_connection((host, port), timeout_s) as connection:
+            connection.settimeout(timeout_s)
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            answer = connection.recv(12)
+    except OSError:
+        return False
+    # Length, correlation id, number of brokers.
+    return len(answer) == 12 and struct.unpack(">iii", answer)[2] > 0
+
+
+def train(home: KafkaHome, work: Path, cache: Path) -> None:
+    """Run a broker once so that Java records the classes it loads; without success starts are just slower."""
+    broker = EmbeddedKafka(work / "training", home)
+    launch = broker.launch()
+    at = launch.argv.index("-cp")
+    recording = (*launch.argv[:at], f"-XX:AOTCacheOutput={cache}", *launch.argv[at:])
+    launch = replace(launch, argv=recording, stop_timeout_s=TRAINING_LIMIT_S, death_signal=signal.SIGKILL)
+    child = spawn(launch)
+    try:
+        with contextlib.suppress(LocalError):
+            wait_ready(child, launch, broker.is_ready, TRAINING_LIMIT_S)
+            stop(child, launch)
+    finally:
+        kill(child)
+
+
+def _format(home: KafkaHome, logs: Path) -> None:
+    """Give a new log folder its identity; leave an existing one alone."""
+    if (logs / "meta.properties").exists():
+        return
+    partial = logs.with_suffix(".new")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(home.formatted, partial)
+    (partial / "meta.properties").write_text(
+        f"version=1\ncluster.id={new_id()}\nnode.id=1\ndirectory.id={new_id()}\n"
+    )
+    partial.rename(logs)

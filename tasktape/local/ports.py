@@ -1,0 +1,67 @@
+"""TCP ports on this machine: which are free, and which ones a data folder used last."""
+
+import json
+import socket
+from contextlib import closing
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+
+
+def is_free(host: str, port: int) -> bool:
+    """Tell whether a server could listen on `host:port` now."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError:
+        return False
+    with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError:
+            return False
+    return True
+
+
+def is_listening(host: str, port: int, timeout_s: float = 0.5) -> bool:
+    """Tell whether something accepts connections on `host:port`."""
+    try:
+        socket.create_connection((host, port), timeout_s).close()
+    except OSError:
+        return False
+    return True
+
+
+def pick_ports(remembered: Path, names: tuple[str, ...]) -> dict[str, int]:
+    """Return a free loopback port for each name: the one in the file `remembered` if still free, else new."""
+    known = _read(remembered)
+    kept = {name: known[name] for name in names if name in known and is_free(LOOPBACK, known[name])}
+    missing = [name for name in names if name not in kept]
+    ports = kept | dict(zip(missing, _new_ports(len(missing)), strict=True))
+    if ports != known:
+        partial = remembered.with_suffix(".new")
+        partial.write_text(json.dumps(ports))
+        partial.replace(remembered)
+    return ports
+
+
+def _read(path: Path) -> dict[str, int]:
+    try:
+        known = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(known, dict):
+        return {}
+    return {name: port for name, port in known.items() if isinstance(port, int) and 0 < port < 65536}
+
+
+def _new_ports(count: int) -> list[int]:
+    """Take all of them at once, so that no two are the same."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind((LOOPBACK, 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()

