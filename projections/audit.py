@@ -1,0 +1,164 @@
+"""The audit: every record of the log, once, with its outcome, what it changed and the state after it.
+
+It also is the memory of the relay: updates are made again from it, however old.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import asyncpg
+from pydantic_core import to_json
+
+from app.fold import Outcome
+from app.lists import TaskList
+from app.positions import Position
+from app.records import format_time
+from app.tasks import Task
+from app.updates import Update
+from projections.projection import Connection, Projected
+from projections.tables import audit
+
+COLUMNS = tuple(column.name for column in audit.columns)
+_ACCEPTED = "SELECT stream, event_id FROM audit WHERE event_id = ANY($1) AND outcome = 'accepted'"
+
+UPDATE_COLUMNS = """
+    partition, "offset", outcome, reason, stream, version, type, event_id, time, recorded_at, actor, source,
+    correlation_id, causation_id, data, changes, state, list_id, left_list_id, user_ids,
+    coalesce(state ->> 'deleted_at', '') <> '' OR state IS NULL AS gone
+"""
+"""What `update_from_row` needs of a row."""
+
+_RANGE = f"""
+    SELECT {UPDATE_COLUMNS} FROM audit WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3
+    ORDER BY "offset" LIMIT $4
+"""  # noqa: S608
+
+
+async def accepted_ids(connection: Connection, event_ids: Collection[str]) -> set[tuple[str, str]]:
+    """Which of these event ids were accepted already, as (stream, event id)."""
+    rows = await connection.fetch(_ACCEPTED, event_ids)
+    return {(row["stream"], row["event_id"]) for row in rows}
+
+
+async def write(connection: Connection, batch: list[Projected]) -> None:
+    """Write every record of the batch."""
+    await connection.copy_records_to_table(
+        "audit", records=[_row(projected) for projected in batch], columns=COLUMNS
+    )
+
+
+def _row(projected: Projected) -> tuple[Any, ...]:
+    folded = projected.folded
+    record, raw, after, before = folded.record, folded.raw, folded.after, folded.before
+    list_id = left_list_id = user_ids = None
+    if folded.outcome == "accepted":
+        if isinstance(after, Task):
+            list_id = after.list_id
+            left_list_id = before.list_id if isinstance(before, Task) and before.list_id != list_id else None
+        elif isinstance(after, TaskList):
+            list_id = after.id
+            user_ids = sorted({*after.members, *(before.members if isinstance(before, TaskList) else ())})
+    state = None if after is None else projected.state.decode()
+    place = (*raw.position, folded.outcome, folded.reason)
+    if record is None:
+        nothing = (None,) * 7
+        return (
+            *place,
+            raw.stream,
+            None,
+            None,
+            None,
+            None,
+            raw.recorded_at,
+            *nothing,
+            None,
+            state,
+            None,
+            None,
+            None,
+        )
+    return (
+        *place,
+        record.stream,
+        record.version,
+        record.type,
+        record.id,
+        record.time,
+        raw.recorded_at,
+        record.actor,
+        record.source,
+        record.correlation_id,
+        record.causation_id,
+        record.command_hash,
+        projected.data.decode(),
+        projected.changes.decode(),
+        state,
+        list_id,
+        left_list_id,
+        user_ids,
+    )
+
+
+async def updates_between(
+    connection: Connection, partition: int, first: int, end: int, *, limit: int
+) -> list[Update]:
+    """The updates of the offsets `[first, end)` of a partition, at most `limit`, in order."""
+    rows = await connection.fetch(_RANGE, partition, first, end, limit)
+    return [update_from_row(row) for row in rows]
+
+
+def update_from_row(row: asyncpg.Record) -> Update:
+    """The update of a row with `UPDATE_COLUMNS`, as it was first emitted but for the JSON's white space."""
+    outcome: Outcome = row["outcome"]
+    position = Position(row["partition"], row["offset"])
+    stream = row["stream"] or ""
+    shown = "null" if row["gone"] else row["state"]
+    task, task_list = ("null", shown) if stream.startswith("list:") else (shown, "null")
+    value = (
+        f'{{"type":"update","position":"{position}","event":{event_from_row(row).decode()},'
+        f'"changes":{row["changes"] or "{}"},"task":{task},"list":{task_list}}}'
+    )
+    return Update(
+        position=position,
+        stream=stream,
+        event_id=row["event_id"] or "",
+        outcome=outcome,
+        channels=tuple(_channels(row)),
+        value=value.encode(),
+        time=format_time(row["recorded_at"]),
+    )
+
+
+def event_from_row(row: asyncpg.Record) -> bytes:
+    """The JSON of a row's event, as the API shows it, without its changes."""
+    time = row["time"]
+    head = {
+        "id": row["event_id"],
+        "type": row["type"],
+        "stream": row["stream"],
+        "version": row["version"],
+        "position": f"{row['partition']}:{row['offset']}",
+        "outcome": row["outcome"],
+        "reason": row["reason"],
+        "time": format_time(time) if time else None,
+        "recorded_at": format_time(row["recorded_at"]),
+        "actor": row["actor"],
+        "source": row["source"],
+        "correlation_id": row["correlation_id"],
+        "causation_id": row["causation_id"],
+    }
+    return to_json(head)[:-1] + b',"data":%s}' % (row["data"] or "null").encode()
+
+
+def _channels(row: asyncpg.Record) -> Iterable[str]:
+    if row["outcome"] != "accepted" or row["list_id"] is None:
+        return
+    for user in row["user_ids"] or ():
+        yield f"user:{user}"
+    yield f"list:{row['list_id']}"
+    if row["left_list_id"] is not None:
+        yield f"list:{row['left_list_id']}"
+    if row["stream"].startswith("task:"):
+        yield row["stream"]

@@ -1,0 +1,114 @@
+"""The connection to Postgres: a pool that sees the tables of the live generation under their plain names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import asyncpg
+from sqlalchemy import URL, make_url
+
+from app.errors import Unavailable
+
+CONNECT_TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 60.0
+
+AWAY: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+"""What asyncpg raises while the database is away, stopping or starting: wait and try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A pool whose `search_path` is `schema`, the live generation of the read models."""
+
+    pool: asyncpg.Pool[asyncpg.Record]
+    schema: str
+    control_schema: str
+
+    async def close(self) -> None:
+        """Close the pool at once; what is in flight is rolled back by Postgres."""
+        self.pool.terminate()
+
+
+def generation_schema(control_schema: str, number: int) -> str:
+    """The name of one generation's schema."""
+    return f"{control_schema}_g{number}"
+
+
+async def open_database(
+    url: str,
+    control_schema: str,
+    *,
+    generation: int | None = None,
+    pool_size: int = 10,
+    server_settings: Mapping[str, str] | None = None,
+) -> Database:
+    """Open a pool on the live generation, or on the one given.
+
+    Raises `Unavailable` if the database can't be reached or was not migrated yet.
+    """
+    dsn = asyncpg_dsn(url)
+    if generation is None:
+        generation = await live_generation(dsn, control_schema)
+    schema = generation_schema(control_schema, generation)
+    try:
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=pool_size,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            server_settings={
+                "application_name": "tasktape",
+                "jit": "off",
+                **(server_settings or {}),
+                "search_path": schema,
+            },
+        )
+    except AWAY as error:
+        raise Unavailable(f"the database can't be reached: {error}") from error
+    return Database(pool, schema, control_schema)
+
+
+async def live_generation(dsn: str, control_schema: str) -> int:
+    """The number of the live generation. Raises `Unavailable`."""
+    try:
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+    except AWAY as error:
+        raise Unavailable(f"the database can't be reached: {error}") from error
+    try:
+        number = await connection.fetchval(
+            f'SELECT number FROM "{control_schema}".generations WHERE status = $1',  # noqa: S608
+            "live",
+        )
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        number = None
+    finally:
+        await connection.close()
+    if number is None:
+        raise Unavailable("the database has no read models yet; run `tasktape migrate`")
+    return int(number)
+
+
+def asyncpg_dsn(url: str) -> str:
+    """The URL as asyncpg takes it."""
+    return _parsed(url, "postgresql")
+
+
+def sqlalchemy_url(url: str) -> str:
+    """The URL as SQLAlchemy's asyncpg dialect takes it."""
+    return _parsed(url, "postgresql+asyncpg")
+
+
+def _parsed(url: str, driver: str) -> str:
+    parsed: URL = make_url(url.replace("postgres://", "postgresql://", 1))
+    return parsed.set(drivername=driver).render_as_string(hide_password=False)

@@ -1,0 +1,142 @@
+"""Setting up Postgres: the control tables, and generations of the read models.
+
+Read models are disposable: they are never altered in place. A generation of another version is left as it
+is while a new one is filled from the log beside it (`rebuild.py`), and then swapped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateSchema
+
+from app.errors import Unavailable, WrongLog
+from projections.database import generation_schema, sqlalchemy_url
+from projections.tables import (
+    READ_MODELS_VERSION,
+    checkpoints,
+    control,
+    generations,
+    log_identity,
+    read_models,
+)
+
+_MIGRATION_LOCK = 7_461_736_274
+
+
+@dataclass(frozen=True, slots=True)
+class LogIdentity:
+    """Which log read models follow: its topic, its Kafka cluster's id, its number of partitions."""
+
+    topic: str
+    cluster_id: str
+    partitions: int
+
+
+def open_engine(url: str, control_schema: str) -> AsyncEngine:
+    """An engine for set-up work, whose control tables lie in `control_schema`."""
+    return create_async_engine(
+        sqlalchemy_url(url),
+        poolclass=NullPool,
+        execution_options={"schema_translate_map": {None: control_schema}},
+    )
+
+
+async def set_up(url: str, control_schema: str, identity: LogIdentity) -> int | None:
+    """Create what is missing, check that the log is the one we know, and make sure of a live generation.
+
+    Several processes may call this at once. Returns the number of the generation that has to be rebuilt, or
+    None if the live one is of this version. Raises `WrongLog` or `Unavailable`.
+    """
+    engine = open_engine(url, control_schema)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            await connection.execute(CreateSchema(control_schema, if_not_exists=True))
+            await connection.run_sync(control.create_all)
+            await _check_identity(connection, identity)
+            return await _ensure_generation(connection, control_schema, identity.partitions)
+    except (OSError, DBAPIError) as error:
+        raise Unavailable(f"the database can't be set up: {_first_line(error)}") from error
+    finally:
+        await engine.dispose()
+
+
+def _first_line(error: BaseException) -> str:
+    origin = getattr(error, "orig", None) or error
+    return str(origin).strip().partition("\n")[0]
+
+
+async def _check_identity(connection: AsyncConnection, identity: LogIdentity) -> None:
+    """Compare the log with the one that the read models were built from. Raises `WrongLog`."""
+    await connection.execute(
+        upsert(log_identity)
+        .values(topic=identity.topic, cluster_id=identity.cluster_id, partitions=identity.partitions)
+        .on_conflict_do_nothing()
+    )
+    known = (
+        await connection.execute(select(log_identity).where(log_identity.c.topic == identity.topic))
+    ).one()
+    if known.cluster_id != identity.cluster_id:
+        raise WrongLog(
+            f"this database follows {identity.topic} of Kafka cluster {known.cluster_id}, "
+            f"but the brokers belong to cluster {identity.cluster_id}"
+        )
+    if known.partitions != identity.partitions:
+        raise WrongLog(
+            f"this database follows {identity.topic} with {known.partitions} partitions, "
+            f"but the topic has {identity.partitions}"
+        )
+
+
+async def _ensure_generation(connection: AsyncConnection, control_schema: str, partitions: int) -> int | None:
+    live = (await connection.execute(select(generations).where(generations.c.status == "live"))).one_or_none()
+    if live is not None and live.version == READ_MODELS_VERSION:
+        return None
+    number = ((await connection.execute(select(func.max(generations.c.number)))).scalar() or 0) + 1
+    await create_generation(connection, control_schema, number, partitions)
+    await connection.execute(
+        insert(generations).values(
+            number=number,
+            version=READ_MODELS_VERSION,
+            status="live" if live is None else "building",
+            created_at=func.now(),
+        )
+    )
+    return None if live is None else number
+
+
+async def create_generation(
+    connection: AsyncConnection, control_schema: str, number: int, partitions: int
+) -> None:
+    """Create the schema, the empty tables and the checkpoints (at offset 0) of a generation."""
+    schema = generation_schema(control_schema, number)
+    await connection.execute(CreateSchema(schema, if_not_exists=True))
+    inside = await connection.execution_options(schema_translate_map={None: schema})
+    await inside.run_sync(read_models.create_all)
+    await inside.execute(
+        upsert(checkpoints)
+        .values([{"partition": p, "next_offset": 0, "emitted_offset": 0} for p in range(partitions)])
+        .on_conflict_do_nothing()
+    )
+    await connection.execution_options(schema_translate_map={None: control_schema})
+
+
+async def swap(url: str, control_schema: str, number: int) -> None:
+    """Make generation `number` the live one, in one transaction; the former stays, retired."""
+    engine = open_engine(url, control_schema)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(
+                update(generations).where(generations.c.status == "live").values(status="retired")
+            )
+            await connection.execute(
+                update(generations).where(generations.c.number == number).values(status="live")
+            )
+    finally:
+        await engine.dispose()

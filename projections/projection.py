@@ -1,0 +1,46 @@
+"""What every read model is given: a folded record with its parts encoded once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import asyncpg
+
+from app.fold import Folded, changes
+from app.records import event_data_json
+from app.updates import Update, assemble, changes_json, event_json, state_json
+
+Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """A folded record, with its data, its changes and the state after it as JSON."""
+
+    folded: Folded
+    data: bytes
+    changes: bytes
+    state: bytes
+
+    def update(self) -> Update:
+        """The update that tells of it."""
+        event = event_json(self.folded, self.data)
+        return assemble(self.folded, event=event, difference=self.changes, state=self.state)
+
+
+def project(folded: Folded) -> Projected:
+    """Encode the parts of a folded record."""
+    return Projected(
+        folded,
+        data=event_data_json(folded.record.data) if folded.record else b"null",
+        changes=changes_json(changes(folded.before, folded.after)),
+        state=state_json(folded.after),
+    )
+
+
+class ReadModel(Protocol):
+    """A module that keeps one read model."""
+
+    async def write(self, connection: Connection, batch: list[Projected]) -> Any:
+        """Write a batch's consequences, inside the projector's transaction."""

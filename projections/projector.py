@@ -1,0 +1,304 @@
+"""The projector: folds batches of the log into the read models, exactly once in effect.
+
+One transaction a batch moves each partition's checkpoint by compare-and-set, so of two projectors that meet
+the same records one wins and the other drops them. What was committed is emitted as updates afterwards;
+how far is kept beside the checkpoint, so that a projector that dies between the two is made up for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import asyncpg
+import structlog
+
+from app.errors import Undecodable
+from app.fold import Fold, State, decoded
+from app.ports import UpdateLog
+from app.positions import Position
+from app.records import RawRecord, Record, stream_kind
+from projections import audit, dead_letters, lists, tasks
+from projections.database import Database
+from projections.projection import Connection, Projected, project
+
+ReadLog = Callable[[int, int, int], AsyncIterator[Sequence[RawRecord]]]
+"""Reads the offsets `[first, end)` of a partition: `EventLog.read`."""
+Batch = Mapping[int, Sequence[RawRecord]]
+"""Partition → records with ascending offsets."""
+
+log = structlog.get_logger()
+
+REEMIT_AT_ONCE = 1000
+STATES_KEPT = 20_000
+BAD_DATA = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.CharacterNotInRepertoireError)
+
+_ADVANCE = """
+    WITH wanted AS (
+        SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[])
+            AS w(partition, first, next, emitted)
+    ), locked AS (
+        SELECT partition FROM checkpoints WHERE partition = ANY($1) ORDER BY partition FOR UPDATE
+    )
+    UPDATE checkpoints AS c SET next_offset = w.next, emitted_offset = greatest(c.emitted_offset, w.emitted)
+    FROM wanted w JOIN locked l USING (partition)
+    WHERE c.partition = w.partition AND c.next_offset = w.first
+    RETURNING c.partition
+"""
+_CHECKPOINTS = "SELECT partition, next_offset, emitted_offset FROM checkpoints WHERE partition = ANY($1)"
+_EMITTED = """
+    UPDATE checkpoints SET emitted_offset = greatest(emitted_offset, $2)
+    WHERE partition = $1 AND next_offset >= $2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a partition is: `next_offset` to fold, and below `emitted_offset` all updates are out."""
+
+    next_offset: int
+    emitted_offset: int
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the projector met, for metrics and logs; all in records."""
+
+    projected: int = 0
+    parked: int = 0
+    already_done: int = 0
+    refilled: int = 0
+    emitted_again: int = 0
+
+
+@dataclass(slots=True)
+class _Memory:
+    """States of streams as this projector left them: true while nobody else moves the checkpoints."""
+
+    next_offsets: dict[int, int] = field(default_factory=dict)
+    states: dict[str, State | None] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+
+
+class Mismatch(Exception):
+    """The checkpoints are not where the batch starts; nothing was written."""
+
+
+class Projector:
+    """Keeps the read models of one database. Not safe for concurrent use: one task owns it.
+
+    With `updates=None` it is silent, as a rebuild must be.
+    """
+
+    def __init__(self, database: Database, read_log: ReadLog, updates: UpdateLog | None) -> None:
+        self._database = database
+        self._read_log = read_log
+        self._updates = updates
+        self._memory = _Memory()
+        # Partition → below this offset all updates are out, as far as this projector knows.
+        self._emitted: dict[int, int] = {}
+        self._refused: dict[Position, str] = {}
+        self.counts = Counts()
+
+    async def project(self, batch: Batch) -> None:
+        """Fold a batch, commit it and emit its updates; then everything up to the batch's end is done.
+
+        Records that were done before are dropped, but their updates are emitted again; a gap before or inside
+        the batch is read from the log first. Raises what the database or the log raise while they are away;
+        the same batch may be given again then.
+        """
+        todo = {partition: records for partition, records in batch.items() if records}
+        while todo:
+            broken = [partition for partition, records in todo.items() if not _contiguous(records)]
+            if broken:
+                partition = broken[0]
+                await self.catch_up(partition, todo.pop(partition)[-1].position.offset + 1)
+                continue
+            try:
+                await self._commit_and_emit(todo)
+            except Mismatch:
+                todo = await self._align(todo)
+            else:
+                return
+
+    async def catch_up(self, partition: int, end: int) -> None:
+        """Bring a partition to `end` by reading the log from its checkpoint ourselves."""
+        first = (await self.checkpoints([partition]))[partition].next_offset
+        if first >= end:
+            return
+        log.info("catching up", partition=partition, first=first, end=end)
+        async for records in self._read_log(partition, first, end):
+            try:
+                await self._commit_and_emit({partition: records})
+            except Mismatch:
+                # Somebody else projects this partition too; they will do it, or we shall come back.
+                log.info("catching up stopped: the checkpoint moved", partition=partition)
+                return
+            self.counts.refilled += len(records)
+
+    async def recover(self, partitions: Sequence[int]) -> None:
+        """Emit the updates that some projector committed but may not have emitted."""
+        for partition, checkpoint in (await self.checkpoints(partitions)).items():
+            await self._emit_again(partition, checkpoint.emitted_offset, checkpoint.next_offset)
+            self._emitted[partition] = checkpoint.next_offset
+
+    async def settle(self) -> None:
+        """Write down that all updates of what this projector committed are out; for idle moments."""
+        async with self._database.pool.acquire() as connection:
+            for partition, emitted in self._emitted.items():
+                await connection.execute(_EMITTED, partition, emitted)
+
+    async def checkpoints(self, partitions: Sequence[int]) -> dict[int, Checkpoint]:
+        """The checkpoints of these partitions."""
+        async with self._database.pool.acquire() as connection:
+            rows = await connection.fetch(_CHECKPOINTS, list(partitions))
+        return {row["partition"]: Checkpoint(row["next_offset"], row["emitted_offset"]) for row in rows}
+
+    async def _align(self, batch: Batch) -> dict[int, Sequence[RawRecord]]:
+        """What is left of a batch once done records are dropped (and emitted again) and gaps are filled."""
+        for partition in batch:
+            self._emitted.pop(partition, None)
+        left: dict[int, Sequence[RawRecord]] = {}
+        for partition, checkpoint in (await self.checkpoints(list(batch))).items():
+            records, next_offset = batch[partition], checkpoint.next_offset
+            first, end = records[0].position.offset, records[-1].position.offset + 1
+            if next_offset < first:
+                await self.catch_up(partition, first)
+                left[partition] = records
+                continue
+            done = min(next_offset, end) - first
+            self.counts.already_done += done
+            await self._emit_again(partition, first, first + done)
+            if done < len(records):
+                left[partition] = records[done:]
+        return left
+
+    async def _commit_and_emit(self, batch: Batch) -> None:
+        strangers = [partition for partition in batch if partition not in self._emitted]
+        if strangers:
+            await self.recover(strangers)
+        try:
+            projected = await self._commit(batch)
+        except BAD_DATA as error:
+            self._memory = _Memory()
+            await self._one_by_one(batch, error)
+            return
+        except BaseException:
+            # Whether the commit took effect is not known: forget what we believed.
+            self._memory = _Memory()
+            raise
+        self.counts.projected += len(projected)
+        if self._updates is not None:
+            await self._updates.emit([each.update() for each in projected])
+        for partition, records in batch.items():
+            if self._emitted[partition] == records[0].position.offset:
+                self._emitted[partition] = records[-1].position.offset + 1
+            else:
+                # Somebody else committed what lies between, and may have died before telling.
+                await self.recover([partition])
+
+    async def _one_by_one(self, batch: Batch, error: Exception) -> None:
+        """Find the record whose data the database refuses, and park it."""
+        records = [raw for part in batch.values() for raw in part]
+        if len(records) > 1:
+            for raw in records:
+                await self._commit_and_emit({raw.position.partition: [raw]})
+            return
+        position = records[0].position
+        if position in self._refused:
+            raise error
+        log.warning("the database refuses a record", position=str(position), error=str(error))
+        reason = f"the database refuses it: {error}".replace("\x00", "")[:500]
+        self._refused = {position: reason}
+        await self._commit_and_emit(batch)
+
+    async def _commit(self, batch: Batch) -> list[Projected]:
+        """Fold and write a batch in one transaction. Raises `Mismatch`."""
+        ends = {partition: records[-1].position.offset + 1 for partition, records in batch.items()}
+        firsts = {partition: records[0].position.offset for partition, records in batch.items()}
+        raws = [raw for records in batch.values() for raw in records]
+        records = [self._decoded(raw) for raw in raws]
+        async with self._database.pool.acquire() as connection, connection.transaction():
+            moved = await connection.fetch(_ADVANCE, list(ends), list(firsts.values()), list(ends.values()))
+            if len(moved) != len(ends):
+                raise Mismatch
+            fold = await self._fold_for(connection, firsts, records)
+            outcome = [project(fold.apply(raw, record)) for raw, record in zip(raws, records, strict=True)]
+            await self._write(connection, outcome, fold)
+        self._remember(fold, ends)
+        return outcome
+
+    def _decoded(self, raw: RawRecord) -> Record | Undecodable:
+        if raw.position in self._refused:
+            return Undecodable(self._refused[raw.position])
+        return decoded(raw)
+
+    async def _fold_for(
+        self, connection: Connection, firsts: Mapping[int, int], records: Sequence[Record | Undecodable]
+    ) -> Fold:
+        """A fold that knows the states, accepted ids and holds of the streams in a batch."""
+        memory = self._memory
+        if any(memory.next_offsets.get(partition) != first for partition, first in firsts.items()):
+            # Partitions come and go; what is remembered holds only for those that we never let go of.
+            self._memory = memory = _Memory()
+            memory.held = await dead_letters.load_holds(connection)
+        found = [record for record in records if isinstance(record, Record)]
+        missing = {record.stream for record in found if record.stream not in memory.states}
+        if missing:
+            memory.states.update(await _load_states(connection, missing))
+        ids = [record.id for record in found]
+        accepted = await audit.accepted_ids(connection, ids) if ids else set()
+        return Fold(memory.states, accepted, memory.held)
+
+    async def _write(self, connection: Connection, batch: list[Projected], fold: Fold) -> None:
+        await tasks.write(connection, batch)
+        await lists.write(connection, batch)
+        await audit.write(connection, batch)
+        if any(each.folded.outcome == "parked" or _settles(each) for each in batch):
+            await dead_letters.write(connection, batch, dict(fold.held))
+            self.counts.parked += sum(each.folded.outcome == "parked" for each in batch)
+
+    def _remember(self, fold: Fold, ends: Mapping[int, int]) -> None:
+        if len(fold.states) > STATES_KEPT:
+            fold.states.clear()
+        self._memory.next_offsets.update(ends)
+
+    async def _emit_again(self, partition: int, first: int, end: int) -> None:
+        """Emit the updates of `[first, end)` from the audit."""
+        if self._updates is None:
+            return
+        while first < end:
+            async with self._database.pool.acquire() as connection:
+                updates = await audit.updates_between(connection, partition, first, end, limit=REEMIT_AT_ONCE)
+            if not updates:
+                return
+            await self._updates.emit(updates)
+            self.counts.emitted_again += len(updates)
+            first = updates[-1].position.offset + 1
+
+
+async def _load_states(connection: Connection, streams: set[str]) -> dict[str, State | None]:
+    """The states of streams; None for those that have none yet."""
+    keys: dict[str, list[str]] = {"task": [], "list": []}
+    for stream in streams:
+        keys.setdefault(stream_kind(stream), []).append(stream.partition(":")[2])
+    states: dict[str, State | None] = dict.fromkeys(streams)
+    if keys["task"]:
+        found = await tasks.load(connection, keys["task"])
+        states.update((f"task:{key}", task) for key, task in found.items())
+    if keys["list"]:
+        found_lists = await lists.load(connection, keys["list"])
+        states.update((f"list:{key}", task_list) for key, task_list in found_lists.items())
+    return states
+
+
+def _contiguous(records: Sequence[RawRecord]) -> bool:
+    first = records[0].position.offset
+    return records[-1].position.offset - first + 1 == len(records) and all(
+        raw.position.offset == first + index for index, raw in enumerate(records)
+    )
+
+
+def _settles(projected: Projected) -> bool:
+    record = projected.folded.record
+    return record is not None and (record.retry_of is not None or record.version == 0)
