@@ -1,0 +1,135 @@
+"""The event log on Kafka: appending to `task-events`, and reading ranges of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from app.errors import Unavailable, WrongLog
+from app.positions import Position
+from app.records import RawRecord, Record, encode
+from streams.producing import Message, TopicProducer, partition_of
+
+READ_AT_ONCE = 1000
+READ_WAIT_MS = 500
+STALL_LIMIT_S = 30.0
+FETCH_BYTES = 4 * 1_048_576
+
+
+class KafkaEventLog:
+    """An `app.ports.EventLog` on Kafka."""
+
+    def __init__(self, brokers: Sequence[str], topic: str, partitions: int) -> None:
+        self._brokers = list(brokers)
+        self._topic = topic
+        self._partitions = partitions
+        self._producer = TopicProducer(brokers, topic, idempotent=True)
+        self._watcher: AIOKafkaConsumer | None = None
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the log has."""
+        return self._partitions
+
+    async def start(self) -> None:
+        """Connect, and check the number of partitions. Raises `WrongLog`, `Unavailable`."""
+        found = await self._producer.partitions()
+        if found != self._partitions:
+            raise WrongLog(f"the topic {self._topic} has {found} partitions, not {self._partitions}")
+
+    async def close(self) -> None:
+        """Disconnect; appends in flight are finished first."""
+        await self._producer.close()
+        await self._forget_watcher()
+
+    async def append(self, records: Sequence[Record]) -> list[Position]:
+        """See `app.ports.EventLog.append`."""
+        messages = []
+        for record in records:
+            key, value, headers = encode(record)
+            messages.append(Message(partition_of(key, self._partitions), key, value, headers))
+        return await self._producer.write(messages)
+
+    async def append_again(self, raws: Sequence[RawRecord]) -> list[Position]:
+        """See `app.ports.EventLog.append_again`."""
+        return await self._producer.write([_copy(raw) for raw in raws])
+
+    async def read(self, partition: int, first: int, end: int) -> AsyncIterator[Sequence[RawRecord]]:
+        """See `app.ports.EventLog.read`. Raises `WrongLog` if the log lacks these offsets, `Unavailable`."""
+        if first >= end:
+            return
+        consumer = self._consumer()
+        where = TopicPartition(self._topic, partition)
+        try:
+            await consumer.start()
+            consumer.assign([where])
+            consumer.seek(where, first)
+            deadline = time.monotonic() + STALL_LIMIT_S
+            while first < end:
+                fetched = await consumer.getmany(timeout_ms=READ_WAIT_MS, max_records=READ_AT_ONCE)
+                records = [raw_record(each) for each in fetched.get(where, ()) if each.offset < end]
+                if records:
+                    yield records
+                    first = records[-1].position.offset + 1
+                    deadline = time.monotonic() + STALL_LIMIT_S
+                elif time.monotonic() > deadline:
+                    raise Unavailable(
+                        f"the log gave nothing of {partition}:{first} for {STALL_LIMIT_S:.0f} s"
+                    )
+        except OffsetOutOfRangeError as error:
+            raise WrongLog(f"the log has no record {partition}:{first} any more") from error
+        except (OSError, KafkaError) as error:
+            raise Unavailable(f"Kafka can't be read: {error!r}") from error
+        finally:
+            await consumer.stop()
+
+    async def ends(self) -> Mapping[int, int]:
+        """See `app.ports.EventLog.ends`. Raises `Unavailable`."""
+        where = [TopicPartition(self._topic, partition) for partition in range(self._partitions)]
+        try:
+            if self._watcher is None:
+                watcher = self._consumer()
+                await watcher.start()
+                self._watcher = watcher
+            ends = await self._watcher.end_offsets(where)
+        except (OSError, KafkaError) as error:
+            await self._forget_watcher()
+            raise Unavailable(f"Kafka can't be reached: {error!r}") from error
+        return {tp.partition: offset for tp, offset in ends.items()}
+
+    async def _forget_watcher(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            await watcher.stop()
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._brokers,
+            client_id="tasktape-reader",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=FETCH_BYTES,
+            request_timeout_ms=10_000,
+        )
+
+
+def raw_record(message: ConsumerRecord) -> RawRecord:
+    """A record as aiokafka delivers it, as the domain sees it."""
+    return RawRecord(
+        Position(message.partition, message.offset),
+        datetime.fromtimestamp(message.timestamp / 1000, UTC),
+        message.key,
+        message.headers,
+        message.value,
+    )
+
+
+def _copy(raw: RawRecord) -> Message:
+    origin = ("ce_retryof", str(raw.position).encode())
+    headers = [header for header in raw.headers if header[0] != "ce_retryof"]
+    return Message(raw.position.partition, raw.key, raw.value, [*headers, origin])

@@ -1,0 +1,166 @@
+"""Writing to Kafka: many records in few batches, and a producer that is replaced when it is broken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    IllegalOperation,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    ProducerClosed,
+    RequestTimedOutError,
+)
+from aiokafka.partitioner import murmur2
+
+from app.errors import Unavailable
+from app.positions import Position
+
+log = structlog.get_logger()
+
+REQUEST_TIMEOUT_MS = 10_000
+BATCH_BYTES = 262_144
+REQUEST_BYTES = 8 * 1_048_576
+SINGLES = 4
+"""Up to so many messages are left to the producer, which joins those of concurrent callers by itself."""
+
+
+class Message(NamedTuple):
+    """What is to be written where."""
+
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of a key, as Kafka's own clients choose it (murmur2)."""
+    hashed: int = murmur2(key)
+    return (hashed & 0x7FFFFFFF) % partitions
+
+
+class TopicProducer:
+    """Writes to one topic with `acks=all`, in order per partition."""
+
+    def __init__(self, brokers: Sequence[str], topic: str, *, idempotent: bool) -> None:
+        self._brokers = list(brokers)
+        self._topic = topic
+        self._idempotent = idempotent
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+
+    async def write(self, messages: Sequence[Message]) -> list[Position]:
+        """Write messages and wait until they are durable; returns their positions.
+
+        Raises `Unavailable`: then some may have been written, or may yet be.
+        """
+        producer = await self._started()
+        try:
+            if len(messages) <= SINGLES:
+                return await self._singly(producer, messages)
+            return await self._in_batches(producer, messages)
+        except MessageSizeTooLargeError:
+            raise
+        except (OSError, KafkaError) as error:
+            if not isinstance(error, KafkaTimeoutError | RequestTimedOutError):
+                await self._discard(producer)
+            raise Unavailable(f"Kafka did not take it: {error!r}") from error
+
+    async def start(self) -> None:
+        """Connect now rather than with the first write. Raises `Unavailable`."""
+        await self._started()
+
+    async def partitions(self) -> int:
+        """How many partitions the topic has. Raises `Unavailable`."""
+        producer = await self._started()
+        try:
+            return len(await producer.partitions_for(self._topic))
+        except (OSError, KafkaError) as error:
+            raise Unavailable(f"Kafka can't be reached: {error!r}") from error
+
+    async def close(self) -> None:
+        """Write what is pending and disconnect."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
+
+    async def _started(self) -> AIOKafkaProducer:
+        if self._producer is not None:
+            return self._producer
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._brokers,
+                    client_id="tasktape",
+                    acks="all",
+                    enable_idempotence=self._idempotent,
+                    max_batch_size=BATCH_BYTES,
+                    max_request_size=REQUEST_BYTES,
+                    request_timeout_ms=REQUEST_TIMEOUT_MS,
+                )
+                try:
+                    await producer.start()
+                except (OSError, KafkaError) as error:
+                    await producer.stop()
+                    raise Unavailable(f"Kafka can't be reached: {error}") from error
+                self._producer = producer
+            return self._producer
+
+    async def _discard(self, producer: AIOKafkaProducer) -> None:
+        """A producer whose sequence of writes is broken stays broken: the next write gets a new one."""
+        if self._producer is producer:
+            self._producer = None
+            log.warning("the producer is replaced", topic=self._topic)
+            try:
+                await asyncio.wait_for(producer.stop(), REQUEST_TIMEOUT_MS / 1000)
+            except (TimeoutError, KafkaError, IllegalOperation, ProducerClosed):
+                log.warning("the producer did not stop", topic=self._topic)
+
+    async def _singly(self, producer: AIOKafkaProducer, messages: Sequence[Message]) -> list[Position]:
+        pending = [
+            await producer.send(
+                self._topic,
+                key=message.key,
+                value=message.value,
+                headers=list(message.headers),
+                partition=message.partition,
+            )
+            for message in messages
+        ]
+        written = await asyncio.gather(*pending)
+        return [Position(each.partition, each.offset) for each in written]
+
+    async def _in_batches(self, producer: AIOKafkaProducer, messages: Sequence[Message]) -> list[Position]:
+        positions: list[Position | None] = [None] * len(messages)
+        by_partition: dict[int, list[int]] = {}
+        for index, message in enumerate(messages):
+            by_partition.setdefault(message.partition, []).append(index)
+
+        async def write_partition(partition: int, indexes: list[int]) -> None:
+            done = 0
+            while done < len(indexes):
+                batch = producer.create_batch()
+                count = 0
+                for index in indexes[done:]:
+                    _, key, value, headers = messages[index]
+                    if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                        break
+                    count += 1
+                if count == 0:
+                    # Larger than a batch: the producer makes room for a single one, up to the request's size.
+                    positions[indexes[done]] = (await self._singly(producer, [messages[indexes[done]]]))[0]
+                    done += 1
+                    continue
+                written = await (await producer.send_batch(batch, self._topic, partition=partition))
+                for place, index in enumerate(indexes[done : done + count]):
+                    positions[index] = Position(partition, written.offset + place)
+                done += count
+
+        await asyncio.gather(*(write_partition(*item) for item in by_partition.items()))
+        return [position for position in positions if position is not None]

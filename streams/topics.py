@@ -1,0 +1,142 @@
+"""The topics: made once with the right shape, checked ever after."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+
+from app.errors import Unavailable, WrongLog
+from projections.generations import LogIdentity
+
+VISIBLE_LIMIT_S = 20.0
+POLL_S = 0.1
+DAY_MS = 86_400_000
+MIB = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class TopicShape:
+    """What a topic must be like; `config` values are checked to the letter."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+def events_topic(name: str, partitions: int, replication: int) -> TopicShape:
+    """The log itself: never compacted, never trimmed, with the broker's time of writing."""
+    return TopicShape(
+        name,
+        partitions,
+        replication,
+        {
+            "cleanup.policy": "delete",
+            "retention.ms": "-1",
+            "retention.bytes": "-1",
+            "message.timestamp.type": "LogAppendTime",
+            "min.insync.replicas": str(min(2, replication)),
+        },
+    )
+
+
+def updates_topic(name: str, partitions: int, replication: int) -> TopicShape:
+    """Updates: kept for a day, since whoever needs older ones reads the audit.
+
+    A message may be as large as an event's data, its changes and the state after it together.
+    """
+    return TopicShape(
+        name,
+        partitions,
+        replication,
+        {
+            "cleanup.policy": "delete",
+            "retention.ms": str(DAY_MS),
+            "max.message.bytes": str(8 * MIB),
+            "min.insync.replicas": str(min(2, replication)),
+        },
+    )
+
+
+async def ensure_topics(brokers: Sequence[str], shapes: Sequence[TopicShape]) -> LogIdentity:
+    """Create missing topics, check the others; returns the identity of the log, which is the first topic.
+
+    Raises `WrongLog` for a topic of another shape, `Unavailable` if the brokers can't be reached.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=list(brokers), client_id="tasktape-migrate")
+    try:
+        await admin.start()
+        try:
+            await _create_missing(admin, shapes)
+            found = await _await_visible(admin, [shape.name for shape in shapes])
+            for shape in shapes:
+                _check_partitions(shape, found[shape.name])
+                await _check_config(admin, shape)
+            cluster = await admin.describe_cluster()
+        finally:
+            await admin.close()
+    except (OSError, KafkaError) as error:
+        raise Unavailable(f"Kafka can't be reached: {error}") from error
+    return LogIdentity(shapes[0].name, cluster["cluster_id"], shapes[0].partitions)
+
+
+async def _create_missing(admin: AIOKafkaAdminClient, shapes: Sequence[TopicShape]) -> None:
+    existing = set(await admin.list_topics())
+    new = [
+        NewTopic(shape.name, shape.partitions, shape.replication, topic_configs=dict(shape.config))
+        for shape in shapes
+        if shape.name not in existing
+    ]
+    if not new:
+        return
+    response = await admin.create_topics(new)
+    for name, code, message in _topic_errors(response):
+        if code not in {0, TopicAlreadyExistsError.errno}:
+            raise WrongLog(f"the topic {name} can't be created: {message or f'Kafka error {code}'}")
+
+
+def _topic_errors(response: object) -> list[tuple[str, int, str | None]]:
+    errors = getattr(response, "topic_errors", [])
+    return [(error[0], error[1], error[2] if len(error) > 2 else None) for error in errors]
+
+
+async def _await_visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
+    """Topic → number of partitions, once every partition of every topic has a leader."""
+    deadline = time.monotonic() + VISIBLE_LIMIT_S
+    while True:
+        described = await admin.describe_topics(list(names))
+        ready = {
+            topic["topic"]: len(topic["partitions"])
+            for topic in described
+            if topic["error_code"] == 0
+            and topic["partitions"]
+            and all(part["leader"] >= 0 and part["error_code"] == 0 for part in topic["partitions"])
+        }
+        if len(ready) == len(names):
+            return ready
+        if time.monotonic() > deadline:
+            raise Unavailable(f"no leader for {', '.join(sorted(set(names) - set(ready)))}")
+        await asyncio.sleep(POLL_S)
+
+
+def _check_partitions(shape: TopicShape, partitions: int) -> None:
+    if partitions != shape.partitions:
+        raise WrongLog(
+            f"the topic {shape.name} has {partitions} partitions, but {shape.partitions} are configured; "
+            "the number is fixed for the life of a log (set TASKTAPE_PARTITIONS to match)"
+        )
+
+
+async def _check_config(admin: AIOKafkaAdminClient, shape: TopicShape) -> None:
+    responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, shape.name)])
+    found = {entry[0]: entry[1] for response in responses for entry in response.resources[0][4]}
+    for name in ("cleanup.policy", "retention.ms", "message.timestamp.type"):
+        wanted = shape.config.get(name)
+        if wanted is not None and found.get(name) != wanted:
+            raise WrongLog(f"the topic {shape.name} has {name}={found.get(name)}, but needs {name}={wanted}")

@@ -1,0 +1,29 @@
+"""Emitting updates to `task-updates`: each to its event's partition, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.updates import Update, encode
+from streams.producing import Message, TopicProducer
+
+
+class KafkaUpdateLog:
+    """An `app.ports.UpdateLog` on Kafka. An update may be written twice: its position tells."""
+
+    def __init__(self, brokers: Sequence[str], topic: str) -> None:
+        self._producer = TopicProducer(brokers, topic, idempotent=False)
+
+    async def start(self) -> None:
+        """Connect. Raises `Unavailable`."""
+        await self._producer.start()
+
+    async def emit(self, updates: Sequence[Update]) -> None:
+        """See `app.ports.UpdateLog.emit`."""
+        await self._producer.write(
+            [Message(update.position.partition, *encode(update)) for update in updates]
+        )
+
+    async def close(self) -> None:
+        """Write what is pending and disconnect."""
+        await self._producer.close()
