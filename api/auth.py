@@ -1,0 +1,177 @@
+"""Who is asking: JSON Web Tokens, verified with one kind of key and no choice left to the token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from app.errors import Unauthenticated, Unavailable
+from app.settings import BadSettings, Settings
+
+MAX_TOKEN_CHARS = 8192
+MAX_USER_CHARS = 128
+MIN_RSA_BITS = 2048
+JWKS_TIMEOUT_S = 5
+JWKS_LIFESPAN_S = 300
+_ASYMMETRIC = frozenset({"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA"})
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A verified caller; `expires_at` is in seconds since the epoch."""
+
+    user: str
+    admin: bool
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A verification key with the one algorithm that it is used with."""
+
+    key: Any
+    algorithm: str
+
+
+class KeySource(Protocol):
+    """Finds the key that a token has to be verified with."""
+
+    async def key_for(self, token: str) -> Key:
+        """The key. Raises `Unauthenticated` if there is none, `Unavailable` if it can't be fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedKey:
+    """One key for every token."""
+
+    key: Key
+
+    async def key_for(self, token: str) -> Key:  # noqa: ARG002
+        """The one key."""
+        return self.key
+
+
+class RemoteKeys:
+    """Keys published as a JWK set (RFC 7517), cached, and fetched again for an unknown key id."""
+
+    def __init__(self, url: str) -> None:
+        self._client = jwt.PyJWKClient(url, lifespan=JWKS_LIFESPAN_S, timeout=JWKS_TIMEOUT_S)
+
+    async def key_for(self, token: str) -> Key:
+        """The published key that the token names."""
+        try:
+            # Fetching blocks, and may only happen in a thread of its own.
+            found = await asyncio.to_thread(self._client.get_signing_key_from_jwt, token)
+        except jwt.PyJWKClientConnectionError as error:
+            raise Unavailable("the keys that tokens are verified with can't be fetched") from error
+        except jwt.PyJWTError as error:
+            raise Unauthenticated("the token names no key that we know") from error
+        if found.algorithm_name not in _ASYMMETRIC:
+            raise Unauthenticated("the token's key is of a kind that is not accepted")
+        return Key(found.key, found.algorithm_name)
+
+
+class Verifier:
+    """Verifies tokens: signature, audience, issuer, expiry, and a subject that can be a user's name."""
+
+    def __init__(self, keys: KeySource, *, issuer: str, audience: str) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._audience = audience
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Verifier:
+        """The verifier that the settings ask for. Raises `BadSettings`."""
+        return cls(_key_source(settings), issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+
+    async def verify(self, token: str) -> Identity:
+        """Who the token was given to. Raises `Unauthenticated`, or `Unavailable` if keys can't be fetched."""
+        if not 0 < len(token) <= MAX_TOKEN_CHARS or not token.isascii():
+            raise Unauthenticated("the token is not a JSON Web Token")
+        key = await self._keys.key_for(token)
+        try:
+            claims = jwt.decode(
+                token,
+                key.key,
+                algorithms=[key.algorithm],
+                audience=self._audience,
+                issuer=self._issuer,
+                options={"require": ["exp", "aud", "iss", "sub"], "verify_iat": False},
+            )
+        except jwt.PyJWTError as error:
+            raise Unauthenticated(_reason(error)) from None
+        except (ValueError, TypeError, RecursionError, OverflowError):
+            raise Unauthenticated("the token is not a JSON Web Token") from None
+        return _identity(claims)
+
+
+def bearer_token(header: str | None) -> str:
+    """The token of an `Authorization` header. Raises `Unauthenticated`."""
+    scheme, _, token = (header or "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("send a token: `Authorization: Bearer …`")
+    return token.strip()
+
+
+def _identity(claims: Mapping[str, Any]) -> Identity:
+    user = claims["sub"]
+    if not isinstance(user, str) or not 0 < len(user) <= MAX_USER_CHARS:
+        raise Unauthenticated(f"the token's subject must have 1 to {MAX_USER_CHARS} characters")
+    if not user.isprintable() or user != user.strip():
+        raise Unauthenticated("the token's subject is not a usable user name")
+    return Identity(user=user, admin=claims.get("admin") is True, expires_at=float(claims["exp"]))
+
+
+def _reason(error: jwt.PyJWTError) -> str:
+    match error:
+        case jwt.ExpiredSignatureError():
+            return "the token has expired"
+        case jwt.ImmatureSignatureError():
+            return "the token is not valid yet"
+        case jwt.InvalidAudienceError():
+            return "the token is for another audience"
+        case jwt.InvalidIssuerError():
+            return "the token is from another issuer"
+        case jwt.MissingRequiredClaimError(claim=claim):
+            return f"the token has no claim {claim!r}"
+        case jwt.InvalidAlgorithmError():
+            return "the token is signed with an algorithm that is not accepted"
+        case jwt.InvalidSignatureError():
+            return "the token's signature is not ours"
+        case _:
+            return "the token is not a JSON Web Token"
+
+
+def _key_source(settings: Settings) -> KeySource:
+    if settings.jwt_secret is not None:
+        return FixedKey(Key(settings.jwt_secret, "HS256"))
+    if settings.jwt_public_key is not None:
+        return FixedKey(public_key(settings.jwt_public_key))
+    if settings.jwt_jwks_url is not None:
+        return RemoteKeys(settings.jwt_jwks_url)
+    raise BadSettings("set JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL: without one no token can be verified")
+
+
+def public_key(pem: str) -> Key:
+    """A public key in PEM, with the algorithm its kind calls for. Raises `BadSettings`."""
+    try:
+        # Environment files often hold a key on one line, with its line ends written out.
+        key = load_pem_public_key(pem.replace("\\n", "\n").encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise BadSettings("JWT_PUBLIC_KEY: not a public key in PEM") from None
+    match key:
+        case rsa.RSAPublicKey() if key.key_size >= MIN_RSA_BITS:
+            return Key(key, "RS256")
+        case ec.EllipticCurvePublicKey() if key.curve.name == "secp256r1":
+            return Key(key, "ES256")
+        case ed25519.Ed25519PublicKey():
+            return Key(key, "EdDSA")
+        case _:
+            raise BadSettings(f"JWT_PUBLIC_KEY: use RSA of {MIN_RSA_BITS} bits or more, P-256 or Ed25519")

@@ -1,0 +1,190 @@
+"""Errors as HTTP sees them: the one map from `TaskError` to problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import structlog
+from pydantic import ValidationError
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import errors
+from app.errors import FieldError, Invalid, TaskError
+
+PROBLEM_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:tasktape:problem:"
+MAX_FIELD_ERRORS = 50
+
+_log = structlog.get_logger()
+
+
+class BodyTooLarge(TaskError):
+    """The body is larger than this server reads."""
+
+    code = "body_too_large"
+
+
+class UnsupportedType(TaskError):
+    """The body has another content type than this resource reads."""
+
+    code = "unsupported_media_type"
+
+
+class MethodNotAllowed(TaskError):
+    """The resource does not know this method."""
+
+    code = "method_not_allowed"
+
+
+class Unexpected(TaskError):
+    """Our own mistake; what went wrong is in the log, under the correlation id."""
+
+    code: ClassVar[str] = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How one class of errors is answered."""
+
+    status: int
+    title: str
+
+
+KINDS: Mapping[type[TaskError], Kind] = {
+    errors.Malformed: Kind(400, "The request can't be read"),
+    errors.Unauthenticated: Kind(401, "Who are you?"),
+    errors.Forbidden: Kind(403, "Not allowed"),
+    errors.NotFound: Kind(404, "Not found"),
+    MethodNotAllowed: Kind(405, "Method not allowed"),
+    errors.Conflict: Kind(409, "Conflict"),
+    errors.PreconditionFailed: Kind(412, "The precondition does not hold"),
+    BodyTooLarge: Kind(413, "The body is too large"),
+    UnsupportedType: Kind(415, "Unsupported content type"),
+    errors.Invalid: Kind(422, "Invalid"),
+    errors.KeyReused: Kind(422, "The idempotency key was used for another command"),
+    Unexpected: Kind(500, "Something went wrong on our side"),
+    errors.Unavailable: Kind(503, "Not available right now"),
+    errors.WrongLog: Kind(503, "Not available right now"),
+}
+"""Every error that may reach a caller; what is not listed is answered as `Unexpected`."""
+
+
+def problem(error: TaskError, correlation_id: str | None = None) -> Response:
+    """The answer that tells of `error`."""
+    kind = KINDS.get(type(error))
+    if kind is None:
+        return problem(Unexpected(_UNEXPECTED), correlation_id)
+    body: dict[str, Any] = {
+        "type": TYPE_PREFIX + error.code,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": error.detail,
+        "code": error.code,
+        **_extensions(error),
+    }
+    if correlation_id:
+        body["correlation_id"] = correlation_id
+    return Response(
+        to_json(body, inf_nan_mode="null"),
+        status_code=kind.status,
+        headers=_headers(error),
+        media_type=PROBLEM_TYPE,
+    )
+
+
+_UNEXPECTED = "the error was recorded; name the correlation id when you report it"
+
+
+def _extensions(error: TaskError) -> dict[str, Any]:
+    match error:
+        case errors.Invalid():
+            return {
+                "errors": [
+                    {"field": one.field, "message": one.message} for one in error.errors[:MAX_FIELD_ERRORS]
+                ]
+            }
+        case errors.Conflict() if error.yours or error.theirs:
+            return {"base": error.base, "theirs": error.theirs, "yours": error.yours}
+        case _:
+            return {}
+
+
+def _headers(error: TaskError) -> dict[str, str]:
+    match error:
+        case errors.Unauthenticated():
+            return {"WWW-Authenticate": 'Bearer realm="tasktape"'}
+        case errors.Unavailable():
+            return {"Retry-After": str(error.retry_after_s)}
+        case _:
+            return {}
+
+
+def invalid(error: ValidationError, prefix: str = "") -> Invalid:
+    """What pydantic found, as field errors in plain words."""
+    return Invalid(
+        [
+            FieldError(".".join([prefix, *_path(found["loc"])]).strip(".") or "body", _message(found))
+            for found in error.errors(include_url=False, include_input=False)[:MAX_FIELD_ERRORS]
+        ]
+    )
+
+
+def _path(location: tuple[int | str, ...]) -> list[str]:
+    return [str(part)[:100].encode(errors="replace").decode() for part in location]
+
+
+def _message(found: Mapping[str, Any]) -> str:
+    match found["type"]:
+        case "missing":
+            return "is required"
+        case "extra_forbidden":
+            return "is not a field that can be set here"
+        case "value_error":
+            return str(found["ctx"]["error"])
+        case _:
+            text: str = found["msg"]
+            return text.replace("Input should", "should", 1).replace("String should", "should", 1)
+
+
+async def on_task_error(request: Request, error: Exception) -> Response:
+    """Starlette's handler of our own errors."""
+    assert isinstance(error, TaskError)
+    if type(error) not in KINDS:
+        return await on_unexpected(request, error)
+    return problem(error, correlation_id_of(request))
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's handler of what its router refuses."""
+    assert isinstance(error, HTTPException)
+    known: dict[int, TaskError] = {
+        404: errors.NotFound("there is nothing at this address"),
+        405: MethodNotAllowed(f"{request.method} is not possible here"),
+        413: BodyTooLarge(error.detail),
+    }
+    answer = problem(known.get(error.status_code, errors.Malformed(error.detail)), correlation_id_of(request))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def on_unexpected(request: Request, error: Exception) -> Response:
+    """The last resort: log the mistake with its traceback, and tell the caller nothing but an id."""
+    _log.error(
+        "request failed",
+        exc_info=error,
+        method=request.method,
+        path=request.url.path,
+        correlation_id=correlation_id_of(request),
+    )
+    return problem(Unexpected(_UNEXPECTED), correlation_id_of(request))
+
+
+def correlation_id_of(request: Request) -> str | None:
+    """The id that ties the answer, the events and the log lines of a request together."""
+    found: str | None = request.scope.get("state", {}).get("correlation_id")
+    return found
