@@ -21,9 +21,10 @@ class EventLog(Protocol):
     def partitions(self) -> int:
         """How many partitions the log has; fixed for its life."""
 
-    async def append(self, records: Sequence[Record]) -> list[Position]:
+    async def append(self, records: Sequence[Record], *, partition: int | None = None) -> list[Position]:
         """Write records, in order per stream, durably; returns their positions.
 
+        `partition` puts control records beside the record that they are about, wherever that lies.
         Raises `Unavailable` when the log can't be reached: then some may have been written all the same.
         """
 

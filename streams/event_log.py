@@ -46,12 +46,13 @@ class KafkaEventLog:
         await self._producer.close()
         await self._forget_watcher()
 
-    async def append(self, records: Sequence[Record]) -> list[Position]:
+    async def append(self, records: Sequence[Record], *, partition: int | None = None) -> list[Position]:
         """See `app.ports.EventLog.append`."""
         messages = []
         for record in records:
             key, value, headers = encode(record)
-            messages.append(Message(partition_of(key, self._partitions), key, value, headers))
+            place = partition_of(key, self._partitions) if partition is None else partition
+            messages.append(Message(place, key, value, headers))
         return await self._producer.write(messages)
 
     async def append_again(self, raws: Sequence[RawRecord]) -> list[Position]:

@@ -29,9 +29,9 @@ class MemoryEventLog:
         """Every record, partition by partition, in order."""
         return [raw for log in self._logs for raw in log]
 
-    async def append(self, records: Sequence[Record]) -> list[Position]:
+    async def append(self, records: Sequence[Record], *, partition: int | None = None) -> list[Position]:
         """See `app.ports.EventLog.append`."""
-        return [await self._write(*encode(record)) for record in records]
+        return [await self._write(*encode(record), partition) for record in records]
 
     async def append_again(self, raws: Sequence[RawRecord]) -> list[Position]:
         """See `app.ports.EventLog.append_again`."""
@@ -62,8 +62,11 @@ class MemoryEventLog:
         """See `app.ports.EventLog.ends`."""
         return {partition: len(log) for partition, log in enumerate(self._logs)}
 
-    async def _write(self, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> Position:
-        return await self._put(crc32(key) % len(self._logs), key, value, headers)
+    async def _write(
+        self, key: bytes, value: bytes, headers: list[tuple[str, bytes]], partition: int | None
+    ) -> Position:
+        place = crc32(key) % len(self._logs) if partition is None else partition
+        return await self._put(place, key, value, headers)
 
     async def _put(
         self, partition: int, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
