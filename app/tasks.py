@@ -219,7 +219,7 @@ def _placed(task: Task, event: TaskCompleted | TaskReopened) -> Task:
 
 def rank_at(time: datetime) -> str:
     """The manual rank of what was created at `time`: later sorts later, and there is room between any two."""
-    return f"{int(time.timestamp() * 1000) + 2**46:012x}"
+    return f"{int(time.timestamp() * 1000) + 2**46:013x}"
 
 
 # --- commands --------------------------------------------------------------------------------------------
@@ -257,12 +257,17 @@ def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
-Text = Annotated[str, AfterValidator(_storable)]
-Line = Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1)]
-Title = Annotated[Line, StringConstraints(max_length=500)]
-Notes = Annotated[Text, StringConstraints(max_length=20_000)]
-Label = Annotated[Line, StringConstraints(max_length=100)]
-UserId = Annotated[Line, StringConstraints(max_length=128)]
+# The constraints come before the check: pydantic strips before it measures only if they sit on `str` itself.
+Notes = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_storable)]
+Title = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(_storable)
+]
+Label = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_storable)
+]
+UserId = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128), AfterValidator(_storable)
+]
 Labels = Annotated[tuple[Label, ...], Field(max_length=50), AfterValidator(_unique)]
 UserIds = Annotated[tuple[UserId, ...], Field(max_length=50), AfterValidator(_unique)]
 Due = Annotated[str, AfterValidator(_due)]

@@ -1,0 +1,88 @@
+"""What the commands on a list decide, and what its events do to it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from app import fold
+from app.errors import Conflict, NotFound, Undecodable
+from app.lists import (
+    CreateInbox,
+    CreateList,
+    DeleteList,
+    ListCreated,
+    ListDeleted,
+    ListEvent,
+    ListRenamed,
+    RenameList,
+)
+from app.tasks import TaskCreated
+from tests.spec import LIST_ID, START, given, list_after, record_of, task_after
+
+CREATED = ListCreated(name="Home")
+INBOX = ListCreated(name="Inbox", inbox=True)
+
+
+def test_create() -> None:
+    """Who creates a list owns it."""
+    given().when(CreateList(name=" Home ")).then(CREATED)
+    created = list_after(CREATED)
+    assert (created.name, created.inbox, created.members) == ("Home", False, {"alice": "owner"})
+    assert (created.version, created.created_at, created.created_by) == (1, START, "alice")
+    given(CREATED).when(CreateList(name="Home")).then_refused(Conflict)
+    given(CREATED, ListDeleted()).when(CreateList(name="Home")).then_refused(Conflict)
+
+
+def test_inbox() -> None:
+    """Everyone has an inbox; making sure of it twice does nothing, and it can't be renamed or deleted."""
+    given().when(CreateInbox()).then(INBOX)
+    given(INBOX).when(CreateInbox()).then_nothing()
+    given(INBOX).when(RenameList(name="Other")).then_refused(Conflict, "inbox")
+    given(INBOX).when(DeleteList()).then_refused(Conflict, "inbox")
+
+
+def test_rename() -> None:
+    """Renaming to the same name does nothing."""
+    given(CREATED).when(RenameList(name="House")).then(ListRenamed("House"))
+    given(CREATED).when(RenameList(name="Home")).then_nothing()
+    renamed = list_after(CREATED, ListRenamed("House"))
+    assert (renamed.name, renamed.version) == ("House", 2)
+    assert renamed.updated_at == START + timedelta(minutes=1)
+
+
+def test_delete() -> None:
+    """A deleted list is gone for every command."""
+    given(CREATED).when(DeleteList()).then(ListDeleted())
+    assert list_after(CREATED, ListDeleted()).deleted_at == START + timedelta(minutes=1)
+    for command in (DeleteList(), RenameList(name="x")):
+        given(CREATED, ListDeleted()).when(command).then_refused(NotFound)
+        given().when(command).then_refused(NotFound)
+
+
+@pytest.mark.parametrize("event", [ListRenamed("x"), ListDeleted()])
+def test_no_event_comes_before_created(event: ListEvent) -> None:
+    """A stream begins with its creation."""
+    with pytest.raises(Undecodable, match=r"before list\.created"):
+        fold.evolve(None, record_of(event, 1))
+    with pytest.raises(Undecodable, match="exists"):
+        fold.evolve(list_after(CREATED), record_of(CREATED, 2))
+
+
+def test_events_of_another_kind_do_not_follow() -> None:
+    """A task's event changes no list, and the other way round."""
+    task_created = TaskCreated(list_id=LIST_ID, title="t")
+    with pytest.raises(Undecodable, match="on a list"):
+        fold.evolve(list_after(CREATED), record_of(task_created, 2))
+    with pytest.raises(Undecodable, match="on a task"):
+        fold.evolve(task_after(task_created), record_of(ListRenamed("x"), 2))
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 501, "a\x00"])
+def test_names_are_checked(name: str) -> None:
+    """A list has a name that can be shown and stored."""
+    for command in (CreateList, RenameList):
+        with pytest.raises(ValidationError):
+            command(name=name)

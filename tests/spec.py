@@ -1,0 +1,117 @@
+"""Given these events, when this command, then these events: how a decision is specified."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app import fold, lists, tasks
+from app.errors import TaskError
+from app.fold import State
+from app.lists import ListCommand, ListEvent, TaskList
+from app.positions import Position
+from app.records import RawRecord, Record, encode
+from app.tasks import Task, TaskCommand, TaskEvent
+
+START = datetime(2026, 3, 1, 9, tzinfo=UTC)
+TASK_ID = "0f0e0d0c-0b0a-4908-8706-050403020100"
+LIST_ID = "10000000-0000-4000-8000-000000000001"
+OTHER_LIST_ID = "10000000-0000-4000-8000-000000000002"
+
+DomainEvent = TaskEvent | ListEvent
+
+
+def record_of(event: DomainEvent, version: int, **given: Any) -> Record:
+    """A record of `event`, one minute a version after `START`, by alice unless `given` says otherwise."""
+    kind, key = ("task", TASK_ID) if isinstance(event, TaskEvent) else ("list", LIST_ID)
+    stream = given.get("stream", f"{kind}:{key}")
+    defaults: dict[str, Any] = {
+        "id": f"{stream}-{version}",
+        "stream": stream,
+        "version": version,
+        "time": START + timedelta(minutes=version - 1),
+        "actor": "alice",
+        "source": "/tasktape/api",
+        "data": event,
+    }
+    return Record(**{**defaults, **given})
+
+
+def raw_of(record: Record, offset: int, partition: int = 0) -> RawRecord:
+    """`record` as it lies in the log at `partition:offset`."""
+    key, value, headers = encode(record)
+    return RawRecord(Position(partition, offset), START + timedelta(days=1), key, headers, value)
+
+
+def state_after(*events: DomainEvent) -> State | None:
+    """The state that these events, in this order, lead to."""
+    state: State | None = None
+    for version, event in enumerate(events, start=1):
+        state = fold.evolve(state, record_of(event, version))
+    return state
+
+
+def task_after(*events: TaskEvent) -> Task:
+    """The task that these events lead to."""
+    state = state_after(*events)
+    assert isinstance(state, Task)
+    return state
+
+
+def list_after(*events: ListEvent) -> TaskList:
+    """The list that these events lead to."""
+    state = state_after(*events)
+    assert isinstance(state, TaskList)
+    return state
+
+
+@dataclass(frozen=True)
+class Given:
+    """A past."""
+
+    events: Sequence[DomainEvent]
+
+    def when(self, command: TaskCommand | ListCommand) -> When:
+        """A wish on top of that past."""
+        return When(self.events, command)
+
+
+@dataclass(frozen=True)
+class When:
+    """A past and a wish, to be judged."""
+
+    events: Sequence[DomainEvent]
+    command: TaskCommand | ListCommand
+
+    def decide(self) -> DomainEvent | None:
+        """What the decider makes of it."""
+        state = state_after(*self.events)
+        if isinstance(self.command, TaskCommand):
+            assert state is None or isinstance(state, Task)
+            return tasks.decide(self.command, state)
+        assert state is None or isinstance(state, TaskList)
+        return lists.decide(self.command, state)
+
+    def then(self, event: DomainEvent) -> DomainEvent:
+        """Exactly this event is decided."""
+        decided = self.decide()
+        assert decided == event
+        return decided
+
+    def then_nothing(self) -> None:
+        """There was nothing left to do."""
+        assert self.decide() is None
+
+    def then_refused(self, error: type[TaskError], match: str | None = None) -> None:
+        """The wish is refused with this error."""
+        with pytest.raises(error, match=match):
+            self.decide()
+
+
+def given(*events: DomainEvent) -> Given:
+    """Begin a specification with a past."""
+    return Given(events)
