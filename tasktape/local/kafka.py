@@ -1,7 +1,6 @@
 """The embedded Kafka: one broker in KRaft mode that listens on the loopback address only."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -54,6 +53,7 @@ class EmbeddedKafka:
         self.folder = folder.absolute()
         self.home = home or locate()
         self.log = log or self.folder / "kafka.log"
+        self._ports: dict[str, int] = {}
         self._running: tuple[subprocess.Popen[bytes], Launch] | None = None
 
     def start(self) -> str:
@@ -84,8 +84,8 @@ class EmbeddedKafka:
 
     @property
     def brokers(self) -> str:
-        """The address that the last `launch` chose."""
-        return f"{LOOPBACK}:{self._ports()['broker']}"
+        """The broker's address, `host:port`, chosen by the first `launch`."""
+        return f"{LOOPBACK}:{self._ports['broker']}"
 
     def launch(self) -> Launch:
         """Choose ports, write the configuration and say how to start the broker."""
@@ -95,15 +95,16 @@ class EmbeddedKafka:
         work = self.folder / "tmp"  # where Java unpacks its native libraries
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
-        ports = pick_ports(self._port_file, ("broker", "controller"))
+        if not self._ports:  # once: clients that know the address must find the broker there when it restarts
+            self._ports = pick_ports(self.folder / "ports.json", ("broker", "controller"))
         properties = self.folder / "server.properties"
-        properties.write_text(PROPERTIES.format(host=LOOPBACK, logs=escape(logs), **ports))
+        properties.write_text(PROPERTIES.format(host=LOOPBACK, logs=escape(logs), **self._ports))
         return Launch(
             name="kafka",
             argv=(*self._java(work), "kafka.Kafka", str(properties)),
             log=self.log,
             env=os.environ | {"LC_ALL": "C.UTF-8"},  # else Java cannot name files outside ASCII
-            stop_timeout_s=1.5,
+            stop_timeout_s=1.2,
             death_signal=signal.SIGTERM,  # it closes its log in time to spare the next start a recovery
         )
 
@@ -111,14 +112,6 @@ class EmbeddedKafka:
         """Tell whether the broker answers and takes part in its cluster."""
         host, port = self.brokers.rsplit(":", 1)
         return broker_answers(host, int(port))
-
-    @property
-    def _port_file(self) -> Path:
-        return self.folder / "ports.json"
-
-    def _ports(self) -> dict[str, int]:
-        ports: dict[str, int] = json.loads(self._port_file.read_text())
-        return ports
 
     def _java(self, work: Path) -> tuple[str, ...]:
         cache = self.home.class_cache

@@ -1,9 +1,13 @@
 """TCP ports on this machine: which are free, and which ones a data folder used last."""
 
 import json
+import random
 import socket
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
+
+from tasktape.local.errors import LocalError
 
 LOOPBACK = "127.0.0.1"
 
@@ -56,12 +60,9 @@ def _read(path: Path) -> dict[str, int]:
 
 
 def _new_ports(count: int) -> list[int]:
-    """Take all of them at once, so that no two are the same."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((LOOPBACK, 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Choose below the range that systems hand out to outgoing connections, so that they stay free for us."""
+    candidates = random.sample(range(20_000, 30_000), 1_000)
+    ports = list(islice((port for port in candidates if is_free(LOOPBACK, port)), count))
+    if len(ports) < count:
+        raise LocalError("No TCP port between 20000 and 30000 is free on the loopback address")
+    return ports

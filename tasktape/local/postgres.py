@@ -1,12 +1,11 @@
 """The embedded PostgreSQL: its own child process, a generated password, the loopback address only."""
 
-import json
+import contextlib
 import os
 import secrets
 import shutil
 import signal
 import subprocess
-import time
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +15,7 @@ import psutil
 from tasktape.local.accounts import Account, account_for, become
 from tasktape.local.errors import LocalError
 from tasktape.local.ports import LOOPBACK, pick_ports
-from tasktape.local.processes import POLL_S, Launch, kill, spawn, stop, wait_ready
+from tasktape.local.processes import Launch, kill, spawn, stop, wait_ready
 
 READY_LIMIT_S = 60.0
 INIT_LIMIT_S = 60.0
@@ -44,6 +43,7 @@ class EmbeddedPostgres:
     def __init__(self, folder: Path, log: Path | None = None) -> None:
         self.folder = folder.absolute()
         self.log = log or self.folder / "postgres.log"
+        self._ports: dict[str, int] = {}
         self._running: tuple[subprocess.Popen[bytes], Launch] | None = None
 
     def start(self) -> str:
@@ -73,9 +73,8 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """The database's address, password included, with the port that the last `launch` chose."""
-        port = json.loads(self._port_file.read_text())["postgres"]
-        return f"postgresql://{USER}:{self._password()}@{LOOPBACK}:{port}/{DATABASE}"
+        """The database's address, password included, with the port chosen by the first `launch`."""
+        return f"postgresql://{USER}:{self._password()}@{LOOPBACK}:{self._ports['postgres']}/{DATABASE}"
 
     def launch(self) -> Launch:
         """Create the cluster if need be, choose a port and say how to start the server."""
@@ -83,8 +82,10 @@ class EmbeddedPostgres:
         account = account_for(self._data)
         if not self._data.exists():
             self._create(account)
-        self._end_leftover()
-        settings = SETTINGS | {"port": str(pick_ports(self._port_file, ("postgres",))["postgres"])}
+        self._end_leftovers()
+        if not self._ports:  # once: clients that know the address must find the server there when it restarts
+            self._ports = pick_ports(self.folder / "ports.json", ("postgres",))
+        settings = SETTINGS | {"port": str(self._ports["postgres"])}
         flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
         return Launch(
             name="postgres",
@@ -93,7 +94,7 @@ class EmbeddedPostgres:
             cwd=self.folder,
             account=account,
             stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
-            stop_timeout_s=1.5,
+            stop_timeout_s=0.8,
             death_signal=signal.SIGQUIT,  # "immediate": ends its own children, recovers at the next start
         )
 
@@ -105,10 +106,6 @@ class EmbeddedPostgres:
     @property
     def _data(self) -> Path:
         return self.folder / "data"
-
-    @property
-    def _port_file(self) -> Path:
-        return self.folder / "ports.json"
 
     def _password(self) -> str:
         return (self.folder / "password").read_text().strip()
@@ -137,16 +134,24 @@ class EmbeddedPostgres:
         (work / "data").rename(self._data)
         work.rmdir()
 
-    def _end_leftover(self) -> None:
-        """End a server that still runs on these data, and drop a pid file that names a stranger."""
+    def _end_leftovers(self) -> None:
+        """End what a killed server left running on these data, and drop a pid file that names a stranger."""
         lines = self._pid_file_lines()
         if not lines or not lines[0].strip().isdigit():
             return
-        pid = int(lines[0])
-        if _serves(pid, self._data):
-            _quit(pid)
-        # PostgreSQL itself refuses to start when the pid belongs to any other process of its account.
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        leftovers = [process for process in psutil.process_iter() if _works_in(process, self._data)]
+        for process in leftovers:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(signal.SIGQUIT)
+        _, stubborn = psutil.wait_procs(leftovers, LEFTOVER_LIMIT_S)
+        for process in stubborn:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(stubborn, LEFTOVER_LIMIT_S)
+        if psutil.pid_exists(int(lines[0])):
+            # Reused since, after a reboot for instance: PostgreSQL would refuse to start for its sake. In any
+            # other case the file stays: by it PostgreSQL sees that no process of its own is left.
+            (self._data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def binary(name: str) -> Path:
@@ -178,18 +183,9 @@ def _run(command: tuple[str, ...], account: Account | None, text: str) -> None:
         raise LocalError(f"PostgreSQL's data could not be created: {error}") from error
 
 
-def _serves(pid: int, data: Path) -> bool:
+def _works_in(process: psutil.Process, data: Path) -> bool:
+    """Tell whether it is a process of a PostgreSQL server on `data`: all of them work in that folder."""
     try:
-        command = psutil.Process(pid).cmdline()
+        return process.name() == "postgres" and process.cwd() == str(data.resolve())
     except psutil.Error:
         return False
-    return bool(command) and Path(command[0]).name == "postgres" and str(data) in command
-
-
-def _quit(pid: int) -> None:
-    deadline = time.monotonic() + LEFTOVER_LIMIT_S
-    os.kill(pid, signal.SIGQUIT)
-    while psutil.pid_exists(pid):
-        if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)
-        time.sleep(POLL_S)

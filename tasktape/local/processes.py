@@ -1,5 +1,6 @@
 """Child processes: started apart from the terminal, tied to our life, stopped within a bounded time."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -134,7 +135,26 @@ def kill(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def reap(identity: Identity, timeout_s: float = 5.0) -> bool:
+async def ended(child: subprocess.Popen[bytes]) -> None:
+    """Wait until a child has ended, without polling where the system can tell us (Linux)."""
+    try:
+        descriptor = os.pidfd_open(child.pid)
+    except (AttributeError, OSError):
+        while child.poll() is None:  # noqa: ASYNC110  # nothing to wait for here
+            await asyncio.sleep(0.1)
+        return
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    try:
+        loop.add_reader(descriptor, over.set)
+        await over.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    child.wait()
+
+
+def reap(identity: Identity, stop_signal: signal.Signals = signal.SIGTERM, timeout_s: float = 5.0) -> bool:
     """End a process that an earlier supervisor left behind, with its children; tell whether there was one."""
     process = identity.process()
     if process is None:
@@ -143,7 +163,7 @@ def reap(identity: Identity, timeout_s: float = 5.0) -> bool:
     with contextlib.suppress(psutil.Error):
         family += process.children(recursive=True)
     with contextlib.suppress(psutil.Error):
-        process.terminate()
+        process.send_signal(stop_signal)
     _, alive = psutil.wait_procs(family, timeout_s)
     for left in alive:
         with contextlib.suppress(psutil.Error):

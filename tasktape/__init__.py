@@ -1,0 +1,1 @@
+"""Tasktape, as people import and run it: the client, the command line, the embedded stack."""

@@ -1,0 +1,49 @@
+"""The command line: `tasktape VERB …`. A verb's module is imported when it is used: help is fast."""
+
+from importlib import import_module
+
+import click
+
+VERBS: dict[str, tuple[str, str]] = {
+    # verb: (module:attribute, what `tasktape --help` says of it)
+    "up": ("tasktape.cli.local:up", "Start everything on this machine."),
+    "down": ("tasktape.cli.local:down", "Stop what `up` started."),
+    "status": ("tasktape.cli.local:status", "Show what runs, its lag and its sizes."),
+    "worker": ("tasktape.cli.worker:worker", "Run one projecting worker."),
+    "migrate": ("tasktape.cli.worker:migrate", "Create topics and tables, or bring them up to date."),
+    "token": ("tasktape.cli.token:token", "Print a sign-in token for the API."),
+}
+
+
+class LazyVerbs(click.Group):
+    """A group that imports the module of a verb only to run it or to show its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the table."""
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one verb."""
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        module, _, attribute = VERBS[cmd_name][0].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
+
+
+@click.group(cls=LazyVerbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tasktape", message="%(prog)s %(version)s")
+def main() -> None:
+    """Tasktape: tasks on a log that you can watch, replay and audit.
+
+    Example: tasktape up
+    """

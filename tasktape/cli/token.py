@@ -1,0 +1,47 @@
+"""The verb token."""
+
+import os
+import re
+from pathlib import Path
+
+import click
+
+from tasktape.cli.options import data_option
+
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@click.command(epilog="Example: tasktape token --user alice --ttl 8h")
+@click.option("--user", required=True, help="Whom the token signs in.")
+@click.option("--admin", is_flag=True, help="With an operator's rights.")
+@click.option("--ttl", default="1h", show_default=True, help="How long it is valid: 90s, 15m, 8h, 30d.")
+@data_option
+def token(user: str, ttl: str, data: Path | None, *, admin: bool) -> None:
+    """Print a sign-in token (a JWT), signed with JWT_SECRET or the data folder's secret."""
+    from tasktape.local.data_dir import data_dir
+    from tasktape.local.tokens import mint
+
+    folder = data_dir(data)
+    secret = os.environ.get("JWT_SECRET") or folder.read_secret()
+    if not secret:
+        raise click.ClickException(
+            f"No secret to sign with in {folder.root}: set JWT_SECRET, or run `tasktape up` once"
+        )
+    if not user.strip():
+        raise click.BadParameter("it is empty", param_hint="--user")
+    issuer, audience = (
+        os.environ.get("JWT_ISSUER") or "tasktape",
+        os.environ.get("JWT_AUDIENCE") or "tasktape",
+    )
+    click.echo(mint(secret, user, admin=admin, ttl_s=parse_ttl_s(ttl), issuer=issuer, audience=audience))
+
+
+def parse_ttl_s(text: str) -> int:
+    """Read a duration such as `90s`, `15m`, `8h` or `30d`."""
+    match = re.fullmatch(r"(\d{1,9})([smhd]?)", text.strip())
+    seconds = int(match[1]) * UNITS_S[match[2] or "s"] if match else 0
+    if not 0 < seconds <= 3650 * 86400:
+        raise click.BadParameter(
+            f"{text!r} is not a duration such as 90s, 15m, 8h or 30d", param_hint="--ttl"
+        )
+    return seconds

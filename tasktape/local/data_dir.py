@@ -1,0 +1,137 @@
+"""The folder that holds all of a local instance: the log, the database, its secret, what runs on it."""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from tasktape.local.errors import LocalError
+
+LOCK_TRIES = 6
+LOCK_RETRY_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class DataDir:
+    """Paths inside one data folder. Nothing in here is ever deleted by us."""
+
+    root: Path
+
+    @property
+    def kafka(self) -> Path:
+        """The log."""
+        return self.root / "kafka"
+
+    @property
+    def postgres(self) -> Path:
+        """The read models."""
+        return self.root / "postgres"
+
+    @property
+    def logs(self) -> Path:
+        """What the processes print."""
+        return self.root / "logs"
+
+    @property
+    def secret_file(self) -> Path:
+        """The key that signs tokens."""
+        return self.root / "secret"
+
+    @property
+    def run_file(self) -> Path:
+        """What runs, for `status`, `down` and the next `up`."""
+        return self.root / "run.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the supervisor as long as it lives."""
+        return self.root / "lock"
+
+    def create(self) -> None:
+        """Make the folder, closed to others."""
+        try:
+            if not self.root.exists():
+                self.root.mkdir(parents=True, mode=0o700)
+            for folder in (self.kafka, self.postgres, self.logs):
+                folder.mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise LocalError(f"The data folder {self.root} cannot be made: {error.strerror}") from error
+
+    def secret(self) -> str:
+        """Return the key that signs tokens, made on first use."""
+        with contextlib.suppress(FileExistsError):
+            # Linked into place whole: nobody ever reads half a secret.
+            partial = self.root / f".secret.{secrets.token_hex(8)}"
+            _write_private(partial, secrets.token_urlsafe(48) + "\n")
+            try:
+                self.secret_file.hardlink_to(partial)
+            finally:
+                partial.unlink()
+        return self.secret_file.read_text().strip()
+
+    def read_secret(self) -> str | None:
+        """Return the key that signs tokens if there is one."""
+        try:
+            return self.secret_file.read_text().strip() or None
+        except OSError:
+            return None
+
+    def lock(self) -> IO[str] | None:
+        """Take the folder for ourselves until the returned file is closed; None when another has it."""
+        file = self.lock_file.open("w")
+        for _ in range(LOCK_TRIES):  # `is_locked` in another process may hold it for an instant
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
+            time.sleep(LOCK_RETRY_S)
+        file.close()
+        return None
+
+    def is_locked(self) -> bool:
+        """Tell whether a supervisor lives on this folder."""
+        if not self.lock_file.exists():
+            return False
+        with self.lock_file.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+        return False
+
+    def read_run(self) -> dict[str, Any]:
+        """Return what the last supervisor wrote down, empty if nothing."""
+        try:
+            run = json.loads(self.run_file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return run if isinstance(run, dict) else {}
+
+    def write_run(self, run: dict[str, Any]) -> None:
+        """Write down what runs, at once as a whole. It holds the database's password."""
+        partial = self.run_file.with_suffix(".new")
+        _write_private(partial, json.dumps(run, indent=1))
+        partial.replace(self.run_file)
+
+    def forget_run(self) -> None:
+        """Note that nothing runs any more."""
+        self.run_file.unlink(missing_ok=True)
+
+
+def data_dir(chosen: Path | None) -> DataDir:
+    """Return the folder given, else TASKTAPE_DATA, else the user's own."""
+    if chosen is None and os.environ.get("TASKTAPE_DATA"):
+        chosen = Path(os.environ["TASKTAPE_DATA"])
+    if chosen is None:
+        chosen = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "tasktape"
+    return DataDir(chosen.expanduser().absolute())
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)

@@ -1,0 +1,136 @@
+"""Which processes make up a local instance, and what each of them is told."""
+
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from tasktape.local.data_dir import DataDir
+from tasktape.local.kafka import EmbeddedKafka
+from tasktape.local.postgres import EmbeddedPostgres
+from tasktape.local.processes import Launch
+from tasktape.local.supervisor import ProcessSpec
+
+PROBE_LIMIT_S = 2.0
+ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104  # recognised, not bound
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `tasktape up` was asked for."""
+
+    data: DataDir
+    host: str
+    port: int
+    workers: int
+    env: Mapping[str, str]
+    command: tuple[str, ...] = (sys.executable, "-P", "-m", "tasktape")
+    """How to run one of our own verbs; `-P` keeps a folder named `app` nearby out of it."""
+
+
+class Stack:
+    """The processes of one instance; Kafka and PostgreSQL are embedded unless the environment names some."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        data, env = options.data, options.env
+        self.external_brokers = env.get("KAFKA_BROKERS") or None
+        self.external_database = env.get("DATABASE_URL") or None
+        self.kafka = None if self.external_brokers else EmbeddedKafka(data.kafka, log=data.logs / "kafka.log")
+        self.postgres = (
+            None
+            if self.external_database
+            else EmbeddedPostgres(data.postgres, log=data.logs / "postgres.log")
+        )
+
+    @property
+    def brokers(self) -> str:
+        """Kafka's addresses; the embedded one's is known once it was launched."""
+        return self.external_brokers or (self.kafka.brokers if self.kafka else "")
+
+    @property
+    def database_url(self) -> str:
+        """The database's address; the embedded one's is known once it was launched."""
+        return self.external_database or (self.postgres.url if self.postgres else "")
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds the API."""
+        return instance_url(self.options.host, self.options.port)
+
+    def specs(self) -> list[ProcessSpec]:
+        """Return all processes, in the order in which they start."""
+        below: list[ProcessSpec] = []
+        if self.postgres is not None:
+            below.append(ProcessSpec("postgres", self.postgres.launch, self.postgres.is_ready, stop_rank=3))
+        if self.kafka is not None:
+            below.append(ProcessSpec("kafka", self.kafka.launch, self.kafka.is_ready, stop_rank=2))
+        migrate = ProcessSpec(
+            "migrate", lambda: self._launch("migrate"), after=tuple(spec.name for spec in below), stop_rank=1
+        )
+        workers = [self._worker(slot) for slot in range(self.options.workers)]
+        api = ProcessSpec(
+            "api",
+            lambda: replace(self._launch("api"), stop_timeout_s=1.5),
+            lambda: read_ready(self.url) is not None,
+            after=("migrate",),
+        )
+        return [*below, migrate, *workers, api]
+
+    def _worker(self, slot: int) -> ProcessSpec:
+        name = f"worker-{slot}"
+        ready_file = self.options.data.root / f"{name}.ready"
+
+        def prepare() -> Launch:
+            ready_file.unlink(missing_ok=True)
+            extra = {"TASKTAPE_WORKER_SLOT": str(slot), "TASKTAPE_READY_FILE": str(ready_file)}
+            return replace(self._launch("worker", name, extra), stop_timeout_s=1.2)
+
+        return ProcessSpec(name, prepare, ready_file.exists, after=("migrate",), stop_rank=1)
+
+    def _launch(self, verb: str, name: str | None = None, extra: Mapping[str, str] | None = None) -> Launch:
+        options = self.options
+        settings = {
+            "KAFKA_BROKERS": self.brokers,
+            "DATABASE_URL": self.database_url,
+            "HOST": options.host,
+            "PORT": str(options.port),
+            "TASKTAPE_DATA": str(options.data.root),
+            "PYTHONUNBUFFERED": "1",
+        }
+        if signs_tokens(options.env):
+            settings["JWT_SECRET"] = signing_secret(options)
+        return Launch(
+            name=name or verb,
+            argv=(*options.command, verb),
+            log=options.data.logs / f"{name or verb}.log",
+            env={**options.env, **settings, **(extra or {})},
+            cwd=options.data.root,
+        )
+
+
+def instance_url(host: str, port: int) -> str:
+    """Return the address under which this machine reaches a server that listens on `host:port`."""
+    reached = "127.0.0.1" if host in ALL_INTERFACES else host
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+
+
+def read_ready(url: str) -> bytes | None:
+    """Return what `/readyz` of an instance says if it answers 200, else None."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=PROBE_LIMIT_S) as answer:  # noqa: S310  # http only
+            body: bytes = answer.read(65_536)
+            return body if answer.status == 200 else None
+    except (urllib.error.URLError, OSError, ValueError):
+        return None
+
+
+def signs_tokens(env: Mapping[str, str]) -> bool:
+    """Tell whether the instance signs tokens itself, rather than trust another issuer's keys."""
+    return bool(env.get("JWT_SECRET")) or not (env.get("JWT_JWKS_URL") or env.get("JWT_PUBLIC_KEY"))
+
+
+def signing_secret(options: Options) -> str:
+    """Return the key that signs tokens: the environment's, else the data folder's own."""
+    return options.env.get("JWT_SECRET") or options.data.secret()

@@ -1,0 +1,194 @@
+"""Keeps child processes running: starts them in order, restarts what dies, stops all in reverse order."""
+
+import asyncio
+import random
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tasktape.local.errors import LocalError
+from tasktape.local.log_files import shorten
+from tasktape.local.processes import Identity, Launch, describe_exit, ended, gist, kill, spawn
+
+Status = Literal["waiting", "starting", "ready", "restarting", "done", "failed", "stopped"]
+
+POLL_S = 0.03
+LOG_CHECK_S = 10.0
+BACKOFF_FIRST_S = 0.2
+BACKOFF_LIMIT_S = 10.0
+STEADY_S = 30.0
+"""A child that lived this long has its failures forgiven."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """One child: how to start it, when it counts as ready, what must be ready before."""
+
+    name: str
+    prepare: Callable[[], Launch]
+    """Called before each start, in a thread: it may block, and must not start anything that outlives it."""
+    is_ready: Callable[[], bool] | None = None
+    """Asked in a thread until it says yes; None for a process that does one thing and ends with status 0."""
+    after: tuple[str, ...] = ()
+    ready_limit_s: float = 60.0
+    stop_rank: int = 0
+    """Lower ranks stop first; equal ones together."""
+
+
+@dataclass(slots=True)
+class Limits:
+    """How often a child may fail quickly before we give up."""
+
+    before_ready: int = 3
+    once_ready: int = 10
+
+
+@dataclass(slots=True)
+class Child:
+    """What we know of one process."""
+
+    spec: ProcessSpec
+    status: Status = "waiting"
+    restarts: int = 0
+    failures: int = 0
+    was_ready: bool = False
+    launch: Launch | None = None
+    popen: subprocess.Popen[bytes] | None = None
+    identity: Identity | None = None
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Supervisor:
+    """Runs the processes of `specs` until told to stop or one fails for good."""
+
+    def __init__(
+        self,
+        specs: Sequence[ProcessSpec],
+        say: Callable[[str], None],
+        on_change: Callable[[Sequence[Child]], None],
+        limits: Limits | None = None,
+    ) -> None:
+        self.children = {spec.name: Child(spec) for spec in specs}
+        self._say = say
+        self._on_change = on_change
+        self._limits = limits or Limits()
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._failure: LocalError | None = None
+
+    def request_stop(self) -> None:
+        """Stop all in order; a second request stops them at once."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Start all, call `on_ready` once they are; return after a stop, raise if one fails for good."""
+        keepers = [asyncio.create_task(self._keep(child)) for child in self.children.values()]
+        watchers = [asyncio.create_task(self._announce(on_ready)), asyncio.create_task(self._bound_logs())]
+        try:
+            await self._stop.wait()
+        finally:
+            self._stop.set()
+            for task in (*keepers, *watchers):
+                task.cancel()
+            await asyncio.gather(*keepers, *watchers, return_exceptions=True)
+            await self._stop_all()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _announce(self, on_ready: Callable[[], None]) -> None:
+        for child in self.children.values():
+            await child.ready.wait()
+        on_ready()
+
+    async def _bound_logs(self) -> None:
+        while True:
+            await asyncio.sleep(LOG_CHECK_S)
+            for child in self.children.values():
+                if child.launch is not None:
+                    shorten(child.launch.log)
+
+    async def _keep(self, child: Child) -> None:
+        """Start a child, and start it again whenever it ends, until it has failed too often."""
+        for name in child.spec.after:
+            await self.children[name].ready.wait()
+        while True:
+            started_s = time.monotonic()
+            try:
+                reason = await self._live(child)
+            except LocalError as error:
+                reason = str(error)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it must not leave a child unattended
+                reason = f"{child.spec.name} cannot be started: {error!r}"
+            if reason is None:
+                return
+            lived_s = time.monotonic() - started_s
+            child.failures = 1 if child.status == "ready" and lived_s > STEADY_S else child.failures + 1
+            if child.failures >= (self._limits.once_ready if child.was_ready else self._limits.before_ready):
+                self._give_up(child, reason)
+                return
+            self._set(child, "restarting")
+            delay_s = min(BACKOFF_LIMIT_S, BACKOFF_FIRST_S * 2 ** (child.failures - 1))
+            self._say(f"{reason}; starting it again")
+            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311  # not for secrets
+            child.restarts += 1
+
+    async def _live(self, child: Child) -> str | None:
+        """Run a child once; return why it ended, None if it did what it had to."""
+        spec = child.spec
+        child.launch = launch = await asyncio.to_thread(spec.prepare)
+        shorten(launch.log)
+        child.popen = popen = spawn(launch)
+        child.identity = Identity.of(popen.pid)
+        self._set(child, "starting")
+        deadline_s = time.monotonic() + spec.ready_limit_s
+        while (
+            spec.is_ready is not None and popen.poll() is None and not await asyncio.to_thread(spec.is_ready)
+        ):
+            if time.monotonic() > deadline_s:
+                await asyncio.to_thread(kill, popen)
+                return f"{spec.name} was not ready within {spec.ready_limit_s:.0f} s: {gist(launch.log)}"
+            await asyncio.sleep(POLL_S)
+        if spec.is_ready is not None and popen.poll() is None:
+            child.was_ready = True
+            self._set(child, "ready")
+            child.ready.set()
+        await ended(popen)
+        kill(popen)  # what it may have left in its process group
+        if spec.is_ready is None and popen.returncode == 0:
+            self._set(child, "done")
+            child.ready.set()
+            return None
+        return f"{spec.name} {describe_exit(popen.returncode)}: {gist(launch.log)}"
+
+    def _give_up(self, child: Child, reason: str) -> None:
+        self._set(child, "failed")
+        again = f" ({child.failures} times in a row)" if child.failures > 1 else ""
+        self._failure = LocalError(f"{reason}{again}")
+        self._stop.set()
+
+    def _set(self, child: Child, status: Status) -> None:
+        child.status = status
+        self._on_change(tuple(self.children.values()))
+
+    async def _stop_all(self) -> None:
+        for rank in sorted({child.spec.stop_rank for child in self.children.values()}):
+            group = [child for child in self.children.values() if child.spec.stop_rank == rank]
+            await asyncio.gather(*(self._stop_one(child) for child in group))
+
+    async def _stop_one(self, child: Child) -> None:
+        popen, launch = child.popen, child.launch
+        if popen is None or launch is None or popen.poll() is not None:
+            return
+        popen.send_signal(launch.stop_signal)
+        over, hurry = asyncio.create_task(ended(popen)), asyncio.create_task(self._hurry.wait())
+        await asyncio.wait((over, hurry), timeout=launch.stop_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if not over.done() and not hurry.done():
+            self._say(f"{child.spec.name} did not stop within {launch.stop_timeout_s:g} s, so it was killed")
+        kill(popen)
+        hurry.cancel()
+        await asyncio.gather(over, hurry, return_exceptions=True)
+        self._set(child, "stopped")

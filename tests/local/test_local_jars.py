@@ -1,0 +1,63 @@
+"""Kafka's jars: the lock file, verification, and the folder they are kept in."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from tasktape.local.errors import LocalError
+from tasktape.local.jars import Jar, damaged, fetch, is_complete, lock_digest, read_lock
+from tasktape.local.kafka_home import escape, new_id
+
+
+def jar(content: bytes, name: str = "thing") -> Jar:
+    return Jar("org.example", name, "1.0", len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_the_lock_file() -> None:
+    """It names the broker and a checksum for each jar, and no host."""
+    jars = read_lock()
+    assert {"kafka_2.13", "kafka-clients", "slf4j-simple"} <= {one.artifact for one in jars}
+    assert all(re.fullmatch(r"[0-9a-f]{64}", one.sha256) and one.size_bytes > 0 for one in jars)
+    assert len({one.file_name for one in jars}) == len(jars)
+
+
+def test_the_digest_changes_with_any_jar() -> None:
+    """Another set of jars lives in another folder."""
+    assert lock_digest((jar(b"a"), jar(b"b"))) != lock_digest((jar(b"a"), jar(b"c")))
+
+
+def test_damage_is_found(tmp_path: Path) -> None:
+    """A jar of the right size with other bytes is damaged; a missing one is missing."""
+    good, bad, missing = jar(b"good", "good"), jar(b"bad", "bad"), jar(b"missing", "missing")
+    (tmp_path / good.file_name).write_bytes(b"good")
+    (tmp_path / bad.file_name).write_bytes(b"BAD")
+    assert damaged(tmp_path, (good, bad, missing)) == [bad.file_name, missing.file_name]
+    assert is_complete(tmp_path, (good, bad))
+    assert not is_complete(tmp_path, (good, missing))
+
+
+def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
+    """Progress starts at what an interrupted download has left."""
+    good = jar(b"good", "good")
+    (tmp_path / good.file_name).write_bytes(b"good")
+    seen: list[tuple[int, int]] = []
+    fetch(tmp_path, (good,), lambda done, total: seen.append((done, total)))
+    assert seen == [(4, 4)]
+
+
+def test_a_path_as_a_property() -> None:
+    """Java reads properties as Latin-1 in units of UTF-16 and splits lists at commas."""
+    assert escape(Path("/a b/c")) == "/a b/c"
+    assert escape(Path("/ü/\\x")) == "/\\u00fc/\\\\x"
+    assert escape(Path("/🙂")) == "/\\ud83d\\ude42"
+    with pytest.raises(LocalError, match="comma"):
+        escape(Path("/a,b"))
+
+
+def test_ids_are_kafkas() -> None:
+    """Twenty-two characters that do not look like an option."""
+    ids = {new_id() for _ in range(500)}
+    assert len(ids) == 500
+    assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{21}", one) for one in ids)

@@ -1,0 +1,107 @@
+"""Child processes: identity, logs, leftovers, and their tie to our life."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+
+from tasktape.local.log_files import shorten
+from tasktape.local.processes import Identity, Launch, describe_exit, gist, reap, spawn, stop
+
+SLEEP = (sys.executable, "-c", "import time; time.sleep(60)")
+
+
+def test_an_identity_is_more_than_a_pid(tmp_path: Path) -> None:
+    """Another program, or another start time, under the same pid is another process."""
+    launch = Launch("sleep", SLEEP, tmp_path / "log")
+    child = spawn(launch)
+    identity = Identity.of(child.pid)
+    assert identity is not None
+    assert Identity.from_json(identity.to_json()) == identity
+    assert identity.process() is not None
+    assert Identity(child.pid, identity.create_time_s - 60, identity.argv).process() is None
+    assert Identity(child.pid, identity.create_time_s, ("/usr/bin/java",)).process() is None
+    stop(child, launch)
+    assert identity.process() is None
+    assert Identity.of(child.pid) is None
+
+
+def test_a_leftover_is_ended_and_a_stranger_is_not(tmp_path: Path) -> None:
+    """Only the very process that was written down is touched."""
+    child = spawn(Launch("sleep", SLEEP, tmp_path / "log"))
+    identity = Identity.of(child.pid)
+    assert identity is not None
+    assert not reap(Identity(child.pid, identity.create_time_s - 60, identity.argv))
+    assert child.poll() is None
+    assert reap(identity)
+    assert identity.process() is None
+
+
+def test_children_do_not_get_the_terminals_interrupt(tmp_path: Path) -> None:
+    """They live in a session of their own."""
+    launch = Launch("sleep", SLEEP, tmp_path / "log")
+    child = spawn(launch)
+    assert os.getsid(child.pid) == child.pid
+    stop(child, launch)
+
+
+def test_children_die_with_their_parent(tmp_path: Path) -> None:
+    """Even when it is killed and cannot tell them."""
+    parent = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            textwrap.dedent(f"""
+                import pathlib, time
+                from tasktape.local.processes import Launch, spawn
+                launch = Launch("sleep", {SLEEP!r}, pathlib.Path({str(tmp_path / "log")!r}))
+                print(spawn(launch).pid, flush=True)
+                time.sleep(60)
+            """),
+        ],
+        stdout=subprocess.PIPE,
+    )
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline_s = time.monotonic() + 5
+    while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def test_a_log_is_bounded_while_it_is_written(tmp_path: Path) -> None:
+    """The writer goes on at the new end; one older file is kept."""
+    log = tmp_path / "x.log"
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"a" * 100)
+        shorten(log, 100)
+        assert log.stat().st_size == 100
+        writer.write(b"b")
+        shorten(log, 100)
+        writer.write(b"c")
+    assert log.read_bytes() == b"c"
+    assert (tmp_path / "x.log.1").read_bytes() == b"a" * 100 + b"b"
+
+
+def test_the_gist_of_a_log(tmp_path: Path) -> None:
+    """The last line that speaks of an error, else the last one, else a word of its own."""
+    log = tmp_path / "x.log"
+    assert gist(log) == f"it left no word (see {log})"
+    log.write_text("one\nValueError: bad\ngoodbye\n")
+    assert gist(log) == f"ValueError: bad (see {log})"
+    log.write_text("one\ngoodbye\n\n")
+    assert gist(log) == f"goodbye (see {log})"
+
+
+def test_exits_in_words() -> None:
+    """A signal has a name."""
+    assert describe_exit(3) == "ended with status 3"
+    assert describe_exit(-9) == "was killed by SIGKILL"
+    assert describe_exit(-99) == "was killed by signal 99"

@@ -1,0 +1,181 @@
+"""The supervisor, on small real processes."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasktape.local.errors import LocalError
+from tasktape.local.processes import Launch
+from tasktape.local.supervisor import Limits, ProcessSpec, Supervisor
+
+# Writes its name and each signal it gets to a file, and ends on SIGTERM.
+POLITE = """
+import pathlib, signal, sys, time
+record = pathlib.Path(sys.argv[1])
+def note(text):
+    with record.open("a") as file:
+        file.write(f"{sys.argv[2]} {text}\\n")
+def end(number, frame):
+    note("stopped")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+note("started")
+time.sleep(60)
+"""
+DEAF = POLITE.replace("signal.signal(signal.SIGTERM, end)", "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+BROKEN = "import sys; sys.exit('ERROR: the disk is on fire')"
+
+
+class Bench:
+    """A supervisor under test with what it said and what its processes wrote."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record = folder / "record"
+        self.said: list[str] = []
+        self.supervisor: Supervisor
+
+    def spec(
+        self, name: str, program: str = POLITE, *, rank: int = 0, stop_timeout_s: float = 2.0
+    ) -> ProcessSpec:
+        launch = Launch(
+            name,
+            (sys.executable, "-c", program, str(self.record), name),
+            self.folder / f"{name}.log",
+            stop_timeout_s=stop_timeout_s,
+        )
+        return ProcessSpec(name, lambda: launch, lambda: f"{name} started" in self.lines(), stop_rank=rank)
+
+    def lines(self) -> list[str]:
+        return self.record.read_text().splitlines() if self.record.exists() else []
+
+    def start(
+        self, specs: list[ProcessSpec], limits: Limits | None = None
+    ) -> tuple[asyncio.Task[None], asyncio.Event]:
+        ready = asyncio.Event()
+        self.supervisor = Supervisor(specs, self.said.append, lambda _: None, limits)
+        return asyncio.create_task(self.supervisor.run(ready.set)), ready
+
+    def pid(self, name: str) -> int:
+        popen = self.supervisor.children[name].popen
+        assert popen is not None
+        return popen.pid
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+async def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+    """Wait for a condition, for a bounded time."""
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110  # other processes fulfil it
+            await asyncio.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_starts_after_and_stops_in_reverse(bench: Bench) -> None:
+    """A process waits for those it needs; ranks stop one after the other."""
+    above = bench.spec("above", rank=0)
+    above = ProcessSpec("above", above.prepare, above.is_ready, after=("below",), stop_rank=0)
+    running, ready = bench.start([above, bench.spec("below", rank=1)])
+    await asyncio.wait_for(ready.wait(), 10)
+    bench.supervisor.request_stop()
+    await asyncio.wait_for(running, 5)
+    assert bench.lines() == ["below started", "above started", "above stopped", "below stopped"]
+    assert {child.status for child in bench.supervisor.children.values()} == {"stopped"}
+
+
+async def test_a_killed_process_is_started_again(bench: Bench) -> None:
+    """SIGKILL is noticed at once and told in one line; the pid changes."""
+    running, ready = bench.start([bench.spec("one")])
+    await asyncio.wait_for(ready.wait(), 10)
+    first = bench.pid("one")
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: bench.lines().count("one started") == 2)
+    assert bench.pid("one") != first
+    assert bench.supervisor.children["one"].restarts == 1
+    assert any(re.match(r"one was killed by SIGKILL: .*starting it again$", line) for line in bench.said)
+    bench.supervisor.request_stop()
+    await asyncio.wait_for(running, 5)
+
+
+async def test_gives_up_on_what_never_starts(bench: Bench) -> None:
+    """After a few tries the reason is told, in one line, and the others are stopped."""
+    running, ready = bench.start(
+        [bench.spec("fine", rank=1), bench.spec("broken", BROKEN)], Limits(before_ready=2)
+    )
+    with pytest.raises(
+        LocalError, match=r"^broken ended with status 1: ERROR: the disk is on fire \(see .*2 times"
+    ):
+        await asyncio.wait_for(running, 10)
+    assert not ready.is_set()
+    assert bench.lines() == ["fine started", "fine stopped"]
+
+
+async def test_a_task_runs_once(bench: Bench) -> None:
+    """A process without a readiness check is done when it ends with status 0."""
+    task = ProcessSpec("task", lambda: Launch("task", (sys.executable, "-c", ""), bench.folder / "task.log"))
+    running, ready = bench.start([task])
+    await asyncio.wait_for(ready.wait(), 10)
+    assert bench.supervisor.children["task"].status == "done"
+    bench.supervisor.request_stop()
+    await asyncio.wait_for(running, 5)
+
+
+async def test_the_deaf_are_killed_in_time(bench: Bench) -> None:
+    """A process that ignores its stop signal costs its own time limit, no more."""
+    running, ready = bench.start([bench.spec("deaf", DEAF, stop_timeout_s=0.3)])
+    await asyncio.wait_for(ready.wait(), 10)
+    pid = bench.pid("deaf")
+    started_s = time.monotonic()
+    bench.supervisor.request_stop()
+    await asyncio.wait_for(running, 5)
+    assert 0.3 <= time.monotonic() - started_s < 1.5
+    assert not alive(pid)
+    assert "deaf did not stop within 0.3 s, so it was killed" in bench.said
+
+
+async def test_a_second_request_hurries(bench: Bench) -> None:
+    """Who presses Ctrl-C twice does not wait."""
+    running, ready = bench.start([bench.spec("deaf", DEAF, stop_timeout_s=30)])
+    await asyncio.wait_for(ready.wait(), 10)
+    pid = bench.pid("deaf")
+    bench.supervisor.request_stop()
+    bench.supervisor.request_stop()
+    await asyncio.wait_for(running, 2)
+    assert not alive(pid)
+
+
+async def test_a_program_that_is_not_there(bench: Bench) -> None:
+    """It is one line, too."""
+    missing = ProcessSpec(
+        "missing", lambda: Launch("missing", ("/nowhere/program",), bench.folder / "missing.log")
+    )
+    running, _ = bench.start([missing], Limits(before_ready=1))
+    with pytest.raises(LocalError, match=r"missing cannot be started: .*No such file"):
+        await asyncio.wait_for(running, 5)
+
+
+async def test_a_process_that_is_not_ready_in_time(bench: Bench) -> None:
+    """It is killed, and the reason is told."""
+    never = bench.spec("never")
+    never = ProcessSpec("never", never.prepare, lambda: False, ready_limit_s=1)
+    running, _ = bench.start([never], Limits(before_ready=1))
+    with pytest.raises(LocalError, match="never was not ready within 1 s"):
+        await asyncio.wait_for(running, 5)
