@@ -1,0 +1,263 @@
+"""The write path: decide on the newest state, append one event, and wait for what became of it.
+
+Kafka has no conditional append, so two nodes may stamp the same version; the fold accepts the first and
+supersedes the other, whose node decides again. Within this process a lock keeps a stream's commands in line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol, assert_never
+
+from pydantic_core import from_json, to_json
+
+from api import permissions
+from api.idempotency import CommandKey
+from api.locks import StreamLocks
+from api.outcomes import Outcomes
+from api.pending import Pending, Written
+from app import lists, merge, tasks
+from app.errors import Conflict, KeyReused, PreconditionFailed, TaskError, Unavailable
+from app.fold import State, evolve
+from app.ids import IdFactory
+from app.lists import DeleteList, ListCommand, RenameList, TaskList
+from app.ports import Clock, EventLog
+from app.positions import Position
+from app.records import Record, source_of
+from app.tasks import Task, TaskCommand
+from app.updates import Update, is_gone, state_json
+from projections.command_queries import AcceptedEvent
+
+MAX_TRIES = 64
+"""How often a command is decided again after losing a race; each try is won by one of the racing nodes."""
+LOCK_WAIT_S = 15.0
+JITTER_MS = 4.0
+SOURCE = source_of("api")
+
+
+class StateReader(Protocol):
+    """What deciding asks of the read models."""
+
+    async def state(self, stream: str) -> State | None:
+        """The newest state of a stream."""
+
+    async def state_at(self, stream: str, version: int) -> State | None:
+        """The state of a stream after its first `version` events."""
+
+    async def accepted(self, event_id: str) -> AcceptedEvent | None:
+        """The accepted event of this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A command with its stream, its caller, and how the caller wants it done."""
+
+    command: TaskCommand | ListCommand
+    stream: str
+    user: str
+    wait_s: float
+    if_match: int | None = None
+    key: CommandKey | None = None
+    correlation_id: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The command has been done: the state after it as JSON (`null` if gone), and where its event lies.
+
+    `position` is None if there was nothing left to do, and nothing was written.
+    """
+
+    body: bytes
+    version: int
+    position: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class NotYetVisible:
+    """The event is written; its outcome will be known under its position."""
+
+    position: Position
+
+
+class CommandHandler:
+    """Carries out commands on the log."""
+
+    def __init__(
+        self, log: EventLog, outcomes: Outcomes, reader: StateReader, *, clock: Clock, new_id: IdFactory
+    ) -> None:
+        self._log = log
+        self._outcomes = outcomes
+        self._reader = reader
+        self._clock = clock
+        self._new_id = new_id
+        self._locks = StreamLocks()
+        self._pending = Pending(outcomes.reached)
+
+    async def handle(self, call: Call) -> Effect | NotYetVisible:
+        """Carry out one command. Raises a `TaskError` only if its event was not written, or had no effect."""
+        async with self._locks.hold(call.stream, LOCK_WAIT_S):
+            deadline = time.monotonic() + call.wait_s
+            if call.key is not None:
+                answered = await self._answer_of(call.key, deadline)
+                if answered is not None:
+                    return answered
+            await self._settle(call, deadline)
+            return await self._race(call, deadline)
+
+    async def state(self, stream: str) -> State | None:
+        """The newest state that this node knows of."""
+        state = await self._reader.state(stream)
+        written = self._pending.of_stream(stream)
+        if written is not None and (state is None or written.after.version > state.version):
+            return written.after
+        return state
+
+    async def _race(self, call: Call, deadline: float) -> Effect | NotYetVisible:
+        """Decide and append until the event is accepted, or its outcome does not come in time."""
+        for attempt in range(MAX_TRIES):
+            if attempt:
+                await asyncio.sleep(random.uniform(0, JITTER_MS) / 1000)  # noqa: S311
+            state = await self.state(call.stream)
+            try:
+                record = await self._decide(call, state)
+            except TaskError:
+                # A repeat that came before its first attempt was visible finds that attempt's work.
+                answered = await self._answer_of(call.key, deadline) if call.key else None
+                if answered is None:
+                    raise
+                return answered
+            if record is None:
+                assert state is not None
+                return Effect(_shown(state), state.version, None)
+            result = await self._append(call, record, state, deadline)
+            if result is not None:
+                return result
+        raise Unavailable("too many others change this at the same time; nothing was changed")
+
+    async def _decide(self, call: Call, state: State | None) -> Record | None:
+        await permissions.check(call.command, state, call.user, self.state)
+        if call.if_match is not None:
+            await self._check_base(call, call.if_match, state)
+        event = _decide(call.command, state)
+        if event is None:
+            return None
+        return Record(
+            id=call.key.event_id if call.key else self._new_id(),
+            stream=call.stream,
+            version=1 if state is None else state.version + 1,
+            time=self._clock(),
+            actor=call.user,
+            source=SOURCE,
+            data=event,
+            correlation_id=call.correlation_id,
+            traceparent=call.traceparent,
+            command_hash=call.key.command_hash if call.key else None,
+        )
+
+    async def _check_base(self, call: Call, version: int, current: State | None) -> None:
+        """Check that a command meant for an older version still makes sense. Raises as `app.merge.check`."""
+        if current is None or version > current.version:
+            at = "not there" if current is None else f"at version {current.version}"
+            raise PreconditionFailed(f"If-Match names version {version}, and this is {at}")
+        if version == current.version:
+            return
+        base = await self._reader.state_at(call.stream, version)
+        if base is None:
+            raise PreconditionFailed(f"version {version} is not known here")
+        _check_merge(call.command, base, current)
+
+    async def _append(
+        self, call: Call, record: Record, state: State | None, deadline: float
+    ) -> Effect | NotYetVisible | None:
+        """Append, and wait for the outcome; None asks for another try."""
+        with self._outcomes.expect(record.id) as expectation:
+            [position] = await self._log.append([record])
+            update = await expectation.at(position, max(0.0, deadline - time.monotonic()))
+        if update is None:
+            written = Written(position, record.id, record.command_hash, evolve(state, record))
+            self._pending.add(call.stream, written)
+            return NotYetVisible(position)
+        match update.outcome:
+            case "accepted":
+                return _effect(update)
+            case "parked":
+                return NotYetVisible(position)
+            case "superseded":
+                return await self._answer_of(call.key, deadline) if call.key else None
+            case _:
+                assert_never(update.outcome)
+
+    async def _settle(self, call: Call, deadline: float) -> None:
+        """Give what this node wrote before the chance to be folded, rather than decide on a guess."""
+        written = self._pending.of_stream(call.stream)
+        remaining_s = deadline - time.monotonic()
+        if written is not None and remaining_s > 0:
+            await self._outcomes.wait_reached(
+                {written.position.partition: written.position.offset}, remaining_s
+            )
+
+    async def _answer_of(self, key: CommandKey, deadline: float) -> Effect | NotYetVisible | None:
+        """The answer that the first command with this key got. Raises `KeyReused` if it was another one."""
+        written = self._pending.of_event(key.event_id)
+        if written is not None:
+            _check_same(key, written.command_hash)
+            where = {written.position.partition: written.position.offset}
+            if not await self._outcomes.wait_reached(where, max(0.0, deadline - time.monotonic())):
+                return NotYetVisible(written.position)
+        first = await self._reader.accepted(key.event_id)
+        if first is None:
+            return None
+        _check_same(key, first.command_hash)
+        return Effect(first.state.encode(), first.version, first.position)
+
+
+def _check_same(key: CommandKey, command_hash: str | None) -> None:
+    if command_hash != key.command_hash:
+        raise KeyReused("this Idempotency-Key came with another command before; use a new one")
+
+
+def _decide(
+    command: TaskCommand | ListCommand, state: State | None
+) -> tasks.TaskEvent | lists.ListEvent | None:
+    if isinstance(command, ListCommand):
+        assert not isinstance(state, Task)
+        return lists.decide(command, state)
+    assert not isinstance(state, TaskList)
+    return tasks.decide(command, state)
+
+
+def _check_merge(command: TaskCommand | ListCommand, base: State, current: State) -> None:
+    if isinstance(base, Task) and isinstance(current, Task):
+        assert not isinstance(command, ListCommand)
+        merge.check(command, base, current)
+    elif isinstance(base, TaskList) and isinstance(current, TaskList):
+        _check_list_merge(command, base, current)
+
+
+def _check_list_merge(command: TaskCommand | ListCommand, base: TaskList, current: TaskList) -> None:
+    if isinstance(command, DeleteList):
+        raise PreconditionFailed(f"the list is at version {current.version} by now; read it first")
+    if isinstance(command, RenameList) and base.name != current.name != command.name:
+        raise Conflict(
+            f"somebody else changed name since version {base.version}",
+            base={"name": base.name},
+            theirs={"name": current.name},
+            yours={"name": command.name},
+        )
+
+
+def _shown(state: State) -> bytes:
+    return b"null" if is_gone(state) else state_json(state)
+
+
+def _effect(update: Update) -> Effect:
+    """What an accepted update says."""
+    message: dict[str, Any] = from_json(update.value)
+    return Effect(
+        to_json(message["task"] or message["list"]), int(message["event"]["version"]), update.position
+    )

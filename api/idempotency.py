@@ -1,0 +1,46 @@
+"""Idempotency keys: a repeated command becomes the same event, on whichever node it arrives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import Malformed
+from app.ids import derived_id
+
+MAX_KEY_CHARS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class CommandKey:
+    """What a user's `Idempotency-Key` stands for.
+
+    `event_id` and `created_id` follow from user and key, so that a retry that races its first attempt makes
+    the same event. `command_hash` tells a retry from another command under the same key.
+    """
+
+    event_id: str
+    created_id: str
+    command_hash: str
+
+
+def command_key(user: str, header: str | None, *, method: str, path: str, body: Any) -> CommandKey | None:
+    """Read an `Idempotency-Key` header. Raises `Malformed`."""
+    if header is None:
+        return None
+    key = header.strip()
+    if not 0 < len(key) <= MAX_KEY_CHARS or not (key.isascii() and key.isprintable()):
+        raise Malformed(f"Idempotency-Key must have 1 to {MAX_KEY_CHARS} printable ASCII characters")
+    return CommandKey(
+        event_id=derived_id("event", user, key),
+        created_id=derived_id("created", user, key),
+        command_hash=command_hash(method, path, body),
+    )
+
+
+def command_hash(method: str, path: str, body: Any) -> str:
+    """A short digest of a command; the order and spacing of the JSON members do not matter."""
+    canonical = json.dumps([method, path, body], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -1,0 +1,68 @@
+"""Reading the audit and the dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from app.positions import Position
+from projections.audit import UPDATE_COLUMNS
+from projections.reading import positions_at
+from projections.task_queries import history
+
+_AT = f'SELECT {UPDATE_COLUMNS} FROM audit WHERE partition = $1 AND "offset" = $2'  # noqa: S608
+_LETTER_COLUMNS = 'partition, "offset", stream, holds, reason, attempts, parked_at, attempted_at, key'
+_LETTERS = f"""
+    SELECT {_LETTER_COLUMNS} FROM dead_letters WHERE (partition, "offset") > ($1, $2)
+    ORDER BY partition, "offset" LIMIT $3
+"""  # noqa: S608
+_LETTER = f'SELECT {_LETTER_COLUMNS} FROM dead_letters WHERE partition = $1 AND "offset" = $2'  # noqa: S608
+_HOLDER = 'SELECT partition, "offset" FROM dead_letters WHERE stream = $1 AND holds'
+_BEHIND = """
+    SELECT partition, "offset" FROM dead_letters
+    WHERE stream = $1 AND NOT holds AND partition = $2 AND "offset" > $3 ORDER BY "offset" LIMIT $4
+"""
+
+
+class AuditQueries:
+    """The queries, on a pool that sees the live generation. Who may see what is for the caller to check."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+
+    async def at(self, position: Position) -> asyncpg.Record | None:
+        """The row of one record, with the columns that `projections.audit` makes events of."""
+        return await self._pool.fetchrow(_AT, position.partition, position.offset)
+
+    async def history(
+        self, stream: str, *, after: int, limit: int, with_superseded: bool
+    ) -> Sequence[asyncpg.Record]:
+        """Rows of a stream's events in order; `after` is a version, or with superseded ones an offset."""
+        async with self._pool.acquire() as connection:
+            return await history(
+                connection, stream, after=after, limit=limit, with_superseded=with_superseded
+            )
+
+    async def positions(self) -> dict[int, int]:
+        """How far the read models are."""
+        async with self._pool.acquire() as connection:
+            return await positions_at(connection)
+
+    async def dead_letters(self, *, after: Position, limit: int) -> Sequence[asyncpg.Record]:
+        """Parked records in the log's order."""
+        return await self._pool.fetch(_LETTERS, after.partition, after.offset, limit)
+
+    async def dead_letter(self, position: Position) -> asyncpg.Record | None:
+        """One parked record."""
+        return await self._pool.fetchrow(_LETTER, position.partition, position.offset)
+
+    async def holder(self, stream: str) -> Position | None:
+        """The record that a stream waits for, if it is on hold."""
+        row = await self._pool.fetchrow(_HOLDER, stream)
+        return None if row is None else Position(row["partition"], row["offset"])
+
+    async def parked_behind(self, stream: str, position: Position, limit: int) -> list[Position]:
+        """The records of a stream that are parked behind the one at `position`."""
+        rows = await self._pool.fetch(_BEHIND, stream, *position, limit)
+        return [Position(row["partition"], row["offset"]) for row in rows]
