@@ -6,6 +6,7 @@ prefixed `ce_`, the value is the event's JSON. What can't be read back raises `U
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,6 +58,8 @@ UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
 _ADAPTERS: Mapping[str, TypeAdapter[Event]] = {cls.type: TypeAdapter(cls) for cls in EVENT_CLASSES}
 MAX_VERSION = 2**53
 MAX_ATTRIBUTE_BYTES = 4096
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""U+0000 in JSON; not the text of that escape, which is a backslash's escape followed by `u0000`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +185,7 @@ def _decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
     _check_envelope(key, kind, stream, attributes)
     if value is None:
         raise Undecodable("no value")
-    if b"\\u0000" in value:
+    if b"\\u0000" in value and _ESCAPED_NUL.search(value):
         raise Undecodable("the value contains U+0000, which no read model can hold")
     version = int(attributes["ce_streamversion"])
     if not 0 <= version <= MAX_VERSION or (version == 0) != (kind == StreamResumed.type):

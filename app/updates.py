@@ -169,7 +169,7 @@ def decode(headers: Headers, value: bytes) -> Update:
         stream=attributes["ce_subject"],
         event_id=attributes["ce_eventid"],
         outcome=_OUTCOMES[attributes["ce_outcome"]],
-        channels=tuple(_unescape(channel) for channel in attributes["ce_channels"].split()),
+        channels=tuple(_unescape(channel) for channel in attributes["ce_channels"].split(" ") if channel),
         value=value,
         time=attributes["ce_time"],
     )
