@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TypeAlias
 
 import asyncpg
 
@@ -11,7 +11,9 @@ from app.fold import Folded, changes
 from app.records import event_data_json
 from app.updates import Update, assemble, changes_json, event_json, state_json
 
-Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+Connection: TypeAlias = (
+    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,3 @@ def project(folded: Folded) -> Projected:
         changes=changes_json(changes(folded.before, folded.after)),
         state=state_json(folded.after),
     )
-
-
-class ReadModel(Protocol):
-    """A module that keeps one read model."""
-
-    async def write(self, connection: Connection, batch: list[Projected]) -> Any:
-        """Write a batch's consequences, inside the projector's transaction."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import asyncpg
-from sqlalchemy import Column, ColumnElement, Select, and_, asc, desc, func, or_, select
+from sqlalchemy import Column, ColumnElement, Select, and_, asc, desc, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
 from app.tasks import Priority, Status, Task
@@ -162,7 +162,7 @@ def _page_query(
     own_lists = select(list_members.c.list_id).where(list_members.c.user_id == user)
     conditions = [tasks.c.deleted_at.is_(None), tasks.c.list_id.in_(own_lists), *_conditions(chosen)]
     if after is not None:
-        conditions.append(_beyond(value, after, descending=descending))
+        conditions.append(_beyond(value, after, descending=descending, nullable=sort == "due"))
     direction = desc if descending else asc
     first = direction(value).nulls_last() if sort == "due" else direction(value)
     return (
@@ -176,9 +176,8 @@ def _page_query(
 def _conditions(chosen: TaskFilter) -> list[ColumnElement[bool]]:
     column = tasks.c
     conditions: list[ColumnElement[bool]] = []
-    for name in ("list_id", "status", "stage", "priority"):
-        if (wanted := getattr(chosen, name)) is not None:
-            conditions.append(column[name] == wanted)
+    equal = ("list_id", "status", "stage", "priority")
+    conditions += [column[name] == value for name in equal if (value := getattr(chosen, name)) is not None]
     if chosen.tags:
         conditions.append(column.tags.contains(list(chosen.tags)))
     if chosen.assignee is not None:
@@ -190,14 +189,16 @@ def _conditions(chosen: TaskFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _beyond(value: ColumnElement[Any], after: Place, *, descending: bool) -> ColumnElement[bool]:
+def _beyond(
+    value: ColumnElement[Any], after: Place, *, descending: bool, nullable: bool
+) -> ColumnElement[bool]:
     """The rows behind `after`; those without a value come last in both directions."""
     identifier: Column[Any] = tasks.c.id
-    next_id = identifier < after.id if descending else identifier > after.id
     if after.value is None:
-        return and_(value.is_(None), next_id)
-    further = value < after.value if descending else value > after.value
-    return or_(further, and_(value == after.value, next_id), value.is_(None))
+        return and_(value.is_(None), identifier < after.id if descending else identifier > after.id)
+    here, there = tuple_(value, identifier), tuple_(after.value, after.id)
+    further = here < there if descending else here > there
+    return or_(further, value.is_(None)) if nullable else further
 
 
 def compiled(query: Select[Any]) -> tuple[str, list[Any]]:

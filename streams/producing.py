@@ -86,41 +86,45 @@ class TopicProducer:
 
     async def close(self) -> None:
         """Write what is pending and disconnect."""
-        producer, self._producer = self._producer, None
+        producer = self._producer
+        self._producer = None
         if producer is not None:
             await producer.stop()
 
     async def _started(self) -> AIOKafkaProducer:
-        if self._producer is not None:
-            return self._producer
         async with self._starting:
             if self._producer is None:
-                producer = AIOKafkaProducer(
-                    bootstrap_servers=self._brokers,
-                    client_id="tasktape",
-                    acks="all",
-                    enable_idempotence=self._idempotent,
-                    max_batch_size=BATCH_BYTES,
-                    max_request_size=REQUEST_BYTES,
-                    request_timeout_ms=REQUEST_TIMEOUT_MS,
-                )
-                try:
-                    await producer.start()
-                except (OSError, KafkaError) as error:
-                    await producer.stop()
-                    raise Unavailable(f"Kafka can't be reached: {error}") from error
-                self._producer = producer
+                self._producer = await self._new_producer()
             return self._producer
+
+    async def _new_producer(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._brokers,
+            client_id="tasktape",
+            acks="all",
+            enable_idempotence=self._idempotent,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=REQUEST_BYTES,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+        )
+        try:
+            await producer.start()
+        except (OSError, KafkaError) as error:
+            await producer.stop()
+            raise Unavailable(f"Kafka can't be reached: {error}") from error
+        return producer
 
     async def _discard(self, producer: AIOKafkaProducer) -> None:
         """A producer whose sequence of writes is broken stays broken: the next write gets a new one."""
-        if self._producer is producer:
-            self._producer = None
-            log.warning("the producer is replaced", topic=self._topic)
-            try:
-                await asyncio.wait_for(producer.stop(), REQUEST_TIMEOUT_MS / 1000)
-            except (TimeoutError, KafkaError, IllegalOperation, ProducerClosed):
-                log.warning("the producer did not stop", topic=self._topic)
+        is_current = self._producer is producer
+        if not is_current:
+            return
+        self._producer = None
+        log.warning("the producer is replaced", topic=self._topic)
+        try:
+            await asyncio.wait_for(producer.stop(), REQUEST_TIMEOUT_MS / 1000)
+        except (TimeoutError, KafkaError, IllegalOperation, ProducerClosed):
+            log.warning("the producer did not stop", topic=self._topic)
 
     async def _singly(self, producer: AIOKafkaProducer, messages: Sequence[Message]) -> list[Position]:
         pending = [

@@ -21,6 +21,7 @@ from streams.batches import MicroBatches
 
 log = structlog.get_logger()
 
+WAIT_FOR: tuple[type[BaseException], ...] = (Unavailable, *AWAY)
 RETRY_FIRST_S = 0.1
 RETRY_MOST_S = 2.0
 CHECK_S = 1.0
@@ -130,12 +131,12 @@ class ProjectionLoop:
                 await self._projector.catch_up(partition, end)
 
     async def _until_done(self, action: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
-        """Try until it works or we stop; `once` gives up at the first failure, which is logged all the same."""
+        """Try until it works or we stop; `once` gives up, with a line in the log, at the first failure."""
         delay_s = RETRY_FIRST_S
         while True:
             try:
                 return await action()
-            except (Unavailable, *AWAY) as error:
+            except WAIT_FOR as error:
                 log.warning("waiting", reason=str(error) or repr(error), retry_in_s=round(delay_s, 2))
             except Exception:
                 log.exception("projecting failed", retry_in_s=round(delay_s, 2))

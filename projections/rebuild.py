@@ -1,0 +1,36 @@
+"""Rebuilding: filling a new generation of the read models from the log, beside the live one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import structlog
+
+from app.ports import EventLog
+from projections.database import Database
+from projections.projector import Projector
+
+log = structlog.get_logger()
+
+ROUNDS = 10
+"""How often the end of the log is looked up again: each round has only what was written during the last."""
+
+
+async def rebuild(database: Database, event_log: EventLog) -> Mapping[int, int]:
+    """Fold the whole log into `database`'s generation, from wherever it is, without emitting anything.
+
+    It may be stopped and started again at any time. Returns the offsets reached.
+    """
+    projector = Projector(database, event_log.read, updates=None)
+    reached: dict[int, int] = {}
+    for _ in range(ROUNDS):
+        ends = dict(await event_log.ends())
+        if ends == reached:
+            break
+        for partition, end in ends.items():
+            await projector.catch_up(partition, end)
+        log.info("rebuilt", schema=database.schema, records=sum(ends.values()))
+        reached = ends
+    await projector.recover(sorted(reached))
+    await projector.settle()
+    return reached

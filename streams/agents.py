@@ -1,0 +1,95 @@
+"""The Faust application: one agent that hands the records of `task-events` to the projection loop.
+
+Faust brings records and keeps group membership; what is done is decided by the checkpoint in Postgres. So:
+raw bytes (a decode error would be thrown into the agent), no automatic acknowledgement (an agent that raises
+acknowledges its event), no tables, no transactions, explicit names.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import faust
+
+from app.positions import Position
+from app.records import RawRecord
+from app.settings import Settings
+from streams.projection_loop import ProjectionLoop
+
+GROUP = "tasktape-projector"
+SESSION_TIMEOUT_S = 10.0
+HEARTBEAT_S = 3.0
+BUFFERED_RECORDS = 4096
+
+
+class FaustDelivery:
+    """A Faust event as the projection loop sees it."""
+
+    __slots__ = ("_event", "raw")
+
+    def __init__(self, event: Any) -> None:
+        message = event.message
+        self._event = event
+        self.raw = RawRecord(
+            Position(message.partition, message.offset),
+            datetime.fromtimestamp(message.timestamp, UTC),
+            message.key,
+            message.headers if isinstance(message.headers, list) else _pairs(message.headers),
+            message.value,
+        )
+
+    def ack(self) -> None:
+        """Let Faust commit the offset, some time."""
+        self._event.ack()
+
+
+def _pairs(headers: Any) -> list[tuple[str, bytes]]:
+    return list(headers.items()) if isinstance(headers, dict) else list(headers or ())
+
+
+def create_faust_app(
+    settings: Settings, loop: ProjectionLoop, on_assigned: Callable[[frozenset[int]], None]
+) -> faust.App:
+    """The Faust app of one worker. `on_assigned` is told the partitions of the log that are ours now."""
+    app = faust.App(
+        GROUP if settings.events_topic == "task-events" else f"{GROUP}-{settings.events_topic}",
+        broker=[f"kafka://{broker}" for broker in settings.kafka_brokers],
+        autodiscover=False,
+        datadir=tempfile.mkdtemp(prefix="tasktape-worker-"),
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        store="memory://",
+        stream_wait_empty=False,
+        stream_buffer_maxsize=BUFFERED_RECORDS,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=f"tasktape-worker-{settings.worker_slot}",
+        broker_session_timeout=SESSION_TIMEOUT_S,
+        broker_heartbeat_interval=HEARTBEAT_S,
+        broker_request_timeout=SESSION_TIMEOUT_S * 2,
+        cython_optimizations=True,
+        loghandlers=[],
+    )
+    topic = app.topic(
+        settings.events_topic,
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+    )
+
+    @app.agent(topic, name="tasktape.project", concurrency=1)  # type: ignore[untyped-decorator]
+    async def deliver(stream: Any) -> AsyncIterator[None]:
+        async for event in stream.noack().events():
+            await loop.deliver(FaustDelivery(event))
+            if False:
+                yield
+
+    def assigned(_app: Any, partitions: Any, **_: Any) -> None:
+        on_assigned(frozenset(tp.partition for tp in partitions if tp.topic == settings.events_topic))
+
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    return app

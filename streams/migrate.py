@@ -1,0 +1,42 @@
+"""Setting up what a deployment needs: topics, tables, and a generation of read models of this version."""
+
+from __future__ import annotations
+
+from app.settings import Settings
+from projections.database import open_database
+from projections.generations import set_up, swap
+from projections.rebuild import rebuild
+from streams.event_log import KafkaEventLog
+from streams.topics import ensure_topics, events_topic, updates_topic
+
+
+async def migrate(settings: Settings) -> list[str]:
+    """Create or check everything; returns lines that say what was found and done.
+
+    Raises `WrongLog` if the log is not the one that the database follows, `Unavailable` if either is away.
+    """
+    shape = settings.partitions, settings.replication
+    identity = await ensure_topics(
+        settings.kafka_brokers,
+        [events_topic(settings.events_topic, *shape), updates_topic(settings.updates_topic, *shape)],
+    )
+    outdated = await set_up(settings.database_url, settings.schema_name, identity)
+    lines = [f"topic {identity.topic} with {identity.partitions} partitions: ready"]
+    if outdated is None:
+        return [*lines, "read models: ready"]
+    return [*lines, await _rebuild(settings, outdated)]
+
+
+async def _rebuild(settings: Settings, number: int) -> str:
+    event_log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
+    database = await open_database(
+        settings.database_url, settings.schema_name, generation=number, pool_size=2
+    )
+    try:
+        await event_log.start()
+        reached = await rebuild(database, event_log)
+    finally:
+        await event_log.close()
+        await database.close()
+    await swap(settings.database_url, settings.schema_name, number)
+    return f"read models: rebuilt as generation {number} from {sum(reached.values())} records"

@@ -1,0 +1,84 @@
+"""The watchdog: ends the process when the log grows and its checkpoint does not, or when the loop hangs.
+
+It is a thread, so that a blocked event loop can't silence it; whoever supervises the process starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from app.errors import Unavailable
+from app.ports import EventLog
+from projections.database import AWAY
+from projections.projector import Projector
+
+log = structlog.get_logger()
+
+CHECK_S = 5.0
+STALL_LIMIT_S = 60.0
+EXIT_STALLED = 70
+AWAY_OR_BUSY: tuple[type[BaseException], ...] = (Unavailable, *AWAY)
+
+
+class Watchdog:
+    """Wants a `beat` at least every `limit_s` seconds, or calls `on_stall`."""
+
+    def __init__(self, limit_s: float = STALL_LIMIT_S, on_stall: Callable[[], None] | None = None) -> None:
+        self._limit_s = limit_s
+        self._on_stall = on_stall or _end_process
+        self._last_beat_s = time.monotonic()
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self.beat()
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._stopped.set()
+
+    def beat(self) -> None:
+        """All is well."""
+        self._last_beat_s = time.monotonic()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(self._limit_s / 10):
+            if time.monotonic() - self._last_beat_s > self._limit_s:
+                self._on_stall()
+                return
+
+
+def _end_process() -> None:
+    sys.stderr.write("the worker makes no progress while the log grows; it ends, to be started again\n")
+    sys.stderr.flush()
+    os._exit(EXIT_STALLED)
+
+
+async def watch_progress(
+    watchdog: Watchdog, projector: Projector, event_log: EventLog, assigned: Callable[[], frozenset[int]]
+) -> None:
+    """Beat while checkpoints move or need not, or Postgres or Kafka is away; runs for ever."""
+    before: dict[int, int] = {}
+    while True:
+        try:
+            partitions = sorted(assigned())
+            checkpoints = await projector.checkpoints(partitions)
+            ends = await event_log.ends()
+        except AWAY_OR_BUSY as error:
+            log.warning("progress is unknown", reason=str(error) or repr(error))
+            watchdog.beat()
+        else:
+            now = {partition: checkpoint.next_offset for partition, checkpoint in checkpoints.items()}
+            behind = [partition for partition in partitions if now[partition] < ends[partition]]
+            if not behind or any(now[partition] != before.get(partition) for partition in behind):
+                watchdog.beat()
+            before = now
+        await asyncio.sleep(CHECK_S)

@@ -1,0 +1,117 @@
+"""The worker process: the composition root of the projecting side."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import faust
+import structlog
+import uvloop
+from mode import Service
+
+from app.errors import WrongLog
+from app.settings import Settings
+from projections.database import Database, open_database
+from projections.projector import Projector
+from streams.agents import create_faust_app
+from streams.event_log import KafkaEventLog
+from streams.projection_loop import ProjectionLoop
+from streams.update_log import KafkaUpdateLog
+from streams.watchdog import Watchdog, watch_progress
+
+log = structlog.get_logger()
+
+POOL_SIZE = 4
+ASYNCHRONOUS_COMMIT = {"synchronous_commit": "off"}
+"""Safe here and nowhere else: rows and checkpoint are lost together or kept together, and the log refills."""
+
+
+class Worker:
+    """Everything one worker is made of, opened in order and closed in reverse."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._event_log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
+        self._update_log = KafkaUpdateLog(settings.kafka_brokers, settings.updates_topic)
+        self._watchdog = Watchdog()
+        self._database: Database | None = None
+        self._loop: ProjectionLoop | None = None
+        self._progress: asyncio.Task[None] | None = None
+
+    async def open(self) -> faust.App:
+        """Connect and build the Faust app. Raises `Unavailable` or `WrongLog`."""
+        settings = self._settings
+        self._database = database = await open_database(
+            settings.database_url,
+            settings.schema_name,
+            pool_size=POOL_SIZE,
+            server_settings=ASYNCHRONOUS_COMMIT,
+        )
+        await self._event_log.start()
+        await self._update_log.start()
+        projector = Projector(database, self._event_log.read, self._update_log)
+        checkpoints = await projector.checkpoints(range(settings.partitions))
+        if len(checkpoints) != settings.partitions:
+            raise WrongLog(f"the read models follow {len(checkpoints)} partitions, not {settings.partitions}")
+        self._loop = loop = ProjectionLoop(projector, self._event_log)
+        loop.start()
+        self._watchdog.start()
+        self._progress = asyncio.create_task(
+            watch_progress(self._watchdog, projector, self._event_log, lambda: loop.assigned)
+        )
+        return create_faust_app(settings, loop, self._on_assigned)
+
+    async def close(self) -> None:
+        """Finish the batch in hand and disconnect."""
+        self._watchdog.stop()
+        if self._progress is not None:
+            self._progress.cancel()
+        if self._loop is not None:
+            await self._loop.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await self._update_log.close()
+                await self._event_log.close()
+        if self._database is not None:
+            await self._database.close()
+
+    def _on_assigned(self, partitions: frozenset[int]) -> None:
+        log.info("partitions assigned", partitions=sorted(partitions))
+        assert self._loop is not None
+        self._loop.assign(partitions)
+        if self._settings.ready_file:
+            Path(self._settings.ready_file).touch()
+
+
+class _Closer(Service):  # type: ignore[misc]
+    """Closes the worker as the first thing when Faust stops, before it leaves its consumer group."""
+
+    def __init__(self, worker: Worker, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._worker = worker
+
+    async def on_stop(self) -> None:
+        await self._worker.close()
+
+
+def run_worker(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT. Raises `Unavailable` or `WrongLog` if it can't start."""
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    worker = Worker(settings)
+    try:
+        app = loop.run_until_complete(worker.open())
+    except BaseException:
+        loop.run_until_complete(worker.close())
+        raise
+    _run(app, worker, loop)
+
+
+def _run(app: faust.App, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
+    services: Sequence[Service] = [app, _Closer(worker, loop=loop)]
+    runner = faust.Worker(app, *services[1:], loop=loop, loglevel=None, override_logging=False, quiet=True)
+    runner.execute_from_commandline()

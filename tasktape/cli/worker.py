@@ -1,0 +1,71 @@
+"""The verbs `worker` and `migrate`: one process each."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from collections.abc import Callable
+from typing import ParamSpec
+
+import click
+
+from app.errors import TaskError
+from app.settings import BadSettings, Settings
+from tasktape.logs import configure
+
+P = ParamSpec("P")
+
+
+def process_settings() -> Settings:
+    """Settings from the environment, with logging set up to match. One line and exit 2 if they are bad."""
+    try:
+        settings = Settings.from_environment(os.environ)
+    except BadSettings as error:
+        failure = click.ClickException(str(error))
+        failure.exit_code = 2
+        raise failure from None
+    configure(settings.log_level, settings.log_format)
+    return settings
+
+
+def one_line_errors(verb: Callable[P, None]) -> Callable[P, None]:
+    """Turn errors that have a name into one line and exit 1."""
+
+    @functools.wraps(verb)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            verb(*args, **kwargs)
+        except TaskError as error:
+            raise click.ClickException(error.detail) from None
+
+    return wrapped
+
+
+@click.command()
+@one_line_errors
+def worker() -> None:
+    """Run one projecting worker until it is told to stop.
+
+    Settings come from the environment; see the configuration reference.
+
+    Example: KAFKA_BROKERS=kafka:9092 DATABASE_URL=postgresql://tasktape@db/tasktape tasktape worker
+    """
+    from streams.worker import run_worker
+
+    run_worker(process_settings())
+
+
+@click.command()
+@one_line_errors
+def migrate() -> None:
+    """Create the topics and tables that are missing, and rebuild read models of another version.
+
+    It may be run at any time, as often as you like, and by several at once.
+
+    Example: tasktape migrate
+    """
+    from streams.migrate import migrate as run
+
+    for line in asyncio.run(run(process_settings())):
+        click.echo(line)
