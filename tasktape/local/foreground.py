@@ -19,7 +19,6 @@ from tasktape.local.running import already_runs, reap_leftovers, who_listens
 from tasktape.local.stack import Options, Stack
 from tasktape.local.supervisor import Child, Supervisor
 
-EXTERNAL_LIMIT_S = 60.0
 EXTERNAL_RETRY_S = 0.5
 
 Say = Callable[[str], None]
@@ -93,22 +92,24 @@ async def _reach_external(stack: Stack, say: Say, stop: asyncio.Event) -> bool:
         ("The database", "DATABASE_URL", _database_addresses(stack.external_database)),
     ]
     for what, variable, addresses in wanted:
-        if addresses and not await _reach(what, variable, addresses, say, stop):
+        if addresses and not await _reach(
+            what, variable, addresses, stack.options.external_limit_s, say, stop
+        ):
             return False
     return True
 
 
 async def _reach(
-    what: str, variable: str, addresses: list[tuple[str, int]], say: Say, stop: asyncio.Event
+    what: str, variable: str, addresses: list[tuple[str, int]], limit_s: float, say: Say, stop: asyncio.Event
 ) -> bool:
     where = ", ".join(f"{host}:{port}" for host, port in addresses)
-    deadline_s = time.monotonic() + EXTERNAL_LIMIT_S
+    deadline_s = time.monotonic() + limit_s
     told = False
     while not await asyncio.to_thread(lambda: any(is_listening(*address) for address in addresses)):
         if time.monotonic() > deadline_s:
-            raise LocalError(f"{what} at {where} ({variable}) did not answer within {EXTERNAL_LIMIT_S:.0f} s")
+            raise LocalError(f"{what} at {where} ({variable}) did not answer within {limit_s:.0f} s")
         if not told:
-            say(f"{what} at {where} ({variable}) does not answer; waiting up to {EXTERNAL_LIMIT_S:.0f} s …")
+            say(f"{what} at {where} ({variable}) does not answer; waiting up to {limit_s:.0f} s …")
             told = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), EXTERNAL_RETRY_S)

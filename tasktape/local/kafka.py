@@ -17,6 +17,15 @@ from tasktape.local.processes import Launch, kill, spawn, stop, wait_ready
 
 READY_LIMIT_S = 60.0
 TRAINING_LIMIT_S = 120.0
+LOG_FLAGS = (
+    "-Xlog:disable",
+    "-Xlog:all=error:stderr",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.BrokerServer=info",
+    "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.storage.internals.log.LogManager=info",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+)
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -43,6 +52,9 @@ group.initial.rebalance.delay.ms=0
 # By default the controller writes a no-op twice a second, for followers it does not have.
 metadata.max.idle.interval.ms=0
 controller.quorum.append.linger.ms=5
+# After a SIGKILL the controller takes the broker for a second one until this has passed (9 s by default).
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=1000
 """
 
 
@@ -116,9 +128,8 @@ class EmbeddedKafka:
     def _java(self, work: Path) -> tuple[str, ...]:
         cache = self.home.class_cache
         usable = cache.exists() and cache.stat().st_size > 0
-        return self.home.java_command(
-            f"-Djava.io.tmpdir={work}", *([f"-XX:AOTCache={cache}"] if usable else [])
-        )
+        aot = (f"-XX:AOTCache={cache}",) if usable else ()
+        return self.home.java_command(*LOG_FLAGS, f"-Djava.io.tmpdir={work}", *aot)
 
 
 def broker_answers(host: str, port: int, timeout_s: float = 1.0) -> bool:

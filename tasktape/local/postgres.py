@@ -1,6 +1,5 @@
 """The embedded PostgreSQL: its own child process, a generated password, the loopback address only."""
 
-import contextlib
 import os
 import secrets
 import shutil
@@ -15,7 +14,7 @@ import psutil
 from tasktape.local.accounts import Account, account_for, become
 from tasktape.local.errors import LocalError
 from tasktape.local.ports import LOOPBACK, pick_ports
-from tasktape.local.processes import Launch, kill, spawn, stop, wait_ready
+from tasktape.local.processes import Launch, end_all, kill, spawn, stop, wait_ready
 
 READY_LIMIT_S = 60.0
 INIT_LIMIT_S = 60.0
@@ -140,14 +139,8 @@ class EmbeddedPostgres:
         if not lines or not lines[0].strip().isdigit():
             return
         leftovers = [process for process in psutil.process_iter() if _works_in(process, self._data)]
-        for process in leftovers:
-            with contextlib.suppress(psutil.Error):
-                process.send_signal(signal.SIGQUIT)
-        _, stubborn = psutil.wait_procs(leftovers, LEFTOVER_LIMIT_S)
-        for process in stubborn:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(stubborn, LEFTOVER_LIMIT_S)
+        end_all(leftovers, signal.SIGQUIT, LEFTOVER_LIMIT_S)
+        end_all(leftovers, signal.SIGKILL, LEFTOVER_LIMIT_S)
         if psutil.pid_exists(int(lines[0])):
             # Reused since, after a reboot for instance: PostgreSQL would refuse to start for its sake. In any
             # other case the file stays: by it PostgreSQL sees that no process of its own is left.

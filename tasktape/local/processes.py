@@ -162,14 +162,27 @@ def reap(identity: Identity, stop_signal: signal.Signals = signal.SIGTERM, timeo
     family = [process]
     with contextlib.suppress(psutil.Error):
         family += process.children(recursive=True)
-    with contextlib.suppress(psutil.Error):
-        process.send_signal(stop_signal)
-    _, alive = psutil.wait_procs(family, timeout_s)
-    for left in alive:
-        with contextlib.suppress(psutil.Error):
-            left.kill()
-    psutil.wait_procs(alive, timeout_s)
+    end_all([process], stop_signal, timeout_s)
+    end_all(family, signal.SIGKILL, timeout_s)
     return True
+
+
+def end_all(processes: list[psutil.Process], stop_signal: signal.Signals, timeout_s: float) -> None:
+    """Send a signal to processes that are not our children, and wait until they are gone."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(stop_signal)
+    deadline_s = time.monotonic() + timeout_s
+    while any(_lives(process) for process in processes) and time.monotonic() < deadline_s:
+        time.sleep(POLL_S)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Tell whether a process still does anything: a zombie that nobody collects does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def describe_exit(status: int) -> str:

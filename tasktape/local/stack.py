@@ -25,6 +25,8 @@ class Options:
     port: int
     workers: int
     env: Mapping[str, str]
+    external_limit_s: float = 60.0
+    """How long to wait for a Kafka or a database that the environment names."""
     command: tuple[str, ...] = (sys.executable, "-P", "-m", "tasktape")
     """How to run one of our own verbs; `-P` keeps a folder named `app` nearby out of it."""
 

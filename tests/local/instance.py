@@ -1,4 +1,4 @@
-"""Runs an instance whose product is a stand-in: `python instance.py DATA PORT`."""
+"""Runs an instance whose product is a stand-in: `python instance.py DATA PORT [SECONDS TO WAIT]`."""
 
 import os
 import sys
@@ -14,9 +14,11 @@ from tasktape.local.stack import Options
 FAKE_PRODUCT = Path(__file__).with_name("fake_product.py")
 
 
-def main(data: str, port: str) -> None:
+def main(data: str, port: str, limit_s: str = "60") -> None:
     command = (sys.executable, str(FAKE_PRODUCT))
-    options = Options(DataDir(Path(data)), "127.0.0.1", int(port), 1, dict(os.environ), command)
+    options = Options(
+        DataDir(Path(data)), "127.0.0.1", int(port), 1, dict(os.environ), float(limit_s), command
+    )
     try:
         run_instance(options, lambda *_: None, click.echo, lambda: click.echo("ready"))
     except LocalError as error:

@@ -1,0 +1,233 @@
+"""A whole local instance with a stand-in for the product: start, kill, stop, in all orders."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tasktape.local.data_dir import DataDir
+from tasktape.local.ports import pick_ports
+from tasktape.local.processes import Identity
+from tasktape.local.running import status
+
+INSTANCE = Path(__file__).parents[1] / "local" / "instance.py"
+EMBEDDED = ("KAFKA_BROKERS", "DATABASE_URL")
+
+
+class Instance:
+    """One data folder and the `up` that runs on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = DataDir(folder / "data")
+        self.port = pick_ports(folder / "ports.json", ("api",))["api"]
+        self.output = folder / "output"
+        self.process: subprocess.Popen[bytes]
+
+    def up(self, *arguments: str, **variables: str) -> None:
+        env = {name: value for name, value in os.environ.items() if name not in EMBEDDED} | variables
+        with self.output.open("wb") as output:
+            command = [sys.executable, str(INSTANCE), str(self.data.root), str(self.port), *arguments]
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, env=env)
+
+    def said(self) -> list[str]:
+        return self.output.read_text().splitlines()
+
+    def wait_ready(self) -> None:
+        eventually(lambda: "ready" in self.said() or self.process.poll() is not None, 30)
+        assert "ready" in self.said(), self.said()
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(8)
+
+    def status(self) -> dict[str, Any]:
+        return status(self.data)
+
+    def pids(self) -> dict[str, int]:
+        return {process["name"]: process["pid"] for process in self.status()["processes"] if process["pid"]}
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tasktape", *arguments, "--data", str(self.data.root)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def eventually(condition: Callable[[], bool], limit_s: float) -> None:
+    """Wait for a condition, for a bounded time."""
+    deadline_s = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline_s, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def lives(pid: int) -> bool:
+    """Tell whether a process runs; one that only waits to be collected by its parent does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """One folder for all tests here, as in life; each leaves it stopped or running as it likes."""
+    one = Instance(tmp_path_factory.mktemp("instance"))
+    one.up()
+    one.wait_ready()
+    yield one
+    if one.stop() != 0:
+        one.cli("down")
+
+
+def ensure_running(instance: Instance) -> None:
+    if instance.process.poll() is not None:
+        instance.up()
+        instance.wait_ready()
+
+
+def test_status_tells_all(instance: Instance) -> None:
+    """Every process with its figures; the address of both stores, the password hidden."""
+    ensure_running(instance)
+    run = instance.cli("status", "--json")
+    assert run.returncode == 0
+    found = json.loads(run.stdout)
+    names = {process["name"] for process in found["processes"]}
+    assert names == {"postgres", "kafka", "migrate", "worker-0", "api", "supervisor"}
+    living = [process for process in found["processes"] if process["name"] != "migrate"]
+    assert all(process["status"] == "ready" and process["rss_bytes"] > 0 for process in living)
+    assert found["ready"] is True
+    assert found["lag"] == 0
+    assert found["url"] == f"http://127.0.0.1:{instance.port}"
+    assert found["kafka"]["embedded"] is True
+    assert ":***@127.0.0.1:" in found["database"]["url"]
+    assert found["sizes"]["postgres_bytes"] > 1_000_000
+    password = (instance.data.postgres / "password").read_text().strip()
+    assert password not in run.stdout
+    assert "Ready: http://" in instance.cli("status").stdout
+
+
+def test_a_second_up_is_refused(instance: Instance) -> None:
+    """It names the pid and the address, in one line, and changes nothing."""
+    ensure_running(instance)
+    before = instance.pids()
+    for extra in ((), ("--detach",)):
+        run = instance.cli("up", "--port", str(instance.port), *extra)
+        assert run.returncode == 1
+        told = run.stderr.splitlines()[-1]
+        assert told.startswith(
+            f"Error: Tasktape already runs on {instance.data.root}: pid {instance.process.pid}"
+        )
+        assert told.endswith(f"http://127.0.0.1:{instance.port}")
+    assert instance.pids() == before
+
+
+def test_a_taken_port_is_one_line(instance: Instance, tmp_path: Path) -> None:
+    """It names the port and who has it, before anything is started."""
+    other = Instance(tmp_path)
+    with socket.create_server(("127.0.0.1", other.port)):
+        run = other.cli("up", "--port", str(other.port))
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1] == (
+        f"Error: Port {other.port} on 127.0.0.1 is taken by {psutil.Process().name()} (pid {os.getpid()});"
+        " choose another one with --port"
+    )
+    assert not (other.data.kafka / "log").exists()
+
+
+def test_any_killed_process_comes_back(instance: Instance) -> None:
+    """SIGKILL to each of them in turn: all are ready again, on the same addresses."""
+    ensure_running(instance)
+    before = instance.status()
+    for name in ("api", "worker-0", "postgres", "kafka"):
+        pid = instance.pids()[name]
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda name=name, pid=pid: instance.pids().get(name, pid) != pid, 10)  # type: ignore[misc]
+    eventually(lambda: all(p["status"] in ("ready", "done") for p in instance.status()["processes"]), 20)
+    after = instance.status()
+    assert (after["kafka"], after["database"]) == (before["kafka"], before["database"])
+    assert sum(process["restarts"] for process in after["processes"]) >= 4
+
+
+def test_interrupt_stops_all_in_order(instance: Instance) -> None:
+    """The API first, then the worker, the stores last; within five seconds, with status 0."""
+    ensure_running(instance)
+    pids = list(instance.pids().values())
+    (instance.data.root / "order").unlink(missing_ok=True)
+    started_s = time.monotonic()
+    assert instance.stop() == 0
+    assert time.monotonic() - started_s < 5
+    assert (instance.data.root / "order").read_text().split() == ["api", "worker"]
+    assert not any(lives(pid) for pid in pids)
+    assert not instance.data.run_file.exists()
+    for name in ("kafka", "postgres"):
+        log = (instance.data.logs / f"{name}.log").read_text()
+        assert ("shut down completed" in log) if name == "kafka" else ("database system is shut down" in log)
+    down = instance.cli("down")
+    assert (down.returncode, down.stdout) == (0, f"Nothing runs on {instance.data.root}\n")
+    assert instance.cli("status").returncode == 1
+
+
+def test_a_killed_supervisor_leaves_nothing_behind(instance: Instance) -> None:
+    """The next `up` finds the ports free and the data there; what was left over is ended first."""
+    ensure_running(instance)
+    addresses = {key: instance.status()[key] for key in ("kafka", "database", "url")}
+    pids = instance.pids()
+    instance.process.kill()
+    instance.process.wait()
+    # One that outlives its supervisor, as on a system without a death signal.
+    orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    identity = Identity.of(orphan.pid)
+    assert identity is not None
+    run = instance.data.read_run()
+    run["processes"].append({"name": "orphan", "stop_signal": 15, "identity": identity.to_json()})
+    instance.data.write_run(run)
+    instance.up()
+    instance.wait_ready()
+    assert orphan.wait(5) == -signal.SIGTERM
+    assert f"Ended orphan (pid {orphan.pid}), left over from a run that was killed" in instance.said()
+    assert not any(lives(pid) for pid in pids.values())
+    assert {key: instance.status()[key] for key in addresses} == addresses
+
+
+def test_down_stops_a_running_instance(instance: Instance) -> None:
+    """From another terminal, and again without harm."""
+    ensure_running(instance)
+    down = instance.cli("down", "--json")
+    assert json.loads(down.stdout) == {"stopped": True, "data": str(instance.data.root)}
+    assert instance.process.wait(5) == 0
+    assert json.loads(instance.cli("down", "--json").stdout)["stopped"] is False
+
+
+def test_an_unreachable_store_is_waited_for(tmp_path: Path) -> None:
+    """One line says which and for how long, another that it was in vain."""
+    one = Instance(tmp_path)
+    one.up("1", KAFKA_BROKERS="127.0.0.1:1")
+    assert one.process.wait(10) == 1
+    assert one.said() == [
+        "Kafka at 127.0.0.1:1 (KAFKA_BROKERS) does not answer; waiting up to 1 s …",
+        "Error: Kafka at 127.0.0.1:1 (KAFKA_BROKERS) did not answer within 1 s",
+    ]
+    one.up(DATABASE_URL="postgresql://me:secret@127.0.0.1:2/db")
+    eventually(lambda: bool(one.said()), 10)
+    assert one.stop() == 0
+    assert one.said() == [
+        "The database at 127.0.0.1:2 (DATABASE_URL) does not answer; waiting up to 60 s …",
+        "Stopping …",
+    ]
+
+
+def test_bad_addresses_are_one_line(tmp_path: Path) -> None:
+    """They name the variable."""
+    one = Instance(tmp_path)
+    one.up(KAFKA_BROKERS="host:notaport")
+    assert one.process.wait(10) == 1
+    assert one.said()[-1].startswith("Error: KAFKA_BROKERS is not an address:")
