@@ -1,0 +1,95 @@
+"""A trace as the history of a task: which Tasktape event each of its events becomes.
+
+Each event of the trace becomes one, with its own time and its own actor: the first creates the task, one
+that brings a stage that ends the work completes it, one that leaves such a stage reopens it, and any other
+moves it between stages and people. Only a trace whose single event ends the work becomes two: created and
+completed. A trace that begins with an ending stage and goes on is completed by the next event that ends the
+work.
+Events whose times go backwards are put in the order of time; events of one time stay in the file's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from tasktape.importers.stages import one_line, shortened, stage_of
+from tasktape.importers.xes import XesEvent, XesTrace
+
+MAX_TITLE_CHARS = 500
+MAX_USER_CHARS = 128
+UNKNOWN_ACTOR = "unknown"
+
+Event = dict[str, Any]
+"""An event as the import takes it: `type`, `time`, `actor`, `data`."""
+
+
+class History(NamedTuple):
+    """A task to be: its title, and its events."""
+
+    title: str
+    events: list[Event]
+
+
+def history_of(trace: XesTrace) -> History:
+    """The history that a trace tells. The trace has one event at least."""
+    first, *others = in_order(trace.events)
+    title = shortened(trace.label, MAX_TITLE_CHARS)
+    stage, ends = stage_of(first.name, first.transition)
+    assignee = user_of(first.resource)
+    created = _event("task.created", first, {"title": title, **_placed(stage, assignee)})
+    if not others and ends:
+        return History(title, [created, _event("task.completed", first, _placed(stage, assignee))])
+    events, done = [created], False
+    for event in others:
+        new_stage, ends = stage_of(event.name, event.transition)
+        new_stage, new_assignee = new_stage or stage, user_of(event.resource) or assignee
+        if ends == done:
+            events.append(_event("task.edited", event, _edit(stage, assignee, new_stage, new_assignee)))
+        else:
+            kind = "task.completed" if ends else "task.reopened"
+            events.append(_event(kind, event, _placed(new_stage, new_assignee)))
+        stage, assignee, done = new_stage, new_assignee, ends
+    return History(title, events)
+
+
+def in_order(events: Sequence[XesEvent]) -> Sequence[XesEvent]:
+    """The events in the order of their times."""
+    if all(earlier.time <= later.time for earlier, later in pairwise(events)):
+        return events
+    return sorted(events, key=attrgetter("time"))
+
+
+@lru_cache(maxsize=4_096)
+def user_of(resource: str | None) -> str | None:
+    """The user that a resource is, if there is one."""
+    return shortened(one_line(resource), MAX_USER_CHARS) or None
+
+
+def _event(kind: str, event: XesEvent, data: dict[str, Any]) -> Event:
+    return {
+        "type": kind,
+        "time": event.time,
+        "actor": user_of(event.resource) or UNKNOWN_ACTOR,
+        "data": data,
+    }
+
+
+def _placed(stage: str | None, assignee: str | None) -> dict[str, Any]:
+    data: dict[str, Any] = {} if stage is None else {"stage": stage}
+    if assignee is not None:
+        data["assignees"] = (assignee,)
+    return data
+
+
+def _edit(stage: str | None, assignee: str | None, new_stage: str | None, new_assignee: str | None) -> Event:
+    """The fields that differ; if none does, the stage again, so that the event stays in the history."""
+    data: dict[str, Any] = {}
+    if new_assignee != assignee:
+        data["assignees"] = (new_assignee,)
+    if new_stage != stage or not data:
+        data["stage"] = new_stage
+    return data

@@ -1,0 +1,59 @@
+"""What the activities of an event log mean to a task: its stage, and whether the stage ends the work."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+MAX_STAGE_CHARS = 100
+STANDARD_TRANSITIONS = frozenset(
+    {
+        "schedule",
+        "assign",
+        "withdraw",
+        "reassign",
+        "start",
+        "suspend",
+        "resume",
+        "pi_abort",
+        "ate_abort",
+        "complete",
+        "autoskip",
+        "manualskip",
+        "unknown",
+    }
+)
+"""The transitions of the standard's lifecycle model: how far the activity is, not where the task is."""
+ENDING = frozenset(["completed", "closed", "resolved", "cancelled", "canceled", "done", "finished"])
+
+
+class Stage(NamedTuple):
+    """A stage by its name (None: the event names none), and whether the work ends with it."""
+
+    name: str | None
+    ends: bool
+
+
+@lru_cache(maxsize=4_096)
+def stage_of(activity: str | None, transition: str | None) -> Stage:
+    """The stage of an event.
+
+    `Accepted` in transition `In Progress` is the stage `Accepted/In Progress`; a transition of the standard's
+    own lifecycle model, such as `complete`, is no part of the name.
+    """
+    words = [one_line(activity)]
+    if transition is not None and transition.strip().casefold() not in STANDARD_TRANSITIONS:
+        words.append(one_line(transition))
+    named = [word for word in words if word]
+    ends = any(word.casefold() in ENDING for word in named)
+    return Stage(shortened("/".join(named), MAX_STAGE_CHARS) or None, ends)
+
+
+def one_line(text: str | None) -> str:
+    """The text with every run of white space as one space."""
+    return " ".join(text.split()) if text else ""
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text, cut to `limit` characters with a sign of it."""
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"

@@ -1,0 +1,235 @@
+"""Reading XES event logs (IEEE 1849) as a stream: one trace at a time, however long the file is.
+
+Only what becomes of a task is kept: the traces' names, and their events' activity, transition, resource and
+time. What can't be used is refused trace by trace, with its line; XML that is broken ends the reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+from xml.parsers import expat
+
+from tasktape.importers.files import Damaged
+
+NAME, TRANSITION, RESOURCE, TIME = "concept:name", "lifecycle:transition", "org:resource", "time:timestamp"
+_WANTED = frozenset({NAME, TRANSITION, RESOURCE, TIME})
+
+MAX_TEXT_CHARS = 1_000
+MAX_TAG_BYTES = 4 * 1_048_576
+MAX_DEPTH = 200
+MAX_TRACE_EVENTS = 100_000
+
+
+class XesEvent(NamedTuple):
+    """One event of a trace; None for an attribute that it doesn't have."""
+
+    name: str | None
+    transition: str | None
+    resource: str | None
+    time: datetime
+
+
+@dataclass(slots=True)
+class XesTrace:
+    """A trace that is whole and usable. `number` is its place in the file; it begins in `line`."""
+
+    number: int
+    line: int
+    name: str | None = None
+    events: list[XesEvent] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """What to call the trace: its name, or its place."""
+        return self.name or f"Trace {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What can't be imported, and why: a trace (by its label), or None for what is outside of every trace.
+
+    `ends` says that nothing after it could be read.
+    """
+
+    trace: str | None
+    line: int
+    reason: str
+    ends: bool = False
+
+
+class _Broken(Exception):
+    """The XML can't be read any further."""
+
+
+def read_xes(chunks: Iterable[bytes]) -> Iterator[XesTrace | Refused]:
+    """The traces of an XES file, in its order, each usable or refused. Raises `OSError`."""
+    reader = _Reader()
+    try:
+        for chunk in chunks:
+            reader.feed(chunk)
+            yield from reader.take()
+        reader.finish()
+    except (expat.ExpatError, _Broken, Damaged) as error:
+        yield from reader.take()
+        yield reader.broken(error)
+    else:
+        yield from reader.take()
+
+
+class _Reader:
+    """The state of the reading. An event's attributes are at depth 4: log, trace, event, attribute."""
+
+    def __init__(self) -> None:
+        parser = expat.ParserCreate()
+        parser.ordered_attributes = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.StartDoctypeDeclHandler = self._doctype
+        self._parser = parser
+        self._fed_bytes = 0
+        self._depth = 0
+        self._traces = 0
+        self._prefix = ""
+        self._trace: XesTrace | None = None
+        self._refusal: Refused | None = None
+        self._event: dict[str, str] | None = None
+        self._event_line = 0
+        self._time_line = 0
+        self._done: list[XesTrace | Refused] = []
+
+    def feed(self, chunk: bytes) -> None:
+        """Read on. Raises `expat.ExpatError` or `_Broken`."""
+        self._parser.Parse(chunk)
+        self._fed_bytes += len(chunk)
+        # Expat keeps an unfinished tag or comment in memory, whatever its length.
+        if self._fed_bytes - self._parser.CurrentByteIndex > MAX_TAG_BYTES:
+            raise _Broken(f"a tag or comment of more than {MAX_TAG_BYTES >> 20} MiB")
+
+    def finish(self) -> None:
+        """Say that the file ends here. Raises `expat.ExpatError`."""
+        self._parser.Parse(b"", True)
+
+    def take(self) -> list[XesTrace | Refused]:
+        """What has been finished since the last time."""
+        done, self._done = self._done, []
+        return done
+
+    def broken(self, error: Exception) -> Refused:
+        """The refusal that ends the reading, of the trace that it ends in."""
+        trace = self._trace
+        line = error.lineno if isinstance(error, expat.ExpatError) else self._parser.CurrentLineNumber
+        reason = expat.ErrorString(error.code) if isinstance(error, expat.ExpatError) else str(error)
+        return Refused(trace.label if trace else None, line, reason, ends=True)
+
+    # --- what expat calls, a million times for a log of some size -----------------------------------------
+
+    def _start(self, tag: str, attributes: list[str]) -> None:
+        depth = self._depth = self._depth + 1
+        if depth == 4:
+            if self._event is not None and len(attributes) == 4:
+                self._event_attribute(attributes)
+        elif depth == 3:
+            if self._trace is not None:
+                self._child_of_trace(tag, attributes)
+        elif depth == 2:
+            self._child_of_log(tag)
+        elif depth == 1:
+            self._root(tag)
+        elif depth > MAX_DEPTH:
+            raise _Broken(f"elements are nested more than {MAX_DEPTH} deep")
+
+    def _end(self, _: str) -> None:
+        depth = self._depth
+        self._depth = depth - 1
+        if depth == 3:
+            if self._event is not None:
+                self._finish_event(self._event)
+        elif depth == 2 and self._trace is not None:
+            self._finish_trace(self._trace)
+
+    def _doctype(self, *_: object) -> None:
+        raise _Broken("a document type declaration, which an XES file has no use for")
+
+    # --- what it means --------------------------------------------------------------------------------------
+
+    def _root(self, tag: str) -> None:
+        prefix, colon, name = tag.rpartition(":")
+        if name != "log":
+            raise _Broken(f"not an XES log: its root is <{tag[:40]}>")
+        self._prefix = prefix + colon
+
+    def _child_of_log(self, tag: str) -> None:
+        if tag == self._prefix + "trace":
+            self._traces += 1
+            self._trace = XesTrace(self._traces, self._parser.CurrentLineNumber)
+            self._refusal = None
+        elif tag == self._prefix + "event":
+            self._done.append(
+                Refused(None, self._parser.CurrentLineNumber, "an event outside of every trace")
+            )
+
+    def _child_of_trace(self, tag: str, attributes: list[str]) -> None:
+        assert self._trace is not None
+        if tag == self._prefix + "event":
+            self._event = {}
+            self._event_line = self._parser.CurrentLineNumber
+            return
+        named = dict(zip(attributes[::2], attributes[1::2], strict=True))
+        if named.get("key") == NAME:
+            self._trace.name = " ".join(named.get("value", "").split())[:MAX_TEXT_CHARS] or None
+
+    def _event_attribute(self, attributes: list[str]) -> None:
+        assert self._event is not None
+        first, key, _, value = attributes
+        if first != "key":
+            key, value = value, key
+        if key in _WANTED:
+            self._event[key] = value if len(value) <= MAX_TEXT_CHARS else value[:MAX_TEXT_CHARS]
+            if key == TIME:
+                self._time_line = self._parser.CurrentLineNumber
+
+    def _finish_event(self, event: dict[str, str]) -> None:
+        self._event = None
+        trace = self._trace
+        assert trace is not None
+        if self._refusal is not None:
+            return
+        text = event.get(TIME)
+        time = None if text is None else parse_time(text)
+        if time is not None:
+            trace.events.append(XesEvent(event.get(NAME), event.get(TRANSITION), event.get(RESOURCE), time))
+            if len(trace.events) > MAX_TRACE_EVENTS:
+                self._refuse(self._event_line, f"more than {MAX_TRACE_EVENTS:,} events")
+        elif text is None:
+            self._refuse(self._event_line, f"an event without {TIME}")
+        else:
+            self._refuse(self._time_line, f"{TIME} {text[:40]!r} is not a date and time")
+
+    def _refuse(self, line: int, reason: str) -> None:
+        assert self._trace is not None
+        # The label comes at the end of the trace: its name may stand behind its events.
+        self._refusal = Refused(None, line, reason)
+        self._trace.events.clear()
+
+    def _finish_trace(self, trace: XesTrace) -> None:
+        self._trace = None
+        refusal = self._refusal
+        self._done.append(trace if refusal is None else Refused(trace.label, refusal.line, refusal.reason))
+
+
+def parse_time(text: str) -> datetime | None:
+    """Read an `xs:dateTime`; one without an offset is taken to be in UTC. None if it isn't one."""
+    text = text.strip()
+    if text[10:11] != "T" or len(text) < 19:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is None:
+            return time.replace(tzinfo=UTC)
+        time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return time
