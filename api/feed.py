@@ -1,0 +1,220 @@
+"""The feed: brings every update to this node's hub and outcomes, in order, for as long as the node runs.
+
+It watches over broadcaster's listener: when reading breaks or stalls it connects again and goes on at the
+Kafka offsets that it had reached. What task-updates no longer holds, or never got, is read from the audit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import structlog
+from aiokafka.errors import KafkaError
+from broadcaster import Broadcast
+from broadcaster._base import Subscriber
+
+from api.broadcast import Batch, Failed, KafkaUpdates
+from api.hub import Hub
+from app.errors import Unavailable
+from app.positions import Positions
+from app.updates import Update
+
+log = structlog.get_logger(__name__)
+
+FIRST_DELAY_S = 0.2
+LONGEST_DELAY_S = 5.0
+REFILL_AT_ONCE = 500
+REFILL_TRIES = 20
+REFILL_DELAY_S = 0.25
+YIELD_EVERY = 128
+WATCH_EVERY_S = 5.0
+STALLED_AFTER = 3
+
+Open = Callable[[Mapping[int, int] | None], KafkaUpdates]
+"""Makes a backend that reads from these Kafka offsets, or from the end."""
+
+
+class Memory(Protocol):
+    """What the feed asks of the audit. Both raise `Unavailable`."""
+
+    async def reached(self) -> dict[int, int]:
+        """Partition → the offset that is folded next."""
+
+    async def between(self, partition: int, first: int, end: int, limit: int) -> list[Update]:
+        """Every update of the offsets `[first, end)`, at most `limit`, in order."""
+
+
+class Stalled(Exception):
+    """There is more to read, but nothing comes."""
+
+
+class UpdateFeed:
+    """Feeds a hub. `on_start` are told once where the stream of updates begins, `on_update` every update."""
+
+    def __init__(
+        self,
+        *,
+        topic: str,
+        open_backend: Open,
+        memory: Memory,
+        hub: Hub,
+        on_start: Sequence[Callable[[Positions], None]] = (),
+        on_update: Sequence[Callable[[Update], object]] = (),
+    ) -> None:
+        self._topic = topic
+        self._open = open_backend
+        self._memory = memory
+        self._hub = hub
+        self._on_start = on_start
+        self._on_update = on_update
+        self._next_offsets: dict[int, int] | None = None
+        self._connected = False
+        self._reachable = True
+        self._task: asyncio.Task[None] | None = None
+        self.restarts = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether updates come in, or would if there were any."""
+        return self._connected and self._reachable and self._task is not None and not self._task.done()
+
+    def start(self) -> None:
+        """Start feeding, in the background."""
+        self._task = asyncio.create_task(self._run(), name="update-feed")
+
+    async def stop(self) -> None:
+        """Stop feeding."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        delay_s = FIRST_DELAY_S
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                await self._listen()
+            except (Unavailable, Stalled, KafkaError, OSError, TimeoutError) as error:
+                log.warning("the updates are interrupted", reason=str(error) or type(error).__name__)
+            except Exception:
+                log.exception("the updates are interrupted")
+            finally:
+                self._connected = False
+            if asyncio.get_running_loop().time() - began > LONGEST_DELAY_S:
+                delay_s = FIRST_DELAY_S
+            self.restarts += 1
+            await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311
+            delay_s = min(delay_s * 2, LONGEST_DELAY_S)
+
+    async def _listen(self) -> None:
+        """Read until something breaks, and raise that."""
+        backend = self._open(self._next_offsets)
+        async with Broadcast(backend=backend) as broadcast:
+            if self._next_offsets is None:
+                self._next_offsets = await self._begin(backend)
+            async with broadcast.subscribe(self._topic) as subscriber:
+                self._connected = self._reachable = True
+                await _first_to_end(
+                    self._relay(subscriber, backend, self._next_offsets),
+                    self._watch(backend, self._next_offsets),
+                )
+
+    async def _begin(self, backend: KafkaUpdates) -> dict[int, int]:
+        """Settle where the stream of updates begins, and return the Kafka offsets from which it is read.
+
+        The end of the topic is known already. Rows are committed before their updates are emitted, so all
+        that was emitted before that end is below the checkpoints that are read now.
+        """
+        reached = await self._memory.reached()
+        positions = {partition: offset - 1 for partition, offset in reached.items()}
+        self._hub.start(positions, len(backend.next_offsets))
+        for callback in self._on_start:
+            callback(positions)
+        return dict(backend.next_offsets)
+
+    # --- the updates -------------------------------------------------------------------------------------
+
+    async def _relay(self, subscriber: Subscriber, backend: KafkaUpdates, reached: dict[int, int]) -> None:
+        while True:
+            # broadcaster declares messages to be text and hands on what our backend gave: one of these two.
+            batch = cast("Batch | Failed", (await subscriber.get()).message)
+            if isinstance(batch, Failed):
+                raise batch.error
+            for number, update in enumerate(batch.updates, 1):
+                await self._take(update)
+                if number % YIELD_EVERY == 0:
+                    await asyncio.sleep(0)  # Let sockets write in between.
+            reached[batch.partition] = batch.next_offset
+            backend.taken()
+
+    async def _take(self, update: Update) -> None:
+        gap = self._hub.gap_before(update)
+        if gap is not None and not await self._refill(update, gap):
+            return
+        self._deliver(update)
+
+    def _deliver(self, update: Update) -> None:
+        self._hub.publish(update)
+        for callback in self._on_update:
+            callback(update)
+
+    async def _refill(self, update: Update, gap: range) -> bool:
+        """Deliver what is missing before `update`, from the audit; False if that isn't there.
+
+        Rows are committed before their updates are emitted: the audit can only lack them if the database has
+        lost its latest rows in a crash, until the worker has made them again, or if the update is not ours.
+        """
+        partition, following = update.position.partition, gap.start
+        log.warning("updates are missing", position=str(update.position), missing=len(gap))
+        for _ in range(REFILL_TRIES):
+            with contextlib.suppress(Unavailable):
+                while following < gap.stop:
+                    missing = await self._memory.between(partition, following, gap.stop, REFILL_AT_ONCE)
+                    if not missing or missing[0].position.offset != following:
+                        break
+                    for each in missing:
+                        self._deliver(each)
+                    following = missing[-1].position.offset + 1
+                else:
+                    return True
+            await asyncio.sleep(REFILL_DELAY_S)
+        log.error("an update is passed over: the audit has nothing before it", position=str(update.position))
+        return False
+
+    # --- watching over it --------------------------------------------------------------------------------
+
+    async def _watch(self, backend: KafkaUpdates, reached: Mapping[int, int]) -> None:
+        """Ask the brokers now and then how far the topic goes. Raises `Stalled` if nothing comes of it."""
+        stalled, before = 0, dict(reached)
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            try:
+                async with asyncio.timeout(WATCH_EVERY_S):
+                    ends = await backend.ends()
+            except (KafkaError, OSError, TimeoutError):
+                self._reachable = False
+                continue
+            self._reachable = True
+            behind = any(end > reached.get(partition, 0) for partition, end in ends.items())
+            stalled = stalled + 1 if behind and reached == before else 0
+            before = dict(reached)
+            if stalled >= STALLED_AFTER:
+                raise Stalled("there are updates, but none comes")
+
+
+async def _first_to_end(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run them together until one ends or raises; stop the others, and end the same way."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,315 @@
+"""The hub: who gets which update, in which order, once. Pure: no I/O, no clock, nothing awaited.
+
+Updates come in with contiguous positions per partition and go to the subscribers of their channels. What a
+subscriber has of a channel begins *after* its subscription's `start`; an update is sent under the first of
+its channels that the subscriber has and whose start lies before it, so it is sent once.
+
+A subscriber in recovery is *held*: nothing live reaches it. It has a place in the ring of recent updates,
+is given what it missed up to there, and then `advance` brings it from that place to the present, at its own
+pace, until nothing lies between and it is live again. So its updates come in order, without gap or double.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from api.membership import Membership, membership_after, moved_to
+from api.ring import Overrun, Ring
+from app.positions import Positions
+from app.updates import Update, frame
+
+__all__ = ["Hub", "Overrun", "Peer", "Place", "Subscriber", "Subscription"]
+
+
+class Peer(Protocol):
+    """The socket behind a subscriber. None of its methods waits."""
+
+    def push(self, frame: str) -> None:
+        """Take a frame that has to be sent."""
+
+    def joined(self, channel: str) -> None:
+        """An older list is the user's from now on: what it holds has to be read from a snapshot."""
+
+    def left(self, channel: str) -> None:
+        """The channel was taken away: its list or task can't be seen any longer."""
+
+    def held(self) -> None:
+        """The subscriber was put on hold, because a list in `created` has to be caught up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscriber's hold on a channel: what lies after `start` is for it.
+
+    `list_id` is set on the subscription of a task: the list through which the task may be seen.
+    """
+
+    start: Positions
+    list_id: str | None = None
+
+
+@dataclass(slots=True)
+class Place:
+    """A point in the stream of updates: the number of the next one, and the positions before it."""
+
+    number: int
+    positions: dict[int, int]
+
+
+@dataclass(slots=True, eq=False)
+class Subscriber:
+    """One socket, as the hub sees it. `place` is set while it is held.
+
+    `lists` are those its user is a member of; `created` are new ones, to be caught up from their beginning.
+    """
+
+    peer: Peer
+    user: str
+    channels: dict[str, Subscription] = field(default_factory=dict)
+    lists: set[str] = field(default_factory=set)
+    created: list[str] = field(default_factory=list)
+    place: Place | None = None
+    turn: int = -1
+
+    def first_channel(self, update: Update) -> str | None:
+        """The channel under which this subscriber gets an update, or None if it isn't for it."""
+        partition, offset = update.position
+        for channel in update.channels:
+            subscription = self.channels.get(channel)
+            if subscription is not None and subscription.start.get(partition, -1) < offset:
+                return channel
+        return None
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the hub has seen and done."""
+
+    published: int = 0
+    duplicates: int = 0
+    gaps: int = 0
+    delivered: int = 0
+
+
+class Hub:
+    """The channels of one node and their subscribers."""
+
+    def __init__(self, ring: Ring | None = None) -> None:
+        self._ring = ring or Ring()
+        self._channels: dict[str, dict[Subscriber, Subscription]] = {}
+        self._users: dict[str, dict[Subscriber, None]] = {}
+        self._positions: dict[int, int] = {}
+        self.partitions = 0
+        """How many partitions the log has; 0 until `start`."""
+        self.counters = Counters()
+
+    # --- updates -----------------------------------------------------------------------------------------
+
+    def start(self, positions: Positions, partitions: int) -> None:
+        """Say up to where updates are in the audit already: the first live ones come right after."""
+        self._positions = dict(positions)
+        self.partitions = partitions
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """Partition → the last offset whose update has been published."""
+        return dict(self._positions)
+
+    def gap_before(self, update: Update) -> range | None:
+        """The offsets that are missing between what was published and this update, if any are."""
+        partition, offset = update.position
+        following = self._positions.get(partition, -1) + 1
+        if offset <= following:
+            return None
+        self.counters.gaps += 1
+        return range(following, offset)
+
+    def publish(self, update: Update) -> bool:
+        """Send an update to whom it concerns; False if it was published before. There must be no gap."""
+        partition, offset = update.position
+        following = self._positions.get(partition, -1) + 1
+        if offset < following:
+            self.counters.duplicates += 1
+            return False
+        if offset > following:
+            raise ValueError(f"update {update.position} leaves a gap from {following}")
+        self._positions[partition] = offset
+        turn = self._ring.end
+        self._ring.append(update)
+        self.counters.published += 1
+        for channel in update.channels:
+            subscriptions = self._channels.get(channel)
+            if subscriptions:
+                self._send(update, channel, subscriptions, turn)
+        self._members_changed(update)
+        return True
+
+    def _send(
+        self, update: Update, channel: str, subscriptions: dict[Subscriber, Subscription], turn: int
+    ) -> None:
+        partition, offset = update.position
+        text = frame(channel, update.value).decode()
+        for subscriber, subscription in subscriptions.items():
+            if subscriber.place is not None or subscriber.turn == turn:
+                continue
+            if subscription.start.get(partition, -1) < offset:
+                subscriber.turn = turn
+                subscriber.peer.push(text)
+                self.counters.delivered += 1
+
+    # --- subscriptions -----------------------------------------------------------------------------------
+
+    def enter(self, subscriber: Subscriber) -> Place:
+        """Take in a subscriber, held: events that change what its user may see reach it from here on."""
+        self._users.setdefault(subscriber.user, {})[subscriber] = None
+        return self.hold(subscriber)
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Forget a subscriber."""
+        for channel in list(subscriber.channels):
+            self.unsubscribe(subscriber, channel)
+        _discard(self._users, subscriber.user, subscriber)
+
+    def subscribe(self, subscriber: Subscriber, channel: str, subscription: Subscription) -> None:
+        """Give a channel, or another start on one that the subscriber has."""
+        subscriber.channels[channel] = subscription
+        self._channels.setdefault(channel, {})[subscriber] = subscription
+
+    def unsubscribe(self, subscriber: Subscriber, channel: str) -> None:
+        """Take a channel away, if the subscriber has it."""
+        if subscriber.channels.pop(channel, None) is not None:
+            _discard(self._channels, channel, subscriber)
+
+    # --- recovery ----------------------------------------------------------------------------------------
+
+    def place(self) -> Place:
+        """The present."""
+        return Place(self._ring.end, dict(self._positions))
+
+    def hold(self, subscriber: Subscriber) -> Place:
+        """Hold a subscriber at the present, or where it is held already."""
+        if subscriber.place is None:
+            subscriber.place = self.place()
+        return subscriber.place
+
+    def offer(self, subscriber: Subscriber, update: Update) -> None:
+        """Give one update to one subscriber, if it is for it, with all consequences."""
+        channel = subscriber.first_channel(update)
+        if channel is not None:
+            self.push(subscriber, channel, update)
+        self.follow(subscriber, update)
+
+    def push(self, subscriber: Subscriber, channel: str, update: Update) -> None:
+        """Send an update under a channel."""
+        subscriber.peer.push(frame(channel, update.value).decode())
+        self.counters.delivered += 1
+
+    def advance(self, subscriber: Subscriber, limit: int) -> bool:
+        """Bring a held subscriber on by at most `limit` updates; True once it is live.
+
+        It stops early when a list has to be caught up first. Raises `Overrun` when the ring has forgotten
+        what comes next: then that has to be read from the audit.
+        """
+        place = subscriber.place
+        if place is None:
+            return True
+        for update in self._ring.read(place.number, limit):
+            place.number += 1
+            place.positions[update.position.partition] = update.position.offset
+            self.offer(subscriber, update)
+            if subscriber.created:
+                return False
+        if place.number < self._ring.end:
+            return False
+        subscriber.place = None
+        return True
+
+    # --- membership --------------------------------------------------------------------------------------
+
+    def _members_changed(self, update: Update) -> None:
+        """Let an update have its consequences on what the subscribers that are live may see."""
+        if update.stream.startswith("list:"):
+            membership = membership_after(update)
+            if membership is not None:
+                for subscriber in self._live_users(update.channels):
+                    self._apply(subscriber, membership)
+            return
+        list_id = moved_to(update)
+        if list_id is not None:
+            for subscriber in list(self._channels.get(update.stream, ())):
+                if subscriber.place is None:
+                    self._moved(subscriber, update.stream, list_id)
+
+    def follow(self, subscriber: Subscriber, update: Update) -> None:
+        """Let an update have its consequences on what one subscriber may see."""
+        if update.stream.startswith("list:"):
+            membership = membership_after(update)
+            if membership is not None and f"user:{subscriber.user}" in update.channels:
+                self._apply(subscriber, membership)
+            return
+        list_id = moved_to(update)
+        if list_id is not None:
+            self._moved(subscriber, update.stream, list_id)
+
+    def _live_users(self, channels: Iterable[str]) -> Iterator[Subscriber]:
+        for channel in channels:
+            if channel.startswith("user:"):
+                for subscriber in list(self._users.get(channel.removeprefix("user:"), ())):
+                    if subscriber.place is None:
+                        yield subscriber
+
+    def _apply(self, subscriber: Subscriber, membership: Membership) -> None:
+        list_id = membership.list_id
+        if subscriber.user not in membership.members:
+            self._leave(subscriber, list_id)
+        elif membership.created:
+            subscription = subscriber.channels.get(f"list:{list_id}")
+            if subscription is not None and not subscription.start:
+                return  # It has the list from its beginning.
+            # Tasks of the new list may have come before it, on other partitions.
+            subscriber.lists.add(list_id)
+            subscriber.created.append(list_id)
+            self.hold(subscriber)
+            subscriber.peer.held()
+        elif list_id not in subscriber.lists:
+            subscriber.lists.add(list_id)
+            place = subscriber.place or self.place()
+            self.subscribe(subscriber, f"list:{list_id}", Subscription(dict(place.positions)))
+            subscriber.peer.joined(f"list:{list_id}")
+
+    def _leave(self, subscriber: Subscriber, list_id: str) -> None:
+        subscriber.lists.discard(list_id)
+        if list_id in subscriber.created:
+            subscriber.created.remove(list_id)
+        seen_through_it = [
+            channel
+            for channel, subscription in subscriber.channels.items()
+            if channel == f"list:{list_id}" or subscription.list_id == list_id
+        ]
+        for channel in seen_through_it:
+            self.unsubscribe(subscriber, channel)
+            subscriber.peer.left(channel)
+
+    def _moved(self, subscriber: Subscriber, channel: str, list_id: str) -> None:
+        subscription = subscriber.channels.get(channel)
+        if subscription is None:
+            return
+        if list_id in subscriber.lists:
+            self.subscribe(subscriber, channel, Subscription(subscription.start, list_id))
+        else:
+            self.unsubscribe(subscriber, channel)
+            subscriber.peer.left(channel)
+
+
+def _discard(
+    index: dict[str, dict[Subscriber, Subscription]] | dict[str, dict[Subscriber, None]],
+    key: str,
+    subscriber: Subscriber,
+) -> None:
+    entries = index.get(key)
+    if entries is not None:
+        entries.pop(subscriber, None)
+        if not entries:
+            del index[key]

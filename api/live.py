@@ -1,0 +1,52 @@
+"""The live side of a node, put together: the feed of updates, the hub, and the sockets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from api.auth import Verifier
+from api.broadcast import KafkaUpdates
+from api.feed import UpdateFeed
+from api.hub import Hub
+from api.session import Relay
+from api.websockets import LiveSockets
+from app.positions import Positions
+from app.settings import Settings
+from app.updates import Update
+from projections.database import Database
+from projections.missed import AuditHistory
+from projections.visibility import MemberVisibility
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Start the feed when the node starts, drain the sockets before it stops, then stop the feed."""
+
+    feed: UpdateFeed
+    hub: Hub
+    sockets: LiveSockets
+
+
+def live_of(
+    settings: Settings,
+    database: Database,
+    verifier: Verifier,
+    *,
+    on_start: Sequence[Callable[[Positions], None]] = (),
+    on_update: Sequence[Callable[[Update], object]] = (),
+) -> Live:
+    """Build the live side; `on_start` and `on_update` are told what the feed tells the hub."""
+    hub = Hub()
+    history = AuditHistory(database)
+    feed = UpdateFeed(
+        topic=settings.updates_topic,
+        open_backend=lambda start: KafkaUpdates(settings.kafka_brokers, settings.updates_topic, start),
+        memory=history,
+        hub=hub,
+        on_start=on_start,
+        on_update=on_update,
+    )
+    relay = Relay(hub, verifier, MemberVisibility(database), history, now=time.time)
+    return Live(feed, hub, LiveSockets(relay, origins=settings.cors_origin))

@@ -1,0 +1,39 @@
+"""What an update of a list says about who sees the list from then on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic_core import from_json
+
+from app.updates import Update
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The members after an event of a list; `created` if the list came to be with it."""
+
+    list_id: str
+    members: frozenset[str]
+    created: bool
+
+
+def membership_after(update: Update) -> Membership | None:
+    """Whom the list belongs to after this update, or None if the update changes nothing about that."""
+    kind, _, list_id = update.stream.partition(":")
+    if kind != "list" or update.outcome != "accepted":
+        return None
+    message = from_json(update.value)
+    task_list, changes = message["list"], message["changes"]
+    if task_list is None:
+        return Membership(list_id, frozenset(), created=False)
+    if "members" not in changes:
+        return None
+    return Membership(list_id, frozenset(task_list["members"]), created=changes["members"][0] is None)
+
+
+def moved_to(update: Update) -> str | None:
+    """The list that a task went to with this update, if it left another one for it."""
+    if len(update.channels) > 2 and update.channels[1].startswith("list:"):
+        return update.channels[0].removeprefix("list:") if update.stream.startswith("task:") else None
+    return None

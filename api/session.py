@@ -1,0 +1,393 @@
+"""One client's conversation: what it asks for, what it may see, and how it gets what it missed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from api import protocol
+from api.auth import Identity
+from api.hub import Hub, Overrun, Subscriber, Subscription
+from api.outbox import TOO_SLOW, Farewell, Outbox
+from api.protocol import (
+    Authenticate,
+    Authenticated,
+    Error,
+    Incoming,
+    Ping,
+    Pong,
+    Refresh,
+    Refreshed,
+    Refused,
+    Resync,
+    Signal,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+    Unsubscribed,
+    positions_json,
+    read_since,
+)
+from app.errors import TaskError, Unauthenticated, Unavailable
+from app.ids import is_uuid
+from app.positions import Positions
+from app.updates import Update
+
+T = TypeVar("T")
+
+CHUNK = 256
+"""How many updates a recovery gives out before it looks whether the client keeps up."""
+RETRY_DELAYS_S = (0.05, 0.25, 1.0)
+
+
+class Verify(Protocol):
+    """Tells who a token was given to."""
+
+    async def verify(self, token: str) -> Identity:
+        """The caller. Raises `Unauthenticated` or `Unavailable`."""
+
+
+class Visibility(Protocol):
+    """Tells what a user may see. Both raise `Unavailable`."""
+
+    async def lists_of(self, user: str) -> set[str]:
+        """The lists that the user is a member of."""
+
+    async def list_of_task(self, user: str, task_id: str) -> str | None:
+        """The list of a task that the user may see, or None."""
+
+
+class History(Protocol):
+    """Tells what has been."""
+
+    async def missed(
+        self, channels: Collection[str], since: Positions, upto: Positions, limit: int
+    ) -> Sequence[Update] | None:
+        """The updates of the channels in `(since, upto]`, in order per partition; None if more than `limit`.
+
+        Raises `Unavailable`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """What every conversation of a node shares."""
+
+    hub: Hub
+    verifier: Verify
+    visibility: Visibility
+    history: History
+    now: Callable[[], float]
+    """Seconds since the epoch."""
+    ping_s: float = protocol.PING_S
+    authentication_s: float = protocol.AUTHENTICATION_S
+
+
+class Session:
+    """The conversation with one socket. `handle` is called with one message after another, never with two."""
+
+    def __init__(self, relay: Relay, outbox: Outbox, session_id: str) -> None:
+        self._relay = relay
+        self._hub = relay.hub
+        self._outbox = outbox
+        self._id = session_id
+        self._subscriber: Subscriber | None = None
+        self.identity: Identity | None = None
+        self.authenticated = asyncio.Event()
+        self.work = asyncio.Event()
+        """Set when there is something to do: a message to handle, or `settle` to be called."""
+
+    # --- what the hub says (see hub.Peer) ----------------------------------------------------------------
+
+    def push(self, frame: str) -> None:
+        """Send an update."""
+        self._outbox.push(frame)
+
+    def joined(self, channel: str) -> None:
+        """Tell of a list that is the user's from now on."""
+        positions = self._subscriber.channels[channel].start if self._subscriber else {}
+        self._outbox.push(Subscribed(channel=channel, positions=positions_json(positions)).encode())
+        self._outbox.push(Resync(channel=channel, reason="a list was shared").encode())
+
+    def left(self, channel: str) -> None:
+        """Tell of a channel that was taken away."""
+        self._outbox.push(Unsubscribed(channel=channel).encode())
+
+    def held(self) -> None:
+        """Remember to settle."""
+        self.work.set()
+
+    # --- what the client says ----------------------------------------------------------------------------
+
+    async def handle(self, message: Incoming) -> None:
+        """Answer one message."""
+        try:
+            await self._answer(message)
+        except Refused as refused:
+            self.refuse(refused)
+        except TaskError as error:
+            self.refuse(Refused(message.id, error.code, error.detail))
+
+    def refuse(self, refused: Refused) -> None:
+        """Answer with an error."""
+        self._outbox.push(Error(id=refused.message_id, code=refused.code, message=refused.detail).encode())
+
+    def close(self) -> None:
+        """Leave the hub."""
+        if self._subscriber is not None:
+            self._hub.remove(self._subscriber)
+
+    async def _answer(self, message: Incoming) -> None:
+        match message:
+            case Authenticate():
+                await self._authenticate(message)
+            case Subscribe():
+                await self._subscribe(message, self._known(message))
+            case Unsubscribe():
+                self._hub.unsubscribe(self._known(message), message.channel)
+                self._outbox.push(Unsubscribed(id=message.id, channel=message.channel).encode())
+            case Refresh():
+                await self._refresh(message, self._known(message))
+            case Signal():
+                raise Refused(message.id, "unsupported", "signals are not there yet")
+            case Ping():
+                self._outbox.push(protocol.pong_to(message))
+            case Pong():
+                pass
+
+    def _known(self, message: Incoming) -> Subscriber:
+        if self._subscriber is None:
+            raise Refused(message.id, "unauthenticated", "authenticate first")
+        return self._subscriber
+
+    # --- who one is --------------------------------------------------------------------------------------
+
+    async def _authenticate(self, message: Authenticate) -> None:
+        if self._subscriber is not None:
+            raise Refused(message.id, "malformed", "this socket is authenticated already")
+        if self._hub.partitions == 0:
+            self._outbox.close(protocol.CAN_NOT_RECOVER)
+            return
+        identity = await self._verified(message.token, message)
+        if identity is None:
+            return
+        since = None if message.since is None else read_since(message.since, self._hub.partitions)
+        subscriber = Subscriber(self, identity.user)
+        # From here on nothing about this user passes by unseen; what is live waits until all is set up.
+        place = self._hub.enter(subscriber)
+        self._subscriber = subscriber
+        try:
+            await self._begin(message, identity, subscriber, dict(place.positions), since)
+        except Unavailable:
+            self._outbox.close(protocol.CAN_NOT_RECOVER)
+
+    async def _begin(
+        self,
+        message: Authenticate,
+        identity: Identity,
+        subscriber: Subscriber,
+        reached: Positions,
+        since: Positions | None,
+    ) -> None:
+        subscriber.lists = await _patiently(lambda: self._relay.visibility.lists_of(identity.user))
+        channels = [f"user:{identity.user}", *(f"list:{list_id}" for list_id in sorted(subscriber.lists))]
+        start = reached if since is None else since
+        missed = await self._missed(channels, start, reached)
+        if missed is None:
+            start = reached
+        for channel in channels:
+            self._hub.subscribe(subscriber, channel, Subscription(start))
+        self.identity = identity
+        self.authenticated.set()
+        self._outbox.push(
+            Authenticated(
+                id=message.id,
+                user=identity.user,
+                session=self._id,
+                expires_in=self._expires_in(identity),
+                ping_s=int(self._relay.ping_s),
+                channels=channels,
+                positions=positions_json(_furthest(reached, start)),
+                missed=len(missed or ()),
+            ).encode()
+        )
+        if missed is None:
+            self._resync(channels)
+        # Under which channel is settled first: what an update leads to must not change the number announced.
+        for under, update in [(subscriber.first_channel(update), update) for update in missed or ()]:
+            if under is not None:
+                self._hub.push(subscriber, under, update)
+            self._hub.follow(subscriber, update)
+            await self._outbox.room()
+        await self.settle()
+
+    async def _verified(self, token: str, message: Incoming) -> Identity | None:
+        """Who the token was given to; None if the socket is closed for it."""
+        try:
+            return await self._relay.verifier.verify(token)
+        except Unauthenticated as error:
+            self.refuse(Refused(message.id, error.code, error.detail))
+            self._outbox.close(Farewell(protocol.BAD_TOKEN, error.detail))
+        except Unavailable:
+            self._outbox.close(protocol.CAN_NOT_RECOVER)
+        return None
+
+    async def _refresh(self, message: Refresh, subscriber: Subscriber) -> None:
+        identity = await self._verified(message.token, message)
+        if identity is None:
+            return
+        if identity.user != subscriber.user:
+            raise Refused(message.id, "forbidden", "the token is another user's")
+        self.identity = identity
+        self._outbox.push(Refreshed(id=message.id, expires_in=self._expires_in(identity)).encode())
+
+    def _expires_in(self, identity: Identity) -> int:
+        return max(0, int(identity.expires_at - self._relay.now()))
+
+    # --- channels ----------------------------------------------------------------------------------------
+
+    async def _subscribe(self, message: Subscribe, subscriber: Subscriber) -> None:
+        """Give a channel. What is live waits meanwhile, so that nothing passes by unseen."""
+        since = None if message.since is None else read_since(message.since, self._hub.partitions)
+        reached = dict(self._hub.hold(subscriber).positions)
+        channel = message.channel
+        try:
+            list_id = await self._through_list(message, subscriber)
+            if channel not in subscriber.channels and self._is_full(subscriber):
+                raise Refused(message.id, "too_many", "this socket has all the subscriptions it may have")
+            start = reached if since is None else since
+            missed = await self._missed([channel], start, reached)
+            await self._take_up(message.id, subscriber, channel, list_id, start, missed)
+        finally:
+            await self.settle()
+
+    def _is_full(self, subscriber: Subscriber) -> bool:
+        automatic = 1 + len(subscriber.lists)
+        return len(subscriber.channels) - automatic >= protocol.MAX_SUBSCRIPTIONS
+
+    async def _take_up(
+        self,
+        message_id: int | str | None,
+        subscriber: Subscriber,
+        channel: str,
+        list_id: str | None,
+        since: Positions,
+        missed: Sequence[Update] | None,
+    ) -> None:
+        """Give a held subscriber a channel from `since` on, and what it missed of it."""
+        place = self._hub.hold(subscriber)
+        fresh = [update for update in missed or () if subscriber.first_channel(update) is None]
+        start = dict(place.positions) if missed is None else since
+        known = subscriber.channels.get(channel)
+        if known is not None:
+            start = _nearest(known.start, start)
+        self._hub.subscribe(subscriber, channel, Subscription(start, list_id))
+        positions = positions_json(_furthest(place.positions, since))
+        reply = Subscribed(id=message_id, channel=channel, positions=positions, missed=len(fresh))
+        self._outbox.push(reply.encode())
+        if missed is None:
+            self._resync([channel])
+        for update in fresh:
+            self._hub.push(subscriber, channel, update)
+            await self._outbox.room()
+
+    def _resync(self, channels: Collection[str]) -> None:
+        for channel in channels:
+            self._outbox.push(Resync(channel=channel, reason="too much was missed").encode())
+
+    async def _through_list(self, message: Subscribe, subscriber: Subscriber) -> str | None:
+        """The list that makes a task visible; None for other channels. Raises `Refused`."""
+        kind, _, key = message.channel.partition(":")
+        match kind:
+            case "user":
+                if key != subscriber.user:
+                    raise Refused(message.id, "forbidden", "the channel is another user's")
+                return None
+            case "list" if is_uuid(key):
+                if key not in await self._relay.visibility.lists_of(subscriber.user):
+                    raise Refused(message.id, "not_found", "no such list")
+                return None
+            case "task" if is_uuid(key):
+                list_id = await self._relay.visibility.list_of_task(subscriber.user, key)
+                if list_id is None:
+                    raise Refused(message.id, "not_found", "no such task")
+                return list_id
+            case "stats" | "replay" | "system":
+                raise Refused(message.id, "unsupported", "this kind of channel is not there yet")
+            case _:
+                raise Refused(message.id, "malformed", "channels are user:…, list:… and task:…")
+
+    # --- recovery ----------------------------------------------------------------------------------------
+
+    async def settle(self) -> None:
+        """Bring the subscriber from where it is held to the present, at the pace its client reads."""
+        subscriber = self._subscriber
+        if subscriber is None:
+            return
+        try:
+            while subscriber.place is not None and not self._outbox.closed:
+                while subscriber.created:
+                    await self._catch_up_list(subscriber, subscriber.created[0])
+                await self._advance(subscriber)
+                await self._outbox.room()
+                await asyncio.sleep(0)  # Let the writer write.
+        except Unavailable:
+            self._outbox.close(protocol.CAN_NOT_RECOVER)
+
+    async def _advance(self, subscriber: Subscriber) -> None:
+        try:
+            self._hub.advance(subscriber, CHUNK)
+        except Overrun:
+            await self._leap(subscriber)
+
+    async def _leap(self, subscriber: Subscriber) -> None:
+        """Read from the audit what the ring has forgotten."""
+        place, present = subscriber.place, self._hub.place()
+        assert place is not None
+        channels = list(subscriber.channels)
+        missed = await self._missed(channels, place.positions, present.positions)
+        if missed is None:
+            self._outbox.close(TOO_SLOW)
+            return
+        subscriber.place = present
+        for update in missed:
+            self._hub.offer(subscriber, update)
+            await self._outbox.room()
+
+    async def _catch_up_list(self, subscriber: Subscriber, list_id: str) -> None:
+        """Give a list that was just created, from its beginning."""
+        channel = f"list:{list_id}"
+        reached = dict(self._hub.hold(subscriber).positions)
+        missed = await self._missed([channel], {}, reached)
+        if list_id in subscriber.created:
+            subscriber.created.remove(list_id)
+            await self._take_up(None, subscriber, channel, None, {}, missed)
+
+    async def _missed(
+        self, channels: Collection[str], since: Positions, upto: Positions
+    ) -> Sequence[Update] | None:
+        if all(since.get(partition, -1) >= offset for partition, offset in upto.items()):
+            return ()
+        return await _patiently(
+            lambda: self._relay.history.missed(channels, since, upto, protocol.MAX_MISSED)
+        )
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again, a few times, while the database is away. Raises `Unavailable`."""
+    for delay_s in RETRY_DELAYS_S:
+        try:
+            return await ask()
+        except Unavailable:
+            await asyncio.sleep(delay_s)
+    return await ask()
+
+
+def _furthest(one: Positions, other: Positions) -> Positions:
+    return {p: max(one.get(p, -1), other.get(p, -1)) for p in {*one, *other}}
+
+
+def _nearest(one: Positions, other: Positions) -> Positions:
+    return {p: min(one[p], other[p]) for p in one.keys() & other.keys()}
