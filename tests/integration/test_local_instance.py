@@ -115,6 +115,21 @@ def test_status_tells_all(instance: Instance) -> None:
     assert "Ready: http://" in instance.cli("status").stdout
 
 
+def test_doctor_finds_all_well(instance: Instance) -> None:
+    """Every part is looked at; nothing fails; exit status 0."""
+    ensure_running(instance)
+    run = instance.cli("doctor", "--json")
+    report = json.loads(run.stdout)
+    assert [check for check in report["checks"] if check["status"] == "fail"] == []
+    names = [check["name"] for check in report["checks"]]
+    assert names == [
+        *("python", "java", "kafka-jars", "postgres", "disk", "data", "leftovers", "port"),
+        *("kafka", "database", "api", "worker", "token"),
+    ]
+    assert report["ok"] is True
+    assert run.returncode == 0
+
+
 def test_a_second_up_is_refused(instance: Instance) -> None:
     """It names the pid and the address, in one line, and changes nothing."""
     ensure_running(instance)

@@ -1,0 +1,46 @@
+"""The verb doctor."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import click
+
+from tasktape.cli.options import data_option, json_option, local_errors
+from tasktape.local.checks import Finding, check_machine
+from tasktape.local.data_dir import data_dir
+from tasktape.local.live_checks import check_live
+from tasktape.local.stack import Options
+
+MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
+
+
+@click.command(epilog="Example: tasktape doctor")
+@data_option
+@click.option("--host", default="127.0.0.1", envvar="HOST", help="The address `up` would listen on.")
+@click.option(
+    "--port", default=8000, envvar="PORT", type=click.IntRange(1, 65535), help="The port it would use."
+)
+@json_option
+@local_errors
+def doctor(data: Path | None, host: str, port: int, *, as_json: bool) -> None:
+    """Check everything and say how to mend it. Exits 1 if something fails."""
+    env = dict(os.environ)
+    options = Options(data_dir(data), host, port, 1, env)
+    embedded = {"kafka": not env.get("KAFKA_BROKERS"), "postgres": not env.get("DATABASE_URL")}
+    findings = [*check_machine(options.data, host, port, **embedded), *check_live(options)]
+    ok = not any(finding.status == "fail" for finding in findings)
+    if as_json:
+        report = {"ok": ok, "checks": [dataclasses.asdict(finding) for finding in findings]}
+        click.echo(json.dumps(report, indent=2))
+    else:
+        for finding in findings:
+            click.echo(_line(finding))
+    if not ok:
+        raise SystemExit(1)
+
+
+def _line(finding: Finding) -> str:
+    line = f"{MARKS[finding.status]} {finding.name:<11} {finding.detail}"
+    return f"{line}\n  {'':<11} → {finding.mend}" if finding.mend else line

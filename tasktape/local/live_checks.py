@@ -1,0 +1,151 @@
+"""Checks of what runs, for `tasktape doctor`: the stores, the API, the worker, tokens and clocks."""
+
+import asyncio
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import asyncpg
+import jwt
+
+from tasktape.local.checks import Finding
+from tasktape.local.data_dir import DataDir
+from tasktape.local.ports import is_listening
+from tasktape.local.stack import PROBE_LIMIT_S, Options, read_ready, signing_secret, signs_tokens
+from tasktape.local.tokens import mint
+
+LAG_SAMPLE_S = 1.0
+CLOCK_LIMIT_S = 5.0
+
+
+def check_live(options: Options) -> list[Finding]:
+    """Check what runs on the data folder; where nothing runs, the stores that the environment names."""
+    run = options.data.read_run() if options.data.is_locked() else {}
+    brokers = options.env.get("KAFKA_BROKERS") or run.get("kafka", {}).get("brokers")
+    database = options.env.get("DATABASE_URL") or run.get("database", {}).get("url")
+    findings = [check_kafka(brokers)] if brokers else []
+    if database:
+        findings.append(asyncio.run(check_database(database)))
+    if not run:
+        return [*findings, Finding("instance", "warn", "nothing runs on this data folder", "tasktape up")]
+    ready = check_api(run["url"], options.data)
+    findings.append(ready)
+    if ready.status == "ok":
+        findings += [check_progress(run["url"]), check_token(run["url"], options)]
+    return findings
+
+
+def check_kafka(brokers: str) -> Finding:
+    """Whether a broker takes connections."""
+    places = [part.strip().rpartition(":") for part in brokers.split(",") if part.strip()]
+    reached = [
+        host for host, _, port in places if port.isdigit() and is_listening(host.strip("[]"), int(port))
+    ]
+    if reached:
+        return Finding("kafka", "ok", f"{brokers} answers")
+    return Finding(
+        "kafka", "fail", f"{brokers} does not answer", "see kafka.log in the logs folder, or KAFKA_BROKERS"
+    )
+
+
+async def check_database(url: str) -> Finding:
+    """Whether the database lets us in, and its clock agrees with ours."""
+    plain = url.replace("postgresql+asyncpg://", "postgresql://", 1)
+    try:
+        connection = await asyncpg.connect(plain, timeout=PROBE_LIMIT_S)
+        try:
+            theirs: datetime = await connection.fetchval("select clock_timestamp()")
+        finally:
+            await connection.close()
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return Finding("database", "fail", reason, "see postgres.log in the logs folder, or DATABASE_URL")
+    apart_s = abs((datetime.now(UTC) - theirs).total_seconds())
+    if apart_s > CLOCK_LIMIT_S:
+        return Finding(
+            "database", "warn", f"its clock is {apart_s:.0f} s from ours", "synchronise the clocks"
+        )
+    return Finding("database", "ok", "answers, clocks agree")
+
+
+def check_api(url: str, data: DataDir) -> Finding:
+    """Whether the API says that it is ready."""
+    if read_ready(url) is not None:
+        return Finding("api", "ok", f"{url} is ready")
+    return Finding("api", "fail", f"{url} is not ready", f"see {data.logs}/api.log and `tasktape status`")
+
+
+def check_progress(url: str) -> Finding:
+    """Whether the read models keep up with the log."""
+    before = _lag(url)
+    if before == 0:
+        return Finding("worker", "ok", "has read the whole log")
+    time.sleep(LAG_SAMPLE_S)
+    after = _lag(url)
+    if before is None or after is None:
+        return Finding("worker", "warn", "the API does not tell its lag", "see the worker's log")
+    if after < before or after == 0:
+        return Finding("worker", "ok", f"{after} events behind and catching up")
+    return Finding("worker", "warn", f"{after} events behind and not catching up", "see the worker's log")
+
+
+def check_token(url: str, options: Options) -> Finding:
+    """Whether the token at hand, or a fresh one, is let in."""
+    token = options.env.get("TASKTAPE_TOKEN")
+    whose = "TASKTAPE_TOKEN"
+    if not token:
+        if not signs_tokens(options.env):
+            return Finding("token", "ok", "signed elsewhere, none in TASKTAPE_TOKEN to try")
+        whose, token = "a fresh token", _fresh(options)
+    status = _status(f"{url}/api/me", token)
+    if status == 200:
+        return Finding("token", "ok", f"{whose} is let in")
+    reason = _expiry(token) or f"the API answers {status or 'nothing'}"
+    return Finding(
+        "token", "fail", f"{whose} is refused: {reason}", "make one with `tasktape token --user NAME`"
+    )
+
+
+def _fresh(options: Options) -> str:
+    issuer, audience = _names(options.env)
+    secret = signing_secret(options)
+    return mint(secret, "doctor", admin=False, ttl_s=60, issuer=issuer, audience=audience)
+
+
+def _names(env: Mapping[str, str]) -> tuple[str, str]:
+    return env.get("JWT_ISSUER") or "tasktape", env.get("JWT_AUDIENCE") or "tasktape"
+
+
+def _expiry(token: str) -> str | None:
+    try:
+        jwt.decode(token, options={"verify_signature": False, "verify_exp": True, "verify_aud": False})
+    except jwt.ExpiredSignatureError:
+        return "it has expired"
+    except jwt.ImmatureSignatureError:
+        return "it is not valid yet, a clock is wrong"
+    except jwt.PyJWTError:
+        return "it is not a JWT"
+    return None
+
+
+def _status(url: str, token: str) -> int | None:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310  # http only
+    try:
+        with urllib.request.urlopen(request, timeout=PROBE_LIMIT_S) as answer:  # noqa: S310  # http only
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, ValueError):
+        return None
+
+
+def _lag(url: str) -> int | None:
+    try:
+        answer = json.loads(read_ready(url) or b"null")
+    except ValueError:
+        return None
+    lag = answer.get("lag") if isinstance(answer, dict) else None
+    return lag if isinstance(lag, int) else None

@@ -1,0 +1,130 @@
+"""What `tasktape doctor` says of a sick machine: each failure with a way to mend it."""
+
+import hashlib
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tasktape.cli import main
+from tasktape.local.checks import Finding, check_data, check_disk, check_jars, check_leftovers, check_port
+from tasktape.local.data_dir import DataDir
+from tasktape.local.jars import Jar
+from tasktape.local.kafka_home import KafkaHome
+from tasktape.local.live_checks import check_database, check_kafka, check_token
+from tasktape.local.ports import LOOPBACK
+from tasktape.local.stack import Options
+from tasktape.local.tokens import mint
+
+SECRET = "s" * 64
+
+
+def jar(content: bytes, name: str) -> Jar:
+    return Jar("org.example", name, "1.0", len(content), hashlib.sha256(content).hexdigest())
+
+
+def doctor(data: Path, *arguments: str, **env: str) -> Result:
+    return CliRunner().invoke(main, ["doctor", "--data", str(data), *arguments], env=env)
+
+
+def assert_mended(finding: Finding, status: str, detail: str, mend: str) -> None:
+    assert finding.status == status
+    assert detail in finding.detail
+    assert mend in (finding.mend or "")
+
+
+def test_nothing_runs(tmp_path: Path) -> None:
+    """That is no failure: the line says how to start."""
+    run = doctor(tmp_path / "data", "--json", "--port", "28999")
+    report = json.loads(run.output)
+    assert report["checks"][-1] == {
+        "name": "instance",
+        "status": "warn",
+        "detail": "nothing runs on this data folder",
+        "mend": "tasktape up",
+    }
+
+
+def test_a_failure_is_exit_status_1(tmp_path: Path) -> None:
+    """And its line has a cross and a way to mend it."""
+    run = doctor(tmp_path, KAFKA_BROKERS="127.0.0.1:1", DATABASE_URL="postgresql://u:p@127.0.0.1:2/d")
+    assert run.exit_code == 1
+    lines = run.output.splitlines()
+    assert any(line.startswith("✗ kafka ") and "127.0.0.1:1 does not answer" in line for line in lines)
+    assert any(line.startswith("✗ database ") for line in lines)
+    assert not any("java" in line for line in lines)
+
+
+def test_a_taken_port(tmp_path: Path) -> None:
+    """It names the program that has it."""
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+        assert_mended(check_port(DataDir(tmp_path), LOOPBACK, port), "fail", f"{port} is taken by", "--port")
+    assert check_port(DataDir(tmp_path), LOOPBACK, port).status == "ok"
+
+
+def test_jars(tmp_path: Path) -> None:
+    """Not there yet, half there, damaged, and well."""
+    good, other = jar(b"good", "kafka_2.13"), jar(b"other", "other")
+    home = KafkaHome(tmp_path, (good, other), Path("java"), "25")
+    assert check_jars(home).status == "warn"
+    home.jar_folder.mkdir()
+    (home.jar_folder / good.file_name).write_bytes(b"good")
+    assert_mended(check_jars(home), "fail", other.file_name, "fetches the rest")
+    (home.jar_folder / other.file_name).write_bytes(b"OTHER")
+    assert_mended(check_jars(home), "fail", other.file_name, f"delete {tmp_path}")
+    (home.jar_folder / other.file_name).write_bytes(b"other")
+    assert_mended(check_jars(home), "ok", "Kafka 1.0, 2 files verified", "")
+
+
+def test_a_data_folder_open_to_others(tmp_path: Path) -> None:
+    """Tokens are only as safe as their secret."""
+    data = DataDir(tmp_path / "data")
+    data.create()
+    data.secret()
+    assert check_data(data).status == "ok"
+    data.secret_file.chmod(0o644)
+    assert_mended(check_data(data), "fail", "others can read the secret", "chmod 600")
+    data.root.chmod(0o755)
+    assert_mended(check_data(data), "warn", "is open to other accounts", "chmod 700")
+
+
+def test_what_a_killed_run_left(tmp_path: Path) -> None:
+    """Its notes lie there and nobody holds the lock."""
+    data = DataDir(tmp_path)
+    assert check_leftovers(data).status == "ok"
+    data.write_run({"processes": []})
+    assert_mended(check_leftovers(data), "warn", "killed", "tasktape down")
+    held = data.lock()
+    assert held is not None
+    assert check_leftovers(data).status == "ok"
+    held.close()
+
+
+def test_room_is_looked_for_where_the_data_will_be(tmp_path: Path) -> None:
+    """Also before the folder exists."""
+    assert f"GB free for {tmp_path}/not/yet" in check_disk(DataDir(tmp_path / "not" / "yet")).detail
+
+
+async def test_stores_that_do_not_answer() -> None:
+    """The address or the variable is named."""
+    assert_mended(check_kafka("127.0.0.1:1,127.0.0.1:2"), "fail", "127.0.0.1:1", "KAFKA_BROKERS")
+    refused = await check_database("postgresql+asyncpg://u:p@127.0.0.1:1/d")
+    assert_mended(refused, "fail", "", "DATABASE_URL")
+    assert_mended(await check_database("nonsense"), "fail", "", "DATABASE_URL")
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        (mint(SECRET, "me", admin=False, ttl_s=-10), "it has expired"),
+        (mint(SECRET, "me", admin=False, ttl_s=60), "the API answers nothing"),
+        ("nonsense", "it is not a JWT"),
+    ],
+)
+def test_a_refused_token(token: str, reason: str, tmp_path: Path) -> None:
+    """The reason is read from the token itself where it can be."""
+    options = Options(DataDir(tmp_path), LOOPBACK, 1, 1, {"TASKTAPE_TOKEN": token})
+    assert_mended(check_token("http://127.0.0.1:1", options), "fail", reason, "tasktape token")
