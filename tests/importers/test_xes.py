@@ -1,0 +1,343 @@
+"""The XES reader: what it takes, what it refuses and where, and that memory does not grow with the file."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasktape.importers.files import Damaged, ImportFile
+from tasktape.importers.xes import MAX_TAG_BYTES, Refused, XesEvent, XesTrace, parse_time, read_xes
+
+HEAD = (
+    b'<?xml version="1.0" encoding="UTF-8"?>\n<log xes.version="1.0" xmlns="http://www.xes-standard.org/">\n'
+)
+CEST = timezone(timedelta(hours=2))
+
+GOOD = """\
+<trace>
+  <string key="concept:name" value="%s"/>
+  <event>
+    <string key="org:resource" value="Ann"/>
+    <string key="concept:name" value="Accepted"/>
+    <string key="lifecycle:transition" value="In Progress"/>
+    <date key="time:timestamp" value="2012-05-05T14:54:27+02:00"/>
+  </event>
+</trace>
+"""
+
+
+def read(*parts: str | bytes, head: bytes = HEAD, end: bytes = b"</log>") -> list[XesTrace | Refused]:
+    """What is read of a log with these parts."""
+    encoded = [part if isinstance(part, bytes) else part.encode() for part in parts]
+    return list(read_xes([head, *encoded, end]))
+
+
+def event(line: str, *, time: str = '<date key="time:timestamp" value="2012-05-05T14:54:27Z"/>') -> str:
+    """One event on a single line."""
+    return f"<event>{line}{time}</event>\n"
+
+
+def test_a_trace() -> None:
+    """A trace has its name, its events what matters of them, and the line where it begins."""
+    [trace] = read(GOOD % "1-364285768")
+    assert trace == XesTrace(
+        1,
+        3,
+        "1-364285768",
+        [XesEvent("Accepted", "In Progress", "Ann", datetime(2012, 5, 5, 14, 54, 27, tzinfo=CEST))],
+    )
+
+
+def test_what_else_a_log_holds_is_passed_over() -> None:
+    """Extensions, globals, classifiers, the log's own and nested attributes say nothing of tasks."""
+    noise = """
+    <!-- <trace> -->
+    <extension name="Time" prefix="time" uri="http://www.xes-standard.org/time.xesext"/>
+    <global scope="event"><date key="time:timestamp" value="1970-01-01T00:00:00Z"/></global>
+    <global scope="trace"><string key="concept:name" value="UNKNOWN"/></global>
+    <classifier name="Activity" keys="concept:name"/>
+    <string key="concept:name" value="the log"/>
+    <float key="a" value="1"><float key="concept:name" value="nested"/></float>
+    <trace>
+      <list key="children"><values><string key="concept:name" value="in a list"/></values></list>
+      <string key="concept:name" value="T"><string key="concept:name" value="nested"/></string>
+      <event>
+        <string key="concept:name" value="A"><string key="concept:name" value="nested"/></string>
+        <container key="c"><date key="time:timestamp" value="nonsense"/></container>
+        <date value="2012-05-05T14:54:27Z" key="time:timestamp"/>
+        <string key="org:resource"/>
+      </event>
+    </trace>
+    """
+    [trace] = read(noise)
+    assert isinstance(trace, XesTrace)
+    assert (trace.name, trace.number) == ("T", 1)
+    assert trace.events == [XesEvent("A", None, None, datetime(2012, 5, 5, 14, 54, 27, tzinfo=UTC))]
+
+
+def test_names_may_come_last_or_not_at_all() -> None:
+    """A trace's name may follow its events; without one it is called by its place."""
+    first, second, third = read(
+        f'<trace>{event("")}<string key="concept:name" value=" a&#10; b "/></trace>',
+        f"<trace>{event('')}</trace>",
+        f'<trace><string key="concept:name" value="  "/>{event("")}</trace>',
+    )
+    labels = [one.label for one in (first, second, third) if isinstance(one, XesTrace)]
+    assert labels == ["a b", "Trace 2", "Trace 3"]
+
+
+def test_prefixed_names() -> None:
+    """The namespace may have a prefix."""
+    [trace] = read(
+        '<x:trace><x:string key="concept:name" value="T"/><x:event>'
+        '<x:date key="time:timestamp" value="2012-05-05T14:54:27Z"/></x:event></x:trace>',
+        head=b'<x:log xmlns:x="http://www.xes-standard.org/">',
+        end=b"</x:log>",
+    )
+    assert isinstance(trace, XesTrace)
+    assert (trace.name, len(trace.events)) == ("T", 1)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "iso-8859-1"])
+def test_encodings(encoding: str) -> None:
+    """The XML declaration or the byte order mark says how to read the text."""
+    name = "utf-8" if encoding == "utf-8-sig" else encoding
+    text = f'<?xml version="1.0" encoding="{name}"?><log>{GOOD % "Zoë"}</log>'
+    [trace] = read_xes([text.encode(encoding)])
+    assert isinstance(trace, XesTrace)
+    assert trace.name == "Zoë"
+
+
+@given(st.lists(st.integers(1, 200), max_size=60))
+def test_chunks_may_end_anywhere(sizes: list[int]) -> None:
+    """Where the pieces are cut makes no difference, not even to lines."""
+    broken_time = event("").replace("2012-05-05T14", "2012-05-05X14")
+    text = HEAD + (GOOD % "A" + f"<trace>\n{broken_time}</trace>\n" + GOOD % "Zoë").encode() + b"</log>"
+
+    def pieces() -> Iterator[bytes]:
+        rest = text
+        for size in sizes:
+            yield rest[:size]
+            rest = rest[size:]
+        yield rest
+
+    assert list(read_xes(pieces())) == list(read_xes([text]))
+
+
+# --- what is refused -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("time", "reason"),
+    [
+        ("", "an event without time:timestamp"),
+        ('<date key="time:timestamp"/>', "an event without time:timestamp"),
+        ('<date key="time:timestamp" value=""/>', "time:timestamp '' is not a date and time"),
+        (
+            '<date key="time:timestamp" value="yesterday"/>',
+            "time:timestamp 'yesterday' is not a date and time",
+        ),
+    ],
+)
+def test_a_bad_time_refuses_its_trace_alone(time: str, reason: str) -> None:
+    """The trace is named with the line of the event; nothing of it is imported; the others are."""
+    events = event("") + event("", time=time) + event("")
+    bad = f'<trace>\n<string key="concept:name" value="B"/>\n{events}</trace>\n'
+    first, second, third = read(GOOD % "A", bad, GOOD % "C")
+    assert second == Refused("B", 3 + 9 + 3, reason)
+    assert isinstance(first, XesTrace)
+    assert isinstance(third, XesTrace)
+    assert (first.name, third.name, third.number) == ("A", "C", 3)
+
+
+def test_the_first_reason_is_given() -> None:
+    """A trace with several bad events is refused once, at the first."""
+    refused = read("<trace>\n", event("", time=""), event("", time=""), "</trace>")
+    assert refused == [Refused("Trace 1", 4, "an event without time:timestamp")]
+
+
+def test_the_line_of_a_bad_time_is_its_own() -> None:
+    """An event has many lines; the bad one is named."""
+    lines = (GOOD % "A").replace("2012-05-05T14:54:27+02:00", "5 May 2012")
+    assert read(lines) == [Refused("A", 3 + 6, "time:timestamp '5 May 2012' is not a date and time")]
+
+
+def test_broken_xml_ends_the_reading() -> None:
+    """What came before is whole; the trace and line are named; nothing after it is read."""
+    bad = '<trace>\n<string key="concept:name" value="B"/>\n<event>\n<string key="a" value="</event></trace>'
+    first, second = read(GOOD % "A", bad, GOOD % "C")
+    assert isinstance(first, XesTrace)
+    assert second == Refused("B", 3 + 9 + 3, "not well-formed (invalid token)", ends=True)
+
+
+def test_broken_xml_outside_of_traces_names_none() -> None:
+    """Between traces there is no trace to name."""
+    _, refused = read(GOOD % "A", "</oops>")
+    assert refused == Refused(None, 3 + 9, "mismatched tag", ends=True)
+
+
+@pytest.mark.parametrize("cut", [0, 10, len(HEAD), len(HEAD) + 100, -1, -7])
+def test_a_file_that_ends_early(cut: int) -> None:
+    """A file that was cut off is not taken for a whole one, wherever it was cut."""
+    text = HEAD + (GOOD % "A").encode() + b"</log>"
+    *_, last = read_xes([text[:cut]])
+    assert isinstance(last, Refused)
+    assert last.ends
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"<html></html>", "not an XES log: its root is <html>"),
+        (b"PK\x03\x04", "not well-formed (invalid token)"),
+        (b'{"a": 1}', "not well-formed (invalid token)"),
+        (b"<!DOCTYPE log><log/>", "a document type declaration"),
+        (b'<!DOCTYPE l [<!ENTITY a "x"><!ENTITY b "&a;&a;">]><log>&b;</log>', "a document type declaration"),
+        (b'<!DOCTYPE l SYSTEM "file:///etc/passwd"><log/>', "a document type declaration"),
+        (b"<log>" + b"<a>" * 300, "nested more than 200 deep"),
+        (b"<log>&unknown;</log>", "undefined entity"),
+    ],
+)
+def test_what_is_no_xes_log(text: bytes, reason: str) -> None:
+    """Other files, entity bombs and elements without end are refused in one line."""
+    [refused] = read_xes([text])
+    assert isinstance(refused, Refused)
+    assert refused.ends
+    assert reason in refused.reason
+
+
+def test_a_tag_without_end_is_refused() -> None:
+    """Memory is bounded although expat keeps an unfinished tag whole."""
+
+    def endless() -> Iterator[bytes]:
+        yield b'<log><trace><string key="concept:name" value="'
+        for _ in range(2 * MAX_TAG_BYTES // 65_536):
+            yield b"x" * 65_536
+        raise AssertionError("nobody stopped reading")
+
+    [refused] = read_xes(endless())
+    assert isinstance(refused, Refused)
+    assert "a tag or comment of more than 4 MiB" in refused.reason
+
+
+def test_too_many_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trace without bounds is refused, and does not fill the memory."""
+    monkeypatch.setattr("tasktape.importers.xes.MAX_TRACE_EVENTS", 3)
+    refused, good = read("<trace>\n", *([event("")] * 9), "</trace>", GOOD % "B")
+    assert refused == Refused("Trace 1", 7, "more than 3 events")
+    assert isinstance(good, XesTrace)
+
+
+def test_events_outside_of_traces_are_refused() -> None:
+    """An event of no trace can't be an event of a task."""
+    refused, good = read(event(""), GOOD % "A")
+    assert refused == Refused(None, 3, "an event outside of every trace")
+    assert isinstance(good, XesTrace)
+
+
+def test_empty_logs_and_traces() -> None:
+    """A log may have no traces, a trace no events."""
+    assert read() == []
+    assert read("<trace/>") == [XesTrace(1, 3)]
+
+
+# --- times -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2012-05-05T14:54:27+02:00", datetime(2012, 5, 5, 12, 54, 27, tzinfo=UTC)),
+        ("2012-05-05T14:54:27Z", datetime(2012, 5, 5, 14, 54, 27, tzinfo=UTC)),
+        (" 2012-05-05T14:54:27.123456789-00:30 ", datetime(2012, 5, 5, 15, 24, 27, 123456, tzinfo=UTC)),
+        ("2012-05-05T14:54:27.5", datetime(2012, 5, 5, 14, 54, 27, 500000, tzinfo=UTC)),
+    ],
+)
+def test_times(text: str, time: datetime) -> None:
+    """Any xs:dateTime; without an offset it is UTC."""
+    assert parse_time(text) == time
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2012-05-05",
+        "2012-05-05 14:54:27",
+        "20120505T145427Z",
+        "2012-05-05T14:54",
+        "2012-02-30T00:00:00Z",
+        "2012-05-05T25:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "12012-05-05T14:54:27Z",
+        "1336222467",
+    ],
+)
+def test_what_is_no_time(text: str) -> None:
+    """A date alone, another notation, or a moment that can't be told in UTC is no time."""
+    assert parse_time(text) is None
+
+
+# --- files -----------------------------------------------------------------------------------------------
+
+
+def test_plain_and_gzipped_files_are_told_by_their_bytes(tmp_path: Path) -> None:
+    """The name of a file says nothing; several gzip members are one file."""
+    text = HEAD + (GOOD % "A").encode() + b"</log>"
+    (tmp_path / "plain.gz").write_bytes(text)
+    (tmp_path / "zipped.xes").write_bytes(gzip.compress(text[:50]) + gzip.compress(text[50:]))
+    for name in ("plain.gz", "zipped.xes"):
+        with ImportFile(tmp_path / name) as file:
+            assert b"".join(file.chunks()) == text
+            assert file.position == file.size == (tmp_path / name).stat().st_size
+
+
+@pytest.mark.parametrize(("cut", "reason"), [(30, "ends early"), (-4, "ends early")])
+def test_a_gzipped_file_that_was_cut(tmp_path: Path, cut: int, reason: str) -> None:
+    """A download that broke off is told from a whole one, and the trace that it broke off in is named."""
+    path = tmp_path / "log.xes.gz"
+    path.write_bytes(gzip.compress(HEAD + (GOOD % "A").encode() + b"</log>")[:cut])
+    with ImportFile(path) as file:
+        *_, last = read_xes(file.chunks())
+    assert isinstance(last, Refused)
+    assert last.ends
+    assert reason in last.reason
+
+
+def test_a_gzipped_file_that_is_damaged(tmp_path: Path) -> None:
+    """Bytes that were changed are found out."""
+    path = tmp_path / "log.xes.gz"
+    packed = bytearray(gzip.compress(HEAD + (GOOD % "A").encode() * 500 + b"</log>"))
+    packed[40:60] = bytes(20)
+    path.write_bytes(packed)
+    with ImportFile(path) as file, pytest.raises(Damaged, match=r"damaged|early"):
+        list(file.chunks())
+
+
+def test_memory_does_not_grow_with_the_file() -> None:
+    """A log of twenty times the traces needs no more memory than the smaller one."""
+
+    def log(traces: int) -> Iterable[bytes]:
+        yield HEAD
+        for number in range(traces):
+            yield (GOOD % f"trace {number}").encode()
+        yield b"</log>"
+
+    def peak_bytes(traces: int) -> int:
+        tracemalloc.start()
+        try:
+            assert sum(isinstance(one, XesTrace) for one in read_xes(log(traces))) == traces
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak_bytes(100)
+    assert peak_bytes(10_000) < peak_bytes(500) + 100_000
