@@ -43,12 +43,14 @@ check: $(DEV) $(PROJECT) $(NODE) ## Formatting, lint, types, import rules, gener
 	$(BIN)/lint-imports
 	$(NODE_BIN)/tsc --project api/pages
 	$(BIN)/python -m api.openapi --check
+	$(BIN)/python scripts/cli_reference.py --check
 
 .PHONY: format
 format: $(DEV) $(PROJECT) ## Format the code, mend what the linter can, write the generated files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python -m api.openapi --write
+	$(BIN)/python scripts/cli_reference.py --write
 
 .PHONY: bench
 bench: $(DEV) $(PROJECT) ## Run the benchmarks; each prints a table (ten minutes or so)
