@@ -25,6 +25,12 @@ _BEHIND = """
 """
 
 
+_EVENT_IDS = """
+    SELECT stream, array_agg(event_id ORDER BY version) AS event_ids FROM audit
+    WHERE stream = ANY($1::text[]) AND outcome = 'accepted' AND version > 0 GROUP BY stream
+"""
+
+
 class AuditQueries:
     """The queries, on a pool that sees the live generation. Who may see what is for the caller to check."""
 
@@ -43,6 +49,11 @@ class AuditQueries:
             return await history(
                 connection, stream, after=after, limit=limit, with_superseded=with_superseded
             )
+
+    async def event_ids(self, streams: Sequence[str]) -> dict[str, list[str]]:
+        """The ids of the accepted events of each of these streams that has some, in order."""
+        rows = await self._pool.fetch(_EVENT_IDS, streams)
+        return {row["stream"]: row["event_ids"] for row in rows}
 
     async def positions(self) -> dict[int, int]:
         """How far the read models are."""

@@ -22,6 +22,10 @@ _PAGE = f"""
     {_VISIBLE} AND ($2::timestamptz IS NULL OR (lists.created_at, lists.id) > ($2, $3))
     ORDER BY lists.created_at, lists.id LIMIT $4
 """
+_NAMED = f"""
+    {_VISIBLE} AND lists.name = $2 AND list_members.role <> 'viewer'
+    ORDER BY lists.created_at, lists.id LIMIT 1
+"""
 _MAY_SEE = "SELECT EXISTS (SELECT 1 FROM list_members WHERE list_id = $1 AND user_id = $2)"
 
 
@@ -54,6 +58,11 @@ class ListQueries:
             row = await connection.fetchrow(_ONE, user, list_id)
             positions = await positions_at(connection)
         return None if row is None else (list_from_row(row), positions)
+
+    async def named(self, user: str, name: str) -> TaskList | None:
+        """The oldest list of this name that the user may change."""
+        row = await self._pool.fetchrow(_NAMED, user, name)
+        return None if row is None else list_from_row(row)
 
     async def may_see(self, user: str, list_id: str) -> bool:
         """Whether the user is a member of the list."""
