@@ -1,0 +1,42 @@
+"""The program of docs/how-to/read-the-log.md runs as it stands, on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+from app.tasks import TaskCompleted, TaskCreated
+from streams.event_log import KafkaEventLog
+from streams.topics import ensure_topics, events_topic
+from tests.spec import LIST_ID, record_of
+
+GUIDE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "read-the-log.md"
+LIMIT_S = 30
+
+
+async def test_a_stranger_reads_the_log(kafka_brokers: str) -> None:
+    topic = f"task-events-{uuid4()}"
+    (program,) = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    assert program.count('"task-events"') == 1
+    await ensure_topics([kafka_brokers], [events_topic(topic, 2, 1)])
+    log = KafkaEventLog([kafka_brokers], topic, 2)
+    created, completed = TaskCreated(list_id=LIST_ID, title="Buy milk"), TaskCompleted()
+    await log.append([record_of(created, 1), record_of(completed, 2, actor="bob")])
+    await log.close()
+
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program.replace('"task-events"', f'"{topic}"'), kafka_brokers),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            lines = [(await process.stdout.readline()).decode() for _ in range(2)]
+    finally:
+        process.kill()
+        await process.wait()
+    assert re.fullmatch(r"2026-\S+ \S+ alice task\.created task:\S+ \{.*'title': 'Buy milk'.*\}\n", lines[0])
+    assert re.fullmatch(r"2026-\S+ \S+ bob task\.completed task:\S+ \{\}\n", lines[1])
