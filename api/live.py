@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from api.auth import Verifier
 from api.broadcast import KafkaUpdates
 from api.feed import UpdateFeed
 from api.hub import Hub
-from api.session import Relay
+from api.session import Relay, Verify
 from api.websockets import LiveSockets
 from app.positions import Positions
 from app.settings import Settings
@@ -32,7 +31,7 @@ class Live:
 def live_of(
     settings: Settings,
     database: Database,
-    verifier: Verifier,
+    verifier: Verify,
     *,
     on_start: Sequence[Callable[[Positions], None]] = (),
     on_update: Sequence[Callable[[Update], object]] = (),

@@ -10,6 +10,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "down": ("tasktape.cli.local:down", "Stop what `up` started."),
     "status": ("tasktape.cli.local:status", "Show what runs, its lag and its sizes."),
     "doctor": ("tasktape.cli.doctor:doctor", "Check everything and say how to mend it."),
+    "api": ("tasktape.cli.run:api", "Answer HTTP and WebSockets."),
     "worker": ("tasktape.cli.worker:worker", "Run one projecting worker."),
     "migrate": ("tasktape.cli.worker:migrate", "Create topics and tables, or bring them up to date."),
     "token": ("tasktape.cli.token:token", "Print a sign-in token for the API."),

@@ -1,0 +1,96 @@
+"""Answers: JSON with the headers that say which version and which position it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.commands import Effect, NotYetVisible
+from api.headers import Preference
+from app.fold import State
+from app.positions import Position, Positions, format_positions, positions_to_json
+from app.updates import state_json
+
+OUTCOMES_PATH = "/api/outcomes"
+
+
+def json_answer(
+    body: bytes,
+    *,
+    status: int = 200,
+    version: int | None = None,
+    positions: Positions | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An answer of JSON, with `ETag` for a version and `Tasktape-Position` for positions."""
+    response = Response(body, status_code=status, media_type="application/json", headers=headers)
+    if version is not None:
+        response.headers["ETag"] = f'"{version}"'
+    if positions:
+        response.headers["Tasktape-Position"] = format_positions(positions)
+    return response
+
+
+def object_answer(value: object, *, status: int = 200, positions: Positions | None = None) -> Response:
+    """An answer of a value that is turned into JSON."""
+    body = TypeAdapter(type(value)).dump_json(value)
+    return json_answer(body, status=status, positions=positions)
+
+
+def state_answer(request: Request, state: State, positions: Positions) -> Response:
+    """One task or list; 304 if the caller has this version already."""
+    tag = f'"{state.version}"'
+    known = [part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")]
+    if tag in known:
+        headers = {"ETag": tag, "Tasktape-Position": format_positions(positions)}
+        return Response(status_code=304, headers=headers)
+    return json_answer(state_json(state), version=state.version, positions=positions)
+
+
+def page_answer(
+    items: Sequence[bytes], next_cursor: str | None, positions: Positions | None = None
+) -> Response:
+    """A page of a collection, of items that are JSON already."""
+    body = b'{"items":[%s],"next_cursor":%s' % (b",".join(items), to_json(next_cursor))
+    if positions is not None:
+        body += b',"positions":%s' % to_json(positions_to_json(positions))
+    return json_answer(body + b"}", positions=positions)
+
+
+def command_answer(
+    result: Effect | NotYetVisible, wanted: Preference, *, status: int = 200, location: str | None = None
+) -> Response:
+    """What a command led to; 202 if that is not known yet."""
+    match result:
+        case Effect(body=body, version=version, position=position):
+            answer = _effect_answer(body, version, position, status)
+            if location is not None:
+                answer.headers["Location"] = location
+        case NotYetVisible(position=position):
+            answer = json_answer(
+                to_json({"position": str(position), "outcome": "pending"}),
+                status=202,
+                positions=_one(position),
+            )
+            answer.headers["Location"] = f"{OUTCOMES_PATH}/{position}"
+    if wanted.applied is not None:
+        answer.headers["Preference-Applied"] = wanted.applied
+    return answer
+
+
+def _effect_answer(body: bytes, version: int, position: Position | None, status: int) -> Response:
+    positions = None if position is None else _one(position)
+    if status == 204:
+        answer = Response(status_code=204)
+        if positions:
+            answer.headers["Tasktape-Position"] = format_positions(positions)
+        return answer
+    return json_answer(body, status=status, version=version, positions=positions)
+
+
+def _one(position: Position) -> dict[int, int]:
+    return {position.partition: position.offset}

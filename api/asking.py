@@ -1,0 +1,107 @@
+"""Reading a request: its path, its query string, and the command that it makes."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from starlette.requests import Request
+
+from api.commands import Call, Effect, NotYetVisible
+from api.edge import caller_of, edge_of
+from api.headers import Preference, if_match, preference, traceparent
+from api.idempotency import CommandKey, command_key
+from api.problems import correlation_id_of, invalid
+from api.schemas import Query
+from app.errors import FieldError, Invalid, Malformed, NotFound, PreconditionFailed
+from app.ids import is_uuid
+from app.lists import ListCommand
+from app.tasks import TaskCommand
+
+Model = TypeVar("Model", bound=Query)
+
+
+def path_id(request: Request, what: str) -> str:
+    """The id in the path. Raises `NotFound`: what is not an id names nothing."""
+    identifier: str = request.path_params["id"]
+    if not is_uuid(identifier):
+        raise NotFound(f"no such {what}")
+    return identifier
+
+
+def query_of(request: Request, model: type[Model]) -> Model:
+    """The query string as `model`. Raises `Malformed` for unknown parameters, `Invalid` for bad values."""
+    names = model.model_fields
+    unknown = sorted({name for name in request.query_params if name not in names})
+    if unknown:
+        raise Malformed(f"unknown parameter {', '.join(repr(name[:50]) for name in unknown[:10])}")
+    values: dict[str, Any] = {}
+    for name in request.query_params:
+        given = request.query_params.getlist(name)
+        repeatable = isinstance(names[name].default, tuple)
+        if len(given) > 1 and not repeatable:
+            raise Malformed(f"the parameter {name!r} is given twice")
+        values[name] = tuple(given) if repeatable else given[0]
+    try:
+        found = model.model_validate(values)
+    except ValidationError as error:
+        raise invalid(error) from None
+    _check_storable(values)
+    return found
+
+
+def _check_storable(values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        if "\x00" in "".join(value):
+            raise Invalid([FieldError(name, "must not contain the character U+0000")])
+
+
+def instant(name: str, text: str | None, *, end_of_day: bool) -> datetime | None:
+    """The instant that a date, or a date-time with an offset, stands for; a date is one of UTC."""
+    if text is None:
+        return None
+    try:
+        if len(text) == 10:
+            moment = time.max if end_of_day else time.min
+            return datetime.combine(date.fromisoformat(text), moment, UTC)
+        found = datetime.fromisoformat(text.replace(" ", "+")).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Invalid([FieldError(name, "must be a date or a date-time with an offset")]) from None
+    return found
+
+
+def key_of(request: Request, body: dict[str, Any]) -> CommandKey | None:
+    """What the `Idempotency-Key` stands for, if there is one. Raises `Malformed`."""
+    return command_key(
+        caller_of(request).user,
+        request.headers.get("idempotency-key"),
+        method=request.method,
+        path=request.url.path,
+        body=body,
+    )
+
+
+async def carry_out(
+    request: Request, command: TaskCommand | ListCommand, stream: str, key: CommandKey | None
+) -> tuple[Effect | NotYetVisible, Preference]:
+    """Carry out a command as the request's headers want it."""
+    edge = edge_of(request)
+    wanted = preference(request, edge.settings.command_wait_ms / 1000)
+    call = Call(
+        command=command,
+        stream=stream,
+        user=caller_of(request).user,
+        wait_s=wanted.wait_s,
+        if_match=if_match(request),
+        key=key,
+        correlation_id=correlation_id_of(request),
+        traceparent=traceparent(request),
+    )
+    return await edge.commands.handle(call), wanted
+
+
+def refuse_if_match(request: Request) -> None:
+    """Creating has no version to match. Raises `PreconditionFailed`."""
+    if "if-match" in request.headers:
+        raise PreconditionFailed("there is nothing yet that If-Match could match")

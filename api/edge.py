@@ -1,0 +1,48 @@
+"""What request handlers are given: everything that the composition root has put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from starlette.requests import Request
+
+from api.auth import Identity, Verifier
+from api.commands import CommandHandler
+from api.inboxes import Inboxes
+from api.outcomes import Outcomes
+from app.ids import IdFactory
+from app.ports import Clock, EventLog
+from app.settings import Settings
+from projections.audit_queries import AuditQueries
+from projections.list_queries import ListQueries
+from projections.task_queries import TaskQueries
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The parts that handlers use; one for each application, in `app.state.edge`."""
+
+    settings: Settings
+    log: EventLog
+    outcomes: Outcomes
+    commands: CommandHandler
+    inboxes: Inboxes
+    tasks: TaskQueries
+    lists: ListQueries
+    audit: AuditQueries
+    verifier: Verifier
+    feed_alive: Callable[[], bool]
+    clock: Clock
+    new_id: IdFactory
+
+
+def edge_of(request: Request) -> Edge:
+    """The parts behind this request."""
+    return cast("Edge", request.app.state.edge)
+
+
+def caller_of(request: Request) -> Identity:
+    """Who is asking; there on every route that is not public."""
+    return cast("Identity", request.state.identity)

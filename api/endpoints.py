@@ -1,0 +1,198 @@
+"""The table of endpoints: what the router serves and what the OpenAPI document describes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api import dead_letters, lists, system, tasks
+from api.bodies import PATCH
+from api.routing import Endpoint, Handler
+from api.schemas import (
+    DeadLetterPageOut,
+    EventPageOut,
+    Health,
+    HistoryQuery,
+    LettersWritten,
+    ListPageOut,
+    Me,
+    NewTask,
+    OutcomeOut,
+    PageQuery,
+    Query,
+    Readiness,
+    TaskPageOut,
+    TaskPageQuery,
+    TaskQuery,
+)
+from app.lists import CreateList, RenameList, TaskList
+from app.tasks import CompleteTask, EditTask, MoveTask, ReopenTask, RestoreTask, Task
+
+_TASK = "/api/tasks/{id}"
+_LIST = "/api/lists/{id}"
+_LETTER = "/api/dead-letters/{position}"
+
+
+def _command(method: str, path: str, handler: Handler, summary: str, **rest: Any) -> Endpoint:
+    tag = path.split("/")[2]
+    return Endpoint(method, path, handler, summary, tag, command=True, **rest)
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    _command("POST", "/api/tasks", tasks.create_task, "Create a task", body=NewTask, answers={201: Task}),
+    Endpoint(
+        "GET",
+        "/api/tasks",
+        tasks.list_tasks,
+        "Tasks by filter and order",
+        "tasks",
+        query=TaskPageQuery,
+        answers={200: TaskPageOut},
+    ),
+    Endpoint(
+        "GET", _TASK, tasks.get_task, "A task, now or then", "tasks", query=TaskQuery, answers={200: Task}
+    ),
+    _command(
+        "PATCH",
+        _TASK,
+        tasks.edit_task,
+        "Edit a task (JSON merge patch)",
+        body=EditTask,
+        body_types=PATCH,
+        answers={200: Task},
+    ),
+    _command("DELETE", _TASK, tasks.delete_task, "Delete a task; it can be restored", answers={204: None}),
+    Endpoint(
+        "GET",
+        f"{_TASK}/history",
+        tasks.task_history,
+        "A task's events, also of a deleted one",
+        "tasks",
+        query=HistoryQuery,
+        answers={200: EventPageOut},
+    ),
+    _command(
+        "POST",
+        f"{_TASK}/complete",
+        tasks.complete_task,
+        "Say that the work is done",
+        body=CompleteTask,
+        body_optional=True,
+        answers={200: Task},
+    ),
+    _command(
+        "POST",
+        f"{_TASK}/reopen",
+        tasks.reopen_task,
+        "Say that work goes on",
+        body=ReopenTask,
+        body_optional=True,
+        answers={200: Task},
+    ),
+    _command(
+        "POST",
+        f"{_TASK}/restore",
+        tasks.restore_task,
+        "Bring a deleted task back",
+        body=RestoreTask,
+        body_optional=True,
+        answers={200: Task},
+    ),
+    _command(
+        "POST",
+        f"{_TASK}/move",
+        tasks.move_task,
+        "Move a task to another list",
+        body=MoveTask,
+        answers={200: Task},
+    ),
+    _command(
+        "POST", "/api/lists", lists.create_list, "Create a list", body=CreateList, answers={201: TaskList}
+    ),
+    Endpoint(
+        "GET",
+        "/api/lists",
+        lists.list_lists,
+        "Your lists",
+        "lists",
+        query=PageQuery,
+        answers={200: ListPageOut},
+    ),
+    Endpoint("GET", _LIST, lists.get_list, "A list", "lists", query=Query, answers={200: TaskList}),
+    _command(
+        "PATCH",
+        _LIST,
+        lists.rename_list,
+        "Rename a list",
+        body=RenameList,
+        body_types=PATCH,
+        answers={200: TaskList},
+    ),
+    _command("DELETE", _LIST, lists.delete_list, "Delete a list and its tasks", answers={204: None}),
+    Endpoint(
+        "GET",
+        f"{_LIST}/history",
+        lists.list_history,
+        "A list's events",
+        "lists",
+        query=HistoryQuery,
+        answers={200: EventPageOut},
+    ),
+    Endpoint("GET", "/api/me", system.me, "The caller", "caller", query=Query, answers={200: Me}),
+    Endpoint(
+        "GET",
+        "/api/outcomes/{position}",
+        system.outcome,
+        "What became of a written event; 202 while that is not known",
+        "caller",
+        query=Query,
+        answers={200: OutcomeOut, 202: OutcomeOut},
+    ),
+    Endpoint(
+        "GET",
+        "/api/dead-letters",
+        dead_letters.dead_letters,
+        "Parked records",
+        "operation",
+        query=PageQuery,
+        admin=True,
+        answers={200: DeadLetterPageOut},
+    ),
+    Endpoint(
+        "POST",
+        f"{_LETTER}/retry",
+        dead_letters.retry,
+        "Try a parked record again, and those behind it",
+        "operation",
+        admin=True,
+        answers={202: LettersWritten},
+    ),
+    Endpoint(
+        "POST",
+        f"{_LETTER}/skip",
+        dead_letters.skip,
+        "Pass over a parked record, and try those behind it",
+        "operation",
+        admin=True,
+        answers={202: LettersWritten},
+    ),
+    Endpoint(
+        "GET",
+        "/healthz",
+        system.healthz,
+        "The process answers",
+        "operation",
+        query=Query,
+        public=True,
+        answers={200: Health},
+    ),
+    Endpoint(
+        "GET",
+        "/readyz",
+        system.readyz,
+        "Everything behind it works",
+        "operation",
+        query=Query,
+        public=True,
+        answers={200: Readiness, 503: Readiness},
+    ),
+)

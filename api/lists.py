@@ -1,0 +1,84 @@
+"""Lists over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.answers import command_answer, page_answer, state_answer
+from api.asking import carry_out, key_of, path_id, query_of, refuse_if_match
+from api.bodies import PATCH, read_object, validated
+from api.cursors import decode_cursor, encode_cursor
+from api.edge import caller_of, edge_of
+from api.histories import history_answer
+from api.schemas import HistoryQuery, PageQuery, Query
+from app.errors import NotFound
+from app.lists import CreateList, DeleteList, ListCommand, RenameList
+from app.updates import state_json
+
+NO_LIST = "no such list"
+_CURSOR = "lists"
+
+
+async def create_list(request: Request) -> Response:
+    """POST /api/lists."""
+    edge = edge_of(request)
+    body = await read_object(request, edge.settings.body_limit_bytes)
+    command = validated(CreateList, body)
+    refuse_if_match(request)
+    key = key_of(request, body)
+    list_id = key.created_id if key else edge.new_id()
+    result, wanted = await carry_out(request, command, f"list:{list_id}", key)
+    return command_answer(result, wanted, status=201, location=f"/api/lists/{list_id}")
+
+
+async def list_lists(request: Request) -> Response:
+    """GET /api/lists."""
+    query = query_of(request, PageQuery)
+    after = None
+    if query.cursor is not None:
+        created_at, identifier = decode_cursor(_CURSOR, query.cursor, 2)
+        after = (datetime.fromisoformat(created_at), identifier)
+    page = await edge_of(request).lists.page(caller_of(request).user, after=after, limit=query.limit)
+    end = encode_cursor(_CURSOR, [page.items[-1].created_at, page.items[-1].id]) if page.more else None
+    return page_answer([state_json(each) for each in page.items], end, page.positions)
+
+
+async def get_list(request: Request) -> Response:
+    """GET /api/lists/{id}."""
+    query_of(request, Query)
+    found = await edge_of(request).lists.one(caller_of(request).user, path_id(request, "list"))
+    if found is None:
+        raise NotFound(NO_LIST)
+    return state_answer(request, *found)
+
+
+async def rename_list(request: Request) -> Response:
+    """PATCH /api/lists/{id}."""
+    list_id = path_id(request, "list")
+    body = await read_object(request, edge_of(request).settings.body_limit_bytes, PATCH)
+    return await _command(request, list_id, validated(RenameList, body), body)
+
+
+async def delete_list(request: Request) -> Response:
+    """DELETE /api/lists/{id}."""
+    return await _command(request, path_id(request, "list"), DeleteList(), {}, status=204)
+
+
+async def list_history(request: Request) -> Response:
+    """GET /api/lists/{id}/history."""
+    query = query_of(request, HistoryQuery)
+    list_id = path_id(request, "list")
+    if not await edge_of(request).lists.may_see(caller_of(request).user, list_id):
+        raise NotFound(NO_LIST)
+    return await history_answer(request, f"list:{list_id}", query)
+
+
+async def _command(
+    request: Request, list_id: str, command: ListCommand, body: dict[str, Any], *, status: int = 200
+) -> Response:
+    result, wanted = await carry_out(request, command, f"list:{list_id}", key_of(request, body))
+    return command_answer(result, wanted, status=status)

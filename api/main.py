@@ -1,0 +1,72 @@
+"""The application: routes, middleware and error handlers around a node."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import WebSocketRoute
+from starlette.types import Lifespan
+from starlette.websockets import WebSocket
+
+from api.docs import docs_routes
+from api.endpoints import ENDPOINTS
+from api.middleware import ACCEPTED_HEADERS, EXPOSED_HEADERS, Envelope
+from api.node import Node, new_id, open_node
+from api.pages import page_routes
+from api.problems import on_http_exception, on_task_error, on_unexpected
+from api.routing import routes
+from app.errors import TaskError
+from app.settings import Settings
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The application, which opens its node when it starts and closes it when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with open_node(settings) as node:
+            attach(app, node)
+            yield
+
+    return application(settings, lifespan)
+
+
+def application(settings: Settings, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+    """The application without a node; `attach` gives it one before the first request."""
+    app = Starlette(
+        routes=[*routes(ENDPOINTS), *docs_routes(), WebSocketRoute("/ws", _serve_socket), *page_routes()],
+        middleware=[
+            Middleware(Envelope, new_id=new_id),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origin,
+                allow_methods=("GET", "POST", "PATCH", "PUT", "DELETE"),
+                allow_headers=ACCEPTED_HEADERS,
+                expose_headers=EXPOSED_HEADERS,
+                max_age=3600,
+            ),
+        ],
+        exception_handlers={
+            TaskError: on_task_error,
+            HTTPException: on_http_exception,
+            Exception: on_unexpected,
+        },
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def attach(app: Starlette, node: Node) -> None:
+    """Let the application answer with this node."""
+    app.state.edge = node.edge
+    app.state.sockets = node.live.sockets
+
+
+async def _serve_socket(socket: WebSocket) -> None:
+    await socket.app.state.sockets.serve(socket)

@@ -1,0 +1,68 @@
+"""What every request and answer gets: a correlation id and headers that browsers heed."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
+
+from api.headers import correlation_id
+from app.ids import IdFactory
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+}
+EXPOSED_HEADERS = (
+    "ETag",
+    "Location",
+    "Tasktape-Position",
+    "X-Correlation-ID",
+    "Preference-Applied",
+    "Retry-After",
+)
+ACCEPTED_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "Prefer",
+    "Tasktape-Position",
+    "X-Correlation-ID",
+    "traceparent",
+)
+
+
+class Envelope:
+    """Gives each request its correlation id, its own or a new one, and puts it into logs and the answer."""
+
+    def __init__(self, app: ASGIApp, new_id: IdFactory) -> None:
+        self._app = app
+        self._new_id = new_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        identifier = correlation_id(Headers(scope=scope).get("x-correlation-id")) or self._new_id()
+        scope.setdefault("state", {})["correlation_id"] = identifier
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Correlation-ID"] = identifier
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope["path"].startswith("/api"):
+                    headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        with bound_contextvars(correlation_id=identifier):
+            await self._app(scope, receive, send_with_headers)

@@ -1,0 +1,99 @@
+"""One API node, opened in order and closed in reverse: the database, the log, the live side, the edge."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import uuid_utils
+
+from api.auth import Identity, Verifier
+from api.commands import CommandHandler
+from api.edge import Edge
+from api.inboxes import Inboxes
+from api.live import Live, live_of
+from api.outcomes import Outcomes
+from app.settings import Settings
+from projections.audit_queries import AuditQueries
+from projections.command_queries import CommandQueries
+from projections.database import open_database
+from projections.list_queries import ListQueries
+from projections.task_queries import TaskQueries
+from streams.event_log import KafkaEventLog
+
+POOL_SIZE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What answers requests, and what serves sockets."""
+
+    edge: Edge
+    live: Live
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """A verifier for sockets: whoever comes in gets an inbox, as over HTTP."""
+
+    verifier: Verifier
+    inboxes: Inboxes
+
+    async def verify(self, token: str) -> Identity:
+        """See `Verifier.verify`."""
+        identity = await self.verifier.verify(token)
+        await self.inboxes.ensure(identity.user)
+        return identity
+
+
+@asynccontextmanager
+async def open_node(settings: Settings) -> AsyncIterator[Node]:
+    """Connect everything. Raises `BadSettings`, `Unavailable` or `WrongLog`."""
+    verifier = Verifier.from_settings(settings)
+    async with AsyncExitStack() as stack:
+        database = await open_database(settings.database_url, settings.schema_name, pool_size=POOL_SIZE)
+        stack.push_async_callback(database.close)
+        log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
+        stack.push_async_callback(log.close)
+        await log.start()
+        outcomes = Outcomes()
+        reader = CommandQueries(database.pool)
+        commands = CommandHandler(log, outcomes, reader, clock=now, new_id=new_id)
+        inboxes = Inboxes(commands)
+        live = live_of(
+            settings,
+            database,
+            Welcome(verifier, inboxes),
+            on_start=[outcomes.start],
+            on_update=[outcomes.resolve],
+        )
+        live.feed.start()
+        stack.push_async_callback(live.feed.stop)
+        stack.push_async_callback(live.sockets.drain)
+        edge = Edge(
+            settings=settings,
+            log=log,
+            outcomes=outcomes,
+            commands=commands,
+            inboxes=inboxes,
+            tasks=TaskQueries(database.pool),
+            lists=ListQueries(database.pool),
+            audit=AuditQueries(database.pool),
+            verifier=verifier,
+            feed_alive=lambda: live.feed.alive,
+            clock=now,
+            new_id=new_id,
+        )
+        yield Node(edge, live)
+
+
+def now() -> datetime:
+    """The time now, in UTC."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """A new id, ordered by time (UUIDv7)."""
+    return str(uuid_utils.uuid7())

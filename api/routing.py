@@ -1,0 +1,99 @@
+"""Endpoints as data, so that the router and the OpenAPI document are made from the same table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api.auth import bearer_token
+from api.bodies import JSON
+from api.edge import Edge, edge_of
+from api.headers import preference, wanted_positions
+from api.problems import on_http_exception, on_task_error, on_unexpected
+from app.errors import Forbidden, TaskError, Unavailable
+from projections.database import AWAY
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method of one path. `answers` maps each status of success to the type of its body, or None."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    tag: str
+    answers: Mapping[int, Any] = field(default_factory=dict)
+    query: type[BaseModel] | None = None
+    body: Any = None
+    body_types: tuple[str, ...] = JSON
+    body_optional: bool = False
+    public: bool = False
+    admin: bool = False
+    command: bool = False
+    """Whether it writes to the log: then it takes the headers of commands."""
+
+
+def routes(endpoints: Iterable[Endpoint]) -> list[Route]:
+    """One route for each path, so that a wrong method is answered with all that are possible."""
+    by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
+    for endpoint in endpoints:
+        by_path[endpoint.path][endpoint.method] = endpoint
+    return [_route(path, methods) for path, methods in by_path.items()]
+
+
+def _route(path: str, methods: Mapping[str, Endpoint]) -> Route:
+    async def serve(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await _serve(request, methods[method])
+
+    return Route(path, serve, methods=list(methods))
+
+
+async def _serve(request: Request, endpoint: Endpoint) -> Response:
+    """Admit the caller, wait for the positions a read asks for, and answer; every error becomes a problem."""
+    try:
+        edge = edge_of(request)
+        if not endpoint.public:
+            await _admit(request, edge, endpoint)
+        if not endpoint.command:
+            await _wait_visible(request, edge)
+        return await endpoint.handler(request)
+    except TaskError as error:
+        return await on_task_error(request, error)
+    except HTTPException as error:
+        return await on_http_exception(request, error)
+    except ClientDisconnect:
+        return Response(status_code=400)  # nobody is there to read it
+    except AWAY as error:
+        # The traceback is worth nothing: a dependency stopped answering, and the caller may come back.
+        return await on_task_error(request, Unavailable(f"the database is away ({type(error).__name__})"))
+    except Exception as error:  # noqa: BLE001
+        return await on_unexpected(request, error)
+
+
+async def _admit(request: Request, edge: Edge, endpoint: Endpoint) -> None:
+    identity = await edge.verifier.verify(bearer_token(request.headers.get("authorization")))
+    if endpoint.admin and not identity.admin:
+        raise Forbidden("this is for administrators")
+    request.state.identity = identity
+    await edge.inboxes.ensure(identity.user)
+
+
+async def _wait_visible(request: Request, edge: Edge) -> None:
+    positions = wanted_positions(request, edge.log.partitions)
+    if not positions:
+        return
+    wait_s = preference(request, edge.settings.command_wait_ms / 1000).wait_s
+    if not await edge.outcomes.wait_reached(positions, wait_s):
+        raise Unavailable("not yet visible: the read models have not reached that position")

@@ -1,0 +1,129 @@
+"""The caller, outcomes by position, and the health of the process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import asyncpg
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.answers import OUTCOMES_PATH, json_answer, object_answer
+from api.asking import query_of
+from api.edge import Edge, caller_of, edge_of
+from api.histories import event_with_changes
+from api.schemas import Health, Me, Query, Readiness
+from app.errors import NotFound, TaskError
+from app.ids import inbox_id
+from app.positions import Position, positions_to_json
+from projections.database import AWAY
+
+READY_TIMEOUT_S = 3.0
+
+
+async def me(request: Request) -> Response:
+    """GET /api/me."""
+    query_of(request, Query)
+    caller = caller_of(request)
+    expires_at = datetime.fromtimestamp(min(caller.expires_at, 253_402_300_799), UTC)
+    return object_answer(Me(**_identity(caller.user), admin=caller.admin, expires_at=expires_at))
+
+
+def _identity(user: str) -> dict[str, str]:
+    return {"user": user, "inbox_id": inbox_id(user)}
+
+
+async def outcome(request: Request) -> Response:
+    """GET /api/outcomes/{position}: what became of an event that its author was told is written."""
+    query_of(request, Query)
+    edge = edge_of(request)
+    position = Position.parse(request.path_params["position"])
+    row = await edge.audit.at(position)
+    if row is None:
+        ends = await edge.log.ends()
+        if position.offset >= ends.get(position.partition, 0):
+            raise NotFound("the log has no such position")
+        return json_answer(
+            to_json({"position": str(position), "outcome": "pending"}),
+            status=202,
+            headers={"Location": f"{OUTCOMES_PATH}/{position}", "Retry-After": "1"},
+        )
+    if not await _may_see(request, edge, row):
+        raise NotFound("the log has no such position")
+    return json_answer(
+        _outcome(row, position), version=row["version"], positions={position.partition: position.offset}
+    )
+
+
+async def _may_see(request: Request, edge: Edge, row: asyncpg.Record) -> bool:
+    caller = caller_of(request)
+    if caller.admin or row["actor"] == caller.user:
+        return True
+    kind, _, key = (row["stream"] or "").partition(":")
+    match kind:
+        case "task":
+            return await edge.tasks.may_see(caller.user, key)
+        case "list":
+            return await edge.lists.may_see(caller.user, key)
+        case _:
+            return False
+
+
+def _outcome(row: asyncpg.Record, position: Position) -> bytes:
+    state = b"null" if row["gone"] else row["state"].encode()
+    is_list = (row["stream"] or "").startswith("list:")
+    return b'{"position":%s,"outcome":%s,"event":%s,"task":%s,"list":%s}' % (
+        to_json(str(position)),
+        to_json(row["outcome"]),
+        event_with_changes(row),
+        b"null" if is_list else state,
+        state if is_list else b"null",
+    )
+
+
+async def healthz(request: Request) -> Response:
+    """GET /healthz: the process answers."""
+    query_of(request, Query)
+    return object_answer(Health())
+
+
+async def readyz(request: Request) -> Response:
+    """GET /readyz: the log, the database and the feed of updates work; how far the read models are behind."""
+    query_of(request, Query)
+    edge = edge_of(request)
+    problems: list[str] = [] if edge.feed_alive() else ["the feed of updates is down"]
+    ends, positions = await asyncio.gather(_log_ends(edge, problems), _positions(edge, problems))
+    known = ends is not None and positions is not None
+    readiness = Readiness(
+        ready=not problems,
+        lag=_lag(ends or {}, positions or {}) if known else None,
+        positions=positions_to_json(positions or {}),
+        log=positions_to_json(ends or {}),
+        problems=problems,
+    )
+    return object_answer(readiness, status=200 if readiness.ready else 503)
+
+
+async def _log_ends(edge: Edge, problems: list[str]) -> Mapping[int, int] | None:
+    try:
+        return await asyncio.wait_for(edge.log.ends(), READY_TIMEOUT_S)
+    except TaskError as error:
+        problems.append(error.detail)
+    except TimeoutError:
+        problems.append("the log does not answer")
+    return None
+
+
+async def _positions(edge: Edge, problems: list[str]) -> Mapping[int, int] | None:
+    try:
+        return await asyncio.wait_for(edge.audit.positions(), READY_TIMEOUT_S)
+    except AWAY:
+        problems.append("the database does not answer")
+    return None
+
+
+def _lag(ends: Mapping[int, int], positions: Mapping[int, int]) -> int:
+    return sum(max(0, end - 1 - positions.get(partition, -1)) for partition, end in ends.items())
