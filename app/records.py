@@ -57,7 +57,7 @@ UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
 
 _ADAPTERS: Mapping[str, TypeAdapter[Event]] = {cls.type: TypeAdapter(cls) for cls in EVENT_CLASSES}
 MAX_VERSION = 2**53
-MAX_ATTRIBUTE_BYTES = 4096
+MAX_ATTRIBUTE_LENGTH = 1024
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """U+0000 in JSON; not the text of that escape, which is a backslash's escape followed by `u0000`."""
 
@@ -175,12 +175,13 @@ def decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
         raise Undecodable(f"{where}: {first['msg']}"[:500]) from None
     except KeyError as error:
         raise Undecodable(f"no attribute {error.args[0]}"[:500]) from None
-    except (ValueError, OverflowError, TypeError, RecursionError) as error:
+    except (ValueError, OverflowError, TypeError, AttributeError, RecursionError) as error:
         raise Undecodable(f"{type(error).__name__}: {error}"[:500]) from None
 
 
 def _decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
-    attributes = {name: _attribute(name, raw) for name, raw in headers if name.startswith("ce_")}
+    attributes = {name: raw.decode() for name, raw in headers if name.startswith("ce_")}
+    _check_attributes(attributes)
     kind, stream = attributes["ce_type"], attributes["ce_subject"]
     _check_envelope(key, kind, stream, attributes)
     if value is None:
@@ -209,10 +210,12 @@ def _decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
     )
 
 
-def _attribute(name: str, raw: bytes | None) -> str:
-    if raw is None or len(raw) > MAX_ATTRIBUTE_BYTES or b"\x00" in raw:
-        raise Undecodable(f"{name} is not a usable attribute")
-    return raw.decode()
+def _check_attributes(attributes: Mapping[str, str]) -> None:
+    # One look at all of them together: this is done for every record there is.
+    if "\x00" in "".join(attributes.values()):
+        raise Undecodable("an attribute contains U+0000, which no read model can hold")
+    if max(map(len, attributes.values()), default=0) > MAX_ATTRIBUTE_LENGTH:
+        raise Undecodable("an attribute is too long")
 
 
 def _check_envelope(key: bytes | None, kind: str, stream: str, attributes: Mapping[str, str]) -> None:

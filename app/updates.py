@@ -21,6 +21,11 @@ from app.tasks import Task
 _TASK = TypeAdapter(Task)
 _LIST = TypeAdapter(TaskList)
 UPDATE_SOURCE = b"/tasktape/projector"
+_FIXED_HEADERS = (
+    ("content-type", b"application/json"),
+    ("ce_specversion", b"1.0"),
+    ("ce_source", UPDATE_SOURCE),
+)
 _OUTCOMES: dict[str, Outcome] = {"accepted": "accepted", "superseded": "superseded", "parked": "parked"}
 
 
@@ -79,8 +84,8 @@ def event_json(folded: Folded, data: bytes) -> bytes:
                 "position": str(raw.position),
                 "outcome": folded.outcome,
                 "reason": folded.reason,
-                "time": format_time(record.time) if record else None,
-                "recorded_at": format_time(raw.recorded_at),
+                "time": record.time if record else None,
+                "recorded_at": raw.recorded_at,
                 "actor": record.actor if record else None,
                 "source": record.source if record else None,
                 "correlation_id": record.correlation_id if record else None,
@@ -145,20 +150,19 @@ def frame(channel: str, value: bytes) -> bytes:
 def encode(update: Update) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     """The key, value and headers that put `update` on `task-updates`."""
     position = str(update.position).encode()
+    stream = update.stream.encode()
     headers = [
-        ("ce_specversion", b"1.0"),
+        *_FIXED_HEADERS,
         ("ce_id", position),
-        ("ce_type", b"list.update" if update.stream.startswith("list:") else b"task.update"),
-        ("ce_source", UPDATE_SOURCE),
-        ("ce_subject", update.stream.encode()),
+        ("ce_type", b"list.update" if stream.startswith(b"list:") else b"task.update"),
+        ("ce_subject", stream),
         ("ce_time", update.time.encode()),
         ("ce_position", position),
         ("ce_outcome", update.outcome.encode()),
         ("ce_eventid", update.event_id.encode()),
-        ("ce_channels", " ".join(_escape(channel) for channel in update.channels).encode()),
-        ("content-type", b"application/json"),
+        ("ce_channels", " ".join(map(_escape, update.channels)).encode()),
     ]
-    return update.stream.encode(), update.value, headers
+    return stream, update.value, headers
 
 
 def decode(headers: Headers, value: bytes) -> Update:
@@ -177,6 +181,8 @@ def decode(headers: Headers, value: bytes) -> Update:
 
 def _escape(channel: str) -> str:
     """Channels are separated by spaces, and user names may contain some."""
+    if "%" not in channel and " " not in channel:
+        return channel
     return channel.replace("%", "%25").replace(" ", "%20")
 
 

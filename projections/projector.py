@@ -7,6 +7,7 @@ how far is kept beside the checkpoint, so that a projector that dies between the
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -31,7 +32,6 @@ log = structlog.get_logger()
 
 REEMIT_AT_ONCE = 1000
 STATES_KEPT = 20_000
-BAD_DATA = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.CharacterNotInRepertoireError)
 
 _ADVANCE = """
     WITH wanted AS (
@@ -127,14 +127,22 @@ class Projector:
         if first >= end:
             return
         log.info("catching up", partition=partition, first=first, end=end)
-        async for records in self._read_log(partition, first, end):
-            try:
-                await self._commit_and_emit({partition: records})
-            except Mismatch:
-                # Somebody else projects this partition too; they will do it, or we shall come back.
-                log.info("catching up stopped: the checkpoint moved", partition=partition)
-                return
-            self.counts.refilled += len(records)
+        emission: asyncio.Task[None] | None = None
+        try:
+            async for records in self._read_log(partition, first, end):
+                batch = {partition: records}
+                projected = await self._commit_batch(batch)
+                if emission is not None:
+                    await emission
+                # Kafka takes these while Postgres takes the next ones.
+                emission = asyncio.create_task(self._emit(batch, projected))
+                self.counts.refilled += len(records)
+        except Mismatch:
+            # Somebody else projects this partition too; they will do it, or we shall come back.
+            log.info("catching up stopped: the checkpoint moved", partition=partition)
+        finally:
+            if emission is not None:
+                await emission
 
     async def recover(self, partitions: Sequence[int]) -> None:
         """Emit the updates that some projector committed but may not have emitted."""
@@ -155,9 +163,10 @@ class Projector:
         return {row["partition"]: Checkpoint(row["next_offset"], row["emitted_offset"]) for row in rows}
 
     async def _align(self, batch: Batch) -> dict[int, Sequence[RawRecord]]:
-        """What is left of a batch once done records are dropped (and emitted again) and gaps are filled."""
-        for partition in batch:
-            self._emitted.pop(partition, None)
+        """What is left of a batch once done records are dropped and gaps are filled.
+
+        Updates of done records are emitted again, unless this projector knows that they are out.
+        """
         left: dict[int, Sequence[RawRecord]] = {}
         for partition, checkpoint in (await self.checkpoints(list(batch))).items():
             records, next_offset = batch[partition], checkpoint.next_offset
@@ -168,26 +177,32 @@ class Projector:
                 continue
             done = min(next_offset, end) - first
             self.counts.already_done += done
-            await self._emit_again(partition, first, first + done)
+            if self._emitted.get(partition, 0) < first + done:
+                self._emitted.pop(partition, None)
+                await self._emit_again(partition, first, first + done)
             if done < len(records):
                 left[partition] = records[done:]
         return left
 
     async def _commit_and_emit(self, batch: Batch) -> None:
+        await self._emit(batch, await self._commit_batch(batch))
+
+    async def _commit_batch(self, batch: Batch) -> list[Projected]:
         strangers = [partition for partition in batch if partition not in self._emitted]
         if strangers:
             await self.recover(strangers)
         try:
             projected = await self._commit(batch)
-        except BAD_DATA as error:
-            self._memory = _Memory()
-            await self._one_by_one(batch, error)
-            return
-        except BaseException:
+        except BaseException as error:
             # Whether the commit took effect is not known: forget what we believed.
             self._memory = _Memory()
-            raise
+            if not _is_bad_data(error):
+                raise
+            return await self._commit_one_by_one(batch, error)
         self.counts.projected += len(projected)
+        return projected
+
+    async def _emit(self, batch: Batch, projected: list[Projected]) -> None:
         if self._updates is not None:
             await self._updates.emit([each.update() for each in projected])
         for partition, records in batch.items():
@@ -197,20 +212,19 @@ class Projector:
                 # Somebody else committed what lies between, and may have died before telling.
                 await self.recover([partition])
 
-    async def _one_by_one(self, batch: Batch, error: Exception) -> None:
+    async def _commit_one_by_one(self, batch: Batch, error: BaseException) -> list[Projected]:
         """Find the record whose data the database refuses, and park it."""
         records = [raw for part in batch.values() for raw in part]
         if len(records) > 1:
-            for raw in records:
-                await self._commit_and_emit({raw.position.partition: [raw]})
-            return
+            singles = [await self._commit_batch({raw.position.partition: [raw]}) for raw in records]
+            return [projected for single in singles for projected in single]
         position = records[0].position
         if position in self._refused:
             raise error
         log.warning("the database refuses a record", position=str(position), error=str(error))
         reason = f"the database refuses it: {error}".replace("\x00", "")[:500]
         self._refused = {position: reason}
-        await self._commit_and_emit(batch)
+        return await self._commit_batch(batch)
 
     async def _commit(self, batch: Batch) -> list[Projected]:
         """Fold and write a batch in one transaction. Raises `Mismatch`."""
@@ -219,7 +233,10 @@ class Projector:
         raws = [raw for records in batch.values() for raw in records]
         records = [self._decoded(raw) for raw in raws]
         async with self._database.pool.acquire() as connection, connection.transaction():
-            moved = await connection.fetch(_ADVANCE, list(ends), list(firsts.values()), list(ends.values()))
+            emitted = [self._emitted[partition] for partition in ends]
+            moved = await connection.fetch(
+                _ADVANCE, list(ends), list(firsts.values()), list(ends.values()), emitted
+            )
             if len(moved) != len(ends):
                 raise Mismatch
             fold = await self._fold_for(connection, firsts, records)
@@ -302,3 +319,10 @@ def _contiguous(records: Sequence[RawRecord]) -> bool:
 def _settles(projected: Projected) -> bool:
     record = projected.folded.record
     return record is not None and (record.retry_of is not None or record.version == 0)
+
+
+def _is_bad_data(error: BaseException) -> bool:
+    """Whether the database, or asyncpg on its way there, refuses the data itself."""
+    if isinstance(error, asyncpg.DataError | asyncpg.ProgramLimitExceededError):
+        return True
+    return isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)

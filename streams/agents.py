@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import faust
+from faust.types import TP
 
 from app.positions import Position
 from app.records import RawRecord
@@ -91,5 +92,11 @@ def create_faust_app(
     def assigned(_app: Any, partitions: Any, **_: Any) -> None:
         on_assigned(frozenset(tp.partition for tp in partitions if tp.topic == settings.events_topic))
 
+    async def skip_to(partition: int, offset: int) -> None:
+        where = TP(settings.events_topic, partition)
+        if where in app.consumer.assignment():
+            await app.consumer.seek(where, offset)
+
     app.on_partitions_assigned.connect(assigned, weak=False)
+    loop.skip_to = skip_to
     return app

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
@@ -25,6 +26,9 @@ WAIT_FOR: tuple[type[BaseException], ...] = (Unavailable, *AWAY)
 RETRY_FIRST_S = 0.1
 RETRY_MOST_S = 2.0
 CHECK_S = 1.0
+FAR_BEHIND = 2_000
+"""A partition that is so many records behind is read in bulk, many times as fast as Faust delivers."""
+FAR_BEHIND_CHECK_S = 1.0
 STOP_LIMIT_S = 3.0
 
 
@@ -45,6 +49,9 @@ class ProjectionLoop:
     def __init__(self, projector: Projector, event_log: EventLog) -> None:
         self._projector = projector
         self._event_log = event_log
+        self.skip_to: Callable[[int, int], Awaitable[None]] | None = None
+        """Tells who delivers that a partition is done up to an offset."""
+        self._looked_at_s = 0.0
         self._deliveries: MicroBatches[Delivery] = MicroBatches()
         self._assigned: frozenset[int] = frozenset()
         self._to_recover: set[int] = set()
@@ -92,6 +99,7 @@ class ProjectionLoop:
                 for delivery in deliveries:
                     delivery.ack()
                 self._settled = False
+                await self._until_done(self._leap, once=True)
             else:
                 await self._until_done(self._when_idle, once=True)
 
@@ -111,6 +119,20 @@ class ProjectionLoop:
         partitions = sorted(self._to_recover)
         await self._projector.recover(partitions)
         self._to_recover.difference_update(partitions)
+        await self._leap()
+
+    async def _leap(self) -> None:
+        """Bring partitions that are far behind to the log's end in bulk, and have delivery go on there."""
+        if time.monotonic() - self._looked_at_s < FAR_BEHIND_CHECK_S:
+            return
+        self._looked_at_s = time.monotonic()
+        partitions = sorted(self._assigned)
+        ends = await self._event_log.ends()
+        for partition, checkpoint in (await self._projector.checkpoints(partitions)).items():
+            if ends[partition] - checkpoint.next_offset >= FAR_BEHIND:
+                await self._projector.catch_up(partition, ends[partition])
+                if self.skip_to is not None:
+                    await self.skip_to(partition, ends[partition])
 
     async def _when_idle(self) -> None:
         """Write down what was emitted, and look for records that nobody delivered.

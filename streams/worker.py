@@ -100,7 +100,9 @@ class _Closer(Service):  # type: ignore[misc]
 
 def run_worker(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises `Unavailable` or `WrongLog` if it can't start."""
-    loop = uvloop.new_event_loop()
+    # A policy, and not just a loop: Faust runs its Kafka consumer in a thread with a loop of its own.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     worker = Worker(settings)
     try:
