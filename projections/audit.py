@@ -133,7 +133,6 @@ def update_from_row(row: asyncpg.Record) -> Update:
 
 def event_from_row(row: asyncpg.Record) -> bytes:
     """The JSON of a row's event, as the API shows it, without its changes."""
-    time = row["time"]
     head = {
         "id": row["event_id"],
         "type": row["type"],
@@ -142,8 +141,8 @@ def event_from_row(row: asyncpg.Record) -> bytes:
         "position": f"{row['partition']}:{row['offset']}",
         "outcome": row["outcome"],
         "reason": row["reason"],
-        "time": format_time(time) if time else None,
-        "recorded_at": format_time(row["recorded_at"]),
+        "time": row["time"],
+        "recorded_at": row["recorded_at"],
         "actor": row["actor"],
         "source": row["source"],
         "correlation_id": row["correlation_id"],
