@@ -8,11 +8,10 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 import pytest
-from _pytest.mark.structures import ParameterSet
 
 from api import outbox, protocol
 from api.problems import KINDS
@@ -118,7 +117,7 @@ def shell_commands(text: str) -> Iterator[list[str]]:
             yield words
 
 
-def uses_of(program: str) -> list[ParameterSet]:
+def uses_of(program: str) -> list[Any]:
     """Every use of a program in the documents: where, and its arguments."""
     uses = [
         (name_of(document), words[words.index(program) + 1 :])
