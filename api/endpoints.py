@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from api import dead_letters, lists, system, tasks
+from api import dead_letters, imports, lists, system, tasks
 from api.bodies import PATCH
+from api.imports import ImportOut, ImportRequest
 from api.routing import Endpoint, Handler
 from api.schemas import (
     DeadLetterPageOut,
@@ -136,6 +137,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "lists",
         query=HistoryQuery,
         answers={200: EventPageOut},
+    ),
+    Endpoint(
+        "POST",
+        "/api/import",
+        imports.import_tasks,
+        "Import tasks with their histories; what is there already is not written again",
+        "import",
+        body=ImportRequest,
+        answers={200: ImportOut},
     ),
     Endpoint("GET", "/api/me", system.me, "The caller", "caller", query=Query, answers={200: Me}),
     Endpoint(

@@ -1,0 +1,226 @@
+"""Importing tasks with their histories over HTTP.
+
+An import appends what of each history is missing. A request that carries `Tasktape-Position` is answered on
+read models that have reached it; any other waits for the end of the log as it is then, so that an import
+which was interrupted sees its own events. Either way a repeated event changes nothing: its id is derived, and
+the fold accepts an id once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.answers import object_answer
+from api.bodies import JSON, check_type, read_body
+from api.commands import Call, NotYetVisible
+from api.edge import Edge, caller_of, edge_of
+from api.headers import preference, wanted_positions
+from api.problems import correlation_id_of, invalid
+from app.errors import (
+    Conflict,
+    FieldError,
+    Forbidden,
+    Invalid,
+    Malformed,
+    NotFound,
+    Unavailable,
+    Undecodable,
+)
+from app.imports import Import, ImportedTask, import_list_id, missing, records_of
+from app.lists import CreateList, TaskList
+from app.ports import EventLog
+from app.positions import positions_to_json
+from app.records import Record
+from app.tasks import ListId, Title
+
+APPEND_AT_ONCE = 1_000
+MAX_DELETED_LISTS = 1_000
+
+
+class ListById(BaseModel):
+    """A list that is there."""
+
+    model_config = ConfigDict(extra="forbid")
+    id: ListId
+
+
+class ListByName(BaseModel):
+    """The list that imports of this name go to: that of an earlier import, one of that name, or a new one."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: Title
+
+
+class ImportRequest(BaseModel):
+    """Tasks with their histories, and the list they go to. Without tasks it names, or makes, the list."""
+
+    model_config = ConfigDict(extra="forbid")
+    list: ListById | ListByName
+    tasks: tuple[ImportedTask, ...] = ()
+
+
+class ImportOut(BaseModel):
+    """What became of an import."""
+
+    list_id: str
+    tasks: int
+    events: int = Field(description="Events of these tasks' histories")
+    added: int = Field(description="Events that were written now")
+    present: int = Field(description="Events that were there before")
+    diverged: list[str] = Field(
+        description="Keys of tasks that went another way since their import, and were left alone"
+    )
+    positions: dict[str, int] = Field(description="Where the read models have all of it")
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What of some histories is to be written."""
+
+    added: list[Record]
+    events: int
+    diverged: list[str]
+    diverged_events: int
+
+
+async def import_tasks(request: Request) -> Response:
+    """POST /api/import."""
+    edge, user = edge_of(request), caller_of(request).user
+    check_type(request, JSON)
+    body = await read_body(request, edge.settings.body_limit_bytes)
+    # Reading thousands of events takes a while: in a thread it holds nobody up.
+    wish = await asyncio.to_thread(_read, body)
+    positions = wanted_positions(request, edge.log.partitions) or await _catch_up(request, edge)
+    list_id = await _list_of(request, edge, wish.list)
+    run = Import(list_id, user, correlation_id_of(request))
+    histories = await asyncio.to_thread(_histories, run, wish.tasks)
+    there = await edge.audit.event_ids([history[0].stream for history in histories]) if histories else {}
+    plan = _plan(wish.tasks, histories, there)
+    for partition, offset in await _append(edge.log, plan.added):
+        positions[partition] = max(offset, positions.get(partition, -1))
+    return object_answer(
+        ImportOut(
+            list_id=list_id,
+            tasks=len(histories),
+            events=plan.events,
+            added=len(plan.added),
+            present=plan.events - len(plan.added) - plan.diverged_events,
+            diverged=plan.diverged,
+            positions=positions_to_json(positions),
+        ),
+        positions=positions,
+    )
+
+
+def _read(body: bytes) -> ImportRequest:
+    try:
+        return ImportRequest.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise Malformed(f"the body is not JSON: {first['msg']}") from None
+        raise invalid(error) from None
+
+
+def _histories(run: Import, tasks: Sequence[ImportedTask]) -> list[list[Record]]:
+    """The records of every task. Raises `Invalid`, also for a task that comes twice."""
+    histories: list[list[Record]] = []
+    seen: set[str] = set()
+    for index, task in enumerate(tasks):
+        try:
+            history = records_of(run, task)
+        except Undecodable as error:
+            raise Invalid([FieldError(f"tasks.{index}.events", error.detail)]) from None
+        if history[0].stream in seen:
+            raise Invalid([FieldError(f"tasks.{index}.key", "comes twice; tell them apart by nth")])
+        seen.add(history[0].stream)
+        histories.append(history)
+    return histories
+
+
+def _plan(
+    tasks: Sequence[ImportedTask], histories: Sequence[Sequence[Record]], there: dict[str, list[str]]
+) -> _Plan:
+    added: list[Record] = []
+    diverged: list[str] = []
+    events = diverged_events = 0
+    for task, history in zip(tasks, histories, strict=True):
+        events += len(history)
+        rest = missing(history, there.get(history[0].stream, ()))
+        if rest is None:
+            diverged.append(task["key"])
+            diverged_events += len(history)
+        else:
+            added.extend(rest)
+    return _Plan(added, events, diverged, diverged_events)
+
+
+async def _append(log: EventLog, records: Sequence[Record]) -> list[tuple[int, int]]:
+    """Append records in their order, some at a time, so that other requests get their turn."""
+    positions: list[tuple[int, int]] = []
+    for first in range(0, len(records), APPEND_AT_ONCE):
+        positions += await log.append(records[first : first + APPEND_AT_ONCE])
+    return positions
+
+
+async def _catch_up(request: Request, edge: Edge) -> dict[int, int]:
+    """Wait until the read models have reached the log's end as it is now. Raises `Unavailable`."""
+    ends = {partition: end - 1 for partition, end in (await edge.log.ends()).items() if end > 0}
+    wait_s = preference(request, edge.settings.command_wait_ms / 1000).wait_s
+    if not await edge.outcomes.wait_reached(ends, wait_s):
+        raise Unavailable("the read models have not reached the end of the log yet; try again")
+    return ends
+
+
+async def _list_of(request: Request, edge: Edge, wanted: ListById | ListByName) -> str:
+    """The id of the list that an import goes to. Raises `NotFound`, `Forbidden`, `Unavailable`."""
+    user = caller_of(request).user
+    if isinstance(wanted, ListByName):
+        return await _list_by_name(request, edge, wanted.name)
+    found = await edge.lists.one(user, wanted.id)
+    if found is None:
+        raise NotFound("no such list")
+    if found[0].members.get(user) == "viewer":
+        raise Forbidden("you may look at this list, and not change it")
+    return wanted.id
+
+
+async def _list_by_name(request: Request, edge: Edge, name: str) -> str:
+    user = caller_of(request).user
+    for nth in range(MAX_DELETED_LISTS):
+        list_id = import_list_id(user, name, nth)
+        state = await edge.commands.state(f"list:{list_id}")
+        if state is None:
+            named = await edge.lists.named(user, name)
+            return named.id if named else await _create_list(request, edge, list_id, name)
+        # Deleted, or given away: then the next one. An imported list that was renamed is still the one.
+        if isinstance(state, TaskList) and not state.deleted_at and _may_write(state, user):
+            return list_id
+    raise Conflict("too many lists of this name were deleted; import under another name")
+
+
+def _may_write(task_list: TaskList, user: str) -> bool:
+    return task_list.members.get(user) in ("owner", "editor")
+
+
+async def _create_list(request: Request, edge: Edge, list_id: str, name: str) -> str:
+    call = Call(
+        command=CreateList(name=name),
+        stream=f"list:{list_id}",
+        user=caller_of(request).user,
+        wait_s=preference(request, edge.settings.command_wait_ms / 1000).wait_s,
+        correlation_id=correlation_id_of(request),
+    )
+    try:
+        made = await edge.commands.handle(call)
+    except Conflict:
+        return list_id  # another import made it at the same moment
+    if isinstance(made, NotYetVisible):
+        raise Unavailable("the list is written and not visible yet; try again")
+    return list_id
