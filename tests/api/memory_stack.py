@@ -1,0 +1,200 @@
+"""A whole Tasktape in memory: a log, a worker that folds it, and as many API nodes as a test wants."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import uuid_utils
+
+from api.commands import Call, CommandHandler, Effect, NotYetVisible
+from api.idempotency import CommandKey, command_key
+from api.outcomes import Outcomes
+from app.errors import Unavailable
+from app.fold import Fold, Folded, State, decoded
+from app.ids import inbox_id
+from app.lists import ListCommand
+from app.positions import Position
+from app.records import Record
+from app.tasks import CreateTask, TaskCommand
+from app.updates import list_from_json, state_json, task_from_json, update_of
+from projections.command_queries import AcceptedEvent
+from streams.memory_log import MemoryEventLog
+
+FOR_EVER = 10**9
+
+
+def now() -> datetime:
+    """The time now."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """A new id."""
+    return str(uuid_utils.uuid7())
+
+
+class FragileLog(MemoryEventLog):
+    """A log that can be made to fail, before or after it has written."""
+
+    def __init__(self, partitions: int) -> None:
+        super().__init__(partitions, now)
+        self.fails: str | None = None
+
+    async def append(self, records: Any, *, partition: int | None = None) -> list[Position]:
+        """Append, or fail."""
+        if self.fails == "before":
+            raise Unavailable("the log is away")
+        positions = await super().append(records, partition=partition)
+        if self.fails == "after":
+            raise Unavailable("the log went away")
+        return positions
+
+
+class World:
+    """The log and the worker; `hold` stops the worker and `release` lets it go on."""
+
+    def __init__(self, partitions: int = 2) -> None:
+        self.log = FragileLog(partitions)
+        self.fold = Fold()
+        self.folded: list[Folded] = []
+        self.nodes: list[Node] = []
+        self._running = asyncio.Event()
+        self._running.set()
+
+    def hold(self) -> None:
+        """Let nothing be folded until `release`."""
+        self._running.clear()
+
+    def release(self) -> None:
+        """Fold what has come."""
+        self._running.set()
+
+    def node(self) -> Node:
+        """One more API node."""
+        outcomes = Outcomes()
+        node = Node(outcomes, CommandHandler(self.log, outcomes, self, clock=now, new_id=new_id))
+        self.nodes.append(node)
+        return node
+
+    def accepted_of(self, stream: str) -> list[Record]:
+        """The stream's accepted records, in order."""
+        return [
+            each.record
+            for each in self.folded
+            if each.outcome == "accepted" and each.record is not None and each.record.stream == stream
+        ]
+
+    def at(self, position: Position) -> Folded:
+        """What became of the record at `position`."""
+        return next(each for each in self.folded if each.raw.position == position)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[World]:
+        """Run the worker."""
+        work = [asyncio.create_task(self._work(partition)) for partition in range(self.log.partitions)]
+        try:
+            yield self
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+
+    async def _work(self, partition: int) -> None:
+        async for batch in self.log.read(partition, 0, FOR_EVER):
+            for raw in batch:
+                await self._running.wait()
+                await asyncio.sleep(0)
+                folded = self.fold.apply(raw, decoded(raw))
+                self.folded.append(folded)
+                for node in self.nodes:
+                    node.outcomes.resolve(update_of(folded))
+
+    # --- what the read models answer ---------------------------------------------------------------------
+
+    async def state(self, stream: str) -> State | None:
+        """See `api.commands.StateReader`."""
+        await asyncio.sleep(0)
+        return self.fold.states.get(stream)
+
+    async def state_at(self, stream: str, version: int) -> State | None:
+        """See `api.commands.StateReader`."""
+        for each in self.folded:
+            record, after = each.record, each.after
+            if (
+                each.outcome == "accepted"
+                and record
+                and record.stream == stream
+                and record.version == version
+            ):
+                # Through JSON and back, as the audit keeps it.
+                read = task_from_json if stream.startswith("task:") else list_from_json
+                return read(state_json(after))
+        return None
+
+    async def accepted(self, event_id: str) -> AcceptedEvent | None:
+        """See `api.commands.StateReader`."""
+        for each in self.folded:
+            record = each.record
+            if each.outcome == "accepted" and record is not None and record.id == event_id:
+                return AcceptedEvent(
+                    each.raw.position,
+                    record.stream,
+                    record.version,
+                    record.command_hash,
+                    state_json(each.after).decode(),
+                )
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One API node's write path."""
+
+    outcomes: Outcomes
+    commands: CommandHandler
+
+    async def give(
+        self,
+        command: TaskCommand | ListCommand,
+        stream: str,
+        user: str = "alice",
+        *,
+        wait_s: float = 5.0,
+        if_match: int | None = None,
+        key: CommandKey | None = None,
+    ) -> Effect | NotYetVisible:
+        """Give a command."""
+        return await self.commands.handle(Call(command, stream, user, wait_s, if_match, key))
+
+    async def done(
+        self, command: TaskCommand | ListCommand, stream: str, user: str = "alice", **how: Any
+    ) -> Effect:
+        """Give a command that has to be done at once."""
+        result = await self.give(command, stream, user, **how)
+        assert isinstance(result, Effect)
+        return result
+
+    async def written(
+        self, command: TaskCommand | ListCommand, stream: str, user: str = "alice", **how: Any
+    ) -> NotYetVisible:
+        """Give a command whose outcome must not be known yet."""
+        result = await self.give(command, stream, user, **how)
+        assert isinstance(result, NotYetVisible)
+        return result
+
+
+def new_task(user: str = "alice", **fields: Any) -> CreateTask:
+    """The command that creates a task in the user's inbox."""
+    return CreateTask.model_validate({"title": "Buy milk", "list_id": inbox_id(user), **fields})
+
+
+def key_of(key: str, body: Any, user: str = "alice") -> CommandKey:
+    """What an `Idempotency-Key` stands for."""
+    found = command_key(user, key, method="POST", path="/api/tasks", body=body)
+    assert found is not None
+    return found
