@@ -1,26 +1,35 @@
-"""Waiting for a condition, instead of sleeping and hoping."""
+"""Waiting for a condition, bounded; the one place in the tests that polls."""
 
 import asyncio
+import inspect
 import time
 from collections.abc import Awaitable, Callable
 
-POLL_S = 0.01
+POLL_S = 0.02
 
 
-async def eventually(condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = 10.0) -> None:
-    """Wait until `condition` holds. Fails after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
+async def eventually(
+    condition: Callable[[], bool | Awaitable[bool]],
+    limit_s: float = 10.0,
+    why: str = "it did not come true",
+) -> None:
+    """Return as soon as `condition` holds; fail after `limit_s` seconds."""
+    deadline = time.monotonic() + limit_s
     while True:
-        result = condition()
-        if result if isinstance(result, bool) else await result:
+        answer = condition()
+        if await answer if inspect.isawaitable(answer) else answer:
             return
-        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{why} in {limit_s} s")
         await asyncio.sleep(POLL_S)
 
 
-def eventually_sync(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    """Wait until `condition` holds. Fails after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
+def eventually_sync(
+    condition: Callable[[], bool], limit_s: float = 10.0, why: str = "it did not come true"
+) -> None:
+    """Return as soon as `condition` holds; fail after `limit_s` seconds."""
+    deadline = time.monotonic() + limit_s
     while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{why} in {limit_s} s")
         time.sleep(POLL_S)
