@@ -13,6 +13,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "api": ("tasktape.cli.run:api", "Answer HTTP and WebSockets."),
     "worker": ("tasktape.cli.worker:worker", "Run one projecting worker."),
     "migrate": ("tasktape.cli.worker:migrate", "Create topics and tables, or bring them up to date."),
+    "import": ("tasktape.cli.imports:import_file", "Import tasks with their histories from a file."),
     "token": ("tasktape.cli.token:token", "Print a sign-in token for the API."),
 }
 

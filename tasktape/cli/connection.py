@@ -1,0 +1,73 @@
+"""Where a verb finds the API and who it is there: options, environment, or the local instance."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from tasktape.cli.options import data_option
+
+F = TypeVar("F", bound=Callable[..., None])
+LOCAL_TOKEN_TTL_S = 12 * 3600
+
+_url_option = click.option(
+    "--url", help="The API's address.  [default: TASKTAPE_URL, else the local instance]"
+)
+_token_option = click.option("--token", help="Who you are there.  [default: TASKTAPE_TOKEN, else yourself]")
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The address of an API, without a slash at its end, and a token for it."""
+
+    url: str
+    token: str
+
+
+def connection_options(verb: F) -> F:
+    """The options `--url`, `--token` and `--data`."""
+    return _url_option(_token_option(data_option(verb)))
+
+
+def find_connection(url: str | None, token: str | None, data: Path | None) -> Connection:
+    """The connection that options and environment name. Raises `click.ClickException`."""
+    from tasktape.local.data_dir import data_dir
+
+    folder = data_dir(data)
+    local_url = folder.read_run().get("url")
+    url = url or os.environ.get("TASKTAPE_URL") or local_url
+    if not url:
+        raise click.ClickException(
+            f"Nothing runs on {folder.root}: start it with `tasktape up`, or name a server with --url"
+        )
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter("it has to begin with http:// or https://", param_hint="--url")
+    token = token or os.environ.get("TASKTAPE_TOKEN")
+    if not token and url == local_url:  # no other server gets a token of this one
+        token = _own_token(folder.read_secret())
+    if not token:
+        raise click.ClickException("Say who you are there: give --token or set TASKTAPE_TOKEN")
+    return Connection(url.rstrip("/"), token)
+
+
+def _own_token(secret: str | None) -> str | None:
+    """A token for the user of this system, signed with the local instance's secret."""
+    from tasktape.cli.local_text import system_user
+    from tasktape.local.tokens import mint
+
+    secret = os.environ.get("JWT_SECRET") or secret
+    if not secret:
+        return None
+    return mint(
+        secret,
+        system_user(),
+        admin=True,
+        ttl_s=LOCAL_TOKEN_TTL_S,
+        issuer=os.environ.get("JWT_ISSUER") or "tasktape",
+        audience=os.environ.get("JWT_AUDIENCE") or "tasktape",
+    )

@@ -1,0 +1,173 @@
+"""The verb `import`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tasktape.cli.connection import Connection, connection_options, find_connection
+from tasktape.cli.options import json_option
+
+if TYPE_CHECKING:
+    from tasktape.importers.run import Progress
+    from tasktape.importers.server import Destination
+    from tasktape.importers.summary import Summary
+
+SHOWN = 20
+"""How many refused and diverged tasks are named on a terminal; `--json` names more."""
+REQUEST_TIMEOUT_S = 90.0
+MAX_NAME_CHARS = 200
+
+
+@click.command(name="import", epilog="Example: tasktape import incidents.xes.gz --list Incidents")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
+@click.option("--list", "list_name", help="The list to import to.  [default: named after the file]")
+@click.option("--format", "file_format", type=click.Choice(["xes"]), default="xes", show_default=True)
+@json_option
+@connection_options
+def import_file(
+    file: Path,
+    list_name: str | None,
+    file_format: str,
+    url: str | None,
+    token: str | None,
+    data: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Import tasks with their whole histories from FILE, plain or gzipped.
+
+    XES (IEEE 1849): each trace becomes a task, each of its events an event with its own time and actor. What
+    is there already is not written again, so an import that was interrupted goes on when it is run again. A
+    trace that can't be used is refused as a whole; then the exit status is 1.
+    """
+    del file_format  # there is one, so far
+    if list_name is not None and not list_name.strip():
+        raise click.BadParameter("it is empty", param_hint="--list")
+    connection = find_connection(url, token, data)
+    try:
+        result = _run(file, list_name or name_of(file), connection)
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted. What was imported stays; run the same command again to go on.", err=True)
+        sys.exit(130)
+    click.echo(json.dumps(result) if as_json else "\n".join(_text(result)))
+    if not result["visible"]:
+        raise click.ClickException("All is in the log, but the read models have not got there yet")
+    if result["refused"]:
+        sys.exit(1)
+
+
+def name_of(file: Path) -> str:
+    """The name of the list that a file goes to: the file's own, without its endings."""
+    name = file.name
+    for ending in (".gz", ".xes", ".xml"):
+        name = name[: -len(ending)] if name.lower().endswith(ending) else name
+    name = " ".join(name.encode(errors="replace").decode().split())
+    return name[:MAX_NAME_CHARS] or "Import"
+
+
+def _run(file: Path, list_name: str, connection: Connection) -> dict[str, Any]:
+    """Import; what became of it, in the shape of `--json`."""
+    import httpx
+    from uuid_utils import uuid7
+
+    from tasktape.importers.files import ImportFile
+    from tasktape.importers.run import import_xes
+    from tasktape.importers.server import ImportServer, ImportStopped
+    from tasktape.importers.summary import Summary
+
+    summary, started = Summary(), time.monotonic()
+    headers = {"Authorization": f"Bearer {connection.token}"}
+    try:
+        with (
+            ImportFile(file) as source,
+            httpx.Client(base_url=connection.url, headers=headers, timeout=REQUEST_TIMEOUT_S) as http,
+        ):
+            server = ImportServer(http, run_id=str(uuid7()))
+            with _progress(source.size, file.name) as progress:
+                to = import_xes(source, server, list_name, summary, progress)
+            visible = to is None or server.wait_visible(to, summary)
+    except ImportStopped as error:
+        raise click.ClickException(f"{error}{_so_far(summary)}") from None
+    except OSError as error:
+        raise click.ClickException(f"{file}: {error.strerror or error}") from None
+    except httpx.InvalidURL as error:
+        raise click.BadParameter(str(error), param_hint="--url") from None
+    return _result(file, list_name, to, summary, time.monotonic() - started, visible=visible)
+
+
+def _so_far(summary: Summary) -> str:
+    if not summary.tasks:
+        return ""
+    return f"; {summary.tasks:,} tasks are imported, run the same command again to go on"
+
+
+@contextmanager
+def _progress(size: int, name: str) -> Iterator[Progress]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not os.isatty(2):
+        yield lambda _: None
+        return
+    with click.progressbar(length=size, label=name, file=click.get_text_stream("stderr")) as bar:
+        yield lambda position: bar.update(position - bar.pos)
+
+
+def _result(
+    file: Path, list_name: str, to: Destination | None, summary: Summary, seconds: float, *, visible: bool
+) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "list": {"id": to.list_id, "name": list_name} if to else None,
+        "tasks": summary.tasks,
+        "events": summary.events,
+        "added": summary.added,
+        "present": summary.present,
+        "diverged": summary.diverged,
+        "diverged_tasks": summary.diverged_tasks,
+        "empty": summary.empty,
+        "refused": summary.refused,
+        "refusals": [
+            {"trace": each.trace, "line": each.line, "reason": each.reason} for each in summary.refusals
+        ],
+        "visible": visible,
+        "seconds": round(seconds, 3),
+        "events_per_s": round(summary.added / seconds, 1) if seconds > 0 else None,
+    }
+
+
+def _text(result: dict[str, Any]) -> Iterator[str]:
+    if result["list"] is None:
+        yield f"Nothing to import in {result['file']}"
+    else:
+        yield f"Imported {result['file']} into the list {result['list']['name']!r} ({result['list']['id']})"
+    yield f"  {result['tasks']:,} tasks with {result['events']:,} events"
+    yield f"  {result['added']:,} events added, {result['present']:,} there already"
+    yield f"  {result['seconds']:.1f} s, {result['events_per_s'] or 0:,.0f} events/s until all was visible"
+    if result["empty"]:
+        yield f"  {result['empty']:,} traces without events passed over"
+    if result["diverged"]:
+        yield f"  {result['diverged']:,} tasks changed since their import, and were left alone:"
+        yield from _some(result["diverged_tasks"], result["diverged"])
+    if result["refused"]:
+        yield f"  {result['refused']:,} refused:"
+        yield from _some([_refusal(each) for each in result["refusals"]], result["refused"])
+
+
+def _refusal(refusal: dict[str, Any]) -> str:
+    trace = "" if refusal["trace"] is None else f"trace {refusal['trace']!r}, "
+    return f"{trace}line {refusal['line']}: {refusal['reason']}"
+
+
+def _some(lines: list[str], count: int) -> Iterator[str]:
+    for line in lines[:SHOWN]:
+        yield f"    {line}"
+    if count > SHOWN:
+        yield f"    and {count - SHOWN:,} more"
