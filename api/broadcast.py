@@ -92,10 +92,13 @@ class KafkaUpdates(BroadcastBackend):
             raise
 
     async def _assign(self) -> None:
-        await self._consumer.topics()
-        numbers = sorted(self._consumer.partitions_for_topic(self._topic) or ())
-        if not numbers:
+        if self._topic not in await self._consumer.topics():
             raise Unavailable(f"there is no topic {self._topic} yet; run `tasktape migrate`")
+        # A consumer only learns the partitions of topics that it is assigned.
+        first = TopicPartition(self._topic, 0)
+        self._consumer.assign([first])
+        await self._consumer.end_offsets([first])
+        numbers = sorted(self._consumer.partitions_for_topic(self._topic) or ())
         partitions = [TopicPartition(self._topic, number) for number in numbers]
         self._consumer.assign(partitions)
         ends: Mapping[TopicPartition, int] = await self._consumer.end_offsets(partitions)

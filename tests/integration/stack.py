@@ -1,0 +1,191 @@
+"""A running Tasktape of real processes: topics and tables of its own, workers and API nodes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+
+from tasktape.local.tokens import mint
+from tests.waiting import eventually_sync
+
+SECRET = "a secret of the tests, and of nothing else"
+START_LIMIT_S = 60.0
+STOP_LIMIT_S = 10.0
+
+
+@dataclass
+class Part:
+    """One process of the stack."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def stop(self) -> None:
+        """Tell it to stop, and see that it does."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.name} did not stop: {self.tail()}") from None
+
+    def kill(self) -> None:
+        """End it as `kill -9` does."""
+        self.process.kill()
+        self.process.wait(STOP_LIMIT_S)
+
+    def tail(self) -> str:
+        """The last that it said."""
+        return self.log.read_text(errors="replace")[-2000:]
+
+
+@dataclass
+class Stack:
+    """Start parts as a test needs them; `urls` are those of the API nodes, in the order of their start."""
+
+    brokers: str
+    database_url: str
+    folder: Path
+    overrides: dict[str, str] = field(default_factory=dict)
+    name: str = field(default_factory=lambda: uuid4().hex[:12])
+    urls: list[str] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every process of the stack is given."""
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("TASKTAPE_", "KAFKA_", "DATABASE_", "JWT_"))
+        }
+        return inherited | {
+            "KAFKA_BROKERS": self.brokers,
+            "DATABASE_URL": self.database_url,
+            "JWT_SECRET": SECRET,
+            "TASKTAPE_EVENTS_TOPIC": f"task-events-{self.name}",
+            "TASKTAPE_UPDATES_TOPIC": f"task-updates-{self.name}",
+            "TASKTAPE_SCHEMA": f"t_{self.name}",
+            **self.overrides,
+        }
+
+    def migrate(self) -> None:
+        """Create the topics and tables."""
+        subprocess.run(
+            [sys.executable, "-m", "tasktape", "migrate"],
+            env=self.environment,
+            check=True,
+            timeout=START_LIMIT_S,
+            capture_output=True,
+        )
+
+    def start_worker(self, slot: int = 0) -> Part:
+        """Start a worker and wait until it has its partitions."""
+        ready = self.folder / f"worker-{slot}-{uuid4().hex}.ready"
+        part = self._start(
+            f"worker-{slot}",
+            "worker",
+            {"TASKTAPE_WORKER_SLOT": str(slot), "TASKTAPE_READY_FILE": str(ready)},
+        )
+        self._await(part, ready.exists)
+        return part
+
+    def start_api(self, port: int | None = None) -> Part:
+        """Start an API node and wait until it is ready."""
+        port = port or free_port()
+        url = f"http://127.0.0.1:{port}"
+        part = self._start(f"api-{port}", "api", {"HOST": "127.0.0.1", "PORT": str(port)})
+        self._await(part, lambda: _is_ready(url))
+        if url not in self.urls:
+            self.urls.append(url)
+        return part
+
+    def stop(self) -> None:
+        """Stop everything, the newest first."""
+        for part in reversed(self.parts):
+            part.stop()
+
+    def token(self, user: str, *, admin: bool = False, ttl_s: int = 3600) -> str:
+        """A token of `user`."""
+        return mint(SECRET, user, admin=admin, ttl_s=ttl_s)
+
+    @asynccontextmanager
+    async def client(
+        self, user: str, node: int = 0, *, admin: bool = False
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        """A client of one API node, signed in as `user`."""
+        headers = {"Authorization": f"Bearer {self.token(user, admin=admin)}"}
+        async with httpx.AsyncClient(base_url=self.urls[node], headers=headers, timeout=30) as client:
+            yield client
+
+    def ws_url(self, node: int = 0) -> str:
+        """The address of a node's WebSocket."""
+        return self.urls[node].replace("http", "ws", 1) + "/ws"
+
+    def _start(self, name: str, verb: str, environment: dict[str, str]) -> Part:
+        log = self.folder / f"{name}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tasktape", verb],
+                env=self.environment | environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        part = Part(name, process, log)
+        self.parts.append(part)
+        return part
+
+    @staticmethod
+    def _await(part: Part, condition: object) -> None:
+        assert callable(condition)
+
+        def ready() -> bool:
+            assert part.process.poll() is None, f"{part.name} ended: {part.tail()}"
+            return bool(condition())
+
+        try:
+            eventually_sync(ready, START_LIMIT_S)
+        except AssertionError as error:
+            raise AssertionError(f"{part.name}: {error}; {part.tail()}") from None
+
+
+@contextmanager
+def running(brokers: str, database_url: str, folder: Path, *, nodes: int = 2) -> Iterator[Stack]:
+    """A stack with one worker and some API nodes."""
+    stack = Stack(brokers, database_url, folder)
+    try:
+        stack.migrate()
+        stack.start_worker()
+        for _ in range(nodes):
+            stack.start_api()
+        yield stack
+    finally:
+        stack.stop()
+
+
+def free_port() -> int:
+    """A port that nobody listens at right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
