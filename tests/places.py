@@ -1,0 +1,99 @@
+"""A place of its own for a test: topics and a schema on the shared broker and database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+from app.settings import Settings
+from streams.migrate import migrate
+
+SECRET = "a-secret-for-tests-that-is-long-enough"
+
+
+def new_environment(brokers: str, database_url: str, **more: str) -> dict[str, str]:
+    """Environment variables that name new topics and a new schema."""
+    name = uuid4().hex[:12]
+    return {
+        "KAFKA_BROKERS": brokers,
+        "DATABASE_URL": database_url,
+        "TASKTAPE_EVENTS_TOPIC": f"events-{name}",
+        "TASKTAPE_UPDATES_TOPIC": f"updates-{name}",
+        "TASKTAPE_SCHEMA": f"t_{name}",
+        "JWT_SECRET": SECRET,
+        **more,
+    }
+
+
+async def new_place(brokers: str, database_url: str, **more: str) -> Settings:
+    """Settings of a place that is set up already."""
+    settings = Settings.from_environment(new_environment(brokers, database_url, **more))
+    await migrate(settings)
+    return settings
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment that gives these settings to a child process."""
+    return {
+        "KAFKA_BROKERS": ",".join(settings.kafka_brokers),
+        "DATABASE_URL": settings.database_url,
+        "TASKTAPE_EVENTS_TOPIC": settings.events_topic,
+        "TASKTAPE_UPDATES_TOPIC": settings.updates_topic,
+        "TASKTAPE_SCHEMA": settings.schema_name,
+        "TASKTAPE_PARTITIONS": str(settings.partitions),
+        "JWT_SECRET": settings.jwt_secret or SECRET,
+    }
+
+
+class WorkerProcess:
+    """A real worker in a process of its own; its output goes to a file in `folder`."""
+
+    def __init__(self, settings: Settings, folder: Path, slot: str = "0") -> None:
+        self._environment = environment_of(settings)
+        self._ready = folder / f"worker-{slot}.ready"
+        self.log = folder / f"worker-{slot}.log"
+        self._slot = slot
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, without waiting."""
+        self._ready.unlink(missing_ok=True)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("TASKTAPE_")}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tasktape", "worker"],
+                env={
+                    **kept,
+                    **self._environment,
+                    "TASKTAPE_WORKER_SLOT": self._slot,
+                    "TASKTAPE_READY_FILE": str(self._ready),
+                },
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has been assigned partitions."""
+        assert self._process is not None
+        assert self._process.poll() is None, self.log.read_text()[-2000:]
+        return self._ready.exists()
+
+    def kill(self) -> None:
+        """SIGKILL it."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM it, and return its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        process, self._process = self._process, None
+        process.send_signal(how)
+        return process.wait(timeout=20)

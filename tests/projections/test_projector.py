@@ -1,0 +1,395 @@
+"""The projector on a real PostgreSQL: whatever happens, the tables are the fold of the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+from zlib import crc32
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.errors import Unavailable
+from app.fold import fold_log
+from app.positions import Position
+from app.records import RawRecord, Record, StreamResumed
+from app.tasks import TaskCompleted, TaskCreated, TaskEdited
+from app.updates import Update, update_of
+from projections.database import Database, open_database
+from projections.generations import LogIdentity, set_up
+from projections.projector import Mismatch, Projector
+from projections.rebuild import rebuild
+from streams.memory_log import MemoryEventLog
+from tests.spec import LIST_ID, START, record_of
+from tests.truth import check_read_models
+
+PARTITIONS = 2
+
+
+class Updates:
+    """An update log in memory that can be told to fail."""
+
+    def __init__(self) -> None:
+        self.emitted: list[Update] = []
+        self.failures = 0
+
+    async def emit(self, updates: Sequence[Update]) -> None:
+        if self.failures:
+            self.failures -= 1
+            # Half of it arrives before it breaks.
+            self.emitted += updates[: len(updates) // 2]
+            raise Unavailable("the broker went away")
+        self.emitted += updates
+
+    def check(self, log: MemoryEventLog) -> None:
+        """Every record has its update, first appearances in order without a hole."""
+        truth = {folded.raw.position: update_of(folded) for folded in fold_log(log.records)[1]}
+        seen: dict[int, list[int]] = {partition: [] for partition in range(PARTITIONS)}
+        for update in self.emitted:
+            assert (update.outcome, update.channels) == (
+                truth[update.position].outcome,
+                truth[update.position].channels,
+            )
+            offsets = seen[update.position.partition]
+            if update.position.offset not in offsets:
+                offsets.append(update.position.offset)
+        assert sum(len(offsets) for offsets in seen.values()) == len(truth)
+        assert all(offsets == list(range(len(offsets))) for offsets in seen.values())
+
+
+@pytest.fixture(scope="module")
+async def shared_database(database_url: str) -> AsyncIterator[Database]:
+    schema = f"p_{uuid4().hex[:12]}"
+    await set_up(database_url, schema, LogIdentity("memory", "memory", PARTITIONS))
+    database = await open_database(database_url, schema, pool_size=4)
+    yield database
+    await database.close()
+
+
+async def emptied(database: Database) -> Database:
+    await database.pool.execute("TRUNCATE tasks, lists, list_members, audit, dead_letters")
+    await database.pool.execute("UPDATE checkpoints SET next_offset = 0, emitted_offset = 0")
+    return database
+
+
+@pytest.fixture
+async def database(shared_database: Database) -> Database:
+    return await emptied(shared_database)
+
+
+@pytest.fixture
+def log() -> MemoryEventLog:
+    return MemoryEventLog(PARTITIONS, lambda: START)
+
+
+@pytest.fixture
+def updates() -> Updates:
+    return Updates()
+
+
+async def check(database: Database, log: MemoryEventLog) -> None:
+    fold, outcome = fold_log(log.records)
+    await check_read_models(database, fold.states.values(), outcome)
+
+
+async def history(log: MemoryEventLog, tasks: int = 5, versions: int = 4) -> None:
+    """Append some tasks' lives."""
+    for _ in range(tasks):
+        stream = f"task:{uuid4()}"
+        await log.append(
+            [record_of(TaskCreated(LIST_ID, "Buy milk"), 1, id=str(uuid4()), stream=stream)]
+            + [
+                record_of(TaskEdited({"title": f"v{v}"}), v, id=str(uuid4()), stream=stream)
+                for v in range(2, versions + 1)
+            ]
+        )
+
+
+async def batch_of(log: MemoryEventLog, first: int = 0, end: int | None = None) -> dict[int, list[RawRecord]]:
+    return {
+        partition: [
+            raw
+            async for part in log.read(partition, first, last if end is None else min(end, last))
+            for raw in part
+        ]
+        for partition, last in (await log.ends()).items()
+    }
+
+
+async def test_a_batch_is_projected_and_told(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    await history(log)
+    await Projector(database, log.read, updates).project(await batch_of(log))
+    await check(database, log)
+    updates.check(log)
+
+
+async def test_a_batch_that_comes_again_changes_nothing(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    await history(log)
+    for _ in range(2):
+        await Projector(database, log.read, updates).project(await batch_of(log))
+    await check(database, log)
+    updates.check(log)
+
+
+async def test_a_gap_before_the_batch_is_read_from_the_log(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    await history(log)
+    projector = Projector(database, log.read, updates)
+    await projector.project({partition: records[-1:] for partition, records in (await batch_of(log)).items()})
+    await check(database, log)
+    updates.check(log)
+    assert projector.counts.refilled > 0
+
+
+async def test_a_hole_inside_the_batch_is_read_from_the_log(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    await history(log)
+    batch = {
+        partition: [raw for raw in records if raw.position.offset % 3 != 1]
+        for partition, records in (await batch_of(log)).items()
+    }
+    await Projector(database, log.read, updates).project(batch)
+    assert {p: records[-1].position.offset for p, records in batch.items() if records} == {
+        p: c.next_offset - 1
+        for p, c in (await Projector(database, log.read, None).checkpoints(range(PARTITIONS))).items()
+        if c.next_offset
+    }
+
+
+async def test_what_was_committed_but_not_told_is_told_by_the_next_projector(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    await history(log)
+    updates.failures = 1
+    with pytest.raises(Unavailable):
+        await Projector(database, log.read, updates).project(await batch_of(log))
+    await check(database, log)
+    await Projector(database, log.read, updates).recover(range(PARTITIONS))
+    updates.check(log)
+
+
+async def test_a_projector_that_was_overtaken_starts_over_from_the_tables(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    """A zombie's memory of states is worthless once somebody else moved the checkpoint."""
+    await history(log, tasks=2, versions=2)
+    zombie, successor = (Projector(database, log.read, updates) for _ in range(2))
+    await zombie.project(await batch_of(log))
+    streams = {record.stream for raw in log.records if (record := raw.decode())}
+    for version in (3, 4):
+        before = max((await log.ends()).values())
+        for stream in streams:
+            await log.append(
+                [record_of(TaskEdited({"title": f"v{version}"}), version, id=str(uuid4()), stream=stream)]
+            )
+        assert max((await log.ends()).values()) > before
+        await (successor if version == 3 else zombie).project(await batch_of(log))
+    await check(database, log)
+    updates.check(log)
+
+
+async def test_two_projectors_at_once_do_everything_once(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    await history(log, tasks=20)
+    both = [Projector(database, log.read, updates) for _ in range(2)]
+    ends = await log.ends()
+
+    async def bring_to_end(projector: Projector) -> None:
+        for first in range(0, max(ends.values()), 7):
+            await projector.project(await batch_of(log, first, first + 7))
+
+    await asyncio.gather(*map(bring_to_end, both))
+    for projector in both:
+        await projector.recover(range(PARTITIONS))
+    await check(database, log)
+    updates.check(log)
+
+
+async def test_poison_holds_its_stream_and_no_other(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    await history(log)
+    held = f"task:{uuid4()}"
+    created = record_of(TaskCreated(LIST_ID, "Buy milk"), 1, id=str(uuid4()), stream=held)
+    (position,) = await log.append([created])
+    (poison,) = await log.append_again([poisoned(position, held)])
+    await log.append([record_of(TaskCompleted(), 2, id=str(uuid4()), stream=held)])
+    await history(log)
+    projector = Projector(database, log.read, updates)
+    await projector.project(await batch_of(log))
+    await check(database, log)
+    updates.check(log)
+    rows = await database.pool.fetch('SELECT "offset", holds, attempts FROM dead_letters ORDER BY "offset"')
+    assert [(row["offset"] == poison.offset, row["holds"], row["attempts"]) for row in rows] == [
+        (True, True, 1),
+        (False, False, 1),
+    ]
+
+
+async def test_a_skip_lets_the_stream_go_on(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    stream = f"task:{uuid4()}"
+    (position,) = await log.append(
+        [record_of(TaskCreated(LIST_ID, "Buy milk"), 1, id=str(uuid4()), stream=stream)]
+    )
+    (poison,) = await log.append_again([poisoned(position, stream)])
+    (behind,) = await log.append([record_of(TaskCompleted(), 2, id=str(uuid4()), stream=stream)])
+    projector = Projector(database, log.read, updates)
+    await projector.project(await batch_of(log))
+    resumed = StreamResumed((str(poison),))
+    await log.append([Record(str(uuid4()), stream, 0, START, "admin", "/tasktape/api", resumed)])
+    await log.append_again([raw for raw in log.records if raw.position == behind])
+    await projector.project(await batch_of(log))
+    await check(database, log)
+    updates.check(log)
+    assert await database.pool.fetchval("SELECT count(*) FROM dead_letters") == 0
+    assert await database.pool.fetchval("SELECT status FROM tasks WHERE id = $1", stream[5:]) == "done"
+
+
+async def test_a_retry_that_fails_again_counts_as_an_attempt(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    stream = f"task:{uuid4()}"
+    (position,) = await log.append(
+        [record_of(TaskCreated(LIST_ID, "Buy milk"), 1, id=str(uuid4()), stream=stream)]
+    )
+    (poison,) = await log.append_again([poisoned(position, stream)])
+    for _ in range(2):
+        await log.append_again([raw for raw in log.records if raw.position == poison])
+    await Projector(database, log.read, updates).project(await batch_of(log))
+    rows = await database.pool.fetch('SELECT "offset", holds, attempts FROM dead_letters')
+    assert [tuple(row) for row in rows] == [(poison.offset, True, 3)]
+    await check(database, log)
+
+
+async def test_data_that_the_database_refuses_is_parked(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    """An id too long for an index, from somebody who writes to the topic by other means."""
+    stream = f"task:{uuid4()}"
+    await history(log)
+    huge = "".join(str(uuid4()) for _ in range(1000))
+    await log.append([record_of(TaskCreated(huge, "Buy milk"), 1, id=str(uuid4()), stream=stream)])
+    await history(log)
+    projector = Projector(database, log.read, updates)
+    await projector.project(await batch_of(log))
+    row = await database.pool.fetchrow("SELECT stream, reason FROM dead_letters")
+    assert row is not None
+    assert row["stream"] == stream
+    assert "the database refuses it" in row["reason"]
+    assert await database.pool.fetchval("SELECT count(*) FROM audit") == len(log.records)
+    assert await database.pool.fetchval("SELECT count(*) FROM tasks") == 10
+
+
+async def test_a_batch_for_a_moved_checkpoint_writes_nothing(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    await history(log)
+    projector = Projector(database, log.read, updates)
+    batch = await batch_of(log)
+    await projector.project(batch)
+    before = await database.pool.fetchval("SELECT count(*) FROM audit")
+    with pytest.raises(Mismatch):
+        await projector._commit(batch)
+    assert await database.pool.fetchval("SELECT count(*) FROM audit") == before
+
+
+async def test_a_rebuild_equals_what_was_projected_live(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    await history(log)
+    await Projector(database, log.read, updates).project(await batch_of(log))
+    told = len(updates.emitted)
+    await emptied(database)
+    assert await rebuild(database, log) == await log.ends()
+    await check(database, log)
+    assert len(updates.emitted) == told
+
+
+def poisoned(position: Position, stream: str) -> RawRecord:
+    return RawRecord(position, datetime.now(UTC), stream.encode(), [("ce_id", b"\xff")], b"not json")
+
+
+# --- whatever happens --------------------------------------------------------------------------------------
+
+STREAMS = [f"task:{name}" for name in "abcd"]
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), st.sampled_from(STREAMS), st.integers(1, 4), st.integers(0, 5)),
+        st.tuples(st.just("poison"), st.sampled_from(STREAMS)),
+        st.tuples(st.just("duplicate"), st.integers(0, 30)),
+        st.tuples(st.just("skip"), st.sampled_from(STREAMS)),
+        st.tuples(st.just("project"), st.sampled_from([0, 1]), st.integers(0, 20), st.integers(1, 20)),
+        st.tuples(st.just("restart"), st.sampled_from([0, 1])),
+        st.tuples(st.just("fail")),
+    ),
+    max_size=40,
+)
+
+
+@given(steps=steps)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+async def test_any_interleaving_ends_in_the_fold_of_the_log(
+    shared_database: Database, steps: list[Any]
+) -> None:
+    """Two projectors, restarts, failures, poison, duplicates, partial and repeated batches: all the same."""
+    database = await emptied(shared_database)
+    log = MemoryEventLog(PARTITIONS, lambda: START)
+    updates = Updates()
+    pair = [Projector(database, log.read, updates) for _ in range(2)]
+    for step in steps:
+        match step:
+            case ("write", stream, version, event_id):
+                event = TaskCreated(LIST_ID, "t") if version == 1 else TaskEdited({"title": f"v{version}"})
+                await log.append([record_of(event, version, id=f"{stream}-{event_id}", stream=stream)])
+            case ("poison", stream):
+                await log._put(*encoded_poison(stream))
+            case ("duplicate", index) if index < len(log.records):
+                await log.append_again([log.records[index]])
+            case ("skip", stream):
+                await skip(log, stream)
+            case ("project", who, first, count):
+                try:
+                    await pair[who].project(await batch_of(log, first, first + count))
+                except Unavailable:
+                    continue
+            case ("restart", who):
+                pair[who] = Projector(database, log.read, updates)
+            case ("fail",):
+                updates.failures = 1
+    updates.failures = 0
+    last = Projector(database, log.read, updates)
+    for partition, end in (await log.ends()).items():
+        await last.catch_up(partition, end)
+    await last.recover(range(PARTITIONS))
+    await check(database, log)
+    updates.check(log)
+
+
+def encoded_poison(stream: str) -> tuple[int, bytes, bytes, list[tuple[str, bytes]]]:
+    return crc32(stream.encode()) % PARTITIONS, stream.encode(), b"junk", []
+
+
+async def skip(log: MemoryEventLog, stream: str) -> None:
+    """What an operator does: pass over the record that holds the stream, and try those behind it again."""
+    fold, outcome = fold_log(log.records)
+    if stream not in fold.held:
+        return
+    hold = fold.held[stream]
+    resumed = StreamResumed((hold,))
+    await log.append([Record(str(uuid4()), stream, 0, START, "admin", "/tasktape/api", resumed)])
+    await log.append_again(
+        [folded.raw for folded in outcome if folded.outcome == "parked" and folded.reason == f"behind {hold}"]
+    )

@@ -1,0 +1,62 @@
+"""Topics are created with their shape, and refused in another."""
+
+from uuid import uuid4
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from app.errors import Unavailable, WrongLog
+from app.settings import Settings
+from streams.migrate import migrate
+from streams.topics import ensure_topics, events_topic, updates_topic
+from tests.places import new_environment
+
+
+async def test_topics_are_made_once_and_recognised(kafka_brokers: str) -> None:
+    name = uuid4().hex
+    shapes = [events_topic(f"e-{name}", 3, 1), updates_topic(f"u-{name}", 3, 1)]
+    first = await ensure_topics([kafka_brokers], shapes)
+    assert await ensure_topics([kafka_brokers], shapes) == first
+    assert (first.topic, first.partitions) == (f"e-{name}", 3)
+    assert first.cluster_id
+
+
+async def test_another_number_of_partitions_is_refused(kafka_brokers: str) -> None:
+    name = f"e-{uuid4().hex}"
+    await ensure_topics([kafka_brokers], [events_topic(name, 3, 1)])
+    with pytest.raises(WrongLog, match="has 3 partitions, but 4 are configured"):
+        await ensure_topics([kafka_brokers], [events_topic(name, 4, 1)])
+
+
+async def test_a_log_that_forgets_is_refused(kafka_brokers: str) -> None:
+    name = f"e-{uuid4().hex}"
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_brokers)
+    await admin.start()
+    await admin.create_topics([NewTopic(name, 3, 1, topic_configs={"cleanup.policy": "compact"})])
+    await admin.close()
+    with pytest.raises(WrongLog, match=r"cleanup\.policy=compact"):
+        await ensure_topics([kafka_brokers], [events_topic(name, 3, 1)])
+
+
+async def test_a_broker_that_is_not_there_is_unavailable() -> None:
+    with pytest.raises(Unavailable, match="Kafka can't be reached"):
+        await ensure_topics(["127.0.0.1:9"], [events_topic("e", 1, 1)])
+
+
+async def test_migrate_may_be_repeated(kafka_brokers: str, database_url: str) -> None:
+    settings = Settings.from_environment(new_environment(kafka_brokers, database_url))
+    assert await migrate(settings) == await migrate(settings)
+
+
+async def test_read_models_refuse_a_log_of_another_shape(kafka_brokers: str, database_url: str) -> None:
+    environment = new_environment(kafka_brokers, database_url)
+    await migrate(Settings.from_environment(environment))
+    other = {**environment, "TASKTAPE_PARTITIONS": "7"}
+    with pytest.raises(WrongLog, match="partitions"):
+        await migrate(Settings.from_environment(other))
+
+
+async def test_a_database_that_is_not_there_is_unavailable(kafka_brokers: str) -> None:
+    environment = new_environment(kafka_brokers, "postgresql://nobody@127.0.0.1:9/none")
+    with pytest.raises(Unavailable, match="database"):
+        await migrate(Settings.from_environment(environment))

@@ -1,0 +1,152 @@
+"""What must be true of a place after anything that may have happened to it: the log says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from app.fold import Folded, fold_log
+from app.lists import TaskList
+from app.records import RawRecord
+from app.settings import Settings
+from app.tasks import Task
+from app.updates import decode, state_to_jsonable, update_of
+from projections import lists, tasks
+from projections.database import Database, open_database
+from projections.lists import list_from_row
+from projections.tasks import task_from_row
+from streams.event_log import KafkaEventLog
+from tests.waiting import eventually
+
+
+async def read_whole_log(settings: Settings) -> list[RawRecord]:
+    """Every record of the log, partition by partition."""
+    log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
+    try:
+        return [
+            raw
+            for partition, end in (await log.ends()).items()
+            async for batch in log.read(partition, 0, end)
+            for raw in batch
+        ]
+    finally:
+        await log.close()
+
+
+async def wait_until_projected(settings: Settings, limit_s: float = 60) -> None:
+    """Return when the checkpoints are at the end of the log and every update is known to be out."""
+    log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
+    database = await open_database(settings.database_url, settings.schema_name, pool_size=1)
+
+    async def is_projected() -> bool:
+        ends = await log.ends()
+        rows = await database.pool.fetch("SELECT partition, next_offset, emitted_offset FROM checkpoints")
+        return all(ends[row["partition"]] == row["next_offset"] == row["emitted_offset"] for row in rows)
+
+    try:
+        await eventually(is_projected, limit_s, "the read models did not reach the end of the log")
+    finally:
+        await log.close()
+        await database.close()
+
+
+async def check_place(settings: Settings) -> list[Folded]:
+    """Check that read models, audit and updates are what the pure fold of the log says; returns the fold."""
+    records = await read_whole_log(settings)
+    fold, outcome = fold_log(records)
+    database = await open_database(settings.database_url, settings.schema_name, pool_size=1)
+    try:
+        await check_read_models(database, fold.states.values(), outcome)
+    finally:
+        await database.close()
+    await _check_updates(settings, outcome)
+    return outcome
+
+
+async def check_read_models(
+    database: Database, states: Iterable[Task | TaskList | None], outcome: list[Folded]
+) -> None:
+    """Check every table against the fold."""
+    by_kind: dict[type, dict[str, Any]] = {Task: {}, TaskList: {}}
+    for state in states:
+        if state is not None:
+            by_kind[type(state)][state.id] = state
+    rows = await database.pool.fetch(f"SELECT {', '.join(tasks.STATE_COLUMNS)} FROM tasks")
+    assert {row["id"]: task_from_row(row) for row in rows} == by_kind[Task]
+    rows = await database.pool.fetch(f"SELECT {', '.join(lists.STATE_COLUMNS)} FROM lists")
+    assert {row["id"]: list_from_row(row) for row in rows} == by_kind[TaskList]
+    members = await database.pool.fetch("SELECT list_id, user_id, role FROM list_members")
+    assert {tuple(row) for row in members} == {
+        (each.id, user, role)
+        for each in by_kind[TaskList].values()
+        if each.deleted_at is None
+        for user, role in each.members.items()
+    }
+    await _check_audit(database, outcome)
+
+
+async def _check_audit(database: Database, outcome: list[Folded]) -> None:
+    rows = await database.pool.fetch(
+        'SELECT partition, "offset", outcome, reason, stream, version, event_id, changes, state FROM audit '
+        'ORDER BY partition, "offset"'
+    )
+    expected = sorted(outcome, key=lambda folded: folded.raw.position)
+    assert [(row["partition"], row["offset"]) for row in rows] == [
+        tuple(each.raw.position) for each in expected
+    ]
+    for row, folded in zip(rows, expected, strict=True):
+        message = json.loads(update_of(folded).value)
+        assert (row["outcome"], row["stream"] or "", row["event_id"]) == (
+            folded.outcome,
+            update_of(folded).stream,
+            message["event"]["id"],
+        )
+        if folded.outcome == "accepted":
+            assert json.loads(row["changes"]) == message["changes"]
+            state = json.loads(row["state"] or "null")
+            assert state == (folded.after and state_to_jsonable(folded.after))
+
+
+async def _check_updates(settings: Settings, outcome: list[Folded]) -> None:
+    """Every record has an update that says what is right; first ones are in order without a hole."""
+    seen: dict[int, list[int]] = {}
+    truth = {folded.raw.position: update_of(folded) for folded in outcome}
+    async for update in read_updates(settings):
+        offsets = seen.setdefault(update.position.partition, [])
+        expected = truth[update.position]
+        assert json.loads(update.value) == json.loads(expected.value)
+        assert (update.channels, update.outcome, update.event_id) == (
+            expected.channels,
+            expected.outcome,
+            expected.event_id,
+        )
+        if update.position.offset not in offsets[-5000:]:
+            offsets.append(update.position.offset)
+    total = 0
+    for partition, offsets in seen.items():
+        assert offsets == list(range(len(offsets))), f"updates of partition {partition} are out of order"
+        total += len(offsets)
+    assert total == len(outcome)
+
+
+async def read_updates(settings: Settings) -> Any:
+    """Every update on task-updates, duplicates included, partition by partition."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=list(settings.kafka_brokers), auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        where = [TopicPartition(settings.updates_topic, part) for part in range(settings.partitions)]
+        consumer.assign(where)
+        ends = await consumer.end_offsets(where)
+        await consumer.seek_to_beginning(*where)
+        left = {tp for tp, end in ends.items() if end > 0}
+        while left:
+            for tp, messages in (await consumer.getmany(timeout_ms=500)).items():
+                for message in messages:
+                    yield decode(message.headers, message.value)
+                    if message.offset + 1 >= ends[tp]:
+                        left.discard(tp)
+    finally:
+        await consumer.stop()
