@@ -11,11 +11,10 @@ pace, until nothing lies between and it is live again. So its updates come in or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from api.membership import Membership, membership_after, moved_to
+from api.membership import joined_list, membership_after, moved_to
 from api.ring import Overrun, Ring
 from app.positions import Positions
 from app.updates import Update, frame
@@ -29,14 +28,11 @@ class Peer(Protocol):
     def push(self, frame: str) -> None:
         """Take a frame that has to be sent."""
 
-    def joined(self, channel: str) -> None:
-        """An older list is the user's from now on: what it holds has to be read from a snapshot."""
-
     def left(self, channel: str) -> None:
         """The channel was taken away: its list or task can't be seen any longer."""
 
     def held(self) -> None:
-        """The subscriber was put on hold, because a list in `created` has to be caught up."""
+        """The subscriber was put on hold, as its user joins a list, which has to be caught up first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +58,16 @@ class Place:
 class Subscriber:
     """One socket, as the hub sees it. `place` is set while it is held.
 
-    `lists` are those its user is a member of; `created` are new ones, to be caught up from their beginning.
+    `lists` are those that its user is a member of. `joining` is one that its user becomes a member of with
+    the very next update: it has to be caught up from its beginning before that update is sent, so that
+    whoever has that update has the whole list.
     """
 
     peer: Peer
     user: str
     channels: dict[str, Subscription] = field(default_factory=dict)
     lists: set[str] = field(default_factory=set)
-    created: list[str] = field(default_factory=list)
+    joining: str | None = None
     place: Place | None = None
     turn: int = -1
 
@@ -135,6 +133,7 @@ class Hub:
             return False
         if offset > following:
             raise ValueError(f"update {update.position} leaves a gap from {following}")
+        self._hold_joining(update)
         self._positions[partition] = offset
         turn = self._ring.end
         self._ring.append(update)
@@ -143,7 +142,7 @@ class Hub:
             subscriptions = self._channels.get(channel)
             if subscriptions:
                 self._send(update, channel, subscriptions, turn)
-        self._members_changed(update)
+        self._follow_live(update)
         return True
 
     def _send(
@@ -209,18 +208,18 @@ class Hub:
     def advance(self, subscriber: Subscriber, limit: int) -> bool:
         """Bring a held subscriber on by at most `limit` updates; True once it is live.
 
-        It stops early when a list has to be caught up first. Raises `Overrun` when the ring has forgotten
-        what comes next: then that has to be read from the audit.
+        It stops early before an update with which its user joins a list. Raises `Overrun` when the ring has
+        forgotten what comes next: then that has to be read from the audit.
         """
         place = subscriber.place
         if place is None:
             return True
         for update in self._ring.read(place.number, limit):
+            if self.joins(subscriber, update):
+                return False
             place.number += 1
             place.positions[update.position.partition] = update.position.offset
             self.offer(subscriber, update)
-            if subscriber.created:
-                return False
         if place.number < self._ring.end:
             return False
         subscriber.place = None
@@ -228,61 +227,50 @@ class Hub:
 
     # --- membership --------------------------------------------------------------------------------------
 
-    def _members_changed(self, update: Update) -> None:
+    def joins(self, subscriber: Subscriber, update: Update) -> bool:
+        """Whether its user joins a list with this update; `joining` says which one then."""
+        list_id = joined_list(update, subscriber.user)
+        if list_id is None or list_id in subscriber.lists:
+            return False
+        subscriber.joining = list_id
+        return True
+
+    def _hold_joining(self, update: Update) -> None:
+        """Hold those whose user joins a list with the update that is about to be published."""
+        if not update.stream.startswith("list:"):
+            return
+        for subscriber in self._users_of(update):
+            if subscriber.place is None and self.joins(subscriber, update):
+                self.hold(subscriber)
+                subscriber.peer.held()
+
+    def _follow_live(self, update: Update) -> None:
         """Let an update have its consequences on what the subscribers that are live may see."""
         if update.stream.startswith("list:"):
-            membership = membership_after(update)
-            if membership is not None:
-                for subscriber in self._live_users(update.channels):
-                    self._apply(subscriber, membership)
+            concerned = self._users_of(update)
+        elif moved_to(update) is not None:
+            concerned = list(self._channels.get(update.stream, ()))
+        else:
             return
-        list_id = moved_to(update)
-        if list_id is not None:
-            for subscriber in list(self._channels.get(update.stream, ())):
-                if subscriber.place is None:
-                    self._moved(subscriber, update.stream, list_id)
+        for subscriber in concerned:
+            if subscriber.place is None:
+                self.follow(subscriber, update)
 
     def follow(self, subscriber: Subscriber, update: Update) -> None:
         """Let an update have its consequences on what one subscriber may see."""
-        if update.stream.startswith("list:"):
-            membership = membership_after(update)
-            if membership is not None and f"user:{subscriber.user}" in update.channels:
-                self._apply(subscriber, membership)
-            return
+        membership = membership_after(update)
+        if membership is not None and subscriber.user not in membership.members:
+            self._leave(subscriber, membership.list_id)
         list_id = moved_to(update)
         if list_id is not None:
             self._moved(subscriber, update.stream, list_id)
 
-    def _live_users(self, channels: Iterable[str]) -> Iterator[Subscriber]:
-        for channel in channels:
-            if channel.startswith("user:"):
-                for subscriber in list(self._users.get(channel.removeprefix("user:"), ())):
-                    if subscriber.place is None:
-                        yield subscriber
-
-    def _apply(self, subscriber: Subscriber, membership: Membership) -> None:
-        list_id = membership.list_id
-        if subscriber.user not in membership.members:
-            self._leave(subscriber, list_id)
-        elif membership.created:
-            subscription = subscriber.channels.get(f"list:{list_id}")
-            if subscription is not None and not subscription.start:
-                return  # It has the list from its beginning.
-            # Tasks of the new list may have come before it, on other partitions.
-            subscriber.lists.add(list_id)
-            subscriber.created.append(list_id)
-            self.hold(subscriber)
-            subscriber.peer.held()
-        elif list_id not in subscriber.lists:
-            subscriber.lists.add(list_id)
-            place = subscriber.place or self.place()
-            self.subscribe(subscriber, f"list:{list_id}", Subscription(dict(place.positions)))
-            subscriber.peer.joined(f"list:{list_id}")
+    def _users_of(self, update: Update) -> list[Subscriber]:
+        users = [channel.removeprefix("user:") for channel in update.channels if channel.startswith("user:")]
+        return [subscriber for user in users for subscriber in self._users.get(user, ())]
 
     def _leave(self, subscriber: Subscriber, list_id: str) -> None:
         subscriber.lists.discard(list_id)
-        if list_id in subscriber.created:
-            subscriber.created.remove(list_id)
         seen_through_it = [
             channel
             for channel, subscription in subscriber.channels.items()

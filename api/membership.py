@@ -11,11 +11,10 @@ from app.updates import Update
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The members after an event of a list; `created` if the list came to be with it."""
+    """The members of a list after one of its events."""
 
     list_id: str
     members: frozenset[str]
-    created: bool
 
 
 def membership_after(update: Update) -> Membership | None:
@@ -26,10 +25,10 @@ def membership_after(update: Update) -> Membership | None:
     message = from_json(update.value)
     task_list, changes = message["list"], message["changes"]
     if task_list is None:
-        return Membership(list_id, frozenset(), created=False)
+        return Membership(list_id, frozenset())
     if "members" not in changes:
         return None
-    return Membership(list_id, frozenset(task_list["members"]), created=changes["members"][0] is None)
+    return Membership(list_id, frozenset(task_list["members"]))
 
 
 def moved_to(update: Update) -> str | None:
@@ -37,3 +36,9 @@ def moved_to(update: Update) -> str | None:
     if len(update.channels) > 2 and update.channels[1].startswith("list:"):
         return update.channels[0].removeprefix("list:") if update.stream.startswith("task:") else None
     return None
+
+
+def joined_list(update: Update, user: str) -> str | None:
+    """The list that `user` is, or became, a member of with this update, if it changes a list's members."""
+    membership = membership_after(update)
+    return membership.list_id if membership is not None and user in membership.members else None

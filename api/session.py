@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from api import protocol
 from api.auth import Identity
 from api.hub import Hub, Overrun, Subscriber, Subscription
+from api.membership import joined_list
 from api.outbox import TOO_SLOW, Farewell, Outbox
 from api.protocol import (
     Authenticate,
@@ -70,6 +71,9 @@ class History(Protocol):
         Raises `Unavailable`.
         """
 
+    async def reached(self) -> dict[int, int]:
+        """Partition → the offset that is folded next: what visibility knows of. Raises `Unavailable`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Relay:
@@ -94,6 +98,8 @@ class Session:
         self._outbox = outbox
         self._id = session_id
         self._subscriber: Subscriber | None = None
+        # It may lie ahead of this node's hub: another one had told the client more.
+        self._resumed_from: Positions = {}
         self.identity: Identity | None = None
         self.authenticated = asyncio.Event()
         self.work = asyncio.Event()
@@ -104,12 +110,6 @@ class Session:
     def push(self, frame: str) -> None:
         """Send an update."""
         self._outbox.push(frame)
-
-    def joined(self, channel: str) -> None:
-        """Tell of a list that is the user's from now on."""
-        positions = self._subscriber.channels[channel].start if self._subscriber else {}
-        self._outbox.push(Subscribed(channel=channel, positions=positions_json(positions)).encode())
-        self._outbox.push(Resync(channel=channel, reason="a list was shared").encode())
 
     def left(self, channel: str) -> None:
         """Tell of a channel that was taken away."""
@@ -191,14 +191,21 @@ class Session:
         reached: Positions,
         since: Positions | None,
     ) -> None:
-        subscriber.lists = await _patiently(lambda: self._relay.visibility.lists_of(identity.user))
-        channels = [f"user:{identity.user}", *(f"list:{list_id}" for list_id in sorted(subscriber.lists))]
+        if since is not None:
+            self._resumed_from = since
+        lists = await self._lists_at(identity.user, _furthest(reached, self._resumed_from))
+        channels = [f"user:{identity.user}", *(f"list:{list_id}" for list_id in sorted(lists))]
         start = reached if since is None else since
         missed = await self._missed(channels, start, reached)
-        if missed is None:
-            start = reached
+        joined = {
+            f"list:{list_id}" for update in missed or () if (list_id := joined_list(update, identity.user))
+        }.intersection(channels)
+        if missed is not None and joined:
+            missed = _merged(missed, await self._missed(joined, {}, reached))
+        subscriber.lists = lists
         for channel in channels:
-            self._hub.subscribe(subscriber, channel, Subscription(start))
+            begin = reached if missed is None else {} if channel in joined else start
+            self._hub.subscribe(subscriber, channel, Subscription(begin))
         self.identity = identity
         self.authenticated.set()
         self._outbox.push(
@@ -209,19 +216,32 @@ class Session:
                 expires_in=self._expires_in(identity),
                 ping_s=int(self._relay.ping_s),
                 channels=channels,
-                positions=positions_json(_furthest(reached, start)),
+                positions=positions_json(_furthest(reached, self._resumed_from)),
                 missed=len(missed or ()),
             ).encode()
         )
+        await self._send_missed(subscriber, channels, missed)
+        await self.settle()
+
+    async def _lists_at(self, user: str, place: Positions) -> set[str]:
+        """The lists of a user at a place of the log; later ones come with the updates behind it."""
+        lists = await _patiently(lambda: self._relay.visibility.lists_of(user))
+        reached = await _patiently(self._relay.history.reached)
+        later = await self._missed([f"user:{user}"], place, {p: offset - 1 for p, offset in reached.items()})
+        if later is None:
+            raise Unavailable("the relay is far behind the read models")
+        return lists - {list_id for update in later if (list_id := joined_list(update, user))}
+
+    async def _send_missed(
+        self, subscriber: Subscriber, channels: Collection[str], missed: Sequence[Update] | None
+    ) -> None:
         if missed is None:
             self._resync(channels)
         # Under which channel is settled first: what an update leads to must not change the number announced.
         for under, update in [(subscriber.first_channel(update), update) for update in missed or ()]:
             if under is not None:
                 self._hub.push(subscriber, under, update)
-            self._hub.follow(subscriber, update)
             await self._outbox.room()
-        await self.settle()
 
     async def _verified(self, token: str, message: Incoming) -> Identity | None:
         """Who the token was given to; None if the socket is closed for it."""
@@ -284,8 +304,10 @@ class Session:
         if known is not None:
             start = _nearest(known.start, start)
         self._hub.subscribe(subscriber, channel, Subscription(start, list_id))
-        positions = positions_json(_furthest(place.positions, since))
-        reply = Subscribed(id=message_id, channel=channel, positions=positions, missed=len(fresh))
+        positions = _furthest(_furthest(place.positions, self._resumed_from), since)
+        reply = Subscribed(
+            id=message_id, channel=channel, positions=positions_json(positions), missed=len(fresh)
+        )
         self._outbox.push(reply.encode())
         if missed is None:
             self._resync([channel])
@@ -328,8 +350,8 @@ class Session:
             return
         try:
             while subscriber.place is not None and not self._outbox.closed:
-                while subscriber.created:
-                    await self._catch_up_list(subscriber, subscriber.created[0])
+                if subscriber.joining is not None:
+                    await self._catch_up_list(subscriber, subscriber.joining)
                 await self._advance(subscriber)
                 await self._outbox.room()
                 await asyncio.sleep(0)  # Let the writer write.
@@ -346,24 +368,25 @@ class Session:
         """Read from the audit what the ring has forgotten."""
         place, present = subscriber.place, self._hub.place()
         assert place is not None
-        channels = list(subscriber.channels)
-        missed = await self._missed(channels, place.positions, present.positions)
+        missed = await self._missed(list(subscriber.channels), place.positions, present.positions)
         if missed is None:
             self._outbox.close(TOO_SLOW)
             return
+        if any(self._hub.joins(subscriber, update) for update in missed):
+            return  # The list comes first; then again, with its channel.
         subscriber.place = present
         for update in missed:
             self._hub.offer(subscriber, update)
             await self._outbox.room()
 
     async def _catch_up_list(self, subscriber: Subscriber, list_id: str) -> None:
-        """Give a list that was just created, from its beginning."""
+        """Give a list that the user is about to join, from its beginning."""
         channel = f"list:{list_id}"
         reached = dict(self._hub.hold(subscriber).positions)
         missed = await self._missed([channel], {}, reached)
-        if list_id in subscriber.created:
-            subscriber.created.remove(list_id)
-            await self._take_up(None, subscriber, channel, None, {}, missed)
+        subscriber.joining = None
+        subscriber.lists.add(list_id)
+        await self._take_up(None, subscriber, channel, None, {}, missed)
 
     async def _missed(
         self, channels: Collection[str], since: Positions, upto: Positions
@@ -387,6 +410,16 @@ async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
 
 def _furthest(one: Positions, other: Positions) -> Positions:
     return {p: max(one.get(p, -1), other.get(p, -1)) for p in {*one, *other}}
+
+
+def _merged(some: Sequence[Update], others: Sequence[Update] | None) -> Sequence[Update] | None:
+    """Both in one order, each update once; None if there are too many."""
+    if others is None:
+        return None
+    updates = {update.position: update for update in (*some, *others)}
+    if len(updates) > protocol.MAX_MISSED:
+        return None
+    return [updates[position] for position in sorted(updates)]
 
 
 def _nearest(one: Positions, other: Positions) -> Positions:

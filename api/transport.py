@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from api.protocol import MAX_MESSAGE_BYTES
 
 ABORT_AFTER_S = 5.0
 
@@ -22,3 +26,15 @@ class RelayProtocol(WebSocketsSansIOProtocol):
     def _abort(self) -> None:
         if not self.disconnected:
             self.transport.abort()
+
+
+WEBSOCKET_OPTIONS: dict[str, Any] = {
+    "ws": RelayProtocol,
+    # The protocol refuses what is larger with a reason; this bounds what is buffered until then.
+    "ws_max_size": 2 * MAX_MESSAGE_BYTES,
+    # We ping with messages of our own, which a page can see and answer.
+    "ws_ping_interval": None,
+    # Each socket would compress every message anew, and keep a window for it.
+    "ws_per_message_deflate": False,
+}
+"""What uvicorn has to be told about WebSockets."""

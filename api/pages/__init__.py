@@ -1,0 +1,26 @@
+"""The first page: plain files, served as they are, without a build step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Route
+
+FOLDER = Path(__file__).parent
+FILES = {"/": "index.html", "/app.js": "app.js", "/live.js": "live.js", "/style.css": "style.css"}
+# Kept by the browser, but asked about each time: an upgraded server never meets an older script.
+HEADERS = {"Cache-Control": "no-cache"}
+
+
+def page_routes() -> list[BaseRoute]:
+    """The routes of the page and its files."""
+    return [_file(path, FOLDER / name) for path, name in FILES.items()]
+
+
+def _file(path: str, file: Path) -> Route:
+    async def serve(request: Request) -> Response:  # noqa: ARG001
+        return FileResponse(file, headers=HEADERS)
+
+    return Route(path, serve, methods=["GET"], include_in_schema=False)

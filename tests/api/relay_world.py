@@ -1,0 +1,264 @@
+"""A small world for tests of the relay: a log with its audit, nodes that hear of it late, careful clients."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.auth import Identity
+from api.hub import Hub
+from api.outbox import Outbox
+from api.protocol import parse
+from api.ring import Ring
+from api.session import Relay, Session
+from app.errors import Unauthenticated
+from app.fold import Outcome
+from app.positions import Position, Positions
+from app.updates import Update
+
+NOW = 1_000_000.0
+
+
+def task_update(position: Position, task_id: str, list_id: str, left: str | None = None) -> Update:
+    """An update of a task in a list, that may have left another one for it."""
+    channels = [f"list:{list_id}", *([f"list:{left}"] if left else []), f"task:{task_id}"]
+    value = {"type": "update", "position": str(position), "event": {}, "changes": {}, "task": {"id": task_id}}
+    return _update(position, f"task:{task_id}", channels, value | {"list": None})
+
+
+def list_update(
+    position: Position, list_id: str, before: Collection[str] | None, after: Collection[str] | None
+) -> Update:
+    """An update of a list whose members were `before` and are `after`; None: not there, or deleted."""
+    channels = [f"user:{user}" for user in sorted({*(before or ()), *(after or ())})]
+    members = dict.fromkeys(after or (), "editor")
+    shown = None if after is None else {"id": list_id, "members": members}
+    changed = after is not None and before != after
+    old = None if before is None else dict.fromkeys(before, "editor")
+    changes = {"members": [old, members]} if changed else {"name": ["a", "b"]}
+    value = {"type": "update", "position": str(position), "event": {}, "changes": changes, "task": None}
+    return _update(position, f"list:{list_id}", [*channels, f"list:{list_id}"], value | {"list": shown})
+
+
+def nothing_update(position: Position) -> Update:
+    """The update of a record that changed nothing."""
+    return _update(position, "task:x", [], {"type": "update"}, outcome="superseded")
+
+
+def _update(
+    position: Position, stream: str, channels: list[str], value: dict[str, Any], outcome: Outcome = "accepted"
+) -> Update:
+    return Update(
+        position=position,
+        stream=stream,
+        event_id=str(position),
+        outcome=outcome,
+        channels=tuple(channels),
+        value=json.dumps(value).encode(),
+        time="2026-01-01T00:00:00.000000Z",
+    )
+
+
+@dataclass
+class World:
+    """The log and the read models, always up to date: nodes hear of it later."""
+
+    partitions: int
+    updates: list[Update] = field(default_factory=list)
+    members: dict[str, set[str]] = field(default_factory=dict)
+    task_lists: dict[str, str] = field(default_factory=dict)
+    query_ticks: int = 0
+    """How many rounds of the event loop a query takes."""
+
+    def next_position(self, partition: int) -> Position:
+        """Where the next record of a partition goes."""
+        return Position(partition, sum(1 for each in self.updates if each.position.partition == partition))
+
+    def commit(self, update: Update) -> Update:
+        """Write an update's row."""
+        assert update.position == self.next_position(update.position.partition)
+        self.updates.append(update)
+        return update
+
+    def of_partition(self, partition: int) -> list[Update]:
+        """The updates of a partition, in order."""
+        return [each for each in self.updates if each.position.partition == partition]
+
+    async def _query(self) -> None:
+        for _ in range(self.query_ticks):
+            await asyncio.sleep(0)
+
+    # History
+
+    async def missed(
+        self, channels: Collection[str], since: Positions, upto: Positions, limit: int
+    ) -> list[Update] | None:
+        """See api.session.History."""
+        await self._query()
+        found = [
+            update
+            for update in self.updates
+            if since.get(update.position.partition, -1) < update.position.offset
+            and update.position.offset <= upto.get(update.position.partition, -1)
+            and set(update.channels) & set(channels)
+        ]
+        await self._query()
+        return None if len(found) > limit else sorted(found, key=lambda update: update.position)
+
+    async def reached(self) -> dict[int, int]:
+        """See api.session.History."""
+        reached = {p: self.next_position(p).offset for p in range(self.partitions)}
+        await self._query()
+        return reached
+
+    # Visibility
+
+    async def lists_of(self, user: str) -> set[str]:
+        """See api.session.Visibility."""
+        lists = {list_id for list_id, members in self.members.items() if user in members}
+        await self._query()
+        return lists
+
+    async def list_of_task(self, user: str, task_id: str) -> str | None:
+        """See api.session.Visibility."""
+        list_id = self.task_lists.get(task_id)
+        await self._query()
+        return list_id if list_id and user in self.members.get(list_id, ()) else None
+
+    # Verify
+
+    async def verify(self, token: str) -> Identity:
+        """A token is a user's name."""
+        await self._query()
+        if token == "bad":
+            raise Unauthenticated("the token is not a JSON Web Token")
+        return Identity(token, admin=False, expires_at=NOW + 3600)
+
+
+class Node:
+    """An API node: a hub that hears of the world's updates when it is told to."""
+
+    def __init__(self, world: World, *, ring: int = 1_000) -> None:
+        self.world = world
+        self.hub = Hub(Ring(max_updates=ring))
+        self.hub.start({}, world.partitions)
+        self.relay = Relay(self.hub, world, world, world, now=lambda: NOW)
+
+    def hear(self, partition: int, count: int, *, again: int = 0) -> None:
+        """Publish the next updates of a partition, after the last `again` ones once more."""
+        following = self.hub.positions.get(partition, -1) + 1
+        for update in self.world.of_partition(partition)[max(0, following - again) : following + count]:
+            self.hub.publish(update)
+
+    def hear_all(self) -> None:
+        """Publish whatever there is."""
+        for partition in range(self.world.partitions):
+            self.hear(partition, len(self.world.updates))
+
+
+class Client:
+    """A client that keeps what it got, resumes from where it is, and never believes half a recovery."""
+
+    def __init__(self, user: str) -> None:
+        self.user = user
+        self.positions: dict[int, int] | None = None
+        self.got: list[tuple[str, Position]] = []
+        self.seen: list[dict[str, Any]] = []
+        self.resynced: list[str] = []
+        self.session: Session | None = None
+        self.outbox: Outbox | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._recovering = 0
+        self._recovered: list[tuple[str, Position]] = []
+        self._adopt: dict[int, int] = {}
+
+    def connect(self, node: Node) -> None:
+        """Connect and authenticate, resuming if there is something to resume from."""
+        since = {} if self.positions is None else {"since": {str(p): o for p, o in self.positions.items()}}
+        self.outbox = Outbox()
+        self.session = Session(node.relay, self.outbox, "s")
+        self._recovering, self._recovered = 0, []
+        self.say({"type": "authenticate", "token": self.user, **since})
+
+    def say(self, message: dict[str, Any]) -> None:
+        """Send a message, to be handled after those before."""
+        session, before = self.session, self._task
+        assert session is not None
+
+        async def run() -> None:
+            if before is not None:
+                await before
+            await session.handle(parse(json.dumps(message)))
+            await self._settle(session)
+
+        self._task = asyncio.ensure_future(run())
+
+    async def _settle(self, session: Session) -> None:
+        while session.work.is_set():
+            session.work.clear()
+            await session.settle()
+
+    async def settled(self) -> None:
+        """Wait until all was handled that was said, and that the hub asked for."""
+        if self._task is not None:
+            await self._task
+        if self.session is not None:
+            await self._settle(self.session)
+
+    def poke(self) -> None:
+        """Do what the hub asked for, as the connection's third task does."""
+        session = self.session
+        if session is not None and session.work.is_set() and (self._task is None or self._task.done()):
+            self._task = asyncio.ensure_future(self._settle(session))
+
+    async def disconnect(self) -> None:
+        """Drop the connection, with all that was not received."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self.session is not None:
+            self.session.close()
+        self.session = self.outbox = self._task = None
+
+    async def receive(self, count: int = 10_000) -> None:
+        """Receive at most `count` frames of those that are there."""
+        outbox = self.outbox
+        for _ in range(min(count, len(outbox) if outbox else 0)):
+            assert outbox is not None
+            self._take(json.loads(await outbox.first()))
+            outbox.sent()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        self.seen.append(message)
+        match message["type"]:
+            case "authenticated" | "subscribed":
+                assert self._recovering == 0, "a reply in the middle of what was missed"
+                self._recovering = message["missed"]
+                self._adopt = {int(p): o for p, o in message["positions"].items()}
+                self._end_recovery()
+            case "update":
+                self._update(message["channel"], Position.parse(message["position"]))
+            case "resync":
+                self.resynced.append(message["channel"])
+
+    def _update(self, channel: str, position: Position) -> None:
+        if self._recovering:
+            self._recovered.append((channel, position))
+            self._recovering -= 1
+            self._end_recovery()
+            return
+        assert self.positions is not None
+        assert self.positions.get(position.partition, -1) < position.offset, "out of order, or twice"
+        self.positions[position.partition] = position.offset
+        self.got.append((channel, position))
+
+    def _end_recovery(self) -> None:
+        if self._recovering == 0:
+            self.got.extend(self._recovered)
+            self._recovered = []
+            before = self.positions or {}
+            assert all(self._adopt.get(p, -1) >= o for p, o in before.items()), "positions went back"
+            self.positions = self._adopt

@@ -1,0 +1,178 @@
+"""Whatever happens, each client ends with exactly the updates of its channels, once, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.positions import Position
+from tests.api.relay_world import Client, Node, World, list_update, nothing_update, task_update
+
+PARTITIONS = 2
+OWN, OTHER, NEW = "own", "other", "new"
+TASKS = {"t1": OWN, "t2": OWN, "t3": OTHER}
+
+partitions = st.integers(0, PARTITIONS - 1)
+nodes = st.integers(0, 1)
+clients = st.integers(0, 1)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("task"), partitions, st.sampled_from(sorted(TASKS))),
+        st.tuples(st.just("nothing"), partitions),
+        st.tuples(st.just("rename"), partitions),
+        st.tuples(st.just("new list"), partitions),
+        st.tuples(st.just("new task"), partitions),
+        st.tuples(st.just("move"), partitions),
+        st.tuples(st.just("hear"), nodes, partitions, st.integers(1, 4), st.integers(0, 3)),
+        st.tuples(st.just("catch up"), clients, nodes),
+        st.tuples(st.just("run"), st.integers(1, 6)),
+        st.tuples(st.just("receive"), clients, st.integers(1, 6)),
+        st.tuples(st.just("reconnect"), clients, nodes),
+        st.tuples(st.just("ticks"), st.integers(0, 3)),
+    ),
+    max_size=40,
+)
+
+
+joining_steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("new list"), st.just(1)),
+        st.tuples(st.just("new task"), st.just(0)),
+        st.tuples(st.just("hear"), nodes, partitions, st.integers(1, 2), st.just(0)),
+        st.tuples(st.just("catch up"), st.just(0), nodes),
+        st.tuples(st.just("run"), st.integers(1, 6)),
+        st.tuples(st.just("receive"), st.just(0), st.integers(1, 3)),
+        st.tuples(st.just("reconnect"), st.just(0), nodes),
+        st.tuples(st.just("ticks"), st.integers(0, 3)),
+    ),
+    max_size=25,
+)
+
+
+class Story:
+    """Carries out the steps."""
+
+    def __init__(self, ring: int) -> None:
+        self.world = World(PARTITIONS)
+        self.world.members = {OWN: {"ann"}, OTHER: {"bob"}}
+        self.world.task_lists = dict(TASKS)
+        self.nodes = [Node(self.world, ring=ring), Node(self.world, ring=ring)]
+        self.clients = [Client("ann"), Client("ann")]
+        self.moves = 0
+
+    async def take(self, step: Any) -> None:
+        """Carry out one step."""
+        match step:
+            case ("hear", node, partition, count, again):
+                self.nodes[node].hear(partition, count, again=again)
+            case ("run", rounds):
+                for _ in range(rounds):
+                    await self.round()
+            case ("receive", client, count):
+                await self.clients[client].receive(count)
+            case ("reconnect", client, node):
+                await self.clients[client].disconnect()
+                self.clients[client].connect(self.nodes[node])
+            case ("catch up", client, node):
+                self.nodes[node].hear_all()
+                await self.clients[client].settled()
+                await self.clients[client].receive()
+            case ("ticks", ticks):
+                self.world.query_ticks = ticks
+            case _:
+                self.commit(step)
+
+    def commit(self, step: Any) -> None:
+        """Let something happen in the world."""
+        world = self.world
+        match step:
+            case ("task", partition, task):
+                world.commit(task_update(world.next_position(partition), task, TASKS[task]))
+            case ("nothing", partition):
+                world.commit(nothing_update(world.next_position(partition)))
+            case ("rename", partition):
+                world.commit(list_update(world.next_position(partition), OWN, {"ann"}, {"ann"}))
+            case ("new list", partition) if NEW not in world.members:
+                world.members[NEW] = {"ann"}
+                world.commit(list_update(world.next_position(partition), NEW, None, {"ann"}))
+            case ("new task", partition) if NEW in world.members:
+                world.commit(task_update(world.next_position(partition), "t4", NEW))
+            case ("move", partition):
+                self.moves += 1
+                to, left = (OWN, OTHER) if self.moves % 2 else (OTHER, OWN)
+                world.task_lists["t5"] = to
+                world.commit(task_update(world.next_position(partition), "t5", to, left))
+
+    async def round(self) -> None:
+        """Let what is under way go on for a moment."""
+        for client in self.clients:
+            client.poke()
+        await asyncio.sleep(0)
+
+    async def finish(self) -> None:
+        """Let everything be heard and received."""
+        for node in self.nodes:
+            node.hear_all()
+        for client in self.clients:
+            if client.session is None:
+                client.connect(self.nodes[0])
+            await client.settled()
+            await client.receive(10_000)
+            await client.disconnect()
+
+
+async def _tell(story: Story, history: list[Any]) -> None:
+    for client in story.clients:
+        client.positions = {}  # They have nothing, and know it.
+        client.connect(story.nodes[0])
+    for step in history:
+        await story.take(step)
+    await story.finish()
+
+
+def _check(story: Story) -> None:
+    mine = {"user:ann", f"list:{OWN}", f"list:{NEW}"}
+    expected = {update.position for update in story.world.updates if mine & set(update.channels)}
+    for client in story.clients:
+        positions = [position for _, position in client.got]
+        assert len(positions) == len(set(positions)), "an update came twice"
+        assert set(positions) == expected, "an update was lost, or was another's"
+        assert not client.resynced
+        for channel in mine:
+            for partition in range(PARTITIONS):
+                order = [p for under, p in client.got if under == channel and p.partition == partition]
+                assert order == sorted(order)
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps, st.sampled_from([1, 3, 1_000]))
+def test_each_client_gets_its_channels_once_and_in_order(history: list[Any], ring: int) -> None:
+    """Late and repeated updates, slow queries, lost connections and new lists change nothing about that."""
+    story = Story(ring)
+    asyncio.run(_tell(story, history))
+    _check(story)
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(joining_steps, st.sampled_from([1, 1_000]))
+def test_a_new_list_comes_whole(history: list[Any], ring: int) -> None:
+    """Tasks of a list that overtake its creation on another partition reach those who have to hear of it."""
+    story = Story(ring)
+    asyncio.run(_tell(story, history))
+    _check(story)
+
+
+def test_the_check_would_notice_a_lost_update() -> None:
+    """The property above is not empty: a client that misses an update fails it."""
+    story = Story(1_000)
+    asyncio.run(_tell(story, [("task", 0, "t1"), ("hear", 0, 0, 4, 0), ("run", 3)]))
+    assert [position for _, position in story.clients[0].got] == [Position(0, 0)]
+    story.clients[0].got.clear()
+    try:
+        _check(story)
+    except AssertionError:
+        return
+    raise AssertionError("a lost update went unnoticed")
