@@ -15,7 +15,7 @@ import uvloop
 from api.live import Live
 from api.main import application, attach
 from api.node import open_node
-from api.transport import RelayProtocol
+from api.transport import WEBSOCKET_OPTIONS
 from app.errors import Unavailable
 from app.settings import Settings
 
@@ -71,7 +71,7 @@ async def serve(settings: Settings) -> None:
             port=settings.port,
             loop="none",
             http="httptools",
-            ws=RelayProtocol,
+            **WEBSOCKET_OPTIONS,
             lifespan="off",
             log_config=None,
             access_log=False,
