@@ -78,7 +78,7 @@ async def _supervise(stack: Stack, say: Say, on_ready: Callable[[], None]) -> No
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has us live on
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup has us live on
             loop.add_signal_handler(number, interrupted)
     note(())
     if await _reach_external(stack, say, stop):

@@ -116,7 +116,7 @@ class EmbeddedKafka:
             argv=(*self._java(work), "kafka.Kafka", str(properties)),
             log=self.log,
             env=os.environ | {"LC_ALL": "C.UTF-8"},  # else Java cannot name files outside ASCII
-            stop_timeout_s=1.2,
+            stop_timeout_s=1.0,
             death_signal=signal.SIGTERM,  # it closes its log in time to spare the next start a recovery
         )
 

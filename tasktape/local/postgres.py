@@ -93,7 +93,7 @@ class EmbeddedPostgres:
             cwd=self.folder,
             account=account,
             stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
-            stop_timeout_s=0.8,
+            stop_timeout_s=0.6,
             death_signal=signal.SIGQUIT,  # "immediate": ends its own children, recovers at the next start
         )
 

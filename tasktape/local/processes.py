@@ -31,7 +31,8 @@ class Launch:
     cwd: Path | None = None
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    stop_timeout_s: float = 1.5
+    stop_timeout_s: float = 1.0
+    """What it is granted to end by itself in any case; a supervisor may have more to give."""
     death_signal: signal.Signals = signal.SIGKILL
     """What the kernel sends it when we die (Linux)."""
 
@@ -194,20 +195,21 @@ def describe_exit(status: int) -> str:
     return f"was killed by signal {-status}"
 
 
-def log_tail(path: Path, lines: int) -> list[str]:
-    """Return the last lines of a log, none if there is no such file."""
+def log_tail(path: Path, lines: int, since_bytes: int = 0) -> list[str]:
+    """Return the last lines of a log, none if there is no such file; `since_bytes` leaves out older runs."""
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+            file.seek(max(0, size - LOG_TAIL_BYTES, since_bytes if since_bytes <= size else 0))
             text = file.read().decode(errors="replace")
     except OSError:
         return []
     return [line for line in text.splitlines() if line.strip()][-lines:]
 
 
-def gist(log: Path) -> str:
+def gist(log: Path, since_bytes: int = 0) -> str:
     """Return the line of a log's end that most likely says what went wrong, and where to read on."""
-    tail = log_tail(log, 40)
+    tail = log_tail(log, 40, since_bytes)
     telling = [
         line for line in tail if any(word in line for word in ("ERROR", "FATAL", "Error", "Exception"))
     ]

@@ -74,7 +74,7 @@ class Stack:
         workers = [self._worker(slot) for slot in range(self.options.workers)]
         api = ProcessSpec(
             "api",
-            lambda: replace(self._launch("api"), stop_timeout_s=1.5),
+            lambda: replace(self._launch("api"), stop_timeout_s=1.0),
             lambda: read_ready(self.url) is not None,
             after=("migrate",),
         )
@@ -87,7 +87,7 @@ class Stack:
         def prepare() -> Launch:
             ready_file.unlink(missing_ok=True)
             extra = {"TASKTAPE_WORKER_SLOT": str(slot), "TASKTAPE_READY_FILE": str(ready_file)}
-            return replace(self._launch("worker", name, extra), stop_timeout_s=1.2)
+            return replace(self._launch("worker", name, extra), stop_timeout_s=1.5)
 
         return ProcessSpec(name, prepare, ready_file.exists, after=("migrate",), stop_rank=1)
 

@@ -18,6 +18,7 @@ POLL_S = 0.03
 LOG_CHECK_S = 10.0
 BACKOFF_FIRST_S = 0.2
 BACKOFF_LIMIT_S = 10.0
+STOP_LIMIT_S = 4.8
 STEADY_S = 30.0
 """A child that lived this long has its failures forgiven."""
 
@@ -141,28 +142,37 @@ class Supervisor:
         spec = child.spec
         child.launch = launch = await asyncio.to_thread(spec.prepare)
         shorten(launch.log)
+        since_bytes = launch.log.stat().st_size if launch.log.exists() else 0
         child.popen = popen = spawn(launch)
         child.identity = Identity.of(popen.pid)
         self._set(child, "starting")
-        deadline_s = time.monotonic() + spec.ready_limit_s
-        while (
-            spec.is_ready is not None and popen.poll() is None and not await asyncio.to_thread(spec.is_ready)
-        ):
-            if time.monotonic() > deadline_s:
-                await asyncio.to_thread(kill, popen)
-                return f"{spec.name} was not ready within {spec.ready_limit_s:.0f} s: {gist(launch.log)}"
-            await asyncio.sleep(POLL_S)
-        if spec.is_ready is not None and popen.poll() is None:
-            child.was_ready = True
-            self._set(child, "ready")
-            child.ready.set()
+        if spec.is_ready is not None and not await self._until_ready(child, popen, spec.is_ready):
+            await asyncio.to_thread(kill, popen)
+            reason = f"was not ready within {spec.ready_limit_s:.0f} s"
+            return f"{spec.name} {reason}: {gist(launch.log, since_bytes)}"
         await ended(popen)
         kill(popen)  # what it may have left in its process group
         if spec.is_ready is None and popen.returncode == 0:
             self._set(child, "done")
             child.ready.set()
             return None
-        return f"{spec.name} {describe_exit(popen.returncode)}: {gist(launch.log)}"
+        return f"{spec.name} {describe_exit(popen.returncode)}: {gist(launch.log, since_bytes)}"
+
+    async def _until_ready(
+        self, child: Child, popen: subprocess.Popen[bytes], is_ready: Callable[[], bool]
+    ) -> bool:
+        """Wait until a child is ready or ended; False when the time for that is over."""
+        deadline_s = time.monotonic() + child.spec.ready_limit_s
+        while popen.poll() is None:
+            if await asyncio.to_thread(is_ready):
+                child.was_ready = True
+                self._set(child, "ready")
+                child.ready.set()
+                return True
+            if time.monotonic() > deadline_s:
+                return False
+            await asyncio.sleep(POLL_S)
+        return True
 
     def _give_up(self, child: Child, reason: str) -> None:
         self._set(child, "failed")
@@ -175,20 +185,36 @@ class Supervisor:
         self._on_change(tuple(self.children.values()))
 
     async def _stop_all(self) -> None:
-        for rank in sorted({child.spec.stop_rank for child in self.children.values()}):
-            group = [child for child in self.children.values() if child.spec.stop_rank == rank]
-            await asyncio.gather(*(self._stop_one(child) for child in group))
+        """Stop rank after rank; each may use the time left, short of what those after it are granted."""
+        deadline_s = time.monotonic() + STOP_LIMIT_S
+        running = [child for child in self.children.values() if child.popen and child.popen.poll() is None]
+        for rank in sorted({child.spec.stop_rank for child in running}):
+            after_s = _granted_s([child for child in running if child.spec.stop_rank > rank])
+            group = [child for child in running if child.spec.stop_rank == rank]
+            limit_s = max(_granted_s(group), deadline_s - time.monotonic() - after_s)
+            await asyncio.gather(*(self._stop_one(child, limit_s) for child in group))
 
-    async def _stop_one(self, child: Child) -> None:
+    async def _stop_one(self, child: Child, limit_s: float) -> None:
         popen, launch = child.popen, child.launch
-        if popen is None or launch is None or popen.poll() is not None:
-            return
-        popen.send_signal(launch.stop_signal)
+        assert popen is not None
+        assert launch is not None
+        if popen.poll() is None:
+            popen.send_signal(launch.stop_signal)
         over, hurry = asyncio.create_task(ended(popen)), asyncio.create_task(self._hurry.wait())
-        await asyncio.wait((over, hurry), timeout=launch.stop_timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((over, hurry), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         if not over.done() and not hurry.done():
-            self._say(f"{child.spec.name} did not stop within {launch.stop_timeout_s:g} s, so it was killed")
+            self._say(f"{child.spec.name} did not stop within {limit_s:.1f} s, so it was killed")
         kill(popen)
         hurry.cancel()
         await asyncio.gather(over, hurry, return_exceptions=True)
         self._set(child, "stopped")
+
+
+def _granted_s(children: Sequence[Child]) -> float:
+    """Return how long the ranks of `children` may take at least, one after the other."""
+    by_rank: dict[int, float] = {}
+    for child in children:
+        if child.launch is not None:
+            rank = child.spec.stop_rank
+            by_rank[rank] = max(by_rank.get(rank, 0.0), child.launch.stop_timeout_s)
+    return sum(by_rank.values())

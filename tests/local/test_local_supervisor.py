@@ -7,10 +7,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tasktape.local import supervisor
 from tasktape.local.errors import LocalError
 from tasktape.local.processes import Launch
 from tasktape.local.supervisor import Limits, ProcessSpec, Supervisor
@@ -138,17 +140,21 @@ async def test_a_task_runs_once(bench: Bench) -> None:
     await asyncio.wait_for(running, 5)
 
 
-async def test_the_deaf_are_killed_in_time(bench: Bench) -> None:
-    """A process that ignores its stop signal costs its own time limit, no more."""
-    running, ready = bench.start([bench.spec("deaf", DEAF, stop_timeout_s=0.3)])
+async def test_the_deaf_are_killed_in_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever ignores its stop signal may use the time that is left, short of what those after it need."""
+    monkeypatch.setattr(supervisor, "STOP_LIMIT_S", 1.0)
+    deaf, polite = bench.spec("deaf", DEAF), bench.spec("polite", rank=1, stop_timeout_s=0.4)
+    running, ready = bench.start([deaf, polite])
     await asyncio.wait_for(ready.wait(), 10)
     pid = bench.pid("deaf")
+    bench.supervisor.children["deaf"].launch = replace(deaf.prepare(), stop_timeout_s=0.1)
     started_s = time.monotonic()
     bench.supervisor.request_stop()
     await asyncio.wait_for(running, 5)
-    assert 0.3 <= time.monotonic() - started_s < 1.5
+    assert 0.6 <= time.monotonic() - started_s < 1.5
     assert not alive(pid)
-    assert "deaf did not stop within 0.3 s, so it was killed" in bench.said
+    assert "deaf did not stop within 0.6 s, so it was killed" in bench.said
+    assert bench.lines()[-1] == "polite stopped"
 
 
 async def test_a_second_request_hurries(bench: Bench) -> None:
