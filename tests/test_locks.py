@@ -1,0 +1,71 @@
+"""What is pinned for production, and for a local instance, suffices for it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PRODUCTION = ["api.server", "streams.worker", "streams.migrate", "tasktape.cli.run", "tasktape.cli.worker"]
+LOCAL = [*PRODUCTION, "tasktape.local.foreground", "tasktape.cli.local", "tasktape.cli.doctor"]
+IMPORT_WITHOUT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+absent, modules = (set(argument.split(",")) for argument in sys.argv[1:])
+sys.meta_path.insert(0, Absent())
+for module in modules:
+    __import__(module)
+"""
+
+
+def pinned(lock: str) -> dict[str, str]:
+    """The names and versions that a lock file pins."""
+    return dict(re.findall(r"^([a-z0-9-]+)==([^\s;]+)", (ROOT / lock).read_text(), re.MULTILINE))
+
+
+def normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.fixture(scope="module")
+def installed() -> dict[str, set[str]]:
+    """The top-level packages that can be imported here, with the distributions that they come from."""
+    found = packages_distributions()
+    return {package: {normalised(name) for name in names} for package, names in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("lock", "modules"), [("requirements-prod.lock", PRODUCTION), ("requirements.lock", LOCAL)]
+)
+def test_processes_load_with_nothing_but_what_is_pinned(
+    installed: dict[str, set[str]], lock: str, modules: list[str]
+) -> None:
+    present = pinned(lock).keys() | {"tasktape"}
+    absent = [package for package, distributions in installed.items() if not present & distributions]
+    assert "pytest" in absent
+    command = [sys.executable, "-c", IMPORT_WITHOUT, ",".join(absent), ",".join(modules)]
+    loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert loaded.returncode == 0, loaded.stderr
+
+
+def test_the_files_agree_on_every_version() -> None:
+    everything = pinned("requirements-dev.lock")
+    for lock in ("requirements-prod.lock", "requirements.lock"):
+        assert pinned(lock).items() <= everything.items()
+
+
+@pytest.mark.parametrize("lock", ["requirements-dev.lock", "requirements.lock", "requirements-prod.lock"])
+def test_every_pin_has_hashes(lock: str) -> None:
+    entries = re.split(r"\n(?=[a-z0-9])", (ROOT / lock).read_text())
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert len(entries) == len(pinned(lock))
