@@ -65,10 +65,12 @@ def instant(name: str, text: str | None, *, end_of_day: bool) -> datetime | None
         if len(text) == 10:
             moment = time.max if end_of_day else time.min
             return datetime.combine(date.fromisoformat(text), moment, UTC)
-        found = datetime.fromisoformat(text.replace(" ", "+")).astimezone(UTC)
+        found = datetime.fromisoformat(text.replace(" ", "+"))
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise Invalid([FieldError(name, "must be a date or a date-time with an offset")]) from None
-    return found
+        pass
+    raise Invalid([FieldError(name, "must be a date or a date-time with an offset")])
 
 
 def key_of(request: Request, body: dict[str, Any]) -> CommandKey | None:

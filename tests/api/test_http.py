@@ -1,0 +1,454 @@
+"""The edge of HTTP: what is refused, how, and which headers answers carry; on a log in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import asyncpg
+import httpx
+import pytest
+
+from api.auth import Verifier
+from api.edge import Edge
+from api.inboxes import Inboxes
+from api.main import application
+from app.ids import inbox_id
+from app.settings import Settings
+from projections.audit_queries import AuditQueries
+from projections.list_queries import ListQueries
+from projections.task_queries import TaskQueries
+from tasktape.local.tokens import mint
+from tests.api.memory_stack import World, new_id, now
+
+SECRET = "a secret of the tests that is long enough"
+LIMIT_BYTES = 1024
+ID = "0190f3c0-0000-7000-8000-000000000000"
+
+
+class Broken:
+    """A pool that fails in a given way: these tests are not about what reads answer."""
+
+    def __init__(self) -> None:
+        self.error: BaseException = ConnectionRefusedError("nobody listens")
+
+    def __getattr__(self, name: str) -> Any:
+        raise self.error
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with World().running() as running:
+        yield running
+
+
+@pytest.fixture
+def pool() -> Broken:
+    return Broken()
+
+
+@pytest.fixture
+def edge(world: World, pool: Broken) -> Edge:
+    settings = Settings(
+        jwt_secret=SECRET,
+        body_limit_bytes=LIMIT_BYTES,
+        cors_origin=("https://app.example",),
+        command_wait_ms=2000,
+    )
+    node, database = world.node(), cast("asyncpg.Pool[asyncpg.Record]", pool)
+    return Edge(
+        settings=settings,
+        log=world.log,
+        outcomes=node.outcomes,
+        commands=node.commands,
+        inboxes=Inboxes(node.commands),
+        tasks=TaskQueries(database),
+        lists=ListQueries(database),
+        audit=AuditQueries(database),
+        verifier=Verifier.from_settings(settings),
+        feed_alive=lambda: True,
+        clock=now,
+        new_id=new_id,
+    )
+
+
+@asynccontextmanager
+async def client_of(
+    edge: Edge, user: str | None = "alice", **claims: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    app = application(edge.settings)
+    app.state.edge = edge
+    headers = {}
+    if user is not None:
+        token = mint(SECRET, user, **{"admin": False, "ttl_s": 60, **claims})
+        headers["Authorization"] = f"Bearer {token}"
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://tasktape.test", headers=headers
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+async def client(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(edge) as found:
+        yield found
+
+
+def raw(name: str, value: str | bytes) -> dict[bytes, bytes]:
+    return {name.encode(): value if isinstance(value, bytes) else value.encode()}
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["type"] == f"urn:tasktape:problem:{code}"
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["correlation_id"] == answer.headers["x-correlation-id"]
+    return problem
+
+
+async def test_creating_answers_201_with_its_headers(client: httpx.AsyncClient) -> None:
+    """Location, ETag, position, correlation id, and no caching."""
+    answer = await client.post(
+        "/api/tasks", json={"title": "Buy milk"}, headers={"X-Correlation-ID": "abc-1"}
+    )
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/api/tasks/{answer.json()['id']}"
+    assert answer.headers["etag"] == '"1"'
+    assert ":" in answer.headers["tasktape-position"]
+    assert answer.headers["x-correlation-id"] == "abc-1"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_the_event_carries_correlation_and_trace(client: httpx.AsyncClient, world: World) -> None:
+    """The caller's ids are on the record; an invalid trace context is left out."""
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    for given, kept in ((trace, trace), ("00-0-0-01", None)):
+        headers = {"X-Correlation-ID": "abc-2", "traceparent": given}
+        task_id = (await client.post("/api/tasks", json={"title": "T"}, headers=headers)).json()["id"]
+        [record] = world.accepted_of(f"task:{task_id}")
+        assert (record.correlation_id, record.traceparent) == ("abc-2", kept)
+        assert (record.actor, record.source) == ("alice", "/tasktape/api")
+
+
+@pytest.mark.parametrize("given", ["x" * 129, "caf\u00e9".encode(), ""])
+async def test_an_unusable_correlation_id_is_replaced(client: httpx.AsyncClient, given: str | bytes) -> None:
+    """With one of ours."""
+    answer = await client.get("/healthz", headers=raw("X-Correlation-ID", given))
+    assert len(answer.headers["x-correlation-id"]) == 36
+
+
+@pytest.mark.parametrize(
+    "token", ["", "nonsense", mint("another secret of thirty-two chars", "alice", admin=True, ttl_s=60)]
+)
+async def test_without_a_good_token_nothing_is_shown(edge: Edge, token: str) -> None:
+    """Whatever the address and the method: 401, which says what to send."""
+    async with client_of(edge, None) as client:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        for method, path in (
+            *(("GET", "/api/tasks"), ("POST", "/api/tasks"), ("GET", f"/api/tasks/{ID}")),
+            *(("PATCH", f"/api/tasks/{ID}"), ("GET", "/api/lists"), ("GET", "/api/me")),
+            *(("GET", "/api/outcomes/0:1"), ("GET", "/api/dead-letters")),
+        ):
+            answer = await client.request(method, path, headers=headers)
+            assert_problem(answer, 401, "unauthenticated")
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_token_in_the_query_is_no_credential(edge: Edge) -> None:
+    """Addresses end up in logs."""
+    async with client_of(edge, None) as client:
+        token = mint(SECRET, "alice", admin=False, ttl_s=60)
+        assert_problem(await client.get("/api/me", params={"token": token}), 401, "unauthenticated")
+
+
+async def test_administration_is_for_administrators(edge: Edge) -> None:
+    """403 for others."""
+    async with client_of(edge) as client:
+        for method, path in (
+            ("GET", "/api/dead-letters"),
+            ("POST", "/api/dead-letters/0:1/retry"),
+            ("POST", "/api/dead-letters/0:1/skip"),
+        ):
+            assert_problem(await client.request(method, path), 403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "code"),
+    [
+        (b"", "application/json", 400, "malformed"),
+        (b"{", "application/json", 400, "malformed"),
+        (b"[]", "application/json", 400, "malformed"),
+        (b'"title"', "application/json", 400, "malformed"),
+        (b'{"title": "\xff"}', "application/json", 400, "malformed"),
+        (b'{"title": "a", "title": "b"}', "application/json", 400, "malformed"),
+        (b'{"title": "a", "tags": [{"x": 1, "x": 2}]}', "application/json", 400, "malformed"),
+        (b'{"title": NaN}', "application/json", 400, "malformed"),
+        (b'{"title": Infinity}', "application/json", 400, "malformed"),
+        (b'{"title": ' + b"[" * 900, "application/json", 400, "malformed"),
+        (b'{"title": "a"}', "text/plain", 415, "unsupported_media_type"),
+        (b'{"title": "a"}', "", 415, "unsupported_media_type"),
+        (b'{"title": "a"}', "application/json; charset=latin-1", 415, "unsupported_media_type"),
+        (b'{"title": "' + b"a" * LIMIT_BYTES + b'"}', "application/json", 413, "body_too_large"),
+        (b'{"title": ""}', "application/json", 422, "invalid"),
+        (b'{"title": "   "}', "application/json", 422, "invalid"),
+        (b'{"title": 7}', "application/json", 422, "invalid"),
+        (b'{"title": null}', "application/json", 422, "invalid"),
+        (b'{"title": "a\\u0000b"}', "application/json", 422, "invalid"),
+        (b'{"title": "\\ud800"}', "application/json", 422, "invalid"),
+        (b"{}", "application/json", 422, "invalid"),
+        (b'{"title": "a", "id": "b"}', "application/json", 422, "invalid"),
+        (b'{"title": "a", "due": "tomorrow"}', "application/json", 422, "invalid"),
+        (b'{"title": "a", "priority": 1e999}', "application/json", 422, "invalid"),
+        (b'{"title": "a", "list_id": "x"}', "application/json", 422, "invalid"),
+    ],
+)
+async def test_bodies_that_are_refused(
+    client: httpx.AsyncClient, world: World, body: bytes, content_type: str, status: int, code: str
+) -> None:
+    """Each with its own status, and nothing is written."""
+    headers = {"Content-Type": content_type} if content_type else {}
+    assert_problem(await client.post("/api/tasks", content=body, headers=headers), status, code)
+    assert [raw.stream for raw in world.log.records] == [f"list:{inbox_id('alice')}"]
+
+
+async def test_invalid_fields_are_named(client: httpx.AsyncClient) -> None:
+    """All of them, by their paths, in plain words."""
+    body = {"title": "", "priority": "now", "tags": ["ok", ""], "color": "red"}
+    problem = assert_problem(await client.post("/api/tasks", json=body), 422, "invalid")
+    errors = {each["field"]: each["message"] for each in problem["errors"]}
+    assert set(errors) == {"title", "priority", "tags.1", "color"}
+    assert errors["color"] == "is not a field that can be set here"
+
+
+async def test_a_chunked_body_is_bounded_too(client: httpx.AsyncClient) -> None:
+    """Without a declared length, reading stops at the limit."""
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 100 * LIMIT_BYTES:
+            sent += 256
+            yield b" " * 256
+
+    headers = {"Content-Type": "application/json"}
+    answer = await client.post("/api/tasks", content=endless(), headers=headers)
+    assert_problem(answer, 413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/api/tasks?colour=red", "colour"),
+        ("/api/tasks?limit=1&limit=2", "limit"),
+        ("/api/tasks?q=milk", "'q'"),
+        ("/api/lists?sort=name", "sort"),
+        ("/api/me?x", "'x'"),
+        (f"/api/tasks/{ID}?when=now", "when"),
+        (f"/api/tasks/{ID}?version=1&as_of=2026-01-01T00:00:00Z", "not both"),
+        ("/api/tasks?cursor=abc", "cursor"),
+        ("/api/outcomes/first", "position"),
+        ("/api/outcomes/0:x", "position"),
+    ],
+)
+async def test_unknown_parameters_are_named(client: httpx.AsyncClient, path: str, named: str) -> None:
+    """400, with what could not be read."""
+    assert named in assert_problem(await client.get(path), 400, "malformed")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/api/tasks?limit=0", "limit"),
+        ("/api/tasks?limit=201", "limit"),
+        ("/api/tasks?limit=x", "limit"),
+        ("/api/tasks?sort=color", "sort"),
+        ("/api/tasks?status=lost", "status"),
+        ("/api/tasks?list_id=x", "list_id"),
+        ("/api/tasks?due_before=soon", "due_before"),
+        ("/api/tasks?due_after=2026-01-01T00:00", "due_after"),
+        ("/api/tasks?stage=a%00b", "stage"),
+        (f"/api/tasks/{ID}?version=0", "version"),
+        (f"/api/tasks/{ID}?as_of=2026-01-01T00:00:00", "as_of"),
+    ],
+)
+async def test_bad_values_of_parameters_are_field_errors(
+    client: httpx.AsyncClient, path: str, field: str
+) -> None:
+    """422, naming the parameter."""
+    problem = assert_problem(await client.get(path), 422, "invalid")
+    assert [each["field"] for each in problem["errors"]] == [field]
+
+
+async def test_addresses_and_methods_that_are_not_there(client: httpx.AsyncClient) -> None:
+    """404 and 405 are problems as well; 405 says what is possible."""
+    assert_problem(await client.get("/api/nothing"), 404, "not_found")
+    assert_problem(await client.get("/api/tasks/"), 404, "not_found")
+    assert_problem(await client.get("/api/tasks/not-an-id"), 404, "not_found")
+    assert_problem(await client.post("/api/tasks/NOT/complete"), 404, "not_found")
+    answer = await client.put("/api/tasks", json={})
+    assert_problem(answer, 405, "method_not_allowed")
+    assert {"GET", "POST"} <= {method.strip() for method in answer.headers["allow"].split(",")}
+
+
+@pytest.mark.parametrize("key", ["", " ", "x" * 256, "caf\u00e9".encode(), "a\tb"])
+async def test_unusable_keys(client: httpx.AsyncClient, key: str | bytes) -> None:
+    """1 to 255 printable ASCII characters."""
+    answer = await client.post("/api/tasks", json={"title": "T"}, headers=raw("Idempotency-Key", key))
+    assert_problem(answer, 400, "malformed")
+
+
+async def test_spacing_and_order_do_not_make_another_command(client: httpx.AsyncClient) -> None:
+    """A repeat may be serialised in another way."""
+    headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
+    first = await client.post("/api/tasks", content=b'{"title":"T","notes":"N"}', headers=headers)
+    again = await client.post("/api/tasks", content=b'{ "notes" : "N", "title" : "T" }', headers=headers)
+    assert (again.status_code, again.text) == (first.status_code, first.text)
+    assert again.headers["location"] == first.headers["location"]
+
+
+async def test_the_same_key_of_two_users_is_two_keys(edge: Edge) -> None:
+    """Keys are each user's own."""
+    headers = {"Idempotency-Key": "mine"}
+    async with client_of(edge, "alice") as alice, client_of(edge, "bob") as bob:
+        ids = {
+            (await client.post("/api/tasks", json={"title": "T"}, headers=headers)).json()["id"]
+            for client in (alice, bob)
+        }
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [('"1"', 200), ('"1", "7"', 412), ("*", 200), ('W/"1"', 412), ("1", 400), ('"', 400)],
+)
+async def test_if_match(client: httpx.AsyncClient, header: str, status: int) -> None:
+    """Strong tags of versions; of several, the newest."""
+    path = (await client.post("/api/tasks", json={"title": "T"})).headers["location"]
+    answer = await client.patch(path, json={"notes": "N"}, headers={"If-Match": header})
+    assert answer.status_code == status, answer.text
+
+
+async def test_creating_matches_nothing(client: httpx.AsyncClient) -> None:
+    """There is no version yet."""
+    for path, body in (("/api/tasks", {"title": "T"}), ("/api/lists", {"name": "L"})):
+        answer = await client.post(path, json=body, headers={"If-Match": "*"})
+        assert_problem(answer, 412, "precondition_failed")
+
+
+async def test_not_waiting(client: httpx.AsyncClient, world: World) -> None:
+    """202, with the place to ask, and the preference that was applied."""
+    await client.get("/api/me")
+    world.hold()
+    for prefer, applied in (("respond-async", "respond-async"), ("respond-async, wait=0", "wait=0")):
+        answer = await client.post("/api/tasks", json={"title": "T"}, headers={"Prefer": prefer})
+        assert answer.status_code == 202
+        assert answer.json() == {"position": answer.headers["tasktape-position"], "outcome": "pending"}
+        assert answer.headers["location"] == f"/api/outcomes/{answer.json()['position']}"
+        assert answer.headers["preference-applied"] == applied
+    world.release()
+
+
+async def test_a_position_of_another_log_is_malformed(client: httpx.AsyncClient) -> None:
+    """The log has two partitions."""
+    for header in ("7:0", "0", "0:-1", "a:b"):
+        answer = await client.get("/api/me", headers={"Tasktape-Position": header})
+        assert_problem(answer, 400, "malformed")
+
+
+async def test_a_position_that_does_not_come_is_503(client: httpx.AsyncClient) -> None:
+    """After the wait that the caller prefers."""
+    answer = await client.get("/api/me", headers={"Tasktape-Position": "0:999", "Prefer": "wait=0"})
+    assert_problem(answer, 503, "unavailable")
+    assert answer.headers["retry-after"] == "1"
+
+
+async def test_a_database_that_is_away_is_503(client: httpx.AsyncClient) -> None:
+    """For a while; the caller may come back."""
+    assert_problem(await client.get("/api/tasks"), 503, "unavailable")
+
+
+async def test_our_own_mistakes_tell_nothing(client: httpx.AsyncClient, pool: Broken) -> None:
+    """500 with an id, and neither a traceback nor the message of the mistake."""
+    pool.error = ZeroDivisionError("the password is hunter2")
+    answer = await client.get("/api/tasks")
+    assert_problem(answer, 500, "internal")
+    assert "hunter2" not in answer.text
+
+
+async def test_a_log_that_is_away_is_503(client: httpx.AsyncClient, world: World) -> None:
+    """And nothing was written."""
+    await client.get("/api/me")
+    world.log.fails = "before"
+    assert_problem(await client.post("/api/tasks", json={"title": "T"}), 503, "unavailable")
+
+
+async def test_the_caller(edge: Edge) -> None:
+    """Who one is, and where one's inbox is."""
+    async with client_of(edge, "Zo\u00eb", admin=True) as client:
+        me = (await client.get("/api/me")).json()
+    assert (me["user"], me["admin"], me["inbox_id"]) == ("Zo\u00eb", True, inbox_id("Zo\u00eb"))
+
+
+async def test_everyone_gets_an_inbox_once(edge: Edge, world: World) -> None:
+    """With the first request that is authenticated."""
+    async with client_of(edge, "bob") as client:
+        for _ in range(3):
+            await client.get("/api/me")
+    [record] = world.accepted_of(f"list:{inbox_id('bob')}")
+    assert record.actor == "bob"
+    assert len(world.log.records) == 1
+
+
+async def test_readiness_says_what_is_wrong(client: httpx.AsyncClient) -> None:
+    """503, and `lag` is unknown without the database; no token is needed."""
+    answer = await client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["ready"] is False
+    assert answer.json()["lag"] is None
+    assert answer.json()["problems"] == ["the database does not answer"]
+
+
+async def test_other_origins(client: httpx.AsyncClient) -> None:
+    """Those of CORS_ORIGIN may read answers and their headers; others may not."""
+    allowed = await client.get("/api/me", headers={"Origin": "https://app.example"})
+    assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+    assert "ETag" in allowed.headers["access-control-expose-headers"]
+    preflight = await client.options(
+        "/api/tasks",
+        headers={
+            "Origin": "https://app.example",
+            "Access-Control-Request-Method": "PATCH",
+            "Access-Control-Request-Headers": "authorization,if-match",
+        },
+    )
+    assert preflight.status_code == 200
+    other = await client.get("/api/me", headers={"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in other.headers
+
+
+async def test_problems_reach_other_origins_too(client: httpx.AsyncClient) -> None:
+    """A browser shows a page nothing of an answer without these headers."""
+    answer = await client.get("/api/nothing", headers={"Origin": "https://app.example"})
+    assert_problem(answer, 404, "not_found")
+    assert answer.headers["access-control-allow-origin"] == "https://app.example"
+
+
+async def test_documents_and_page_work_without_a_network(client: httpx.AsyncClient) -> None:
+    """Nothing on them comes from elsewhere, and the policy for browsers says so."""
+    for path in ("/docs", "/"):
+        page = await client.get(path)
+        assert page.status_code == 200
+        assert page.headers["content-type"].startswith("text/html")
+        assert "//cdn" not in page.text
+        assert 'src="http' not in page.text
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+    document = json.loads((await client.get("/openapi.json")).text)
+    assert document["openapi"].startswith("3.1")
