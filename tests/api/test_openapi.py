@@ -1,0 +1,61 @@
+"""The OpenAPI document: valid, complete, and the same in the repository."""
+
+import re
+from pathlib import Path
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
+
+from api import openapi
+from api.endpoints import ENDPOINTS
+from api.problems import KINDS
+from app import errors
+
+
+def test_the_document_is_valid() -> None:
+    """By the specification's own schema."""
+    validate(openapi.document(), cls=OpenAPIV31SpecValidator)
+
+
+def test_every_endpoint_is_in_it() -> None:
+    """With a unique id, a summary, and an answer of success."""
+    paths = openapi.document()["paths"]
+    operations = [operation for methods in paths.values() for operation in methods.values()]
+    assert len(operations) == len(ENDPOINTS)
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+    assert all(any(status.startswith("2") for status in operation["responses"]) for operation in operations)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    """Inside the document."""
+    document = openapi.document()
+    for kind, name in re.findall(r'"#/components/(\w+)/([^"]+)"', openapi.text()):
+        assert name in document["components"][kind]
+
+
+def test_parameters_of_paths_are_described() -> None:
+    """Each one that a path names."""
+    for path, methods in openapi.document()["paths"].items():
+        for operation in methods.values():
+            named = {each["name"] for each in operation["parameters"] if each.get("in") == "path"}
+            assert named == set(re.findall(r"\{(\w+)\}", path))
+
+
+def test_the_copy_in_the_repository_is_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The check finds a copy that is not, and says what to do; writing one mends it."""
+    root = Path(__file__).parents[2]
+    assert (root / openapi.COPY).read_text() == openapi.text()
+    monkeypatch.chdir(tmp_path)
+    assert openapi.main(["--check"]) == 1
+    assert "--write" in capsys.readouterr().err
+    assert openapi.main(["--write"]) == 0
+    assert openapi.main(["--check"]) == 0
+
+
+def test_every_error_of_the_family_has_a_status() -> None:
+    """But for the two that no request can meet."""
+    unreachable = {errors.Undecodable}
+    family = set(errors.TaskError.__subclasses__()) - unreachable
+    assert {kind for kind in family if kind.__module__.startswith(("app.", "api."))} <= set(KINDS)
