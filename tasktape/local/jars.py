@@ -65,6 +65,8 @@ def damaged(folder: Path, jars: tuple[Jar, ...]) -> list[str]:
 def fetch(folder: Path, jars: tuple[Jar, ...], progress: Progress) -> None:
     """Download what is missing or damaged in `folder`; the caller holds `exclusive` for it."""
     folder.mkdir(parents=True, exist_ok=True)
+    for staging in folder.glob(".*"):  # of a download that was killed
+        shutil.rmtree(staging, ignore_errors=True)
     total = sum(jar.size_bytes for jar in jars)
     bad = set(damaged(folder, jars))
     missing = [jar for jar in jars if jar.file_name in bad]

@@ -28,6 +28,7 @@ from tasktape.local.jars import (
 
 MEMORY_FLAGS = ("-Xmx512m", "-XX:+UseSerialGC")
 FORMAT_LIMIT_S = 60
+WORK_PREFIX = ".work-"
 
 Train = Callable[["KafkaHome", Path, Path], None]
 """Runs a broker once to record Java's cache: the home, a folder to work in, the cache file to make."""
@@ -92,7 +93,9 @@ def install(home: KafkaHome, progress: Progress, train: Train) -> None:
     with exclusive(home.folder.with_suffix(".lock")):
         if not is_complete(home.jar_folder, home.jars):
             fetch(home.jar_folder, home.jars, progress)
-        with tempfile.TemporaryDirectory(prefix=".work-", dir=home.folder) as work:
+        for stale in home.folder.glob(f"{WORK_PREFIX}*"):  # of an installation that was killed
+            shutil.rmtree(stale, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=WORK_PREFIX, dir=home.folder) as work:
             if not home.formatted.is_dir():
                 _format(home, Path(work))
             if not home.class_cache.exists():

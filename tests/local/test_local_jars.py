@@ -2,13 +2,15 @@
 
 import hashlib
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tasktape.cli.progress import Progress
 from tasktape.local.errors import LocalError
 from tasktape.local.jars import Jar, damaged, fetch, is_complete, lock_digest, read_lock
-from tasktape.local.kafka_home import escape, new_id
+from tasktape.local.kafka_home import KafkaHome, escape, install, is_installed, new_id
 
 
 def jar(content: bytes, name: str = "thing") -> Jar:
@@ -61,3 +63,49 @@ def test_ids_are_kafkas() -> None:
     ids = {new_id() for _ in range(500)}
     assert len(ids) == 500
     assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{21}", one) for one in ids)
+
+
+def test_two_that_start_at_once_install_once(tmp_path: Path) -> None:
+    """The second waits for the first and finds all done; leftovers of a killed one are cleared away."""
+    thing = jar(b"good", "kafka_2.13")
+    home = KafkaHome(tmp_path / "home", (thing,), Path("java"), "25")
+    home.jar_folder.mkdir(parents=True)
+    home.formatted.mkdir()
+    (home.folder / ".work-stale").mkdir()
+    (home.jar_folder / thing.file_name).write_bytes(b"good")
+    trained: list[Path] = []
+
+    def train(_home: KafkaHome, work: Path, cache: Path) -> None:
+        trained.append(work)
+        (work / "trace").touch()
+        cache.write_bytes(b"classes")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: install(home, lambda *_: None, train), range(4)))
+    assert len(trained) == 1
+    assert home.class_cache.read_bytes() == b"classes"
+    assert list(home.folder.glob(".work*")) == []
+    assert is_installed(home)
+
+
+def test_java_that_cannot_record_is_tried_once(tmp_path: Path) -> None:
+    """Starts are slower then, and nothing is tried again at each of them."""
+    home = KafkaHome(tmp_path, (), Path("java"), "25")
+    home.formatted.mkdir()
+    tries: list[Path] = []
+    for _ in range(2):
+        install(home, lambda *_: None, lambda *found: tries.append(found[2]))
+    assert len(tries) == 1
+    assert home.class_cache.stat().st_size == 0
+
+
+def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line for each quarter, none when there is nothing to fetch."""
+    with Progress() as progress:
+        for done in range(0, 101, 5):
+            progress(done * 2**20, 100 * 2**20)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        *(f"Fetching Kafka, once: {percent} % of 100 MB" for percent in (0, 25, 50, 75, 100)),
+        "Preparing Kafka, once …",
+    ]

@@ -1,0 +1,68 @@
+"""The verbs up, status, doctor and down, with the product itself on an embedded Kafka and PostgreSQL."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasktape.local.ports import LOOPBACK, pick_ports
+
+FOREIGN = ("KAFKA_BROKERS", "DATABASE_URL", "JWT_SECRET", "TASKTAPE_TOKEN", "TASKTAPE_DATA")
+
+
+class CommandLine:
+    """The command line on one data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.port = pick_ports(folder / "ports.json", ("api",))["api"]
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+        command = [sys.executable, "-m", "tasktape", *arguments, "--data", str(self.data)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=env)
+
+
+@pytest.fixture
+def tasktape(tmp_path: Path) -> Iterator[CommandLine]:
+    command_line = CommandLine(tmp_path)
+    yield command_line
+    command_line("down")
+
+
+def test_up_and_down(tasktape: CommandLine) -> None:
+    """Detached: returns when ready, with a link that signs in; all checks pass; down leaves the data."""
+    up = tasktape("up", "--detach", "--port", str(tasktape.port), "--workers", "2")
+    assert up.returncode == 0, up.stderr
+    link = re.search(rf"http://127\.0\.0\.1:{tasktape.port}/#token=(\S+)", up.stdout)
+    assert link is not None
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{tasktape.port}/api/me", headers={"Authorization": f"Bearer {link[1]}"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
+    status = json.loads(tasktape("status", "--json").stdout)
+    assert status["ready"] is True
+    assert {"worker-0", "worker-1", "api"} <= {process["name"] for process in status["processes"]}
+    doctor = json.loads(tasktape("doctor", "--json").stdout)
+    assert [check for check in doctor["checks"] if check["status"] == "fail"] == []
+    down = tasktape("down")
+    assert (down.returncode, down.stdout) == (0, f"Stopped. The data stay in {tasktape.data}\n")
+    assert "killed" not in (tasktape.data / "logs" / "supervisor.log").read_text()
+    assert (tasktape.data / "kafka" / "log" / "meta.properties").exists()
+
+
+def test_a_detached_start_that_fails(tasktape: CommandLine) -> None:
+    """The reason comes from the background to the terminal, as one line, with exit status 1."""
+    with socket.create_server((LOOPBACK, tasktape.port)):
+        up = tasktape("up", "--detach", "--port", str(tasktape.port))
+    assert up.returncode == 1
+    assert up.stderr.splitlines()[-1].startswith(f"Error: Port {tasktape.port} on 127.0.0.1 is taken by")
+    assert "Traceback" not in up.stderr
