@@ -44,11 +44,15 @@ def _batches(file: ImportFile, summary: Summary, progress: Progress) -> Iterator
     with Occurrences() as names:
         for trace in read_xes(_watched(file, progress)):
             if not isinstance(trace, XesTrace):
+                if trace.trace is not None:
+                    # So that the others keep their places when this one is mended.
+                    names.count(trace.trace)
                 summary.refuse(trace)
-            elif not trace.events:
+                continue
+            nth = names.count(trace.label)
+            if not trace.events:
                 summary.skip_empty()
             else:
-                nth = names.count(trace.label)
                 full = batches.add(parcel(trace.label, trace.line, nth, history_of(trace).events))
                 if full is not None:
                     yield full

@@ -1,0 +1,219 @@
+"""A real incident log, by way of the command line, the log and the read models, against another reading.
+
+7,554 incidents with 65,533 events of a car maker. Where that file is not beside the repository, a made-up one
+of the same shape takes its place.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from benchmarks.incidents import traces, write_xes
+from tests.integration.stack import Stack
+from tests.integration.xes_by_another_route import Step, cases
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "bpic2013_incidents.xes.gz"
+TASKS, EVENTS = 7_554, 65_533
+IMPORT_LIMIT_S = 180
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The log after its first import: what the command said, and what another reading says."""
+
+    stack: Stack
+    user: str
+    file: Path
+    summary: dict[str, Any]
+    cases: dict[str, list[Step]]
+
+    @property
+    def list_id(self) -> str:
+        """The list that it went to."""
+        found: str = self.summary["list"]["id"]
+        return found
+
+    def client(self) -> httpx.Client:
+        """A client signed in as the one who imported."""
+        headers = {"Authorization": f"Bearer {self.stack.token(self.user)}"}
+        return httpx.Client(base_url=self.stack.urls[1], headers=headers, timeout=30)
+
+    def again(self) -> dict[str, Any]:
+        """Import the file once more."""
+        return run_import(self.stack, self.user, self.file)
+
+
+def run_import(stack: Stack, user: str, file: Path) -> dict[str, Any]:
+    """Import a file as a user does; what the command prints."""
+    environment = stack.environment | {"TASKTAPE_URL": stack.urls[0], "TASKTAPE_TOKEN": stack.token(user)}
+    done = subprocess.run(
+        [sys.executable, "-m", "tasktape", "import", str(file), "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=IMPORT_LIMIT_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    summary: dict[str, Any] = json.loads(done.stdout)
+    return summary
+
+
+def log_ends(stack: Stack) -> dict[str, int]:
+    """How long each partition of the log is."""
+    found: dict[str, int] = httpx.get(f"{stack.urls[0]}/readyz", timeout=30).json()["log"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def incidents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The incident log."""
+    if REAL.exists():
+        return REAL
+    path = tmp_path_factory.mktemp("incidents") / "bpic2013_incidents.xes.gz"
+    write_xes(path, traces(TASKS, EVENTS))
+    return path
+
+
+@pytest.fixture(scope="module")
+def imported(running_stack: Stack, incidents: Path) -> Imported:
+    """The incident log, imported once."""
+    user = f"importer-{uuid4().hex[:8]}"
+    summary = run_import(running_stack, user, incidents)
+    return Imported(running_stack, user, incidents, summary, cases(incidents))
+
+
+def all_tasks(imported: Imported) -> dict[str, dict[str, Any]]:
+    """Every task of the list over HTTP, by title."""
+    found: dict[str, dict[str, Any]] = {}
+    cursor: str | None = None
+    with imported.client() as client:
+        while True:
+            query = {"list_id": imported.list_id, "limit": "200", **({"cursor": cursor} if cursor else {})}
+            page = client.get("/api/tasks", params=query).raise_for_status().json()
+            found |= {task["title"]: task for task in page["items"]}
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return found
+
+
+def history_of(client: httpx.Client, task_id: str) -> list[dict[str, Any]]:
+    """A task's whole history over HTTP."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        query = {"limit": "50", **({"cursor": cursor} if cursor else {})}
+        page = client.get(f"/api/tasks/{task_id}/history", params=query).raise_for_status().json()
+        found += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return found
+
+
+def test_everything_came_in(imported: Imported) -> None:
+    """As many tasks and events as the file has, all visible, in a list named after the file."""
+    summary = imported.summary
+    assert (len(imported.cases), sum(map(len, imported.cases.values()))) == (TASKS, EVENTS)
+    assert (summary["tasks"], summary["events"], summary["added"]) == (TASKS, EVENTS, EVENTS)
+    assert (summary["present"], summary["refused"], summary["diverged"], summary["empty"]) == (0, 0, 0, 0)
+    assert summary["visible"] is True
+    assert summary["list"]["name"] == "bpic2013_incidents"
+    with imported.client() as client:
+        found = client.get(f"/api/lists/{imported.list_id}").json()
+    assert (found["name"], found["members"]) == ("bpic2013_incidents", {imported.user: "owner"})
+
+
+def test_every_task_is_where_its_case_is(imported: Imported) -> None:
+    """Stage, status, owner, version and times of every task, against the other reading."""
+    tasks = all_tasks(imported)
+    assert tasks.keys() == imported.cases.keys()
+    for name, steps in imported.cases.items():
+        task, first, last = tasks[name], steps[0], steps[-1]
+        assert (task["stage"], task["status"]) == (last.stage, "done" if last.done else "open"), name
+        assert (task["assignees"], task["created_by"]) == ([last.actor], first.actor), name
+        assert task["version"] == len(steps), name
+        assert (moment(task["created_at"]), moment(task["updated_at"])) == (first.time, last.time), name
+        assert (task["completed_at"] is not None) == last.done, name
+
+
+def moment(text: str) -> datetime:
+    """A time that the API shows, which it does in UTC."""
+    assert text.endswith("Z")
+    return datetime.fromisoformat(text)
+
+
+def test_ten_whole_histories(imported: Imported) -> None:
+    """Events in order with their own times and actors, who imported them, and what they did."""
+    names = sorted(imported.cases, key=lambda name: len(imported.cases[name]))
+    picked = {names[0], names[-1], *names[:: len(names) // 8]}
+    assert len(picked) >= 10
+    tasks = all_tasks(imported)
+    with imported.client() as client:
+        for name in picked:
+            compare(history_of(client, tasks[name]["id"]), imported.cases[name], imported.user)
+
+
+def compare(history: list[dict[str, Any]], steps: list[Step], user: str) -> None:
+    """Compare one history with the other reading of it."""
+    assert [event["version"] for event in history] == list(range(1, len(steps) + 1))
+    assert [moment(event["time"]) for event in history] == [step.time for step in steps]
+    assert [event["actor"] for event in history] == [step.actor for step in steps]
+    assert {event["source"] for event in history} == {f"/tasktape/import/{user}"}
+    assert {event["outcome"] for event in history} == {"accepted"}
+    assert len({event["correlation_id"] for event in history}) == 1
+    assert min(moment(event["recorded_at"]) for event in history) > steps[-1].time
+    stage, assignees, done = None, None, False
+    for event, step in zip(history, steps, strict=True):
+        assert event["type"] == expected_type(event["version"], done=done, step=step)
+        _, stage = event["changes"].get("stage", (None, stage))
+        _, assignees = event["changes"].get("assignees", (None, assignees))
+        assert (stage, assignees) == (step.stage, [step.actor])
+        done = step.done
+
+
+def expected_type(version: int, *, done: bool, step: Step) -> str:
+    """What kind of event a step has to be."""
+    if version == 1:
+        return "task.created"
+    if done == step.done:
+        return "task.edited"
+    return "task.completed" if step.done else "task.reopened"
+
+
+def test_the_state_at_a_past_time(imported: Imported) -> None:
+    """Imported history answers what a task was like in the middle of it, by its own times."""
+    name = max(imported.cases, key=lambda each: len(imported.cases[each]))
+    steps, task = imported.cases[name], all_tasks(imported)[name]
+    middle = max(n for n in range(len(steps) // 2 + 1) if steps[n].time < steps[n + 1].time)
+    with imported.client() as client:
+        then = client.get(f"/api/tasks/{task['id']}", params={"as_of": steps[middle].time.isoformat()}).json()
+    assert (then["version"], then["stage"]) == (middle + 1, steps[middle].stage)
+
+
+def test_importing_the_file_again_adds_nothing(imported: Imported) -> None:
+    """The log is as long as before, to the record."""
+    ends = log_ends(imported.stack)
+    again = imported.again()
+    assert (again["added"], again["present"], again["events"]) == (0, EVENTS, EVENTS)
+    assert again["list"] == imported.summary["list"]
+    assert log_ends(imported.stack) == ends
+
+
+def test_a_plain_file_is_the_same_log(imported: Imported, tmp_path: Path) -> None:
+    """Unpacked, and under another name that leads to the same list, it adds nothing either."""
+    plain = tmp_path / "bpic2013_incidents.xes"
+    plain.write_bytes(gzip.decompress(imported.file.read_bytes()))
+    assert plain.stat().st_size > 2 * imported.file.stat().st_size
+    again = run_import(imported.stack, imported.user, plain)
+    assert (again["added"], again["present"]) == (0, EVENTS)
