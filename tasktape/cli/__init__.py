@@ -13,6 +13,17 @@ VERBS: dict[str, tuple[str, str]] = {
     "api": ("tasktape.cli.run:api", "Answer HTTP and WebSockets."),
     "worker": ("tasktape.cli.worker:worker", "Run one projecting worker."),
     "migrate": ("tasktape.cli.worker:migrate", "Create topics and tables, or bring them up to date."),
+    "add": ("tasktape.cli.tasks:add", "Add a task."),
+    "list": ("tasktape.cli.tasks:list_tasks", "List tasks."),
+    "done": ("tasktape.cli.tasks:done", "Complete tasks, or reopen them."),
+    "edit": ("tasktape.cli.tasks:edit", "Change a task."),
+    "rm": ("tasktape.cli.tasks:rm", "Delete tasks, or restore them."),
+    "show": ("tasktape.cli.tasks:show", "Show a task, now or then, and its history."),
+    "watch": ("tasktape.cli.watch:watch", "Print what happens, as it happens."),
+    "dead-letters": (
+        "tasktape.cli.dead_letters:dead_letters",
+        "See and settle records that can't be folded.",
+    ),
     "import": ("tasktape.cli.imports:import_file", "Import tasks with their histories from a file."),
     "token": ("tasktape.cli.token:token", "Print a sign-in token for the API."),
 }
