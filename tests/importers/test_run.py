@@ -69,6 +69,12 @@ class MadeUpServer:
         return httpx.Response(200, json={"list_id": "L", "positions": {"0": offset}, **counts})
 
 
+def in_turn(*answers: httpx.Response | None) -> Answer:
+    """These answers to the first requests, and the usual one to all later ones."""
+    rest = iter(answers)
+    return lambda _: next(rest, None)
+
+
 def trace(name: str, events: int = 2, *, time: str = "2012-05-05T14:54:27Z") -> str:
     """A trace of an XES file, on a line of its own."""
     event = f'<event><date key="time:timestamp" value="{time}"/></event>'
@@ -118,15 +124,14 @@ def test_everything_is_sent_once_in_bounded_batches(tmp_path: Path) -> None:
 
 
 def test_names_that_come_again_are_told_apart(tmp_path: Path) -> None:
-    """The n-th trace of a name is the n-th task of that key, refused ones between them or not."""
+    """The n-th trace of a name is the n-th task of that key, counting those that are refused for now."""
     made_up = MadeUpServer()
-    _, summary = run(
-        tmp_path, made_up, [trace("A"), trace("B"), trace("A"), trace("A", time="x"), trace("A")]
-    )
+    traces = [trace("A"), trace("B"), trace("A"), trace("A", time="x"), trace("A")]
+    _, summary = run(tmp_path, made_up, traces)
     assert sorted((task["key"], task["nth"]) for task in made_up.taken) == [
         ("A", 0),
         ("A", 1),
-        ("A", 2),
+        ("A", 3),
         ("B", 0),
     ]
     assert summary.refusals == [Refused("A", 5, "time:timestamp 'x' is not a date and time")]
@@ -178,10 +183,7 @@ def test_patience(tmp_path: Path, trouble: int | str) -> None:
 def test_what_stops_an_import(tmp_path: Path, answer: httpx.Response, line: str) -> None:
     """What the server refuses for good is one line, whether it comes at the beginning or later."""
     for refused in (1, 2):
-        asked = iter(range(1, 100))
-        made_up = MadeUpServer(
-            lambda _, asked=asked, refused=refused: answer if next(asked) == refused else None
-        )
+        made_up = MadeUpServer(in_turn(*[None] * (refused - 1), answer))
         with pytest.raises(ImportStopped) as caught:
             run(tmp_path, made_up, (trace(f"T{number}") for number in range(5 * BATCH_TASKS)))
         assert str(caught.value) == line
@@ -220,11 +222,8 @@ def test_tasks_that_the_server_refuses_are_named(tmp_path: Path) -> None:
 
     def answer(body: dict[str, Any]) -> httpx.Response | None:
         bad = [n for n, task in enumerate(body.get("tasks", [])) if task["key"] in ("B", "D")]
-        errors = [
-            {"field": f"tasks.{n}.events.{place}.actor", "message": "is wrong"}
-            for n in bad
-            for place in (0, 1)
-        ]
+        fields = [f"tasks.{n}.events.{place}.actor" for n in bad for place in (0, 1)]
+        errors = [{"field": field, "message": "is wrong"} for field in fields]
         return httpx.Response(422, json={"detail": "x", "errors": errors}) if bad else None
 
     made_up = MadeUpServer(answer)
