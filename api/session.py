@@ -38,8 +38,6 @@ from app.updates import Update
 
 T = TypeVar("T")
 
-CHUNK = 256
-"""How many updates a recovery gives out before it looks whether the client keeps up."""
 RETRY_DELAYS_S = (0.05, 0.25, 1.0)
 
 
@@ -87,6 +85,8 @@ class Relay:
     """Seconds since the epoch."""
     ping_s: float = protocol.PING_S
     authentication_s: float = protocol.AUTHENTICATION_S
+    chunk: int = 256
+    """How many updates a recovery gives out before it looks whether the client keeps up."""
 
 
 class Session:
@@ -201,7 +201,8 @@ class Session:
             f"list:{list_id}" for update in missed or () if (list_id := joined_list(update, identity.user))
         }.intersection(channels)
         if missed is not None and joined:
-            missed = _merged(missed, await self._missed(joined, {}, reached))
+            had = {channel for channel in channels if channel not in joined}
+            missed = _merged(missed, _without(await self._missed(joined, {}, reached), had))
         subscriber.lists = lists
         for channel in channels:
             begin = reached if missed is None else {} if channel in joined else start
@@ -360,7 +361,7 @@ class Session:
 
     async def _advance(self, subscriber: Subscriber) -> None:
         try:
-            self._hub.advance(subscriber, CHUNK)
+            self._hub.advance(subscriber, self._relay.chunk)
         except Overrun:
             await self._leap(subscriber)
 
@@ -384,9 +385,13 @@ class Session:
         channel = f"list:{list_id}"
         reached = dict(self._hub.hold(subscriber).positions)
         missed = await self._missed([channel], {}, reached)
+        # What came under another automatic channel it has, maybe from another node before it came to us.
+        had = {f"user:{subscriber.user}", *(f"list:{each}" for each in subscriber.lists)}
         subscriber.joining = None
         subscriber.lists.add(list_id)
-        await self._take_up(None, subscriber, channel, None, {}, missed)
+        await self._take_up(
+            None, subscriber, channel, None, {}, _without(missed, had.intersection(subscriber.channels))
+        )
 
     async def _missed(
         self, channels: Collection[str], since: Positions, upto: Positions
@@ -420,6 +425,13 @@ def _merged(some: Sequence[Update], others: Sequence[Update] | None) -> Sequence
     if len(updates) > protocol.MAX_MISSED:
         return None
     return [updates[position] for position in sorted(updates)]
+
+
+def _without(updates: Sequence[Update] | None, channels: Collection[str]) -> Sequence[Update] | None:
+    """The updates that concern none of the channels."""
+    if updates is None:
+        return None
+    return [update for update in updates if not any(channel in channels for channel in update.channels)]
 
 
 def _nearest(one: Positions, other: Positions) -> Positions:

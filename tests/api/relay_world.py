@@ -145,7 +145,7 @@ class Node:
         self.world = world
         self.hub = Hub(Ring(max_updates=ring))
         self.hub.start({}, world.partitions)
-        self.relay = Relay(self.hub, world, world, world, now=lambda: NOW)
+        self.relay = Relay(self.hub, world, world, world, now=lambda: NOW, chunk=2)
 
     def hear(self, partition: int, count: int, *, again: int = 0) -> None:
         """Publish the next updates of a partition, after the last `again` ones once more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.positions import Position
@@ -26,6 +26,7 @@ steps = st.lists(
         st.tuples(st.just("new list"), partitions),
         st.tuples(st.just("new task"), partitions),
         st.tuples(st.just("move"), partitions),
+        st.tuples(st.just("move to new"), partitions),
         st.tuples(st.just("hear"), nodes, partitions, st.integers(1, 4), st.integers(0, 3)),
         st.tuples(st.just("catch up"), clients, nodes),
         st.tuples(st.just("run"), st.integers(1, 6)),
@@ -41,6 +42,7 @@ joining_steps = st.lists(
     st.one_of(
         st.tuples(st.just("new list"), st.just(1)),
         st.tuples(st.just("new task"), st.just(0)),
+        st.tuples(st.just("move to new"), st.just(0)),
         st.tuples(st.just("hear"), nodes, partitions, st.integers(1, 2), st.just(0)),
         st.tuples(st.just("catch up"), st.just(0), nodes),
         st.tuples(st.just("run"), st.integers(1, 6)),
@@ -100,6 +102,8 @@ class Story:
                 world.commit(list_update(world.next_position(partition), NEW, None, {"ann"}))
             case ("new task", partition) if NEW in world.members:
                 world.commit(task_update(world.next_position(partition), "t4", NEW))
+            case ("move to new", partition) if NEW in world.members:
+                world.commit(task_update(world.next_position(partition), "t6", NEW, OWN))
             case ("move", partition):
                 self.moves += 1
                 to, left = (OWN, OTHER) if self.moves % 2 else (OTHER, OWN)
@@ -156,8 +160,22 @@ def test_each_client_gets_its_channels_once_and_in_order(history: list[Any], rin
     _check(story)
 
 
+OVERTAKEN = [
+    ("new list", 1),
+    ("new task", 0),
+    ("task", 0, "t1"),
+    ("hear", 0, 0, 2, 0),
+    ("run", 4),
+    ("receive", 0, 9),
+]
+
+
 @settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(joining_steps, st.sampled_from([1, 1_000]))
+# The list's creation was missed, and its task lies before what the client has.
+@example([*OVERTAKEN, ("hear", 1, 0, 2, 0), ("hear", 1, 1, 1, 0), ("reconnect", 0, 1)], 1_000)
+# The read models know of the list before the node has heard of its creation.
+@example([*OVERTAKEN, ("reconnect", 0, 0), ("run", 9)], 1_000)
 def test_a_new_list_comes_whole(history: list[Any], ring: int) -> None:
     """Tasks of a list that overtake its creation on another partition reach those who have to hear of it."""
     story = Story(ring)
