@@ -9,14 +9,14 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
 FOLDER = Path(__file__).parent
-FILES = {"/": "index.html", "/app.js": "app.js", "/live.js": "live.js", "/style.css": "style.css"}
 # Kept by the browser, but asked about each time: an upgraded server never meets an older script.
 HEADERS = {"Cache-Control": "no-cache"}
 
 
 def page_routes() -> list[BaseRoute]:
     """The routes of the page and its files."""
-    return [_file(path, FOLDER / name) for path, name in FILES.items()]
+    files = [path for path in sorted(FOLDER.iterdir()) if path.suffix in {".js", ".css", ".svg"}]
+    return [_file("/", FOLDER / "index.html"), *(_file(f"/page/{path.name}", path) for path in files)]
 
 
 def _file(path: str, file: Path) -> Route:

@@ -1,0 +1,66 @@
+/** Requests to the API: JSON in, JSON out, problems as errors with one line for a person. */
+
+/** @typedef {import("./types.js").Problem} Problem */
+
+const TIMEOUT_MS = 30_000;
+
+export class ApiError extends Error {
+  /** @param {number} status @param {Problem} problem */
+  constructor(status, problem) {
+    const fields = (problem.errors ?? []).map((each) => `${each.field}: ${each.message}`);
+    super(fields.join("; ") || problem.detail || problem.title || `The server answered ${status}`);
+    this.status = status;
+    this.code = problem.code ?? "";
+  }
+}
+
+export class Api {
+  /** @param {string} token */
+  constructor(token) {
+    this.token = token;
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {{body?: unknown, headers?: Record<string, string>}} [more]
+   * @returns {Promise<any>} the answer's JSON, or null if it has none
+   */
+  async ask(method, path, { body, headers } = {}) {
+    const answer = await this.#fetch(method, path, body, headers);
+    const text = await answer.text();
+    if (answer.ok) return text ? JSON.parse(text) : null;
+    throw new ApiError(answer.status, problemOf(text));
+  }
+
+  /**
+   * @param {string} method @param {string} path @param {unknown} body
+   * @param {Record<string, string> | undefined} headers
+   */
+  async #fetch(method, path, body, headers) {
+    try {
+      return await fetch(path, {
+        method,
+        headers: {
+          Authorization: `Bearer ${this.token}`,
+          ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+          ...headers,
+        },
+        body: body === undefined ? null : JSON.stringify(body),
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
+    } catch {
+      throw new ApiError(0, { detail: "The server can't be reached. Try again in a moment." });
+    }
+  }
+}
+
+/** @param {string} text @returns {Problem} */
+function problemOf(text) {
+  try {
+    const problem = JSON.parse(text);
+    return typeof problem === "object" && problem !== null ? problem : {};
+  } catch {
+    return {};
+  }
+}
