@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from itertools import chain
 from typing import Self
 
@@ -28,18 +29,18 @@ def import_xes(
 
     Returns where it went; None, and no list was made, if the file has nothing to import.
     """
-    batches = _batches(file, summary, progress)
-    first = next(batches, None)
-    if first is None:
-        return None
-    to = server.open(list_name)
-    with Couriers(lambda batch: server.send(batch, to, summary)) as couriers:
-        for batch in chain([first], batches):
-            couriers.give(batch)
+    with closing(_batches(file, summary, progress)) as batches:
+        first = next(batches, None)
+        if first is None:
+            return None
+        to = server.open(list_name)
+        with Couriers(lambda batch: server.send(batch, to, summary)) as couriers:
+            for batch in chain([first], batches):
+                couriers.give(batch)
     return to
 
 
-def _batches(file: ImportFile, summary: Summary, progress: Progress) -> Iterator[Batch]:
+def _batches(file: ImportFile, summary: Summary, progress: Progress) -> Generator[Batch, None, None]:
     batches = Batches()
     with Occurrences() as names:
         for trace in read_xes(_watched(file, progress)):
@@ -61,7 +62,7 @@ def _batches(file: ImportFile, summary: Summary, progress: Progress) -> Iterator
         yield last
 
 
-def _watched(file: ImportFile, progress: Progress) -> Iterator[bytes]:
+def _watched(file: ImportFile, progress: Progress) -> Generator[bytes, None, None]:
     for chunk in file.chunks():
         progress(file.position)
         yield chunk
