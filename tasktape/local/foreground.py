@@ -42,8 +42,10 @@ def run_instance(options: Options, progress: Progress, say: Say, on_ready: Calla
         check_port(options)
         stack = Stack(options)
         install_parts(stack, progress)
-        asyncio.run(_supervise(stack, say, on_ready))
-        data.forget_run()
+        try:
+            asyncio.run(_supervise(stack, say, on_ready))
+        finally:
+            data.forget_run()
 
 
 def check_port(options: Options) -> None:

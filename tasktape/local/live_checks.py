@@ -3,8 +3,6 @@
 import asyncio
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -14,7 +12,7 @@ import jwt
 from tasktape.local.checks import Finding
 from tasktape.local.data_dir import DataDir
 from tasktape.local.ports import is_listening
-from tasktape.local.stack import PROBE_LIMIT_S, Options, read_ready, signing_secret, signs_tokens
+from tasktape.local.stack import PROBE_LIMIT_S, Options, ask, read_ready, signing_secret, signs_tokens
 from tasktape.local.tokens import mint
 
 LAG_SAMPLE_S = 1.0
@@ -100,7 +98,7 @@ def check_token(url: str, options: Options) -> Finding:
         if not signs_tokens(options.env):
             return Finding("token", "ok", "signed elsewhere, none in TASKTAPE_TOKEN to try")
         whose, token = "a fresh token", _fresh(options)
-    status = _status(f"{url}/api/me", token)
+    status, _ = ask(f"{url}/api/me", {"Authorization": f"Bearer {token}"})
     if status == 200:
         return Finding("token", "ok", f"{whose} is let in")
     reason = _expiry(token) or f"the API answers {status or 'nothing'}"
@@ -129,17 +127,6 @@ def _expiry(token: str) -> str | None:
     except jwt.PyJWTError:
         return "it is not a JWT"
     return None
-
-
-def _status(url: str, token: str) -> int | None:
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310  # http only
-    try:
-        with urllib.request.urlopen(request, timeout=PROBE_LIMIT_S) as answer:  # noqa: S310  # http only
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
-    except (OSError, ValueError):
-        return None
 
 
 def _lag(url: str) -> int | None:

@@ -84,10 +84,11 @@ def status(data: DataDir) -> dict[str, Any]:
     if running:
         supervisor = {"name": "supervisor", "status": "ready", "restarts": 0, "identity": run["supervisor"]}
         processes.append(_measure(supervisor))
+    well = all(process["status"] in ("ready", "done") for process in processes)
     kafka = run.get("kafka", {}) if running else {}
     database = run.get("database", {}) if running else {}
     return {
-        "ready": bool(running and run["ready"] and body is not None),
+        "ready": bool(running and run["ready"] and well and body is not None),
         "processes": processes,
         "kafka": {"brokers": kafka.get("brokers"), "embedded": kafka.get("embedded")},
         "database": {"url": hide_password(database.get("url")), "embedded": database.get("embedded")},

@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 
 from tasktape.local.data_dir import DataDir
 from tasktape.local.kafka import EmbeddedKafka
@@ -120,12 +121,22 @@ def instance_url(host: str, port: int) -> str:
 
 def read_ready(url: str) -> bytes | None:
     """Return what `/readyz` of an instance says if it answers 200, else None."""
+    status, body = ask(f"{url}/readyz")
+    return body if status == 200 else None
+
+
+def ask(url: str, headers: Mapping[str, str] | None = None) -> tuple[int | None, bytes]:
+    """GET a page of our own instance; no status when nothing answers."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach this machine
+    request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310  # http only
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=PROBE_LIMIT_S) as answer:  # noqa: S310  # http only
-            body: bytes = answer.read(65_536)
-            return body if answer.status == 200 else None
-    except (urllib.error.URLError, OSError, ValueError):
-        return None
+        with direct.open(request, timeout=PROBE_LIMIT_S) as answer:
+            return answer.status, answer.read(65_536)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, b""
+    except (OSError, ValueError, HTTPException):
+        return None, b""
 
 
 def signs_tokens(env: Mapping[str, str]) -> bool:

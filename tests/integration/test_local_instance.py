@@ -222,6 +222,19 @@ def test_down_stops_a_running_instance(instance: Instance) -> None:
     assert json.loads(instance.cli("down", "--json").stdout)["stopped"] is False
 
 
+def test_real_stores_are_used_instead(tmp_path: Path, kafka_brokers: str, database_url: str) -> None:
+    """With both variables set nothing is embedded; no password is shown."""
+    one = Instance(tmp_path)
+    one.up(KAFKA_BROKERS=kafka_brokers, DATABASE_URL=database_url)
+    one.wait_ready()
+    found = one.status()
+    assert {process["name"] for process in found["processes"]} == {"migrate", "worker-0", "api", "supervisor"}
+    assert found["kafka"] == {"brokers": kafka_brokers, "embedded": False}
+    assert found["database"]["embedded"] is False
+    assert ":***@" in found["database"]["url"]
+    assert one.stop() == 0
+
+
 def test_an_unreachable_store_is_waited_for(tmp_path: Path) -> None:
     """One line says which and for how long, another that it was in vain."""
     one = Instance(tmp_path)
