@@ -105,28 +105,20 @@ def _list_for(client: ApiClient, name: str, *, make: bool) -> str:
 @api_errors
 def list_tasks(
     list_name: str | None,
-    status: str,
+    limit: int,
     url: str | None,
     token: str | None,
     data: Path | None,
     *,
-    tags: tuple[str, ...],
-    sort: str,
-    limit: int,
-    reverse: bool,
     as_json: bool,
-    **filters: Any,
+    **chosen: Any,
 ) -> None:
     """List tasks, one a line: done or not, the end of the id, the title and what else there is."""
     with open_client(url, token, data) as client:
-        chosen = {
-            **filters,
-            "list_id": the_list(client, list_name) if list_name else None,
-            "status": None if status == "all" else status,
-            "tag": list(tags) or None,
-            "sort": ("-" if reverse else "") + sort,
-        }
-        tasks = list(client.items("/api/tasks", at_most=limit + 1, **chosen))
+        wanted = _query(**chosen)
+        if list_name is not None:
+            wanted["list_id"] = the_list(client, list_name)
+        tasks = list(client.items("/api/tasks", at_most=limit + 1, **wanted))
     more, shown = len(tasks) > limit, tasks[:limit]
     if as_json:
         click.echo(json.dumps({"items": shown, "more": more}))
@@ -137,6 +129,16 @@ def list_tasks(
         click.echo(f"There are more: --limit {limit * 10}", err=True)
     if not shown:
         click.echo("No tasks.", err=True)
+
+
+def _query(status: str, tags: tuple[str, ...], sort: str, *, reverse: bool, **filters: Any) -> dict[str, Any]:
+    """The query parameters that the options of `list` ask for."""
+    return {
+        **filters,
+        "status": None if status == "all" else status,
+        "tag": list(tags) or None,
+        "sort": ("-" if reverse else "") + sort,
+    }
 
 
 @click.command(epilog="Example: tasktape done 3f9a2c1")
@@ -241,21 +243,20 @@ def rm(
 @api_errors
 def show(
     id_: str,
-    version: int | None,
-    as_of: str | None,
     url: str | None,
     token: str | None,
     data: Path | None,
     *,
     history: bool,
     as_json: bool,
+    **then: Any,
 ) -> None:
     """Show a task with all its fields, now or as it was."""
-    if version is not None and as_of is not None:
+    if None not in then.values():
         raise click.UsageError("give --version or --as-of, not both")
     with open_client(url, token, data) as client:
         path = f"/api/tasks/{find_task(client, id_)}"
-        task = client.get(path, version=version, as_of=as_of).body
+        task = client.get(path, **then).body
         events = list(client.items(f"{path}/history", at_most=HISTORY_SHOWN)) if history else []
     if as_json:
         click.echo(json.dumps({**task, "history": events} if history else task))

@@ -1,0 +1,184 @@
+"""The everyday verbs as a user runs them, against a running stack."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.stack import Stack
+
+LIMIT_S = 60
+
+
+class Shell:
+    """Runs `tasktape` as one user."""
+
+    def __init__(self, stack: Stack, folder: Path, user: str, *, admin: bool = False) -> None:
+        self.user = user
+        self.environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("TASKTAPE_")
+        } | {
+            "TASKTAPE_URL": stack.urls[0],
+            "TASKTAPE_TOKEN": stack.token(user, admin=admin),
+            "TASKTAPE_DATA": str(folder),
+        }
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        """Start a verb."""
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tasktape", *arguments),
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    async def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Run a verb to its end: its exit status, output and errors."""
+        process = await self.start(*arguments)
+        async with asyncio.timeout(LIMIT_S):
+            out, err = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
+
+    async def works(self, *arguments: str) -> str:
+        """Run a verb that has to work; what it prints."""
+        status, out, err = await self.run(*arguments)
+        assert status == 0, err
+        return out
+
+    async def fails(self, *arguments: str, status: int = 1) -> str:
+        """Run a verb that has to fail, with one line of error."""
+        found, out, err = await self.run(*arguments)
+        assert found == status, (out, err)
+        assert "Traceback" not in err
+        if status == 1:
+            assert len(err.strip().splitlines()) == 1, err
+        return err
+
+
+@pytest.fixture
+def shell(running_stack: Stack, tmp_path: Path) -> Shell:
+    return Shell(running_stack, tmp_path, f"user-{uuid4().hex[:8]}")
+
+
+async def test_a_day_with_the_command_line(shell: Shell) -> None:
+    """Add, list, edit, complete, reopen, show, delete and restore."""
+    added = json.loads(
+        await shell.works("add", "Buy", "milk", "--due", "2026-12-01", "--tag", "shop", "--json")
+    )
+    assert (added["title"], added["due"], added["tags"]) == ("Buy milk", "2026-12-01", ["shop"])
+    await shell.works("add", "Paint the fence", "--list", "Garden", "--new-list")
+    listed = await shell.works("list")
+    assert "Buy milk due 2026-12-01 #shop" in listed
+    assert listed.count("\n") == 2
+    assert "Paint" not in await shell.works("list", "--list", "inbox")
+    end = added["id"][-7:]
+    edited = await shell.works(
+        "edit", end, "--title", "Buy oat milk", "--clear", "due", "--list", "garden", "--priority", "high"
+    )
+    assert "Buy oat milk !high #shop" in edited
+    assert "Buy oat milk" in await shell.works("list", "--list", "Garden", "--tag", "shop")
+    assert (await shell.works("done", end)).startswith("[x]")
+    assert "oat milk" not in await shell.works("list")
+    assert "oat milk" in await shell.works("list", "--status", "done", "--sort", "title", "--reverse")
+    assert (await shell.works("done", end, "--undo")).startswith("[ ]")
+    shown = await shell.works("show", end, "--history")
+    assert "title  Buy oat milk" in shown
+    assert [line.split("  ")[2] for line in shown.splitlines() if "  task." in line] == [
+        *("task.created", "task.moved", "task.edited", "task.completed", "task.reopened")
+    ]
+    assert json.loads(await shell.works("show", added["id"], "--version", "1", "--json")) == added
+    deleted = await shell.works("rm", end)
+    assert deleted.endswith(f"tasktape rm --undo {added['id']}\n")
+    assert await shell.fails("show", added["id"]) == "Error: no such task\n"
+    assert "oat milk" in await shell.works("rm", "--undo", added["id"])
+
+
+async def test_what_can_not_be_done_is_one_line(shell: Shell, running_stack: Stack) -> None:
+    """Exit 1 for what is refused or fails, 2 for what is used wrongly."""
+    assert "no task" in (await shell.fails("done", "ffffffff")).lower()
+    assert "no list" in (await shell.fails("add", "X", "--list", "Nowhere")).lower()
+    assert "due" in await shell.fails("add", "X", "--due", "soon")
+    assert "no such task" in await shell.fails("show", str(uuid4()))
+    assert "administrators" in await shell.fails("dead-letters", "list")
+    await shell.fails("edit", "ffffffff", status=2)
+    await shell.fails("add", status=2)
+    await shell.fails("list", "--sort", "color", status=2)
+    shell.environment["TASKTAPE_TOKEN"] = "nonsense"
+    assert "token" in await shell.fails("list")
+    shell.environment["TASKTAPE_URL"] = "http://127.0.0.1:1"
+    assert "can't be reached" in await shell.fails("list")
+    del shell.environment["TASKTAPE_URL"], running_stack
+    assert "tasktape up" in await shell.fails("list")
+
+
+async def test_a_short_id_of_two_tasks_is_refused(shell: Shell, running_stack: Stack) -> None:
+    """Ids that the server makes begin with the time, so those of one hour begin alike."""
+    async with running_stack.client(shell.user) as client:
+        made = [(await client.post("/api/tasks", json={"title": title})).json() for title in ("One", "Two")]
+    refused = await shell.fails("done", made[0]["id"][:6])
+    assert "2 tasks" in refused
+    assert "One" in refused
+
+
+async def test_watching_shows_what_happens(shell: Shell) -> None:
+    """Live, one line an update; JSON when asked; it ends by itself after a count."""
+    watching = await shell.start("watch", "--json")
+    assert watching.stdout is not None
+    task: dict[str, str] = {}
+
+    async def seen() -> dict[str, object]:
+        assert watching.stdout is not None
+        line = await watching.stdout.readline()
+        found: dict[str, object] = json.loads(line)
+        return found
+
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            first = asyncio.create_task(seen())
+            while not first.done():  # until it watches; what came before is not told
+                task = json.loads(await shell.works("add", "Buy milk", "--json"))
+            assert (await first)["type"] == "update"
+            await shell.works("done", task["id"])
+            titles = [await seen()]
+            while titles[-1]["event"]["type"] != "task.completed":  # type: ignore[index]
+                titles.append(await seen())
+            assert titles[-1]["task"]["id"] == task["id"]  # type: ignore[index]
+    finally:
+        watching.terminate()
+        await watching.wait()
+
+
+async def test_watching_goes_on_after_a_restart(running_stack: Stack, tmp_path: Path) -> None:
+    """The node is killed and started again; what happened meanwhile, through another node, is told."""
+    stack = running_stack
+    part, port = stack.parts[-1], int(stack.urls[-1].rpartition(":")[2])
+    name = f"user-{uuid4().hex[:8]}"
+    shell = Shell(stack, tmp_path, name)
+    watcher = Shell(stack, tmp_path, name)
+    watcher.environment["TASKTAPE_URL"] = stack.urls[-1]
+    watching = await watcher.start("watch")
+    assert watching.stdout is not None
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            first = asyncio.create_task(watching.stdout.readline())
+            while not first.done():
+                await shell.works("add", "Before")
+            assert b"Before" in await first
+            part.kill()
+            await shell.works("add", "Meanwhile")
+            stack.start_api(port)
+            await shell.works("add", "After")
+            lines = [await watching.stdout.readline()]
+            while b"[After]" not in lines[-1]:
+                lines.append(await watching.stdout.readline())
+            assert sum(b"[Meanwhile]" in line for line in lines) == 1
+    finally:
+        watching.terminate()
+        await watching.wait()
