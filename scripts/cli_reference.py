@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,9 +46,9 @@ def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
 def _lines(command: click.Command, context: click.Context) -> Iterator[str]:
     yield f"## `{context.command_path}`"
     yield ""
-    for paragraph in (command.help or "").split("\n\n"):
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
         if not paragraph.startswith("Example"):
-            yield paragraph.replace("\n", " ").replace("\b", "").strip()
+            yield " ".join(paragraph.replace("\b", "").split())
             yield ""
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     yield f"```\n{usage}\n```"
@@ -55,7 +56,7 @@ def _lines(command: click.Command, context: click.Context) -> Iterator[str]:
     options = [record for parameter in command.get_params(context) if (record := _record(parameter, context))]
     if options:
         yield "| option | meaning |\n|---|---|"
-        yield from (f"| `{name}` | {_cell(meaning)} |" for name, meaning in options)
+        yield from (f"| `{_cell(name)}` | {_cell(meaning)} |" for name, meaning in options)
         yield ""
     if example := _example(command):
         yield f"Example:\n\n```sh\n{example}\n```"

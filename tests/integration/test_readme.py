@@ -1,0 +1,146 @@
+"""The commands of the README and of the tutorial do what is said, on an instance of their own."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from tasktape.local.ports import pick_ports
+from tests.waiting import eventually_sync
+
+ROOT = Path(__file__).parent.parent.parent
+PROGRAM = Path(sys.executable).parent
+LIMIT_S = 60
+INCIDENTS = """<log><trace><string key="concept:name" value="1-364285768"/>
+<event><string key="concept:name" value="Accepted"/><string key="org:resource" value="Frederic"/>
+<date key="time:timestamp" value="2010-03-31T16:59:42+01:00"/></event>
+<event><string key="concept:name" value="Completed"/><string key="org:resource" value="Anne Claire"/>
+<date key="time:timestamp" value="2010-04-06T15:44:07+01:00"/></event></trace></log>"""
+
+
+class Shell:
+    """A shell in a folder of its own, whose `tasktape` is ours and whose instance is new."""
+
+    def __init__(self, folder: Path) -> None:
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("TASKTAPE_", "KAFKA_", "DATABASE_", "JWT_"))
+        }
+        self.port = pick_ports(folder / "ports.json", ("api",))["api"]
+        self._folder = folder
+        self._environment = inherited | {
+            "PATH": f"{PROGRAM}{os.pathsep}{os.environ['PATH']}",
+            "TASKTAPE_DATA": str(folder / "data"),
+            "PORT": str(self.port),
+        }
+
+    def start(self, command: str, stdout: int | IO[str], stderr: int) -> subprocess.Popen[str]:
+        """Start a command as the documents show it; the address is that of this instance."""
+        shown = command.replace(".venv/bin/tasktape", "tasktape").replace(":8000/", f":{self.port}/")
+        return subprocess.Popen(
+            ["bash", "-euc", f"exec {shown}" if shown.startswith("tasktape watch") else shown],
+            cwd=self._folder,
+            env=self._environment,
+            stdout=stdout,
+            stderr=stderr,
+            text=True,
+        )
+
+    def run(self, command: str) -> str:
+        """Run a command that ends by itself and succeeds; what it printed."""
+        process = self.start(command, subprocess.PIPE, subprocess.STDOUT)
+        printed, _ = process.communicate(timeout=LIMIT_S)
+        assert process.returncode == 0, f"{command}\n{printed}"
+        return printed
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "incidents.xes.gz").write_bytes(gzip.compress(INCIDENTS.encode()))
+    shell = Shell(folder)
+    try:
+        yield shell
+    finally:
+        shell.run("tasktape down")
+
+
+def commands(document: str, heading: str) -> list[str]:
+    """The commands of the shell blocks under a heading, without their comments."""
+    text = (ROOT / document).read_text()
+    section = re.split(r"^#+ ", text.partition(f"# {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    blocks = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [re.sub(r"\s+# .*", "", line).strip() for line in lines if line.strip()]
+
+
+def watched(shell: Shell, command: str, until: str, cause: str, log: Path) -> None:
+    """Run `watch` on a terminal, as a person does: until something is seen, then Ctrl-C."""
+    ours, theirs = os.openpty()
+    with log.open("w") as output:
+        watching = shell.start(command, output, theirs)
+    os.close(theirs)
+    try:
+        readable, _, _ = select.select([ours], [], [], LIMIT_S)
+        assert readable, "watch says nothing"
+        assert os.read(ours, 1024).startswith(b"Watching http://127.0.0.1:")
+        shell.run(cause)
+        eventually_sync(lambda: until in log.read_text(), LIMIT_S)
+    finally:
+        watching.send_signal(signal.SIGINT)
+        watching.wait(LIMIT_S)
+        os.close(ours)
+    assert watching.returncode == 0
+
+
+def test_the_readme(shell: Shell, tmp_path: Path) -> None:
+    """Every command of "Use", in order, and the two that the page begins with."""
+    use = commands("README.md", "Use")
+    assert use[0].startswith("tasktape up")
+    assert use[-2:-1] == ["tasktape down"]
+    assert f"http://127.0.0.1:{shell.port}/#token=" in shell.run(use[0])
+    _, add, watch = commands("README.md", "Tasktape")
+    shell.run(add)
+    watched(shell, watch, "Call Ann", 'tasktape add "Call Ann"', tmp_path / "watched")
+    for command in use[1:-2]:
+        if command != "tasktape watch":
+            shell.run(command)
+    assert "Write the report" in shell.run("tasktape list")
+    incidents = json.loads(shell.run("tasktape list --list incidents --status all --json"))
+    assert [task["title"] for task in incidents["items"]] == ["1-364285768"]
+    assert json.loads(shell.run(f"{use[-1]} --silent")) | {"positions": None} == {
+        "items": [],
+        "next_cursor": None,
+        "positions": None,
+    }
+
+
+def test_the_tutorial(shell: Shell, tmp_path: Path) -> None:
+    """The commands of its third and fourth step."""
+    activate, watch, _, add, *rest = commands("docs/tutorial.md", "3. From the command line")
+    assert activate == ". .venv/bin/activate"
+    watched(shell, watch, "Book a room", add, tmp_path / "watched")
+    (task,) = [
+        task
+        for task in json.loads(shell.run("tasktape list --json"))["items"]
+        if task["title"] == "Book a room" and task["due"] == "2026-12-01"
+    ]
+    for command in rest:
+        shell.run(command.replace("ID", task["id"][-12:]))
+    shown = json.loads(shell.run(f"tasktape show {task['id']} --json"))
+    assert (shown["title"], shown["status"]) == ("Book a larger room", "done")
+    answer = shell.run("\n".join(commands("docs/tutorial.md", "4. Over HTTP")))
+    assert answer.startswith("HTTP/1.1 201 Created")
+    assert 'etag: "1"' in answer.lower()
