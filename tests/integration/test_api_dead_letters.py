@@ -1,0 +1,104 @@
+"""Poison in the log: seen, retried and skipped over HTTP and with the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from aiokafka import AIOKafkaProducer
+
+from tests.integration.stack import Stack
+from tests.integration.test_cli_verbs import Shell
+from tests.waiting import eventually
+
+
+async def put(stack: Stack, key: bytes | None, value: bytes, partition: int | None = None) -> str:
+    """Write bytes to the log behind our back; their position."""
+    producer = AIOKafkaProducer(bootstrap_servers=stack.brokers)
+    await producer.start()
+    try:
+        topic = stack.environment["TASKTAPE_EVENTS_TOPIC"]
+        written = await producer.send_and_wait(topic, value, key=key, partition=partition)
+    finally:
+        await producer.stop()
+    return f"{written.partition}:{written.offset}"
+
+
+async def letters(admin: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
+    answer = await admin.get("/api/dead-letters", params={"limit": 200})
+    assert answer.status_code == 200, answer.text
+    return {each["position"]: each for each in answer.json()["items"]}
+
+
+async def test_poison_holds_its_stream_until_it_is_skipped(running_stack: Stack) -> None:
+    """Commands on the stream are written and parked; the skip lets what still fits take effect."""
+    async with (
+        running_stack.client(f"user-{uuid4().hex[:8]}") as client,
+        running_stack.client("operator", admin=True) as admin,
+    ):
+        task = (await client.post("/api/tasks", json={"title": "Held"})).json()
+        path, stream = f"/api/tasks/{task['id']}", f"task:{task['id']}"
+        poison = await put(running_stack, stream.encode(), b"not an event")
+
+        async def parked() -> bool:
+            return poison in await letters(admin)
+
+        await eventually(parked)
+        behind = await client.patch(path, json={"title": "Behind"})
+        assert behind.status_code == 202
+        position = behind.headers["tasktape-position"]
+        outcome = (await client.get(behind.headers["location"])).json()
+        assert (outcome["outcome"], outcome["event"]["reason"]) == ("parked", f"behind {poison}")
+        found = await letters(admin)
+        assert (found[poison]["holds"], found[poison]["stream"], found[poison]["attempts"]) == (
+            True,
+            stream,
+            1,
+        )
+        assert (found[position]["holds"], found[position]["stream"]) == (False, stream)
+        assert found[poison]["age_s"] >= 0
+
+        refused = await admin.post(f"/api/dead-letters/{position}/retry")
+        assert (refused.status_code, poison in refused.json()["detail"]) == (409, True)
+
+        again = await admin.post(f"/api/dead-letters/{poison}/retry")
+        assert (again.status_code, again.json()["appended"]) == (202, 2)
+
+        async def tried_twice() -> bool:
+            return [(await letters(admin))[each]["attempts"] for each in (poison, position)] == [2, 2]
+
+        await eventually(tried_twice)
+        assert (await client.get(path)).json()["title"] == "Held"
+
+        skipped = await admin.post(f"/api/dead-letters/{poison}/skip")
+        assert skipped.status_code == 202
+        settled = {"Tasktape-Position": skipped.headers["tasktape-position"]}
+        assert (await client.get(path, headers=settled)).json()["title"] == "Behind"
+        assert not {poison, position} & set(await letters(admin))
+        assert (await client.patch(path, json={"notes": "goes on"})).status_code == 200
+        assert (await admin.post(f"/api/dead-letters/{poison}/skip")).status_code == 404
+
+
+async def test_poison_of_no_stream_is_skipped_from_the_command_line(
+    running_stack: Stack, tmp_path: Path
+) -> None:
+    """It holds nobody up; it is listed until someone has seen it."""
+    shell = Shell(running_stack, tmp_path, "operator", admin=True)
+    poison = await put(running_stack, b"\xff\xfe", b"junk", partition=1)
+
+    async def listed() -> bool:
+        items = json.loads(await shell.works("dead-letters", "list", "--json"))["items"]
+        return any(each["position"] == poison and each["stream"] is None for each in items)
+
+    await eventually(listed, 30)
+    assert f"{poison}  alone" in await shell.works("dead-letters", "list")
+    assert "1 records" in await shell.works("dead-letters", "skip", poison)
+
+    async def gone() -> bool:
+        return not await listed()
+
+    await eventually(gone, 30)
+    assert "no record is parked there" in await shell.fails("dead-letters", "retry", poison)
