@@ -147,10 +147,7 @@ def _text(result: dict[str, Any]) -> Iterator[str]:
     if result["list"] is None:
         yield f"Nothing to import in {result['file']}"
     else:
-        yield f"Imported {result['file']} into the list {result['list']['name']!r} ({result['list']['id']})"
-    yield f"  {result['tasks']:,} tasks with {result['events']:,} events"
-    yield f"  {result['added']:,} events added, {result['present']:,} there already"
-    yield f"  {result['seconds']:.1f} s, {result['events_per_s'] or 0:,.0f} events/s until all was visible"
+        yield from _counts(result)
     if result["empty"]:
         yield f"  {result['empty']:,} traces without events passed over"
     if result["diverged"]:
@@ -159,6 +156,14 @@ def _text(result: dict[str, Any]) -> Iterator[str]:
     if result["refused"]:
         yield f"  {result['refused']:,} refused:"
         yield from _some([_refusal(each) for each in result["refusals"]], result["refused"])
+
+
+def _counts(result: dict[str, Any]) -> Iterator[str]:
+    yield f"Imported {result['file']} into the list {result['list']['name']!r} ({result['list']['id']})"
+    yield f"  {result['tasks']:,} tasks with {result['events']:,} events"
+    yield f"  {result['added']:,} events added, {result['present']:,} there already"
+    speed = f", {result['events_per_s']:,.0f} events/s" if result["added"] else ""
+    yield f"  {result['seconds']:.1f} s until all was visible{speed}"
 
 
 def _refusal(refusal: dict[str, Any]) -> str:
