@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -48,6 +49,8 @@ class ApiClient:
             headers={"Authorization": f"Bearer {token}"},
             timeout=TIMEOUT_S,
             transport=transport,
+            # A proxy of the environment knows nothing of this machine's own instance.
+            trust_env=not is_local(url),
         )
 
     def __enter__(self) -> Self:
@@ -102,6 +105,12 @@ class ApiClient:
         if answer.is_success:
             return Answer(answer.status_code, _json(answer), answer.headers)
         raise _refusal(answer)
+
+
+def is_local(url: str) -> bool:
+    """Whether an address is one of this machine only."""
+    host = urlsplit(url).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _json(answer: httpx.Response) -> Any:

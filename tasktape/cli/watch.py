@@ -17,6 +17,7 @@ from tasktape.cli.client import printable
 from tasktape.cli.connection import Connection, connection_options, find_connection
 from tasktape.cli.options import json_option
 from tasktape.cli.tasks import event_line
+from tasktape.http import is_local
 
 SUBPROTOCOL = "tasktape.v1.json"
 FIRST_DELAY_S = 0.5
@@ -128,6 +129,7 @@ async def _updates(connection: Connection, progress: Progress) -> AsyncIterator[
             open_timeout=OPEN_TIMEOUT_S,
             ping_interval=None,
             max_size=MAX_FRAME_BYTES,
+            proxy=None if is_local(connection.url) else True,
         ) as socket:
             hello = {"id": 1, "type": "authenticate", "token": connection.token}
             if progress.positions is not None:

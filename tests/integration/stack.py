@@ -127,7 +127,9 @@ class Stack:
     ) -> AsyncIterator[httpx.AsyncClient]:
         """A client of one API node, signed in as `user`."""
         headers = {"Authorization": f"Bearer {self.token(user, admin=admin)}"}
-        async with httpx.AsyncClient(base_url=self.urls[node], headers=headers, timeout=30) as client:
+        async with httpx.AsyncClient(
+            base_url=self.urls[node], headers=headers, timeout=30, trust_env=False
+        ) as client:
             yield client
 
     def ws_url(self, node: int = 0) -> str:
@@ -186,6 +188,6 @@ def free_port() -> int:
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
+        return httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False

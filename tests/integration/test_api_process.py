@@ -1,0 +1,166 @@
+"""The API process: how it starts, refuses to start, is bounded on the wire, and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+import websockets
+
+from tests.integration.stack import Stack, free_port
+from tests.waiting import eventually
+
+START_LIMIT_S = 60
+
+
+def refused(stack: Stack, **environment: str) -> tuple[int, str]:
+    """Start an API process that has to refuse; its exit status and its one line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tasktape", "api"],
+        env={**stack.environment, "HOST": "127.0.0.1", "PORT": str(free_port()), **environment},
+        capture_output=True,
+        timeout=START_LIMIT_S,
+        check=False,
+        text=True,
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert "Traceback" not in done.stderr
+    assert len(lines) == 1, done.stderr
+    return done.returncode, lines[0]
+
+
+@pytest.mark.parametrize(
+    ("environment", "status", "words"),
+    [
+        ({"PORT": "http"}, 2, "PORT"),
+        ({"JWT_SECRET": "short"}, 2, "JWT_SECRET"),
+        ({"JWT_SECRET": ""}, 2, "JWT_SECRET"),
+        ({"TASKTAPE_COLOUR": "red"}, 2, "TASKTAPE_COLOUR"),
+        ({"DATABASE_URL": "postgresql://127.0.0.1:1/none"}, 1, "database"),
+        ({"KAFKA_BROKERS": "127.0.0.1:1"}, 1, "Kafka"),
+        ({"TASKTAPE_SCHEMA": "never_migrated"}, 1, "tasktape migrate"),
+        ({"TASKTAPE_PARTITIONS": "3"}, 1, "partitions"),
+    ],
+)
+def test_a_start_that_can_not_be_is_refused_in_one_line(
+    running_stack: Stack, environment: dict[str, str], status: int, words: str
+) -> None:
+    """Exit 2 for settings, 1 for what is away or does not fit."""
+    found, line = refused(running_stack, **environment)
+    assert found == status
+    assert words in line
+
+
+def test_a_taken_port_is_named(running_stack: Stack) -> None:
+    """Before anything else is tried."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, line = refused(running_stack, PORT=str(port))
+    assert status == 1
+    assert f"127.0.0.1:{port}" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_is_quick_and_clean(running_stack: Stack, number: signal.Signals) -> None:
+    """With a request in hand and a socket open: the request is answered, the socket gets a goodbye."""
+    part = running_stack.start_api()
+    try:
+        async with (
+            running_stack.client(f"user-{uuid4().hex[:8]}", -1) as client,
+            websockets.connect(running_stack.ws_url(-1), proxy=None) as live,
+        ):
+            token = client.headers["authorization"].partition(" ")[2]
+            await live.send(json.dumps({"id": 1, "type": "authenticate", "token": token}))
+            assert json.loads(await live.recv())["type"] == "authenticated"
+            waiting = {"Tasktape-Position": "0:99999999", "Prefer": "wait=2"}
+            in_hand = asyncio.create_task(client.get("/api/me", headers=waiting))
+            await asyncio.sleep(0.3)  # until the request is on its way in
+            began = time.monotonic()
+            part.process.send_signal(number)
+            assert (await in_hand).status_code == 503
+            await eventually(lambda: part.process.poll() is not None)
+            assert time.monotonic() - began < 5
+            assert part.process.returncode == 0, part.tail()
+            last = ""
+            with pytest.raises(websockets.ConnectionClosed):
+                while True:
+                    last = json.loads(await live.recv())["type"]
+            assert last == "goodbye"
+            assert live.close_code == 4001
+    finally:
+        running_stack.urls.pop()
+        running_stack.parts.remove(part)
+        part.kill()
+
+
+async def raw_exchange(url: str, request: bytes, limit_s: float = 10) -> bytes:
+    """Send bytes to a node and read what it answers until it closes, or says no more."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(request)
+        answer = b""
+        async with asyncio.timeout(limit_s):
+            while b"\r\n\r\n" not in answer:
+                chunk = await reader.read(65536)
+                if not chunk:
+                    break
+                answer += chunk
+        return answer
+    finally:
+        writer.close()
+
+
+async def test_an_endless_chunked_body_is_cut_off(running_stack: Stack) -> None:
+    """413 as soon as it is past the limit, on a real socket."""
+    head = (
+        "POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {running_stack.token('chunky')}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    answer = await raw_exchange(running_stack.urls[0], head.encode() + chunk * 20)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"application/problem+json" in answer
+
+
+async def test_nothing_tells_what_serves(running_stack: Stack) -> None:
+    """No server header; and what is no HTTP gets a 400."""
+    async with httpx.AsyncClient(base_url=running_stack.urls[0], trust_env=False) as client:
+        assert "server" not in (await client.get("/healthz")).headers
+    assert (await raw_exchange(running_stack.urls[0], b"nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_without_a_worker_events_are_written_and_wait(
+    kafka_brokers: str, database_url: str, tmp_path: Path
+) -> None:
+    """202 for everything; the lag shows; once a worker comes, all of it is visible."""
+    stack = Stack(kafka_brokers, database_url, tmp_path, {"TASKTAPE_COMMAND_WAIT_MS": "200"})
+    try:
+        await asyncio.to_thread(stack.migrate)
+        await asyncio.to_thread(stack.start_api)
+        async with stack.client("patient") as client:
+            created = await client.post("/api/tasks", json={"title": "T"}, headers={"Idempotency-Key": "k"})
+            assert created.status_code == 202
+            repeated = await client.post("/api/tasks", json={"title": "T"}, headers={"Idempotency-Key": "k"})
+            assert (repeated.status_code, repeated.text) == (202, created.text)
+            pending = await client.get(created.headers["location"])
+            assert (pending.status_code, pending.json()["outcome"]) == (202, "pending")
+            assert (await client.get("/readyz")).json()["lag"] == 2  # the task, and the inbox
+            await asyncio.to_thread(stack.start_worker)
+            wait = {"Tasktape-Position": created.headers["tasktape-position"], "Prefer": "wait=30"}
+            tasks = (await client.get("/api/tasks", headers=wait)).json()["items"]
+            assert [task["title"] for task in tasks] == ["T"]
+            final = await client.post("/api/tasks", json={"title": "T"}, headers={"Idempotency-Key": "k"})
+            assert (final.status_code, final.json()) == (201, tasks[0])
+            assert (await client.get(created.headers["location"])).json()["task"] == tasks[0]
+    finally:
+        stack.stop()
