@@ -170,7 +170,7 @@ class Session:
         if self._hub.partitions == 0:
             self._outbox.close(protocol.CAN_NOT_RECOVER)
             return
-        identity = await self._verified(message.token, message)
+        identity = await self._verified(message)
         if identity is None:
             return
         since = None if message.since is None else read_since(message.since, self._hub.partitions)
@@ -244,10 +244,10 @@ class Session:
                 self._hub.push(subscriber, under, update)
             await self._outbox.room()
 
-    async def _verified(self, token: str, message: Incoming) -> Identity | None:
+    async def _verified(self, message: Authenticate) -> Identity | None:
         """Who the token was given to; None if the socket is closed for it."""
         try:
-            return await self._relay.verifier.verify(token)
+            return await self._relay.verifier.verify(message.token)
         except Unauthenticated as error:
             self.refuse(Refused(message.id, error.code, error.detail))
             self._outbox.close(Farewell(protocol.BAD_TOKEN, error.detail))
@@ -256,9 +256,8 @@ class Session:
         return None
 
     async def _refresh(self, message: Refresh, subscriber: Subscriber) -> None:
-        identity = await self._verified(message.token, message)
-        if identity is None:
-            return
+        """Go on with a newer token; while it is no good, the one before still holds."""
+        identity = await self._relay.verifier.verify(message.token)
         if identity.user != subscriber.user:
             raise Refused(message.id, "forbidden", "the token is another user's")
         self.identity = identity

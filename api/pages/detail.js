@@ -59,7 +59,9 @@ export class Detail {
     this.history.replaceChildren();
     this.#fill(task);
     this.panel.hidden = false;
-    this.#field("title").focus();
+    const title = this.#field("title");
+    title.focus();
+    if (title instanceof HTMLInputElement) title.setSelectionRange(0, 0);
     this.onChange();
     void this.#readHistory();
   }

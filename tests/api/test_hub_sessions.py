@@ -1,0 +1,302 @@
+"""A conversation, step by step: authentication, channels, what was missed, membership."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from api import protocol
+from app.positions import Position
+from tests.api.relay_world import Client, Node, World, list_update, nothing_update, task_update
+
+L1, L2, L3 = (f"00000000-0000-7000-8000-00000000000{n}" for n in (1, 2, 3))
+T1, T2 = (f"00000000-0000-7000-8000-00000000001{n}" for n in (1, 2))
+
+
+@pytest.fixture
+def world() -> World:
+    """Ann has a list, Bob another; a task is in each."""
+    world = World(2)
+    world.members = {L1: {"ann"}, L2: {"bob"}}
+    world.task_lists = {T1: L1, T2: L2}
+    return world
+
+
+@pytest.fixture
+def node(world: World) -> Node:
+    """A node that has heard of everything so far."""
+    return Node(world)
+
+
+async def signed_in(node: Node, user: str = "ann", since: dict[int, int] | None = None) -> Client:
+    """A client that is connected and has what it missed."""
+    client = Client(user)
+    client.positions = since
+    client.connect(node)
+    await client.settled()
+    await client.receive()
+    return client
+
+
+async def said(client: Client, *messages: dict[str, Any]) -> list[dict[str, Any]]:
+    """What comes back when a client says something."""
+    before = len(client.seen)
+    for message in messages:
+        client.say(message)
+    await client.settled()
+    await client.receive()
+    return client.seen[before:]
+
+
+def kinds(messages: Sequence[dict[str, Any]]) -> list[str]:
+    """The types of messages."""
+    return [message["type"] for message in messages]
+
+
+async def test_authenticating_gives_the_automatic_channels(node: Node) -> None:
+    """One's own, and those of one's lists."""
+    client = await signed_in(node)
+    [reply] = client.seen
+    assert reply["type"] == "authenticated"
+    assert "id" not in reply
+    assert reply["user"] == "ann"
+    assert reply["channels"] == ["user:ann", f"list:{L1}"]
+    assert reply["expires_in"] == 3600
+    assert reply["limits"] == {"message_bytes": 65536, "subscriptions": 1000, "missed": 10000}
+
+
+async def test_a_bad_token_is_an_error_and_the_end(node: Node) -> None:
+    """There is no second try."""
+    client = await signed_in(node, "bad")
+    assert [(each["type"], each["code"]) for each in client.seen] == [("error", "unauthenticated")]
+    assert client.outbox is not None
+    assert client.outbox.farewell is not None
+    assert client.outbox.farewell.code == protocol.BAD_TOKEN
+
+
+async def test_nothing_but_authenticate_goes_before_it(node: Node) -> None:
+    """And it goes once."""
+    client = await signed_in(node)
+    stranger = Client("ann")
+    stranger.connect(node)
+    await stranger.disconnect()
+    [again] = await said(client, {"id": 2, "type": "authenticate", "token": "ann"})
+    assert (again["id"], again["code"]) == (2, "malformed")
+
+
+async def test_a_node_that_knows_no_positions_yet_sends_clients_away(world: World) -> None:
+    """They come back when it is fed."""
+    node = Node(world)
+    node.hub.partitions = 0
+    client = await signed_in(node)
+    assert client.seen == []
+    assert client.outbox is not None
+    assert client.outbox.farewell == protocol.CAN_NOT_RECOVER
+
+
+@pytest.mark.parametrize(
+    ("channel", "code"),
+    [
+        ("user:bob", "forbidden"),
+        (f"list:{L2}", "not_found"),
+        (f"list:{L3}", "not_found"),
+        (f"task:{T2}", "not_found"),
+        (f"task:{L3}", "not_found"),
+        ("task:nonsense", "malformed"),
+        ("nonsense", "malformed"),
+        ("system", "unsupported"),
+    ],
+)
+async def test_one_subscribes_to_what_one_may_see(node: Node, channel: str, code: str) -> None:
+    """What one may not see is not there."""
+    client = await signed_in(node)
+    [reply] = await said(client, {"id": 7, "type": "subscribe", "channel": channel})
+    assert (reply["id"], reply["type"], reply["code"]) == (7, "error", code)
+
+
+async def test_an_update_comes_once_under_the_first_of_its_channels(world: World, node: Node) -> None:
+    """`user:`, then `list:`, then `task:`."""
+    client = await signed_in(node)
+    await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
+    world.commit(task_update(Position(0, 0), T1, L1))
+    world.commit(list_update(Position(1, 0), L1, {"ann"}, {"ann"}))
+    node.hear_all()
+    await client.receive()
+    assert client.got == [(f"list:{L1}", Position(0, 0)), ("user:ann", Position(1, 0))]
+
+
+async def test_giving_channels_up_leaves_the_next_one(world: World, node: Node) -> None:
+    """Without the list, the task's own channel carries its updates."""
+    client = await signed_in(node)
+    replies = await said(
+        client,
+        {"id": 2, "type": "subscribe", "channel": f"task:{T1}"},
+        {"id": 3, "type": "unsubscribe", "channel": f"list:{L1}"},
+    )
+    assert [(reply["id"], reply["type"]) for reply in replies] == [(2, "subscribed"), (3, "unsubscribed")]
+    world.commit(task_update(Position(0, 0), T1, L1))
+    node.hear_all()
+    await client.receive()
+    assert client.got == [(f"task:{T1}", Position(0, 0))]
+
+
+async def test_subscribing_with_since_brings_what_was_missed(world: World, node: Node) -> None:
+    """First the reply with the number, then they, then what is new; none that the socket has had."""
+    for offset in range(3):
+        world.commit(task_update(Position(0, offset), T1, L1))
+    node.hear_all()
+    client = await signed_in(node)
+    world.commit(task_update(Position(0, 3), T1, L1))
+    node.hear_all()
+    await client.receive()
+    replies = await said(
+        client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}", "since": {"0": 0, "1": -1}}
+    )
+    assert kinds(replies) == ["subscribed", "update", "update"]
+    assert replies[0]["missed"] == 2
+    assert replies[0]["positions"] == {"0": 3}
+    assert [reply["position"] for reply in replies[1:]] == ["0:1", "0:2"]
+
+
+async def test_since_must_fit_the_log(node: Node) -> None:
+    """A partition that the log doesn't have is refused, and the socket lives on."""
+    client = await signed_in(node)
+    replies = await said(
+        client,
+        {"id": 2, "type": "subscribe", "channel": f"task:{T1}", "since": {"9": 0}},
+        {"id": 3, "type": "subscribe", "channel": f"task:{T1}"},
+    )
+    assert [(reply["id"], reply["type"]) for reply in replies] == [(2, "error"), (3, "subscribed")]
+
+
+async def test_a_since_ahead_of_the_node_loses_and_repeats_nothing(world: World) -> None:
+    """Another node had told the client more than this one has heard."""
+    behind = Node(world)
+    for offset in range(4):
+        world.commit(task_update(Position(0, offset), T1, L1))
+    behind.hear(0, 1)
+    client = await signed_in(behind, since={0: 2})
+    assert client.seen[0]["positions"] == {"0": 2}
+    behind.hear_all()
+    await client.receive()
+    assert client.got == [(f"list:{L1}", Position(0, 3))]
+
+
+async def test_too_much_missed_asks_for_a_snapshot(
+    world: World, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And goes on with what is new."""
+    monkeypatch.setattr(protocol, "MAX_MISSED", 2)
+    for offset in range(3):
+        world.commit(task_update(Position(0, offset), T1, L1))
+    node.hear_all()
+    client = await signed_in(node, since={})
+    assert kinds(client.seen) == ["authenticated", "resync", "resync"]
+    assert client.resynced == ["user:ann", f"list:{L1}"]
+    assert client.positions == {0: 2}
+    world.commit(task_update(Position(0, 3), T1, L1))
+    node.hear_all()
+    await client.receive()
+    assert client.got == [(f"list:{L1}", Position(0, 3))]
+
+
+async def test_subscriptions_are_bounded(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The automatic channels don't count."""
+    monkeypatch.setattr(protocol, "MAX_SUBSCRIPTIONS", 1)
+    node.world.task_lists[T2] = L1
+    client = await signed_in(node)
+    replies = await said(
+        client,
+        {"id": 2, "type": "subscribe", "channel": f"task:{T1}"},
+        {"id": 3, "type": "subscribe", "channel": f"task:{T2}"},
+        {"id": 4, "type": "subscribe", "channel": f"task:{T1}"},
+    )
+    assert [(reply["id"], reply.get("code")) for reply in replies] == [(2, None), (3, "too_many"), (4, None)]
+
+
+async def test_a_refresh_is_for_the_same_user(node: Node) -> None:
+    """Another user's token is refused, and so is a bad one: the one before still holds."""
+    client = await signed_in(node)
+    replies = await said(
+        client,
+        {"id": 2, "type": "refresh", "token": "bob"},
+        {"id": 3, "type": "refresh", "token": "bad"},
+        {"id": 4, "type": "refresh", "token": "ann"},
+    )
+    assert [(reply["id"], reply["type"]) for reply in replies] == [
+        (2, "error"),
+        (3, "error"),
+        (4, "refreshed"),
+    ]
+
+
+async def test_signals_are_not_there_yet(node: Node) -> None:
+    """And say so."""
+    client = await signed_in(node)
+    [reply] = await said(client, {"id": 2, "type": "signal", "channel": f"task:{T1}", "kind": "typing"})
+    assert (reply["id"], reply["code"]) == (2, "unsupported")
+
+
+async def test_a_new_list_becomes_a_channel(world: World, node: Node) -> None:
+    """Before the event that makes it, come its tasks that overtook it."""
+    client = await signed_in(node)
+    world.members[L3] = {"ann"}
+    world.commit(list_update(Position(1, 0), L3, None, {"ann"}))
+    world.commit(task_update(Position(0, 0), T2, L3))
+    node.hear(0, 1)
+    node.hear(1, 1)
+    await client.settled()
+    await client.receive()
+    assert kinds(client.seen[1:]) == ["subscribed", "update", "update"]
+    assert client.seen[1]["channel"] == f"list:{L3}"
+    assert "id" not in client.seen[1]
+    assert client.got == [(f"list:{L3}", Position(0, 0)), ("user:ann", Position(1, 0))]
+
+
+async def test_a_deleted_list_takes_its_channels_along(world: World, node: Node) -> None:
+    """The event comes first; nothing of the list comes after it."""
+    client = await signed_in(node)
+    await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
+    world.commit(list_update(Position(0, 0), L1, {"ann"}, None))
+    world.commit(task_update(Position(0, 1), T1, L1))
+    node.hear_all()
+    await client.receive()
+    assert kinds(client.seen[-3:]) == ["update", "unsubscribed", "unsubscribed"]
+    assert {message["channel"] for message in client.seen[-2:]} == {f"list:{L1}", f"task:{T1}"}
+    assert client.got == [("user:ann", Position(0, 0))]
+
+
+async def test_a_task_moved_out_of_sight_is_followed_no_further(world: World, node: Node) -> None:
+    """Who sees the list that it left hears of the move."""
+    client = await signed_in(node)
+    await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
+    world.commit(task_update(Position(0, 0), T1, L2, L1))
+    world.commit(task_update(Position(0, 1), T1, L2))
+    node.hear_all()
+    await client.receive()
+    assert client.got == [(f"list:{L1}", Position(0, 0))]
+    assert client.seen[-1] == {"type": "unsubscribed", "channel": f"task:{T1}"}
+
+
+async def test_a_disconnected_client_leaves_nothing_behind(world: World, node: Node) -> None:
+    """The hub forgets channels that nobody has."""
+    client = await signed_in(node)
+    await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
+    await client.disconnect()
+    assert not node.hub._channels
+    assert not node.hub._users
+
+
+async def test_gaps_are_told_and_never_published_over(world: World, node: Node) -> None:
+    """What was there is dropped; what comes too early is refused."""
+    first, second, third = (nothing_update(Position(0, offset)) for offset in range(3))
+    assert node.hub.gap_before(first) is None
+    assert node.hub.publish(first)
+    assert not node.hub.publish(first)
+    assert node.hub.gap_before(third) == range(1, 2)
+    with pytest.raises(ValueError, match="gap"):
+        node.hub.publish(third)
+    assert node.hub.publish(second)
+    assert node.hub.positions == {0: 1}
