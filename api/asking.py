@@ -17,6 +17,7 @@ from api.schemas import Query
 from app.errors import FieldError, Invalid, Malformed, NotFound, PreconditionFailed
 from app.ids import is_uuid
 from app.lists import ListCommand
+from app.positions import Position
 from app.tasks import TaskCommand
 
 Model = TypeVar("Model", bound=Query)
@@ -28,6 +29,14 @@ def path_id(request: Request, what: str) -> str:
     if not is_uuid(identifier):
         raise NotFound(f"no such {what}")
     return identifier
+
+
+def path_position(request: Request) -> Position:
+    """The position in the path. Raises `Malformed`, or `NotFound` for a partition that isn't there."""
+    position = Position.parse(request.path_params["position"])
+    if position.partition >= edge_of(request).log.partitions:
+        raise NotFound("the log has no such position")
+    return position
 
 
 def query_of(request: Request, model: type[Model]) -> Model:

@@ -19,7 +19,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The whole body. Raises `BodyTooLarge`, for a chunked one as soon as it grows past the limit."""
+    """The whole body. Raises `UnsupportedType`, and `BodyTooLarge` as soon as it grows past the limit."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedType("send the body as it is, without a content encoding")
     declared = request.headers.get("content-length", "0")
     if declared.isascii() and declared.isdigit() and int(declared) > limit_bytes:
         raise BodyTooLarge(f"a body may have {limit_bytes} bytes at most")

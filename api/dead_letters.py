@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import object_answer
-from api.asking import query_of
+from api.asking import path_position, query_of
 from api.cursors import decode_cursor, encode_cursor
 from api.edge import Edge, caller_of, edge_of
 from api.problems import correlation_id_of
@@ -95,7 +95,7 @@ async def skip(request: Request) -> Response:
 
 async def _settleable(request: Request, edge: Edge) -> asyncpg.Record:
     """The parked record that the path names. Raises `NotFound`, or `Conflict` if it waits behind another."""
-    position = Position.parse(request.path_params["position"])
+    position = path_position(request)
     letter = await edge.audit.dead_letter(position)
     if letter is None:
         raise NotFound("no record is parked there")

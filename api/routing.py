@@ -76,6 +76,8 @@ async def _serve(request: Request, endpoint: Endpoint) -> Response:
     except ClientDisconnect:
         return Response(status_code=400)  # nobody is there to read it
     except AWAY as error:
+        if isinstance(error, ValueError):  # asyncpg's word for values that it can't send: our mistake
+            return await on_unexpected(request, error)
         # The traceback is worth nothing: a dependency stopped answering, and the caller may come back.
         return await on_task_error(request, Unavailable(f"the database is away ({type(error).__name__})"))
     except Exception as error:  # noqa: BLE001

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import OUTCOMES_PATH, json_answer, object_answer
-from api.asking import query_of
+from api.asking import path_position, query_of
 from api.edge import Edge, caller_of, edge_of
 from api.histories import event_with_changes
 from api.schemas import Health, Me, Query, Readiness
@@ -40,7 +40,7 @@ async def outcome(request: Request) -> Response:
     """GET /api/outcomes/{position}: what became of an event that its author was told is written."""
     query_of(request, Query)
     edge = edge_of(request)
-    position = Position.parse(request.path_params["position"])
+    position = path_position(request)
     row = await edge.audit.at(position)
     if row is None:
         ends = await edge.log.ends()

@@ -287,6 +287,30 @@ async def test_bad_values_of_parameters_are_field_errors(
     assert [each["field"] for each in problem["errors"]] == [field]
 
 
+async def test_positions_of_partitions_that_are_not_there(edge: Edge) -> None:
+    """Not found, however large the number."""
+    async with client_of(edge, admin=True) as client:
+        for partition in (2, 2**31, 10**17):
+            for method, path in (("GET", "/api/outcomes/{}:1"), ("POST", "/api/dead-letters/{}:1/skip")):
+                answer = await client.request(method, path.format(partition))
+                assert_problem(answer, 404, "not_found")
+
+
+async def test_values_that_the_database_can_not_take_are_our_mistake(
+    client: httpx.AsyncClient, pool: Broken
+) -> None:
+    """Not an outage: nobody should come back with the same request."""
+    pool.error = asyncpg.DataError("value out of int32 range")
+    assert_problem(await client.get("/api/tasks"), 500, "internal")
+
+
+async def test_encoded_bodies_are_not_read(client: httpx.AsyncClient) -> None:
+    """A small body could hide a large one."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = await client.post("/api/tasks", content=b"\x1f\x8b", headers=headers)
+    assert_problem(answer, 415, "unsupported_media_type")
+
+
 async def test_addresses_and_methods_that_are_not_there(client: httpx.AsyncClient) -> None:
     """404 and 405 are problems as well; 405 says what is possible."""
     assert_problem(await client.get("/api/nothing"), 404, "not_found")
