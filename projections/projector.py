@@ -97,6 +97,7 @@ class Projector:
         self._memory = _Memory()
         # Partition → below this offset all updates are out, as far as this projector knows.
         self._emitted: dict[int, int] = {}
+        self._settled: dict[int, int] = {}
         self._refused: dict[Position, str] = {}
         self.counts = Counts()
 
@@ -152,9 +153,13 @@ class Projector:
 
     async def settle(self) -> None:
         """Write down that all updates of what this projector committed are out; for idle moments."""
+        news = dict(self._emitted.items() - self._settled.items())
+        if not news:
+            return
         async with self._database.pool.acquire() as connection:
-            for partition, emitted in self._emitted.items():
+            for partition, emitted in news.items():
                 await connection.execute(_EMITTED, partition, emitted)
+        self._settled |= news
 
     async def checkpoints(self, partitions: Sequence[int]) -> dict[int, Checkpoint]:
         """The checkpoints of these partitions."""

@@ -51,12 +51,17 @@ def _pairs(headers: Any) -> list[tuple[str, bytes]]:
     return list(headers.items()) if isinstance(headers, dict) else list(headers or ())
 
 
+def group_of(settings: Settings) -> str:
+    """The consumer group of the workers that follow this log into this database."""
+    return f"{GROUP}-{settings.events_topic}-{settings.schema_name}"
+
+
 def create_faust_app(
     settings: Settings, loop: ProjectionLoop, on_assigned: Callable[[frozenset[int]], None]
 ) -> faust.App:
     """The Faust app of one worker. `on_assigned` is told the partitions of the log that are ours now."""
     app = faust.App(
-        GROUP if settings.events_topic == "task-events" else f"{GROUP}-{settings.events_topic}",
+        group_of(settings),
         broker=[f"kafka://{broker}" for broker in settings.kafka_brokers],
         autodiscover=False,
         datadir=tempfile.mkdtemp(prefix="tasktape-worker-"),

@@ -58,7 +58,6 @@ class ProjectionLoop:
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._seen: dict[int, int] = {}
-        self._settled = True
 
     @property
     def assigned(self) -> frozenset[int]:
@@ -98,7 +97,6 @@ class ProjectionLoop:
                 await self._until_done(lambda batch=deliveries: self._project(batch))  # type: ignore[misc]
                 for delivery in deliveries:
                     delivery.ack()
-                self._settled = False
                 await self._until_done(self._leap, once=True)
             else:
                 await self._until_done(self._when_idle, once=True)
@@ -139,9 +137,7 @@ class ProjectionLoop:
 
         A committed offset may be ahead of the checkpoint; then Faust delivers nothing, and we read ourselves.
         """
-        if not self._settled:
-            await self._projector.settle()
-            self._settled = True
+        await self._projector.settle()
         partitions = sorted(self._assigned)
         ends = await self._event_log.ends()
         checkpoints = await self._projector.checkpoints(partitions)

@@ -1,0 +1,347 @@
+"""Faults on the real parts. Each time: the read models are the pure fold of the log, the audit holds every
+record once, every record has its update, and nothing hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import OffsetAndMetadata
+
+from app.errors import Unavailable
+from app.fold import fold_log
+from app.lists import ListCreated
+from app.records import Record, StreamResumed
+from app.settings import Settings
+from app.tasks import (
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskEvent,
+    TaskMoved,
+    TaskReopened,
+    TaskRestored,
+)
+from projections.database import open_database
+from streams.agents import group_of
+from streams.event_log import KafkaEventLog
+from streams.producing import partition_of
+from tasktape.local.kafka import EmbeddedKafka
+from tasktape.local.postgres import EmbeddedPostgres
+from tests.places import WorkerProcess, new_place
+from tests.spec import record_of
+from tests.truth import check_place, read_whole_log, wait_until_projected
+from tests.waiting import eventually
+
+READY_LIMIT_S = 30.0
+SEED = 20261123
+
+
+class Load:
+    """Somebody who writes all the time: mostly good events, some stale ones, some twice."""
+
+    def __init__(self, settings: Settings, seed: int = SEED) -> None:
+        self._log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
+        self._random = random.Random(seed)
+        self._versions: dict[str, int] = {}
+        self._lists = [str(uuid4()) for _ in range(3)]
+        self.written = self._allowed = 0
+        self._more = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        owners = [
+            record_of(ListCreated(f"List {n}"), 1, id=str(uuid4()), stream=f"list:{key}", actor=f"user{n}")
+            for n, key in enumerate(self._lists)
+        ]
+        await self._log.append(owners)
+        self.task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
+        await self._log.close()
+
+    def allow(self, count: int) -> None:
+        """Let it write so many more records; it never writes more than it was allowed to."""
+        self._allowed += count
+        self._more.set()
+
+    async def write(self, count: int) -> None:
+        """Let it write so many more records, and return when it has."""
+        self.allow(count)
+        await eventually(lambda: self.written >= self._allowed, 60, "the load came to a stop")
+
+    async def _run(self) -> None:
+        while True:
+            while self.written >= self._allowed:
+                self._more.clear()
+                await self._more.wait()
+            records = [self._next() for _ in range(self._random.randint(1, 20))]
+            # Whoever does not know whether it was written writes it again: the fold knows.
+            while True:
+                try:
+                    await self._log.append(records)
+                    break
+                except Unavailable:
+                    continue
+            self.written += len(records)
+            if self._random.random() < 0.1:
+                await self._log.append(records)
+
+    def _next(self) -> Record:
+        dice = self._random
+        if dice.random() < 0.2 or not self._versions:
+            stream = f"task:{uuid4()}"
+            self._versions[stream] = 1
+            created = TaskCreated(dice.choice(self._lists), f"Task {len(self._versions)}", tags=("a", "b"))
+            return record_of(created, 1, id=str(uuid4()), stream=stream)
+        stream = dice.choice(list(self._versions)[-40:])
+        events: list[TaskEvent] = [
+            TaskEdited({"title": f"Title {dice.random()}"}),
+            TaskEdited({"due": "2026-12-01", "time_zone": "Europe/Madrid", "priority": "high"}),
+            TaskCompleted(),
+            TaskReopened(),
+            TaskMoved(dice.choice(self._lists)),
+            TaskDeleted(),
+            TaskRestored(),
+        ]
+        event = dice.choice(events)
+        if dice.random() < 0.1:
+            return record_of(event, self._versions[stream], id=str(uuid4()), stream=stream)
+        self._versions[stream] += 1
+        return record_of(event, self._versions[stream], id=str(uuid4()), stream=stream)
+
+
+@pytest.fixture
+async def place(kafka_brokers: str, database_url: str) -> Settings:
+    return await new_place(kafka_brokers, database_url)
+
+
+@pytest.fixture
+def worker(place: Settings, tmp_path: Path) -> Iterator[WorkerProcess]:
+    process = WorkerProcess(place, tmp_path)
+    yield process
+    process.kill()
+
+
+async def started(*workers: WorkerProcess) -> None:
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        await eventually(lambda worker=worker: worker.is_ready, READY_LIMIT_S, "the worker did not get ready")  # type: ignore[misc]
+
+
+async def projected(settings: Settings) -> int:
+    """How many records are in the audit."""
+    database = await open_database(settings.database_url, settings.schema_name, pool_size=1)
+    try:
+        return int(await database.pool.fetchval("SELECT count(*) FROM audit"))
+    finally:
+        await database.close()
+
+
+async def test_a_worker_killed_twenty_times_under_load(place: Settings, worker: WorkerProcess) -> None:
+    dice = random.Random(SEED)
+    async with Load(place) as load:
+        for _ in range(20):
+            worker.start()
+            before = await projected(place)
+
+            async def makes_progress(before: int = before) -> bool:
+                return worker.is_ready and await projected(place) > before
+
+            await eventually(makes_progress, READY_LIMIT_S, "the worker made no progress")
+            await load.write(dice.randint(1, 300))
+            load.allow(100)
+            worker.kill()
+    await started(worker)
+    await wait_until_projected(place)
+    outcome = await check_place(place)
+    assert {folded.outcome for folded in outcome} == {"accepted", "superseded"}
+
+
+async def test_two_workers_then_three_then_one(place: Settings, tmp_path: Path) -> None:
+    workers = [WorkerProcess(place, tmp_path, slot=str(slot)) for slot in range(3)]
+    try:
+        async with Load(place) as load:
+            await started(*workers[:2])
+            await load.write(500)
+            await started(workers[2])
+            await load.write(500)
+            workers[0].kill()
+            workers[1].stop()
+            await load.write(500)
+        await wait_until_projected(place)
+        await check_place(place)
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+async def test_poison_bytes_park_their_stream_only(place: Settings, worker: WorkerProcess) -> None:
+    await started(worker)
+    stream = f"task:{uuid4()}"
+    log = KafkaEventLog(place.kafka_brokers, place.events_topic, place.partitions)
+    producer = AIOKafkaProducer(bootstrap_servers=list(place.kafka_brokers))
+    await producer.start()
+    partition = partition_of(stream.encode(), place.partitions)
+    async with Load(place) as load:
+        for garbage in (b"\xff\xfe", b"", None, b'{"title": 1}', b"\x00" * 100_000):
+            await producer.send_and_wait(place.events_topic, key=b"\xff", value=garbage, partition=partition)
+        poison = await producer.send_and_wait(
+            place.events_topic, key=stream.encode(), value=b"junk", partition=partition
+        )
+        await load.write(300)
+        await log.append([record_of(TaskCreated(str(uuid4()), "Behind"), 1, id=str(uuid4()), stream=stream)])
+    await producer.stop()
+    await wait_until_projected(place)
+    outcome = await check_place(place)
+    assert [each.reason for each in outcome if each.raw.stream == stream] == [
+        "no attribute ce_type",
+        f"behind {partition}:{poison.offset}",
+    ]
+    await release(place, log, stream, f"{partition}:{poison.offset}")
+    await wait_until_projected(place)
+    outcome = await check_place(place)
+    assert [each.outcome for each in outcome if each.raw.stream == stream][-2:] == ["accepted", "accepted"]
+    await log.close()
+
+
+async def release(place: Settings, log: KafkaEventLog, stream: str, hold: str) -> None:
+    """Skip the poison and try what was parked behind it again, as the operator's route does."""
+    time = record_of(TaskCompleted(), 1).time
+    resumed = StreamResumed((hold,))
+    await log.append([Record(str(uuid4()), stream, 0, time, "admin", "/tasktape/api", resumed)])
+    _, outcome = fold_log(await read_whole_log(place))
+    await log.append_again([each.raw for each in outcome if each.reason == f"behind {hold}"])
+
+
+async def test_a_committed_offset_pushed_ahead_by_hand(place: Settings, worker: WorkerProcess) -> None:
+    await started(worker)
+    async with Load(place) as load:
+        await load.write(200)
+        worker.kill()
+        await load.write(300)
+    await push_committed_offsets_to_the_end(place)
+    await started(worker)
+    await wait_until_projected(place)
+    await check_place(place)
+
+
+async def push_committed_offsets_to_the_end(place: Settings) -> None:
+    """Commit the end of the log for the workers' group, once the killed worker is out of it."""
+    brokers, group = list(place.kafka_brokers), group_of(place)
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    await admin.start()
+
+    async def is_empty() -> bool:
+        (description,) = await admin.describe_consumer_groups([group])
+        return bool(description.groups[0][2] == "Empty")
+
+    await eventually(is_empty, READY_LIMIT_S, "the killed worker stayed in its group")
+    await admin.close()
+    where = [TopicPartition(place.events_topic, partition) for partition in range(place.partitions)]
+    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        consumer.assign(where)
+        ends = await consumer.end_offsets(where)
+        await consumer.commit({tp: OffsetAndMetadata(end, "") for tp, end in ends.items()})
+    finally:
+        await consumer.stop()
+
+
+async def test_the_same_record_twice(place: Settings, worker: WorkerProcess) -> None:
+    await started(worker)
+    log = KafkaEventLog(place.kafka_brokers, place.events_topic, place.partitions)
+    stream = f"task:{uuid4()}"
+    created = record_of(TaskCreated(str(uuid4()), "Once"), 1, id=str(uuid4()), stream=stream)
+    await log.append([created, created])
+    # A retry that decided again on a newer state: the version is right, but the event was accepted before.
+    edited = record_of(TaskEdited({"title": "Twice"}), 2, id=created.id, stream=stream)
+    await log.append([edited])
+    await wait_until_projected(place)
+    outcome = await check_place(place)
+    assert [(each.outcome, each.reason) for each in outcome] == [
+        ("accepted", None),
+        ("superseded", "duplicate"),
+        ("superseded", "duplicate"),
+    ]
+    await log.close()
+
+
+# --- faults of the broker and the database, on some of their own ------------------------------------------
+
+
+@pytest.fixture
+async def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedKafka]:
+    kafka = EmbeddedKafka(tmp_path_factory.mktemp("own-kafka"))
+    kafka.start()
+    yield kafka
+    kafka.stop()
+
+
+@pytest.fixture
+async def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedPostgres]:
+    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("own-postgres"))
+    postgres.start()
+    yield postgres
+    postgres.stop()
+
+
+async def test_the_broker_killed_and_started(
+    own_kafka: EmbeddedKafka, database_url: str, tmp_path: Path
+) -> None:
+    place = await new_place(own_kafka.brokers, database_url)
+    worker = WorkerProcess(place, tmp_path)
+    try:
+        await started(worker)
+        async with Load(place) as load:
+            await load.write(300)
+            os.kill(own_kafka.pid, signal.SIGKILL)
+            own_kafka.stop()
+            assert own_kafka.start() == place.kafka_brokers[0]
+            await load.write(300)
+        await wait_until_projected(place)
+        assert worker.is_ready
+        await check_place(place)
+    finally:
+        worker.kill()
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+async def test_postgres_away_for_fifteen_seconds(
+    how: str, kafka_brokers: str, own_postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    place = await new_place(kafka_brokers, own_postgres.url)
+    worker = WorkerProcess(place, tmp_path)
+    try:
+        await started(worker)
+        async with Load(place) as load:
+            await load.write(300)
+            if how == "killed":
+                os.kill(own_postgres.pid, signal.SIGKILL)
+            own_postgres.stop()
+            load.allow(2000)
+            await asyncio.wait({load.task}, timeout=15)
+            assert not load.task.done()
+            assert own_postgres.start() == place.database_url
+        await wait_until_projected(place)
+        assert worker.is_ready
+        await check_place(place)
+    finally:
+        worker.kill()
