@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.commands import Effect, NotYetVisible
+from api.edge import edge_of
 from api.headers import Preference
 from app.fold import State
 from app.positions import Position, Positions, format_positions, positions_to_json
@@ -62,12 +63,19 @@ def page_answer(
 
 
 def command_answer(
-    result: Effect | NotYetVisible, wanted: Preference, *, status: int = 200, location: str | None = None
+    request: Request,
+    result: Effect | NotYetVisible,
+    wanted: Preference,
+    *,
+    status: int = 200,
+    location: str | None = None,
 ) -> Response:
     """What a command led to; 202 if that is not known yet."""
     match result:
         case Effect(body=body, version=version, position=position):
-            answer = _effect_answer(body, version, position, status)
+            # A command with nothing left to do is answered with what was visible before it.
+            positions = edge_of(request).outcomes.reached if position is None else _one(position)
+            answer = _effect_answer(body, version, positions, status)
             if location is not None:
                 answer.headers["Location"] = location
         case NotYetVisible(position=position):
@@ -82,14 +90,13 @@ def command_answer(
     return answer
 
 
-def _effect_answer(body: bytes, version: int, position: Position | None, status: int) -> Response:
-    positions = None if position is None else _one(position)
-    if status == 204:
-        answer = Response(status_code=204)
-        if positions:
-            answer.headers["Tasktape-Position"] = format_positions(positions)
-        return answer
-    return json_answer(body, status=status, version=version, positions=positions)
+def _effect_answer(body: bytes, version: int, positions: Positions, status: int) -> Response:
+    if status != 204:
+        return json_answer(body, status=status, version=version, positions=positions)
+    answer = Response(status_code=204)
+    if positions:
+        answer.headers["Tasktape-Position"] = format_positions(positions)
+    return answer
 
 
 def _one(position: Position) -> dict[int, int]:

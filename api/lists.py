@@ -32,7 +32,7 @@ async def create_list(request: Request) -> Response:
     key = key_of(request, body)
     list_id = key.created_id if key else edge.new_id()
     result, wanted = await carry_out(request, command, f"list:{list_id}", key)
-    return command_answer(result, wanted, status=201, location=f"/api/lists/{list_id}")
+    return command_answer(request, result, wanted, status=201, location=f"/api/lists/{list_id}")
 
 
 async def list_lists(request: Request) -> Response:
@@ -81,4 +81,4 @@ async def _command(
     request: Request, list_id: str, command: ListCommand, body: dict[str, Any], *, status: int = 200
 ) -> Response:
     result, wanted = await carry_out(request, command, f"list:{list_id}", key_of(request, body))
-    return command_answer(result, wanted, status=status)
+    return command_answer(request, result, wanted, status=status)

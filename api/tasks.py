@@ -44,7 +44,7 @@ async def create_task(request: Request) -> Response:
     key = key_of(request, body)
     task_id = key.created_id if key else edge.new_id()
     result, wanted = await carry_out(request, command, f"task:{task_id}", key)
-    return command_answer(result, wanted, status=201, location=f"/api/tasks/{task_id}")
+    return command_answer(request, result, wanted, status=201, location=f"/api/tasks/{task_id}")
 
 
 async def list_tasks(request: Request) -> Response:
@@ -172,4 +172,4 @@ async def _command(
     request: Request, task_id: str, command: TaskCommand, body: dict[str, Any], *, status: int = 200
 ) -> Response:
     result, wanted = await carry_out(request, command, f"task:{task_id}", key_of(request, body))
-    return command_answer(result, wanted, status=status)
+    return command_answer(request, result, wanted, status=status)

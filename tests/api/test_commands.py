@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from api import commands
+from api.commands import Effect
 from app.errors import Conflict, KeyReused, NotFound, PreconditionFailed, Unavailable
 from app.ids import inbox_id
 from app.lists import CreateInbox, CreateList, DeleteList, RenameList
+from app.positions import Position
 from app.tasks import CompleteTask, DeleteTask, EditTask, MoveTask, ReopenTask, RestoreTask, TaskEdited
 from tests.api.memory_stack import World, key_of, new_id, new_task
 from tests.waiting import eventually
@@ -303,3 +305,55 @@ async def test_giving_up_after_too_many_lost_races(world: World, monkeypatch: py
     monkeypatch.setattr(commands, "MAX_TRIES", 0)
     with pytest.raises(Unavailable, match="nothing was changed"):
         await world.node().give(new_task(), new_stream())
+
+
+@pytest.mark.parametrize("seed", range(15))
+async def test_every_accepted_event_was_reported_to_its_caller(world: World, seed: int) -> None:
+    """Random commands on three nodes, with and without waiting, while the worker comes and goes.
+
+    What is answered as done is accepted, with that version and that state; what is refused left no accepted
+    event; what is written and not yet visible turns out one way or the other. Nothing else is accepted.
+    """
+    draw = random.Random(seed)
+    nodes, streams = [world.node() for _ in range(3)], [new_stream() for _ in range(2)]
+    reported: dict[Position, int | None] = {}
+
+    async def wish(number: int) -> None:
+        await asyncio.sleep(draw.random() * 0.03)
+        command = draw.choice(
+            [EditTask(title=f"T{number}"), EditTask(notes=f"N{number}"), CompleteTask(), ReopenTask()]
+        )
+        node, stream = draw.choice(nodes), draw.choice(streams)
+        wait_s, if_match = draw.choice([0, 0.01, 5]), draw.choice([None, None, 1])
+        try:
+            result = await node.give(command, stream, wait_s=wait_s, if_match=if_match)
+        except (Conflict, PreconditionFailed):
+            return
+        if result.position is not None:
+            assert result.position not in reported
+            reported[result.position] = result.version if isinstance(result, Effect) else None
+
+    async def come_and_go() -> None:
+        for _ in range(5):
+            await asyncio.sleep(draw.random() * 0.01)
+            world.hold()
+            await asyncio.sleep(draw.random() * 0.01)
+            world.release()
+
+    for stream in streams:
+        created = await nodes[0].done(new_task(), stream)
+        assert created.position is not None
+        reported[created.position] = 1
+    await asyncio.gather(come_and_go(), *(wish(number) for number in range(60)))
+    await eventually(lambda: len(world.folded) == len(world.log.records))
+
+    accepted = {each.raw.position: each for each in world.folded if each.outcome == "accepted"}
+    assert set(accepted) <= set(reported)
+    for position, version in reported.items():
+        if version is not None:
+            record = accepted[position].record
+            assert record is not None
+            assert record.version == version
+    for stream in streams:
+        history = world.accepted_of(stream)
+        assert [record.version for record in history] == list(range(1, len(history) + 1))

@@ -10,6 +10,7 @@ from typing import Any, cast
 import asyncpg
 import httpx
 import pytest
+from asyncpg.exceptions._base import DataError as ClientSideDataError
 
 from api.auth import Verifier
 from api.edge import Edge
@@ -296,11 +297,12 @@ async def test_positions_of_partitions_that_are_not_there(edge: Edge) -> None:
                 assert_problem(answer, 404, "not_found")
 
 
+@pytest.mark.parametrize("kind", [asyncpg.DataError, ClientSideDataError])
 async def test_values_that_the_database_can_not_take_are_our_mistake(
-    client: httpx.AsyncClient, pool: Broken
+    client: httpx.AsyncClient, pool: Broken, kind: type[Exception]
 ) -> None:
     """Not an outage: nobody should come back with the same request."""
-    pool.error = asyncpg.DataError("value out of int32 range")
+    pool.error = kind("value out of int32 range")
     assert_problem(await client.get("/api/tasks"), 500, "internal")
 
 
@@ -365,6 +367,17 @@ async def test_creating_matches_nothing(client: httpx.AsyncClient) -> None:
     for path, body in (("/api/tasks", {"title": "T"}), ("/api/lists", {"name": "L"})):
         answer = await client.post(path, json=body, headers={"If-Match": "*"})
         assert_problem(answer, 412, "precondition_failed")
+
+
+async def test_nothing_left_to_do_has_all_headers_too(client: httpx.AsyncClient, world: World) -> None:
+    """A client may rely on the version and on a position, whatever the command did."""
+    path = (await client.post("/api/tasks", json={"title": "T"})).headers["location"]
+    first = await client.post(f"{path}/complete")
+    written = len(world.log.records)
+    again = await client.post(f"{path}/complete")
+    assert (again.status_code, again.headers["etag"]) == (200, first.headers["etag"])
+    assert first.headers["tasktape-position"] in again.headers["tasktape-position"].split(",")
+    assert len(world.log.records) == written
 
 
 async def test_not_waiting(client: httpx.AsyncClient, world: World) -> None:
