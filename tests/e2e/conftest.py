@@ -1,0 +1,46 @@
+"""A real browser, and a stack of two nodes for it to look at."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+from tests.e2e.screens import Screens
+from tests.integration.stack import Stack, running
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+@pytest.fixture(scope="session")
+def stack(kafka_brokers: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One worker and two API nodes."""
+    with running(kafka_brokers, database_url, tmp_path_factory.mktemp("e2e")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """The system's Chromium, or the one that Playwright brought."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=list(ARGUMENTS)
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def screens(stack: Stack, browser: Browser) -> AsyncIterator[Screens]:
+    """Opens screens for a new user, each a browser of its own, and sees that none met an error."""
+    screens = Screens(stack, browser)
+    yield screens
+    await screens.close()

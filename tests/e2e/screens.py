@@ -1,0 +1,78 @@
+"""Screens: browsers that are signed in, and what a person does and sees there."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
+
+from tests.integration.stack import Stack
+
+LIMIT_MS = 15_000
+expect.set_options(timeout=LIMIT_MS)
+
+
+class Screen:
+    """One browser with the page open."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    async def live(self) -> None:
+        """Wait until the badge says that updates come."""
+        await expect(self.page.locator("#badge-text")).to_have_text("Live")
+        await expect(self.page.locator("#status-text")).to_have_text("Real-time updates enabled")
+
+    async def add(self, title: str) -> None:
+        """Add a task."""
+        await self.page.get_by_label("Title of a new task").fill(title)
+        await self.page.get_by_role("button", name="Add").click()
+
+    def row(self, title: str) -> Locator:
+        """The row of a task that was confirmed."""
+        return self.page.locator(".row:not(.draft)").filter(
+            has=self.page.get_by_role("button", name=title, exact=True)
+        )
+
+    async def open(self, title: str) -> None:
+        """Open a task's details."""
+        await self.page.get_by_role("button", name=title, exact=True).click()
+        await expect(self.page.get_by_role("complementary", name="Task")).to_be_visible()
+
+    async def titles(self) -> list[str]:
+        """The titles of all tasks that are shown."""
+        return await self.page.locator(".row .title").all_inner_texts()
+
+
+class Screens:
+    """The screens of one user, each in a browser context of its own, spread over the nodes."""
+
+    def __init__(self, stack: Stack, browser: Browser) -> None:
+        self.user = f"ann {uuid4().hex[:6]}"
+        self.stack = stack
+        self.errors: list[str] = []
+        self._browser = browser
+        self._contexts: list[BrowserContext] = []
+
+    async def open(self, node: int = 0, **context: Any) -> Screen:
+        """Open the sign-in link and wait until it is live."""
+        screen = await self.visit(f"{self.stack.urls[node]}/#token={self.stack.token(self.user)}", **context)
+        await screen.live()
+        return screen
+
+    async def visit(self, url: str, **context: Any) -> Screen:
+        """Open an address."""
+        opened = await self._browser.new_context(**context)
+        opened.set_default_timeout(LIMIT_MS)
+        self._contexts.append(opened)
+        page = await opened.new_page()
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        await page.goto(url)
+        return Screen(page)
+
+    async def close(self) -> None:
+        """Close them all."""
+        for context in self._contexts:
+            await context.close()
+        assert self.errors == []

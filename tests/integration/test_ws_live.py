@@ -1,0 +1,241 @@
+"""Live updates over real sockets, through real Kafka, Postgres, Faust and two API nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.integration.live_client import LiveClient, live
+from tests.integration.stack import Stack
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def user() -> str:
+    """A user that no other test knows."""
+    return f"user {uuid4().hex[:8]} %"
+
+
+async def add(client: httpx.AsyncClient, title: str, **more: Any) -> dict[str, Any]:
+    """Create a task."""
+    answer = await client.post("/api/tasks", json={"title": title, **more})
+    assert answer.status_code == 201, answer.text
+    task: dict[str, Any] = answer.json()
+    return task
+
+
+async def titles(live_client: LiveClient, count: int) -> list[str]:
+    """The titles of the tasks of the next updates."""
+    return [(await live_client.update())["task"]["title"] for _ in range(count)]
+
+
+async def test_a_change_on_one_node_shows_on_the_other(running_stack: Stack, user: str) -> None:
+    """With the event, what it changed, the whole state, and its position."""
+    token = running_stack.token(user)
+    async with running_stack.client(user, 0) as client, live(running_stack.ws_url(1), token) as other:
+        created = await client.post("/api/tasks", json={"title": "Buy milk"})
+        update = await other.update()
+        assert update["channel"] == f"list:{created.json()['list_id']}"
+        assert update["position"] == created.headers["Tasktape-Position"]
+        assert update["task"] == created.json()
+        assert update["event"]["type"] == "task.created"
+        assert update["event"]["actor"] == user
+        done = await client.post(f"/api/tasks/{created.json()['id']}/complete")
+        update = await other.update()
+        assert update["changes"]["status"] == ["open", "done"]
+        assert update["task"] == done.json()
+        await client.delete(f"/api/tasks/{created.json()['id']}")
+        update = await other.update()
+        assert (update["task"], update["event"]["type"]) == (None, "task.deleted")
+
+
+async def test_the_first_socket_of_a_user_has_the_inbox(running_stack: Stack, user: str) -> None:
+    """Everyone has one, from the first moment on."""
+    async with live(running_stack.ws_url(), running_stack.token(user)) as first:
+        assert first.hello["user"] == user
+        channels = list(first.hello["channels"])
+        while not any(channel.startswith("list:") for channel in channels):
+            channels.append((await first.hear())["channel"])
+
+
+@pytest.mark.parametrize("node", [0, 1])
+async def test_what_was_missed_comes_once_and_in_order(running_stack: Stack, user: str, node: int) -> None:
+    """However one comes back, and wherever."""
+    token = running_stack.token(user)
+    async with running_stack.client(user) as client:
+        await add(client, "before")
+        async with live(running_stack.ws_url(0), token) as first:
+            await add(client, "seen")
+            assert await titles(first, 1) == ["seen"]
+        made = [f"missed {number}" for number in range(25)]
+        for title in made:
+            await add(client, title)
+        async with live(running_stack.ws_url(node), token, first.positions) as again:
+            count = again.hello["missed"]
+            missed = [(await again.update())["task"]["title"] for _ in range(count)]
+            late = await titles(again, len(made) - count)
+            assert sorted(missed + late) == sorted(made)
+            await add(client, "after")
+            assert await titles(again, 1) == ["after"]
+
+
+async def test_from_the_very_beginning(running_stack: Stack, user: str) -> None:
+    """An empty `since` brings all that ever happened, list by list, made anew from the audit."""
+    async with running_stack.client(user) as client:
+        task = await add(client, "old")
+        await client.patch(f"/api/tasks/{task['id']}", json={"title": "older"})
+        history = (await client.get(f"/api/tasks/{task['id']}/history")).json()["items"]
+        async with live(running_stack.ws_url(1), running_stack.token(user), {}) as again:
+            await eventually(lambda: again.hello["missed"] > 0)
+            updates = [await again.update() for _ in range(3)]
+    events = [update["event"] for update in updates if update["event"]["stream"] == f"task:{task['id']}"]
+    assert [event["type"] for event in events] == ["task.created", "task.edited"]
+    for shown, event in zip(history, events, strict=True):
+        assert {name: value for name, value in shown.items() if name != "changes"} == event
+    assert updates[-1]["task"]["title"] == "older"
+
+
+async def test_the_same_update_live_and_made_anew(running_stack: Stack, user: str) -> None:
+    """What was missed can't be told from what was live."""
+    token = running_stack.token(user)
+    async with running_stack.client(user) as client, live(running_stack.ws_url(), token) as now:
+        await add(client, "warm up")
+        await now.update()
+        before = dict(now.positions)
+        await add(client, "x" * 500, notes="ünï\u2028\x07", tags=["a", "b"], due="2027-01-01")
+        alive = await now.update()
+        async with live(running_stack.ws_url(1), token, before) as again:
+            assert await again.update() == alive
+
+
+async def test_a_new_list_and_its_tasks_come_to_open_sockets(running_stack: Stack, user: str) -> None:
+    """Without asking for the list."""
+    token = running_stack.token(user)
+    async with running_stack.client(user) as client, live(running_stack.ws_url(1), token) as other:
+        created = (await client.post("/api/lists", json={"name": "Garden"})).json()
+        await add(client, "Water the plants", list_id=created["id"])
+        seen = [await other.hear()]
+        while seen[-1].get("task") is None:
+            seen.append(await other.hear())
+        assert f"list:{created['id']}" in [
+            message["channel"] for message in seen if message["type"] == "subscribed"
+        ]
+        lists = [message["list"]["name"] for message in seen if message.get("list")]
+        assert lists[-1] == "Garden"
+        assert seen[-1]["task"]["title"] == "Water the plants"
+        await client.delete(f"/api/lists/{created['id']}")
+        seen = [await other.hear(), await other.hear()]
+        assert [message["type"] for message in seen] == ["update", "unsubscribed"]
+        assert seen[0]["list"] is None
+
+
+async def test_one_sees_ones_own(running_stack: Stack, user: str) -> None:
+    """Another's tasks are neither sent nor there to ask for."""
+    stranger = f"{user} stranger"
+    async with (
+        running_stack.client(user) as client,
+        live(running_stack.ws_url(1), running_stack.token(stranger)) as other,
+    ):
+        task = await add(client, "private")
+        for channel, code in [
+            (f"task:{task['id']}", "not_found"),
+            (f"list:{task['list_id']}", "not_found"),
+            (f"user:{user}", "forbidden"),
+        ]:
+            await other.say(id=2, type="subscribe", channel=channel, since={})
+            while "id" not in (reply := await other.hear()):
+                assert reply["type"] in {"subscribed", "update"}
+                assert "private" not in str(reply)
+            assert (reply["type"], reply["code"]) == ("error", code)
+
+
+async def test_a_snapshot_and_the_stream_join_without_a_gap(running_stack: Stack, user: str) -> None:
+    """Positions of a snapshot, given as `since`, bring exactly what it doesn't hold."""
+    token = running_stack.token(user)
+    async with running_stack.client(user, 0) as client, running_stack.client(user, 1) as reader:
+        await add(client, "first")
+        writing = asyncio.create_task(_write(client, 40))
+        await asyncio.sleep(0.05)
+        snapshot = (await reader.get("/api/tasks", params={"limit": 200})).json()
+        known = {task["id"]: task for task in snapshot["items"]}
+        async with live(running_stack.ws_url(1), token, snapshot["positions"]) as stream:
+            await writing
+            truth = {
+                task["id"]: task
+                for task in (await reader.get("/api/tasks", params={"limit": 200})).json()["items"]
+            }
+            while known != truth:
+                task = (await stream.update())["task"]
+                assert task["version"] == known.get(task["id"], {"version": 0})["version"] + 1
+                known[task["id"]] = task
+
+
+async def _write(client: httpx.AsyncClient, count: int) -> None:
+    for number in range(count):
+        task = await add(client, f"task {number}")
+        await client.patch(f"/api/tasks/{task['id']}", json={"notes": "n"})
+
+
+async def test_random_disconnects_lose_and_repeat_nothing(running_stack: Stack, user: str) -> None:
+    """Clients that come and go between two nodes, under load, end with the same sequence, once."""
+    token = running_stack.token(user)
+    chance = random.Random(7)
+    total = 80
+    async with running_stack.client(user) as client:
+        task = await add(client, "start")
+        async with live(running_stack.ws_url(0), token) as start:
+            place = dict(start.positions)
+        writing = asyncio.create_task(_edit(client, task["id"], total))
+        seen = await asyncio.gather(
+            *(_come_and_go(running_stack, token, place, total, chance.random()) for _ in range(4))
+        )
+        await writing
+    for versions in seen:
+        assert versions == list(range(2, total + 2))
+
+
+async def _edit(client: httpx.AsyncClient, task_id: str, count: int) -> None:
+    for number in range(count):
+        answer = await client.patch(f"/api/tasks/{task_id}", json={"title": f"title {number}"})
+        assert answer.status_code == 200
+
+
+async def _come_and_go(stack: Stack, token: str, place: dict[str, int], total: int, seed: float) -> list[int]:
+    chance, versions = random.Random(seed), list[int]()
+    while len(versions) < total:
+        async with live(stack.ws_url(chance.randrange(2)), token, place) as client:
+            # What is missed counts when it is complete.
+            missed = [await client.update() for _ in range(client.hello["missed"])]
+            versions += [update["task"]["version"] for update in missed]
+            for _ in range(min(chance.randrange(12), total - len(versions))):
+                versions.append((await client.update())["task"]["version"])
+            place = dict(client.positions)
+    return versions
+
+
+async def test_a_node_that_stops_says_goodbye(running_stack: Stack, user: str) -> None:
+    """4001 with a window to come back in, and nothing is missed elsewhere."""
+    part = running_stack.start_api()
+    url = running_stack.urls.pop().replace("http", "ws", 1) + "/ws"
+    token = running_stack.token(user)
+    async with running_stack.client(user) as client, live(url, token) as leaving:
+        await add(client, "one")
+        assert await titles(leaving, 1) == ["one"]
+        stopping = asyncio.create_task(asyncio.to_thread(part.stop))
+        goodbye = await leaving.hear()
+        assert (goodbye["type"], goodbye["code"]) == ("goodbye", 4001)
+        assert goodbye["retry_after_ms"] == [0, 8000]
+        with pytest.raises(ConnectionClosed) as closed:
+            await leaving.hear()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4001
+        await stopping
+        await add(client, "two")
+        async with live(running_stack.ws_url(), token, leaving.positions) as back:
+            assert await titles(back, 1) == ["two"]
