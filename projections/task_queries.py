@@ -35,7 +35,7 @@ _VISIBLE = """
 """
 _ONE = f"SELECT {', '.join('tasks.' + name for name in STATE_COLUMNS)} {_VISIBLE} AND deleted_at IS NULL"
 _MAY_SEE = f"SELECT EXISTS (SELECT 1 {_VISIBLE})"
-_AT_VERSION = """
+AT_VERSION = """
     SELECT version, state FROM audit
     WHERE stream = $1 AND version = $2 AND outcome = 'accepted' AND state IS NOT NULL
 """
@@ -44,7 +44,7 @@ _AT_TIME = """
     WHERE stream = $1 AND outcome = 'accepted' AND state IS NOT NULL AND time <= $2
     ORDER BY version DESC LIMIT 1
 """
-_HISTORY = f"""
+HISTORY = f"""
     SELECT {UPDATE_COLUMNS} FROM audit
     WHERE stream = $1 AND outcome = 'accepted' AND version > $2 ORDER BY version LIMIT $3
 """  # noqa: S608
@@ -110,7 +110,7 @@ class TaskQueries:
         limit: int,
     ) -> TaskPage:
         """One page of the tasks that `user` may see, with the positions of the same snapshot."""
-        query = _page_query(user, chosen, sort, descending=descending, after=after, limit=limit + 1)
+        query = page_query(user, chosen, sort, descending=descending, after=after, limit=limit + 1)
         sql, arguments = compiled(query)
         async with snapshot(self._pool) as connection:
             positions = await positions_at(connection)
@@ -135,7 +135,7 @@ class TaskQueries:
 
     async def at_version(self, user: str, task_id: str, version: int) -> TaskThen | None:
         """The task after its first `version` events."""
-        return await self._then(user, task_id, _AT_VERSION, version)
+        return await self._then(user, task_id, AT_VERSION, version)
 
     async def at_time(self, user: str, task_id: str, time: datetime) -> TaskThen | None:
         """The task as its events up to `time` left it."""
@@ -152,12 +152,13 @@ async def history(
     connection: Connection, stream: str, *, after: int, limit: int, with_superseded: bool
 ) -> list[asyncpg.Record]:
     """Rows of a stream's events: of the accepted ones after version `after`, or of all after that offset."""
-    return await connection.fetch(_HISTORY_OF_ALL if with_superseded else _HISTORY, stream, after, limit)
+    return await connection.fetch(_HISTORY_OF_ALL if with_superseded else HISTORY, stream, after, limit)
 
 
-def _page_query(
+def page_query(
     user: str, chosen: TaskFilter, sort: SortKey, *, descending: bool, after: Place | None, limit: int
 ) -> Select[Any]:
+    """The query of one page: the tasks' columns, and `sort_value`."""
     value = _SORT_COLUMNS[sort]
     own_lists = select(list_members.c.list_id).where(list_members.c.user_id == user)
     conditions = [tasks.c.deleted_at.is_(None), tasks.c.list_id.in_(own_lists), *_conditions(chosen)]

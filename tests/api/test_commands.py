@@ -13,7 +13,16 @@ from app.errors import Conflict, KeyReused, NotFound, PreconditionFailed, Unavai
 from app.ids import inbox_id
 from app.lists import CreateInbox, CreateList, DeleteList, RenameList
 from app.positions import Position
-from app.tasks import CompleteTask, DeleteTask, EditTask, MoveTask, ReopenTask, RestoreTask, TaskEdited
+from app.tasks import (
+    CompleteTask,
+    DeleteTask,
+    EditTask,
+    MoveTask,
+    ReopenTask,
+    RestoreTask,
+    TaskCommand,
+    TaskEdited,
+)
 from tests.api.memory_stack import World, key_of, new_id, new_task
 from tests.waiting import eventually
 
@@ -320,9 +329,10 @@ async def test_every_accepted_event_was_reported_to_its_caller(world: World, see
 
     async def wish(number: int) -> None:
         await asyncio.sleep(draw.random() * 0.03)
-        command = draw.choice(
-            [EditTask(title=f"T{number}"), EditTask(notes=f"N{number}"), CompleteTask(), ReopenTask()]
-        )
+        wishes: list[TaskCommand] = [
+            *(EditTask(title=f"T{number}"), EditTask(notes=f"N{number}"), CompleteTask(), ReopenTask())
+        ]
+        command = draw.choice(wishes)
         node, stream = draw.choice(nodes), draw.choice(streams)
         wait_s, if_match = draw.choice([0, 0.01, 5]), draw.choice([None, None, 1])
         try:

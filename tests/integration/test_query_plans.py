@@ -1,0 +1,69 @@
+"""The queries that grow with the data are answered by indexes: what Postgres says of its plans."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from projections import task_queries
+from projections.database import Database, open_database
+from projections.task_queries import Place, TaskFilter
+from tests.integration.stack import Stack
+
+
+@pytest.fixture(scope="module")
+async def database(running_stack: Stack) -> AsyncIterator[Database]:
+    schema = running_stack.environment["TASKTAPE_SCHEMA"]
+    opened = await open_database(running_stack.database_url, schema, pool_size=1)
+    yield opened
+    await opened.close()
+
+
+async def plan_of(database: Database, sql: str, *arguments: object) -> str:
+    """The plan for a table that is too large to be read whole."""
+    async with database.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        await connection.execute("SET LOCAL enable_bitmapscan = off")
+        await connection.execute("SET LOCAL enable_sort = off")
+        rows = await connection.fetch(f"EXPLAIN {sql}", *arguments)
+        return "\n".join(row[0] for row in rows)
+
+
+async def test_pages_of_a_list_follow_its_index(database: Database) -> None:
+    """In the order of the rank, from where the last page ended, without sorting."""
+    query = task_queries.page_query(
+        "alice",
+        TaskFilter(list_id=str(uuid4())),
+        "rank",
+        descending=False,
+        after=Place("0123456789abc", str(uuid4())),
+        limit=51,
+    )
+    sql, arguments = task_queries.compiled(query)
+    plan = await plan_of(database, sql, *arguments)
+    assert "Index Scan using tasks_by_list" in plan
+    assert "ROW(" in plan.partition("Index Cond:")[2].partition("\n")[0], plan
+    assert "Sort" not in plan
+
+
+@pytest.mark.parametrize(
+    ("sql", "arguments", "index"),
+    [
+        (task_queries.HISTORY, ("task:x", 7, 51), "audit_by_stream"),
+        (task_queries.AT_VERSION, ("task:x", 7), "audit_by_stream"),
+        (
+            "SELECT 1 FROM audit WHERE event_id = $1 AND outcome = 'accepted'",
+            ("x",),
+            "audit_by_event",
+        ),
+    ],
+)
+async def test_single_streams_and_events_are_found_by_index(
+    database: Database, sql: str, arguments: tuple[object, ...], index: str
+) -> None:
+    """However long the log is."""
+    plan = await plan_of(database, sql, *arguments)
+    assert f"Index Scan using {index}" in plan
+    assert "Sort" not in plan
