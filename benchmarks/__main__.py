@@ -1,0 +1,23 @@
+"""Run benchmarks: all of them, or the one that is named, with its own options behind it."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+QUESTIONS = ("projecting", "importing", "latency", "resources")
+
+
+def main(arguments: list[str]) -> None:
+    if not arguments:
+        for name in QUESTIONS:
+            import_module(f"benchmarks.{name}").main([])
+        return
+    name, *others = arguments
+    if name not in QUESTIONS:
+        raise SystemExit(f"there is no benchmark {name}; there are {', '.join(QUESTIONS)}")
+    import_module(f"benchmarks.{name}").main(others)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
