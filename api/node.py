@@ -22,6 +22,7 @@ from projections.database import open_database
 from projections.list_queries import ListQueries
 from projections.task_queries import TaskQueries
 from streams.event_log import KafkaEventLog
+from streams.same_log import check_same_log
 
 POOL_SIZE = 10
 
@@ -58,6 +59,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
         stack.push_async_callback(log.close)
         await log.start()
+        await check_same_log(settings.kafka_brokers, settings.events_topic, log, database)
         outcomes = Outcomes()
         reader = CommandQueries(database.pool)
         commands = CommandHandler(log, outcomes, reader, clock=now, new_id=new_id)

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateSchema
 
 from app.errors import Unavailable, WrongLog
-from projections.database import generation_schema, sqlalchemy_url
+from projections.database import Database, generation_schema, sqlalchemy_url
 from projections.tables import (
     READ_MODELS_VERSION,
     checkpoints,
@@ -72,26 +72,39 @@ def _first_line(error: BaseException) -> str:
     return str(origin).strip().partition("\n")[0]
 
 
+async def known_log(database: Database, topic: str) -> LogIdentity | None:
+    """The log that the read models follow, or None if they follow none by this name."""
+    row = await database.pool.fetchrow(
+        f'SELECT topic, cluster_id, partitions FROM "{database.control_schema}".log_identity '  # noqa: S608
+        "WHERE topic = $1",
+        topic,
+    )
+    return None if row is None else LogIdentity(*row.values())
+
+
+def check_same(known: LogIdentity, found: LogIdentity) -> None:
+    """Compare a log with the one that the read models were built from. Raises `WrongLog`."""
+    if known.cluster_id != found.cluster_id:
+        raise WrongLog(
+            f"this database follows {known.topic} of Kafka cluster {known.cluster_id}, "
+            f"but the brokers belong to cluster {found.cluster_id}"
+        )
+    if known.partitions != found.partitions:
+        raise WrongLog(
+            f"this database follows {known.topic} with {known.partitions} partitions, "
+            f"but the topic has {found.partitions}"
+        )
+
+
 async def _check_identity(connection: AsyncConnection, identity: LogIdentity) -> None:
-    """Compare the log with the one that the read models were built from. Raises `WrongLog`."""
+    """Note which log this is, or compare it with the one that is known. Raises `WrongLog`."""
     await connection.execute(
         upsert(log_identity)
         .values(topic=identity.topic, cluster_id=identity.cluster_id, partitions=identity.partitions)
         .on_conflict_do_nothing()
     )
-    known = (
-        await connection.execute(select(log_identity).where(log_identity.c.topic == identity.topic))
-    ).one()
-    if known.cluster_id != identity.cluster_id:
-        raise WrongLog(
-            f"this database follows {identity.topic} of Kafka cluster {known.cluster_id}, "
-            f"but the brokers belong to cluster {identity.cluster_id}"
-        )
-    if known.partitions != identity.partitions:
-        raise WrongLog(
-            f"this database follows {identity.topic} with {known.partitions} partitions, "
-            f"but the topic has {identity.partitions}"
-        )
+    row = (await connection.execute(select(log_identity).where(log_identity.c.topic == identity.topic))).one()
+    check_same(LogIdentity(row.topic, row.cluster_id, row.partitions), identity)
 
 
 async def _ensure_generation(connection: AsyncConnection, control_schema: str, partitions: int) -> int | None:

@@ -86,6 +86,18 @@ async def ensure_topics(brokers: Sequence[str], shapes: Sequence[TopicShape]) ->
     return LogIdentity(shapes[0].name, cluster["cluster_id"], shapes[0].partitions)
 
 
+async def cluster_id(brokers: Sequence[str]) -> str:
+    """The id of the Kafka cluster behind these brokers. Raises `Unavailable`."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=list(brokers), client_id="tasktape")
+    try:
+        await admin.start()
+        return str((await admin.describe_cluster())["cluster_id"])
+    except (OSError, KafkaError) as error:
+        raise Unavailable(f"Kafka can't be reached: {error}") from error
+    finally:
+        await admin.close()
+
+
 async def _create_missing(admin: AIOKafkaAdminClient, shapes: Sequence[TopicShape]) -> None:
     existing = set(await admin.list_topics())
     new = [

@@ -13,13 +13,13 @@ import structlog
 import uvloop
 from mode import Service
 
-from app.errors import WrongLog
 from app.settings import Settings
 from projections.database import Database, open_database
 from projections.projector import Projector
 from streams.agents import create_faust_app
 from streams.event_log import KafkaEventLog
 from streams.projection_loop import ProjectionLoop
+from streams.same_log import check_same_log
 from streams.update_log import KafkaUpdateLog
 from streams.watchdog import Watchdog, watch_progress
 
@@ -52,11 +52,9 @@ class Worker:
             server_settings=ASYNCHRONOUS_COMMIT,
         )
         await self._event_log.start()
+        await check_same_log(settings.kafka_brokers, settings.events_topic, self._event_log, database)
         await self._update_log.start()
         projector = Projector(database, self._event_log.read, self._update_log)
-        checkpoints = await projector.checkpoints(range(settings.partitions))
-        if len(checkpoints) != settings.partitions:
-            raise WrongLog(f"the read models follow {len(checkpoints)} partitions, not {settings.partitions}")
         self._loop = loop = ProjectionLoop(projector, self._event_log)
         loop.start()
         self._watchdog.start()

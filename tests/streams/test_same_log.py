@@ -1,0 +1,52 @@
+"""No process works on a log that its read models do not follow."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.errors import WrongLog
+from app.settings import Settings
+from projections.database import Database, open_database
+from streams.event_log import KafkaEventLog
+from streams.same_log import check_same_log
+from tests.places import new_place
+
+
+@pytest.fixture
+async def place(kafka_brokers: str, database_url: str) -> Settings:
+    return await new_place(kafka_brokers, database_url)
+
+
+@pytest.fixture
+async def database(place: Settings) -> AsyncIterator[Database]:
+    database = await open_database(place.database_url, place.schema_name, pool_size=1)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def log(place: Settings) -> AsyncIterator[KafkaEventLog]:
+    log = KafkaEventLog(place.kafka_brokers, place.events_topic, place.partitions)
+    yield log
+    await log.close()
+
+
+async def test_its_own_log_is_right(place: Settings, log: KafkaEventLog, database: Database) -> None:
+    await check_same_log(place.kafka_brokers, place.events_topic, log, database)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("UPDATE {control}.log_identity SET cluster_id = 'another'", "of Kafka cluster another"),
+        ("UPDATE {control}.log_identity SET partitions = 7", "7 partitions"),
+        ("DELETE FROM {control}.log_identity", "do not follow"),
+        ("UPDATE checkpoints SET next_offset = 5 WHERE partition = 1", "know 5 records of partition 1"),
+    ],
+)
+async def test_another_log_is_refused(
+    place: Settings, log: KafkaEventLog, database: Database, change: str, reason: str
+) -> None:
+    await database.pool.execute(change.format(control=database.control_schema))
+    with pytest.raises(WrongLog, match=reason):
+        await check_same_log(place.kafka_brokers, place.events_topic, log, database)
