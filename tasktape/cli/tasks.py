@@ -30,6 +30,10 @@ PRIORITIES = ("none", "low", "medium", "high", "urgent")
 CLEARABLE = ("notes", "due", "time_zone", "stage", "tags", "assignees", "priority")
 SORTS = ("rank", "created_at", "updated_at", "due", "priority", "title")
 HISTORY_SHOWN = 1000
+UNTOLD = {"rank"}
+"""Fields that say nothing to a person."""
+UNTOLD_OF_NEW = {"list_id", "status", "inbox", "members"}
+"""Fields that say nothing of something new."""
 
 
 def _field_options(verb: F) -> F:
@@ -271,8 +275,13 @@ def show(
 
 def event_line(event: dict[str, Any], changes: dict[str, Any]) -> str:
     """An event on one line: when, who, what, and what it changed."""
-    differences = ", ".join(f"{name}: {_brief(after)}" for name, (_, after) in changes.items())
-    return printable(f"{event['time']}  {event['actor']}  {event['type']}  {differences}".rstrip())
+    hidden = UNTOLD | (UNTOLD_OF_NEW if event["type"].endswith(".created") else set())
+    told = [
+        f"{name}: {_brief(after)}"
+        for name, (before, after) in changes.items()
+        if name not in hidden and (before, after) != (None, "none")
+    ]
+    return printable(f"{event['time']}  {event['actor']}  {event['type']}  {', '.join(told)}".rstrip())
 
 
 def _brief(value: object) -> str:

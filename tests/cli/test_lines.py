@@ -1,0 +1,61 @@
+"""How tasks and events look on one line of a terminal."""
+
+from typing import Any
+
+import pytest
+
+from tasktape.cli.client import printable, task_line
+from tasktape.cli.tasks import event_line
+
+TASK: dict[str, Any] = {
+    "id": "0190f3c0-0000-7000-8000-0000003f9a2c",
+    "title": "Buy milk",
+    "status": "open",
+    "priority": "none",
+    "due": None,
+    "stage": None,
+    "tags": [],
+    "assignees": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, "[ ]  03f9a2c  Buy milk"),
+        ({"status": "done"}, "[x]  03f9a2c  Buy milk"),
+        (
+            {"priority": "high", "due": "2026-12-01", "stage": "Queued", "tags": ["a"], "assignees": ["bob"]},
+            "[ ]  03f9a2c  Buy milk !high due 2026-12-01 (Queued) #a @bob",
+        ),
+        ({"title": "\x1b[2Jgone\nand \u202eback"}, "[ ]  03f9a2c  \ufffd[2Jgone\ufffdand \ufffdback"),
+    ],
+)
+def test_a_task_on_one_line(changes: dict[str, Any], line: str) -> None:
+    """Only what is there; and nothing of others reaches the terminal as a command."""
+    assert task_line({**TASK, **changes}) == line
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "told"),
+    [
+        ("task.edited", {"priority": ["high", "none"]}, 'priority: "none"'),
+        ("task.moved", {"list_id": ["a", "b"], "rank": ["1", "2"]}, 'list_id: "b"'),
+        (
+            "task.created",
+            {"title": [None, "T"], "priority": [None, "none"], "status": [None, "open"]},
+            'title: "T"',
+        ),
+        ("task.deleted", {"deleted_at": [None, "2026"]}, 'deleted_at: "2026"'),
+        ("task.edited", {}, ""),
+    ],
+)
+def test_an_event_tells_what_it_changed(kind: str, changes: dict[str, Any], told: str) -> None:
+    """And leaves out what goes without saying."""
+    event = {"time": "2026-01-01T00:00:00Z", "actor": "alice", "type": kind}
+    assert event_line(event, changes) == f"2026-01-01T00:00:00Z  alice  {kind}  {told}".rstrip()
+
+
+def test_letters_of_all_scripts_stay() -> None:
+    """Only what does not print is replaced."""
+    assert printable("\u00c4pfel \u725b\u4e73 \U0001f95b") == "\u00c4pfel \u725b\u4e73 \U0001f95b"
