@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT_S = 20.0
 MAX_BATCH = 1_000
+MAX_FETCH_BYTES = 8 * 1024 * 1024
 MAX_BATCHES_AHEAD = 4
 POLL_MS = 1_000
 
@@ -74,6 +75,7 @@ class KafkaUpdates(BroadcastBackend):
             auto_offset_reset="earliest",
             fetch_max_wait_ms=POLL_MS,
             max_poll_records=MAX_BATCH,
+            max_partition_fetch_bytes=MAX_FETCH_BYTES,
         )
         self.next_offsets: dict[int, int] = {}
         """Partition → where reading starts; known once connected."""

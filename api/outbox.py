@@ -55,7 +55,8 @@ class Outbox:
         """Add a frame. A full outbox drops what it holds and closes: its reader must resume."""
         if self.closed:
             return
-        if len(self._frames) >= self._max_messages or self._size + len(frame) > self._max_bytes:
+        # A frame larger than the bound must still pass, or its reader would resume for ever.
+        if len(self._frames) >= self._max_messages or self._size >= self._max_bytes:
             self._frames.clear()
             self.close(TOO_SLOW)
             return

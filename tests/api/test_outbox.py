@@ -43,7 +43,19 @@ async def test_too_many_bytes_close_it() -> None:
     outbox.push("12345678")
     assert not outbox.closed
     outbox.push("123")
+    assert not outbox.closed
+    outbox.push("1")
     assert await outbox.ended() == TOO_SLOW
+
+
+async def test_a_frame_larger_than_the_bound_passes() -> None:
+    """Its reader could never get past it otherwise."""
+    outbox = Outbox(max_bytes=10)
+    outbox.push("x" * 100)
+    assert await outbox.first() == "x" * 100
+    outbox.sent()
+    outbox.push("y")
+    assert not outbox.closed
 
 
 async def test_room_is_there_again_when_half_of_it_is_sent() -> None:

@@ -1,0 +1,141 @@
+"""The broadcaster backend on a real broker: where it starts, what it passes over, how it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from broadcaster import Broadcast
+
+from api.broadcast import MAX_BATCHES_AHEAD, Batch, KafkaUpdates
+from app.errors import Unavailable
+from app.positions import Position
+from app.settings import Settings
+from app.updates import Update, encode
+from streams.update_log import KafkaUpdateLog
+from tests.api.relay_world import nothing_update, task_update
+from tests.places import new_place
+from tests.waiting import eventually
+
+
+@pytest.fixture
+async def place(kafka_brokers: str, database_url: str) -> Settings:
+    """Topics of this test's own."""
+    return await new_place(kafka_brokers, database_url)
+
+
+@asynccontextmanager
+async def emitting(place: Settings) -> AsyncIterator[KafkaUpdateLog]:
+    """What the worker emits with."""
+    log = KafkaUpdateLog(place.kafka_brokers, place.updates_topic)
+    await log.start()
+    yield log
+    await log.close()
+
+
+async def read(place: Settings, count: int, start: dict[int, int] | None = None) -> list[Update]:
+    """Read that many updates from somewhere on."""
+    found: list[Update] = []
+    backend = KafkaUpdates(place.kafka_brokers, place.updates_topic, start)
+    async with Broadcast(backend=backend) as broadcast, broadcast.subscribe(place.updates_topic) as events:
+        while len(found) < count:
+            batch = cast("Any", await asyncio.wait_for(events.get(), 10)).message
+            assert isinstance(batch, Batch)
+            found.extend(batch.updates)
+            backend.taken()
+    return found
+
+
+async def test_every_partition_is_read_from_the_end_that_is_known(place: Settings) -> None:
+    """What was there before is not read; what comes after connecting is, however late one subscribes."""
+    async with emitting(place) as log:
+        await log.emit([nothing_update(Position(partition, 0)) for partition in range(place.partitions)])
+        backend = KafkaUpdates(place.kafka_brokers, place.updates_topic)
+        async with Broadcast(backend=backend) as broadcast:
+            assert backend.next_offsets == dict.fromkeys(range(place.partitions), 1)
+            await log.emit([nothing_update(Position(partition, 1)) for partition in range(place.partitions)])
+            async with broadcast.subscribe(place.updates_topic) as events:
+                positions = []
+                for _ in range(place.partitions):
+                    batch = cast("Any", await asyncio.wait_for(events.get(), 10)).message
+                    backend.taken()
+                    assert batch.next_offset == 2
+                    positions += [update.position for update in batch.updates]
+            assert sorted(positions) == [Position(partition, 1) for partition in range(place.partitions)]
+
+
+async def test_updates_come_as_they_were_emitted(place: Settings) -> None:
+    """Byte for byte, with all their channels, also odd ones."""
+    updates = [task_update(Position(1, offset), "t", f"a list % {offset}") for offset in range(3_000)]
+    async with emitting(place) as log:
+        await log.emit(updates)
+        start = dict.fromkeys(range(place.partitions), 0)
+        assert await read(place, len(updates), start) == updates
+        assert await read(place, 5, {**start, 1: 2_995}) == updates[2_995:]
+
+
+async def test_what_is_no_update_is_passed_over(place: Settings) -> None:
+    """Junk, and updates in a partition that isn't theirs."""
+    good = nothing_update(Position(0, 0))
+    producer = AIOKafkaProducer(bootstrap_servers=list(place.kafka_brokers))
+    await producer.start()
+    junk: list[tuple[bytes | None, list[tuple[str, bytes]]]] = [
+        (b"junk", []),
+        (None, []),
+        (b"{}", [("ce_position", b"\xff")]),
+        (b"{}", [("ce_position", b"x:y")]),
+        (encode(nothing_update(Position(1, 0)))[1], encode(nothing_update(Position(1, 0)))[2]),
+        (b"", encode(good)[2]),
+    ]
+    for value, headers in junk:
+        await producer.send_and_wait(place.updates_topic, value, key=b"x", partition=0, headers=headers)
+    key, value, headers = encode(good)
+    await producer.send_and_wait(place.updates_topic, value, key=key, partition=0, headers=headers)
+    await producer.stop()
+    assert await read(place, 1, dict.fromkeys(range(place.partitions), 0)) == [good]
+
+
+async def test_offsets_that_are_gone_start_at_the_oldest(place: Settings) -> None:
+    """The gap shows by the positions, and is filled from the audit."""
+    update = nothing_update(Position(0, 0))
+    async with emitting(place) as log:
+        await log.emit([update])
+        assert await read(place, 1, {0: 1_000, 1: 0, 2: 0, 3: 0}) == [update]
+
+
+async def test_subscribing_does_not_suspend(place: Settings) -> None:
+    """broadcaster loses concurrent first subscribers if it does."""
+    backend = KafkaUpdates(place.kafka_brokers, place.updates_topic)
+    with pytest.raises(StopIteration):
+        backend.subscribe(place.updates_topic).send(None)
+    with pytest.raises(ValueError, match="only channel"):
+        await backend.subscribe("another")
+    with pytest.raises(NotImplementedError):
+        await backend.publish(place.updates_topic, "x")
+    await backend.disconnect()
+
+
+async def test_a_missing_topic_says_what_to_do(kafka_brokers: str) -> None:
+    """So does a broker that isn't there."""
+    with pytest.raises(Unavailable, match="tasktape migrate"):
+        await KafkaUpdates(kafka_brokers.split(","), "no-such-topic").connect()
+    with pytest.raises(Unavailable, match="can't be read"):
+        await KafkaUpdates(["127.0.0.1:1"], "no-such-topic").connect()
+
+
+async def test_reading_ahead_is_bounded(place: Settings) -> None:
+    """A node that is busy filling a gap does not pile updates up."""
+    async with emitting(place) as log:
+        await log.emit([nothing_update(Position(0, offset)) for offset in range(20_000)])
+    backend = KafkaUpdates(
+        place.kafka_brokers, place.updates_topic, dict.fromkeys(range(place.partitions), 0)
+    )
+    async with Broadcast(backend=backend) as broadcast, broadcast.subscribe(place.updates_topic) as events:
+        first = cast("Any", await asyncio.wait_for(events.get(), 10)).message
+        await eventually(lambda: events._queue.qsize() == MAX_BATCHES_AHEAD - 1)
+        assert backend._credit.locked()
+        assert first.updates[0].position == Position(0, 0)
