@@ -368,7 +368,7 @@ def decide(command: TaskCommand, task: Task | None) -> TaskEvent | None:
     match command:
         case EditTask():
             changed = changed_fields(command, task)
-            return TaskEdited(changed) if fields else None
+            return TaskEdited(changed) if changed else None
         case CompleteTask():
             return None if task.status == "done" else TaskCompleted()
         case ReopenTask():
