@@ -15,19 +15,19 @@ from typing import Any, Protocol, assert_never
 from pydantic_core import from_json, to_json
 
 from api import permissions
+from api.deciding import check_merge, decide
 from api.idempotency import CommandKey
 from api.locks import StreamLocks
 from api.outcomes import Outcomes
 from api.pending import Pending, Written
-from app import lists, merge, tasks
-from app.errors import Conflict, KeyReused, PreconditionFailed, TaskError, Unavailable
+from app.errors import KeyReused, PreconditionFailed, TaskError, Unavailable
 from app.fold import State, evolve
 from app.ids import IdFactory
-from app.lists import DeleteList, ListCommand, RenameList, TaskList
+from app.lists import ListCommand
 from app.ports import Clock, EventLog
 from app.positions import Position
 from app.records import Record, source_of
-from app.tasks import Task, TaskCommand
+from app.tasks import TaskCommand
 from app.updates import Update, is_gone, state_json
 from projections.command_queries import AcceptedEvent
 
@@ -143,7 +143,7 @@ class CommandHandler:
         await permissions.check(call.command, state, call.user, self.state)
         if call.if_match is not None:
             await self._check_base(call, call.if_match, state)
-        event = _decide(call.command, state)
+        event = decide(call.command, state)
         if event is None:
             return None
         return Record(
@@ -169,14 +169,20 @@ class CommandHandler:
         base = await self._reader.state_at(call.stream, version)
         if base is None:
             raise PreconditionFailed(f"version {version} is not known here")
-        _check_merge(call.command, base, current)
+        check_merge(call.command, base, current)
 
     async def _append(
         self, call: Call, record: Record, state: State | None, deadline: float
     ) -> Effect | NotYetVisible | None:
         """Append, and wait for the outcome; None asks for another try."""
         with self._outcomes.expect(record.id) as expectation:
-            [position] = await self._log.append([record])
+            try:
+                [position] = await self._log.append([record])
+            except Unavailable as error:
+                accepted = expectation.accepted()
+                if accepted is not None:
+                    return _effect(accepted)
+                raise Unavailable(f"{error.detail}; it may have been written all the same") from error
             update = await expectation.at(position, max(0.0, deadline - time.monotonic()))
         if update is None:
             written = Written(position, record.id, record.command_hash, evolve(state, record))
@@ -219,36 +225,6 @@ class CommandHandler:
 def _check_same(key: CommandKey, command_hash: str | None) -> None:
     if command_hash != key.command_hash:
         raise KeyReused("this Idempotency-Key came with another command before; use a new one")
-
-
-def _decide(
-    command: TaskCommand | ListCommand, state: State | None
-) -> tasks.TaskEvent | lists.ListEvent | None:
-    if isinstance(command, ListCommand):
-        assert not isinstance(state, Task)
-        return lists.decide(command, state)
-    assert not isinstance(state, TaskList)
-    return tasks.decide(command, state)
-
-
-def _check_merge(command: TaskCommand | ListCommand, base: State, current: State) -> None:
-    if isinstance(base, Task) and isinstance(current, Task):
-        assert not isinstance(command, ListCommand)
-        merge.check(command, base, current)
-    elif isinstance(base, TaskList) and isinstance(current, TaskList):
-        _check_list_merge(command, base, current)
-
-
-def _check_list_merge(command: TaskCommand | ListCommand, base: TaskList, current: TaskList) -> None:
-    if isinstance(command, DeleteList):
-        raise PreconditionFailed(f"the list is at version {current.version} by now; read it first")
-    if isinstance(command, RenameList) and base.name != current.name != command.name:
-        raise Conflict(
-            f"somebody else changed name since version {base.version}",
-            base={"name": base.name},
-            theirs={"name": current.name},
-            yours={"name": command.name},
-        )
 
 
 def _shown(state: State) -> bytes:

@@ -36,6 +36,10 @@ class Expectation:
         if self._found is not None and not self._found.done() and update.position == self._wanted:
             self._found.set_result(update)
 
+    def accepted(self) -> Update | None:
+        """The update that says that the event was accepted, if it has come, wherever the event lies."""
+        return next((each for each in self._updates.values() if each.outcome == "accepted"), None)
+
     async def at(self, position: Position, timeout_s: float) -> Update | None:
         """The update of the record at `position`, or None if it doesn't come in time."""
         if position in self._updates:

@@ -50,7 +50,9 @@ class FragileLog(MemoryEventLog):
         if self.fails == "before":
             raise Unavailable("the log is away")
         positions = await super().append(records, partition=partition)
-        if self.fails == "after":
+        if self.fails == "late":
+            await asyncio.sleep(0.1)  # the worker is quicker than the broker's answer
+        if self.fails in ("after", "late"):
             raise Unavailable("the log went away")
         return positions
 

@@ -184,6 +184,15 @@ async def test_a_repeat_after_a_broken_append_is_answered_as_the_first(world: Wo
     assert len(world.accepted_of(stream)) == 1
 
 
+async def test_an_event_that_is_known_to_be_accepted_is_no_failure(world: World) -> None:
+    """The broker's answer was lost, but its outcome was heard meanwhile: the command is done."""
+    node, stream = world.node(), new_stream()
+    world.log.fails = "late"
+    effect = await node.done(new_task(), stream)
+    assert effect.position is not None
+    assert world.at(effect.position).outcome == "accepted"
+
+
 async def test_a_log_that_is_away_changes_nothing(world: World) -> None:
     """The caller is told, and the stream is free for the next command."""
     node, stream = world.node(), new_stream()
