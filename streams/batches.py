@@ -43,6 +43,10 @@ class MicroBatches(Generic[T]):
         if len(self._items) >= self._most:
             self._full.set()
 
+    def wake(self) -> None:
+        """Let `next` return now, empty-handed if there is nothing."""
+        self._some.set()
+
     async def next(self, wait_s: float) -> list[T]:
         """The next batch, in order; empty if nothing came for `wait_s` seconds."""
         if not self._items:

@@ -71,6 +71,7 @@ class ProjectionLoop:
     async def stop(self) -> None:
         """Finish the batch in hand (bounded), then end. A batch that is cut off is rolled back."""
         self._stopping = True
+        self._deliveries.wake()
         if self._task is not None:
             done, _ = await asyncio.wait({self._task}, timeout=STOP_LIMIT_S)
             if not done:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +95,13 @@ class _Closer(Service):  # type: ignore[misc]
         await self._worker.close()
 
 
+class _Runner(faust.Worker):  # type: ignore[misc]
+    """Faust's own runner, but for the second that it sleeps before it closes its loop."""
+
+    async def _sentinel_task(self) -> None:
+        return
+
+
 def run_worker(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT. Raises `Unavailable` or `WrongLog` if it can't start."""
     # A policy, and not just a loop: Faust runs its Kafka consumer in a thread with a loop of its own.
@@ -112,6 +118,13 @@ def run_worker(settings: Settings) -> None:
 
 
 def _run(app: faust.App, worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
-    services: Sequence[Service] = [app, _Closer(worker, loop=loop)]
-    runner = faust.Worker(app, *services[1:], loop=loop, loglevel=None, override_logging=False, quiet=True)
+    runner = _Runner(
+        app,
+        _Closer(worker, loop=loop),
+        loop=loop,
+        loglevel=None,
+        override_logging=False,
+        redirect_stdouts=False,
+        quiet=True,
+    )
     runner.execute_from_commandline()

@@ -47,3 +47,11 @@ async def test_a_full_queue_makes_the_producer_wait() -> None:
     assert await batches.next(60) == [1, 2]
     await third
     assert await batches.next(60) == [3]
+
+
+async def test_a_consumer_can_be_sent_away_empty_handed() -> None:
+    batches: MicroBatches[int] = MicroBatches()
+    waiting = asyncio.create_task(batches.next(60))
+    await asyncio.wait({waiting}, timeout=0.05)
+    batches.wake()
+    assert await waiting == []
