@@ -1,4 +1,4 @@
-"""A peer: the plain Faust agent that one writes first. One row and one `topic.send` per event.
+"""A peer: the plain Faust agent that one writes first, with one row and one `topic.send` per event.
 
 It has uvloop, raw values, a prepared statement and `synchronous_commit=off`, as the product's worker has; it
 acknowledges automatically, does not check versions, keeps no audit and no checkpoint.
@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -68,6 +67,7 @@ def run(parts: Parts, settings: Settings, events: int) -> Measured:
         "BENCH_TOPIC": settings.events_topic,
         "BENCH_EVENTS": str(events),
         "BENCH_RESULT": str(result),
+        "BENCH_FOLDER": str(parts.folder / "plain"),
     }
     with (parts.folder / "plain.log").open("wb") as log:
         subprocess.run(
@@ -95,7 +95,7 @@ def _agent_app(environment: dict[str, str], clock: _Clock) -> faust.App:
         "tasktape-bench-plain",
         broker=f"kafka://{environment['KAFKA_BROKERS']}",
         autodiscover=False,
-        datadir=tempfile.mkdtemp(prefix="tasktape-bench-"),
+        datadir=environment["BENCH_FOLDER"],
         web_enabled=False,
         topic_disable_leader=True,
         topic_allow_declare=False,
@@ -109,14 +109,11 @@ def _agent_app(environment: dict[str, str], clock: _Clock) -> faust.App:
 
     @app.agent(events, concurrency=1)  # type: ignore[untyped-decorator]
     async def project(stream: Any) -> AsyncIterator[None]:
-        pool = await asyncpg.create_pool(
-            asyncpg_dsn(environment["DATABASE_URL"]),
-            min_size=1,
-            max_size=1,
-            server_settings={"synchronous_commit": "off"},
+        database = await asyncpg.connect(
+            asyncpg_dsn(environment["DATABASE_URL"]), server_settings={"synchronous_commit": "off"}
         )
         async for event in stream.events():
-            row = await pool.fetchval(_UPSERT, *_row(event))
+            row = await database.fetchval(_UPSERT, *_row(event))
             await updates.send(key=event.key, value=b'{"position":"%s","task":%s}' % _told(event, row))
             clock.left -= 1
             if clock.left == 0:

@@ -140,7 +140,3 @@ def _print(
 def _traces(events: int) -> list[XesTrace]:
     tasks = max(1, incidents.TASKS * events // incidents.EVENTS)
     return incidents.traces(tasks, events)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
