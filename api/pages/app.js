@@ -15,9 +15,12 @@ const TOKEN_KEY = "tasktape.token";
 const LIST_KEY = "tasktape.list";
 const PAGE = 200;
 const MOST_LISTS = 20;
+const RETRY_MS = 2_000;
 
 /** @type {Workspace | null} */
 let workspace = null;
+/** Which attempt to sign in is the last one. */
+let signing = 0;
 
 class Workspace {
   #store = new Store();
@@ -39,7 +42,8 @@ class Workspace {
     the("workspace", HTMLElement).hidden = false;
     this.#listen();
     this.#status(false);
-    const positions = await this.#snapshot();
+    const positions = await this.#firstSnapshot();
+    if (!positions) return;
     this.#live = new Live({
       token: this.api.token,
       positions,
@@ -68,6 +72,16 @@ class Workspace {
   }
 
   // --- reading ---------------------------------------------------------------------------------------------
+
+  /** Read a snapshot, however long the server takes to be there. @returns {Promise<Positions | null>} */
+  async #firstSnapshot() {
+    for (let wait_ms = 500; !this.#stop.signal.aborted; wait_ms = Math.min(wait_ms * 2, 8_000)) {
+      const positions = await attempt(() => this.#snapshot());
+      if (positions) return positions;
+      await new Promise((resolve) => setTimeout(resolve, wait_ms));
+    }
+    return null;
+  }
 
   /** Read the lists and the tasks of one; returns the place from which to follow. @returns {Promise<Positions>} */
   async #snapshot() {
@@ -126,6 +140,7 @@ class Workspace {
   async #resync() {
     const listId = this.#store.listId ?? this.me.inbox_id;
     await attempt(async () => {
+      this.#store.forgetLists();
       await this.#readLists();
       await this.#readTasks(listId);
     });
@@ -142,8 +157,9 @@ class Workspace {
     this.#queue?.push(update);
     this.#store.apply(update);
     this.detail.hear(update);
-    if (this.#store.listId && !this.#store.lists.has(this.#store.listId)) {
-      if (this.#store.lists.has(this.me.inbox_id)) void this.#choose(this.me.inbox_id);
+    const isGone = this.#store.listId !== null && !this.#store.lists.has(this.#store.listId);
+    if (isGone && this.#queue === null && this.#store.lists.has(this.me.inbox_id)) {
+      void this.#choose(this.me.inbox_id);
     }
     this.#draw();
   }
@@ -158,7 +174,7 @@ class Workspace {
     const { listId } = this.#store;
     if (!title || !listId) return;
     input.value = "";
-    const correlation = crypto.randomUUID();
+    const correlation = newKey();
     this.#store.drafts.set(correlation, draft(correlation, listId, title));
     this.#draw();
     void attempt(
@@ -186,7 +202,8 @@ class Workspace {
       if (task?.id) this.#store.putTask(task);
       return true;
     });
-    if (wish !== null || !granted) this.#store.wishes.delete(id);
+    if (wish === null && granted) this.#store.tasks.delete(id);
+    this.#store.wishes.delete(id);
     this.#draw();
     return granted === true;
   }
@@ -208,7 +225,6 @@ class Workspace {
 
   /** @param {Task} task */
   async #restore(task) {
-    this.#store.wishes.delete(task.id);
     await attempt(async () => {
       this.#store.putTask(await this.api.ask("POST", `/api/tasks/${task.id}/restore`));
     });
@@ -230,7 +246,7 @@ class Workspace {
     input.value = "";
     void attempt(
       async () => {
-        const headers = { "Idempotency-Key": crypto.randomUUID() };
+        const headers = { "Idempotency-Key": newKey() };
         const list = await this.api.ask("POST", "/api/lists", { body: { name }, headers });
         if (!list.id) return;
         this.#store.putList(list);
@@ -321,11 +337,15 @@ class Workspace {
     const [check, title, chips, remove] = row.children;
     if (!(check instanceof HTMLInputElement) || !title || !chips || !remove) return;
     check.checked = task.status === "done";
+    const isDraft = task.version === 0;
+    check.disabled = isDraft;
+    title.toggleAttribute("disabled", isDraft);
+    remove.toggleAttribute("disabled", isDraft);
     check.setAttribute("aria-label", `Done: ${task.title}`);
     remove.setAttribute("aria-label", `Delete ${task.title}`);
     if (title.textContent !== task.title) title.textContent = task.title;
     row.classList.toggle("done", task.status === "done");
-    row.classList.toggle("draft", task.version === 0);
+    row.classList.toggle("draft", isDraft);
     row.classList.toggle("open", this.detail.taskId === task.id);
     const marks = [
       ...(task.priority === "none" ? [] : [{ text: task.priority, kind: `priority ${task.priority}` }]),
@@ -381,10 +401,15 @@ function isLate(task) {
   return end.getTime() < Date.now();
 }
 
+/** A key that nobody else has. (`crypto.randomUUID` is missing on addresses that are not secure.) */
+function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** @param {string} listId @param {string | null} cursor */
 function tasksPath(listId, cursor) {
   const more = cursor ? `&cursor=${encodeURIComponent(cursor)}` : "";
-  return `/api/tasks?list_id=${encodeURIComponent(listId)}&limit=${PAGE}${more}`;
+  return `/api/tasks?list_id=${encodeURIComponent(listId)}&sort=-rank&limit=${PAGE}${more}`;
 }
 
 /** What both of two snapshots include. @param {Positions} one @param {Positions} other @returns {Positions} */
@@ -444,15 +469,20 @@ function askToken(reason) {
 
 /** @param {string} token */
 async function signIn(token) {
+  signing += 1;
+  const mine = signing;
   const api = new Api(token);
   let me;
   try {
     me = await api.ask("GET", "/api/me");
   } catch (error) {
-    if (error instanceof ApiError && error.status === 401) localStorage.removeItem(TOKEN_KEY);
+    if (mine !== signing) return;
     askToken(error instanceof Error ? error.message : String(error));
+    if (error instanceof ApiError && error.status === 401) localStorage.removeItem(TOKEN_KEY);
+    else setTimeout(() => mine === signing && void signIn(token), RETRY_MS);
     return;
   }
+  if (mine !== signing) return;
   localStorage.setItem(TOKEN_KEY, token);
   the("token", HTMLTextAreaElement).value = "";
   the("sign-in", HTMLElement).hidden = true;

@@ -45,6 +45,12 @@ export class Store {
     else if (this.#isNews(update.event.stream, update.event.version)) this.tasks.delete(id);
   }
 
+  /** Forget the lists, to put them anew. */
+  forgetLists() {
+    this.lists.clear();
+    for (const stream of this.#versions.keys()) if (stream.startsWith("list:")) this.#versions.delete(stream);
+  }
+
   /** Show another list; its tasks have to be put. @param {string} listId */
   show(listId) {
     this.listId = listId;
@@ -62,22 +68,22 @@ export class Store {
     );
   }
 
-  /** The tasks to show: open ones first, each as it is wished to be. @returns {Task[]} */
+  /** The tasks to show: open ones first, newer ones first, each as it is wished to be. @returns {Task[]} */
   shownTasks() {
     const shown = [];
     for (const task of this.tasks.values()) {
       const wish = this.wishes.get(task.id);
       if (wish !== null) shown.push(wish === undefined ? task : { ...task, ...wish });
     }
-    shown.sort(byRank);
-    const all = [...shown, ...this.drafts.values()];
+    shown.sort(newestFirst);
+    const all = [...[...this.drafts.values()].reverse(), ...shown];
     return [...all.filter((task) => task.status === "open"), ...all.filter((task) => task.status === "done")];
   }
 
   /** Whether a task lies within the pages that were read. @param {Task} task */
   #isInReach(task) {
     if (this.cursor === null || this.tasks.has(task.id)) return true;
-    return [...this.tasks.values()].some((each) => byRank(task, each) < 0);
+    return [...this.tasks.values()].some((each) => newestFirst(task, each) < 0);
   }
 
   /** @param {string} stream @param {number} version */
@@ -93,7 +99,7 @@ function compare(a, b) {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** @param {Task} a @param {Task} b */
-function byRank(a, b) {
-  return compare(a.rank, b.rank) || compare(a.id, b.id);
+/** The order in which the pages are read, too. @param {Task} a @param {Task} b */
+function newestFirst(a, b) {
+  return compare(b.rank, a.rank) || compare(b.id, a.id);
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from playwright.async_api import expect
+from playwright.async_api import WebSocketRoute, expect
 
 from tests.e2e.screens import Screens
 
@@ -225,7 +225,7 @@ async def test_it_fits_a_narrow_phone_in_light_and_dark(screens: Screens) -> Non
 
 
 async def test_many_tasks_come_page_by_page(screens: Screens) -> None:
-    """A long list is not read whole; what is on screen stays up to date."""
+    """A long list is not read whole, the newest come first; what is on screen stays up to date."""
     async with screens.stack.client(screens.user) as client:
         await client.get("/api/me")
         first = (await client.post("/api/tasks", json={"title": "task 0"})).json()
@@ -237,13 +237,53 @@ async def test_many_tasks_come_page_by_page(screens: Screens) -> None:
         last = (await client.post("/api/tasks", json={"title": "the last"})).json()
         screen = await screens.open(1)
         await expect(screen.page.locator(".row")).to_have_count(200)
-        await client.patch(f"/api/tasks/{last['id']}", json={"title": "still the last"})
         await client.patch(f"/api/tasks/{first['id']}", json={"title": "still the first"})
-        await expect(screen.row("still the first")).to_be_visible()
-        await expect(screen.page.locator(".row")).to_have_count(200)
-        await screen.page.get_by_role("button", name="Show more").click()
+        await client.patch(f"/api/tasks/{last['id']}", json={"title": "still the last"})
         await expect(screen.row("still the last")).to_be_visible()
-        await expect(screen.page.locator(".row")).to_have_count(204)
+        await expect(screen.page.locator(".row")).to_have_count(200)
+        await screen.add("newer than all")
+        await expect(screen.row("newer than all")).to_be_visible()
+        await screen.page.get_by_role("button", name="Show more").click()
+        await expect(screen.row("still the first")).to_be_visible()
+        await expect(screen.page.locator(".row")).to_have_count(205)
+
+
+async def test_a_resync_reads_the_snapshot_again(screens: Screens) -> None:
+    """When too much was missed to be sent, the page still ends with what is there."""
+    screen = await screens.open(0)
+    await screen.add("Buy milk")
+    sockets: list[WebSocketRoute] = []
+
+    async def tamper(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        server.on_message(lambda message: None if '"update"' in str(message) else socket.send(message))
+        sockets.append(socket)
+
+    await screen.page.route_web_socket("**/ws", tamper)
+    await screen.page.reload()
+    await screen.live()
+    async with screens.stack.client(screens.user) as client:
+        await client.post("/api/tasks", json={"title": "missed"})
+        [milk] = [
+            task for task in (await client.get("/api/tasks")).json()["items"] if task["title"] == "Buy milk"
+        ]
+        await client.delete(f"/api/tasks/{milk['id']}")
+        await client.post("/api/lists", json={"name": "missed list"})
+    await expect(screen.row("Buy milk")).to_be_visible()
+    sockets[-1].send('{"type":"resync","channel":"list:x","reason":"too much was missed"}')
+    await expect(screen.row("missed")).to_be_visible()
+    await expect(screen.row("Buy milk")).to_have_count(0)
+    await expect(screen.page.get_by_role("button", name="missed list")).to_be_visible()
+
+
+async def test_a_server_that_starts_late_is_waited_for(screens: Screens) -> None:
+    """The page says so, and goes on by itself once it can be reached."""
+    screen = await screens.open(0)
+    await screen.page.route("**/api/**", lambda route: route.abort())
+    await screen.page.reload()
+    await expect(screen.page.get_by_role("alert")).to_contain_text("can't be reached")
+    await screen.page.unroute("**/api/**")
+    await screen.live()
 
 
 def _contrast(one: str, other: str) -> float:
