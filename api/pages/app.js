@@ -16,6 +16,7 @@ const LIST_KEY = "tasktape.list";
 const PAGE = 200;
 const MOST_LISTS = 20;
 const RETRY_MS = 2_000;
+const GATHER_MS = 50;
 
 /** @type {Workspace | null} */
 let workspace = null;
@@ -28,6 +29,7 @@ class Workspace {
   /** @type {Update[] | null} what came while a snapshot was being read */ #queue = null;
   #drawing = false;
   #reading = 0;
+  #resyncs = 0;
   #stop = new AbortController();
 
   /** @param {Api} api @param {{user: string, inbox_id: string}} me */
@@ -78,7 +80,7 @@ class Workspace {
     for (let wait_ms = 500; !this.#stop.signal.aborted; wait_ms = Math.min(wait_ms * 2, 8_000)) {
       const positions = await attempt(() => this.#snapshot());
       if (positions) return positions;
-      await new Promise((resolve) => setTimeout(resolve, wait_ms));
+      await pause(wait_ms);
     }
     return null;
   }
@@ -137,13 +139,23 @@ class Workspace {
     });
   }
 
+  /** Read a snapshot again: once for all channels that ask for it, and again for who asks meanwhile. */
   async #resync() {
-    const listId = this.#store.listId ?? this.me.inbox_id;
-    await attempt(async () => {
+    this.#resyncs += 1;
+    if (this.#resyncs > 1) return;
+    while (this.#resyncs > 0 && !this.#stop.signal.aborted) {
+      await pause(GATHER_MS);
+      const asked = this.#resyncs;
       this.#store.forgetLists();
-      await this.#readLists();
-      await this.#readTasks(listId);
-    });
+      const done = await attempt(async () => {
+        await this.#readLists();
+        await this.#readTasks(this.#store.listId ?? this.me.inbox_id);
+        return true;
+      });
+      // One of them stands for whatever comes while this goes on.
+      if (done) this.#resyncs = this.#resyncs > asked ? 1 : 0;
+      else await pause(RETRY_MS);
+    }
   }
 
   /** @param {string} listId */
@@ -399,6 +411,11 @@ function isLate(task) {
   if (!task.due || task.status === "done") return false;
   const end = task.due.length === 10 ? new Date(`${task.due}T23:59:59`) : new Date(task.due);
   return end.getTime() < Date.now();
+}
+
+/** @param {number} ms */
+function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** A key that nobody else has. (`crypto.randomUUID` is missing on addresses that are not secure.) */
