@@ -18,6 +18,7 @@ from api.node import open_node
 from api.transport import WEBSOCKET_OPTIONS
 from app.errors import Unavailable
 from app.settings import Settings
+from streams.garbage import collect_rarely
 
 log = structlog.get_logger()
 
@@ -78,6 +79,7 @@ async def serve(settings: Settings) -> None:
             server_header=False,
             timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
         )
+        collect_rarely()
         host, port = listening[0].getsockname()[:2]
         log.info("listening", host=host, port=port)
         await _Server(config, node.live).serve(sockets=list(listening))

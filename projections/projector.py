@@ -148,7 +148,8 @@ class Projector:
     async def recover(self, partitions: Sequence[int]) -> None:
         """Emit the updates that some projector committed but may not have emitted."""
         for partition, checkpoint in (await self.checkpoints(partitions)).items():
-            await self._emit_again(partition, checkpoint.emitted_offset, checkpoint.next_offset)
+            known = max(checkpoint.emitted_offset, self._emitted.get(partition, 0))
+            await self._emit_again(partition, known, checkpoint.next_offset)
             self._emitted[partition] = checkpoint.next_offset
 
     async def settle(self) -> None:

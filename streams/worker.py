@@ -17,6 +17,7 @@ from projections.database import Database, open_database
 from projections.projector import Projector
 from streams.agents import create_faust_app
 from streams.event_log import KafkaEventLog
+from streams.garbage import collect_rarely
 from streams.projection_loop import ProjectionLoop
 from streams.same_log import check_same_log
 from streams.update_log import KafkaUpdateLog
@@ -114,6 +115,7 @@ def run_worker(settings: Settings) -> None:
     except BaseException:
         loop.run_until_complete(worker.close())
         raise
+    collect_rarely()
     _run(app, worker, loop)
 
 
