@@ -37,7 +37,7 @@ def configure(level: str, log_format: str) -> None:
         )
     )
     if level != "debug":
-        # While a broker is away aiokafka writes a line for each attempt; our own lines say what is waited for.
+        # aiokafka writes a line for each attempt to reach a broker; our own say what is waited for.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     # Libraries speak up only when something is wrong, unless everything is asked for.
     logging.basicConfig(handlers=[handler], level=number if level == "debug" else logging.WARNING, force=True)
