@@ -162,6 +162,11 @@ async def test_without_a_worker_events_are_written_and_wait(
             assert (pending.status_code, pending.json()["outcome"]) == (202, "pending")
             assert (await client.get("/readyz")).json()["lag"] == 2  # the task, and the inbox
             await asyncio.to_thread(stack.start_worker)
+
+            async def all_is_visible() -> bool:
+                return bool((await client.get("/readyz")).json()["lag"] == 0)
+
+            await eventually(all_is_visible, 30)
             wait = {"Tasktape-Position": created.headers["tasktape-position"], "Prefer": "wait=30"}
             tasks = (await client.get("/api/tasks", headers=wait)).json()["items"]
             assert [task["title"] for task in tasks] == ["T"]

@@ -120,7 +120,7 @@ async def test_stores_that_do_not_answer() -> None:
     ("token", "reason"),
     [
         (mint(SECRET, "me", admin=False, ttl_s=-10), "it has expired"),
-        (mint(SECRET, "me", admin=False, ttl_s=60), "the API answers nothing"),
+        (mint(SECRET, "me", admin=False, ttl_s=3600), "the API answers nothing"),
         ("nonsense", "it is not a JWT"),
     ],
 )
