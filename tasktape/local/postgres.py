@@ -100,7 +100,8 @@ class EmbeddedPostgres:
     def is_ready(self) -> bool:
         """Tell whether the server that runs on our data takes connections."""
         lines = self._pid_file_lines()
-        return len(lines) >= 8 and lines[7].strip() == "ready"
+        # A server that was killed leaves a file that says it is ready, until the next one writes its own.
+        return len(lines) >= 8 and lines[7].strip() == "ready" and psutil.pid_exists(int(lines[0]))
 
     @property
     def _data(self) -> Path:

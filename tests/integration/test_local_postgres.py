@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,16 @@ async def execute(url: str, statement: str) -> list[asyncpg.Record]:
         return await connection.fetch(statement)
     finally:
         await connection.close()
+
+
+def test_the_file_of_a_killed_server_does_not_count(tmp_path: Path) -> None:
+    """It says "ready" until the next server writes its own."""
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (tmp_path / "data").mkdir()
+    lines = [str(ended.pid), str(tmp_path / "data"), "1795446000", "5432", "", "127.0.0.1", "0 0", "ready   "]
+    (tmp_path / "data" / "postmaster.pid").write_text("\n".join(lines) + "\n")
+    assert not EmbeddedPostgres(tmp_path).is_ready()
 
 
 async def test_rows_survive_sigkill(postgres: EmbeddedPostgres) -> None:
