@@ -101,7 +101,13 @@ class EmbeddedPostgres:
         """Tell whether the server that runs on our data takes connections."""
         lines = self._pid_file_lines()
         # A server that was killed leaves a file that says it is ready, until the next one writes its own.
-        return len(lines) >= 8 and lines[7].strip() == "ready" and psutil.pid_exists(int(lines[0]))
+        # The number of the killed one may be somebody else's by now.
+        if len(lines) < 8 or lines[7].strip() != "ready" or not psutil.pid_exists(int(lines[0])):
+            return False
+        try:
+            return _works_in(psutil.Process(int(lines[0])), self._data)
+        except psutil.NoSuchProcess:
+            return False
 
     @property
     def _data(self) -> Path:
