@@ -13,7 +13,7 @@ from typing import Any, get_args
 import click
 import pytest
 
-from api import outbox, protocol
+from api import connection, outbox, protocol
 from api.problems import KINDS
 from app.records import EVENT_CLASSES
 from app.settings import CLIENT_NAMES, Settings
@@ -199,7 +199,7 @@ def test_every_message_is_in_the_reference_with_its_fields() -> None:
 def test_every_close_code_is_in_the_reference() -> None:
     text = (REFERENCE / "websocket.md").read_text()
     documented = {int(row[0]) for row in table_rows(text) if row[0].isdigit()}
-    farewells = [value for module in (protocol, outbox) for value in vars(module).values()]
+    farewells = [value for module in (connection, outbox, protocol) for value in vars(module).values()]
     codes = {value.code for value in farewells if isinstance(value, outbox.Farewell)}
     assert documented == codes | {protocol.BAD_TOKEN, protocol.BAD_MESSAGE}
 
