@@ -128,7 +128,7 @@ def _print(sent: Sent, seen: Seen, single: Sequence[float]) -> None:
 
 
 def _hops(sent: Sent, seen: Seen, single: Sequence[float]) -> list[tuple[str, ...]]:
-    """Each hop's time. Faust's is what is left of the way from broker to update without Postgres."""
+    """Each hop's time. Faust's is what is left between broker and update without Kafka and Postgres."""
     appended, told = _between(sent.due, seen.appended), _between(seen.appended, seen.told)
     whole = mean(_between(sent.due, seen.socket))
     hops = [
@@ -138,10 +138,11 @@ def _hops(sent: Sent, seen: Seen, single: Sequence[float]) -> list[tuple[str, ..
         ("relay: consumer to the other client's socket", _between(seen.update, seen.socket)),
     ]
     rows = [_hop(name, times, whole) for name, times in hops]
-    postgres = mean(single)
+    fetched, postgres = mean(_between(seen.appended, seen.fetched)), mean(single)
     parts = [
+        (" - of these, broker to any consumer of task-events", fetched),
         (" - of these, Postgres (one record in a transaction)", postgres),
-        (" - of these, Faust (the rest)", mean(told) - postgres),
+        (" - of these, Faust (the rest)", mean(told) - fetched - postgres),
     ]
     split = [(name, "", "", f"{part * 1000:.1f}", f"{part / whole:.0%}") for name, part in parts]
     return [*rows[:2], *split, *rows[2:]]

@@ -27,6 +27,8 @@ class Seen:
 
     appended: dict[str, float] = field(default_factory=dict)
     """The broker wrote the event (its own timestamp)."""
+    fetched: dict[str, float] = field(default_factory=dict)
+    """The event reached a consumer."""
     told: dict[str, float] = field(default_factory=dict)
     """The worker had committed and wrote the update (its producer's timestamp)."""
     update: dict[str, float] = field(default_factory=dict)
@@ -41,8 +43,10 @@ async def watching(brokers: str, url: str, token: str, partitions: int) -> Async
     seen = Seen()
 
     def on_event(message: ConsumerRecord) -> None:
+        now = time.time()
         data = from_json(message.value)
         title = data.get("fields", data).get("title", "")
+        seen.fetched[title] = now
         seen.appended[title] = message.timestamp / 1000 + HALF_MS
 
     def on_update(message: ConsumerRecord) -> None:
