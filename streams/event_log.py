@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ class KafkaEventLog:
         self._partitions = partitions
         self._producer = TopicProducer(brokers, topic, idempotent=True)
         self._watcher: AIOKafkaConsumer | None = None
+        self._starting = asyncio.Lock()
 
     @property
     def partitions(self) -> int:
@@ -92,15 +94,24 @@ class KafkaEventLog:
         """See `app.ports.EventLog.ends`. Raises `Unavailable`."""
         where = [TopicPartition(self._topic, partition) for partition in range(self._partitions)]
         try:
-            if self._watcher is None:
-                watcher = self._consumer()
-                await watcher.start()
-                self._watcher = watcher
-            ends = await self._watcher.end_offsets(where)
+            watcher = await self._watching()
+            ends = await watcher.end_offsets(where)
         except (OSError, KafkaError) as error:
             await self._forget_watcher()
             raise Unavailable(f"Kafka can't be reached: {error!r}") from error
         return {tp.partition: offset for tp, offset in ends.items()}
+
+    async def _watching(self) -> AIOKafkaConsumer:
+        async with self._starting:
+            if self._watcher is None:
+                watcher = self._consumer()
+                try:
+                    await watcher.start()
+                except BaseException:
+                    await watcher.stop()
+                    raise
+                self._watcher = watcher
+            return self._watcher
 
     async def _forget_watcher(self) -> None:
         watcher, self._watcher = self._watcher, None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ from streams.watchdog import Watchdog, watch_progress
 log = structlog.get_logger()
 
 POOL_SIZE = 4
+STOP_LIMIT_S = 2.5
+"""From the signal to the end, whatever hangs: a batch that is cut off is rolled back, and done again."""
 ASYNCHRONOUS_COMMIT = {"synchronous_commit": "off"}
 """Safe here and nowhere else: rows and checkpoint are lost together or kept together, and the log refills."""
 
@@ -97,10 +102,16 @@ class _Closer(Service):  # type: ignore[misc]
 
 
 class _Runner(faust.Worker):  # type: ignore[misc]
-    """Faust's own runner, but for the second that it sleeps before it closes its loop."""
+    """Faust's own runner, but it ends in time: without a broker Faust would wait to leave its group."""
+
+    def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        deadline = threading.Timer(STOP_LIMIT_S, os._exit, (0,))
+        deadline.daemon = True
+        deadline.start()
+        super()._schedule_shutdown(signal)
 
     async def _sentinel_task(self) -> None:
-        return
+        """Do not sleep a second before the loop is closed."""
 
 
 def run_worker(settings: Settings) -> None:

@@ -18,11 +18,18 @@ def configure(level: str, log_format: str) -> None:
     ]
     if log_format == "json":
         rendering: list[structlog.typing.Processor] = [
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            ),
             structlog.processors.JSONRenderer(),
         ]
     else:
-        rendering = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Plain tracebacks: local variables hold passwords and tokens.
+        rendering = [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     structlog.configure(
         processors=[*shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -37,7 +44,8 @@ def configure(level: str, log_format: str) -> None:
         )
     )
     if level != "debug":
-        # aiokafka writes a line for each attempt to reach a broker; our own say what is waited for.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        # They write for each attempt to reach a server; our own lines say what is waited for.
+        for chatty in ("aiokafka", "asyncpg"):
+            logging.getLogger(chatty).setLevel(logging.CRITICAL)
     # Libraries speak up only when something is wrong, unless everything is asked for.
     logging.basicConfig(handlers=[handler], level=number if level == "debug" else logging.WARNING, force=True)

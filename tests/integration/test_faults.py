@@ -323,6 +323,18 @@ async def test_the_broker_killed_and_started(
         worker.kill()
 
 
+async def test_a_worker_stops_when_told_though_the_broker_is_away(
+    own_kafka: EmbeddedKafka, database_url: str, tmp_path: Path
+) -> None:
+    worker = WorkerProcess(await new_place(own_kafka.brokers, database_url), tmp_path)
+    try:
+        await started(worker)
+        own_kafka.stop()
+        assert worker.stop() == 0
+    finally:
+        worker.kill()
+
+
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 async def test_postgres_away_for_fifteen_seconds(
     how: str, kafka_brokers: str, own_postgres: EmbeddedPostgres, tmp_path: Path
