@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import struct
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from tasktape.local.errors import LocalError
 from tasktape.local.kafka_home import KafkaHome, escape, install, locate, new_id
 from tasktape.local.ports import LOOPBACK, pick_ports
 from tasktape.local.processes import Launch, kill, spawn, stop, wait_ready
+from tasktape.local.server import Child
 
-READY_LIMIT_S = 60.0
 TRAINING_LIMIT_S = 120.0
 LOG_FLAGS = (
     "-Xlog:disable",
@@ -66,33 +65,22 @@ class EmbeddedKafka:
         self.home = home or locate()
         self.log = log or self.folder / "kafka.log"
         self._ports: dict[str, int] = {}
-        self._running: tuple[subprocess.Popen[bytes], Launch] | None = None
+        self._child = Child(self)
 
     def start(self) -> str:
         """Start the broker, wait until it answers and return its address, `host:port`."""
         install(self.home, lambda _done, _total: None, train)
-        launch = self.launch()
-        child = spawn(launch)
-        try:
-            wait_ready(child, launch, self.is_ready, READY_LIMIT_S)
-        except BaseException:
-            kill(child)
-            raise
-        self._running = (child, launch)
+        self._child.start()
         return self.brokers
 
     def stop(self) -> None:
         """Stop the broker that `start` started."""
-        if self._running is not None:
-            child, launch = self._running
-            self._running = None
-            stop(child, replace(launch, stop_timeout_s=10.0))
+        self._child.stop()
 
     @property
     def pid(self) -> int:
         """The process id of the broker that `start` started."""
-        assert self._running is not None
-        return self._running[0].pid
+        return self._child.pid
 
     @property
     def brokers(self) -> str:

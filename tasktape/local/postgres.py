@@ -5,7 +5,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,9 +13,9 @@ import psutil
 from tasktape.local.accounts import Account, account_for, become
 from tasktape.local.errors import LocalError
 from tasktape.local.ports import LOOPBACK, pick_ports
-from tasktape.local.processes import Launch, end_all, kill, spawn, stop, wait_ready
+from tasktape.local.processes import Launch, end_all
+from tasktape.local.server import Child
 
-READY_LIMIT_S = 60.0
 INIT_LIMIT_S = 60.0
 LEFTOVER_LIMIT_S = 10.0
 USER = DATABASE = "tasktape"
@@ -43,32 +42,21 @@ class EmbeddedPostgres:
         self.folder = folder.absolute()
         self.log = log or self.folder / "postgres.log"
         self._ports: dict[str, int] = {}
-        self._running: tuple[subprocess.Popen[bytes], Launch] | None = None
+        self._child = Child(self)
 
     def start(self) -> str:
         """Start the server, wait until it takes connections and return the database's address."""
-        launch = self.launch()
-        child = spawn(launch)
-        try:
-            wait_ready(child, launch, self.is_ready, READY_LIMIT_S)
-        except BaseException:
-            kill(child)
-            raise
-        self._running = (child, launch)
+        self._child.start()
         return self.url
 
     def stop(self) -> None:
         """Stop the server that `start` started."""
-        if self._running is not None:
-            child, launch = self._running
-            self._running = None
-            stop(child, replace(launch, stop_timeout_s=10.0))
+        self._child.stop()
 
     @property
     def pid(self) -> int:
         """The process id of the server that `start` started."""
-        assert self._running is not None
-        return self._running[0].pid
+        return self._child.pid
 
     @property
     def url(self) -> str:
