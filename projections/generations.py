@@ -111,6 +111,10 @@ async def _ensure_generation(connection: AsyncConnection, control_schema: str, p
     live = (await connection.execute(select(generations).where(generations.c.status == "live"))).one_or_none()
     if live is not None and live.version == READ_MODELS_VERSION:
         return None
+    begun = generations.c.status == "building", generations.c.version == READ_MODELS_VERSION
+    building = (await connection.execute(select(generations.c.number).where(*begun))).scalar()
+    if building is not None:
+        return int(building)
     number = ((await connection.execute(select(func.max(generations.c.number)))).scalar() or 0) + 1
     await create_generation(connection, control_schema, number, partitions)
     await connection.execute(

@@ -1,0 +1,105 @@
+"""The watchdog ends a worker that makes no progress, and only such a one."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import pytest
+
+from app.tasks import TaskCreated
+from projections.database import Database, open_database
+from projections.generations import LogIdentity, set_up
+from projections.projector import Projector
+from streams import watchdog
+from streams.memory_log import MemoryEventLog
+from streams.watchdog import Watchdog, watch_progress
+from tests.spec import LIST_ID, START, record_of
+from tests.waiting import eventually
+
+LIMIT_S = 0.5
+
+
+class Stall:
+    """Notes whether the watchdog struck."""
+
+    def __init__(self) -> None:
+        self.struck = threading.Event()
+
+    def __call__(self) -> None:
+        self.struck.set()
+
+
+async def test_a_loop_that_hangs_is_ended() -> None:
+    """No beat comes, whoever is to blame."""
+    stall = Stall()
+    Watchdog(LIMIT_S, stall).start()
+    assert stall.struck.wait(LIMIT_S * 10)
+
+
+async def test_a_stopped_watchdog_ends_nothing() -> None:
+    stall = Stall()
+    dog = Watchdog(LIMIT_S, stall)
+    dog.start()
+    dog.stop()
+    assert not stall.struck.wait(LIMIT_S * 2)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    schema = f"w_{uuid4().hex[:12]}"
+    await set_up(database_url, schema, LogIdentity("memory", "memory", 1))
+    database = await open_database(database_url, schema, pool_size=2)
+    yield database
+    await database.close()
+
+
+@asynccontextmanager
+async def watched(
+    database: Database, log: MemoryEventLog, stall: Stall, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Projector]:
+    monkeypatch.setattr(watchdog, "CHECK_S", LIMIT_S / 10)
+    projector = Projector(database, log.read, None)
+    dog = Watchdog(LIMIT_S, stall)
+    dog.start()
+    watching = asyncio.create_task(watch_progress(dog, projector, log, lambda: frozenset({0})))
+    try:
+        yield projector
+    finally:
+        dog.stop()
+        watching.cancel()
+
+
+async def write(log: MemoryEventLog) -> None:
+    stream = f"task:{uuid4()}"
+    await log.append([record_of(TaskCreated(LIST_ID, "t"), 1, id=str(uuid4()), stream=stream)])
+
+
+async def test_a_log_that_grows_while_its_checkpoint_stays(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, stall = MemoryEventLog(1, lambda: START), Stall()
+    async with watched(database, log, stall, monkeypatch):
+        await write(log)
+        await eventually(stall.struck.is_set)
+
+
+async def test_progress_and_idleness_are_well(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, stall = MemoryEventLog(1, lambda: START), Stall()
+    async with watched(database, log, stall, monkeypatch) as projector:
+        for count in range(1, 6):
+            await write(log)
+            await projector.catch_up(0, count)
+            await asyncio.to_thread(stall.struck.wait, LIMIT_S / 2)
+    assert not stall.struck.is_set()
+
+
+async def test_a_database_that_is_away_is_not_the_workers_fault(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, stall = MemoryEventLog(1, lambda: START), Stall()
+    async with watched(database, log, stall, monkeypatch):
+        await write(log)
+        await database.close()
+        assert not await asyncio.to_thread(stall.struck.wait, LIMIT_S * 3)
