@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -17,6 +18,13 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     padded = [first.ljust(widths[0])]
     padded += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
     return f"| {' | '.join(padded)} |"
+
+
+def ratios(what: str, events: int, others: Sequence[float], ours: Sequence[float]) -> tuple[str, ...]:
+    """A row of speeds in events per second: the middle one, and how many times as fast ours was, by run."""
+    times = [mine / theirs for mine, theirs in zip(ours, others, strict=True)]
+    how_many = f"{median(times):.1f} x ({min(times):.1f} to {max(times):.1f})"
+    return (what, f"{events:,}", f"{median(others):,.0f}", how_many)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
