@@ -25,6 +25,10 @@ from streams.event_log import KafkaEventLog
 from streams.same_log import check_same_log
 
 POOL_SIZE = 10
+SESSION = {
+    # Plans for the tables as they are now, not as they were when a query was first asked.
+    "plan_cache_mode": "force_custom_plan",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,9 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     """Connect everything. Raises `BadSettings`, `Unavailable` or `WrongLog`."""
     verifier = Verifier.from_settings(settings)
     async with AsyncExitStack() as stack:
-        database = await open_database(settings.database_url, settings.schema_name, pool_size=POOL_SIZE)
+        database = await open_database(
+            settings.database_url, settings.schema_name, pool_size=POOL_SIZE, server_settings=SESSION
+        )
         stack.push_async_callback(database.close)
         log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
         stack.push_async_callback(log.close)

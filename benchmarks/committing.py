@@ -12,7 +12,7 @@ from benchmarks.backlog import write_backlog
 from projections.database import open_database
 from projections.projector import Projector
 from streams.event_log import KafkaEventLog
-from streams.worker import ASYNCHRONOUS_COMMIT, POOL_SIZE
+from streams.worker import POOL_SIZE, SESSION
 
 
 class Nowhere:
@@ -31,7 +31,7 @@ async def seconds_to_commit(settings: Settings, records: Sequence[Record]) -> li
         settings.database_url,
         settings.schema_name,
         pool_size=POOL_SIZE,
-        server_settings=ASYNCHRONOUS_COMMIT,
+        server_settings=SESSION,
     )
     try:
         raws = [raw async for batch in event_log.read(0, 0, (await event_log.ends())[0]) for raw in batch]

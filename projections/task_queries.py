@@ -46,7 +46,7 @@ _AT_TIME = """
 """
 HISTORY = f"""
     SELECT {UPDATE_COLUMNS} FROM audit
-    WHERE stream = $1 AND outcome = 'accepted' AND version > $2 ORDER BY version LIMIT $3
+    WHERE stream = $1 AND outcome = 'accepted' AND version > greatest($2, 0) ORDER BY version LIMIT $3
 """  # noqa: S608
 _HISTORY_OF_ALL = f"""
     SELECT {UPDATE_COLUMNS} FROM audit
@@ -151,7 +151,10 @@ class TaskQueries:
 async def history(
     connection: Connection, stream: str, *, after: int, limit: int, with_superseded: bool
 ) -> list[asyncpg.Record]:
-    """Rows of a stream's events: of the accepted ones after version `after`, or of all after that offset."""
+    """Rows of a stream's events: the accepted ones after version `after`, or all records after that offset.
+
+    Control records have no version, so they are among all records only.
+    """
     return await connection.fetch(_HISTORY_OF_ALL if with_superseded else HISTORY, stream, after, limit)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -64,7 +65,7 @@ def create_faust_app(
         group_of(settings),
         broker=[f"kafka://{broker}" for broker in settings.kafka_brokers],
         autodiscover=False,
-        datadir=tempfile.mkdtemp(prefix="tasktape-worker-"),
+        datadir=Path(tempfile.gettempdir()) / "tasktape-worker",
         web_enabled=False,
         topic_disable_leader=True,
         topic_allow_declare=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import signal
 import threading
@@ -31,8 +32,12 @@ log = structlog.get_logger()
 POOL_SIZE = 4
 STOP_LIMIT_S = 2.5
 """From the signal to the end, whatever hangs: a batch that is cut off is rolled back, and done again."""
-ASYNCHRONOUS_COMMIT = {"synchronous_commit": "off"}
-"""Safe here and nowhere else: rows and checkpoint are lost together or kept together, and the log refills."""
+SESSION = {
+    # Safe here and nowhere else: rows and checkpoint are lost or kept together, and the log refills.
+    "synchronous_commit": "off",
+    # A plan that was made while a table was small would scan all of it later; all we ask has an index.
+    "enable_seqscan": "off",
+}
 
 
 class Worker:
@@ -54,7 +59,7 @@ class Worker:
             settings.database_url,
             settings.schema_name,
             pool_size=POOL_SIZE,
-            server_settings=ASYNCHRONOUS_COMMIT,
+            server_settings=SESSION,
         )
         await self._event_log.start()
         await check_same_log(settings.kafka_brokers, settings.events_topic, self._event_log, database)
@@ -138,6 +143,8 @@ def _run(app: faust.App, worker: Worker, loop: asyncio.AbstractEventLoop) -> Non
         loglevel=None,
         override_logging=False,
         redirect_stdouts=False,
+        # Where it would write codes for a terminal; what goes wrong is logged.
+        stderr=io.StringIO(),
         quiet=True,
     )
     runner.execute_from_commandline()
