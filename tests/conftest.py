@@ -8,7 +8,6 @@ import pytest
 from tasktape.local.kafka import EmbeddedKafka
 from tasktape.local.postgres import EmbeddedPostgres
 
-
 # A job in the background ignores Ctrl-C, and so would every process that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
