@@ -1,0 +1,223 @@
+"""Recurrence rules as text: RFC 5545, section 3.3.10, read strictly and written in one way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Literal, get_args
+
+Frequency = Literal["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY"]
+WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+
+MOST_CHARACTERS = 500
+MOST_COUNT = 99_999
+MOST_INTERVAL = 999
+MOST_TIMES_A_DAY = 96
+MOST_WEEKS_IN_A_MONTH = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A recurrence rule. A `by_` part that the rule does not have is empty; weekdays count from Monday, 0.
+
+    `by_day` holds weekdays with their ordinal, 0 for every one: `-1FR` is `(4, -1)`. `until` is a date, a
+    local date-time or one in UTC.
+    """
+
+    freq: Frequency
+    interval: int = 1
+    count: int | None = None
+    until: date | datetime | None = None
+    by_month: tuple[int, ...] = ()
+    by_week_no: tuple[int, ...] = ()
+    by_year_day: tuple[int, ...] = ()
+    by_month_day: tuple[int, ...] = ()
+    by_day: tuple[tuple[int, int], ...] = ()
+    by_hour: tuple[int, ...] = ()
+    by_minute: tuple[int, ...] = ()
+    by_second: tuple[int, ...] = ()
+    by_set_pos: tuple[int, ...] = ()
+    week_start: int = 0
+
+    @property
+    def has_ordinals(self) -> bool:
+        """Whether a weekday has a number, as in `1MO`."""
+        return any(ordinal for _, ordinal in self.by_day)
+
+    @property
+    def times_a_day(self) -> int:
+        """How often it may occur in one day."""
+        hours = len(self.by_hour) or (24 if self.freq == "HOURLY" else 1)
+        return hours * (len(self.by_minute) or 1) * (len(self.by_second) or 1)
+
+
+def rule_of(text: str) -> Rule:
+    """The rule that `text` writes, with or without `RRULE:`. Raises `ValueError` with a line for people."""
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"must have {MOST_CHARACTERS} characters or fewer")
+    parts = _parts(text.strip().upper().removeprefix("RRULE:"))
+    if "FREQ" not in parts:
+        raise ValueError("must have a frequency, such as FREQ=WEEKLY")
+    rule = Rule(**{_FIELDS[name][0]: _FIELDS[name][1](name, value) for name, value in parts.items()})
+    _check(rule)
+    return rule
+
+
+def text_of(rule: Rule) -> str:
+    """The rule in its one form: parts and values in order, nothing that goes without saying."""
+    parts = [
+        ("FREQ", rule.freq),
+        ("INTERVAL", str(rule.interval) if rule.interval != 1 else ""),
+        ("COUNT", str(rule.count or "")),
+        ("UNTIL", _until_text(rule.until) if rule.until else ""),
+        *(
+            (name, _list_text(getattr(rule, field)))
+            for name, (field, _) in _FIELDS.items()
+            if name in _RANGES
+        ),
+        ("BYDAY", ",".join(f"{ordinal or ''}{WEEKDAYS[weekday]}" for weekday, ordinal in rule.by_day)),
+        ("WKST", WEEKDAYS[rule.week_start] if rule.week_start else ""),
+    ]
+    return ";".join(f"{name}={value}" for name, value in parts if value)
+
+
+def _parts(text: str) -> dict[str, str]:
+    parts: dict[str, str] = {}
+    for part in text.split(";"):
+        name, equals, value = part.partition("=")
+        if not (name and equals and value):
+            raise ValueError("must be a recurrence rule, such as FREQ=WEEKLY;BYDAY=MO,TH")
+        if name not in _FIELDS:
+            raise ValueError(f"has a part that is not known: {name[:20]}")
+        if name in parts:
+            raise ValueError(f"has {name} twice")
+        parts[name] = value
+    return parts
+
+
+# --- the values of parts ---------------------------------------------------------------------------------
+
+_RANGES = {
+    "INTERVAL": (1, MOST_INTERVAL),
+    "COUNT": (1, MOST_COUNT),
+    "BYMONTH": (1, 12),
+    "BYWEEKNO": (-53, 53),
+    "BYYEARDAY": (-366, 366),
+    "BYMONTHDAY": (-31, 31),
+    "BYHOUR": (0, 23),
+    "BYMINUTE": (0, 59),
+    "BYSECOND": (0, 59),  # RFC 5545 allows 60, for leap seconds, which no clock of ours knows
+    "BYSETPOS": (-366, 366),
+}
+_NUMBER = re.compile(r"[+-]?[0-9]{1,5}", re.ASCII)
+_WEEKDAY = re.compile(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)", re.ASCII)
+_UNTIL = re.compile(r"[0-9]{8}(T[0-9]{6}Z?)?", re.ASCII)
+
+
+def _frequency(name: str, value: str) -> Any:
+    if value in {"SECONDLY", "MINUTELY"}:
+        raise ValueError(f"{name}={value} is too often for a task")
+    if value not in get_args(Frequency):
+        raise ValueError(f"{name} must be one of {', '.join(get_args(Frequency))}")
+    return value
+
+
+def _number(name: str, value: str) -> int:
+    least, most = _RANGES[name]
+    number = int(value) if _NUMBER.fullmatch(value) else None
+    if number is None or not least <= number <= most or (least < 0 and number == 0):
+        span = f"{least} to {most}" if least >= 0 else f"1 to {most} or -1 to {least}"
+        raise ValueError(f"{name} must be {span}")
+    return number
+
+
+def _numbers(name: str, value: str) -> tuple[int, ...]:
+    return tuple(sorted({_number(name, number) for number in value.split(",")}))
+
+
+def _weekday(name: str, value: str) -> int:
+    if value not in WEEKDAYS:
+        raise ValueError(f"{name} must be one of {', '.join(WEEKDAYS)}")
+    return WEEKDAYS.index(value)
+
+
+def _weekdays(name: str, value: str) -> tuple[tuple[int, int], ...]:
+    found: set[tuple[int, int]] = set()
+    for text in value.split(","):
+        match = _WEEKDAY.fullmatch(text)
+        ordinal = int(match[1] or 0) if match else 0
+        if match is None or abs(ordinal) > 53 or (match[1] and not ordinal):
+            raise ValueError(f"{name} must list weekdays, such as MO,TH or 1MO or -1FR")
+        found.add((WEEKDAYS.index(match[2]), ordinal))
+    return tuple(sorted(found))
+
+
+def _until(name: str, value: str) -> date | datetime:
+    try:
+        if _UNTIL.fullmatch(value):
+            moment = datetime.fromisoformat(value.removesuffix("Z"))
+            return (
+                moment.date()
+                if "T" not in value
+                else moment.replace(tzinfo=UTC if value.endswith("Z") else None)
+            )
+    except ValueError:
+        pass  # a month 13, an hour 25
+    raise ValueError(f"{name} must be a date (20261201) or a date-time (20261201T090000Z)")
+
+
+def _until_text(until: date | datetime) -> str:
+    return until.isoformat().replace("+00:00", "Z").replace("-", "").replace(":", "")
+
+
+def _list_text(value: int | tuple[int, ...] | None) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else ""
+
+
+_FIELDS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
+    "FREQ": ("freq", _frequency),
+    "INTERVAL": ("interval", _number),
+    "COUNT": ("count", _number),
+    "UNTIL": ("until", _until),
+    "BYMONTH": ("by_month", _numbers),
+    "BYWEEKNO": ("by_week_no", _numbers),
+    "BYYEARDAY": ("by_year_day", _numbers),
+    "BYMONTHDAY": ("by_month_day", _numbers),
+    "BYDAY": ("by_day", _weekdays),
+    "BYHOUR": ("by_hour", _numbers),
+    "BYMINUTE": ("by_minute", _numbers),
+    "BYSECOND": ("by_second", _numbers),
+    "BYSETPOS": ("by_set_pos", _numbers),
+    "WKST": ("week_start", _weekday),
+}
+
+# --- what goes with what ---------------------------------------------------------------------------------
+
+
+def _check(rule: Rule) -> None:
+    """Hold the rule against what section 3.3.10 says of parts together, and against our own bounds."""
+    yearly, monthly = rule.freq == "YEARLY", rule.freq == "MONTHLY"
+    weeks_in_span = 53 if yearly and not rule.by_month else MOST_WEEKS_IN_A_MONTH
+    days = rule.by_month or rule.by_week_no or rule.by_year_day or rule.by_month_day or rule.by_day
+    times = rule.by_hour or rule.by_minute or rule.by_second
+    refusals = {
+        "may have COUNT or UNTIL, not both": rule.count and rule.until,
+        "BYWEEKNO goes with FREQ=YEARLY only": rule.by_week_no and not yearly,
+        "BYYEARDAY goes with FREQ=YEARLY or HOURLY only": rule.by_year_day
+        and rule.freq not in {"YEARLY", "HOURLY"},
+        "BYMONTHDAY does not go with FREQ=WEEKLY": rule.by_month_day and rule.freq == "WEEKLY",
+        "numbered weekdays go with FREQ=MONTHLY or YEARLY only": rule.has_ordinals
+        and not (yearly or monthly),
+        "numbered weekdays do not go with BYWEEKNO": rule.has_ordinals and rule.by_week_no,
+        f"a month has no weekday {MOST_WEEKS_IN_A_MONTH + 1} times": any(
+            abs(ordinal) > weeks_in_span for _, ordinal in rule.by_day
+        ),
+        "BYSETPOS needs another BY part to choose from": rule.by_set_pos and not (days or times),
+        f"is too often for a task: more than {MOST_TIMES_A_DAY} times a day": rule.times_a_day
+        > MOST_TIMES_A_DAY,
+    }
+    for message, refused in refusals.items():
+        if refused:
+            raise ValueError(message)
