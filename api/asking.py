@@ -14,11 +14,10 @@ from api.headers import Preference, if_match, preference, traceparent
 from api.idempotency import CommandKey, command_key
 from api.problems import correlation_id_of, invalid
 from api.schemas import Query
+from api.surroundings import AnyCommand
 from app.errors import FieldError, Invalid, Malformed, NotFound, PreconditionFailed
 from app.ids import is_uuid
-from app.lists import ListCommand
 from app.positions import Position
-from app.tasks import TaskCommand
 
 Model = TypeVar("Model", bound=Query)
 
@@ -94,7 +93,7 @@ def key_of(request: Request, body: dict[str, Any]) -> CommandKey | None:
 
 
 async def carry_out(
-    request: Request, command: TaskCommand | ListCommand, stream: str, key: CommandKey | None
+    request: Request, command: AnyCommand, stream: str, key: CommandKey | None
 ) -> tuple[Effect | NotYetVisible, Preference]:
     """Carry out a command as the request's headers want it."""
     edge = edge_of(request)

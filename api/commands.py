@@ -14,20 +14,18 @@ from typing import Any, Protocol, assert_never
 
 from pydantic_core import from_json, to_json
 
-from api import permissions
-from api.deciding import check_merge, decide
+from api.deciding import decide, merged
 from api.idempotency import CommandKey
 from api.locks import StreamLocks
 from api.outcomes import Outcomes
 from api.pending import Pending, Written
+from api.surroundings import AnyCommand, Around, gather
 from app.errors import KeyReused, PreconditionFailed, TaskError, Unavailable
 from app.fold import State, evolve
 from app.ids import IdFactory
-from app.lists import ListCommand
 from app.ports import Clock, EventLog
 from app.positions import Position
 from app.records import Record, source_of
-from app.tasks import TaskCommand
 from app.updates import Update, is_gone, state_json
 from projections.command_queries import AcceptedEvent
 
@@ -38,14 +36,11 @@ JITTER_MS = 4.0
 SOURCE = source_of("api")
 
 
-class StateReader(Protocol):
+class StateReader(Around, Protocol):
     """What deciding asks of the read models."""
 
     async def state(self, stream: str) -> State | None:
         """The newest state of a stream."""
-
-    async def state_at(self, stream: str, version: int) -> State | None:
-        """The state of a stream after its first `version` events."""
 
     async def accepted(self, event_id: str) -> AcceptedEvent | None:
         """The accepted event of this id."""
@@ -55,7 +50,7 @@ class StateReader(Protocol):
 class Call:
     """A command with its stream, its caller, and how the caller wants it done."""
 
-    command: TaskCommand | ListCommand
+    command: AnyCommand
     stream: str
     user: str
     wait_s: float
@@ -140,17 +135,16 @@ class CommandHandler:
         raise Unavailable("too many others change this at the same time; nothing was changed")
 
     async def _decide(self, call: Call, state: State | None) -> Record | None:
-        await permissions.check(call.command, state, call.user, self.state)
-        if call.if_match is not None:
-            await self._check_base(call, call.if_match, state)
-        event = decide(call.command, state)
+        now = self._clock()
+        around = await gather(call.command, state, call.user, now, self.state, self._reader)
+        event = decide(await self._merged(call, state), state, around)
         if event is None:
             return None
         return Record(
             id=call.key.event_id if call.key else self._new_id(),
             stream=call.stream,
             version=1 if state is None else state.version + 1,
-            time=self._clock(),
+            time=now,
             actor=call.user,
             source=SOURCE,
             data=event,
@@ -159,17 +153,23 @@ class CommandHandler:
             command_hash=call.key.command_hash if call.key else None,
         )
 
-    async def _check_base(self, call: Call, version: int, current: State | None) -> None:
-        """Check that a command meant for an older version still makes sense. Raises as `app.merge.check`."""
+    async def _merged(self, call: Call, current: State | None) -> AnyCommand:
+        """The command as it applies to the present, if it was meant for an older version.
+
+        Raises as `app.merge.merged`.
+        """
+        version = call.if_match
+        if version is None:
+            return call.command
         if current is None or version > current.version:
             at = "not there" if current is None else f"at version {current.version}"
             raise PreconditionFailed(f"If-Match names version {version}, and this is {at}")
         if version == current.version:
-            return
+            return call.command
         base = await self._reader.state_at(call.stream, version)
         if base is None:
             raise PreconditionFailed(f"version {version} is not known here")
-        check_merge(call.command, base, current)
+        return merged(call.command, base, current)
 
     async def _append(
         self, call: Call, record: Record, state: State | None, deadline: float

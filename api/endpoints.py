@@ -25,8 +25,9 @@ from api.schemas import (
     TaskPageQuery,
     TaskQuery,
 )
-from app.lists import CreateList, RenameList, TaskList
-from app.tasks import CompleteTask, EditTask, MoveTask, ReopenTask, RestoreTask, Task
+from app.lists import CreateList, EditList, TaskList
+from app.task_commands import CompleteTask, EditTask, MoveTask, ReopenTask, RestoreTask
+from app.tasks import Task
 
 _TASK = "/api/tasks/{id}"
 _LIST = "/api/lists/{id}"
@@ -122,9 +123,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _command(
         "PATCH",
         _LIST,
-        lists.rename_list,
-        "Rename a list",
-        body=RenameList,
+        lists.edit_list,
+        "Edit a list (JSON merge patch): its name, its stages as a whole",
+        body=EditList,
         body_types=PATCH,
         answers={200: TaskList},
     ),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from api.membership import joined_list, membership_after, moved_to
+from api.membership import joined_list, lists_of, membership_after, moved_to
 from api.ring import Overrun, Ring
 from app.positions import Positions
 from app.updates import Update, frame
@@ -76,9 +76,36 @@ class Subscriber:
         partition, offset = update.position
         for channel in update.channels:
             subscription = self.channels.get(channel)
-            if subscription is not None and subscription.start.get(partition, -1) < offset:
+            if (
+                subscription is not None
+                and subscription.start.get(partition, -1) < offset
+                and self.may_have(update, channel)
+            ):
                 return channel
         return None
+
+    def may_have(self, update: Update, channel: str) -> bool:
+        """Whether it may get an update under a channel: what is told of a task is for its list's members."""
+        if not channel.startswith("user:") or not update.stream.startswith("task:"):
+            return True
+        return any(list_id in self.lists for list_id in lists_of(update))
+
+    def saw(self, update: Update) -> bool:
+        """Whether it got an update under a channel that says where a task or list is.
+
+        What it was told of a task while its user was a member before does not count: with a list that it
+        joins comes all of it.
+        """
+        partition, offset = update.position
+        subscriptions = (self.channels.get(channel) for channel in own_channels(update))
+        return any(each is not None and each.start.get(partition, -1) < offset for each in subscriptions)
+
+
+def own_channels(update: Update) -> list[str]:
+    """The channels of an update, without those of the users who are told of a task."""
+    if not update.stream.startswith("task:"):
+        return list(update.channels)
+    return [channel for channel in update.channels if not channel.startswith("user:")]
 
 
 @dataclass(slots=True)
@@ -152,6 +179,8 @@ class Hub:
         text = frame(channel, update.value).decode()
         for subscriber, subscription in subscriptions.items():
             if subscriber.place is not None or subscriber.turn == turn:
+                continue
+            if not subscriber.may_have(update, channel):
                 continue
             if subscription.start.get(partition, -1) < offset:
                 subscriber.turn = turn

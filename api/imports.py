@@ -37,7 +37,7 @@ from app.lists import CreateList, TaskList
 from app.ports import EventLog
 from app.positions import positions_to_json
 from app.records import Record
-from app.tasks import ListId, Title
+from app.values import ListId, Title
 
 APPEND_AT_ONCE = 1_000
 MAX_DELETED_LISTS = 1_000

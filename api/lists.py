@@ -16,7 +16,7 @@ from api.edge import caller_of, edge_of
 from api.histories import history_answer
 from api.schemas import HistoryQuery, PageQuery, Query
 from app.errors import NotFound
-from app.lists import CreateList, DeleteList, ListCommand, RenameList
+from app.lists import CreateList, DeleteList, EditList, ListCommand
 from app.updates import state_json
 
 NO_LIST = "no such list"
@@ -56,11 +56,11 @@ async def get_list(request: Request) -> Response:
     return state_answer(request, *found)
 
 
-async def rename_list(request: Request) -> Response:
+async def edit_list(request: Request) -> Response:
     """PATCH /api/lists/{id}."""
     list_id = path_id(request, "list")
     body = await read_object(request, edge_of(request).settings.body_limit_bytes, PATCH)
-    return await _command(request, list_id, validated(RenameList, body), body)
+    return await _command(request, list_id, validated(EditList, body), body)
 
 
 async def delete_list(request: Request) -> Response:

@@ -33,9 +33,15 @@ def membership_after(update: Update) -> Membership | None:
 
 def moved_to(update: Update) -> str | None:
     """The list that a task went to with this update, if it left another one for it."""
-    if len(update.channels) > 2 and update.channels[1].startswith("list:"):
-        return update.channels[0].removeprefix("list:") if update.stream.startswith("task:") else None
-    return None
+    if not update.stream.startswith("task:"):
+        return None
+    lists = lists_of(update)
+    return lists[0] if len(lists) > 1 else None
+
+
+def lists_of(update: Update) -> list[str]:
+    """The lists that an update concerns: where the task or list is now, and the one it left."""
+    return [channel.removeprefix("list:") for channel in update.channels if channel.startswith("list:")]
 
 
 def joined_list(update: Update, user: str) -> str | None:

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.lists import TaskList
-from app.tasks import CreateTask, ListId, Priority, Status, Task
+from app.task_commands import CreateTask
+from app.tasks import Task
+from app.values import ListId, Priority, Status
 
 PAGE_LIMIT = 200
 PAGE_DEFAULT = 50

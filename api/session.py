@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from api import protocol
 from api.auth import Identity
-from api.hub import Hub, Overrun, Subscriber, Subscription
+from api.hub import Hub, Overrun, Subscriber, Subscription, own_channels
 from api.membership import joined_list
 from api.outbox import TOO_SLOW, Farewell, Outbox
 from api.protocol import (
@@ -207,6 +207,10 @@ class Session:
         for channel in channels:
             begin = reached if missed is None else {} if channel in joined else start
             self._hub.subscribe(subscriber, channel, Subscription(begin))
+        # Under which channel is settled first: what an update leads to must not change the number announced.
+        told = [
+            (under, each) for each in missed or () if (under := subscriber.first_channel(each)) is not None
+        ]
         self.identity = identity
         self.authenticated.set()
         self._outbox.push(
@@ -218,10 +222,14 @@ class Session:
                 ping_s=int(self._relay.ping_s),
                 channels=channels,
                 positions=positions_json(_furthest(reached, self._resumed_from)),
-                missed=len(missed or ()),
+                missed=len(told),
             ).encode()
         )
-        await self._send_missed(subscriber, channels, missed)
+        if missed is None:
+            self._resync(channels)
+        for under, update in told:
+            self._hub.push(subscriber, under, update)
+            await self._outbox.room()
         await self.settle()
 
     async def _lists_at(self, user: str, place: Positions) -> set[str]:
@@ -232,17 +240,6 @@ class Session:
         if later is None:
             raise Unavailable("the relay is far behind the read models")
         return lists - {list_id for update in later if (list_id := joined_list(update, user))}
-
-    async def _send_missed(
-        self, subscriber: Subscriber, channels: Collection[str], missed: Sequence[Update] | None
-    ) -> None:
-        if missed is None:
-            self._resync(channels)
-        # Under which channel is settled first: what an update leads to must not change the number announced.
-        for under, update in [(subscriber.first_channel(update), update) for update in missed or ()]:
-            if under is not None:
-                self._hub.push(subscriber, under, update)
-            await self._outbox.room()
 
     async def _verified(self, message: Authenticate) -> Identity | None:
         """Who the token was given to; None if the socket is closed for it."""
@@ -279,7 +276,8 @@ class Session:
                 raise Refused(message.id, "too_many", "this socket has all the subscriptions it may have")
             start = reached if since is None else since
             missed = await self._missed([channel], start, reached)
-            await self._take_up(message.id, subscriber, channel, list_id, start, missed)
+            fresh = missed and [each for each in missed if subscriber.first_channel(each) is None]
+            await self._take_up(message.id, subscriber, channel, list_id, start, fresh)
         finally:
             await self.settle()
 
@@ -296,9 +294,8 @@ class Session:
         since: Positions,
         missed: Sequence[Update] | None,
     ) -> None:
-        """Give a held subscriber a channel from `since` on, and what it missed of it."""
+        """Give a held subscriber a channel from `since` on, and what it `missed` of it and has not got."""
         place = self._hub.hold(subscriber)
-        fresh = [update for update in missed or () if subscriber.first_channel(update) is None]
         start = dict(place.positions) if missed is None else since
         known = subscriber.channels.get(channel)
         if known is not None:
@@ -306,12 +303,12 @@ class Session:
         self._hub.subscribe(subscriber, channel, Subscription(start, list_id))
         positions = _furthest(_furthest(place.positions, self._resumed_from), since)
         reply = Subscribed(
-            id=message_id, channel=channel, positions=positions_json(positions), missed=len(fresh)
+            id=message_id, channel=channel, positions=positions_json(positions), missed=len(missed or ())
         )
         self._outbox.push(reply.encode())
         if missed is None:
             self._resync([channel])
-        for update in fresh:
+        for update in missed or ():
             self._hub.push(subscriber, channel, update)
             await self._outbox.room()
 
@@ -388,9 +385,9 @@ class Session:
         had = {f"user:{subscriber.user}", *(f"list:{each}" for each in subscriber.lists)}
         subscriber.joining = None
         subscriber.lists.add(list_id)
-        await self._take_up(
-            None, subscriber, channel, None, {}, _without(missed, had.intersection(subscriber.channels))
-        )
+        missed = _without(missed, had.intersection(subscriber.channels))
+        fresh = missed and [update for update in missed if not subscriber.saw(update)]
+        await self._take_up(None, subscriber, channel, None, {}, fresh)
 
     async def _missed(
         self, channels: Collection[str], since: Positions, upto: Positions
@@ -427,10 +424,10 @@ def _merged(some: Sequence[Update], others: Sequence[Update] | None) -> Sequence
 
 
 def _without(updates: Sequence[Update] | None, channels: Collection[str]) -> Sequence[Update] | None:
-    """The updates that concern none of the channels."""
+    """The updates that concern none of the channels; see `Subscriber.saw` for those of tasks."""
     if updates is None:
         return None
-    return [update for update in updates if not any(channel in channels for channel in update.channels)]
+    return [update for update in updates if not any(channel in channels for channel in own_channels(update))]
 
 
 def _nearest(one: Positions, other: Positions) -> Positions:

@@ -17,7 +17,7 @@ from api.histories import history_answer
 from api.schemas import HistoryQuery, NewTask, TaskPageQuery, TaskQuery
 from app.errors import FieldError, Invalid, Malformed, NotFound
 from app.ids import inbox_id
-from app.tasks import (
+from app.task_commands import (
     CompleteTask,
     CreateTask,
     DeleteTask,

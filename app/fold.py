@@ -9,17 +9,19 @@ retry of the record that put it on (see `Fold.apply`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping, MutableSet
+from collections.abc import Iterable, Mapping, MutableMapping, MutableSet
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from app import lists, tasks
+from app import lists, tasks, users
 from app.errors import Undecodable
 from app.lists import LIST_FIELDS, TaskList
+from app.notifications import notified
 from app.records import RawRecord, Record, StreamResumed
 from app.tasks import TASK_FIELDS, Task
+from app.users import USER_FIELDS, User
 
-State = Task | TaskList
+State = Task | TaskList | User
 Outcome = Literal["accepted", "superseded", "parked"]
 Changes = dict[str, tuple[Any, Any]]
 """Field → (before, after), for the fields that differ."""
@@ -103,14 +105,23 @@ def evolve(state: State | None, record: Record) -> State:
     """The state after one more record of its stream. Raises `Undecodable` if it can't follow."""
     event = record.data
     if isinstance(event, tasks.TaskEvent):
-        if isinstance(state, TaskList):
-            raise Undecodable(f"{event.type} on a list")
+        _check_kind(event.type, state, Task)
+        assert state is None or isinstance(state, Task)
         return tasks.evolve(state, event, stream_key=record.stream_key, time=record.time, actor=record.actor)
     if isinstance(event, lists.ListEvent):
-        if isinstance(state, Task):
-            raise Undecodable(f"{event.type} on a task")
+        _check_kind(event.type, state, TaskList)
+        assert state is None or isinstance(state, TaskList)
         return lists.evolve(state, event, stream_key=record.stream_key, time=record.time, actor=record.actor)
+    if isinstance(event, users.UserEvent):
+        _check_kind(event.type, state, User)
+        assert state is None or isinstance(state, User)
+        return users.evolve(state, event, stream_key=record.stream_key, time=record.time)
     raise Undecodable(f"{event.type} changes no state")
+
+
+def _check_kind(event_type: str, state: State | None, kind: type[State]) -> None:
+    if state is not None and not isinstance(state, kind):
+        raise Undecodable(f"{event_type} on a stream of another kind")
 
 
 def fold_log(records: Iterable[RawRecord]) -> tuple[Fold, list[Folded]]:
@@ -134,15 +145,18 @@ def changes(before: State | None, after: State | None) -> Changes:
     """
     if after is None or before is after:
         return {}
-    names = TASK_FIELDS if isinstance(after, Task) else LIST_FIELDS
+    names = _FIELDS[type(after)]
     if before is None:
-        return {name: (None, value) for name in names if (value := getattr(after, name)) not in _EMPTY}
+        values = ((name, getattr(after, name)) for name in names)
+        return {name: (None, value) for name, value in values if value not in (*_EMPTY, _UNSAID.get(name))}
     return {
         name: (old, new) for name in names if (old := getattr(before, name)) != (new := getattr(after, name))
     }
 
 
-_EMPTY: tuple[Any, ...] = (None, "", (), False)
+_FIELDS: Mapping[type[State], tuple[str, ...]] = {Task: TASK_FIELDS, TaskList: LIST_FIELDS, User: USER_FIELDS}
+_UNSAID = {"recurrence_from": "due"}
+_EMPTY: tuple[Any, ...] = (None, "", (), False, 0)
 
 
 def channels(folded: Folded) -> list[str]:
@@ -150,10 +164,11 @@ def channels(folded: Folded) -> list[str]:
     if folded.outcome != "accepted" or folded.after is None:
         return []
     after, before = folded.after, folded.before
-    if isinstance(after, Task):
-        left = (
-            [f"list:{before.list_id}"] if isinstance(before, Task) and before.list_id != after.list_id else []
-        )
-        return [f"list:{after.list_id}", *left, f"task:{after.id}"]
-    members = set(after.members) | (set(before.members) if isinstance(before, TaskList) else set())
-    return [*(f"user:{member}" for member in sorted(members)), f"list:{after.id}"]
+    if isinstance(after, User):
+        return [f"user:{after.id}"]
+    if isinstance(after, TaskList):
+        members = set(after.members) | (set(before.members) if isinstance(before, TaskList) else set())
+        return [*(f"user:{member}" for member in sorted(members)), f"list:{after.id}"]
+    told = sorted(notified(folded.record)) if folded.record is not None else []
+    left = [f"list:{before.list_id}"] if isinstance(before, Task) and before.list_id != after.list_id else []
+    return [*(f"user:{user}" for user in told), f"list:{after.list_id}", *left, f"task:{after.id}"]

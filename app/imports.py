@@ -18,23 +18,10 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 
 from app.fold import State, evolve
 from app.ids import derived_id
-from app.records import Record, event_data_json, format_time, source_of
-from app.tasks import (
-    Due,
-    Label,
-    Labels,
-    Notes,
-    Priority,
-    TaskCompleted,
-    TaskCreated,
-    TaskEdited,
-    TaskEvent,
-    TaskReopened,
-    TimeZone,
-    Title,
-    UserId,
-    UserIds,
-)
+from app.records import Record, event_data_json, source_of
+from app.tasks import TaskCompleted, TaskCreated, TaskEdited, TaskEvent, TaskFields, TaskReopened
+from app.times import format_time
+from app.values import Due, Label, Labels, Notes, Priority, TimeZone, Title, UserId, UserIds
 
 MAX_TASK_EVENTS = 100_000
 _strict = with_config(ConfigDict(extra="forbid"))
@@ -194,7 +181,7 @@ def _event_of(event: ImportedEvent, list_id: str) -> TaskEvent:
         case "task.created":
             return TaskCreated(list_id=list_id, **event["data"])
         case "task.edited":
-            return TaskEdited(event["data"])
+            return TaskEdited(TaskFields(**event["data"]))  # type: ignore[typeddict-item]
         case "task.completed":
             return TaskCompleted(**event.get("data", {}))
         case "task.reopened":

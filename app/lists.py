@@ -5,16 +5,35 @@ A list is one stream, `list:{id}`, and the unit of sharing: its members see its 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import ClassVar, Literal, assert_never
+from typing import Annotated, Any, ClassVar, assert_never
+
+from pydantic import AfterValidator, ConfigDict, Field, with_config
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from app.errors import Conflict, NotFound, Undecodable
-from app.tasks import Command, Title
+from app.values import MAX_STAGES, Category, Command, Label, Role, Title, UserId
 
-Role = Literal["owner", "editor", "viewer"]
+MAX_MEMBERS = 1_000
 
 # --- events ----------------------------------------------------------------------------------------------
+
+
+@with_config(ConfigDict(extra="forbid"))
+class Stage(TypedDict):
+    """A column of a list, and what being there says of a task."""
+
+    name: Label
+    category: Category
+
+
+class ListFields(TypedDict, total=False):
+    """The fields that an edit may set."""
+
+    name: str
+    stages: tuple[Stage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +43,7 @@ class ListCreated:
     type: ClassVar[str] = "list.created"
     name: str
     inbox: bool = False
+    stages: tuple[Stage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +55,77 @@ class ListRenamed:
 
 
 @dataclass(frozen=True, slots=True)
+class ListEdited:
+    """Some fields were set, the stages as a whole."""
+
+    type: ClassVar[str] = "list.edited"
+    fields: ListFields
+
+
+@dataclass(frozen=True, slots=True)
 class ListDeleted:
     """The list is gone, and its tasks with it."""
 
     type: ClassVar[str] = "list.deleted"
 
 
-ListEvent = ListCreated | ListRenamed | ListDeleted
+@dataclass(frozen=True, slots=True)
+class MemberAdded:
+    """Somebody sees the list from now on."""
+
+    type: ClassVar[str] = "list.member_added"
+    user: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRoleChanged:
+    """A member may do more, or less."""
+
+    type: ClassVar[str] = "list.member_role_changed"
+    user: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRemoved:
+    """Somebody left, or was removed: they see the list no longer."""
+
+    type: ClassVar[str] = "list.member_removed"
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListHandedOver:
+    """Another member owns the list now; who handed it over is an editor."""
+
+    type: ClassVar[str] = "list.handed_over"
+    to: str
+
+
+ListEvent = (
+    ListCreated
+    | ListRenamed
+    | ListEdited
+    | ListDeleted
+    | MemberAdded
+    | MemberRoleChanged
+    | MemberRemoved
+    | ListHandedOver
+)
 
 # --- fold ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class TaskList:
-    """A list's state after `version` events; `members` maps user to role."""
+    """A list's state after `version` events; `members` maps user to role, `stages` are in their order."""
 
     id: str
     name: str
     inbox: bool
     members: dict[str, Role]
+    stages: tuple[Stage, ...]
     version: int
     created_at: datetime
     created_by: str
@@ -61,7 +133,7 @@ class TaskList:
     deleted_at: datetime | None = None
 
 
-LIST_FIELDS = ("name", "inbox", "members", "deleted_at")
+LIST_FIELDS = ("name", "inbox", "members", "stages", "deleted_at")
 """The fields whose changes an audit shows."""
 
 
@@ -77,6 +149,7 @@ def evolve(
             name=event.name,
             inbox=event.inbox,
             members={actor: "owner"},
+            stages=event.stages,
             version=1,
             created_at=time,
             created_by=actor,
@@ -84,72 +157,204 @@ def evolve(
         )
     if task_list is None:
         raise Undecodable(f"{event.type} before list.created")
-    version = task_list.version + 1
+    changed = _changed(task_list, event, time, actor)
+    return replace(task_list, **changed, version=task_list.version + 1, updated_at=time)
+
+
+def _changed(task_list: TaskList, event: ListEvent, time: datetime, actor: str) -> Mapping[str, Any]:
+    """What an event changes, beside the version."""
+    members = task_list.members
     match event:
         case ListRenamed(name=name):
-            return replace(task_list, name=name, version=version, updated_at=time)
+            return {"name": name}
+        case ListEdited(fields=edited):
+            return edited
         case ListDeleted():
-            return replace(task_list, deleted_at=time, version=version, updated_at=time)
+            return {"deleted_at": time}
+        case MemberAdded(user=user, role=role) | MemberRoleChanged(user=user, role=role):
+            return {"members": {**members, user: role}}
+        case MemberRemoved(user=gone):
+            return {"members": {user: role for user, role in members.items() if user != gone}}
+        case ListHandedOver(to=to):
+            return {"members": {**members, actor: "editor", to: "owner"}}
+        case ListCreated():
+            raise Undecodable("list.created on a list that exists")
         case _:
             assert_never(event)
 
 
+def category_of(task_list: TaskList | None, stage: str | None) -> Category | None:
+    """The category of a stage; None if the list has no such stage."""
+    stages = () if task_list is None else task_list.stages
+    return next((each["category"] for each in stages if each["name"] == stage), None)
+
+
+def first_stage(task_list: TaskList | None, *categories: Category) -> str | None:
+    """The first stage of the first of these categories that the list has a stage of."""
+    stages = () if task_list is None else task_list.stages
+    for category in categories:
+        found = next((each["name"] for each in stages if each["category"] == category), None)
+        if found is not None:
+            return found
+    return None
+
+
 # --- commands --------------------------------------------------------------------------------------------
+
+
+def _unlike(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    names = [stage["name"] for stage in stages]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two stages are called {twice!r}")
+    return stages
+
+
+Stages = Annotated[tuple[Stage, ...], Field(max_length=MAX_STAGES), AfterValidator(_unlike)]
 
 
 class CreateList(Command):
     """Create a list that the caller owns."""
 
     name: Title
+    stages: Stages = ()
 
 
 class CreateInbox(Command):
     """Create the inbox that everyone has."""
 
 
-class RenameList(Command):
-    """Give a list another name."""
+class EditList(Command):
+    """Set the fields that are given (a JSON merge patch, RFC 7396), the stages as a whole."""
 
-    name: Title
+    name: Title = ""
+    stages: Stages | None = None
 
 
 class DeleteList(Command):
     """Delete a list and, with it, its tasks."""
 
 
-ListCommand = CreateList | CreateInbox | RenameList | DeleteList
+class SetMember(Command):
+    """Let somebody see the list, or give a member another role."""
+
+    user: UserId
+    role: Role
+
+
+class RemoveMember(Command):
+    """Take the list away from a member."""
+
+    user: UserId
+
+
+class LeaveList(Command):
+    """Leave a list."""
+
+
+class HandOverList(Command):
+    """Make another member the owner, and oneself an editor."""
+
+    to: UserId
+
+
+ListCommand = (
+    CreateList | CreateInbox | EditList | DeleteList | SetMember | RemoveMember | LeaveList | HandOverList
+)
 
 INBOX_NAME = "Inbox"
 
 # --- decisions -------------------------------------------------------------------------------------------
 
 
-def decide(command: ListCommand, task_list: TaskList | None) -> ListEvent | None:
-    """The event that `command` makes of `task_list`, or None if there is nothing left to do.
+def decide(command: ListCommand, task_list: TaskList | None, user: str) -> ListEvent | None:
+    """The event that `user`'s command makes of `task_list`, or None if there is nothing left to do.
 
-    Raises `NotFound` for a list that is not there, `Conflict` for an id that is taken and for the inbox,
-    which can't be renamed or deleted.
+    Raises `NotFound` for a list or member that is not there, and `Conflict` for an id that is taken, for the
+    inbox, which can't be renamed, shared or deleted, and for a list that would be left without an owner.
     """
     match command:
         case CreateInbox():
             return None if task_list else ListCreated(name=INBOX_NAME, inbox=True)
-        case CreateList(name=name):
+        case CreateList(name=name, stages=stages):
             if task_list is not None:
                 raise Conflict("a list with this id exists already")
-            return ListCreated(name=name)
-        case RenameList(name=name):
-            current = _alive(task_list)
-            return None if current.name == name else ListRenamed(name)
+            return ListCreated(name=name, stages=stages)
+        case EditList():
+            return _edit(command, _alive(task_list))
         case DeleteList():
-            _alive(task_list)
+            _no_inbox(_alive(task_list), "deleted")
             return ListDeleted()
+        case SetMember():
+            return _set_member(command, _no_inbox(_alive(task_list), "shared"))
+        case RemoveMember(user=member):
+            return _remove(_alive(task_list), member)
+        case LeaveList():
+            return _remove(_alive(task_list), user)
+        case HandOverList(to=to):
+            return _hand_over(_alive(task_list), user, to)
         case _:
             assert_never(command)
+
+
+def wanted_fields(command: EditList) -> dict[str, Any]:
+    """The fields that an edit names; `null` empties the stages."""
+    given = {name: getattr(command, name) for name in command.model_fields_set}
+    return {name: () if value is None else value for name, value in given.items()}
+
+
+def _edit(command: EditList, task_list: TaskList) -> ListEvent | None:
+    wanted = wanted_fields(command)
+    changed = {name: value for name, value in wanted.items() if getattr(task_list, name) != value}
+    if not changed:
+        return None
+    if "name" in changed:
+        _no_inbox(task_list, "renamed")
+        if len(changed) == 1:
+            return ListRenamed(changed["name"])
+    return ListEdited(changed)  # type: ignore[arg-type]
+
+
+def _set_member(command: SetMember, task_list: TaskList) -> ListEvent | None:
+    role = task_list.members.get(command.user)
+    if role is None:
+        if len(task_list.members) >= MAX_MEMBERS:
+            raise Conflict(f"a list has {MAX_MEMBERS} members at most")
+        return MemberAdded(command.user, command.role)
+    if role == command.role:
+        return None
+    if role == "owner":
+        _another_owner(task_list, command.user)
+    return MemberRoleChanged(command.user, command.role)
+
+
+def _remove(task_list: TaskList, user: str) -> ListEvent:
+    if user not in task_list.members:
+        raise NotFound("no such member")
+    _no_inbox(task_list, "left")
+    if task_list.members[user] == "owner":
+        _another_owner(task_list, user)
+    return MemberRemoved(user)
+
+
+def _hand_over(task_list: TaskList, user: str, to: str) -> ListEvent | None:
+    if to not in task_list.members:
+        raise NotFound("no such member; make them one first")
+    return None if to == user else ListHandedOver(to)
+
+
+def _another_owner(task_list: TaskList, user: str) -> None:
+    if not any(role == "owner" for member, role in task_list.members.items() if member != user):
+        raise Conflict("a list has an owner: hand it over first, or delete it")
 
 
 def _alive(task_list: TaskList | None) -> TaskList:
     if task_list is None or task_list.deleted_at:
         raise NotFound("no such list")
+    return task_list
+
+
+def _no_inbox(task_list: TaskList, what: str) -> TaskList:
     if task_list.inbox:
-        raise Conflict("the inbox can't be renamed or deleted")
+        raise Conflict(f"the inbox can't be {what}")
     return task_list

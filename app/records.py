@@ -16,9 +16,10 @@ from urllib.parse import quote
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from app import lists, tasks
+from app import lists, tasks, users
 from app.errors import Undecodable
 from app.positions import Position
+from app.times import format_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class StreamResumed:
     skipped: tuple[str, ...]
 
 
-Event = tasks.TaskEvent | lists.ListEvent | StreamResumed
+Event = tasks.TaskEvent | lists.ListEvent | users.UserEvent | StreamResumed
 Headers = Sequence[tuple[str, bytes]]
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 """Turns the data of one schema version of an event type into that of the next version."""
@@ -45,9 +46,23 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     tasks.TaskMoved,
     tasks.TaskDeleted,
     tasks.TaskRestored,
+    tasks.TaskSkipped,
+    tasks.TaskCommented,
+    tasks.TaskCommentEdited,
+    tasks.TaskCommentDeleted,
+    tasks.TaskReminded,
+    tasks.TaskUndone,
     lists.ListCreated,
     lists.ListRenamed,
+    lists.ListEdited,
     lists.ListDeleted,
+    lists.MemberAdded,
+    lists.MemberRoleChanged,
+    lists.MemberRemoved,
+    lists.ListHandedOver,
+    users.NotificationsRead,
+    users.NotificationsUnread,
+    users.AllNotificationsRead,
     StreamResumed,
 )
 SCHEMA_VERSIONS: Mapping[str, int] = {cls.type: 1 for cls in EVENT_CLASSES}
@@ -130,11 +145,6 @@ def _is_stream(text: str) -> bool:
 def source_of(*parts: str) -> str:
     """A `ce_source` under our root: a relative URI reference, so names are percent-encoded."""
     return "/" + "/".join(quote(part, safe="") for part in ("tasktape", *parts))
-
-
-def format_time(time: datetime) -> str:
-    """RFC 3339 in UTC, to the microsecond: one form for every time that leaves us."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def encode(record: Record) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:

@@ -1,25 +1,44 @@
-"""Tasks: events, state and fold, commands, decisions.
+"""Tasks: events, and the state that they fold to. What commands make of it is in `task_decisions.py`.
 
 A task is one stream, `task:{id}`. Deleting is an event like any other, so what was deleted can be restored.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field, fields
+from datetime import datetime
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Literal, assert_never
-from zoneinfo import ZoneInfo
+from typing import Any, ClassVar, assert_never
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from app.errors import Conflict, NotFound, Undecodable
-
-Priority = Literal["none", "low", "medium", "high", "urgent"]
-Status = Literal["open", "done"]
+from app.errors import Undecodable
+from app.ids import derived_id
+from app.ranks import rank_at
+from app.values import Priority, RecurrenceFrom, Status
 
 # --- events ----------------------------------------------------------------------------------------------
+
+
+class Reminder(TypedDict, total=False):
+    """When to remind: `at` a date-time with offset, or `before` the due date by an ISO 8601 duration."""
+
+    at: str
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The place of a task in its series.
+
+    `occurrence` counts from 1. `scheduled` is the date that the series gave it, wherever it is due by now.
+    `values` are those of fields that were edited for this occurrence only, as the next ones have them.
+    """
+
+    id: str
+    occurrence: int
+    scheduled: str | None
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 class TaskFields(TypedDict, total=False):
@@ -33,11 +52,26 @@ class TaskFields(TypedDict, total=False):
     tags: tuple[str, ...]
     assignees: tuple[str, ...]
     stage: str | None
+    status: Status
+    parent_id: str | None
+    recurrence: str | None
+    recurrence_from: RecurrenceFrom
+    reminders: tuple[Reminder, ...]
+
+
+class UndoneFields(TaskFields, total=False):
+    """The fields that an undo may set back."""
+
+    list_id: str
+    rank: str
+    series: Series | None
+    completed_at: datetime | None
+    deleted_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class TaskCreated:
-    """A task came to be, in a list."""
+    """A task came to be, in a list. `notify` are those who hear that it is theirs."""
 
     type: ClassVar[str] = "task.created"
     list_id: str
@@ -50,14 +84,22 @@ class TaskCreated:
     assignees: tuple[str, ...] = ()
     stage: str | None = None
     rank: str | None = None
+    parent_id: str | None = None
+    recurrence: str | None = None
+    recurrence_from: RecurrenceFrom = "due"
+    reminders: tuple[Reminder, ...] = ()
+    series: Series | None = None
+    notify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TaskEdited:
-    """Some fields were set."""
+    """Some fields were set; those in `this_only` for this occurrence of its series only."""
 
     type: ClassVar[str] = "task.edited"
     fields: TaskFields
+    this_only: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +122,17 @@ class TaskReopened:
 
 @dataclass(frozen=True, slots=True)
 class TaskMoved:
-    """The task is in another list now."""
+    """The task is in another list now, or at another place of the same one.
+
+    In another list it is nobody's sub-task, unless `parent_id` says so.
+    """
 
     type: ClassVar[str] = "task.moved"
     list_id: str
+    rank: str | None = None
+    stage: str | None = None
+    status: Status | None = None
+    parent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +149,88 @@ class TaskRestored:
     type: ClassVar[str] = "task.restored"
 
 
-TaskEvent = TaskCreated | TaskEdited | TaskCompleted | TaskReopened | TaskMoved | TaskDeleted | TaskRestored
+@dataclass(frozen=True, slots=True)
+class TaskSkipped:
+    """A recurring task moved on to the next date of its series; `recurrence` is the rule from there on."""
+
+    type: ClassVar[str] = "task.skipped"
+    due: str
+    recurrence: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCommented:
+    """Somebody said something; `mentions` and `notify` are those who hear of it."""
+
+    type: ClassVar[str] = "task.commented"
+    comment_id: str
+    text: str
+    mentions: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCommentEdited:
+    """A comment has another text; `mentions` are those who were not mentioned before."""
+
+    type: ClassVar[str] = "task.comment_edited"
+    comment_id: str
+    text: str
+    mentions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCommentDeleted:
+    """A comment was taken back."""
+
+    type: ClassVar[str] = "task.comment_deleted"
+    comment_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReminded:
+    """A reminder fired that was due at the instant `at` (RFC 3339, UTC)."""
+
+    type: ClassVar[str] = "task.reminded"
+    at: str
+    notify: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUndone:
+    """What event `version` had changed is as it was before."""
+
+    type: ClassVar[str] = "task.undone"
+    version: int
+    fields: UndoneFields
+
+
+TaskEvent = (
+    TaskCreated
+    | TaskEdited
+    | TaskCompleted
+    | TaskReopened
+    | TaskMoved
+    | TaskDeleted
+    | TaskRestored
+    | TaskSkipped
+    | TaskCommented
+    | TaskCommentEdited
+    | TaskCommentDeleted
+    | TaskReminded
+    | TaskUndone
+)
 
 # --- fold ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task's state after `version` events. Times are UTC; `due` is a date or a date-time with offset."""
+    """A task's state after `version` events. Times are UTC; `due` is a date or a date-time with offset.
+
+    `recurrence` is an RFC 5545 rule whose COUNT says how many are left. `reminded` are the instants, in
+    RFC 3339 and UTC, whose reminders have fired.
+    """
 
     id: str
     list_id: str
@@ -122,7 +245,11 @@ class Task:
     assignees: tuple[str, ...]
     parent_id: str | None
     recurrence: str | None
-    reminders: tuple[str, ...]
+    recurrence_from: RecurrenceFrom
+    series: Series | None
+    reminders: tuple[Reminder, ...]
+    reminded: tuple[str, ...]
+    comment_count: int
     rank: str
     version: int
     created_at: datetime
@@ -145,12 +272,22 @@ TASK_FIELDS = (
     "assignees",
     "parent_id",
     "recurrence",
+    "recurrence_from",
+    "series",
     "reminders",
+    "reminded",
+    "comment_count",
     "rank",
     "completed_at",
     "deleted_at",
 )
 """The fields whose changes an audit shows; the others follow from the envelope."""
+
+REMINDED_KEPT = 50
+SERIES_FIELDS = frozenset(
+    {"title", "notes", "priority", "time_zone", "tags", "assignees", "parent_id", "reminders"}
+)
+"""What each occurrence of a series has from the one before, unless that was edited for itself only."""
 
 
 def evolve(task: Task | None, event: TaskEvent, *, stream_key: str, time: datetime, actor: str) -> Task:
@@ -161,29 +298,39 @@ def evolve(task: Task | None, event: TaskEvent, *, stream_key: str, time: dateti
         return _created(event, stream_key, time, actor)
     if task is None:
         raise Undecodable(f"{event.type} before task.created")
-    version = task.version + 1
+    changed = {"updated_at": time, **_changed(task, event, time)}
+    return _with(task, **changed, version=task.version + 1)
+
+
+def _changed(task: Task, event: TaskEvent, time: datetime) -> dict[str, Any]:
+    """What an event changes, beside the version."""
     match event:
-        case TaskEdited(fields=edited):
-            return _with(task, **edited, version=version, updated_at=time)
-        case TaskCompleted():
-            return _with(
-                _placed(task, event), status="done", completed_at=time, version=version, updated_at=time
-            )
-        case TaskReopened():
-            return _with(
-                _placed(task, event), status="open", completed_at=None, version=version, updated_at=time
-            )
-        case TaskMoved(list_id=list_id):
-            return _with(task, list_id=list_id, version=version, updated_at=time)
+        case TaskEdited():
+            return _edited(task, event, time)
+        case TaskCompleted() | TaskReopened():
+            return _settled(task, event, time)
+        case TaskMoved():
+            return _moved(task, event, time)
         case TaskDeleted():
-            return _with(task, deleted_at=time, version=version, updated_at=time)
+            return {"deleted_at": time}
         case TaskRestored():
-            return _with(task, deleted_at=None, version=version, updated_at=time)
+            return {"deleted_at": None}
+        case TaskSkipped():
+            return _skipped(task, event)
+        case TaskCommented() | TaskCommentEdited() | TaskCommentDeleted():
+            return {"comment_count": _comment_count(task, event)}
+        case TaskReminded(at=at):
+            # Nobody touched the task: it is no news among those that were changed lately.
+            return {"reminded": (*task.reminded, at)[-REMINDED_KEPT:], "updated_at": task.updated_at}
+        case TaskUndone(fields=undone):
+            return dict(undone)
+        case TaskCreated():
+            raise Undecodable("task.created on a task that exists")
         case _:
             assert_never(event)
 
 
-_NAMES = tuple(field.name for field in fields(Task))
+_NAMES = tuple(one.name for one in fields(Task))
 _VALUES = attrgetter(*_NAMES)
 
 
@@ -193,6 +340,9 @@ def _with(task: Task, **changed: Any) -> Task:
 
 
 def _created(event: TaskCreated, task_id: str, time: datetime, actor: str) -> Task:
+    series = event.series
+    if series is None and event.recurrence is not None:
+        series = Series(task_id, 1, event.due)
     return Task(
         id=task_id,
         list_id=event.list_id,
@@ -205,10 +355,14 @@ def _created(event: TaskCreated, task_id: str, time: datetime, actor: str) -> Ta
         time_zone=event.time_zone,
         tags=event.tags,
         assignees=event.assignees,
-        parent_id=None,
-        recurrence=None,
-        reminders=(),
-        rank=event.rank if event.rank is not None else rank_at(time),
+        parent_id=event.parent_id,
+        recurrence=event.recurrence,
+        recurrence_from=event.recurrence_from,
+        series=series,
+        reminders=event.reminders,
+        reminded=(),
+        comment_count=0,
+        rank=event.rank if event.rank is not None else rank_at(time, task_id),
         version=1,
         created_at=time,
         created_by=actor,
@@ -217,175 +371,83 @@ def _created(event: TaskCreated, task_id: str, time: datetime, actor: str) -> Ta
     )
 
 
-def _placed(task: Task, event: TaskCompleted | TaskReopened) -> Task:
-    if event.stage is None and event.assignees is None:
-        return task
-    return _with(
-        task,
-        stage=task.stage if event.stage is None else event.stage,
-        assignees=task.assignees if event.assignees is None else event.assignees,
-    )
+def _edited(task: Task, event: TaskEdited, time: datetime) -> dict[str, Any]:
+    changed: dict[str, Any] = dict(event.fields)
+    if "status" in changed:
+        changed |= _status(changed["status"], time)
+    if task.series is not None or changed.get("recurrence") is not None:
+        changed["series"] = _series_after(task, changed, event.this_only)
+    return changed
 
 
-def rank_at(time: datetime) -> str:
-    """The manual rank of what was created at `time`: later sorts later, and there is room between any two."""
-    return f"{int(time.timestamp() * 1000) + 2**46:013x}"
+def _settled(task: Task, event: TaskCompleted | TaskReopened, time: datetime) -> dict[str, Any]:
+    return {
+        "stage": task.stage if event.stage is None else event.stage,
+        "assignees": task.assignees if event.assignees is None else event.assignees,
+        **_status("done" if isinstance(event, TaskCompleted) else "open", time),
+    }
 
 
-# --- commands --------------------------------------------------------------------------------------------
+def _status(status: Status, time: datetime) -> dict[str, Any]:
+    return {"status": status, "completed_at": time if status == "done" else None}
 
 
-def _storable(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("must not contain the character U+0000")
-    return text
+def _moved(task: Task, event: TaskMoved, time: datetime) -> dict[str, Any]:
+    changed: dict[str, Any] = {"list_id": event.list_id}
+    if event.list_id != task.list_id:
+        changed["parent_id"] = event.parent_id
+    if event.rank is not None:
+        changed["rank"] = event.rank
+    if event.stage is not None:
+        changed["stage"] = event.stage
+    if event.status is not None and event.status != task.status:
+        changed |= _status(event.status, time)
+    return changed
 
 
-def _due(text: str) -> str:
-    message = "must be a date (2026-12-01) or a date-time with an offset (2026-12-01T09:00:00+01:00)"
-    try:
-        if len(text) == 10:
-            return date.fromisoformat(text).isoformat()
-        moment = datetime.fromisoformat(text)
-        moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueError(message) from None
-    if moment.tzinfo is None:
-        raise ValueError(message)
-    return moment.isoformat()
+def _skipped(task: Task, event: TaskSkipped) -> dict[str, Any]:
+    """The task as its next occurrence: what was edited for this one only does not hold any longer."""
+    series = task.series or Series(task.id, 1, task.due)
+    return {
+        **series_values(series),
+        "due": event.due,
+        "recurrence": event.recurrence,
+        "series": Series(series.id, series.occurrence + 1, event.due),
+    }
 
 
-def _time_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        raise ValueError("must be a time zone of the IANA database, such as Europe/Madrid") from None
-    return name
-
-
-def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(values))
-
-
-# The constraints come before the check: pydantic strips before it measures only if they sit on `str` itself.
-Notes = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_storable)]
-Title = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(_storable)
-]
-Label = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_storable)
-]
-UserId = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128), AfterValidator(_storable)
-]
-Labels = Annotated[tuple[Label, ...], Field(max_length=50), AfterValidator(_unique)]
-UserIds = Annotated[tuple[UserId, ...], Field(max_length=50), AfterValidator(_unique)]
-Due = Annotated[str, AfterValidator(_due)]
-TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_time_zone)]
-ListId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
-
-
-class Command(BaseModel):
-    """A wish, in the imperative; validated by its types, decided by `decide`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CreateTask(Command):
-    """Create a task; without `list_id` it goes to the caller's inbox."""
-
-    title: Title
-    list_id: ListId
-    notes: Notes = ""
-    priority: Priority = "none"
-    due: Due | None = None
-    time_zone: TimeZone | None = None
-    tags: Labels = ()
-    assignees: UserIds = ()
-    stage: Label | None = None
-
-
-class EditTask(Command):
-    """Set the fields that are given (a JSON merge patch, RFC 7396); `null` clears a field."""
-
-    title: Title = ""
-    notes: Notes | None = None
-    priority: Priority | None = None
-    due: Due | None = None
-    time_zone: TimeZone | None = None
-    tags: Labels | None = None
-    assignees: UserIds | None = None
-    stage: Label | None = None
-
-
-class CompleteTask(Command):
-    """Say that the work is done."""
-
-
-class ReopenTask(Command):
-    """Say that work goes on."""
-
-
-class MoveTask(Command):
-    """Move the task to another list."""
-
-    list_id: ListId
-
-
-class DeleteTask(Command):
-    """Delete the task; it can be restored."""
-
-
-class RestoreTask(Command):
-    """Bring a deleted task back."""
-
-
-TaskCommand = CreateTask | EditTask | CompleteTask | ReopenTask | MoveTask | DeleteTask | RestoreTask
-
-CLEARED: dict[str, Any] = {"notes": "", "priority": "none", "tags": (), "assignees": ()}
-"""What `null` means for the fields that always have a value."""
-
-# --- decisions -------------------------------------------------------------------------------------------
-
-
-def decide(command: TaskCommand, task: Task | None) -> TaskEvent | None:
-    """The event that `command` makes of `task`, or None if there is nothing left to do.
-
-    Raises `NotFound` for a task that is not there, `Conflict` for an id that is taken.
-    """
-    if isinstance(command, CreateTask):
-        if task is not None:
-            raise Conflict("a task with this id exists already")
-        return TaskCreated(**dict(command))
-    if task is None:
-        raise NotFound("no such task")
-    if isinstance(command, RestoreTask):
-        return TaskRestored() if task.deleted_at else None
-    if isinstance(command, DeleteTask):
-        return None if task.deleted_at else TaskDeleted()
-    if task.deleted_at:
-        raise NotFound("this task was deleted; restore it first")
-    match command:
-        case EditTask():
-            changed = changed_fields(command, task)
-            return TaskEdited(changed) if changed else None
-        case CompleteTask():
-            return None if task.status == "done" else TaskCompleted()
-        case ReopenTask():
-            return None if task.status == "open" else TaskReopened()
-        case MoveTask(list_id=list_id):
-            return None if task.list_id == list_id else TaskMoved(list_id)
+def _comment_count(task: Task, event: TaskCommented | TaskCommentEdited | TaskCommentDeleted) -> int:
+    match event:
+        case TaskCommented():
+            return task.comment_count + 1
+        case TaskCommentDeleted():
+            return max(0, task.comment_count - 1)
         case _:
-            assert_never(command)
+            return task.comment_count
 
 
-def changed_fields(command: EditTask, task: Task) -> TaskFields:
-    """The fields of an edit whose value would change."""
-    wanted = wanted_fields(command)
-    return {name: value for name, value in wanted.items() if getattr(task, name) != value}  # type: ignore[return-value]
+def _series_after(task: Task, changed: dict[str, Any], this_only: tuple[str, ...]) -> Series | None:
+    """The place in a series after an edit: setting a rule begins a series, clearing it ends one."""
+    if changed.get("recurrence", task.recurrence) is None:
+        return None
+    due = changed.get("due", task.due)
+    series = task.series
+    if series is None:
+        return Series(derived_id("series", task.id, str(task.version + 1)), 1, due)
+    values = {
+        name: value for name, value in series.values.items() if name not in changed or name in this_only
+    }
+    for name in SERIES_FIELDS.intersection(this_only, changed):
+        before = getattr(task, name)
+        values.setdefault(name, list(before) if isinstance(before, tuple) else before)
+    anew = {"due", "recurrence", "time_zone"}.intersection(changed).difference(this_only)
+    return Series(series.id, series.occurrence, due if anew else series.scheduled, values)
 
 
-def wanted_fields(command: EditTask) -> dict[str, Any]:
-    """The fields that an edit names, with `null` read as each field's empty value."""
-    given = {name: getattr(command, name) for name in command.model_fields_set}
-    return {name: CLEARED.get(name) if value is None else value for name, value in given.items()}
+def series_values(series: Series) -> dict[str, Any]:
+    """The fields whose value in the series is another than in this occurrence, with that value."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in series.values.items()
+        if name in SERIES_FIELDS
+    }

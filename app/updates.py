@@ -6,6 +6,7 @@ lacks only its channel: a relay puts `"channel":"…",` behind the first brace (
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,17 @@ from pydantic_core import to_json
 
 from app.fold import Changes, Folded, Outcome, State, changes, channels
 from app.lists import TaskList
+from app.notifications import notified
 from app.positions import Position
-from app.records import Headers, event_data_json, format_time
+from app.records import Headers, event_data_json
 from app.tasks import Task
+from app.times import format_time
+from app.users import User
 
 _TASK = TypeAdapter(Task)
 _LIST = TypeAdapter(TaskList)
+_USER = TypeAdapter(User)
+_ADAPTERS: Mapping[type[State], TypeAdapter[Any]] = {Task: _TASK, TaskList: _LIST, User: _USER}
 UPDATE_SOURCE = b"/tasktape/projector"
 _FIXED_HEADERS = (
     ("content-type", b"application/json"),
@@ -43,27 +49,23 @@ class Update:
 
 
 def state_json(state: State | None) -> bytes:
-    """A task or list as the API shows it."""
-    if state is None:
-        return b"null"
-    return _TASK.dump_json(state) if isinstance(state, Task) else _LIST.dump_json(state)
+    """A state as the API shows it."""
+    return b"null" if state is None else _ADAPTERS[type(state)].dump_json(state)
 
 
 def state_to_jsonable(state: State) -> dict[str, Any]:
-    """A task or list as the API shows it, as a dict of JSON values."""
-    adapter: TypeAdapter[Any] = _TASK if isinstance(state, Task) else _LIST
-    result: dict[str, Any] = adapter.dump_python(state, mode="json")
+    """A state as the API shows it, as a dict of JSON values."""
+    result: dict[str, Any] = _ADAPTERS[type(state)].dump_python(state, mode="json")
     return result
 
 
-def task_from_json(value: bytes | str) -> Task:
-    """Read what `state_json` wrote of a task."""
-    return _TASK.validate_json(value)
+def state_from_json(kind: str, value: bytes | str) -> State:
+    """Read what `state_json` wrote of a stream of this kind: `task`, `list` or `user`."""
+    state: State = _KINDS[kind].validate_json(value)
+    return state
 
 
-def list_from_json(value: bytes | str) -> TaskList:
-    """Read what `state_json` wrote of a list."""
-    return _LIST.validate_json(value)
+_KINDS: Mapping[str, TypeAdapter[Any]] = {"task": _TASK, "list": _LIST, "user": _USER}
 
 
 def changes_json(difference: Changes) -> bytes:
@@ -119,7 +121,12 @@ def assemble(folded: Folded, *, event: bytes, difference: bytes, state: bytes) -
         outcome=folded.outcome,
         channels=tuple(channels(folded)),
         value=message(
-            str(raw.position), event, difference, folded.after, b"null" if is_gone(folded.after) else state
+            str(raw.position),
+            event,
+            difference,
+            told_json(notified(record)) if record is not None and folded.outcome == "accepted" else b"",
+            folded.after,
+            b"null" if is_gone(folded.after) else state,
         ),
         time=format_time(raw.recorded_at),
     )
@@ -130,15 +137,22 @@ def is_gone(state: State | None) -> bool:
     return state is None or state.deleted_at is not None
 
 
-def message(position: str, event: bytes, difference: bytes, state: State | None, shown: bytes) -> bytes:
+def told_json(told: Mapping[str, str]) -> bytes:
+    """The part of a message that says who is notified, as what; nothing if nobody is."""
+    return b'"notifications":%s,' % to_json(told) if told else b""
+
+
+def message(
+    position: str, event: bytes, difference: bytes, told: bytes, state: State | None, shown: bytes
+) -> bytes:
     """The message of an update, of JSON parts; `shown` is the state's JSON, under `task` or `list`."""
-    task, task_list = (b"null", shown) if isinstance(state, TaskList) else (shown, b"null")
-    return b'{"type":"update","position":"%s","event":%s,"changes":%s,"task":%s,"list":%s}' % (
+    return b'{"type":"update","position":"%s","event":%s,"changes":%s,%s"task":%s,"list":%s}' % (
         position.encode(),
         event,
         difference,
-        task,
-        task_list,
+        told,
+        shown if isinstance(state, Task) else b"null",
+        shown if isinstance(state, TaskList) else b"null",
     )
 
 
@@ -154,7 +168,7 @@ def encode(update: Update) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     headers = [
         *_FIXED_HEADERS,
         ("ce_id", position),
-        ("ce_type", b"list.update" if stream.startswith(b"list:") else b"task.update"),
+        ("ce_type", (stream.partition(b":")[0] or b"task") + b".update"),
         ("ce_subject", stream),
         ("ce_time", update.time.encode()),
         ("ce_position", position),

@@ -5,7 +5,7 @@ It also is the memory of the relay: updates are made again from it, however old.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import asyncpg
@@ -13,10 +13,13 @@ from pydantic_core import to_json
 
 from app.fold import Outcome
 from app.lists import TaskList
+from app.notifications import notified
+from app.policies import reacts
 from app.positions import Position
-from app.records import format_time
 from app.tasks import Task
+from app.times import format_time
 from app.updates import Update
+from app.users import User
 from projections.projection import Connection, Projected
 from projections.tables import audit
 
@@ -25,7 +28,7 @@ _ACCEPTED = "SELECT stream, event_id FROM audit WHERE event_id = ANY($1) AND out
 
 UPDATE_COLUMNS = """
     partition, "offset", outcome, reason, stream, version, type, event_id, time, recorded_at, actor, source,
-    correlation_id, causation_id, data, changes, state, list_id, left_list_id, user_ids,
+    correlation_id, causation_id, data, changes, state, list_id, left_list_id, user_ids, notified,
     coalesce(state ->> 'deleted_at', '') <> '' OR state IS NULL AS gone
 """
 """What `update_from_row` needs of a row."""
@@ -53,13 +56,18 @@ def _row(projected: Projected) -> tuple[Any, ...]:
     folded = projected.folded
     record, raw, after, before = folded.record, folded.raw, folded.after, folded.before
     list_id = left_list_id = user_ids = None
-    if folded.outcome == "accepted":
+    told: Mapping[str, str] = {}
+    if folded.outcome == "accepted" and record is not None:
+        told = notified(record)
         if isinstance(after, Task):
             list_id = after.list_id
             left_list_id = before.list_id if isinstance(before, Task) and before.list_id != list_id else None
+            user_ids = sorted(told) or None
         elif isinstance(after, TaskList):
             list_id = after.id
             user_ids = sorted({*after.members, *(before.members if isinstance(before, TaskList) else ())})
+        elif isinstance(after, User):
+            user_ids = [after.id]
     state = None if after is None else projected.state.decode()
     place = (*raw.position, folded.outcome, folded.reason)
     if record is None:
@@ -75,9 +83,7 @@ def _row(projected: Projected) -> tuple[Any, ...]:
             *nothing,
             None,
             state,
-            None,
-            None,
-            None,
+            *(None,) * 5,
         )
     return (
         *place,
@@ -98,6 +104,8 @@ def _row(projected: Projected) -> tuple[Any, ...]:
         list_id,
         left_list_id,
         user_ids,
+        to_json(told).decode() if told else None,
+        reacts(folded) or None,
     )
 
 
@@ -115,10 +123,12 @@ def update_from_row(row: asyncpg.Record) -> Update:
     position = Position(row["partition"], row["offset"])
     stream = row["stream"] or ""
     shown = "null" if row["gone"] else row["state"]
-    task, task_list = ("null", shown) if stream.startswith("list:") else (shown, "null")
+    task = shown if stream.startswith("task:") else "null"
+    task_list = shown if stream.startswith("list:") else "null"
+    told = f'"notifications":{row["notified"]},' if row["notified"] else ""
     value = (
         f'{{"type":"update","position":"{position}","event":{event_from_row(row).decode()},'
-        f'"changes":{row["changes"] or "{}"},"task":{task},"list":{task_list}}}'
+        f'"changes":{row["changes"] or "{}"},{told}"task":{task},"list":{task_list}}}'
     )
     return Update(
         position=position,
@@ -152,10 +162,12 @@ def event_from_row(row: asyncpg.Record) -> bytes:
 
 
 def _channels(row: asyncpg.Record) -> Iterable[str]:
-    if row["outcome"] != "accepted" or row["list_id"] is None:
+    if row["outcome"] != "accepted":
         return
     for user in row["user_ids"] or ():
         yield f"user:{user}"
+    if row["list_id"] is None:
+        return
     yield f"list:{row['list_id']}"
     if row["left_list_id"] is not None:
         yield f"list:{row['left_list_id']}"

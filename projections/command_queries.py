@@ -9,12 +9,17 @@ import asyncpg
 from app.fold import State
 from app.positions import Position
 from app.records import stream_kind
-from app.updates import list_from_json, task_from_json
-from projections import lists, tasks
+from app.task_decisions import CommentThen
+from app.updates import state_from_json
+from projections.states import load_states
 
 _STATE_AT = """
     SELECT state FROM audit WHERE stream = $1 AND version = $2 AND outcome = 'accepted' AND state IS NOT NULL
 """
+_ACTOR_AT = "SELECT actor FROM audit WHERE stream = $1 AND version = $2 AND outcome = 'accepted'"
+_OPEN_CHILDREN = "SELECT count(*) FROM tasks WHERE parent_id = $1 AND status = 'open' AND deleted_at IS NULL"
+_COMMENT = "SELECT author, text FROM comments WHERE task_id = $1 AND id = $2 AND deleted_at IS NULL"
+_COMMENTERS = "SELECT DISTINCT author FROM comments WHERE task_id = $1 AND deleted_at IS NULL"
 _ACCEPTED = """
     SELECT partition, "offset", stream, version, command_hash, state
     FROM audit WHERE event_id = $1 AND outcome = 'accepted' ORDER BY partition, "offset" LIMIT 1
@@ -42,16 +47,31 @@ class CommandQueries:
         """The newest state of a stream."""
         kind, _, key = stream.partition(":")
         async with self._pool.acquire() as connection:
-            if kind == "task":
-                return (await tasks.load(connection, [key])).get(key)
-            return (await lists.load(connection, [key])).get(key)
+            return (await load_states(connection, kind, [key])).get(key)
 
     async def state_at(self, stream: str, version: int) -> State | None:
         """The state of a stream after its first `version` events."""
         found = await self._pool.fetchval(_STATE_AT, stream, version)
-        if found is None:
-            return None
-        return task_from_json(found) if stream_kind(stream) == "task" else list_from_json(found)
+        return None if found is None else state_from_json(stream_kind(stream), found)
+
+    async def actor_at(self, stream: str, version: int) -> str | None:
+        """Who did the event that made a stream's `version`."""
+        actor: str | None = await self._pool.fetchval(_ACTOR_AT, stream, version)
+        return actor
+
+    async def open_children(self, task_id: str) -> int:
+        """How many sub-tasks of a task are neither done nor deleted."""
+        return int(await self._pool.fetchval(_OPEN_CHILDREN, task_id))
+
+    async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
+        """A comment that is not deleted."""
+        row = await self._pool.fetchrow(_COMMENT, task_id, comment_id)
+        return None if row is None else CommentThen(row["author"], row["text"])
+
+    async def commenters(self, task_id: str) -> frozenset[str]:
+        """Who has commented on a task."""
+        rows = await self._pool.fetch(_COMMENTERS, task_id)
+        return frozenset(row["author"] for row in rows)
 
     async def accepted(self, event_id: str) -> AcceptedEvent | None:
         """The accepted event of this id, if there is one."""

@@ -32,9 +32,13 @@ async def load(connection: Connection, ids: list[str]) -> dict[str, TaskList]:
 def list_from_row(row: asyncpg.Record) -> TaskList:
     """A list from a row that starts with the columns in `STATE_COLUMNS`, in their order."""
     values = list(row.values())[: len(STATE_COLUMNS)]
-    members = STATE_COLUMNS.index("members")
-    values[members] = from_json(values[members])
+    values[_MEMBERS] = from_json(values[_MEMBERS])
+    values[_STAGES] = tuple(from_json(values[_STAGES]))
     return TaskList(*values)
+
+
+_MEMBERS = STATE_COLUMNS.index("members")
+_STAGES = STATE_COLUMNS.index("stages")
 
 
 async def write(connection: Connection, batch: list[Projected]) -> None:

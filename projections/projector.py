@@ -19,9 +19,10 @@ from app.fold import Fold, State, decoded
 from app.ports import UpdateLog
 from app.positions import Position
 from app.records import RawRecord, Record, stream_kind
-from projections import audit, dead_letters, lists, tasks
+from projections import audit, comments, dead_letters, lists, notifications, reminders, tasks, users
 from projections.database import Database
 from projections.projection import Connection, Projected, project
+from projections.states import load_states
 
 ReadLog = Callable[[int, int, int], AsyncIterator[Sequence[RawRecord]]]
 """Reads the offsets `[first, end)` of a partition: `EventLog.read`."""
@@ -276,6 +277,10 @@ class Projector:
     async def _write(self, connection: Connection, batch: list[Projected], fold: Fold) -> None:
         await tasks.write(connection, batch)
         await lists.write(connection, batch)
+        await users.write(connection, batch)
+        await comments.write(connection, batch)
+        await reminders.write(connection, batch)
+        await notifications.write(connection, batch)
         await audit.write(connection, batch)
         if any(each.folded.outcome == "parked" or _settles(each) for each in batch):
             await dead_letters.write(connection, batch, dict(fold.held))
@@ -302,16 +307,13 @@ class Projector:
 
 async def _load_states(connection: Connection, streams: set[str]) -> dict[str, State | None]:
     """The states of streams; None for those that have none yet."""
-    keys: dict[str, list[str]] = {"task": [], "list": []}
+    keys: dict[str, list[str]] = {}
     for stream in streams:
         keys.setdefault(stream_kind(stream), []).append(stream.partition(":")[2])
     states: dict[str, State | None] = dict.fromkeys(streams)
-    if keys["task"]:
-        found = await tasks.load(connection, keys["task"])
-        states.update((f"task:{key}", task) for key, task in found.items())
-    if keys["list"]:
-        found_lists = await lists.load(connection, keys["list"])
-        states.update((f"list:{key}", task_list) for key, task_list in found_lists.items())
+    for kind, wanted in keys.items():
+        found = await load_states(connection, kind, wanted)
+        states.update((f"{kind}:{key}", state) for key, state in found.items())
     return states
 
 

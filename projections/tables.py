@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 read_models = MetaData()
 control = MetaData()
 
-READ_MODELS_VERSION = 1
+READ_MODELS_VERSION = 2
 """Raised whenever a table or a projection changes; a live generation of another version is rebuilt."""
 
 
@@ -53,7 +53,11 @@ tasks = Table(
     _texts("assignees"),
     Column("parent_id", Text),
     Column("recurrence", Text),
-    _texts("reminders"),
+    Column("recurrence_from", Text, nullable=False),
+    Column("series", JSONB),
+    Column("reminders", JSONB, nullable=False),
+    _texts("reminded"),
+    Column("comment_count", Integer, nullable=False),
     Column("rank", Text(collation="C"), nullable=False),
     Column("version", BigInteger, nullable=False),
     _time("created_at"),
@@ -65,6 +69,7 @@ tasks = Table(
     _time("due_at", nullable=True),
     Column("priority_order", SmallInteger, nullable=False),
     Index("tasks_by_list", "list_id", "rank", "id"),
+    Index("tasks_by_parent", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
 )
 """The state of every task, deleted ones included."""
 
@@ -75,6 +80,7 @@ lists = Table(
     Column("name", Text, nullable=False),
     Column("inbox", Boolean, nullable=False),
     Column("members", JSONB, nullable=False),
+    Column("stages", JSONB, nullable=False),
     Column("version", BigInteger, nullable=False),
     _time("created_at"),
     Column("created_by", Text, nullable=False),
@@ -120,6 +126,10 @@ audit = Table(
     Column("list_id", Text),
     Column("left_list_id", Text),
     Column("user_ids", ARRAY(Text)),
+    # User → kind of notification, for those who are told of an accepted record.
+    Column("notified", JSONB),
+    # Whether a policy has something to do about it.
+    Column("reacts", Boolean),
     Index("audit_by_stream", "stream", "version"),
     Index("audit_by_list", "list_id", "partition", "offset"),
     Index("audit_by_event", "event_id"),
@@ -132,6 +142,80 @@ audit = Table(
     ),
 )
 """Every record of the log, once, with its outcome, what it changed, and the state after it."""
+
+comments = Table(
+    "comments",
+    read_models,
+    Column("task_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("author", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("mentions", ARRAY(Text), nullable=False),
+    _time("created_at"),
+    _time("edited_at", nullable=True),
+    _time("deleted_at", nullable=True),
+    Index("comments_by_task", "task_id", "created_at", "id"),
+)
+"""What was said about tasks, deleted comments included."""
+
+reminders = Table(
+    "reminders",
+    read_models,
+    Column("task_id", Text, primary_key=True),
+    _time("at"),
+    Column("instant", Text, primary_key=True),
+    Index("reminders_by_time", "at"),
+)
+"""The reminders that have not fired, of open tasks; `instant` is the time as events write it."""
+
+notifications = Table(
+    "notifications",
+    read_models,
+    Column("user_id", Text, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("task_id", Text),
+    Column("list_id", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("excerpt", Text),
+    _time("time"),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Index("notifications_by_user", "user_id", "time", "id"),
+    Index("notifications_by_id", "user_id", "id"),
+)
+"""What users were told, and of what; `id` is the event's."""
+
+notification_reads = Table(
+    "notification_reads",
+    read_models,
+    Column("user_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("read", Boolean, nullable=False),
+    Column("version", BigInteger, nullable=False),
+)
+"""What users said of single notifications, and with which version of their stream."""
+
+notification_marks = Table(
+    "notification_marks",
+    read_models,
+    Column("user_id", Text, primary_key=True),
+    _time("read_until"),
+    Column("version", BigInteger, nullable=False),
+)
+"""Up to which time users have read everything, as they said with that version of their stream."""
+
+users = Table(
+    "users",
+    read_models,
+    Column("id", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    _time("created_at"),
+    _time("updated_at"),
+    _time("deleted_at", nullable=True),
+)
+"""The state of every user who has a stream."""
 
 dead_letters = Table(
     "dead_letters",
@@ -168,6 +252,14 @@ generations = Table(
     _time("created_at"),
 )
 """The generations of the read models; `status` is `live`, `building` or `retired`."""
+
+policy_checkpoints = Table(
+    "policy_checkpoints",
+    control,
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger, nullable=False),
+)
+"""How far policies have reacted to the log. A rebuild leaves it as it is: nothing is done twice."""
 
 log_identity = Table(
     "log_identity",

@@ -11,7 +11,8 @@ import asyncpg
 from sqlalchemy import Column, ColumnElement, Select, and_, asc, desc, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
-from app.tasks import Priority, Status, Task
+from app.tasks import Task
+from app.values import Priority, Status
 from projections.audit import UPDATE_COLUMNS
 from projections.projection import Connection
 from projections.reading import positions_at, snapshot

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time
-from zoneinfo import ZoneInfo
 
 import asyncpg
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
-from app.tasks import Task
+from app.due import due_at
+from app.tasks import Series, Task
 from projections.projection import Connection, Projected
 from projections.tables import tasks
 
@@ -37,10 +36,15 @@ def task_from_row(row: asyncpg.Record) -> Task:
     values = list(row.values())[: len(STATE_COLUMNS)]
     for index in _ARRAYS:
         values[index] = tuple(values[index])
+    values[_REMINDERS] = tuple(from_json(values[_REMINDERS]))
+    if values[_SERIES] is not None:
+        values[_SERIES] = Series(**from_json(values[_SERIES]))
     return Task(*values)
 
 
-_ARRAYS = tuple(STATE_COLUMNS.index(name) for name in ("tags", "assignees", "reminders"))
+_ARRAYS = tuple(STATE_COLUMNS.index(name) for name in ("tags", "assignees", "reminded"))
+_REMINDERS = STATE_COLUMNS.index("reminders")
+_SERIES = STATE_COLUMNS.index("series")
 
 
 async def write(connection: Connection, batch: list[Projected]) -> None:
@@ -61,23 +65,3 @@ def _rows(states: Iterable[tuple[Task, bytes]]) -> str:
 def _row(task: Task, state: bytes) -> bytes:
     instant = b"null" if task.due is None else to_json(due_at(task.due, task.time_zone))
     return b'%s,"due_at":%s,"priority_order":%d}' % (state[:-1], instant, PRIORITY_ORDER[task.priority])
-
-
-def due_at(due: str, time_zone: str | None) -> datetime | None:
-    """The instant that `due` means: a date is due when its day ends in `time_zone` (UTC if unset or unknown).
-
-    None for what is neither a date nor a date-time, which only foreign records can hold.
-    """
-    try:
-        if len(due) > 10:
-            return datetime.fromisoformat(due).astimezone(UTC)
-        return datetime.combine(date.fromisoformat(due), time.max, _zone(time_zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _zone(name: str | None) -> ZoneInfo:
-    try:
-        return ZoneInfo(name or "UTC")
-    except (ValueError, OSError, KeyError):
-        return ZoneInfo("UTC")

@@ -9,18 +9,22 @@ from typing import Any
 
 import pytest
 
-from app import fold, lists, tasks
+from app import fold, lists, task_decisions
 from app.errors import TaskError
 from app.fold import State
 from app.lists import ListCommand, ListEvent, TaskList
 from app.positions import Position
 from app.records import RawRecord, Record, encode
-from app.tasks import Task, TaskCommand, TaskEvent
+from app.task_commands import TaskCommand
+from app.task_decisions import Surroundings
+from app.tasks import Task, TaskEvent
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 TASK_ID = "0f0e0d0c-0b0a-4908-8706-050403020100"
 LIST_ID = "10000000-0000-4000-8000-000000000001"
 OTHER_LIST_ID = "10000000-0000-4000-8000-000000000002"
+
+HOME = TaskList(LIST_ID, "Home", False, {"alice": "owner"}, (), 1, START, "alice", START)
 
 DomainEvent = TaskEvent | ListEvent
 
@@ -69,15 +73,21 @@ def list_after(*events: ListEvent) -> TaskList:
     return state
 
 
+def surroundings(**given: Any) -> Surroundings:
+    """What lies around a decision: alice's, in a list of hers, unless `given` says otherwise."""
+    defaults: dict[str, Any] = {"user": "alice", "now": START + timedelta(days=10), "home": HOME}
+    return Surroundings(**{**defaults, **given})
+
+
 @dataclass(frozen=True)
 class Given:
     """A past."""
 
     events: Sequence[DomainEvent]
 
-    def when(self, command: TaskCommand | ListCommand) -> When:
-        """A wish on top of that past."""
-        return When(self.events, command)
+    def when(self, command: TaskCommand | ListCommand, **around: Any) -> When:
+        """A wish on top of that past, by alice, ten days after `START`, unless `around` says otherwise."""
+        return When(self.events, command, surroundings(**around))
 
 
 @dataclass(frozen=True)
@@ -86,15 +96,16 @@ class When:
 
     events: Sequence[DomainEvent]
     command: TaskCommand | ListCommand
+    around: Surroundings
 
     def decide(self) -> DomainEvent | None:
         """What the decider makes of it."""
         state = state_after(*self.events)
         if isinstance(self.command, TaskCommand):
             assert state is None or isinstance(state, Task)
-            return tasks.decide(self.command, state)
+            return task_decisions.decide(self.command, state, self.around)
         assert state is None or isinstance(state, TaskList)
-        return lists.decide(self.command, state)
+        return lists.decide(self.command, state, self.around.user)
 
     def then(self, event: DomainEvent) -> DomainEvent:
         """Exactly this event is decided."""

@@ -8,12 +8,16 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app.fold import Folded, fold_log
+from app.fold import Folded, State, fold_log
 from app.lists import TaskList
+from app.notifications import notified
 from app.records import RawRecord
+from app.reminders import pending
 from app.settings import Settings
 from app.tasks import Task
+from app.times import format_time
 from app.updates import decode, state_to_jsonable, update_of
+from app.users import User
 from projections import lists, tasks
 from projections.database import Database, open_database
 from projections.lists import list_from_row
@@ -67,10 +71,10 @@ async def check_place(settings: Settings) -> list[Folded]:
 
 
 async def check_read_models(
-    database: Database, states: Iterable[Task | TaskList | None], outcome: list[Folded]
+    database: Database, states: Iterable[State | None], outcome: list[Folded]
 ) -> None:
     """Check every table against the fold."""
-    by_kind: dict[type, dict[str, Any]] = {Task: {}, TaskList: {}}
+    by_kind: dict[type, dict[str, Any]] = {Task: {}, TaskList: {}, User: {}}
     for state in states:
         if state is not None:
             by_kind[type(state)][state.id] = state
@@ -85,7 +89,42 @@ async def check_read_models(
         if each.deleted_at is None
         for user, role in each.members.items()
     }
+    found = await database.pool.fetch("SELECT id, version FROM users")
+    assert {tuple(row) for row in found} == {(user.id, user.version) for user in by_kind[User].values()}
+    await _check_reminders(database, by_kind[Task].values())
+    await _check_comments(database, by_kind[Task].values())
+    await _check_notifications(database, outcome)
     await _check_audit(database, outcome)
+
+
+async def _check_reminders(database: Database, states: Iterable[Task]) -> None:
+    """Those that are pending, and no others, each at its time."""
+    rows = await database.pool.fetch('SELECT task_id, instant, "at" FROM reminders')
+    assert {(row["task_id"], row["instant"]) for row in rows} == {
+        (task.id, instant) for task in states for instant in pending(task)
+    }
+    assert all(format_time(row["at"]) == row["instant"] for row in rows)
+
+
+async def _check_comments(database: Database, states: Iterable[Task]) -> None:
+    """As many as the task says that it has."""
+    rows = await database.pool.fetch(
+        "SELECT task_id, count(*) AS number FROM comments WHERE deleted_at IS NULL GROUP BY task_id"
+    )
+    assert {row["task_id"]: row["number"] for row in rows} == {
+        task.id: task.comment_count for task in states if task.comment_count
+    }
+
+
+async def _check_notifications(database: Database, outcome: list[Folded]) -> None:
+    """One for everyone that an accepted event tells."""
+    rows = await database.pool.fetch('SELECT user_id, id, kind, partition, "offset" FROM notifications')
+    assert sorted(tuple(row) for row in rows) == sorted(
+        (user, each.record.id, kind, *each.raw.position)
+        for each in outcome
+        if each.outcome == "accepted" and each.record is not None
+        for user, kind in notified(each.record).items()
+    )
 
 
 async def _check_audit(database: Database, outcome: list[Folded]) -> None:

@@ -20,8 +20,10 @@ from app.ids import inbox_id
 from app.lists import ListCommand
 from app.positions import Position
 from app.records import Record
-from app.tasks import CreateTask, TaskCommand
-from app.updates import list_from_json, state_json, task_from_json, update_of
+from app.task_commands import CreateTask, TaskCommand
+from app.task_decisions import CommentThen
+from app.tasks import Task, TaskCommentDeleted, TaskCommented, TaskCommentEdited
+from app.updates import state_from_json, state_json, update_of
 from projections.command_queries import AcceptedEvent
 from streams.memory_log import MemoryEventLog
 
@@ -125,18 +127,53 @@ class World:
 
     async def state_at(self, stream: str, version: int) -> State | None:
         """See `api.commands.StateReader`."""
-        for each in self.folded:
-            record, after = each.record, each.after
-            if (
-                each.outcome == "accepted"
-                and record
-                and record.stream == stream
-                and record.version == version
-            ):
-                # Through JSON and back, as the audit keeps it.
-                read = task_from_json if stream.startswith("task:") else list_from_json
-                return read(state_json(after))
-        return None
+        found = self._accepted_at(stream, version)
+        # Through JSON and back, as the audit keeps it.
+        if found is None:
+            return None
+        return state_from_json(stream.partition(":")[0], state_json(found.after))
+
+    async def actor_at(self, stream: str, version: int) -> str | None:
+        """See `api.surroundings.Around`."""
+        found = self._accepted_at(stream, version)
+        return found.record.actor if found is not None and found.record is not None else None
+
+    async def open_children(self, task_id: str) -> int:
+        """See `api.surroundings.Around`."""
+        tasks = [state for state in self.fold.states.values() if isinstance(state, Task)]
+        return sum(t.parent_id == task_id and t.status == "open" and t.deleted_at is None for t in tasks)
+
+    async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
+        """See `api.surroundings.Around`."""
+        return self._comments(task_id).get(comment_id)
+
+    async def commenters(self, task_id: str) -> frozenset[str]:
+        """See `api.surroundings.Around`."""
+        return frozenset(comment.author for comment in self._comments(task_id).values())
+
+    def _accepted_at(self, stream: str, version: int) -> Folded | None:
+        return next(
+            (
+                each
+                for each in self.folded
+                if each.outcome == "accepted"
+                and each.record is not None
+                and (each.record.stream, each.record.version) == (stream, version)
+            ),
+            None,
+        )
+
+    def _comments(self, task_id: str) -> dict[str, CommentThen]:
+        found: dict[str, CommentThen] = {}
+        for record in self.accepted_of(f"task:{task_id}"):
+            match record.data:
+                case TaskCommented(comment_id=comment_id, text=text):
+                    found[comment_id] = CommentThen(record.actor, text)
+                case TaskCommentEdited(comment_id=comment_id, text=text):
+                    found[comment_id] = CommentThen(found[comment_id].author, text)
+                case TaskCommentDeleted(comment_id=comment_id):
+                    del found[comment_id]
+        return found
 
     async def accepted(self, event_id: str) -> AcceptedEvent | None:
         """See `api.commands.StateReader`."""

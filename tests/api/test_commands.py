@@ -11,9 +11,9 @@ from api import commands
 from api.commands import Effect
 from app.errors import Conflict, KeyReused, NotFound, PreconditionFailed, Unavailable
 from app.ids import inbox_id
-from app.lists import CreateInbox, CreateList, DeleteList, RenameList
+from app.lists import CreateInbox, CreateList, DeleteList, EditList
 from app.positions import Position
-from app.tasks import (
+from app.task_commands import (
     CompleteTask,
     DeleteTask,
     EditTask,
@@ -21,8 +21,8 @@ from app.tasks import (
     ReopenTask,
     RestoreTask,
     TaskCommand,
-    TaskEdited,
 )
+from app.tasks import TaskEdited
 from tests.api.memory_stack import World, key_of, new_id, new_task
 from tests.waiting import eventually
 
@@ -256,9 +256,9 @@ async def test_lists_have_preconditions_too(world: World) -> None:
     """Renaming what was renamed conflicts; deleting what has changed fails."""
     node, stream = world.node(), f"list:{new_id()}"
     await node.done(CreateList(name="A"), stream)
-    await node.done(RenameList(name="B"), stream)
+    await node.done(EditList(name="B"), stream)
     with pytest.raises(Conflict) as caught:
-        await node.give(RenameList(name="C"), stream, if_match=1)
+        await node.give(EditList(name="C"), stream, if_match=1)
     assert caught.value.theirs == {"name": "B"}
     with pytest.raises(PreconditionFailed):
         await node.give(DeleteList(), stream, if_match=1)

@@ -15,10 +15,11 @@ from api.edge import Edge
 from api.inboxes import Inboxes
 from api.main import application
 from app.imports import import_list_id
-from app.lists import CreateList, DeleteList, RenameList, TaskList
+from app.lists import CreateList, DeleteList, EditList, TaskList
 from app.records import Record
 from app.settings import Settings
-from app.tasks import DeleteTask, EditTask, Task
+from app.task_commands import DeleteTask, EditTask
+from app.tasks import Task
 from projections.audit_queries import AuditQueries
 from projections.list_queries import ListQueries
 from projections.task_queries import TaskQueries
@@ -284,7 +285,7 @@ async def test_the_list_of_a_name(importer: Importer) -> None:
     """Made once; found again under its new name; one of that name is taken; a deleted one is not revived."""
     first = (await importer.done([]))["list_id"]
     assert first == import_list_id("alice", "log", 0)
-    await importer.node.done(RenameList(name="Incidents"), f"list:{first}", "alice")
+    await importer.node.done(EditList(name="Incidents"), f"list:{first}", "alice")
     assert (await importer.done([told("A")]))["list_id"] == first
     await importer.node.done(DeleteList(), f"list:{first}", "alice")
     second = (await importer.done([told("A")]))["list_id"]

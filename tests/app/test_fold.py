@@ -11,13 +11,13 @@ from hypothesis import assume
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from app import tasks
+from app import task_decisions
 from app.errors import Conflict, NotFound
 from app.fold import Fold, Folded, State, changes, channels, decoded, evolve, fold_log
 from app.lists import ListCreated, ListDeleted, ListRenamed
 from app.positions import Position
 from app.records import RawRecord, Record, StreamResumed
-from app.tasks import (
+from app.task_commands import (
     CompleteTask,
     CreateTask,
     DeleteTask,
@@ -25,15 +25,20 @@ from app.tasks import (
     MoveTask,
     ReopenTask,
     RestoreTask,
-    Task,
     TaskCommand,
-    TaskCompleted,
-    TaskCreated,
-    TaskDeleted,
-    TaskEdited,
-    TaskMoved,
 )
-from tests.spec import LIST_ID, OTHER_LIST_ID, START, TASK_ID, list_after, raw_of, record_of, task_after
+from app.tasks import Task, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved
+from tests.spec import (
+    LIST_ID,
+    OTHER_LIST_ID,
+    START,
+    TASK_ID,
+    list_after,
+    raw_of,
+    record_of,
+    surroundings,
+    task_after,
+)
 
 CREATED = TaskCreated(list_id=LIST_ID, title="T")
 STREAM = f"task:{TASK_ID}"
@@ -228,7 +233,7 @@ def histories(draw: st.DrawFn) -> list[Record]:
         stream = draw(st.sampled_from(STREAMS))
         seen = states[stream][-draw(st.integers(1, min(3, len(states[stream])))) :][0]
         try:
-            event = tasks.decide(draw(st.sampled_from(COMMANDS)), seen)
+            event = task_decisions.decide(draw(st.sampled_from(COMMANDS)), seen, surroundings())
         except (NotFound, Conflict):
             continue
         if event is None:

@@ -6,7 +6,7 @@ import pytest
 
 from app import merge
 from app.errors import Conflict, PreconditionFailed
-from app.tasks import (
+from app.task_commands import (
     CompleteTask,
     DeleteTask,
     EditTask,
@@ -14,14 +14,8 @@ from app.tasks import (
     ReopenTask,
     RestoreTask,
     TaskCommand,
-    TaskCompleted,
-    TaskCreated,
-    TaskDeleted,
-    TaskEdited,
-    TaskEvent,
-    TaskMoved,
-    TaskReopened,
 )
+from app.tasks import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskMoved, TaskReopened
 from tests.spec import LIST_ID, OTHER_LIST_ID, task_after
 
 CREATED = TaskCreated(list_id=LIST_ID, title="T", notes="N")
@@ -43,7 +37,7 @@ BASE = task_after(CREATED)
 )
 def test_disjoint_and_equal_changes_merge(theirs: TaskEvent, yours: TaskCommand) -> None:
     """Different fields, or the same value for the same field, are no conflict."""
-    merge.check(yours, BASE, task_after(CREATED, theirs))
+    merge.merged(yours, BASE, task_after(CREATED, theirs))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +70,7 @@ def test_overlapping_changes_conflict(
 ) -> None:
     """A conflict shows base, theirs and yours of exactly the fields that overlap."""
     with pytest.raises(Conflict, match="since version 1") as caught:
-        merge.check(yours, BASE, task_after(CREATED, theirs))
+        merge.merged(yours, BASE, task_after(CREATED, theirs))
     assert (caught.value.base, caught.value.theirs, caught.value.yours) == (
         base_value,
         their_value,
@@ -87,12 +81,12 @@ def test_overlapping_changes_conflict(
 def test_changed_and_changed_back_is_no_change() -> None:
     """What is as it was does not stand in the way."""
     current = task_after(CREATED, TaskCompleted(), TaskReopened())
-    merge.check(CompleteTask(), BASE, current)
-    merge.check(DeleteTask(), BASE, current)
+    merge.merged(CompleteTask(), BASE, current)
+    merge.merged(DeleteTask(), BASE, current)
 
 
 def test_deleting_what_has_changed_is_refused() -> None:
     """Nobody deletes what they have not seen."""
-    merge.check(DeleteTask(), BASE, BASE)
+    merge.merged(DeleteTask(), BASE, BASE)
     with pytest.raises(PreconditionFailed, match="version 2"):
-        merge.check(DeleteTask(), BASE, task_after(CREATED, TaskEdited({"notes": "M"})))
+        merge.merged(DeleteTask(), BASE, task_after(CREATED, TaskEdited({"notes": "M"})))

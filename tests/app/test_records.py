@@ -25,7 +25,6 @@ from app.records import (
     encode,
     event_data,
     event_data_json,
-    format_time,
     source_of,
 )
 from app.tasks import (
@@ -37,6 +36,7 @@ from app.tasks import (
     TaskReopened,
     TaskRestored,
 )
+from app.times import format_time
 from tests.spec import LIST_ID, OTHER_LIST_ID, TASK_ID, record_of
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "records"

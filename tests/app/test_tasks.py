@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app import fold, tasks
+from app import fold, task_decisions
 from app.errors import Conflict, NotFound, Undecodable
-from app.tasks import (
+from app.ranks import rank_at
+from app.task_commands import (
     CompleteTask,
     CreateTask,
     DeleteTask,
@@ -20,6 +21,9 @@ from app.tasks import (
     ReopenTask,
     RestoreTask,
     TaskCommand,
+)
+from app.tasks import (
+    Task,
     TaskCompleted,
     TaskCreated,
     TaskDeleted,
@@ -28,9 +32,8 @@ from app.tasks import (
     TaskMoved,
     TaskReopened,
     TaskRestored,
-    rank_at,
 )
-from tests.spec import LIST_ID, OTHER_LIST_ID, START, given, record_of, task_after
+from tests.spec import LIST_ID, OTHER_LIST_ID, START, TASK_ID, given, record_of, surroundings, task_after
 
 CREATED = TaskCreated(list_id=LIST_ID, title="Write the report")
 
@@ -198,6 +201,7 @@ EVENTS: Sequence[TaskEvent] = (
 def test_events_move_the_version_and_the_time(event: TaskEvent) -> None:
     """Every event is one version and says when the task last changed, never who made it."""
     task = fold.evolve(task_after(CREATED), record_of(event, 2, actor="bob"))
+    assert isinstance(task, Task)
     assert task.version == 2
     assert task.updated_at == START + timedelta(minutes=1)
     assert (task.created_at, task.created_by) == (START, "alice")
@@ -215,10 +219,10 @@ def test_no_event_comes_before_created(event: TaskEvent) -> None:
 def test_ranks_sort_by_time() -> None:
     """What is created later sorts later, for every time that a datetime can hold."""
     moments = [START.replace(year=year) for year in (1, 1969, 1970, 2026, 9999)]
-    ranks = [rank_at(moment) for moment in moments]
+    ranks = [rank_at(moment, TASK_ID) for moment in moments]
     assert ranks == sorted(ranks)
     assert len(set(map(len, ranks))) == 1
-    assert task_after(CREATED).rank == rank_at(START)
+    assert task_after(CREATED).rank == rank_at(START, TASK_ID)
     assert task_after(TaskCreated(list_id=LIST_ID, title="t", rank="m")).rank == "m"
 
 
@@ -284,7 +288,7 @@ def test_retrying_a_command_decides_nothing_more() -> None:
         DeleteTask(),
         RestoreTask(),
     ):
-        event = tasks.decide(command, task_after(*past))
+        event = task_decisions.decide(command, task_after(*past), surroundings())
         assert event is not None
         past.append(event)
         given(*past).when(command).then_nothing()

@@ -18,10 +18,9 @@ from app.updates import (
     decode,
     encode,
     frame,
-    list_from_json,
+    state_from_json,
     state_json,
     state_to_jsonable,
-    task_from_json,
     update_of,
 )
 from tests.spec import LIST_ID, START, TASK_ID, list_after, raw_of, record_of, task_after
@@ -142,9 +141,9 @@ def test_a_frame_is_the_message_with_its_channel() -> None:
 def test_states_come_back_from_json() -> None:
     """What the API shows of a state can be read back whole."""
     task = task_after(CREATED, TaskCompleted())
-    assert task_from_json(state_json(task)) == task
+    assert state_from_json("task", state_json(task)) == task
     task_list = list_after(ListCreated("A"))
-    assert list_from_json(state_json(task_list)) == task_list
+    assert state_from_json("list", state_json(task_list)) == task_list
     assert state_json(None) == b"null"
     assert state_to_jsonable(task) == json.loads(state_json(task))
     assert state_to_jsonable(task_list) == json.loads(state_json(task_list))

@@ -1,0 +1,64 @@
+"""Who may do what: one table of roles and commands. HTTP, sockets and the command line all obey it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from app import lists, task_commands
+from app.errors import Forbidden, NotFound
+from app.lists import TaskList
+from app.values import Command, Role
+
+
+class ReadList(Command):
+    """See a list, its tasks and what happens to them."""
+
+
+ANYONE: frozenset[Role] = frozenset({"owner", "editor", "viewer"})
+EDITORS: frozenset[Role] = frozenset({"owner", "editor"})
+OWNERS: frozenset[Role] = frozenset({"owner"})
+
+ALLOWED: Mapping[type[Command], frozenset[Role]] = {
+    ReadList: ANYONE,
+    lists.LeaveList: ANYONE,
+    lists.EditList: EDITORS,
+    lists.SetMember: OWNERS,
+    lists.RemoveMember: OWNERS,
+    lists.HandOverList: OWNERS,
+    lists.DeleteList: OWNERS,
+    task_commands.CreateTask: EDITORS,
+    task_commands.EditTask: EDITORS,
+    task_commands.CompleteTask: EDITORS,
+    task_commands.ReopenTask: EDITORS,
+    task_commands.MoveTask: EDITORS,
+    task_commands.DeleteTask: EDITORS,
+    task_commands.RestoreTask: EDITORS,
+    task_commands.SkipOccurrence: EDITORS,
+    task_commands.Comment: EDITORS,
+    task_commands.EditComment: EDITORS,
+    task_commands.DeleteComment: EDITORS,
+    task_commands.UndoChange: EDITORS,
+}
+"""The roles in a list that may give each command to it, or to its tasks. What is not here nobody may."""
+
+
+def role_in(task_list: TaskList | None, user: str) -> Role | None:
+    """What `user` is in a list; None if it is not theirs to see, or gone."""
+    if task_list is None or task_list.deleted_at is not None:
+        return None
+    return task_list.members.get(user)
+
+
+def check(command: type[Command], role: Role | None, missing: str) -> None:
+    """Check that a role may give a command. Raises `Forbidden`, or `NotFound(missing)` without a role."""
+    if role is None:
+        raise NotFound(missing)
+    if role not in ALLOWED.get(command, frozenset()):
+        raise Forbidden(_REASONS[role])
+
+
+_REASONS: Mapping[Role, str] = {
+    "viewer": "you may look at this list, and not change it",
+    "editor": "only an owner of this list may do that",
+    "owner": "nobody may do that",
+}

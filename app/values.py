@@ -1,0 +1,125 @@
+"""The values that commands carry, each with its rules: what a title, a date or a reminder may be."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, with_config
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
+
+from app.durations import duration
+from app.recurrence import normal_rule
+
+Priority = Literal["none", "low", "medium", "high", "urgent"]
+Status = Literal["open", "done"]
+Role = Literal["owner", "editor", "viewer"]
+Category = Literal["open", "active", "done"]
+RecurrenceFrom = Literal["due", "completion"]
+Scope = Literal["this", "following"]
+"""What an edit of a recurring task is for: this occurrence only, or this one and all to come."""
+
+MAX_REMINDERS = 20
+MAX_STAGES = 50
+
+
+class Command(BaseModel):
+    """A wish, in the imperative; validated by its types, decided by a decider."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain the character U+0000")
+    return text
+
+
+def _due(text: str) -> str:
+    message = "must be a date (2026-12-01) or a date-time with an offset (2026-12-01T09:00:00+01:00)"
+    try:
+        if len(text) == 10:
+            return date.fromisoformat(text).isoformat()
+        moment = datetime.fromisoformat(text)
+        moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(message) from None
+    if moment.tzinfo is None:
+        raise ValueError(message)
+    return moment.isoformat()
+
+
+def _moment(text: str) -> str:
+    if len(text) == 10:
+        raise ValueError("must be a date-time with an offset (2026-12-01T09:00:00+01:00)")
+    return _due(text)
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        raise ValueError("must be a time zone of the IANA database, such as Europe/Madrid") from None
+    return name
+
+
+def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+# The constraints come before the check: pydantic strips before it measures only if they sit on `str` itself.
+Notes = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_storable)]
+Title = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(_storable)
+]
+Label = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_storable)
+]
+UserId = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128), AfterValidator(_storable)
+]
+CommentText = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), AfterValidator(_storable)
+]
+Labels = Annotated[tuple[Label, ...], Field(max_length=50), AfterValidator(_unique)]
+UserIds = Annotated[tuple[UserId, ...], Field(max_length=50), AfterValidator(_unique)]
+Due = Annotated[str, AfterValidator(_due)]
+Moment = Annotated[str, AfterValidator(_moment)]
+TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_time_zone)]
+Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+ListId = Uuid
+TaskId = Uuid
+Rank = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{1,500}$")]
+Rule = Annotated[str, StringConstraints(max_length=500), AfterValidator(normal_rule)]
+"""An RFC 5545 recurrence rule, without `RRULE:`."""
+
+
+def _duration(text: str) -> str:
+    duration(text)
+    return text.upper()
+
+
+@with_config(ConfigDict(extra="forbid"))
+class Reminder(TypedDict, total=False):
+    """When to remind: `at` a date-time with offset, or `before` the due date by an ISO 8601 duration."""
+
+    at: Moment
+    before: Annotated[str, AfterValidator(_duration)]
+
+
+def _one_kind(reminder: Reminder) -> Reminder:
+    if len(reminder) != 1:
+        raise ValueError('must be {"at": date-time} or {"before": duration, such as "PT30M"}')
+    return reminder
+
+
+def _unlike(reminders: tuple[Reminder, ...]) -> tuple[Reminder, ...]:
+    return tuple(reminder for place, reminder in enumerate(reminders) if reminder not in reminders[:place])
+
+
+Reminders = Annotated[
+    tuple[Annotated[Reminder, AfterValidator(_one_kind)], ...],
+    Field(max_length=MAX_REMINDERS),
+    AfterValidator(_unlike),
+]
