@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api import dead_letters, imports, lists, system, tasks
+from api import dead_letters, finding, imports, lists, system, tasks
 from api.bodies import PATCH
 from api.imports import ImportOut, ImportRequest
 from api.routing import Endpoint, Handler
@@ -44,7 +44,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET",
         "/api/tasks",
-        tasks.list_tasks,
+        finding.list_tasks,
         "Tasks by filter and order",
         "tasks",
         query=TaskPageQuery,
