@@ -15,7 +15,8 @@ from pydantic_core import from_json, to_json
 from app.errors import Malformed
 
 DIGEST_BYTES = 8
-MAX_CURSOR_CHARS = 4096
+MAX_CURSOR_CHARS = 16_384
+"""Room for an offset of each of the partitions that a log may have."""
 
 
 def encode_cursor(query: str, place: list[Any]) -> str:

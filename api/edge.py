@@ -15,6 +15,7 @@ from api.outcomes import Outcomes
 from app.ids import IdFactory
 from app.ports import Clock, EventLog
 from app.settings import Settings
+from projections.activity_queries import ActivityQueries
 from projections.audit_queries import AuditQueries
 from projections.list_queries import ListQueries
 from projections.task_queries import TaskQueries
@@ -32,6 +33,7 @@ class Edge:
     tasks: TaskQueries
     lists: ListQueries
     audit: AuditQueries
+    activity: ActivityQueries
     verifier: Verifier
     feed_alive: Callable[[], bool]
     clock: Clock

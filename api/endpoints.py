@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from api import dead_letters, finding, imports, lists, system, tasks
+from api import activity, dead_letters, finding, imports, lists, system, tasks
 from api.bodies import PATCH
 from api.imports import ImportOut, ImportRequest
 from api.routing import Endpoint, Handler
 from api.schemas import (
+    ActivityOut,
+    ActivityQuery,
     DeadLetterPageOut,
     EventPageOut,
     Health,
@@ -147,6 +149,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "import",
         body=ImportRequest,
         answers={200: ImportOut},
+    ),
+    Endpoint(
+        "GET",
+        "/api/activity",
+        activity.activity,
+        "What happened in your lists, in groups, the newest first",
+        "activity",
+        query=ActivityQuery,
+        answers={200: ActivityOut},
     ),
     Endpoint("GET", "/api/me", system.me, "The caller", "caller", query=Query, answers={200: Me}),
     Endpoint(

@@ -16,6 +16,7 @@ from api.inboxes import Inboxes
 from api.live import Live, live_of
 from api.outcomes import Outcomes
 from app.settings import Settings
+from projections.activity_queries import ActivityQueries
 from projections.audit_queries import AuditQueries
 from projections.command_queries import CommandQueries
 from projections.database import open_database
@@ -89,6 +90,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             tasks=TaskQueries(database.pool),
             lists=ListQueries(database.pool),
             audit=AuditQueries(database.pool),
+            activity=ActivityQueries(database.pool),
             verifier=verifier,
             feed_alive=lambda: live.feed.alive,
             clock=now,

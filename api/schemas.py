@@ -79,6 +79,13 @@ class HistoryQuery(PageQuery):
     )
 
 
+class ActivityQuery(PageQuery):
+    """Whose activity, where."""
+
+    list_id: ListId | None = None
+    actor: str | None = Field(None, description="What one user did, in the lists that you see")
+
+
 class NewTask(CreateTask):
     """A task to create; without `list_id` it goes to the caller's inbox."""
 
@@ -126,6 +133,46 @@ class EventPageOut(BaseModel):
 
     items: list[Event]
     next_cursor: str | None
+
+
+class ActivityEvent(BaseModel):
+    """An event as the feed shows it; long values are cut."""
+
+    id: str
+    type: str
+    stream: str
+    version: int
+    position: str = Field(examples=["0:121"])
+    task_id: str | None
+    title: str = Field(description="Of the task or list, after the event")
+    time: datetime = Field(description="When it happened")
+    recorded_at: datetime = Field(description="When the log took it")
+    actor: str
+    data: dict[str, Any]
+    changes: dict[str, tuple[Any, Any]] = Field(description="Field → value before and after")
+
+
+class ActivityGroup(BaseModel):
+    """What one user did in one list in one hour, of one type."""
+
+    summary: str = Field(examples=["alice completed 5 tasks"])
+    actor: str
+    type: str = Field(description="An event type, or one of the feed's own", examples=["task.completed"])
+    list_id: str
+    count: int = Field(description="How many events")
+    task_count: int = Field(description="Of how many tasks")
+    task_ids: list[str] = Field(description="The tasks, 50 at most")
+    first_at: datetime
+    last_at: datetime
+    events: list[ActivityEvent] = Field(description="The newest events, 5 at most, the newest first")
+
+
+class ActivityOut(BaseModel):
+    """Some groups, the newest first, and the positions they were read at; fewer than asked for may come."""
+
+    items: list[ActivityGroup]
+    next_cursor: str | None
+    positions: dict[str, int]
 
 
 class OutcomeOut(BaseModel):

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 from pydantic_core import to_json
 
+from app.activity import activity_type
 from app.fold import Outcome
 from app.lists import TaskList
 from app.notifications import notified
@@ -83,7 +84,7 @@ def _row(projected: Projected) -> tuple[Any, ...]:
             *nothing,
             None,
             state,
-            *(None,) * 5,
+            *(None,) * 6,
         )
     return (
         *place,
@@ -106,6 +107,7 @@ def _row(projected: Projected) -> tuple[Any, ...]:
         user_ids,
         to_json(told).decode() if told else None,
         reacts(folded) or None,
+        activity_type(folded),
     )
 
 

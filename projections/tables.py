@@ -130,10 +130,25 @@ audit = Table(
     Column("notified", JSONB),
     # Whether a policy has something to do about it.
     Column("reacts", Boolean),
+    # What the activity feed calls an accepted record; null if it is not shown there.
+    Column("activity", Text),
     Index("audit_by_stream", "stream", "version"),
     Index("audit_by_list", "list_id", "partition", "offset"),
+    Index(
+        "audit_by_activity",
+        "list_id",
+        "partition",
+        "offset",
+        postgresql_where=text("activity IS NOT NULL"),
+    ),
     Index("audit_by_event", "event_id"),
-    Index("audit_by_left_list", "left_list_id", postgresql_where=text("left_list_id IS NOT NULL")),
+    Index(
+        "audit_by_left_list",
+        "left_list_id",
+        "partition",
+        "offset",
+        postgresql_where=text("left_list_id IS NOT NULL"),
+    ),
     Index(
         "audit_by_user",
         "user_ids",

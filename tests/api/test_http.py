@@ -18,6 +18,7 @@ from api.inboxes import Inboxes
 from api.main import application
 from app.ids import inbox_id
 from app.settings import Settings
+from projections.activity_queries import ActivityQueries
 from projections.audit_queries import AuditQueries
 from projections.list_queries import ListQueries
 from projections.task_queries import TaskQueries
@@ -68,6 +69,7 @@ def edge(world: World, pool: Broken) -> Edge:
         tasks=TaskQueries(database),
         lists=ListQueries(database),
         audit=AuditQueries(database),
+        activity=ActivityQueries(database),
         verifier=Verifier.from_settings(settings),
         feed_alive=lambda: True,
         clock=now,

@@ -20,6 +20,7 @@ from app.records import Record
 from app.settings import Settings
 from app.task_commands import DeleteTask, EditTask
 from app.tasks import Task
+from projections.activity_queries import ActivityQueries
 from projections.audit_queries import AuditQueries
 from projections.list_queries import ListQueries
 from projections.task_queries import TaskQueries
@@ -130,6 +131,7 @@ async def importing() -> AsyncIterator[Importer]:
             tasks=cast("TaskQueries", reader),
             lists=cast("ListQueries", reader),
             audit=cast("AuditQueries", reader),
+            activity=cast("ActivityQueries", reader),
             verifier=Verifier.from_settings(SETTINGS),
             feed_alive=lambda: True,
             clock=now,

@@ -1,0 +1,138 @@
+"""Activity: what the feed calls an event, and which events it shows as one line.
+
+Events of one actor, type and list in the same hour are a group, whatever others did between them: `alice
+completed 5 tasks`. An hour is one of UTC, by the log's own clock. So to which group an event belongs depends
+on that event alone: a feed that is read, one that is read page by page, and one that grows live as events
+come in any order are the same. `api/pages/activity.js` has the same rules for the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import unquote
+
+from app.fold import Folded, changes
+from app.lists import ListCreated, MemberRemoved, TaskList
+from app.policies import IMPORT_PREFIX
+from app.positions import Position
+from app.records import Record, source_of
+from app.tasks import Task, TaskCreated, TaskEdited, TaskMoved, TaskReminded
+
+WINDOW_S = 3_600
+"""The length of the windows of time that groups lie in, aligned to the epoch."""
+POLICY_PREFIX = source_of("policy")
+_EFFECTS = {"done": "task.completed", "open": "task.reopened"}
+
+# --- one event -------------------------------------------------------------------------------------------
+
+
+def activity_type(folded: Folded) -> str | None:
+    """What the feed calls a record; None if it is not shown.
+
+    Mostly the event's type. But a move or an edit that completes a task is `task.completed`; what a policy
+    created is `task.recurred`; a move from another list is `task.moved_in`, and one to another stage
+    `task.staged`; who removes themselves has `list.left`. Of an imported history the first event alone is
+    shown, as `task.imported`. Inboxes that come to be, places within a list, reminders, read marks and what
+    is not accepted are no activity.
+    """
+    record, after = folded.record, folded.after
+    if folded.outcome != "accepted" or record is None or record.version == 0:
+        return None
+    if isinstance(after, Task):
+        return _of_task(folded, record, folded.before if isinstance(folded.before, Task) else None, after)
+    return _of_list(record) if isinstance(after, TaskList) else None
+
+
+def _of_task(folded: Folded, record: Record, before: Task | None, after: Task) -> str | None:
+    if record.source.startswith(IMPORT_PREFIX):
+        return "task.imported" if before is None else None
+    match record.data:
+        case TaskReminded():
+            return None
+        case TaskCreated() if record.source.startswith(POLICY_PREFIX):
+            return "task.recurred"
+        case TaskMoved() if before is not None and before.list_id != after.list_id:
+            return "task.moved_in"
+        case TaskMoved() | TaskEdited() if before is not None and before.status != after.status:
+            return _EFFECTS[after.status]
+        case TaskMoved(stage=stage):
+            changed = changes(folded.before, after).keys()
+            return (
+                None
+                if changed <= {"rank"}
+                else "task.staged"
+                if stage and "stage" in changed
+                else record.type
+            )
+        case _:
+            return record.type
+
+
+def _of_list(record: Record) -> str | None:
+    match record.data:
+        case ListCreated(inbox=True):
+            return None
+        case MemberRemoved(user=user) if user == record.actor:
+            return "list.left"
+        case _:
+            return record.type
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event as the feed has it: `at` is when the log took it, `list_id` the list it is told of."""
+
+    position: Position
+    at: datetime
+    type: str
+    actor: str
+    list_id: str
+    stream: str
+
+
+def doer(type_: str, actor: str, source: str) -> str:
+    """Who did it: of what was imported, the one who imported it."""
+    return unquote(source.removeprefix(IMPORT_PREFIX)[1:]) if type_ == "task.imported" else actor
+
+
+# --- groups ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Events that are one line of the feed, the newest first."""
+
+    actor: str
+    type: str
+    list_id: str
+    entries: Sequence[Entry]
+
+    @property
+    def task_ids(self) -> list[str]:
+        """The tasks they are of, those with the newest events first; none for events of a list."""
+        streams = dict.fromkeys(entry.stream for entry in self.entries)
+        return [stream[5:] for stream in streams if stream.startswith("task:")]
+
+
+def grouped(entries: Iterable[Entry]) -> list[Group]:
+    """The groups of entries, which come the newest first; and so do the groups, by their newest entry."""
+    groups: dict[tuple[int, str, str, str], list[Entry]] = {}
+    for entry in entries:
+        key = (window_of(entry), entry.actor, entry.type, entry.list_id)
+        groups.setdefault(key, []).append(entry)
+    return [Group(*key[1:], together) for key, together in groups.items()]
+
+
+def window_of(entry: Entry) -> int:
+    """Which window of time an entry lies in."""
+    return int(entry.at.timestamp()) // WINDOW_S
+
+
+def whole_windows(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """The entries of the windows that are whole, when older ones than these are there."""
+    end = len(entries)
+    while end > 0 and window_of(entries[end - 1]) == window_of(entries[-1]):
+        end -= 1
+    return entries[:end]
