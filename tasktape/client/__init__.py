@@ -1,0 +1,45 @@
+"""A client of Tasktape's API: typed calls, and updates as they happen.
+
+>>> async with Client("http://127.0.0.1:8000", token) as client:  # doctest: +SKIP
+...     task = await client.create_task("Book a room", due="2026-12-01")
+...     async for update in client.updates():
+...         print(update)
+"""
+
+from tasktape.client.client import Client
+from tasktape.client.errors import Pending, TasktapeError
+from tasktape.client.models import (
+    ActivityGroup,
+    BulkOutcome,
+    Comment,
+    Event,
+    Me,
+    Notification,
+    Outcome,
+    Resync,
+    Task,
+    TaskList,
+    Update,
+)
+from tasktape.client.patience import Patience
+from tasktape.client.updates import Connected, Disconnected
+
+__all__ = [
+    "ActivityGroup",
+    "BulkOutcome",
+    "Client",
+    "Comment",
+    "Connected",
+    "Disconnected",
+    "Event",
+    "Me",
+    "Notification",
+    "Outcome",
+    "Patience",
+    "Pending",
+    "Resync",
+    "Task",
+    "TaskList",
+    "TasktapeError",
+    "Update",
+]

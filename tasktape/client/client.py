@@ -1,0 +1,74 @@
+"""The client: one server, one caller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Self
+from weakref import WeakSet
+
+import httpx
+
+from tasktape.client.comments import CommentCalls
+from tasktape.client.feeds import FeedCalls
+from tasktape.client.lists import ListCalls
+from tasktape.client.operation import OperationCalls
+from tasktape.client.patience import Patience
+from tasktape.client.tasks import TaskCalls
+from tasktape.client.tokens import Token, TokenSource
+from tasktape.client.transport import Transport, address
+from tasktape.client.updates import Told, Updates
+
+
+class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
+    """A client of the API at `url`, as whom `token` says. Use it as an asynchronous context manager.
+
+    `token` is a token, or a function, `async` or not, that returns a fresh one: it is asked again when the
+    server wants a newer one. `patience` bounds how long a call is tried again while the server is away.
+    Raises `ValueError` for an address that is none.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: Token,
+        *,
+        patience: Patience | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = address(url)
+        self._tokens = TokenSource(token)
+        super().__init__(Transport(self.url, self._tokens, patience or Patience(), transport))
+        self._listening: WeakSet[Updates] = WeakSet()
+
+    async def __aenter__(self) -> Self:
+        """Nothing is opened before it is needed."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close all connections."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections; iterations over updates stop."""
+        await asyncio.gather(*(updates.aclose() for updates in list(self._listening)))
+        await self._transport.close()
+
+    def updates(
+        self,
+        channels: Iterable[str] = (),
+        since: Mapping[str, int] | None = None,
+        *,
+        attempts: int | None = None,
+        on_connection: Told | None = None,
+    ) -> Updates:
+        """What happens in one's lists, and on `channels` such as `task:{id}`, after `since` or from now on.
+
+        A connection that breaks is made again, and what was missed is told; `attempts` bounds how often that
+        may fail in a row. `on_connection` is told of connections made and lost.
+        """
+        updates = Updates(
+            self.url, self._tokens, channels, since, attempts=attempts, on_connection=on_connection
+        )
+        self._listening.add(updates)
+        return updates

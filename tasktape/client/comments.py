@@ -1,0 +1,32 @@
+"""Calls on what is said about tasks."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from tasktape.client.calls import Calls, Items, Options, path_of, typed
+from tasktape.client.models import Comment
+
+
+class CommentCalls(Calls):
+    """What can be done with comments. All of it raises `TasktapeError`, and commands `Pending`."""
+
+    def comments(self, task_id: str, *, at_most: int | None = None) -> Items[Comment]:
+        """What was said about a task, the oldest first."""
+        return self._items(Comment, path_of("tasks", task_id, "comments"), at_most=at_most)
+
+    async def comment(self, task_id: str, text: str, **options: Unpack[Options]) -> Comment:
+        """Say something about a task; `@name` mentions a member of its list."""
+        path = path_of("tasks", task_id, "comments")
+        return typed(Comment, (await self.command("POST", path, {"text": text}, **options)).body)
+
+    async def edit_comment(
+        self, task_id: str, comment_id: str, text: str, **options: Unpack[Options]
+    ) -> Comment:
+        """Say it otherwise."""
+        path = path_of("tasks", task_id, "comments", comment_id)
+        return typed(Comment, (await self.command("PATCH", path, {"text": text}, **options)).body)
+
+    async def delete_comment(self, task_id: str, comment_id: str, **options: Unpack[Options]) -> None:
+        """Take a comment back."""
+        await self.command("DELETE", path_of("tasks", task_id, "comments", comment_id), **options)

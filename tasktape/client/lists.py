@@ -1,0 +1,66 @@
+"""Calls on lists and the people in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Unpack
+
+from tasktape.client.calls import Calls, Items, Options, path_of, typed
+from tasktape.client.models import Event, Role, Stage, TaskList
+
+
+class ListCalls(Calls):
+    """What can be done with lists. All of it raises `TasktapeError`, and commands `Pending`."""
+
+    def lists(self, *, at_most: int | None = None) -> Items[TaskList]:
+        """The lists that one is a member of."""
+        return self._items(TaskList, path_of("lists"), at_most=at_most)
+
+    async def list(self, list_id: str) -> TaskList:
+        """A list."""
+        return typed(TaskList, (await self.read(path_of("lists", list_id))).body)
+
+    async def create_list(self, name: str, **options: Unpack[Options]) -> TaskList:
+        """Create a list that one owns."""
+        return typed(TaskList, (await self.command("POST", path_of("lists"), {"name": name}, **options)).body)
+
+    async def rename_list(self, list_id: str, name: str, **options: Unpack[Options]) -> TaskList:
+        """Give a list another name."""
+        return await self._change("PATCH", path_of("lists", list_id), {"name": name}, **options)
+
+    async def set_stages(self, list_id: str, stages: Sequence[Stage], **options: Unpack[Options]) -> TaskList:
+        """Say which stages a list has, in their order, and whether what is there is open, active or done."""
+        return await self._change("PATCH", path_of("lists", list_id), {"stages": stages}, **options)
+
+    async def delete_list(self, list_id: str, **options: Unpack[Options]) -> None:
+        """Delete a list and, with it, its tasks."""
+        await self.command("DELETE", path_of("lists", list_id), **options)
+
+    async def set_member(
+        self, list_id: str, user: str, role: Role = "editor", **options: Unpack[Options]
+    ) -> TaskList:
+        """Share a list with somebody, or change what a member may do."""
+        return await self._change(
+            "PUT", path_of("lists", list_id, "members", user), {"role": role}, **options
+        )
+
+    async def remove_member(self, list_id: str, user: str, **options: Unpack[Options]) -> None:
+        """Take a list away from a member."""
+        await self.command("DELETE", path_of("lists", list_id, "members", user), **options)
+
+    async def leave_list(self, list_id: str, **options: Unpack[Options]) -> None:
+        """Leave a list of others."""
+        await self.command("POST", path_of("lists", list_id, "leave"), **options)
+
+    async def hand_over(self, list_id: str, to: str, **options: Unpack[Options]) -> TaskList:
+        """Make another member the owner, and oneself an editor."""
+        return await self._change("POST", path_of("lists", list_id, "hand-over"), {"to": to}, **options)
+
+    def list_history(
+        self, list_id: str, *, outcome: Literal["accepted", "all"] = "accepted", at_most: int | None = None
+    ) -> Items[Event]:
+        """A list's events; `all` has those too that lost a race."""
+        return self._items(Event, path_of("lists", list_id, "history"), {"outcome": outcome}, at_most)
+
+    async def _change(self, method: str, path: str, body: object, **options: Unpack[Options]) -> TaskList:
+        return typed(TaskList, (await self.command(method, path, body, **options)).body)

@@ -1,0 +1,163 @@
+"""Calls on tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Literal, TypedDict, Unpack
+
+from tasktape.client.calls import Calls, Items, Options, path_of, typed
+from tasktape.client.models import BulkOutcome, Event, Priority, Reminder, Status, Task
+
+Scope = Literal["this", "following"]
+
+
+class TaskChanges(TypedDict, total=False):
+    """The fields of a task that can be set; None clears a field. Dates may be given as text too."""
+
+    title: str
+    notes: str | None
+    priority: Priority | None
+    due: date | str | None
+    time_zone: str | None
+    tags: Sequence[str] | None
+    assignees: Sequence[str] | None
+    stage: str | None
+    parent_id: str | None
+    recurrence: str | None
+    recurrence_from: Literal["due", "completion"] | None
+    reminders: Sequence[Reminder] | None
+
+
+class NewTask(TypedDict, total=False):
+    """What a new task may have beside its title; without `list_id` it goes to the caller's inbox."""
+
+    list_id: str
+    notes: str
+    priority: Priority
+    due: date | str | None
+    time_zone: str | None
+    tags: Sequence[str]
+    assignees: Sequence[str]
+    stage: str | None
+    parent_id: str | None
+    recurrence: str | None
+    recurrence_from: Literal["due", "completion"]
+    reminders: Sequence[Reminder]
+    key: str
+
+
+class TaskFilter(TypedDict, total=False):
+    """Which tasks, in which order: `q` is in the search box's language; `-due` sorts the latest first."""
+
+    q: str | None
+    list_id: str | None
+    status: Status | None
+    stage: str | None
+    tag: str | Sequence[str] | None
+    assignee: str | None
+    priority: Priority | None
+    due_before: date | str | None
+    due_after: date | str | None
+    sort: str | None
+    as_of: datetime | str | None
+    at_most: int | None
+
+
+class TaskCalls(Calls):
+    """What can be done with tasks. All of it raises `TasktapeError`, and commands `Pending`."""
+
+    async def create_task(self, title: str, **fields: Unpack[NewTask]) -> Task:
+        """Create a task."""
+        body: dict[str, Any] = {"title": title, **fields}
+        options: Options = {"key": body.pop("key")} if "key" in body else {}
+        return typed(Task, (await self.command("POST", path_of("tasks"), body, **options)).body)
+
+    async def task(
+        self, task_id: str, *, version: int | None = None, as_of: datetime | str | None = None
+    ) -> Task:
+        """A task, now, after so many of its events, or at a time."""
+        params = {"version": version, "as_of": as_of}
+        return typed(Task, (await self.read(path_of("tasks", task_id), params)).body)
+
+    def tasks(self, **filters: Unpack[TaskFilter]) -> Items[Task]:
+        """The tasks that fit all filters, `at_most` so many."""
+        params = dict(filters)
+        at_most = params.pop("at_most", None)
+        assert at_most is None or isinstance(at_most, int)
+        return self._items(Task, path_of("tasks"), params, at_most)
+
+    async def edit_task(
+        self, task_id: str, fields: TaskChanges, *, scope: Scope | None = None, **options: Unpack[Options]
+    ) -> Task:
+        """Set fields. Of a recurring task `scope` says whether this occurrence is meant or all to come."""
+        path, params = path_of("tasks", task_id), {"scope": scope}
+        return typed(Task, (await self.command("PATCH", path, fields, params=params, **options)).body)
+
+    async def delete_task(self, task_id: str, *, cascade: bool = False, **options: Unpack[Options]) -> None:
+        """Delete a task; `cascade` deletes its sub-tasks before it. It can be restored."""
+        await self.command("DELETE", path_of("tasks", task_id), params=_cascade(on=cascade), **options)
+
+    async def complete_task(self, task_id: str, *, cascade: bool = False, **options: Unpack[Options]) -> Task:
+        """Complete a task; `cascade` completes its open sub-tasks before it."""
+        return await self._act(task_id, "complete", params=_cascade(on=cascade), **options)
+
+    async def reopen_task(self, task_id: str, **options: Unpack[Options]) -> Task:
+        """Say that work goes on."""
+        return await self._act(task_id, "reopen", **options)
+
+    async def restore_task(self, task_id: str, **options: Unpack[Options]) -> Task:
+        """Bring a deleted task back."""
+        return await self._act(task_id, "restore", **options)
+
+    async def move_task(
+        self,
+        task_id: str,
+        *,
+        list_id: str | None = None,
+        before: str | None = None,
+        after: str | None = None,
+        stage: str | None = None,
+        **options: Unpack[Options],
+    ) -> Task:
+        """Move a task to another list or stage, or before or after another task in the manual order."""
+        places = {"list_id": list_id, "before": before, "after": after, "stage": stage}
+        body = {name: place for name, place in places.items() if place is not None}
+        return await self._act(task_id, "move", body, **options)
+
+    async def skip_task(self, task_id: str, **options: Unpack[Options]) -> Task:
+        """Pass over this occurrence of a recurring task."""
+        return await self._act(task_id, "skip", **options)
+
+    async def undo(self, task_id: str, version: int | None = None, **options: Unpack[Options]) -> Task:
+        """Undo a change of one's own: what event `version` did, the last one unless given."""
+        return await self._act(task_id, "undo", None if version is None else {"version": version}, **options)
+
+    def history(
+        self, task_id: str, *, outcome: Literal["accepted", "all"] = "accepted", at_most: int | None = None
+    ) -> Items[Event]:
+        """A task's events, also of a deleted one; `all` has those too that lost a race."""
+        return self._items(Event, path_of("tasks", task_id, "history"), {"outcome": outcome}, at_most)
+
+    async def bulk(
+        self, commands: Iterable[Mapping[str, Any]], **options: Unpack[Options]
+    ) -> list[BulkOutcome]:
+        """Several commands at once, each with an outcome of its own."""
+        answer = await self.command("POST", path_of("bulk"), {"commands": list(commands)}, **options)
+        return [typed(BulkOutcome, outcome) for outcome in answer.body["outcomes"]]
+
+    async def _act(
+        self,
+        task_id: str,
+        action: str,
+        body: object = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        **options: Unpack[Options],
+    ) -> Task:
+        path = path_of("tasks", task_id, action)
+        return typed(Task, (await self.command("POST", path, body, params=params, **options)).body)
+
+
+def _cascade(*, on: bool) -> dict[str, Any]:
+    return {"cascade": "true"} if on else {}

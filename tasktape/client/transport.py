@@ -1,0 +1,178 @@
+"""One request and its answer: patience with what passes, a fresh token when one is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from tasktape.client.errors import TasktapeError
+from tasktape.client.patience import Patience
+from tasktape.client.tokens import TokenSource
+
+PASSING = frozenset({429, 502, 503, 504})
+"""The statuses of a server that is busy or restarting."""
+TIMEOUT_S = 90.0
+"""More than the longest that a server is asked to wait for something."""
+CONNECT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is sent. `again` are headers that replace those of the first try, when it has to be repeated."""
+
+    method: str
+    path: str
+    params: Mapping[str, Any] | None = None
+    content: bytes | None = None
+    headers: Mapping[str, str] | None = None
+    again: Mapping[str, str] | None = None
+    accepted: frozenset[int] = frozenset()
+    """Statuses that are answers too, beside those of success."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: the body read as JSON, None if there is none."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+
+class Transport:
+    """Sends calls to one server."""
+
+    def __init__(
+        self,
+        url: str,
+        tokens: TokenSource,
+        patience: Patience,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = url
+        self._tokens = tokens
+        self._patience = patience
+        self._answered = False
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            transport=transport,
+            # A proxy of the environment knows nothing of this machine's own instance.
+            trust_env=not is_local(url),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def send(self, call: Call) -> Answer:
+        """Send a call until there is an answer to it. Raises `TasktapeError`."""
+        started, tries = time.monotonic(), 0
+        while True:
+            try:
+                return await self._once(call, repeated=tries > 0)
+            except TasktapeError as error:
+                if error.status is not None and error.status not in PASSING:
+                    raise
+                tries += 1
+                delay_s = self._patience.delay_s(tries, error.retry_after_s or 0.0)
+                limit_s = self._patience.limit_s if self._answered else self._patience.unanswered_s
+                if time.monotonic() + delay_s > started + limit_s:
+                    raise
+            await asyncio.sleep(delay_s)
+
+    async def _once(self, call: Call, *, repeated: bool) -> Answer:
+        token = await self._tokens.current()
+        answer = await self._request(call, token, repeated=repeated)
+        if answer.status_code == 401 and self._tokens.can_renew:
+            newer = await self._tokens.newer_than(token)
+            answer = await self._request(call, newer, repeated=repeated)
+        if answer.is_success or answer.status_code in call.accepted:
+            return Answer(answer.status_code, _json(answer), answer.headers)
+        raise _refusal(answer)
+
+    async def _request(self, call: Call, token: str, *, repeated: bool) -> httpx.Response:
+        headers = call.again if repeated and call.again is not None else call.headers
+        try:
+            answer = await self._http.request(
+                call.method,
+                call.path,
+                params=call.params,
+                content=call.content,
+                headers={**(headers or {}), "Authorization": f"Bearer {token}"},
+            )
+        except httpx.HTTPError as error:
+            reason = str(error).strip() or type(error).__name__
+            raise TasktapeError(f"{self.url} can't be reached: {reason}") from None
+        self._answered = True
+        return answer
+
+
+def address(url: str) -> str:
+    """An address without a slash at its end. Raises `ValueError` if it is none."""
+    try:
+        httpx.URL(url)
+        parsed = urlsplit(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ValueError(f"{url!r} is not an address: {error}") from None
+    if parsed.scheme not in {"http", "https"} or not parsed.hostname:
+        raise ValueError(f"{url!r} is not an address: it has to begin with http:// or https://")
+    return url.rstrip("/")
+
+
+def is_local(url: str) -> bool:
+    """Whether an address is one of this machine only."""
+    host = urlsplit(url).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _json(answer: httpx.Response) -> Any:
+    if not answer.content:
+        return None
+    try:
+        return answer.json()
+    except ValueError:
+        raise foreign(answer.url, answer.status_code) from None
+
+
+def foreign(url: object, status: int | None = None) -> TasktapeError:
+    """The error that an answer is when it isn't one of Tasktape's."""
+    return TasktapeError(f"{url} does not answer as Tasktape does", code="foreign", status=status or 200)
+
+
+def _refusal(answer: httpx.Response) -> TasktapeError:
+    """What a problem says."""
+    try:
+        problem = answer.json()
+        code, detail = str(problem["code"]), str(problem["detail"])
+    except (ValueError, KeyError, TypeError):
+        problem, code = None, "unknown"
+        detail = f"the server answers {answer.status_code} {answer.reason_phrase}"
+    return TasktapeError(
+        detail,
+        code=code,
+        status=answer.status_code,
+        problem=problem,
+        retry_after_s=_retry_after_s(answer.headers.get("retry-after")),
+    )
+
+
+def _retry_after_s(header: str | None) -> float | None:
+    """How long to wait: `Retry-After` is a number of seconds or a date (RFC 9110)."""
+    if header is None:
+        return None
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        when = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,258 @@
+"""Listening: updates over one connection after another, each once and in order."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from tasktape.client.calls import typed
+from tasktape.client.errors import TasktapeError
+from tasktape.client.link import BAD_TOKEN, CLOSE_TIMEOUT_S, HELLO_ID, TOKEN_EXPIRED, Broken, Link, open_link
+from tasktape.client.models import Resync, Update
+from tasktape.client.patience import Patience
+from tasktape.client.progress import Progress
+from tasktape.client.tokens import TokenSource
+from tasktape.client.transport import foreign
+
+RECONNECT = Patience(first_delay_s=0.5, longest_delay_s=20.0)
+ASKED_AT_ONCE = 16
+"""Subscriptions without an answer at a time: a server does not read on while too many wait."""
+TURN_S = 2 * CLOSE_TIMEOUT_S
+GONE = frozenset({"not_found", "forbidden"})
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection was made."""
+
+    user: str
+    channels: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """A connection broke, or could not be made; it is tried again after `retry_in_s`."""
+
+    reason: str
+    retry_in_s: float
+
+
+Told = Callable[[Connected | Disconnected], None]
+
+
+class Updates:
+    """What happens in one's lists and on some more channels, as it happens. Iterate over it, once at a time.
+
+    Used as a context manager, it is connected when the block begins: nothing that happens in it is missed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        tokens: TokenSource,
+        channels: Iterable[str] = (),
+        since: Mapping[str, int] | None = None,
+        *,
+        attempts: int | None = None,
+        on_connection: Told | None = None,
+        patience: Patience = RECONNECT,
+    ) -> None:
+        self._url = url
+        self._tokens = tokens
+        self._wanted = dict.fromkeys(channels)
+        self._attempts = attempts
+        self._tell: Told = on_connection or (lambda _: None)
+        self._patience = patience
+        self._progress = Progress(since)
+        self._link: Link | None = None
+        self._channels: set[str] = set()
+        self._had: set[str] = set()
+        self._to_ask: deque[str] = deque()
+        self._asked: dict[object, str] = {}
+        self._since: Mapping[str, int] = {}
+        self._failures = 0
+        self._rejected = False
+        self._free = asyncio.Event()
+        self._free.set()
+        self._closed = False
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """Where to come back to: give it as `since` to another client, at another time.
+
+        It covers what has been iterated over. While what was missed is told, it stays where it was.
+        """
+        return dict(self._progress.positions or {})
+
+    @property
+    def channels(self) -> frozenset[str]:
+        """The channels that it has now."""
+        return frozenset(self._channels)
+
+    async def __aenter__(self) -> Self:
+        """Connect. Raises `TasktapeError`."""
+        try:
+            await self._connect()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connection."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End it: iterations stop."""
+        self._closed = True
+        await self._hang_up()
+
+    async def __aiter__(self) -> AsyncGenerator[Update | Resync]:
+        """Listen until closed. Raises `TasktapeError` when there is no use in another connection.
+
+        A loop that is left closes the connection; another loop goes on where it was left.
+        """
+        await self._take_turn()
+        try:
+            while not self._closed:
+                found = await self._next()
+                if found is not None:
+                    yield found
+        finally:
+            await self._hang_up()
+            self._free.set()
+
+    async def _take_turn(self) -> None:
+        """Wait for the end of a loop that was left: that takes a moment, as its connection is closed."""
+        try:
+            async with asyncio.timeout(TURN_S):
+                await self._free.wait()
+        except TimeoutError:
+            raise RuntimeError("another loop iterates over these updates") from None
+        self._free.clear()
+
+    # --- connections -------------------------------------------------------------------------------------
+
+    async def _next(self) -> Update | Resync | None:
+        """Take the next message; what there is to tell of it."""
+        if self._link is None:
+            await self._connect()
+        link = self._link
+        try:
+            return None if link is None else await self._take(link, await link.message())
+        except Broken as broken:
+            await self._recover(broken)
+        except KeyError as missing:
+            raise foreign(f"{self._url} ({missing})") from None
+        return None
+
+    async def _connect(self) -> None:
+        """Make a connection, however often it has to be tried."""
+        while self._link is None and not self._closed:
+            try:
+                self._link = await open_link(self._url, self._tokens, self._progress.positions)
+                await self._begin(self._link, await self._hello(self._link))
+            except Broken as broken:
+                await self._recover(broken)
+
+    async def _hang_up(self) -> None:
+        link, self._link = self._link, None
+        self._channels.clear()
+        if link is not None:
+            await link.close()
+
+    async def _recover(self, broken: Broken) -> None:
+        """Wait before the next connection. Raises `TasktapeError` if there is to be none."""
+        token = None if self._link is None else self._link.token
+        await self._hang_up()
+        if self._closed:
+            return
+        if broken.code in (BAD_TOKEN, TOKEN_EXPIRED) and token is not None:
+            self._tokens.expire(token)
+        self._failures += 1
+        if self._is_useless(broken):
+            raise broken.as_error()
+        self._rejected = broken.code == BAD_TOKEN
+        delay_s = self._patience.delay_s(self._failures)
+        if broken.retry_s is not None:
+            delay_s = min(random.uniform(*broken.retry_s), self._patience.longest_delay_s)  # noqa: S311
+        self._tell(Disconnected(broken.reason, delay_s))
+        await asyncio.sleep(delay_s)
+
+    def _is_useless(self, broken: Broken) -> bool:
+        """Whether another connection would fare no better."""
+        if broken.code == BAD_TOKEN:
+            return self._rejected or not self._tokens.can_renew
+        if broken.is_final or (self._attempts is not None and self._failures > self._attempts):
+            return True
+        never = self._progress.positions is None
+        return never and broken.code is not None and broken.code in range(400, 500) and broken.code != 429
+
+    # --- messages ----------------------------------------------------------------------------------------
+
+    async def _hello(self, link: Link) -> dict[str, Any]:
+        """The answer to who we are. Raises `Broken`, `TasktapeError`."""
+        while True:
+            message = await link.message()
+            if message["type"] == "authenticated":
+                return message
+            # After a bad token comes the close, with its code.
+            if message["type"] == "error" and message["code"] != "unauthenticated":
+                raise _refusal(message)
+
+    async def _begin(self, link: Link, hello: Mapping[str, Any]) -> None:
+        """Take the automatic channels, and ask for the others from where those begin."""
+        self._failures, self._rejected = 0, False
+        since = self._progress.positions
+        self._since = dict(hello["positions"] if since is None else since)
+        self._channels = set(hello["channels"])
+        self._to_ask = deque(channel for channel in self._wanted if channel not in self._channels)
+        self._asked = {}
+        self._progress.begin(1 + len(self._to_ask))
+        self._progress.reply(hello["positions"], hello.get("missed", 0))
+        self._tell(Connected(hello["user"], frozenset(self._channels)))
+        while self._to_ask and len(self._asked) < ASKED_AT_ONCE:
+            await self._ask(link)
+
+    async def _ask(self, link: Link) -> None:
+        if self._to_ask:
+            channel = self._to_ask.popleft()
+            number = HELLO_ID + 1 + len(self._to_ask)
+            self._asked[number] = channel
+            await link.say(id=number, type="subscribe", channel=channel, since=dict(self._since))
+
+    async def _take(self, link: Link, message: Mapping[str, Any]) -> Update | Resync | None:
+        match message["type"]:
+            case "update":
+                return typed(Update, message) if self._progress.update(message["position"]) else None
+            case "resync":
+                return typed(Resync, message)
+            case "subscribed":
+                asked = self._asked.pop(message.get("id"), None)
+                self._channels.add(message["channel"])
+                self._had.add(message["channel"])
+                self._progress.reply(
+                    message["positions"], message.get("missed", 0), expected=asked is not None
+                )
+                await self._ask(link)
+            case "unsubscribed":
+                self._channels.discard(message["channel"])
+                self._wanted.pop(message["channel"], None)
+            case "error" if (refused := self._asked.pop(message.get("id"), None)) is not None:
+                if refused not in self._had or message["code"] not in GONE:
+                    raise _refusal(message)
+                self._wanted.pop(refused, None)
+                self._progress.refused()
+                await self._ask(link)
+        return None
+
+
+def _refusal(message: Mapping[str, Any]) -> Broken | TasktapeError:
+    """What the server will not do: for now, or at all."""
+    if message["code"] == "unavailable":
+        return Broken(message["message"])
+    return TasktapeError(message["message"], code=message["code"])

@@ -1,0 +1,135 @@
+"""A socket's other end that is made up: each connection follows a script, and what it hears is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from tasktape.client.patience import Patience
+from tasktape.client.tokens import Token, TokenSource
+from tasktape.client.updates import Updates
+
+SOON = Patience(first_delay_s=0.0, longest_delay_s=0.05)
+
+
+class Peer:
+    """One connection, as its script sees it."""
+
+    def __init__(self, socket: ServerConnection, heard: list[dict[str, Any]]) -> None:
+        self.socket = socket
+        self._heard = heard
+
+    async def hear(self, kind: str) -> dict[str, Any]:
+        """The next message, which has to be of a type."""
+        message: dict[str, Any] = json.loads(await self.socket.recv())
+        self._heard.append(message)
+        assert message["type"] == kind, message
+        return message
+
+    async def say(self, *messages: dict[str, Any]) -> None:
+        """Send messages."""
+        for message in messages:
+            await self.socket.send(json.dumps(message))
+
+    async def welcome(self, **changes: Any) -> dict[str, Any]:
+        """Hear who it is and answer."""
+        hello = await self.hear("authenticate")
+        await self.say({**hello_of(hello["id"]), **changes})
+        return hello
+
+    async def close(self, code: int, reason: str = "", retry_after_ms: list[int] | None = None) -> None:
+        """Say goodbye and close."""
+        if retry_after_ms is not None:
+            goodbye = {"type": "goodbye", "code": code, "reason": reason, "retry_after_ms": retry_after_ms}
+            await self.say(goodbye)
+        await self.socket.close(code, reason)
+
+
+Script = Callable[[Peer], Awaitable[None]]
+
+
+class MadeUp:
+    """A server that runs its scripts, one for each connection; the last one for all that follow."""
+
+    def __init__(self, *scripts: Script) -> None:
+        self._scripts = list(scripts)
+        self.heard: list[dict[str, Any]] = []
+        self.connections = 0
+        self.open = 0
+        self.url = ""
+
+    async def __call__(self, socket: ServerConnection) -> None:
+        """Serve one connection; it stays open when its script ends."""
+        script = self._scripts[min(self.connections, len(self._scripts) - 1)]
+        self.connections += 1
+        self.open += 1
+        try:
+            await script(Peer(socket, self.heard))
+            await socket.wait_closed()
+        except ConnectionClosed:
+            pass
+        finally:
+            self.open -= 1
+
+    def updates(self, token: Token = "t", **how: Any) -> Updates:
+        """A listener to this server."""
+        return Updates(self.url, TokenSource(token), **{"patience": SOON, **how})
+
+    def said(self, kind: str) -> list[dict[str, Any]]:
+        """What was heard of one type."""
+        return [message for message in self.heard if message["type"] == kind]
+
+
+@asynccontextmanager
+async def made_up(*scripts: Script) -> AsyncIterator[MadeUp]:
+    """A server that listens."""
+    server = MadeUp(*scripts)
+    async with serve(server, "127.0.0.1", 0, ping_interval=None) as listening:
+        port = next(iter(listening.sockets)).getsockname()[1]
+        server.url = f"http://127.0.0.1:{port}"
+        yield server
+
+
+def hello_of(identifier: object) -> dict[str, Any]:
+    """What a server answers to who it is."""
+    return {
+        "id": identifier,
+        "type": "authenticated",
+        "user": "alice",
+        "session": "s",
+        "expires_in": 3600,
+        "ping_s": 25,
+        "channels": ["user:alice", "list:L"],
+        "positions": {"0": 10},
+        "missed": 0,
+    }
+
+
+def update_of(position: str, channel: str = "list:L") -> dict[str, Any]:
+    """An update."""
+    event = {
+        "id": f"event of {position}",
+        "type": "task.edited",
+        "stream": "task:T",
+        "version": 2,
+        "position": position,
+        "outcome": "accepted",
+        "time": "2026-01-01T00:00:00Z",
+        "recorded_at": "2026-01-01T00:00:00Z",
+        "actor": "bob",
+        "data": {},
+    }
+    return {
+        "type": "update",
+        "channel": channel,
+        "position": position,
+        "event": event,
+        "changes": {"title": ["a", "b"]},
+        "task": None,
+        "list": None,
+    }

@@ -1,0 +1,474 @@
+"""Listening to a server that is made up: reconnecting, resuming, tokens, channels, and the ends of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tasktape.client import Connected, Disconnected, Patience, Resync, TasktapeError, Update
+from tasktape.client import link as link_module
+from tasktape.client import updates as updates_module
+from tasktape.client.updates import Updates
+from tests.client.made_up import MadeUp, Peer, Script, made_up, update_of
+from tests.waiting import eventually
+
+LIMIT_S = 10
+
+
+@pytest.fixture(autouse=True)
+async def limit() -> AsyncIterator[None]:
+    """No test waits for ever."""
+    task = asyncio.current_task()
+    assert task is not None
+    timer = asyncio.get_running_loop().call_later(LIMIT_S, task.cancel)
+    yield
+    timer.cancel()
+
+
+async def positions_of(updates: Updates, count: int) -> list[str]:
+    """The positions of the next so many updates."""
+    found = []
+    async for update in updates:
+        assert isinstance(update, Update)
+        found.append(update.position)
+        if len(found) == count:
+            break
+    return found
+
+
+def telling(*positions: str, **hello: Any) -> Script:
+    """A script: welcome, and these updates."""
+
+    async def script(peer: Peer) -> None:
+        await peer.welcome(**hello)
+        await peer.say(*map(update_of, positions))
+
+    return script
+
+
+def closing(code: int, reason: str = "", retry_after_ms: list[int] | None = None) -> Script:
+    """A script that hears who it is and closes."""
+
+    async def script(peer: Peer) -> None:
+        await peer.hear("authenticate")
+        await peer.close(code, reason, retry_after_ms)
+
+    return script
+
+
+def then(*scripts: Callable[[Peer], Awaitable[None]]) -> Script:
+    """Scripts on one connection, one after another."""
+
+    async def script(peer: Peer) -> None:
+        for each in scripts:
+            await each(peer)
+
+    return script
+
+
+async def cut(peer: Peer) -> None:
+    """End a connection as a broken network does."""
+    peer.socket.transport.abort()
+
+
+# --- resuming --------------------------------------------------------------------------------------------
+
+
+async def test_updates_come_typed() -> None:
+    """With the event, the changes and the state after it."""
+    async with made_up(telling("0:11")) as server, server.updates() as updates:
+        async for update in updates:
+            assert isinstance(update, Update)
+            assert (update.event.actor, update.changes) == ("bob", {"title": ("a", "b")})
+            assert update.as_sent() == update_of("0:11")
+            break
+
+
+async def test_a_broken_connection_is_resumed() -> None:
+    """From the last update that was told, and what had been missed is told once."""
+    second = telling("0:12", "0:13", "0:20", positions={"0": 13}, missed=2)
+    async with made_up(then(telling("0:11"), cut), second) as server:
+        updates = server.updates()
+        assert await positions_of(updates, 4) == ["0:11", "0:12", "0:13", "0:20"]
+        assert updates.positions == {"0": 20}
+    assert [message.get("since") for message in server.said("authenticate")] == [None, {"0": 11}]
+
+
+async def test_a_break_among_the_missed() -> None:
+    """They come anew, and are told once."""
+    first = telling("0:3", "0:5", positions={"0": 9}, missed=3)
+    second = telling("0:3", "0:5", "0:9", "0:10", positions={"0": 9}, missed=3)
+    async with made_up(then(first, cut), second) as server:
+        assert await positions_of(server.updates(since={"0": 1}), 4) == ["0:3", "0:5", "0:9", "0:10"]
+    assert [message["since"] for message in server.said("authenticate")] == [{"0": 1}, {"0": 1}]
+
+
+async def test_a_loop_goes_on_where_another_was_left() -> None:
+    """What was not iterated over counts as not told, even if it had come."""
+    second = telling("0:12", positions={"0": 12}, missed=1)
+    async with made_up(telling("0:11", "0:12"), second) as server:
+        updates = server.updates()
+        assert await positions_of(updates, 1) == ["0:11"]
+        assert updates.positions == {"0": 11}
+        assert await positions_of(updates, 1) == ["0:12"]
+    assert server.said("authenticate")[1]["since"] == {"0": 11}
+
+
+async def test_a_resync_is_told() -> None:
+    """What is new comes all the same."""
+    resync = {"type": "resync", "channel": "list:L", "reason": "too much was missed"}
+
+    async def script(peer: Peer) -> None:
+        await peer.welcome(positions={"0": 90})
+        await peer.say(resync, {"type": "of a newer server"}, update_of("0:91"))
+
+    async with made_up(script) as server:
+        updates = server.updates(since={"0": 1})
+        found = []
+        async for each in updates:
+            found.append(each)
+            if len(found) == 2:
+                break
+        assert updates.positions == {"0": 91}
+    assert found[0] == Resync(channel="list:L", reason="too much was missed")
+    assert isinstance(found[1], Update)
+
+
+async def test_the_window_of_a_goodbye_is_kept() -> None:
+    """A server that restarts says when to come back."""
+    told: list[Connected | Disconnected] = []
+    first = then(telling(), lambda peer: peer.close(4001, "restarting", [300, 310]))
+    async with made_up(first, telling("0:11")) as server:
+        updates = server.updates(patience=Patience(), on_connection=told.append)
+        assert await positions_of(updates, 1) == ["0:11"]
+    connected = Connected("alice", frozenset({"user:alice", "list:L"}))
+    [before, broken, after] = told
+    assert before == after == connected
+    assert isinstance(broken, Disconnected)
+    assert broken.reason == "restarting"
+    assert 0.3 <= broken.retry_in_s <= 0.31
+
+
+async def test_a_server_that_is_not_there_is_tried_as_often_as_asked() -> None:
+    """Then it is an error; without a bound it is tried for ever."""
+    async with made_up(telling()) as server:
+        pass
+    told: list[Connected | Disconnected] = []
+    with pytest.raises(TasktapeError, match="can't be reached") as caught:
+        await positions_of(server.updates(attempts=3, on_connection=told.append), 1)
+    assert (caught.value.code, len(told)) == ("unreachable", 3)
+
+
+async def test_a_server_of_another_kind_is_an_error() -> None:
+    """Before the first connection: afterwards it may be a proxy that is being restarted."""
+
+    async def no_socket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(no_socket, "127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        server = MadeUp()
+        server.url = url
+        with pytest.raises(TasktapeError, match="answers 404"):
+            await positions_of(server.updates(), 1)
+
+
+async def test_silence_is_a_broken_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server promises to ping; one that does not is gone."""
+    monkeypatch.setattr(link_module, "SILENT_PERIODS", 0.1)
+    async with made_up(telling(ping_s=1), telling("0:11")) as server:
+        assert await positions_of(server.updates(), 1) == ["0:11"]
+    assert server.connections == 2
+
+
+async def test_pings_are_answered_while_nobody_listens() -> None:
+    """Who is busy with an update does not lose the connection."""
+
+    async def script(peer: Peer) -> None:
+        await peer.welcome()
+        await peer.say(update_of("0:11"), {"type": "ping"}, {"type": "ping", "id": 7})
+
+    async with made_up(then(script, lambda peer: _pongs(peer, 2))) as server:
+        async for _ in server.updates():
+            await eventually(lambda: len(server.said("pong")) == 2)
+            break
+    assert [message.get("id") for message in server.said("pong")] == [None, 7]
+
+
+async def _pongs(peer: Peer, count: int) -> None:
+    for _ in range(count):
+        await peer.hear("pong")
+
+
+async def test_who_is_slow_is_not_buffered_for_without_end() -> None:
+    """The server is left to wait, and does what it does with slow clients."""
+    sent, padding = 0, random.Random(1).randbytes(50_000).hex()  # does not compress well
+
+    async def flood(peer: Peer) -> None:
+        nonlocal sent
+        await peer.welcome()
+        while True:
+            await peer.say({**update_of(f"0:{11 + sent}"), "padding": padding})
+            sent += 1
+
+    async with made_up(flood) as server, server.updates() as updates:
+        async for _ in updates:
+            quiet = -1
+            while quiet != sent:  # that nothing more comes can't be awaited
+                quiet = sent
+                await asyncio.sleep(0.2)
+            break
+    assert sent < 2 * link_module.BUFFER_MESSAGES
+
+
+# --- channels --------------------------------------------------------------------------------------------
+
+
+async def _subscribed(peer: Peer, positions: dict[str, int], *missed: str) -> None:
+    asked = await peer.hear("subscribe")
+    reply = {"id": asked["id"], "type": "subscribed", "channel": asked["channel"]}
+    await peer.say({**reply, "positions": positions, "missed": len(missed)})
+    await peer.say(*(update_of(position, asked["channel"]) for position in missed))
+
+
+async def test_more_channels_begin_where_the_others_do() -> None:
+    """Nothing lies between; after a break each is resumed, and no position counts before all have come."""
+
+    async def first(peer: Peer) -> None:
+        await peer.welcome()
+        await _subscribed(peer, {"0": 12}, "0:11")
+        await _subscribed(peer, {"0": 12})
+        await peer.say(update_of("0:13"))
+        await cut(peer)
+
+    async def second(peer: Peer) -> None:
+        await peer.welcome(positions={"0": 20}, missed=1)
+        await peer.say(update_of("0:15"))
+        await peer.hear("subscribe")
+        await cut(peer)
+
+    async def third(peer: Peer) -> None:
+        await peer.welcome(positions={"0": 20}, missed=1)
+        await peer.say(update_of("0:15"))
+        await _subscribed(peer, {"0": 20}, "0:14")
+        await _subscribed(peer, {"0": 20})
+
+    async with made_up(first, second, third) as server:
+        updates = server.updates(channels=["task:A", "list:L", "task:B"])
+        assert await positions_of(updates, 4) == ["0:11", "0:13", "0:15", "0:14"]
+    asked = [(message["channel"], message["since"]) for message in server.said("subscribe")]
+    assert asked[:2] == [("task:A", {"0": 10}), ("task:B", {"0": 10})]
+    assert set(map(str, asked[2:])) <= {str(("task:A", {"0": 13})), str(("task:B", {"0": 13}))}
+    assert server.said("authenticate")[2]["since"] == {"0": 13}
+
+
+async def test_many_channels_are_asked_for_a_few_at_a_time() -> None:
+    """All of them, without waiting for each."""
+    channels = [f"task:{number}" for number in range(50)]
+
+    async def script(peer: Peer) -> None:
+        await peer.welcome()
+        for _ in channels:
+            await _subscribed(peer, {"0": 10})
+        await peer.say(update_of("0:11"))
+
+    async with made_up(script) as server, server.updates(channels=channels) as updates:
+        await positions_of(updates, 1)
+        assert {message["channel"] for message in server.said("subscribe")} == set(channels)
+        assert len({message["id"] for message in server.said("subscribe")}) == 50
+
+
+async def test_a_channel_that_one_may_not_have_is_an_error() -> None:
+    """At once."""
+
+    async def script(peer: Peer) -> None:
+        await peer.welcome()
+        asked = await peer.hear("subscribe")
+        await peer.say({"id": asked["id"], "type": "error", "code": "not_found", "message": "no such task"})
+
+    async with made_up(script) as server:
+        with pytest.raises(TasktapeError, match="no such task") as caught:
+            await positions_of(server.updates(channels=["task:A"]), 1)
+    assert caught.value.code == "not_found"
+
+
+async def test_a_channel_that_is_taken_away_is_not_asked_for_again() -> None:
+    """Whether it goes while connected or meanwhile; the others go on."""
+
+    async def first(peer: Peer) -> None:
+        await peer.welcome()
+        await _subscribed(peer, {"0": 10})
+        await _subscribed(peer, {"0": 10})
+        await peer.say({"type": "unsubscribed", "channel": "task:A"}, update_of("0:11"))
+        await cut(peer)
+
+    async def second(peer: Peer) -> None:
+        await peer.welcome(positions={"0": 11})
+        asked = await peer.hear("subscribe")
+        await peer.say({"id": asked["id"], "type": "error", "code": "not_found", "message": "no such task"})
+        await peer.say(update_of("0:12"))
+        await cut(peer)
+
+    async with made_up(first, second, telling("0:13")) as server:
+        updates = server.updates(channels=["task:A", "task:B"])
+        assert await positions_of(updates, 3) == ["0:11", "0:12", "0:13"]
+    asked = [message["channel"] for message in server.said("subscribe")]
+    assert asked == ["task:A", "task:B", "task:B"]
+
+
+# --- tokens ----------------------------------------------------------------------------------------------
+
+
+async def test_a_token_is_renewed_before_it_expires() -> None:
+    """On the open socket, again and again."""
+    tokens = iter("abc")
+
+    async def script(peer: Peer) -> None:
+        assert (await peer.welcome(expires_in=0.2))["token"] == "a"
+        for token in "bc":
+            assert (await peer.hear("refresh"))["token"] == token
+            await peer.say({"type": "refreshed", "expires_in": 0.2 if token == "b" else 60})
+        await peer.say(update_of("0:11"))
+
+    async with made_up(script) as server:
+        assert await positions_of(server.updates(lambda: next(tokens)), 1) == ["0:11"]
+    assert server.connections == 1
+
+
+async def test_after_a_token_has_expired_there_is_a_new_one() -> None:
+    """What gives tokens may be away when it is asked, and there is another try with the next connection."""
+    answers: Iterator[str | Exception] = iter(["a", httpx.ConnectError("away"), OSError("away"), "b"])
+    asked = asyncio.Event()
+
+    async def token() -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            asked.set()
+            raise answer
+        return answer
+
+    async def first(peer: Peer) -> None:
+        await telling("0:11", expires_in=0.1)(peer)
+        await asked.wait()
+        await peer.close(4005, "the token has expired", [0, 10])
+
+    async with made_up(first, telling("0:12")) as server:
+        assert await positions_of(server.updates(token), 2) == ["0:11", "0:12"]
+    assert [message["token"] for message in server.said("authenticate")] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("token", "tries"), [("t", 1), (lambda: "t", 2)])
+async def test_a_token_that_is_no_good_ends_it(token: Any, tries: int) -> None:
+    """A fixed one at once, another after its successor was refused too."""
+    refusing = closing(4500, "the token's signature is not ours")
+    async with made_up(refusing) as server:
+        with pytest.raises(TasktapeError, match="signature") as caught:
+            await positions_of(server.updates(token), 1)
+        assert (caught.value.code, server.connections) == ("unauthenticated", tries)
+
+
+async def test_what_is_wrong_with_the_function_is_told() -> None:
+    """It is not mistaken for a server that is away, neither in the beginning nor later."""
+
+    def broken() -> str:
+        raise LookupError("no such key")
+
+    def once() -> str:
+        return next(given, None) or broken()
+
+    given = iter("a")
+    async with made_up(telling(expires_in=0.1)) as server:
+        for token in (broken, once):
+            with pytest.raises(LookupError, match="no such key"):
+                await positions_of(server.updates(token), 1)
+
+
+# --- ends ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("code", "name"), [(4507, "forbidden"), (4504, "closed"), (4501, "closed")])
+async def test_a_server_that_does_not_want_us_back_ends_it(code: int, name: str) -> None:
+    """With its reason."""
+    async with made_up(then(telling("0:11"), lambda peer: peer.close(code, "a reason"))) as server:
+        with pytest.raises(TasktapeError, match="a reason") as caught:
+            await positions_of(server.updates(), 2)
+        assert (caught.value.code, server.connections) == (name, 1)
+
+
+async def test_what_is_not_the_protocol_ends_it() -> None:
+    """Whatever it is."""
+
+    async def nonsense(peer: Peer) -> None:
+        await peer.welcome()
+        await peer.socket.send("nonsense")
+
+    async def half(peer: Peer) -> None:
+        await peer.welcome()
+        await peer.say({"type": "update"})
+
+    async def no_update(peer: Peer) -> None:
+        await peer.welcome()
+        await peer.say({"type": "update", "position": "0:11"})
+
+    for script in (nonsense, half, no_update):
+        async with made_up(script) as server:
+            with pytest.raises(TasktapeError, match="does not answer as Tasktape does"):
+                await positions_of(server.updates(), 1)
+
+
+async def failing(updates: Updates) -> None:
+    """A loop whose body raises."""
+    async for _ in updates:
+        raise ZeroDivisionError
+
+
+async def test_leaving_a_loop_closes_the_socket() -> None:
+    """By a break, by an exception, by being cancelled, and with the block that it was made in."""
+    async with made_up(telling("0:11")) as server:
+        async for _ in server.updates():
+            break
+        gc.collect()
+        await eventually(lambda: server.open == 0)
+        with pytest.raises(ZeroDivisionError):
+            await failing(server.updates())
+        gc.collect()
+        await eventually(lambda: server.open == 0)
+        listening = asyncio.create_task(positions_of(server.updates(), 2))
+        await eventually(lambda: server.open == 1)
+        listening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await listening
+        await eventually(lambda: server.open == 0)
+        async with server.updates():
+            await eventually(lambda: server.open == 1)
+        await eventually(lambda: server.open == 0)
+
+
+async def test_closing_ends_a_loop_that_waits() -> None:
+    """In another task, also while it waits for a server that is away."""
+    async with made_up(telling()) as server:
+        updates = server.updates()
+        listening = asyncio.create_task(positions_of(updates, 1))
+        await eventually(lambda: server.open == 1)
+        await updates.aclose()
+        assert await listening == []
+
+
+async def test_one_loop_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two would share what comes."""
+    monkeypatch.setattr(updates_module, "TURN_S", 0.05)
+    async with made_up(telling("0:11")) as server:
+        updates = server.updates()
+        async for _ in updates:
+            with pytest.raises(RuntimeError, match="another loop"):
+                await positions_of(updates, 1)
+            break
