@@ -13,7 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Undecodable
-from app.lists import ListCreated, ListDeleted, ListRenamed
+from app.lists import (
+    ListCreated,
+    ListDeleted,
+    ListEdited,
+    ListHandedOver,
+    ListRenamed,
+    MemberAdded,
+    MemberRemoved,
+    MemberRoleChanged,
+    Stage,
+)
 from app.positions import Position
 from app.records import (
     EVENT_CLASSES,
@@ -28,19 +38,30 @@ from app.records import (
     source_of,
 )
 from app.tasks import (
+    Series,
+    TaskCommentDeleted,
+    TaskCommented,
+    TaskCommentEdited,
     TaskCompleted,
     TaskCreated,
     TaskDeleted,
     TaskEdited,
     TaskMoved,
+    TaskReminded,
     TaskReopened,
     TaskRestored,
+    TaskSkipped,
+    TaskUndone,
 )
 from app.times import format_time
+from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnread
 from tests.spec import LIST_ID, OTHER_LIST_ID, TASK_ID, record_of
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "records"
 TIME = datetime(2026, 3, 1, 9, 30, 0, 250_000, UTC)
+PARENT_ID = "0f0e0d0c-0b0a-4908-8706-050403020199"
+COMMENT_ID = "018f0000-0000-7000-8000-0000000000cc"
+STAGES: tuple[Stage, ...] = ({"name": "To do", "category": "open"}, {"name": "Done", "category": "done"})
 
 EXPECTED: dict[str, Record] = {
     "task.created": Record(
@@ -100,7 +121,75 @@ EXPECTED: dict[str, Record] = {
     "task.moved": record_of(TaskMoved(OTHER_LIST_ID), 8),
     "task.deleted": record_of(TaskDeleted(), 9),
     "task.restored": record_of(TaskRestored(), 10),
+    "task.created-in-a-series": record_of(
+        TaskCreated(
+            list_id=LIST_ID,
+            title="Water the plants",
+            due="2026-12-07T09:00:00+01:00",
+            time_zone="Europe/Madrid",
+            assignees=("bob",),
+            parent_id=PARENT_ID,
+            recurrence="FREQ=WEEKLY;BYDAY=MO;COUNT=4",
+            recurrence_from="completion",
+            reminders=({"at": "2026-12-07T08:00:00+01:00"}, {"before": "PT30M"}),
+            series=Series(TASK_ID, 2, "2026-12-07T09:00:00+01:00", {"title": "Water", "tags": ["home"]}),
+            notify=("bob",),
+        ),
+        1,
+    ),
+    "task.edited-once": record_of(
+        TaskEdited(
+            {
+                "due": "2026-12-08",
+                "assignees": ("bob",),
+                "status": "done",
+                "stage": "Done",
+                "parent_id": None,
+                "recurrence": None,
+                "recurrence_from": "due",
+                "reminders": ({"before": "P1D"},),
+            },
+            this_only=("due",),
+            notify=("bob",),
+        ),
+        2,
+    ),
+    "task.moved-in-order": record_of(
+        TaskMoved(LIST_ID, rank="0dVi", stage="Done", status="done", parent_id=PARENT_ID), 3
+    ),
+    "task.skipped": record_of(TaskSkipped("2026-12-14", "FREQ=WEEKLY;COUNT=3"), 4),
+    "task.skipped-to-the-last": record_of(TaskSkipped("2026-12-14", None), 5),
+    "task.commented": record_of(TaskCommented(COMMENT_ID, "@bob, look: ñ", ("bob",), ("carol",)), 6),
+    "task.comment_edited": record_of(TaskCommentEdited(COMMENT_ID, "@dan too", ("dan",)), 7),
+    "task.comment_deleted": record_of(TaskCommentDeleted(COMMENT_ID), 8),
+    "task.reminded": record_of(TaskReminded("2026-12-07T08:00:00.000000Z", ("bob",)), 9),
+    "task.undone": record_of(
+        TaskUndone(
+            3,
+            {
+                "status": "open",
+                "completed_at": None,
+                "deleted_at": TIME,
+                "list_id": OTHER_LIST_ID,
+                "rank": "0dVi",
+                "tags": ("a",),
+                "series": Series(TASK_ID, 2, None),
+                "reminders": ({"before": "PT30M"},),
+            },
+        ),
+        10,
+    ),
     "list.created": record_of(ListCreated(name="Home"), 1),
+    "list.created-with-stages": record_of(ListCreated(name="Home", stages=STAGES), 1),
+    "list.edited": record_of(ListEdited({"name": "House", "stages": STAGES}), 2),
+    "list.edited-to-nothing": record_of(ListEdited({"stages": ()}), 3),
+    "list.member_added": record_of(MemberAdded("bob", "editor"), 4),
+    "list.member_role_changed": record_of(MemberRoleChanged("bob", "viewer"), 5),
+    "list.member_removed": record_of(MemberRemoved("bob"), 6),
+    "list.handed_over": record_of(ListHandedOver("carol"), 7),
+    "user.notifications_read": record_of(NotificationsRead((COMMENT_ID,)), 1, stream="user:alice"),
+    "user.notifications_unread": record_of(NotificationsUnread((COMMENT_ID,)), 2, stream="user:alice"),
+    "user.notifications_all_read": record_of(AllNotificationsRead(TIME), 3, stream="user:alice"),
     "list.created-inbox": record_of(ListCreated(name="Inbox", inbox=True), 1),
     "list.renamed": record_of(ListRenamed("House"), 2),
     "list.deleted": record_of(ListDeleted(), 3),
