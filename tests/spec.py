@@ -18,21 +18,23 @@ from app.records import RawRecord, Record, encode
 from app.task_commands import TaskCommand
 from app.task_decisions import Surroundings
 from app.tasks import Task, TaskEvent
+from app.users import UserEvent
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 TASK_ID = "0f0e0d0c-0b0a-4908-8706-050403020100"
 LIST_ID = "10000000-0000-4000-8000-000000000001"
 OTHER_LIST_ID = "10000000-0000-4000-8000-000000000002"
 
+KEYS = {"task": TASK_ID, "list": LIST_ID, "user": "alice"}
 HOME = TaskList(LIST_ID, "Home", False, {"alice": "owner"}, (), 1, START, "alice", START)
 
-DomainEvent = TaskEvent | ListEvent
+DomainEvent = TaskEvent | ListEvent | UserEvent
 
 
 def record_of(event: DomainEvent, version: int, **given: Any) -> Record:
     """A record of `event`, one minute a version after `START`, by alice unless `given` says otherwise."""
-    kind, key = ("task", TASK_ID) if isinstance(event, TaskEvent) else ("list", LIST_ID)
-    stream = given.get("stream", f"{kind}:{key}")
+    kind = event.type.partition(".")[0]
+    stream = given.get("stream", f"{kind}:{KEYS[kind]}")
     defaults: dict[str, Any] = {
         "id": f"{stream}-{version}",
         "stream": stream,

@@ -1,0 +1,93 @@
+"""Who may do what: the one table, against a second one that is written out here."""
+
+from __future__ import annotations
+
+import inspect
+from typing import get_args
+
+import pytest
+
+from app import authorisation, lists, task_commands
+from app.authorisation import ALLOWED, check, role_in
+from app.errors import Forbidden, NotFound
+from app.lists import ListCommand, ListCreated, ListDeleted, MemberAdded
+from app.task_commands import TaskCommand
+from app.values import Command, Role
+from tests.spec import list_after
+
+MATRIX = """
+                  owner editor viewer
+ReadList          yes   yes    yes
+LeaveList         yes   yes    yes
+EditList          yes   yes    no
+SetMember         yes   no     no
+RemoveMember      yes   no     no
+HandOverList      yes   no     no
+DeleteList        yes   no     no
+CreateTask        yes   yes    no
+EditTask          yes   yes    no
+CompleteTask      yes   yes    no
+ReopenTask        yes   yes    no
+MoveTask          yes   yes    no
+DeleteTask        yes   yes    no
+RestoreTask       yes   yes    no
+SkipOccurrence    yes   yes    no
+Comment           yes   yes    no
+EditComment       yes   yes    no
+DeleteComment     yes   yes    no
+UndoChange        yes   yes    no
+RemindOfTask      no    no     no
+"""
+ROLES, *ROWS = (line.split() for line in MATRIX.strip().splitlines())
+CASES = [
+    (name, role, answer == "yes")
+    for name, *answers in ROWS
+    for role, answer in zip(ROLES, answers, strict=True)
+]
+
+
+def command_called(name: str) -> type[Command]:
+    """The class of a command."""
+    modules = (authorisation, lists, task_commands)
+    found = next(getattr(module, name) for module in modules if hasattr(module, name))
+    assert inspect.isclass(found)
+    assert issubclass(found, Command)
+    return found
+
+
+@pytest.mark.parametrize(("name", "role", "may"), CASES)
+def test_roles_and_commands(name: str, role: Role, may: bool) -> None:  # noqa: FBT001
+    """Each role may do what the matrix says; what it may not is forbidden, and said so."""
+    command = command_called(name)
+    if may:
+        check(command, role, "no such list")
+    else:
+        with pytest.raises(Forbidden):
+            check(command, role, "no such list")
+
+
+@pytest.mark.parametrize("name", [name for name, *_ in ROWS])
+def test_strangers_find_nothing(name: str) -> None:
+    """Who has no role is not even told that there is something."""
+    with pytest.raises(NotFound, match="no such list"):
+        check(command_called(name), None, "no such list")
+
+
+def test_every_command_is_in_the_matrix() -> None:
+    """A new command has to say who may give it."""
+    anyones = {"CreateList", "CreateInbox"}
+    commands = {command.__name__ for command in (*get_args(TaskCommand), *get_args(ListCommand))}
+    assert {name for name, *_ in ROWS} == commands - anyones | {"ReadList"}
+    assert {command.__name__ for command in ALLOWED} == {name for name, *_ in ROWS} - {"RemindOfTask"}
+
+
+def test_roles_in_lists() -> None:
+    """The role is the list's word; in a deleted list nobody has one."""
+    shared = list_after(ListCreated(name="Home"), MemberAdded("bob", "viewer"))
+    assert (role_in(shared, "alice"), role_in(shared, "bob"), role_in(shared, "eve")) == (
+        "owner",
+        "viewer",
+        None,
+    )
+    assert role_in(list_after(ListCreated(name="Home"), ListDeleted()), "alice") is None
+    assert role_in(None, "alice") is None

@@ -1,0 +1,370 @@
+"""What the commands on a task decide when they look around: stages, sub-tasks, comments, undo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.errors import Conflict, Forbidden, Invalid, NotFound
+from app.lists import Stage, TaskList
+from app.task_commands import (
+    Comment,
+    CompleteTask,
+    CreateTask,
+    DeleteComment,
+    DeleteTask,
+    EditComment,
+    EditTask,
+    MoveTask,
+    RemindOfTask,
+    ReopenTask,
+    UndoChange,
+)
+from app.task_decisions import MAX_DEPTH, Change, CommentThen
+from app.tasks import (
+    Task,
+    TaskCommentDeleted,
+    TaskCommented,
+    TaskCommentEdited,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskEvent,
+    TaskMoved,
+    TaskReminded,
+    TaskReopened,
+    TaskUndone,
+    UndoneFields,
+)
+from tests.spec import HOME, LIST_ID, OTHER_LIST_ID, TASK_ID, given, task_after
+
+PARENT_ID = "0f0e0d0c-0b0a-4908-8706-0504030201ff"
+COMMENT_ID = "018f0000-0000-7000-8000-0000000000cc"
+STAGES: tuple[Stage, ...] = (
+    {"name": "Backlog", "category": "open"},
+    {"name": "Doing", "category": "active"},
+    {"name": "Done", "category": "done"},
+)
+STAGED = replace(HOME, stages=STAGES)
+SHARED = replace(HOME, members={"alice": "owner", "bob": "editor", "carol": "viewer", "Zoë B": "editor"})
+CREATED = TaskCreated(list_id=LIST_ID, title="T")
+IN_BACKLOG = TaskCreated(list_id=LIST_ID, title="T", stage="Backlog")
+IN_DOING = TaskCreated(list_id=LIST_ID, title="T", stage="Doing")
+
+
+def other(**fields: Any) -> TaskList:
+    """Another list."""
+    return replace(HOME, id=OTHER_LIST_ID, **fields)
+
+
+# --- stages ----------------------------------------------------------------------------------------------
+
+
+def test_new_tasks_begin_in_the_first_open_stage() -> None:
+    """Unless they say which; a list without stages takes any, or none."""
+    given().when(CreateTask(list_id=LIST_ID, title="T"), home=STAGED).then(IN_BACKLOG)
+    given().when(CreateTask(list_id=LIST_ID, title="T", stage="Doing"), home=STAGED).then(IN_DOING)
+    given().when(CreateTask(list_id=LIST_ID, title="T", stage="Doing")).then(IN_DOING)
+    given().when(CreateTask(list_id=LIST_ID, title="T", stage="Nope"), home=STAGED).then_refused(
+        Invalid, "Backlog, Doing, Done"
+    )
+    given().when(CreateTask(list_id=LIST_ID, title="T", stage="Done"), home=STAGED).then_refused(
+        Invalid, "done already"
+    )
+
+
+def test_stages_say_whether_work_is_done() -> None:
+    """Going to a done stage completes, and coming back from it reopens, in the same event."""
+    done = TaskEdited({"stage": "Done", "status": "done"})
+    given(IN_BACKLOG).when(EditTask(stage="Done"), home=STAGED).then(done)
+    given(IN_BACKLOG, done).when(EditTask(stage="Doing"), home=STAGED).then(
+        TaskEdited({"stage": "Doing", "status": "open"})
+    )
+    given(IN_BACKLOG).when(EditTask(stage="Doing"), home=STAGED).then(TaskEdited({"stage": "Doing"}))
+    given(IN_BACKLOG).when(EditTask(stage="Nope"), home=STAGED).then_refused(Invalid, "must be one of")
+    task = task_after(IN_BACKLOG, done)
+    assert (task.status, task.stage, task.completed_at) == ("done", "Done", task.updated_at)
+    assert task_after(IN_BACKLOG, done, TaskEdited({"status": "open"})).completed_at is None
+
+
+def test_completing_and_reopening_choose_the_stage() -> None:
+    """The first of the right category; a stage that says it already stays."""
+    given(IN_BACKLOG).when(CompleteTask(), home=STAGED).then(TaskCompleted(stage="Done"))
+    given(IN_BACKLOG, TaskCompleted(stage="Done")).when(ReopenTask(), home=STAGED).then(
+        TaskReopened(stage="Backlog")
+    )
+    given(IN_DOING, TaskCompleted()).when(ReopenTask(), home=STAGED).then(TaskReopened())
+    given(TaskCreated(list_id=LIST_ID, title="T", stage="Done")).when(CompleteTask(), home=STAGED).then(
+        TaskCompleted()
+    )
+    given(CREATED).when(CompleteTask()).then(TaskCompleted())
+
+
+# --- order and lists -------------------------------------------------------------------------------------
+
+
+def test_tasks_move_within_their_list() -> None:
+    """Another rank, another stage, or both; the same place is no event."""
+    given(CREATED).when(MoveTask(rank="m")).then(TaskMoved(LIST_ID, rank="m"))
+    given(CREATED, TaskMoved(LIST_ID, rank="m")).when(MoveTask(rank="m")).then_nothing()
+    given(IN_BACKLOG).when(MoveTask(rank="m", stage="Done"), home=STAGED).then(
+        TaskMoved(LIST_ID, rank="m", stage="Done", status="done")
+    )
+    given(IN_BACKLOG).when(MoveTask(stage="Nope"), home=STAGED).then_refused(Invalid)
+    moved = task_after(CREATED, TaskMoved(LIST_ID, rank="m", stage="Done", status="done"))
+    assert (moved.rank, moved.stage, moved.status, moved.list_id) == ("m", "Done", "done", LIST_ID)
+
+
+def test_another_list_has_stages_of_its_own() -> None:
+    """A stage that the other list has stays; else the task goes to one that says the same of it."""
+    target = other(stages=({"name": "Todo", "category": "open"}, {"name": "Wip", "category": "active"}))
+    move = MoveTask(list_id=OTHER_LIST_ID)
+    given(IN_DOING).when(move, home=STAGED, target=target).then(TaskMoved(OTHER_LIST_ID, stage="Wip"))
+    given(IN_BACKLOG).when(move, home=STAGED, target=target).then(TaskMoved(OTHER_LIST_ID, stage="Todo"))
+    given(IN_DOING).when(move, home=STAGED, target=other(stages=STAGES)).then(TaskMoved(OTHER_LIST_ID))
+    given(IN_DOING).when(move, home=STAGED, target=other()).then(TaskMoved(OTHER_LIST_ID))
+    assert task_after(IN_DOING, TaskMoved(OTHER_LIST_ID)).stage == "Doing"
+
+
+def test_a_done_task_stays_done_in_another_list() -> None:
+    """Its stage there says so too, if there is one for it."""
+    target = other(stages=({"name": "Todo", "category": "open"}, {"name": "Over", "category": "done"}))
+    past: tuple[TaskEvent, ...] = (IN_BACKLOG, TaskCompleted(stage="Done"))
+    given(*past).when(MoveTask(list_id=OTHER_LIST_ID), home=STAGED, target=target).then(
+        TaskMoved(OTHER_LIST_ID, stage="Over")
+    )
+
+
+def test_a_sub_task_leaves_its_parent_or_follows_it() -> None:
+    """In another list it is nobody's, unless it goes there with its parent."""
+    child = TaskCreated(list_id=LIST_ID, title="T", parent_id=PARENT_ID)
+    given(child).when(MoveTask(list_id=OTHER_LIST_ID), target=other()).then(TaskMoved(OTHER_LIST_ID))
+    given(child).when(MoveTask(list_id=OTHER_LIST_ID, keep_parent=True), target=other()).then(
+        TaskMoved(OTHER_LIST_ID, parent_id=PARENT_ID)
+    )
+    assert task_after(child, TaskMoved(OTHER_LIST_ID)).parent_id is None
+    assert task_after(child, TaskMoved(OTHER_LIST_ID, parent_id=PARENT_ID)).parent_id == PARENT_ID
+    assert task_after(child, TaskMoved(LIST_ID, rank="m")).parent_id == PARENT_ID
+
+
+# --- sub-tasks -------------------------------------------------------------------------------------------
+
+
+def line(depth: int, **of_parent: Any) -> tuple[Task, ...]:
+    """A task's ancestors, from the parent on."""
+    parent = replace(task_after(CREATED), id=PARENT_ID, **of_parent)
+    return (parent, *(replace(parent, id=f"{PARENT_ID[:-1]}{level}") for level in range(depth - 1)))
+
+
+def test_sub_tasks() -> None:
+    """A sub-task names its parent, which is in the same list; `null` makes it a task of its own."""
+    create = CreateTask(list_id=LIST_ID, title="T", parent_id=PARENT_ID)
+    child = TaskCreated(list_id=LIST_ID, title="T", parent_id=PARENT_ID)
+    given().when(create, ancestors=line(1)).then(child)
+    given(CREATED).when(EditTask(parent_id=PARENT_ID), ancestors=line(1)).then(
+        TaskEdited({"parent_id": PARENT_ID})
+    )
+    given(child).when(EditTask(parent_id=None)).then(TaskEdited({"parent_id": None}))
+
+
+@pytest.mark.parametrize(
+    ("ancestors", "said"),
+    [
+        ((), "same list"),
+        (line(1, list_id=OTHER_LIST_ID), "same list"),
+        (line(1, deleted_at=task_after(CREATED).created_at), "same list"),
+        (line(MAX_DEPTH), "levels"),
+        ((*line(1), task_after(CREATED)), "itself"),
+    ],
+)
+def test_bad_parents_are_refused(ancestors: tuple[Task, ...], said: str) -> None:
+    """Parents are there, in the same list, not too deep, and not below the task itself."""
+    given(CREATED).when(EditTask(parent_id=PARENT_ID), ancestors=ancestors).then_refused(Invalid, said)
+
+
+@pytest.mark.parametrize(
+    ("plain", "cascading", "event"),
+    [
+        (CompleteTask(), CompleteTask(cascade=True), TaskCompleted()),
+        (DeleteTask(), DeleteTask(cascade=True), TaskDeleted()),
+    ],
+)
+def test_open_sub_tasks_stand_in_the_way(
+    plain: CompleteTask | DeleteTask, cascading: CompleteTask | DeleteTask, event: TaskEvent
+) -> None:
+    """A task is not done before its sub-tasks, unless that is said."""
+    given(CREATED).when(plain, open_children=2).then_refused(Conflict, "2 open sub-tasks.*cascade")
+    given(CREATED).when(cascading, open_children=2).then(event)
+    given(IN_BACKLOG).when(EditTask(stage="Done"), home=STAGED, open_children=1).then_refused(
+        Conflict, "1 open"
+    )
+    given(IN_BACKLOG).when(MoveTask(stage="Done"), home=STAGED, open_children=1).then_refused(
+        Conflict, "1 open"
+    )
+
+
+# --- people ----------------------------------------------------------------------------------------------
+
+
+def test_assignees_are_told() -> None:
+    """Members who become responsible, but not whoever did it, nor who was responsible before."""
+    given().when(CreateTask(list_id=LIST_ID, title="T", assignees=("bob", "alice", "eve")), home=SHARED).then(
+        TaskCreated(list_id=LIST_ID, title="T", assignees=("bob", "alice", "eve"), notify=("bob",))
+    )
+    past = TaskCreated(list_id=LIST_ID, title="T", assignees=("bob",))
+    given(past).when(EditTask(assignees=("carol", "bob")), home=SHARED).then(
+        TaskEdited({"assignees": ("carol", "bob")}, notify=("carol",))
+    )
+    given(past).when(EditTask(assignees=()), home=SHARED).then(TaskEdited({"assignees": ()}))
+
+
+def test_comments_tell_who_is_concerned() -> None:
+    """Who is mentioned hears that; the creator, assignees and earlier commenters that there is a comment."""
+    past = TaskCreated(list_id=LIST_ID, title="T", assignees=("carol",))
+    given(past).when(
+        Comment(comment_id=COMMENT_ID, text="@bob and @Zoë B, see"),
+        home=SHARED,
+        user="carol",
+        commenters=frozenset({"bob", "eve"}),
+    ).then(TaskCommented(COMMENT_ID, "@bob and @Zoë B, see", ("Zoë B", "bob"), ("alice",)))
+    assert task_after(past, TaskCommented(COMMENT_ID, "x")).comment_count == 1
+    assert task_after(past, TaskCommented(COMMENT_ID, "x"), TaskCommentDeleted(COMMENT_ID)).comment_count == 0
+
+
+def test_comments_are_their_authors() -> None:
+    """Only the author edits; the author and the list's owner delete; an edit tells new mentions only."""
+    mine, bobs = CommentThen("alice", "@bob"), CommentThen("bob", "x")
+    edit = EditComment(comment_id=COMMENT_ID, text="@bob @carol")
+    delete = DeleteComment(comment_id=COMMENT_ID)
+    given(CREATED).when(edit, comment=mine, home=SHARED).then(
+        TaskCommentEdited(COMMENT_ID, "@bob @carol", ("carol",))
+    )
+    given(CREATED).when(EditComment(comment_id=COMMENT_ID, text="@bob"), comment=mine).then_nothing()
+    given(CREATED).when(edit, comment=bobs, home=SHARED).then_refused(Forbidden, "bob's")
+    given(CREATED).when(edit).then_refused(NotFound, "comment")
+    given(CREATED).when(delete, comment=bobs, home=SHARED).then(TaskCommentDeleted(COMMENT_ID))
+    given(CREATED).when(delete, comment=mine, home=SHARED, user="bob").then_refused(Forbidden, "alice's")
+    given(CREATED).when(delete, comment=bobs, home=SHARED, user="bob").then(TaskCommentDeleted(COMMENT_ID))
+    given(CREATED).when(delete).then_refused(NotFound, "comment")
+
+
+def test_reminders_tell_those_who_are_responsible() -> None:
+    """The assignees, else who created the task, as far as they see the list; once for each instant."""
+    at = "2026-12-01T08:00:00.000000Z"
+    reminder = ({"at": "2026-12-01T09:00:00+01:00"},)
+    past = TaskCreated(list_id=LIST_ID, title="T", reminders=reminder)  # type: ignore[arg-type]
+    owned = replace(past, assignees=("bob", "eve"))
+    given(past).when(RemindOfTask(at=at), home=SHARED, user="").then(TaskReminded(at, ("alice",)))
+    given(owned).when(RemindOfTask(at=at), home=SHARED, user="").then(TaskReminded(at, ("bob",)))
+    given(past, TaskReminded(at)).when(RemindOfTask(at=at), user="").then_nothing()
+    given(past, TaskCompleted()).when(RemindOfTask(at=at), user="").then_nothing()
+    given(CREATED).when(RemindOfTask(at=at), user="").then_nothing()
+
+
+# --- undo ------------------------------------------------------------------------------------------------
+
+
+def change(*past: TaskEvent, version: int, actor: str = "alice") -> Change:
+    """What event `version` of a past changed."""
+    before = task_after(*past[: version - 1]) if version > 1 else None
+    return Change(actor, before, task_after(*past[:version]))
+
+
+def test_undo_sets_back_what_the_change_changed() -> None:
+    """Each kind of change can be undone, with one event that names the fields as they were."""
+    changes: tuple[tuple[TaskEvent, UndoneFields], ...] = (
+        (TaskEdited({"title": "U", "tags": ("a",)}), {"title": "T", "tags": ()}),
+        (TaskCompleted(stage="Done"), {"status": "open", "stage": None, "completed_at": None}),
+        (TaskMoved(OTHER_LIST_ID, rank="m"), {"list_id": LIST_ID, "rank": task_after(CREATED).rank}),
+        (TaskDeleted(), {"deleted_at": None}),
+    )
+    for event, fields in changes:
+        past: tuple[TaskEvent, ...] = (CREATED, event)
+        undone = (
+            given(*past)
+            .when(UndoChange(version=2), change=change(*past, version=2))
+            .then(TaskUndone(2, fields))
+        )
+        assert isinstance(undone, TaskUndone)
+        now, then = task_after(*past, undone), task_after(CREATED)
+        assert replace(now, version=1, updated_at=then.updated_at) == then
+
+
+def test_undo_of_an_undo_does_it_again() -> None:
+    """So nothing is lost by it."""
+    past: tuple[TaskEvent, ...] = (CREATED, TaskEdited({"title": "U"}), TaskUndone(2, {"title": "T"}))
+    given(*past).when(UndoChange(version=3), change=change(*past, version=3)).then(
+        TaskUndone(3, {"title": "U"})
+    )
+
+
+def test_undo_of_creating_deletes() -> None:
+    """What was just made goes away, and can be restored."""
+    given(CREATED).when(UndoChange(version=1), change=change(CREATED, version=1)).then(TaskDeleted())
+
+
+def test_undo_is_for_ones_own_changes_that_still_hold() -> None:
+    """Not another's, not one that was changed again, not what changes no field."""
+    past: tuple[TaskEvent, ...] = (CREATED, TaskEdited({"title": "U"}), TaskEdited({"title": "V"}))
+    undo = UndoChange(version=2)
+    given(*past).when(undo, change=change(*past, version=2, actor="bob")).then_refused(Forbidden, "bob's")
+    refused = given(*past).when(undo, change=change(*past, version=2))
+    with pytest.raises(Conflict, match="title changed again") as caught:
+        refused.decide()
+    assert (caught.value.base, caught.value.theirs, caught.value.yours) == (
+        {"title": "U"},
+        {"title": "V"},
+        {"title": "T"},
+    )
+    given(*past).when(UndoChange(version=9)).then_refused(NotFound, "version 9")
+    said: tuple[TaskEvent, ...] = (CREATED, TaskCommented(COMMENT_ID, "x"))
+    given(*said).when(undo, change=change(*said, version=2)).then_refused(Conflict, "comment")
+
+
+def test_others_changes_of_other_fields_do_not_hinder_an_undo() -> None:
+    """Only the fields of the change itself have to be as it left them."""
+    past: tuple[TaskEvent, ...] = (CREATED, TaskEdited({"title": "U"}), TaskEdited({"notes": "n"}))
+    given(*past).when(UndoChange(version=2), change=change(*past, version=2)).then(
+        TaskUndone(2, {"title": "T"})
+    )
+
+
+# --- series ----------------------------------------------------------------------------------------------
+
+
+def test_recurrence_needs_a_date_to_count_from() -> None:
+    """From the due date there must be one; from the completion not."""
+    rule = "FREQ=DAILY"
+    given().when(CreateTask(list_id=LIST_ID, title="T", recurrence=rule)).then_refused(Invalid, "due")
+    given(CREATED).when(EditTask(recurrence=rule)).then_refused(Invalid, "due")
+    given().when(CreateTask(list_id=LIST_ID, title="T", recurrence=rule, recurrence_from="completion")).then(
+        TaskCreated(list_id=LIST_ID, title="T", recurrence=rule, recurrence_from="completion")
+    )
+    daily = TaskCreated(list_id=LIST_ID, title="T", recurrence=rule, due="2026-12-01")
+    given(daily).when(EditTask(due=None)).then_refused(Invalid, "due")
+    given(daily).when(EditTask(due=None, recurrence=None)).then(TaskEdited({"due": None, "recurrence": None}))
+
+
+def test_edits_are_for_this_occurrence_or_all_to_come() -> None:
+    """Unsaid, a due date is for this one and everything else for all; said, it is for what was said."""
+    daily = TaskCreated(list_id=LIST_ID, title="T", recurrence="FREQ=DAILY", due="2026-12-01")
+    both: dict[str, Any] = {"title": "U", "due": "2026-12-03"}
+    fields: Any = {"title": "U", "due": "2026-12-03"}
+    given(daily).when(EditTask(**both)).then(TaskEdited(fields, this_only=("due",)))
+    given(daily).when(EditTask(**both, scope="this")).then(TaskEdited(fields, this_only=("due", "title")))
+    given(daily).when(EditTask(**both, scope="following")).then(TaskEdited(fields))
+    given(CREATED).when(EditTask(**both, scope="this")).then(TaskEdited(fields))
+    once = task_after(daily, TaskEdited(fields, this_only=("due", "title"))).series
+    assert once is not None
+    assert (once.id, once.occurrence, once.scheduled, once.values) == (
+        TASK_ID,
+        1,
+        "2026-12-01",
+        {"title": "T"},
+    )
+    always = task_after(daily, TaskEdited(fields)).series
+    assert always is not None
+    assert (always.scheduled, always.values) == ("2026-12-03", {})
