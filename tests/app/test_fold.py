@@ -12,21 +12,27 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from app import task_decisions
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, Invalid, NotFound
 from app.fold import Fold, Folded, State, changes, channels, decoded, evolve, fold_log
 from app.lists import ListCreated, ListDeleted, ListRenamed
 from app.positions import Position
 from app.records import RawRecord, Record, StreamResumed
 from app.task_commands import (
+    Comment,
     CompleteTask,
     CreateTask,
+    DeleteComment,
     DeleteTask,
     EditTask,
     MoveTask,
+    RemindOfTask,
     ReopenTask,
     RestoreTask,
+    SkipOccurrence,
     TaskCommand,
+    UndoChange,
 )
+from app.task_decisions import Change, CommentThen, Surroundings
 from app.tasks import Task, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved
 from tests.spec import (
     LIST_ID,
@@ -210,6 +216,7 @@ def test_a_retry_that_fails_again_keeps_the_first_hold() -> None:
 
 # --- properties ------------------------------------------------------------------------------------------
 
+COMMENT_ID = "018f0000-0000-7000-8000-0000000000cc"
 STREAMS = ("task:a", "task:b", "task:c")
 COMMANDS: Sequence[TaskCommand] = (
     CreateTask(title="T", list_id=LIST_ID),
@@ -219,9 +226,25 @@ COMMANDS: Sequence[TaskCommand] = (
     ReopenTask(),
     MoveTask(list_id=OTHER_LIST_ID),
     MoveTask(list_id=LIST_ID),
+    MoveTask(rank="m"),
     DeleteTask(),
     RestoreTask(),
+    EditTask(recurrence="FREQ=DAILY;COUNT=3", due="2026-03-02", reminders=({"before": "P1D"},)),
+    EditTask(title="W", tags=("y",), scope="this"),
+    EditTask(recurrence=None),
+    SkipOccurrence(),
+    Comment(comment_id=COMMENT_ID, text="Look"),
+    DeleteComment(comment_id=COMMENT_ID),
+    RemindOfTask(at="2026-03-01T00:00:00.000000Z"),
+    UndoChange(version=2),
 )
+
+
+def _around(states: Sequence[Task | None]) -> Surroundings:
+    """What a decider sees beside the task: its second change, and a comment of its own."""
+    after = states[2] if len(states) > 2 else None
+    change = None if after is None else Change("alice", states[1], after)
+    return surroundings(change=change, comment=CommentThen("alice", "Look"))
 
 
 @st.composite
@@ -233,8 +256,8 @@ def histories(draw: st.DrawFn) -> list[Record]:
         stream = draw(st.sampled_from(STREAMS))
         seen = states[stream][-draw(st.integers(1, min(3, len(states[stream])))) :][0]
         try:
-            event = task_decisions.decide(draw(st.sampled_from(COMMANDS)), seen, surroundings())
-        except (NotFound, Conflict):
+            event = task_decisions.decide(draw(st.sampled_from(COMMANDS)), seen, _around(states[stream]))
+        except (NotFound, Conflict, Invalid):
             continue
         if event is None:
             continue
