@@ -43,10 +43,12 @@ def explicit(rule: Rule, anchor: datetime) -> Rule:
 def expanded(rule: Rule, anchor: datetime) -> Iterator[datetime]:
     """The local times of an `explicit` rule, in order, in step with `anchor`.
 
-    They begin a day or more before the anchor, with a whole period, and end after `HORIZON_YEARS`. COUNT and
-    UNTIL are the caller's.
+    They begin a day or more before the anchor, with a whole period, and end with the one that `HORIZON_YEARS`
+    reach. COUNT and UNTIL are the caller's.
     """
     for days, times in _sets(rule, anchor):
+        if days[0].year > anchor.year + HORIZON_YEARS:
+            return
         if not rule.by_set_pos:
             yield from (datetime.combine(day, moment) for day in days for moment in times)
             continue
@@ -102,12 +104,12 @@ def _period(rule: Rule, day: date) -> int:
 
 
 def _days(rule: Rule, anchor: date) -> Iterator[date]:
-    """The days that the rule's parts let through, from two periods before the anchor to the horizon."""
+    """The days that the rule's parts let through, from before the anchor to past the horizon."""
     lead = timedelta(days=2 * _PERIOD_DAYS[rule.freq])
     begin = anchor - lead if anchor - date.min > lead else date.min
     first = begin.year * 12 + begin.month - 1
-    last = min((anchor.year + HORIZON_YEARS) * 12 + anchor.month, date.max.year * 12 + 12)
-    for months in range(first, last):
+    end = min(anchor.year + HORIZON_YEARS + 2, date.max.year + 1) * 12
+    for months in range(first, end):
         year, month = months // 12, months % 12 + 1
         if rule.by_month and month not in rule.by_month:
             continue

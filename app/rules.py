@@ -60,27 +60,20 @@ def rule_of(text: str) -> Rule:
     parts = _parts(text.strip().upper().removeprefix("RRULE:"))
     if "FREQ" not in parts:
         raise ValueError("must have a frequency, such as FREQ=WEEKLY")
-    rule = Rule(**{_FIELDS[name][0]: _FIELDS[name][1](name, value) for name, value in parts.items()})
+    rule = Rule(**{_PARTS[name][0]: _PARTS[name][1](name, value) for name, value in parts.items()})
     _check(rule)
     return rule
 
 
 def text_of(rule: Rule) -> str:
     """The rule in its one form: parts and values in order, nothing that goes without saying."""
-    parts = [
-        ("FREQ", rule.freq),
-        ("INTERVAL", str(rule.interval) if rule.interval != 1 else ""),
-        ("COUNT", str(rule.count or "")),
-        ("UNTIL", _until_text(rule.until) if rule.until else ""),
-        *(
-            (name, _list_text(getattr(rule, field)))
-            for name, (field, _) in _FIELDS.items()
-            if name in _RANGES
-        ),
-        ("BYDAY", ",".join(f"{ordinal or ''}{WEEKDAYS[weekday]}" for weekday, ordinal in rule.by_day)),
-        ("WKST", WEEKDAYS[rule.week_start] if rule.week_start else ""),
-    ]
-    return ";".join(f"{name}={value}" for name, value in parts if value)
+    unsaid = Rule(rule.freq)
+    said = {
+        name: write(getattr(rule, field))
+        for name, (field, _, write) in _PARTS.items()
+        if field == "freq" or getattr(rule, field) != getattr(unsaid, field)
+    }
+    return ";".join(f"{name}={value}" for name, value in said.items())
 
 
 def _parts(text: str) -> dict[str, str]:
@@ -89,7 +82,7 @@ def _parts(text: str) -> dict[str, str]:
         name, equals, value = part.partition("=")
         if not (name and equals and value):
             raise ValueError("must be a recurrence rule, such as FREQ=WEEKLY;BYDAY=MO,TH")
-        if name not in _FIELDS:
+        if name not in _PARTS:
             raise ValueError(f"has a part that is not known: {name[:20]}")
         if name in parts:
             raise ValueError(f"has {name} twice")
@@ -172,26 +165,31 @@ def _until_text(until: date | datetime) -> str:
     return until.isoformat().replace("+00:00", "Z").replace("-", "").replace(":", "")
 
 
-def _list_text(value: int | tuple[int, ...] | None) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else ""
+def _list_text(numbers: tuple[int, ...]) -> str:
+    return ",".join(map(str, numbers))
 
 
-_FIELDS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
-    "FREQ": ("freq", _frequency),
-    "INTERVAL": ("interval", _number),
-    "COUNT": ("count", _number),
-    "UNTIL": ("until", _until),
-    "BYMONTH": ("by_month", _numbers),
-    "BYWEEKNO": ("by_week_no", _numbers),
-    "BYYEARDAY": ("by_year_day", _numbers),
-    "BYMONTHDAY": ("by_month_day", _numbers),
-    "BYDAY": ("by_day", _weekdays),
-    "BYHOUR": ("by_hour", _numbers),
-    "BYMINUTE": ("by_minute", _numbers),
-    "BYSECOND": ("by_second", _numbers),
-    "BYSETPOS": ("by_set_pos", _numbers),
-    "WKST": ("week_start", _weekday),
+def _weekdays_text(weekdays: tuple[tuple[int, int], ...]) -> str:
+    return ",".join(f"{ordinal or ''}{WEEKDAYS[weekday]}" for weekday, ordinal in weekdays)
+
+
+_PARTS: dict[str, tuple[str, Callable[[str, str], Any], Callable[[Any], str]]] = {
+    "FREQ": ("freq", _frequency, str),
+    "INTERVAL": ("interval", _number, str),
+    "COUNT": ("count", _number, str),
+    "UNTIL": ("until", _until, _until_text),
+    "BYMONTH": ("by_month", _numbers, _list_text),
+    "BYWEEKNO": ("by_week_no", _numbers, _list_text),
+    "BYYEARDAY": ("by_year_day", _numbers, _list_text),
+    "BYMONTHDAY": ("by_month_day", _numbers, _list_text),
+    "BYDAY": ("by_day", _weekdays, _weekdays_text),
+    "BYHOUR": ("by_hour", _numbers, _list_text),
+    "BYMINUTE": ("by_minute", _numbers, _list_text),
+    "BYSECOND": ("by_second", _numbers, _list_text),
+    "BYSETPOS": ("by_set_pos", _numbers, _list_text),
+    "WKST": ("week_start", _weekday, WEEKDAYS.__getitem__),
 }
+"""How each part is held in a `Rule`, read and written, in the order in which it is written."""
 
 # --- what goes with what ---------------------------------------------------------------------------------
 

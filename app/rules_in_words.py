@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from calendar import day_abbr, month_abbr
 from datetime import UTC, datetime
 
 from app.rules import Rule, rule_of
 
 _UNITS = {"YEARLY": "year", "MONTHLY": "month", "WEEKLY": "week", "DAILY": "day", "HOURLY": "hour"}
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WORKDAYS = tuple((weekday, 0) for weekday in range(5))
 _ALL_DAYS = tuple((weekday, 0) for weekday in range(7))
 
@@ -85,7 +86,7 @@ def _end(rule: Rule) -> str:
 
 def _weekdays(rule: Rule) -> str:
     return ", ".join(
-        f"{_ordinal(ordinal)} {day_abbr[weekday]}" if ordinal else day_abbr[weekday]
+        f"{_ordinal(ordinal)} {_DAYS[weekday]}" if ordinal else _DAYS[weekday]
         for weekday, ordinal in rule.by_day
     )
 
@@ -97,11 +98,11 @@ def _month_days(rule: Rule) -> str:
 
 
 def _months(rule: Rule) -> str:
-    return ", ".join(month_abbr[month] for month in rule.by_month)
+    return ", ".join(_MONTHS[month - 1] for month in rule.by_month)
 
 
 def _dates(rule: Rule) -> str:
-    return ", ".join(f"{month_abbr[month]} {day}" for month in rule.by_month for day in rule.by_month_day)
+    return ", ".join(f"{_MONTHS[month - 1]} {day}" for month in rule.by_month for day in rule.by_month_day)
 
 
 def _ordinal(number: int) -> str:
