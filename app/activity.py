@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote
 
-from app.fold import Folded, changes
+from app.fold import Folded
 from app.lists import ListCreated, MemberRemoved, TaskList
 from app.policies import IMPORT_PREFIX
 from app.positions import Position
@@ -41,11 +41,11 @@ def activity_type(folded: Folded) -> str | None:
     if folded.outcome != "accepted" or record is None or record.version == 0:
         return None
     if isinstance(after, Task):
-        return _of_task(folded, record, folded.before if isinstance(folded.before, Task) else None, after)
+        return _of_task(record, folded.before if isinstance(folded.before, Task) else None, after)
     return _of_list(record) if isinstance(after, TaskList) else None
 
 
-def _of_task(folded: Folded, record: Record, before: Task | None, after: Task) -> str | None:
+def _of_task(record: Record, before: Task | None, after: Task) -> str | None:
     if record.source.startswith(IMPORT_PREFIX):
         return "task.imported" if before is None else None
     match record.data:
@@ -58,14 +58,7 @@ def _of_task(folded: Folded, record: Record, before: Task | None, after: Task) -
         case TaskMoved() | TaskEdited() if before is not None and before.status != after.status:
             return _EFFECTS[after.status]
         case TaskMoved(stage=stage):
-            changed = changes(folded.before, after).keys()
-            return (
-                None
-                if changed <= {"rank"}
-                else "task.staged"
-                if stage and "stage" in changed
-                else record.type
-            )
+            return None if stage is None else "task.staged"
         case _:
             return record.type
 

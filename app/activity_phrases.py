@@ -15,7 +15,6 @@ PHRASES: Mapping[str, tuple[str, str]] = {
     "task.edited": ("{actor} edited “{title}”", "{actor} edited {n} tasks"),
     "task.completed": ("{actor} completed “{title}”", "{actor} completed {n} tasks"),
     "task.reopened": ("{actor} reopened “{title}”", "{actor} reopened {n} tasks"),
-    "task.moved": ("{actor} moved “{title}”", "{actor} moved {n} tasks"),
     "task.staged": ("{actor} moved “{title}” to {stage}", "{actor} moved {n} tasks to other stages"),
     "task.moved_in": (
         "{actor} moved “{title}” here from another list",

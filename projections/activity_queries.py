@@ -1,7 +1,7 @@
 """Reading the activity feed: what happened in some lists, the newest first, in groups, page by page.
 
 The feed is in the log's order: each partition's as it is, and they are merged by the time that the log took
-an event. What is read grows until a page is full, and never over `MOST_ENTRIES`.
+an event. What is read grows until a page is full, within `Bounds`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,8 @@ from app.positions import Position
 from projections.projection import Connection
 from projections.reading import positions_at, snapshot
 
-FIRST_ENTRIES = 250
 ENTRIES_GROWTH = 6
-MOST_ENTRIES = 9_000
-"""How many events a page is made of at most; a group that is larger is cut there."""
-FIRST_DEPTH = 500
 DEPTH_GROWTH = 8
-"""How many records of each partition are looked through at first, and how many times more then."""
 EVENTS_SHOWN = 5
 """How many events of a group are shown, the newest."""
 
@@ -73,6 +68,18 @@ _SHOWN = """
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is read for a page: events, at first and at most, and records of each partition, at first.
+
+    A group that is larger than the most is cut.
+    """
+
+    first_entries: int = 250
+    most_entries: int = 9_000
+    first_depth: int = 500
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """Where a page ended: events after `below` (partition → offset) are done, and groups down to `after`."""
 
@@ -93,8 +100,9 @@ class FeedPage:
 class ActivityQueries:
     """The queries, on a pool that sees the live generation. A caller sees what happens in their own lists."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], bounds: Bounds | None = None) -> None:
         self._pool = pool
+        self._bounds = bounds or Bounds()
 
     async def page(
         self, user: str, *, list_id: str | None, actor: str | None, start: Cut | None, limit: int
@@ -111,20 +119,26 @@ class ActivityQueries:
                 if list_id not in lists:
                     return None
                 lists = {list_id}
-            cut = start or Cut(positions, None)
-            groups, end = await _groups(connection, lists, cut, actor=actor, limit=limit)
+            cut = Cut(positions, None) if start is None else _within(start, positions)
+            groups, end = await _groups(connection, lists, cut, self._bounds, actor=actor, limit=limit)
             shown = await _shown(connection, groups)
         return FeedPage(groups, shown, end, positions)
 
 
 async def _groups(
-    connection: Connection, lists: Collection[str], start: Cut, *, actor: str | None, limit: int
+    connection: Connection,
+    lists: Collection[str],
+    start: Cut,
+    bounds: Bounds,
+    *,
+    actor: str | None,
+    limit: int,
 ) -> tuple[list[Group], Cut | None]:
-    depth, size = FIRST_DEPTH, FIRST_ENTRIES
+    depth, size, most = bounds.first_depth, bounds.first_entries, bounds.most_entries
     while True:
         found = await _entries(connection, lists, start.below, depth, size)
         entries = found.entries if found.end else whole_windows(found.entries)
-        if found.full and size == MOST_ENTRIES and not entries:
+        if found.full and size == most and not entries:
             entries = found.entries
         groups = [
             group
@@ -137,8 +151,8 @@ async def _groups(
             return groups, None
         if not found.full:
             depth *= DEPTH_GROWTH
-        elif size < MOST_ENTRIES:
-            size = min(size * ENTRIES_GROWTH, MOST_ENTRIES)
+        elif size < most:
+            size = min(size * ENTRIES_GROWTH, most)
         else:
             return groups, Cut(_below(entries, start.below), None)
 
@@ -182,6 +196,12 @@ def _entry(row: asyncpg.Record, lists: Collection[str]) -> Entry:
         list_id,
         row["stream"],
     )
+
+
+def _within(cut: Cut, positions: Mapping[int, int]) -> Cut:
+    """A cut that names no places which the log does not have, wherever it came from."""
+    below = {partition: min(last, cut.below.get(partition, -1)) for partition, last in positions.items()}
+    return Cut(below, cut.after)
 
 
 def _is_behind(group: Group, after: Place | None) -> bool:
