@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, Collection
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
