@@ -21,6 +21,9 @@ class EventLog(Protocol):
     def partitions(self) -> int:
         """How many partitions the log has; fixed for its life."""
 
+    def partition_of(self, stream: str) -> int:
+        """The partition that a stream's records are in."""
+
     async def append(self, records: Sequence[Record], *, partition: int | None = None) -> list[Position]:
         """Write records, in order per stream, durably; returns their positions.
 

@@ -15,7 +15,6 @@ from app.activity import activity_type
 from app.fold import Outcome
 from app.lists import TaskList
 from app.notifications import notified
-from app.policies import reacts
 from app.positions import Position
 from app.tasks import Task
 from app.times import format_time
@@ -106,7 +105,7 @@ def _row(projected: Projected) -> tuple[Any, ...]:
         left_list_id,
         user_ids,
         to_json(told).decode() if told else None,
-        reacts(folded) or None,
+        projected.reacts or None,
         activity_type(folded),
     )
 

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import asyncpg
 
 from app.fold import Folded, changes
+from app.policies import reacts
 from app.records import event_data_json
 from app.updates import Update, assemble, changes_json, event_json, state_json
 
@@ -18,12 +19,16 @@ Connection: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Projected:
-    """A folded record, with its data, its changes and the state after it as JSON."""
+    """A folded record, with its data, its changes and the state after it as JSON.
+
+    `reacts` says whether a policy has to look at it.
+    """
 
     folded: Folded
     data: bytes
     changes: bytes
     state: bytes
+    reacts: bool
 
     def update(self) -> Update:
         """The update that tells of it."""
@@ -38,4 +43,5 @@ def project(folded: Folded) -> Projected:
         data=event_data_json(folded.record.data) if folded.record else b"null",
         changes=changes_json(changes(folded.before, folded.after)),
         state=state_json(folded.after),
+        reacts=reacts(folded),
     )

@@ -28,6 +28,8 @@ ReadLog = Callable[[int, int, int], AsyncIterator[Sequence[RawRecord]]]
 """Reads the offsets `[first, end)` of a partition: `EventLog.read`."""
 Batch = Mapping[int, Sequence[RawRecord]]
 """Partition → records with ascending offsets."""
+Committed = Callable[[Batch, Sequence[Projected]], None]
+"""Is told of a committed batch, and what was made of its records; it must not fail, nor take long."""
 
 log = structlog.get_logger()
 
@@ -91,10 +93,17 @@ class Projector:
     With `updates=None` it is silent, as a rebuild must be.
     """
 
-    def __init__(self, database: Database, read_log: ReadLog, updates: UpdateLog | None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        read_log: ReadLog,
+        updates: UpdateLog | None,
+        listeners: Sequence[Committed] = (),
+    ) -> None:
         self._database = database
         self._read_log = read_log
         self._updates = updates
+        self._listeners = listeners
         self._memory = _Memory()
         # Partition → below this offset all updates are out, as far as this projector knows.
         self._emitted: dict[int, int] = {}
@@ -207,6 +216,8 @@ class Projector:
                 raise
             return await self._commit_one_by_one(batch, error)
         self.counts.projected += len(projected)
+        for tell in self._listeners:
+            tell(batch, projected)
         return projected
 
     async def _emit(self, batch: Batch, projected: list[Projected]) -> None:

@@ -142,6 +142,7 @@ audit = Table(
         postgresql_where=text("activity IS NOT NULL"),
     ),
     Index("audit_by_event", "event_id"),
+    Index("audit_by_reaction", "partition", "offset", postgresql_where=text("reacts")),
     Index(
         "audit_by_left_list",
         "left_list_id",

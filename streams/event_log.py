@@ -37,6 +37,10 @@ class KafkaEventLog:
         """How many partitions the log has."""
         return self._partitions
 
+    def partition_of(self, stream: str) -> int:
+        """See `app.ports.EventLog.partition_of`."""
+        return partition_of(stream.encode(), self._partitions)
+
     async def start(self) -> None:
         """Connect, and check the number of partitions. Raises `WrongLog`, `Unavailable`."""
         found = await self._producer.partitions()

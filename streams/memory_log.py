@@ -24,6 +24,10 @@ class MemoryEventLog:
         """How many partitions the log has."""
         return len(self._logs)
 
+    def partition_of(self, stream: str) -> int:
+        """See `app.ports.EventLog.partition_of`."""
+        return crc32(stream.encode()) % len(self._logs)
+
     @property
     def records(self) -> list[RawRecord]:
         """Every record, partition by partition, in order."""
@@ -65,7 +69,7 @@ class MemoryEventLog:
     async def _write(
         self, key: bytes, value: bytes, headers: list[tuple[str, bytes]], partition: int | None
     ) -> Position:
-        place = crc32(key) % len(self._logs) if partition is None else partition
+        place = self.partition_of(key.decode()) if partition is None else partition
         return await self._put(place, key, value, headers)
 
     async def _put(
