@@ -41,7 +41,8 @@ def running(tmp_path: Path) -> Path:
 def test_the_local_instance(running: Path) -> None:
     """Without anything else: the instance of this machine, as yourself."""
     found = find_connection(None, None, running)
-    claims = jwt.decode(found.token, SECRET, algorithms=["HS256"], audience="tasktape", issuer="tasktape")
+    assert callable(found.token)
+    claims = jwt.decode(found.token(), SECRET, algorithms=["HS256"], audience="tasktape", issuer="tasktape")
     assert found.url == LOCAL
     assert claims["sub"]
     assert claims["admin"] is True

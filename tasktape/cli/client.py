@@ -1,121 +1,129 @@
-"""What the everyday verbs share: a client, names for lists, short ids for tasks, and errors on one line."""
+"""What the verbs that talk to the API share: a client, names for lists, short ids, and errors on one line."""
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tasktape.cli.connection import find_connection
-from tasktape.http import Answer, ApiClient, ApiError
+from tasktape.cli.connection import connection_options, find_connection
+from tasktape.cli.lines import short, task_line
 
-P = ParamSpec("P")
+if TYPE_CHECKING:
+    from tasktape.client import Client, Patience, Task
 
-SHORT_ID_CHARS = 7
 MIN_ID_CHARS = 4
 SEARCHED_TASKS = 10_000
 SEARCHED_LISTS = 2_000
 _UUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 
-def api_errors(verb: Callable[P, None]) -> Callable[P, None]:
-    """Turn what the API refuses into one line and exit 1."""
+def api_verb(verb: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Make a verb of a coroutine that gets a client. What the API refuses becomes one line and exit 1."""
 
     @functools.wraps(verb)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            verb(*args, **kwargs)
-        except ApiError as error:
-            raise click.ClickException(str(error)) from None
+    def run(url: str | None, token: str | None, data: Path | None, **given: Any) -> None:
+        async def with_client() -> None:
+            async with open_client(url, token, data) as client:
+                await verb(client, **given)
 
-    return wrapped
+        with one_line_errors():
+            asyncio.run(with_client())
+
+    return connection_options(run)
 
 
-def open_client(url: str | None, token: str | None, data: Path | None) -> ApiClient:
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what the API refuses into one line. Raises `click.ClickException`."""
+    from tasktape.client import TasktapeError
+
+    try:
+        with pending_said():
+            yield
+    except TasktapeError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def open_client(
+    url: str | None, token: str | None, data: Path | None, *, patience: Patience | None = None
+) -> Client:
     """A client of the API that options and environment name."""
+    from tasktape.client import Client
+
     connection = find_connection(url, token, data)
-    return ApiClient(connection.url, connection.token)
+    try:
+        return Client(connection.url, connection.token, patience=patience)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--url") from None
 
 
-def new_key() -> str:
-    """An Idempotency-Key for one run of a verb."""
-    from uuid_utils import uuid7
+@contextmanager
+def pending_said(*, as_json: bool = False) -> Iterator[None]:
+    """Say it of a command whose outcome is not known yet; then there is nothing else to show."""
+    from tasktape.client import Pending
 
-    return str(uuid7())
+    try:
+        yield
+    except Pending as pending:
+        if as_json:
+            click.echo(json.dumps({"position": pending.position, "outcome": "pending"}))
+        else:
+            where = f"/api/outcomes/{pending.position}"
+            click.echo(f"Written, and not visible yet (is a worker running?); ask {where}", err=True)
 
 
-def short(identifier: str) -> str:
-    """The end of an id, which differs most between ids."""
-    return identifier[-SHORT_ID_CHARS:]
+async def show_task(command: Awaitable[Task], *, as_json: bool) -> None:
+    """Show the task that a command leads to."""
+    with pending_said(as_json=as_json):
+        task = await command
+        click.echo(json.dumps(task.as_sent()) if as_json else task_line(task))
 
 
-def find_task(client: ApiClient, given: str) -> str:
+# --- names -----------------------------------------------------------------------------------------------
+
+
+async def find_task(client: Client, given: str) -> str:
     """The id of the task that `given` begins or ends. Raises `click.ClickException` if it isn't just one."""
     wanted = given.strip().lower()
     if _UUID.match(wanted):
         return wanted
     if len(wanted) < MIN_ID_CHARS or not re.fullmatch(r"[0-9a-f-]+", wanted):
         raise click.ClickException(f"{given!r} is not an id, nor {MIN_ID_CHARS} or more characters of one")
-    tasks = client.items("/api/tasks", at_most=SEARCHED_TASKS, sort="-updated_at")
-    found = [task for task in tasks if task["id"].startswith(wanted) or task["id"].endswith(wanted)]
+    tasks = client.tasks(sort="-updated_at", at_most=SEARCHED_TASKS)
+    found = [task async for task in tasks if task.id.startswith(wanted) or task.id.endswith(wanted)]
     if len(found) == 1:
-        return str(found[0]["id"])
+        return found[0].id
     if not found:
         raise click.ClickException(f"No task has an id that begins or ends with {wanted}")
-    examples = ", ".join(f"{short(task['id'])} {task['title'][:30]!r}" for task in found[:3])
+    examples = ", ".join(f"{short(task.id)} {task.title[:30]!r}" for task in found[:3])
     raise click.ClickException(f"{len(found)} tasks have ids with {wanted}: {examples}")
 
 
-def find_list(client: ApiClient, given: str) -> str | None:
+async def find_list(client: Client, given: str) -> str | None:
     """The id of the list of this name or id; None if there is none. Raises `click.ClickException` for two."""
     wanted = given.strip()
     if _UUID.match(wanted.lower()):
         return wanted.lower()
-    lists = list(client.items("/api/lists", at_most=SEARCHED_LISTS))
-    found = [each for each in lists if each["name"] == wanted]
-    found = found or [each for each in lists if each["name"].casefold() == wanted.casefold()]
+    lists = await client.lists(at_most=SEARCHED_LISTS).all()
+    found = [each for each in lists if each.name == wanted]
+    found = found or [each for each in lists if each.name.casefold() == wanted.casefold()]
     if len(found) > 1:
-        ids = ", ".join(each["id"] for each in found[:3])
+        ids = ", ".join(each.id for each in found[:3])
         raise click.ClickException(f"{len(found)} lists are called {wanted}: give the id of one ({ids})")
-    return str(found[0]["id"]) if found else None
+    return found[0].id if found else None
 
 
-def the_list(client: ApiClient, given: str) -> str:
+async def the_list(client: Client, given: str) -> str:
     """As `find_list`; without one it is an error."""
-    found = find_list(client, given)
+    found = await find_list(client, given)
     if found is None:
         raise click.ClickException(f"There is no list called {given.strip()}")
     return found
-
-
-def note_pending(answer: Answer) -> bool:
-    """Say it if a command's outcome is not known yet; then there is no state to show."""
-    if answer.pending is None:
-        return False
-    where = answer.headers["location"]
-    click.echo(f"Written, and not visible yet (is a worker running?); ask {where}", err=True)
-    return True
-
-
-def task_line(task: dict[str, Any]) -> str:
-    """A task on one line."""
-    mark = "x" if task["status"] == "done" else " "
-    parts = [f"[{mark}]", short(task["id"]), task["title"]]
-    if task["priority"] != "none":
-        parts.append(f"!{task['priority']}")
-    if task["due"]:
-        parts.append(f"due {task['due']}")
-    if task["stage"]:
-        parts.append(f"({task['stage']})")
-    parts += [f"#{tag}" for tag in task["tags"]]
-    parts += [f"@{user}" for user in task["assignees"]]
-    return printable("  ".join(parts[:2]) + "  " + " ".join(parts[2:]))
-
-
-def printable(text: str) -> str:
-    """Text from others, without what could take over a terminal."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

@@ -23,10 +23,10 @@ _token_option = click.option("--token", help="Who you are there.  [default: TASK
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The address of an API, without a slash at its end, and a token for it."""
+    """The address of an API, without a slash at its end, and a token for it, or what makes one."""
 
     url: str
-    token: str
+    token: str | Callable[[], str]
 
 
 def connection_options(verb: F) -> F:
@@ -48,21 +48,19 @@ def find_connection(url: str | None, token: str | None, data: Path | None) -> Co
     if not url.startswith(("http://", "https://")):
         raise click.BadParameter("it has to begin with http:// or https://", param_hint="--url")
     token = token or os.environ.get("TASKTAPE_TOKEN")
-    if not token and url == local_url:  # no other server gets a token of this one
-        token = _own_token(folder.read_secret())
-    if not token:
+    if token:
+        return Connection(url.rstrip("/"), token)
+    secret = os.environ.get("JWT_SECRET") or folder.read_secret()
+    if not secret or url != local_url:  # no other server gets a token of this one
         raise click.ClickException("Say who you are there: give --token or set TASKTAPE_TOKEN")
-    return Connection(url.rstrip("/"), token)
+    return Connection(url.rstrip("/"), lambda: _own_token(secret))
 
 
-def _own_token(secret: str | None) -> str | None:
+def _own_token(secret: str) -> str:
     """A token for the user of this system, signed with the local instance's secret."""
     from tasktape.cli.local_text import system_user
     from tasktape.local.tokens import mint
 
-    secret = os.environ.get("JWT_SECRET") or secret
-    if not secret:
-        return None
     return mint(
         secret,
         system_user(),

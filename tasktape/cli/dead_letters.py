@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from tasktape.cli.client import api_errors, open_client, printable
-from tasktape.cli.connection import connection_options
+from tasktape.cli.client import api_verb
+from tasktape.cli.lines import printable
 from tasktape.cli.options import json_option
+
+if TYPE_CHECKING:
+    from tasktape.client import Client
+    from tasktape.client.models import LettersWritten
 
 SHOWN = 10_000
 
@@ -25,21 +29,20 @@ def dead_letters() -> None:
 
 @dead_letters.command(name="list", epilog="Example: tasktape dead-letters list --json")
 @json_option
-@connection_options
-@api_errors
-def list_letters(url: str | None, token: str | None, data: Path | None, *, as_json: bool) -> None:
+@api_verb
+async def list_letters(client: Client, *, as_json: bool) -> None:
     """List parked records: place, whether its stream waits for it, attempts, age, stream and reason."""
-    with open_client(url, token, data) as client:
-        letters = list(client.items("/api/dead-letters", at_most=SHOWN))
+    letters = await client.dead_letters(at_most=SHOWN).all()
     if as_json:
-        click.echo(json.dumps({"items": letters}))
+        click.echo(json.dumps({"items": [each.as_sent() for each in letters]}))
         return
     for each in letters:
-        mark = "holds" if each["holds"] else "waits" if each["stream"] else "alone"
-        where = each["stream"] or "no stream"
-        age_s = int(each["age_s"])
-        line = f"{each['position']}  {mark}  {each['attempts']} tried  {age_s} s  {where}  {each['reason']}"
-        click.echo(printable(line))
+        mark = "holds" if each.holds else "waits" if each.stream else "alone"
+        where = each.stream or "no stream"
+        age = f"{int(each.age_s)} s"
+        click.echo(
+            printable(f"{each.position}  {mark}  {each.attempts} tried  {age}  {where}  {each.reason}")
+        )
     if not letters:
         click.echo("No dead letters.", err=True)
 
@@ -47,33 +50,24 @@ def list_letters(url: str | None, token: str | None, data: Path | None, *, as_js
 @dead_letters.command(epilog="Example: tasktape dead-letters retry 0:121")
 @click.argument("position")
 @json_option
-@connection_options
-@api_errors
-def retry(position: str, url: str | None, token: str | None, data: Path | None, *, as_json: bool) -> None:
+@api_verb
+async def retry(client: Client, *, position: str, as_json: bool) -> None:
     """Try the record at POSITION again, and those behind it; after an upgrade, say."""
-    _settle("retry", position, (url, token, data), as_json=as_json)
+    _show(await client.retry_dead_letter(position), as_json=as_json)
 
 
 @dead_letters.command(epilog="Example: tasktape dead-letters skip 0:121")
 @click.argument("position")
 @json_option
-@connection_options
-@api_errors
-def skip(position: str, url: str | None, token: str | None, data: Path | None, *, as_json: bool) -> None:
+@api_verb
+async def skip(client: Client, *, position: str, as_json: bool) -> None:
     """Pass over the record at POSITION for good, and try those behind it."""
-    _settle("skip", position, (url, token, data), as_json=as_json)
+    _show(await client.skip_dead_letter(position), as_json=as_json)
 
 
-def _settle(
-    action: str, position: str, where: tuple[str | None, str | None, Path | None], *, as_json: bool
-) -> None:
-    from uuid_utils import uuid7
-
-    with open_client(*where) as client:
-        body = client.command("POST", f"/api/dead-letters/{position}/{action}", key=str(uuid7())).body
+def _show(written: LettersWritten, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(body))
+        click.echo(json.dumps(written.as_sent()))
     else:
-        click.echo(
-            f"{body['appended']} records were appended; `tasktape dead-letters list` shows what is left"
-        )
+        left = "`tasktape dead-letters list` shows what is left"
+        click.echo(f"{written.appended} records were appended; {left}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tasktape.cli.connection import Connection, connection_options, find_connection
+from tasktape.cli.client import open_client
+from tasktape.cli.connection import connection_options
 from tasktape.cli.options import json_option
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """How many refused and diverged tasks are named on a terminal; `--json` names more."""
-REQUEST_TIMEOUT_S = 90.0
 MAX_NAME_CHARS = 200
 
 
@@ -52,9 +53,8 @@ def import_file(
     del file_format  # there is one, so far
     if list_name is not None and not list_name.strip():
         raise click.BadParameter("it is empty", param_hint="--list")
-    connection = find_connection(url, token, data)
     try:
-        result = _run(file, list_name or name_of(file), connection)
+        result = asyncio.run(_run(file, list_name or name_of(file), url, token, data))
     except KeyboardInterrupt:
         click.echo("\nInterrupted. What was imported stays; run the same command again to go on.", err=True)
         sys.exit(130)
@@ -74,33 +74,29 @@ def name_of(file: Path) -> str:
     return name[:MAX_NAME_CHARS] or "Import"
 
 
-def _run(file: Path, list_name: str, connection: Connection) -> dict[str, Any]:
+async def _run(
+    file: Path, list_name: str, url: str | None, token: str | None, data: Path | None
+) -> dict[str, Any]:
     """Import; what became of it, in the shape of `--json`."""
-    import httpx
     from uuid_utils import uuid7
 
+    from tasktape.client import TasktapeError
     from tasktape.importers.files import ImportFile
     from tasktape.importers.run import import_xes
-    from tasktape.importers.server import ImportServer, ImportStopped
+    from tasktape.importers.server import PATIENCE, ImportServer
     from tasktape.importers.summary import Summary
 
     summary, started = Summary(), time.monotonic()
-    headers = {"Authorization": f"Bearer {connection.token}"}
     try:
-        with (
-            ImportFile(file) as source,
-            httpx.Client(base_url=connection.url, headers=headers, timeout=REQUEST_TIMEOUT_S) as http,
-        ):
-            server = ImportServer(http, run_id=str(uuid7()))
-            with _progress(source.size, file.name) as progress:
-                to = import_xes(source, server, list_name, summary, progress)
-            visible = to is None or server.wait_visible(to, summary)
-    except ImportStopped as error:
+        async with open_client(url, token, data, patience=PATIENCE) as client:
+            server = ImportServer(client, run_id=str(uuid7()))
+            with ImportFile(file) as source, _progress(source.size, file.name) as progress:
+                to = await import_xes(source, server, list_name, summary, progress)
+            visible = to is None or await server.wait_visible(summary)
+    except TasktapeError as error:
         raise click.ClickException(f"{error}{_so_far(summary)}") from None
     except OSError as error:
         raise click.ClickException(f"{file}: {error.strerror or error}") from None
-    except httpx.InvalidURL as error:
-        raise click.BadParameter(str(error), param_hint="--url") from None
     return _result(file, list_name, to, summary, time.monotonic() - started, visible=visible)
 
 

@@ -3,93 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tasktape.cli.client import (
-    api_errors,
-    find_list,
-    find_task,
-    new_key,
-    note_pending,
-    open_client,
-    printable,
-    task_line,
-    the_list,
-)
-from tasktape.cli.connection import connection_options
+from tasktape.cli.client import api_verb, find_list, find_task, pending_said, show_task, the_list
+from tasktape.cli.fields import CLEARABLE, PRIORITIES, field_options, fields_of
+from tasktape.cli.lines import NOTHING, event_line, field_text, printable, task_line
 from tasktape.cli.options import json_option
-from tasktape.http import Answer, ApiClient
 
-F = TypeVar("F", bound=Callable[..., None])
+if TYPE_CHECKING:
+    from tasktape.client import Client, Task
+    from tasktape.client.tasks import Scope
 
-PRIORITIES = ("none", "low", "medium", "high", "urgent")
-CLEARABLE = ("notes", "due", "time_zone", "stage", "tags", "assignees", "priority")
 SORTS = ("rank", "created_at", "updated_at", "due", "priority", "title")
 HISTORY_SHOWN = 1000
-UNTOLD = {"rank"}
-"""Fields that say nothing to a person."""
-UNTOLD_OF_NEW = {"list_id", "status", "inbox", "members"}
-"""Fields that say nothing of something new."""
-
-
-def _field_options(verb: F) -> F:
-    """The options that set a task's fields."""
-    options = (
-        click.option("--notes", help="More about it."),
-        click.option("--due", help="A date (2026-12-01) or a date-time with an offset."),
-        click.option("--time-zone", help="Where a due date ends, such as Europe/Madrid."),
-        click.option("--priority", type=click.Choice(PRIORITIES)),
-        click.option("--tag", "tags", multiple=True, help="May be given several times."),
-        click.option("--assignee", "assignees", multiple=True, help="May be given several times."),
-        click.option("--stage", help="Where it is in its process."),
-    )
-    for option in reversed(options):
-        verb = option(verb)
-    return verb
-
-
-def _fields(**given: Any) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if value not in (None, ())}
 
 
 @click.command(epilog='Example: tasktape add Buy milk --due 2026-12-01 --tag shop --list "Errands"')
 @click.argument("title", nargs=-1, required=True)
 @click.option("--list", "list_name", help="The list's name or id.  [default: your inbox]")
 @click.option("--new-list", is_flag=True, help="Make the list if there is none of that name.")
-@_field_options
+@field_options
 @json_option
-@connection_options
-@api_errors
-def add(
+@api_verb
+async def add(
+    client: Client,
+    *,
     title: tuple[str, ...],
     list_name: str | None,
-    url: str | None,
-    token: str | None,
-    data: Path | None,
-    *,
     new_list: bool,
     as_json: bool,
-    **fields: Any,
+    **given: Any,
 ) -> None:
     """Add a task called TITLE; its words need no quotes."""
-    with open_client(url, token, data) as client:
-        body = {"title": " ".join(title), **_fields(**fields)}
-        if list_name is not None:
-            body["list_id"] = _list_for(client, list_name, make=new_list)
-        answer = client.command("POST", "/api/tasks", body, key=new_key())
-    _show_answer(answer, as_json=as_json)
+    fields = await fields_of(client, given)
+    if list_name is not None:
+        fields["list_id"] = await _list_for(client, list_name, make=new_list)
+    await show_task(client.create_task(" ".join(title), **fields), as_json=as_json)
 
 
-def _list_for(client: ApiClient, name: str, *, make: bool) -> str:
-    found = find_list(client, name) if make else the_list(client, name)
-    if found is None:
-        answer = client.command("POST", "/api/lists", {"name": name}, key=new_key())
-        return str(answer.headers["location"].rpartition("/")[2] if answer.pending else answer.body["id"])
-    return found
+async def _list_for(client: Client, name: str, *, make: bool) -> str:
+    found = await find_list(client, name) if make else await the_list(client, name)
+    return found or (await client.create_list(name)).id
 
 
 @click.command(name="list", epilog="Example: tasktape list --tag shop --sort due")
@@ -105,27 +62,18 @@ def _list_for(client: ApiClient, name: str, *, make: bool) -> str:
 @click.option("--reverse", is_flag=True, help="From the other end.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True)
 @json_option
-@connection_options
-@api_errors
-def list_tasks(
-    list_name: str | None,
-    limit: int,
-    url: str | None,
-    token: str | None,
-    data: Path | None,
-    *,
-    as_json: bool,
-    **chosen: Any,
+@api_verb
+async def list_tasks(
+    client: Client, *, list_name: str | None, limit: int, as_json: bool, **chosen: Any
 ) -> None:
     """List tasks, one a line: done or not, the end of the id, the title and what else there is."""
-    with open_client(url, token, data) as client:
-        wanted = _query(**chosen)
-        if list_name is not None:
-            wanted["list_id"] = the_list(client, list_name)
-        tasks = list(client.items("/api/tasks", at_most=limit + 1, **wanted))
+    wanted = _query(**chosen)
+    if list_name is not None:
+        wanted["list_id"] = await the_list(client, list_name)
+    tasks = await client.tasks(**wanted, at_most=limit + 1).all()
     more, shown = len(tasks) > limit, tasks[:limit]
     if as_json:
-        click.echo(json.dumps({"items": shown, "more": more}))
+        click.echo(json.dumps({"items": [task.as_sent() for task in shown], "more": more}))
         return
     for task in shown:
         click.echo(task_line(task))
@@ -136,7 +84,7 @@ def list_tasks(
 
 
 def _query(status: str, tags: tuple[str, ...], sort: str, *, reverse: bool, **filters: Any) -> dict[str, Any]:
-    """The query parameters that the options of `list` ask for."""
+    """The filters that the options of `list` ask for."""
     return {
         **filters,
         "status": None if status == "all" else status,
@@ -148,93 +96,84 @@ def _query(status: str, tags: tuple[str, ...], sort: str, *, reverse: bool, **fi
 @click.command(epilog="Example: tasktape done 3f9a2c1")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @click.option("--undo", is_flag=True, help="Reopen instead.")
+@click.option("--cascade", is_flag=True, help="Complete open sub-tasks too.")
 @json_option
-@connection_options
-@api_errors
-def done(
-    ids: tuple[str, ...],
-    url: str | None,
-    token: str | None,
-    data: Path | None,
-    *,
-    undo: bool,
-    as_json: bool,
-) -> None:
+@api_verb
+async def done(client: Client, *, ids: tuple[str, ...], undo: bool, cascade: bool, as_json: bool) -> None:
     """Complete tasks. An ID may be cut to its beginning or its end, if that is of one task only."""
-    action = "reopen" if undo else "complete"
-    with open_client(url, token, data) as client:
-        for given in ids:
-            path = f"/api/tasks/{find_task(client, given)}/{action}"
-            _show_answer(client.command("POST", path, key=new_key()), as_json=as_json)
+
+    def act(task_id: str) -> Awaitable[Task]:
+        return client.reopen_task(task_id) if undo else client.complete_task(task_id, cascade=cascade)
+
+    await _each(client, ids, act, as_json=as_json)
+
+
+@click.command(epilog="Example: tasktape rm 3f9a2c1")
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--undo", is_flag=True, help="Restore what was deleted; needs whole ids.")
+@click.option("--cascade", is_flag=True, help="Delete sub-tasks too.")
+@json_option
+@api_verb
+async def rm(client: Client, *, ids: tuple[str, ...], undo: bool, cascade: bool, as_json: bool) -> None:
+    """Delete tasks. They stay in the log, and `rm --undo` brings them back."""
+    if undo:
+        await _each(client, ids, client.restore_task, as_json=as_json)
+        return
+    for given in ids:
+        task_id = await find_task(client, given)
+        with pending_said(as_json=as_json):
+            await client.delete_task(task_id, cascade=cascade)
+            back = f"Deleted. To bring it back: tasktape rm --undo {task_id}"
+            click.echo(json.dumps({"id": task_id, "deleted": True}) if as_json else back)
+
+
+async def _each(
+    client: Client, ids: tuple[str, ...], act: Callable[[str], Awaitable[Task]], *, as_json: bool
+) -> None:
+    """Do the same with some tasks, and show each."""
+    for given in ids:
+        await show_task(act(await find_task(client, given)), as_json=as_json)
 
 
 @click.command(epilog='Example: tasktape edit 3f9a2c1 --title "Buy oat milk" --clear due')
 @click.argument("id_", metavar="ID")
 @click.option("--title")
 @click.option("--list", "list_name", help="Move it to this list, by its name or id.")
-@_field_options
+@field_options
 @click.option("--clear", multiple=True, type=click.Choice(CLEARABLE), help="Empty this field.")
+@click.option(
+    "--scope",
+    type=click.Choice(("this", "following")),
+    help="Of a recurring task: this occurrence, or all to come.  [default: a due date for this one]",
+)
 @json_option
-@connection_options
-@api_errors
-def edit(
+@api_verb
+async def edit(
+    client: Client,
+    *,
     id_: str,
     list_name: str | None,
     clear: tuple[str, ...],
-    url: str | None,
-    token: str | None,
-    data: Path | None,
-    *,
+    scope: Scope | None,
     as_json: bool,
-    **fields: Any,
+    **given: Any,
 ) -> None:
-    """Change a task: the fields that are given are set, tags and assignees as a whole."""
-    changes = _fields(**fields)
-    twice = sorted(set(changes) & set(clear))
-    if twice:
-        raise click.UsageError(f"{twice[0]} can't be set and cleared at once")
-    changes |= dict.fromkeys(clear)
-    if not changes and list_name is None:
+    """Change a task: the fields that are given are set; tags, assignees and reminders as a whole."""
+    set_fields = {name for name, value in given.items() if value not in (None, ())}
+    if not set_fields and not clear and list_name is None:
         raise click.UsageError("say what to change; see --help")
-    with open_client(url, token, data) as client:
-        path = f"/api/tasks/{find_task(client, id_)}"
-        answers = []
-        if list_name is not None:
-            where = {"list_id": the_list(client, list_name)}
-            answers.append(client.command("POST", f"{path}/move", where, key=new_key()))
-        if changes:
-            answers.append(client.command("PATCH", path, changes, key=new_key()))
-    _show_answer(answers[-1], as_json=as_json)
-
-
-@click.command(epilog="Example: tasktape rm 3f9a2c1")
-@click.argument("ids", nargs=-1, required=True, metavar="ID...")
-@click.option("--undo", is_flag=True, help="Restore what was deleted; needs whole ids.")
-@json_option
-@connection_options
-@api_errors
-def rm(
-    ids: tuple[str, ...],
-    url: str | None,
-    token: str | None,
-    data: Path | None,
-    *,
-    undo: bool,
-    as_json: bool,
-) -> None:
-    """Delete tasks. They stay in the log, and `rm --undo` brings them back."""
-    with open_client(url, token, data) as client:
-        for given in ids:
-            task_id = find_task(client, given)
-            path = f"/api/tasks/{task_id}"
-            if undo:
-                _show_answer(client.command("POST", f"{path}/restore", key=new_key()), as_json=as_json)
-                continue
-            answer = client.command("DELETE", path, key=new_key())
-            if as_json:
-                click.echo(json.dumps({"id": task_id, "deleted": answer.pending is None}))
-            elif not note_pending(answer):
-                click.echo(f"Deleted. To bring it back: tasktape rm --undo {task_id}")
+    if twice := sorted(set_fields & set(clear)):
+        raise click.UsageError(f"{twice[0]} can't be set and cleared at once")
+    changes: Any = await fields_of(client, given) | dict.fromkeys(clear)
+    task_id = await find_task(client, id_)
+    if list_name is not None:
+        moving = client.move_task(task_id, list_id=await the_list(client, list_name))
+        if not changes:
+            await show_task(moving, as_json=as_json)
+            return
+        with pending_said():
+            await moving
+    await show_task(client.edit_task(task_id, changes, scope=scope), as_json=as_json)
 
 
 @click.command(epilog="Example: tasktape show 3f9a2c1 --history")
@@ -243,55 +182,22 @@ def rm(
 @click.option("--version", type=click.IntRange(1), help="As it was after that many events.")
 @click.option("--as-of", help="As it was at this time (RFC 3339).")
 @json_option
-@connection_options
-@api_errors
-def show(
-    id_: str,
-    url: str | None,
-    token: str | None,
-    data: Path | None,
-    *,
-    history: bool,
-    as_json: bool,
-    **then: Any,
+@api_verb
+async def show(
+    client: Client, *, id_: str, history: bool, version: int | None, as_of: str | None, as_json: bool
 ) -> None:
     """Show a task with all its fields, now or as it was."""
-    if None not in then.values():
+    if version is not None and as_of is not None:
         raise click.UsageError("give --version or --as-of, not both")
-    with open_client(url, token, data) as client:
-        path = f"/api/tasks/{find_task(client, id_)}"
-        task = client.get(path, **then).body
-        events = list(client.items(f"{path}/history", at_most=HISTORY_SHOWN)) if history else []
+    task_id = await find_task(client, id_)
+    task = (await client.task(task_id, version=version, as_of=as_of)).as_sent()
+    events = await client.history(task_id, at_most=HISTORY_SHOWN).all() if history else []
     if as_json:
-        click.echo(json.dumps({**task, "history": events} if history else task))
+        told = {"history": [event.as_sent() for event in events]} if history else {}
+        click.echo(json.dumps({**task, **told}))
         return
     for name, value in task.items():
-        if value not in (None, "", []):
-            text = ", ".join(value) if isinstance(value, list) else str(value)
-            click.echo(f"{name:>13}  {printable(text)}")
+        if value not in NOTHING:
+            click.echo(f"{name:>15}  {printable(field_text(value))}")
     for event in events:
-        click.echo(event_line(event, event["changes"]))
-
-
-def event_line(event: dict[str, Any], changes: dict[str, Any]) -> str:
-    """An event on one line: when, who, what, and what it changed."""
-    hidden = UNTOLD | (UNTOLD_OF_NEW if event["type"].endswith(".created") else set())
-    told = [
-        f"{name}: {_brief(after)}"
-        for name, (before, after) in changes.items()
-        if name not in hidden and (before, after) != (None, "none")
-    ]
-    return printable(f"{event['time']}  {event['actor']}  {event['type']}  {', '.join(told)}".rstrip())
-
-
-def _brief(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:59] + "…"
-
-
-def _show_answer(answer: Answer, *, as_json: bool) -> None:
-    """Show the task that a command answered with."""
-    if as_json:
-        click.echo(json.dumps(answer.body))
-    elif not note_pending(answer):
-        click.echo(task_line(answer.body))
+        click.echo(event_line(event, event.changes))

@@ -219,13 +219,36 @@ class Notification(Answered):
     excerpt: str | None = None
 
 
-class ActivityGroup(Answered):
-    """Events of one kind by one person, close together: "alice completed 5 tasks"."""
+class ActivityEvent(Answered):
+    """An event of a feed; what is long in its data and changes is cut."""
 
+    id: str
+    type: str
+    stream: str
+    version: int
+    position: str
+    task_id: str | None = None
+    title: str | None = None
+    time: datetime
+    recorded_at: datetime
+    actor: str
+    data: Any = None
+    changes: dict[str, Any] = {}
+
+
+class ActivityGroup(Answered):
+    """Events of one kind by one person, close together: "alice completed 5 tasks". The newest comes first."""
+
+    summary: str
     actor: str
     type: str
+    list_id: str | None = None
     count: int
-    events: tuple[Event, ...] = ()
+    task_count: int = 0
+    task_ids: tuple[str, ...] = ()
+    first_at: datetime
+    last_at: datetime
+    events: tuple[ActivityEvent, ...] = ()
 
 
 # --- operation -------------------------------------------------------------------------------------------

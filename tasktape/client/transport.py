@@ -152,8 +152,8 @@ def _refusal(answer: httpx.Response) -> TasktapeError:
     """What a problem says."""
     try:
         problem = answer.json()
-        code, detail = str(problem["code"]), str(problem["detail"])
-    except (ValueError, KeyError, TypeError):
+        code, detail = str(problem.get("code", "unknown")), str(problem["detail"])
+    except (ValueError, KeyError, AttributeError):
         problem, code = None, "unknown"
         detail = f"the server answers {answer.status_code} {answer.reason_phrase}"
     return TasktapeError(

@@ -33,11 +33,6 @@ class Batch:
 
     parcels: tuple[Parcel, ...]
 
-    def body(self, list_id: str) -> bytes:
-        """The request that imports the tasks into a list."""
-        tasks = b",".join(each.json for each in self.parcels)
-        return b'{"list":{"id":"%s"},"tasks":[%s]}' % (list_id.encode(), tasks)
-
     def halves(self) -> tuple[Batch, Batch]:
         """The same tasks in two batches."""
         middle = len(self.parcels) // 2

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Generator
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import closing
 from itertools import chain
-from typing import Self
 
 from tasktape.importers.batches import Batch, Batches, parcel
 from tasktape.importers.files import ImportFile
@@ -22,10 +20,10 @@ Progress = Callable[[int], None]
 """Told how many bytes of the file have been read."""
 
 
-def import_xes(
+async def import_xes(
     file: ImportFile, server: ImportServer, list_name: str, summary: Summary, progress: Progress
 ) -> Destination | None:
-    """Import an XES file. Raises `ImportStopped` or `OSError`; what was sent until then stays.
+    """Import an XES file. Raises `TasktapeError` or `OSError`; what was sent until then stays.
 
     Returns where it went; None, and no list was made, if the file has nothing to import.
     """
@@ -33,10 +31,8 @@ def import_xes(
         first = next(batches, None)
         if first is None:
             return None
-        to = server.open(list_name)
-        with Couriers(lambda batch: server.send(batch, to, summary)) as couriers:
-            for batch in chain([first], batches):
-                couriers.give(batch)
+        to = await server.open(list_name)
+        await _send_all(chain([first], batches), lambda batch: server.send(batch, to, summary))
     return to
 
 
@@ -68,48 +64,20 @@ def _watched(file: ImportFile, progress: Progress) -> Generator[bytes, None, Non
         yield chunk
 
 
-class Couriers:
-    """A few threads that deliver batches. The first trouble that one of them has ends the work of all.
+async def _send_all(batches: Iterable[Batch], send: Callable[[Batch], Awaitable[None]]) -> None:
+    """Send batches, a few at a time. The first trouble that one of them has ends it."""
+    free = asyncio.Semaphore(IN_FLIGHT)
 
-    They are daemons: an interrupted import does not wait for the answers to what is on its way.
-    """
+    async def sent(batch: Batch) -> None:
+        try:
+            await send(batch)
+        finally:
+            free.release()
 
-    def __init__(self, deliver: Callable[[Batch], None]) -> None:
-        self._deliver = deliver
-        self._free = threading.Semaphore(IN_FLIGHT)
-        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
-        self._trouble: BaseException | None = None
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(IN_FLIGHT)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for _thread in self._threads:
-            self._batches.put(None)
-        if kind is None:
-            for thread in self._threads:
-                thread.join()
-            self._raise_trouble()
-
-    def give(self, batch: Batch) -> None:
-        """Hand a batch over as soon as a thread is free. Raises what went wrong so far."""
-        self._free.acquire()
-        self._raise_trouble()
-        self._batches.put(batch)
-
-    def _raise_trouble(self) -> None:
-        if self._trouble is not None:
-            raise self._trouble
-
-    def _work(self) -> None:
-        while (batch := self._batches.get()) is not None:
-            try:
-                if self._trouble is None:
-                    self._deliver(batch)
-            except BaseException as error:  # noqa: BLE001
-                self._trouble = error
-            finally:
-                self._free.release()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for batch in batches:
+                await free.acquire()
+                group.create_task(sent(batch))
+    except BaseExceptionGroup as troubles:
+        raise troubles.exceptions[0] from None

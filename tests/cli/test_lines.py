@@ -4,19 +4,10 @@ from typing import Any
 
 import pytest
 
-from tasktape.cli.client import printable, task_line
-from tasktape.cli.tasks import event_line
-
-TASK: dict[str, Any] = {
-    "id": "0190f3c0-0000-7000-8000-0000003f9a2c",
-    "title": "Buy milk",
-    "status": "open",
-    "priority": "none",
-    "due": None,
-    "stage": None,
-    "tags": [],
-    "assignees": [],
-}
+from tasktape.cli.lines import event_line, field_text, printable, task_line
+from tasktape.client import Event, Task
+from tests.client.made_up import update_of
+from tests.client.test_calls import TASK
 
 
 @pytest.mark.parametrize(
@@ -33,7 +24,7 @@ TASK: dict[str, Any] = {
 )
 def test_a_task_on_one_line(changes: dict[str, Any], line: str) -> None:
     """Only what is there; and nothing of others reaches the terminal as a command."""
-    assert task_line({**TASK, **changes}) == line
+    assert task_line(Task.model_validate({**TASK, **changes})) == line
 
 
 @pytest.mark.parametrize(
@@ -43,7 +34,7 @@ def test_a_task_on_one_line(changes: dict[str, Any], line: str) -> None:
         ("task.moved", {"list_id": ["a", "b"], "rank": ["1", "2"]}, 'list_id: "b"'),
         (
             "task.created",
-            {"title": [None, "T"], "priority": [None, "none"], "status": [None, "open"]},
+            {"title": [None, "T"], "priority": [None, "none"], "status": [None, "open"], "tags": [None, []]},
             'title: "T"',
         ),
         ("task.deleted", {"deleted_at": [None, "2026"]}, 'deleted_at: "2026"'),
@@ -52,10 +43,24 @@ def test_a_task_on_one_line(changes: dict[str, Any], line: str) -> None:
 )
 def test_an_event_tells_what_it_changed(kind: str, changes: dict[str, Any], told: str) -> None:
     """And leaves out what goes without saying."""
-    event = {"time": "2026-01-01T00:00:00Z", "actor": "alice", "type": kind}
+    event = Event.model_validate({**update_of("0:1")["event"], "actor": "alice", "type": kind})
     assert event_line(event, changes) == f"2026-01-01T00:00:00Z  alice  {kind}  {told}".rstrip()
 
 
 def test_letters_of_all_scripts_stay() -> None:
     """Only what does not print is replaced."""
     assert printable("\u00c4pfel \u725b\u4e73 \U0001f95b") == "\u00c4pfel \u725b\u4e73 \U0001f95b"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Buy milk", "Buy milk"),
+        (["a", "b"], "a, b"),
+        ([{"before": "PT30M"}, {"at": "2026-12-01T09:00:00Z"}], "before PT30M, at 2026-12-01T09:00:00Z"),
+        ({"id": "s", "occurrence": 2, "values": {}}, "id s occurrence 2"),
+    ],
+)
+def test_values_of_all_kinds(value: object, text: str) -> None:
+    """In words."""
+    assert field_text(value) == text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ import orjson
 import pytest
 
 from app.positions import parse_positions
-from tasktape.importers import server as server_module
+from tasktape.client import Client, Patience, TasktapeError
+from tasktape.client.models import Imported
 from tasktape.importers.batches import BATCH_BYTES, BATCH_TASKS
 from tasktape.importers.files import ImportFile
 from tasktape.importers.run import IN_FLIGHT, import_xes
-from tasktape.importers.server import Destination, ImportServer, ImportStopped
+from tasktape.importers.server import Destination, ImportServer
 from tasktape.importers.summary import MAX_NAMED, Summary
 from tasktape.importers.xes import Refused
 
@@ -29,44 +30,36 @@ class MadeUpServer:
     def __init__(self, answer: Answer | None = None, *, limit_bytes: int = 10**9) -> None:
         self._answer = answer
         self._limit_bytes = limit_bytes
-        self._lock = threading.Lock()
         self._at_once = 0
         self.most_at_once = 0
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[httpx.Headers] = []
         self.taken: list[dict[str, Any]] = []
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
-        with self._lock:
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        await asyncio.sleep(0.001)  # as long as a real one would be on its way, so that others can be too
         try:
             return self._serve(request)
         finally:
-            with self._lock:
-                self._at_once -= 1
+            self._at_once -= 1
 
     def _serve(self, request: httpx.Request) -> httpx.Response:
-        if request.method == "GET":
-            self.headers.append(request.headers)
-            return httpx.Response(200, json={})
         body = orjson.loads(request.content)
-        with self._lock:
-            self.bodies.append(body)
-            self.headers.append(request.headers)
+        self.bodies.append(body)
+        self.headers.append(request.headers)
         answer = self._answer(body) if self._answer else None
         if answer is not None:
             return answer
         if len(request.content) > self._limit_bytes:
             return httpx.Response(413, json={"detail": "too large"})
         tasks = body.get("tasks", [])
-        with self._lock:
-            self.taken += tasks
-            offset = len(self.taken)
+        self.taken += tasks
         events = sum(len(task["events"]) for task in tasks)
         counts = {"tasks": len(tasks), "events": events, "added": events, "present": 0, "diverged": []}
-        return httpx.Response(200, json={"list_id": "L", "positions": {"0": offset}, **counts})
+        return httpx.Response(200, json={"list_id": "L", "positions": {"0": len(self.taken)}, **counts})
 
 
 def in_turn(*answers: httpx.Response | None) -> Answer:
@@ -81,37 +74,43 @@ def trace(name: str, events: int = 2, *, time: str = "2012-05-05T14:54:27Z") -> 
     return f'<trace><string key="concept:name" value="{name}"/>{event * events}</trace>\n'
 
 
-def run(
-    folder: Path, made_up: MadeUpServer, traces: Iterable[str], *, end: str = "</log>"
+QUICK = Patience(unanswered_s=1, limit_s=5, first_delay_s=0.0)
+
+
+def client_of(handler: Any, patience: Patience = QUICK) -> Client:
+    return Client("http://made-up", "t", patience=patience, transport=httpx.MockTransport(handler))
+
+
+async def run(
+    folder: Path,
+    made_up: MadeUpServer,
+    traces: Iterable[str],
+    *,
+    end: str = "</log>",
+    patience: Patience = QUICK,
 ) -> tuple[Destination | None, Summary]:
     """Import a file with these traces."""
     path = folder / "log.xes"
     path.write_text("<log>\n" + "".join(traces) + end, encoding="utf-8")
     summary = Summary()
     seen: list[int] = []
-    with (
-        httpx.Client(transport=httpx.MockTransport(made_up), base_url="http://made-up") as http,
-        ImportFile(path) as file,
-    ):
-        to = import_xes(file, ImportServer(http, "run-1"), "log", summary, seen.append)
+    async with client_of(made_up, patience) as client:
+        with ImportFile(path) as file:
+            to = await import_xes(file, ImportServer(client, "run-1"), "log", summary, seen.append)
     assert seen == sorted(seen)
     return to, summary
 
 
-@pytest.fixture(autouse=True)
-def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Repetitions come at once."""
-    monkeypatch.setattr(server_module, "RETRY_DELAYS_S", (0.0, 0.0))
-
-
-def test_everything_is_sent_once_in_bounded_batches(tmp_path: Path) -> None:
+async def test_everything_is_sent_once_in_bounded_batches(tmp_path: Path) -> None:
     """Small tasks by number, large ones by size, never more requests at once than agreed."""
     made_up = MadeUpServer()
     names = [f"T{number}" for number in range(3 * BATCH_TASKS + 7)]
-    to, summary = run(tmp_path, made_up, [*map(trace, names), trace("large", 3_000), trace("larger", 5_000)])
+    to, summary = await run(
+        tmp_path, made_up, [*map(trace, names), trace("large", 3_000), trace("larger", 5_000)]
+    )
     assert to == Destination("L", {0: 0})
     assert sorted(task["key"] for task in made_up.taken) == sorted([*names, "large", "larger"])
-    assert made_up.bodies[0] == {"list": {"name": "log"}}
+    assert made_up.bodies[0] == {"list": {"name": "log"}, "tasks": []}
     for body in made_up.bodies[1:]:
         assert body["list"] == {"id": "L"}
         assert len(body["tasks"]) <= BATCH_TASKS
@@ -123,11 +122,11 @@ def test_everything_is_sent_once_in_bounded_batches(tmp_path: Path) -> None:
     assert [headers.get("Tasktape-Position") for headers in made_up.headers[:3]] == [None, "0:0", "0:0"]
 
 
-def test_names_that_come_again_are_told_apart(tmp_path: Path) -> None:
+async def test_names_that_come_again_are_told_apart(tmp_path: Path) -> None:
     """The n-th trace of a name is the n-th task of that key, counting those that are refused for now."""
     made_up = MadeUpServer()
     traces = [trace("A"), trace("B"), trace("A"), trace("A", time="x"), trace("A")]
-    _, summary = run(tmp_path, made_up, traces)
+    _, summary = await run(tmp_path, made_up, traces)
     assert sorted((task["key"], task["nth"]) for task in made_up.taken) == [
         ("A", 0),
         ("A", 1),
@@ -137,23 +136,23 @@ def test_names_that_come_again_are_told_apart(tmp_path: Path) -> None:
     assert summary.refusals == [Refused("A", 5, "time:timestamp 'x' is not a date and time")]
 
 
-def test_nothing_to_import_makes_no_list(tmp_path: Path) -> None:
+async def test_nothing_to_import_makes_no_list(tmp_path: Path) -> None:
     """A file that is no log, or has no events, asks nothing of the server."""
     made_up = MadeUpServer()
-    to, summary = run(tmp_path, made_up, [trace("A", 0), trace("B", time="x")])
+    to, summary = await run(tmp_path, made_up, [trace("A", 0), trace("B", time="x")])
     assert (to, summary.empty, summary.refused, made_up.bodies) == (None, 1, 1, [])
 
 
-def test_what_came_before_broken_xml_is_imported(tmp_path: Path) -> None:
+async def test_what_came_before_broken_xml_is_imported(tmp_path: Path) -> None:
     """The trace that the file breaks in is refused, those before it are in."""
     made_up = MadeUpServer()
-    _, summary = run(tmp_path, made_up, [trace("A"), trace("B").replace("</trace>", "")], end="<")
+    _, summary = await run(tmp_path, made_up, [trace("A"), trace("B").replace("</trace>", "")], end="<")
     assert [task["key"] for task in made_up.taken] == ["A"]
     assert [(each.trace, each.line, each.ends) for each in summary.refusals] == [("B", 4, True)]
 
 
 @pytest.mark.parametrize("trouble", [503, 502, 429, "away"])
-def test_patience(tmp_path: Path, trouble: int | str) -> None:
+async def test_patience(tmp_path: Path, trouble: int | str) -> None:
     """What fails for now is sent again, and then looks at all that was written meanwhile."""
     fails = iter([False, True, True])
 
@@ -165,7 +164,7 @@ def test_patience(tmp_path: Path, trouble: int | str) -> None:
         return httpx.Response(trouble, json={"detail": "not now"})
 
     made_up = MadeUpServer(answer)
-    _, summary = run(tmp_path, made_up, [trace("A")])
+    _, summary = await run(tmp_path, made_up, [trace("A")])
     assert (len(made_up.bodies), len(made_up.taken), summary.tasks) == (4, 1, 1)
     assert [headers.get("Tasktape-Position") for headers in made_up.headers] == [None, "0:0", None, None]
 
@@ -180,44 +179,41 @@ def test_patience(tmp_path: Path, trouble: int | str) -> None:
         (httpx.Response(422, json={"errors": [{"field": "list.name", "message": "x"}], "detail": "d"}), "d"),
     ],
 )
-def test_what_stops_an_import(tmp_path: Path, answer: httpx.Response, line: str) -> None:
+async def test_what_stops_an_import(tmp_path: Path, answer: httpx.Response, line: str) -> None:
     """What the server refuses for good is one line, whether it comes at the beginning or later."""
     for refused in (1, 2):
         made_up = MadeUpServer(in_turn(*[None] * (refused - 1), answer))
-        with pytest.raises(ImportStopped) as caught:
-            run(tmp_path, made_up, (trace(f"T{number}") for number in range(5 * BATCH_TASKS)))
+        with pytest.raises(TasktapeError) as caught:
+            await run(tmp_path, made_up, (trace(f"T{number}") for number in range(5 * BATCH_TASKS)))
         assert str(caught.value) == line
         assert len(made_up.bodies) <= refused + 2 * IN_FLIGHT
 
 
-def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that is not there is not waited for, one that went away is, for a while."""
-    monkeypatch.setattr(server_module, "CALL_S", 0.05)
-    monkeypatch.setattr(server_module, "PATIENCE_S", 0.2)
+async def test_patience_ends(tmp_path: Path) -> None:
+    """A server that went away is waited for, for a while."""
+    patience = Patience(unanswered_s=0.05, limit_s=0.2, first_delay_s=0.0)
 
     def away(_: dict[str, Any]) -> httpx.Response:
         raise httpx.ConnectError("refused")
 
-    with pytest.raises(ImportStopped, match="http://made-up can't be reached: refused"):
-        run(tmp_path, MadeUpServer(away), [trace("A")])
     asked = iter([None])
     gone = MadeUpServer(lambda body: next(asked, away) and away(body))
-    with pytest.raises(ImportStopped, match="can't be reached"):
-        run(tmp_path, gone, [trace("A")])
+    with pytest.raises(TasktapeError, match="http://made-up can't be reached: refused"):
+        await run(tmp_path, gone, [trace("A")], patience=patience)
     assert len(gone.bodies) > 2
 
 
-def test_bodies_that_are_too_large_are_halved(tmp_path: Path) -> None:
+async def test_bodies_that_are_too_large_are_halved(tmp_path: Path) -> None:
     """A server with a lower limit gets smaller batches; a task beyond the limit is refused alone."""
     made_up = MadeUpServer(limit_bytes=2_000)
     names = [f"T{number}" for number in range(60)]
-    _, summary = run(tmp_path, made_up, [*map(trace, names), trace("large", 40)])
+    _, summary = await run(tmp_path, made_up, [*map(trace, names), trace("large", 40)])
     assert sorted(task["key"] for task in made_up.taken) == sorted(names)
     assert summary.refusals == [Refused("large", 62, "its history is larger than the server takes at once")]
     assert summary.tasks == 60
 
 
-def test_tasks_that_the_server_refuses_are_named(tmp_path: Path) -> None:
+async def test_tasks_that_the_server_refuses_are_named(tmp_path: Path) -> None:
     """A 422 is about some tasks: those are refused with trace and line, the others are sent again."""
 
     def answer(body: dict[str, Any]) -> httpx.Response | None:
@@ -227,7 +223,7 @@ def test_tasks_that_the_server_refuses_are_named(tmp_path: Path) -> None:
         return httpx.Response(422, json={"detail": "x", "errors": errors}) if bad else None
 
     made_up = MadeUpServer(answer)
-    _, summary = run(tmp_path, made_up, map(trace, "ABCD"))
+    _, summary = await run(tmp_path, made_up, map(trace, "ABCD"))
     assert sorted(task["key"] for task in made_up.taken) == ["A", "C"]
     assert summary.refusals == [
         Refused("B", 3, "events.0.actor is wrong"),
@@ -235,7 +231,7 @@ def test_tasks_that_the_server_refuses_are_named(tmp_path: Path) -> None:
     ]
 
 
-def test_waiting_until_all_is_visible() -> None:
+async def test_waiting_until_all_is_visible() -> None:
     """The last question asks for every position that was reached, as often as it takes."""
     answers = iter([503, 503])
 
@@ -243,18 +239,23 @@ def test_waiting_until_all_is_visible() -> None:
         assert parse_positions(request.headers["Tasktape-Position"]) == {0: 7, 3: 9}
         return httpx.Response(next(answers, 200), json={})
 
-    summary = Summary(positions={0: 7, 3: 9})
-    with httpx.Client(transport=httpx.MockTransport(serve), base_url="http://made-up") as http:
-        server = ImportServer(http, "run-1")
-        assert server.wait_visible(Destination("L", {}), summary)
+    async with client_of(serve) as client:
+        assert await ImportServer(client, "run-1").wait_visible(Summary(positions={0: 7, 3: 9}))
 
 
-def test_waiting_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_ends() -> None:
     """Read models that do not move are not waited for without end."""
-    monkeypatch.setattr(server_module, "PATIENCE_S", 0.05)
-    transport = httpx.MockTransport(lambda _: httpx.Response(503, json={"detail": "not yet visible"}))
-    with httpx.Client(transport=transport, base_url="http://made-up") as http:
-        assert not ImportServer(http, "run-1").wait_visible(Destination("L", {}), Summary())
+    behind = httpx.Response(503, json={"detail": "not yet visible"})
+    async with client_of(lambda _: behind, Patience(limit_s=0.01, unanswered_s=0.01)) as client:
+        assert not await ImportServer(client, "run-1").wait_visible(Summary(), limit_s=0.05)
+
+
+async def test_a_token_that_expires_meanwhile_is_told_of() -> None:
+    """It is not mistaken for read models that are behind."""
+    expired = httpx.Response(401, json={"detail": "the token has expired"})
+    async with client_of(lambda _: expired) as client:
+        with pytest.raises(TasktapeError, match="expired"):
+            await ImportServer(client, "run-1").wait_visible(Summary())
 
 
 def test_a_summary_is_bounded() -> None:
@@ -262,8 +263,10 @@ def test_a_summary_is_bounded() -> None:
     summary = Summary()
     for number in range(MAX_NAMED + 5):
         summary.refuse(Refused(str(number), number, "x"))
-    counts = {"tasks": 3, "events": 3, "added": 0, "present": 0, "positions": {}}
+    imported = Imported(
+        list_id="L", tasks=3, events=3, added=0, present=0, diverged=("a", "b", "c"), positions={}
+    )
     for _ in range(MAX_NAMED):
-        summary.take({**counts, "diverged": ["a", "b", "c"]})
+        summary.take(imported)
     assert (summary.refused, len(summary.refusals)) == (MAX_NAMED + 5, MAX_NAMED)
     assert (summary.diverged, len(summary.diverged_tasks)) == (3 * MAX_NAMED, MAX_NAMED)

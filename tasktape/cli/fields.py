@@ -1,0 +1,74 @@
+"""The options that set a task's fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from tasktape.cli.client import find_task
+
+if TYPE_CHECKING:
+    from tasktape.client import Client
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PRIORITIES = ("none", "low", "medium", "high", "urgent")
+CLEARABLE = (
+    *("notes", "due", "time_zone", "stage", "tags", "assignees", "priority"),
+    *("parent_id", "recurrence", "reminders"),
+)
+_BEFORE = re.compile(r"(\d{1,6})([smhdw])")
+_OPTIONS = (
+    click.option("--notes", help="More about it."),
+    click.option("--due", help="A date (2026-12-01) or a date-time with an offset."),
+    click.option("--time-zone", help="Where a due date ends, such as Europe/Madrid."),
+    click.option("--priority", type=click.Choice(PRIORITIES)),
+    click.option("--tag", "tags", multiple=True, help="May be given several times."),
+    click.option("--assignee", "assignees", multiple=True, help="May be given several times."),
+    click.option("--stage", help="Where it is in its process."),
+    click.option("--parent", "parent_id", metavar="ID", help="The task that it is a part of."),
+    click.option("--recurrence", help="How it comes again, as RFC 5545 says it: FREQ=WEEKLY;BYDAY=MO."),
+    click.option(
+        "--from-completion/--from-due",
+        "from_completion",
+        default=None,
+        help="Whether the next date counts from when it was done, or from when it was due.",
+    ),
+    click.option(
+        "--remind",
+        "reminders",
+        multiple=True,
+        help="So long before it is due (30m, 2h, 1d), or at a date-time with an offset; several times, too.",
+    ),
+)
+
+
+def field_options(verb: F) -> F:
+    """The options that set a task's fields."""
+    for option in reversed(_OPTIONS):
+        verb = option(verb)
+    return verb
+
+
+async def fields_of(client: Client, given: dict[str, Any]) -> dict[str, Any]:
+    """The fields that the options give, as the API takes them. Raises `click.ClickException`."""
+    fields = {name: value for name, value in given.items() if value not in (None, ())}
+    if "from_completion" in fields:
+        fields["recurrence_from"] = "completion" if fields.pop("from_completion") else "due"
+    if "reminders" in fields:
+        fields["reminders"] = [reminder(text) for text in fields["reminders"]]
+    if "parent_id" in fields:
+        fields["parent_id"] = await find_task(client, fields["parent_id"])
+    return fields
+
+
+def reminder(text: str) -> dict[str, str]:
+    """When to remind: a duration before it is due, as people or ISO 8601 write it; else a date-time."""
+    short = _BEFORE.fullmatch(text.strip().lower())
+    if short is not None:
+        count, unit = short[1], short[2].upper()
+        return {"before": f"P{count}{unit}" if unit in "DW" else f"PT{count}{unit}"}
+    return {"before": text.upper()} if text.upper().startswith("P") else {"at": text}

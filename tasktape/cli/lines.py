@@ -1,0 +1,77 @@
+"""How things look on one line of a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tasktape.client import Event, Task
+
+SHORT_ID_CHARS = 7
+LONGEST_VALUE_CHARS = 60
+UNTOLD = frozenset({"rank", "series"})
+"""Fields that say nothing to a person."""
+UNTOLD_OF_NEW = frozenset({"list_id", "status", "inbox", "members", "recurrence_from"})
+"""Fields that say nothing of something new."""
+NOTHING: tuple[object, ...] = (None, "none", "", [], {}, 0)
+"""Values that say nothing of a field that had none."""
+
+
+def short(identifier: str) -> str:
+    """The end of an id, which differs most between ids."""
+    return identifier[-SHORT_ID_CHARS:]
+
+
+def moment(time: datetime | None) -> str:
+    """A time, UTC."""
+    return "" if time is None else time.isoformat().replace("+00:00", "Z")
+
+
+def task_line(task: Task) -> str:
+    """A task on one line."""
+    mark = "x" if task.status == "done" else " "
+    parts = [task.title]
+    if task.priority != "none":
+        parts.append(f"!{task.priority}")
+    if task.due:
+        parts.append(f"due {task.due}")
+    if task.recurrence:
+        parts.append(f"({task.recurrence})")
+    if task.stage:
+        parts.append(f"({task.stage})")
+    parts += [f"#{tag}" for tag in task.tags]
+    parts += [f"@{user}" for user in task.assignees]
+    return printable(f"[{mark}]  {short(task.id)}  {' '.join(parts)}")
+
+
+def event_line(event: Event, changes: Mapping[str, tuple[Any, Any]]) -> str:
+    """An event on one line: when, who, what, and what it changed."""
+    hidden = UNTOLD | (UNTOLD_OF_NEW if str(event.type).endswith(".created") else frozenset())
+    told = [
+        f"{name}: {_brief(after)}"
+        for name, (before, after) in changes.items()
+        if name not in hidden and not (before is None and after in NOTHING)
+    ]
+    return printable(f"{moment(event.time)}  {event.actor}  {event.type}  {', '.join(told)}".rstrip())
+
+
+def field_text(value: object) -> str:
+    """A field's value, whatever it is."""
+    if isinstance(value, list):
+        return ", ".join(field_text(each) for each in value)
+    if isinstance(value, dict):
+        return " ".join(f"{name} {field_text(each)}" for name, each in value.items() if each not in NOTHING)
+    return str(value)
+
+
+def printable(text: str) -> str:
+    """Text from others, without what could take over a terminal."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def _brief(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE_CHARS else text[: LONGEST_VALUE_CHARS - 1] + "…"
