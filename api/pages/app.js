@@ -3,7 +3,8 @@
 import { Api, ApiError } from "/page/http.js";
 import { Detail } from "/page/detail.js";
 import { make, rows, the, toast } from "/page/dom.js";
-import { Live } from "/page/live.js";
+import { Activity } from "/page/activity.js";
+import { Live, isAfter } from "/page/live.js";
 import { Store } from "/page/store.js";
 
 /** @typedef {import("./types.js").Positions} Positions */
@@ -37,6 +38,12 @@ class Workspace {
     this.api = api;
     this.me = me;
     this.detail = new Detail(api, (task) => this.#edited(task), () => this.#draw());
+    this.activity = new Activity({
+      api,
+      lists: this.#store.lists,
+      taskOf: (id) => this.#store.tasks.get(id),
+      onTask: (task) => this.detail.open(task),
+    });
   }
 
   async open() {
@@ -61,6 +68,7 @@ class Workspace {
     this.#stop.abort();
     this.#live?.stop();
     this.detail.close();
+    this.activity.close();
     the("workspace", HTMLElement).hidden = true;
   }
 
@@ -122,6 +130,7 @@ class Workspace {
     this.#queue = null;
     for (const update of queue) if (isAfter(update.position, answer.positions)) this.#store.apply(update);
     localStorage.setItem(LIST_KEY, listId);
+    this.activity.show(listId);
     this.#draw();
     return answer.positions;
   }
@@ -150,6 +159,7 @@ class Workspace {
       const done = await attempt(async () => {
         await this.#readLists();
         await this.#readTasks(this.#store.listId ?? this.me.inbox_id);
+        void this.activity.reload();
         return true;
       });
       // One of them stands for whatever comes while this goes on.
@@ -167,6 +177,7 @@ class Workspace {
   /** @param {Update} update */
   #hear(update) {
     this.#queue?.push(update);
+    this.activity.hear(update);
     this.#store.apply(update);
     this.detail.hear(update);
     const isGone = this.#store.listId !== null && !this.#store.lists.has(this.#store.listId);
@@ -438,12 +449,6 @@ function earliest(one, other) {
     if (offset2 !== undefined) both[partition] = Math.min(offset, offset2);
   }
   return both;
-}
-
-/** @param {string} position @param {Positions} positions */
-function isAfter(position, positions) {
-  const [partition = "", offset = ""] = position.split(":");
-  return Number(offset) > (positions[partition] ?? -1);
 }
 
 /**

@@ -162,3 +162,9 @@ export class Live {
     return longest * (0.5 + Math.random() / 2);
   }
 }
+
+/** @param {string} position @param {Positions} positions */
+export function isAfter(position, positions) {
+  const [partition = "", offset = ""] = position.split(":");
+  return Number(offset) > (positions[partition] ?? -1);
+}

@@ -31,9 +31,13 @@
  * @property {string} stream
  * @property {number} version
  * @property {string} position
+ * @property {string} outcome
  * @property {string} time
+ * @property {string} recorded_at
  * @property {string} actor
+ * @property {string} source
  * @property {string | null} correlation_id
+ * @property {Object<string, unknown>} data
  * @property {Changes} [changes]
  *
  * @typedef {Object<string, [unknown, unknown]>} Changes
@@ -47,6 +51,32 @@
  * @property {Changes} changes
  * @property {Task | null} task
  * @property {TaskList | null} list
+ *
+ * @typedef {Object} ActivityEvent
+ * @property {string} id
+ * @property {string} type
+ * @property {string} stream
+ * @property {number} version
+ * @property {string} position
+ * @property {string | null} task_id
+ * @property {string} title
+ * @property {string} time
+ * @property {string} recorded_at
+ * @property {string} actor
+ * @property {Object<string, unknown>} data
+ * @property {Changes} changes
+ *
+ * @typedef {Object} ActivityGroup
+ * @property {string} summary
+ * @property {string} actor
+ * @property {string} type
+ * @property {string} list_id
+ * @property {number} count
+ * @property {number} task_count
+ * @property {string[]} task_ids
+ * @property {string} first_at
+ * @property {string} last_at
+ * @property {ActivityEvent[]} events
  *
  * @typedef {Object} Problem
  * @property {string} [title]

@@ -1,0 +1,86 @@
+"""The activity panel in real browsers: what one does shows on the other, as one line that grows."""
+
+from __future__ import annotations
+
+from playwright.async_api import Locator, expect
+
+from tests.e2e.screens import Screen, Screens
+
+
+async def show_activity(screen: Screen) -> Locator:
+    """Open the panel."""
+    await screen.page.get_by_role("button", name="Activity").click()
+    panel = screen.page.get_by_role("complementary", name="Activity")
+    await expect(panel).to_be_visible()
+    return panel
+
+
+async def test_what_one_does_shows_on_the_other_as_one_line(screens: Screens) -> None:
+    """Two tasks are completed on one screen: the other's panel says so, live, and reads the same anew."""
+    one, other = await screens.open(0), await screens.open(1)
+    panel = await show_activity(other)
+    await expect(panel.get_by_text("Nothing happened here yet.")).to_be_visible()
+    for title in ("Buy milk", "Buy bread"):
+        await one.add(title)
+        await expect(other.row(title)).to_be_visible()
+    lines = panel.locator(".activity-line")
+    await expect(lines.nth(0)).to_contain_text(f"{screens.user} created 2 tasks")
+    await one.page.get_by_role("checkbox", name="Done: Buy milk").click()
+    await expect(lines.nth(0)).to_contain_text(f"{screens.user} completed “Buy milk”")
+    await one.page.get_by_role("checkbox", name="Done: Buy bread").click()
+    await expect(lines.nth(0)).to_contain_text(f"{screens.user} completed 2 tasks")
+    await expect(lines.nth(0).get_by_role("time")).to_be_visible()
+    await lines.nth(0).get_by_text("Which").click()
+    await expect(lines.nth(0).get_by_role("listitem")).to_have_text(["Buy bread", "Buy milk"])
+    live = await lines.locator("p:first-child").all_inner_texts()
+    assert live == [f"{screens.user} completed 2 tasks", f"{screens.user} created 2 tasks"]
+    await other.page.reload()
+    await other.live()
+    lines = (await show_activity(other)).locator(".activity-line")
+    await expect(lines).to_have_count(2)
+    assert await lines.locator("p:first-child").all_inner_texts() == live
+
+
+async def test_a_deleted_task_is_told_by_its_title(screens: Screens) -> None:
+    """Though the news of it has no task any more."""
+    one, other = await screens.open(0), await screens.open(1)
+    await one.add("Buy milk")
+    panel = await show_activity(other)
+    await expect(panel.get_by_text("created “Buy milk”")).to_be_visible()
+    await one.page.get_by_role("button", name="Delete Buy milk").click()
+    await expect(panel.get_by_text(f"{screens.user} deleted “Buy milk”")).to_be_visible()
+
+
+async def test_each_list_has_its_own(screens: Screens) -> None:
+    """Another list, another feed; or that of all lists, where each line says whose it is."""
+    screen = await screens.open(0)
+    await screen.add("Buy milk")
+    panel = await show_activity(screen)
+    await expect(panel.get_by_text("created “Buy milk”")).to_be_visible()
+    await screen.page.get_by_label("Name of a new list").fill("Garden")
+    await screen.page.get_by_role("button", name="Create the list").click()
+    lines = panel.locator(".activity-line")
+    await expect(lines).to_have_count(1)
+    await expect(lines).to_contain_text(f"{screens.user} created the list “Garden”")
+    await panel.get_by_label("All lists").check()
+    await expect(lines).to_have_count(2)
+    await expect(lines.nth(1)).to_contain_text("Inbox")
+    await screen.add("Plant roses")
+    await expect(lines.nth(0)).to_contain_text("created “Plant roses”")
+    await expect(lines.nth(0)).to_contain_text("Garden")
+    await panel.get_by_role("button", name="Close").click()
+    await expect(panel).to_be_hidden()
+
+
+async def test_a_tasks_details_take_the_panels_place(screens: Screens) -> None:
+    """And give it back."""
+    screen = await screens.open(0)
+    await screen.add("Buy milk")
+    await screen.add("Buy bread")
+    panel = await show_activity(screen)
+    await panel.get_by_text("Which").click()
+    await panel.get_by_role("button", name="Buy milk").click()
+    await expect(screen.page.get_by_label("Title", exact=True)).to_have_value("Buy milk")
+    await expect(panel).to_be_hidden()
+    await screen.page.get_by_role("complementary", name="Task").get_by_role("button", name="Close").click()
+    await expect(panel).to_be_visible()
