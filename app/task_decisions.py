@@ -143,7 +143,7 @@ def _decide_living(
         case MoveTask():
             return _move(command, task, around)
         case SkipOccurrence():
-            return skipped(task)
+            return skipped(task, around.now)
         case Comment():
             return _comment(command, task, around)
         case EditComment():

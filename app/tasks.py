@@ -151,12 +151,16 @@ class TaskRestored:
 
 @dataclass(frozen=True, slots=True)
 class TaskSkipped:
-    """A recurring task moved on to the next date of its series; `recurrence` is the rule from there on."""
+    """A recurring task moved on to the next date of its series; `recurrence` is the rule from there on.
+
+    `reminders` is unset where they stay as they are in the series.
+    """
 
     type: ClassVar[str] = "task.skipped"
     due: str
     recurrence: str | None
 
+    reminders: tuple[Reminder, ...] | None = None
 
 @dataclass(frozen=True, slots=True)
 class TaskCommented:
@@ -418,6 +422,7 @@ def _skipped(task: Task, event: TaskSkipped) -> dict[str, Any]:
 
 def _comment_count(task: Task, event: TaskCommented | TaskCommentEdited | TaskCommentDeleted) -> int:
     match event:
+        **({} if event.reminders is None else {"reminders": event.reminders}),
         case TaskCommented():
             return task.comment_count + 1
         case TaskCommentDeleted():
@@ -440,8 +445,10 @@ def _series_after(task: Task, changed: dict[str, Any], this_only: tuple[str, ...
     for name in SERIES_FIELDS.intersection(this_only, changed):
         before = getattr(task, name)
         values.setdefault(name, list(before) if isinstance(before, tuple) else before)
-    anew = {"due", "recurrence", "time_zone"}.intersection(changed).difference(this_only)
-    return Series(series.id, series.occurrence, due if anew else series.scheduled, values)
+    anew = {"due", "recurrence"}.intersection(changed).difference(this_only)
+    # Another date together with another time zone: the series moves there.
+    moves = {"due", "time_zone"}.issubset(changed) and "time_zone" not in this_only
+    return Series(series.id, series.occurrence, due if anew or moves else series.scheduled, values)
 
 
 def series_values(series: Series) -> dict[str, Any]:

@@ -159,6 +159,9 @@ EXPECTED: dict[str, Record] = {
     ),
     "task.skipped": record_of(TaskSkipped("2026-12-14", "FREQ=WEEKLY;COUNT=3"), 4),
     "task.skipped-to-the-last": record_of(TaskSkipped("2026-12-14", None), 5),
+    "task.skipped-with-reminders": record_of(
+        TaskSkipped("2026-12-14", "FREQ=WEEKLY", reminders=({"at": "2026-12-13T18:00:00+01:00"},)), 10
+    ),
     "task.commented": record_of(TaskCommented(COMMENT_ID, "@bob, look: ñ", ("bob",), ("carol",)), 6),
     "task.comment_edited": record_of(TaskCommentEdited(COMMENT_ID, "@dan too", ("dan",)), 7),
     "task.comment_deleted": record_of(TaskCommentDeleted(COMMENT_ID), 8),
