@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -83,11 +84,12 @@ def instant(name: str, text: str | None, *, end_of_day: bool) -> datetime | None
 
 def key_of(request: Request, body: dict[str, Any]) -> CommandKey | None:
     """What the `Idempotency-Key` stands for, if there is one. Raises `Malformed`."""
+    path, parameters = request.url.path, sorted(request.query_params.multi_items())
     return command_key(
         caller_of(request).user,
         request.headers.get("idempotency-key"),
         method=request.method,
-        path=request.url.path,
+        path=f"{path}?{urlencode(parameters)}" if parameters else path,
         body=body,
     )
 

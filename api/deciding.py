@@ -19,7 +19,7 @@ def decide(command: AnyCommand, state: State | None, around: Surroundings) -> Ev
         return users.decide(command)
     if isinstance(command, ListCommand):
         assert state is None or isinstance(state, TaskList)
-        return lists.decide(command, state, around.user)
+        return lists.decide(command, state, around.user, around.occupied)
     assert state is None or isinstance(state, Task)
     return task_decisions.decide(command, state, around)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api import activity, dead_letters, finding, imports, lists, system, tasks
+from api import activity, dead_letters, finding, imports, lists, members, system, tasks
 from api.bodies import PATCH
 from api.imports import ImportOut, ImportRequest
 from api.routing import Endpoint, Handler
@@ -18,7 +18,10 @@ from api.schemas import (
     LettersWritten,
     ListPageOut,
     Me,
+    MemberRole,
+    MembersOut,
     NewTask,
+    Nothing,
     OutcomeOut,
     PageQuery,
     Query,
@@ -27,12 +30,17 @@ from api.schemas import (
     TaskPageQuery,
     TaskQuery,
 )
-from app.lists import CreateList, EditList, TaskList
+from app.lists import CreateList, EditList, HandOverList, TaskList
 from app.task_commands import CompleteTask, EditTask, MoveTask, ReopenTask, RestoreTask
 from app.tasks import Task
 
 _TASK = "/api/tasks/{id}"
 _LIST = "/api/lists/{id}"
+_STAGES = [
+    {"name": "To do", "category": "open"},
+    {"name": "Doing", "category": "active"},
+    {"name": "Done", "category": "done"},
+]
 _LETTER = "/api/dead-letters/{position}"
 
 
@@ -110,7 +118,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         answers={200: Task},
     ),
     _command(
-        "POST", "/api/lists", lists.create_list, "Create a list", body=CreateList, answers={201: TaskList}
+        "POST",
+        "/api/lists",
+        lists.create_list,
+        "Create a list",
+        body=CreateList,
+        example={"name": "Groceries", "stages": _STAGES},
+        query=Query,
+        answers={201: TaskList},
     ),
     Endpoint(
         "GET",
@@ -129,9 +144,60 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Edit a list (JSON merge patch): its name, its stages as a whole",
         body=EditList,
         body_types=PATCH,
+        example={"name": "Errands", "stages": _STAGES},
+        query=Query,
         answers={200: TaskList},
     ),
-    _command("DELETE", _LIST, lists.delete_list, "Delete a list and its tasks", answers={204: None}),
+    _command(
+        "DELETE", _LIST, lists.delete_list, "Delete a list and its tasks", query=Query, answers={204: None}
+    ),
+    Endpoint(
+        "GET",
+        f"{_LIST}/members",
+        members.list_members,
+        "Who sees a list, and in which role",
+        "lists",
+        query=Query,
+        answers={200: MembersOut},
+    ),
+    _command(
+        "PUT",
+        f"{_LIST}/members/{{user}}",
+        members.set_member,
+        "Let somebody see a list, or give a member another role",
+        body=MemberRole,
+        example={"role": "editor"},
+        query=Query,
+        answers={200: TaskList},
+    ),
+    _command(
+        "DELETE",
+        f"{_LIST}/members/{{user}}",
+        members.remove_member,
+        "Take a list away from a member; from oneself: leave it",
+        query=Query,
+        answers={204: None},
+    ),
+    _command(
+        "POST",
+        f"{_LIST}/leave",
+        members.leave_list,
+        "Leave a list",
+        body=Nothing,
+        body_optional=True,
+        query=Query,
+        answers={204: None},
+    ),
+    _command(
+        "POST",
+        f"{_LIST}/hand-over",
+        members.hand_over_list,
+        "Make another member the owner, and oneself an editor",
+        body=HandOverList,
+        example={"to": "bob"},
+        query=Query,
+        answers={200: TaskList},
+    ),
     Endpoint(
         "GET",
         f"{_LIST}/history",

@@ -28,6 +28,7 @@ async def create_list(request: Request) -> Response:
     edge = edge_of(request)
     body = await read_object(request, edge.settings.body_limit_bytes)
     command = validated(CreateList, body)
+    query_of(request, Query)
     refuse_if_match(request)
     key = key_of(request, body)
     list_id = key.created_id if key else edge.new_id()
@@ -58,14 +59,13 @@ async def get_list(request: Request) -> Response:
 
 async def edit_list(request: Request) -> Response:
     """PATCH /api/lists/{id}."""
-    list_id = path_id(request, "list")
     body = await read_object(request, edge_of(request).settings.body_limit_bytes, PATCH)
-    return await _command(request, list_id, validated(EditList, body), body)
+    return await change_list(request, validated(EditList, body), body)
 
 
 async def delete_list(request: Request) -> Response:
     """DELETE /api/lists/{id}."""
-    return await _command(request, path_id(request, "list"), DeleteList(), {}, status=204)
+    return await change_list(request, DeleteList(), {}, status=204)
 
 
 async def list_history(request: Request) -> Response:
@@ -77,8 +77,11 @@ async def list_history(request: Request) -> Response:
     return await history_answer(request, f"list:{list_id}", query)
 
 
-async def _command(
-    request: Request, list_id: str, command: ListCommand, body: dict[str, Any], *, status: int = 200
+async def change_list(
+    request: Request, command: ListCommand, body: dict[str, Any], *, status: int = 200
 ) -> Response:
+    """Carry out a command on the list in the path."""
+    query_of(request, Query)
+    list_id = path_id(request, "list")
     result, wanted = await carry_out(request, command, f"list:{list_id}", key_of(request, body))
     return command_answer(request, result, wanted, status=status)

@@ -30,7 +30,11 @@ _HEADERS = {
 }
 _READ_HEADERS = ("Tasktape-Position",)
 _COMMAND_HEADERS = ("Idempotency-Key", "If-Match", "Prefer")
-_PARAMETER_NAMES = {"id": "The id, a UUID", "position": "partition:offset, such as 0:121"}
+_PARAMETER_NAMES = {
+    "id": "The id, a UUID",
+    "user": "The user's name, percent-encoded",
+    "position": "partition:offset, such as 0:121",
+}
 
 
 def document(endpoints: Sequence[Endpoint] = ENDPOINTS) -> dict[str, Any]:
@@ -102,10 +106,12 @@ def _operation(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
         "responses": _responses(endpoint, schemas),
     }
     if endpoint.body is not None:
-        schema = schemas.of(endpoint.body, "validation")
+        content: dict[str, Any] = {"schema": schemas.of(endpoint.body, "validation")}
+        if endpoint.example is not None:
+            content["example"] = endpoint.example
         operation["requestBody"] = {
             "required": not endpoint.body_optional,
-            "content": {kind: {"schema": schema} for kind in endpoint.body_types},
+            "content": dict.fromkeys(endpoint.body_types, content),
         }
     if endpoint.public:
         operation["security"] = []

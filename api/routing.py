@@ -38,6 +38,8 @@ class Endpoint:
     body: Any = None
     body_types: tuple[str, ...] = JSON
     body_optional: bool = False
+    example: Any = None
+    """A body, as one would send it."""
     public: bool = False
     admin: bool = False
     command: bool = False
@@ -57,7 +59,8 @@ def _route(path: str, methods: Mapping[str, Endpoint]) -> Route:
         method = "GET" if request.method == "HEAD" else request.method
         return await _serve(request, methods[method])
 
-    return Route(path, serve, methods=list(methods))
+    # A user's name may have a slash in it, which is `%2F` on its way here only.
+    return Route(path.replace("{user}", "{user:path}"), serve, methods=list(methods))
 
 
 async def _serve(request: Request, endpoint: Endpoint) -> Response:

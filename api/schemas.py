@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from app.lists import TaskList
 from app.task_commands import CreateTask
 from app.tasks import Task
-from app.values import ListId, Priority, Status
+from app.values import Command, ListId, Priority, Role, Status
 
 PAGE_LIMIT = 200
 PAGE_DEFAULT = 50
@@ -90,6 +90,30 @@ class NewTask(CreateTask):
     """A task to create; without `list_id` it goes to the caller's inbox."""
 
     list_id: ListId | None = None  # type: ignore[assignment]
+
+
+class Nothing(Command):
+    """An object without members; it may be left out."""
+
+
+class MemberRole(Command):
+    """What a member of a list is to be."""
+
+    role: Role
+
+
+class MemberOut(BaseModel):
+    """A member of a list."""
+
+    user: str
+    role: Role
+
+
+class MembersOut(BaseModel):
+    """The members of a list by name; there is one page only."""
+
+    items: list[MemberOut]
+    next_cursor: None = None
 
 
 class Event(BaseModel):

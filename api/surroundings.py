@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol, TypeAlias
 
@@ -10,7 +11,7 @@ from app import authorisation
 from app.errors import Forbidden, NotFound
 from app.fold import State
 from app.ids import inbox_id
-from app.lists import CreateInbox, CreateList, ListCommand, TaskList
+from app.lists import CreateInbox, CreateList, EditList, ListCommand, Occupied, TaskList
 from app.task_commands import (
     Comment,
     CompleteTask,
@@ -46,6 +47,9 @@ class Around(Protocol):
     async def open_children(self, task_id: str) -> int:
         """How many sub-tasks of a task are neither done nor deleted."""
 
+    async def occupied(self, list_id: str) -> Occupied:
+        """Which stages of a list its tasks are in."""
+
     async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
         """A comment that is not deleted."""
 
@@ -61,19 +65,23 @@ async def gather(
     What one may not see is not found, and so are the tasks of a deleted list.
     """
     if isinstance(command, ListCommand):
-        _check_list(command, state, user)
-        return Surroundings(user, now)
+        return await _around_list(command, state, Surroundings(user, now), around)
     if isinstance(command, UserCommand):
         _check_user(state, user)
         return Surroundings(user, now)
     return await _around_task(command, state, Surroundings(user, now), load, around)
 
 
-def _check_list(command: ListCommand, state: State | None, user: str) -> None:
+async def _around_list(
+    command: ListCommand, state: State | None, found: Surroundings, around: Around
+) -> Surroundings:
     if isinstance(command, CreateList | CreateInbox):
-        return
-    role = authorisation.role_in(state, user) if isinstance(state, TaskList) else None
-    authorisation.check(type(command), role, NO_LIST)
+        return found
+    task_list = state if isinstance(state, TaskList) else None
+    authorisation.check(type(command), _role(task_list, found.user), NO_LIST)
+    if isinstance(command, EditList) and command.stages is not None and task_list is not None:
+        return replace(found, occupied=await around.occupied(task_list.id))
+    return found
 
 
 def _check_user(state: State | None, user: str) -> None:

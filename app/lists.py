@@ -14,7 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from app.errors import Conflict, NotFound, Undecodable
-from app.values import MAX_STAGES, Category, Command, Label, Role, Title, UserId
+from app.values import MAX_STAGES, Category, Command, Label, Role, Status, Title, UserId
 
 MAX_MEMBERS = 1_000
 
@@ -213,6 +213,17 @@ def _unlike(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
 Stages = Annotated[tuple[Stage, ...], Field(max_length=MAX_STAGES), AfterValidator(_unlike)]
 
 
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("must have printable characters only, as user names do")
+    return name
+
+
+Member = Annotated[UserId, AfterValidator(_printable)]
+Occupied = Mapping[tuple[str, Status], int]
+"""(stage, status) → how many tasks of the list are there."""
+
+
 class CreateList(Command):
     """Create a list that the caller owns."""
 
@@ -238,14 +249,14 @@ class DeleteList(Command):
 class SetMember(Command):
     """Let somebody see the list, or give a member another role."""
 
-    user: UserId
+    user: Member
     role: Role
 
 
 class RemoveMember(Command):
     """Take the list away from a member."""
 
-    user: UserId
+    user: Member
 
 
 class LeaveList(Command):
@@ -255,7 +266,7 @@ class LeaveList(Command):
 class HandOverList(Command):
     """Make another member the owner, and oneself an editor."""
 
-    to: UserId
+    to: Member
 
 
 ListCommand = (
@@ -267,11 +278,14 @@ INBOX_NAME = "Inbox"
 # --- decisions -------------------------------------------------------------------------------------------
 
 
-def decide(command: ListCommand, task_list: TaskList | None, user: str) -> ListEvent | None:
+def decide(
+    command: ListCommand, task_list: TaskList | None, user: str, occupied: Occupied | None = None
+) -> ListEvent | None:
     """The event that `user`'s command makes of `task_list`, or None if there is nothing left to do.
 
     Raises `NotFound` for a list or member that is not there, and `Conflict` for an id that is taken, for the
-    inbox, which can't be renamed, shared or deleted, and for a list that would be left without an owner.
+    inbox, which can't be renamed, shared or deleted, for a list that would be left without an owner, and for
+    stages that tasks are still in.
     """
     match command:
         case CreateInbox():
@@ -281,7 +295,7 @@ def decide(command: ListCommand, task_list: TaskList | None, user: str) -> ListE
                 raise Conflict("a list with this id exists already")
             return ListCreated(name=name, stages=stages)
         case EditList():
-            return _edit(command, _alive(task_list))
+            return _edit(command, _alive(task_list), occupied or {})
         case DeleteList():
             _no_inbox(_alive(task_list), "deleted")
             return ListDeleted()
@@ -303,7 +317,7 @@ def wanted_fields(command: EditList) -> dict[str, Any]:
     return {name: () if value is None else value for name, value in given.items()}
 
 
-def _edit(command: EditList, task_list: TaskList) -> ListEvent | None:
+def _edit(command: EditList, task_list: TaskList, occupied: Occupied) -> ListEvent | None:
     wanted = wanted_fields(command)
     changed = {name: value for name, value in wanted.items() if getattr(task_list, name) != value}
     if not changed:
@@ -312,7 +326,27 @@ def _edit(command: EditList, task_list: TaskList) -> ListEvent | None:
         _no_inbox(task_list, "renamed")
         if len(changed) == 1:
             return ListRenamed(changed["name"])
+    if "stages" in changed:
+        _check_free(changed["stages"], task_list, occupied)
     return ListEdited(changed)  # type: ignore[arg-type]
+
+
+def _check_free(stages: tuple[Stage, ...], task_list: TaskList, occupied: Occupied) -> None:
+    """Check that no stage goes, or turns from open to done or back, under tasks that are in it."""
+    if not stages:
+        return  # Without stages of its own a list takes any.
+    then = {stage["name"]: stage["category"] for stage in stages}
+    stuck: dict[str, int] = {}
+    for (stage, status), count in occupied.items():
+        done, was_done = then.get(stage) == "done", category_of(task_list, stage) == "done"
+        turned = done not in (was_done, status == "done")
+        if stage not in then or turned:
+            stuck[stage] = stuck.get(stage, 0) + count
+    if stuck:
+        total = sum(stuck.values())
+        tasks = "1 task is" if total == 1 else f"{total} tasks are"
+        where = ", ".join(f"{stage} ({count})" for stage, count in sorted(stuck.items()))
+        raise Conflict(f"{tasks} still in {where}; move them to another stage first"[:500])
 
 
 def _set_member(command: SetMember, task_list: TaskList) -> ListEvent | None:

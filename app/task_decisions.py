@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, assert_never
 
 from app.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
-from app.lists import TaskList, category_of, first_stage
+from app.lists import Occupied, TaskList, category_of, first_stage
 from app.mentions import mentions_in
 from app.reminders import pending
 from app.series import skipped
@@ -47,6 +47,7 @@ from app.tasks import (
     TaskRestored,
     TaskUndone,
     UndoneFields,
+    series_values,
 )
 
 MAX_DEPTH = 5
@@ -76,7 +77,8 @@ class Surroundings:
     """What a decision may look at beside the task: who decides, when, and what lies around.
 
     `home` is the task's list, and `target` the one it is wanted in. `ancestors` are those of the parent that
-    is wanted, itself first. `open_children` counts the sub-tasks that are not done.
+    is wanted, itself first. `open_children` counts the sub-tasks that are not done. `occupied` says which
+    stages of a list its tasks are in.
     """
 
     user: str
@@ -88,6 +90,7 @@ class Surroundings:
     comment: CommentThen | None = None
     commenters: frozenset[str] = frozenset()
     change: Change | None = None
+    occupied: Occupied = field(default_factory=dict)
 
     def members(self, users: set[str] | tuple[str, ...]) -> tuple[str, ...]:
         """Those of `users` who see the list and did not do this themselves."""
@@ -195,8 +198,15 @@ def _edit(command: EditTask, task: Task, around: Surroundings) -> TaskEdited | N
 
 
 def changed_fields(command: EditTask, task: Task) -> dict[str, Any]:
-    """The fields of an edit whose value would change."""
-    return {name: value for name, value in wanted_fields(command).items() if getattr(task, name) != value}
+    """The fields of an edit whose value would change, in the task or in its series if all to come are meant."""
+    own = {}
+    if command.scope == "following" and task.series is not None:
+        own = {**series_values(task.series), "due": task.series.scheduled}
+    return {
+        name: value
+        for name, value in wanted_fields(command).items()
+        if getattr(task, name) != value or own.get(name, value) != value
+    }
 
 
 def _this_only(command: EditTask, task: Task, changed: dict[str, Any]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from app.fold import State
+from app.lists import Occupied
 from app.positions import Position
 from app.records import stream_kind
 from app.task_decisions import CommentThen
@@ -18,6 +19,10 @@ _STATE_AT = """
 """
 _ACTOR_AT = "SELECT actor FROM audit WHERE stream = $1 AND version = $2 AND outcome = 'accepted'"
 _OPEN_CHILDREN = "SELECT count(*) FROM tasks WHERE parent_id = $1 AND status = 'open' AND deleted_at IS NULL"
+OCCUPIED = """
+    SELECT stage, status, count(*) AS tasks FROM tasks
+    WHERE list_id = $1 AND stage IS NOT NULL AND deleted_at IS NULL GROUP BY stage, status
+"""
 _COMMENT = "SELECT author, text FROM comments WHERE task_id = $1 AND id = $2 AND deleted_at IS NULL"
 _COMMENTERS = "SELECT DISTINCT author FROM comments WHERE task_id = $1 AND deleted_at IS NULL"
 _ACCEPTED = """
@@ -62,6 +67,11 @@ class CommandQueries:
     async def open_children(self, task_id: str) -> int:
         """How many sub-tasks of a task are neither done nor deleted."""
         return int(await self._pool.fetchval(_OPEN_CHILDREN, task_id))
+
+    async def occupied(self, list_id: str) -> Occupied:
+        """Which stages of a list its tasks are in."""
+        rows = await self._pool.fetch(OCCUPIED, list_id)
+        return {(row["stage"], row["status"]): row["tasks"] for row in rows}
 
     async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
         """A comment that is not deleted."""

@@ -70,6 +70,13 @@ tasks = Table(
     Column("priority_order", SmallInteger, nullable=False),
     Index("tasks_by_list", "list_id", "rank", "id"),
     Index("tasks_by_parent", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
+    Index(
+        "tasks_by_stage",
+        "list_id",
+        "stage",
+        "status",
+        postgresql_where=text("stage IS NOT NULL AND deleted_at IS NULL"),
+    ),
 )
 """The state of every task, deleted ones included."""
 

@@ -107,7 +107,7 @@ class When:
             assert state is None or isinstance(state, Task)
             return task_decisions.decide(self.command, state, self.around)
         assert state is None or isinstance(state, TaskList)
-        return lists.decide(self.command, state, self.around.user)
+        return lists.decide(self.command, state, self.around.user, self.around.occupied)
 
     def then(self, event: DomainEvent) -> DomainEvent:
         """Exactly this event is decided."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from api.outcomes import Outcomes
 from app.errors import Unavailable
 from app.fold import Fold, Folded, State, decoded
 from app.ids import inbox_id
-from app.lists import ListCommand
+from app.lists import ListCommand, Occupied
 from app.positions import Position
 from app.records import Record
 from app.task_commands import CreateTask, TaskCommand
@@ -142,6 +143,12 @@ class World:
         """See `api.surroundings.Around`."""
         tasks = [state for state in self.fold.states.values() if isinstance(state, Task)]
         return sum(t.parent_id == task_id and t.status == "open" and t.deleted_at is None for t in tasks)
+
+    async def occupied(self, list_id: str) -> Occupied:
+        """See `api.surroundings.Around`."""
+        tasks = [state for state in self.fold.states.values() if isinstance(state, Task)]
+        there = [t for t in tasks if t.list_id == list_id and t.stage is not None and t.deleted_at is None]
+        return Counter((t.stage or "", t.status) for t in there)
 
     async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
         """See `api.surroundings.Around`."""
