@@ -18,7 +18,7 @@ from tasktape.client.progress import Progress
 from tasktape.client.tokens import TokenSource
 from tasktape.client.transport import foreign
 
-RECONNECT = Patience(first_delay_s=0.5, longest_delay_s=20.0)
+RECONNECT = Patience(first_delay_s=0.5, longest_delay_s=10.0)
 ASKED_AT_ONCE = 16
 """Subscriptions without an answer at a time: a server does not read on while too many wait."""
 TURN_S = 2 * CLOSE_TIMEOUT_S

@@ -1,0 +1,269 @@
+"""The Python client against a running stack: calls, restarts of a node, tokens that expire."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from tasktape.client import Client, Connected, Disconnected, TasktapeError, Update
+from tests.integration.stack import Stack, free_port
+from tests.waiting import eventually
+
+LIMIT_S = 120
+ENDS = ("kill", "stop", "kill")
+
+
+@pytest.fixture
+def user() -> str:
+    return f"user-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+async def client(running_stack: Stack, user: str) -> AsyncIterator[Client]:
+    async with Client(running_stack.urls[0], running_stack.token(user)) as client:
+        yield client
+
+
+class Node:
+    """An API node of the test's own, which it may kill."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._part = stack.start_api(self._port)
+
+    async def start(self) -> None:
+        """Start it anew."""
+        self._part = await asyncio.to_thread(self._stack.start_api, self._port)
+
+    def kill(self) -> None:
+        """End it as `kill -9` does."""
+        self._part.kill()
+
+    def stop(self) -> None:
+        """End it in an orderly way."""
+        self._part.stop()
+
+
+@contextmanager
+def own_node(stack: Stack) -> Iterator[Node]:
+    node = Node(stack)
+    try:
+        yield node
+    finally:
+        node.stop()
+        stack.urls.remove(node.url)
+
+
+class Listener:
+    """Iterates in the background, and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.updates: list[Update] = []
+        self.connections: list[Connected | Disconnected] = []
+
+    @property
+    def titles(self) -> list[str]:
+        """The titles of the tasks that were created."""
+        return [
+            update.task.title
+            for update in self.updates
+            if update.task is not None and update.event.type == "task.created"
+        ]
+
+    def is_connected(self) -> bool:
+        """Whether there is a connection now."""
+        return isinstance(self.connections[-1], Connected)
+
+    @asynccontextmanager
+    async def listening(self, client: Client) -> AsyncIterator[None]:
+        """Listen during the block."""
+        async with client.updates(on_connection=self.connections.append) as updates:
+
+            async def listen() -> None:
+                async for update in updates:
+                    assert isinstance(update, Update)
+                    self.updates.append(update)
+
+            task = asyncio.create_task(listen())
+            yield
+            await updates.aclose()
+            await task
+
+
+async def test_a_task_from_its_beginning_to_its_end(client: Client, user: str) -> None:
+    """Create, read, edit, complete, reopen, delete and restore; versions, history and outcomes."""
+    created = await client.create_task("Buy milk", due=datetime(2026, 12, 1, 9, tzinfo=UTC), tags=["shop"])
+    assert (created.created_by, created.due, created.version) == (user, "2026-12-01T09:00:00+00:00", 1)
+    edited = await client.edit_task(created.id, {"title": "Buy oat milk", "due": None}, if_match=1)
+    assert (edited.title, edited.due) == ("Buy oat milk", None)
+    with pytest.raises(TasktapeError) as caught:
+        await client.edit_task(created.id, {"title": "Buy rice milk"}, if_match=1)
+    assert (caught.value.code, caught.value.theirs) == ("conflict", {"title": "Buy oat milk"})
+    assert (await client.complete_task(created.id)).status == "done"
+    assert (await client.reopen_task(created.id)).status == "open"
+    await client.delete_task(created.id)
+    with pytest.raises(TasktapeError, match="no such task"):
+        await client.task(created.id)
+    restored = await client.restore_task(created.id)
+    assert await client.task(created.id) == restored
+    assert await client.task(created.id, version=1) == created
+    assert (await client.task(created.id, as_of=edited.updated_at)).title == "Buy oat milk"
+    events = await client.history(created.id).all()
+    assert [event.type for event in events] == [
+        *("task.created", "task.edited", "task.completed"),
+        *("task.reopened", "task.deleted", "task.restored"),
+    ]
+    assert events[1].changes["title"] == ("Buy milk", "Buy oat milk")
+    assert (await client.outcome(events[1].position)).outcome == "accepted"
+
+
+async def test_a_command_that_comes_again_is_done_once(client: Client) -> None:
+    """By its key."""
+    first = await client.create_task("Once", key="a key")
+    assert await client.create_task("Once", key="a key") == first
+    assert [task.id for task in await client.tasks().all()] == [first.id]
+
+
+async def test_lists_and_their_tasks(client: Client, user: str) -> None:
+    """Create, rename, move there, page through, delete."""
+    made = await client.create_list("Errands")
+    assert made.members == {user: "owner"}
+    assert (await client.rename_list(made.id, "Shopping")).name == "Shopping"
+    assert (await client.list(made.id)).version == 2
+    tasks = [await client.create_task(f"Task {number}") for number in range(3)]
+    moved = await client.move_task(tasks[0].id, list_id=made.id)
+    assert moved.list_id == made.id
+    await client.create_task("There", list_id=made.id, tags=["a", "b"])
+    found = client.tasks(list_id=made.id, tag=["a", "b"])
+    assert [task.title for task in await found.all()] == ["There"]
+    assert found.positions
+    assert [task.title async for task in client.tasks(sort="-title", at_most=2)] == ["There", "Task 2"]
+    assert [event.type async for event in client.list_history(made.id)] == ["list.created", "list.renamed"]
+    await client.delete_list(made.id)
+    assert [each.inbox async for each in client.lists()] == [True]
+
+
+async def test_who_one_is_and_whether_all_works(client: Client, running_stack: Stack, user: str) -> None:
+    """Also what administrators may see."""
+    me = await client.me()
+    assert (me.user, me.admin) == (user, False)
+    readiness = await client.readiness()
+    assert readiness.ready
+    assert readiness.problems == ()
+    with pytest.raises(TasktapeError) as caught:
+        await client.dead_letters().all()
+    assert (caught.value.status, caught.value.code) == (403, "forbidden")
+    async with Client(running_stack.urls[0], running_stack.token(user, admin=True)) as admin:
+        assert await admin.dead_letters().all() == []
+        with pytest.raises(TasktapeError, match="no record is parked"):
+            await admin.retry_dead_letter("0:0")
+        with pytest.raises(TasktapeError, match="no record is parked"):
+            await admin.skip_dead_letter("0:0")
+
+
+async def test_one_sees_what_one_wrote_on_every_node(running_stack: Stack, user: str) -> None:
+    """At once, also where it was not written."""
+    async with (
+        Client(running_stack.urls[0], running_stack.token(user)) as writer,
+        Client(running_stack.urls[1], running_stack.token(user)) as reader,
+    ):
+        for number in range(20):
+            task = await writer.create_task(f"Task {number}")
+            assert await reader.task(task.id) == task
+        assert set(writer.positions) <= {str(partition) for partition in range(64)}
+
+
+# --- updates ---------------------------------------------------------------------------------------------
+
+
+async def test_what_happens_in_the_block_is_not_missed(client: Client) -> None:
+    """It is connected when it begins; positions kept elsewhere are where another client goes on."""
+    async with client.updates() as updates:
+        assert any(channel.startswith("user:") for channel in updates.channels)
+        task = await client.create_task("First")
+        async for update in updates:
+            if isinstance(update, Update) and update.task is not None:
+                assert update.task == task
+                break
+    second = await client.create_task("Second")
+    async for update in client.updates(since=updates.positions):
+        assert isinstance(update, Update)
+        assert update.task == second
+        break
+
+
+async def test_a_snapshot_and_what_came_since(client: Client) -> None:
+    """A collection's positions are where updates go on without a gap."""
+    before = await client.create_task("Before")
+    tasks = client.tasks()
+    assert [task.id for task in await tasks.all()] == [before.id]
+    after = await client.create_task("After")
+    async for update in client.updates([f"task:{before.id}"], since=tasks.positions):
+        assert isinstance(update, Update)
+        assert update.task == after
+        break
+
+
+async def test_restarts_lose_and_double_nothing(running_stack: Stack, user: str) -> None:
+    """A node goes and comes several times, while things happen through another one."""
+    listener, written = Listener(), list[str]()
+    with own_node(running_stack) as node:
+        async with (
+            asyncio.timeout(LIMIT_S),
+            Client(running_stack.urls[0], running_stack.token(user)) as writer,
+            Client(node.url, running_stack.token(user)) as reader,
+        ):
+            await writer.create_task("First")
+            async with listener.listening(reader):
+                for round_, how in enumerate(ENDS):
+                    for number in range(10):
+                        written.append(f"{round_}.{number}")
+                        await writer.create_task(written[-1])
+                        if number == 3:
+                            await asyncio.to_thread(getattr(node, how))
+                        if number == 7:
+                            await node.start()
+                            await eventually(listener.is_connected, LIMIT_S)
+                await eventually(lambda: len(listener.titles) >= len(written), LIMIT_S)
+                last = await writer.create_task("Last")
+                await eventually(lambda: last.title in listener.titles, LIMIT_S)
+    assert sorted(listener.titles) == sorted([*written, "Last"])
+    positions = [update.position for update in listener.updates]
+    assert len(positions) == len(set(positions))
+    assert sum(isinstance(each, Connected) for each in listener.connections) > len(ENDS)
+
+
+async def test_tokens_that_expire_are_renewed(running_stack: Stack, user: str) -> None:
+    """On the socket before it has to be, without a new connection, and for calls when one is refused."""
+    given: list[str] = []
+
+    async def token() -> str:
+        given.append(running_stack.token(user, ttl_s=2))
+        return given[-1]
+
+    listener = Listener()
+    async with Client(running_stack.urls[0], token) as client, listener.listening(client):
+        await eventually(lambda: len(given) == 4, LIMIT_S)
+        await client.create_task("Still here")
+        await eventually(lambda: listener.titles == ["Still here"])
+        assert len(listener.connections) == 1
+    async with Client(running_stack.urls[0], token) as client:
+        first = await client.me()
+        await eventually(lambda: datetime.now(UTC) > first.expires_at)
+        assert (await client.me()).expires_at > first.expires_at
+
+
+async def test_a_token_that_expires_and_is_fixed_ends_it(running_stack: Stack, user: str) -> None:
+    """With one line that says so."""
+    async with Client(running_stack.urls[0], running_stack.token(user, ttl_s=1)) as client:
+        with pytest.raises(TasktapeError, match="the token has expired") as caught:
+            async for _ in client.updates():
+                pass
+    assert caught.value.code == "unauthenticated"
