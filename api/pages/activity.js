@@ -5,6 +5,7 @@ import { make, rows, the, toast } from "/page/dom.js";
 import { isAfter } from "/page/live.js";
 
 /** @typedef {import("./http.js").Api} Api */
+/** @typedef {import("./types.js").ActivityEvent} ActivityEvent */
 /** @typedef {import("./types.js").ActivityGroup} ActivityGroup */
 /** @typedef {import("./types.js").Task} Task */
 /** @typedef {import("./types.js").TaskList} TaskList */
@@ -193,7 +194,8 @@ export class Activity {
     const [, text] = row.children;
     const isOpen = text?.querySelector("details")?.open ?? false;
     text?.replaceChildren(
-      make("p", {}, ...told(group)),
+      this.#told(group),
+      ...hint(group),
       make(
         "p",
         { class: "muted" },
@@ -209,19 +211,25 @@ export class Activity {
     const titles = new Map(group.events.map((event) => [event.task_id ?? event.id, event]));
     if (group.task_count < 2) return [];
     const rest = group.task_count - titles.size;
-    const items = [...titles.values()].map((event) => make("li", {}, this.#title(event)));
+    const items = [...titles.values()].map((event) => make("li", {}, this.#link(event, [event.title])));
     if (rest > 0) items.push(make("li", { class: "muted" }, `and ${rest.toLocaleString()} more`));
-    return [make("details", { open }, make("summary", { class: "muted" }, "Which"), make("ul", {}, ...items))];
+    return [make("details", { open }, make("summary", { class: "muted" }, "Show which"), make("ul", {}, ...items))];
   }
 
-  /** @param {import("./types.js").ActivityEvent} event */
-  #title(event) {
+  /** The line, with who did it in bold; that of one task leads to it. @param {ActivityGroup} group */
+  #told({ actor, summary, task_count, events: [newest] }) {
+    const text = summary.startsWith(actor) ? [make("b", {}, actor), summary.slice(actor.length)] : [summary];
+    return newest && task_count === 1 ? this.#link(newest, text) : make("p", {}, ...text);
+  }
+
+  /** @param {ActivityEvent} event @param {(Node | string)[]} text */
+  #link(event, text) {
     const click = () => {
       const task = this.options.taskOf(event.task_id ?? "");
       if (task) this.options.onTask(task);
       else toast("This task is not in the list that is shown.");
     };
-    return make("button", { type: "button", class: "link", click }, event.title);
+    return make("button", { type: "button", class: "link", click }, ...text);
   }
 }
 
@@ -234,9 +242,13 @@ function build(line) {
   return make("li", { class: "activity-line" }, avatar, make("div", {}));
 }
 
-/** The line, with who did it in bold. @param {ActivityGroup} group */
-function told({ actor, summary }) {
-  return summary.startsWith(actor) ? [make("b", {}, actor), summary.slice(actor.length)] : [summary];
+/** What was said, or which fields of the one task were edited. @param {ActivityGroup} group */
+function hint({ type, task_count, events }) {
+  if (task_count !== 1) return [];
+  const fields = new Set(events.flatMap((event) => Object.keys(event.changes)));
+  const names = [...fields].map((name) => name.replaceAll("_", " "));
+  const text = type === "task.edited" ? names.join(", ") : String(events[0]?.data["text"] ?? "");
+  return text ? [make("p", { class: "muted hint" }, text)] : [];
 }
 
 /** @param {string} name */
@@ -247,7 +259,7 @@ function initial(name) {
 /** A colour for each name. @param {string} name */
 function hue(name) {
   let sum = 0;
-  for (const letter of name) sum = (sum * 31 + (letter.codePointAt(0) ?? 0)) % 360;
+  for (const letter of name) sum = (sum * 37 + (letter.codePointAt(0) ?? 0)) % 360;
   return sum;
 }
 

@@ -30,15 +30,15 @@ async def test_what_one_does_shows_on_the_other_as_one_line(screens: Screens) ->
     await one.page.get_by_role("checkbox", name="Done: Buy bread").click()
     await expect(lines.nth(0)).to_contain_text(f"{screens.user} completed 2 tasks")
     await expect(lines.nth(0).get_by_role("time")).to_be_visible()
-    await lines.nth(0).get_by_text("Which").click()
+    await lines.nth(0).get_by_text("Show which").click()
     await expect(lines.nth(0).get_by_role("listitem")).to_have_text(["Buy bread", "Buy milk"])
-    live = await lines.locator("p:first-child").all_inner_texts()
+    live = await lines.locator("div > :first-child").all_inner_texts()
     assert live == [f"{screens.user} completed 2 tasks", f"{screens.user} created 2 tasks"]
     await other.page.reload()
     await other.live()
     lines = (await show_activity(other)).locator(".activity-line")
     await expect(lines).to_have_count(2)
-    assert await lines.locator("p:first-child").all_inner_texts() == live
+    assert await lines.locator("div > :first-child").all_inner_texts() == live
 
 
 async def test_a_deleted_task_is_told_by_its_title(screens: Screens) -> None:
@@ -78,7 +78,7 @@ async def test_a_tasks_details_take_the_panels_place(screens: Screens) -> None:
     await screen.add("Buy milk")
     await screen.add("Buy bread")
     panel = await show_activity(screen)
-    await panel.get_by_text("Which").click()
+    await panel.get_by_text("Show which").click()
     await panel.get_by_role("button", name="Buy milk").click()
     await expect(screen.page.get_by_label("Title", exact=True)).to_have_value("Buy milk")
     await expect(panel).to_be_hidden()
