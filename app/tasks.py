@@ -15,6 +15,7 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 from app.errors import Undecodable
 from app.ids import derived_id
 from app.ranks import rank_at
+from app.reminders import settled
 from app.values import Priority, RecurrenceFrom, Status
 
 # --- events ----------------------------------------------------------------------------------------------
@@ -159,8 +160,8 @@ class TaskSkipped:
     type: ClassVar[str] = "task.skipped"
     due: str
     recurrence: str | None
-
     reminders: tuple[Reminder, ...] | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class TaskCommented:
@@ -233,7 +234,7 @@ class Task:
     """A task's state after `version` events. Times are UTC; `due` is a date or a date-time with offset.
 
     `recurrence` is an RFC 5545 rule whose COUNT says how many are left. `reminded` are the instants, in
-    RFC 3339 and UTC, whose reminders have fired.
+    RFC 3339 and UTC, whose reminders have fired, or had passed before they came to be.
     """
 
     id: str
@@ -287,7 +288,6 @@ TASK_FIELDS = (
 )
 """The fields whose changes an audit shows; the others follow from the envelope."""
 
-REMINDED_KEPT = 50
 SERIES_FIELDS = frozenset(
     {"title", "notes", "priority", "time_zone", "tags", "assignees", "parent_id", "reminders"}
 )
@@ -299,11 +299,19 @@ def evolve(task: Task | None, event: TaskEvent, *, stream_key: str, time: dateti
     if isinstance(event, TaskCreated):
         if task is not None:
             raise Undecodable("task.created on a task that exists")
-        return _created(event, stream_key, time, actor)
+        return _settling(None, _created(event, stream_key, time, actor), time)
     if task is None:
         raise Undecodable(f"{event.type} before task.created")
     changed = {"updated_at": time, **_changed(task, event, time)}
-    return _with(task, **changed, version=task.version + 1)
+    return _settling(task, _with(task, **changed, version=task.version + 1), time)
+
+
+def _settling(before: Task | None, after: Task, time: datetime) -> Task:
+    """The task, without waiting for reminders that had passed before they came to be."""
+    if not (after.reminders or after.reminded):
+        return after
+    reminded = settled(before, after, time)
+    return after if reminded == after.reminded else _with(after, reminded=reminded)
 
 
 def _changed(task: Task, event: TaskEvent, time: datetime) -> dict[str, Any]:
@@ -325,7 +333,7 @@ def _changed(task: Task, event: TaskEvent, time: datetime) -> dict[str, Any]:
             return {"comment_count": _comment_count(task, event)}
         case TaskReminded(at=at):
             # Nobody touched the task: it is no news among those that were changed lately.
-            return {"reminded": (*task.reminded, at)[-REMINDED_KEPT:], "updated_at": task.updated_at}
+            return {"reminded": (*task.reminded, at), "updated_at": task.updated_at}
         case TaskUndone(fields=undone):
             return dict(undone)
         case TaskCreated():
@@ -414,6 +422,7 @@ def _skipped(task: Task, event: TaskSkipped) -> dict[str, Any]:
     series = task.series or Series(task.id, 1, task.due)
     return {
         **series_values(series),
+        **({} if event.reminders is None else {"reminders": event.reminders}),
         "due": event.due,
         "recurrence": event.recurrence,
         "series": Series(series.id, series.occurrence + 1, event.due),
@@ -422,7 +431,6 @@ def _skipped(task: Task, event: TaskSkipped) -> dict[str, Any]:
 
 def _comment_count(task: Task, event: TaskCommented | TaskCommentEdited | TaskCommentDeleted) -> int:
     match event:
-        **({} if event.reminders is None else {"reminders": event.reminders}),
         case TaskCommented():
             return task.comment_count + 1
         case TaskCommentDeleted():
