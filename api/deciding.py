@@ -8,7 +8,7 @@ from app.errors import Conflict, PreconditionFailed
 from app.fold import State
 from app.lists import DeleteList, EditList, ListCommand, TaskList
 from app.records import Event
-from app.task_decisions import Surroundings
+from app.surroundings import Surroundings
 from app.tasks import Task
 from app.users import UserCommand
 

@@ -12,6 +12,7 @@ from app.errors import Forbidden, NotFound
 from app.fold import State
 from app.ids import inbox_id
 from app.lists import CreateInbox, CreateList, EditList, ListCommand, Occupied, TaskList
+from app.surroundings import Change, CommentThen, Surroundings
 from app.task_commands import (
     Comment,
     CompleteTask,
@@ -24,7 +25,7 @@ from app.task_commands import (
     TaskCommand,
     UndoChange,
 )
-from app.task_decisions import MAX_DEPTH, Change, CommentThen, Surroundings
+from app.task_rules import MAX_DEPTH
 from app.tasks import Task
 from app.users import User, UserCommand
 from app.values import Role

@@ -15,7 +15,6 @@ from app.values import (
     ListId,
     Notes,
     Priority,
-    Rank,
     RecurrenceFrom,
     Reminders,
     Rule,
@@ -46,12 +45,8 @@ class CreateTask(Command):
     reminders: Reminders = ()
 
 
-class EditTask(Command):
-    """Set the fields that are given (a JSON merge patch, RFC 7396); `null` clears a field.
-
-    `scope` says for which occurrences of a recurring task; unset, a due date is for this one only and
-    everything else for all to come.
-    """
+class TaskPatch(Command):
+    """The fields to set (a JSON merge patch, RFC 7396); `null` clears a field."""
 
     title: Title = ""
     notes: Notes | None = None
@@ -65,7 +60,17 @@ class EditTask(Command):
     recurrence: Rule | None = None
     recurrence_from: RecurrenceFrom | None = None
     reminders: Reminders | None = None
+
+
+class EditTask(TaskPatch):
+    """Set the fields that are given.
+
+    `scope` says for which occurrences of a recurring task; unset, a due date is for this one only and
+    everything else for all to come. `cascade` completes open sub-tasks too, should the stage mean that.
+    """
+
     scope: Scope | None = None
+    cascade: bool = False
 
 
 class CompleteTask(Command):
@@ -78,15 +83,26 @@ class ReopenTask(Command):
     """Say that work goes on."""
 
 
-class MoveTask(Command):
-    """Move the task to another list, another place in the manual order, another stage.
+class NewPlace(Command):
+    """Where a task is to be: in which list, before or after which task of it, in which stage.
 
-    `keep_parent` is for a sub-task that follows its parent to another list.
+    Of `before` and `after`, ids of tasks, the latter counts. In another list, without them, it is the end.
     """
 
     list_id: ListId | None = None
-    rank: Rank | None = None
+    before: TaskId | None = None
+    after: TaskId | None = None
     stage: Label | None = None
+
+
+class MoveTask(NewPlace):
+    """Move the task to another list, another place in the manual order, another stage.
+
+    `cascade` completes open sub-tasks too, should the stage mean that. `keep_parent` is for a sub-task that
+    follows its parent to another list.
+    """
+
+    cascade: bool = False
     keep_parent: bool = False
 
 
@@ -97,7 +113,9 @@ class DeleteTask(Command):
 
 
 class RestoreTask(Command):
-    """Bring a deleted task back."""
+    """Bring a deleted task back; with `cascade` also the sub-tasks that were deleted with it."""
+
+    cascade: bool = False
 
 
 class SkipOccurrence(Command):
@@ -125,9 +143,9 @@ class DeleteComment(Command):
 
 
 class UndoChange(Command):
-    """Undo a change of one's own: what event `version` changed."""
+    """Undo a change of one's own: what event `version` changed, or the newest that is not undone yet."""
 
-    version: int = Field(ge=1, le=2**53)
+    version: int | None = Field(None, ge=1, le=2**53)
 
 
 class RemindOfTask(Command):
@@ -165,5 +183,6 @@ CLEARED: dict[str, Any] = {
 
 def wanted_fields(command: EditTask) -> dict[str, Any]:
     """The fields that an edit names, with `null` read as each field's empty value."""
-    given = {name: getattr(command, name) for name in command.model_fields_set if name != "scope"}
+    named = [name for name in TaskPatch.model_fields if name in command.model_fields_set]
+    given = {name: getattr(command, name) for name in named}
     return {name: CLEARED.get(name) if value is None else value for name, value in given.items()}

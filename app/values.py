@@ -90,7 +90,6 @@ TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_time
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 ListId = Uuid
 TaskId = Uuid
-Rank = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z]{1,500}$")]
 Rule = Annotated[str, StringConstraints(max_length=500), AfterValidator(normal_rule)]
 """An RFC 5545 recurrence rule, without `RRULE:`."""
 

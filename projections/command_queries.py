@@ -10,7 +10,7 @@ from app.fold import State
 from app.lists import Occupied
 from app.positions import Position
 from app.records import stream_kind
-from app.task_decisions import CommentThen
+from app.surroundings import CommentThen
 from app.updates import state_from_json
 from projections.states import load_states
 

@@ -15,8 +15,8 @@ from app.fold import State
 from app.lists import ListCommand, ListEvent, TaskList
 from app.positions import Position
 from app.records import RawRecord, Record, encode
+from app.surroundings import Surroundings
 from app.task_commands import TaskCommand
-from app.task_decisions import Surroundings
 from app.tasks import Task, TaskEvent
 from app.users import UserEvent
 

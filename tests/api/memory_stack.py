@@ -21,8 +21,8 @@ from app.ids import inbox_id
 from app.lists import ListCommand, Occupied
 from app.positions import Position
 from app.records import Record
+from app.surroundings import CommentThen
 from app.task_commands import CreateTask, TaskCommand
-from app.task_decisions import CommentThen
 from app.tasks import Task, TaskCommentDeleted, TaskCommented, TaskCommentEdited
 from app.updates import state_from_json, state_json, update_of
 from projections.command_queries import AcceptedEvent

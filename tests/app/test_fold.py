@@ -17,6 +17,7 @@ from app.fold import Fold, Folded, State, changes, channels, decoded, evolve, fo
 from app.lists import ListCreated, ListDeleted, ListRenamed
 from app.positions import Position
 from app.records import RawRecord, Record, StreamResumed
+from app.surroundings import Change, CommentThen, Gap, Surroundings
 from app.task_commands import (
     Comment,
     CompleteTask,
@@ -32,7 +33,6 @@ from app.task_commands import (
     TaskCommand,
     UndoChange,
 )
-from app.task_decisions import Change, CommentThen, Surroundings
 from app.tasks import Task, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved
 from tests.spec import (
     LIST_ID,
@@ -226,7 +226,7 @@ COMMANDS: Sequence[TaskCommand] = (
     ReopenTask(),
     MoveTask(list_id=OTHER_LIST_ID),
     MoveTask(list_id=LIST_ID),
-    MoveTask(rank="m"),
+    MoveTask(after=COMMENT_ID),
     DeleteTask(),
     RestoreTask(),
     EditTask(recurrence="FREQ=DAILY;COUNT=3", due="2026-03-02", reminders=({"before": "P1D"},)),
@@ -244,7 +244,7 @@ def _around(states: Sequence[Task | None]) -> Surroundings:
     """What a decider sees beside the task: its second change, and a comment of its own."""
     after = states[2] if len(states) > 2 else None
     change = None if after is None else Change("alice", states[1], after)
-    return surroundings(change=change, comment=CommentThen("alice", "Look"))
+    return surroundings(change=change, comment=CommentThen("alice", "Look"), gap=Gap("m", None))
 
 
 @st.composite

@@ -9,6 +9,7 @@ import pytest
 
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.lists import Stage, TaskList
+from app.surroundings import Change, CommentThen, Gap
 from app.task_commands import (
     Comment,
     CompleteTask,
@@ -22,7 +23,7 @@ from app.task_commands import (
     ReopenTask,
     UndoChange,
 )
-from app.task_decisions import MAX_DEPTH, Change, CommentThen
+from app.task_rules import MAX_DEPTH
 from app.tasks import (
     Task,
     TaskCommentDeleted,
@@ -108,11 +109,17 @@ def test_completing_and_reopening_choose_the_stage() -> None:
 
 def test_tasks_move_within_their_list() -> None:
     """Another rank, another stage, or both; the same place is no event."""
-    given(CREATED).when(MoveTask(rank="m")).then(TaskMoved(LIST_ID, rank="m"))
-    given(CREATED, TaskMoved(LIST_ID, rank="m")).when(MoveTask(rank="m")).then_nothing()
-    given(IN_BACKLOG).when(MoveTask(rank="m", stage="Done"), home=STAGED).then(
-        TaskMoved(LIST_ID, rank="m", stage="Done", status="done")
+    move = MoveTask(after=PARENT_ID)
+    moved = given(CREATED).when(move, gap=Gap("m", "n")).decide()
+    assert isinstance(moved, TaskMoved)
+    assert (moved.list_id, moved.stage) == (LIST_ID, None)
+    assert "m" < (moved.rank or "") < "n"
+    given(CREATED, moved).when(move, gap=Gap("m", "n")).then_nothing()
+    given(CREATED, moved).when(move, gap=Gap(None, "n")).then_nothing()
+    given(IN_BACKLOG).when(MoveTask(after=PARENT_ID, stage="Done"), home=STAGED, gap=Gap("m", "n")).then(
+        TaskMoved(LIST_ID, rank=moved.rank, stage="Done", status="done")
     )
+    given(CREATED).when(move, gap=Gap("a", "a0")).then_refused(Conflict, "no room")
     given(IN_BACKLOG).when(MoveTask(stage="Nope"), home=STAGED).then_refused(Invalid)
     moved = task_after(CREATED, TaskMoved(LIST_ID, rank="m", stage="Done", status="done"))
     assert (moved.rank, moved.stage, moved.status, moved.list_id) == ("m", "Done", "done", LIST_ID)

@@ -1,0 +1,78 @@
+"""What a decision may look at beside its own stream: who decides, when, and what lies around."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from app.lists import Occupied, TaskList
+from app.tasks import Task
+from app.values import Status
+
+
+@dataclass(frozen=True, slots=True)
+class SubTask:
+    """A task below another; `depth` is 1 for its own sub-tasks, 2 for theirs."""
+
+    id: str
+    list_id: str
+    status: Status
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A place in a list's order: behind the rank `low` and before `high`; None is the end of the list."""
+
+    low: str | None
+    high: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommentThen:
+    """A comment as it is before the command."""
+
+    author: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An event that somebody wants undone: who did it, and the states around it.
+
+    `along` are the sub-tasks that the same command had changed, with the version of that event in each.
+    """
+
+    actor: str
+    before: Task | None
+    after: Task
+    along: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a decision may look at beside the task: who decides, when, and what lies around.
+
+    `home` is the task's list, and `target` the one it is wanted in, at the place `gap`. `ancestors` are those
+    of the parent that is wanted, itself first. `open_children` counts the sub-tasks on any level that are not
+    done, and `levels_below` the levels. `occupied` says which stages of a list its tasks are in.
+    """
+
+    user: str
+    now: datetime
+    home: TaskList | None = None
+    target: TaskList | None = None
+    gap: Gap | None = None
+    ancestors: tuple[Task, ...] = ()
+    open_children: int = 0
+    levels_below: int = 0
+    comment: CommentThen | None = None
+    commenters: frozenset[str] = frozenset()
+    change: Change | None = None
+    occupied: Occupied = field(default_factory=dict)
+
+    def members(self, users: set[str] | tuple[str, ...]) -> tuple[str, ...]:
+        """Those of `users` who see the list and did not do this themselves."""
+        seeing = self.home.members if self.home is not None else {}
+        return tuple(sorted(user for user in set(users) if user in seeing and user != self.user))
