@@ -1,14 +1,35 @@
-"""Policies: which accepted records something follows from. What follows is in `series.py`.
+"""Policies: which accepted records something follows from, and what.
 
-Imported history is what others did, long ago: nothing follows from it.
+There is one: when a recurring task is completed, its next occurrence follows; when it is opened again, that
+one goes, unless somebody touched it. Imported history is what others did, long ago: nothing follows from it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Any
+
 from app.fold import Folded
-from app.tasks import Task
+from app.ids import derived_id
+from app.lists import TaskList, first_stage
+from app.positions import Position
+from app.records import source_of
+from app.series import next_id, next_occurrence
+from app.tasks import (
+    Series,
+    Task,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskEvent,
+    TaskMoved,
+    TaskRestored,
+)
 
 IMPORT_PREFIX = "/tasktape/import"
+POLICY_PREFIX = "/tasktape/policy"
+"""What the source of every event starts with that no person decided on."""
+SOURCE = source_of("policy", "recurrence")
 
 
 def reacts(folded: Folded) -> bool:
@@ -19,3 +40,105 @@ def reacts(folded: Folded) -> bool:
     if not isinstance(before, Task) or not isinstance(after, Task):
         return False
     return before.status != after.status and (after.recurrence or before.recurrence) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """An accepted event that something follows from: what its record says, and the task after it.
+
+    `series` is the place of the task that was completed, or is no longer.
+    """
+
+    position: Position
+    event_id: str
+    version: int
+    actor: str
+    correlation_id: str | None
+    task: Task
+    series: Series | None
+
+    @property
+    def next_id(self) -> str | None:
+        """The id of the task that it is about: the next occurrence; None if there can't be one."""
+        return None if self.series is None else next_id(self.series)
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """The next occurrence as it is by now.
+
+    `touched` says whether anybody did anything to it: a person, not a policy. `event_ids` are those of the
+    policies' events on it, and `newest_cause` is the version of the newest event of the task before it that
+    any of them followed from; 0 if there is none.
+    """
+
+    task: Task
+    touched: bool
+    event_ids: frozenset[str]
+    newest_cause: int
+
+
+def event_id(cause: Cause, event_type: str) -> str:
+    """The id of the event of this type that follows from `cause`: whoever appends it, and however often."""
+    return derived_id("policy", cause.event_id, event_type)
+
+
+def follows(
+    cause: Cause, successor: Successor | None, home: TaskList | None, parent: Task | None
+) -> TaskEvent | None:
+    """The event on the next occurrence that follows from `cause`, or None if nothing is left to do.
+
+    `home` is the list of the cause's task, and `parent` what it is a sub-task of. To be asked again when the
+    event was folded, since what an earlier event took away comes back in more than one step.
+    """
+    wanted = _wanted(cause, home, parent) if cause.task.status == "done" else None
+    if successor is None:
+        return wanted
+    if successor.touched or successor.newest_cause > cause.version:
+        return None
+    event = _step(successor.task, wanted, is_wanted=cause.task.status == "done")
+    return None if event is None or event_id(cause, event.type) in successor.event_ids else event
+
+
+def _wanted(cause: Cause, home: TaskList | None, parent: Task | None) -> TaskCreated | None:
+    """The next occurrence; none is wanted in a list that is gone."""
+    if home is None or home.deleted_at is not None:
+        return None
+    created = next_occurrence(cause.task, first_stage(home, "open", "active"))
+    if created is None or created.parent_id is None:
+        return created
+    fits = parent is not None and parent.deleted_at is None and parent.list_id == created.list_id
+    return created if fits else replace(created, parent_id=None)
+
+
+def _step(task: Task, wanted: TaskCreated | None, *, is_wanted: bool) -> TaskEvent | None:
+    """The next step towards a task that is there as wanted, or is gone."""
+    if not is_wanted:
+        return TaskDeleted() if task.deleted_at is None else None
+    return None if wanted is None or task.deleted_at is None else _back(task, wanted)
+
+
+def _back(task: Task, wanted: TaskCreated) -> TaskMoved | TaskEdited | TaskRestored:
+    """The next step from the deleted `task` to the one that is wanted now: it is restored as the last."""
+    if (task.list_id, task.rank) != (wanted.list_id, wanted.rank):
+        return TaskMoved(wanted.list_id, rank=wanted.rank, parent_id=wanted.parent_id)
+    fields: dict[str, Any] = {
+        name: value for name in _COMPARED if (value := getattr(wanted, name)) != getattr(task, name)
+    }
+    return TaskEdited(fields) if fields else TaskRestored()  # type: ignore[arg-type]
+
+
+_COMPARED = (
+    "title",
+    "notes",
+    "priority",
+    "due",
+    "time_zone",
+    "tags",
+    "assignees",
+    "stage",
+    "parent_id",
+    "recurrence",
+    "recurrence_from",
+    "reminders",
+)

@@ -125,8 +125,10 @@ def _zone(due: str, time_zone: str | None) -> tzinfo:
 
 
 def _wall(moment: str, zone: tzinfo) -> datetime:
-    """The local time of a date-time, or midnight of a date."""
+    """The local time of a date-time, or midnight of a date. Raises `ValueError`."""
     found = datetime.fromisoformat(moment)
-    if len(moment) > DATE_LENGTH:
-        return found.astimezone(zone).replace(tzinfo=None)
-    return datetime.combine(found, time.min)
+    if len(moment) <= DATE_LENGTH:
+        return datetime.combine(found, time.min)
+    if found.tzinfo is None:
+        raise ValueError("must have an offset, such as +01:00")
+    return found.astimezone(zone).replace(tzinfo=None)

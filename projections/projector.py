@@ -18,11 +18,11 @@ from app.errors import Undecodable
 from app.fold import Fold, State, decoded
 from app.ports import UpdateLog
 from app.positions import Position
-from app.records import RawRecord, Record, stream_kind
+from app.records import RawRecord, Record
 from projections import audit, comments, dead_letters, lists, notifications, reminders, tasks, users
 from projections.database import Database
 from projections.projection import Connection, Projected, project
-from projections.states import load_states
+from projections.states import load_streams
 
 ReadLog = Callable[[int, int, int], AsyncIterator[Sequence[RawRecord]]]
 """Reads the offsets `[first, end)` of a partition: `EventLog.read`."""
@@ -280,7 +280,7 @@ class Projector:
         found = [record for record in records if isinstance(record, Record)]
         missing = {record.stream for record in found if record.stream not in memory.states}
         if missing:
-            memory.states.update(await _load_states(connection, missing))
+            memory.states.update({**dict.fromkeys(missing), **await load_streams(connection, missing)})
         ids = [record.id for record in found]
         accepted = await audit.accepted_ids(connection, ids) if ids else set()
         return Fold(memory.states, accepted, memory.held)
@@ -314,18 +314,6 @@ class Projector:
             await self._updates.emit(updates)
             self.counts.emitted_again += len(updates)
             first = updates[-1].position.offset + 1
-
-
-async def _load_states(connection: Connection, streams: set[str]) -> dict[str, State | None]:
-    """The states of streams; None for those that have none yet."""
-    keys: dict[str, list[str]] = {}
-    for stream in streams:
-        keys.setdefault(stream_kind(stream), []).append(stream.partition(":")[2])
-    states: dict[str, State | None] = dict.fromkeys(streams)
-    for kind, wanted in keys.items():
-        found = await load_states(connection, kind, wanted)
-        states.update((f"{kind}:{key}", state) for key, state in found.items())
-    return states
 
 
 def _contiguous(records: Sequence[RawRecord]) -> bool:

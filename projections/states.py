@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from app.fold import State
+from app.records import stream_kind
 from projections import lists, tasks, users
 from projections.projection import Connection
 
@@ -20,3 +21,15 @@ async def load_states(connection: Connection, kind: str, keys: Sequence[str]) ->
             return await users.load(connection, list(keys))
         case _:
             return {}
+
+
+async def load_streams(connection: Connection, streams: Collection[str]) -> dict[str, State]:
+    """The states of streams of any kinds; streams without a state are absent."""
+    kinds: dict[str, list[str]] = {}
+    for stream in streams:
+        kinds.setdefault(stream_kind(stream), []).append(stream.partition(":")[2])
+    return {
+        f"{kind}:{key}": state
+        for kind, keys in kinds.items()
+        for key, state in (await load_states(connection, kind, keys)).items()
+    }

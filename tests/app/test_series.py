@@ -356,6 +356,7 @@ def test_reminders_without_a_date_to_keep_their_distance_from_go() -> None:
     at: Reminder = {"at": "2026-03-02T08:00:00+00:00"}
     assert shifted((at, {"before": "P1D"}), [], "2026-03-09", None) == ({"before": "P1D"},)
     assert shifted([{"at": "noon"}], ["2026-03-02"], "2026-03-09", None) == ()
+    assert shifted([{"at": "2026-03-02T08:00:00"}], ["2026-03-02"], "2026-03-09", None) == ()
     assert shifted((at,), ["2026-03-02"], "9999-12-31", None) == ({"at": "9999-12-31T08:00:00+00:00"},)
     assert shifted([{"at": "2026-03-05T08:00:00+00:00"}], ["2026-03-02"], "9999-12-31", None) == ()
 
