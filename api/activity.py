@@ -42,7 +42,7 @@ async def activity(request: Request) -> Response:
     )
     if page is None:
         raise NotFound("no such list")
-    items = [to_json(_group(group, page.shown)) for group in page.groups]
+    items = [to_json(group_json(group, page.shown)) for group in page.groups]
     end = None if page.end is None else _cursor(fingerprint, page.end)
     return page_answer(items, end, page.positions)
 
@@ -61,7 +61,8 @@ def _read_cursor(fingerprint: str, cursor: str) -> Cut:
         raise Malformed("cursor: not one of an activity feed") from None
 
 
-def _group(group: Group, shown: Mapping[Position, asyncpg.Record]) -> dict[str, Any]:
+def group_json(group: Group, shown: Mapping[Position, asyncpg.Record]) -> dict[str, Any]:
+    """A group as the API shows it, with the rows of its newest events."""
     task_ids, newest = group.task_ids, group.entries[0]
     rows = [shown[entry.position] for entry in group.entries[:EVENTS_SHOWN]]
     events = [_event(row) for row in rows]

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from projections import task_queries
+from projections import activity_queries, task_queries
 from projections.database import Database, open_database
 from projections.task_queries import Place, TaskFilter
 from tests.integration.stack import Stack
@@ -67,3 +67,27 @@ async def test_single_streams_and_events_are_found_by_index(
     plan = await plan_of(database, sql, *arguments)
     assert f"Index Scan using {index}" in plan
     assert "Sort" not in plan
+
+
+async def test_the_activity_feed_follows_its_indexes(database: Database) -> None:
+    """From where a page begins backwards, in each list and partition, however much is there or hidden."""
+    partitions = [0, 1, 2, 3]
+    plan = await plan_of(
+        database,
+        activity_queries.ENTRIES,
+        partitions,
+        [1000] * 4,
+        [2000] * 4,
+        [str(uuid4()), str(uuid4())],
+        250,
+    )
+    for index, key in (("audit_by_activity", "list_id"), ("audit_by_left_list", "left_list_id")):
+        _, _, scan = plan.partition(f"Index Only Scan Backward using {index}")
+        condition = scan.partition("Index Cond:")[2].partition("\n")[0]
+        assert f"({key} = wanted" in condition, plan
+        assert "(partition = s.partition)" in condition, plan
+        assert '("offset" >= s.first) AND ("offset" <= s.last)' in condition, plan
+    assert "Index Scan using audit_pkey" in plan
+    assert "Seq Scan" not in plan
+    taken = await plan_of(database, activity_queries.TAKEN, partitions, [999] * 4)
+    assert "Index Scan using audit_pkey" in taken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -11,11 +11,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.activity import Entry, Group, activity_type, doer, grouped, window_of
+from app.activity import Group, grouped, window_of
 from app.fold import Folded, fold_log
 from app.lists import ListCreated, MemberAdded
 from app.tasks import (
-    Task,
     TaskCompleted,
     TaskCreated,
     TaskDeleted,
@@ -28,6 +27,7 @@ from projections.database import Database, open_database
 from projections.generations import LogIdentity, set_up
 from projections.projector import Projector
 from streams.memory_log import MemoryEventLog
+from tests.feeds import feed_of
 from tests.spec import START, record_of
 
 PARTITIONS = 3
@@ -111,24 +111,9 @@ async def database(database_url: str, log: MemoryEventLog) -> AsyncIterator[Data
     await database.close()
 
 
-def feed_of(log: MemoryEventLog, lists: Collection[str]) -> list[Entry]:
-    """The feed of these lists, as the fold of the log says."""
-    found = [entry for folded in fold_log(log.records)[1] if (entry := entry_of(folded, lists)) is not None]
-    return sorted(found, key=lambda e: (e.at, -e.position.partition, e.position.offset), reverse=True)
-
-
-def entry_of(folded: Folded, lists: Collection[str]) -> Entry | None:
-    type_, record, after, before = activity_type(folded), folded.record, folded.after, folded.before
-    if type_ is None or record is None:
-        return None
-    here = after.list_id if isinstance(after, Task) else record.stream_key
-    left = before.list_id if isinstance(before, Task) else here
-    if here not in lists and left not in lists:
-        return None
-    if here not in lists:
-        here, type_ = left, "task.moved_out" if type_ == "task.moved_in" else type_
-    actor = doer(type_, record.actor, record.source)
-    return Entry(folded.raw.position, folded.raw.recorded_at, type_, actor, here, record.stream)
+def folded(log: MemoryEventLog) -> list[Folded]:
+    """What became of each record."""
+    return fold_log(log.records)[1]
 
 
 async def pages(
@@ -154,7 +139,9 @@ async def test_pages_are_the_groups_of_the_fold(
     database: Database, log: MemoryEventLog, user: str, lists: list[str], limit: int
 ) -> None:
     """Whatever a page's size: each group once and whole, in order, of all lists that the user sees."""
-    assert await pages(ActivityQueries(database.pool), user, limit=limit) == grouped(feed_of(log, lists))
+    assert await pages(ActivityQueries(database.pool), user, limit=limit) == grouped(
+        feed_of(folded(log), lists)
+    )
 
 
 @pytest.mark.parametrize("list_id", LISTS[:2])
@@ -162,7 +149,7 @@ async def test_the_feed_of_one_list(database: Database, log: MemoryEventLog, lis
     """With what left it; and of no list that is not the user's."""
     queries = ActivityQueries(database.pool)
     groups = await pages(queries, "alice", limit=4, list_id=list_id)
-    assert groups == grouped(feed_of(log, [list_id]))
+    assert groups == grouped(feed_of(folded(log), [list_id]))
     assert {"task.moved_in", "task.moved_out"} < {group.type for group in groups}
     for other in (LISTS[2], str(uuid4())):
         assert await queries.page("alice", list_id=other, actor=None, start=None, limit=4) is None
@@ -172,7 +159,7 @@ async def test_the_feed_of_one_list(database: Database, log: MemoryEventLog, lis
 async def test_what_one_user_did(database: Database, log: MemoryEventLog, actor: str) -> None:
     """Their groups and no others; of nobody none, and the pages end all the same."""
     groups = await pages(ActivityQueries(database.pool), "alice", limit=3, actor=actor)
-    assert groups == [group for group in grouped(feed_of(log, LISTS[:2])) if group.actor == actor]
+    assert groups == [group for group in grouped(feed_of(folded(log), LISTS[:2])) if group.actor == actor]
 
 
 @pytest.mark.parametrize("actor", [None, "alice", "bob", "nobody"])
@@ -182,7 +169,7 @@ async def test_an_hour_of_too_many_events_is_told_in_pieces(
 ) -> None:
     """At the same places whatever a page's size; nothing is lost or told twice, and all others are whole."""
     groups = await pages(ActivityQueries(database.pool, SMALL), "alice", limit=limit, actor=actor)
-    hours = [list(hour) for _, hour in groupby(feed_of(log, LISTS[:2]), window_of)]
+    hours = [list(hour) for _, hour in groupby(feed_of(folded(log), LISTS[:2]), window_of)]
     pieces = [hour[at : at + SMALL.most_entries] for hour in hours for at in range(0, len(hour), 40)]
     assert len(pieces) == len(hours) + 1
     told = [group for piece in pieces for group in grouped(piece)]
@@ -235,6 +222,8 @@ async def test_a_clock_that_was_set_back_loses_nothing(database_url: str) -> Non
         for limit in (1, 4):
             groups = await pages(ActivityQueries(database.pool, SMALL), "bob", limit=limit)
             places = [entry.position for group in groups for entry in group.entries]
-            assert sorted(places) == sorted(entry.position for entry in feed_of(happen.log, LISTS[:1]))
+            assert sorted(places) == sorted(
+                entry.position for entry in feed_of(fold_log(happen.log.records)[1], LISTS[:1])
+            )
     finally:
         await database.close()

@@ -1,0 +1,189 @@
+"""The page's rules of the activity feed are the server's: what comes live makes the groups that are read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import asyncpg
+from pydantic_core import from_json, to_json
+
+from api.activity import group_json
+from app.activity import activity_type, grouped
+from app.activity_phrases import PHRASES
+from app.fold import Folded, changes, fold_log
+from app.lists import (
+    ListCreated,
+    ListEdited,
+    ListHandedOver,
+    ListRenamed,
+    MemberAdded,
+    MemberRemoved,
+    MemberRoleChanged,
+    TaskList,
+)
+from app.records import event_data_json
+from app.tasks import (
+    Task,
+    TaskCommentDeleted,
+    TaskCommented,
+    TaskCommentEdited,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskMoved,
+    TaskReminded,
+    TaskReopened,
+    TaskRestored,
+    TaskSkipped,
+    TaskUndone,
+)
+from app.updates import changes_json, update_of
+from streams.memory_log import MemoryEventLog
+from tests.e2e.screens import Screens
+from tests.feeds import feed_of
+from tests.spec import START, record_of
+
+LISTS = [str(UUID(int=1 << 120 | number)) for number in range(3)]
+SOURCES = ["/tasktape/api"] * 8 + ["/tasktape/import/zo%C3%AB%20%25", "/tasktape/policy/recurrence"]
+LIST_EVENTS: Sequence[Any] = [
+    ListRenamed("Garden"),
+    ListEdited({"stages": ({"name": "Done", "category": "done"},)}),
+    MemberAdded("bob", "editor"),
+    MemberRoleChanged("bob", "viewer"),
+    ListHandedOver("bob"),
+    MemberRemoved("bob"),
+]
+JOIN = """
+async ({runs, phrases}) => {
+  const { activityOf, join } = await import("/page/activity_groups.js");
+  for (const { groups, news, lists } of runs) {
+    for (const { update, known } of news) {
+      const activity = activityOf(update, (id) => lists.includes(id), known);
+      if (activity !== null) join(groups, activity, phrases);
+    }
+  }
+  return runs.map(({ groups }) => groups);
+}
+"""
+
+
+class Clock:
+    """Some minutes pass from one record to the next."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance, self._now = chance, START
+
+    def __call__(self) -> datetime:
+        self._now += timedelta(seconds=self._chance.randrange(900))
+        return self._now
+
+
+def task_events(chance: random.Random) -> list[Any]:
+    """What may happen to a task, after it was created."""
+    return [
+        TaskEdited({"title": f"“{chance.randrange(9)}” {{n}} $&"}),
+        TaskEdited({"stage": "Done", "status": "done"}),
+        TaskCompleted(),
+        TaskReopened(),
+        TaskMoved(chance.choice(LISTS), rank="0123456789abcd"),
+        TaskMoved(chance.choice(LISTS), stage="Doing"),
+        TaskMoved(chance.choice(LISTS), stage="Done", status="done"),
+        TaskSkipped("2026-03-02", None),
+        TaskCommented("c", "Which one?"),
+        TaskCommentEdited("c", "Which?"),
+        TaskCommentDeleted("c"),
+        TaskReminded("2026-03-01T09:00:00Z"),
+        TaskUndone(1, {"title": "as it was"}),
+        TaskDeleted(),
+        TaskRestored(),
+    ]
+
+
+async def random_log(chance: random.Random) -> list[Folded]:
+    """Everything that the feed may meet, folded."""
+    histories = {f"list:{each}": [ListCreated("Home"), *chance.sample(LIST_EVENTS, 4)] for each in LISTS}
+    histories[f"list:{LISTS[0]}"][0] = ListCreated("Inbox", inbox=True)
+    for number in range(30):
+        created = TaskCreated(chance.choice(LISTS), f"task {number}")
+        rest = chance.sample(task_events(chance), chance.randrange(6))
+        histories[f"task:{UUID(int=2 << 120 | number)}"] = [created, *rest]
+    log, versions = MemoryEventLog(3, Clock(chance)), dict.fromkeys(histories, 0)
+    turns = [stream for stream, events in histories.items() for _ in events]
+    chance.shuffle(turns)
+    for stream in turns:
+        versions[stream] += 1
+        given = {
+            "id": f"{stream}-{versions[stream]}",
+            "stream": stream,
+            "actor": chance.choice(["ann", "bob"]),
+            "source": chance.choice(SOURCES),
+        }
+        record = record_of(histories[stream][versions[stream] - 1], versions[stream], **given)
+        await log.append([record, replace(record, id=f"{record.id} again")])  # the second one is superseded
+    return fold_log(log.records)[1]
+
+
+def groups_json(log: Sequence[Folded], lists: Collection[str]) -> list[dict[str, Any]]:
+    """The groups of a log as the API gives them; the order of `task_ids` says nothing."""
+    shown = {folded.raw.position: cast("asyncpg.Record", row_of(folded)) for folded in log}
+    groups = from_json(to_json([group_json(group, shown) for group in grouped(feed_of(log, lists))]))
+    return [unordered(group) for group in groups]
+
+
+def unordered(group: dict[str, Any]) -> dict[str, Any]:
+    return {**group, "task_ids": sorted(group["task_ids"])}
+
+
+def row_of(folded: Folded) -> dict[str, Any]:
+    """What the audit has of a record, as far as the feed asks."""
+    record, raw, after = folded.record, folded.raw, folded.after
+    assert record is not None
+    assert isinstance(after, Task | TaskList)
+    return {
+        "partition": raw.position.partition,
+        "offset": raw.position.offset,
+        "event_id": record.id,
+        "type": record.type,
+        "stream": record.stream,
+        "version": record.version,
+        "time": record.time,
+        "recorded_at": raw.recorded_at,
+        "actor": record.actor,
+        "data": event_data_json(record.data),
+        "changes": changes_json(changes(folded.before, after)),
+        "title": after.title if isinstance(after, Task) else after.name,
+    }
+
+
+def news_of(folded: Folded) -> dict[str, Any]:
+    """What a page is told of a record, and what it knew of its task."""
+    known = None
+    if isinstance(folded.after, Task):
+        known = {"title": folded.after.title, "list_id": folded.after.list_id}
+    return {"update": {**from_json(update_of(folded).value), "channel": ""}, "known": known}
+
+
+async def test_what_comes_live_makes_the_groups_that_are_read(screens: Screens) -> None:
+    """Any log, any part of it read first, the rest heard in any order, and any lists looked at."""
+    chance, runs, expected = random.Random(7), [], []
+    types: set[str | None] = set()
+    for _ in range(40):
+        log = await random_log(chance)
+        lists = chance.sample(LISTS, chance.randrange(1, 4))
+        read = chance.randrange(len(log))
+        news = [news_of(folded) for folded in log[read:]]
+        chance.shuffle(news)
+        runs.append({"groups": groups_json(log[:read], lists), "news": news, "lists": lists})
+        expected.append(groups_json(log, lists))
+        types |= {activity_type(folded) for folded in log}
+    assert types >= set(PHRASES) - {"task.moved_out", "list.deleted"}
+    screen = await screens.open(0)
+    phrases = await screen.page.evaluate("fetch('/page/phrases.json').then((answer) => answer.json())")
+    joined = await screen.page.evaluate(JOIN, {"runs": runs, "phrases": phrases})
+    assert [[unordered(group) for group in groups] for groups in joined] == expected

@@ -1,0 +1,30 @@
+"""What the activity feed has to say of a log, by the fold of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from app.activity import Entry, activity_type, doer
+from app.fold import Folded
+from app.tasks import Task
+
+
+def feed_of(log: Iterable[Folded], lists: Collection[str]) -> list[Entry]:
+    """The feed of these lists, the newest first."""
+    found = [entry for folded in log if (entry := entry_of(folded, lists)) is not None]
+    return sorted(found, key=lambda e: (e.at, -e.position.partition, e.position.offset), reverse=True)
+
+
+def entry_of(folded: Folded, lists: Collection[str]) -> Entry | None:
+    """A record as those see it who look at these lists; None if it is nothing to them."""
+    type_, record, after, before = activity_type(folded), folded.record, folded.after, folded.before
+    if type_ is None or record is None:
+        return None
+    here = after.list_id if isinstance(after, Task) else record.stream_key
+    left = before.list_id if isinstance(before, Task) else here
+    if here not in lists and left not in lists:
+        return None
+    if here not in lists:
+        here, type_ = left, "task.moved_out" if type_ == "task.moved_in" else type_
+    actor = doer(type_, record.actor, record.source)
+    return Entry(folded.raw.position, folded.raw.recorded_at, type_, actor, here, record.stream)

@@ -1,0 +1,223 @@
+"""The activity feed over HTTP: what happened in one's lists, on a real stack."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.integration.stack import Stack
+
+
+@pytest.fixture
+def user() -> str:
+    """A user whom no other test knows."""
+    return f"user-{uuid4().hex[:8]}"
+
+
+async def feed(client: httpx.AsyncClient, **params: Any) -> list[dict[str, Any]]:
+    """All groups, read page by page."""
+    found: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        answer = await client.get("/api/activity", params={**params, **cursor})
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        found += page["items"]
+        if page["next_cursor"] is None:
+            return found
+        cursor = {"cursor": page["next_cursor"]}
+
+
+async def new_list(client: httpx.AsyncClient, name: str = "Home") -> str:
+    """A list of the client's own."""
+    list_id: str = (await client.post("/api/lists", json={"name": name})).json()["id"]
+    return list_id
+
+
+async def new_task(client: httpx.AsyncClient, title: str, **fields: Any) -> str:
+    """A task, in the inbox unless `list_id` is given."""
+    answer = await client.post("/api/tasks", json={"title": title, **fields})
+    assert answer.status_code == 201, answer.text
+    task_id: str = answer.json()["id"]
+    return task_id
+
+
+def lines(groups: list[dict[str, Any]]) -> list[str]:
+    """What the groups say. (A group of things done at the turn of an hour would be two.)"""
+    return [group["summary"] for group in groups]
+
+
+async def test_things_done_together_are_one_line(running_stack: Stack, user: str) -> None:
+    """With whose, what, where, when, how many, and the newest events."""
+    async with running_stack.client(user) as client:
+        list_id = await new_list(client)
+        tasks = [await new_task(client, f"Task {number}", list_id=list_id) for number in range(7)]
+        for task in tasks[:5]:
+            await client.post(f"/api/tasks/{task}/complete")
+        [completed, created, listed] = (await feed(client, list_id=list_id))[:3]
+    assert completed["summary"] == f"{user} completed 5 tasks"
+    assert (completed["actor"], completed["type"], completed["list_id"]) == (user, "task.completed", list_id)
+    assert (completed["count"], completed["task_count"]) == (5, 5)
+    assert completed["task_ids"] == tasks[4::-1]
+    assert [event["title"] for event in completed["events"]] == [
+        f"Task {number}" for number in (4, 3, 2, 1, 0)
+    ]
+    newest = completed["events"][0]
+    assert newest["changes"]["status"] == ["open", "done"]
+    assert (newest["task_id"], newest["stream"], newest["version"]) == (tasks[4], f"task:{tasks[4]}", 2)
+    assert completed["first_at"] <= completed["last_at"] == newest["recorded_at"]
+    assert created["summary"] == f"{user} created 7 tasks"
+    assert (created["count"], len(created["events"])) == (7, 5)
+    assert listed["summary"] == f"{user} created the list “Home”"
+
+
+async def test_edits_of_one_task_are_one_line(running_stack: Stack, user: str) -> None:
+    """Told by its latest title, whatever happened in between."""
+    async with running_stack.client(user) as client:
+        task = await new_task(client, "Buy milk")
+        await client.patch(f"/api/tasks/{task}", json={"due": "2026-12-01"})
+        await new_task(client, "Something else")
+        await client.patch(f"/api/tasks/{task}", json={"title": "Buy oat milk", "notes": "x" * 5000})
+        groups = await feed(client)
+    assert lines(groups) == [f"{user} edited “Buy oat milk”", f"{user} created 2 tasks"]
+    assert (groups[0]["count"], groups[0]["task_count"]) == (2, 1)
+    notes = groups[0]["events"][0]["changes"]["notes"]
+    assert notes == ["", "x" * 199 + "…"], "long texts are cut"
+
+
+async def test_places_in_a_list_are_no_activity(running_stack: Stack, user: str) -> None:
+    """Nor is the inbox that everybody has; what leaves a list is told there."""
+    async with running_stack.client(user) as client:
+        assert await feed(client) == []
+        list_id = await new_list(client)
+        inbox = (await client.get("/api/me")).json()["inbox_id"]
+        task = await new_task(client, "Buy milk")
+        answer = await client.post(f"/api/tasks/{task}/move", json={"list_id": list_id})
+        assert answer.status_code == 200, answer.text
+        assert lines(await feed(client, list_id=inbox)) == [
+            f"{user} moved “Buy milk” to another list",
+            f"{user} created “Buy milk”",
+        ]
+        assert lines(await feed(client, list_id=list_id)) == [
+            f"{user} moved “Buy milk” here from another list",
+            f"{user} created the list “Home”",
+        ]
+        everywhere = await feed(client)
+    assert len(everywhere) == 3, "what was moved is told once"
+
+
+async def test_pages_neither_split_nor_repeat(running_stack: Stack, user: str) -> None:
+    """One group a page, or all at once; what happens meanwhile is on no later page."""
+    async with running_stack.client(user) as client:
+        for number in range(4):
+            list_id = await new_list(client, f"List {number}")
+            for title in "ab":
+                task = await new_task(client, title, list_id=list_id)
+                await client.post(f"/api/tasks/{task}/complete")
+        whole = await feed(client, limit=200)
+        assert len(whole) == 12
+        assert await feed(client, limit=1) == whole
+        first = (await client.get("/api/activity", params={"limit": 5})).json()
+        await new_task(client, "late")
+        rest = await feed(client, limit=5, cursor=first["next_cursor"])
+    assert first["items"] + rest == whole
+
+
+async def test_positions_join_the_feed_with_what_comes_live(running_stack: Stack, user: str) -> None:
+    """They include all that is shown, in the body and in the header."""
+    async with running_stack.client(user) as client:
+        await new_task(client, "Buy milk")
+        answer = await client.get("/api/activity")
+    positions = answer.json()["positions"]
+    partition, offset = answer.json()["items"][0]["events"][0]["position"].split(":")
+    assert positions[partition] >= int(offset)
+    header = dict(part.split(":") for part in answer.headers["tasktape-position"].split(","))
+    assert header == {partition: str(offset) for partition, offset in positions.items()}
+
+
+async def test_one_sees_ones_own_lists_only(running_stack: Stack, user: str) -> None:
+    """A list of others is not there; neither is what they did elsewhere; a cursor grants nothing."""
+    async with running_stack.client(user) as client, running_stack.client(f"{user}-other") as other:
+        list_id = await new_list(client)
+        await new_task(client, "Buy milk", list_id=list_id)
+        cursor = (await client.get("/api/activity", params={"limit": 1})).json()["next_cursor"]
+        for wanted in (list_id, str(uuid4())):
+            answer = await other.get("/api/activity", params={"list_id": wanted})
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert await feed(other) == []
+        assert await feed(other, actor=user) == []
+        assert (await other.get("/api/activity", params={"cursor": cursor, "limit": 1})).json()["items"] == []
+
+
+async def test_what_one_user_did(running_stack: Stack, user: str) -> None:
+    """In the lists that the caller sees, with `actor`; nobody's is empty."""
+    async with running_stack.client(user) as client:
+        await new_task(client, "Buy milk")
+        assert lines(await feed(client, actor=user)) == [f"{user} created “Buy milk”"]
+        assert await feed(client, actor="nobody") == []
+
+
+async def test_an_import_is_one_line(running_stack: Stack, user: str) -> None:
+    """Of the one who imported, by the tasks; it neither hides nor delays what else happened."""
+    async with running_stack.client(user) as client:
+        list_id = await new_list(client)
+        await new_task(client, "Before", list_id=list_id)
+        told = [
+            {
+                "key": str(number),
+                "events": [
+                    {
+                        "type": "task.created",
+                        "time": "2013-01-01T00:00:00Z",
+                        "actor": f"other {number % 9}",
+                        "data": {"title": f"Incident {number}"},
+                    },
+                    {"type": "task.completed", "time": "2013-01-02T00:00:00Z", "actor": "somebody"},
+                ],
+            }
+            for number in range(400)
+        ]
+        answer = await client.post("/api/import", json={"list": {"id": list_id}, "tasks": told})
+        assert answer.status_code == 200, answer.text
+        await new_task(client, "After", list_id=list_id)
+        groups = await feed(client, list_id=list_id)
+    assert lines(groups) == [
+        f"{user} created 2 tasks",
+        f"{user} imported 400 tasks",
+        f"{user} created the list “Home”",
+    ]
+    assert (groups[1]["count"], len(groups[1]["task_ids"])) == (400, 50)
+    assert groups[1]["events"][0]["actor"].startswith("other ")
+    assert groups[1]["events"][0]["time"] == "2013-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("params", "status"),
+    [
+        ({"limit": 0}, 422),
+        ({"limit": 201}, 422),
+        ({"list_id": "no id"}, 422),
+        ({"user": "x"}, 400),
+        ({"cursor": "nonsense"}, 400),
+        ({"actor": "\x00"}, 422),
+    ],
+)
+async def test_bad_questions(running_stack: Stack, user: str, params: dict[str, Any], status: int) -> None:
+    """Are told what is wrong with them."""
+    async with running_stack.client(user) as client:
+        answer = await client.get("/api/activity", params=params)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_cursor_fits_its_question_only(running_stack: Stack, user: str) -> None:
+    """Another list or user is another feed."""
+    async with running_stack.client(user) as client:
+        await new_task(client, "Buy milk")
+        await new_list(client)
+        cursor = (await client.get("/api/activity", params={"limit": 1})).json()["next_cursor"]
+        answer = await client.get("/api/activity", params={"cursor": cursor, "actor": user})
+    assert answer.status_code == 400
