@@ -18,6 +18,7 @@ from app.settings import Settings
 from projections.activity_queries import ActivityQueries
 from projections.audit_queries import AuditQueries
 from projections.list_queries import ListQueries
+from projections.notification_queries import NotificationQueries
 from projections.task_queries import TaskQueries
 
 
@@ -33,6 +34,7 @@ class Edge:
     tasks: TaskQueries
     lists: ListQueries
     audit: AuditQueries
+    notifications: NotificationQueries
     activity: ActivityQueries
     verifier: Verifier
     feed_alive: Callable[[], bool]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from api import activity, dead_letters, finding, imports, lists, members, system, tasks
+from api import activity, dead_letters, finding, imports, lists, members, notifications, system, tasks
 from api.bodies import PATCH
 from api.imports import ImportOut, ImportRequest
+from api.notifications import ReadAll
 from api.routing import Endpoint, Handler
 from api.schemas import (
     ActivityOut,
@@ -22,6 +23,8 @@ from api.schemas import (
     MembersOut,
     NewTask,
     Nothing,
+    NotificationPageOut,
+    NotificationQuery,
     OutcomeOut,
     PageQuery,
     Query,
@@ -29,10 +32,12 @@ from api.schemas import (
     TaskPageOut,
     TaskPageQuery,
     TaskQuery,
+    Unread,
 )
 from app.lists import CreateList, EditList, HandOverList, TaskList
 from app.task_commands import CompleteTask, EditTask, MoveTask, ReopenTask, RestoreTask
 from app.tasks import Task
+from projections.notification_queries import Notification
 
 _TASK = "/api/tasks/{id}"
 _LIST = "/api/lists/{id}"
@@ -41,6 +46,7 @@ _STAGES = [
     {"name": "Doing", "category": "active"},
     {"name": "Done", "category": "done"},
 ]
+_NOTIFICATION = "/api/notifications/{id}"
 _LETTER = "/api/dead-letters/{position}"
 
 
@@ -224,6 +230,38 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "activity",
         query=ActivityQuery,
         answers={200: ActivityOut},
+    ),
+    Endpoint(
+        "GET",
+        "/api/notifications",
+        notifications.list_notifications,
+        "What you were told, the newest first",
+        "notifications",
+        query=NotificationQuery,
+        answers={200: NotificationPageOut},
+    ),
+    _command(
+        "POST",
+        f"{_NOTIFICATION}/read",
+        notifications.read_notification,
+        "Say that you have read it",
+        answers={200: Notification},
+    ),
+    _command(
+        "POST",
+        f"{_NOTIFICATION}/unread",
+        notifications.unread_notification,
+        "Keep it for later",
+        answers={200: Notification},
+    ),
+    _command(
+        "POST",
+        "/api/notifications/read-all",
+        notifications.read_all_notifications,
+        "Say that you have read all of them, or all up to a time",
+        body=ReadAll,
+        body_optional=True,
+        answers={200: Unread},
     ),
     Endpoint("GET", "/api/me", system.me, "The caller", "caller", query=Query, answers={200: Me}),
     Endpoint(

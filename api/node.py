@@ -21,6 +21,7 @@ from projections.audit_queries import AuditQueries
 from projections.command_queries import CommandQueries
 from projections.database import open_database
 from projections.list_queries import ListQueries
+from projections.notification_queries import NotificationQueries
 from projections.task_queries import TaskQueries
 from streams.event_log import KafkaEventLog
 from streams.same_log import check_same_log
@@ -90,6 +91,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             tasks=TaskQueries(database.pool),
             lists=ListQueries(database.pool),
             audit=AuditQueries(database.pool),
+            notifications=NotificationQueries(database.pool),
             activity=ActivityQueries(database.pool),
             verifier=verifier,
             feed_alive=lambda: live.feed.alive,

@@ -11,9 +11,11 @@ from app.lists import TaskList
 from app.task_commands import CreateTask
 from app.tasks import Task
 from app.values import Command, ListId, Priority, Role, Status
+from projections.notification_queries import MAX_UNREAD, Notification
 
 PAGE_LIMIT = 200
 PAGE_DEFAULT = 50
+_UNREAD = f"Notifications that are unread; {MAX_UNREAD} stands for so many or more"
 
 
 def _offset_as_sent(value: object) -> object:
@@ -84,6 +86,12 @@ class ActivityQuery(PageQuery):
 
     list_id: ListId | None = None
     actor: str | None = Field(None, description="What one user did, in the lists that you see")
+
+
+class NotificationQuery(PageQuery):
+    """Which notifications, the newest first."""
+
+    unread: bool = Field(False, description="Only those that are unread")
 
 
 class NewTask(CreateTask):
@@ -251,6 +259,21 @@ class Me(BaseModel):
     admin: bool
     inbox_id: str
     expires_at: datetime
+    unread: int = Field(description=_UNREAD)
+
+
+class Unread(BaseModel):
+    """How many notifications are unread."""
+
+    unread: int = Field(description=_UNREAD)
+
+
+class NotificationPageOut(Unread):
+    """Some notifications, the newest first, and the positions they were read at."""
+
+    items: list[Notification]
+    next_cursor: str | None
+    positions: dict[str, int]
 
 
 class Health(BaseModel):

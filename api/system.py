@@ -29,11 +29,15 @@ async def me(request: Request) -> Response:
     query_of(request, Query)
     caller = caller_of(request)
     expires_at = datetime.fromtimestamp(min(caller.expires_at, 253_402_300_799), UTC)
-    return object_answer(Me(**_identity(caller.user), admin=caller.admin, expires_at=expires_at))
-
-
-def _identity(user: str) -> dict[str, str]:
-    return {"user": user, "inbox_id": inbox_id(user)}
+    return object_answer(
+        Me(
+            user=caller.user,
+            admin=caller.admin,
+            inbox_id=inbox_id(caller.user),
+            expires_at=expires_at,
+            unread=await edge_of(request).notifications.unread(caller.user),
+        )
+    )
 
 
 async def outcome(request: Request) -> Response:
@@ -74,13 +78,13 @@ async def _may_see(request: Request, edge: Edge, row: asyncpg.Record) -> bool:
 
 def _outcome(row: asyncpg.Record, position: Position) -> bytes:
     state = b"null" if row["gone"] else row["state"].encode()
-    is_list = (row["stream"] or "").startswith("list:")
+    kind = (row["stream"] or "").partition(":")[0]
     return b'{"position":%s,"outcome":%s,"event":%s,"task":%s,"list":%s}' % (
         to_json(str(position)),
         to_json(row["outcome"]),
         event_with_changes(row),
-        b"null" if is_list else state,
-        state if is_list else b"null",
+        state if kind == "task" else b"null",
+        state if kind == "list" else b"null",
     )
 
 

@@ -1,11 +1,11 @@
-"""The read models of notifications: what users were told, and what of it they have read.
+"""The read model of notifications: what users were told, and what they said of having read it.
 
-Both are kept apart and meet in the query. So it makes no difference in which order a notification and the
-news that it was read are folded: they lie in different partitions of the log.
+These are two halves of a row, which meet in any order: they come from different partitions of the log.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from app.lists import TaskList
@@ -14,53 +14,70 @@ from app.records import Record
 from app.tasks import Task, TaskCommented, TaskCommentEdited
 from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnread
 from projections.projection import Connection, Projected
-from projections.tables import notifications
 
-EXCERPT_CHARS = 200
-_COLUMNS = tuple(column.name for column in notifications.columns)
-_READ = """
-    INSERT INTO notification_reads (user_id, id, read, version) SELECT $1, unnest($2::text[]), $3, $4
-    ON CONFLICT (user_id, id) DO UPDATE SET read = excluded.read, version = excluded.version
+# In the order of the key, so that two projectors that meet wait for each other, and not both.
+_TELL = """
+    INSERT INTO notifications AS n
+        (user_id, id, kind, task_id, list_id, comment_id, actor, "time", partition, "offset")
+    SELECT * FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+        $8::timestamptz[], $9::int[], $10::bigint[]
+    )
+    ON CONFLICT (user_id, id) DO UPDATE SET
+        kind = excluded.kind, task_id = excluded.task_id, list_id = excluded.list_id,
+        comment_id = excluded.comment_id, actor = excluded.actor, "time" = excluded."time",
+        partition = excluded.partition, "offset" = excluded."offset"
+    WHERE n.kind IS NULL OR (excluded.partition, excluded."offset") < (n.partition, n."offset")
 """
-_READ_ALL = """
-    INSERT INTO notification_marks (user_id, read_until, version) VALUES ($1, $2, $3)
-    ON CONFLICT (user_id) DO UPDATE SET read_until = excluded.read_until, version = excluded.version
+_SAY = """
+    INSERT INTO notifications (user_id, id, read, read_version)
+    SELECT $1, unnest($2::text[]), $3::boolean, $4::bigint
+    ON CONFLICT (user_id, id) DO UPDATE SET read = excluded.read, read_version = excluded.read_version
 """
+_FORGET_MARKS = "DELETE FROM notification_marks WHERE user_id = $1 AND read_until <= $2"
+_MARK = "INSERT INTO notification_marks (user_id, read_until, version) VALUES ($1, $2, $3)"
 
 
 async def write(connection: Connection, batch: list[Projected]) -> None:
     """Write whom the batch tells of what, and what users have read."""
-    rows: list[tuple[Any, ...]] = []
-    for projected in batch:
-        record = projected.folded.record
-        if projected.folded.outcome == "accepted" and record is not None:
-            rows += _rows(projected, record)
-            await _follow(connection, record)
+    accepted = [each for each in batch if each.folded.outcome == "accepted"]
+    rows = [row for projected in accepted for row in _rows(projected)]
     if rows:
-        await connection.copy_records_to_table("notifications", records=rows, columns=_COLUMNS)
+        await connection.execute(_TELL, *zip(*_once(rows), strict=True))
+    for projected in accepted:
+        if projected.folded.record is not None:
+            await _follow(connection, projected.folded.record)
 
 
-def _rows(projected: Projected, record: Record) -> list[tuple[Any, ...]]:
-    told = notified(record)
-    after = projected.folded.after
-    if not told or not isinstance(after, Task | TaskList):
+def _rows(projected: Projected) -> list[tuple[Any, ...]]:
+    record, after = projected.folded.record, projected.folded.after
+    told = {} if record is None else notified(record)
+    if not told or record is None or not isinstance(after, Task | TaskList):
         return []
-    task_id, list_id, title = (
-        (after.id, after.list_id, after.title) if isinstance(after, Task) else (None, after.id, after.name)
-    )
-    said = record.data.text if isinstance(record.data, TaskCommented | TaskCommentEdited) else None
-    excerpt = None if said is None else said[:EXCERPT_CHARS]
-    rest = (task_id, list_id, record.actor, title, excerpt, record.time, *projected.folded.raw.position)
+    task_id, list_id = (after.id, after.list_id) if isinstance(after, Task) else (None, after.id)
+    said = isinstance(record.data, TaskCommented | TaskCommentEdited)
+    comment_id = record.data.comment_id if said else None  # type: ignore[union-attr]
+    rest = (task_id, list_id, comment_id, record.actor, record.time, *projected.folded.raw.position)
     return [(user, record.id, kind, *rest) for user, kind in told.items()]
 
 
+def _once(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """One row for each user and id, the first by position: foreign streams may share an event id."""
+    first: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for row in sorted(rows, key=lambda row: row[-2:], reverse=True):
+        first[row[:2]] = row
+    return [first[key] for key in sorted(first)]
+
+
 async def _follow(connection: Connection, record: Record) -> None:
+    user, version = record.stream_key, record.version
     match record.data:
         case NotificationsRead(ids=ids):
-            await connection.execute(_READ, record.stream_key, list(set(ids)), True, record.version)
+            await connection.execute(_SAY, user, sorted(set(ids)), True, version)
         case NotificationsUnread(ids=ids):
-            await connection.execute(_READ, record.stream_key, list(set(ids)), False, record.version)
+            await connection.execute(_SAY, user, sorted(set(ids)), False, version)
         case AllNotificationsRead(until=until):
-            await connection.execute(_READ_ALL, record.stream_key, until, record.version)
+            await connection.execute(_FORGET_MARKS, user, until)
+            await connection.execute(_MARK, user, until, version)
         case _:
             pass

@@ -187,47 +187,63 @@ reminders = Table(
     Column("task_id", Text, primary_key=True),
     _time("at"),
     Column("instant", Text, primary_key=True),
-    Index("reminders_by_time", "at"),
+    Column("partition", Integer, nullable=False),
+    Index("reminders_by_time", "partition", "at", "task_id"),
 )
-"""The reminders that have not fired, of open tasks; `instant` is the time as events write it."""
+"""The reminders that have not fired, of open tasks; `instant` is the time as events write it.
+
+`partition` is the task's: whoever projects it fires them.
+"""
 
 notifications = Table(
     "notifications",
     read_models,
     Column("user_id", Text, primary_key=True),
-    Column("id", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("task_id", Text),
-    Column("list_id", Text, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("title", Text, nullable=False),
-    Column("excerpt", Text),
-    _time("time"),
-    Column("partition", Integer, primary_key=True),
-    Column("offset", BigInteger, primary_key=True),
-    Index("notifications_by_user", "user_id", "time", "id"),
-    Index("notifications_by_id", "user_id", "id"),
-)
-"""What users were told, and of what; `id` is the event's."""
-
-notification_reads = Table(
-    "notification_reads",
-    read_models,
-    Column("user_id", Text, primary_key=True),
     Column("id", Text, primary_key=True),
-    Column("read", Boolean, nullable=False),
-    Column("version", BigInteger, nullable=False),
+    # What the user was told; null while the user's word of having read it is all that was folded yet.
+    Column("kind", Text),
+    Column("task_id", Text),
+    Column("list_id", Text),
+    Column("comment_id", Text),
+    Column("actor", Text),
+    _time("time", nullable=True),
+    Column("partition", Integer),
+    Column("offset", BigInteger),
+    # What the user said of it, and with which version of their stream; see notification_marks.
+    Column("read", Boolean),
+    Column("read_version", BigInteger),
+    Index("notifications_by_time", "user_id", "time", "id", postgresql_where=text("time IS NOT NULL")),
+    Index(
+        "notifications_not_read",
+        "user_id",
+        "time",
+        "id",
+        postgresql_where=text("time IS NOT NULL AND read IS NOT TRUE"),
+    ),
+    Index(
+        "notifications_unread_again",
+        "user_id",
+        "time",
+        "id",
+        postgresql_where=text("time IS NOT NULL AND read IS FALSE"),
+    ),
 )
-"""What users said of single notifications, and with which version of their stream."""
+"""What users were told of, and what they said of having read it; `id` is the event's.
+
+Both halves of a row come from different partitions of the log, in any order.
+"""
 
 notification_marks = Table(
     "notification_marks",
     read_models,
     Column("user_id", Text, primary_key=True),
+    Column("version", BigInteger, primary_key=True),
     _time("read_until"),
-    Column("version", BigInteger, nullable=False),
 )
-"""Up to which time users have read everything, as they said with that version of their stream."""
+"""Up to which times users have read everything, as they said with that version of their stream.
+
+A mark that a later one covers is gone. What users said of a notification before a mark, the mark overrides.
+"""
 
 users = Table(
     "users",

@@ -11,16 +11,18 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from app.fold import Folded, State, fold_log
 from app.lists import TaskList
 from app.notifications import notified
-from app.records import RawRecord
+from app.positions import Position
+from app.records import RawRecord, Record
 from app.reminders import pending
 from app.settings import Settings
 from app.tasks import Task
 from app.times import format_time
 from app.updates import decode, state_to_jsonable, update_of
-from app.users import User
+from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnread, User
 from projections import lists, tasks
 from projections.database import Database, open_database
 from projections.lists import list_from_row
+from projections.notification_queries import READ
 from projections.tasks import task_from_row
 from streams.event_log import KafkaEventLog
 from tests.waiting import eventually
@@ -117,14 +119,38 @@ async def _check_comments(database: Database, states: Iterable[Task]) -> None:
 
 
 async def _check_notifications(database: Database, outcome: list[Folded]) -> None:
-    """One for everyone that an accepted event tells."""
-    rows = await database.pool.fetch('SELECT user_id, id, kind, partition, "offset" FROM notifications')
-    assert sorted(tuple(row) for row in rows) == sorted(
-        (user, each.record.id, kind, *each.raw.position)
-        for each in outcome
-        if each.outcome == "accepted" and each.record is not None
-        for user, kind in notified(each.record).items()
+    """One for everyone that an accepted event tells, and read or not as its user said last."""
+    rows = await database.pool.fetch(
+        f'SELECT user_id, id, kind, partition, "offset", {READ} AS read '
+        "FROM notifications n WHERE kind IS NOT NULL"
     )
+    accepted = [each for each in outcome if each.outcome == "accepted" and each.record is not None]
+    told: dict[tuple[str, str], tuple[Record, str, Position]] = {}
+    for each in sorted(accepted, key=lambda folded: folded.raw.position):
+        assert each.record is not None
+        for user, kind in notified(each.record).items():
+            told.setdefault((user, each.record.id), (each.record, kind, each.raw.position))
+    said = [each.record for each in accepted if isinstance(each.after, User)]
+    assert sorted(tuple(row) for row in rows) == sorted(
+        (user, id_, kind, *position, _is_read(user, record, said))
+        for (user, id_), (record, kind, position) in told.items()
+    )
+
+
+def _is_read(user: str, told: Record, said: Iterable[Record | None]) -> bool:
+    """What a user's events, in their order, say of a notification."""
+    read = False
+    for record in said:
+        if record is None or record.stream_key != user:
+            continue
+        match record.data:
+            case NotificationsRead(ids=ids) if told.id in ids:
+                read = True
+            case NotificationsUnread(ids=ids) if told.id in ids:
+                read = False
+            case AllNotificationsRead(until=until) if told.time <= until:
+                read = True
+    return read
 
 
 async def _check_audit(database: Database, outcome: list[Folded]) -> None:

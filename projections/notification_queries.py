@@ -1,0 +1,161 @@
+"""Reading notifications: what a user was told of and may still see, the newest first, and how much is unread.
+
+What can't be seen any longer is not there: of lists that one is no member of, of deleted tasks and comments.
+A task that was moved is seen where it is now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import asyncpg
+
+from app.notifications import Kind
+from projections.projection import Connection
+from projections.reading import positions_at, snapshot
+
+MAX_UNREAD = 1_000
+"""Unread notifications are counted no further: nobody reads a larger number, and everybody waits for it."""
+EXCERPT_CHARS = 200
+_BEGINNING, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+READ = """
+    (n.read IS TRUE OR EXISTS (
+        SELECT 1 FROM notification_marks m
+        WHERE m.user_id = n.user_id AND m.read_until >= n.time AND m.version > coalesce(n.read_version, 0)
+    ))
+"""
+"""Whether a notification is read: what the user said last, of it or of all up to a time."""
+
+_VISIBLE = """
+    LEFT JOIN tasks t ON t.id = n.task_id
+    LEFT JOIN comments c ON c.task_id = n.task_id AND c.id = n.comment_id
+    JOIN lists l ON l.id = coalesce(t.list_id, n.list_id)
+    JOIN list_members member ON member.list_id = l.id AND member.user_id = n.user_id
+"""
+_ALIVE = "t.deleted_at IS NULL AND c.deleted_at IS NULL"
+_COLUMNS = f"""
+    n.id, n.kind, {READ} AS read, n.actor, n.task_id, l.id AS list_id, n.comment_id,
+    coalesce(t.title, l.name) AS title, left(c.text, {EXCERPT_CHARS}) AS excerpt,
+    n.time, n.partition || ':' || n."offset" AS position
+"""
+_ONE = f"""
+    SELECT {_COLUMNS} FROM notifications n {_VISIBLE}
+    WHERE n.user_id = $1 AND n.id = $2 AND n.time IS NOT NULL AND {_ALIVE}
+"""  # noqa: S608
+PAGE = f"""
+    SELECT {_COLUMNS} FROM notifications n {_VISIBLE}
+    WHERE n.user_id = $1 AND n.time IS NOT NULL AND (n.time, n.id) < ($2, $3) AND {_ALIVE}
+    ORDER BY n.time DESC, n.id DESC LIMIT $4
+"""  # noqa: S608
+
+# What came after everything was read, and then what was set back to unread before that.
+_NEWER = f"""
+    FROM notifications n {_VISIBLE}
+    WHERE n.user_id = $1 AND n.time > $2 AND n.read IS NOT TRUE AND {_ALIVE}
+"""
+_OLDER = f"""
+    FROM notifications n {_VISIBLE}
+    WHERE n.user_id = $1 AND n.time <= $2 AND n.read IS FALSE AND NOT {READ} AND {_ALIVE}
+"""
+_PART = "AND (n.time, n.id) < ($3, $4) ORDER BY n.time DESC, n.id DESC LIMIT $5"
+UNREAD_PAGE = f"""
+    (SELECT {_COLUMNS} {_NEWER} {_PART}) UNION ALL (SELECT {_COLUMNS} {_OLDER} {_PART})
+    ORDER BY time DESC, id DESC LIMIT $5
+"""
+UNREAD = f"""
+    SELECT count(*) FROM (
+        (SELECT 1 {_NEWER}) UNION ALL (SELECT 1 {_OLDER}) LIMIT {MAX_UNREAD}
+    ) AS unread
+"""  # noqa: S608
+_READ_UNTIL = "SELECT max(read_until) FROM notification_marks WHERE user_id = $1"
+_NEWEST = "SELECT max(time) FROM notifications WHERE user_id = $1 AND time IS NOT NULL"
+_ANY_UNREAD = f"""
+    SELECT EXISTS (SELECT 1 {_NEWER} AND n.time <= $3) OR EXISTS (SELECT 1 {_OLDER} AND n.time <= $3)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What a user was told. `list_id` and `title` are those of the task, or list, as it is now.
+
+    `actor` is who did it; of a reminder, `tasktape`. `excerpt` is the beginning of the comment.
+    """
+
+    id: str
+    kind: Kind
+    read: bool
+    actor: str
+    task_id: str | None
+    list_id: str
+    comment_id: str | None
+    title: str
+    excerpt: str | None
+    time: datetime
+    position: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationPage:
+    """Some notifications, the newest first, and the positions they were read at; `more` if others follow.
+
+    `unread` counts all of the user's, up to `MAX_UNREAD`.
+    """
+
+    items: Sequence[Notification]
+    more: bool
+    unread: int
+    positions: dict[int, int]
+
+
+class NotificationQueries:
+    """The queries, on a pool that sees the live generation."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+
+    async def page(
+        self, user: str, *, unread: bool, after: tuple[datetime, str] | None, limit: int
+    ) -> NotificationPage:
+        """One page of the user's notifications, or of the unread ones."""
+        place = after or (_END, "")
+        async with snapshot(self._pool) as connection:
+            positions = await positions_at(connection)
+            read_until = await _read_until(connection, user)
+            count = await connection.fetchval(UNREAD, user, read_until)
+            if unread:
+                rows = await connection.fetch(UNREAD_PAGE, user, read_until, *place, limit + 1)
+            else:
+                rows = await connection.fetch(PAGE, user, *place, limit + 1)
+        return NotificationPage(
+            [Notification(*row) for row in rows[:limit]], len(rows) > limit, count, positions
+        )
+
+    async def one(self, user: str, notification_id: str) -> Notification | None:
+        """One of the user's notifications."""
+        row = await self._pool.fetchrow(_ONE, user, notification_id)
+        return None if row is None else Notification(*row)
+
+    async def unread(self, user: str) -> int:
+        """How many notifications are unread; `MAX_UNREAD` stands for so many or more."""
+        async with snapshot(self._pool) as connection:
+            return int(await connection.fetchval(UNREAD, user, await _read_until(connection, user)))
+
+    async def newest(self, user: str) -> datetime | None:
+        """When the newest of the user's notifications was."""
+        time: datetime | None = await self._pool.fetchval(_NEWEST, user)
+        return time
+
+    async def any_unread(self, user: str, until: datetime) -> bool:
+        """Whether a notification up to a time is unread."""
+        async with snapshot(self._pool) as connection:
+            read_until = await _read_until(connection, user)
+            return bool(await connection.fetchval(_ANY_UNREAD, user, read_until, until))
+
+
+async def _read_until(connection: Connection, user: str) -> datetime:
+    """Up to when the user has read everything, but for what was set back to unread."""
+    time: datetime | None = await connection.fetchval(_READ_UNTIL, user)
+    return time or _BEGINNING
