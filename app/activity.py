@@ -15,14 +15,18 @@ from urllib.parse import unquote
 
 from app.fold import Folded
 from app.lists import ListCreated, MemberRemoved, TaskList
-from app.policies import IMPORT_PREFIX
+from app.policies import IMPORT_PREFIX, POLICY_PREFIX
 from app.positions import Position
-from app.records import Record, source_of
-from app.tasks import Task, TaskCreated, TaskEdited, TaskMoved, TaskReminded
+from app.records import Record
+from app.tasks import Task, TaskEdited, TaskMoved, TaskReminded
 
 WINDOW_S = 3_600
 """The length of the windows of time that groups lie in, aligned to the epoch."""
-POLICY_PREFIX = source_of("policy")
+_BY_POLICY = {
+    "task.created": "task.recurred",
+    "task.restored": "task.recurred",
+    "task.deleted": "task.withdrawn",
+}
 _EFFECTS = {"done": "task.completed", "open": "task.reopened"}
 
 # --- one event -------------------------------------------------------------------------------------------
@@ -31,11 +35,11 @@ _EFFECTS = {"done": "task.completed", "open": "task.reopened"}
 def activity_type(folded: Folded) -> str | None:
     """What the feed calls a record; None if it is not shown.
 
-    Mostly the event's type. But a move or an edit that completes a task is `task.completed`; what a policy
-    created is `task.recurred`; a move from another list is `task.moved_in`, and one to another stage
-    `task.staged`; who removes themselves has `list.left`. Of an imported history the first event alone is
-    shown, as `task.imported`. Inboxes that come to be, places within a list, reminders, read marks and what
-    is not accepted are no activity.
+    Mostly the event's type. But a move or an edit that completes a task is `task.completed`; a move from
+    another list is `task.moved_in`, and one to another stage `task.staged`; who removes themselves has
+    `list.left`. The next occurrence of a task that a policy created is `task.recurred`, or `task.withdrawn`
+    when it took it back. Of an imported history the first event alone is shown, as `task.imported`. Inboxes
+    that come to be, places within a list, reminders, read marks and what is not accepted are no activity.
     """
     record, after = folded.record, folded.after
     if folded.outcome != "accepted" or record is None or record.version == 0:
@@ -48,11 +52,11 @@ def activity_type(folded: Folded) -> str | None:
 def _of_task(record: Record, before: Task | None, after: Task) -> str | None:
     if record.source.startswith(IMPORT_PREFIX):
         return "task.imported" if before is None else None
+    if record.source.startswith(POLICY_PREFIX):
+        return _BY_POLICY.get(record.type)
     match record.data:
         case TaskReminded():
             return None
-        case TaskCreated() if record.source.startswith(POLICY_PREFIX):
-            return "task.recurred"
         case TaskMoved() if before is not None and before.list_id != after.list_id:
             return "task.moved_in"
         case TaskMoved() | TaskEdited() if before is not None and before.status != after.status:

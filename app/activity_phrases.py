@@ -12,6 +12,10 @@ PHRASES: Mapping[str, tuple[str, str]] = {
         "The next occurrence of “{title}” was created",
         "The next occurrences of {n} tasks were created",
     ),
+    "task.withdrawn": (
+        "The next occurrence of “{title}” was taken back",
+        "The next occurrences of {n} tasks were taken back",
+    ),
     "task.edited": ("{actor} edited “{title}”", "{actor} edited {n} tasks"),
     "task.completed": ("{actor} completed “{title}”", "{actor} completed {n} tasks"),
     "task.reopened": ("{actor} reopened “{title}”", "{actor} reopened {n} tasks"),

@@ -15,6 +15,7 @@ import { isAfter } from "/page/live.js";
 
 const PAGE = 30;
 const MOST_HEARD = 20_000;
+const NOBODYS = new Set(["task.recurred", "task.withdrawn"]);
 const DAY_MS = 86_400_000;
 
 export class Activity {
@@ -237,7 +238,7 @@ export class Activity {
 function build(line) {
   if (!("group" in line)) return make("li", { class: "day label" }, line.day);
   const { actor, type } = line.group;
-  const avatar = make("span", { class: "avatar", "aria-hidden": "true" }, type === "task.recurred" ? "↻" : initial(actor));
+  const avatar = make("span", { class: "avatar", "aria-hidden": "true" }, NOBODYS.has(type) ? "↻" : initial(actor));
   avatar.style.setProperty("--hue", String(hue(actor)));
   return make("li", { class: "activity-line" }, avatar, make("div", {}));
 }

@@ -14,6 +14,12 @@ const EVENTS_SHOWN = 5;
 const TASK_IDS_SHOWN = 50;
 const IMPORT = "/tasktape/import";
 const POLICY = "/tasktape/policy";
+/** @type {Record<string, string>} what policies do to the next occurrence of a task, as far as it is shown */
+const BY_POLICY = {
+  "task.created": "task.recurred",
+  "task.restored": "task.recurred",
+  "task.deleted": "task.withdrawn",
+};
 
 /**
  * What the feed calls an update; null if it does not show it.
@@ -25,12 +31,11 @@ export function activityType({ event, changes }) {
   if (event.stream.startsWith("list:")) return listType(event);
   if (!event.stream.startsWith("task:")) return null;
   if (event.source.startsWith(IMPORT)) return event.version === 1 ? "task.imported" : null;
+  if (event.source.startsWith(POLICY)) return BY_POLICY[event.type] ?? null;
   const status = changes["status"]?.[1];
   switch (event.type) {
     case "task.reminded":
       return null;
-    case "task.created":
-      return event.source.startsWith(POLICY) ? "task.recurred" : event.type;
     case "task.edited":
       return status ? settled(status) : event.type;
     case "task.moved":

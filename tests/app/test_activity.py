@@ -118,9 +118,11 @@ def test_of_imported_histories_only_that_they_came() -> None:
 
 
 def test_what_a_policy_created_is_shown_as_such() -> None:
-    """Nobody is told to have created the next occurrence."""
+    """Nobody is told to have created the next occurrence, or to have taken it back."""
     assert activity_type(last_of(CREATED, source=POLICY)) == "task.recurred"
-    assert activity_type(last_of(CREATED, TaskCompleted(), source=POLICY)) == "task.completed"
+    assert activity_type(last_of(CREATED, TaskDeleted(), source=POLICY)) == "task.withdrawn"
+    assert activity_type(last_of(CREATED, TaskDeleted(), TaskRestored(), source=POLICY)) == "task.recurred"
+    assert activity_type(last_of(CREATED, TaskEdited({"title": "x"}), source=POLICY)) is None
 
 
 def test_only_what_is_accepted_is_activity() -> None:
@@ -244,6 +246,12 @@ SAID = [
         "The next occurrence of “Buy milk” was created",
         "The next occurrences of 5 tasks were created",
     ),
+    (
+        "task.withdrawn",
+        {},
+        "The next occurrence of “Buy milk” was taken back",
+        "The next occurrences of 5 tasks were taken back",
+    ),
     ("task.edited", {}, "alice edited “Buy milk”", "alice edited 5 tasks"),
     ("task.completed", {}, "alice completed “Buy milk”", "alice completed 5 tasks"),
     ("task.reopened", {}, "alice reopened “Buy milk”", "alice reopened 5 tasks"),
@@ -319,8 +327,8 @@ def test_the_line_of_each_type(type_: str, data: dict[str, Any], one: str, five:
 def test_there_is_a_line_for_whatever_is_shown() -> None:
     """Each event type is a case above, or is not shown; each type of activity has a line that is tested."""
     assert {case[0] for case in SAID} == set(PHRASES)
-    shown = {type_ for _, type_ in CASES} | {"task.skipped", "task.imported", "task.recurred", "list.left"}
-    assert {*shown, "task.moved_out"} - {None} == set(PHRASES)
+    shown = {type_ for _, type_ in CASES} | {"task.skipped", "task.imported", "list.left", "task.moved_out"}
+    assert {*shown, "task.recurred", "task.withdrawn"} - {None} == set(PHRASES)
     cased = {type(events[-1]) for events, _ in CASES} | {TaskSkipped, StreamResumed}
     assert {each for each in EVENT_CLASSES if not each.type.startswith("user.")} == cased
 
