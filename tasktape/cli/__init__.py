@@ -19,6 +19,13 @@ VERBS: dict[str, tuple[str, str]] = {
     "edit": ("tasktape.cli.tasks:edit", "Change a task."),
     "rm": ("tasktape.cli.tasks:rm", "Delete tasks, or restore them."),
     "show": ("tasktape.cli.tasks:show", "Show a task, now or then, and its history."),
+    "lists": ("tasktape.cli.lists:lists", "See, make, rename and delete lists."),
+    "share": ("tasktape.cli.members:share", "Let somebody see a list."),
+    "unshare": ("tasktape.cli.members:unshare", "Take a list away from somebody."),
+    "members": ("tasktape.cli.members:members", "List who sees a list."),
+    "leave": ("tasktape.cli.members:leave", "Leave a list."),
+    "hand-over": ("tasktape.cli.members:hand_over", "Make somebody else the owner of a list."),
+    "activity": ("tasktape.cli.activity:activity", "List what happened, grouped."),
     "watch": ("tasktape.cli.watch:watch", "Print what happens, as it happens."),
     "dead-letters": (
         "tasktape.cli.dead_letters:dead_letters",

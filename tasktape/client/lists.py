@@ -20,9 +20,12 @@ class ListCalls(Calls):
         """A list."""
         return typed(TaskList, (await self.read(path_of("lists", list_id))).body)
 
-    async def create_list(self, name: str, **options: Unpack[Options]) -> TaskList:
+    async def create_list(
+        self, name: str, *, stages: Sequence[Stage] = (), **options: Unpack[Options]
+    ) -> TaskList:
         """Create a list that one owns."""
-        return typed(TaskList, (await self.command("POST", path_of("lists"), {"name": name}, **options)).body)
+        body = {"name": name, "stages": stages} if stages else {"name": name}
+        return await self._change("POST", path_of("lists"), body, **options)
 
     async def rename_list(self, list_id: str, name: str, **options: Unpack[Options]) -> TaskList:
         """Give a list another name."""

@@ -10,8 +10,8 @@ from uuid import uuid4
 import httpx
 from aiokafka import AIOKafkaProducer
 
+from tests.integration.shell import Shell
 from tests.integration.stack import Stack
-from tests.integration.test_cli_verbs import Shell
 from tests.waiting import eventually
 
 

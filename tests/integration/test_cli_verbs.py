@@ -4,67 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from tests.integration.shell import LIMIT_S, Shell
 from tests.integration.stack import Stack
-
-LIMIT_S = 60
-
-
-class Shell:
-    """Runs `tasktape` as one user."""
-
-    def __init__(self, stack: Stack, folder: Path, user: str, *, admin: bool = False) -> None:
-        self.user = user
-        self.environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("TASKTAPE_")
-        } | {
-            "TASKTAPE_URL": stack.urls[0],
-            "TASKTAPE_TOKEN": stack.token(user, admin=admin),
-            "TASKTAPE_DATA": str(folder),
-        }
-
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
-        """Start a verb."""
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tasktape", *arguments),
-            env=self.environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-
-    async def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Run a verb to its end: its exit status, output and errors."""
-        process = await self.start(*arguments)
-        async with asyncio.timeout(LIMIT_S):
-            out, err = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
-
-    async def works(self, *arguments: str) -> str:
-        """Run a verb that has to work; what it prints."""
-        status, out, err = await self.run(*arguments)
-        assert status == 0, err
-        return out
-
-    async def fails(self, *arguments: str, status: int = 1) -> str:
-        """Run a verb that has to fail, with one line of error."""
-        found, out, err = await self.run(*arguments)
-        assert found == status, (out, err)
-        assert "Traceback" not in err
-        if status == 1:
-            assert len(err.strip().splitlines()) == 1, err
-        return err
 
 
 @pytest.fixture
 def shell(running_stack: Stack, tmp_path: Path) -> Shell:
-    return Shell(running_stack, tmp_path, f"user-{uuid4().hex[:8]}")
+    return Shell(running_stack, tmp_path)
 
 
 async def test_a_day_with_the_command_line(shell: Shell) -> None:

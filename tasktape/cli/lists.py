@@ -1,0 +1,138 @@
+"""The verb `lists`: see, make, rename and delete lists, and say which stages they have."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from tasktape.cli.client import api_verb, pending_said, the_list
+from tasktape.cli.lines import printable
+from tasktape.cli.options import json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from tasktape.client import Client, TaskList
+    from tasktape.client.models import Stage
+
+SHOWN = 2_000
+CATEGORIES = ("open", "active", "done")
+
+
+@click.group(
+    name="lists",
+    epilog="Example: tasktape lists create Errands",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+def lists() -> None:
+    """See, make, rename and delete lists, and say which stages they have."""
+
+
+@lists.command(name="list", epilog="Example: tasktape lists list")
+@json_option
+@api_verb
+async def list_lists(client: Client, *, as_json: bool) -> None:
+    """List your lists, one a line: the id, the name, your part in it, its members and its stages."""
+    me = (await client.me()).user
+    found = await client.lists(at_most=SHOWN).all()
+    if as_json:
+        click.echo(json.dumps({"items": [each.as_sent() for each in found]}))
+        return
+    for each in found:
+        click.echo(list_line(each, me))
+
+
+@lists.command(epilog='Example: tasktape lists create "Garden" --stage Planned:open --stage Planted:done')
+@click.argument("name", nargs=-1, required=True)
+@click.option("--stage", "stages", multiple=True, metavar="NAME[:CATEGORY]", help="One of its stages.")
+@json_option
+@api_verb
+async def create(client: Client, *, name: tuple[str, ...], stages: tuple[str, ...], as_json: bool) -> None:
+    """Create a list called NAME that you own."""
+    made = client.create_list(" ".join(name), stages=[stage(text) for text in stages])
+    await show_list(client, made, as_json=as_json)
+
+
+@lists.command(epilog="Example: tasktape lists rename Errands Shopping")
+@click.argument("list_name", metavar="LIST")
+@click.argument("name")
+@json_option
+@api_verb
+async def rename(client: Client, *, list_name: str, name: str, as_json: bool) -> None:
+    """Give LIST another NAME."""
+    renamed = client.rename_list(await the_list(client, list_name), name)
+    await show_list(client, renamed, as_json=as_json)
+
+
+@lists.command(epilog="Example: tasktape lists stages Website Ideas Doing:active Live:done")
+@click.argument("list_name", metavar="LIST")
+@click.argument("stages", nargs=-1, metavar="[NAME[:CATEGORY]]...")
+@click.option("--none", is_flag=True, help="Without stages of its own, a list takes any.")
+@json_option
+@api_verb
+async def stages(
+    client: Client, *, list_name: str, stages: tuple[str, ...], none: bool, as_json: bool
+) -> None:
+    """Show the stages of LIST, or set them, all at once and in their order.
+
+    The CATEGORY says what a task is that is there: open (unless said otherwise), active or done.
+    """
+    if none and stages:
+        raise click.UsageError("give stages or --none, not both")
+    list_id = await the_list(client, list_name)
+    if none or stages:
+        await show_list(client, client.set_stages(list_id, [stage(text) for text in stages]), as_json=as_json)
+        return
+    found = (await client.list(list_id)).stages
+    if as_json:
+        click.echo(json.dumps({"stages": list(found)}))
+    for each in () if as_json else found:
+        click.echo(printable(f"{each['name']}:{each['category']}"))
+
+
+@lists.command(epilog="Example: tasktape lists delete Errands --yes")
+@click.argument("list_name", metavar="LIST")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@api_verb
+async def delete(client: Client, *, list_name: str, yes: bool, as_json: bool) -> None:
+    """Delete LIST and its tasks. They stay in the log, but there is no way to have the list back."""
+    list_id = await the_list(client, list_name)
+    if not yes:
+        click.confirm(f"Delete {list_name} with its tasks?", abort=True, err=True)
+    with pending_said(as_json=as_json):
+        await client.delete_list(list_id)
+        click.echo(json.dumps({"id": list_id, "deleted": True}) if as_json else "Deleted.")
+
+
+def stage(text: str) -> Stage:
+    """A stage, as `NAME` or `NAME:CATEGORY`. Raises `click.BadParameter`."""
+    name, colon, category = text.rpartition(":")
+    if not colon:
+        return {"name": text, "category": "open"}
+    match category:
+        case "open" | "active" | "done":
+            return {"name": name, "category": category}
+        case _:
+            raise click.BadParameter(f"{category!r} is not one of {', '.join(CATEGORIES)}")
+
+
+async def show_list(client: Client, command: Awaitable[TaskList], *, as_json: bool) -> None:
+    """Show the list that a command leads to."""
+    with pending_said(as_json=as_json):
+        task_list = await command
+        if as_json:
+            click.echo(json.dumps(task_list.as_sent()))
+        else:
+            click.echo(list_line(task_list, (await client.me()).user))
+
+
+def list_line(task_list: TaskList, me: str) -> str:
+    """A list on one line."""
+    parts = [task_list.id, task_list.name, f"({task_list.members.get(me, 'not yours')})"]
+    parts += [f"@{user}" for user in sorted(task_list.members) if user != me]
+    if task_list.stages:
+        parts.append(" > ".join(each["name"] for each in task_list.stages))
+    return printable("  ".join(parts))

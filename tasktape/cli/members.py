@@ -1,0 +1,85 @@
+"""The verbs on who sees a list: share, unshare, members, leave, hand-over."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from tasktape.cli.client import api_verb, pending_said, the_list
+from tasktape.cli.lines import printable
+from tasktape.cli.lists import show_list
+from tasktape.cli.options import json_option
+
+if TYPE_CHECKING:
+    from tasktape.client import Client
+    from tasktape.client.models import Role
+
+ROLES = ("owner", "editor", "viewer")
+
+
+@click.command(epilog="Example: tasktape share Errands bob --role viewer")
+@click.argument("list_name", metavar="LIST")
+@click.argument("user")
+@click.option("--role", type=click.Choice(ROLES), default="editor", show_default=True)
+@json_option
+@api_verb
+async def share(client: Client, *, list_name: str, user: str, role: Role, as_json: bool) -> None:
+    """Let USER see LIST, or give a member another role.
+
+    Viewers read, editors change tasks, owners also say who is a member.
+    """
+    shared = client.set_member(await the_list(client, list_name), user, role)
+    await show_list(client, shared, as_json=as_json)
+
+
+@click.command(epilog="Example: tasktape unshare Errands bob")
+@click.argument("list_name", metavar="LIST")
+@click.argument("user")
+@json_option
+@api_verb
+async def unshare(client: Client, *, list_name: str, user: str, as_json: bool) -> None:
+    """Take LIST away from USER, at once."""
+    list_id = await the_list(client, list_name)
+    with pending_said(as_json=as_json):
+        await client.remove_member(list_id, user)
+        told = json.dumps({"list_id": list_id, "removed": user})
+        click.echo(told if as_json else printable(f"{user} sees it no longer."))
+
+
+@click.command(epilog="Example: tasktape members Errands")
+@click.argument("list_name", metavar="LIST")
+@json_option
+@api_verb
+async def members(client: Client, *, list_name: str, as_json: bool) -> None:
+    """List who sees LIST, one a line, and what they may do there."""
+    found = (await client.list(await the_list(client, list_name))).members
+    if as_json:
+        click.echo(json.dumps({"members": found}))
+        return
+    for user, role in sorted(found.items(), key=lambda each: (ROLES.index(each[1]), each[0])):
+        click.echo(printable(f"{role:>6}  {user}"))
+
+
+@click.command(epilog="Example: tasktape leave Errands")
+@click.argument("list_name", metavar="LIST")
+@json_option
+@api_verb
+async def leave(client: Client, *, list_name: str, as_json: bool) -> None:
+    """Leave LIST: you see it no longer, the others do."""
+    list_id = await the_list(client, list_name)
+    with pending_said(as_json=as_json):
+        await client.leave_list(list_id)
+        click.echo(json.dumps({"list_id": list_id, "left": True}) if as_json else "You left.")
+
+
+@click.command(name="hand-over", epilog="Example: tasktape hand-over Errands bob")
+@click.argument("list_name", metavar="LIST")
+@click.argument("user")
+@json_option
+@api_verb
+async def hand_over(client: Client, *, list_name: str, user: str, as_json: bool) -> None:
+    """Make USER, a member, the owner of LIST; you stay as an editor."""
+    handed = client.hand_over(await the_list(client, list_name), user)
+    await show_list(client, handed, as_json=as_json)

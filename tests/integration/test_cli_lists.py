@@ -1,0 +1,95 @@
+"""Lists and their members from the command line, as two people would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.shell import Shell
+from tests.integration.stack import Stack
+
+
+@pytest.fixture
+def alice(running_stack: Stack, tmp_path: Path) -> Shell:
+    return Shell(running_stack, tmp_path)
+
+
+@pytest.fixture
+def bob(running_stack: Stack, tmp_path: Path) -> Shell:
+    return Shell(running_stack, tmp_path)
+
+
+async def test_the_life_of_a_list(alice: Shell) -> None:
+    """Made, shown, renamed, given stages, deleted."""
+    made = await alice.json("lists", "create", "The", "garden", "--stage", "Planned", "--stage", "Grown:done")
+    assert made["name"] == "The garden"
+    assert made["stages"] == [
+        {"name": "Planned", "category": "open"},
+        {"name": "Grown", "category": "done"},
+    ]
+    renamed = await alice.works("lists", "rename", "the garden", "Garden")
+    assert renamed == f"{made['id']}  Garden  (owner)  Planned > Grown\n"
+    listed = (await alice.works("lists", "list")).splitlines()
+    assert len(listed) == 2
+    assert renamed.strip() in listed
+    await alice.works("lists", "stages", "Garden", "Seeds", "Growing:active", "Grown:done")
+    assert await alice.works("lists", "stages", "Garden") == "Seeds:open\nGrowing:active\nGrown:done\n"
+    await alice.works("add", "Beans", "--list", "Garden", "--stage", "Growing")
+    assert "Seeds, Growing, Grown" in await alice.fails("add", "More", "--list", "Garden", "--stage", "Weeds")
+    assert "Beans (Growing)" in await alice.works("list", "--list", "Garden")
+    assert (await alice.json("lists", "stages", "Garden"))["stages"][0]["name"] == "Seeds"
+    assert "Delete Garden with its tasks?" in (await alice.run("lists", "delete", "Garden", stdin="n\n"))[2]
+    assert "Garden" in await alice.works("lists", "list")
+    assert await alice.works("lists", "delete", "Garden", "--yes") == "Deleted.\n"
+    assert "Garden" not in await alice.works("lists", "list")
+
+
+async def test_sharing_a_list(alice: Shell, bob: Shell) -> None:
+    """Shared, read, changed, handed over, left, taken away."""
+    await alice.works("lists", "create", "Errands")
+    await alice.works("add", "Buy milk", "--list", "Errands")
+    shared = await alice.works("share", "Errands", bob.user, "--role", "viewer")
+    assert shared.endswith(f"Errands  (owner)  @{bob.user}\n")
+    assert "Buy milk" in await bob.works("list", "--list", "errands")
+    assert "look at this list" in await bob.fails("add", "Buy bread", "--list", "Errands")
+    await alice.works("share", "Errands", bob.user)
+    await bob.works("add", "Buy bread", "--list", "Errands")
+    assert await bob.works("members", "Errands") == f" owner  {alice.user}\neditor  {bob.user}\n"
+    assert await bob.json("members", "Errands") == {"members": {alice.user: "owner", bob.user: "editor"}}
+    assert "owner" in await bob.fails("unshare", "Errands", alice.user)
+    await alice.fails("leave", "Errands")
+    assert (await alice.works("hand-over", "Errands", bob.user)).endswith(f"(editor)  @{bob.user}\n")
+    assert await alice.works("leave", "Errands") == "You left.\n"
+    assert "There is no list called Errands" in await alice.fails("list", "--list", "Errands")
+    await bob.works("share", "Errands", alice.user)
+    assert "no longer" in await bob.works("unshare", "Errands", alice.user)
+    assert "There is no list called Errands" in await alice.fails("members", "Errands")
+
+
+async def test_what_happened(alice: Shell, bob: Shell) -> None:
+    """In all lists, in one, by one person."""
+    await alice.works("lists", "create", "Errands")
+    await alice.works("share", "Errands", bob.user)
+    await alice.works("add", "Buy milk", "--list", "Errands")
+    task = await bob.json("add", "Buy bread", "--list", "Errands")
+    await bob.works("done", task["id"])
+    told = await alice.works("activity")
+    assert f"{bob.user} completed" in told
+    groups = (await alice.json("activity", "--list", "Errands", "--by", bob.user))["items"]
+    assert {group["actor"] for group in groups} == {bob.user}
+    assert [event["type"] for event in groups[0]["events"]] == ["task.completed"]
+    assert len((await alice.works("activity", "--limit", "1")).splitlines()) == 1
+
+
+async def test_what_lists_refuse(alice: Shell) -> None:
+    """One line each, and status 2 for what is used wrongly."""
+    await alice.works("lists", "create", "Errands")
+    assert "no list called Nowhere" in await alice.fails("share", "Nowhere", "bob")
+    await alice.fails("share", "inbox", "bob")
+    await alice.fails("lists", "delete", "inbox", "--yes")
+    await alice.fails("hand-over", "Errands", "nobody")
+    await alice.fails("share", "Errands", "bob", "--role", "king", status=2)
+    await alice.fails("lists", "stages", "Errands", "Doing:soon", status=2)
+    await alice.fails("lists", "stages", "Errands", "Doing", "--none", status=2)
+    await alice.fails("lists", "create", status=2)
