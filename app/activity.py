@@ -3,7 +3,7 @@
 Events of one actor, type and list in the same hour are a group, whatever others did between them: `alice
 completed 5 tasks`. An hour is one of UTC, by the log's own clock. So to which group an event belongs depends
 on that event alone: a feed that is read, one that is read page by page, and one that grows live as events
-come in any order are the same. `api/pages/activity.js` has the same rules for the page.
+come in any order are the same. `api/pages/activity_groups.js` has the same rules for the page.
 """
 
 from __future__ import annotations
