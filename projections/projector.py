@@ -19,7 +19,7 @@ from app.fold import Fold, State, decoded
 from app.ports import UpdateLog
 from app.positions import Position
 from app.records import RawRecord, Record
-from projections import audit, comments, dead_letters, lists, notifications, reminders, tasks, users
+from projections import audit, comments, dead_letters, lists, notifications, reminders, search, tasks, users
 from projections.database import Database
 from projections.projection import Connection, Projected, project
 from projections.states import load_streams
@@ -221,14 +221,13 @@ class Projector:
         return projected
 
     async def _emit(self, batch: Batch, projected: list[Projected]) -> None:
+        for partition, records in batch.items():
+            # What lies before was committed by somebody who may have died before telling, or we failed to tell.
+            await self._emit_again(partition, self._emitted[partition], records[0].position.offset)
         if self._updates is not None:
             await self._updates.emit([each.update() for each in projected])
         for partition, records in batch.items():
-            if self._emitted[partition] == records[0].position.offset:
-                self._emitted[partition] = records[-1].position.offset + 1
-            else:
-                # Somebody else committed what lies between, and may have died before telling.
-                await self.recover([partition])
+            self._emitted[partition] = records[-1].position.offset + 1
 
     async def _commit_one_by_one(self, batch: Batch, error: BaseException) -> list[Projected]:
         """Find the record whose data the database refuses, and park it."""
@@ -290,6 +289,7 @@ class Projector:
         await lists.write(connection, batch)
         await users.write(connection, batch)
         await comments.write(connection, batch)
+        await search.write(connection, batch)
         await reminders.write(connection, batch)
         await notifications.write(connection, batch)
         await audit.write(connection, batch)

@@ -20,13 +20,15 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TSVECTOR
 
 read_models = MetaData()
 control = MetaData()
 
-READ_MODELS_VERSION = 2
+READ_MODELS_VERSION = 3
 """Raised whenever a table or a projection changes; a live generation of another version is rebuilt."""
+
+PENDING_KIB = 256
 
 
 def _time(name: str, *, nullable: bool = False) -> Column[object]:
@@ -65,9 +67,13 @@ tasks = Table(
     _time("updated_at"),
     _time("completed_at", nullable=True),
     _time("deleted_at", nullable=True),
-    # For sorting and filtering: the instant that `due` means, and 0 (none) to 4 (urgent).
+    # For sorting and finding: the instant that `due` means, 0 (none) to 4 (urgent), what titles are compared
+    # by, the shelf of its list that the task lies on (`projections.tasks`), and the facets of `app.facets`.
     _time("due_at", nullable=True),
     Column("priority_order", SmallInteger, nullable=False),
+    Column("title_order", Text(collation="C"), nullable=False),
+    Column("shelf", SmallInteger, nullable=False),
+    _texts("facets"),
     Index("tasks_by_list", "list_id", "rank", "id"),
     Index("tasks_by_parent", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
     Index(
@@ -77,8 +83,36 @@ tasks = Table(
         "status",
         postgresql_where=text("stage IS NOT NULL AND deleted_at IS NULL"),
     ),
+    # Every order in which tasks are listed; lists and shelves are merged.
+    Index("tasks_by_rank", "list_id", "shelf", "rank", "id"),
+    Index("tasks_by_creation", "list_id", "shelf", "created_at", "id"),
+    Index("tasks_by_change", "list_id", "shelf", "updated_at", "id"),
+    Index("tasks_by_due", "list_id", "shelf", "due_at", "id"),
+    Index("tasks_by_priority", "list_id", "shelf", "priority_order", "id"),
+    Index("tasks_by_title", "list_id", "shelf", "title_order", "id"),
+    # What is written is merged into it now and then; until then, reading it looks through these KiB.
+    Index(
+        "tasks_by_facets",
+        "facets",
+        postgresql_using="gin",
+        postgresql_with={"gin_pending_list_limit": PENDING_KIB},
+    ),
 )
 """The state of every task, deleted ones included."""
+
+task_search = Table(
+    "task_search",
+    read_models,
+    Column("task_id", Text, primary_key=True),
+    Column("document", TSVECTOR, nullable=False),
+    Index(
+        "task_search_by_words",
+        "document",
+        postgresql_using="gin",
+        postgresql_with={"gin_pending_list_limit": PENDING_KIB},
+    ),
+)
+"""The words of every task, with their places: in the title (A), the notes (B) and the comments (C)."""
 
 lists = Table(
     "lists",

@@ -7,13 +7,17 @@ from collections.abc import Iterable
 import asyncpg
 from pydantic_core import from_json, to_json
 
-from app.due import due_at
+from app.facets import facets_of
+from app.orders import sort_value
 from app.tasks import Series, Task
+from app.values import Status
 from projections.projection import Connection, Projected
 from projections.tables import tasks
 
-PRIORITY_ORDER = {"none": 0, "low": 1, "medium": 2, "high": 3, "urgent": 4}
-"""How priorities sort."""
+SHELVES: dict[Status, int] = {"open": 0, "done": 1}
+"""On which shelf of its list a task lies, by its status."""
+DELETED = 2
+"""The shelf of deleted tasks."""
 
 STATE_COLUMNS = tuple(Task.__dataclass_fields__)
 _COLUMNS = ", ".join(STATE_COLUMNS)
@@ -63,5 +67,11 @@ def _rows(states: Iterable[tuple[Task, bytes]]) -> str:
 
 
 def _row(task: Task, state: bytes) -> bytes:
-    instant = b"null" if task.due is None else to_json(due_at(task.due, task.time_zone))
-    return b'%s,"due_at":%s,"priority_order":%d}' % (state[:-1], instant, PRIORITY_ORDER[task.priority])
+    found_by = {
+        "due_at": sort_value(task, "due"),
+        "priority_order": sort_value(task, "priority"),
+        "title_order": sort_value(task, "title"),
+        "shelf": SHELVES[task.status] if task.deleted_at is None else DELETED,
+        "facets": facets_of(task),
+    }
+    return state[:-1] + b"," + to_json(found_by)[1:]

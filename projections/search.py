@@ -1,0 +1,94 @@
+"""The read model of full-text search: the words of every task, deleted ones included."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from app.tasks import Task, TaskCommentDeleted, TaskCommented, TaskCommentEdited
+from app.words import forms_of
+from projections.projection import Connection, Projected
+
+COMMENTS_SEARCHED = 200
+"""The newest ones of a task; what is said in older ones is not found."""
+WORDS_SEARCHED = 16_000
+"""The first ones of a task, title, notes and comments together: Postgres counts places up to 16,383."""
+_DOCUMENT_BYTES = 900_000
+"""Postgres takes 1,048,575."""
+
+_UPSERT = """
+    INSERT INTO task_search SELECT task_id, document::tsvector
+    FROM unnest($1::text[], $2::text[]) AS found(task_id, document)
+    ON CONFLICT (task_id) DO UPDATE SET document = excluded.document
+"""
+_NEWEST_COMMENTS = """
+    SELECT task_id, text FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
+        SELECT task_id, text, created_at, comments.id FROM comments
+        WHERE task_id = wanted.id AND deleted_at IS NULL ORDER BY created_at DESC, comments.id DESC LIMIT $2
+    ) AS newest ORDER BY created_at DESC, id DESC
+"""
+
+
+async def write(connection: Connection, batch: list[Projected]) -> None:
+    """Write the words of every task whose title, notes or comments the batch changed.
+
+    To be called when the comments are written.
+    """
+    newest: dict[str, Task] = {}
+    changed: set[str] = set()
+    for projected in batch:
+        task = projected.folded.after
+        if projected.folded.outcome == "accepted" and isinstance(task, Task):
+            newest[task.id] = task
+            if _says_something_else(projected):
+                changed.add(task.id)
+    if not changed:
+        return
+    ids = sorted(changed)
+    said = await newest_comments(connection, [key for key in ids if newest[key].comment_count])
+    documents = [_document(newest[key], said.get(key, ())) for key in ids]
+    await connection.execute(_UPSERT, ids, documents)
+
+
+def _says_something_else(projected: Projected) -> bool:
+    before, after = projected.folded.before, projected.folded.after
+    if not isinstance(before, Task) or not isinstance(after, Task):
+        return True
+    record = projected.folded.record
+    return (
+        before.title != after.title
+        or before.notes != after.notes
+        or (
+            record is not None
+            and isinstance(record.data, TaskCommented | TaskCommentEdited | TaskCommentDeleted)
+        )
+    )
+
+
+async def newest_comments(connection: Connection, task_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """The texts of the comments that are searched, by task, the newest first."""
+    said: dict[str, list[str]] = defaultdict(list)
+    if task_ids:
+        for row in await connection.fetch(_NEWEST_COMMENTS, task_ids, COMMENTS_SEARCHED):
+            said[row["task_id"]].append(row["text"])
+    return said
+
+
+def _document(task: Task, comments: Iterable[str]) -> str:
+    """A `tsvector` as text. Between two texts a place is left free, so that no phrase runs over it."""
+    places: dict[str, list[str]] = {}
+    place = size = 0
+    for weight, text in (("A", task.title), ("B", task.notes), *(("C", comment) for comment in comments)):
+        place += 1
+        for form in forms_of(text):
+            place += 1
+            size += 2 if form in places else 4 * len(form) + 8
+            if place > WORDS_SEARCHED or size > _DOCUMENT_BYTES:
+                return _written(places)
+            places.setdefault(form, []).append(f"{place}{weight}")
+    return _written(places)
+
+
+def _written(places: Mapping[str, Sequence[str]]) -> str:
+    # No form has a quote or a backslash in it.
+    return " ".join(f"'{form}':{','.join(found)}" for form, found in places.items())
