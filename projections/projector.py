@@ -222,7 +222,7 @@ class Projector:
 
     async def _emit(self, batch: Batch, projected: list[Projected]) -> None:
         for partition, records in batch.items():
-            # What lies before was committed by somebody who may have died before telling, or we failed to tell.
+            # What lies before was committed by somebody who may have died before telling, or we failed to.
             await self._emit_again(partition, self._emitted[partition], records[0].position.offset)
         if self._updates is not None:
             await self._updates.emit([each.update() for each in projected])

@@ -178,6 +178,36 @@ async def test_what_was_committed_but_not_told_is_told_by_the_next_projector(
     updates.check(log)
 
 
+async def test_what_was_committed_but_not_told_is_told_before_what_comes_later(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    """Whoever hears the updates hears them in the log's order, whatever failed."""
+    await history(log, tasks=1)
+    projector = Projector(database, log.read, updates)
+    updates.failures = 1
+    with pytest.raises(Unavailable):
+        await projector.project(await batch_of(log, 0, 1))
+    await projector.project(await batch_of(log, 1))
+    updates.check(log)
+
+
+async def test_whoever_listens_hears_of_every_record_once_it_is_committed(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    """Also of those that were read to fill a gap, and not of those that were done already."""
+    heard: list[Position] = []
+    await history(log)
+    projector = Projector(
+        database,
+        log.read,
+        updates,
+        [lambda _, projected: heard.extend(each.folded.raw.position for each in projected)],
+    )
+    await projector.project(await batch_of(log, 3))
+    await projector.project(await batch_of(log))
+    assert sorted(heard) == [raw.position for raw in log.records]
+
+
 async def test_a_projector_that_was_overtaken_starts_over_from_the_tables(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
@@ -298,7 +328,7 @@ async def test_a_batch_for_a_moved_checkpoint_writes_nothing(
 ) -> None:
     await history(log)
     projector = Projector(database, log.read, updates)
-    batch = await batch_of(log)
+    batch = {partition: records for partition, records in (await batch_of(log)).items() if records}
     await projector.project(batch)
     before = await database.pool.fetchval("SELECT count(*) FROM audit")
     with pytest.raises(Mismatch):
