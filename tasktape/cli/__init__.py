@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "members": ("tasktape.cli.members:members", "List who sees a list."),
     "leave": ("tasktape.cli.members:leave", "Leave a list."),
     "hand-over": ("tasktape.cli.members:hand_over", "Make somebody else the owner of a list."),
+    "notifications": ("tasktape.cli.notifications:notifications", "List what you were told."),
     "activity": ("tasktape.cli.activity:activity", "List what happened, grouped."),
     "watch": ("tasktape.cli.watch:watch", "Print what happens, as it happens."),
     "dead-letters": (

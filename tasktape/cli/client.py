@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,10 +17,13 @@ from tasktape.cli.connection import connection_options, find_connection
 from tasktape.cli.lines import short, task_line
 
 if TYPE_CHECKING:
-    from tasktape.client import Client, Patience, Task
+    from tasktape.client import Client, Comment, Notification, Patience, Task
+    from tasktape.client.calls import Items
+
+Named = TypeVar("Named", "Task", "Comment", "Notification")
 
 MIN_ID_CHARS = 4
-SEARCHED_TASKS = 10_000
+SEARCHED = 10_000
 SEARCHED_LISTS = 2_000
 _UUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
@@ -92,19 +95,24 @@ async def show_task(command: Awaitable[Task], *, as_json: bool) -> None:
 
 async def find_task(client: Client, given: str) -> str:
     """The id of the task that `given` begins or ends. Raises `click.ClickException` if it isn't just one."""
+    tasks = client.tasks(sort="-updated_at", at_most=SEARCHED)
+    return await find_id(given, tasks, "task", lambda task: task.title)
+
+
+async def find_id(given: str, items: Items[Named], kind: str, label: Callable[[Named], str]) -> str:
+    """The id that `given` begins or ends, among some. Raises `click.ClickException` if it isn't just one."""
     wanted = given.strip().lower()
     if _UUID.match(wanted):
         return wanted
     if len(wanted) < MIN_ID_CHARS or not re.fullmatch(r"[0-9a-f-]+", wanted):
         raise click.ClickException(f"{given!r} is not an id, nor {MIN_ID_CHARS} or more characters of one")
-    tasks = client.tasks(sort="-updated_at", at_most=SEARCHED_TASKS)
-    found = [task async for task in tasks if task.id.startswith(wanted) or task.id.endswith(wanted)]
+    found = [item async for item in items if item.id.startswith(wanted) or item.id.endswith(wanted)]
     if len(found) == 1:
         return found[0].id
     if not found:
-        raise click.ClickException(f"No task has an id that begins or ends with {wanted}")
-    examples = ", ".join(f"{short(task.id)} {task.title[:30]!r}" for task in found[:3])
-    raise click.ClickException(f"{len(found)} tasks have ids with {wanted}: {examples}")
+        raise click.ClickException(f"No {kind} has an id that begins or ends with {wanted}")
+    examples = ", ".join(f"{short(item.id)} {label(item)[:30]!r}" for item in found[:3])
+    raise click.ClickException(f"{len(found)} {kind}s have ids with {wanted}: {examples}")
 
 
 async def find_list(client: Client, given: str) -> str | None:

@@ -21,8 +21,8 @@ from tasktape.client.models import (
     TaskList,
     Update,
 )
+from tasktape.client.news import Connected, Disconnected
 from tasktape.client.patience import Patience
-from tasktape.client.updates import Connected, Disconnected
 
 __all__ = [
     "ActivityGroup",

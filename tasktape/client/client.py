@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from weakref import WeakSet
 
 import httpx
@@ -17,7 +17,10 @@ from tasktape.client.patience import Patience
 from tasktape.client.tasks import TaskCalls
 from tasktape.client.tokens import Token, TokenSource
 from tasktape.client.transport import Transport, address
-from tasktape.client.updates import Told, Updates
+
+if TYPE_CHECKING:
+    from tasktape.client.news import Told
+    from tasktape.client.updates import Updates
 
 
 class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
@@ -67,6 +70,8 @@ class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
         A connection that breaks is made again, and what was missed is told; `attempts` bounds how often that
         may fail in a row. `on_connection` is told of connections made and lost.
         """
+        from tasktape.client.updates import Updates  # brings a library along that calls do not need
+
         updates = Updates(
             self.url, self._tokens, channels, since, attempts=attempts, on_connection=on_connection
         )

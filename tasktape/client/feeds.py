@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Unpack
 
 from tasktape.client.calls import Calls, Items, Options, path_of, typed
-from tasktape.client.models import ActivityGroup, Me, Notification
+from tasktape.client.models import ActivityGroup, Me, Notification, Unread
 
 
 class FeedCalls(Calls):
@@ -21,17 +22,23 @@ class FeedCalls(Calls):
             Notification, path_of("notifications"), {"unread": "true"} if unread else {}, at_most
         )
 
-    async def read_notification(self, notification_id: str, **options: Unpack[Options]) -> None:
+    async def read_notification(self, notification_id: str, **options: Unpack[Options]) -> Notification:
         """Say that one has seen it."""
-        await self.command("POST", path_of("notifications", notification_id, "read"), **options)
+        return await self._mark(notification_id, "read", **options)
 
-    async def unread_notification(self, notification_id: str, **options: Unpack[Options]) -> None:
+    async def unread_notification(self, notification_id: str, **options: Unpack[Options]) -> Notification:
         """Say that one wants to see it again."""
-        await self.command("POST", path_of("notifications", notification_id, "unread"), **options)
+        return await self._mark(notification_id, "unread", **options)
 
-    async def read_all_notifications(self, **options: Unpack[Options]) -> None:
-        """Say that one has seen all there are."""
-        await self.command("POST", path_of("notifications", "read-all"), **options)
+    async def read_all_notifications(self, until: datetime | None = None, **options: Unpack[Options]) -> int:
+        """Say that one has seen all there are, or all up to a time; how many are unread after it."""
+        body = None if until is None else {"until": until}
+        answer = await self.command("POST", path_of("notifications", "read-all"), body, **options)
+        return typed(Unread, answer.body).unread
+
+    async def _mark(self, notification_id: str, action: str, **options: Unpack[Options]) -> Notification:
+        answer = await self.command("POST", path_of("notifications", notification_id, action), **options)
+        return typed(Notification, answer.body)
 
     def activity(
         self, *, list_id: str | None = None, actor: str | None = None, at_most: int | None = None

@@ -18,7 +18,8 @@ OutcomeName = Literal["pending", "accepted", "superseded", "parked"]
 class Answered(BaseModel):
     """What all of them have."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    # Built when it is used: the command line starts with all of them, and uses one or two.
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     def as_sent(self) -> dict[str, Any]:
         """The JSON that the server sent, no more and no less."""
@@ -215,8 +216,15 @@ class Notification(Answered):
     actor: str | None = None
     task_id: str | None = None
     list_id: str | None = None
-    title: str | None = None
+    comment_id: str | None = None
+    title: str = ""
     excerpt: str | None = None
+
+
+class Unread(Answered):
+    """How many notifications are unread."""
+
+    unread: int
 
 
 class ActivityEvent(Answered):

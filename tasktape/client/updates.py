@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any, Self
 
 from tasktape.client.calls import typed
 from tasktape.client.errors import TasktapeError
 from tasktape.client.link import BAD_TOKEN, CLOSE_TIMEOUT_S, HELLO_ID, TOKEN_EXPIRED, Broken, Link, open_link
 from tasktape.client.models import Resync, Update
+from tasktape.client.news import Connected, Disconnected, Told
 from tasktape.client.patience import Patience
 from tasktape.client.progress import Progress
 from tasktape.client.tokens import TokenSource
@@ -23,25 +23,6 @@ ASKED_AT_ONCE = 16
 """Subscriptions without an answer at a time: a server does not read on while too many wait."""
 TURN_S = 2 * CLOSE_TIMEOUT_S
 GONE = frozenset({"not_found", "forbidden"})
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """A connection was made."""
-
-    user: str
-    channels: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Disconnected:
-    """A connection broke, or could not be made; it is tried again after `retry_in_s`."""
-
-    reason: str
-    retry_in_s: float
-
-
-Told = Callable[[Connected | Disconnected], None]
 
 
 class Updates:

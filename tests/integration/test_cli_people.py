@@ -1,0 +1,46 @@
+"""What people tell each other, from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.shell import Shell
+from tests.integration.stack import Stack
+
+
+@pytest.fixture
+def alice(running_stack: Stack, tmp_path: Path) -> Shell:
+    return Shell(running_stack, tmp_path)
+
+
+@pytest.fixture
+async def bob(running_stack: Stack, tmp_path: Path, alice: Shell) -> Shell:
+    """A member of alice's list Errands."""
+    bob = Shell(running_stack, tmp_path)
+    await alice.works("lists", "create", "Errands")
+    await alice.works("share", "Errands", bob.user)
+    return bob
+
+
+async def test_notifications(alice: Shell, bob: Shell) -> None:
+    """Told, read one by one, kept for later, read all at once."""
+    await alice.works("add", "Buy milk", "--list", "Errands", "--assignee", bob.user)
+    told = await bob.json("notifications")
+    assert [(each["kind"], each["actor"], each["read"]) for each in told["items"]] == [
+        ("assigned", alice.user, False),
+        ("shared", alice.user, False),
+    ]
+    lines = (await bob.works("notifications")).splitlines()
+    assert lines[0].startswith("[*]  ")
+    assert lines[0].endswith(f"assigned  {alice.user}  [Buy milk]")
+    end = lines[0].split()[1]
+    assert await bob.works("notifications", "--read", end) == "1 unread.\n"
+    assert "Buy milk" not in await bob.works("notifications", "--unread")
+    assert (await bob.works("notifications")).splitlines()[0].startswith("[ ]  ")
+    assert await bob.json("notifications", "--mark-unread", end) == {"unread": 2}
+    assert await bob.works("notifications", "--read-all") == "0 unread.\n"
+    assert await bob.works("notifications", "--unread") == ""
+    assert await alice.works("notifications") == ""
+    assert "No notification" in await alice.fails("notifications", "--read", end)
