@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from mode import Service
 from app.settings import Settings
 from projections.database import Database, open_database
 from projections.projector import Projector
+from projections.reminder_queries import ReminderQueries
 from streams.agents import create_faust_app
 from streams.event_log import KafkaEventLog
 from streams.garbage import collect_rarely
 from streams.projection_loop import ProjectionLoop
+from streams.reminders import ReminderLoop
 from streams.same_log import check_same_log
 from streams.update_log import KafkaUpdateLog
 from streams.watchdog import Watchdog, watch_progress
@@ -50,7 +53,7 @@ class Worker:
         self._watchdog = Watchdog()
         self._database: Database | None = None
         self._loop: ProjectionLoop | None = None
-        self._progress: asyncio.Task[None] | None = None
+        self._aside: list[asyncio.Task[None]] = []
 
     async def open(self) -> faust.App:
         """Connect and build the Faust app. Raises `Unavailable` or `WrongLog`."""
@@ -64,20 +67,26 @@ class Worker:
         await self._event_log.start()
         await check_same_log(settings.kafka_brokers, settings.events_topic, self._event_log, database)
         await self._update_log.start()
-        projector = Projector(database, self._event_log.read, self._update_log)
+        reminders = ReminderLoop(
+            ReminderQueries(database.pool), self._event_log, lambda: loop.assigned, clock=now
+        )
+        projector = Projector(database, self._event_log.read, self._update_log, listeners=[reminders.heard])
         self._loop = loop = ProjectionLoop(projector, self._event_log)
         loop.start()
         self._watchdog.start()
-        self._progress = asyncio.create_task(
-            watch_progress(self._watchdog, projector, self._event_log, lambda: loop.assigned)
-        )
+        self._aside = [
+            asyncio.create_task(
+                watch_progress(self._watchdog, projector, self._event_log, lambda: loop.assigned)
+            ),
+            asyncio.create_task(reminders.run(), name="reminders"),
+        ]
         return create_faust_app(settings, loop, self._on_assigned)
 
     async def close(self) -> None:
         """Finish the batch in hand and disconnect."""
         self._watchdog.stop()
-        if self._progress is not None:
-            self._progress.cancel()
+        for task in self._aside:
+            task.cancel()
         if self._loop is not None:
             await self._loop.stop()
         with contextlib.suppress(TimeoutError):
@@ -117,6 +126,11 @@ class _Runner(faust.Worker):  # type: ignore[misc]
 
     async def _sentinel_task(self) -> None:
         """Do not sleep a second before the loop is closed."""
+
+
+def now() -> datetime:
+    """The time now, in UTC."""
+    return datetime.now(UTC)
 
 
 def run_worker(settings: Settings) -> None:
