@@ -8,9 +8,11 @@ come in any order are the same. `api/pages/activity_groups.js` has the same rule
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from app.fold import Folded
@@ -77,16 +79,24 @@ def _of_list(record: Record) -> str | None:
             return record.type
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An event as the feed has it: `at` is when the log took it, `list_id` the list it is told of."""
+class Entry(NamedTuple):
+    """An event as the feed has it: `at` is when the log took it, `list_id` the list it is told of.
 
-    position: Position
+    Flat, as thousands of them are made for one line of an import.
+    """
+
     at: datetime
+    partition: int
+    offset: int
     type: str
     actor: str
     list_id: str
     stream: str
+
+    @property
+    def position(self) -> Position:
+        """Its place in the log."""
+        return Position(self.partition, self.offset)
 
 
 def doer(type_: str, actor: str, source: str) -> str:
@@ -129,7 +139,7 @@ def window_of(entry: Entry) -> int:
 
 def whole_windows(entries: Sequence[Entry]) -> Sequence[Entry]:
     """The entries of the windows that are whole, when older ones than these are there."""
-    end = len(entries)
-    while end > 0 and window_of(entries[end - 1]) == window_of(entries[-1]):
-        end -= 1
-    return entries[:end]
+    if not entries:
+        return entries
+    end_of_last = datetime.fromtimestamp((window_of(entries[-1]) + 1) * WINDOW_S, UTC)
+    return entries[: bisect_left(entries, True, key=lambda entry: entry.at < end_of_last)]

@@ -189,8 +189,9 @@ def _entry(row: asyncpg.Record, lists: Collection[str]) -> Entry:
         list_id = row["left_list_id"]
         type_ = "task.moved_out" if type_ == "task.moved_in" else type_
     return Entry(
-        Position(row["partition"], row["offset"]),
         row["at"],
+        row["partition"],
+        row["offset"],
         type_,
         doer(type_, row["actor"], row["source"]),
         list_id,
@@ -209,7 +210,7 @@ def _is_behind(group: Group, after: Place | None) -> bool:
 
 
 def _place(entry: Entry) -> Place:
-    return entry.at, -entry.position.partition, entry.position.offset
+    return entry.at, -entry.partition, entry.offset
 
 
 def _cut_after(group: Group, entries: Sequence[Entry], below: Mapping[int, int]) -> Cut:
@@ -222,8 +223,7 @@ def _cut_after(group: Group, entries: Sequence[Entry], below: Mapping[int, int])
 def _below(done: Sequence[Entry], below: Mapping[int, int]) -> dict[int, int]:
     left = dict(below)
     for entry in done:
-        partition, offset = entry.position
-        left[partition] = min(left[partition], offset - 1)
+        left[entry.partition] = min(left[entry.partition], entry.offset - 1)
     return left
 
 

@@ -12,7 +12,7 @@ from app.tasks import Task
 def feed_of(log: Iterable[Folded], lists: Collection[str]) -> list[Entry]:
     """The feed of these lists, the newest first."""
     found = [entry for folded in log if (entry := entry_of(folded, lists)) is not None]
-    return sorted(found, key=lambda e: (e.at, -e.position.partition, e.position.offset), reverse=True)
+    return sorted(found, key=lambda e: (e.at, -e.partition, e.offset), reverse=True)
 
 
 def entry_of(folded: Folded, lists: Collection[str]) -> Entry | None:
@@ -27,4 +27,4 @@ def entry_of(folded: Folded, lists: Collection[str]) -> Entry | None:
     if here not in lists:
         here, type_ = left, "task.moved_out" if type_ == "task.moved_in" else type_
     actor = doer(type_, record.actor, record.source)
-    return Entry(folded.raw.position, folded.raw.recorded_at, type_, actor, here, record.stream)
+    return Entry(folded.raw.recorded_at, *folded.raw.position, type_, actor, here, record.stream)

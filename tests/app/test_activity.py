@@ -25,7 +25,6 @@ from app.lists import (
     MemberRemoved,
     MemberRoleChanged,
 )
-from app.positions import Position
 from app.records import EVENT_CLASSES, Record, StreamResumed, event_data_json
 from app.tasks import (
     TaskCommentDeleted,
@@ -142,8 +141,9 @@ def test_only_what_is_accepted_is_activity() -> None:
 
 entries = st.builds(
     Entry,
-    position=st.builds(Position, st.integers(0, 2), st.just(0)),
     at=st.integers(0, 5 * WINDOW_S).map(lambda seconds: START + timedelta(seconds=seconds)),
+    partition=st.integers(0, 2),
+    offset=st.just(0),
     type=st.sampled_from(["task.completed", "task.created", "list.renamed"]),
     actor=st.sampled_from(["alice", "bob"]),
     list_id=st.sampled_from([LIST_ID, OTHER_LIST_ID]),
@@ -155,12 +155,7 @@ entries = st.builds(
 def feeds(draw: st.DrawFn) -> list[Entry]:
     """A feed: entries in its order, each at a place of its own."""
     drawn = sorted(draw(st.lists(entries, max_size=60)), key=lambda each: each.at)
-    return in_order(
-        [
-            replace(each, position=Position(each.position.partition, offset))
-            for offset, each in enumerate(drawn)
-        ]
-    )
+    return in_order([each._replace(offset=offset) for offset, each in enumerate(drawn)])
 
 
 def in_order(feed: Sequence[Entry]) -> list[Entry]:
@@ -169,7 +164,7 @@ def in_order(feed: Sequence[Entry]) -> list[Entry]:
 
 
 def place(entry: Entry) -> tuple[datetime, int, int]:
-    return entry.at, -entry.position.partition, entry.position.offset
+    return entry.at, -entry.partition, entry.offset
 
 
 @given(feeds())
