@@ -54,7 +54,10 @@ class Progress:
     def update(self, position: str) -> bool:
         """Take an update; False if it has been told before."""
         if self.settled:
-            return self._live(position)
+            assert self.positions is not None
+            self._told.clear()
+            _advance(self.positions, _single(position))
+            return True
         known = position in self._told
         self._told[position] = None
         if len(self._told) > MAX_REMEMBERED:
@@ -64,14 +67,6 @@ class Progress:
             self._missing -= 1
             self._settle()
         return not known
-
-    def _live(self, position: str) -> bool:
-        assert self.positions is not None
-        if position in self._told:
-            return False
-        self._told.clear()
-        _advance(self.positions, _single(position))
-        return True
 
     def _settle(self) -> None:
         if self.settled:

@@ -1,0 +1,78 @@
+"""The client's progress behind a real relay: whatever breaks when, each update is told once, and in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from app.positions import Position, positions_from_json, positions_to_json
+from tasktape.client.progress import Progress
+from tests.api.relay_world import Client, Node
+from tests.api.test_hub_properties import Story, _check, _tell, joining_steps, steps
+
+
+class Listener(Client):
+    """Tells every update when it comes, as `Updates` does, and not when a recovery is complete."""
+
+    def __init__(self, user: str) -> None:
+        self.progress = Progress()
+        super().__init__(user)
+
+    @property
+    def positions(self) -> dict[int, int] | None:
+        """Where it comes back to."""
+        reached = self.progress.positions
+        return None if reached is None else positions_from_json(reached)
+
+    @positions.setter
+    def positions(self, positions: Mapping[int, int] | None) -> None:
+        self.progress = Progress(None if positions is None else positions_to_json(positions))
+
+    def connect(self, node: Node) -> None:
+        """Connect, from where it is."""
+        super().connect(node)
+        self.progress.begin(1)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        match message["type"]:
+            case "authenticated" | "subscribed" as kind:
+                expected = kind == "authenticated"
+                self.progress.reply(message["positions"], message["missed"], expected=expected)
+            case "update" if self.progress.update(message["position"]):
+                self.got.append((message["channel"], Position.parse(message["position"])))
+            case "resync":
+                self.resynced.append(message["channel"])
+
+
+def story(ring: int) -> Story:
+    """A story whose clients are ours."""
+    told = Story(ring)
+    told.clients = [Listener("ann"), Listener("ann")]
+    return told
+
+
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps, st.sampled_from([1, 3, 1_000]))
+def test_each_update_is_told_once_and_in_order(history: list[Any], ring: int) -> None:
+    """Late and repeated updates, slow queries, lost connections and new lists change nothing about that."""
+    told = story(ring)
+    asyncio.run(_tell(told, history))
+    _check(told)
+
+
+JOINED = [("new list", 1), ("new task", 0), ("hear", 0, 0, 1, 0), ("hear", 0, 1, 1, 0), ("run", 9)]
+
+
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(joining_steps, st.sampled_from([1, 1_000]))
+# The list's task was told, the update that one joined with was not.
+@example([*JOINED, ("receive", 0, 3), ("reconnect", 0, 0)], 1_000)
+def test_a_new_list_is_told_whole_and_once(history: list[Any], ring: int) -> None:
+    """Also when a connection breaks while it is told, or between that and how one joined it."""
+    told = story(ring)
+    asyncio.run(_tell(told, history))
+    _check(told)
