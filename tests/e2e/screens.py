@@ -40,6 +40,15 @@ class Screen:
         await self.page.get_by_role("button", name=title, exact=True).click()
         await expect(self.page.get_by_role("complementary", name="Task")).to_be_visible()
 
+    async def choose(self, name: str) -> None:
+        """Show another list."""
+        await self.page.get_by_role("navigation").get_by_role("button", name=name, exact=True).click()
+        await expect(self.page.get_by_role("heading", name=name, level=1)).to_be_visible()
+
+    def check(self, title: str) -> Locator:
+        """The box that says whether a task is done."""
+        return self.page.get_by_role("checkbox", name=f"Done: {title}", exact=True)
+
     async def titles(self) -> list[str]:
         """The titles of all tasks that are shown."""
         return await self.page.locator(".row .title").all_inner_texts()
@@ -55,9 +64,10 @@ class Screens:
         self._browser = browser
         self._contexts: list[BrowserContext] = []
 
-    async def open(self, node: int = 0, **context: Any) -> Screen:
-        """Open the sign-in link and wait until it is live."""
-        screen = await self.visit(f"{self.stack.urls[node]}/#token={self.stack.token(self.user)}", **context)
+    async def open(self, node: int = 0, *, user: str | None = None, **context: Any) -> Screen:
+        """Open the sign-in link, of another user if one is named, and wait until it is live."""
+        token = self.stack.token(user or self.user)
+        screen = await self.visit(f"{self.stack.urls[node]}/#token={token}", **context)
         await screen.live()
         return screen
 

@@ -1,0 +1,143 @@
+"""The five scenarios of a shared, real-time list: what one person does, the other sees at once.
+
+No page is ever loaded again: `Pair.close` sees to that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.screens import Screen, Screens
+
+NARROW = {"width": 390, "height": 780}
+MEDIUM = {"width": 820, "height": 1180}
+
+
+class Pair:
+    """Two people with a list that both of them see, each at a browser and on a node of their own."""
+
+    def __init__(self, screens: Screens, name: str, other_user: str) -> None:
+        self.screens = screens
+        self.name = name
+        self.other_user = other_user
+        self.list_id = ""
+        self.everyone: list[Screen] = []
+
+    async def open(self) -> None:
+        """Share a list, and look at it from two browsers."""
+        stack, user = self.screens.stack, self.screens.user
+        async with stack.client(user) as client:
+            self.list_id = (await client.post("/api/lists", json={"name": self.name})).json()["id"]
+            path = f"/api/lists/{self.list_id}/members/{self.other_user}"
+            assert (await client.put(path, json={"role": "editor"})).status_code == 200
+        self.ann = await self.join(user, 0)
+        self.bob = await self.join(self.other_user, 1)
+
+    async def join(self, user: str, node: int, **context: object) -> Screen:
+        """Another browser that looks at the list."""
+        screen = await self.screens.open(node, user=user, **context)
+        await screen.choose(self.name)
+        await screen.page.evaluate("window.notReloaded = true")
+        self.everyone.append(screen)
+        return screen
+
+    async def close(self) -> None:
+        """See that no page was loaded again."""
+        for screen in self.everyone:
+            assert await screen.page.evaluate("window.notReloaded")
+
+
+@pytest.fixture
+async def pair(screens: Screens) -> AsyncIterator[Pair]:
+    """Ann and Bob, and the list that they share."""
+    pair = Pair(screens, f"Home {uuid4().hex[:6]}", f"bob {uuid4().hex[:6]}")
+    await pair.open()
+    yield pair
+    await pair.close()
+
+
+async def test_1_a_task_that_one_creates_shows_for_the_other(pair: Pair) -> None:
+    """And both see that they are live."""
+    await pair.ann.add("Buy milk")
+    await expect(pair.bob.row("Buy milk")).to_be_visible()
+    await pair.bob.add("Buy bread")
+    await expect(pair.ann.row("Buy bread")).to_be_visible()
+    for screen in pair.everyone:
+        await screen.live()
+        await expect(screen.page.locator(".row")).to_have_count(2)
+
+
+async def test_2_a_task_that_one_completes_is_done_for_the_other(pair: Pair) -> None:
+    """And open again for both when the other reopens it."""
+    await pair.ann.add("Buy milk")
+    await pair.bob.check("Buy milk").click()
+    for screen in pair.everyone:
+        await expect(screen.check("Buy milk")).to_be_checked()
+        await expect(screen.row("Buy milk")).to_have_class(re.compile(r"\bdone\b"))
+    await pair.ann.check("Buy milk").click()
+    await expect(pair.bob.check("Buy milk")).not_to_be_checked()
+
+
+async def test_3_a_title_that_one_edits_changes_for_the_other(pair: Pair) -> None:
+    """In the list, and in the details that the other has open."""
+    await pair.ann.add("Buy milk")
+    await pair.bob.open("Buy milk")
+    await pair.ann.open("Buy milk")
+    await pair.ann.page.get_by_label("Title", exact=True).fill("Buy oat milk")
+    await pair.ann.page.get_by_role("button", name="Save").click()
+    for screen in pair.everyone:
+        await expect(screen.row("Buy oat milk")).to_be_visible()
+        await expect(screen.row("Buy milk")).to_have_count(0)
+    await expect(pair.bob.page.get_by_label("Title", exact=True)).to_have_value("Buy oat milk")
+
+
+async def test_4_a_task_that_one_deletes_goes_for_the_other(pair: Pair) -> None:
+    """And nothing else does."""
+    await pair.ann.add("Buy milk")
+    await pair.ann.add("Buy bread")
+    await expect(pair.bob.row("Buy bread")).to_be_visible()
+    await pair.bob.page.get_by_role("button", name="Delete Buy milk").click()
+    for screen in pair.everyone:
+        await expect(screen.row("Buy milk")).to_have_count(0)
+        await expect(screen.row("Buy bread")).to_be_visible()
+
+
+async def test_5_what_one_does_on_a_device_shows_on_the_others_and_for_the_other(pair: Pair) -> None:
+    """A laptop, a phone and a tablet of Ann's, and Bob."""
+    user = pair.screens.user
+    await pair.join(user, 1, viewport=NARROW, has_touch=True)
+    await pair.join(user, 0, viewport=MEDIUM, has_touch=True)
+    await pair.ann.add("Call Ana")
+    for screen in pair.everyone:
+        await expect(screen.row("Call Ana")).to_be_visible()
+    await pair.ann.open("Call Ana")
+    await pair.ann.page.get_by_label("Title", exact=True).fill("Call Ana's mother")
+    await pair.ann.page.get_by_role("button", name="Save").click()
+    await pair.ann.check("Call Ana's mother").click()
+    for screen in pair.everyone:
+        await expect(screen.row("Call Ana's mother")).to_have_class(re.compile(r"\bdone\b"))
+
+
+async def test_a_node_that_goes_and_comes_back_is_noticed_and_nothing_is_missed(pair: Pair) -> None:
+    """Bob's badge says so and comes back by itself, with what Ann did meanwhile on the other node."""
+    stack = pair.screens.stack
+    await pair.ann.add("before")
+    await expect(pair.bob.row("before")).to_be_visible()
+    port = int(stack.urls[1].rpartition(":")[2])
+    [part] = [part for part in stack.parts if part.name == f"api-{port}" and part.process.poll() is None]
+    part.kill()
+    await expect(pair.bob.page.locator("#badge-text")).to_have_text("Offline")
+    await pair.ann.check("before").click()
+    await pair.ann.add("meanwhile")
+    await expect(pair.ann.row("meanwhile")).to_be_visible()
+    stack.start_api(port)
+    await pair.bob.live()
+    await expect(pair.bob.row("meanwhile")).to_be_visible()
+    await expect(pair.bob.check("before")).to_be_checked()
+    await pair.bob.add("after")
+    await expect(pair.ann.row("after")).to_be_visible()
