@@ -24,6 +24,7 @@ from app.tasks import (
     TaskEvent,
     TaskMoved,
     TaskRestored,
+    series_values,
 )
 
 IMPORT_PREFIX = "/tasktape/import"
@@ -61,6 +62,19 @@ class Cause:
     def next_id(self) -> str | None:
         """The id of the task that it is about: the next occurrence; None if there can't be one."""
         return None if self.series is None else next_id(self.series)
+
+    @property
+    def home(self) -> str:
+        """The stream of the task's list."""
+        return f"list:{self.task.list_id}"
+
+    @property
+    def parent(self) -> str | None:
+        """The stream of what the next occurrence is a sub-task of."""
+        if self.series is None:
+            return None
+        parent_id = series_values(self.series).get("parent_id", self.task.parent_id)
+        return None if parent_id is None else f"task:{parent_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,13 @@ from mode import Service
 
 from app.settings import Settings
 from projections.database import Database, open_database
+from projections.policy_queries import PolicyQueries
 from projections.projector import Projector
 from projections.reminder_queries import ReminderQueries
 from streams.agents import create_faust_app
 from streams.event_log import KafkaEventLog
 from streams.garbage import collect_rarely
+from streams.policies import PolicyLoop
 from streams.projection_loop import ProjectionLoop
 from streams.reminders import ReminderLoop
 from streams.same_log import check_same_log
@@ -53,6 +55,7 @@ class Worker:
         self._watchdog = Watchdog()
         self._database: Database | None = None
         self._loop: ProjectionLoop | None = None
+        self._policies: PolicyLoop | None = None
         self._aside: list[asyncio.Task[None]] = []
 
     async def open(self) -> faust.App:
@@ -70,7 +73,12 @@ class Worker:
         reminders = ReminderLoop(
             ReminderQueries(database.pool), self._event_log, lambda: loop.assigned, clock=now
         )
-        projector = Projector(database, self._event_log.read, self._update_log, listeners=[reminders.heard])
+        self._policies = policies = PolicyLoop(
+            PolicyQueries(database), self._event_log, lambda: loop.assigned, clock=now
+        )
+        projector = Projector(
+            database, self._event_log.read, self._update_log, listeners=[reminders.heard, policies.heard]
+        )
         self._loop = loop = ProjectionLoop(projector, self._event_log)
         loop.start()
         self._watchdog.start()
@@ -79,6 +87,7 @@ class Worker:
                 watch_progress(self._watchdog, projector, self._event_log, lambda: loop.assigned)
             ),
             asyncio.create_task(reminders.run(), name="reminders"),
+            asyncio.create_task(policies.run(), name="policies"),
         ]
         return create_faust_app(settings, loop, self._on_assigned)
 
@@ -99,7 +108,9 @@ class Worker:
     def _on_assigned(self, partitions: frozenset[int]) -> None:
         log.info("partitions assigned", partitions=sorted(partitions))
         assert self._loop is not None
+        assert self._policies is not None
         self._loop.assign(partitions)
+        self._policies.wake()
         if self._settings.ready_file:
             Path(self._settings.ready_file).touch()
 
