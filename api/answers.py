@@ -69,20 +69,24 @@ def command_answer(
     *,
     status: int = 200,
     location: str | None = None,
+    positions: Positions | None = None,
 ) -> Response:
-    """What a command led to; 202 if that is not known yet."""
+    """What a command led to; 202 if that is not known yet.
+
+    `positions` are those of all events that were written, if there may be more than one.
+    """
     match result:
         case Effect(body=body, version=version, position=position):
             # A command with nothing left to do is answered with what was visible before it.
-            positions = edge_of(request).outcomes.reached if position is None else _one(position)
-            answer = _effect_answer(body, version, positions, status)
+            visible = edge_of(request).outcomes.reached if position is None else positions or _one(position)
+            answer = _effect_answer(body, version, visible, status)
             if location is not None:
                 answer.headers["Location"] = location
         case NotYetVisible(position=position):
             answer = json_answer(
                 to_json({"position": str(position), "outcome": "pending"}),
                 status=202,
-                positions=_one(position),
+                positions=positions or _one(position),
             )
             answer.headers["Location"] = f"{OUTCOMES_PATH}/{position}"
     if wanted.applied is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -9,13 +10,14 @@ from urllib.parse import urlencode
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from api.commands import Call, Effect, NotYetVisible
+from api.commands import Effect, NotYetVisible
 from api.edge import caller_of, edge_of
 from api.headers import Preference, if_match, preference, traceparent
 from api.idempotency import CommandKey, command_key
 from api.problems import correlation_id_of, invalid
 from api.schemas import Query
 from api.surroundings import AnyCommand
+from api.wishes import Terms
 from app.errors import FieldError, Invalid, Malformed, NotFound, PreconditionFailed
 from app.ids import is_uuid
 from app.positions import Position
@@ -82,7 +84,7 @@ def instant(name: str, text: str | None, *, end_of_day: bool) -> datetime | None
     raise Invalid([FieldError(name, "must be a date or a date-time with an offset")])
 
 
-def key_of(request: Request, body: dict[str, Any]) -> CommandKey | None:
+def key_of(request: Request, body: Mapping[str, Any]) -> CommandKey | None:
     """What the `Idempotency-Key` stands for, if there is one. Raises `Malformed`."""
     path, parameters = request.url.path, sorted(request.query_params.multi_items())
     return command_key(
@@ -98,11 +100,19 @@ async def carry_out(
     request: Request, command: AnyCommand, stream: str, key: CommandKey | None
 ) -> tuple[Effect | NotYetVisible, Preference]:
     """Carry out a command as the request's headers want it."""
-    edge = edge_of(request)
-    wanted = preference(request, edge.settings.command_wait_ms / 1000)
-    call = Call(
-        command=command,
-        stream=stream,
+    wanted = preference_of(request)
+    call = terms_of(request, wanted, key).call(command, stream)
+    return await edge_of(request).commands.handle(call), wanted
+
+
+def preference_of(request: Request) -> Preference:
+    """How long the caller wants to wait for an outcome."""
+    return preference(request, edge_of(request).settings.command_wait_ms / 1000)
+
+
+def terms_of(request: Request, wanted: Preference, key: CommandKey | None) -> Terms:
+    """Who asks, and how they want it done."""
+    return Terms(
         user=caller_of(request).user,
         wait_s=wanted.wait_s,
         if_match=if_match(request),
@@ -110,7 +120,6 @@ async def carry_out(
         correlation_id=correlation_id_of(request),
         traceparent=traceparent(request),
     )
-    return await edge.commands.handle(call), wanted
 
 
 def refuse_if_match(request: Request) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -91,7 +91,7 @@ def _refuse(constant: str) -> NoReturn:
     raise Malformed(f"the body holds {constant}, which is not JSON")
 
 
-def validated(model: type[Model], body: dict[str, Any]) -> Model:
+def validated(model: type[Model], body: Mapping[str, Any]) -> Model:
     """The body as `model`. Raises `Invalid` with the fields that are wrong."""
     try:
         return model.model_validate(body)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Protocol, assert_never
 
 from pydantic_core import from_json, to_json
@@ -25,7 +26,7 @@ from app.fold import State, evolve
 from app.ids import IdFactory
 from app.ports import Clock, EventLog
 from app.positions import Position
-from app.records import Record, source_of
+from app.records import Event, Record, source_of
 from app.updates import Update, is_gone, state_json
 from projections.command_queries import AcceptedEvent
 
@@ -42,13 +43,20 @@ class StateReader(Around, Protocol):
     async def state(self, stream: str) -> State | None:
         """The newest state of a stream."""
 
+    async def state_at(self, stream: str, version: int) -> State | None:
+        """The state of a stream after its first `version` events."""
+
     async def accepted(self, event_id: str) -> AcceptedEvent | None:
         """The accepted event of this id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A command with its stream, its caller, and how the caller wants it done."""
+    """A command with its stream, its caller, and how the caller wants it done.
+
+    `event_id` is the id of its event, if that is named beforehand; a key has one of its own. `causation_id`
+    names the event that this one comes along with.
+    """
 
     command: AnyCommand
     stream: str
@@ -58,6 +66,8 @@ class Call:
     key: CommandKey | None = None
     correlation_id: str | None = None
     traceparent: str | None = None
+    event_id: str | None = None
+    causation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +114,14 @@ class CommandHandler:
             await self._settle(call, deadline)
             return await self._race(call, deadline)
 
+    async def answer_of(self, key: CommandKey, wait_s: float) -> Effect | NotYetVisible | None:
+        """The answer that the first command with this key got. Raises `KeyReused` if it was another one."""
+        return await self._answer_of(key, time.monotonic() + wait_s)
+
+    async def preview(self, call: Call) -> Event | None:
+        """The event that a command would make now; nothing is written. Raises as `handle`."""
+        return await self._decide(call, await self.state(call.stream), self._clock())
+
     async def state(self, stream: str) -> State | None:
         """The newest state that this node knows of."""
         state = await self._reader.state(stream)
@@ -117,9 +135,10 @@ class CommandHandler:
         for attempt in range(MAX_TRIES):
             if attempt:
                 await asyncio.sleep(random.uniform(0, JITTER_MS) / 1000)  # noqa: S311
+                call = await self._with_free_id(call)
             state = await self.state(call.stream)
             try:
-                record = await self._decide(call, state)
+                record = await self._record(call, state)
             except TaskError:
                 # A repeat that came before its first attempt was visible finds that attempt's work.
                 answered = await self._answer_of(call.key, deadline) if call.key else None
@@ -134,14 +153,19 @@ class CommandHandler:
                 return result
         raise Unavailable("too many others change this at the same time; nothing was changed")
 
-    async def _decide(self, call: Call, state: State | None) -> Record | None:
+    async def _with_free_id(self, call: Call) -> Call:
+        """The call without the id that was named for its event, if an event has it already."""
+        if call.event_id is None or await self._reader.accepted(call.event_id) is None:
+            return call
+        return replace(call, event_id=None)
+
+    async def _record(self, call: Call, state: State | None) -> Record | None:
         now = self._clock()
-        around = await gather(call.command, state, call.user, now, self.state, self._reader)
-        event = decide(await self._merged(call, state), state, around)
+        event = await self._decide(call, state, now)
         if event is None:
             return None
         return Record(
-            id=call.key.event_id if call.key else self._new_id(),
+            id=call.key.event_id if call.key else call.event_id or self._new_id(),
             stream=call.stream,
             version=1 if state is None else state.version + 1,
             time=now,
@@ -149,9 +173,14 @@ class CommandHandler:
             source=SOURCE,
             data=event,
             correlation_id=call.correlation_id,
+            causation_id=call.causation_id,
             traceparent=call.traceparent,
             command_hash=call.key.command_hash if call.key else None,
         )
+
+    async def _decide(self, call: Call, state: State | None, now: datetime) -> Event | None:
+        around = await gather(call.command, state, call.user, now, self.state, self._reader)
+        return decide(await self._merged(call, state), state, around)
 
     async def _merged(self, call: Call, current: State | None) -> AnyCommand:
         """The command as it applies to the present, if it was meant for an older version.

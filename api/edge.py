@@ -12,6 +12,7 @@ from api.auth import Identity, Verifier
 from api.commands import CommandHandler
 from api.inboxes import Inboxes
 from api.outcomes import Outcomes
+from api.wishes import Wishes
 from app.ids import IdFactory
 from app.ports import Clock, EventLog
 from app.settings import Settings
@@ -30,6 +31,7 @@ class Edge:
     log: EventLog
     outcomes: Outcomes
     commands: CommandHandler
+    wishes: Wishes
     inboxes: Inboxes
     tasks: TaskQueries
     lists: ListQueries

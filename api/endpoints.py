@@ -12,7 +12,9 @@ from api.routing import Endpoint, Handler
 from api.schemas import (
     ActivityOut,
     ActivityQuery,
+    CascadeQuery,
     DeadLetterPageOut,
+    EditQuery,
     EventPageOut,
     Health,
     HistoryQuery,
@@ -35,7 +37,7 @@ from api.schemas import (
     Unread,
 )
 from app.lists import CreateList, EditList, HandOverList, TaskList
-from app.task_commands import CompleteTask, EditTask, MoveTask, ReopenTask, RestoreTask
+from app.task_commands import NewPlace, TaskPatch, UndoChange
 from app.tasks import Task
 from projections.notification_queries import Notification
 
@@ -47,6 +49,7 @@ _STAGES = [
     {"name": "Done", "category": "done"},
 ]
 _NOTIFICATION = "/api/notifications/{id}"
+_ID = "0190f3c0-0000-7000-8000-000000000000"
 _LETTER = "/api/dead-letters/{position}"
 
 
@@ -56,7 +59,16 @@ def _command(method: str, path: str, handler: Handler, summary: str, **rest: Any
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    _command("POST", "/api/tasks", tasks.create_task, "Create a task", body=NewTask, answers={201: Task}),
+    _command(
+        "POST",
+        "/api/tasks",
+        tasks.create_task,
+        "Create a task; a sub-task goes to its parent's list",
+        body=NewTask,
+        example={"title": "Buy milk", "due": "2026-12-01", "tags": ["shop"], "assignees": ["bob"]},
+        query=Query,
+        answers={201: Task},
+    ),
     Endpoint(
         "GET",
         "/api/tasks",
@@ -74,11 +86,20 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         _TASK,
         tasks.edit_task,
         "Edit a task (JSON merge patch)",
-        body=EditTask,
+        body=TaskPatch,
         body_types=PATCH,
+        example={"title": "Buy oat milk", "due": None},
+        query=EditQuery,
         answers={200: Task},
     ),
-    _command("DELETE", _TASK, tasks.delete_task, "Delete a task; it can be restored", answers={204: None}),
+    _command(
+        "DELETE",
+        _TASK,
+        tasks.delete_task,
+        "Delete a task; it can be restored",
+        query=CascadeQuery,
+        answers={204: None},
+    ),
     Endpoint(
         "GET",
         f"{_TASK}/history",
@@ -93,8 +114,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         f"{_TASK}/complete",
         tasks.complete_task,
         "Say that the work is done",
-        body=CompleteTask,
+        body=Nothing,
         body_optional=True,
+        query=CascadeQuery,
         answers={200: Task},
     ),
     _command(
@@ -102,8 +124,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         f"{_TASK}/reopen",
         tasks.reopen_task,
         "Say that work goes on",
-        body=ReopenTask,
+        body=Nothing,
         body_optional=True,
+        query=Query,
         answers={200: Task},
     ),
     _command(
@@ -111,16 +134,40 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         f"{_TASK}/restore",
         tasks.restore_task,
         "Bring a deleted task back",
-        body=RestoreTask,
+        body=Nothing,
         body_optional=True,
+        query=CascadeQuery,
         answers={200: Task},
     ),
     _command(
         "POST",
         f"{_TASK}/move",
         tasks.move_task,
-        "Move a task to another list",
-        body=MoveTask,
+        "Move a task in the order of its list, or to another list or stage; sub-tasks follow",
+        body=NewPlace,
+        example={"after": _ID, "stage": "Doing"},
+        query=CascadeQuery,
+        answers={200: Task},
+    ),
+    _command(
+        "POST",
+        f"{_TASK}/skip",
+        tasks.skip_occurrence,
+        "Pass over this occurrence of a recurring task",
+        body=Nothing,
+        body_optional=True,
+        query=Query,
+        answers={200: Task},
+    ),
+    _command(
+        "POST",
+        f"{_TASK}/undo",
+        tasks.undo_change,
+        "Undo a change of one's own: the newest, or any that still holds",
+        body=UndoChange,
+        body_optional=True,
+        example={"version": 3},
+        query=Query,
         answers={200: Task},
     ),
     _command(

@@ -25,6 +25,14 @@ class CommandKey:
     created_id: str
     command_hash: str
 
+    def part(self, name: str) -> CommandKey:
+        """The key of a command that is a part of this one."""
+        return CommandKey(
+            event_id=derived_id("event of", self.event_id, name),
+            created_id=derived_id("created of", self.event_id, name),
+            command_hash=self.command_hash,
+        )
+
 
 def command_key(user: str, header: str | None, *, method: str, path: str, body: Any) -> CommandKey | None:
     """Read an `Idempotency-Key` header. Raises `Malformed`."""

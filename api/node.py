@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 import uuid_utils
 
 from api.auth import Identity, Verifier
+from api.cascades import Cascades
 from api.commands import CommandHandler
 from api.edge import Edge
 from api.inboxes import Inboxes
 from api.live import Live, live_of
 from api.outcomes import Outcomes
+from api.wishes import Wishes
 from app.settings import Settings
 from projections.activity_queries import ActivityQueries
 from projections.audit_queries import AuditQueries
@@ -87,6 +89,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             log=log,
             outcomes=outcomes,
             commands=commands,
+            wishes=Wishes(commands, Cascades(commands, reader), new_id),
             inboxes=inboxes,
             tasks=TaskQueries(database.pool),
             lists=ListQueries(database.pool),

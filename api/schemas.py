@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from app.lists import TaskList
 from app.task_commands import CreateTask
 from app.tasks import Task
-from app.values import Command, ListId, Priority, Role, Status
+from app.values import Command, CommentText, ListId, Priority, Role, Scope, Status
 from projections.notification_queries import MAX_UNREAD, Notification
 
 PAGE_LIMIT = 200
@@ -102,6 +102,29 @@ class NewTask(CreateTask):
 
 class Nothing(Command):
     """An object without members; it may be left out."""
+
+
+class NewComment(Command):
+    """What to say about a task; `@name` mentions a member of its list."""
+
+    text: CommentText
+
+
+class CascadeQuery(Query):
+    """Whether sub-tasks are meant too."""
+
+    cascade: bool = Field(False, description="Sub-tasks too")
+
+
+class EditQuery(CascadeQuery):
+    """For which occurrences of a recurring task an edit is."""
+
+    cascade: bool = Field(False, description="Complete open sub-tasks too, should the stage mean that")
+    scope: Scope | None = Field(
+        None,
+        description="`this` occurrence only or all that are `following` too; unless given, a due date is for"
+        " this one only and everything else for all",
+    )
 
 
 class MemberRole(Command):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol, TypeAlias
 
 from app import authorisation
-from app.errors import Forbidden, NotFound
+from app.errors import FieldError, Forbidden, Invalid, NotFound
 from app.fold import State
 from app.ids import inbox_id
 from app.lists import CreateInbox, CreateList, EditList, ListCommand, Occupied, TaskList
-from app.surroundings import Change, CommentThen, Surroundings
+from app.surroundings import Change, CommentThen, Gap, SubTask, Surroundings
 from app.task_commands import (
     Comment,
     CompleteTask,
@@ -28,7 +28,6 @@ from app.task_commands import (
 from app.task_rules import MAX_DEPTH
 from app.tasks import Task
 from app.users import User, UserCommand
-from app.values import Role
 
 LoadState = Callable[[str], Awaitable[State | None]]
 """Gives the newest state of a stream."""
@@ -37,19 +36,22 @@ NO_LIST, NO_TASK = "no such list", "no such task"
 
 
 class Around(Protocol):
-    """What the read models know of a task's surroundings."""
+    """What the read models know of what lies around a stream."""
 
-    async def state_at(self, stream: str, version: int) -> State | None:
-        """The state of a stream after its first `version` events."""
-
-    async def actor_at(self, stream: str, version: int) -> str | None:
-        """Who did the event that made a stream's `version`."""
-
-    async def open_children(self, task_id: str) -> int:
-        """How many sub-tasks of a task are neither done nor deleted."""
+    async def sub_tasks(self, task_id: str) -> Sequence[SubTask]:
+        """The tasks below a task, on any level, that are not deleted, the deepest first."""
 
     async def occupied(self, list_id: str) -> Occupied:
         """Which stages of a list its tasks are in."""
+
+    async def gap(self, list_id: str, task_id: str, *, before: str | None, after: str | None) -> Gap | None:
+        """The place in a list right after a task, else right before one, else at its end.
+
+        `after` counts unless it is not in the list; None if neither is. The task `task_id` is left out.
+        """
+
+    async def change(self, task_id: str, version: int | None, user: str) -> Change | None:
+        """What event `version` changed, or the user's newest event that can be undone, if there is one."""
 
     async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
         """A comment that is not deleted."""
@@ -65,12 +67,21 @@ async def gather(
 
     What one may not see is not found, and so are the tasks of a deleted list.
     """
+    found = Surroundings(user, now)
     if isinstance(command, ListCommand):
-        return await _around_list(command, state, Surroundings(user, now), around)
+        return await _around_list(command, state, found, around)
     if isinstance(command, UserCommand):
         _check_user(state, user)
-        return Surroundings(user, now)
-    return await _around_task(command, state, Surroundings(user, now), load, around)
+        return found
+    if isinstance(command, CreateTask):
+        home = await _list(command.list_id, user, load)
+        authorisation.check(CreateTask, authorisation.role_in(home, user), NO_LIST)
+        return replace(found, home=home, ancestors=await _ancestors(command.parent_id, load))
+    if not isinstance(state, Task):
+        raise NotFound(NO_TASK)
+    home = await _list(state.list_id, user, load)
+    authorisation.check(type(command), authorisation.role_in(home, user), NO_TASK)
+    return await _around_task(command, state, replace(found, home=home), load, around)
 
 
 async def _around_list(
@@ -79,7 +90,7 @@ async def _around_list(
     if isinstance(command, CreateList | CreateInbox):
         return found
     task_list = state if isinstance(state, TaskList) else None
-    authorisation.check(type(command), _role(task_list, found.user), NO_LIST)
+    authorisation.check(type(command), authorisation.role_in(task_list, found.user), NO_LIST)
     if isinstance(command, EditList) and command.stages is not None and task_list is not None:
         return replace(found, occupied=await around.occupied(task_list.id))
     return found
@@ -91,50 +102,84 @@ def _check_user(state: State | None, user: str) -> None:
 
 
 async def _around_task(
-    command: TaskCommand, state: State | None, found: Surroundings, load: LoadState, around: Around
+    command: TaskCommand, task: Task, found: Surroundings, load: LoadState, around: Around
 ) -> Surroundings:
-    task = state if isinstance(state, Task) else None
-    user, now = found.user, found.now
-    creates = isinstance(command, CreateTask)
-    if task is None and not creates:
-        raise NotFound(NO_TASK)
-    home = await _list(command.list_id if isinstance(command, CreateTask) else _home(task), user, load)
-    authorisation.check(type(command), _role(home, user), NO_LIST if creates else NO_TASK)
-    found = Surroundings(user, now, home)
     match command:
-        case CreateTask(parent_id=parent_id) | EditTask(parent_id=parent_id):
-            ancestors = await _ancestors(parent_id, load)
-            children = 0 if task is None or creates else await _children_if_staged(command, task, around)
-            return Surroundings(user, now, home, ancestors=ancestors, open_children=children)
-        case MoveTask(list_id=list_id):
-            target = home if list_id in (None, _home(task)) else await _target(list_id, user, load)
-            assert task is not None
-            children = await _children_if_staged(command, task, around)
-            return Surroundings(user, now, home, target=target, open_children=children)
+        case EditTask():
+            return await _around_edit(command, task, found, load, around)
+        case MoveTask():
+            return await _around_move(command, task, found, load, around)
         case CompleteTask() | DeleteTask():
-            assert task is not None
-            return Surroundings(user, now, home, open_children=await around.open_children(task.id))
+            return _with_sub_tasks(found, await around.sub_tasks(task.id))
         case Comment():
-            assert task is not None
-            return Surroundings(user, now, home, commenters=await around.commenters(task.id))
+            return replace(found, commenters=await around.commenters(task.id))
         case EditComment(comment_id=comment_id) | DeleteComment(comment_id=comment_id):
-            assert task is not None
-            return Surroundings(user, now, home, comment=await around.comment(task.id, comment_id))
+            return replace(found, comment=await around.comment(task.id, comment_id))
         case UndoChange(version=version):
-            assert task is not None
-            change = await _change(task, version, around)
-            if change is not None and change.before is not None:
-                await _target(change.before.list_id, user, load)
-            return Surroundings(user, now, home, change=change)
+            change = await around.change(task.id, version, found.user)
+            return found if change is None else await _around_change(change, task, found, load, around)
         case _:
             return found
 
 
-def _home(task: Task | None) -> str:
-    return "" if task is None else task.list_id
+async def _around_edit(
+    command: EditTask, task: Task, found: Surroundings, load: LoadState, around: Around
+) -> Surroundings:
+    if command.parent_id is not None:
+        found = replace(found, ancestors=await _ancestors(command.parent_id, load))
+    if command.parent_id is None and command.stage is None:
+        return found
+    return _with_sub_tasks(found, await around.sub_tasks(task.id))
 
 
-async def _list(list_id: str | None, user: str, load: LoadState) -> TaskList | None:
+async def _around_move(
+    command: MoveTask, task: Task, found: Surroundings, load: LoadState, around: Around
+) -> Surroundings:
+    list_id = command.list_id or task.list_id
+    if list_id != task.list_id:
+        found = replace(found, target=await _target(list_id, found.user, load))
+    if command.stage is not None:
+        found = _with_sub_tasks(found, await around.sub_tasks(task.id))
+    beside = command.before is not None or command.after is not None
+    if not beside and (command.keep_parent or list_id == task.list_id):
+        return found
+    return replace(found, gap=await _gap(command, list_id, task, around))
+
+
+async def _gap(command: MoveTask, list_id: str, task: Task, around: Around) -> Gap:
+    for name in ("before", "after"):
+        if getattr(command, name) == task.id:
+            raise Invalid([FieldError(name, "must be another task")])
+    gap = await around.gap(list_id, task.id, before=command.before, after=command.after)
+    if gap is None:
+        name = "before" if command.after is None else "after"
+        raise Invalid([FieldError(name, "must be a task of the list that the task is to be in")])
+    return gap
+
+
+async def _around_change(
+    change: Change, task: Task, found: Surroundings, load: LoadState, around: Around
+) -> Surroundings:
+    """What undoing a change has to look at: where the task would be, under which parent, with what below."""
+    found = replace(found, change=change)
+    before, after = change.before, change.after
+    if before is not None and before.list_id != after.list_id:
+        found = replace(found, target=await _target(before.list_id, found.user, load))
+    if before is not None and before.parent_id != after.parent_id:
+        found = replace(found, ancestors=await _ancestors(before.parent_id, load))
+    below = [each for each in await around.sub_tasks(task.id) if each.id not in change.along]
+    return _with_sub_tasks(found, below)
+
+
+def _with_sub_tasks(found: Surroundings, below: Sequence[SubTask]) -> Surroundings:
+    return replace(
+        found,
+        open_children=sum(each.status == "open" for each in below),
+        levels_below=max((each.depth for each in below), default=0),
+    )
+
+
+async def _list(list_id: str, user: str, load: LoadState) -> TaskList | None:
     state = await load(f"list:{list_id}")
     if isinstance(state, TaskList):
         return state
@@ -147,14 +192,10 @@ def _inbox(user: str) -> TaskList:
     return TaskList(inbox_id(user), "", True, {user: "owner"}, (), 0, never, user, never)
 
 
-def _role(task_list: TaskList | None, user: str) -> Role | None:
-    return authorisation.role_in(task_list, user)
-
-
-async def _target(list_id: str | None, user: str, load: LoadState) -> TaskList | None:
+async def _target(list_id: str, user: str, load: LoadState) -> TaskList | None:
     """The list that a task goes to; one has to be allowed to create tasks there."""
     target = await _list(list_id, user, load)
-    authorisation.check(CreateTask, _role(target, user), NO_LIST)
+    authorisation.check(CreateTask, authorisation.role_in(target, user), NO_LIST)
     return target
 
 
@@ -168,19 +209,3 @@ async def _ancestors(parent_id: str | None, load: LoadState) -> tuple[Task, ...]
         found.append(state)
         parent_id = state.parent_id
     return tuple(found)
-
-
-async def _children_if_staged(command: TaskCommand, task: Task, around: Around) -> int:
-    """The open sub-tasks, if the command might complete the task by its stage."""
-    staged = isinstance(command, EditTask | MoveTask) and command.stage is not None
-    return await around.open_children(task.id) if staged and task.status == "open" else 0
-
-
-async def _change(task: Task, version: int, around: Around) -> Change | None:
-    stream = f"task:{task.id}"
-    actor = await around.actor_at(stream, version)
-    after = await around.state_at(stream, version)
-    before = await around.state_at(stream, version - 1) if version > 1 else None
-    if actor is None or not isinstance(after, Task):
-        return None
-    return Change(actor, before if isinstance(before, Task) else None, after)

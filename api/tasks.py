@@ -1,46 +1,22 @@
-"""Tasks over HTTP."""
+"""Tasks over HTTP: single ones as they are and were, and the commands on them."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import command_answer, json_answer, state_answer
-from api.asking import carry_out, key_of, path_id, query_of, refuse_if_match
-from api.bodies import JSON, PATCH, read_object, validated
+from api.asking import key_of, path_id, preference_of, query_of, refuse_if_match, terms_of
+from api.bodies import JSON, PATCH, read_object
 from api.edge import caller_of, edge_of
 from api.histories import history_answer
-from api.schemas import HistoryQuery, NewTask, TaskQuery
+from api.schemas import CascadeQuery, EditQuery, HistoryQuery, Query, TaskQuery
+from api.surroundings import NO_TASK
+from api.wishes import Wish, WishName
 from app.errors import FieldError, Invalid, Malformed, NotFound
-from app.ids import inbox_id
-from app.task_commands import (
-    CompleteTask,
-    CreateTask,
-    DeleteTask,
-    EditTask,
-    MoveTask,
-    ReopenTask,
-    RestoreTask,
-    TaskCommand,
-)
-
-NO_TASK = "no such task"
-
-
-async def create_task(request: Request) -> Response:
-    """POST /api/tasks."""
-    edge, user = edge_of(request), caller_of(request).user
-    body = await read_object(request, edge.settings.body_limit_bytes)
-    wish = validated(NewTask, body)
-    refuse_if_match(request)
-    list_id = wish.list_id or inbox_id(user)
-    command = CreateTask.model_validate({**wish.model_dump(), "list_id": list_id})
-    key = key_of(request, body)
-    task_id = key.created_id if key else edge.new_id()
-    result, wanted = await carry_out(request, command, f"task:{task_id}", key)
-    return command_answer(request, result, wanted, status=201, location=f"/api/tasks/{task_id}")
+from app.values import Scope
 
 
 async def get_task(request: Request) -> Response:
@@ -80,48 +56,90 @@ async def task_history(request: Request) -> Response:
     return await history_answer(request, f"task:{task_id}", query)
 
 
+# --- commands --------------------------------------------------------------------------------------------
+
+
+async def create_task(request: Request) -> Response:
+    """POST /api/tasks."""
+    query_of(request, Query)
+    body = await read_object(request, edge_of(request).settings.body_limit_bytes)
+    refuse_if_match(request)
+    return await grant(request, Wish("create", None, body))
+
+
 async def edit_task(request: Request) -> Response:
     """PATCH /api/tasks/{id}."""
-    task_id = path_id(request, "task")
-    body = await read_object(request, edge_of(request).settings.body_limit_bytes, PATCH)
-    return await _command(request, task_id, validated(EditTask, body), body)
+    query = query_of(request, EditQuery)
+    return await _command(request, "edit", PATCH, cascade=query.cascade, scope=query.scope)
 
 
 async def delete_task(request: Request) -> Response:
     """DELETE /api/tasks/{id}."""
-    return await _command(request, path_id(request, "task"), DeleteTask(), {}, status=204)
+    cascade = query_of(request, CascadeQuery).cascade
+    return await grant(request, Wish("delete", path_id(request, "task"), {}, cascade))
 
 
 async def complete_task(request: Request) -> Response:
     """POST /api/tasks/{id}/complete."""
-    return await _bare_command(request, CompleteTask)
+    cascade = query_of(request, CascadeQuery).cascade
+    return await _command(request, "complete", optional=True, cascade=cascade)
 
 
 async def reopen_task(request: Request) -> Response:
     """POST /api/tasks/{id}/reopen."""
-    return await _bare_command(request, ReopenTask)
+    query_of(request, Query)
+    return await _command(request, "reopen", optional=True)
 
 
 async def restore_task(request: Request) -> Response:
     """POST /api/tasks/{id}/restore."""
-    return await _bare_command(request, RestoreTask)
+    cascade = query_of(request, CascadeQuery).cascade
+    return await _command(request, "restore", optional=True, cascade=cascade)
 
 
 async def move_task(request: Request) -> Response:
     """POST /api/tasks/{id}/move."""
-    task_id = path_id(request, "task")
-    body = await read_object(request, edge_of(request).settings.body_limit_bytes)
-    return await _command(request, task_id, validated(MoveTask, body), body)
+    return await _command(request, "move", cascade=query_of(request, CascadeQuery).cascade)
 
 
-async def _bare_command(request: Request, command: type[CompleteTask | ReopenTask | RestoreTask]) -> Response:
-    task_id = path_id(request, "task")
-    body = await read_object(request, edge_of(request).settings.body_limit_bytes, JSON, optional=True)
-    return await _command(request, task_id, validated(command, body), body)
+async def skip_occurrence(request: Request) -> Response:
+    """POST /api/tasks/{id}/skip."""
+    query_of(request, Query)
+    return await _command(request, "skip", optional=True)
+
+
+async def undo_change(request: Request) -> Response:
+    """POST /api/tasks/{id}/undo."""
+    query_of(request, Query)
+    return await _command(request, "undo", optional=True)
 
 
 async def _command(
-    request: Request, task_id: str, command: TaskCommand, body: dict[str, Any], *, status: int = 200
+    request: Request,
+    name: WishName,
+    types: Collection[str] = JSON,
+    *,
+    optional: bool = False,
+    cascade: bool = False,
+    scope: Scope | None = None,
 ) -> Response:
-    result, wanted = await carry_out(request, command, f"task:{task_id}", key_of(request, body))
-    return command_answer(request, result, wanted, status=status)
+    """A wish for the task in the path, with what the body says of it."""
+    task_id = path_id(request, "task")
+    limit_bytes = edge_of(request).settings.body_limit_bytes
+    body = await read_object(request, limit_bytes, types, optional=optional)
+    return await grant(request, Wish(name, task_id, body, cascade, scope))
+
+
+async def grant(request: Request, wish: Wish) -> Response:
+    """Carry out a wish as the request's headers want it, and answer."""
+    wanted = preference_of(request)
+    terms = terms_of(request, wanted, key_of(request, wish.body))
+    granted = await edge_of(request).wishes.grant(wish, terms)
+    return command_answer(
+        request,
+        granted.done.result,
+        wanted,
+        status=granted.status,
+        location=granted.location,
+        positions=granted.done.positions,
+    )

@@ -38,16 +38,26 @@ class CommentThen:
 
 
 @dataclass(frozen=True, slots=True)
+class PastEvent:
+    """An event of a task: who did it, and which version it undid if it is an undo."""
+
+    version: int
+    type: str
+    actor: str
+    undid: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """An event that somebody wants undone: who did it, and the states around it.
 
-    `along` are the sub-tasks that the same command had changed, with the version of that event in each.
+    `along` are the sub-tasks that the same command had changed, each with the versions of those events.
     """
 
     actor: str
     before: Task | None
     after: Task
-    along: Mapping[str, int] = field(default_factory=dict)
+    along: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from app.values import Status
 
 MAX_DEPTH = 5
 """Levels of sub-tasks, the top one included."""
+MAX_SUB_TASKS = 500
+"""No command changes more of them, on all levels together."""
 
 
 def check_parent(parent_id: str | None, list_id: str, task: Task | None, around: Surroundings) -> None:

@@ -5,16 +5,56 @@ It names the fields as they were before, so nothing is lost: undoing the undo do
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from app.errors import Conflict, Forbidden, Invalid, NotFound
-from app.surroundings import Change, Surroundings
+from app.surroundings import Change, PastEvent, Surroundings
 from app.task_commands import UndoChange
 from app.task_rules import check_children, check_parent, check_stage
-from app.tasks import TASK_FIELDS, Task, TaskDeleted, TaskUndone, UndoneFields
+from app.tasks import (
+    TASK_FIELDS,
+    Task,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskMoved,
+    TaskReopened,
+    TaskRestored,
+    TaskSkipped,
+    TaskUndone,
+    UndoneFields,
+)
 
 NOT_UNDONE = frozenset({"comment_count", "reminded"})
 """What the fields of a task say that lies beside it."""
+LOOK_BACK = 100
+"""So many events of a task, the newest ones, are searched for one's own newest change."""
+_CHANGES = frozenset(
+    each.type
+    for each in (
+        *(TaskCreated, TaskEdited, TaskCompleted, TaskReopened, TaskMoved, TaskDeleted, TaskRestored),
+        TaskSkipped,
+    )
+)
+"""The types of events that change something, and are no undo."""
+
+
+def newest_change(past: Iterable[PastEvent], user: str) -> int | None:
+    """The version of the user's newest change that still counts, of events from the newest to the oldest.
+
+    An undo, and what it has undone, does not count; what an undone undo had undone does again.
+    """
+    undone: set[int] = set()
+    for event in past:
+        if event.version in undone:
+            continue
+        if event.undid is not None:
+            undone.add(event.undid)
+        elif event.actor == user and event.type in _CHANGES:
+            return event.version
+    return None
 
 
 def undo(command: UndoChange, task: Task, around: Surroundings) -> TaskUndone | TaskDeleted | None:

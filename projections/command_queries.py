@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -9,16 +10,41 @@ import asyncpg
 from app.fold import State
 from app.lists import Occupied
 from app.positions import Position
-from app.records import stream_kind
-from app.surroundings import CommentThen
+from app.records import MAX_VERSION, stream_kind
+from app.surroundings import Change, CommentThen, Gap, PastEvent, SubTask
+from app.tasks import Task
+from app.undo import LOOK_BACK, newest_change
 from app.updates import state_from_json
+from projections import sub_tasks
 from projections.states import load_states
 
-_STATE_AT = """
-    SELECT state FROM audit WHERE stream = $1 AND version = $2 AND outcome = 'accepted' AND state IS NOT NULL
+_STATES_AT = """
+    SELECT version, state FROM audit
+    WHERE stream = $1 AND version = ANY($2::bigint[]) AND outcome = 'accepted' AND state IS NOT NULL
 """
-_ACTOR_AT = "SELECT actor FROM audit WHERE stream = $1 AND version = $2 AND outcome = 'accepted'"
-_OPEN_CHILDREN = "SELECT count(*) FROM tasks WHERE parent_id = $1 AND status = 'open' AND deleted_at IS NULL"
+RECENT = """
+    SELECT version, type, actor, event_id,
+        CASE type WHEN 'task.undone' THEN (data ->> 'version')::bigint END AS undid
+    FROM audit
+    WHERE stream = $1 AND outcome = 'accepted' AND version BETWEEN 1 AND $2 ORDER BY version DESC LIMIT $3
+"""
+BESIDE = """
+    WITH beside AS (
+        SELECT rank, id = $4 AS behind FROM tasks
+        WHERE list_id = $1 AND id = ANY(ARRAY[$3, $4]) ORDER BY behind DESC NULLS LAST LIMIT 1
+    )
+    SELECT
+        CASE WHEN behind THEN rank ELSE (
+            SELECT rank FROM tasks WHERE list_id = $1 AND rank < beside.rank AND id <> $2
+            ORDER BY rank DESC LIMIT 1
+        ) END AS low,
+        CASE WHEN behind THEN (
+            SELECT rank FROM tasks WHERE list_id = $1 AND rank > beside.rank AND id <> $2
+            ORDER BY rank LIMIT 1
+        ) ELSE rank END AS high
+    FROM beside
+"""
+LAST = "SELECT rank FROM tasks WHERE list_id = $1 AND id <> $2 ORDER BY rank DESC LIMIT 1"
 OCCUPIED = """
     SELECT stage, status, count(*) AS tasks FROM tasks
     WHERE list_id = $1 AND stage IS NOT NULL AND deleted_at IS NULL GROUP BY stage, status
@@ -56,17 +82,44 @@ class CommandQueries:
 
     async def state_at(self, stream: str, version: int) -> State | None:
         """The state of a stream after its first `version` events."""
-        found = await self._pool.fetchval(_STATE_AT, stream, version)
-        return None if found is None else state_from_json(stream_kind(stream), found)
+        return (await self._states_at(stream, version)).get(version)
 
-    async def actor_at(self, stream: str, version: int) -> str | None:
-        """Who did the event that made a stream's `version`."""
-        actor: str | None = await self._pool.fetchval(_ACTOR_AT, stream, version)
-        return actor
+    async def sub_tasks(self, task_id: str) -> Sequence[SubTask]:
+        """The tasks below a task, on any level, that are not deleted, the deepest first."""
+        return await sub_tasks.below(self._pool, task_id)
 
-    async def open_children(self, task_id: str) -> int:
-        """How many sub-tasks of a task are neither done nor deleted."""
-        return int(await self._pool.fetchval(_OPEN_CHILDREN, task_id))
+    async def gap(self, list_id: str, task_id: str, *, before: str | None, after: str | None) -> Gap | None:
+        """The place in a list right after a task, else right before one, else at its end.
+
+        `after` counts unless it is not in the list; None if neither is. The task `task_id` is left out.
+        Deleted tasks keep their places.
+        """
+        if before is None and after is None:
+            return Gap(await self._pool.fetchval(LAST, list_id, task_id), None)
+        row = await self._pool.fetchrow(BESIDE, list_id, task_id, before, after)
+        return None if row is None else Gap(row["low"], row["high"])
+
+    async def change(self, task_id: str, version: int | None, user: str) -> Change | None:
+        """What event `version` changed, or the user's newest event that can be undone, if there is one."""
+        stream = f"task:{task_id}"
+        upto, limit = (MAX_VERSION, LOOK_BACK) if version is None else (version, 1)
+        rows = await self._pool.fetch(RECENT, stream, upto, limit)
+        past = [PastEvent(row["version"], row["type"], row["actor"], row["undid"]) for row in rows]
+        wanted = newest_change(past, user) if version is None else version
+        event = next((row for row in rows if row["version"] == wanted), None)
+        if event is None:
+            return None
+        states = await self._states_at(stream, event["version"] - 1, event["version"])
+        before, after = states.get(event["version"] - 1), states.get(event["version"])
+        if not isinstance(after, Task):
+            return None
+        along = await sub_tasks.along(self._pool, task_id, event["event_id"])
+        return Change(event["actor"], before if isinstance(before, Task) else None, after, along)
+
+    async def _states_at(self, stream: str, *versions: int) -> Mapping[int, State]:
+        rows = await self._pool.fetch(_STATES_AT, stream, versions)
+        kind = stream_kind(stream)
+        return {row["version"]: state_from_json(kind, row["state"]) for row in rows}
 
     async def occupied(self, list_id: str) -> Occupied:
         """Which stages of a list its tasks are in."""

@@ -12,20 +12,32 @@ from typing import Any
 
 import uuid_utils
 
+from api.auth import Verifier
+from api.cascades import Cascades
 from api.commands import Call, CommandHandler, Effect, NotYetVisible
+from api.edge import Edge
 from api.idempotency import CommandKey, command_key
+from api.inboxes import Inboxes
 from api.outcomes import Outcomes
+from api.wishes import Wishes
 from app.errors import Unavailable
 from app.fold import Fold, Folded, State, decoded
 from app.ids import inbox_id
 from app.lists import ListCommand, Occupied
 from app.positions import Position
 from app.records import Record
-from app.surroundings import CommentThen
+from app.settings import Settings
+from app.surroundings import Change, CommentThen, Gap, PastEvent, SubTask
 from app.task_commands import CreateTask, TaskCommand
-from app.tasks import Task, TaskCommentDeleted, TaskCommented, TaskCommentEdited
+from app.tasks import Task, TaskCommentDeleted, TaskCommented, TaskCommentEdited, TaskUndone
+from app.undo import newest_change
 from app.updates import state_from_json, state_json, update_of
+from projections.activity_queries import ActivityQueries
+from projections.audit_queries import AuditQueries
 from projections.command_queries import AcceptedEvent
+from projections.list_queries import ListQueries
+from projections.notification_queries import NotificationQueries
+from projections.task_queries import TaskQueries
 from streams.memory_log import MemoryEventLog
 
 FOR_EVER = 10**9
@@ -134,20 +146,72 @@ class World:
             return None
         return state_from_json(stream.partition(":")[0], state_json(found.after))
 
-    async def actor_at(self, stream: str, version: int) -> str | None:
+    async def sub_tasks(self, task_id: str) -> list[SubTask]:
         """See `api.surroundings.Around`."""
-        found = self._accepted_at(stream, version)
-        return found.record.actor if found is not None and found.record is not None else None
+        tree = [(each, depth) for each, depth in self._below(task_id) if each.deleted_at is None]
+        return [SubTask(each.id, each.list_id, each.status, depth) for each, depth in reversed(tree)]
 
-    async def open_children(self, task_id: str) -> int:
+    async def gap(self, list_id: str, task_id: str, *, before: str | None, after: str | None) -> Gap | None:
         """See `api.surroundings.Around`."""
-        tasks = [state for state in self.fold.states.values() if isinstance(state, Task)]
-        return sum(t.parent_id == task_id and t.status == "open" and t.deleted_at is None for t in tasks)
+        others = {
+            each.id: each.rank for each in self._tasks() if each.list_id == list_id and each.id != task_id
+        }
+        ranks = sorted(others.values())
+        if before is None and after is None:
+            return Gap(ranks[-1] if ranks else None, None)
+        if after in others:
+            return Gap(others[after], next((rank for rank in ranks if rank > others[after]), None))
+        if before in others:
+            low = [rank for rank in ranks if rank < others[before]]
+            return Gap(low[-1] if low else None, others[before])
+        return None
+
+    async def change(self, task_id: str, version: int | None, user: str) -> Change | None:
+        """See `api.surroundings.Around`."""
+        records = self.accepted_of(f"task:{task_id}")
+        past = [
+            PastEvent(
+                each.version,
+                each.type,
+                each.actor,
+                each.data.version if isinstance(each.data, TaskUndone) else None,
+            )
+            for each in reversed(records)
+        ]
+        wanted = newest_change(past, user) if version is None else version
+        if wanted is None or not 1 <= wanted <= len(records):
+            return None
+        before = await self.state_at(f"task:{task_id}", wanted - 1)
+        after = await self.state_at(f"task:{task_id}", wanted)
+        event = records[wanted - 1]
+        assert before is None or isinstance(before, Task)
+        assert isinstance(after, Task)
+        along = {
+            each.id: tuple(
+                record.version
+                for record in reversed(self.accepted_of(f"task:{each.id}"))
+                if record.causation_id == event.id
+            )
+            for each, _ in self._below(task_id)
+        }
+        return Change(
+            event.actor, before, after, {key: versions for key, versions in along.items() if versions}
+        )
+
+    def _tasks(self) -> list[Task]:
+        return [state for state in self.fold.states.values() if isinstance(state, Task)]
+
+    def _below(self, task_id: str, depth: int = 1) -> list[tuple[Task, int]]:
+        """What lies below, the upper levels first."""
+        own = [each for each in self._tasks() if each.parent_id == task_id]
+        deeper = [found for each in own for found in self._below(each.id, depth + 1)]
+        return [*((each, depth) for each in own), *deeper]
 
     async def occupied(self, list_id: str) -> Occupied:
         """See `api.surroundings.Around`."""
-        tasks = [state for state in self.fold.states.values() if isinstance(state, Task)]
-        there = [t for t in tasks if t.list_id == list_id and t.stage is not None and t.deleted_at is None]
+        there = [
+            t for t in self._tasks() if t.list_id == list_id and t.stage is not None and t.deleted_at is None
+        ]
         return Counter((t.stage or "", t.status) for t in there)
 
     async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
@@ -232,6 +296,27 @@ class Node:
         result = await self.give(command, stream, user, **how)
         assert isinstance(result, NotYetVisible)
         return result
+
+
+def edge_on(world: World, node: Node, settings: Settings, reading: Any) -> Edge:
+    """The parts of an API node in that world; `reading` stands for the pool that queries read from."""
+    return Edge(
+        settings=settings,
+        log=world.log,
+        outcomes=node.outcomes,
+        commands=node.commands,
+        wishes=Wishes(node.commands, Cascades(node.commands, world), new_id),
+        inboxes=Inboxes(node.commands),
+        tasks=TaskQueries(reading),
+        lists=ListQueries(reading),
+        audit=AuditQueries(reading),
+        activity=ActivityQueries(reading),
+        notifications=NotificationQueries(reading),
+        verifier=Verifier.from_settings(settings),
+        feed_alive=lambda: True,
+        clock=now,
+        new_id=new_id,
+    )
 
 
 def new_task(user: str = "alice", **fields: Any) -> CreateTask:

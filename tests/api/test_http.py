@@ -5,25 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 from asyncpg.exceptions._base import DataError as ClientSideDataError
 
-from api.auth import Verifier
 from api.edge import Edge
-from api.inboxes import Inboxes
 from api.main import application
 from app.ids import inbox_id
 from app.settings import Settings
-from projections.activity_queries import ActivityQueries
-from projections.audit_queries import AuditQueries
-from projections.list_queries import ListQueries
-from projections.task_queries import TaskQueries
 from tasktape.local.tokens import mint
-from tests.api.memory_stack import World, new_id, now
+from tests.api.memory_stack import World, edge_on
 
 SECRET = "a secret of the tests that is long enough"
 LIMIT_BYTES = 1024
@@ -59,22 +53,7 @@ def edge(world: World, pool: Broken) -> Edge:
         cors_origin=("https://app.example",),
         command_wait_ms=2000,
     )
-    node, database = world.node(), cast("asyncpg.Pool[asyncpg.Record]", pool)
-    return Edge(
-        settings=settings,
-        log=world.log,
-        outcomes=node.outcomes,
-        commands=node.commands,
-        inboxes=Inboxes(node.commands),
-        tasks=TaskQueries(database),
-        lists=ListQueries(database),
-        audit=AuditQueries(database),
-        activity=ActivityQueries(database),
-        verifier=Verifier.from_settings(settings),
-        feed_alive=lambda: True,
-        clock=now,
-        new_id=new_id,
-    )
+    return edge_on(world, world.node(), settings, pool)
 
 
 @asynccontextmanager

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 import httpx
 import pytest
 
-from api.auth import Verifier
-from api.edge import Edge
-from api.inboxes import Inboxes
 from api.main import application
 from app.imports import import_list_id
 from app.lists import CreateList, DeleteList, EditList, TaskList
@@ -20,12 +18,10 @@ from app.records import Record
 from app.settings import Settings
 from app.task_commands import DeleteTask, EditTask
 from app.tasks import Task
-from projections.activity_queries import ActivityQueries
 from projections.audit_queries import AuditQueries
 from projections.list_queries import ListQueries
-from projections.task_queries import TaskQueries
 from tasktape.local.tokens import mint
-from tests.api.memory_stack import Node, World, new_id, now
+from tests.api.memory_stack import Node, World, edge_on
 from tests.spec import LIST_ID, OTHER_LIST_ID
 
 SECRET = "a secret of the tests, and of nothing else"
@@ -122,20 +118,10 @@ async def importing() -> AsyncIterator[Importer]:
     async with world.running():
         node, reader = world.node(), WorldReader(world)
         app = application(SETTINGS)
-        app.state.edge = Edge(
-            settings=SETTINGS,
-            log=world.log,
-            outcomes=node.outcomes,
-            commands=node.commands,
-            inboxes=Inboxes(node.commands),
-            tasks=cast("TaskQueries", reader),
+        app.state.edge = replace(
+            edge_on(world, node, SETTINGS, None),
             lists=cast("ListQueries", reader),
             audit=cast("AuditQueries", reader),
-            activity=cast("ActivityQueries", reader),
-            verifier=Verifier.from_settings(SETTINGS),
-            feed_alive=lambda: True,
-            clock=now,
-            new_id=new_id,
         )
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:

@@ -121,8 +121,8 @@ def test_tasks_move_within_their_list() -> None:
     )
     given(CREATED).when(move, gap=Gap("a", "a0")).then_refused(Conflict, "no room")
     given(IN_BACKLOG).when(MoveTask(stage="Nope"), home=STAGED).then_refused(Invalid)
-    moved = task_after(CREATED, TaskMoved(LIST_ID, rank="m", stage="Done", status="done"))
-    assert (moved.rank, moved.stage, moved.status, moved.list_id) == ("m", "Done", "done", LIST_ID)
+    task = task_after(CREATED, TaskMoved(LIST_ID, rank="m", stage="Done", status="done"))
+    assert (task.rank, task.stage, task.status, task.list_id) == ("m", "Done", "done", LIST_ID)
 
 
 def test_another_list_has_stages_of_its_own() -> None:

@@ -1,0 +1,150 @@
+"""What callers want done with tasks, alone or in bulk: from a word and a body to a command carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from api.bodies import validated
+from api.cascades import Cascades, Done
+from api.commands import Call, CommandHandler
+from api.idempotency import CommandKey
+from api.schemas import NewComment, NewTask, Nothing
+from api.surroundings import AnyCommand
+from app.authorisation import role_in
+from app.ids import IdFactory, inbox_id
+from app.lists import TaskList
+from app.task_commands import (
+    Comment,
+    CompleteTask,
+    CreateTask,
+    DeleteTask,
+    EditTask,
+    MoveTask,
+    NewPlace,
+    ReopenTask,
+    RestoreTask,
+    SkipOccurrence,
+    TaskCommand,
+    TaskPatch,
+    UndoChange,
+)
+from app.tasks import Task
+from app.values import Scope
+
+WishName = Literal[
+    "create", "edit", "complete", "reopen", "move", "delete", "restore", "skip", "undo", "comment"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of wish: its body, its command, how success is answered, and whether sub-tasks may be meant."""
+
+    body: type[BaseModel]
+    command: type[TaskCommand]
+    status: int = 200
+    cascades: bool = False
+
+
+KINDS: Mapping[WishName, Kind] = {
+    "create": Kind(NewTask, CreateTask, 201),
+    "edit": Kind(TaskPatch, EditTask, cascades=True),
+    "complete": Kind(Nothing, CompleteTask, cascades=True),
+    "reopen": Kind(Nothing, ReopenTask),
+    "move": Kind(NewPlace, MoveTask, cascades=True),
+    "delete": Kind(Nothing, DeleteTask, 204, cascades=True),
+    "restore": Kind(Nothing, RestoreTask, cascades=True),
+    "skip": Kind(Nothing, SkipOccurrence),
+    "undo": Kind(UndoChange, UndoChange),
+    "comment": Kind(NewComment, Comment, 201),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Who asks, and how they want it done; see `Call`."""
+
+    user: str
+    wait_s: float
+    if_match: int | None = None
+    key: CommandKey | None = None
+    correlation_id: str | None = None
+    traceparent: str | None = None
+
+    def call(self, command: AnyCommand, stream: str) -> Call:
+        """The call of a command on these terms."""
+        return Call(
+            command=command,
+            stream=stream,
+            user=self.user,
+            wait_s=self.wait_s,
+            if_match=self.if_match,
+            key=self.key,
+            correlation_id=self.correlation_id,
+            traceparent=self.traceparent,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted. `task_id` says of which task, unless one is to be created."""
+
+    name: WishName
+    task_id: str | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+    cascade: bool = False
+    scope: Scope | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What a wish led to, and how that is answered."""
+
+    done: Done
+    status: int
+    location: str | None
+
+
+class Wishes:
+    """Grants wishes."""
+
+    def __init__(self, commands: CommandHandler, cascades: Cascades, new_id: IdFactory) -> None:
+        self._commands = commands
+        self._cascades = cascades
+        self._new_id = new_id
+
+    async def grant(self, wish: Wish, terms: Terms) -> Granted:
+        """Carry out what is wanted. Raises `Invalid` for a bad body, and as `Cascades.handle`."""
+        kind = KINDS[wish.name]
+        body = validated(kind.body, wish.body)
+        given = {name: getattr(body, name) for name in body.model_fields_set}
+        task_id, location = wish.task_id, None
+        new_id = terms.key.created_id if terms.key else self._new_id()
+        match body:
+            case NewTask():
+                given["list_id"] = await self._list_for(body, terms.user)
+                task_id, location = new_id, f"/api/tasks/{new_id}"
+            case NewComment():
+                given["comment_id"] = new_id
+                location = f"/api/tasks/{task_id}/comments/{new_id}"
+            case TaskPatch():
+                given["scope"] = wish.scope
+        if kind.cascades:
+            given["cascade"] = wish.cascade
+        done = await self._cascades.handle(terms.call(kind.command(**given), f"task:{task_id}"))
+        return Granted(done, kind.status, location)
+
+    async def _list_for(self, wanted: NewTask, user: str) -> str:
+        """Where a new task goes: where it says, else to its parent, else into the inbox."""
+        if wanted.list_id is not None:
+            return wanted.list_id
+        if wanted.parent_id is not None:
+            parent = await self._commands.state(f"task:{wanted.parent_id}")
+            home = await self._commands.state(f"list:{parent.list_id}") if isinstance(parent, Task) else None
+            if isinstance(home, TaskList) and role_in(home, user) is not None:
+                return home.id
+        return inbox_id(user)

@@ -1,0 +1,48 @@
+"""Reading what lies below a task: its sub-tasks, on every level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import asyncpg
+
+from app.surroundings import SubTask
+from app.task_rules import MAX_SUB_TASKS
+
+MAX_LEVELS = 10
+"""Racing commands can make a tree deeper than it should be, or even a ring of it."""
+_TREE = """
+    WITH RECURSIVE tree AS (
+        SELECT id, 1 AS depth FROM tasks WHERE parent_id = $1{alive}
+        UNION
+        SELECT tasks.id, depth + 1 FROM tree JOIN tasks ON tasks.parent_id = tree.id{alive}
+        WHERE depth < $2
+    ),
+    once AS (SELECT id, max(depth) AS depth FROM tree WHERE id <> $1 GROUP BY id)
+"""
+BELOW = f"""
+    {_TREE.format(alive=" AND deleted_at IS NULL")}
+    SELECT tasks.id, list_id, status, depth FROM once JOIN tasks USING (id)
+    ORDER BY depth DESC, rank, id LIMIT $3
+"""  # noqa: S608
+ALONG = f"""
+    {_TREE.format(alive="")}
+    SELECT once.id, array_agg(version ORDER BY version DESC) AS versions
+    FROM once JOIN audit ON stream = 'task:' || once.id
+    WHERE outcome = 'accepted' AND causation_id = $3
+    GROUP BY once.id LIMIT $4
+"""  # noqa: S608
+
+
+async def below(pool: asyncpg.Pool[asyncpg.Record], task_id: str) -> Sequence[SubTask]:
+    """The tasks below a task that are not deleted, the deepest first; one more than there may be at most."""
+    rows = await pool.fetch(BELOW, task_id, MAX_LEVELS, MAX_SUB_TASKS + 1)
+    return [SubTask(row["id"], row["list_id"], row["status"], row["depth"]) for row in rows]
+
+
+async def along(
+    pool: asyncpg.Pool[asyncpg.Record], task_id: str, event_id: str
+) -> Mapping[str, tuple[int, ...]]:
+    """The tasks below, deleted ones included, whose events name this one as their cause: the versions."""
+    rows = await pool.fetch(ALONG, task_id, MAX_LEVELS, event_id, MAX_SUB_TASKS + 1)
+    return {row["id"]: tuple(row["versions"]) for row in rows}
