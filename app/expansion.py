@@ -18,7 +18,8 @@ from app.rules import Rule
 HORIZON_YEARS = 50
 """How far ahead a next date is looked for: the 29th of February falls on a Monday every 40 years at least."""
 
-_PERIOD_DAYS = {"YEARLY": 371, "MONTHLY": 31, "WEEKLY": 7, "DAILY": 1, "HOURLY": 1}
+# The days that a period may have: 53 weeks, if weeks are numbered.
+_MOST_DAYS = {"YEARLY": 371, "MONTHLY": 31, "WEEKLY": 7, "DAILY": 1, "HOURLY": 1}
 
 
 def explicit(rule: Rule, anchor: datetime) -> Rule:
@@ -46,17 +47,30 @@ def expanded(rule: Rule, anchor: datetime) -> Iterator[datetime]:
     They begin a day or more before the anchor, with a whole period, and end with the one that `HORIZON_YEARS`
     reach. COUNT and UNTIL are the caller's.
     """
+    positions = _within_reach(rule)
+    if rule.by_set_pos and not positions:
+        return
     for days, times in _sets(rule, anchor):
         if days[0].year > anchor.year + HORIZON_YEARS:
             return
-        if not rule.by_set_pos:
-            yield from (datetime.combine(day, moment) for day in days for moment in times)
-            continue
-        size = len(days) * len(times)
-        places = {place - 1 if place > 0 else size + place for place in rule.by_set_pos}
-        for place in sorted(place for place in places if 0 <= place < size):
+        for place in _places(positions, len(days) * len(times)):
             day, moment = divmod(place, len(times))
             yield datetime.combine(days[day], times[moment])
+
+
+def _within_reach(rule: Rule) -> Sequence[int]:
+    """The positions that the set of some period may have: no others are looked for to the horizon."""
+    times = len(rule.by_minute) * len(rule.by_second) * (1 if rule.freq == "HOURLY" else len(rule.by_hour))
+    most = _MOST_DAYS[rule.freq] * times
+    return [position for position in rule.by_set_pos if abs(position) <= most]
+
+
+def _places(positions: Sequence[int], size: int) -> Sequence[int]:
+    """Which of a set's `size` times count, from 0: those at the positions of BYSETPOS, all if it has none."""
+    if not positions:
+        return range(size)
+    places = {position - 1 if position > 0 else size + position for position in positions}
+    return sorted(place for place in places if 0 <= place < size)
 
 
 def _sets(rule: Rule, anchor: datetime) -> Iterator[tuple[Sequence[date], Sequence[time]]]:
@@ -105,7 +119,7 @@ def _period(rule: Rule, day: date) -> int:
 
 def _days(rule: Rule, anchor: date) -> Iterator[date]:
     """The days that the rule's parts let through, from before the anchor to past the horizon."""
-    lead = timedelta(days=2 * _PERIOD_DAYS[rule.freq])
+    lead = timedelta(days=_MOST_DAYS[rule.freq])  # so the period of the day before the anchor is whole
     begin = anchor - lead if anchor - date.min > lead else date.min
     first = begin.year * 12 + begin.month - 1
     end = min(anchor.year + HORIZON_YEARS + 2, date.max.year + 1) * 12
@@ -115,7 +129,7 @@ def _days(rule: Rule, anchor: date) -> Iterator[date]:
             continue
         for number in _month_days(rule, monthrange(year, month)[1]):
             day = date(year, month, number)
-            if _fits(rule, day):
+            if day >= begin and _fits(rule, day):
                 yield day
 
 
@@ -127,31 +141,30 @@ def _month_days(rule: Rule, length: int) -> Sequence[int]:
 
 
 def _fits(rule: Rule, day: date) -> bool:
-    if rule.by_day and (day.weekday(), 0) not in rule.by_day and not _is_numbered_weekday(rule, day):
-        return False
     if rule.by_year_day:
         number, length = _place_in_year(day)
         if number not in rule.by_year_day and number - length - 1 not in rule.by_year_day:
             return False
     if rule.by_week_no:
         _, week, from_end = _week(day, rule.week_start)
-        return week in rule.by_week_no or from_end in rule.by_week_no
-    return True
+        if week not in rule.by_week_no and from_end not in rule.by_week_no:
+            return False
+    return not rule.by_day or _is_on_weekday(rule, day)
 
 
-def _is_numbered_weekday(rule: Rule, day: date) -> bool:
-    """Whether the day is, say, the second Tuesday or last Friday of its month, or of the year."""
-    if not rule.has_ordinals:
+def _is_on_weekday(rule: Rule, day: date) -> bool:
+    """Whether it is such a weekday, or say the second Tuesday or last Friday of its month, or of the year."""
+    weekday = day.weekday()
+    if (weekday, 0) in rule.by_day:
+        return True
+    ordinals = [ordinal for numbered, ordinal in rule.by_day if numbered == weekday]
+    if not ordinals:
         return False
     if rule.freq == "MONTHLY" or rule.by_month:
         number, length = day.day, monthrange(day.year, day.month)[1]
     else:
         number, length = _place_in_year(day)
-    weekday = day.weekday()
-    return (weekday, (number - 1) // 7 + 1) in rule.by_day or (
-        weekday,
-        -((length - number) // 7 + 1),
-    ) in rule.by_day
+    return (number - 1) // 7 + 1 in ordinals or -((length - number) // 7 + 1) in ordinals
 
 
 def _place_in_year(day: date) -> tuple[int, int]:
