@@ -64,7 +64,14 @@ def test_each_update_is_told_once_and_in_order(history: list[Any], ring: int) ->
     _check(told)
 
 
-JOINED = [("new list", 1), ("new task", 0), ("hear", 0, 0, 1, 0), ("hear", 0, 1, 1, 0), ("run", 9)]
+JOINED = [
+    ("run", 9),
+    ("new list", 1),
+    ("new task", 0),
+    ("hear", 0, 0, 1, 0),
+    ("hear", 0, 1, 1, 0),
+    ("run", 9),
+]
 
 
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -21,24 +21,15 @@ from tests.waiting import eventually
 LIMIT_S = 10
 
 
-@pytest.fixture(autouse=True)
-async def limit() -> AsyncIterator[None]:
-    """No test waits for ever."""
-    task = asyncio.current_task()
-    assert task is not None
-    timer = asyncio.get_running_loop().call_later(LIMIT_S, task.cancel)
-    yield
-    timer.cancel()
-
-
 async def positions_of(updates: Updates, count: int) -> list[str]:
     """The positions of the next so many updates."""
     found = []
-    async for update in updates:
-        assert isinstance(update, Update)
-        found.append(update.position)
-        if len(found) == count:
-            break
+    async with asyncio.timeout(LIMIT_S):
+        async for update in updates:
+            assert isinstance(update, Update)
+            found.append(update.position)
+            if len(found) == count:
+                break
     return found
 
 
