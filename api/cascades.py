@@ -19,7 +19,7 @@ from api.surroundings import Around
 from app.errors import Conflict, NotFound, TaskError
 from app.ids import derived_id
 from app.records import Event
-from app.surroundings import SubTask
+from app.surroundings import Along, SubTask
 from app.task_commands import (
     CompleteTask,
     DeleteTask,
@@ -111,19 +111,20 @@ class Cascades:
             return ()
         if isinstance(event, TaskRestored):
             # The newest event of a deleted task is the one that deleted it.
-            return [Step(each, 1, (RestoreTask(),)) for each in await self._along(task, task.version)]
+            along = await self._along(task, task.version)
+            return [Step(each.id, each.depth, (RestoreTask(),)) for each in along]
         if isinstance(event, TaskUndone):
             along = await self._along(task, event.version)
-            return [Step(each, 1, _undo(versions)) for each, versions in along.items()]
+            return [Step(each.id, each.depth, _undo(each)) for each in along]
         below = await self._around.sub_tasks(task.id)
         if len(below) > MAX_SUB_TASKS:
             raise Conflict(f"the task has more than {MAX_SUB_TASKS} sub-tasks; see to some of them first")
         steps = [Step(each.id, each.depth, _told(event, task, each)) for each in below]
         return [step for step in steps if step.commands]
 
-    async def _along(self, task: Task, version: int) -> Mapping[str, tuple[int, ...]]:
+    async def _along(self, task: Task, version: int) -> Sequence[Along]:
         change = await self._around.change(task.id, version, "")
-        return {} if change is None else change.along
+        return () if change is None else change.along
 
     async def _level(
         self, call: Call, steps: Sequence[Step], deadline: float
@@ -196,8 +197,8 @@ def _completes(event: Event) -> bool:
             return False
 
 
-def _undo(versions: Sequence[int]) -> tuple[TaskCommand, ...]:
-    return tuple(UndoChange(version=version) for version in versions)
+def _undo(along: Along) -> tuple[TaskCommand, ...]:
+    return tuple(UndoChange(version=version) for version in along.versions)
 
 
 def _in_time(call: Call, deadline: float) -> Call:

@@ -167,7 +167,8 @@ async def _around_change(
         found = replace(found, target=await _target(before.list_id, found.user, load))
     if before is not None and before.parent_id != after.parent_id:
         found = replace(found, ancestors=await _ancestors(before.parent_id, load))
-    below = [each for each in await around.sub_tasks(task.id) if each.id not in change.along]
+    along = {each.id for each in change.along}
+    below = [each for each in await around.sub_tasks(task.id) if each.id not in along]
     return _with_sub_tasks(found, below)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -48,16 +47,25 @@ class PastEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Along:
+    """A sub-task that was changed along with the task: by which of its events, the newest first."""
+
+    id: str
+    depth: int
+    versions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """An event that somebody wants undone: who did it, and the states around it.
 
-    `along` are the sub-tasks that the same command had changed, each with the versions of those events.
+    `along` are the sub-tasks that the same command had changed, the deepest first.
     """
 
     actor: str
     before: Task | None
     after: Task
-    along: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    along: tuple[Along, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import asyncpg
 
-from app.surroundings import SubTask
+from app.surroundings import Along, SubTask
 from app.task_rules import MAX_SUB_TASKS
 
 MAX_LEVELS = 10
@@ -27,10 +27,10 @@ BELOW = f"""
 """  # noqa: S608
 ALONG = f"""
     {_TREE.format(alive="")}
-    SELECT once.id, array_agg(version ORDER BY version DESC) AS versions
+    SELECT once.id, depth, array_agg(version ORDER BY version DESC) AS versions
     FROM once JOIN audit ON stream = 'task:' || once.id
     WHERE outcome = 'accepted' AND causation_id = $3
-    GROUP BY once.id LIMIT $4
+    GROUP BY once.id, depth ORDER BY depth DESC, once.id LIMIT $4
 """  # noqa: S608
 
 
@@ -40,9 +40,7 @@ async def below(pool: asyncpg.Pool[asyncpg.Record], task_id: str) -> Sequence[Su
     return [SubTask(row["id"], row["list_id"], row["status"], row["depth"]) for row in rows]
 
 
-async def along(
-    pool: asyncpg.Pool[asyncpg.Record], task_id: str, event_id: str
-) -> Mapping[str, tuple[int, ...]]:
-    """The tasks below, deleted ones included, whose events name this one as their cause: the versions."""
+async def along(pool: asyncpg.Pool[asyncpg.Record], task_id: str, event_id: str) -> tuple[Along, ...]:
+    """The tasks below, deleted ones included, that have events which name this one as their cause."""
     rows = await pool.fetch(ALONG, task_id, MAX_LEVELS, event_id, MAX_SUB_TASKS + 1)
-    return {row["id"]: tuple(row["versions"]) for row in rows}
+    return tuple(Along(row["id"], row["depth"], tuple(row["versions"])) for row in rows)

@@ -27,7 +27,7 @@ from app.lists import ListCommand, Occupied
 from app.positions import Position
 from app.records import Record
 from app.settings import Settings
-from app.surroundings import Change, CommentThen, Gap, PastEvent, SubTask
+from app.surroundings import Along, Change, CommentThen, Gap, PastEvent, SubTask
 from app.task_commands import CreateTask, TaskCommand
 from app.tasks import Task, TaskCommentDeleted, TaskCommented, TaskCommentEdited, TaskUndone
 from app.undo import newest_change
@@ -59,11 +59,15 @@ class FragileLog(MemoryEventLog):
     def __init__(self, partitions: int) -> None:
         super().__init__(partitions, now)
         self.fails: str | None = None
+        self.room: int | None = None
+        """So many appends go well before the log is away."""
 
     async def append(self, records: Any, *, partition: int | None = None) -> list[Position]:
         """Append, or fail."""
-        if self.fails == "before":
+        if self.fails == "before" or self.room == 0:
             raise Unavailable("the log is away")
+        if self.room is not None:
+            self.room -= 1
         positions = await super().append(records, partition=partition)
         if self.fails == "late":
             await asyncio.sleep(0.1)  # the worker is quicker than the broker's answer
@@ -105,6 +109,11 @@ class World:
             for each in self.folded
             if each.outcome == "accepted" and each.record is not None and each.record.stream == stream
         ]
+
+    @property
+    def accepted_records(self) -> list[Record]:
+        """The accepted records of all streams, in the order in which they were folded."""
+        return [each.record for each in self.folded if each.outcome == "accepted" and each.record is not None]
 
     def at(self, position: Position) -> Folded:
         """What became of the record at `position`."""
@@ -186,17 +195,19 @@ class World:
         event = records[wanted - 1]
         assert before is None or isinstance(before, Task)
         assert isinstance(after, Task)
-        along = {
-            each.id: tuple(
-                record.version
-                for record in reversed(self.accepted_of(f"task:{each.id}"))
-                if record.causation_id == event.id
+        along = [
+            Along(
+                each.id,
+                depth,
+                tuple(
+                    record.version
+                    for record in reversed(self.accepted_of(f"task:{each.id}"))
+                    if record.causation_id == event.id
+                ),
             )
-            for each, _ in self._below(task_id)
-        }
-        return Change(
-            event.actor, before, after, {key: versions for key, versions in along.items() if versions}
-        )
+            for each, depth in reversed(self._below(task_id))
+        ]
+        return Change(event.actor, before, after, tuple(each for each in along if each.versions))
 
     def _tasks(self) -> list[Task]:
         return [state for state in self.fold.states.values() if isinstance(state, Task)]
@@ -205,7 +216,7 @@ class World:
         """What lies below, the upper levels first."""
         own = [each for each in self._tasks() if each.parent_id == task_id]
         deeper = [found for each in own for found in self._below(each.id, depth + 1)]
-        return [*((each, depth) for each in own), *deeper]
+        return sorted([*((each, depth) for each in own), *deeper], key=lambda found: found[1])
 
     async def occupied(self, list_id: str) -> Occupied:
         """See `api.surroundings.Around`."""
