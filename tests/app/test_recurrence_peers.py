@@ -43,7 +43,7 @@ from tests.recurrence.rules import (
 EXPAND = Path(__file__).parent.parent / "recurrence" / "expand.mjs"
 ANSWER_TIMEOUT_S = 20
 MOST_DATES = 10
-ICAL_JS_RULES = 2_500
+ICAL_JS_RULES = 3_000
 DATEUTIL_RULES = 1_000
 
 Expand = Callable[[str, str], list[str]]
