@@ -1,62 +1,113 @@
-"""Finding tasks over HTTP."""
+"""Finding tasks over HTTP: by filters, by the language of the search box, now or then."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
+from typing import cast
+from zoneinfo import ZoneInfo
 
+from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import page_answer
-from api.asking import instant, query_of
+from api.asking import query_of
 from api.cursors import decode_cursor, encode_cursor
 from api.edge import caller_of, edge_of
 from api.schemas import TaskPageQuery
-from app.errors import NotFound
-from app.ids import inbox_id
+from app.criteria import Criteria, InList, criteria_of
+from app.errors import FieldError, Invalid, Malformed, NotFound
+from app.orders import SortKey
+from app.search_conditions import Condition, SearchError
+from app.search_language import Search, parse
+from app.tasks import Task
 from app.updates import state_json
-from projections.task_queries import Place, SortKey, TaskFilter
+from projections.task_orders import Order, Place
+from projections.task_pages import NoSuchList
+from projections.task_queries import TaskPage
+
+RELEVANCE = "relevance"
 
 
 async def list_tasks(request: Request) -> Response:
     """GET /api/tasks."""
     query = query_of(request, TaskPageQuery)
     edge, user = edge_of(request), caller_of(request).user
-    if (
-        query.list_id
-        and query.list_id != inbox_id(user)
-        and not await edge.lists.may_see(user, query.list_id)
-    ):
-        raise NotFound("no such list")
     fingerprint = query.model_dump_json(exclude={"cursor", "limit"})
-    descending, key = query.sort.startswith("-"), query.sort.removeprefix("-")
-    page = await edge.tasks.page(
-        user,
-        _filter(query),
-        sort=key,  # type: ignore[arg-type]
-        descending=descending,
-        after=None if query.cursor is None else _place(fingerprint, query.cursor, key),  # type: ignore[arg-type]
-        limit=query.limit,
-    )
-    end = None if page.end is None else encode_cursor(fingerprint, [page.end.value, page.end.id])
-    return page_answer([state_json(task) for task in page.items], end, page.positions)
+    # What "today" is stays the same from page to page.
+    now, after = (edge.clock(), None) if query.cursor is None else _decoded(fingerprint, query)
+    search = _search(query, user)
+    wanted = _criteria(query, search, query.as_of or now)
+    if query.sort == RELEVANCE and all(needle.negated for needle in wanted.needles):
+        raise Invalid([FieldError("sort", "relevance is of words: there are none in q")])
+    try:
+        page = await edge.tasks.page(user, wanted, _order(query), after=after, limit=query.limit)
+    except NoSuchList as error:
+        raise _no_list(error.wanted) from None
+    end = None if page.end is None else encode_cursor(fingerprint, [now, page.end.value, page.end.id])
+    return page_answer([_item(task, page) for task in page.items], end, page.positions)
 
 
-def _filter(query: TaskPageQuery) -> TaskFilter:
-    return TaskFilter(
-        list_id=query.list_id,
-        status=query.status,
-        stage=query.stage,
-        tags=query.tag,
-        assignee=query.assignee,
-        priority=query.priority,
-        due_before=instant("due_before", query.due_before, end_of_day=False),
-        due_after=instant("due_after", query.due_after, end_of_day=True),
-    )
+def _order(query: TaskPageQuery) -> Order | None:
+    if query.sort == RELEVANCE:
+        return None
+    return Order(cast("SortKey", query.sort.removeprefix("-")), descending=query.sort.startswith("-"))
 
 
-def _place(fingerprint: str, cursor: str, key: SortKey) -> Place:
-    value, identifier = decode_cursor(fingerprint, cursor, 2)
-    if key in ("created_at", "updated_at", "due") and value is not None:
+def _search(query: TaskPageQuery, user: str) -> Search:
+    """The parameters and `q`, as one search."""
+    try:
+        search = parse(query.q, me=user)
+    except SearchError as error:
+        raise Invalid([FieldError("q", error.message, error.at, error.length)]) from None
+    return Search((*_conditions(query), *search.conditions), search.terms)
+
+
+def _conditions(query: TaskPageQuery) -> Iterator[Condition]:
+    if query.list_id is not None:
+        yield Condition("list", query.list_id)
+    if query.status is not None:
+        yield Condition("status", query.status)
+    if query.stage is not None:
+        yield Condition("stage", query.stage)
+    for tag in query.tag:
+        yield Condition("tag", tag)
+    if query.assignee is not None:
+        yield Condition("assignee", query.assignee)
+    if query.priority is not None:
+        yield Condition("priority", query.priority)
+    if query.due_before is not None:
+        yield Condition("due", query.due_before, "<")
+    if query.due_after is not None:
+        yield Condition("due", query.due_after, ">")
+
+
+def _criteria(query: TaskPageQuery, search: Search, now: datetime) -> Criteria:
+    try:
+        return criteria_of(search, now=now, zone=ZoneInfo(query.time_zone), parent_id=query.parent_id)
+    except OverflowError:
+        raise Malformed("a date is beyond the calendar's end") from None
+
+
+def _no_list(wanted: InList) -> Invalid | NotFound:
+    if wanted.place is None:
+        return NotFound("no such list")
+    return Invalid([FieldError("q", f"you have no list that is called {wanted.called!r}", *wanted.place)])
+
+
+def _decoded(fingerprint: str, query: TaskPageQuery) -> tuple[datetime, Place]:
+    """When the first page was asked for, and where the last one ended."""
+    now, value, identifier = decode_cursor(fingerprint, query.cursor or "", 3)
+    key = query.sort.removeprefix("-")
+    if key == RELEVANCE:
+        value = (value[0], datetime.fromisoformat(value[1]))
+    elif key in ("created_at", "updated_at", "due") and value is not None:
         value = datetime.fromisoformat(value)
-    return Place(value, identifier)
+    return datetime.fromisoformat(now), Place(value, identifier)
+
+
+def _item(task: Task, page: TaskPage) -> bytes:
+    if page.matches is None:
+        return state_json(task)
+    return state_json(task)[:-1] + b',"match":%s}' % to_json(page.matches.get(task.id))

@@ -103,15 +103,16 @@ _UNEXPECTED = "the error was recorded; name the correlation id when you report i
 def _extensions(error: TaskError) -> dict[str, Any]:
     match error:
         case errors.Invalid():
-            return {
-                "errors": [
-                    {"field": one.field, "message": one.message} for one in error.errors[:MAX_FIELD_ERRORS]
-                ]
-            }
+            return {"errors": [_field_error(one) for one in error.errors[:MAX_FIELD_ERRORS]]}
         case errors.Conflict() if error.yours or error.theirs:
             return {"base": error.base, "theirs": error.theirs, "yours": error.yours}
         case _:
             return {}
+
+
+def _field_error(error: FieldError) -> dict[str, Any]:
+    place = {} if error.at is None else {"at": error.at, "length": error.length}
+    return {"field": error.field, "message": error.message, **place}
 
 
 def _headers(error: TaskError) -> dict[str, str]:

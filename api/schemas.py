@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.lists import TaskList
+from app.snippets import Match
 from app.task_commands import CreateTask
 from app.tasks import Task
-from app.values import Command, CommentText, ListId, Priority, Role, Scope, Status
+from app.values import Command, CommentText, Due, ListId, Priority, Role, Scope, Status, TaskId, TimeZone
 from projections.notification_queries import MAX_UNREAD, Notification
+from projections.task_pages import RANKED
 
 PAGE_LIMIT = 200
 PAGE_DEFAULT = 50
@@ -24,6 +27,7 @@ def _offset_as_sent(value: object) -> object:
 
 
 Instant = Annotated[datetime, BeforeValidator(_offset_as_sent)]
+DueBound = Annotated[Due, BeforeValidator(_offset_as_sent)]
 
 
 class Query(BaseModel):
@@ -48,8 +52,12 @@ class TaskPageQuery(PageQuery):
     tag: tuple[str, ...] = Field((), description="May be repeated: all of them", max_length=20)
     assignee: str | None = None
     priority: Priority | None = None
-    due_before: str | None = Field(None, description="A date, or a date-time with an offset")
-    due_after: str | None = Field(None, description="A date, or a date-time with an offset")
+    due_before: DueBound | None = Field(None, description="A date, or a date-time with an offset")
+    due_after: DueBound | None = Field(None, description="A date, or a date-time with an offset")
+    parent_id: TaskId | None = Field(None, description="The sub-tasks of a task")
+    q: str = Field("", description="What to look for, in the language of the search box")
+    time_zone: TimeZone = Field("UTC", description="Of the days that `q`, `due_before` and `due_after` name")
+    as_of: Instant | None = Field(None, description="As the tasks were at this time, RFC 3339")
     sort: Literal[
         "rank",
         "-rank",
@@ -63,7 +71,12 @@ class TaskPageQuery(PageQuery):
         "-priority",
         "title",
         "-title",
-    ] = Field("rank", description="A leading minus is for descending; tasks without a value come last")
+        "relevance",
+    ] = Field(
+        "rank",
+        description="A leading minus is for descending; tasks without a value come last. `relevance` gives"
+        f" the best first of the {RANKED:,} tasks found that changed last",
+    )
 
 
 class TaskQuery(Query):
@@ -167,10 +180,17 @@ class Event(BaseModel):
     changes: dict[str, tuple[Any, Any]] = Field(description="Field → value before and after")
 
 
+@dataclass(frozen=True, slots=True)
+class FoundTask(Task):
+    """A task, and, if `q` has words, where the task has them."""
+
+    match: Match | None = None
+
+
 class TaskPageOut(BaseModel):
     """Some tasks, and the positions they were read at."""
 
-    items: list[Task]
+    items: list[FoundTask]
     next_cursor: str | None
     positions: dict[str, int]
 
@@ -320,6 +340,8 @@ class FieldProblem(BaseModel):
 
     field: str
     message: str
+    at: int | None = Field(None, description="The character of a text where it is wrong, from 0")
+    length: int | None = Field(None, description="For so many characters")
 
 
 class Problem(BaseModel):

@@ -9,10 +9,15 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field; `field` is a dotted path such as `reminders.0.at`."""
+    """What is wrong with one field; `field` is a dotted path such as `reminders.0.at`.
+
+    If it is wrong in one place of a text, that begins at character `at` and is `length` characters long.
+    """
 
     field: str
     message: str
+    at: int | None = None
+    length: int | None = None
 
 
 class TaskError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from datetime import UTC, date, datetime
 from typing import Literal, NoReturn, get_args
 
@@ -23,13 +24,14 @@ class Condition:
 
     `value` is a `Status`, a `Priority`, a `Has`; for due a date, a date-time with an offset, a `Day` or, with
     `=` only, a `Span`; else what was written: a stage, a tag, a user's id, a list's name or id. Only priority
-    and due have operators other than `=`.
+    and due have operators other than `=`. `place` is where it begins and how long it is, in characters.
     """
 
     field: Field
     value: str
     operator: Operator = "="
     negated: bool = False
+    place: tuple[int, int] | None = dataclass_field(default=None, compare=False)
 
 
 class SearchError(ValueError):

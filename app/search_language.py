@@ -110,6 +110,8 @@ class _Reader:
         if following == "(":
             self._wrong("there are no brackets; put text that has some in quotes", self._at, self._at + 1)
         part = self._condition() or self._term()
+        if isinstance(part, Condition):
+            part = replace(part, place=(start, self._at - start))
         return replace(part, negated=part.negated != negated)
 
     def _condition(self) -> Condition | None:

@@ -25,7 +25,7 @@ _NEWEST_COMMENTS = """
     SELECT task_id, text FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
         SELECT task_id, text, created_at, comments.id FROM comments
         WHERE task_id = wanted.id AND deleted_at IS NULL ORDER BY created_at DESC, comments.id DESC LIMIT $2
-    ) AS newest ORDER BY created_at DESC, id DESC
+    ) AS newest ORDER BY created_at DESC, newest.id DESC
 """
 
 
@@ -65,11 +65,13 @@ def _says_something_else(projected: Projected) -> bool:
     )
 
 
-async def newest_comments(connection: Connection, task_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
-    """The texts of the comments that are searched, by task, the newest first."""
+async def newest_comments(
+    connection: Connection, task_ids: Sequence[str], limit: int = COMMENTS_SEARCHED
+) -> Mapping[str, Sequence[str]]:
+    """The texts of at most `limit` comments of each task that has some, the newest first."""
     said: dict[str, list[str]] = defaultdict(list)
     if task_ids:
-        for row in await connection.fetch(_NEWEST_COMMENTS, task_ids, COMMENTS_SEARCHED):
+        for row in await connection.fetch(_NEWEST_COMMENTS, task_ids, limit):
             said[row["task_id"]].append(row["text"])
     return said
 

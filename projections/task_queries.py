@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
 
 import asyncpg
-from sqlalchemy import Column, ColumnElement, Select, and_, asc, desc, func, or_, select, tuple_
-from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
+from app.criteria import Criteria
+from app.snippets import Match
 from app.tasks import Task
-from app.values import Priority, Status
 from projections.audit import UPDATE_COLUMNS
 from projections.projection import Connection
 from projections.reading import positions_at, snapshot
-from projections.tables import list_members, tasks
-from projections.tasks import STATE_COLUMNS, task_from_row
-
-SortKey = Literal["rank", "created_at", "updated_at", "due", "priority", "title"]
-_SORT_COLUMNS: dict[SortKey, ColumnElement[Any]] = {
-    "rank": tasks.c.rank,
-    "created_at": tasks.c.created_at,
-    "updated_at": tasks.c.updated_at,
-    "due": tasks.c.due_at,
-    "priority": tasks.c.priority_order,
-    "title": func.lower(tasks.c.title),
-}
-_DIALECT = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]
+from projections.search_matches import matches_of
+from projections.task_filters import TaskFilter
+from projections.task_orders import Order, Place
+from projections.task_pages import find, find_relevant, lists_of
+from projections.tasks import STATE_COLUMNS, load, task_from_row
 
 _VISIBLE = """
     FROM tasks JOIN list_members USING (list_id)
@@ -56,34 +46,14 @@ _HISTORY_OF_ALL = f"""
 
 
 @dataclass(frozen=True, slots=True)
-class TaskFilter:
-    """Which tasks: those that meet all that is given. A due date counts as the end of its day."""
-
-    list_id: str | None = None
-    status: Status | None = None
-    stage: str | None = None
-    tags: tuple[str, ...] = ()
-    assignee: str | None = None
-    priority: Priority | None = None
-    due_before: datetime | None = None
-    due_after: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a page ended: the last row's sort value (None sorts last) and id."""
-
-    value: Any
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
 class TaskPage:
     """Some tasks in order, where the page ended if there are more, and the positions it was read at."""
 
     items: Sequence[Task]
     end: Place | None
     positions: dict[int, int]
+    matches: Mapping[str, Match] | None
+    """Where tasks have the words that were searched for, by their ids; None if there were none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,27 +71,23 @@ class TaskQueries:
         self._pool = pool
 
     async def page(
-        self,
-        user: str,
-        chosen: TaskFilter,
-        *,
-        sort: SortKey,
-        descending: bool,
-        after: Place | None,
-        limit: int,
+        self, user: str, wanted: Criteria, order: Order | None, *, after: Place | None, limit: int
     ) -> TaskPage:
-        """One page of the tasks that `user` may see, with the positions of the same snapshot."""
-        query = page_query(user, chosen, sort, descending=descending, after=after, limit=limit + 1)
-        sql, arguments = compiled(query)
+        """One page of the tasks that `user` may see, with the positions of the same snapshot.
+
+        Without an order they are in that of relevance, up to `RANKED` tasks. Raises `NoSuchList`.
+        """
         async with snapshot(self._pool) as connection:
             positions = await positions_at(connection)
-            rows = await connection.fetch(sql, *arguments)
-        last = rows[limit - 1] if len(rows) > limit else None
-        return TaskPage(
-            [task_from_row(row) for row in rows[:limit]],
-            None if last is None else Place(last["sort_value"], last["id"]),
-            positions,
-        )
+            chosen = TaskFilter(wanted, await lists_of(connection, user, wanted.lists))
+            if order is None:
+                places = await find_relevant(connection, chosen, after=after, wanted=limit + 1)
+            else:
+                places = await find(connection, chosen, order, after=after, wanted=limit + 1)
+            found = await load(connection, [place.id for place in places[:limit]])
+            tasks = [found[place.id] for place in places[:limit]]
+            matches = await matches_of(connection, wanted.needles, tasks)
+        return TaskPage(tasks, places[limit - 1] if len(places) > limit else None, positions, matches)
 
     async def one(self, user: str, task_id: str) -> tuple[Task, dict[int, int]] | None:
         """A task that is there, with the positions of the same snapshot."""
@@ -157,56 +123,3 @@ async def history(
     Control records have no version, so they are among all records only.
     """
     return await connection.fetch(_HISTORY_OF_ALL if with_superseded else HISTORY, stream, after, limit)
-
-
-def page_query(
-    user: str, chosen: TaskFilter, sort: SortKey, *, descending: bool, after: Place | None, limit: int
-) -> Select[Any]:
-    """The query of one page: the tasks' columns, and `sort_value`."""
-    value = _SORT_COLUMNS[sort]
-    own_lists = select(list_members.c.list_id).where(list_members.c.user_id == user)
-    conditions = [tasks.c.deleted_at.is_(None), tasks.c.list_id.in_(own_lists), *_conditions(chosen)]
-    if after is not None:
-        conditions.append(_beyond(value, after, descending=descending, nullable=sort == "due"))
-    direction = desc if descending else asc
-    first = direction(value).nulls_last() if sort == "due" else direction(value)
-    return (
-        select(*(tasks.c[name] for name in STATE_COLUMNS), value.label("sort_value"))
-        .where(and_(*conditions))
-        .order_by(first, direction(tasks.c.id))
-        .limit(limit)
-    )
-
-
-def _conditions(chosen: TaskFilter) -> list[ColumnElement[bool]]:
-    column = tasks.c
-    conditions: list[ColumnElement[bool]] = []
-    equal = ("list_id", "status", "stage", "priority")
-    conditions += [column[name] == value for name in equal if (value := getattr(chosen, name)) is not None]
-    if chosen.tags:
-        conditions.append(column.tags.contains(list(chosen.tags)))
-    if chosen.assignee is not None:
-        conditions.append(column.assignees.contains([chosen.assignee]))
-    if chosen.due_before is not None:
-        conditions.append(column.due_at < chosen.due_before)
-    if chosen.due_after is not None:
-        conditions.append(column.due_at > chosen.due_after)
-    return conditions
-
-
-def _beyond(
-    value: ColumnElement[Any], after: Place, *, descending: bool, nullable: bool
-) -> ColumnElement[bool]:
-    """The rows behind `after`; those without a value come last in both directions."""
-    identifier: Column[Any] = tasks.c.id
-    if after.value is None:
-        return and_(value.is_(None), identifier < after.id if descending else identifier > after.id)
-    here, there = tuple_(value, identifier), tuple_(after.value, after.id)
-    further = here < there if descending else here > there
-    return or_(further, value.is_(None)) if nullable else further
-
-
-def compiled(query: Select[Any]) -> tuple[str, list[Any]]:
-    """A query as asyncpg takes it: text with numbered parameters, and their values."""
-    result = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    return str(result), [result.params[name] for name in result.positiontup or ()]
