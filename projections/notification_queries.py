@@ -29,37 +29,33 @@ READ = """
 """
 """Whether a notification is read: what the user said last, of it or of all up to a time."""
 
-_VISIBLE = """
-    LEFT JOIN tasks t ON t.id = n.task_id
-    LEFT JOIN comments c ON c.task_id = n.task_id AND c.id = n.comment_id
-    JOIN lists l ON l.id = coalesce(t.list_id, n.list_id)
-    JOIN list_members member ON member.list_id = l.id AND member.user_id = n.user_id
-"""
-_ALIVE = "t.deleted_at IS NULL AND c.deleted_at IS NULL"
+# The limit keeps it apart: so the planner follows the index of the notifications, and looks at each in turn.
+_SEEN = f"""
+    notifications n CROSS JOIN LATERAL (
+        SELECT l.id AS list_id, coalesce(t.title, l.name) AS title, left(c.text, {EXCERPT_CHARS}) AS excerpt
+        FROM (SELECT 1) AS nothing
+        LEFT JOIN tasks t ON t.id = n.task_id
+        LEFT JOIN comments c ON c.task_id = n.task_id AND c.id = n.comment_id
+        JOIN lists l ON l.id = coalesce(t.list_id, n.list_id)
+        JOIN list_members m ON m.list_id = l.id AND m.user_id = n.user_id
+        WHERE t.deleted_at IS NULL AND c.deleted_at IS NULL
+        LIMIT 1
+    ) AS seen
+"""  # noqa: S608
 _COLUMNS = f"""
-    n.id, n.kind, {READ} AS read, n.actor, n.task_id, l.id AS list_id, n.comment_id,
-    coalesce(t.title, l.name) AS title, left(c.text, {EXCERPT_CHARS}) AS excerpt,
+    n.id, n.kind, {READ} AS read, n.actor, n.task_id, seen.list_id, n.comment_id, seen.title, seen.excerpt,
     n.time, n.partition || ':' || n."offset" AS position
 """
-_ONE = f"""
-    SELECT {_COLUMNS} FROM notifications n {_VISIBLE}
-    WHERE n.user_id = $1 AND n.id = $2 AND n.time IS NOT NULL AND {_ALIVE}
-"""  # noqa: S608
+_ONE = f"SELECT {_COLUMNS} FROM {_SEEN} WHERE n.user_id = $1 AND n.id = $2 AND n.time IS NOT NULL"  # noqa: S608
 PAGE = f"""
-    SELECT {_COLUMNS} FROM notifications n {_VISIBLE}
-    WHERE n.user_id = $1 AND n.time IS NOT NULL AND (n.time, n.id) < ($2, $3) AND {_ALIVE}
+    SELECT {_COLUMNS} FROM {_SEEN}
+    WHERE n.user_id = $1 AND n.time IS NOT NULL AND (n.time, n.id) < ($2, $3)
     ORDER BY n.time DESC, n.id DESC LIMIT $4
 """  # noqa: S608
 
 # What came after everything was read, and then what was set back to unread before that.
-_NEWER = f"""
-    FROM notifications n {_VISIBLE}
-    WHERE n.user_id = $1 AND n.time > $2 AND n.read IS NOT TRUE AND {_ALIVE}
-"""
-_OLDER = f"""
-    FROM notifications n {_VISIBLE}
-    WHERE n.user_id = $1 AND n.time <= $2 AND n.read IS FALSE AND NOT {READ} AND {_ALIVE}
-"""
+_NEWER = f"FROM {_SEEN} WHERE n.user_id = $1 AND n.time > $2 AND n.read IS NOT TRUE"
+_OLDER = f"FROM {_SEEN} WHERE n.user_id = $1 AND n.time <= $2 AND n.read IS FALSE AND NOT {READ}"
 _PART = "AND (n.time, n.id) < ($3, $4) ORDER BY n.time DESC, n.id DESC LIMIT $5"
 UNREAD_PAGE = f"""
     (SELECT {_COLUMNS} {_NEWER} {_PART}) UNION ALL (SELECT {_COLUMNS} {_OLDER} {_PART})
