@@ -18,6 +18,7 @@ from app.ports import Clock, EventLog
 from app.settings import Settings
 from projections.activity_queries import ActivityQueries
 from projections.audit_queries import AuditQueries
+from projections.comment_queries import CommentQueries
 from projections.list_queries import ListQueries
 from projections.notification_queries import NotificationQueries
 from projections.task_queries import TaskQueries
@@ -35,6 +36,7 @@ class Edge:
     inboxes: Inboxes
     tasks: TaskQueries
     lists: ListQueries
+    comments: CommentQueries
     audit: AuditQueries
     notifications: NotificationQueries
     activity: ActivityQueries

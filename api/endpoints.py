@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from api import activity, dead_letters, finding, imports, lists, members, notifications, system, tasks
+from api import (
+    activity,
+    comments,
+    dead_letters,
+    finding,
+    imports,
+    lists,
+    members,
+    notifications,
+    system,
+    tasks,
+)
 from api.bodies import PATCH
 from api.imports import ImportOut, ImportRequest
 from api.notifications import ReadAll
@@ -13,6 +24,7 @@ from api.schemas import (
     ActivityOut,
     ActivityQuery,
     CascadeQuery,
+    CommentPageOut,
     DeadLetterPageOut,
     EditQuery,
     EventPageOut,
@@ -23,6 +35,7 @@ from api.schemas import (
     Me,
     MemberRole,
     MembersOut,
+    NewComment,
     NewTask,
     Nothing,
     NotificationPageOut,
@@ -39,9 +52,11 @@ from api.schemas import (
 from app.lists import CreateList, EditList, HandOverList, TaskList
 from app.task_commands import NewPlace, TaskPatch, UndoChange
 from app.tasks import Task
+from projections.comment_queries import Comment
 from projections.notification_queries import Notification
 
 _TASK = "/api/tasks/{id}"
+_COMMENT = f"{_TASK}/comments/{{comment_id}}"
 _LIST = "/api/lists/{id}"
 _STAGES = [
     {"name": "To do", "category": "open"},
@@ -169,6 +184,47 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         example={"version": 3},
         query=Query,
         answers={200: Task},
+    ),
+    _command(
+        "POST",
+        f"{_TASK}/comments",
+        comments.add_comment,
+        "Say something about a task; `@name` mentions a member of its list",
+        body=NewComment,
+        example={"text": "@bob, could you take this one?"},
+        query=Query,
+        answers={201: Task},
+    ),
+    Endpoint(
+        "GET",
+        f"{_TASK}/comments",
+        comments.list_comments,
+        "What was said about a task, the oldest first",
+        "tasks",
+        query=PageQuery,
+        answers={200: CommentPageOut},
+    ),
+    Endpoint(
+        "GET", _COMMENT, comments.get_comment, "A comment", "tasks", query=Query, answers={200: Comment}
+    ),
+    _command(
+        "PATCH",
+        _COMMENT,
+        comments.edit_comment,
+        "Say it otherwise; one's own comments only",
+        body=NewComment,
+        body_types=PATCH,
+        example={"text": "@bob and @carol, could you take this one?"},
+        query=Query,
+        answers={200: Task},
+    ),
+    _command(
+        "DELETE",
+        _COMMENT,
+        comments.delete_comment,
+        "Take a comment back; an owner of the list may take anyone's away",
+        query=Query,
+        answers={204: None},
     ),
     _command(
         "POST",

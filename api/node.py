@@ -21,6 +21,7 @@ from app.settings import Settings
 from projections.activity_queries import ActivityQueries
 from projections.audit_queries import AuditQueries
 from projections.command_queries import CommandQueries
+from projections.comment_queries import CommentQueries
 from projections.database import open_database
 from projections.list_queries import ListQueries
 from projections.notification_queries import NotificationQueries
@@ -93,6 +94,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             inboxes=inboxes,
             tasks=TaskQueries(database.pool),
             lists=ListQueries(database.pool),
+            comments=CommentQueries(database.pool),
             audit=AuditQueries(database.pool),
             notifications=NotificationQueries(database.pool),
             activity=ActivityQueries(database.pool),

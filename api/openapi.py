@@ -32,6 +32,7 @@ _READ_HEADERS = ("Tasktape-Position",)
 _COMMAND_HEADERS = ("Idempotency-Key", "If-Match", "Prefer")
 _PARAMETER_NAMES = {
     "id": "The id, a UUID",
+    "comment_id": "The comment's id, a UUID",
     "user": "The user's name, percent-encoded",
     "position": "partition:offset, such as 0:121",
 }

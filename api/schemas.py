@@ -13,6 +13,7 @@ from app.snippets import Match
 from app.task_commands import CreateTask
 from app.tasks import Task
 from app.values import Command, CommentText, Due, ListId, Priority, Role, Scope, Status, TaskId, TimeZone
+from projections.comment_queries import Comment
 from projections.notification_queries import MAX_UNREAD, Notification
 from projections.task_pages import RANKED
 
@@ -121,6 +122,14 @@ class NewComment(Command):
     """What to say about a task; `@name` mentions a member of its list."""
 
     text: CommentText
+
+
+class CommentPageOut(BaseModel):
+    """Some comments, the oldest first, and the positions they were read at."""
+
+    items: list[Comment]
+    next_cursor: str | None
+    positions: dict[str, int]
 
 
 class CascadeQuery(Query):

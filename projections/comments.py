@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.mentions import mentions_in
 from app.records import Record
 from app.tasks import TaskCommentDeleted, TaskCommented, TaskCommentEdited
 from projections.projection import Connection, Projected
@@ -10,8 +11,9 @@ _INSERT = """
     INSERT INTO comments (task_id, id, author, text, mentions, created_at)
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
 """
+_MENTIONED = "SELECT mentions FROM comments WHERE task_id = $1 AND id = $2"
 _EDIT = """
-    UPDATE comments SET text = $3, edited_at = $4
+    UPDATE comments SET text = $3, mentions = $4, edited_at = $5
     WHERE task_id = $1 AND id = $2 AND deleted_at IS NULL
 """
 _DELETE = "UPDATE comments SET deleted_at = $3 WHERE task_id = $1 AND id = $2 AND deleted_at IS NULL"
@@ -32,8 +34,10 @@ async def _follow(connection: Connection, record: Record) -> None:
             await connection.execute(
                 _INSERT, task_id, comment_id, record.actor, text, list(mentions), record.time
             )
-        case TaskCommentEdited(comment_id=comment_id, text=text):
-            await connection.execute(_EDIT, task_id, comment_id, text, record.time)
+        case TaskCommentEdited(comment_id=comment_id, text=text, mentions=mentions):
+            known = await connection.fetchval(_MENTIONED, task_id, comment_id) or []
+            still = mentions_in(text, {*known, *mentions})
+            await connection.execute(_EDIT, task_id, comment_id, text, list(still), record.time)
         case TaskCommentDeleted(comment_id=comment_id):
             await connection.execute(_DELETE, task_id, comment_id, record.time)
         case _:

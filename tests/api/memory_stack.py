@@ -35,6 +35,7 @@ from app.updates import state_from_json, state_json, update_of
 from projections.activity_queries import ActivityQueries
 from projections.audit_queries import AuditQueries
 from projections.command_queries import AcceptedEvent
+from projections.comment_queries import CommentQueries
 from projections.list_queries import ListQueries
 from projections.notification_queries import NotificationQueries
 from projections.task_queries import TaskQueries
@@ -320,6 +321,7 @@ def edge_on(world: World, node: Node, settings: Settings, reading: Any) -> Edge:
         inboxes=Inboxes(node.commands),
         tasks=TaskQueries(reading),
         lists=ListQueries(reading),
+        comments=CommentQueries(reading),
         audit=AuditQueries(reading),
         activity=ActivityQueries(reading),
         notifications=NotificationQueries(reading),
