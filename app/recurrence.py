@@ -29,7 +29,7 @@ class Occurrence:
     """A date of a series, written as a task's `due`, and the rule it carries on."""
 
     due: str
-    recurrence: str | None
+    recurrence: str
 
 
 def normal_rule(text: str) -> str:

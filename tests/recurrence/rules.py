@@ -84,7 +84,6 @@ def series(rule: str, first: str, zone: str | None, most: int) -> list[str]:
     """The dates that follow from one another, `first` included, `most` at most."""
     dates, carried = [first], rule
     while len(dates) < most and (found := following(carried, dates[-1], zone)):
-        assert found.recurrence is not None
         carried = found.recurrence
         dates.append(found.due)
     return dates
