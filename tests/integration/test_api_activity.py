@@ -221,3 +221,34 @@ async def test_a_cursor_fits_its_question_only(running_stack: Stack, user: str) 
         cursor = (await client.get("/api/activity", params={"limit": 1})).json()["next_cursor"]
         answer = await client.get("/api/activity", params={"cursor": cursor, "actor": user})
     assert answer.status_code == 400
+
+
+async def test_members_see_what_happens_in_their_lists(running_stack: Stack, user: str) -> None:
+    """Also what was before they came; and nothing any more once they have left."""
+    bob = f"{user}-bob"
+    async with running_stack.client(user) as client, running_stack.client(bob, 1) as other:
+        await other.get("/api/me")
+        list_id = await new_list(client)
+        member = f"/api/lists/{list_id}/members/{bob}"
+        added = await client.put(member, json={"role": "editor"})
+        assert added.status_code in (200, 201), added.text
+        task = await new_task(client, "Buy milk", list_id=list_id)
+        done = await other.post(f"/api/tasks/{task}/complete")
+        assert done.status_code == 200, done.text
+        place = {"Tasktape-Position": done.headers["tasktape-position"]}
+        expected = [
+            f"{bob} completed “Buy milk”",
+            f"{user} created “Buy milk”",
+            f"{user} added {bob} as editor",
+            f"{user} created the list “Home”",
+        ]
+        for each in (client, other):
+            page = (await each.get("/api/activity", params={"list_id": list_id}, headers=place)).json()
+            assert lines(page["items"]) == expected
+        assert lines(await feed(client, list_id=list_id, actor=bob)) == [f"{bob} completed “Buy milk”"]
+        left = await other.post(f"/api/lists/{list_id}/leave")
+        assert left.status_code in (200, 204), left.text
+        place = {"Tasktape-Position": left.headers["tasktape-position"]}
+        answer = await other.get("/api/activity", params={"list_id": list_id}, headers=place)
+        assert answer.status_code == 404
+        assert f"{bob} left the list" in lines(await feed(client, list_id=list_id))
