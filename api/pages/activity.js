@@ -3,6 +3,7 @@
 import { activityOf, append, groupKey, join } from "/page/activity_groups.js";
 import { make, rows, the, toast } from "/page/dom.js";
 import { isAfter } from "/page/live.js";
+import { avatar } from "/page/avatars.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./types.js").ActivityEvent} ActivityEvent */
@@ -34,7 +35,7 @@ export class Activity {
    * @param {Api} options.api
    * @param {Map<string, TaskList>} options.lists those that are the reader's
    * @param {(id: string) => Task | undefined} options.taskOf
-   * @param {(task: Task) => void} options.onTask a task was chosen
+   * @param {(id: string) => void} options.openTask show a task
    */
   constructor(options) {
     this.options = options;
@@ -225,12 +226,9 @@ export class Activity {
 
   /** @param {ActivityEvent} event @param {(Node | string)[]} text */
   #link(event, text) {
-    const click = () => {
-      const task = this.options.taskOf(event.task_id ?? "");
-      if (task) this.options.onTask(task);
-      else toast("This task is not in the list that is shown.");
-    };
-    return make("button", { type: "button", class: "link", click }, ...text);
+    const { task_id } = event;
+    if (task_id === null) return make("p", {}, ...text);
+    return make("button", { type: "button", class: "link", click: () => this.options.openTask(task_id) }, ...text);
   }
 }
 
@@ -238,9 +236,7 @@ export class Activity {
 function build(line) {
   if (!("group" in line)) return make("li", { class: "day label" }, line.day);
   const { actor, type } = line.group;
-  const avatar = make("span", { class: "avatar", "aria-hidden": "true" }, NOBODYS.has(type) ? "↻" : initial(actor));
-  avatar.style.setProperty("--hue", String(hue(actor)));
-  return make("li", { class: "activity-line" }, avatar, make("div", {}));
+  return make("li", { class: "activity-line" }, avatar(actor, NOBODYS.has(type) ? "↻" : undefined), make("div", {}));
 }
 
 /** What was said, or which fields of the one task were edited. @param {ActivityGroup} group */
@@ -250,18 +246,6 @@ function hint({ type, task_count, events }) {
   const names = [...fields].map((name) => name.replaceAll("_", " "));
   const text = type === "task.edited" ? names.join(", ") : String(events[0]?.data["text"] ?? "");
   return text ? [make("p", { class: "muted hint" }, text)] : [];
-}
-
-/** @param {string} name */
-function initial(name) {
-  return (Array.from(name)[0] ?? "?").toUpperCase();
-}
-
-/** A colour for each name. @param {string} name */
-function hue(name) {
-  let sum = 0;
-  for (const letter of name) sum = (sum * 37 + (letter.codePointAt(0) ?? 0)) % 360;
-  return sum;
 }
 
 /** From when to when. @param {ActivityGroup} group */

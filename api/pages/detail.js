@@ -1,213 +1,147 @@
-/** One task in full: a form for what can be edited, and everything that ever happened to it. */
+/** One task in full: a form for what can be edited, its sub-tasks, what is said of it, and its history. */
 
-import { ApiError } from "/page/http.js";
-import { make, the, toast } from "/page/dom.js";
+import { Comments } from "/page/comments.js";
+import { settle } from "/page/conflict.js";
+import { the, toast } from "/page/dom.js";
+import { History } from "/page/history.js";
+import { ApiError, lineOf } from "/page/http.js";
+import { SubTasks } from "/page/sub_tasks.js";
+import { TaskForm } from "/page/task_form.js";
 
 /** @typedef {import("./http.js").Api} Api */
-/** @typedef {import("./types.js").Changes} Changes */
+/** @typedef {import("./commands.js").Commands} Commands */
+/** @typedef {import("./store.js").Store} Store */
 /** @typedef {import("./types.js").Task} Task */
-/** @typedef {import("./types.js").TaskEvent} TaskEvent */
 /** @typedef {import("./types.js").Update} Update */
-
-const PAGE = 50;
-const FIELDS = /** @type {const} */ (["title", "notes", "due", "priority"]);
-/** @type {Record<string, string>} */
-const DID = {
-  "task.created": "created it",
-  "task.edited": "edited it",
-  "task.completed": "completed it",
-  "task.reopened": "reopened it",
-  "task.moved": "moved it",
-  "task.deleted": "deleted it",
-  "task.restored": "restored it",
-};
-/** Fields that say no more than the event's type does. */
-const IMPLIED = new Set(["status", "completed_at", "deleted_at", "rank", "list_id"]);
+/** @typedef {import("./undo.js").Undo} Undo */
 
 export class Detail {
-  /** @type {string | null} */ taskId = null;
-  /** @type {Task | null} the task that the form's values started from */ #from = null;
-  /** @type {string | null} */ #cursor = null;
-  /** @type {Set<string>} */ #shown = new Set();
+  /** @type {Task | null} as it was last heard of */ #task = null;
+  /** @type {HTMLElement | null} what had the focus before */ #opener = null;
 
-  /** @param {Api} api @param {(task: Task) => void} onEdited @param {() => void} onChange */
-  constructor(api, onEdited, onChange) {
+  /** @param {{api: Api, store: Store, commands: Commands, undo: Undo, onChange: () => void}} options */
+  constructor({ api, store, commands, undo, onChange }) {
     this.api = api;
-    this.onEdited = onEdited;
+    this.store = store;
+    this.undo = undo;
     this.onChange = onChange;
     this.panel = the("detail", HTMLElement);
-    this.form = the("detail-form", HTMLFormElement);
-    this.history = the("history", HTMLElement);
-    this.form.onsubmit = (event) => {
+    this.form = new TaskForm();
+    this.history = new History(api);
+    this.comments = new Comments(api, store.me);
+    this.subTasks = new SubTasks(store, commands, (task) => this.open(task));
+    the("detail-form", HTMLFormElement).onsubmit = (event) => {
       event.preventDefault();
       void this.#save();
     };
+    the("skip-task", HTMLElement).onclick = () => this.#task && void commands.skip(this.#task);
     the("close-detail", HTMLElement).onclick = () => this.close();
-    the("more-history", HTMLElement).onclick = () => void this.#readHistory();
     this.panel.onkeydown = (event) => {
       if (event.key === "Escape") this.close();
     };
   }
 
+  get taskId() {
+    return this.#task?.id ?? null;
+  }
+
   /** @param {Task} task */
   open(task) {
     if (task.version === 0) return;
-    this.taskId = task.id;
-    this.#from = null;
-    this.#cursor = null;
-    this.#shown.clear();
-    this.history.replaceChildren();
-    this.#fill(task);
+    if (this.panel.hidden && document.activeElement instanceof HTMLElement) this.#opener = document.activeElement;
+    this.#task = task;
+    this.form.clear();
+    this.form.fill(task);
+    this.comments.show(task.id);
+    this.history.show(task.id);
     this.panel.hidden = false;
-    const title = this.#field("title");
+    this.panel.scrollTop = 0;
+    this.draw();
+    const title = the("edit-title", HTMLInputElement);
     title.focus();
-    if (title instanceof HTMLInputElement) title.setSelectionRange(0, 0);
+    title.setSelectionRange(0, 0);
     this.onChange();
-    void this.#readHistory();
   }
 
   close() {
-    if (this.taskId === null) return;
-    this.taskId = null;
+    if (this.#task === null) return;
+    this.#task = null;
     this.panel.hidden = true;
+    this.comments.show(null);
+    this.history.show(null);
+    if (this.#opener?.isConnected) this.#opener.focus();
     this.onChange();
   }
 
-  /** Take news of the task: into the form, where nobody is typing, and into its history. @param {Update} update */
+  /** Take news of the task: into the form, where nobody is typing, and into what is below. @param {Update} update */
   hear(update) {
-    if (this.taskId === null || update.event.stream !== `task:${this.taskId}`) return;
+    if (this.#task === null) return;
+    if (update.event.stream !== `task:${this.#task.id}`) return;
     if (!update.task) {
-      toast(`${update.event.actor} deleted this task.`);
+      if (update.event.actor !== this.store.me) toast(`${update.event.actor} deleted this task.`);
       this.close();
       return;
     }
-    this.#fill(update.task);
-    if (this.#cursor === null) this.#addEvents([{ ...update.event, changes: update.changes }]);
+    this.#take(update.task);
+    this.history.hear({ ...update.event, changes: update.changes });
+    this.comments.hear(update.event);
   }
 
-  /** @param {(typeof FIELDS)[number]} name */
-  #field(name) {
-    const field = this.form.elements.namedItem(name);
-    if (
-      field instanceof HTMLInputElement ||
-      field instanceof HTMLTextAreaElement ||
-      field instanceof HTMLSelectElement
-    ) {
-      return field;
+  /** Show what the store knows. */
+  draw() {
+    const task = this.#task;
+    if (task === null) return;
+    if (!this.store.lists.has(task.list_id) && this.store.lists.size > 0) {
+      this.close();
+      return;
     }
-    throw new Error(`the form has no ${name}`);
+    const known = this.store.tasks.get(task.id);
+    if (known) this.#take(known);
+    const editable = this.store.mayEdit(task.list_id);
+    const list = this.store.lists.get(task.list_id);
+    this.form.drawChoices(list, editable);
+    this.comments.draw(list, editable);
+    this.subTasks.draw(task.id, editable);
+    the("skip-task", HTMLElement).hidden = !editable || !task.recurrence || task.status === "done";
   }
 
-  /** Put the task's values into the form, but for those that were changed there. @param {Task} task */
-  #fill(task) {
-    if (this.#from && this.#from.version >= task.version) return;
-    for (const name of FIELDS) {
-      const field = this.#field(name);
-      if (!this.#from || field.value === shownValue(this.#from, name)) field.value = shownValue(task, name);
-    }
-    this.#from = task;
-    const facts = [
-      ["Stage", task.stage ?? ""],
-      ["Assigned to", task.assignees.join(", ")],
-      ["Tags", task.tags.join(", ")],
-      ["Due", task.due && task.due.length > 10 ? when(task.due) : ""],
-    ];
-    the("facts", HTMLElement).replaceChildren(
-      ...facts.flatMap(([name, text]) =>
-        text ? [make("dt", {}, name ?? ""), make("dd", {}, text)] : [],
-      ),
-    );
+  /** @param {Task} task */
+  #take(task) {
+    if (this.#task && task.version > this.#task.version) this.#task = task;
+    this.form.fill(task);
   }
 
   async #save() {
-    const from = this.#from;
-    if (!from) return;
-    /** @type {Record<string, string | null>} */
-    const changed = {};
-    for (const name of FIELDS) {
-      const { value } = this.#field(name);
-      if (value !== shownValue(from, name)) changed[name] = name === "due" ? value || null : value;
-    }
-    if (Object.keys(changed).length === 0) {
+    const id = this.taskId;
+    const { body, version, scope } = this.form.edit();
+    if (id === null) return;
+    if (Object.keys(body).length === 0) {
       this.close();
       return;
     }
     try {
-      const task = await this.api.ask("PATCH", `/api/tasks/${from.id}`, {
-        body: changed,
-        headers: { "If-Match": `"${from.version}"` },
-      });
-      if (task.id) this.onEdited(task);
-      if (this.taskId === from.id) this.close();
+      const task = await this.api.ask("PATCH", `/api/tasks/${id}${scope}`, { body, headers: { "If-Match": `"${version}"` } });
+      if (task.id) this.store.putTask(task);
+      this.undo.offer(`Edited “${task.title ?? "the task"}”.`, id, task.version ?? null);
+      if (this.taskId === id) this.close();
+      this.onChange();
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      const isConflict = error instanceof ApiError && error.code === "conflict";
-      toast(isConflict ? `Someone changed the same meanwhile: ${message}` : message, { bad: true });
+      if (error instanceof ApiError && error.status === 409 && error.problem.theirs) await this.#settle(id, error.problem);
+      else toast(lineOf(error), { bad: true });
     }
   }
 
-  async #readHistory() {
-    const id = this.taskId;
-    const more = this.#cursor ? `&cursor=${encodeURIComponent(this.#cursor)}` : "";
+  /** Let one choose between two edits, and save what was chosen. @param {string} id @param {import("./types.js").Problem} problem */
+  async #settle(id, problem) {
+    const theirs = await settle(problem);
+    if (theirs === null || this.taskId !== id) return;
     try {
-      const page = await this.api.ask("GET", `/api/tasks/${id}/history?limit=${PAGE}${more}`);
+      const task = await this.api.ask("GET", `/api/tasks/${id}`);
       if (this.taskId !== id) return;
-      this.#cursor = page.next_cursor;
-      this.#addEvents(page.items);
+      this.form.take(task, theirs);
+      await this.#save();
     } catch (error) {
-      toast(error instanceof Error ? error.message : String(error), { bad: true });
-    }
-    the("more-history", HTMLElement).hidden = this.#cursor === null;
-  }
-
-  /** @param {TaskEvent[]} events */
-  #addEvents(events) {
-    for (const event of events) {
-      if (this.#shown.has(event.position)) continue;
-      this.#shown.add(event.position);
-      this.history.append(
-        make(
-          "li",
-          {},
-          make("span", { class: "did" }, make("b", {}, event.actor), ` ${DID[event.type] ?? event.type}`),
-          make("time", { datetime: event.time, title: event.time }, when(event.time)),
-          ...(event.type === "task.created" ? [] : changeLines(event.changes ?? {})),
-        ),
-      );
+      toast(lineOf(error), { bad: true });
     }
   }
-}
-
-/** @param {Changes} changes */
-function changeLines(changes) {
-  return Object.entries(changes)
-    .filter(([name]) => !IMPLIED.has(name))
-    .map(([name, [before, after]]) =>
-      make(
-        "span",
-        { class: "change" },
-        `${name.replace("_", " ")}: `,
-        make("del", {}, brief(before)),
-        " → ",
-        make("ins", {}, brief(after)),
-      ),
-    );
-}
-
-/** @param {unknown} value */
-function brief(value) {
-  const text = Array.isArray(value) ? value.join(", ") : String(value ?? "");
-  if (text === "") return "nothing";
-  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
-}
-
-/** @param {string} time */
-function when(time) {
-  return new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
-}
-
-/** A field's value as the form shows it. @param {Task} task @param {(typeof FIELDS)[number]} name */
-function shownValue(task, name) {
-  // Text areas turn every line end into one character.
-  return name === "due" ? (task.due ?? "").slice(0, 10) : task[name].replace(/\r\n?/g, "\n");
 }

@@ -11,10 +11,18 @@ export class ApiError extends Error {
     super(fields.join("; ") || problem.detail || problem.title || `The server answered ${status}`);
     this.status = status;
     this.code = problem.code ?? "";
+    this.problem = problem;
   }
 }
 
+/** What to tell a person of an error. @param {unknown} error */
+export function lineOf(error) {
+  return error instanceof Error ? error.message : String(error);
+}
+
 export class Api {
+  /** @type {() => void} the token is no longer good */ onUnauthenticated = () => {};
+
   /** @param {string} token */
   constructor(token) {
     this.token = token;
@@ -30,6 +38,7 @@ export class Api {
     const answer = await this.#fetch(method, path, body, headers);
     const text = await answer.text();
     if (answer.ok) return text ? JSON.parse(text) : null;
+    if (answer.status === 401) this.onUnauthenticated();
     throw new ApiError(answer.status, problemOf(text));
   }
 

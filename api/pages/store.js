@@ -4,6 +4,7 @@
 /** @typedef {import("./types.js").Task} Task */
 /** @typedef {import("./types.js").TaskList} TaskList */
 /** @typedef {import("./types.js").Update} Update */
+/** @typedef {{task: Task, depth: number, below: number, belowDone: number}} Shown a task, and how many are below it */
 
 export class Store {
   /** @type {Map<string, TaskList>} */ lists = new Map();
@@ -17,9 +18,27 @@ export class Store {
   /** @type {Map<string, number>} the newest version seen of each stream, also of what is gone */
   #versions = new Map();
 
-  /** @param {TaskList} list */
+  /** @param {string} me */
+  constructor(me) {
+    this.me = me;
+  }
+
+  /** The list that is shown. */
+  get list() {
+    return this.lists.get(this.listId ?? "");
+  }
+
+  /** Whether I may change what is in a list. @param {string | null} listId */
+  mayEdit(listId) {
+    const role = this.lists.get(listId ?? "")?.members[this.me];
+    return role === "owner" || role === "editor";
+  }
+
+  /** Take a list, if I am a member of it. @param {TaskList} list */
   putList(list) {
-    if (this.#isNews(`list:${list.id}`, list.version)) this.lists.set(list.id, list);
+    if (!this.#isNews(`list:${list.id}`, list.version)) return;
+    if (list.members[this.me]) this.lists.set(list.id, list);
+    else this.lists.delete(list.id);
   }
 
   /** @param {Task} task */
@@ -68,22 +87,74 @@ export class Store {
     );
   }
 
-  /** The tasks to show: open ones first, newer ones first, each as it is wished to be. @returns {Task[]} */
+  /** A task as it is wished to be; undefined if it is not here, or not to be. @param {string} id */
+  task(id) {
+    const [task, wish] = [this.tasks.get(id), this.wishes.get(id)];
+    return wish && task ? { ...task, ...wish } : wish === null ? undefined : task;
+  }
+
+  /** The tasks below another one, in their order. @param {string} id */
+  children(id) {
+    return inOrder(this.#wished().filter((task) => task.parent_id === id));
+  }
+
+  /**
+   * The tasks to show, each as it is wished to be: open ones first, the highest rank first, and those that
+   * are below another one right behind it.
+   *
+   * @returns {Shown[]}
+   */
   shownTasks() {
+    const tasks = this.#wished();
+    const ids = new Set(tasks.map((task) => task.id));
+    /** @type {Map<string | null, Task[]>} */
+    const families = new Map();
+    for (const task of tasks) {
+      const parent = task.parent_id !== null && ids.has(task.parent_id) ? task.parent_id : null;
+      const family = families.get(parent);
+      if (family) family.push(task);
+      else families.set(parent, [task]);
+    }
+    /** @type {Shown[]} */
     const shown = [];
+    const show = (/** @type {string | null} */ parent, /** @type {number} */ depth) => {
+      const family = families.get(parent) ?? [];
+      families.delete(parent);
+      for (const task of inOrder(family)) {
+        const below = families.get(task.id) ?? [];
+        const belowDone = below.filter((each) => each.status === "done").length;
+        shown.push({ task, depth, below: below.length, belowDone });
+        show(task.id, depth + 1);
+      }
+    };
+    show(null, 0);
+    return shown;
+  }
+
+  /** The task with the next lower rank. @param {Task} task */
+  nextBelow(task) {
+    /** @type {Task | undefined} */
+    let found;
+    for (const each of this.tasks.values()) {
+      if (newestFirst(task, each) < 0 && (!found || newestFirst(each, found) < 0)) found = each;
+    }
+    return found;
+  }
+
+  #wished() {
+    const tasks = [...this.drafts.values()];
     for (const task of this.tasks.values()) {
       const wish = this.wishes.get(task.id);
-      if (wish !== null) shown.push(wish === undefined ? task : { ...task, ...wish });
+      if (wish !== null) tasks.push(wish === undefined ? task : { ...task, ...wish });
     }
-    shown.sort(newestFirst);
-    const all = [...[...this.drafts.values()].reverse(), ...shown];
-    return [...all.filter((task) => task.status === "open"), ...all.filter((task) => task.status === "done")];
+    return tasks;
   }
 
   /** Whether a task lies within the pages that were read. @param {Task} task */
   #isInReach(task) {
     if (this.cursor === null || this.tasks.has(task.id)) return true;
-    return [...this.tasks.values()].some((each) => newestFirst(task, each) < 0);
+    for (const each of this.tasks.values()) if (newestFirst(task, each) < 0) return true;
+    return false;
   }
 
   /** @param {string} stream @param {number} version */
@@ -97,6 +168,11 @@ export class Store {
 /** @param {string} a @param {string} b */
 function compare(a, b) {
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Open ones first. @param {Task[]} tasks */
+function inOrder(tasks) {
+  return tasks.sort((a, b) => Number(a.status === "done") - Number(b.status === "done") || newestFirst(a, b));
 }
 
 /** The order in which the pages are read, too. @param {Task} a @param {Task} b */

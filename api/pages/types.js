@@ -10,18 +10,31 @@
  * @property {string | null} stage
  * @property {"none" | "low" | "medium" | "high" | "urgent"} priority
  * @property {string | null} due
+ * @property {string | null} time_zone
  * @property {string[]} tags
  * @property {string[]} assignees
+ * @property {string | null} parent_id
+ * @property {string | null} recurrence
+ * @property {"due" | "completion"} recurrence_from
+ * @property {unknown | null} series
+ * @property {Reminder[]} reminders
+ * @property {number} comment_count
  * @property {string} rank
  * @property {number} version
  * @property {string} created_at
  * @property {string} created_by
  * @property {string} updated_at
  *
+ * @typedef {{at: string} | {before: string}} Reminder
+ * @typedef {"owner" | "editor" | "viewer"} Role
+ * @typedef {{name: string, category: "open" | "active" | "done"}} Stage
+ *
  * @typedef {Object} TaskList
  * @property {string} id
  * @property {string} name
  * @property {boolean} inbox
+ * @property {Object<string, Role>} members
+ * @property {Stage[]} stages
  * @property {number} version
  * @property {string} created_at
  *
@@ -49,8 +62,16 @@
  * @property {string} position
  * @property {TaskEvent} event
  * @property {Changes} changes
+ * @property {Object<string, string>} [notifications] whom it is told to, as what
  * @property {Task | null} task
  * @property {TaskList | null} list
+ *
+ * @typedef {Object} Comment
+ * @property {string} id
+ * @property {string} author
+ * @property {string} text
+ * @property {string} created_at
+ * @property {string | null} edited_at
  *
  * @typedef {Object} ActivityEvent
  * @property {string} id
@@ -82,6 +103,9 @@
  * @property {string} [title]
  * @property {string} [detail]
  * @property {string} [code]
- * @property {{field: string, message: string}[]} [errors]
+ * @property {{field: string, message: string, at?: number, length?: number}[]} [errors]
+ * @property {Object<string, unknown>} [base]
+ * @property {Object<string, unknown>} [theirs]
+ * @property {Object<string, unknown>} [yours]
  */
 export {};

@@ -27,7 +27,7 @@ class Screen:
     async def add(self, title: str) -> None:
         """Add a task."""
         await self.page.get_by_label("Title of a new task").fill(title)
-        await self.page.get_by_role("button", name="Add").click()
+        await self.page.get_by_role("button", name="Add", exact=True).click()
 
     def row(self, title: str) -> Locator:
         """The row of a task that was confirmed."""

@@ -112,7 +112,7 @@ async def test_a_lost_network_is_noticed_and_made_up_for(screens: Screens) -> No
     await other.page.context.set_offline(False)
     await other.live()
     await expect(other.row("made meanwhile")).to_be_visible()
-    await other.page.get_by_role("button", name="Add").click()
+    await other.page.get_by_role("button", name="Add", exact=True).click()
     await expect(one.row("typed while offline")).to_be_visible()
 
 
@@ -125,8 +125,8 @@ async def test_lists_are_made_shown_and_deleted_everywhere(screens: Screens) -> 
     await one.add("Water the plants")
     await other.page.get_by_role("button", name="Garden", exact=True).click()
     await expect(other.row("Water the plants")).to_be_visible()
-    one.page.once("dialog", lambda dialog: dialog.accept())
     await one.page.get_by_role("button", name="Delete list").click()
+    await one.page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
     await expect(other.page.get_by_role("heading", name="Inbox")).to_be_visible()
     await expect(other.page.get_by_role("button", name="Garden", exact=True)).to_have_count(0)
 

@@ -1,0 +1,32 @@
+/** Things that may fail, and say so. */
+
+import { toast } from "/page/dom.js";
+import { ApiError, lineOf } from "/page/http.js";
+
+/**
+ * Do something that may fail; say so if it does. (That the token is no longer good is said elsewhere.)
+ *
+ * @template T
+ * @param {() => Promise<T>} work
+ * @param {(error: unknown) => void} [onFailure]
+ * @returns {Promise<T | undefined>}
+ */
+export async function attempt(work, onFailure) {
+  try {
+    return await work();
+  } catch (error) {
+    onFailure?.(error);
+    if (!(error instanceof ApiError && error.status === 401)) toast(lineOf(error), { bad: true });
+    return undefined;
+  }
+}
+
+/** @param {number} ms */
+export function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** A key that nobody else has. (`crypto.randomUUID` is missing on addresses that are not secure.) */
+export function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

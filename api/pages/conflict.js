@@ -1,0 +1,36 @@
+/** Two edits of the same field: shows both, and lets one choose. */
+
+import { choose } from "/page/dialogs.js";
+import { make } from "/page/dom.js";
+import { brief } from "/page/values.js";
+
+/** @typedef {import("./types.js").Problem} Problem */
+
+/**
+ * Ask whose values count. The names of the fields where it is theirs, or null if nothing was chosen.
+ *
+ * @param {Problem} problem
+ * @returns {Promise<string[] | null>}
+ */
+export async function settle({ theirs = {}, yours = {} }) {
+  const names = Object.keys(theirs);
+  const sets = names.map((name) =>
+    make(
+      "fieldset",
+      { class: "versions" },
+      make("legend", {}, name.replaceAll("_", " ")),
+      option(name, "theirs", theirs[name], false),
+      option(name, "yours", yours[name], true),
+    ),
+  );
+  const line = make("p", { class: "muted" }, "Somebody changed the same while you did. Which is to be?");
+  const answer = await choose("Two versions", [line, ...sets], [{ label: "Save", value: "save", kind: "primary" }]);
+  if (answer === null) return null;
+  return names.filter((_, index) => sets[index]?.querySelector("input")?.checked);
+}
+
+/** @param {string} name @param {"theirs" | "yours"} whose @param {unknown} value @param {boolean} checked */
+function option(name, whose, value, checked) {
+  const input = make("input", { type: "radio", name, value: whose, checked });
+  return make("label", {}, input, make("span", { class: "muted" }, whose === "yours" ? "Yours" : "Theirs"), make("span", {}, brief(value)));
+}
