@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from tasktape.cli.client import api_verb, find_list, find_task, pending_said, sh
 from tasktape.cli.fields import CLEARABLE, PRIORITIES, field_options, fields_of
 from tasktape.cli.lines import NOTHING, event_line, field_text, printable, task_line
 from tasktape.cli.options import json_option
+from tasktape.cli.search import pointing_at
+from tasktape.cli.zone import local_zone
 
 if TYPE_CHECKING:
     from tasktape.client import Client, Task
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 SORTS = ("rank", "created_at", "updated_at", "due", "priority", "title")
 HISTORY_SHOWN = 1000
+OF_STATUS = re.compile(r"(^|\s)-?(is:(open|done)|status:)", re.IGNORECASE)
+"""A query that says itself whether tasks are done."""
 
 
 @click.command(epilog='Example: tasktape add Buy milk --due 2026-12-01 --tag shop --list "Errands"')
@@ -49,28 +54,41 @@ async def _list_for(client: Client, name: str, *, make: bool) -> str:
     return found or (await client.create_list(name)).id
 
 
-@click.command(name="list", epilog="Example: tasktape list --tag shop --sort due")
+@click.command(name="list", epilog="Example: tasktape list '#shop due:<=2026-12-01' --sort due")
+@click.argument("query", nargs=-1)
 @click.option("--list", "list_name", help="Of this list, by its name or id.")
-@click.option("--status", type=click.Choice(("open", "done", "all")), default="open", show_default=True)
+@click.option("--status", type=click.Choice(("open", "done", "all")), help="[default: open]")
 @click.option("--stage")
 @click.option("--tag", "tags", multiple=True, help="With all of these tags.")
 @click.option("--assignee")
 @click.option("--priority", type=click.Choice(PRIORITIES))
 @click.option("--due-before", help="A date or a date-time with an offset.")
 @click.option("--due-after", help="A date or a date-time with an offset.")
+@click.option("--as-of", help="As they were at this time (RFC 3339).")
 @click.option("--sort", type=click.Choice(SORTS), default="rank", show_default=True)
 @click.option("--reverse", is_flag=True, help="From the other end.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True)
 @json_option
 @api_verb
 async def list_tasks(
-    client: Client, *, list_name: str | None, limit: int, as_json: bool, **chosen: Any
+    client: Client,
+    *,
+    query: tuple[str, ...],
+    list_name: str | None,
+    limit: int,
+    as_json: bool,
+    **chosen: Any,
 ) -> None:
-    """List tasks, one a line: done or not, the end of the id, the title and what else there is."""
-    wanted = _query(**chosen)
+    """List tasks, one a line: done or not, the end of the id, the title and what else there is.
+
+    QUERY is in the language of the search box; `tasktape search` says more of it.
+    """
+    words = " ".join(query)
+    wanted = _filters(words, **chosen)
     if list_name is not None:
         wanted["list_id"] = await the_list(client, list_name)
-    tasks = await client.tasks(**wanted, at_most=limit + 1).all()
+    with pointing_at(words):
+        tasks = await client.tasks(**wanted, at_most=limit + 1).all()
     more, shown = len(tasks) > limit, tasks[:limit]
     if as_json:
         click.echo(json.dumps({"items": [task.as_sent() for task in shown], "more": more}))
@@ -83,10 +101,16 @@ async def list_tasks(
         click.echo("No tasks.", err=True)
 
 
-def _query(status: str, tags: tuple[str, ...], sort: str, *, reverse: bool, **filters: Any) -> dict[str, Any]:
-    """The filters that the options of `list` ask for."""
+def _filters(
+    words: str, *, status: str | None, tags: tuple[str, ...], sort: str, reverse: bool, **filters: Any
+) -> dict[str, Any]:
+    """The filters that a query and the options of `list` ask for."""
+    if status is None and not OF_STATUS.search(words):
+        status = "open"
     return {
         **filters,
+        "q": words or None,
+        "time_zone": local_zone(),
         "status": None if status == "all" else status,
         "tag": list(tags) or None,
         "sort": ("-" if reverse else "") + sort,
@@ -111,13 +135,13 @@ async def done(client: Client, *, ids: tuple[str, ...], undo: bool, cascade: boo
 @click.command(epilog="Example: tasktape rm 3f9a2c1")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @click.option("--undo", is_flag=True, help="Restore what was deleted; needs whole ids.")
-@click.option("--cascade", is_flag=True, help="Delete sub-tasks too.")
+@click.option("--cascade", is_flag=True, help="Sub-tasks too.")
 @json_option
 @api_verb
 async def rm(client: Client, *, ids: tuple[str, ...], undo: bool, cascade: bool, as_json: bool) -> None:
     """Delete tasks. They stay in the log, and `rm --undo` brings them back."""
     if undo:
-        await _each(client, ids, client.restore_task, as_json=as_json)
+        await _each(client, ids, lambda each: client.restore_task(each, cascade=cascade), as_json=as_json)
         return
     for given in ids:
         task_id = await find_task(client, given)
@@ -146,6 +170,7 @@ async def _each(
     type=click.Choice(("this", "following")),
     help="Of a recurring task: this occurrence, or all to come.  [default: a due date for this one]",
 )
+@click.option("--cascade", is_flag=True, help="Complete open sub-tasks too, if the stage means done.")
 @json_option
 @api_verb
 async def edit(
@@ -155,6 +180,7 @@ async def edit(
     list_name: str | None,
     clear: tuple[str, ...],
     scope: Scope | None,
+    cascade: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -173,7 +199,7 @@ async def edit(
             return
         with pending_said():
             await moving
-    await show_task(client.edit_task(task_id, changes, scope=scope), as_json=as_json)
+    await show_task(client.edit_task(task_id, changes, scope=scope, cascade=cascade), as_json=as_json)
 
 
 @click.command(epilog="Example: tasktape show 3f9a2c1 --history")

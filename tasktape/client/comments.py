@@ -17,16 +17,21 @@ class CommentCalls(Calls):
 
     async def comment(self, task_id: str, text: str, **options: Unpack[Options]) -> Comment:
         """Say something about a task; `@name` mentions a member of its list."""
-        path = path_of("tasks", task_id, "comments")
-        return typed(Comment, (await self.command("POST", path, {"text": text}, **options)).body)
+        answer = await self.command("POST", path_of("tasks", task_id, "comments"), {"text": text}, **options)
+        return await self._one(answer.headers["location"])
 
     async def edit_comment(
         self, task_id: str, comment_id: str, text: str, **options: Unpack[Options]
     ) -> Comment:
         """Say it otherwise."""
         path = path_of("tasks", task_id, "comments", comment_id)
-        return typed(Comment, (await self.command("PATCH", path, {"text": text}, **options)).body)
+        await self.command("PATCH", path, {"text": text}, **options)
+        return await self._one(path)
 
     async def delete_comment(self, task_id: str, comment_id: str, **options: Unpack[Options]) -> None:
         """Take a comment back."""
         await self.command("DELETE", path_of("tasks", task_id, "comments", comment_id), **options)
+
+    async def _one(self, path: str) -> Comment:
+        """The comment, which the command on it is not answered with: that is the task."""
+        return typed(Comment, (await self.read(path)).body)

@@ -13,8 +13,8 @@ class TasktapeError(Exception):
     """The server refused, or can't be reached. The message is one line.
 
     `code` is the problem's, and stable; `status` is None if there was no answer. `errors` says what is wrong
-    with which field. After a conflict, `base`, `theirs` and `yours` map the fields in question to values.
-    `retry_after_s` is how long the server asked to be left alone.
+    with which `field` and, in a text, `at` which character. After a conflict, `base`, `theirs` and `yours`
+    map the fields in question to values. `retry_after_s` is how long the server asked to be left alone.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class TasktapeError(Exception):
         found = problem or {}
         self.code = code
         self.status = status
-        self.errors: tuple[dict[str, str], ...] = tuple(found.get("errors") or ())
+        self.errors: tuple[dict[str, Any], ...] = tuple(found.get("errors") or ())
         self.base: dict[str, Any] = found.get("base") or {}
         self.theirs: dict[str, Any] = found.get("theirs") or {}
         self.yours: dict[str, Any] = found.get("yours") or {}

@@ -45,6 +45,13 @@ class Series(Answered):
     values: dict[str, Any] = {}
 
 
+class Match(Answered):
+    """Where a task has the words that were searched for: HTML of nothing but text and `<mark>`."""
+
+    field: str
+    snippet: str
+
+
 class Task(Answered):
     """A task after `version` events. `due` is a date or a date-time with offset; other times are UTC."""
 
@@ -73,6 +80,8 @@ class Task(Answered):
     updated_at: datetime
     completed_at: datetime | None = None
     deleted_at: datetime | None = None
+    match: Match | None = None
+    """Of a search for words."""
 
 
 class Comment(Answered):
@@ -179,7 +188,7 @@ class Problem(Answered):
     code: str
     title: str = ""
     detail: str = ""
-    errors: tuple[dict[str, str], ...] | None = None
+    errors: tuple[dict[str, Any], ...] | None = None
     base: dict[str, Any] | None = None
     theirs: dict[str, Any] | None = None
     yours: dict[str, Any] | None = None

@@ -48,7 +48,10 @@ class NewTask(TypedDict, total=False):
 
 
 class TaskFilter(TypedDict, total=False):
-    """Which tasks, in which order: `q` is in the search box's language; `-due` sorts the latest first."""
+    """Which tasks, in which order: `q` is in the search box's language; `-due` sorts the latest first.
+
+    Days are those of `time_zone`, UTC unless given. `as_of` is a time: the tasks as they were then.
+    """
 
     q: str | None
     list_id: str | None
@@ -59,6 +62,8 @@ class TaskFilter(TypedDict, total=False):
     priority: Priority | None
     due_before: date | str | None
     due_after: date | str | None
+    parent_id: str | None
+    time_zone: str | None
     sort: str | None
     as_of: datetime | str | None
     at_most: int | None
@@ -88,10 +93,19 @@ class TaskCalls(Calls):
         return self._items(Task, path_of("tasks"), params, at_most)
 
     async def edit_task(
-        self, task_id: str, fields: TaskChanges, *, scope: Scope | None = None, **options: Unpack[Options]
+        self,
+        task_id: str,
+        fields: TaskChanges,
+        *,
+        scope: Scope | None = None,
+        cascade: bool = False,
+        **options: Unpack[Options],
     ) -> Task:
-        """Set fields. Of a recurring task `scope` says whether this occurrence is meant or all to come."""
-        path, params = path_of("tasks", task_id), {"scope": scope}
+        """Set fields. Of a recurring task `scope` says whether this occurrence is meant or all to come.
+
+        A stage may complete the task; `cascade` completes its open sub-tasks before it.
+        """
+        path, params = path_of("tasks", task_id), {"scope": scope, **_cascade(on=cascade)}
         return typed(Task, (await self.command("PATCH", path, fields, params=params, **options)).body)
 
     async def delete_task(self, task_id: str, *, cascade: bool = False, **options: Unpack[Options]) -> None:
@@ -106,9 +120,9 @@ class TaskCalls(Calls):
         """Say that work goes on."""
         return await self._act(task_id, "reopen", **options)
 
-    async def restore_task(self, task_id: str, **options: Unpack[Options]) -> Task:
-        """Bring a deleted task back."""
-        return await self._act(task_id, "restore", **options)
+    async def restore_task(self, task_id: str, *, cascade: bool = False, **options: Unpack[Options]) -> Task:
+        """Bring a deleted task back; `cascade` brings back the sub-tasks that were deleted with it."""
+        return await self._act(task_id, "restore", params=_cascade(on=cascade), **options)
 
     async def move_task(
         self,
@@ -118,12 +132,16 @@ class TaskCalls(Calls):
         before: str | None = None,
         after: str | None = None,
         stage: str | None = None,
+        cascade: bool = False,
         **options: Unpack[Options],
     ) -> Task:
-        """Move a task to another list or stage, or before or after another task in the manual order."""
+        """Move a task to another list or stage, or before or after another task in the manual order.
+
+        A stage may complete the task; `cascade` completes its open sub-tasks before it.
+        """
         places = {"list_id": list_id, "before": before, "after": after, "stage": stage}
         body = {name: place for name, place in places.items() if place is not None}
-        return await self._act(task_id, "move", body, **options)
+        return await self._act(task_id, "move", body, params=_cascade(on=cascade), **options)
 
     async def skip_task(self, task_id: str, **options: Unpack[Options]) -> Task:
         """Pass over this occurrence of a recurring task."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from app.positions import Positions, positions_from_json
 from tasktape.client import Client, Patience, TasktapeError
@@ -75,7 +76,7 @@ def _rest(part: Batch, error: TasktapeError, summary: Summary) -> Iterable[Batch
     return [rest] if rest.parcels else ()
 
 
-def _reasons(errors: tuple[Mapping[str, str], ...], tasks: int) -> Iterator[tuple[int, str]]:
+def _reasons(errors: tuple[Mapping[str, Any], ...], tasks: int) -> Iterator[tuple[int, str]]:
     """The tasks that a 422 is about, by their place, and why: of each task the first reason."""
     for error in reversed(errors):
         head, *place = error["field"].split(".", 2)

@@ -44,3 +44,24 @@ async def test_notifications(alice: Shell, bob: Shell) -> None:
     assert await bob.works("notifications", "--unread") == ""
     assert await alice.works("notifications") == ""
     assert "No notification" in await alice.fails("notifications", "--read", end)
+
+
+async def test_comments(alice: Shell, bob: Shell) -> None:
+    """Said, mentioned, corrected, taken back."""
+    task = await alice.json("add", "Buy milk", "--list", "Errands")
+    said = await alice.json("comment", task["id"], f"@{bob.user}", "which one?")
+    assert (said["text"], said["author"]) == (f"@{bob.user} which one?", alice.user)
+    assert "mentioned" in (await bob.works("notifications")).splitlines()[0]
+    answer = await bob.works("comment", task["id"][-12:], "The oat one.\nNot soy.")
+    assert answer.splitlines()[0].endswith(f"{bob.user}  The oat one.")
+    assert answer.splitlines()[1] == "    Not soy."
+    end = answer.split()[0]
+    assert "any will do" in await bob.works("comment", task["id"], "any will do", "--edit", end)
+    listed = await alice.json("comments", task["id"])
+    assert [each["text"] for each in listed["items"]] == [f"@{bob.user} which one?", "any will do"]
+    assert await bob.works("comment", task["id"], "--delete", end) == "Deleted.\n"
+    assert len((await alice.works("comments", task["id"])).splitlines()) == 1
+    assert (await alice.json("show", task["id"]))["comment_count"] == 1
+    await bob.fails("comment", task["id"], "--delete", said["id"])
+    await bob.fails("comment", task["id"], status=2)
+    await bob.fails("comment", task["id"], "x", "--delete", end, status=2)

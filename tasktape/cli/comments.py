@@ -1,0 +1,70 @@
+"""The verbs on what is said about tasks: comment, comments."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from tasktape.cli.client import api_verb, find_id, find_task, pending_said
+from tasktape.cli.lines import moment, printable, short
+from tasktape.cli.options import json_option
+
+if TYPE_CHECKING:
+    from tasktape.client import Client, Comment
+
+SHOWN = 1_000
+
+
+@click.command(epilog='Example: tasktape comment 3f9a2c1 "@bob oat milk will do"')
+@click.argument("id_", metavar="ID")
+@click.argument("text", nargs=-1)
+@click.option("--edit", "edited", metavar="COMMENT_ID", help="Put TEXT in the place of this comment.")
+@click.option("--delete", "deleted", metavar="COMMENT_ID", help="Take this comment back.")
+@json_option
+@api_verb
+async def comment(
+    client: Client, *, id_: str, text: tuple[str, ...], edited: str | None, deleted: str | None, as_json: bool
+) -> None:
+    """Say TEXT about a task; @name mentions a member of its list."""
+    if bool(text) == bool(deleted) or (edited and deleted):
+        raise click.UsageError("give TEXT, or --delete")
+    task_id, words = await find_task(client, id_), " ".join(text)
+    given = edited or deleted
+    of_it = client.comments(task_id, at_most=SHOWN)
+    comment_id = given and await find_id(given, of_it, "comment", lambda each: each.text)
+    with pending_said(as_json=as_json):
+        if comment_id is None:
+            _show(await client.comment(task_id, words), as_json=as_json)
+        elif edited:
+            _show(await client.edit_comment(task_id, comment_id, words), as_json=as_json)
+        else:
+            await client.delete_comment(task_id, comment_id)
+            click.echo(json.dumps({"id": comment_id, "deleted": True}) if as_json else "Deleted.")
+
+
+@click.command(epilog="Example: tasktape comments 3f9a2c1")
+@click.argument("id_", metavar="ID")
+@json_option
+@api_verb
+async def comments(client: Client, *, id_: str, as_json: bool) -> None:
+    """List what was said about a task, the oldest first: the end of its id, when, by whom, what."""
+    found = await client.comments(await find_task(client, id_), at_most=SHOWN).all()
+    if as_json:
+        click.echo(json.dumps({"items": [each.as_sent() for each in found]}))
+        return
+    for each in found:
+        _show(each, as_json=False)
+    if not found:
+        click.echo("No comments.", err=True)
+
+
+def _show(said: Comment, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(said.as_sent()))
+        return
+    first, *rest = said.text.splitlines()
+    click.echo(printable(f"{short(said.id)}  {moment(said.created_at)}  {said.author}  {first}"))
+    for line in rest:
+        click.echo(f"    {printable(line)}")

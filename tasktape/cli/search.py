@@ -1,0 +1,93 @@
+"""Finding tasks: the verb `search`, and how queries are sent and refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import unescape
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tasktape.cli.client import api_verb, the_list
+from tasktape.cli.lines import printable, task_line
+from tasktape.cli.options import json_option
+from tasktape.cli.zone import local_zone
+
+if TYPE_CHECKING:
+    from tasktape.client import Client, Task
+
+
+@click.command(epilog="Example: tasktape search milk '#shop' 'due:<=2026-12-01'")
+@click.argument("query", nargs=-1, required=True)
+@click.option("--list", "list_name", help="In this list, by its name or id.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@json_option
+@api_verb
+async def search(
+    client: Client,
+    *,
+    query: tuple[str, ...],
+    list_name: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Find tasks by words of their titles, notes and comments, and by conditions; also those that are done.
+
+    QUERY is in the language of the search box: is:open, @alice, #home, p:high, due:<2026-12-01, mil*, -not,
+    "exact words". Quote what means something to your shell. The best come first.
+    """
+    words = " ".join(query)
+    wanted: dict[str, Any] = {"q": words, "time_zone": local_zone(), "at_most": limit}
+    if list_name is not None:
+        wanted["list_id"] = await the_list(client, list_name)
+    with pointing_at(words):
+        found = await _found(client, wanted)
+    if as_json:
+        click.echo(json.dumps({"items": [task.as_sent() for task in found]}))
+        return
+    for task in found:
+        click.echo(task_line(task))
+        if task.match is not None and task.match.field != "title":
+            click.echo(f"     {task.match.field}: {marked(task.match.snippet, bold=sys.stdout.isatty())}")
+    if not found:
+        click.echo("Nothing found.", err=True)
+
+
+async def _found(client: Client, wanted: dict[str, Any]) -> list[Task]:
+    """The tasks, the best first; without words that say what that is, what changed last."""
+    from tasktape.client import TasktapeError
+
+    try:
+        return await client.tasks(**wanted, sort="relevance").all()
+    except TasktapeError as error:
+        if all(each["field"] != "sort" for each in error.errors):
+            raise
+    return await client.tasks(**wanted, sort="-updated_at").all()
+
+
+@contextmanager
+def pointing_at(query: str) -> Iterator[None]:
+    """Show which part of a query is refused. Raises `click.ClickException`."""
+    from tasktape.client import TasktapeError
+
+    try:
+        yield
+    except TasktapeError as error:
+        for each in error.errors:
+            if each["field"] == "q" and each.get("at") is not None:
+                start, end = each["at"], each["at"] + each["length"]
+                shown = f"{query[:start]}>>>{query[start:end]}<<<{query[end:]}"
+                raise click.ClickException(printable(f"{each['message']}: {shown}")) from None
+        raise
+
+
+def marked(snippet: str, *, bold: bool) -> str:
+    """A snippet of HTML for a terminal; what was found is bold, or between stars."""
+    start, end = ("\x1b[1m", "\x1b[0m") if bold else ("*", "*")
+    parts = re.split(r"(</?mark>)", snippet)
+    signs = {"<mark>": start, "</mark>": end}
+    return "".join(signs.get(part, printable(unescape(part))) for part in parts)

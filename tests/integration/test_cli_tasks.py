@@ -1,0 +1,99 @@
+"""Sub-tasks, places, recurrence, reminders and undo from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.shell import Shell
+from tests.integration.stack import Stack
+
+
+@pytest.fixture
+def shell(running_stack: Stack, tmp_path: Path) -> Shell:
+    return Shell(running_stack, tmp_path)
+
+
+async def test_sub_tasks(shell: Shell) -> None:
+    """A task with open ones is completed, or deleted, with them or not at all."""
+    parent = await shell.json("add", "Move house")
+    child = await shell.json("add", "Rent a van", "--parent", parent["id"][-12:])
+    assert child["parent_id"] == parent["id"]
+    refused = await shell.fails("done", parent["id"])
+    assert "sub-task" in refused
+    assert "cascade" in refused
+    assert (await shell.works("done", parent["id"], "--cascade")).startswith("[x]")
+    assert (await shell.json("show", child["id"]))["status"] == "done"
+    await shell.works("done", child["id"], "--undo")
+    await shell.works("rm", parent["id"], "--cascade")
+    await shell.fails("show", child["id"])
+    await shell.works("rm", "--undo", parent["id"], "--cascade")
+    assert (await shell.json("show", child["id"]))["parent_id"] == parent["id"]
+    assert "parent_id" not in await shell.works("edit", child["id"], "--clear", "parent_id")
+
+
+async def test_the_manual_order(shell: Shell) -> None:
+    """Before, after, into another list and stage."""
+    ids = [(await shell.json("add", title))["id"] for title in ("One", "Two", "Three")]
+    await shell.works("move", ids[2], "--before", ids[0])
+    await shell.works("move", ids[0][-12:], "--after", ids[1][-12:])
+    listed = (await shell.json("list"))["items"]
+    assert [task["title"] for task in listed] == ["Three", "Two", "One"]
+    await shell.works("lists", "create", "Garden", "--stage", "Planned", "--stage", "Grown:done")
+    moved = await shell.works("move", ids[1], "--list", "Garden", "--stage", "Grown")
+    assert moved == f"[x]  {ids[1][-7:]}  Two (Grown)\n"
+    await shell.fails("move", ids[0], "--before", ids[1], "--after", ids[2], status=2)
+    await shell.fails("move", ids[0], status=2)
+
+
+async def test_a_recurring_task(shell: Shell) -> None:
+    """Made, skipped, edited once and for all to come, with reminders."""
+    made = await shell.json(
+        *("add", "Water the plants", "--due", "2036-12-02", "--recurrence", "FREQ=WEEKLY;BYDAY=TU"),
+        *("--time-zone", "Europe/Madrid", "--remind", "1h", "--remind", "2036-12-01T18:00:00+01:00"),
+    )
+    assert (made["recurrence"], made["recurrence_from"]) == ("FREQ=WEEKLY;BYDAY=TU", "due")
+    assert made["reminders"] == [{"before": "PT1H"}, {"at": "2036-12-01T18:00:00+01:00"}]
+    skipped = await shell.works("skip", made["id"])
+    assert "Water the plants due 2036-12-09 (FREQ=WEEKLY;BYDAY=TU)" in skipped
+    edited = await shell.json("edit", made["id"], "--from-completion", "--scope", "following")
+    assert edited["recurrence_from"] == "completion"
+    assert (await shell.json("edit", made["id"], "--from-due"))["recurrence_from"] == "due"
+    shown = await shell.works("show", made["id"])
+    assert "reminders  before PT1H, at 2036-12-08T18:00:00+01:00" in shown
+    cleared = await shell.json("edit", made["id"], "--clear", "recurrence", "--clear", "reminders")
+    assert (cleared["recurrence"], cleared["reminders"]) == (None, [])
+    await shell.fails("skip", made["id"])
+    assert "recurrence" in await shell.fails("add", "X", "--recurrence", "FREQ=SOMETIMES")
+
+
+async def test_undo(shell: Shell) -> None:
+    """The last change of one's own, or an earlier one; not what somebody else did."""
+    task = await shell.json("add", "Buy milk", "--priority", "high")
+    await shell.works("edit", task["id"], "--title", "Buy oat milk")
+    await shell.works("edit", task["id"], "--priority", "low")
+    assert "Buy milk !low" in await shell.works("undo", task["id"], "--version", "2")
+    assert "Buy milk !high" in await shell.works("undo", task["id"], "--version", "3")
+    history = await shell.works("show", task["id"], "--history")
+    assert history.count("task.undone") == 2
+    await shell.fails("undo", task["id"], "--version", "77")
+
+
+async def test_finding(shell: Shell) -> None:
+    """By words and conditions; a list is of what is open, a search of everything."""
+    milk = await shell.json("add", "Buy", "milk", "--tag", "shop", "--notes", "the oat one, not soy")
+    await shell.works("add", "Sell the car", "--tag", "shop", "--priority", "high")
+    await shell.works("done", milk["id"])
+    assert "Sell the car" in await shell.works("list", "#shop", "p:high")
+    assert "milk" not in await shell.works("list", "#shop")
+    assert "milk" in await shell.works("list", "#shop is:done")
+    assert "milk" in await shell.works("list", "#shop", "--status", "all")
+    found = await shell.works("search", "oat*")
+    assert found.splitlines()[0] == f"[x]  {milk['id'][-7:]}  Buy milk #shop"
+    assert found.splitlines()[1] == "     notes: the *oat* one, not soy"
+    assert len((await shell.json("search", "#shop"))["items"]) == 2
+    assert await shell.works("search", "nowhere") == ""
+    assert ">>>" in await shell.fails("search", "is:opne")
+    assert ">>>" in await shell.fails("list", "due:someday")
+    await shell.fails("search", status=2)
