@@ -122,7 +122,9 @@ def terms_of(request: Request, wanted: Preference, key: CommandKey | None) -> Te
     )
 
 
-def refuse_if_match(request: Request) -> None:
-    """Creating has no version to match. Raises `PreconditionFailed`."""
+def refuse_if_match(
+    request: Request, because: str = "there is nothing yet that If-Match could match"
+) -> None:
+    """Creating, for one, has no version to match. Raises `PreconditionFailed`."""
     if "if-match" in request.headers:
-        raise PreconditionFailed("there is nothing yet that If-Match could match")
+        raise PreconditionFailed(because)

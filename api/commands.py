@@ -26,8 +26,8 @@ from app.fold import State, evolve
 from app.ids import IdFactory
 from app.ports import Clock, EventLog
 from app.positions import Position
-from app.records import Event, Record, source_of
-from app.updates import Update, is_gone, state_json
+from app.records import Event, Record, source_of, stream_kind
+from app.updates import Update, is_gone, state_from_json, state_json
 from projections.command_queries import AcceptedEvent
 
 MAX_TRIES = 64
@@ -248,7 +248,8 @@ class CommandHandler:
         if first is None:
             return None
         _check_same(key, first.command_hash)
-        return Effect(first.state.encode(), first.version, first.position)
+        state = state_from_json(stream_kind(first.stream), first.state)
+        return Effect(_shown(state), first.version, first.position)
 
 
 def _check_same(key: CommandKey, command_hash: str | None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from api import (
     activity,
+    bulk,
     comments,
     dead_letters,
     finding,
@@ -23,6 +24,8 @@ from api.routing import Endpoint, Handler
 from api.schemas import (
     ActivityOut,
     ActivityQuery,
+    Bulk,
+    BulkOut,
     CascadeQuery,
     CommentPageOut,
     DeadLetterPageOut,
@@ -183,7 +186,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body_optional=True,
         example={"version": 3},
         query=Query,
-        answers={200: Task},
+        answers={200: Task | None},
     ),
     _command(
         "POST",
@@ -225,6 +228,23 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Take a comment back; an owner of the list may take anyone's away",
         query=Query,
         answers={204: None},
+    ),
+    _command(
+        "POST",
+        "/api/bulk",
+        bulk.bulk,
+        "Carry out many commands on tasks; each has an outcome of its own",
+        body=Bulk,
+        example={
+            "commands": [
+                {"command": "create", "body": {"title": "Buy milk"}},
+                {"command": "edit", "task_id": _ID, "body": {"priority": "high"}, "if_match": 3},
+                {"command": "complete", "task_id": _ID, "cascade": True},
+            ]
+        },
+        query=Query,
+        many=True,
+        answers={200: BulkOut},
     ),
     _command(
         "POST",

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 import uuid_utils
 
 from api.auth import Identity, Verifier
-from api.cascades import Cascades
 from api.commands import CommandHandler
 from api.edge import Edge
 from api.inboxes import Inboxes
@@ -90,7 +89,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             log=log,
             outcomes=outcomes,
             commands=commands,
-            wishes=Wishes(commands, Cascades(commands, reader), new_id),
+            wishes=Wishes(commands, reader, new_id),
             inboxes=inboxes,
             tasks=TaskQueries(database.pool),
             lists=ListQueries(database.pool),

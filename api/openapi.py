@@ -138,6 +138,8 @@ def _headers(endpoint: Endpoint) -> Iterable[dict[str, Any]]:
     if endpoint.public:
         return
     for name in _COMMAND_HEADERS if endpoint.command else _READ_HEADERS:
+        if endpoint.many and name == "If-Match":
+            continue
         yield {"$ref": f"#/components/parameters/{name}"}
 
 
@@ -154,7 +156,8 @@ def _parameter(
 
 def _responses(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     responses: dict[str, Any] = {}
-    answers = dict(endpoint.answers) | ({202: WrittenOut} if endpoint.command else {})
+    pending = {202: WrittenOut} if endpoint.command and not endpoint.many else {}
+    answers = {**endpoint.answers, **pending}
     for status, body in sorted(answers.items()):
         responses[str(status)] = {"description": _STATUS_WORDS[status]}
         if body is not None:
@@ -181,13 +184,13 @@ def _problem_statuses(endpoint: Endpoint) -> list[int]:
         kinds.append(errors.Unauthenticated)
     if endpoint.admin or endpoint.command:
         kinds.append(errors.Forbidden)
-    if "{" in endpoint.path or endpoint.command:
+    if "{" in endpoint.path or (endpoint.command and not endpoint.many):
         kinds.append(errors.NotFound)
     if endpoint.query is not None or endpoint.body is not None:
         kinds.append(errors.Invalid)
     statuses = {KINDS[kind].status for kind in kinds}
     if endpoint.command:
-        statuses |= {409, 412}
+        statuses |= {412} if endpoint.many else {409, 412}
     if endpoint.body is not None:
         statuses |= {413, 415}
     return sorted(statuses)

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from app import errors
 from app.errors import FieldError, Invalid, TaskError
+from projections.database import AWAY
 
 PROBLEM_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:tasktape:problem:"
@@ -150,6 +151,18 @@ def _message(found: Mapping[str, Any]) -> str:
         case _:
             text: str = found["msg"]
             return text.replace("Input should", "should", 1).replace("String should", "should", 1)
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """The answer to whatever went wrong with a request."""
+    if isinstance(error, TaskError):
+        return await on_task_error(request, error)
+    # asyncpg also says so of values that it can't send, and that is our mistake.
+    if isinstance(error, AWAY) and not isinstance(error, ValueError):
+        # The traceback is worth nothing: a dependency stopped answering, and the caller may come back.
+        away = errors.Unavailable(f"the database is away ({type(error).__name__})")
+        return await on_task_error(request, away)
+    return await on_unexpected(request, error)
 
 
 async def on_task_error(request: Request, error: Exception) -> Response:

@@ -17,9 +17,8 @@ from api.auth import bearer_token
 from api.bodies import JSON
 from api.edge import Edge, edge_of
 from api.headers import preference, wanted_positions
-from api.problems import on_http_exception, on_task_error, on_unexpected
-from app.errors import Forbidden, TaskError, Unavailable
-from projections.database import AWAY
+from api.problems import on_error, on_http_exception
+from app.errors import Forbidden, Unavailable
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -44,6 +43,8 @@ class Endpoint:
     admin: bool = False
     command: bool = False
     """Whether it writes to the log: then it takes the headers of commands."""
+    many: bool = False
+    """Whether it carries out many commands, and tells of each what became of it."""
 
 
 def routes(endpoints: Iterable[Endpoint]) -> list[Route]:
@@ -72,19 +73,12 @@ async def _serve(request: Request, endpoint: Endpoint) -> Response:
         if not endpoint.command:
             await _wait_visible(request, edge)
         return await endpoint.handler(request)
-    except TaskError as error:
-        return await on_task_error(request, error)
     except HTTPException as error:
         return await on_http_exception(request, error)
     except ClientDisconnect:
         return Response(status_code=400)  # nobody is there to read it
-    except AWAY as error:
-        if isinstance(error, ValueError):  # asyncpg's word for values that it can't send: our mistake
-            return await on_unexpected(request, error)
-        # The traceback is worth nothing: a dependency stopped answering, and the caller may come back.
-        return await on_task_error(request, Unavailable(f"the database is away ({type(error).__name__})"))
     except Exception as error:  # noqa: BLE001
-        return await on_unexpected(request, error)
+        return await on_error(request, error)
 
 
 async def _admit(request: Request, edge: Edge, endpoint: Endpoint) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SkipValidation
 
 from app.lists import TaskList
 from app.snippets import Match
@@ -17,6 +17,11 @@ from projections.comment_queries import Comment
 from projections.notification_queries import MAX_UNREAD, Notification
 from projections.task_pages import RANKED
 
+MAX_BULK = 100
+"""Commands in one request."""
+WishName = Literal[
+    "create", "edit", "complete", "reopen", "move", "delete", "restore", "skip", "undo", "comment"
+]
 PAGE_LIMIT = 200
 PAGE_DEFAULT = 50
 _UNREAD = f"Notifications that are unread; {MAX_UNREAD} stands for so many or more"
@@ -122,6 +127,42 @@ class NewComment(Command):
     """What to say about a task; `@name` mentions a member of its list."""
 
     text: CommentText
+
+
+class BulkCommand(Command):
+    """One of many commands. `task_id` says on which task, unless one is to be created."""
+
+    command: WishName
+    task_id: TaskId | None = None
+    body: dict[str, Any] = Field(
+        default_factory=dict, description="What the body would be if the command came alone"
+    )
+    if_match: int | None = Field(None, ge=0, le=2**53, description="The version that it is meant for")
+    cascade: bool = Field(False, description="Sub-tasks too")
+    scope: Scope | None = None
+
+
+class Bulk(Command):
+    """Many commands. Those on tasks that have to do with each other are carried out in their order."""
+
+    # Each is looked at by itself: a bad one spoils no other.
+    commands: list[SkipValidation[BulkCommand]] = Field(max_length=MAX_BULK)
+
+
+class BulkOutcome(BaseModel):
+    """What became of one command: what it would have been answered with if it had come alone."""
+
+    status: int = Field(examples=[200])
+    position: str | None = Field(None, description="Where its event lies, if one was written")
+    location: str | None = Field(None, description="Of what was created, or where to ask for the outcome")
+    task: Task | None = Field(None, description="The task after it; not of a deleted one")
+    problem: Problem | None = None
+
+
+class BulkOut(BaseModel):
+    """What became of each command, in their order."""
+
+    outcomes: list[BulkOutcome]
 
 
 class CommentPageOut(BaseModel):

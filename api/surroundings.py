@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol, TypeAlias
@@ -40,6 +40,9 @@ class Around(Protocol):
 
     async def sub_tasks(self, task_id: str) -> Sequence[SubTask]:
         """The tasks below a task, on any level, that are not deleted, the deepest first."""
+
+    async def tops(self, task_ids: Collection[str]) -> Mapping[str, str]:
+        """The tasks on the uppermost level that these are below of, or are; those not there are left out."""
 
     async def occupied(self, list_id: str) -> Occupied:
         """Which stages of a list its tasks are in."""

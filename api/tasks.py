@@ -12,9 +12,9 @@ from api.asking import key_of, path_id, preference_of, query_of, refuse_if_match
 from api.bodies import JSON, PATCH, read_object
 from api.edge import caller_of, edge_of
 from api.histories import history_answer
-from api.schemas import CascadeQuery, EditQuery, HistoryQuery, Query, TaskQuery
+from api.schemas import CascadeQuery, EditQuery, HistoryQuery, Query, TaskQuery, WishName
 from api.surroundings import NO_TASK
-from api.wishes import Wish, WishName
+from api.wishes import Wish
 from app.errors import FieldError, Invalid, Malformed, NotFound
 from app.values import Scope
 

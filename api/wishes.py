@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -12,8 +12,8 @@ from api.bodies import validated
 from api.cascades import Cascades, Done
 from api.commands import Call, CommandHandler
 from api.idempotency import CommandKey
-from api.schemas import NewComment, NewTask, Nothing
-from api.surroundings import AnyCommand
+from api.schemas import NewComment, NewTask, Nothing, WishName
+from api.surroundings import AnyCommand, Around
 from app.authorisation import role_in
 from app.ids import IdFactory, inbox_id
 from app.lists import TaskList
@@ -34,10 +34,6 @@ from app.task_commands import (
 )
 from app.tasks import Task
 from app.values import Scope
-
-WishName = Literal[
-    "create", "edit", "complete", "reopen", "move", "delete", "restore", "skip", "undo", "comment"
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +108,10 @@ class Granted:
 class Wishes:
     """Grants wishes."""
 
-    def __init__(self, commands: CommandHandler, cascades: Cascades, new_id: IdFactory) -> None:
+    def __init__(self, commands: CommandHandler, around: Around, new_id: IdFactory) -> None:
         self._commands = commands
-        self._cascades = cascades
+        self._cascades = Cascades(commands, around)
+        self._around = around
         self._new_id = new_id
 
     async def grant(self, wish: Wish, terms: Terms) -> Granted:
@@ -137,6 +134,10 @@ class Wishes:
             given["cascade"] = wish.cascade
         done = await self._cascades.handle(terms.call(kind.command(**given), f"task:{task_id}"))
         return Granted(done, kind.status, location)
+
+    async def tops(self, task_ids: Collection[str]) -> Mapping[str, str]:
+        """The tasks that these belong to, on the uppermost level; tasks that are not there are left out."""
+        return await self._around.tops(task_ids)
 
     async def _list_for(self, wanted: NewTask, user: str) -> str:
         """Where a new task goes: where it says, else to its parent, else into the inbox."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -88,6 +88,10 @@ class CommandQueries:
         """The tasks below a task, on any level, that are not deleted, the deepest first."""
         return await sub_tasks.below(self._pool, task_id)
 
+    async def tops(self, task_ids: Collection[str]) -> Mapping[str, str]:
+        """The tasks on the uppermost level that these are below of, or are; those not there are left out."""
+        return await sub_tasks.tops(self._pool, task_ids)
+
     async def gap(self, list_id: str, task_id: str, *, before: str | None, after: str | None) -> Gap | None:
         """The place in a list right after a task, else right before one, else at its end.
 
@@ -146,5 +150,5 @@ class CommandQueries:
             stream=row["stream"],
             version=row["version"],
             command_hash=row["command_hash"],
-            state=row["state"] or "null",
+            state=row["state"],
         )

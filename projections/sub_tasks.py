@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import asyncpg
 
@@ -32,6 +32,15 @@ ALONG = f"""
     WHERE outcome = 'accepted' AND causation_id = $3
     GROUP BY once.id, depth ORDER BY depth DESC, once.id LIMIT $4
 """  # noqa: S608
+TOPS = """
+    WITH RECURSIVE line AS (
+        SELECT id AS start, id, parent_id, 1 AS height FROM tasks WHERE id = ANY($1::text[])
+        UNION
+        SELECT start, tasks.id, tasks.parent_id, height + 1 FROM line JOIN tasks ON tasks.id = line.parent_id
+        WHERE height < $2
+    )
+    SELECT DISTINCT ON (start) start, id FROM line ORDER BY start, height DESC
+"""
 
 
 async def below(pool: asyncpg.Pool[asyncpg.Record], task_id: str) -> Sequence[SubTask]:
@@ -44,3 +53,9 @@ async def along(pool: asyncpg.Pool[asyncpg.Record], task_id: str, event_id: str)
     """The tasks below, deleted ones included, that have events which name this one as their cause."""
     rows = await pool.fetch(ALONG, task_id, MAX_LEVELS, event_id, MAX_SUB_TASKS + 1)
     return tuple(Along(row["id"], row["depth"], tuple(row["versions"])) for row in rows)
+
+
+async def tops(pool: asyncpg.Pool[asyncpg.Record], task_ids: Collection[str]) -> Mapping[str, str]:
+    """The tasks on the uppermost level that these are below of, or are."""
+    rows = await pool.fetch(TOPS, list(task_ids), MAX_LEVELS)
+    return {row["start"]: row["id"] for row in rows}

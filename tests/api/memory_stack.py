@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +13,6 @@ from typing import Any
 import uuid_utils
 
 from api.auth import Verifier
-from api.cascades import Cascades
 from api.commands import Call, CommandHandler, Effect, NotYetVisible
 from api.edge import Edge
 from api.idempotency import CommandKey, command_key
@@ -160,6 +159,15 @@ class World:
         """See `api.surroundings.Around`."""
         tree = [(each, depth) for each, depth in self._below(task_id) if each.deleted_at is None]
         return [SubTask(each.id, each.list_id, each.status, depth) for each, depth in reversed(tree)]
+
+    async def tops(self, task_ids: Collection[str]) -> dict[str, str]:
+        """See `api.surroundings.Around`."""
+        tasks = {each.id: each for each in self._tasks()}
+
+        def top(task: Task) -> str:
+            return task.id if task.parent_id not in tasks else top(tasks[task.parent_id])
+
+        return {task_id: top(tasks[task_id]) for task_id in task_ids if task_id in tasks}
 
     async def gap(self, list_id: str, task_id: str, *, before: str | None, after: str | None) -> Gap | None:
         """See `api.surroundings.Around`."""
@@ -317,7 +325,7 @@ def edge_on(world: World, node: Node, settings: Settings, reading: Any) -> Edge:
         log=world.log,
         outcomes=node.outcomes,
         commands=node.commands,
-        wishes=Wishes(node.commands, Cascades(node.commands, world), new_id),
+        wishes=Wishes(node.commands, world, new_id),
         inboxes=Inboxes(node.commands),
         tasks=TaskQueries(reading),
         lists=ListQueries(reading),

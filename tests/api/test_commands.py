@@ -132,6 +132,15 @@ async def test_a_key_makes_a_repeat_harmless(world: World) -> None:
     assert len(world.log.records) == 2
 
 
+async def test_a_repeat_of_a_deletion_is_answered_with_nothing_too(world: World) -> None:
+    """As the first was, whatever the read models keep of what is deleted."""
+    node, stream = world.node(), new_stream()
+    await node.done(new_task(), stream)
+    first = await node.done(DeleteTask(), stream, key=key_of("k", {}))
+    assert first.body == b"null"
+    assert await node.done(DeleteTask(), stream, key=key_of("k", {})) == first
+
+
 async def test_repeats_that_race_on_two_nodes_are_one_event(world: World) -> None:
     """Whoever comes first creates; everyone gets the same answer."""
     nodes, key = [world.node(), world.node()], key_of("k2", {"title": "Buy milk"})

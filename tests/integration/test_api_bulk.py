@@ -1,0 +1,211 @@
+"""Many commands in one request, through Kafka, the worker and Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.integration.stack import Stack
+
+
+@pytest.fixture
+async def client(running_stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    async with running_stack.client(f"user-{uuid4().hex[:8]}") as found:
+        yield found
+
+
+async def bulk(client: httpx.AsyncClient, *commands: Any, **headers: str) -> list[dict[str, Any]]:
+    """The outcomes of commands."""
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = await client.post("/api/bulk", json={"commands": list(commands)}, headers=given)
+    assert answer.status_code == 200, answer.text
+    outcomes: list[dict[str, Any]] = answer.json()["outcomes"]
+    assert len(outcomes) == len(commands)
+    return outcomes
+
+
+def create(title: str, **fields: Any) -> dict[str, Any]:
+    return {"command": "create", "body": {"title": title, **fields}}
+
+
+async def made(client: httpx.AsyncClient, *titles: str, **fields: Any) -> list[str]:
+    """The ids of new tasks."""
+    return [each["task"]["id"] for each in await bulk(client, *(create(t, **fields) for t in titles))]
+
+
+async def test_every_command_has_its_outcome(client: httpx.AsyncClient) -> None:
+    """In the order of the commands, each as if it had come alone; a bad one spoils no other."""
+    task, other, gone = await made(client, "task", "other", "gone")
+    outcomes = await bulk(
+        client,
+        create("new", tags=["x"]),
+        {"command": "edit", "task_id": task, "body": {"priority": "high"}, "if_match": 1},
+        {"command": "complete", "task_id": task},
+        {"command": "reopen", "task_id": task},
+        {"command": "undo", "task_id": task},
+        {"command": "undo", "task_id": task, "body": {"version": 5}},
+        {"command": "comment", "task_id": other, "body": {"text": "Look"}},
+        {"command": "move", "task_id": other, "body": {"before": task}},
+        {"command": "delete", "task_id": gone},
+        {"command": "restore", "task_id": gone},
+        {"command": "skip", "task_id": other},
+        {"command": "complete", "task_id": str(uuid4())},
+        {"command": "edit", "task_id": other, "body": {"title": ""}},
+        {"command": "explode", "task_id": other},
+        {"command": "complete"},
+        create("x") | {"task_id": task},
+        create("x") | {"if_match": 1},
+        {"command": "reopen", "task_id": other, "cascade": True},
+        {"command": "complete", "task_id": other, "scope": "this"},
+        {"command": "complete", "task_id": other, "if_match": 99},
+        "complete",
+        None,
+        {"command": "complete", "task_id": "x"},
+    )
+    assert [each["status"] for each in outcomes] == [
+        *(201, 200, 200, 200, 200, 200, 201, 200, 204, 200),
+        *(409, 404, 422, 422, 422, 422, 412, 422, 422, 412, 400, 400, 422),
+    ]
+    for outcome in outcomes[:10]:
+        assert "problem" not in outcome
+        assert ":" in outcome["position"]
+    assert outcomes[0]["location"] == f"/api/tasks/{outcomes[0]['task']['id']}"
+    assert outcomes[0]["task"]["tags"] == ["x"]
+    assert [each["task"]["version"] for each in outcomes[1:6]] == [2, 3, 4, 5, 6]
+    assert [each["task"]["status"] for each in outcomes[2:6]] == ["done", "open", "done", "open"]
+    assert outcomes[6]["location"].startswith(f"/api/tasks/{other}/comments/")
+    assert set(outcomes[8]) == {"status", "position"}
+    fields = [each["problem"].get("errors", [{}])[0].get("field") for each in outcomes[10:]]
+    assert fields == [
+        *(None, None, "title", "command", "task_id", "task_id", None, "cascade", "scope", None, None, None),
+        "task_id",
+    ]
+    for outcome in outcomes[10:]:
+        assert outcome["problem"]["status"] == outcome["status"]
+        assert set(outcome) == {"status", "problem"}
+    assert (await client.get(f"/api/tasks/{task}")).json() == outcomes[5]["task"]
+
+
+async def test_the_answer_has_the_positions_of_all(client: httpx.AsyncClient) -> None:
+    """Whoever waits for them sees everything."""
+    answer = await client.post("/api/bulk", json={"commands": [create(f"t{number}") for number in range(20)]})
+    positions = answer.headers["tasktape-position"]
+    last: dict[str, int] = {}
+    for outcome in answer.json()["outcomes"]:
+        partition, _, offset = outcome["position"].partition(":")
+        last[partition] = max(int(offset), last.get(partition, -1))
+    assert dict(part.split(":") for part in positions.split(",")) == {p: str(o) for p, o in last.items()}
+    page = await client.get("/api/tasks", headers={"Tasktape-Position": positions})
+    assert [task["title"] for task in page.json()["items"]] == [f"t{number}" for number in range(20)]
+
+
+async def test_the_order_of_what_belongs_together(client: httpx.AsyncClient) -> None:
+    """A parent is done after its sub-tasks, and tasks come to the end of a list as they are named."""
+    [parent] = await made(client, "parent")
+    children = await made(client, *(f"c{number}" for number in range(6)), parent_id=parent)
+    done = [{"command": "complete", "task_id": each} for each in (*children, parent)]
+    assert {each["status"] for each in await bulk(client, *done)} == {200}
+    there = (await client.post("/api/lists", json={"name": "There"})).json()["id"]
+    tasks = await made(client, *"abcdefgh")
+    order = [tasks[place] for place in (3, 1, 4, 0, 5, 2, 6, 7)]
+    await bulk(client, *({"command": "move", "task_id": each, "body": {"list_id": there}} for each in order))
+    page = await client.get("/api/tasks", params={"list_id": there})
+    assert [task["id"] for task in page.json()["items"]] == order
+    await bulk(
+        client,
+        {"command": "move", "task_id": tasks[0], "body": {"before": order[0]}},
+        {"command": "move", "task_id": tasks[1], "body": {"after": tasks[0]}},
+        {"command": "move", "task_id": tasks[2], "body": {"after": tasks[1]}},
+    )
+    page = await client.get("/api/tasks", params={"list_id": there})
+    assert [task["title"] for task in page.json()["items"]] == list("abcdefgh")
+
+
+async def test_cascades_in_bulk(client: httpx.AsyncClient) -> None:
+    """A command for sub-tasks too, and two undos at once."""
+    parents = await made(client, "p", "q")
+    for parent in parents:
+        await made(client, "child", parent_id=parent)
+    refused = await bulk(client, *({"command": "complete", "task_id": each} for each in parents))
+    assert {each["status"] for each in refused} == {409}
+    done = await bulk(
+        client, *({"command": "complete", "task_id": each, "cascade": True} for each in parents)
+    )
+    assert {each["status"] for each in done} == {200}
+    undone = await bulk(client, *({"command": "undo", "task_id": each} for each in parents))
+    assert {each["task"]["status"] for each in undone} == {"open"}
+    open_tasks = (await client.get("/api/tasks", params={"status": "open"})).json()["items"]
+    assert len(open_tasks) == 4
+
+
+async def test_a_key_is_for_every_command(client: httpx.AsyncClient) -> None:
+    """A repeat writes nothing and is told the same; a command that is another now is refused alone."""
+    [task] = await made(client, "task")
+    commands = [create("once"), {"command": "undo", "task_id": task}, {"command": "complete", "task_id": "x"}]
+    commands.append({"command": "comment", "task_id": task, "body": {"text": "too late"}})
+    key = uuid4().hex
+    first, again = await asyncio.gather(
+        bulk(client, *commands, Idempotency_Key=key), bulk(client, *commands, Idempotency_Key=key)
+    )
+    assert [each["status"] for each in first] == [201, 200, 422, 404]
+    assert first[:2] == again[:2]
+    assert len((await client.get("/api/tasks")).json()["items"]) == 1
+    other = await bulk(client, create("twice"), *commands[1:], Idempotency_Key=key)
+    assert other[0]["problem"]["code"] == "idempotency_key_reused"
+    assert other[1] == first[1]
+    single = await client.post("/api/tasks", json={"title": "own"}, headers={"Idempotency-Key": key})
+    assert single.status_code == 201
+
+
+async def test_not_waiting(client: httpx.AsyncClient) -> None:
+    """Everything is written, and each command says where to ask."""
+    answer = await client.post(
+        "/api/bulk",
+        json={"commands": [create("later"), create("")]},
+        headers={"Prefer": "respond-async"},
+    )
+    assert (answer.status_code, answer.headers["preference-applied"]) == (200, "respond-async")
+    written, bad = answer.json()["outcomes"]
+    assert (written["status"], bad["status"]) == (202, 422)
+    position = {"Tasktape-Position": answer.headers["tasktape-position"]}
+    assert (await client.get("/api/me", headers=position)).status_code == 200
+    outcome = await client.get(written["location"])
+    assert (outcome.json()["outcome"], outcome.json()["task"]["title"]) == ("accepted", "later")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        ({}, 422, "commands"),
+        ({"commands": "x"}, 422, "commands"),
+        ({"commands": [create("x")] * 101}, 422, "commands"),
+        ({"commands": [], "more": 1}, 422, "more"),
+    ],
+)
+async def test_bad_requests(client: httpx.AsyncClient, body: Any, status: int, field: str) -> None:
+    """Of which nothing is carried out."""
+    answer = await client.post("/api/bulk", json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (status, field)
+    assert (await client.get("/api/tasks")).json()["items"] == []
+
+
+async def test_what_is_said_of_each_command(client: httpx.AsyncClient) -> None:
+    """A version for all of them makes no sense, an unusable key is refused, and there may be none at all."""
+    matched = await client.post("/api/bulk", json={"commands": []}, headers={"If-Match": '"1"'})
+    assert matched.status_code == 412
+    keyed = await client.post("/api/bulk", json={"commands": [create("x")]}, headers={"Idempotency-Key": ""})
+    assert keyed.status_code == 400
+    assert await bulk(client) == []
+
+
+async def test_a_hundred_commands(client: httpx.AsyncClient) -> None:
+    """As many as there may be, on two nodes' worth of tasks, are done within the time of a few."""
+    ids = await made(client, *(f"t{number}" for number in range(100)))
+    outcomes = await bulk(client, *({"command": "complete", "task_id": each} for each in ids))
+    assert {each["status"] for each in outcomes} == {200}
+    assert [each["task"]["id"] for each in outcomes] == ids
