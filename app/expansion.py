@@ -176,10 +176,10 @@ def _place_in_year(day: date) -> tuple[int, int]:
 def _week(day: date, week_start: int) -> tuple[int, int, int]:
     """The year that the day's week belongs to, the week's number in it, and its number from the end, -1 last.
 
-    A week belongs to the year that has four or more of its days, so to that of its fourth day.
+    A week belongs to the year that has four or more of its days, so to that of its fourth day; at the ends of
+    the calendar, which may cut it off, of the day nearest to that.
     """
-    fourth = day.toordinal() - (day.weekday() - week_start) % 7 + 3
-    if fourth > date.max.toordinal():
-        return date.max.year + 1, 1, -53
-    number, length = _place_in_year(date.fromordinal(fourth))
-    return date.fromordinal(fourth).year, (number - 1) // 7 + 1, -((length - number) // 7 + 1)
+    ordinal = day.toordinal() - (day.weekday() - week_start) % 7 + 3
+    fourth = date.fromordinal(min(max(ordinal, date.min.toordinal()), date.max.toordinal()))
+    number, length = _place_in_year(fourth)
+    return fourth.year, (number - 1) // 7 + 1, -((length - number) // 7 + 1)

@@ -142,9 +142,10 @@ def _whole_days(rule: Rule) -> Rule:
 def _kept_in_month(rule: Rule, day: date) -> Rule:
     """The rule with "the 31st" meaning the last day where the rule itself names no day."""
     named = rule.by_week_no or rule.by_year_day or rule.by_month_day or rule.by_day or rule.by_set_pos
-    if named or rule.freq not in {"YEARLY", "MONTHLY"} or len(rule.by_month) > 1:
+    yearly = rule.freq == "YEARLY"
+    if named or not (yearly or rule.freq == "MONTHLY") or (yearly and len(rule.by_month) > 1):
         return rule
-    month = (day.month,) if rule.freq == "YEARLY" else ()
+    month = (day.month,) if yearly else ()
     days = tuple(range(min(day.day, SHORTEST_MONTH_DAYS), day.day + 1))
     latest = tuple(range(-rule.times_a_day, 0))
     return replace(rule, by_month=rule.by_month or month, by_month_day=days, by_set_pos=latest)
@@ -162,4 +163,4 @@ def _wall(moment: datetime, zone: tzinfo) -> datetime:
     meant = moment.replace(tzinfo=zone)
     if meant.utcoffset() == moment.utcoffset():
         return meant.replace(tzinfo=None)
-    return moment.astimezone(zone).replace(tzinfo=None, fold=0)
+    return moment.astimezone(zone).replace(tzinfo=None)
