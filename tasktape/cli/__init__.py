@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "edit": ("tasktape.cli.tasks:edit", "Change a task."),
     "rm": ("tasktape.cli.tasks:rm", "Delete tasks, or restore them."),
     "show": ("tasktape.cli.tasks:show", "Show a task, now or then, and its history."),
+    "bulk": ("tasktape.cli.bulk:bulk", "Carry out many commands from a file."),
     "move": ("tasktape.cli.moves:move", "Move a task to another list, place or stage."),
     "skip": ("tasktape.cli.moves:skip", "Pass over an occurrence of a recurring task."),
     "undo": ("tasktape.cli.moves:undo", "Undo a change of your own."),

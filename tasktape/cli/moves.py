@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tasktape.cli.client import api_verb, find_task, show_task, the_list
+from tasktape.cli.client import api_verb, find_task, pending_said, show_task, the_list
+from tasktape.cli.lines import task_line
 from tasktape.cli.options import json_option
 
 if TYPE_CHECKING:
@@ -67,4 +69,9 @@ async def skip(client: Client, *, id_: str, as_json: bool) -> None:
 @api_verb
 async def undo(client: Client, *, id_: str, version: int | None, as_json: bool) -> None:
     """Undo a change of your own: its fields are what they were, unless somebody changed them since."""
-    await show_task(client.undo(await find_task(client, id_), version), as_json=as_json)
+    with pending_said(as_json=as_json):
+        task = await client.undo(await find_task(client, id_), version)
+        if as_json:
+            click.echo(json.dumps(task and task.as_sent()))
+        else:
+            click.echo("There is no such task any longer." if task is None else task_line(task))

@@ -195,9 +195,14 @@ class Problem(Answered):
 
 
 class BulkOutcome(Answered):
-    """What became of one of several commands: the status it would have had alone, and the task or why not."""
+    """What became of one of several commands: the status it would have had alone, and the task or why not.
+
+    `position` is where its event lies; with status 202 its outcome is not known yet.
+    """
 
     status: int
+    position: str | None = None
+    location: str | None = None
     task: Task | None = None
     problem: Problem | None = None
 

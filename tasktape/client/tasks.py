@@ -147,9 +147,14 @@ class TaskCalls(Calls):
         """Pass over this occurrence of a recurring task."""
         return await self._act(task_id, "skip", **options)
 
-    async def undo(self, task_id: str, version: int | None = None, **options: Unpack[Options]) -> Task:
-        """Undo a change of one's own: what event `version` did, the last one unless given."""
-        return await self._act(task_id, "undo", None if version is None else {"version": version}, **options)
+    async def undo(self, task_id: str, version: int | None = None, **options: Unpack[Options]) -> Task | None:
+        """Undo a change of one's own: what event `version` did, the last one that is not undone unless given.
+
+        None if there is no task then, because what was undone had created it.
+        """
+        body = None if version is None else {"version": version}
+        answer = await self.command("POST", path_of("tasks", task_id, "undo"), body, **options)
+        return None if answer.body is None else typed(Task, answer.body)
 
     def history(
         self, task_id: str, *, outcome: Literal["accepted", "all"] = "accepted", at_most: int | None = None
@@ -160,7 +165,10 @@ class TaskCalls(Calls):
     async def bulk(
         self, commands: Iterable[Mapping[str, Any]], **options: Unpack[Options]
     ) -> list[BulkOutcome]:
-        """Several commands at once, each with an outcome of its own."""
+        """Up to 100 commands at once, each with an outcome of its own.
+
+        One is {"command": "complete", "task_id": …}, with `body`, `if_match`, `cascade`, `scope` as needed.
+        """
         answer = await self.command("POST", path_of("bulk"), {"commands": list(commands)}, **options)
         return [typed(BulkOutcome, outcome) for outcome in answer.body["outcomes"]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,30 @@ async def test_finding(shell: Shell) -> None:
     assert ">>>" in await shell.fails("search", "is:opne")
     assert ">>>" in await shell.fails("list", "due:someday")
     await shell.fails("search", status=2)
+
+
+async def test_many_commands(shell: Shell, tmp_path: Path) -> None:
+    """Each with its line and its outcome; what is refused does not hold up the others, and is status 1."""
+    milk = await shell.json("add", "Buy milk")
+    commands: list[dict[str, object]] = [
+        {"command": "create", "body": {"title": "Buy bread"}},
+        {"command": "complete", "task_id": milk["id"]},
+        {"command": "edit", "task_id": milk["id"], "body": {"priority": "huge"}},
+        {"command": "delete", "task_id": milk["id"]},
+    ]
+    file = tmp_path / "commands.jsonl"
+    file.write_text("\n\n".join(json.dumps(command) for command in commands))
+    status, out, err = await shell.run("bulk", str(file))
+    assert (status, err) == (1, "")
+    created, completed, refused, deleted = out.splitlines()
+    assert created.startswith("line 1: [ ]")
+    assert completed.startswith("line 3: [x]")
+    assert "line 5: priority" in refused
+    assert deleted == "line 7: done"
+    lines = "".join(json.dumps(commands[0]) + "\n" for _ in range(130))
+    told = [json.loads(line) for line in (await shell.works("bulk", "-", "--json", stdin=lines)).splitlines()]
+    assert [(each["line"], each["status"]) for each in told] == [(n, 201) for n in range(1, 131)]
+    assert len((await shell.json("list", "--limit", "200"))["items"]) == 131
+    assert "line 2: not JSON" in await shell.fails("bulk", "-", stdin="{}\n{")
+    assert "line 1: not a JSON object" in await shell.fails("bulk", "-", stdin="[]")
+    await shell.fails("bulk", str(tmp_path / "nowhere"), status=2)

@@ -267,3 +267,120 @@ async def test_a_token_that_expires_and_is_fixed_ends_it(running_stack: Stack, u
             async for _ in client.updates():
                 pass
     assert caught.value.code == "unauthenticated"
+
+
+async def test_lists_that_one_joins_are_told_whole_and_once(running_stack: Stack, user: str) -> None:
+    """From their beginning, also when one joined while the node was away; and no more after one has left."""
+    listener, other = Listener(), f"{user}-b"
+    with own_node(running_stack) as node:
+        async with (
+            asyncio.timeout(LIMIT_S),
+            Client(running_stack.urls[0], running_stack.token(other)) as owner,
+            Client(node.url, running_stack.token(user)) as reader,
+            listener.listening(reader),
+        ):
+
+            async def share(name: str) -> str:
+                made = await owner.create_list(name)
+                for number in range(5):
+                    await owner.create_task(f"{name} {number}", list_id=made.id)
+                await owner.set_member(made.id, user)
+                return made.id
+
+            first = await share("First")
+            await eventually(lambda: len(listener.titles) == 5, LIMIT_S)
+            node.kill()
+            second = await share("Second")
+            await node.start()
+            await eventually(lambda: len(listener.titles) == 10, LIMIT_S)
+            await owner.remove_member(first, user)
+            await owner.create_task("Not for them", list_id=first)
+            await owner.create_task("The last", list_id=second)
+            await eventually(lambda: "The last" in listener.titles, LIMIT_S)
+    names = [f"{name} {number}" for name in ("First", "Second") for number in range(5)]
+    assert sorted(listener.titles) == sorted([*names, "The last"])
+    positions = [update.position for update in listener.updates]
+    assert len(positions) == len(set(positions))
+    kinds = [update.notifications.get(user) for update in listener.updates]
+    assert kinds.count("shared") == 2
+
+
+async def test_people_on_a_list(running_stack: Stack, user: str) -> None:
+    """Members, roles, comments, notifications and activity, between two clients."""
+    async with (
+        Client(running_stack.urls[0], running_stack.token(user)) as alice,
+        Client(running_stack.urls[1], running_stack.token(f"{user}-b")) as bob,
+    ):
+        me = (await bob.me()).user
+        made = await alice.create_list("Errands", stages=[{"name": "Doing", "category": "active"}])
+        shared = await alice.set_member(made.id, me, "viewer")
+        assert shared.members == {user: "owner", me: "viewer"}
+        task = await alice.create_task("Buy milk", list_id=made.id, stage="Doing")
+        with pytest.raises(TasktapeError) as caught:
+            await bob.complete_task(task.id)
+        assert caught.value.code == "forbidden"
+        await alice.set_member(made.id, me, "editor")
+        said = await alice.comment(task.id, f"@{me} which one?")
+        assert (said.author, said.mentions) == (user, (me,))
+        answer = await bob.comment(task.id, "The oat one")
+        assert (await bob.edit_comment(task.id, answer.id, "Any")).text == "Any"
+        assert [each.text async for each in alice.comments(task.id)] == [said.text, "Any"]
+        await bob.delete_comment(task.id, answer.id)
+        assert (await bob.task(task.id)).comment_count == 1
+        told = await bob.notifications(unread=True).all()
+        assert [each.kind for each in told] == ["mentioned", "shared"]
+        assert (await bob.read_notification(told[0].id)).read
+        assert (await bob.me()).unread == 1
+        assert not (await bob.unread_notification(told[0].id)).read
+        assert await bob.read_all_notifications() == 0
+        groups = await alice.activity(list_id=made.id, actor=me).all()
+        assert {group.actor for group in groups} == {me}
+        assert groups[0].events[0].type == "task.comment_deleted"
+        await alice.set_stages(
+            made.id, [{"name": "Doing", "category": "active"}, {"name": "Done", "category": "done"}]
+        )
+        assert (await bob.move_task(task.id, stage="Done")).status == "done"
+        await alice.hand_over(made.id, me)
+        await alice.leave_list(made.id)
+        assert [each.inbox async for each in alice.lists()] == [True]
+        assert (await bob.list(made.id)).members == {me: "owner"}
+
+
+async def test_sub_tasks_series_and_undo(client: Client) -> None:
+    """Cascades, places, skipping, finding, taking back, and many commands at once."""
+    parent = await client.create_task("Move house", priority="low")
+    child = await client.create_task("Rent a van", parent_id=parent.id, notes="a large one")
+    with pytest.raises(TasktapeError) as caught:
+        await client.complete_task(parent.id)
+    assert caught.value.status == 409
+    await client.complete_task(parent.id, cascade=True)
+    assert (await client.task(child.id)).status == "done"
+    [found] = await client.tasks(q="large is:done").all()
+    assert found.match is not None
+    assert "<mark>large</mark>" in found.match.snippet
+    with pytest.raises(TasktapeError) as caught:
+        await client.tasks(q="is:opne").all()
+    assert caught.value.errors[0]["at"] == 3
+    again = await client.create_task(
+        "Water", due="2036-12-02", recurrence="FREQ=DAILY;COUNT=3", reminders=[{"before": "PT1H"}]
+    )
+    assert again.series is not None
+    assert again.series.occurrence == 1
+    assert (await client.skip_task(again.id)).due == "2036-12-03"
+    await client.edit_task(again.id, {"title": "Water the plants"}, scope="this")
+    undone = await client.undo(again.id)
+    assert undone is not None
+    assert undone.title == "Water"
+    await client.move_task(again.id, before=parent.id)
+    assert [task.id async for task in client.tasks(at_most=1)] == [again.id]
+    outcomes = await client.bulk(
+        [
+            {"command": "create", "body": {"title": "One more"}},
+            {"command": "complete", "task_id": parent.id[:-1]},
+            {"command": "reopen", "task_id": parent.id},
+        ]
+    )
+    assert [outcome.status for outcome in outcomes] == [201, 422, 200]
+    assert outcomes[1].problem is not None
+    assert outcomes[2].task is not None
+    assert outcomes[2].task.status == "open"

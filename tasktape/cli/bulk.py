@@ -1,0 +1,73 @@
+"""The verb `bulk`: many commands from a file, each with an outcome of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from tasktape.cli.client import api_verb
+from tasktape.cli.lines import printable, task_line
+from tasktape.cli.options import json_option
+
+if TYPE_CHECKING:
+    from tasktape.client import BulkOutcome, Client
+
+AT_ONCE = 100
+MAX_COMMANDS = 100_000
+
+
+@click.command(epilog="Example: tasktape bulk commands.jsonl")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@json_option
+@api_verb
+async def bulk(client: Client, *, file: IO[str], as_json: bool) -> None:
+    """Carry out the commands in FILE (`-` is standard input), each a line of JSON; tell what became of each.
+
+    A line such as {"command": "complete", "task_id": "…"} or {"command": "create", "body": {"title": "…"}}.
+    The exit status is 1 if any was refused; the others are carried out all the same.
+    """
+    commands = _commands(file)
+    refused = 0
+    for start in range(0, len(commands), AT_ONCE):
+        part = commands[start : start + AT_ONCE]
+        outcomes = await client.bulk([command for _, command in part])
+        for (number, _), outcome in zip(part, outcomes, strict=True):
+            refused += outcome.problem is not None
+            click.echo(_json_line(number, outcome) if as_json else _line(number, outcome))
+    if refused:
+        sys.exit(1)
+
+
+def _commands(file: IO[str]) -> list[tuple[int, dict[str, Any]]]:
+    """The commands with the numbers of their lines. Raises `click.ClickException`; then none is sent."""
+    found: list[tuple[int, dict[str, Any]]] = []
+    try:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            command = json.loads(line)
+            if not isinstance(command, dict):
+                raise click.ClickException(f"line {number}: not a JSON object")
+            found.append((number, command))
+            if len(found) > MAX_COMMANDS:
+                raise click.ClickException(f"more than {MAX_COMMANDS:,} commands")
+    except UnicodeDecodeError:
+        raise click.ClickException("the file is not UTF-8") from None
+    except ValueError as error:
+        raise click.ClickException(f"line {number}: not JSON: {error}") from None
+    return found
+
+
+def _json_line(number: int, outcome: BulkOutcome) -> str:
+    return json.dumps({"line": number, **outcome.as_sent()})
+
+
+def _line(number: int, outcome: BulkOutcome) -> str:
+    if outcome.problem is not None:
+        return printable(f"line {number}: {outcome.problem.detail}")
+    if outcome.task is not None:
+        return f"line {number}: {task_line(outcome.task)}"
+    return f"line {number}: " + ("written, and not visible yet" if outcome.status == 202 else "done")
