@@ -17,24 +17,28 @@ from projections.database import Database
 from projections.states import load_streams
 from projections.tasks import STATE_COLUMNS, task_from_row
 
-_REACTING = """
+REACTING = """
     SELECT partition, "offset", stream, event_id, version, actor, correlation_id, state, changes
     FROM audit WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3 AND reacts
     ORDER BY "offset" LIMIT $4
 """
-_SUCCESSORS = f"""
-    SELECT {", ".join(f"tasks.{name}" for name in STATE_COLUMNS)}, found.*, cause_stream,
-        EXISTS (SELECT FROM tasks AS child WHERE child.parent_id = tasks.id AND child.deleted_at IS NULL)
-            AS has_children
+SUCCESSORS = f"""
+    SELECT {", ".join(f"tasks.{name}" for name in STATE_COLUMNS)}, cause_stream, event_ids,
+        touched OR EXISTS (
+            SELECT FROM tasks AS child WHERE child.parent_id = tasks.id AND child.deleted_at IS NULL
+        ) AS touched,
+        (
+            SELECT coalesce(max(cause.version), 0) FROM audit AS cause
+            WHERE cause.event_id = ANY(cause_ids) AND cause.stream = cause_stream
+                AND cause.outcome = 'accepted'
+        ) AS newest_cause
     FROM unnest($1::text[], $2::text[]) AS wanted(id, cause_stream)
     JOIN tasks ON tasks.id = wanted.id
     CROSS JOIN LATERAL (
         SELECT bool_or(NOT event.source ^@ $3) AS touched,
             array_agg(event.event_id) FILTER (WHERE event.source ^@ $3) AS event_ids,
-            coalesce(max(cause.version), 0) AS newest_cause
+            array_agg(event.causation_id) FILTER (WHERE event.source ^@ $3) AS cause_ids
         FROM audit AS event
-        LEFT JOIN audit AS cause ON cause.event_id = event.causation_id AND cause.outcome = 'accepted'
-            AND cause.stream = wanted.cause_stream
         WHERE event.stream = 'task:' || wanted.id AND event.outcome = 'accepted' AND event.version > 0
     ) AS found
 """  # noqa: S608
@@ -95,13 +99,13 @@ class PolicyQueries:
 
     async def reacting(self, partition: int, first: int, end: int, limit: int) -> list[Reacting]:
         """What there is to react to in `[first, end)` of a partition, at most `limit`, in order."""
-        rows = await self._pool.fetch(_REACTING, partition, first, end, limit)
+        rows = await self._pool.fetch(REACTING, partition, first, end, limit)
         return [Reacting(Position(row["partition"], row["offset"]), *list(row.values())[2:]) for row in rows]
 
     async def successors(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], Successor]:
         """Those of the tasks that are there; each is asked for by its id and the stream of its causes."""
         ids, streams = [task_id for task_id, _ in wanted], [stream for _, stream in wanted]
-        rows = await self._pool.fetch(_SUCCESSORS, ids, streams, POLICY_PREFIX)
+        rows = await self._pool.fetch(SUCCESSORS, ids, streams, POLICY_PREFIX)
         return {(row["id"], row["cause_stream"]): _successor(row) for row in rows}
 
     async def states(self, streams: Collection[str]) -> dict[str, State]:
@@ -113,7 +117,7 @@ class PolicyQueries:
 def _successor(row: asyncpg.Record) -> Successor:
     return Successor(
         task_from_row(row),
-        touched=bool(row["touched"] or row["has_children"]),
+        touched=row["touched"],
         event_ids=frozenset(row["event_ids"] or ()),
         newest_cause=row["newest_cause"],
     )

@@ -1,0 +1,173 @@
+"""Policies: which records something follows from, and what, as pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.fold import Fold, Folded
+from app.ids import derived_id
+from app.lists import Stage
+from app.policies import Cause, Successor, event_id, follows, reacts
+from app.positions import Position
+from app.series import next_id, next_occurrence
+from app.tasks import (
+    Series,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskEvent,
+    TaskMoved,
+    TaskReopened,
+    TaskRestored,
+    TaskUndone,
+)
+from tests.spec import HOME, LIST_ID, START, TASK_ID, raw_of, record_of, task_after
+
+WEEKLY = TaskCreated(LIST_ID, "Water", due="2026-03-02", recurrence="FREQ=WEEKLY")
+DONE = task_after(WEEKLY, TaskCompleted())
+NEXT_ID = derived_id("occurrence", TASK_ID, "2")
+
+
+def last_of(*events: TaskEvent, **given: Any) -> Folded:
+    """The last of these, folded after the others."""
+    fold = Fold()
+    for version, event in enumerate(events, start=1):
+        record = record_of(event, version, **(given if version == len(events) else {}))
+        folded = fold.apply(raw_of(record, version), record)
+    return folded
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (WEEKLY, TaskCompleted()),
+        (WEEKLY, TaskCompleted(), TaskReopened()),
+        (WEEKLY, TaskEdited({"stage": "Done", "status": "done"})),
+        (WEEKLY, TaskMoved(LIST_ID, stage="Done", status="done")),
+        (WEEKLY, TaskCompleted(), TaskUndone(2, {"status": "open"})),
+        (WEEKLY, TaskEdited({"status": "done", "recurrence": None})),
+    ],
+)
+def test_whatever_completes_a_recurring_task_or_opens_it_again_reacts(events: tuple[TaskEvent, ...]) -> None:
+    """By a command of its own, by a stage, or by an undo."""
+    assert reacts(last_of(*events))
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (WEEKLY,),
+        (WEEKLY, TaskEdited({"title": "Feed"})),
+        (replace(WEEKLY, recurrence=None), TaskCompleted()),
+        (WEEKLY, TaskCompleted(), TaskEdited({"title": "Feed"})),
+        (WEEKLY, TaskDeleted()),
+    ],
+)
+def test_nothing_else_reacts(events: tuple[TaskEvent, ...]) -> None:
+    """Nor does what is not accepted, nor what was imported."""
+    assert not reacts(last_of(*events))
+    assert not reacts(last_of(WEEKLY, TaskCompleted(), source="/tasktape/import/todo.txt"))
+    assert not reacts(replace(last_of(WEEKLY, TaskCompleted()), outcome="superseded"))
+
+
+def cause(*events: TaskEvent, series: Series | None = None) -> Cause:
+    task = task_after(*events)
+    return Cause(Position(0, 0), "cause", task.version, "alice", None, task, series or task.series)
+
+
+COMPLETED = cause(WEEKLY, TaskCompleted())
+OPENED = cause(WEEKLY, TaskCompleted(), TaskReopened())
+
+
+def successor(*, deleted: bool = False, **given: Any) -> Successor:
+    created = next_occurrence(DONE, None)
+    assert created is not None
+    task = replace(task_after(created), id=NEXT_ID, deleted_at=START if deleted else None)
+    return replace(Successor(task, touched=False, event_ids=frozenset(), newest_cause=0), **given)
+
+
+def test_a_completion_is_followed_by_the_next_occurrence() -> None:
+    """In the first open stage of the list, wherever the one before went."""
+    stages: tuple[Stage, ...] = (
+        {"name": "Later", "category": "active"},
+        {"name": "To do", "category": "open"},
+    )
+    home = replace(HOME, stages=stages)
+    assert COMPLETED.next_id == next_id(Series(TASK_ID, 1, None)) == NEXT_ID
+    assert follows(COMPLETED, None, HOME, None) == next_occurrence(DONE, None)
+    assert follows(COMPLETED, None, home, None) == next_occurrence(DONE, "To do")
+
+
+def test_nothing_follows_where_nobody_would_see_it() -> None:
+    """A list that is gone, or never was."""
+    assert follows(COMPLETED, None, replace(HOME, deleted_at=START), None) is None
+    assert follows(COMPLETED, None, None, None) is None
+
+
+def test_what_is_there_is_not_made_again() -> None:
+    """Nor is what somebody deleted, or what a later event brought about."""
+    assert follows(COMPLETED, successor(), HOME, None) is None
+    assert follows(COMPLETED, successor(deleted=True, touched=True), HOME, None) is None
+    assert follows(COMPLETED, successor(deleted=True, newest_cause=3), HOME, None) is None
+
+
+def test_opening_again_takes_away_what_nobody_touched() -> None:
+    """And only that."""
+    assert follows(OPENED, successor(), HOME, None) == TaskDeleted()
+    assert follows(OPENED, None, HOME, None) is None
+    assert follows(OPENED, successor(touched=True), HOME, None) is None
+    assert follows(OPENED, successor(deleted=True), HOME, None) is None
+    assert follows(OPENED, successor(newest_cause=4), HOME, None) is None
+
+
+def test_what_was_taken_away_comes_back() -> None:
+    """As it would begin now: where that is otherwise it is set first, and restored as the last."""
+    assert follows(COMPLETED, successor(deleted=True), HOME, None) == TaskRestored()
+    renamed = cause(WEEKLY, TaskEdited({"title": "Feed", "tags": ("x",)}), TaskCompleted())
+    assert follows(renamed, successor(deleted=True), HOME, None) == TaskEdited(
+        {"title": "Feed", "tags": ("x",)}
+    )
+    moved = cause(WEEKLY, TaskMoved(LIST_ID, rank="zz"), TaskCompleted())
+    assert isinstance(follows(moved, successor(deleted=True), HOME, None), TaskMoved)
+
+
+def test_an_event_that_was_accepted_already_does_not_follow_again() -> None:
+    """Whatever the state says: the same event twice would be superseded for ever."""
+    known = frozenset({event_id(COMPLETED, "task.restored")})
+    assert follows(COMPLETED, successor(deleted=True, event_ids=known), HOME, None) is None
+
+
+def test_what_was_a_series_when_it_was_completed_is_what_counts() -> None:
+    """Opening a task again and ending its series with the same edit takes the next one away all the same."""
+    ended = cause(
+        WEEKLY,
+        TaskCompleted(),
+        TaskEdited({"status": "open", "recurrence": None}),
+        series=Series(TASK_ID, 1, "2026-03-02"),
+    )
+    assert ended.next_id == NEXT_ID
+    assert follows(ended, successor(), HOME, None) == TaskDeleted()
+
+
+def test_a_sub_task_has_the_parent_of_the_series_if_that_is_there() -> None:
+    """One that was for this occurrence only is not the next one's."""
+    child = cause(replace(WEEKLY, parent_id="parent"), TaskCompleted())
+    once = cause(
+        replace(WEEKLY, parent_id="parent"),
+        TaskEdited({"parent_id": None}, this_only=("parent_id",)),
+        TaskCompleted(),
+    )
+    parent = replace(task_after(TaskCreated(LIST_ID, "Parent")), id="parent")
+    for each in (child, once):
+        assert each.parent == "task:parent"
+        created = follows(each, None, HOME, parent)
+        assert isinstance(created, TaskCreated)
+        assert created.parent_id == "parent"
+        for gone in (None, replace(parent, deleted_at=START), replace(parent, list_id="other")):
+            created = follows(each, None, HOME, gone)
+            assert isinstance(created, TaskCreated)
+            assert created.parent_id is None

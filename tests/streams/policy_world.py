@@ -1,0 +1,279 @@
+"""A small world for policies: a log and read models in memory, and policy loops that go step by step."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from app.fold import Fold, Folded, State, decoded, fold_log
+from app.lists import ListCreated
+from app.policies import POLICY_PREFIX, Successor
+from app.records import RawRecord, Record
+from app.task_commands import TaskCommand
+from app.task_decisions import decide
+from app.tasks import Task, TaskEvent
+from projections.policy_queries import Reacting
+from projections.projection import Projected, project
+from streams.memory_log import MemoryEventLog
+from streams.policies import PolicyLoop
+from tests.spec import LIST_ID, START, record_of, surroundings
+
+PARTITIONS = 2
+
+
+class MemoryReadModels:
+    """The read models as the pure fold has them, as far as they are told to follow the log."""
+
+    def __init__(self, log: MemoryEventLog) -> None:
+        self._log = log
+        self._fold = Fold()
+        self._projected: list[Projected] = []
+        self._ends = dict.fromkeys(range(log.partitions), 0)
+        self.saved: dict[int, int] = {}
+
+    def project(self, partition: int, most: int) -> tuple[list[RawRecord], list[Projected]]:
+        """Follow a partition for some records; returns them, and what was made of them."""
+        first = self._ends[partition]
+        raws = [raw for raw in self._log.records if raw.position.partition == partition][first : first + most]
+        projected = [project(self._fold.apply(raw, decoded(raw))) for raw in raws]
+        self._projected += projected
+        self._ends[partition] += len(raws)
+        return raws, projected
+
+    def state(self, stream: str) -> State | None:
+        """The newest state of a stream."""
+        return self._fold.states.get(stream)
+
+    async def checkpoints(self, partitions: Collection[int]) -> Mapping[int, int]:
+        return {partition: self.saved.get(partition, 0) for partition in partitions}
+
+    async def advance(self, checkpoints: Mapping[int, int]) -> None:
+        for partition, checkpoint in checkpoints.items():
+            self.saved[partition] = max(checkpoint, self.saved.get(partition, 0))
+
+    async def projected(self) -> Mapping[int, int]:
+        return dict(self._ends)
+
+    async def reacting(self, partition: int, first: int, end: int, limit: int) -> Sequence[Reacting]:
+        found = [
+            row
+            for each in self._projected
+            if each.reacts and (row := row_of(each)).position.partition == partition
+        ]
+        return sorted(
+            (row for row in found if first <= row.position.offset < end), key=lambda row: row.position
+        )[:limit]
+
+    async def successors(self, wanted: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], Successor]:
+        return {
+            (task_id, stream): self._successor(task, stream)
+            for task_id, stream in wanted
+            if isinstance(task := self.state(f"task:{task_id}"), Task)
+        }
+
+    async def states(self, streams: Collection[str]) -> Mapping[str, State]:
+        return {stream: state for stream in streams if (state := self.state(stream)) is not None}
+
+    def _successor(self, task: Task, cause_stream: str) -> Successor:
+        events = [
+            record
+            for each in self._projected
+            if each.folded.outcome == "accepted" and (record := each.folded.record) is not None
+        ]
+        mine = [record for record in events if record.stream == f"task:{task.id}" and record.version]
+        ours = [record for record in mine if record.source.startswith(POLICY_PREFIX)]
+        causes = {record.causation_id for record in ours}
+        children = [state for state in self._fold.states.values() if isinstance(state, Task)]
+        return Successor(
+            task,
+            touched=len(ours) < len(mine)
+            or any(child.parent_id == task.id and child.deleted_at is None for child in children),
+            event_ids=frozenset(record.id for record in ours),
+            newest_cause=max(
+                (
+                    record.version
+                    for record in events
+                    if record.stream == cause_stream and record.id in causes
+                ),
+                default=0,
+            ),
+        )
+
+
+def row_of(projected: Projected) -> Reacting:
+    """The row of the audit that a reaction begins with."""
+    record = projected.folded.record
+    assert record is not None
+    return Reacting(
+        projected.folded.raw.position,
+        record.stream,
+        record.id,
+        record.version,
+        record.actor,
+        record.correlation_id,
+        projected.state.decode(),
+        projected.changes.decode(),
+    )
+
+
+class World:
+    """A log, read models that follow it as told, and what is done to both."""
+
+    def __init__(self) -> None:
+        self._now = START
+        self.log = MemoryEventLog(PARTITIONS, self.clock)
+        self.reads = MemoryReadModels(self.log)
+        self.listeners: list[Callable[[Mapping[int, Sequence[RawRecord]], Sequence[Projected]], None]] = []
+        self._ids = 0
+
+    def clock(self) -> datetime:
+        """A time that passes whenever somebody looks."""
+        self._now += timedelta(seconds=1)
+        return self._now
+
+    async def begin(self, *events: TaskEvent, keys: Sequence[str] = ()) -> None:
+        """Write a list, and tasks in it, one of each of these beginnings."""
+        await self.log.append([record_of(ListCreated("Home"), 1, id="home", stream=f"list:{LIST_ID}")])
+        for key, event in zip(keys, events, strict=True):
+            await self.append(f"task:{key}", event, 1)
+        self.project_all()
+
+    async def append(self, stream: str, event: TaskEvent, version: int, **given: str) -> None:
+        """Write an event as some API node does."""
+        self._ids += 1
+        await self.log.append(
+            [record_of(event, version, id=f"event-{self._ids}", stream=stream, time=self.clock(), **given)]
+        )
+
+    async def command(self, stream: str, command: TaskCommand) -> None:
+        """Do as a user wishes, if that has an effect on what the read models show by now."""
+        task, home = self.reads.state(stream), self.reads.state(f"list:{LIST_ID}")
+        assert isinstance(task, Task)
+        event = decide(command, task, surroundings(now=self.clock(), home=home))
+        if event is not None:
+            await self.append(stream, event, task.version + 1)
+
+    def project(self, partition: int, most: int) -> None:
+        """Let the read models follow the log, and tell who listens."""
+        raws, projected = self.reads.project(partition, most)
+        if raws:
+            for tell in self.listeners:
+                tell({partition: raws}, projected)
+
+    def project_all(self) -> None:
+        """Let them follow to the end."""
+        for partition in range(PARTITIONS):
+            self.project(partition, 10_000)
+
+    async def is_through(self) -> bool:
+        """Whether policies have reacted to the whole log, and have noted that."""
+        ends = await self.log.ends()
+        return all(self.reads.saved.get(partition, 0) == end for partition, end in ends.items())
+
+    def outcome(self) -> tuple[Fold, list[Folded]]:
+        """What the log says in the end."""
+        return fold_log(self.log.records)
+
+    def policy_records(self) -> list[Folded]:
+        """What policies have written, and what became of it."""
+        return [
+            each
+            for each in self.outcome()[1]
+            if each.record is not None and each.record.source.startswith(POLICY_PREFIX)
+        ]
+
+    def tasks(self) -> dict[str, Task]:
+        """The tasks by id, as the log has them."""
+        states = self.outcome()[0].states.values()
+        return {state.id: state for state in states if isinstance(state, Task)}
+
+
+class Worker:
+    """A policy loop that stops wherever it waits for the database or the log, and goes on when told."""
+
+    def __init__(self, world: World, partitions: Collection[int] = range(PARTITIONS)) -> None:
+        self._world = world
+        self._partitions = frozenset(partitions)
+        self._gate: asyncio.Future[None] | None = None
+        self._round: asyncio.Task[float] | None = None
+        self._start()
+
+    def _start(self) -> None:
+        gated = Gated(self._world, self._pause)
+        self._now_s = 0.0
+        self._loop = PolicyLoop(
+            gated,  # type: ignore[arg-type]
+            gated,  # type: ignore[arg-type]
+            lambda: self._partitions,
+            clock=self._world.clock,
+            monotonic_s=self._time,
+        )
+        self._world.listeners.append(self._loop.heard)
+
+    def _time(self) -> float:
+        """Every look at the clock is a minute later: no pause keeps a reaction from being tried."""
+        self._now_s += 60.0
+        return self._now_s
+
+    async def _pause(self) -> None:
+        self._gate = asyncio.get_running_loop().create_future()
+        await self._gate
+
+    async def step(self) -> None:
+        """Go on to the next place where it waits."""
+        if self._round is None or self._round.done():
+            self._round = asyncio.create_task(self._loop.round())
+        elif self._gate is not None:
+            self._gate.set_result(None)
+            self._gate = None
+        # Nothing else runs here: this is how it is let run.
+        while self._gate is None and not self._round.done():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        if self._round.done():
+            self._round.result()
+
+    async def finish(self) -> None:
+        """Go on to the end of the round."""
+        await self.step()
+        while self._round is not None and not self._round.done():
+            await self.step()
+
+    async def crash(self) -> None:
+        """Die where it stands, and begin anew with an empty memory."""
+        if self._round is not None:
+            self._round.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._round
+        self._world.listeners.remove(self._loop.heard)
+        self._gate = self._round = None
+        self._start()
+
+
+class Gated:
+    """The read models and the log of a world; one waits after each question, and around each append."""
+
+    def __init__(self, world: World, pause: Callable[[], object]) -> None:
+        self._world = world
+        self._pause = pause
+
+    def __getattr__(self, name: str) -> object:
+        where = self._world.reads if hasattr(MemoryReadModels, name) else self._world.log
+        ask = getattr(where, name)
+        if name == "partition_of":
+            return ask
+
+        async def gated(*arguments: object) -> object:
+            answer = await ask(*arguments)
+            await self._pause()  # type: ignore[misc]
+            return answer
+
+        return gated
+
+    async def append(self, records: Sequence[Record]) -> object:
+        """Write, unless the world ends before."""
+        await self._pause()  # type: ignore[misc]
+        positions = await self._world.log.append(records)
+        await self._pause()  # type: ignore[misc]
+        return positions
