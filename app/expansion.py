@@ -7,7 +7,7 @@ without end for what never comes, the 30th of February; this one looks `HORIZON_
 
 from __future__ import annotations
 
-from calendar import monthrange
+from calendar import isleap, monthrange
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
@@ -169,8 +169,7 @@ def _is_on_weekday(rule: Rule, day: date) -> bool:
 
 def _place_in_year(day: date) -> tuple[int, int]:
     """The number of the day in its year, and how many days the year has."""
-    before = date(day.year, 1, 1).toordinal() - 1
-    return day.toordinal() - before, date(day.year, 12, 31).toordinal() - before
+    return day.toordinal() - date(day.year, 1, 1).toordinal() + 1, 365 + isleap(day.year)
 
 
 def _week(day: date, week_start: int) -> tuple[int, int, int]:
