@@ -98,7 +98,10 @@ export class Comments {
     this.text.value = "";
     const headers = { "Idempotency-Key": newKey() };
     await attempt(
-      () => this.api.ask("POST", `/api/tasks/${id}/comments`, { body: { text }, headers }),
+      async () => {
+        await this.api.ask("POST", `/api/tasks/${id}/comments`, { body: { text }, headers });
+        if (this.#taskId === id) await this.#read(this.#cursor);
+      },
       () => {
         if (!this.text.value) this.text.value = text;
       },
@@ -114,6 +117,7 @@ export class Comments {
   #edit(row, comment) {
     const field = make("textarea", { "aria-label": "Text of the comment", rows: "3" }, comment.text);
     const done = () => {
+      row.lastElementChild?.replaceChildren();
       delete row.dataset["text"];
       this.#drawRows();
     };

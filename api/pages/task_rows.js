@@ -99,7 +99,7 @@ function isSame(one, other) {
 
 /** What is good to know of a task: texts, and what kind they are of. @param {Task} task @param {number} below
  *  @param {number} belowDone @returns {[string, string][]} */
-function marksOf(task, below, belowDone) {
+export function marksOf(task, below, belowDone) {
   /** @type {[string, string][]} */
   const marks = [];
   if (below > 0) marks.push([`${belowDone}/${below} sub-tasks`, "below"]);
@@ -109,6 +109,6 @@ function marksOf(task, below, belowDone) {
   if (task.stage) marks.push([task.stage, "stage"]);
   for (const tag of task.tags) marks.push([`#${tag}`, "tag"]);
   for (const user of task.assignees) marks.push([`@${user}`, "assignee"]);
-  if (task.comment_count > 0) marks.push([`${task.comment_count} ${task.comment_count === 1 ? "comment" : "comments"}`, "comments"]);
+  if (task.comment_count > 0) marks.push([`${task.comment_count} ${task.comment_count === 1 ? "comment" : "comments"}`, "talk"]);
   return marks;
 }

@@ -73,6 +73,17 @@
  * @property {string} created_at
  * @property {string | null} edited_at
  *
+ * @typedef {Object} Notification
+ * @property {string} id
+ * @property {"assigned" | "mentioned" | "reminded" | "shared" | "commented"} kind
+ * @property {boolean} read
+ * @property {string} actor
+ * @property {string | null} task_id
+ * @property {string} list_id
+ * @property {string} title
+ * @property {string | null} excerpt
+ * @property {string} time
+ *
  * @typedef {Object} ActivityEvent
  * @property {string} id
  * @property {string} type

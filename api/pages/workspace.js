@@ -9,7 +9,9 @@ import { the } from "/page/dom.js";
 import { ListsPane } from "/page/lists_pane.js";
 import { Live, isAfter } from "/page/live.js";
 import { Members } from "/page/members.js";
+import { Notifications } from "/page/notifications.js";
 import { Order } from "/page/order.js";
+import { Search } from "/page/search.js";
 import { Store } from "/page/store.js";
 import { TaskRows } from "/page/task_rows.js";
 import { Undo } from "/page/undo.js";
@@ -33,7 +35,7 @@ export class Workspace {
   #resyncs = 0;
   #stop = new AbortController();
 
-  /** @param {Api} api @param {{user: string, inbox_id: string}} me @param {(reason?: string) => void} signOut */
+  /** @param {Api} api @param {{user: string, inbox_id: string, unread: number}} me @param {(reason?: string) => void} signOut */
   constructor(api, me, signOut) {
     this.api = api;
     this.me = me;
@@ -49,6 +51,8 @@ export class Workspace {
     this.commands = new Commands({ api, store: this.store, undo: this.undo, onChange: draw });
     this.detail = new Detail({ api, store: this.store, commands: this.commands, undo: this.undo, onChange: draw });
     this.activity = new Activity({ api, lists: this.store.lists, taskOf: (id) => this.store.tasks.get(id), openTask });
+    this.search = new Search({ api, store: this.store, openTask });
+    this.notifications = new Notifications({ api, me: me.user, openTask, openList: (id) => void this.#choose(id) });
     this.members = new Members(api, this.store, draw);
     this.pane = new ListsPane(this.store, (listId) => void this.#choose(listId));
     this.tasks = new TaskRows({
@@ -63,6 +67,7 @@ export class Workspace {
   async open() {
     the("user", HTMLElement).textContent = this.me.user;
     the("workspace", HTMLElement).hidden = false;
+    this.notifications.count(this.me.unread);
     this.#listen();
     this.#status(false);
     const positions = await this.#firstSnapshot();
@@ -84,6 +89,8 @@ export class Workspace {
     this.detail.close();
     this.activity.close();
     this.members.close();
+    this.notifications.close();
+    this.search.clear();
     the("workspace", HTMLElement).hidden = true;
   }
 
@@ -94,7 +101,7 @@ export class Workspace {
     the("new-task", HTMLFormElement).addEventListener("submit", (event) => this.#addTask(event), { signal });
     the("delete-list", HTMLElement).addEventListener("click", () => void this.#deleteList(), { signal });
     the("more", HTMLElement).addEventListener("click", () => void this.#more(), { signal });
-    document.addEventListener("keydown", (event) => this.undo.key(event), { signal });
+    document.addEventListener("keydown", (event) => (this.undo.key(event), this.search.key(event)), { signal });
   }
 
   // --- reading ---------------------------------------------------------------------------------------------
@@ -176,6 +183,8 @@ export class Workspace {
         await this.#readLists();
         await this.#readTasks(this.store.listId ?? this.me.inbox_id);
         void this.activity.reload();
+        this.notifications.reload();
+        this.search.hear();
         return true;
       });
       // One of them stands for whatever comes while this goes on.
@@ -187,6 +196,7 @@ export class Workspace {
   /** @param {string} listId */
   async #choose(listId) {
     this.detail.close();
+    this.search.clear();
     await attempt(() => this.#readTasks(listId));
   }
 
@@ -199,7 +209,8 @@ export class Workspace {
     }
     await attempt(async () => {
       const task = await this.api.ask("GET", `/api/tasks/${id}`);
-      if (task.list_id !== this.store.listId && this.store.lists.has(task.list_id)) await this.#choose(task.list_id);
+      const isElsewhere = task.list_id !== this.store.listId && this.store.lists.has(task.list_id);
+      if (isElsewhere && !this.search.text) await this.#choose(task.list_id);
       this.detail.open(task);
     });
   }
@@ -210,6 +221,8 @@ export class Workspace {
     this.activity.hear(update);
     this.store.apply(update);
     this.detail.hear(update);
+    this.search.hear();
+    this.notifications.hear(update);
     const isGone = this.store.listId !== null && !this.store.lists.has(this.store.listId);
     if (isGone && this.#queue === null && this.store.lists.has(this.me.inbox_id)) {
       void this.#choose(this.me.inbox_id);

@@ -83,6 +83,26 @@ async def test_2_a_task_that_one_completes_is_done_for_the_other(pair: Pair) -> 
     await expect(pair.bob.check("Buy milk")).not_to_be_checked()
 
 
+async def test_2_a_recurring_task_that_one_completes_comes_again_for_both(pair: Pair) -> None:
+    """Both see it done, and its next occurrence a week later."""
+    await pair.ann.add("Water the plants")
+    await pair.ann.open("Water the plants")
+    await pair.ann.page.get_by_label("Due").fill("2030-01-31")
+    await pair.ann.page.get_by_label("Repeats").select_option("Weekly")
+    await pair.ann.page.get_by_role("button", name="Save").click()
+    await expect(pair.bob.row("Water the plants")).to_contain_text("Weekly")
+    await pair.bob.check("Water the plants").click()
+    for screen in pair.everyone:
+        rows = screen.row("Water the plants")
+        await expect(rows).to_have_count(2)
+        await expect(rows.filter(has=screen.page.get_by_role("checkbox", checked=False))).to_contain_text(
+            "Feb 7"
+        )
+        await expect(rows.filter(has=screen.page.get_by_role("checkbox", checked=True))).to_contain_text(
+            "Jan 31"
+        )
+
+
 async def test_3_a_title_that_one_edits_changes_for_the_other(pair: Pair) -> None:
     """In the list, and in the details that the other has open."""
     await pair.ann.add("Buy milk")

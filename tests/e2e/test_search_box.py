@@ -1,0 +1,64 @@
+"""The search box: finds in all lists, marks what it found and what it can't read, and stays up to date."""
+
+from __future__ import annotations
+
+from playwright.async_api import expect
+
+from tests.e2e.screens import Screens
+
+
+async def test_words_and_conditions_find_tasks_of_all_lists(screens: Screens) -> None:
+    """What was found is marked; a slash leads to the box, an arrow to the results, Escape back."""
+    async with screens.stack.client(screens.user) as client:
+        home = (await client.post("/api/lists", json={"name": "Home"})).json()["id"]
+        task = {
+            "title": "Call Ana",
+            "notes": "some <b>salad</b>",
+            "list_id": home,
+            "tags": ["phone"],
+        }
+        await client.post("/api/tasks", json=task)
+        await client.post("/api/tasks", json={"title": "Salad for two"})
+        await client.post("/api/tasks", json={"title": "Buy milk"})
+    screen = await screens.open(0)
+    await screen.page.keyboard.press("/")
+    await screen.page.keyboard.type("sal* is:open")
+    results = screen.page.get_by_role("list", name="Tasks found")
+    await expect(results.get_by_role("listitem")).to_have_count(2)
+    found = results.get_by_role("listitem").filter(has_text="Home")
+    await expect(found).to_contain_text("some <b>salad</b>")
+    await expect(found.locator("mark")).to_have_text("salad")
+    await screen.page.get_by_label("Search").fill("sal* #phone")
+    await expect(results.get_by_role("listitem")).to_have_count(1)
+    await screen.page.keyboard.press("ArrowDown")
+    await screen.page.keyboard.press("Enter")
+    await expect(screen.page.get_by_label("Title", exact=True)).to_have_value("Call Ana")
+    await screen.page.keyboard.press("Escape")
+    await screen.page.get_by_label("Search").press("Escape")
+    await expect(screen.page.get_by_role("heading", name="Inbox")).to_be_visible()
+
+
+async def test_what_is_found_changes_with_what_happens(screens: Screens) -> None:
+    """A task that fits comes, one that fits no longer goes."""
+    one, other = await screens.open(0), await screens.open(1)
+    await one.add("Buy milk")
+    await expect(other.row("Buy milk")).to_be_visible()
+    await other.page.get_by_label("Search").fill("buy is:open")
+    results = other.page.get_by_role("list", name="Tasks found").get_by_role("listitem")
+    await expect(results).to_have_count(1)
+    await one.add("Buy bread")
+    await expect(results).to_have_count(2)
+    await one.check("Buy milk").click()
+    await expect(results).to_have_count(1)
+    await expect(results).to_contain_text("Buy bread")
+
+
+async def test_what_it_can_not_read_is_marked(screens: Screens) -> None:
+    """With what is allowed instead; it goes away with the mistake."""
+    screen = await screens.open(0)
+    await screen.page.get_by_label("Search").fill("👍 is:opne")
+    error = screen.page.get_by_role("search").get_by_role("alert")
+    await expect(error).to_contain_text("is: takes open, done")
+    await expect(error.locator("mark")).to_have_text("opne")
+    await screen.page.get_by_label("Search").fill("is:open")
+    await expect(error).to_be_hidden()

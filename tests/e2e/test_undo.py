@@ -1,0 +1,59 @@
+"""Undo in the page: what one did last is taken back, on every screen."""
+
+from __future__ import annotations
+
+from playwright.async_api import expect
+
+from tests.e2e.screens import Screens
+
+
+async def test_what_was_done_can_be_undone_for_a_while(screens: Screens) -> None:
+    """A completion, an edit and a deletion, each by its message."""
+    one, other = await screens.open(0), await screens.open(1)
+    await one.add("Buy milk")
+    await one.check("Buy milk").click()
+    await expect(other.check("Buy milk")).to_be_checked()
+    done = one.page.get_by_role("status").filter(has_text="Completed “Buy milk”.")
+    await done.get_by_role("button", name="Undo").click()
+    await expect(other.check("Buy milk")).not_to_be_checked()
+    await one.open("Buy milk")
+    await one.page.get_by_label("Title", exact=True).fill("Buy oat milk")
+    await one.page.get_by_role("button", name="Save").click()
+    await expect(other.row("Buy oat milk")).to_be_visible()
+    edited = one.page.get_by_role("status").filter(has_text="Edited “Buy oat milk”.")
+    await edited.get_by_role("button", name="Undo").click()
+    await expect(other.row("Buy milk")).to_be_visible()
+    await one.page.get_by_role("button", name="Delete Buy milk").click()
+    await expect(other.row("Buy milk")).to_have_count(0)
+    deleted = one.page.get_by_role("status").filter(has_text="Deleted “Buy milk”.")
+    await deleted.get_by_role("button", name="Undo").click()
+    await expect(other.row("Buy milk")).to_be_visible()
+
+
+async def test_control_z_takes_back_one_change_after_the_other(screens: Screens) -> None:
+    """The newest first, but for what another screen did; and not where text is typed."""
+    one, other = await screens.open(0), await screens.open(1)
+    await one.add("Buy milk")
+    await one.add("Buy bread")
+    await one.check("Buy milk").click()
+    await expect(other.check("Buy milk")).to_be_checked()
+    await one.check("Buy bread").click()
+    await expect(other.check("Buy bread")).to_be_checked()
+    await one.page.get_by_label("Title of a new task").press("Control+z")
+    await one.check("Buy bread").press("Control+z")
+    await expect(other.check("Buy bread")).not_to_be_checked()
+    await expect(other.check("Buy milk")).to_be_checked()
+    await one.page.keyboard.press("Control+z")
+    await expect(other.check("Buy milk")).not_to_be_checked()
+
+
+async def test_what_another_changed_again_is_not_taken_back(screens: Screens) -> None:
+    """And the page says why."""
+    one, other = await screens.open(0), await screens.open(1)
+    await one.add("Buy milk")
+    await one.check("Buy milk").click()
+    await expect(other.check("Buy milk")).to_be_checked()
+    await other.check("Buy milk").click()
+    await expect(one.check("Buy milk")).not_to_be_checked()
+    await one.check("Buy milk").press("Control+z")
+    await expect(one.page.get_by_role("alert")).to_contain_text("changed again")
