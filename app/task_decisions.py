@@ -47,6 +47,8 @@ from app.tasks import (
 from app.undo import undo
 from app.values import Status
 
+_DATING = frozenset({"recurrence", "recurrence_from", "due", "time_zone"})
+"""The fields that the dates of a series follow from."""
 _COMPLETE_TOO = "complete them too with ?cascade=true"
 
 
@@ -113,7 +115,7 @@ def _decide_living(
 
 def _create(command: CreateTask, around: Surroundings) -> TaskCreated:
     check_parent(command.parent_id, command.list_id, None, around)
-    check_recurrence(command.recurrence, command.recurrence_from, command.due)
+    check_recurrence(command.recurrence, command.recurrence_from, command.due, command.time_zone)
     stage = command.stage or first_stage(around.home, "open", "active")
     check_stage(stage, around.home)
     if category_of(around.home, stage) == "done":
@@ -131,15 +133,11 @@ def _edit(command: EditTask, task: Task, around: Surroundings) -> TaskEdited | N
         changed |= _status_after(
             status_in(changed["stage"], around.home), task, around, cascade=command.cascade
         )
-    after = {
-        "recurrence": task.recurrence,
-        "recurrence_from": task.recurrence_from,
-        "due": task.due,
-        **changed,
-    }
-    check_recurrence(after["recurrence"], after["recurrence_from"], after["due"])
     if not changed:
         return None
+    if _DATING.intersection(changed):
+        after = {name: getattr(task, name) for name in _DATING} | changed
+        check_recurrence(after["recurrence"], after["recurrence_from"], after["due"], after["time_zone"])
     assigned = set(changed.get("assignees", ())) - set(task.assignees)
     return TaskEdited(
         TaskFields(**changed),  # type: ignore[typeddict-item]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from app.errors import Conflict, FieldError, Invalid
 from app.lists import TaskList, category_of, first_stage
+from app.recurrence import occurs
 from app.surroundings import Surroundings
 from app.tasks import Task
-from app.values import Status
+from app.values import RecurrenceFrom, Status
 
 MAX_DEPTH = 5
 """Levels of sub-tasks, the top one included."""
@@ -30,10 +33,17 @@ def check_parent(parent_id: str | None, list_id: str, task: Task | None, around:
         raise Invalid([FieldError("parent_id", problem)])
 
 
-def check_recurrence(rule: str | None, counted_from: str, due: str | None) -> None:
-    """Check that there is a date to count from. Raises `Invalid`."""
-    if rule is not None and counted_from == "due" and due is None:
+def check_recurrence(
+    rule: str | None, counted_from: RecurrenceFrom, due: str | None, time_zone: str | None
+) -> None:
+    """Check that there is a date to count from, and one that comes of it. Raises `Invalid`."""
+    if rule is None or counted_from == "completion":
+        return
+    if due is None:
         raise Invalid([FieldError("due", "a task that recurs from its due date needs one")])
+    with suppress(ValueError):  # A rule that can't be read, which only foreign records can hold, stays.
+        if not occurs(rule, due, time_zone):
+            raise Invalid([FieldError("recurrence", "never comes after the due date")])
 
 
 def check_stage(stage: str | None, task_list: TaskList | None) -> None:

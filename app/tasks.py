@@ -159,7 +159,7 @@ class TaskSkipped:
 
     type: ClassVar[str] = "task.skipped"
     due: str
-    recurrence: str | None
+    recurrence: str
     reminders: tuple[Reminder, ...] | None = None
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from app.rules_in_words import describe
+
 if TYPE_CHECKING:
     from tasktape.client import Event, Task
 
@@ -39,7 +41,7 @@ def task_line(task: Task) -> str:
     if task.due:
         parts.append(f"due {task.due}")
     if task.recurrence:
-        parts.append(f"({task.recurrence})")
+        parts.append(f"({describe(task.recurrence)})")
     if task.stage:
         parts.append(f"({task.stage})")
     parts += [f"#{tag}" for tag in task.tags]

@@ -158,7 +158,6 @@ EXPECTED: dict[str, Record] = {
         TaskMoved(LIST_ID, rank="0dVi", stage="Done", status="done", parent_id=PARENT_ID), 3
     ),
     "task.skipped": record_of(TaskSkipped("2026-12-14", "FREQ=WEEKLY;COUNT=3"), 4),
-    "task.skipped-to-the-last": record_of(TaskSkipped("2026-12-14", None), 5),
     "task.skipped-with-reminders": record_of(
         TaskSkipped("2026-12-14", "FREQ=WEEKLY", reminders=({"at": "2026-12-13T18:00:00+01:00"},)), 10
     ),

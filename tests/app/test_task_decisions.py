@@ -352,6 +352,16 @@ def test_recurrence_needs_a_date_to_count_from() -> None:
     )
     daily = TaskCreated(list_id=LIST_ID, title="T", recurrence=rule, due="2026-12-01")
     given(daily).when(EditTask(due=None)).then_refused(Invalid, "due")
+    given(daily).when(EditTask(recurrence="FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30")).then_refused(
+        Invalid, "never comes"
+    )
+    given(daily).when(EditTask(recurrence="FREQ=DAILY;COUNT=1")).then(
+        TaskEdited({"recurrence": "FREQ=DAILY;COUNT=1"})
+    )
+    foreign = TaskCreated(list_id=LIST_ID, title="T", recurrence="often", due="2026-12-01")
+    given(foreign).when(EditTask(title="U", due="2026-12-02")).then(
+        TaskEdited({"title": "U", "due": "2026-12-02"}, this_only=("due",))
+    )
     given(daily).when(EditTask(due=None, recurrence=None)).then(TaskEdited({"due": None, "recurrence": None}))
 
 
