@@ -18,8 +18,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 PRIORITIES = ("none", "low", "medium", "high", "urgent")
 CLEARABLE = (
     *("notes", "due", "time_zone", "stage", "tags", "assignees", "priority"),
-    *("parent_id", "recurrence", "reminders"),
+    *("parent", "recurrence", "reminders"),
 )
+NAMED_OTHERWISE = {"parent": "parent_id"}
+"""Fields that go by another name here than in the API."""
 _BEFORE = re.compile(r"(\d{1,6})([smhdw])")
 _OPTIONS = (
     click.option("--notes", help="More about it."),
@@ -29,7 +31,7 @@ _OPTIONS = (
     click.option("--tag", "tags", multiple=True, help="May be given several times."),
     click.option("--assignee", "assignees", multiple=True, help="May be given several times."),
     click.option("--stage", help="Where it is in its process."),
-    click.option("--parent", "parent_id", metavar="ID", help="The task that it is a part of."),
+    click.option("--parent", metavar="ID", help="The task that it is a part of."),
     click.option("--recurrence", help="How it comes again, as RFC 5545 says it: FREQ=WEEKLY;BYDAY=MO."),
     click.option(
         "--from-completion/--from-due",
@@ -60,9 +62,9 @@ async def fields_of(client: Client, given: dict[str, Any]) -> dict[str, Any]:
         fields["recurrence_from"] = "completion" if fields.pop("from_completion") else "due"
     if "reminders" in fields:
         fields["reminders"] = [reminder(text) for text in fields["reminders"]]
-    if "parent_id" in fields:
-        fields["parent_id"] = await find_task(client, fields["parent_id"])
-    return fields
+    if "parent" in fields:
+        fields["parent"] = await find_task(client, fields["parent"])
+    return {NAMED_OTHERWISE.get(name, name): value for name, value in fields.items()}
 
 
 def reminder(text: str) -> dict[str, str]:

@@ -25,9 +25,13 @@ CATEGORIES = ("open", "active", "done")
     name="lists",
     epilog="Example: tasktape lists create Errands",
     context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
 )
-def lists() -> None:
-    """See, make, rename and delete lists, and say which stages they have."""
+@click.pass_context
+def lists(context: click.Context) -> None:
+    """See, make, rename and delete lists, and say which stages they have. Alone it is `lists list`."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_lists)
 
 
 @lists.command(name="list", epilog="Example: tasktape lists list")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tasktape.cli.client import api_verb, find_list, find_task, pending_said, show_task, the_list
-from tasktape.cli.fields import CLEARABLE, PRIORITIES, field_options, fields_of
+from tasktape.cli.fields import CLEARABLE, NAMED_OTHERWISE, PRIORITIES, field_options, fields_of
 from tasktape.cli.lines import NOTHING, event_line, field_text, printable, task_line
 from tasktape.cli.options import json_option
 from tasktape.cli.search import pointing_at
@@ -190,7 +190,8 @@ async def edit(
         raise click.UsageError("say what to change; see --help")
     if twice := sorted(set_fields & set(clear)):
         raise click.UsageError(f"{twice[0]} can't be set and cleared at once")
-    changes: Any = await fields_of(client, given) | dict.fromkeys(clear)
+    cleared = {NAMED_OTHERWISE.get(name, name): None for name in clear}
+    changes: Any = await fields_of(client, given) | cleared
     task_id = await find_task(client, id_)
     if list_name is not None:
         moving = client.move_task(task_id, list_id=await the_list(client, list_name))

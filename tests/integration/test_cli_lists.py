@@ -31,6 +31,7 @@ async def test_the_life_of_a_list(alice: Shell) -> None:
     renamed = await alice.works("lists", "rename", "the garden", "Garden")
     assert renamed == f"{made['id']}  Garden  (owner)  Planned > Grown\n"
     listed = (await alice.works("lists", "list")).splitlines()
+    assert (await alice.works("lists")).splitlines() == listed
     assert len(listed) == 2
     assert renamed.strip() in listed
     await alice.works("lists", "stages", "Garden", "Seeds", "Growing:active", "Grown:done")
