@@ -11,6 +11,7 @@ pace, until nothing lies between and it is live again. So its updates come in or
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from api.ring import Overrun, Ring
 from app.positions import Positions
 from app.updates import Update, frame
 
-__all__ = ["Hub", "Overrun", "Peer", "Place", "Subscriber", "Subscription"]
+__all__ = ["BEHIND", "Hub", "Overrun", "Peer", "Place", "Subscriber", "Subscription"]
 
 
 class Peer(Protocol):
@@ -46,9 +47,15 @@ class Subscription:
     list_id: str | None = None
 
 
+BEHIND = -1
+
+
 @dataclass(slots=True)
 class Place:
-    """A point in the stream of updates: the number of the next one, and the positions before it."""
+    """A point in the stream of updates: the number of the next one, and the positions before it.
+
+    The number is `BEHIND` where the ring has forgotten what comes next: then the positions alone count.
+    """
 
     number: int
     positions: dict[int, int]
@@ -58,16 +65,18 @@ class Place:
 class Subscriber:
     """One socket, as the hub sees it. `place` is set while it is held.
 
-    `lists` are those that its user is a member of. `joining` is one that its user becomes a member of with
-    the very next update: it has to be caught up from its beginning before that update is sent, so that
-    whoever has that update has the whole list.
+    `lists` are those that its user is a member of, as of `lists_at` or a later update that it got: a client
+    that comes from another node may be ahead of this one. `joining` is the very next update, if its user
+    becomes a member of a list with it: that list has to be caught up from its beginning before the update is
+    sent, so that whoever has the update has the whole list.
     """
 
     peer: Peer
     user: str
     channels: dict[str, Subscription] = field(default_factory=dict)
     lists: set[str] = field(default_factory=set)
-    joining: str | None = None
+    lists_at: Positions = field(default_factory=dict)
+    joining: Update | None = None
     place: Place | None = None
     turn: int = -1
 
@@ -89,6 +98,10 @@ class Subscriber:
         if not channel.startswith("user:") or not update.stream.startswith("task:"):
             return True
         return any(list_id in self.lists for list_id in lists_of(update))
+
+    def knows(self, update: Update) -> bool:
+        """Whether its lists are those after this update."""
+        return update.position.offset <= self.lists_at.get(update.position.partition, -1)
 
     def saw(self, update: Update) -> bool:
         """Whether it got an update under a channel that says where a task or list is.
@@ -246,23 +259,39 @@ class Hub:
         for update in self._ring.read(place.number, limit):
             if self.joins(subscriber, update):
                 return False
-            place.number += 1
-            place.positions[update.position.partition] = update.position.offset
-            self.offer(subscriber, update)
+            self.step(subscriber, update)
         if place.number < self._ring.end:
             return False
         subscriber.place = None
         return True
 
+    def step(self, subscriber: Subscriber, update: Update) -> None:
+        """Give a held subscriber the next update, if it is for it, and move it on behind that."""
+        place = subscriber.place
+        assert place is not None
+        if place.number != BEHIND:
+            place.number += 1
+        place.positions[update.position.partition] = update.position.offset
+        self.offer(subscriber, update)
+
     # --- membership --------------------------------------------------------------------------------------
 
     def joins(self, subscriber: Subscriber, update: Update) -> bool:
-        """Whether its user joins a list with this update; `joining` says which one then."""
+        """Whether its user joins a list with this update, the next one for it; then it is `joining`."""
         list_id = joined_list(update, subscriber.user)
-        if list_id is None or list_id in subscriber.lists:
+        if list_id is None or list_id in subscriber.lists or subscriber.knows(update):
             return False
-        subscriber.joining = list_id
+        subscriber.joining = update
         return True
+
+    def leaves(self, subscriber: Subscriber, updates: Iterable[Update]) -> None:
+        """Take away the lists that its user leaves with one of these updates, before it is their turn.
+
+        Where the ring has forgotten the order, one partition comes after the other: what happened in a list
+        after its user had left it must not come because it lies in an earlier one.
+        """
+        for update in updates:
+            self._follow_membership(subscriber, update)
 
     def _hold_joining(self, update: Update) -> None:
         """Hold those whose user joins a list with the update that is about to be published."""
@@ -287,12 +316,15 @@ class Hub:
 
     def follow(self, subscriber: Subscriber, update: Update) -> None:
         """Let an update have its consequences on what one subscriber may see."""
-        membership = membership_after(update)
-        if membership is not None and subscriber.user not in membership.members:
-            self._leave(subscriber, membership.list_id)
+        self._follow_membership(subscriber, update)
         list_id = moved_to(update)
         if list_id is not None:
             self._moved(subscriber, update.stream, list_id)
+
+    def _follow_membership(self, subscriber: Subscriber, update: Update) -> None:
+        membership = None if subscriber.knows(update) else membership_after(update)
+        if membership is not None and subscriber.user not in membership.members:
+            self._leave(subscriber, membership.list_id)
 
     def _users_of(self, update: Update) -> list[Subscriber]:
         users = [channel.removeprefix("user:") for channel in update.channels if channel.startswith("user:")]

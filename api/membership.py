@@ -11,10 +11,11 @@ from app.updates import Update
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The members of a list after one of its events."""
+    """The members of a list after one of its events, and before it."""
 
     list_id: str
     members: frozenset[str]
+    before: frozenset[str] = frozenset()
 
 
 def membership_after(update: Update) -> Membership | None:
@@ -28,7 +29,7 @@ def membership_after(update: Update) -> Membership | None:
         return Membership(list_id, frozenset())
     if "members" not in changes:
         return None
-    return Membership(list_id, frozenset(task_list["members"]))
+    return Membership(list_id, frozenset(task_list["members"]), frozenset(changes["members"][0] or ()))
 
 
 def moved_to(update: Update) -> str | None:
@@ -45,6 +46,8 @@ def lists_of(update: Update) -> list[str]:
 
 
 def joined_list(update: Update, user: str) -> str | None:
-    """The list that `user` is, or became, a member of with this update, if it changes a list's members."""
+    """The list that `user` becomes a member of with this update, if it is one that says so."""
     membership = membership_after(update)
-    return membership.list_id if membership is not None and user in membership.members else None
+    if membership is None or user not in membership.members or user in membership.before:
+        return None
+    return membership.list_id

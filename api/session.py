@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from api import protocol
 from api.auth import Identity
-from api.hub import Hub, Overrun, Subscriber, Subscription, own_channels
+from api.hub import BEHIND, Hub, Overrun, Subscriber, Subscription, own_channels
 from api.membership import joined_list
 from api.outbox import TOO_SLOW, Farewell, Outbox
 from api.protocol import (
@@ -193,7 +193,8 @@ class Session:
     ) -> None:
         if since is not None:
             self._resumed_from = since
-        lists = await self._lists_at(identity.user, _furthest(reached, self._resumed_from))
+        place = _furthest(reached, self._resumed_from)
+        lists = await self._lists_at(identity.user, place)
         channels = [f"user:{identity.user}", *(f"list:{list_id}" for list_id in sorted(lists))]
         start = reached if since is None else since
         missed = await self._missed(channels, start, reached)
@@ -203,7 +204,7 @@ class Session:
         if missed is not None and joined:
             had = {channel for channel in channels if channel not in joined}
             missed = _merged(missed, _without(await self._missed(joined, {}, reached), had))
-        subscriber.lists = lists
+        subscriber.lists, subscriber.lists_at = lists, place
         for channel in channels:
             begin = reached if missed is None else {} if channel in joined else start
             self._hub.subscribe(subscriber, channel, Subscription(begin))
@@ -221,7 +222,7 @@ class Session:
                 expires_in=self._expires_in(identity),
                 ping_s=int(self._relay.ping_s),
                 channels=channels,
-                positions=positions_json(_furthest(reached, self._resumed_from)),
+                positions=positions_json(place),
                 missed=len(told),
             ).encode()
         )
@@ -276,7 +277,11 @@ class Session:
                 raise Refused(message.id, "too_many", "this socket has all the subscriptions it may have")
             start = reached if since is None else since
             missed = await self._missed([channel], start, reached)
-            fresh = missed and [each for each in missed if subscriber.first_channel(each) is None]
+            fresh = missed and [
+                each
+                for each in missed
+                if subscriber.first_channel(each) is None and subscriber.may_have(each, channel)
+            ]
             await self._take_up(message.id, subscriber, channel, list_id, start, fresh)
         finally:
             await self.settle()
@@ -293,8 +298,12 @@ class Session:
         list_id: str | None,
         since: Positions,
         missed: Sequence[Update] | None,
+        last: Update | None = None,
     ) -> None:
-        """Give a held subscriber a channel from `since` on, and what it `missed` of it and has not got."""
+        """Give a held subscriber a channel from `since` on, and what it `missed` of it and has not got.
+
+        `last` is the next update, which belongs to that: a client has all of it, or none.
+        """
         place = self._hub.hold(subscriber)
         start = dict(place.positions) if missed is None else since
         known = subscriber.channels.get(channel)
@@ -302,15 +311,19 @@ class Session:
             start = _nearest(known.start, start)
         self._hub.subscribe(subscriber, channel, Subscription(start, list_id))
         positions = _furthest(_furthest(place.positions, self._resumed_from), since)
-        reply = Subscribed(
-            id=message_id, channel=channel, positions=positions_json(positions), missed=len(missed or ())
-        )
+        count = len(missed or ())
+        if last is not None and subscriber.first_channel(last) is not None:
+            positions = _furthest(positions, {last.position.partition: last.position.offset})
+            count += 1
+        reply = Subscribed(id=message_id, channel=channel, positions=positions_json(positions), missed=count)
         self._outbox.push(reply.encode())
         if missed is None:
             self._resync([channel])
         for update in missed or ():
             self._hub.push(subscriber, channel, update)
             await self._outbox.room()
+        if last is not None:
+            self._hub.step(subscriber, last)
 
     def _resync(self, channels: Collection[str]) -> None:
         for channel in channels:
@@ -369,15 +382,21 @@ class Session:
         if missed is None:
             self._outbox.close(TOO_SLOW)
             return
-        if any(self._hub.joins(subscriber, update) for update in missed):
-            return  # The list comes first; then again, with its channel.
-        subscriber.place = present
+        place.number = BEHIND
+        self._hub.leaves(subscriber, missed)
         for update in missed:
-            self._hub.offer(subscriber, update)
+            if self._hub.joins(subscriber, update):
+                # All before it has come. The list comes first; then we go on behind it, with its channel.
+                place.positions[update.position.partition] = update.position.offset - 1
+                return
+            self._hub.step(subscriber, update)
             await self._outbox.room()
+        subscriber.place = present
 
-    async def _catch_up_list(self, subscriber: Subscriber, list_id: str) -> None:
+    async def _catch_up_list(self, subscriber: Subscriber, joining: Update) -> None:
         """Give a list that the user is about to join, from its beginning."""
+        list_id = joined_list(joining, subscriber.user)
+        assert list_id is not None
         channel = f"list:{list_id}"
         reached = dict(self._hub.hold(subscriber).positions)
         missed = await self._missed([channel], {}, reached)
@@ -387,7 +406,7 @@ class Session:
         subscriber.lists.add(list_id)
         missed = _without(missed, had.intersection(subscriber.channels))
         fresh = missed and [update for update in missed if not subscriber.saw(update)]
-        await self._take_up(None, subscriber, channel, None, {}, fresh)
+        await self._take_up(None, subscriber, channel, None, {}, fresh, joining)
 
     async def _missed(
         self, channels: Collection[str], since: Positions, upto: Positions

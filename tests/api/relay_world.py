@@ -22,10 +22,14 @@ from app.updates import Update
 NOW = 1_000_000.0
 
 
-def task_update(position: Position, task_id: str, list_id: str, left: str | None = None) -> Update:
-    """An update of a task in a list, that may have left another one for it."""
-    channels = [f"list:{list_id}", *([f"list:{left}"] if left else []), f"task:{task_id}"]
-    value = {"type": "update", "position": str(position), "event": {}, "changes": {}, "task": {"id": task_id}}
+def task_update(
+    position: Position, task_id: str, list_id: str, left: str | None = None, told: Collection[str] = ()
+) -> Update:
+    """An update of a task in a list, that may have left another one for it; `told` are notified of it."""
+    lists = [f"list:{list_id}", *([f"list:{left}"] if left else [])]
+    channels = [*(f"user:{user}" for user in sorted(told)), *lists, f"task:{task_id}"]
+    task = {"id": task_id, "lists": lists}
+    value = {"type": "update", "position": str(position), "event": {}, "changes": {}, "task": task}
     return _update(position, f"task:{task_id}", channels, value | {"list": None})
 
 

@@ -12,7 +12,7 @@ from app.positions import Position
 from tests.api.relay_world import Client, Node, World, list_update, nothing_update, task_update
 
 PARTITIONS = 2
-OWN, OTHER, NEW = "own", "other", "new"
+OWN, OTHER, NEW, SHARED = "own", "other", "new", "shared"
 TASKS = {"t1": OWN, "t2": OWN, "t3": OTHER}
 
 partitions = st.integers(0, PARTITIONS - 1)
@@ -54,12 +54,32 @@ joining_steps = st.lists(
 )
 
 
+people = st.sampled_from(["ann", "ann", "bob"])
+sharing_steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("join"), people),
+        st.tuples(st.just("leave"), people),
+        st.tuples(st.just("tell"), partitions, st.sampled_from([OWN, SHARED, SHARED]), st.sets(people)),
+        st.tuples(st.just("move"), partitions),
+        st.tuples(st.just("move to shared"), partitions),
+        st.tuples(st.just("hear"), nodes, partitions, st.integers(1, 3), st.integers(0, 2)),
+        st.tuples(st.just("catch up"), clients, nodes),
+        st.tuples(st.just("run"), st.integers(1, 6)),
+        st.tuples(st.just("receive"), clients, st.integers(1, 6)),
+        st.tuples(st.just("reconnect"), clients, nodes),
+        st.tuples(st.just("ask again"), clients),
+        st.tuples(st.just("ticks"), st.integers(0, 3)),
+    ),
+    max_size=40,
+)
+
+
 class Story:
     """Carries out the steps."""
 
     def __init__(self, ring: int) -> None:
         self.world = World(PARTITIONS)
-        self.world.members = {OWN: {"ann"}, OTHER: {"bob"}}
+        self.world.members = {OWN: {"ann"}, OTHER: {"bob"}, SHARED: {"carol"}}
         self.world.task_lists = dict(TASKS)
         self.nodes = [Node(self.world, ring=ring), Node(self.world, ring=ring)]
         self.clients = [Client("ann"), Client("ann")]
@@ -82,6 +102,10 @@ class Story:
                 self.nodes[node].hear_all()
                 await self.clients[client].settled()
                 await self.clients[client].receive()
+            case ("ask again", client):
+                since = {str(p): offset for p, offset in (self.clients[client].positions or {}).items()}
+                if self.clients[client].session is not None:
+                    self.clients[client].say({"type": "subscribe", "channel": "user:ann", "since": since})
             case ("ticks", ticks):
                 self.world.query_ticks = ticks
             case _:
@@ -109,6 +133,18 @@ class Story:
                 to, left = (OWN, OTHER) if self.moves % 2 else (OTHER, OWN)
                 world.task_lists["t5"] = to
                 world.commit(task_update(world.next_position(partition), "t5", to, left))
+
+            case ("join" | "leave" as change, user):
+                # The events of one list are in one partition.
+                before = self.world.members[SHARED]
+                after = before | {user} if change == "join" else before - {user}
+                world.members[SHARED] = after
+                world.commit(list_update(world.next_position(1), SHARED, before, after))
+            case ("tell", partition, list_id, told):
+                told_of = task_update(world.next_position(partition), f"of {list_id}", list_id, told=told)
+                world.commit(told_of)
+            case ("move to shared", partition):
+                world.commit(task_update(world.next_position(partition), "t7", SHARED, OWN))
 
     async def round(self) -> None:
         """Let what is under way go on for a moment."""
@@ -170,17 +206,131 @@ OVERTAKEN = [
 ]
 
 
+JOINED = [
+    ("run", 9),
+    ("new list", 1),
+    ("new task", 0),
+    ("hear", 0, 0, 1, 0),
+    ("hear", 0, 1, 1, 0),
+    ("run", 9),
+]
+
+
 @settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(joining_steps, st.sampled_from([1, 1_000]))
 # The list's creation was missed, and its task lies before what the client has.
 @example([*OVERTAKEN, ("hear", 1, 0, 2, 0), ("hear", 1, 1, 1, 0), ("reconnect", 0, 1)], 1_000)
 # The read models know of the list before the node has heard of its creation.
 @example([*OVERTAKEN, ("reconnect", 0, 0), ("run", 9)], 1_000)
+# The connection breaks between the list and the update that one joined it with.
+@example([*JOINED, ("receive", 0, 3), ("reconnect", 0, 0)], 1_000)
 def test_a_new_list_comes_whole(history: list[Any], ring: int) -> None:
     """Tasks of a list that overtake its creation on another partition reach those who have to hear of it."""
     story = Story(ring)
     asyncio.run(_tell(story, history))
     _check(story)
+
+
+# --- lists that are shared, taken away and shared again ---------------------------------------------------
+
+
+class Member(Client):
+    """A client that keeps the tasks of the lists that it is told it has, and of no others.
+
+    With a list that it joins comes all of it: so what it kept from before is forgotten then.
+    """
+
+    def __init__(self, user: str) -> None:
+        super().__init__(user)
+        self.lists: set[str] = set()
+        self._found_in: dict[Position, set[str]] = {}
+        self._joined: set[str] = set()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["type"] == "update":
+            # Of what happens to a list itself, that is the list's which came before one was a member.
+            channel = message["channel"]
+            task_in = set(message["task"]["lists"]) if message["task"] else {channel}
+            if message["task"] or channel.startswith("list:"):
+                assert task_in & self.lists, "an update of a list that it does not have"
+                self._found_in[Position.parse(message["position"])] = task_in
+        match message["type"]:
+            case "authenticated":
+                self._joined = set()
+                self.lists = {channel for channel in message["channels"] if channel.startswith("list:")}
+                self._keep(self.lists)
+            case "subscribed" if message["channel"].startswith("list:"):
+                self.lists.add(message["channel"])
+                self._keep(self.lists - {message["channel"]})
+            case "unsubscribed":
+                self.lists.discard(message["channel"])
+                self._keep(self.lists)
+            case "update" if message["list"] is not None:
+                before, after = message["changes"].get("members", ({}, {}))
+                if self.user in after and self.user not in (before or {}):
+                    self._joined.add(f"list:{message['list']['id']}")
+        super()._take(message)
+
+    def _end_recovery(self) -> None:
+        if self._recovering == 0:
+            self._keep(self.lists - self._joined)
+            self._joined.clear()
+        super()._end_recovery()
+
+    def _keep(self, lists: set[str]) -> None:
+        """Keep what happened to lists, and the tasks of these."""
+        self.got = [
+            (channel, position)
+            for channel, position in self.got
+            if position not in self._found_in or self._found_in[position] & lists
+        ]
+
+
+def _check_shared(story: Story) -> None:
+    """Each client has its lists as they are, and what happened to those that were its own."""
+    world = story.world
+    mine = {f"list:{list_id}" for list_id, members in world.members.items() if "ann" in members}
+    expected = {
+        update.position
+        for update in world.updates
+        if mine & set(update.channels)
+        or (update.stream.startswith("list:") and "user:ann" in update.channels)
+    }
+    for client in story.clients:
+        assert isinstance(client, Member)
+        positions = [position for _, position in client.got]
+        assert len(positions) == len(set(positions)), "an update came twice"
+        assert set(positions) == expected, "an update was lost, or was another's"
+        assert client.lists == mine
+        assert not client.resynced
+
+
+@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(sharing_steps, st.sampled_from([1, 3, 1_000]))
+def test_who_shares_a_list_gets_it_as_long_as_they_do(history: list[Any], ring: int) -> None:
+    """Added, told of tasks, removed, told all the same, added again: all once, and nothing meanwhile."""
+    story = Story(ring)
+    story.clients = [Member("ann"), Member("ann")]
+    asyncio.run(_tell(story, history))
+    _check_shared(story)
+
+
+async def test_what_one_was_told_of_a_list_that_was_left_does_not_come_again() -> None:
+    """Not even to who asks for all that their own channel ever carried."""
+    story = Story(1_000)
+    for step in (("join", "ann"), ("tell", 0, SHARED, {"ann"}), ("tell", 0, OWN, {"ann"}), ("leave", "ann")):
+        story.commit(step)
+    story.nodes[0].hear_all()
+    client = Member("ann")
+    client.connect(story.nodes[0])
+    client.say({"type": "subscribe", "channel": "user:ann", "since": {}})
+    await client.settled()
+    await client.receive()
+    assert client.got == [
+        ("user:ann", Position(0, 1)),
+        ("user:ann", Position(1, 0)),
+        ("user:ann", Position(1, 1)),
+    ]
 
 
 def test_the_check_would_notice_a_lost_update() -> None:
