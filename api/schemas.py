@@ -15,7 +15,6 @@ from app.tasks import Task
 from app.values import Command, CommentText, Due, ListId, Priority, Role, Scope, Status, TaskId, TimeZone
 from projections.comment_queries import Comment
 from projections.notification_queries import MAX_UNREAD, Notification
-from projections.task_pages import RANKED
 
 MAX_BULK = 100
 """Commands in one request."""
@@ -80,8 +79,8 @@ class TaskPageQuery(PageQuery):
         "relevance",
     ] = Field(
         "rank",
-        description="A leading minus is for descending; tasks without a value come last. `relevance` gives"
-        f" the best first of the {RANKED:,} tasks found that changed last",
+        description="A leading minus is for descending; tasks without a value come last. `relevance`: those"
+        " with the words of `q` in their titles first, and what changed last before older ones",
     )
 
 

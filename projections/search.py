@@ -16,6 +16,9 @@ WORDS_SEARCHED = 16_000
 _DOCUMENT_BYTES = 900_000
 """Postgres takes 1,048,575."""
 
+IN_TITLE = "="
+"""Marks words of the title; no form has it."""
+
 _UPSERT = """
     INSERT INTO task_search SELECT task_id, document::tsvector
     FROM unnest($1::text[], $2::text[]) AS found(task_id, document)
@@ -77,20 +80,24 @@ async def newest_comments(
 
 
 def _document(task: Task, comments: Iterable[str]) -> str:
-    """A `tsvector` as text. Between two texts a place is left free, so that no phrase runs over it."""
+    """A `tsvector` as text. Between two texts a place is left free, so that no phrase runs over it.
+
+    The words of the title are in it a second time, marked: an index does not tell one text from another.
+    """
     places: dict[str, list[str]] = {}
     place = size = 0
-    for weight, text in (("A", task.title), ("B", task.notes), *(("C", comment) for comment in comments)):
+    for mark, text in ((IN_TITLE, task.title), ("", task.notes), *(("", comment) for comment in comments)):
         place += 1
         for form in forms_of(text):
             place += 1
-            size += 2 if form in places else 4 * len(form) + 8
-            if place > WORDS_SEARCHED or size > _DOCUMENT_BYTES:
+            for word in {form, mark + form}:
+                size += 2 if word in places else 4 * len(word) + 8
+                places.setdefault(word, []).append(str(place))
+            if place >= WORDS_SEARCHED or size >= _DOCUMENT_BYTES:
                 return _written(places)
-            places.setdefault(form, []).append(f"{place}{weight}")
     return _written(places)
 
 
 def _written(places: Mapping[str, Sequence[str]]) -> str:
-    # No form has a quote or a backslash in it.
-    return " ".join(f"'{form}':{','.join(found)}" for form, found in places.items())
+    # No word has a quote or a backslash in it.
+    return " ".join(f"'{word}':{','.join(found)}" for word, found in places.items())

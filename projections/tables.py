@@ -112,7 +112,7 @@ task_search = Table(
         postgresql_with={"gin_pending_list_limit": PENDING_KIB},
     ),
 )
-"""The words of every task, with their places: in the title (A), the notes (B) and the comments (C)."""
+"""The words of every task, with their places in title, notes and comments."""
 
 lists = Table(
     "lists",

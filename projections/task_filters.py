@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from app.criteria import Criteria, DueSpan
 from app.facets import facet
 from app.orders import PRIORITY_ORDER, SortKey
 from app.words import Needle
+from projections.search import IN_TITLE
+from projections.statements import Parameters
 from projections.tasks import SHELVES
+
+Tier = Literal["all", "title", "rest"]
+"""Of the tasks with the words that are wanted: all, those with all of them in the title, the others."""
 
 _ZONES = timedelta(hours=36)
 """More than a day in one time zone is before or after the same day in another."""
-
-
-@dataclass(slots=True)
-class Parameters:
-    """The values of a statement's numbered parameters."""
-
-    values: list[Any] = field(default_factory=list)
-
-    def add(self, value: Any, kind: str) -> str:
-        """The SQL that stands for one more value."""
-        self.values.append(value)
-        return f"${len(self.values)}::{kind}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +28,7 @@ class TaskFilter:
 
     criteria: Criteria
     lists: Sequence[str]
+    tier: Tier = "all"
 
     @property
     def shelves(self) -> list[int]:
@@ -47,33 +41,49 @@ class TaskFilter:
         wanted = self.criteria
         return not (wanted.any_of or wanted.none_of or wanted.due or wanted.needles)
 
+    @property
+    def has_facets(self) -> bool:
+        """Whether there is something to look up, other than words, by which tasks are found."""
+        return bool(self.criteria.any_of) or any(not span.negated for span in self.criteria.due)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether there are words to look up."""
+        return any(not needle.negated for needle in self.criteria.needles)
+
     def checked(self, parameters: Parameters) -> str:
-        """The condition to check task by task; it takes nothing but the row itself and its words."""
-        conditions = self._facets(parameters, self.criteria.any_of)
-        conditions += [_due(span, parameters) for span in self.criteria.due]
-        if self.criteria.needles:
-            conditions.append(_words(self.criteria.needles, parameters))
-        return " AND ".join(conditions) or "true"
+        """The condition on a row `t` that is checked task by task; of its list and shelf nothing is said."""
+        return " AND ".join([*self.facts(parameters), self.words(parameters)])
 
     def sought(self, parameters: Parameters) -> str:
-        """The same as a FROM clause that any index may answer."""
-        one_list = [(facet("list", list_id),) for list_id in self.lists] if len(self.lists) == 1 else []
+        """The condition on a row `t` but for its words, of which indexes may answer what they can."""
+        one_list = [(facet("list", list_id),) for list_id in self.lists[:2]]
         one_status = [(facet("is", status),) for status in self.criteria.statuses]
-        groups = [*one_list, *(one_status if len(one_status) == 1 else []), *self.criteria.any_of]
-        conditions = [
-            f"t.list_id = ANY({parameters.add(list(self.lists), 'text[]')})",
-            f"t.shelf = ANY({parameters.add(self.shelves, 'smallint[]')})",
-            *self._facets(parameters, groups),
-        ]
-        for span in self.criteria.due:
-            conditions += [_due(span, parameters), *due_bounds([span], parameters)]
-        needles, source = self.criteria.needles, "tasks t"
-        if any(not needle.negated for needle in needles):
-            source += " JOIN task_search d ON d.task_id = t.id"
-            conditions.append(f"d.document @@ {parameters.add(tsquery_of(needles), 'tsquery')}")
-        elif needles:
-            conditions.append(_words(needles, parameters))
-        return f"{source} WHERE {' AND '.join(conditions)}"
+        known = [group for groups in (one_list, one_status) if len(groups) == 1 for group in groups]
+        return " AND ".join(
+            [
+                self.placed(parameters),
+                *self.facts(parameters, known),
+                *due_bounds(self.criteria.due, parameters),
+            ]
+        )
+
+    def placed(self, parameters: Parameters) -> str:
+        """The condition on the list and the shelf of a row `t`."""
+        return (
+            f"t.list_id = ANY({parameters.add(list(self.lists), 'text[]')})"
+            f" AND t.shelf = ANY({parameters.add(self.shelves, 'smallint[]')})"
+        )
+
+    def words(self, parameters: Parameters) -> str:
+        """The condition on the words of a task whose id is `t.id`, looked up for it alone."""
+        if not self.criteria.needles:
+            return "true"
+        return f"(SELECT {self.named(parameters)} FROM task_search WHERE task_id = t.id)"  # noqa: S608
+
+    def named(self, parameters: Parameters) -> str:
+        """The condition on a row of the words of tasks."""
+        return f"document @@ {parameters.add(tsquery_of(self.criteria.needles, self.tier), 'tsquery')}"
 
     def bounds(self, key: SortKey, parameters: Parameters) -> list[str]:
         """What the criteria say of the sort value of rows `t`: between which ends an index has to be read."""
@@ -92,7 +102,9 @@ class TaskFilter:
         ]
         return [f"t.priority_order BETWEEN {low} AND {high}" for low, high in ends]
 
-    def _facets(self, parameters: Parameters, groups: Sequence[Sequence[str]]) -> list[str]:
+    def facts(self, parameters: Parameters, known: Sequence[Sequence[str]] = ()) -> list[str]:
+        """The conditions on a row `t`, but for its list, its shelf and its words."""
+        groups = [*known, *self.criteria.any_of]
         conditions = []
         if all_of := [group[0] for group in groups if len(group) == 1]:
             conditions.append(f"t.facets @> {parameters.add(all_of, 'text[]')}")
@@ -101,7 +113,7 @@ class TaskFilter:
         ]
         if self.criteria.none_of:
             conditions.append(f"NOT t.facets && {parameters.add(list(self.criteria.none_of), 'text[]')}")
-        return conditions
+        return conditions + [_due(span, parameters) for span in self.criteria.due]
 
 
 def due_bounds(spans: Sequence[DueSpan], parameters: Parameters) -> list[str]:
@@ -115,19 +127,19 @@ def due_bounds(spans: Sequence[DueSpan], parameters: Parameters) -> list[str]:
     return bounds
 
 
-def tsquery_of(needles: Sequence[Needle]) -> str:
+def tsquery_of(needles: Sequence[Needle], tier: Tier) -> str:
     """What to look for, as Postgres writes it. The forms have nothing in them that has a meaning there."""
-    return " & ".join(("!" if needle.negated else "") + _phrase(needle) for needle in needles)
+    wanted = [needle for needle in needles if not needle.negated]
+    in_title = " & ".join(_phrase(needle, IN_TITLE) for needle in wanted)
+    parts = [f"!{_phrase(needle, '')}" for needle in needles if needle.negated]
+    parts += [in_title] if tier == "title" else [_phrase(needle, "") for needle in wanted]
+    parts += [f"!({in_title})"] if tier == "rest" else []
+    return " & ".join(parts)
 
 
-def _phrase(needle: Needle) -> str:
-    *firsts, last = (f"'{form}'" for form in needle.forms)
+def _phrase(needle: Needle, mark: str) -> str:
+    *firsts, last = (f"'{mark}{form}'" for form in needle.forms)
     return f"({' <-> '.join([*firsts, f'{last}:*' if needle.prefix else last])})"
-
-
-def _words(needles: Sequence[Needle], parameters: Parameters) -> str:
-    query = parameters.add(tsquery_of(needles), "tsquery")
-    return f"(SELECT d.document @@ {query} FROM task_search d WHERE d.task_id = t.id)"  # noqa: S608
 
 
 def _due(span: DueSpan, parameters: Parameters) -> str:

@@ -75,7 +75,7 @@ class TaskQueries:
     ) -> TaskPage:
         """One page of the tasks that `user` may see, with the positions of the same snapshot.
 
-        Without an order they are in that of relevance, up to `RANKED` tasks. Raises `NoSuchList`.
+        Without an order, the most relevant come first. Raises `NoSuchList`.
         """
         async with snapshot(self._pool) as connection:
             positions = await positions_at(connection)

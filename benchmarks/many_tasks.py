@@ -1,0 +1,117 @@
+"""Read models with many tasks, made by SQL alone: as if a team had worked with them for three years.
+
+The older two thirds are mostly done. Words, tags, stages and people are as uneven as they are in life: a few
+are on half of the tasks, many on a handful. Dora joined lately, so what is hers lies at one end of the order.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import asyncpg
+
+TASKS = 200_000
+LISTS = 400
+"""Half of the tasks are in list 0, the others are spread over so many lists."""
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+"""When the newest task was created; one every eight minutes came before it."""
+
+
+def list_id(number: int) -> str:
+    """The id of a list: of the big one, 0, or of one from 1 to `LISTS`."""
+    return f"10000000-0000-4000-8000-{number:012d}"
+
+
+async def fill(connection: asyncpg.Connection[asyncpg.Record], tasks: int = TASKS) -> None:
+    """Fill the empty tables of the search path. Alice sees every list, bob every tenth of the small ones.
+
+    Nothing of it survives a crash of the server; that and making the indexes last halves the time it takes.
+    """
+    await connection.execute("SET maintenance_work_mem = '256MB'")
+    for table in ("tasks", "task_search"):
+        await connection.execute(f"ALTER TABLE {table} SET UNLOGGED")
+    indexes = await connection.fetch(_INDEXES)
+    for index in indexes:
+        await connection.execute(f"DROP INDEX {index['name']}")
+    await connection.execute(_MANY_LISTS, LISTS, NOW)
+    await connection.execute(_MEMBERS)
+    await connection.execute(_MANY_TASKS, tasks, LISTS, NOW)
+    await connection.execute(_COMMENTS)
+    await connection.execute(_DOCUMENTS)
+    for index in indexes:
+        await connection.execute(index["definition"])
+    await connection.execute("VACUUM (ANALYZE) tasks, task_search, comments, lists, list_members")
+
+
+_INDEXES = """
+    SELECT indexname AS name, indexdef AS definition FROM pg_indexes
+    WHERE schemaname = current_schema AND tablename IN ('tasks', 'task_search') AND indexname NOT LIKE '%pkey'
+"""
+_MANY_LISTS = """
+    INSERT INTO lists (id, name, inbox, members, stages, version, created_at, created_by, updated_at)
+    SELECT '10000000-0000-4000-8000-' || lpad(n::text, 12, '0'), 'List ' || n, false, '{}', '[]', 1,
+        $2::timestamptz, 'alice', $2
+    FROM generate_series(0, $1::int) n
+"""
+_MEMBERS = """
+    INSERT INTO list_members (list_id, user_id, role)
+    SELECT id, 'alice', 'owner' FROM lists UNION ALL
+    SELECT id, 'bob', 'editor' FROM lists WHERE name LIKE '%7'
+"""
+# dice(n, of) is 0 to of - 1; the square of an even die is uneven.
+_MANY_TASKS = """
+    WITH numbers AS (
+        SELECT n, n::float / $1::int AS age, $3::timestamptz - ($1 - n) * interval '8 minutes' AS created_at,
+            abs(hashint4(n)) AS h, abs(hashint4(n + 1000000)) AS g, abs(hashint4(n + 2000000)) AS f
+        FROM generate_series(1, $1) n
+    ), drawn AS (
+        SELECT n, created_at, h, g, f,
+            '10000000-0000-4000-8000-' || lpad(
+                (CASE WHEN n % 2 = 0 THEN 0 ELSE 1 + g % $2::int END)::text, 12, '0') AS list_id,
+            CASE WHEN h % 100 < (CASE WHEN age < 0.66 THEN 97 ELSE 30 END) THEN 'done' ELSE 'open' END AS status,
+            CASE WHEN f % 10 < 4 THEN 'Stage ' || ((f / 10) % 12) * ((g / 10) % 12) / 12 END AS stage,
+            CASE WHEN g % 100 < 60 THEN 'none' WHEN g % 100 < 75 THEN 'low' WHEN g % 100 < 87 THEN 'medium'
+                WHEN g % 100 < 96 THEN 'high' ELSE 'urgent' END AS priority,
+            CASE WHEN h % 7 < 4 THEN ARRAY['tag' || ((h / 7) % 15) * ((g / 7) % 15)] ELSE '{}' END
+                || CASE WHEN g % 7 < 2 THEN ARRAY['home'] ELSE '{}' END AS tags,
+            CASE WHEN f % 5 < 3 THEN ARRAY['person' || ((f / 5) % 6) * ((h / 5) % 6)] ELSE '{}' END
+                || CASE WHEN age > 0.97 AND f % 3 = 0 THEN ARRAY['dora'] ELSE '{}' END AS assignees,
+            CASE WHEN f % 2 = 0 THEN (created_at + (h % 60) * interval '1 day')::date END AS due,
+            CASE WHEN h % 25 = 0 THEN 'parent' || h % 2000 END AS parent_id,
+            CASE WHEN h % 2 = 0 THEN 'Meeting with ' ELSE 'Write to ' END || 'w' || ((h / 3) % 40) * ((g / 3) % 40)
+                || ' about w' || f % 20000 || CASE WHEN h % 9 = 0 THEN ' and follow up' ELSE '' END AS title,
+            CASE WHEN g % 3 = 0 THEN (
+                SELECT string_agg('w' || abs(hashint4(n * 40 + k)) % (k * k * 5), ' ') FROM generate_series(1, 30) k
+            ) ELSE '' END AS notes
+        FROM numbers
+    )
+    INSERT INTO tasks (id, list_id, title, notes, status, stage, priority, due, tags, assignees, parent_id,
+        recurrence_from, reminders, reminded, comment_count, rank, version, created_at, created_by, updated_at,
+        completed_at, due_at, priority_order, title_order, shelf, facets)
+    SELECT '20000000-0000-7000-8000-' || lpad(n::text, 12, '0'), list_id, title, notes, status, stage, priority, due::text, tags, assignees,
+        parent_id, 'due', '[]', '{}', 0, lpad(to_hex(n + 1700000000), 13, '0') || 'i', 3, created_at, 'alice',
+        created_at + (f % 90) * interval '1 day', CASE status WHEN 'done' THEN created_at END,
+        due + interval '1 day - 1 microsecond',
+        array_position(ARRAY['none', 'low', 'medium', 'high', 'urgent'], priority) - 1, lower(title),
+        CASE status WHEN 'open' THEN 0 ELSE 1 END,
+        ARRAY['list:' || list_id, 'is:' || status, 'p:' || priority, 'by:alice']
+            || CASE WHEN stage IS NULL THEN '{}' ELSE ARRAY['stage:' || stage] END
+            || CASE WHEN parent_id IS NULL THEN '{}' ELSE ARRAY['parent:' || parent_id, 'has:parent'] END
+            || ARRAY(SELECT 'tag:' || tag FROM unnest(tags) tag)
+            || ARRAY(SELECT 'assignee:' || assignee FROM unnest(assignees) assignee)
+            || CASE WHEN notes = '' THEN '{}' ELSE ARRAY['has:notes'] END
+            || CASE WHEN due IS NULL THEN '{}' ELSE ARRAY['has:due'] END
+    FROM drawn
+"""
+_COMMENTS = """
+    INSERT INTO comments (task_id, id, author, text, mentions, created_at)
+    SELECT id, id, 'bob', 'I asked about it: comment' || abs(hashtext(id)) % 5000, '{}', created_at
+    FROM tasks WHERE abs(hashtext(id)) % 20 = 0
+"""
+_DOCUMENTS = """
+    INSERT INTO task_search
+    SELECT tasks.id, to_tsvector('simple', title) || to_tsvector('simple', notes)
+        || to_tsvector('simple', coalesce(comments.text, ''))
+        || regexp_replace(to_tsvector('simple', title)::text, $$'(\w)$$, $$'=\1$$, 'g')::tsvector
+    FROM tasks LEFT JOIN comments ON comments.task_id = tasks.id
+"""
