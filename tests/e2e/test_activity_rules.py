@@ -94,7 +94,7 @@ def task_events(chance: random.Random) -> list[Any]:
         TaskMoved(chance.choice(LISTS), rank="0123456789abcd"),
         TaskMoved(chance.choice(LISTS), stage="Doing"),
         TaskMoved(chance.choice(LISTS), stage="Done", status="done"),
-        TaskSkipped("2026-03-02", None),
+        TaskSkipped("2026-03-02", "FREQ=DAILY"),
         TaskCommented("c", "Which one?"),
         TaskCommentEdited("c", "Which?"),
         TaskCommentDeleted("c"),
