@@ -16,7 +16,7 @@ from api.bodies import read_object, validated
 from api.commands import Effect, NotYetVisible
 from api.cursors import decode_cursor, encode_cursor
 from api.edge import caller_of, edge_of
-from api.schemas import NotificationQuery, Unread
+from api.schemas import Nothing, NotificationQuery, Query, Unread
 from app.errors import NotFound
 from app.positions import Positions, positions_to_json
 from app.users import ReadAllNotifications, ReadNotifications, UnreadNotifications
@@ -67,6 +67,7 @@ async def unread_notification(request: Request) -> Response:
 
 async def read_all_notifications(request: Request) -> Response:
     """POST /api/notifications/read-all."""
+    query_of(request, Query)
     edge, user = edge_of(request), caller_of(request).user
     body = await read_object(request, edge.settings.body_limit_bytes, optional=True)
     wish = validated(ReadAll, body)
@@ -91,7 +92,9 @@ async def _say(
     request: Request, command: type[ReadNotifications | UnreadNotifications], *, read: bool
 ) -> Response:
     """Say that a notification is read, or unread, unless it is; the answer is the notification."""
+    query_of(request, Query)
     edge, user = edge_of(request), caller_of(request).user
+    validated(Nothing, await read_object(request, edge.settings.body_limit_bytes, optional=True))
     refuse_if_match(request)
     found = await edge.notifications.one(user, path_id(request, "notification"))
     if found is None:
