@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -66,22 +65,6 @@ def _check_storable(values: dict[str, Any]) -> None:
     for name, value in values.items():
         if "\x00" in "".join(value):
             raise Invalid([FieldError(name, "must not contain the character U+0000")])
-
-
-def instant(name: str, text: str | None, *, end_of_day: bool) -> datetime | None:
-    """The instant that a date, or a date-time with an offset, stands for; a date is one of UTC."""
-    if text is None:
-        return None
-    try:
-        if len(text) == 10:
-            moment = time.max if end_of_day else time.min
-            return datetime.combine(date.fromisoformat(text), moment, UTC)
-        found = datetime.fromisoformat(text.replace(" ", "+"))
-        if found.tzinfo is not None:
-            return found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise Invalid([FieldError(name, "must be a date or a date-time with an offset")])
 
 
 def key_of(request: Request, body: Mapping[str, Any]) -> CommandKey | None:

@@ -26,8 +26,10 @@ from app.updates import state_json
 from projections.task_orders import Order, Place
 from projections.task_pages import NoSuchList
 from projections.task_queries import TaskPage
+from projections.tasks_then import MOST_CHANGED, TooManyChanged
 
 RELEVANCE = "relevance"
+TOO_MANY = f"more than {MOST_CHANGED:,} tasks changed since, or left; choose a later time, or one list"
 
 
 async def list_tasks(request: Request) -> Response:
@@ -39,14 +41,27 @@ async def list_tasks(request: Request) -> Response:
     now, after = (edge.clock(), None) if query.cursor is None else _decoded(fingerprint, query)
     search = _search(query, user)
     wanted = _criteria(query, search, query.as_of or now)
-    if query.sort == RELEVANCE and all(needle.negated for needle in wanted.needles):
-        raise Invalid([FieldError("sort", "relevance is of words: there are none in q")])
+    _check(query, wanted)
     try:
-        page = await edge.tasks.page(user, wanted, _order(query), after=after, limit=query.limit)
+        page = await edge.tasks.page(
+            user, wanted, _order(query), after=after, limit=query.limit, time=query.as_of
+        )
     except NoSuchList as error:
         raise _no_list(error.wanted) from None
+    except TooManyChanged:
+        raise Invalid([FieldError("as_of", TOO_MANY)]) from None
     end = None if page.end is None else encode_cursor(fingerprint, [now, page.end.value, page.end.id])
     return page_answer([_item(task, page) for task in page.items], end, page.positions)
+
+
+def _check(query: TaskPageQuery, wanted: Criteria) -> None:
+    """Refuse what does not go together."""
+    if query.as_of is not None and query.as_of.tzinfo is None:
+        raise Invalid([FieldError("as_of", "must have an offset, such as Z")])
+    if query.sort == RELEVANCE and all(needle.negated for needle in wanted.needles):
+        raise Invalid([FieldError("sort", "relevance is of words: there are none in q")])
+    if query.sort == RELEVANCE and query.as_of is not None:
+        raise Invalid([FieldError("sort", "relevance is of tasks as they are, without as_of")])
 
 
 def _order(query: TaskPageQuery) -> Order | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from app.criteria import Criteria, DueSpan
@@ -29,6 +29,7 @@ class TaskFilter:
     criteria: Criteria
     lists: Sequence[str]
     tier: Tier = "all"
+    unchanged_since: datetime | None = None
 
     @property
     def shelves(self) -> list[int]:
@@ -39,12 +40,14 @@ class TaskFilter:
     def is_plain(self) -> bool:
         """Whether every task on the shelves is meant."""
         wanted = self.criteria
-        return not (wanted.any_of or wanted.none_of or wanted.due or wanted.needles)
+        conditions = wanted.any_of, wanted.none_of, wanted.due, wanted.needles, self.unchanged_since
+        return not any(conditions)
 
     @property
     def has_facets(self) -> bool:
         """Whether there is something to look up, other than words, by which tasks are found."""
-        return bool(self.criteria.any_of) or any(not span.negated for span in self.criteria.due)
+        dates = any(not span.negated for span in self.criteria.due)
+        return bool(self.criteria.any_of) or dates or self.unchanged_since is not None
 
     @property
     def has_words(self) -> bool:
@@ -89,6 +92,8 @@ class TaskFilter:
         """What the criteria say of the sort value of rows `t`: between which ends an index has to be read."""
         if key == "due":
             return due_bounds(self.criteria.due, parameters)
+        if key == "updated_at":
+            return self._unchanged(parameters)
         if key != "priority":
             return []
         orders = {facet("p", name): order for name, order in PRIORITY_ORDER.items()}
@@ -113,7 +118,13 @@ class TaskFilter:
         ]
         if self.criteria.none_of:
             conditions.append(f"NOT t.facets && {parameters.add(list(self.criteria.none_of), 'text[]')}")
-        return conditions + [_due(span, parameters) for span in self.criteria.due]
+        conditions += [_due(span, parameters) for span in self.criteria.due]
+        return conditions + self._unchanged(parameters)
+
+    def _unchanged(self, parameters: Parameters) -> list[str]:
+        if self.unchanged_since is None:
+            return []
+        return [f"t.updated_at <= {parameters.add(self.unchanged_since, 'timestamptz')}"]
 
 
 def due_bounds(spans: Sequence[DueSpan], parameters: Parameters) -> list[str]:

@@ -94,6 +94,12 @@ class Order:
         """Whether a place comes before another of the same band."""
         return _key(one) > _key(other) if self.descending else _key(one) < _key(other)
 
+    def is_after(self, one: Place, other: Place) -> bool:
+        """Whether the other place comes after the one, in whichever bands they are."""
+        if (one.value is None) != (other.value is None):
+            return other.value is None
+        return self.precedes(one, other)
+
     def sorted(self, places: Iterable[Place]) -> list[Place]:
         """Places in this order."""
         bands: tuple[list[Place], list[Place]] = [], []

@@ -19,6 +19,7 @@ from projections.task_filters import TaskFilter
 from projections.task_orders import Order, Place
 from projections.task_pages import find, find_relevant, lists_of
 from projections.tasks import STATE_COLUMNS, load, task_from_row
+from projections.tasks_then import find_then, load_then
 
 _VISIBLE = """
     FROM tasks JOIN list_members USING (list_id)
@@ -71,22 +72,33 @@ class TaskQueries:
         self._pool = pool
 
     async def page(
-        self, user: str, wanted: Criteria, order: Order | None, *, after: Place | None, limit: int
+        self,
+        user: str,
+        wanted: Criteria,
+        order: Order | None,
+        *,
+        after: Place | None,
+        limit: int,
+        time: datetime | None = None,
     ) -> TaskPage:
         """One page of the tasks that `user` may see, with the positions of the same snapshot.
 
-        Without an order, the most relevant come first. Raises `NoSuchList`.
+        Without an order, the most relevant come first. With a time, tasks are as they were, in the lists that
+        the user sees now. Raises `NoSuchList` and, with a time, `TooManyChanged`.
         """
         async with snapshot(self._pool) as connection:
             positions = await positions_at(connection)
             chosen = TaskFilter(wanted, await lists_of(connection, user, wanted.lists))
             if order is None:
                 places = await find_relevant(connection, chosen, after=after, wanted=limit + 1)
-            else:
+            elif time is None:
                 places = await find(connection, chosen, order, after=after, wanted=limit + 1)
-            found = await load(connection, [place.id for place in places[:limit]])
-            tasks = [found[place.id] for place in places[:limit]]
-            matches = await matches_of(connection, wanted.needles, tasks)
+            else:
+                places = await find_then(connection, chosen, order, time, after=after, wanted=limit + 1)
+            ids = [place.id for place in places[:limit]]
+            found = await (load(connection, ids) if time is None else load_then(connection, ids, time))
+            tasks = [found[task_id] for task_id in ids]
+            matches = await matches_of(connection, wanted.needles, tasks, time)
         return TaskPage(tasks, places[limit - 1] if len(places) > limit else None, positions, matches)
 
     async def one(self, user: str, task_id: str) -> tuple[Task, dict[int, int]] | None:

@@ -1,0 +1,111 @@
+"""Tasks as they were at some time: what has not changed since is found as it is, the rest from the audit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import cast
+
+from pydantic_core import from_json
+
+from app.orders import sort_value
+from app.tasks import Task, TaskCommentDeleted, TaskCommented, TaskCommentEdited
+from app.updates import state_from_json
+from projections.projection import Connection
+from projections.search import COMMENTS_SEARCHED
+from projections.task_filters import TaskFilter
+from projections.task_orders import Order, Place
+from projections.task_pages import find
+
+MOST_CHANGED = 10_000
+"""So many tasks may have changed since, or left the lists at any time."""
+_READ_AT_ONCE = 500
+
+_CHANGED = """
+    (SELECT id FROM tasks
+    WHERE list_id = ANY($1) AND shelf = ANY('{0,1,2}') AND updated_at > $2 AND created_at <= $2 LIMIT $3)
+    UNION
+    (SELECT substr(stream, 6) FROM audit
+    WHERE left_list_id = ANY($1) AND outcome = 'accepted' AND stream LIKE 'task:%' LIMIT $3)
+"""
+_STATES = """
+    SELECT state FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
+        SELECT state FROM audit
+        WHERE stream = 'task:' || wanted.id AND outcome = 'accepted' AND state IS NOT NULL AND time <= $2
+        ORDER BY version DESC LIMIT 1
+    ) AS newest
+"""
+_SAID = """
+    SELECT id, data, type FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
+        SELECT data, type, version FROM audit
+        WHERE stream = 'task:' || wanted.id AND outcome = 'accepted' AND time <= $2 AND type = ANY($3)
+        ORDER BY version DESC LIMIT $4
+    ) AS newest ORDER BY id, version DESC
+"""
+_SAYING = [each.type for each in (TaskCommented, TaskCommentEdited, TaskCommentDeleted)]
+
+
+class TooManyChanged(Exception):
+    """More than `MOST_CHANGED` tasks would have to be looked up one by one."""
+
+
+async def find_then(
+    connection: Connection,
+    chosen: TaskFilter,
+    order: Order,
+    time: datetime,
+    *,
+    after: Place | None,
+    wanted: int,
+) -> list[Place]:
+    """The places of the first `wanted` tasks after a place, as they were. Raises `TooManyChanged`."""
+    changed = await connection.fetch(_CHANGED, chosen.lists, time, MOST_CHANGED + 1)
+    if len(changed) > MOST_CHANGED:
+        raise TooManyChanged
+    found: dict[str, Place] = {}
+    ids = [row["id"] for row in changed]
+    for first in range(0, len(ids), _READ_AT_ONCE):
+        for task in await _fitting(connection, chosen, ids[first : first + _READ_AT_ONCE], time):
+            place = Place(sort_value(task, order.key), task.id)
+            if after is None or order.is_after(after, place):
+                found[task.id] = place
+    unchanged = replace(chosen, unchanged_since=time)
+    for place in await find(connection, unchanged, order, after=after, wanted=wanted):
+        found[place.id] = place
+    return order.sorted(found.values())[:wanted]
+
+
+async def _fitting(
+    connection: Connection, chosen: TaskFilter, ids: Sequence[str], time: datetime
+) -> Iterable[Task]:
+    criteria = chosen.criteria
+    tasks = [
+        task
+        for task in (await load_then(connection, ids, time)).values()
+        if task.list_id in chosen.lists and task.deleted_at is None and criteria.fits(task)
+    ]
+    if not criteria.needles:
+        return tasks
+    said = await comments_then(connection, [task.id for task in tasks if task.comment_count], time)
+    return [task for task in tasks if criteria.found_in((task.title, task.notes, *said.get(task.id, ())))]
+
+
+async def load_then(connection: Connection, ids: Sequence[str], time: datetime) -> dict[str, Task]:
+    """The states of tasks at that time, by id; those that were not there yet are absent."""
+    rows = await connection.fetch(_STATES, ids, time)
+    tasks = [cast("Task", state_from_json("task", row["state"])) for row in rows]
+    return {task.id: task for task in tasks}
+
+
+async def comments_then(
+    connection: Connection, ids: Sequence[str], time: datetime, limit: int = COMMENTS_SEARCHED
+) -> Mapping[str, Sequence[str]]:
+    """The texts of comments at that time by task, the newest first, from `limit` of its events at most."""
+    said: dict[str, dict[str, str | None]] = defaultdict(dict)
+    for row in await connection.fetch(_SAID, ids, time, _SAYING, limit):
+        event = from_json(row["data"])
+        # What came later has been seen.
+        said[row["id"]].setdefault(event["comment_id"], event.get("text"))
+    return {task_id: [text for text in texts.values() if text is not None] for task_id, texts in said.items()}
