@@ -1,0 +1,289 @@
+"""Recurring tasks on the real parts: one next occurrence for each completion, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from app.fold import Folded, fold_log
+from app.lists import ListCreated
+from app.policies import SOURCE
+from app.settings import Settings
+from app.tasks import TaskCompleted, TaskCreated, TaskEvent, TaskReopened
+from projections.database import open_database
+from projections.policy_queries import PolicyQueries
+from streams.event_log import KafkaEventLog
+from streams.migrate import migrate
+from tests.integration.live_client import LiveClient, live
+from tests.integration.stack import Part, Stack
+from tests.places import WorkerProcess, new_place
+from tests.spec import LIST_ID, record_of
+from tests.streams.test_rebuild import make_outdated
+from tests.truth import check_place, check_read_models, read_whole_log, wait_until_projected
+from tests.waiting import eventually
+
+SEED = 20261124
+LIMIT_S = 60.0
+FIRST_DUE = date(2026, 12, 1)
+
+
+@pytest.fixture
+def user() -> str:
+    """A user that no other test knows."""
+    return f"user {uuid4().hex[:8]}"
+
+
+async def add(client: httpx.AsyncClient, title: str, **more: Any) -> dict[str, Any]:
+    """Create a task that recurs every day, unless `more` says otherwise."""
+    given = {"title": title, "due": str(FIRST_DUE), "recurrence": "FREQ=DAILY", **more}
+    answer = await client.post("/api/tasks", json=given)
+    assert answer.status_code == 201, answer.text
+    task: dict[str, Any] = answer.json()
+    return task
+
+
+async def event_of(listener: LiveClient, event_type: str) -> dict[str, Any]:
+    """The next update of this type."""
+    while (update := await listener.update())["event"]["type"] != event_type:
+        pass
+    return update
+
+
+# --- seen live ---------------------------------------------------------------------------------------------
+
+
+async def test_both_clients_see_the_completion_and_the_next_occurrence(
+    running_stack: Stack, user: str
+) -> None:
+    """Whoever watches the list, on whichever node; opening the task again takes the next one away."""
+    stack, other = running_stack, f"{user} too"
+    async with stack.client(user, 0) as client, stack.client(other, 1) as guest:
+        await guest.get("/api/me")
+        shared = (await client.post("/api/lists", json={"name": "Home"})).json()
+        answer = await client.put(f"/api/lists/{shared['id']}/members/{other}", json={"role": "editor"})
+        assert answer.is_success, answer.text
+        async with (
+            live(stack.ws_url(0), stack.token(user)) as first,
+            live(stack.ws_url(1), stack.token(other)) as second,
+        ):
+            assigned = {"list_id": shared["id"], "recurrence": "FREQ=DAILY;COUNT=2", "assignees": [other]}
+            task = await add(client, "Water the plants", **assigned)
+            done = (await client.post(f"/api/tasks/{task['id']}/complete")).json()
+            for listener in (first, second):
+                completed = await event_of(listener, "task.completed")
+                assert completed["task"] == done
+                created = await event_of(listener, "task.created")
+                assert created["task"] | {"due": "2026-12-02", "status": "open"} == created["task"]
+                assert created["event"]["causation_id"] == completed["event"]["id"]
+                assert (created["event"]["actor"], created["event"]["source"]) == (user, SOURCE)
+                assert "notifications" not in created
+            await client.post(f"/api/tasks/{task['id']}/reopen")
+            for listener in (first, second):
+                gone = await event_of(listener, "task.deleted")
+                assert gone["event"]["stream"] == created["event"]["stream"]
+        following = await client.get(f"/api/tasks/{created['task']['id']}")
+        assert following.status_code == 404
+
+
+async def test_stages_of_a_list_complete_and_begin(running_stack: Stack, user: str) -> None:
+    """Choosing a stage that means done brings the next occurrence, in the first stage that means open."""
+    stages = [
+        {"name": "Doing", "category": "active"},
+        {"name": "To do", "category": "open"},
+        {"name": "Done", "category": "done"},
+    ]
+    async with (
+        running_stack.client(user) as client,
+        live(running_stack.ws_url(), running_stack.token(user)) as it,
+    ):
+        board = (await client.post("/api/lists", json={"name": "Board", "stages": stages})).json()
+        task = await add(client, "Rinse", list_id=board["id"], stage="Doing")
+        await client.patch(f"/api/tasks/{task['id']}", json={"stage": "Done"})
+        await event_of(it, "task.edited")
+        following = (await event_of(it, "task.created"))["task"]
+        assert (following["stage"], following["due"]) == ("To do", "2026-12-02")
+
+
+# --- workers that come and go ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def stack(kafka_brokers: str, database_url: str, tmp_path: Path) -> AsyncIterator[Stack]:
+    """Topics and tables of its own, and two API nodes; workers are for the test to start."""
+    stack = Stack(kafka_brokers, database_url, tmp_path)
+    stack.migrate()
+    try:
+        yield stack
+    finally:
+        for part in stack.parts:
+            part.kill()
+
+
+def place_of(stack: Stack) -> Settings:
+    return Settings.from_environment(stack.environment)
+
+
+async def wait_until_reacted(place: Settings) -> None:
+    """Return when policies have reacted to the whole log, and have written that down."""
+    database = await open_database(place.database_url, place.schema_name, pool_size=1)
+    log = KafkaEventLog(place.kafka_brokers, place.events_topic, place.partitions)
+
+    async def is_through() -> bool:
+        ends = dict(await log.ends())
+        return await PolicyQueries(database).checkpoints(ends) == ends
+
+    try:
+        await eventually(is_through, LIMIT_S, "policies did not get through")
+    finally:
+        await log.close()
+        await database.close()
+
+
+def followed(outcome: Sequence[Folded]) -> dict[str, list[str]]:
+    """By the id of each accepted completion, the dates of the tasks that it brought."""
+    found: dict[str, list[str]] = {
+        each.record.id: []
+        for each in outcome
+        if each.outcome == "accepted" and each.record and isinstance(each.record.data, TaskCompleted)
+    }
+    for each in outcome:
+        record = each.record
+        if each.outcome == "accepted" and record and record.source == SOURCE and record.causation_id in found:
+            assert isinstance(record.data, TaskCreated)
+            found[record.causation_id].append(str(record.data.due))
+    return found
+
+
+async def complete_all(clients: Sequence[httpx.AsyncClient], ids: Sequence[str]) -> None:
+    """Complete tasks at once, each on one node or the other; a 202 is as good as done."""
+    answers = await asyncio.gather(
+        *(clients[n % 2].post(f"/api/tasks/{task_id}/complete") for n, task_id in enumerate(ids))
+    )
+    assert all(answer.status_code in {200, 202} for answer in answers), [each.text for each in answers]
+
+
+async def test_workers_that_are_killed_bring_one_next_occurrence_each(stack: Stack) -> None:
+    """Two API nodes, two workers, one of which dies while completions are reacted to; again and again."""
+    dice, rounds, chains = random.Random(SEED), 4, 6
+    workers: dict[int, Part] = {slot: stack.start_worker(slot) for slot in range(2)}
+    for _ in range(2):
+        stack.start_api()
+    async with stack.client("alice", 0) as one, stack.client("alice", 1) as two:
+        ids = [(await add(one, f"Chain {n}"))["id"] for n in range(chains)]
+        for number in range(rounds):
+            completing = asyncio.create_task(complete_all((one, two), ids))
+            await asyncio.wait({completing}, timeout=dice.uniform(0.0, 0.06))
+            victim = number % 2
+            workers[victim].kill()
+            workers[victim] = await asyncio.to_thread(stack.start_worker, victim)
+            await completing
+            due = FIRST_DUE + timedelta(days=number + 1)
+            ids = await open_tasks(one, chains, due)
+    place = place_of(stack)
+    await wait_until_projected(place)
+    await wait_until_reacted(place)
+    dates = followed(await check_place(place))
+    assert len(dates) == rounds * chains
+    assert sorted(map(tuple, dates.values())) == sorted(
+        (str(FIRST_DUE + timedelta(days=number + 1)),) for number in range(rounds) for _ in range(chains)
+    )
+
+
+async def open_tasks(client: httpx.AsyncClient, count: int, due: date) -> list[str]:
+    """The ids of the open tasks that are due on a day, once there are so many."""
+    found: list[str] = []
+
+    async def are_there() -> bool:
+        answer = await client.get("/api/tasks", params={"status": "open", "limit": 200})
+        found[:] = [task["id"] for task in answer.json()["items"] if task["due"] == str(due)]
+        return len(found) >= count
+
+    await eventually(are_there, LIMIT_S, f"not all of {count} tasks due on {due} came")
+    assert len(found) == count
+    return found
+
+
+async def test_fifty_at_once_and_what_was_done_while_no_worker_ran(stack: Stack) -> None:
+    """Each has its next one, once; nothing is written twice though nobody kept count."""
+    worker = stack.start_worker()
+    for _ in range(2):
+        stack.start_api()
+    async with stack.client("alice", 0) as one, stack.client("alice", 1) as two:
+        tasks = await asyncio.gather(*(add(one, f"Task {n}") for n in range(50)))
+        await complete_all((one, two), [task["id"] for task in tasks])
+        second = await open_tasks(one, 50, FIRST_DUE + timedelta(days=1))
+        worker.stop()
+        later = {"Prefer": "respond-async"}
+        for task_id in second[:5]:
+            answer = await one.post(f"/api/tasks/{task_id}/complete", headers=later)
+            assert answer.status_code == 202, answer.text
+        await asyncio.to_thread(stack.start_worker)
+        await open_tasks(one, 5, FIRST_DUE + timedelta(days=2))
+    place = place_of(stack)
+    await wait_until_reacted(place)
+    outcome = await check_place(place)
+    assert [len(each) for each in followed(outcome).values()] == [1] * 55
+    assert [each.outcome for each in outcome if each.record and each.record.source == SOURCE] == [
+        "accepted"
+    ] * 55
+
+
+# --- rebuilding --------------------------------------------------------------------------------------------
+
+
+async def write_history(place: Settings) -> None:
+    """Twenty recurring tasks that were completed, one of which was opened again."""
+    log = KafkaEventLog(place.kafka_brokers, place.events_topic, place.partitions)
+    created = TaskCreated(LIST_ID, "Water", due=str(FIRST_DUE), recurrence="FREQ=DAILY")
+    await log.append([record_of(ListCreated("Home"), 1, id=str(uuid4()))])
+    for number in range(20):
+        stream = f"task:{uuid4()}"
+        events: list[TaskEvent] = [created, TaskCompleted(), *([] if number else [TaskReopened()])]
+        await log.append(
+            [
+                record_of(event, version, id=str(uuid4()), stream=stream)
+                for version, event in enumerate(events, start=1)
+            ]
+        )
+    await log.close()
+
+
+async def test_rebuilding_brings_nothing(kafka_brokers: str, database_url: str, tmp_path: Path) -> None:
+    """Neither before policies have reacted, nor after, nor does it make the worker do anything twice."""
+    place = await new_place(kafka_brokers, database_url)
+    await write_history(place)
+    before = len(await read_whole_log(place))
+    await make_outdated(place)
+    assert "rebuilt" in (await migrate(place))[-1]
+    assert len(await read_whole_log(place)) == before
+    for _ in range(2):
+        await run_until_reacted(place, tmp_path)
+        reacted = await read_whole_log(place)
+        assert len(reacted) == before + 21
+        await make_outdated(place)
+        assert "rebuilt" in (await migrate(place))[-1]
+        assert await read_whole_log(place) == reacted
+    fold, outcome = fold_log(await read_whole_log(place))
+    assert list(map(len, followed(outcome).values())) == [1] * 20
+    database = await open_database(place.database_url, place.schema_name, pool_size=1)
+    await check_read_models(database, fold.states.values(), outcome)
+    await database.close()
+
+
+async def run_until_reacted(place: Settings, folder: Path) -> None:
+    worker = WorkerProcess(place, folder)
+    try:
+        worker.start()
+        await eventually(lambda: worker.is_ready, LIMIT_S)
+        await wait_until_reacted(place)
+        await wait_until_projected(place)
+    finally:
+        worker.stop()
