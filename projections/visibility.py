@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from app.authorisation import ALLOWED, ReadList
 from app.errors import Unavailable
 from projections.database import AWAY, Database
 
-_LISTS = "SELECT list_id FROM list_members WHERE user_id = $1"
+_READERS = sorted(ALLOWED[ReadList])
+_LISTS = "SELECT list_id FROM list_members WHERE user_id = $1 AND role = ANY($2)"
 _LIST_OF_TASK = """
-    SELECT tasks.list_id FROM tasks JOIN list_members USING (list_id) WHERE tasks.id = $1 AND user_id = $2
+    SELECT tasks.list_id FROM tasks JOIN list_members USING (list_id)
+    WHERE tasks.id = $1 AND user_id = $2 AND role = ANY($3)
 """
 
 
@@ -18,16 +21,17 @@ class MemberVisibility:
         self._database = database
 
     async def lists_of(self, user: str) -> set[str]:
-        """The lists that the user is a member of."""
+        """The lists that the user may see, as a member of them."""
         try:
-            return {row["list_id"] for row in await self._database.pool.fetch(_LISTS, user)}
+            rows = await self._database.pool.fetch(_LISTS, user, _READERS)
         except AWAY as error:
             raise Unavailable("the database is away") from error
+        return {row["list_id"] for row in rows}
 
     async def list_of_task(self, user: str, task_id: str) -> str | None:
         """The list of a task, deleted ones included, that the user may see, or None."""
         try:
-            list_id: str | None = await self._database.pool.fetchval(_LIST_OF_TASK, task_id, user)
+            list_id: str | None = await self._database.pool.fetchval(_LIST_OF_TASK, task_id, user, _READERS)
         except AWAY as error:
             raise Unavailable("the database is away") from error
         return list_id
