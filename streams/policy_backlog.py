@@ -13,7 +13,7 @@ OPEN_MOST = 1_000
 QUICK_TRIES = 4
 """So many times an event is appended without a pause: bringing a task back takes three."""
 PAUSE_FIRST_S = 0.2
-PAUSE_MOST_S = 60.0
+PAUSE_MOST_S = 300.0
 
 
 @dataclass(slots=True)

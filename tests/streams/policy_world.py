@@ -213,8 +213,8 @@ class Worker:
         self._world.listeners.append(self._loop.heard)
 
     def _time(self) -> float:
-        """Every look at the clock is a minute later: no pause keeps a reaction from being tried."""
-        self._now_s += 60.0
+        """Every look at the clock is an hour later: no pause keeps a reaction from being tried."""
+        self._now_s += 3600.0
         return self._now_s
 
     async def _pause(self) -> None:
