@@ -23,13 +23,14 @@ from app.search_conditions import Condition, SearchError
 from app.search_language import Search, parse
 from app.tasks import Task
 from app.updates import state_json
+from projections.finding_bounds import Bounds
 from projections.task_orders import Order, Place
 from projections.task_pages import NoSuchList
 from projections.task_queries import TaskPage
-from projections.tasks_then import MOST_CHANGED, TooManyChanged
+from projections.tasks_then import TooManyChanged
 
 RELEVANCE = "relevance"
-TOO_MANY = f"more than {MOST_CHANGED:,} tasks changed since, or left; choose a later time, or one list"
+TOO_MANY = f"more than {Bounds().changed:,} tasks changed since, or left; choose a later time, or one list"
 
 
 async def list_tasks(request: Request) -> Response:

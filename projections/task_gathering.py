@@ -9,9 +9,6 @@ from projections.statements import Parameters, Statement
 from projections.task_filters import TaskFilter
 from projections.task_orders import Order, Place
 
-MOST_GATHERED = 2_500
-"""If more tasks are found, this is not the way: what is sought is frequent, and a walk meets it soon."""
-
 _SETTINGS = """
     SET LOCAL enable_bitmapscan = on; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off;
     SET LOCAL plan_cache_mode = force_custom_plan
@@ -20,33 +17,33 @@ _SETTINGS = """
 
 
 async def gather(
-    connection: Connection, chosen: TaskFilter, order: Order, *, after: Place | None, wanted: int
+    connection: Connection, chosen: TaskFilter, order: Order, after: Place | None, most: int
 ) -> list[Place] | None:
-    """The places of the first `wanted` tasks after a place, or None if neither way finds few enough."""
+    """The places of all tasks after a place, in order, or None if there are more than `most` either way."""
     await connection.execute(_SETTINGS)
     places: list[Place] | None = None
     if chosen.has_words:
-        places = await _by_words(connection, chosen, order, after)
+        places = await _by_words(connection, chosen, order, after, most)
     if places is None and chosen.has_facets:
-        places = await _by_facets(connection, chosen, order, after)
-    return None if places is None else order.sorted(places)[:wanted]
+        places = await _by_facets(connection, chosen, order, after, most)
+    return None if places is None else order.sorted(places)
 
 
 async def _by_words(
-    connection: Connection, chosen: TaskFilter, order: Order, after: Place | None
+    connection: Connection, chosen: TaskFilter, order: Order, after: Place | None, most: int
 ) -> list[Place] | None:
-    rows = await connection.fetch(*with_words(chosen))
-    if len(rows) > MOST_GATHERED:
+    found = await connection.fetch(*with_words(chosen, limit=most + 1))
+    if len(found) > most:
         return None
-    rows = await connection.fetch(*with_facts(chosen, order, after, among=[row["id"] for row in rows]))
+    rows = await connection.fetch(*with_facts(chosen, order, after, among=[row["id"] for row in found]))
     return [Place(row["value"], row["id"]) for row in rows]
 
 
 async def _by_facets(
-    connection: Connection, chosen: TaskFilter, order: Order, after: Place | None
+    connection: Connection, chosen: TaskFilter, order: Order, after: Place | None, most: int
 ) -> list[Place] | None:
-    rows = await connection.fetch(*with_facts(chosen, order, after))
-    if len(rows) > MOST_GATHERED:
+    rows = await connection.fetch(*with_facts(chosen, order, after, limit=most + 1))
+    if len(rows) > most:
         return None
     places = [Place(row["value"], row["id"]) for row in rows]
     if not chosen.criteria.needles:
@@ -56,8 +53,10 @@ async def _by_facets(
     return [place for place in places if place.id in ids]
 
 
-def with_words(chosen: TaskFilter, among: Sequence[str] | None = None) -> Statement:
-    """Tasks that have the words, of those given or of all; one more than are gathered shows: too many."""
+def with_words(
+    chosen: TaskFilter, *, among: Sequence[str] | None = None, limit: int | None = None
+) -> Statement:
+    """Tasks that have the words; of those given, or of all up to the limit."""
     parameters = Parameters()
     conditions = [chosen.named(parameters)]
     if among is not None:
@@ -65,16 +64,21 @@ def with_words(chosen: TaskFilter, among: Sequence[str] | None = None) -> Statem
     return (
         f"""
         SELECT task_id AS id FROM task_search WHERE {" AND ".join(conditions)}
-        LIMIT {parameters.add(MOST_GATHERED + 1, "bigint")}
+        LIMIT {parameters.add(limit, "bigint")}
         """,  # noqa: S608
         *parameters.values,
     )
 
 
 def with_facts(
-    chosen: TaskFilter, order: Order, after: Place | None, among: Sequence[str] | None = None
+    chosen: TaskFilter,
+    order: Order,
+    after: Place | None,
+    *,
+    among: Sequence[str] | None = None,
+    limit: int | None = None,
 ) -> Statement:
-    """Tasks after a place that fit but for their words, of those given or of all; as many as above."""
+    """Tasks after a place that fit but for their words; of those given, or of all up to the limit."""
     parameters = Parameters()
     conditions = [chosen.sought(parameters)]
     if among is not None:
@@ -84,7 +88,7 @@ def with_facts(
     return (
         f"""
         SELECT t.{order.column} AS value, t.id FROM tasks t WHERE {" AND ".join(conditions)}
-        LIMIT {parameters.add(MOST_GATHERED + 1, "bigint")}
+        LIMIT {parameters.add(limit, "bigint")}
         """,  # noqa: S608
         *parameters.values,
     )

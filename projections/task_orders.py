@@ -28,6 +28,14 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Portion:
+    """A part of what is in order: the first `size` tasks after a place."""
+
+    after: Place | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """An order of tasks, in two bands: those with a value; after them, in either direction, the others."""
 

@@ -13,16 +13,14 @@ from dataclasses import replace
 
 from app.criteria import InList
 from app.ids import inbox_id
+from projections.finding_bounds import Bounds
 from projections.projection import Connection
 from projections.task_filters import TaskFilter, Tier
 from projections.task_gathering import gather
-from projections.task_orders import Order, Place
+from projections.task_orders import Order, Place, Portion
 from projections.task_walks import SETTINGS as WALKING
-from projections.task_walks import Walk
+from projections.task_walks import Steps, Walk
 
-MOST_WALKED = 2_000
-MOST_READ = 600
-"""So many tasks are looked at before gathering is tried; looking at their words takes longer."""
 NEWEST = Order("updated_at", descending=True)
 TIERS: tuple[Tier, ...] = ("title", "rest")
 
@@ -55,43 +53,43 @@ async def lists_of(connection: Connection, user: str, wanted: Sequence[InList]) 
 
 
 async def find(
-    connection: Connection, chosen: TaskFilter, order: Order, *, after: Place | None, wanted: int
+    connection: Connection, chosen: TaskFilter, order: Order, portion: Portion, bounds: Bounds
 ) -> list[Place]:
-    """The places of the first `wanted` tasks after a place."""
+    """The places of the tasks in a portion of those that fit."""
     await connection.execute(WALKING)
-    found: list[Place] = []
+    after, found = portion.after, list[Place]()
     bounded = not chosen.is_plain
     for with_value in order.bands(after):
         # All of the band without values comes after any place with one.
         start = after if after is not None and (after.value is not None) == with_value else None
-        walk = Walk(chosen, order, with_value=with_value, after=start, wanted=wanted - len(found))
-        if bounded and not await walk.go(connection, MOST_READ if chosen.has_words else MOST_WALKED):
-            gathered = await gather(connection, chosen, order, after=after, wanted=wanted)
+        steps = Steps(chosen, order, with_value=with_value)
+        walk = Walk(steps, Portion(start, portion.size - len(found)), bounds)
+        if bounded and not await walk.go(connection, bounds.read if chosen.has_words else bounds.walked):
+            gathered = await gather(connection, chosen, order, after, bounds.gathered)
             if gathered is not None:
-                return gathered
+                return gathered[: portion.size]
             bounded = False
             await connection.execute(WALKING)
         await walk.go(connection)
         found += walk.found
-        if len(found) == wanted:
+        if len(found) == portion.size:
             break
     return found
 
 
 async def find_relevant(
-    connection: Connection, chosen: TaskFilter, *, after: Place | None, wanted: int
+    connection: Connection, chosen: TaskFilter, portion: Portion, bounds: Bounds
 ) -> list[Place]:
     """The same, the most relevant first: those with all the words in their titles before the others.
 
     Of either those that changed last come first. The value of a place is the tier and the time of that.
     """
-    found: list[Place] = []
+    after, found = portion.after, list[Place]()
     for tier in TIERS[0 if after is None else TIERS.index(after.value[0]) :]:
         start = Place(after.value[1], after.id) if after is not None and after.value[0] == tier else None
-        places = await find(
-            connection, replace(chosen, tier=tier), NEWEST, after=start, wanted=wanted - len(found)
-        )
+        rest = Portion(start, portion.size - len(found))
+        places = await find(connection, replace(chosen, tier=tier), NEWEST, rest, bounds)
         found += [Place((tier, place.value), place.id) for place in places]
-        if len(found) == wanted:
+        if len(found) == portion.size:
             break
     return found

@@ -12,11 +12,12 @@ from app.criteria import Criteria
 from app.snippets import Match
 from app.tasks import Task
 from projections.audit import UPDATE_COLUMNS
+from projections.finding_bounds import Bounds
 from projections.projection import Connection
 from projections.reading import positions_at, snapshot
 from projections.search_matches import matches_of
 from projections.task_filters import TaskFilter
-from projections.task_orders import Order, Place
+from projections.task_orders import Order, Place, Portion
 from projections.task_pages import find, find_relevant, lists_of
 from projections.tasks import STATE_COLUMNS, load, task_from_row
 from projections.tasks_then import find_then, load_then
@@ -68,8 +69,9 @@ class TaskThen:
 class TaskQueries:
     """The queries, on a pool that sees the live generation. A caller sees the tasks of their own lists."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], bounds: Bounds | None = None) -> None:
         self._pool = pool
+        self._bounds = bounds or Bounds()
 
     async def page(
         self,
@@ -89,12 +91,13 @@ class TaskQueries:
         async with snapshot(self._pool) as connection:
             positions = await positions_at(connection)
             chosen = TaskFilter(wanted, await lists_of(connection, user, wanted.lists))
+            portion, bounds = Portion(after, limit + 1), self._bounds
             if order is None:
-                places = await find_relevant(connection, chosen, after=after, wanted=limit + 1)
+                places = await find_relevant(connection, chosen, portion, bounds)
             elif time is None:
-                places = await find(connection, chosen, order, after=after, wanted=limit + 1)
+                places = await find(connection, chosen, order, portion, bounds)
             else:
-                places = await find_then(connection, chosen, order, time, after=after, wanted=limit + 1)
+                places = await find_then(connection, chosen, order, portion, bounds, time)
             ids = [place.id for place in places[:limit]]
             found = await (load(connection, ids) if time is None else load_then(connection, ids, time))
             tasks = [found[task_id] for task_id in ids]

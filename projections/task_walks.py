@@ -10,17 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from projections.finding_bounds import Bounds
 from projections.projection import Connection
 from projections.statements import Parameters, Statement
 from projections.task_filters import TaskFilter
-from projections.task_orders import Order, Place
+from projections.task_orders import Order, Place, Portion
 
-ABREAST = 32
-"""How many shelves are walked at first."""
 LEAST_AT_ONCE = 2
 """So many tasks of a shelf are looked at by one statement."""
-MOST_AT_ONCE = 4_000
-"""So many of all shelves."""
 GROWTH = 4
 """How many times as many shelves, or tasks if none were fitting, the next statement is for."""
 MARGIN = 1.3
@@ -43,100 +40,9 @@ class Shelf:
     head: Place | None = None
 
 
-class Walk:
-    """A walk through one band of an order, up to `wanted` tasks that fit."""
-
-    def __init__(
-        self, chosen: TaskFilter, order: Order, *, with_value: bool, after: Place | None, wanted: int
-    ) -> None:
-        self.found: list[Place] = []
-        self.examined = 0
-        """How many tasks were looked at."""
-        self._steps = Steps(chosen, order, with_value=with_value)
-        self._order, self._wanted = order, wanted
-        self._open = [Shelf(list_id, shelf, after) for list_id in chosen.lists for shelf in chosen.shelves]
-        self._abreast = ABREAST
-
-    async def go(self, connection: Connection, most: int | None = None) -> bool:
-        """Walk until all that is wanted is found, or until about `most` tasks were looked at.
-
-        Returns whether it is done; else it can go on.
-        """
-        while self._open and (most is None or self.examined < most):
-            if len(self._open) > self._abreast and self._open[0].head is None:
-                await self._look_ahead(connection)
-            else:
-                left = MOST_AT_ONCE if most is None else min(MOST_AT_ONCE, most - self.examined)
-                await self._step(connection, min(left, self._promising()))
-        return not self._open
-
-    def _promising(self) -> int:
-        """How many more tasks to look at, by how many of those before were fitting."""
-        missing = self._wanted - len(self.found)
-        if not missing:
-            return MOST_AT_ONCE
-        if not self.found:
-            return max(self._wanted, GROWTH * self.examined)
-        return max(self._wanted, int(missing * self.examined / len(self.found) * MARGIN))
-
-    async def _look_ahead(self, connection: Connection) -> None:
-        for number, value, identifier in await connection.fetch(*self._steps.heads(self._open)):
-            shelf, head = self._open[number - 1], Place(value, identifier)
-            shelf.head, shelf.place = head, self._order.just_before(head)
-        self._open = [shelf for shelf in self._open if shelf.head is not None]
-
-    async def _step(self, connection: Connection, most: int) -> None:
-        shelves, until = self._front()
-        at_once = max(LEAST_AT_ONCE, most // len(shelves))
-        ends: dict[int, tuple[Place, int]] = {}
-        rows = await connection.fetch(*self._steps.steps(shelves, at_once, until))
-        for number, value, identifier, fits, row in rows:
-            place = Place(value, identifier)
-            ends[number] = place, row
-            if fits:
-                self.found.append(place)
-        self.examined += sum(row for _, row in ends.values())
-        self._abreast *= GROWTH
-        self._narrow(shelves, at_once, until, ends)
-
-    def _front(self) -> tuple[list[Shelf], Place | None]:
-        """The shelves to walk now, and how far: all of them to where the last task is, if they are few."""
-        if len(self._open) <= self._abreast:
-            return self._open, self._last()
-        heads = self._order.sorted(shelf.head for shelf in self._open if shelf.head is not None)
-        until = heads[self._abreast - 1]
-        return [
-            shelf for shelf in self._open if shelf.head and not self._order.precedes(until, shelf.head)
-        ], until
-
-    def _last(self) -> Place | None:
-        """Where the last task is that may be wanted, once there are enough."""
-        return self.found[-1] if len(self.found) == self._wanted else None
-
-    def _narrow(
-        self,
-        walked: Sequence[Shelf],
-        at_once: int,
-        until: Place | None,
-        ends: Mapping[int, tuple[Place, int]],
-    ) -> None:
-        """Note how far the shelves were walked; keep the best tasks, and the shelves that may have better."""
-        for number, shelf in enumerate(walked, start=1):
-            place, rows = ends.get(number, (None, 0))
-            shelf.place = shelf.head = place if rows == at_once else until
-        order = self._order
-        self.found = order.sorted(self.found)[: self._wanted]
-        last = self._last()
-        self._open = [
-            shelf
-            for shelf in self._open
-            if shelf.head is not None and (last is None or order.precedes(shelf.head, last))
-        ]
-
-
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """The statements of a walk."""
+    """The statements of walks through one band of an order."""
 
     chosen: TaskFilter
     order: Order
@@ -198,3 +104,94 @@ class Steps:
             conditions.append(order.beyond("s.value", "s.id", with_value=self.with_value))
         rows = f"unnest({', '.join(columns.values())}) WITH ORDINALITY AS s({', '.join(columns)}, number)"
         return rows, conditions
+
+
+class Walk:
+    """A walk through a portion of the tasks that fit."""
+
+    def __init__(self, steps: Steps, portion: Portion, bounds: Bounds) -> None:
+        self.found: list[Place] = []
+        self.examined = 0
+        """How many tasks were looked at."""
+        self._steps, self._bounds, self._wanted = steps, bounds, portion.size
+        self._order, chosen = steps.order, steps.chosen
+        self._open = [
+            Shelf(list_id, shelf, portion.after) for list_id in chosen.lists for shelf in chosen.shelves
+        ]
+        self._abreast = bounds.abreast
+
+    async def go(self, connection: Connection, most: int | None = None) -> bool:
+        """Walk until all that is wanted is found, or until about `most` tasks were looked at.
+
+        Returns whether it is done; else it can go on.
+        """
+        while self._open and (most is None or self.examined < most):
+            if len(self._open) > self._abreast and self._open[0].head is None:
+                await self._look_ahead(connection)
+            else:
+                left = self._promising() if most is None else min(most - self.examined, self._promising())
+                await self._step(connection, min(left, self._bounds.at_once))
+        return not self._open
+
+    def _promising(self) -> int:
+        """How many more tasks to look at, by how many of those before were fitting."""
+        missing = self._wanted - len(self.found)
+        if not missing:
+            return self._bounds.at_once
+        if not self.found:
+            return max(self._wanted, GROWTH * self.examined)
+        return max(self._wanted, int(missing * self.examined / len(self.found) * MARGIN))
+
+    async def _look_ahead(self, connection: Connection) -> None:
+        for number, value, identifier in await connection.fetch(*self._steps.heads(self._open)):
+            shelf, head = self._open[number - 1], Place(value, identifier)
+            shelf.head, shelf.place = head, self._order.just_before(head)
+        self._open = [shelf for shelf in self._open if shelf.head is not None]
+
+    async def _step(self, connection: Connection, most: int) -> None:
+        shelves, until = self._front()
+        at_once = max(LEAST_AT_ONCE, most // len(shelves))
+        ends: dict[int, tuple[Place, int]] = {}
+        rows = await connection.fetch(*self._steps.steps(shelves, at_once, until))
+        for number, value, identifier, fits, row in rows:
+            place = Place(value, identifier)
+            ends[number] = place, row
+            if fits:
+                self.found.append(place)
+        self.examined += sum(row for _, row in ends.values())
+        self._abreast *= GROWTH
+        self._narrow(shelves, at_once, until, ends)
+
+    def _front(self) -> tuple[list[Shelf], Place | None]:
+        """The shelves to walk now, and how far: all of them to where the last task is, if they are few."""
+        if len(self._open) <= self._abreast:
+            return self._open, self._last()
+        heads = self._order.sorted(shelf.head for shelf in self._open if shelf.head is not None)
+        until = heads[self._abreast - 1]
+        return [
+            shelf for shelf in self._open if shelf.head and not self._order.precedes(until, shelf.head)
+        ], until
+
+    def _last(self) -> Place | None:
+        """Where the last task is that may be wanted, once there are enough."""
+        return self.found[-1] if len(self.found) == self._wanted else None
+
+    def _narrow(
+        self,
+        walked: Sequence[Shelf],
+        at_once: int,
+        until: Place | None,
+        ends: Mapping[int, tuple[Place, int]],
+    ) -> None:
+        """Note how far the shelves were walked; keep the best tasks, and the shelves that may have better."""
+        for number, shelf in enumerate(walked, start=1):
+            place, rows = ends.get(number, (None, 0))
+            shelf.place = shelf.head = place if rows == at_once else until
+        order = self._order
+        self.found = order.sorted(self.found)[: self._wanted]
+        last = self._last()
+        self._open = [
+            shelf
+            for shelf in self._open
+            if shelf.head is not None and (last is None or order.precedes(shelf.head, last))
+        ]

@@ -13,14 +13,13 @@ from pydantic_core import from_json
 from app.orders import sort_value
 from app.tasks import Task, TaskCommentDeleted, TaskCommented, TaskCommentEdited
 from app.updates import state_from_json
+from projections.finding_bounds import Bounds
 from projections.projection import Connection
 from projections.search import COMMENTS_SEARCHED
 from projections.task_filters import TaskFilter
-from projections.task_orders import Order, Place
+from projections.task_orders import Order, Place, Portion
 from projections.task_pages import find
 
-MOST_CHANGED = 10_000
-"""So many tasks may have changed since, or left the lists at any time."""
 _READ_AT_ONCE = 500
 
 _CHANGED = """
@@ -48,33 +47,32 @@ _SAYING = [each.type for each in (TaskCommented, TaskCommentEdited, TaskCommentD
 
 
 class TooManyChanged(Exception):
-    """More than `MOST_CHANGED` tasks would have to be looked up one by one."""
+    """More than `Bounds.changed` tasks have changed since, or left the lists at any time."""
 
 
 async def find_then(
     connection: Connection,
     chosen: TaskFilter,
     order: Order,
+    portion: Portion,
+    bounds: Bounds,
     time: datetime,
-    *,
-    after: Place | None,
-    wanted: int,
 ) -> list[Place]:
-    """The places of the first `wanted` tasks after a place, as they were. Raises `TooManyChanged`."""
-    changed = await connection.fetch(_CHANGED, chosen.lists, time, MOST_CHANGED + 1)
-    if len(changed) > MOST_CHANGED:
+    """The places of the tasks in a portion of those that fitted then. Raises `TooManyChanged`."""
+    changed = await connection.fetch(_CHANGED, chosen.lists, time, bounds.changed + 1)
+    if len(changed) > bounds.changed:
         raise TooManyChanged
     found: dict[str, Place] = {}
     ids = [row["id"] for row in changed]
     for first in range(0, len(ids), _READ_AT_ONCE):
         for task in await _fitting(connection, chosen, ids[first : first + _READ_AT_ONCE], time):
             place = Place(sort_value(task, order.key), task.id)
-            if after is None or order.is_after(after, place):
+            if portion.after is None or order.is_after(portion.after, place):
                 found[task.id] = place
     unchanged = replace(chosen, unchanged_since=time)
-    for place in await find(connection, unchanged, order, after=after, wanted=wanted):
+    for place in await find(connection, unchanged, order, portion, bounds):
         found[place.id] = place
-    return order.sorted(found.values())[:wanted]
+    return order.sorted(found.values())[: portion.size]
 
 
 async def _fitting(
