@@ -20,13 +20,14 @@ export class Commands {
     this.onChange = onChange;
   }
 
-  /** Add a task to the list that is shown, perhaps below another one. @param {string} title @param {string | null} parentId
+  /** Add a task to the list that is shown, or below another one. @param {string} title @param {Task | null} parent
    *  @param {() => void} onFailure */
-  async add(title, parentId, onFailure) {
-    const { listId } = this.store;
+  async add(title, parent, onFailure) {
+    const listId = parent?.list_id ?? this.store.listId;
+    const parentId = parent?.id ?? null;
     if (!listId) return;
     const correlation = newKey();
-    this.store.drafts.set(correlation, draft(correlation, listId, title, parentId));
+    if (listId === this.store.listId) this.store.drafts.set(correlation, draft(correlation, listId, title, parentId));
     this.onChange();
     await attempt(async () => {
       const body = { title, list_id: listId, ...(parentId ? { parent_id: parentId } : {}) };
@@ -42,7 +43,7 @@ export class Commands {
     const wish = { status: /** @type {"done" | "open"} */ (done ? "done" : "open") };
     const path = `/api/tasks/${task.id}/${done ? "complete" : "reopen"}`;
     const answer = await this.#wish(task, wish, "POST", path);
-    if (!answer) return;
+    if (!answer || answer.version === task.version) return;
     this.undo.offer(`${done ? "Completed" : "Reopened"} “${brief(task.title)}”.`, task.id, answer.version ?? null);
   }
 

@@ -29,7 +29,7 @@ export class Detail {
     this.form = new TaskForm();
     this.history = new History(api);
     this.comments = new Comments(api, store.me);
-    this.subTasks = new SubTasks(store, commands, (task) => this.open(task));
+    this.subTasks = new SubTasks({ api, store, commands, onOpen: (task) => this.open(task), onChange });
     the("detail-form", HTMLFormElement).onsubmit = (event) => {
       event.preventDefault();
       void this.#save();
@@ -53,6 +53,7 @@ export class Detail {
     this.form.clear();
     this.form.fill(task);
     this.comments.show(task.id);
+    this.subTasks.show(task.id);
     this.history.show(task.id);
     this.panel.hidden = false;
     this.panel.scrollTop = 0;
@@ -68,6 +69,7 @@ export class Detail {
     this.#task = null;
     this.panel.hidden = true;
     this.comments.show(null);
+    this.subTasks.show(null);
     this.history.show(null);
     if (this.#opener?.isConnected) this.#opener.focus();
     this.onChange();
@@ -76,6 +78,7 @@ export class Detail {
   /** Take news of the task: into the form, where nobody is typing, and into what is below. @param {Update} update */
   hear(update) {
     if (this.#task === null) return;
+    this.subTasks.hear(update);
     if (update.event.stream !== `task:${this.#task.id}`) return;
     if (!update.task) {
       if (update.event.actor !== this.store.me) toast(`${update.event.actor} deleted this task.`);
@@ -101,7 +104,7 @@ export class Detail {
     const list = this.store.lists.get(task.list_id);
     this.form.drawChoices(list, editable);
     this.comments.draw(list, editable);
-    this.subTasks.draw(task.id, editable);
+    this.subTasks.draw(task, editable);
     the("skip-task", HTMLElement).hidden = !editable || !task.recurrence || task.status === "done";
   }
 
@@ -122,7 +125,7 @@ export class Detail {
     try {
       const task = await this.api.ask("PATCH", `/api/tasks/${id}${scope}`, { body, headers: { "If-Match": `"${version}"` } });
       if (task.id) this.store.putTask(task);
-      this.undo.offer(`Edited “${task.title ?? "the task"}”.`, id, task.version ?? null);
+      if (task.version !== version) this.undo.offer(`Edited “${task.title ?? "the task"}”.`, id, task.version ?? null);
       if (this.taskId === id) this.close();
       this.onChange();
     } catch (error) {

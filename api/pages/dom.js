@@ -63,6 +63,7 @@ export function rows(parent, items, keyOf, build, refresh) {
 }
 
 const TOAST_MS = 7_000;
+const MOST_TOASTS = 4;
 
 /**
  * Show a message for a while.
@@ -80,6 +81,8 @@ export function toast(text, { bad = false, action, onAction } = {}) {
     );
   }
   box.append(make("button", { type: "button", class: "quiet icon", "aria-label": "Dismiss", click: close }, "✕"));
-  the("toasts", HTMLElement).append(box);
+  const toasts = the("toasts", HTMLElement);
+  if (toasts.children.length >= MOST_TOASTS) toasts.firstElementChild?.remove();
+  toasts.append(box);
   setTimeout(close, TOAST_MS);
 }

@@ -171,7 +171,7 @@ function compare(a, b) {
 }
 
 /** Open ones first. @param {Task[]} tasks */
-function inOrder(tasks) {
+export function inOrder(tasks) {
   return tasks.sort((a, b) => Number(a.status === "done") - Number(b.status === "done") || newestFirst(a, b));
 }
 

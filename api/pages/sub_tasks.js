@@ -1,17 +1,25 @@
 /** The tasks below the one that is open. */
 
+import { attempt } from "/page/attempts.js";
 import { make, rows, the } from "/page/dom.js";
+import { inOrder } from "/page/store.js";
 
+/** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./commands.js").Commands} Commands */
 /** @typedef {import("./store.js").Store} Store */
 /** @typedef {import("./types.js").Task} Task */
+/** @typedef {import("./types.js").Update} Update */
+
+const MOST = 200;
 
 export class SubTasks {
-  /** @param {Store} store @param {Commands} commands @param {(task: Task) => void} onOpen */
-  constructor(store, commands, onOpen) {
-    this.store = store;
-    this.commands = commands;
-    this.onOpen = onOpen;
+  /** @type {Task | null} */ #parent = null;
+  /** @type {string | null} */ #parentId = null;
+  /** @type {Map<string, Task>} those that were read and heard of, in whichever list */ #known = new Map();
+
+  /** @param {{api: Api, store: Store, commands: Commands, onOpen: (task: Task) => void, onChange: () => void}} options */
+  constructor(options) {
+    this.options = options;
     this.form = the("new-sub-task", HTMLFormElement);
     this.form.onsubmit = (event) => {
       event.preventDefault();
@@ -19,11 +27,48 @@ export class SubTasks {
     };
   }
 
-  /** @param {string} taskId @param {boolean} editable */
-  draw(taskId, editable) {
-    this.taskId = taskId;
+  /** Read those below another task. @param {string | null} parentId */
+  show(parentId) {
+    this.#parentId = parentId;
+    this.#known.clear();
+    if (parentId === null) return;
+    void attempt(async () => {
+      const page = await this.options.api.ask("GET", `/api/tasks?parent_id=${parentId}&limit=${MOST}`);
+      if (this.#parentId !== parentId) return;
+      for (const task of page.items) this.#put(task);
+      this.options.onChange();
+    });
+  }
+
+  /** @param {Update} update */
+  hear({ task, event }) {
+    if (task && task.parent_id === this.#parentId) this.#put(task);
+    else this.#known.delete(event.stream.slice("task:".length));
+  }
+
+  /** @param {Task} task */
+  #put(task) {
+    if ((this.#known.get(task.id)?.version ?? 0) < task.version) this.#known.set(task.id, task);
+  }
+
+  /** @param {string} id */
+  #task(id) {
+    return this.options.store.task(id) ?? this.#known.get(id);
+  }
+
+  /** Those that were read, and those of the list that is shown as they are wished to be. @param {string} parentId */
+  #children(parentId) {
+    const { store } = this.options;
+    const children = new Map(this.#known);
+    for (const task of store.children(parentId)) children.set(task.id, task);
+    return inOrder([...children.values()].filter(({ id }) => store.wishes.get(id) !== null));
+  }
+
+  /** @param {Task} parent @param {boolean} editable */
+  draw(parent, editable) {
+    this.#parent = parent;
     this.form.hidden = !editable;
-    const children = this.store.children(taskId);
+    const children = this.#children(parent.id);
     the("sub-tasks-part", HTMLElement).hidden = !editable && children.length === 0;
     rows(the("sub-tasks", HTMLElement), children, ({ id }) => id, ({ id }) => this.#row(id), (row, task) => {
       const [check, title] = row.children;
@@ -41,12 +86,12 @@ export class SubTasks {
   #row(id) {
     const check = make("input", { type: "checkbox", class: "check" });
     check.addEventListener("change", () => {
-      const task = this.store.task(id);
-      if (task) void this.commands.complete(task, check.checked);
+      const task = this.#task(id);
+      if (task) void this.options.commands.complete(task, check.checked);
     });
     const open = () => {
-      const task = this.store.task(id);
-      if (task) this.onOpen(task);
+      const task = this.#task(id);
+      if (task) this.options.onOpen(task);
     };
     return make("li", { class: "sub-task" }, check, make("button", { type: "button", class: "title", click: open }));
   }
@@ -54,9 +99,9 @@ export class SubTasks {
   #add() {
     const input = the("sub-task-title", HTMLInputElement);
     const title = input.value.trim();
-    if (!title || !this.taskId) return;
+    if (!title || !this.#parent) return;
     input.value = "";
-    void this.commands.add(title, this.taskId, () => {
+    void this.options.commands.add(title, this.#parent, () => {
       if (!input.value) input.value = title;
     });
   }

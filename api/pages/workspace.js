@@ -26,6 +26,12 @@ const PAGE = 200;
 const MOST_LISTS = 20;
 const RETRY_MS = 2_000;
 const GATHER_MS = 50;
+/** So many tasks may come beyond those that were read; then the list is read anew, from the top. */
+const MOST_NEWS = 500;
+/** So many times as long as it took to draw is left for other things, before drawing again. */
+const REST = 4;
+/** What is filled with rows: they belong to who is signed in. */
+const FILLED = ["lists", "tasks", "results", "notification-rows", "member-rows", "sub-tasks", "comments", "activity-feed"];
 
 export class Workspace {
   /** @type {Live | null} */ #live = null;
@@ -33,6 +39,8 @@ export class Workspace {
   #drawing = false;
   #reading = 0;
   #resyncs = 0;
+  #room = 0;
+  #restUntil = 0;
   #stop = new AbortController();
 
   /** @param {Api} api @param {{user: string, inbox_id: string, unread: number}} me @param {(reason?: string) => void} signOut */
@@ -91,6 +99,7 @@ export class Workspace {
     this.members.close();
     this.notifications.close();
     this.search.clear();
+    for (const id of FILLED) the(id, HTMLElement).replaceChildren();
     the("workspace", HTMLElement).hidden = true;
   }
 
@@ -144,11 +153,15 @@ export class Workspace {
     this.#reading += 1;
     const reading = this.#reading;
     this.#queue = [];
-    const answer = await this.api.ask("GET", tasksPath(listId, null));
+    const answer = await this.api.ask("GET", tasksPath(listId, null)).catch((error) => {
+      if (reading === this.#reading) this.#queue = null;
+      throw error;
+    });
     if (reading !== this.#reading) return answer.positions;
     this.store.show(listId);
     for (const task of answer.items) this.store.putTask(task);
     this.store.cursor = answer.next_cursor;
+    this.#room = this.store.tasks.size + MOST_NEWS;
     const queue = this.#queue ?? [];
     this.#queue = null;
     for (const update of queue) if (isAfter(update.position, answer.positions)) this.store.apply(update);
@@ -167,6 +180,7 @@ export class Workspace {
       this.store.cursor = null; // All that comes now is within reach.
       for (const task of answer.items) this.store.putTask(task);
       this.store.cursor = answer.next_cursor;
+      this.#room = this.store.tasks.size + MOST_NEWS;
       this.#draw();
     });
   }
@@ -226,6 +240,9 @@ export class Workspace {
     const isGone = this.store.listId !== null && !this.store.lists.has(this.store.listId);
     if (isGone && this.#queue === null && this.store.lists.has(this.me.inbox_id)) {
       void this.#choose(this.me.inbox_id);
+    } else if (this.#queue === null && this.store.listId !== null && this.store.tasks.size > this.#room) {
+      const { listId } = this.store;
+      void attempt(() => this.#readTasks(listId));
     }
     this.#draw();
   }
@@ -286,18 +303,25 @@ export class Workspace {
     the("status-text", HTMLElement).textContent = live ? "Real-time updates enabled" : "Reconnecting…";
   }
 
-  /** Draw with the next frame, however much has changed until then. */
+  /** Draw with the next frame, however much has changed until then; later, if drawing takes long. */
   #draw() {
     if (this.#drawing) return;
     this.#drawing = true;
-    requestAnimationFrame(() => {
-      this.#drawing = false;
-      if (this.#stop.signal.aborted) return;
-      this.pane.draw();
-      this.tasks.draw();
-      this.members.draw();
-      this.detail.draw();
-    });
+    const wait_ms = this.#restUntil - performance.now();
+    if (wait_ms > 0) setTimeout(() => requestAnimationFrame(() => this.#drawNow()), wait_ms);
+    else requestAnimationFrame(() => this.#drawNow());
+  }
+
+  #drawNow() {
+    this.#drawing = false;
+    if (this.#stop.signal.aborted) return;
+    const begun = performance.now();
+    this.pane.draw();
+    this.tasks.draw();
+    this.members.draw();
+    this.detail.draw();
+    const now = performance.now();
+    this.#restUntil = now + (now - begun) * REST;
   }
 }
 
