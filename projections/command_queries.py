@@ -29,9 +29,10 @@ RECENT = """
     WHERE stream = $1 AND outcome = 'accepted' AND version BETWEEN 1 AND $2 ORDER BY version DESC LIMIT $3
 """
 BESIDE = """
-    WITH beside AS (
-        SELECT rank, id = $4 AS behind FROM tasks
-        WHERE list_id = $1 AND id = ANY(ARRAY[$3, $4]) ORDER BY behind DESC NULLS LAST LIMIT 1
+    WITH found AS MATERIALIZED (SELECT id, list_id, rank FROM tasks WHERE id = ANY(ARRAY[$3, $4])),
+    beside AS (
+        SELECT rank, id = $4 AS behind FROM found
+        WHERE list_id = $1 ORDER BY behind DESC NULLS LAST LIMIT 1
     )
     SELECT
         CASE WHEN behind THEN rank ELSE (

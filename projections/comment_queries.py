@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import asyncpg
 
@@ -14,8 +14,7 @@ from projections.reading import positions_at, snapshot
 _COLUMNS = "id, task_id, author, text, mentions, created_at, edited_at"
 PAGE = f"""
     SELECT {_COLUMNS} FROM comments
-    WHERE task_id = $1 AND deleted_at IS NULL
-        AND ($2::timestamptz IS NULL OR (created_at, id) > ($2, $3))
+    WHERE task_id = $1 AND deleted_at IS NULL AND (created_at, id) > ($2, $3)
     ORDER BY created_at, id LIMIT $4
 """  # noqa: S608
 _ONE = f"SELECT {_COLUMNS} FROM comments WHERE task_id = $1 AND id = $2 AND deleted_at IS NULL"  # noqa: S608
@@ -59,7 +58,7 @@ class CommentQueries:
         self, user: str, task_id: str, *, after: tuple[datetime, str] | None, limit: int
     ) -> CommentPage | None:
         """One page of a task's comments; None if `user` may not see the task, or it is deleted."""
-        created_at, comment_id = after or (None, None)
+        created_at, comment_id = after or (datetime.min.replace(tzinfo=UTC), "")
         async with snapshot(self._pool) as connection:
             if not await _may_see(connection, user, task_id):
                 return None

@@ -28,8 +28,11 @@ BELOW = f"""
 ALONG = f"""
     {_TREE.format(alive="")}
     SELECT once.id, depth, array_agg(version ORDER BY version DESC) AS versions
-    FROM once JOIN audit ON stream = 'task:' || once.id
-    WHERE outcome = 'accepted' AND causation_id = $3
+    FROM once CROSS JOIN LATERAL (
+        SELECT version FROM audit
+        WHERE stream = 'task:' || once.id AND outcome = 'accepted' AND causation_id = $3
+        OFFSET 0  -- It is asked of each by itself, however few events there were when this was planned.
+    ) AS caused
     GROUP BY once.id, depth ORDER BY depth DESC, once.id LIMIT $4
 """  # noqa: S608
 TOPS = """
