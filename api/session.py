@@ -203,15 +203,16 @@ class Session:
         }.intersection(channels)
         if missed is not None and joined:
             had = {channel for channel in channels if channel not in joined}
-            missed = _merged(missed, _without(await self._missed(joined, {}, reached), had))
+            missed = _merged(missed, _without(await self._missed(joined, {}, place), had))
         subscriber.lists, subscriber.lists_at = lists, place
         for channel in channels:
             begin = reached if missed is None else {} if channel in joined else start
             self._hub.subscribe(subscriber, channel, Subscription(begin))
-        # Under which channel is settled first: what an update leads to must not change the number announced.
         told = [
             (under, each) for each in missed or () if (under := subscriber.first_channel(each)) is not None
         ]
+        for channel in joined if missed is not None else ():
+            self._hub.subscribe(subscriber, channel, Subscription(self._ahead_of(reached)))
         self.identity = identity
         self.authenticated.set()
         self._outbox.push(
@@ -232,6 +233,13 @@ class Session:
             self._hub.push(subscriber, under, update)
             await self._outbox.room()
         await self.settle()
+
+    def _ahead_of(self, reached: Positions) -> Positions:
+        """Where the client comes from further on: of what is told whole, all up to there is told at once.
+
+        It has come further than this node, so what it has not got of that could not come in order later.
+        """
+        return {p: offset for p, offset in self._resumed_from.items() if offset > reached.get(p, -1)}
 
     async def _lists_at(self, user: str, place: Positions) -> set[str]:
         """The lists of a user at a place of the log; later ones come with the updates behind it."""
@@ -399,14 +407,14 @@ class Session:
         assert list_id is not None
         channel = f"list:{list_id}"
         reached = dict(self._hub.hold(subscriber).positions)
-        missed = await self._missed([channel], {}, reached)
+        missed = await self._missed([channel], {}, _furthest(reached, self._resumed_from))
         # What came under another automatic channel it has, maybe from another node before it came to us.
         had = {f"user:{subscriber.user}", *(f"list:{each}" for each in subscriber.lists)}
         subscriber.joining = None
         subscriber.lists.add(list_id)
         missed = _without(missed, had.intersection(subscriber.channels))
         fresh = missed and [update for update in missed if not subscriber.saw(update)]
-        await self._take_up(None, subscriber, channel, None, {}, fresh, joining)
+        await self._take_up(None, subscriber, channel, None, self._ahead_of(reached), fresh, joining)
 
     async def _missed(
         self, channels: Collection[str], since: Positions, upto: Positions

@@ -187,8 +187,22 @@ def _check(story: Story) -> None:
                 assert order == sorted(order)
 
 
+AHEAD = [
+    ("new list", 1),
+    ("reconnect", 1, 1),
+    ("catch up", 0, 0),
+    ("move to new", 0),
+    ("catch up", 0, 1),
+    ("receive", 1, 2),
+    ("reconnect", 1, 0),
+    ("catch up", 1, 1),
+]
+
+
 @settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps, st.sampled_from([1, 3, 1_000]))
+# A list is joined on a node that is behind the one before: what lies between comes with the list.
+@example(AHEAD, 1_000)
 def test_each_client_gets_its_channels_once_and_in_order(history: list[Any], ring: int) -> None:
     """Late and repeated updates, slow queries, lost connections and new lists change nothing about that."""
     story = Story(ring)
@@ -305,8 +319,18 @@ def _check_shared(story: Story) -> None:
         assert not client.resynced
 
 
+ELSEWHERE = [("reconnect", 0, 1), ("catch up", 0, 1), ("reconnect", 0, 0), ("run", 9)]
+SHARING = [("join", "ann"), ("tell", 0, SHARED, {"ann"}), ("tell", 1, SHARED, set()), ("catch up", 0, 0)]
+
+
 @settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sharing_steps, st.sampled_from([1, 3, 1_000]))
+# That somebody else joins a list is no reason to tell all of it again.
+@example([*SHARING, ("join", "bob"), ("reconnect", 0, 0), ("catch up", 0, 0)], 1_000)
+@example([*SHARING, ("join", "bob"), ("catch up", 1, 0), ("reconnect", 0, 0)], 1_000)
+# What was heard of on another node, the joining and the leaving, is not done again here.
+@example([("join", "ann"), ("leave", "ann"), *ELSEWHERE], 1_000)
+@example([("join", "ann"), *ELSEWHERE[:2], ("leave", "ann"), ("join", "ann"), *ELSEWHERE], 1_000)
 def test_who_shares_a_list_gets_it_as_long_as_they_do(history: list[Any], ring: int) -> None:
     """Added, told of tasks, removed, told all the same, added again: all once, and nothing meanwhile."""
     story = Story(ring)

@@ -1,0 +1,309 @@
+"""Notifications over HTTP and sockets, on the real parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from projections.database import open_database
+from tests.integration.live_client import LiveClient, live
+from tests.integration.stack import Stack
+from tests.waiting import eventually
+
+
+@dataclass
+class Pair:
+    """Alice, who owns a list, and bob, who edits it; each with a client, of different nodes."""
+
+    stack: Stack
+    alice: httpx.AsyncClient
+    bob: httpx.AsyncClient
+    names: tuple[str, str]
+    list_id: str
+
+    async def task(self, **fields: Any) -> str:
+        """Alice makes a task; returns its path."""
+        body = {"title": "Buy milk", "list_id": self.list_id, **fields}
+        return str((await ok(self.alice.post("/api/tasks", json=body))).headers["location"])
+
+    async def assigned(self, **fields: Any) -> str:
+        """Alice gives bob a task; returns its path."""
+        return await self.task(assignees=[self.names[1]], **fields)
+
+    async def told(self, **params: Any) -> list[dict[str, Any]]:
+        """What bob was told."""
+        items: list[dict[str, Any]] = (await self.page(**params))["items"]
+        return items
+
+    async def page(self, **params: Any) -> dict[str, Any]:
+        """A page of bob's notifications."""
+        page: dict[str, Any] = (await ok(self.bob.get("/api/notifications", params=params))).json()
+        return page
+
+    async def unread(self) -> int:
+        """How many of bob's are unread, as everything that says so says."""
+        page = await self.page()
+        me = (await ok(self.bob.get("/api/me"))).json()
+        assert me["unread"] == page["unread"] == len(await self.told(unread=True))
+        return int(page["unread"])
+
+    async def events(self) -> int:
+        """How many events bob's own stream has."""
+        schema = self.stack.environment["TASKTAPE_SCHEMA"]
+        database = await open_database(self.stack.database_url, schema, pool_size=1)
+        try:
+            query = "SELECT count(*) FROM audit WHERE stream = $1"
+            return int(await database.pool.fetchval(query, f"user:{self.names[1]}"))
+        finally:
+            await database.close()
+
+    @asynccontextmanager
+    async def socket(self, node: int = 0) -> AsyncIterator[LiveClient]:
+        """A socket of bob's."""
+        async with live(self.stack.ws_url(node), self.stack.token(self.names[1])) as socket:
+            yield socket
+
+
+async def ok(answer: Any) -> httpx.Response:
+    """The answer, which has to be a good one."""
+    found: httpx.Response = await answer
+    assert found.is_success, found.text
+    return found
+
+
+@pytest.fixture
+async def pair(running_stack: Stack) -> AsyncIterator[Pair]:
+    alice, bob = (f"{name} {uuid4().hex[:8]}" for name in ("alice", "bob"))
+    async with AsyncExitStack() as opened:
+        first = await opened.enter_async_context(running_stack.client(alice, 0))
+        second = await opened.enter_async_context(running_stack.client(bob, 1))
+        made = (await ok(first.post("/api/lists", json={"name": "Home"}))).json()
+        pair = Pair(running_stack, first, second, (alice, bob), made["id"])
+        await ok(first.put(f"/api/lists/{made['id']}/members/{quote(bob)}", json={"role": "editor"}))
+        yield pair
+
+
+async def test_all_kinds_the_newest_first(pair: Pair) -> None:
+    """With who, what and where, so that a line can be shown without asking more."""
+    alice, bob = pair.names
+    path = await pair.assigned()
+    said = await ok(pair.alice.post(f"{path}/comments", json={"text": "Are you there?"}))
+    await ok(pair.alice.post(f"{path}/comments", json={"text": f"@{bob} hello"}))
+    at = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+    await ok(pair.alice.patch(path, json={"title": "Oat milk", "reminders": [{"at": at}]}))
+    await eventually(lambda: _count(pair, 5), 10)
+    told = await pair.told()
+    assert [(each["kind"], each["actor"], each["title"], each["excerpt"]) for each in told] == [
+        ("reminded", "tasktape", "Oat milk", None),
+        ("mentioned", alice, "Oat milk", f"@{bob} hello"),
+        ("commented", alice, "Oat milk", "Are you there?"),
+        ("assigned", alice, "Oat milk", None),
+        ("shared", alice, "Home", None),
+    ]
+    task_id = path.rpartition("/")[2]
+    assert [each["task_id"] for each in told] == [task_id] * 4 + [None]
+    assert {each["list_id"] for each in told} == {pair.list_id}
+    assert [each["read"] for each in told] == [False] * 5
+    assert told[2]["position"] == said.headers["Tasktape-Position"]
+    assert datetime.fromisoformat(told[0]["time"]) > datetime.fromisoformat(told[1]["time"])
+    assert await pair.unread() == 5
+    mine = (await ok(pair.alice.get("/api/notifications"))).json()
+    assert (mine["items"], mine["unread"]) == ([], 0), "what one does oneself is no news"
+
+
+async def _count(pair: Pair, number: int) -> bool:
+    return len(await pair.told()) == number
+
+
+async def test_reading_and_keeping_for_later(pair: Pair) -> None:
+    """Each answers with the notification; twice is as good as once."""
+    await pair.assigned()
+    assigned, shared = await pair.told()
+    read = await ok(pair.bob.post(f"/api/notifications/{assigned['id']}/read"))
+    assert read.json() == assigned | {"read": True}
+    assert await pair.told(unread=True) == [shared]
+    assert await pair.unread() == 1
+    events = await pair.events()
+    assert (await ok(pair.bob.post(f"/api/notifications/{assigned['id']}/read"))).json()["read"] is True
+    assert await pair.events() == events
+    again = await ok(pair.bob.post(f"/api/notifications/{assigned['id']}/unread"))
+    assert again.json() == assigned
+    assert "Tasktape-Position" in again.headers
+    assert await pair.unread() == 2
+    assert await pair.events() == events + 1
+
+
+async def test_reading_all(pair: Pair) -> None:
+    """Up to a time, or as far as there is anything; and nothing that is yet to come."""
+    await pair.assigned()
+    await pair.assigned()
+    told = await pair.told()
+    until = {"until": told[1]["time"]}
+    assert (await ok(pair.bob.post("/api/notifications/read-all", json=until))).json() == {"unread": 1}
+    assert await pair.told(unread=True) == told[:1]
+    later = {"until": "2999-01-01T00:00:00Z"}
+    assert (await ok(pair.bob.post("/api/notifications/read-all", json=later))).json() == {"unread": 0}
+    events = await pair.events()
+    assert (await ok(pair.bob.post("/api/notifications/read-all"))).json() == {"unread": 0}
+    assert await pair.events() == events
+    await pair.assigned()
+    assert await pair.unread() == 1
+    await ok(pair.bob.post(f"/api/notifications/{told[2]['id']}/unread"))
+    assert [each["read"] for each in await pair.told()] == [False, True, True, False]
+    assert (await ok(pair.bob.post("/api/notifications/read-all"))).json() == {"unread": 0}
+    assert await pair.unread() == 0
+
+
+async def test_nobody_has_none(pair: Pair) -> None:
+    """A user who was never told of anything."""
+    async with pair.stack.client(f"nobody-{uuid4().hex[:8]}") as nobody:
+        page = (await ok(nobody.get("/api/notifications"))).json()
+        assert (page["items"], page["next_cursor"], page["unread"]) == ([], None, 0)
+        assert (await ok(nobody.post("/api/notifications/read-all"))).json() == {"unread": 0}
+
+
+@pytest.mark.parametrize("unread", [False, True])
+async def test_pages_have_each_once(pair: Pair, unread: bool) -> None:  # noqa: FBT001
+    """In the order of the whole, also of those that are unread, here and there."""
+    for _ in range(9):
+        await pair.assigned()
+    whole = await pair.told()
+    for each in whole[1::3]:
+        await ok(pair.bob.post(f"/api/notifications/{each['id']}/read"))
+    await ok(pair.bob.post("/api/notifications/read-all", json={"until": whole[6]["time"]}))
+    await ok(pair.bob.post(f"/api/notifications/{whole[8]['id']}/unread"))
+    whole = await pair.told(unread=unread)
+    found: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await pair.page(unread=unread, limit=2, **cursor)
+        found += page["items"]
+        if page["next_cursor"] is None:
+            break
+        assert len(page["items"]) == 2
+        cursor = {"cursor": page["next_cursor"]}
+    assert found == whole
+    assert len(whole) == (5 if unread else 10)
+
+
+async def test_what_may_not_be_seen_is_not_there(pair: Pair) -> None:
+    """Of a task that is deleted, of a list that was taken away."""
+    path = await pair.assigned()
+    assigned, shared = await pair.told()
+    await ok(pair.alice.delete(path))
+    assert await pair.told() == [shared]
+    await ok(pair.alice.post(f"{path}/restore"))
+    assert await pair.unread() == 2
+    await ok(pair.alice.delete(f"/api/lists/{pair.list_id}/members/{quote(pair.names[1])}"))
+    assert await pair.told() == []
+    assert await pair.unread() == 0
+    answer = await pair.bob.post(f"/api/notifications/{assigned['id']}/read")
+    assert answer.status_code == 404
+
+
+async def test_what_is_wrong_is_said(pair: Pair) -> None:
+    """Unknown ids, another's, and what is no parameter."""
+    await pair.assigned()
+    [assigned, _] = await pair.told()
+    for client, path, status in (
+        (pair.bob, f"/api/notifications/{uuid4()}/read", 404),
+        (pair.bob, "/api/notifications/x/unread", 404),
+        (pair.alice, f"/api/notifications/{assigned['id']}/read", 404),
+        (pair.bob, f"/api/notifications/{assigned['id']}/read?x=1", 400),
+    ):
+        assert (await client.post(path)).status_code == status
+    bad = await pair.bob.post("/api/notifications/read-all", json={"until": "2026-12-01"})
+    assert (bad.status_code, bad.json()["errors"][0]["field"]) == (422, "until")
+    matched = {"If-Match": '"1"'}
+    path = f"/api/notifications/{assigned['id']}/read"
+    assert (await pair.bob.post(path, headers=matched)).status_code == 412
+    assert (await pair.bob.post(path, json={"read": True})).status_code == 422
+    assert (await pair.bob.get("/api/notifications?unread=maybe")).status_code == 422
+    assert (await pair.bob.get("/api/notifications?kind=shared")).status_code == 400
+    assert (await pair.bob.get("/api/notifications?cursor=x")).status_code == 400
+
+
+async def test_written_and_not_yet_visible(pair: Pair) -> None:
+    """As every command; the outcome is where `Location` says, and is for nobody else."""
+    await pair.assigned()
+    [assigned, _] = await pair.told()
+    path = f"/api/notifications/{assigned['id']}/read"
+    answer = await pair.bob.post(path, headers={"Prefer": "respond-async"})
+    assert answer.status_code == 202
+
+    async def accepted() -> bool:
+        return '"accepted"' in (await pair.bob.get(answer.headers["Location"])).text
+
+    await eventually(accepted)
+    found = (await pair.bob.get(answer.headers["Location"])).json()
+    assert (found["event"]["type"], found["task"], found["list"]) == ("user.notifications_read", None, None)
+    assert (await pair.alice.get(answer.headers["Location"])).status_code == 404
+
+
+# --- sockets ---------------------------------------------------------------------------------------------
+
+
+async def test_the_one_who_is_told_gets_it_on_their_own_channel(pair: Pair) -> None:
+    """Once, though they have the list's channel too, and with what it is to them."""
+    alice, bob = pair.names
+    async with pair.socket() as socket:
+        path = await pair.assigned()
+        update = await socket.update()
+        assert (update["channel"], update["notifications"]) == (f"user:{bob}", {bob: "assigned"})
+        await ok(pair.alice.patch(path, json={"title": "Oat milk"}))
+        update = await socket.update()
+        assert (update["channel"], update["task"]["title"]) == (f"list:{pair.list_id}", "Oat milk")
+        assert "notifications" not in update
+        async with live(pair.stack.ws_url(), pair.stack.token(alice)) as hers:
+            await ok(pair.alice.post(f"{path}/comments", json={"text": f"@{bob}"}))
+            assert (await socket.update())["notifications"] == {bob: "mentioned"}
+            assert (await hers.update())["channel"] == f"list:{pair.list_id}"
+
+
+async def test_other_devices_hear_what_was_read(pair: Pair) -> None:
+    """On the user's own channel; nobody else does."""
+    bob = pair.names[1]
+    path = await pair.assigned()
+    [assigned, _] = await pair.told()
+    async with pair.socket(0) as one, pair.socket(1) as other:
+        await ok(pair.bob.post(f"/api/notifications/{assigned['id']}/read"))
+        for socket in (one, other):
+            update = await socket.update()
+            assert (update["channel"], update["event"]["type"]) == (f"user:{bob}", "user.notifications_read")
+            assert update["event"]["data"] == {"ids": [assigned["id"]]}
+            assert (update["task"], update["list"]) == (None, None)
+    async with live(pair.stack.ws_url(), pair.stack.token(pair.names[0])) as hers:
+        await ok(pair.bob.post("/api/notifications/read-all"))
+        await ok(pair.alice.patch(path, json={"title": "Oat milk"}))
+        assert (await hers.update())["event"]["type"] == "task.edited"
+
+
+async def test_who_was_removed_gets_nothing_from_then_on(pair: Pair) -> None:
+    """On the socket that is open: a task that still is theirs tells them nothing."""
+    bob = pair.names[1]
+    path = await pair.assigned()
+    async with pair.socket() as socket:
+        await ok(pair.alice.delete(f"/api/lists/{pair.list_id}/members/{quote(bob)}"))
+        assert (await socket.update())["event"]["type"] == "list.member_removed"
+        assert (await socket.hear())["type"] == "unsubscribed"
+        at = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+        await ok(pair.alice.patch(path, json={"reminders": [{"at": at}]}))
+        await ok(pair.alice.post(f"{path}/comments", json={"text": f"@{bob}"}))
+
+        async def reminded() -> bool:
+            return bool((await pair.alice.get(path)).json()["reminded"])
+
+        await eventually(reminded)
+        # Whatever bob hears next is of his own.
+        mine = await ok(pair.bob.post("/api/tasks", json={"title": "Mine"}))
+        update = await socket.update()
+        assert update["position"] == mine.headers["Tasktape-Position"]
+    assert await pair.told() == []
