@@ -145,7 +145,10 @@ class Walk:
     async def _look_ahead(self, connection: Connection) -> None:
         for number, value, identifier in await connection.fetch(*self._steps.heads(self._open)):
             shelf, head = self._open[number - 1], Place(value, identifier)
-            shelf.head, shelf.place = head, self._order.just_before(head)
+            place = self._order.just_before(head)
+            # What has been seen on other pages is before the head, too.
+            seen = shelf.place is not None and not self._order.precedes(shelf.place, place)
+            shelf.head, shelf.place = head, shelf.place if seen else place
         self._open = [shelf for shelf in self._open if shelf.head is not None]
 
     async def _step(self, connection: Connection, most: int) -> None:
