@@ -145,8 +145,8 @@ class PolicyLoop:
     async def _react(self, reactions: Sequence[Reaction]) -> None:
         """Decide these, and append what follows."""
         causes = [reaction.cause for reaction in reactions if reaction.cause is not None]
-        todo: list[tuple[Reaction, Record]] = []
         decided = await decide(self._reads, causes, self._clock()) if causes else []
+        todo: list[tuple[Reaction, Record]] = []
         for reaction, record in zip(reactions, decided, strict=True):
             if isinstance(record, Exception):
                 self._failed(reaction, record)

@@ -193,9 +193,9 @@ class World:
 class Worker:
     """A policy loop that stops wherever it waits for the database or the log, and goes on when told."""
 
-    def __init__(self, world: World, partitions: Collection[int] = range(PARTITIONS)) -> None:
+    def __init__(self, world: World) -> None:
         self._world = world
-        self._partitions = frozenset(partitions)
+        self.assigned = frozenset(range(PARTITIONS))
         self._gate: asyncio.Future[None] | None = None
         self._round: asyncio.Task[float] | None = None
         self._start()
@@ -206,7 +206,7 @@ class Worker:
         self._loop = PolicyLoop(
             gated,  # type: ignore[arg-type]
             gated,  # type: ignore[arg-type]
-            lambda: self._partitions,
+            lambda: self.assigned,
             clock=self._world.clock,
             monotonic_s=self._time,
         )

@@ -325,6 +325,27 @@ async def test_an_event_that_is_not_in_the_read_models_yet_is_not_written_again(
     assert written(world) == [("task.created", "accepted")]
 
 
+async def test_what_nobody_told_of_is_found_by_looking(world: World, worker: Worker) -> None:
+    """Somebody else may have projected a partition of ours."""
+    await worker.finish()
+    await world.append(FIRST, TaskCompleted(), 2)
+    world.reads.project(world.log.partition_of(FIRST), 10)
+    await worker.finish()
+    await worker.finish()
+    assert written(world) == [("task.created", "accepted")]
+
+
+async def test_a_worker_takes_up_partitions_and_lets_go_of_them(world: World, worker: Worker) -> None:
+    """It reacts for those that are its own, from where whoever had them before left off."""
+    await world.append(FIRST, TaskCompleted(), 2)
+    worker.assigned = frozenset(range(PARTITIONS)) - {world.log.partition_of(FIRST)}
+    await settle(world, worker)
+    assert written(world) == []
+    worker.assigned = frozenset(range(PARTITIONS))
+    await settle(world, worker)
+    assert written(world) == [("task.created", "accepted")]
+
+
 async def test_rebuilt_read_models_bring_nothing(world: World, worker: Worker) -> None:
     """Nor does losing the checkpoints and all: the log says that it is done."""
     await do(world, worker, FIRST, CompleteTask(), ReopenTask(), EditTask(title="New"), CompleteTask())
@@ -363,6 +384,8 @@ steps = st.lists(
         st.tuples(st.just("wish"), first_or_any, wishes),
         st.tuples(st.just("project"), st.integers(0, PARTITIONS - 1), st.integers(1, 5)),
         st.just(("project all",)),
+        st.tuples(st.just("project quietly"), st.integers(0, PARTITIONS - 1), st.integers(1, 5)),
+        st.tuples(st.just("assign"), st.integers(0, 1), st.sets(st.integers(0, PARTITIONS - 1))),
         workers_steps,
         workers_steps,
         st.tuples(st.just("crash"), st.integers(0, 1)),
@@ -381,27 +404,37 @@ async def test_any_interleaving_of_two_workers_brings_what_one_would(steps: list
     await world.begin(replace(DAILY, recurrence="FREQ=DAILY"), DAILY, keys=[TASK_ID, "counted"])
     workers = [Worker(world), Worker(world)]
     for step in steps:
-        match step:
-            case ("toggle", index):
-                await toggle(world, index)
-            case ("wish", index, command):
-                await wish(world, index, command)
-            case ("project all",):
-                world.project_all()
-            case ("project", partition, most):
-                world.project(partition, most)
-            case ("step", who, count):
-                for _ in range(count):
-                    await workers[who].step()
-            case ("crash", who):
-                await workers[who].crash()
-            case ("duplicate", index) if index < len(world.log.records):
-                await world.log.append_again([world.log.records[index]])
+        await take(world, workers, step)
     for each in workers:
+        each.assigned = frozenset(range(PARTITIONS))
         await each.finish()
     await settle(world, *workers)
     check(world)
     assert await world.is_through()
+
+
+async def take(world: World, workers: Sequence[Worker], step: Any) -> None:
+    """Let something happen, or somebody go on."""
+    match step:
+        case ("toggle", index):
+            await toggle(world, index)
+        case ("wish", index, command):
+            await wish(world, index, command)
+        case ("project all",):
+            world.project_all()
+        case ("project quietly", partition, most):
+            world.reads.project(partition, most)
+        case ("assign", who, partitions):
+            workers[who].assigned = frozenset(partitions)
+        case ("project", partition, most):
+            world.project(partition, most)
+        case ("step", who, count):
+            for _ in range(count):
+                await workers[who].step()
+        case ("crash", who):
+            await workers[who].crash()
+        case ("duplicate", index) if index < len(world.log.records):
+            await world.log.append_again([world.log.records[index]])
 
 
 def stream_at(world: World, index: int) -> str:
