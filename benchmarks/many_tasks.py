@@ -108,7 +108,7 @@ _COMMENTS = """
     SELECT id, id, 'bob', 'I asked about it: comment' || abs(hashtext(id)) % 5000, '{}', created_at
     FROM tasks WHERE abs(hashtext(id)) % 20 = 0
 """
-_DOCUMENTS = """
+_DOCUMENTS = r"""
     INSERT INTO task_search
     SELECT tasks.id, to_tsvector('simple', title) || to_tsvector('simple', notes)
         || to_tsvector('simple', coalesce(comments.text, ''))

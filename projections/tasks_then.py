@@ -23,11 +23,12 @@ from projections.task_pages import find
 _READ_AT_ONCE = 500
 
 _CHANGED = """
-    (SELECT id FROM tasks
-    WHERE list_id = ANY($1) AND shelf = ANY('{0,1,2}') AND updated_at > $2 AND created_at <= $2 LIMIT $3)
-    UNION
-    (SELECT substr(stream, 6) FROM audit
-    WHERE left_list_id = ANY($1) AND outcome = 'accepted' AND stream LIKE 'task:%' LIMIT $3)
+    SELECT id FROM tasks
+    WHERE list_id = ANY($1) AND shelf = ANY('{0,1,2}') AND updated_at > $2 AND created_at <= $2 LIMIT $3
+"""
+_LEFT = """
+    SELECT substr(stream, 6) AS id FROM audit
+    WHERE left_list_id = ANY($1) AND outcome = 'accepted' AND stream LIKE 'task:%' LIMIT $2
 """
 _STATES = """
     SELECT state FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
@@ -37,11 +38,11 @@ _STATES = """
     ) AS newest
 """
 _SAID = """
-    SELECT id, data, type FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
-        SELECT data, type, version FROM audit
+    SELECT id, version, data FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
+        SELECT version, data FROM audit
         WHERE stream = 'task:' || wanted.id AND outcome = 'accepted' AND time <= $2 AND type = ANY($3)
         ORDER BY version DESC LIMIT $4
-    ) AS newest ORDER BY id, version DESC
+    ) AS newest
 """
 _SAYING = [each.type for each in (TaskCommented, TaskCommentEdited, TaskCommentDeleted)]
 
@@ -59,11 +60,13 @@ async def find_then(
     time: datetime,
 ) -> list[Place]:
     """The places of the tasks in a portion of those that fitted then. Raises `TooManyChanged`."""
-    changed = await connection.fetch(_CHANGED, chosen.lists, time, bounds.changed + 1)
-    if len(changed) > bounds.changed:
+    most = bounds.changed + 1
+    changed = await connection.fetch(_CHANGED, chosen.lists, time, most)
+    left = await connection.fetch(_LEFT, chosen.lists, most)
+    if len(changed) + len(left) >= most:
         raise TooManyChanged
     found: dict[str, Place] = {}
-    ids = [row["id"] for row in changed]
+    ids = sorted({row["id"] for row in (*changed, *left)})
     for first in range(0, len(ids), _READ_AT_ONCE):
         for task in await _fitting(connection, chosen, ids[first : first + _READ_AT_ONCE], time):
             place = Place(sort_value(task, order.key), task.id)
@@ -102,7 +105,8 @@ async def comments_then(
 ) -> Mapping[str, Sequence[str]]:
     """The texts of comments at that time by task, the newest first, from `limit` of its events at most."""
     said: dict[str, dict[str, str | None]] = defaultdict(dict)
-    for row in await connection.fetch(_SAID, ids, time, _SAYING, limit):
+    rows = await connection.fetch(_SAID, ids, time, _SAYING, limit)
+    for row in sorted(rows, key=lambda row: row["version"], reverse=True):
         event = from_json(row["data"])
         # What came later has been seen.
         said[row["id"]].setdefault(event["comment_id"], event.get("text"))

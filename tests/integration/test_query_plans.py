@@ -9,7 +9,6 @@ import pytest
 
 from projections import activity_queries, task_queries
 from projections.database import Database, open_database
-from projections.task_queries import Place, TaskFilter
 from tests.integration.stack import Stack
 
 
@@ -29,23 +28,6 @@ async def plan_of(database: Database, sql: str, *arguments: object) -> str:
         await connection.execute("SET LOCAL enable_sort = off")
         rows = await connection.fetch(f"EXPLAIN {sql}", *arguments)
         return "\n".join(row[0] for row in rows)
-
-
-async def test_pages_of_a_list_follow_its_index(database: Database) -> None:
-    """In the order of the rank, from where the last page ended, without sorting."""
-    query = task_queries.page_query(
-        "alice",
-        TaskFilter(list_id=str(uuid4())),
-        "rank",
-        descending=False,
-        after=Place("0123456789abc", str(uuid4())),
-        limit=51,
-    )
-    sql, arguments = task_queries.compiled(query)
-    plan = await plan_of(database, sql, *arguments)
-    assert "Index Scan using tasks_by_list" in plan
-    assert "ROW(" in plan.partition("Index Cond:")[2].partition("\n")[0], plan
-    assert "Sort" not in plan
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,201 @@
+"""Finding among 200,000 tasks: what Postgres reads for it, by its own account of what it did."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import cycle, islice
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import pytest
+from pydantic_core import from_json
+
+from api.node import SESSION
+from app.criteria import criteria_of
+from app.orders import SortKey
+from app.search_conditions import Condition
+from app.search_language import Search, parse
+from benchmarks.many_tasks import NOW, TASKS, fill, list_id
+from projections.database import Database, asyncpg_dsn, open_database
+from projections.finding_bounds import Bounds
+from projections.generations import LogIdentity, set_up
+from projections.task_filters import TaskFilter
+from projections.task_orders import Order, Portion
+from projections.task_pages import find, find_relevant, lists_of
+from projections.tasks_then import find_then
+
+PAGE = 51
+MOST_EXAMINED = 20_000
+"""Rows for one page, whether they were of use or not; a task and its words are two."""
+MOST_BUFFERS = 45_000
+"""Pages of 8 KiB, most of them the upper ones of indexes, again and again."""
+
+BIG, ALL, BOBS = ("alice", 0), ("alice", None), ("bob", None)
+"""One list of 100,000 tasks; that and 400 others; forty of those."""
+KEYS: list[SortKey] = ["rank", "created_at", "updated_at", "due", "priority", "title"]
+ORDERS = [Order(key, descending=descending) for key in KEYS for descending in (False, True)]
+
+FREQUENT = ["", "is:open", "is:done #home", "p:>=medium", "has:due -#home", "meeting", "m*", "-meeting"]
+SOME = [
+    "is:open p:high #home",
+    "is:open @person5 p:medium",
+    'stage:"Stage 0" is:open p:>=high',
+    "due:<2024-06-01 is:open",
+    "due:week is:open",
+    "@dora is:open p:high",
+    "by:alice is:subtask #tag0",
+    "meeting w1 is:open",
+    "w77*",
+    '"follow up"',
+    '"follow up" @dora is:open',
+    "meeting -w0 #home",
+]
+RARE = [
+    "is:open p:urgent #tag1",
+    'stage:"Stage 10" @person1',
+    "#tag1 #home @dora",
+    "p:>urgent",
+    "w12345",
+    "w1 w4 w9 is:open",
+    "comment2500 meeting",
+    "m* -meeting",
+    "nowhere #tag1",
+]
+
+
+@pytest.fixture(scope="module")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Tables of 200,000 tasks, in sessions such as the API's."""
+    schema = f"m_{uuid4().hex[:12]}"
+    await set_up(database_url, schema, LogIdentity("memory", "memory", 1))
+    filling = await asyncpg.connect(
+        asyncpg_dsn(database_url), server_settings={"search_path": f"{schema}_g1"}
+    )
+    await fill(filling)
+    await filling.close()
+    opened = await open_database(database_url, schema, pool_size=1, server_settings=SESSION)
+    assert await opened.pool.fetchval("SELECT count(*) FROM tasks") == TASKS
+    yield opened
+    await opened.close()
+
+
+@dataclass
+class Watched:
+    """A connection that has each query explained before it is made."""
+
+    connection: Any
+    plans: list[dict[str, Any]] = field(default_factory=list)
+
+    async def execute(self, sql: str, *values: Any) -> str:
+        """See `asyncpg.Connection.execute`."""
+        result: str = await self.connection.execute(sql, *values)
+        return result
+
+    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
+        """See `asyncpg.Connection.fetch`."""
+        explained = await self.connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", *values)
+        self.plans.append(from_json(explained)[0]["Plan"])
+        rows: list[asyncpg.Record] = await self.connection.fetch(sql, *values)
+        return rows
+
+    def nodes(self) -> Iterator[dict[str, Any]]:
+        """Every node of every plan."""
+        todo = list(self.plans)
+        while todo:
+            node = todo.pop()
+            todo += node.get("Plans", [])
+            yield node
+
+
+def examined(node: dict[str, Any]) -> float:
+    """The rows of a table that a node read, for itself or in vain."""
+    if "Relation Name" not in node:
+        return 0
+    removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+    return float((node["Actual Rows"] + removed) * node["Actual Loops"])
+
+
+def check(watched: Watched) -> None:
+    """No table is read whole, nothing is sorted by the database, and what is read is bounded."""
+    for node in watched.nodes():
+        kind, table = node["Node Type"], node.get("Relation Name")
+        assert "Sort" not in kind, node
+        assert kind != "Seq Scan", node
+        if table in ("tasks", "task_search") and kind in ("Index Scan", "Index Only Scan"):
+            assert "Index Cond" in node, node
+    rows = sum(examined(node) for node in watched.nodes())
+    assert rows <= MOST_EXAMINED
+    buffers = sum(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in watched.plans)
+    assert buffers <= MOST_BUFFERS
+
+
+async def chosen_by(connection: Any, text: str, where: tuple[str, int | None]) -> TaskFilter:
+    """The filter of a search by somebody in one list or in all of theirs."""
+    user, number = where
+    search = parse(text, me=user)
+    if number is not None:
+        search = Search((Condition("list", list_id(number)), *search.conditions), search.terms)
+    criteria = criteria_of(search, now=NOW, zone=ZoneInfo("UTC"))
+    return TaskFilter(criteria, await lists_of(connection, user, criteria.lists))
+
+
+def orders_for(text: str, place: int) -> list[Order]:
+    """Four of the orders, so that every order meets many texts.
+
+    No title order for the half of the tasks whose titles start with "Meeting": they all lie at one end of it,
+    and a walk from the other end is long. That is known, and measured in `benchmarks/finding.py`.
+    """
+    orders = [order for order in ORDERS if order.key != "title" or "meeting" not in text]
+    return list(islice(cycle(orders), place, place + 13, 4))
+
+
+TEXTS = FREQUENT + SOME + RARE
+
+
+@pytest.mark.parametrize("where", [BIG, ALL, BOBS], ids=["big", "all", "bobs"])
+@pytest.mark.parametrize("text", TEXTS)
+async def test_what_is_read_for_a_page_is_bounded(
+    database: Database, text: str, where: tuple[str, int | None]
+) -> None:
+    """Whatever is sought, frequent or rare, in whatever order and however many lists."""
+    for order in orders_for(text, TEXTS.index(text)):
+        async with database.pool.acquire() as connection, connection.transaction():
+            watched: Any = Watched(connection)
+            chosen = await chosen_by(connection, text, where)
+            places = await find(watched, chosen, order, Portion(None, PAGE), Bounds())
+            check(watched)
+            if len(places) == PAGE:
+                again: Any = Watched(connection)
+                await find(again, chosen, order, Portion(places[-1], PAGE), Bounds())
+                check(again)
+
+
+@pytest.mark.parametrize("where", [BIG, ALL, BOBS], ids=["big", "all", "bobs"])
+@pytest.mark.parametrize("text", ["meeting", "w1 #home", '"follow up" is:open', "w12345"])
+async def test_what_is_read_for_the_most_relevant_is_bounded(
+    database: Database, text: str, where: tuple[str, int | None]
+) -> None:
+    """With the words in the title or elsewhere."""
+    async with database.pool.acquire() as connection, connection.transaction():
+        watched: Any = Watched(connection)
+        chosen = await chosen_by(connection, text, where)
+        await find_relevant(watched, chosen, Portion(None, PAGE), Bounds())
+        check(watched)
+
+
+@pytest.mark.parametrize("where", [BIG, ALL, BOBS], ids=["big", "all", "bobs"])
+@pytest.mark.parametrize("text", ["", "is:open p:high #home", "meeting"])
+async def test_what_is_read_of_the_past_is_bounded(
+    database: Database, text: str, where: tuple[str, int | None]
+) -> None:
+    """What changed since is looked up; the rest is found as ever."""
+    time = NOW - timedelta(days=2)
+    async with database.pool.acquire() as connection, connection.transaction():
+        watched: Any = Watched(connection)
+        chosen = await chosen_by(connection, text, where)
+        await find_then(watched, chosen, Order("rank"), Portion(None, PAGE), Bounds(), time)
+        check(watched)
