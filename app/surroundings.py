@@ -38,7 +38,7 @@ class CommentThen:
 
 @dataclass(frozen=True, slots=True)
 class PastEvent:
-    """An event of a task: who did it, and which version it undid if it is an undo."""
+    """An event of a task: whose command it was, and which version it undid if it is an undo."""
 
     version: int
     type: str

@@ -28,7 +28,15 @@ from app.task_commands import (
     UndoChange,
     wanted_fields,
 )
-from app.task_rules import check_children, check_parent, check_recurrence, check_stage, stage_in, status_in
+from app.task_rules import (
+    check_children,
+    check_parent,
+    check_recurrence,
+    check_stage,
+    stage_in,
+    stage_left,
+    status_in,
+)
 from app.tasks import (
     SERIES_FIELDS,
     Task,
@@ -66,7 +74,7 @@ def decide(command: TaskCommand, task: Task | None, around: Surroundings) -> Tas
         raise NotFound("no such task")
     match command:
         case RestoreTask():
-            return TaskRestored() if task.deleted_at else None
+            return TaskRestored(stage_left(around.home, task)) if task.deleted_at else None
         case DeleteTask():
             return _delete(command, task, around)
         case UndoChange():
@@ -194,6 +202,7 @@ def _move(command: MoveTask, task: Task, around: Surroundings) -> TaskMoved | No
     changed: dict[str, Any] = {}
     if stage is not None and stage != task.stage:
         changed = {"stage": stage}
+    if changed and command.stage is not None:
         changed |= _status_after(status_in(stage, target), task, around, cascade=command.cascade)
     if list_id != task.list_id and command.keep_parent:
         changed["parent_id"] = task.parent_id

@@ -70,6 +70,12 @@ def status_in(stage: str | None, task_list: TaskList | None) -> Status | None:
     return "done" if category == "done" else "open"
 
 
+def stage_left(task_list: TaskList | None, task: Task) -> str | None:
+    """The stage for a task whose own was taken out of its list while it was deleted; None if it was not."""
+    lost = task.stage is not None and category_of(task_list, task.stage) is None
+    return stage_in(task_list, task, None) if lost else None
+
+
 def stage_in(target: TaskList | None, task: Task, home: TaskList | None) -> str | None:
     """The stage of another list that says the same of the task as its present one; None if that stays."""
     if target is None or not target.stages or status_in(task.stage, target) == task.status:

@@ -145,9 +145,10 @@ class TaskDeleted:
 
 @dataclass(frozen=True, slots=True)
 class TaskRestored:
-    """A deleted task is back where it was."""
+    """A deleted task is back where it was; in another stage if the list has lost its own meanwhile."""
 
     type: ClassVar[str] = "task.restored"
+    stage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,8 +326,8 @@ def _changed(task: Task, event: TaskEvent, time: datetime) -> dict[str, Any]:
             return _moved(task, event, time)
         case TaskDeleted():
             return {"deleted_at": time}
-        case TaskRestored():
-            return {"deleted_at": None}
+        case TaskRestored(stage=stage):
+            return {"deleted_at": None, "stage": task.stage if stage is None else stage}
         case TaskSkipped():
             return _skipped(task, event)
         case TaskCommented() | TaskCommentEdited() | TaskCommentDeleted():

@@ -11,7 +11,7 @@ from typing import Any
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.surroundings import Change, PastEvent, Surroundings
 from app.task_commands import UndoChange
-from app.task_rules import check_children, check_parent, check_stage
+from app.task_rules import check_children, check_parent, check_stage, stage_left
 from app.tasks import (
     TASK_FIELDS,
     Task,
@@ -73,6 +73,8 @@ def undo(command: UndoChange, task: Task, around: Surroundings) -> TaskUndone | 
         raise NotFound("this task was deleted; restore it first")
     _check_holds(change, task, fields)
     _check_possible(task, fields, around)
+    if "deleted_at" in fields and (stage := stage_left(around.home, task)) is not None:
+        fields["stage"] = stage
     return TaskUndone(change.after.version, UndoneFields(**fields))  # type: ignore[typeddict-item]
 
 

@@ -23,7 +23,7 @@ _STATES_AT = """
     WHERE stream = $1 AND version = ANY($2::bigint[]) AND outcome = 'accepted' AND state IS NOT NULL
 """
 RECENT = """
-    SELECT version, type, actor, event_id,
+    SELECT version, type, actor, event_id, source = '/tasktape/api' AS asked,
         CASE type WHEN 'task.undone' THEN (data ->> 'version')::bigint END AS undid
     FROM audit
     WHERE stream = $1 AND outcome = 'accepted' AND version BETWEEN 1 AND $2 ORDER BY version DESC LIMIT $3
@@ -109,7 +109,11 @@ class CommandQueries:
         stream = f"task:{task_id}"
         upto, limit = (MAX_VERSION, LOOK_BACK) if version is None else (version, 1)
         rows = await self._pool.fetch(RECENT, stream, upto, limit)
-        past = [PastEvent(row["version"], row["type"], row["actor"], row["undid"]) for row in rows]
+        past = [
+            # What a policy or an import did in somebody's name is not what they would undo.
+            PastEvent(row["version"], row["type"], row["actor"] if row["asked"] else "", row["undid"])
+            for row in rows
+        ]
         wanted = newest_change(past, user) if version is None else version
         event = next((row for row in rows if row["version"] == wanted), None)
         if event is None:

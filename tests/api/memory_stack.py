@@ -13,7 +13,7 @@ from typing import Any
 import uuid_utils
 
 from api.auth import Verifier
-from api.commands import Call, CommandHandler, Effect, NotYetVisible
+from api.commands import SOURCE, Call, CommandHandler, Effect, NotYetVisible
 from api.edge import Edge
 from api.idempotency import CommandKey, command_key
 from api.inboxes import Inboxes
@@ -191,7 +191,7 @@ class World:
             PastEvent(
                 each.version,
                 each.type,
-                each.actor,
+                each.actor if each.source == SOURCE else "",
                 each.data.version if isinstance(each.data, TaskUndone) else None,
             )
             for each in reversed(records)

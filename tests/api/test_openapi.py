@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
+from pydantic import TypeAdapter
 
 from api import openapi
 from api.endpoints import ENDPOINTS
 from api.problems import KINDS
+from api.routing import Endpoint
+from api.schemas import Nothing
 from app import errors
 
 
@@ -39,6 +42,27 @@ def test_parameters_of_paths_are_described() -> None:
         for operation in methods.values():
             named = {each["name"] for each in operation["parameters"] if each.get("in") == "path"}
             assert named == set(re.findall(r"\{(\w+)\}", path))
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [each for each in ENDPOINTS if each.command and each.body not in (None, Nothing)],
+    ids=lambda endpoint: f"{endpoint.method} {endpoint.path}",
+)
+def test_bodies_of_commands_have_examples(endpoint: Endpoint) -> None:
+    """Which could be sent as they stand."""
+    TypeAdapter(endpoint.body).validate_python(endpoint.example)
+    operation = openapi.document()["paths"][endpoint.path][endpoint.method.lower()]
+    for content in operation["requestBody"]["content"].values():
+        assert content["example"] == endpoint.example
+
+
+def test_many_commands_have_no_version_in_common() -> None:
+    """They say each its own, and their answer is never one that is still to come."""
+    operation = openapi.document()["paths"]["/api/bulk"]["post"]
+    headers = [each.get("$ref", "").rpartition("/")[2] for each in operation["parameters"]]
+    assert headers == ["Idempotency-Key", "Prefer"]
+    assert {"202", "409"}.isdisjoint(operation["responses"])
 
 
 def test_the_copy_in_the_repository_is_up_to_date(

@@ -121,6 +121,7 @@ EXPECTED: dict[str, Record] = {
     "task.moved": record_of(TaskMoved(OTHER_LIST_ID), 8),
     "task.deleted": record_of(TaskDeleted(), 9),
     "task.restored": record_of(TaskRestored(), 10),
+    "task.restored-to-a-stage": record_of(TaskRestored(stage="To do"), 10),
     "task.created-in-a-series": record_of(
         TaskCreated(
             list_id=LIST_ID,

@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.lists import Stage, TaskList
-from app.surroundings import Change, CommentThen, Gap
+from app.surroundings import Change, CommentThen, Gap, PastEvent
 from app.task_commands import (
     Comment,
     CompleteTask,
@@ -21,6 +21,7 @@ from app.task_commands import (
     MoveTask,
     RemindOfTask,
     ReopenTask,
+    RestoreTask,
     UndoChange,
 )
 from app.task_rules import MAX_DEPTH
@@ -37,9 +38,11 @@ from app.tasks import (
     TaskMoved,
     TaskReminded,
     TaskReopened,
+    TaskRestored,
     TaskUndone,
     UndoneFields,
 )
+from app.undo import newest_change
 from tests.spec import HOME, LIST_ID, OTHER_LIST_ID, TASK_ID, given, task_after
 
 PARENT_ID = "0f0e0d0c-0b0a-4908-8706-0504030201ff"
@@ -89,6 +92,33 @@ def test_stages_say_whether_work_is_done() -> None:
     task = task_after(IN_BACKLOG, done)
     assert (task.status, task.stage, task.completed_at) == ("done", "Done", task.updated_at)
     assert task_after(IN_BACKLOG, done, TaskEdited({"status": "open"})).completed_at is None
+
+
+def test_restoring_looks_for_a_stage() -> None:
+    """If the list has lost that of the task meanwhile, for one that says the same of it; so does undoing."""
+    left = replace(STAGED, stages=STAGES[:1] + STAGES[2:])
+    past: tuple[TaskEvent, ...] = (IN_DOING, TaskDeleted())
+    given(*past).when(RestoreTask(), home=STAGED).then(TaskRestored())
+    given(*past).when(RestoreTask(), home=left).then(TaskRestored(stage="Backlog"))
+    assert task_after(*past, TaskRestored(stage="Backlog")).stage == "Backlog"
+    assert task_after(*past, TaskRestored()).stage == "Doing"
+    given(IN_DOING, TaskCompleted(), TaskDeleted()).when(RestoreTask(), home=left).then(
+        TaskRestored(stage="Done")
+    )
+    given(CREATED, TaskDeleted()).when(RestoreTask(), home=left).then(TaskRestored())
+    given(*past).when(UndoChange(), home=left, change=change(*past, version=2)).then(
+        TaskUndone(2, {"deleted_at": None, "stage": "Backlog"})
+    )
+
+
+def test_a_stage_of_the_same_name_has_to_say_the_same() -> None:
+    """A task that is open does not come to a list as if it were done, whatever columns are called there."""
+    target = other(stages=({"name": "Todo", "category": "open"}, {"name": "Doing", "category": "done"}))
+    move = MoveTask(list_id=OTHER_LIST_ID)
+    given(IN_DOING).when(move, home=STAGED, target=target).then(TaskMoved(OTHER_LIST_ID, stage="Todo"))
+    only_open = other(stages=({"name": "Todo", "category": "open"},))
+    done: tuple[TaskEvent, ...] = (IN_DOING, TaskCompleted(stage="Done"))
+    given(*done).when(move, home=STAGED, target=only_open).then(TaskMoved(OTHER_LIST_ID, stage="Todo"))
 
 
 def test_completing_and_reopening_choose_the_stage() -> None:
@@ -329,6 +359,80 @@ def test_undo_is_for_ones_own_changes_that_still_hold() -> None:
     given(*past).when(UndoChange(version=9)).then_refused(NotFound, "version 9")
     said: tuple[TaskEvent, ...] = (CREATED, TaskCommented(COMMENT_ID, "x"))
     given(*said).when(undo, change=change(*said, version=2)).then_refused(Conflict, "comment")
+
+
+def test_undo_of_what_is_not_possible_any_more() -> None:
+    """A deleted task, an open sub-task, a parent or stage that is gone: what was then can't be again."""
+    edited: tuple[TaskEvent, ...] = (CREATED, TaskEdited({"title": "U"}), TaskDeleted())
+    given(*edited).when(UndoChange(version=2), change=change(*edited, version=2)).then_refused(
+        NotFound, "restore"
+    )
+    given(*edited).when(UndoChange(version=1), change=change(*edited, version=1)).then_nothing()
+    given(CREATED).when(
+        UndoChange(version=1), change=change(CREATED, version=1), open_children=1
+    ).then_refused(Conflict, "1 open sub-task; see")
+    reopened: tuple[TaskEvent, ...] = (CREATED, TaskCompleted(), TaskReopened())
+    undo = given(*reopened).when(UndoChange(), change=change(*reopened, version=3), open_children=2)
+    undo.then_refused(Conflict, "2 open sub-tasks")
+    child = TaskCreated(list_id=LIST_ID, title="T", parent_id=PARENT_ID)
+    freed: tuple[TaskEvent, ...] = (child, TaskEdited({"parent_id": None}))
+    given(*freed).when(UndoChange(), change=change(*freed, version=2)).then_refused(Conflict, "same list")
+    given(*freed).when(UndoChange(), change=change(*freed, version=2), ancestors=line(1)).then(
+        TaskUndone(2, {"parent_id": PARENT_ID})
+    )
+    staged: tuple[TaskEvent, ...] = (IN_DOING, TaskEdited({"stage": "Backlog"}))
+    left = replace(STAGED, stages=STAGES[:1])
+    given(*staged).when(UndoChange(), home=left, change=change(*staged, version=2)).then_refused(
+        Conflict, "must be one of this list's"
+    )
+
+
+def test_nothing_to_undo() -> None:
+    """Nobody has changed anything."""
+    given(CREATED).when(UndoChange()).then_refused(Conflict, "nothing of yours")
+
+
+def past_of(*events: tuple[str, str, int | None]) -> list[PastEvent]:
+    """Events from the newest to the oldest, of (type, actor, what it undid)."""
+    numbered = [PastEvent(version, *event) for version, event in enumerate(events, start=1)]
+    return numbered[::-1]
+
+
+@pytest.mark.parametrize(
+    ("events", "newest"),
+    [
+        ((), None),
+        ((("created", "alice", None),), 1),
+        ((("created", "bob", None),), None),
+        ((("created", "alice", None), ("edited", "alice", None), ("edited", "bob", None)), 2),
+        ((("created", "alice", None), ("commented", "alice", None), ("reminded", "alice", None)), 1),
+        ((("created", "bob", None), ("edited", "alice", None), ("undone", "alice", 2)), None),
+        ((("created", "alice", None), ("edited", "alice", None), ("undone", "alice", 2)), 1),
+        (
+            (
+                ("edited", "alice", None),
+                ("edited", "alice", None),
+                ("undone", "alice", 2),
+                ("undone", "alice", 1),
+            ),
+            None,
+        ),
+        ((("edited", "alice", None), ("undone", "alice", 1), ("undone", "alice", 2)), 1),
+        (
+            (
+                *(("edited", "alice", None), ("undone", "alice", 1), ("undone", "alice", 2)),
+                ("undone", "alice", 3),
+            ),
+            None,
+        ),
+    ],
+)
+def test_the_newest_change_that_still_counts(
+    events: tuple[tuple[str, str, int | None], ...], newest: int | None
+) -> None:
+    """Not what is undone, unless that is undone; not what another did; not what changes nothing."""
+    past = past_of(*((f"task.{kind}", actor, undid) for kind, actor, undid in events))
+    assert newest_change(past, "alice") == newest
 
 
 def test_others_changes_of_other_fields_do_not_hinder_an_undo() -> None:

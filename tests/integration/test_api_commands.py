@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import httpx
 
+from app.ids import inbox_id
 from tests.integration.stack import Stack
 from tests.waiting import eventually
 
@@ -218,6 +219,14 @@ async def test_then_and_now(running_stack: Stack) -> None:
         )
         await client.delete(path)
         assert (await client.get(path, params={"version": 2})).json() == second
+
+
+async def test_the_caller(running_stack: Stack) -> None:
+    """Who one is, and where one's inbox is."""
+    name = f"Zo\u00eb {uuid4().hex[:8]}"
+    async with running_stack.client(name, admin=True) as client:
+        me = (await client.get("/api/me")).json()
+    assert (me["user"], me["admin"], me["inbox_id"], me["unread"]) == (name, True, inbox_id(name), 0)
 
 
 async def test_readiness_counts_the_lag(running_stack: Stack) -> None:
