@@ -22,10 +22,10 @@ from api.commands import Call, NotYetVisible
 from api.edge import Edge, caller_of, edge_of
 from api.headers import preference, wanted_positions
 from api.problems import correlation_id_of, invalid
+from app import authorisation
 from app.errors import (
     Conflict,
     FieldError,
-    Forbidden,
     Invalid,
     Malformed,
     NotFound,
@@ -37,6 +37,7 @@ from app.lists import CreateList, TaskList
 from app.ports import EventLog
 from app.positions import positions_to_json
 from app.records import Record
+from app.task_commands import CreateTask
 from app.values import ListId, Title
 
 APPEND_AT_ONCE = 1_000
@@ -186,8 +187,7 @@ async def _list_of(request: Request, edge: Edge, wanted: ListById | ListByName) 
     found = await edge.lists.one(user, wanted.id)
     if found is None:
         raise NotFound("no such list")
-    if found[0].members.get(user) == "viewer":
-        raise Forbidden("you may look at this list, and not change it")
+    authorisation.check(CreateTask, authorisation.role_in(found[0], user), "no such list")
     return wanted.id
 
 
@@ -200,13 +200,10 @@ async def _list_by_name(request: Request, edge: Edge, name: str) -> str:
             named = await edge.lists.named(user, name)
             return named.id if named else await _create_list(request, edge, list_id, name)
         # Deleted, or given away: then the next one. An imported list that was renamed is still the one.
-        if isinstance(state, TaskList) and not state.deleted_at and _may_write(state, user):
+        role = authorisation.role_in(state, user) if isinstance(state, TaskList) else None
+        if authorisation.may(CreateTask, role):
             return list_id
     raise Conflict("too many lists of this name were deleted; import under another name")
-
-
-def _may_write(task_list: TaskList, user: str) -> bool:
-    return task_list.members.get(user) in ("owner", "editor")
 
 
 async def _create_list(request: Request, edge: Edge, list_id: str, name: str) -> str:

@@ -53,8 +53,13 @@ def check(command: type[Command], role: Role | None, missing: str) -> None:
     """Check that a role may give a command. Raises `Forbidden`, or `NotFound(missing)` without a role."""
     if role is None:
         raise NotFound(missing)
-    if role not in ALLOWED.get(command, frozenset()):
+    if not may(command, role):
         raise Forbidden(_REASONS[role])
+
+
+def may(command: type[Command], role: Role | None) -> bool:
+    """Whether a role may give a command."""
+    return role in ALLOWED.get(command, frozenset())
 
 
 _REASONS: Mapping[Role, str] = {

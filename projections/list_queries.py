@@ -8,7 +8,9 @@ from datetime import datetime
 
 import asyncpg
 
+from app.authorisation import ALLOWED
 from app.lists import TaskList
+from app.task_commands import CreateTask
 from projections.lists import STATE_COLUMNS, list_from_row
 from projections.reading import positions_at, snapshot
 
@@ -23,7 +25,7 @@ _PAGE = f"""
     ORDER BY lists.created_at, lists.id LIMIT $4
 """
 _NAMED = f"""
-    {_VISIBLE} AND lists.name = $2 AND list_members.role <> 'viewer'
+    {_VISIBLE} AND lists.name = $2 AND list_members.role = ANY($3)
     ORDER BY lists.created_at, lists.id LIMIT 1
 """
 _MAY_SEE = "SELECT EXISTS (SELECT 1 FROM list_members WHERE list_id = $1 AND user_id = $2)"
@@ -60,8 +62,8 @@ class ListQueries:
         return None if row is None else (list_from_row(row), positions)
 
     async def named(self, user: str, name: str) -> TaskList | None:
-        """The oldest list of this name that the user may change."""
-        row = await self._pool.fetchrow(_NAMED, user, name)
+        """The oldest list of this name that the user may add tasks to."""
+        row = await self._pool.fetchrow(_NAMED, user, name, sorted(ALLOWED[CreateTask]))
         return None if row is None else list_from_row(row)
 
     async def may_see(self, user: str, list_id: str) -> bool:
