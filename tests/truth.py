@@ -8,9 +8,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from app.facets import facets_of
 from app.fold import Folded, State, fold_log
 from app.lists import TaskList
 from app.notifications import notified
+from app.orders import sort_value
 from app.positions import Position
 from app.records import RawRecord, Record
 from app.reminders import pending
@@ -19,6 +21,7 @@ from app.tasks import Task
 from app.times import format_time
 from app.updates import decode, state_to_jsonable, update_of
 from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnread, User
+from app.words import forms_of
 from projections import lists, tasks
 from projections.database import Database, open_database
 from projections.lists import list_from_row
@@ -95,6 +98,7 @@ async def check_read_models(
     assert {tuple(row) for row in found} == {(user.id, user.version) for user in by_kind[User].values()}
     await _check_reminders(database, by_kind[Task].values())
     await _check_comments(database, by_kind[Task].values())
+    await _check_finding(database, by_kind[Task])
     await _check_notifications(database, outcome)
     await _check_audit(database, outcome)
 
@@ -115,6 +119,30 @@ async def _check_comments(database: Database, states: Iterable[Task]) -> None:
     )
     assert {row["task_id"]: row["number"] for row in rows} == {
         task.id: task.comment_count for task in states if task.comment_count
+    }
+
+
+async def _check_finding(database: Database, by_id: dict[str, Task]) -> None:
+    """What tasks are found and sorted by, and their words, marked again in the title."""
+    rows = await database.pool.fetch("SELECT id, due_at, priority_order, title_order, facets FROM tasks")
+    assert {row["id"]: (*list(row.values())[1:4], tuple(row["facets"])) for row in rows} == {
+        task.id: (*(sort_value(task, key) for key in ("due", "priority", "title")), facets_of(task))
+        for task in by_id.values()
+    }
+    rows = await database.pool.fetch("SELECT id, shelf FROM tasks")
+    assert {row["id"]: row["shelf"] for row in rows} == {
+        task.id: 2 if task.deleted_at else int(task.status == "done") for task in by_id.values()
+    }
+    said: dict[str, list[str]] = {}
+    for row in await database.pool.fetch("SELECT task_id, text FROM comments WHERE deleted_at IS NULL"):
+        said.setdefault(row["task_id"], []).append(row["text"])
+    rows = await database.pool.fetch("SELECT task_id, tsvector_to_array(document) AS words FROM task_search")
+    assert {row["task_id"]: set(row["words"]) for row in rows} == {
+        task.id: {
+            *(form for text in (task.title, task.notes, *said.get(task.id, ())) for form in forms_of(text)),
+            *("=" + form for form in forms_of(task.title)),
+        }
+        for task in by_id.values()
     }
 
 

@@ -51,7 +51,7 @@ async def shared(database_url: str) -> AsyncIterator[Database]:
 
 async def emptied(database: Database) -> Database:
     await database.pool.execute(
-        "TRUNCATE tasks, lists, list_members, users, comments, audit, reminders, notifications, "
+        "TRUNCATE tasks, task_search, lists, list_members, users, comments, audit, reminders, notifications, "
         "notification_marks, dead_letters"
     )
     await database.pool.execute("UPDATE checkpoints SET next_offset = 0, emitted_offset = 0")

@@ -78,7 +78,9 @@ async def test_the_answers_are_those_of_the_fold(
             world.project_all()
             await worker.finish()
     world.project_all()
-    await database.pool.execute("TRUNCATE tasks, lists, list_members, audit, comments, reminders")
+    await database.pool.execute(
+        "TRUNCATE tasks, task_search, lists, list_members, audit, comments, reminders"
+    )
     await database.pool.execute("UPDATE checkpoints SET next_offset = 0, emitted_offset = 0")
     projector = Projector(database, world.log.read, None)
     for partition, end in (await world.log.ends()).items():

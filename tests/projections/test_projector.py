@@ -71,7 +71,9 @@ async def shared_database(database_url: str) -> AsyncIterator[Database]:
 
 
 async def emptied(database: Database) -> Database:
-    await database.pool.execute("TRUNCATE tasks, lists, list_members, audit, dead_letters")
+    await database.pool.execute(
+        "TRUNCATE tasks, task_search, comments, lists, list_members, audit, dead_letters"
+    )
     await database.pool.execute("UPDATE checkpoints SET next_offset = 0, emitted_offset = 0")
     return database
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from app.settings import Settings
-from app.tasks import TaskCreated, TaskEdited
+from app.tasks import TaskCommented, TaskCreated, TaskEdited
 from projections.database import open_database
 from projections.generations import LogIdentity, set_up
 from streams.event_log import KafkaEventLog
@@ -22,7 +22,8 @@ async def write_history(place: Settings) -> None:
         stream = f"task:{uuid4()}"
         created = record_of(TaskCreated(LIST_ID, "t"), 1, id=str(uuid4()), stream=stream)
         edited = record_of(TaskEdited({"title": "u"}), 2, id=str(uuid4()), stream=stream)
-        await log.append([created, edited, created])
+        said = record_of(TaskCommented("c", "Who?"), 3, id=str(uuid4()), stream=stream)
+        await log.append([created, edited, created, said])
     await log.close()
 
 
@@ -51,11 +52,20 @@ async def test_live_and_rebuilt_read_models_are_equal_row_for_row(
         await wait_until_projected(place)
     finally:
         worker.stop()
-    names = ("tasks", "lists", "list_members", "audit", "dead_letters", "checkpoints")
+    names = (
+        "tasks",
+        "task_search",
+        "comments",
+        "lists",
+        "list_members",
+        "audit",
+        "dead_letters",
+        "checkpoints",
+    )
     live = {name: await table(place, name) for name in names}
     told = sorted([update.position async for update in read_updates(place)])
     await make_outdated(place)
-    assert (await migrate(place))[-1] == "read models: rebuilt as generation 2 from 150 records"
+    assert (await migrate(place))[-1] == "read models: rebuilt as generation 2 from 200 records"
     assert {name: await table(place, name) for name in names} == live
     assert sorted([update.position async for update in read_updates(place)]) == told
     await check_place(place)
@@ -69,4 +79,4 @@ async def test_a_rebuild_that_was_cut_off_goes_on(kafka_brokers: str, database_u
     await make_outdated(place)
     identity = LogIdentity(place.events_topic, await cluster_id(place.kafka_brokers), place.partitions)
     assert await set_up(place.database_url, place.schema_name, identity) == 2
-    assert (await migrate(place))[-1] == "read models: rebuilt as generation 2 from 150 records"
+    assert (await migrate(place))[-1] == "read models: rebuilt as generation 2 from 200 records"

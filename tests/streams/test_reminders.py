@@ -171,7 +171,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def place(database: Database) -> AsyncIterator[Place]:
     await database.pool.execute(
-        "TRUNCATE tasks, lists, list_members, users, audit, reminders, notifications, dead_letters"
+        "TRUNCATE tasks, task_search, lists, list_members, users, "
+        "audit, reminders, notifications, dead_letters"
     )
     await database.pool.execute("UPDATE checkpoints SET next_offset = 0, emitted_offset = 0")
     place = Place(database)
