@@ -21,9 +21,11 @@ from app.times import format_time
 from app.updates import Update
 from app.users import User
 from projections.projection import Connection, Projected
-from projections.tables import audit
+from projections.tables import audit, audit_users
 
 COLUMNS = tuple(column.name for column in audit.columns)
+_USER_IDS = COLUMNS.index("user_ids")
+_USER_COLUMNS = tuple(column.name for column in audit_users.columns)
 _ACCEPTED = "SELECT stream, event_id FROM audit WHERE event_id = ANY($1) AND outcome = 'accepted'"
 
 UPDATE_COLUMNS = """
@@ -47,9 +49,11 @@ async def accepted_ids(connection: Connection, event_ids: Collection[str]) -> se
 
 async def write(connection: Connection, batch: list[Projected]) -> None:
     """Write every record of the batch."""
-    await connection.copy_records_to_table(
-        "audit", records=[_row(projected) for projected in batch], columns=COLUMNS
-    )
+    rows = [_row(projected) for projected in batch]
+    await connection.copy_records_to_table("audit", records=rows, columns=COLUMNS)
+    concerned = [(user, *row[:2]) for row in rows for user in row[_USER_IDS] or ()]
+    if concerned:
+        await connection.copy_records_to_table("audit_users", records=concerned, columns=_USER_COLUMNS)
 
 
 def _row(projected: Projected) -> tuple[Any, ...]:

@@ -191,14 +191,17 @@ audit = Table(
         "offset",
         postgresql_where=text("left_list_id IS NOT NULL"),
     ),
-    Index(
-        "audit_by_user",
-        "user_ids",
-        postgresql_using="gin",
-        postgresql_where=text("user_ids IS NOT NULL"),
-    ),
 )
 """Every record of the log, once, with its outcome, what it changed, and the state after it."""
+
+audit_users = Table(
+    "audit_users",
+    read_models,
+    Column("user_id", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+)
+"""The records that concern each user, in the order of the log: the `user_ids` of the audit."""
 
 comments = Table(
     "comments",

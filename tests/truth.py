@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.facets import facets_of
-from app.fold import Folded, State, fold_log
+from app.fold import Folded, State, channels, fold_log
 from app.lists import TaskList
 from app.notifications import notified
 from app.orders import sort_value
@@ -26,6 +26,7 @@ from projections import lists, tasks
 from projections.database import Database, open_database
 from projections.lists import list_from_row
 from projections.notification_queries import READ
+from projections.tables import read_models
 from projections.tasks import task_from_row
 from streams.event_log import KafkaEventLog
 from tests.waiting import eventually
@@ -181,7 +182,22 @@ def _is_read(user: str, told: Record, said: Iterable[Record | None]) -> bool:
     return read
 
 
+async def emptied(database: Database) -> Database:
+    """Make the read models those of an empty log."""
+    names = ", ".join(table.name for table in read_models.sorted_tables if table.name != "checkpoints")
+    await database.pool.execute(f"TRUNCATE {names}")
+    await database.pool.execute("UPDATE checkpoints SET next_offset = 0, emitted_offset = 0")
+    return database
+
+
 async def _check_audit(database: Database, outcome: list[Folded]) -> None:
+    found = await database.pool.fetch('SELECT user_id, partition, "offset" FROM audit_users')
+    assert sorted(tuple(row) for row in found) == sorted(
+        (channel.removeprefix("user:"), *each.raw.position)
+        for each in outcome
+        for channel in channels(each)
+        if channel.startswith("user:")
+    )
     rows = await database.pool.fetch(
         'SELECT partition, "offset", outcome, reason, stream, version, event_id, changes, state FROM audit '
         'ORDER BY partition, "offset"'

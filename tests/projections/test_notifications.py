@@ -33,7 +33,7 @@ from projections.notification_queries import MAX_UNREAD, NotificationPage, Notif
 from projections.projector import Projector
 from streams.memory_log import MemoryEventLog
 from tests.spec import LIST_ID, OTHER_LIST_ID, START, TASK_ID, raw_of, record_of
-from tests.truth import check_read_models
+from tests.truth import check_read_models, emptied
 
 SOME, MANY = 10_000, 100_000
 C1, C2 = (f"20000000-0000-4000-8000-00000000000{n}" for n in (1, 2))
@@ -47,15 +47,6 @@ async def shared(database_url: str) -> AsyncIterator[Database]:
     opened = await open_database(database_url, schema, pool_size=2, server_settings={"enable_seqscan": "off"})
     yield opened
     await opened.close()
-
-
-async def emptied(database: Database) -> Database:
-    await database.pool.execute(
-        "TRUNCATE tasks, task_search, lists, list_members, users, comments, audit, reminders, notifications, "
-        "notification_marks, dead_letters"
-    )
-    await database.pool.execute("UPDATE checkpoints SET next_offset = 0, emitted_offset = 0")
-    return database
 
 
 @pytest.fixture

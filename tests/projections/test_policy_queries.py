@@ -29,6 +29,7 @@ from projections.policy_queries import REACTING, SUCCESSORS, PolicyQueries
 from projections.projector import Projector
 from tests.spec import LIST_ID, record_of
 from tests.streams.policy_world import PARTITIONS, Worker, World
+from tests.truth import emptied
 
 DAILY = TaskCreated(LIST_ID, "Water", due="2026-03-02", recurrence="FREQ=DAILY;COUNT=4", tags=("a",))
 KEYS = ["one", "two"]
@@ -78,11 +79,7 @@ async def test_the_answers_are_those_of_the_fold(
             world.project_all()
             await worker.finish()
     world.project_all()
-    await database.pool.execute(
-        "TRUNCATE tasks, task_search, lists, list_members, audit, comments, reminders"
-    )
-    await database.pool.execute("UPDATE checkpoints SET next_offset = 0, emitted_offset = 0")
-    projector = Projector(database, world.log.read, None)
+    projector = Projector(await emptied(database), world.log.read, None)
     for partition, end in (await world.log.ends()).items():
         await projector.catch_up(partition, end)
     await same(world, PolicyQueries(database))

@@ -25,7 +25,7 @@ from projections.projector import Mismatch, Projector
 from projections.rebuild import rebuild
 from streams.memory_log import MemoryEventLog
 from tests.spec import LIST_ID, START, record_of
-from tests.truth import check_read_models
+from tests.truth import check_read_models, emptied
 
 PARTITIONS = 2
 
@@ -68,14 +68,6 @@ async def shared_database(database_url: str) -> AsyncIterator[Database]:
     database = await open_database(database_url, schema, pool_size=4)
     yield database
     await database.close()
-
-
-async def emptied(database: Database) -> Database:
-    await database.pool.execute(
-        "TRUNCATE tasks, task_search, comments, lists, list_members, audit, dead_letters"
-    )
-    await database.pool.execute("UPDATE checkpoints SET next_offset = 0, emitted_offset = 0")
-    return database
 
 
 @pytest.fixture

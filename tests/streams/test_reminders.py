@@ -28,7 +28,7 @@ from streams import reminders
 from streams.memory_log import MemoryEventLog
 from streams.reminders import ReminderLoop, reminders_of
 from tests.spec import HOME, LIST_ID, START, record_of, task_after
-from tests.truth import check_read_models
+from tests.truth import check_read_models, emptied
 from tests.waiting import eventually
 
 PARTITIONS = 2
@@ -170,12 +170,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def place(database: Database) -> AsyncIterator[Place]:
-    await database.pool.execute(
-        "TRUNCATE tasks, task_search, lists, list_members, users, "
-        "audit, reminders, notifications, dead_letters"
-    )
-    await database.pool.execute("UPDATE checkpoints SET next_offset = 0, emitted_offset = 0")
-    place = Place(database)
+    place = Place(await emptied(database))
     await place.log.append([of_list(ListCreated("Home"), 1)])
     yield place
     await place.stop()
