@@ -16,8 +16,8 @@ from api.asking import query_of
 from api.cursors import decode_cursor, encode_cursor
 from api.edge import caller_of, edge_of
 from api.schemas import TaskPageQuery
-from app.criteria import Criteria, InList, criteria_of
-from app.errors import FieldError, Invalid, Malformed, NotFound
+from app.criteria import BeyondCalendar, Criteria, InList, criteria_of
+from app.errors import FieldError, Invalid, NotFound
 from app.orders import SortKey
 from app.search_conditions import Condition, SearchError
 from app.search_language import Search, parse
@@ -102,8 +102,15 @@ def _conditions(query: TaskPageQuery) -> Iterator[Condition]:
 def _criteria(query: TaskPageQuery, search: Search, now: datetime) -> Criteria:
     try:
         return criteria_of(search, now=now, zone=ZoneInfo(query.time_zone), parent_id=query.parent_id)
-    except OverflowError:
-        raise Malformed("a date is beyond the calendar's end") from None
+    except BeyondCalendar as error:
+        raise _beyond(error) from None
+
+
+def _beyond(error: BeyondCalendar) -> Invalid:
+    condition = error.condition
+    if condition.place is not None:
+        return Invalid([FieldError("q", str(error), *condition.place)])
+    return Invalid([FieldError("due_before" if condition.operator == "<" else "due_after", str(error))])
 
 
 def _no_list(wanted: InList) -> Invalid | NotFound:

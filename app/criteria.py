@@ -62,6 +62,14 @@ class InList:
     """Where a text says so; see `Condition`."""
 
 
+class BeyondCalendar(ValueError):
+    """A due date is so near the first or the last one there is that its day can't be told."""
+
+    def __init__(self, condition: Condition) -> None:
+        super().__init__("is beyond the calendar's end")
+        self.condition = condition
+
+
 @dataclass(frozen=True, slots=True)
 class Criteria:
     """What tasks must be like: all of it.
@@ -98,7 +106,7 @@ class Criteria:
 def criteria_of(search: Search, *, now: datetime, zone: ZoneInfo, parent_id: str | None = None) -> Criteria:
     """What a search asks for; `now` and `zone` say what "today" is.
 
-    Terms without a word in them are passed over. Raises `OverflowError` for dates at the calendar's end.
+    Terms without a word in them are passed over. Raises `BeyondCalendar`.
     """
     statuses = set(_STATUSES)
     any_of: list[tuple[str, ...]] = []
@@ -108,7 +116,7 @@ def criteria_of(search: Search, *, now: datetime, zone: ZoneInfo, parent_id: str
     for condition in search.conditions:
         match condition.field:
             case "due":
-                due.append(_span(condition, now, zone))
+                due.append(_due_span(condition, now, zone))
             case "list":
                 lists.append(InList(condition.value, condition.negated, condition.place))
             case "status":
@@ -164,6 +172,13 @@ def _compare(one: int, operator: Operator, other: int) -> bool:
             return one >= other
         case _:
             assert_never(operator)
+
+
+def _due_span(condition: Condition, now: datetime, zone: ZoneInfo) -> DueSpan:
+    try:
+        return _span(condition, now, zone)
+    except OverflowError:
+        raise BeyondCalendar(condition) from None
 
 
 def _span(condition: Condition, now: datetime, zone: ZoneInfo) -> DueSpan:
