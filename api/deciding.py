@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api.surroundings import AnyCommand
-from app import lists, merge, task_decisions, users
+from app import list_decisions, merge, task_decisions, users
 from app.fold import State
 from app.lists import ListCommand, TaskList
 from app.records import Event
@@ -18,7 +18,7 @@ def decide(command: AnyCommand, state: State | None, around: Surroundings) -> Ev
         return users.decide(command)
     if isinstance(command, ListCommand):
         assert state is None or isinstance(state, TaskList)
-        return lists.decide(command, state, around.user, around.occupied)
+        return list_decisions.decide(command, state, around.user, around.occupied)
     assert state is None or isinstance(state, Task)
     return task_decisions.decide(command, state, around)
 

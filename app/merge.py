@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from app import lists
 from app.errors import Conflict, PreconditionFailed
+from app.list_decisions import wanted_fields as wanted_list_fields
 from app.lists import LIST_FIELDS, DeleteList, EditList, ListCommand, RemoveMember, SetMember, TaskList
 from app.task_commands import (
     CompleteTask,
@@ -62,7 +62,7 @@ def merged_list(command: ListCommand, base: TaskList, current: TaskList) -> List
         case DeleteList() if moved_on:
             raise PreconditionFailed(_read_first("list", current.version, "deleting"))
         case EditList():
-            fields = _merged_fields(lists.wanted_fields(command), moved_on, base, current, patch=True)
+            fields = _merged_fields(wanted_list_fields(command), moved_on, base, current, patch=True)
             return command.model_copy(update=fields) if fields else command
         case SetMember(user=user, role=role):
             _check_member(user, role, base, current)

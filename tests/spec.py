@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app import fold, lists, task_decisions
+from app import fold, list_decisions, task_decisions
 from app.errors import TaskError
 from app.fold import State
 from app.lists import ListCommand, ListEvent, TaskList
@@ -107,7 +107,7 @@ class When:
             assert state is None or isinstance(state, Task)
             return task_decisions.decide(self.command, state, self.around)
         assert state is None or isinstance(state, TaskList)
-        return lists.decide(self.command, state, self.around.user, self.around.occupied)
+        return list_decisions.decide(self.command, state, self.around.user, self.around.occupied)
 
     def then(self, event: DomainEvent) -> DomainEvent:
         """Exactly this event is decided."""

@@ -26,6 +26,7 @@ from app.lists import (
     category_of,
     first_stage,
 )
+from app.values import Category, Status
 from tests.spec import given, list_after
 
 CREATED = ListCreated(name="Home")
@@ -117,6 +118,35 @@ def test_stages_are_set_as_a_whole() -> None:
     given(INBOX).when(EditList(stages=STAGES)).then(ListEdited({"stages": STAGES}))
     given(INBOX).when(EditList(name="x", stages=STAGES)).then_refused(Conflict, "inbox")
     assert list_after(CREATED, ListEdited({"name": "House", "stages": STAGES})).stages == STAGES
+
+
+def renamed(**categories: Category) -> tuple[Stage, ...]:
+    """Stages of these names and categories."""
+    return tuple({"name": name, "category": category} for name, category in categories.items())
+
+
+@pytest.mark.parametrize(
+    ("stages", "occupied", "said"),
+    [
+        (renamed(Doing="active", Done="done"), {("Backlog", "open"): 2}, r"2 tasks .* Backlog \(2\)"),
+        (renamed(Doing="active"), {("Doing", "open"): 5}, None),
+        (renamed(Doing="open"), {("Doing", "open"): 5, ("Doing", "done"): 1}, None),
+        (renamed(Doing="done"), {("Doing", "open"): 1, ("Doing", "done"): 3}, r"1 task is .* Doing \(1\)"),
+        (renamed(Done="active"), {("Done", "done"): 2}, r"Done \(2\)"),
+        (renamed(Done="active"), {("Done", "open"): 2}, None),
+        (renamed(Doing="active"), {("Odd", "open"): 1, ("Odd", "done"): 1}, r"2 tasks .* Odd \(2\)"),
+        ((), {("Doing", "open"): 5}, None),
+    ],
+)
+def test_stages_stay_under_their_tasks(
+    stages: tuple[Stage, ...], occupied: dict[tuple[str, Status], int], said: str | None
+) -> None:
+    """None goes, and none turns done or undone, while tasks are in it that would have to follow."""
+    edit = given(ListCreated(name="Home", stages=STAGES)).when(EditList(stages=stages), occupied=occupied)
+    if said is None:
+        edit.then(ListEdited({"stages": stages}))
+    else:
+        edit.then_refused(Conflict, said)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import lists, merge
+from app import list_decisions, merge
 from app.errors import Conflict, PreconditionFailed
 from app.lists import (
     DeleteList,
@@ -218,7 +218,7 @@ def test_lists_merge_by_field_too() -> None:
     """The name, the stages as a whole, and each member's role."""
     base, current = list_after(LIST, BOB), list_after(LIST, BOB, ListRenamed("House"))
     stages = EditList(name="Home", stages=STAGES)
-    event = lists.decide(merge.merged_list(stages, base, current), current, "alice")
+    event = list_decisions.decide(merge.merged_list(stages, base, current), current, "alice")
     assert event == ListEdited({"stages": STAGES})
     with pytest.raises(Conflict) as caught:
         merge.merged_list(EditList(name="Hut", stages=STAGES), base, current)

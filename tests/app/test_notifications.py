@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from app.errors import TaskError
 from app.fold import Folded, fold_log
+from app.list_decisions import decide as decide_list
 from app.lists import MemberAdded, MemberRemoved, SetMember, TaskList
-from app.lists import decide as decide_list
 from app.notifications import notified
 from app.records import Record
 from app.surroundings import CommentThen, Surroundings
