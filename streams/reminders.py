@@ -40,6 +40,7 @@ POLL_S = 0.5
 PAUSE_S = 0.02
 """How long we let news gather before we look at them."""
 BATCH = 500
+"""Reminders that are read, and events that are written, at once."""
 SWEEP_MOST = 10_000
 """Tasks of a partition; when so many have been reminded of, these have to be projected first."""
 OTHERS_LIMIT_S = 10.0
@@ -47,7 +48,10 @@ OTHERS_LIMIT_S = 10.0
 LIST_LIMIT = timedelta(minutes=1)
 """A list that is not there so long after a reminder in it was due is none."""
 RETRY_FIRST_S = 0.2
-RETRY_MOST_S = 30.0
+RETRY_MOST_S = 1.0
+"""While Postgres or Kafka is away: when they are back, what is due is late already."""
+AGAIN_MOST_S = 30.0
+"""For an event that was not accepted: the first time it is tried again at once."""
 
 
 class Attempts(NamedTuple):
@@ -77,7 +81,7 @@ class ReminderLoop:
         self._known_since_s = 0.0
         # Partition → the log's end as it was when we got new partitions, until that is projected.
         self._behind: dict[int, int] = {}
-        # Partition → the offset of our last event there.
+        # Partition → the offset of our last event there, until that is projected.
         self._fired: dict[int, int] = {}
         self._attempts: dict[int, dict[str, Attempts]] = {}
 
@@ -138,7 +142,7 @@ class ReminderLoop:
             self._behind = dict(await self._event_log.ends())
             self._known_since_s = time.monotonic()
         self._known = assigned
-        if not assigned:
+        if not self._behind and not self._fired:
             return assigned
         reached = await self._queries.positions()
         patient = time.monotonic() - self._known_since_s < OTHERS_LIMIT_S
@@ -147,9 +151,12 @@ class ReminderLoop:
             for partition, end in self._behind.items()
             if reached.get(partition, -1) < end - 1 and (patient or partition in assigned)
         }
-        if self._behind:
-            return frozenset()
-        return frozenset(p for p in assigned if reached.get(p, -1) >= self._fired.get(p, -1))
+        self._fired = {
+            partition: offset
+            for partition, offset in self._fired.items()
+            if reached.get(partition, -1) < offset
+        }
+        return frozenset() if self._behind else assigned - self._fired.keys()
 
     # --- firing ------------------------------------------------------------------------------------------
 
@@ -183,7 +190,7 @@ class ReminderLoop:
             if now_s < not_before_s:
                 attempts[record.id] = before[record.id]
                 continue
-            pause_s = min(RETRY_FIRST_S * 2 ** (times - 1), RETRY_MOST_S) if times else 0.0
+            pause_s = min(RETRY_FIRST_S * 2 ** (times - 1), AGAIN_MOST_S) if times else 0.0
             attempts[record.id] = Attempts(times + 1, now_s + pause_s)
             allowed.append(record)
         return allowed
