@@ -190,7 +190,7 @@ class ReminderLoop:
             if now_s < not_before_s:
                 attempts[record.id] = before[record.id]
                 continue
-            pause_s = min(RETRY_FIRST_S * 2 ** (times - 1), AGAIN_MOST_S) if times else 0.0
+            pause_s = min(RETRY_FIRST_S * 2 ** min(times - 1, 10), AGAIN_MOST_S) if times else 0.0
             attempts[record.id] = Attempts(times + 1, now_s + pause_s)
             allowed.append(record)
         return allowed
