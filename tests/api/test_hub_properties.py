@@ -320,6 +320,16 @@ def _check_shared(story: Story) -> None:
 
 
 ELSEWHERE = [("reconnect", 0, 1), ("catch up", 0, 1), ("reconnect", 0, 0), ("run", 9)]
+FURTHER_ON: list[Any] = [
+    ("reconnect", 0, 1),
+    ("run", 9),
+    ("join", "ann"),
+    ("tell", 0, SHARED, set()),
+    ("tell", 0, OWN, set()),
+    ("hear", 1, 0, 2, 0),
+    ("run", 9),
+    ("receive", 0, 9),
+]
 SHARING = [("join", "ann"), ("tell", 0, SHARED, {"ann"}), ("tell", 1, SHARED, set()), ("catch up", 0, 0)]
 
 
@@ -331,6 +341,9 @@ SHARING = [("join", "ann"), ("tell", 0, SHARED, {"ann"}), ("tell", 1, SHARED, se
 # What was heard of on another node, the joining and the leaving, is not done again here.
 @example([("join", "ann"), ("leave", "ann"), *ELSEWHERE], 1_000)
 @example([("join", "ann"), *ELSEWHERE[:2], ("leave", "ann"), ("join", "ann"), *ELSEWHERE], 1_000)
+# One is ahead of a node when one joins there: before it hears of that, and when it has.
+@example([*FURTHER_ON, ("hear", 0, 1, 1, 0), ("reconnect", 0, 0), ("run", 9)], 1_000)
+@example([*FURTHER_ON, ("reconnect", 0, 0), ("run", 9), ("hear", 0, 1, 1, 0), ("run", 9)], 1_000)
 def test_who_shares_a_list_gets_it_as_long_as_they_do(history: list[Any], ring: int) -> None:
     """Added, told of tasks, removed, told all the same, added again: all once, and nothing meanwhile."""
     story = Story(ring)
@@ -355,6 +368,27 @@ async def test_what_one_was_told_of_a_list_that_was_left_does_not_come_again() -
         ("user:ann", Position(1, 0)),
         ("user:ann", Position(1, 1)),
     ]
+
+
+async def test_what_happens_in_a_list_that_was_left_does_not_come_though_one_is_behind() -> None:
+    """Not even when the ring has forgotten that it happened later, in a partition that is read earlier."""
+    story = Story(1)
+    story.commit(("join", "ann"))
+    story.nodes[0].hear_all()
+    client = Member("ann")
+    client.connect(story.nodes[0])
+    await client.settled()
+    story.world.query_ticks = 9
+    client.say({"type": "subscribe", "channel": "user:ann", "since": {}})
+    for _ in range(4):
+        await asyncio.sleep(0)
+    for step in (("leave", "ann"), ("tell", 0, SHARED, {"ann"}), ("tell", 0, OWN, set())):
+        story.commit(step)
+    story.nodes[0].hear(1, 1)
+    story.nodes[0].hear(0, 2)
+    await client.settled()
+    await client.receive()
+    assert [each["position"] for each in client.seen if each["type"] == "update"] == ["1:0", "0:1", "1:1"]
 
 
 def test_the_check_would_notice_a_lost_update() -> None:
