@@ -68,7 +68,8 @@ _MANY_TASKS = """
         SELECT n, created_at, h, g, f,
             '10000000-0000-4000-8000-' || lpad(
                 (CASE WHEN n % 2 = 0 THEN 0 ELSE 1 + g % $2::int END)::text, 12, '0') AS list_id,
-            CASE WHEN h % 100 < (CASE WHEN age < 0.66 THEN 97 ELSE 30 END) THEN 'done' ELSE 'open' END AS status,
+            CASE WHEN h % 100 < CASE WHEN age < 0.66 THEN 97 ELSE 30 END THEN 'done' ELSE 'open' END
+                AS status,
             CASE WHEN f % 10 < 4 THEN 'Stage ' || ((f / 10) % 12) * ((g / 10) % 12) / 12 END AS stage,
             CASE WHEN g % 100 < 60 THEN 'none' WHEN g % 100 < 75 THEN 'low' WHEN g % 100 < 87 THEN 'medium'
                 WHEN g % 100 < 96 THEN 'high' ELSE 'urgent' END AS priority,
@@ -78,18 +79,20 @@ _MANY_TASKS = """
                 || CASE WHEN age > 0.97 AND f % 3 = 0 THEN ARRAY['dora'] ELSE '{}' END AS assignees,
             CASE WHEN f % 2 = 0 THEN (created_at + (h % 60) * interval '1 day')::date END AS due,
             CASE WHEN h % 25 = 0 THEN 'parent' || h % 2000 END AS parent_id,
-            CASE WHEN h % 2 = 0 THEN 'Meeting with ' ELSE 'Write to ' END || 'w' || ((h / 3) % 40) * ((g / 3) % 40)
+            CASE WHEN h % 2 = 0 THEN 'Meeting with w' ELSE 'Write to w' END || ((h / 3) % 40) * ((g / 3) % 40)
                 || ' about w' || f % 20000 || CASE WHEN h % 9 = 0 THEN ' and follow up' ELSE '' END AS title,
             CASE WHEN g % 3 = 0 THEN (
-                SELECT string_agg('w' || abs(hashint4(n * 40 + k)) % (k * k * 5), ' ') FROM generate_series(1, 30) k
+                SELECT string_agg('w' || abs(hashint4(n * 40 + k)) % (k * k * 5), ' ')
+                FROM generate_series(1, 30) k
             ) ELSE '' END AS notes
         FROM numbers
     )
     INSERT INTO tasks (id, list_id, title, notes, status, stage, priority, due, tags, assignees, parent_id,
-        recurrence_from, reminders, reminded, comment_count, rank, version, created_at, created_by, updated_at,
-        completed_at, due_at, priority_order, title_order, shelf, facets)
-    SELECT '20000000-0000-7000-8000-' || lpad(n::text, 12, '0'), list_id, title, notes, status, stage, priority, due::text, tags, assignees,
-        parent_id, 'due', '[]', '{}', 0, lpad(to_hex(n + 1700000000), 13, '0') || 'i', 3, created_at, 'alice',
+        recurrence_from, reminders, reminded, comment_count, rank, version, created_at, created_by,
+        updated_at, completed_at, due_at, priority_order, title_order, shelf, facets)
+    SELECT '20000000-0000-7000-8000-' || lpad(n::text, 12, '0'), list_id, title, notes, status, stage,
+        priority, due::text, tags, assignees, parent_id, 'due', '[]', '{}', 0,
+        lpad(to_hex(n + 1700000000), 13, '0') || 'i', 3, created_at, 'alice',
         created_at + (f % 90) * interval '1 day', CASE status WHEN 'done' THEN created_at END,
         due + interval '1 day - 1 microsecond',
         array_position(ARRAY['none', 'low', 'medium', 'high', 'urgent'], priority) - 1, lower(title),
