@@ -36,10 +36,13 @@ class Gathering:
     _tried: set[Way] = field(default_factory=set)
 
     async def promising(self, connection: Connection) -> list[Way]:
-        """The ways by which the database expects few tasks, the best one first. It may be wrong."""
+        """The ways by which the database expects few tasks, the best one first; it may be wrong."""
         await connection.execute(SETTINGS)
         expected = {way: await self._expected(connection, way) for way in self._ways()}
-        few = [way for way, number in expected.items() if number <= self.bounds.expected]
+        # A wide walk sees little of each shelf, and finds late what is rare.
+        wide = len(self.chosen.lists) * len(self.chosen.shelves) > self.bounds.wide
+        most = self.bounds.gathered if wide else self.bounds.expected
+        few = [way for way, number in expected.items() if number <= most]
         return sorted(few, key=lambda way: expected[way])
 
     def _ways(self) -> list[Way]:
