@@ -396,7 +396,7 @@ steps = st.lists(
 
 
 @given(steps=steps)
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_any_interleaving_of_two_workers_brings_what_one_would(steps: list[Any]) -> None:
     """Stale read models, crashes at any step, duplicates, lost races: one next occurrence a completion."""
     world = World()
