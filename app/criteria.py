@@ -117,7 +117,6 @@ def criteria_of(search: Search, *, now: datetime, zone: ZoneInfo, parent_id: str
         match condition.field:
             case "due":
                 due.append(_due_span(condition, now, zone))
-                statuses &= _statuses(due[-1])
             case "list":
                 lists.append(InList(condition.value, condition.negated, condition.place))
             case "status":
@@ -132,11 +131,6 @@ def criteria_of(search: Search, *, now: datetime, zone: ZoneInfo, parent_id: str
         any_of.append((facet("parent", parent_id),))
     needles = tuple(needle for term in search.terms if (needle := _needle(term)))
     return Criteria(frozenset(statuses), tuple(any_of), tuple(none_of), tuple(due), tuple(lists), needles)
-
-
-def _statuses(span: DueSpan) -> frozenset[Status]:
-    """Those that tasks with such a due date can have."""
-    return frozenset({"open"}) if span.open_only and not span.negated else _STATUSES
 
 
 def _needle(term: Term) -> Needle | None:

@@ -7,20 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Numbers of tasks, but for `abreast` and `wide`.
+    """Numbers of tasks, but for `abreast`.
 
-    Tasks are gathered at once where the database expects no more than `expected`; than `gathered` if a walk
-    would be along more shelves than `wide`. Else a walk is tried for the first `walked`, or the first `read`
-    if it has to look at their words, which takes longer. Then tasks are gathered, if they are not more than
-    `gathered`; more are frequent enough to walk on. A statement looks at `at_once` at most, of `abreast`
-    shelves at first. Of what has changed since a time that is asked for, `changed` are looked up one by one.
+    A walk is tried for the first `walked`, or for the first `read` if it has to look at their words, which
+    takes longer. Then tasks are gathered, if they are not more than `gathered`; more are frequent enough to
+    walk on. A statement looks at `at_once` at most, of `abreast` shelves at first. Of what has changed since
+    a time that is asked for, `changed` are looked up one by one.
     """
 
-    expected: int = 1_200
     walked: int = 2_000
     read: int = 600
-    gathered: int = 6_000
+    gathered: int = 2_500
     at_once: int = 4_000
     abreast: int = 32
-    wide: int = 100
     changed: int = 10_000

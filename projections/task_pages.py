@@ -2,8 +2,8 @@
 
 There are two ways. A walk reads an index in the order that is wanted and checks each task, which finds what
 is frequent at once. Gathering lets the database choose an index of what is sought and sorts what it finds,
-which is good for what is rare. What the database expects decides which is tried first; that it was right
-is not relied on: when a walk has gone on for a while, or too much was gathered, the other one is tried.
+which is good for what is rare. Which of them it is shows when a walk has gone on for a while, or when too
+much was gathered: no estimate is relied on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from app.ids import inbox_id
 from projections.finding_bounds import Bounds
 from projections.projection import Connection
 from projections.task_filters import TaskFilter, Tier
-from projections.task_gathering import Gathering
+from projections.task_gathering import gather
 from projections.task_orders import Order, Place, Portion
 from projections.task_walks import SETTINGS as WALKING
 from projections.task_walks import Steps, Walk
@@ -56,24 +56,19 @@ async def find(
     connection: Connection, chosen: TaskFilter, order: Order, portion: Portion, bounds: Bounds
 ) -> list[Place]:
     """The places of the tasks in a portion of those that fit."""
-    gathering = None if chosen.is_plain else Gathering(chosen, order, portion, bounds)
-    if gathering is not None and (ways := await gathering.promising(connection)):
-        gathered = await gathering.go(connection, ways)
-        if gathered is not None:
-            return gathered
     await connection.execute(WALKING)
     after, found = portion.after, list[Place]()
+    bounded = not chosen.is_plain
     for with_value in order.bands(after):
         # All of the band without values comes after any place with one.
         start = after if after is not None and (after.value is not None) == with_value else None
         steps = Steps(chosen, order, with_value=with_value)
         walk = Walk(steps, Portion(start, portion.size - len(found)), bounds)
-        most = bounds.read if chosen.has_words else bounds.walked
-        if gathering is not None and not await walk.go(connection, most):
-            gathered = await gathering.go(connection)
+        if bounded and not await walk.go(connection, bounds.read if chosen.has_words else bounds.walked):
+            gathered = await gather(connection, chosen, order, after, bounds.gathered)
             if gathered is not None:
-                return gathered
-            gathering = None
+                return gathered[: portion.size]
+            bounded = False
             await connection.execute(WALKING)
         await walk.go(connection)
         found += walk.found

@@ -136,8 +136,8 @@ class Walk:
     def _promising(self) -> int:
         """How many more tasks to look at, by how many of those before were fitting."""
         missing = self._wanted - len(self.found)
-        if not missing:  # each better one that is found brings the end nearer
-            return max(GROWTH * self._wanted, self.examined)
+        if not missing:
+            return self._bounds.at_once
         if not self.found:
             return max(self._wanted, GROWTH * self.examined)
         return max(self._wanted, int(missing * self.examined / len(self.found) * MARGIN))

@@ -242,7 +242,6 @@ PARTS: dict[str, Check] = {
 searches = st.lists(st.tuples(st.sampled_from(sorted(PARTS)), st.booleans()), max_size=4)
 bounds = st.builds(
     Bounds,
-    expected=st.sampled_from([0, 10, 1_000_000]),
     walked=st.sampled_from([0, 5, 40, 2_000]),
     read=st.sampled_from([0, 5, 40, 600]),
     gathered=st.sampled_from([0, 5, 40, 2_500]),
