@@ -152,25 +152,36 @@ class UpdateFeed:
             reached[batch.partition] = batch.next_offset
             backend.taken()
 
-    async def _take(self, update: Update) -> None:
+    async def _take(self, update: Update, waiting: frozenset[int] = frozenset()) -> bool:
+        """Deliver an update behind all that has to be told before it; False if that isn't there.
+
+        The partitions that are `waiting` for it come no further now: of two that would each have to be told
+        before the other, neither was written after the other.
+        """
+        partition = update.position.partition
         gap = self._hub.gap_before(update)
-        if gap is not None and not await self._refill(update, gap):
-            return
+        if gap is not None and not await self._refill(partition, gap, waiting):
+            return False
+        for place in update.after:
+            ahead = None if place.partition in waiting else self._hub.gap_up_to(place)
+            if ahead is not None and not await self._refill(place.partition, ahead, waiting | {partition}):
+                return False
         self._deliver(update)
+        return True
 
     def _deliver(self, update: Update) -> None:
         self._hub.publish(update)
         for callback in self._on_update:
             callback(update)
 
-    async def _refill(self, update: Update, gap: range) -> bool:
-        """Deliver what is missing before `update`, from the audit; False if that isn't there.
+    async def _refill(self, partition: int, gap: range, waiting: frozenset[int]) -> bool:
+        """Deliver the offsets that are missing, from the audit; False if they aren't there.
 
         Rows are committed before their updates are emitted: the audit can only lack them if the database has
         lost its latest rows in a crash, until the worker has made them again, or if the update is not ours.
         """
-        partition, following = update.position.partition, gap.start
-        log.warning("updates are missing", position=str(update.position), missing=len(gap))
+        following = gap.start
+        log.info("updates are read from the audit", partition=partition, first=gap.start, end=gap.stop)
         for _ in range(REFILL_TRIES):
             with contextlib.suppress(Unavailable):
                 while following < gap.stop:
@@ -178,12 +189,13 @@ class UpdateFeed:
                     if not missing or missing[0].position.offset != following:
                         break
                     for each in missing:
-                        self._deliver(each)
+                        if not await self._take(each, waiting):
+                            return False
                     following = missing[-1].position.offset + 1
                 else:
                     return True
             await asyncio.sleep(REFILL_DELAY_S)
-        log.error("an update is passed over: the audit has nothing before it", position=str(update.position))
+        log.error("an update is passed over: the audit lacks others", partition=partition, first=following)
         return False
 
     # --- watching over it --------------------------------------------------------------------------------

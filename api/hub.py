@@ -17,7 +17,7 @@ from typing import Protocol
 
 from api.membership import joined_list, lists_of, membership_after, moved_to
 from api.ring import Overrun, Ring
-from app.positions import Positions
+from app.positions import Position, Positions
 from app.updates import Update, frame
 
 __all__ = ["BEHIND", "Hub", "Overrun", "Peer", "Place", "Subscriber", "Subscription"]
@@ -163,6 +163,11 @@ class Hub:
             return None
         self.counters.gaps += 1
         return range(following, offset)
+
+    def gap_up_to(self, place: Position) -> range | None:
+        """The offsets that are missing between what was published and a position, that one included."""
+        following = self._positions.get(place.partition, -1) + 1
+        return range(following, place.offset + 1) if place.offset >= following else None
 
     def publish(self, update: Update) -> bool:
         """Send an update to whom it concerns; False if it was published before. There must be no gap."""

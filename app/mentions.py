@@ -15,6 +15,8 @@ _FENCED = re.compile(
 _ADDRESS = re.compile(r"\bhttps?://\S+", re.IGNORECASE)
 _BLANK_LINE = re.compile(r"(\n[ \t\r]*\n)")
 _BACKTICKS = re.compile(r"`+")
+_BLOT = "\0"
+"""Stands where code was. No id has it: they are printable."""
 _JOINERS = "\u200c\u200d"
 _INSIDE_NAMES = ".-+@"
 """These go on with a name if a word follows them at once: `@bob-smith` is not bob, and `@bob.` is."""
@@ -76,7 +78,7 @@ def _without_code(text: str) -> str:
 
 
 def _blot(match: re.Match[str]) -> str:
-    return "`" * len(match[0])
+    return _BLOT * len(match[0])
 
 
 def _without_spans(paragraph: str) -> str:
@@ -92,6 +94,6 @@ def _without_spans(paragraph: str) -> str:
     pieces, at, index = [], 0, 0
     while index < len(runs):
         last = ends.get(index, index)
-        pieces += [paragraph[at : runs[index].start()], "`" * (runs[last].end() - runs[index].start())]
+        pieces += [paragraph[at : runs[index].start()], _BLOT * (runs[last].end() - runs[index].start())]
         at, index = runs[last].end(), last + 1
     return "".join([*pieces, paragraph[at:]])

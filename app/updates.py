@@ -37,7 +37,11 @@ _OUTCOMES: dict[str, Outcome] = {"accepted": "accepted", "superseded": "supersed
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One record's outcome: where it lies, whom it concerns, and the message to relay (`value`, JSON)."""
+    """One record's outcome: where it lies, whom it concerns, and the message to relay (`value`, JSON).
+
+    `after` are positions of other partitions that have to be told first: those at which the lists of a task
+    last changed. So nobody is told what happened in a list after they had left it.
+    """
 
     position: Position
     stream: str
@@ -46,6 +50,7 @@ class Update:
     channels: tuple[str, ...]
     value: bytes
     time: str
+    after: tuple[Position, ...] = ()
 
 
 def state_json(state: State | None) -> bytes:
@@ -111,7 +116,9 @@ def update_of(folded: Folded) -> Update:
     )
 
 
-def assemble(folded: Folded, *, event: bytes, difference: bytes, state: bytes) -> Update:
+def assemble(
+    folded: Folded, *, event: bytes, difference: bytes, state: bytes, after: tuple[Position, ...] = ()
+) -> Update:
     """Make an update of parts that the caller has encoded already."""
     record, raw = folded.record, folded.raw
     return Update(
@@ -129,6 +136,7 @@ def assemble(folded: Folded, *, event: bytes, difference: bytes, state: bytes) -
             b"null" if is_gone(folded.after) else state,
         ),
         time=format_time(raw.recorded_at),
+        after=after,
     )
 
 
@@ -165,7 +173,7 @@ def encode(update: Update) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     """The key, value and headers that put `update` on `task-updates`."""
     position = str(update.position).encode()
     stream = update.stream.encode()
-    headers = [
+    headers: list[tuple[str, bytes]] = [
         *_FIXED_HEADERS,
         ("ce_id", position),
         ("ce_type", (stream.partition(b":")[0] or b"task") + b".update"),
@@ -176,6 +184,8 @@ def encode(update: Update) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
         ("ce_eventid", update.event_id.encode()),
         ("ce_channels", " ".join(map(_escape, update.channels)).encode()),
     ]
+    if update.after:
+        headers.append(("ce_after", " ".join(map(str, update.after)).encode()))
     return stream, update.value, headers
 
 
@@ -190,6 +200,7 @@ def decode(headers: Headers, value: bytes) -> Update:
         channels=tuple(_unescape(channel) for channel in attributes["ce_channels"].split(" ") if channel),
         value=value,
         time=attributes["ce_time"],
+        after=tuple(map(Position.parse, attributes.get("ce_after", "").split())),
     )
 
 

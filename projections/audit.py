@@ -6,6 +6,7 @@ It also is the memory of the relay: updates are made again from it, however old.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -36,9 +37,23 @@ UPDATE_COLUMNS = """
 """What `update_from_row` needs of a row."""
 
 _RANGE = f"""
-    SELECT {UPDATE_COLUMNS} FROM audit WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3
+    SELECT {UPDATE_COLUMNS}, places.after FROM audit LEFT JOIN LATERAL (
+        SELECT array_agg(place.partition || ':' || place."offset") AS after
+        FROM unnest(ARRAY[audit.list_id, audit.left_list_id]) AS id CROSS JOIN LATERAL (
+            SELECT a.partition, a."offset" FROM audit a
+            WHERE a.stream = 'list:' || id AND a.outcome = 'accepted' AND a.recorded_at <= audit.recorded_at
+            ORDER BY a.version DESC LIMIT 1
+        ) place WHERE place.partition <> audit.partition
+    ) places ON audit.stream LIKE 'task:%'
+    WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3
     ORDER BY "offset" LIMIT $4
 """  # noqa: S608
+_LAST_CHANGES = """
+    SELECT id, place.partition, place."offset" FROM unnest($1::text[]) AS id CROSS JOIN LATERAL (
+        SELECT a.partition, a."offset" FROM audit a
+        WHERE a.stream = 'list:' || id AND a.outcome = 'accepted' ORDER BY a.version DESC LIMIT 1
+    ) place
+"""
 
 
 async def accepted_ids(connection: Connection, event_ids: Collection[str]) -> set[tuple[str, str]]:
@@ -119,7 +134,15 @@ async def updates_between(
 ) -> list[Update]:
     """The updates of the offsets `[first, end)` of a partition, at most `limit`, in order."""
     rows = await connection.fetch(_RANGE, partition, first, end, limit)
-    return [update_from_row(row) for row in rows]
+    return [
+        replace(update_from_row(row), after=tuple(map(Position.parse, row["after"] or ()))) for row in rows
+    ]
+
+
+async def last_changes(connection: Connection, list_ids: Collection[str]) -> dict[str, Position]:
+    """List → where it last changed; lists that have not begun are left out."""
+    rows = await connection.fetch(_LAST_CHANGES, list_ids)
+    return {row["id"]: Position(row["partition"], row["offset"]) for row in rows}
 
 
 def update_from_row(row: asyncpg.Record) -> Update:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -9,7 +10,9 @@ import asyncpg
 
 from app.fold import Folded, changes
 from app.policies import reacts
+from app.positions import Position
 from app.records import event_data_json
+from app.tasks import Task
 from app.updates import Update, assemble, changes_json, event_json, state_json
 
 Connection: TypeAlias = (
@@ -30,10 +33,23 @@ class Projected:
     state: bytes
     reacts: bool
 
-    def update(self) -> Update:
-        """The update that tells of it."""
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The lists that an accepted record of a task concerns: where the task is, and the one it left."""
+        before, after = self.folded.before, self.folded.after
+        if self.folded.outcome != "accepted" or not isinstance(after, Task):
+            return ()
+        if isinstance(before, Task) and before.list_id != after.list_id:
+            return after.list_id, before.list_id
+        return (after.list_id,)
+
+    def update(self, changed: Mapping[str, Position]) -> Update:
+        """The update that tells of it; `changed` says where lists last changed."""
         event = event_json(self.folded, self.data)
-        return assemble(self.folded, event=event, difference=self.changes, state=self.state)
+        partition = self.folded.raw.position.partition
+        places = [changed[list_id] for list_id in self.lists if list_id in changed]
+        after = tuple(place for place in places if place.partition != partition)
+        return assemble(self.folded, event=event, difference=self.changes, state=self.state, after=after)
 
 
 def project(folded: Folded) -> Projected:

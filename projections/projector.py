@@ -8,7 +8,7 @@ how far is kept beside the checkpoint, so that a projector that dies between the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -225,9 +225,17 @@ class Projector:
             # What lies before was committed by somebody who may have died before telling, or we failed to.
             await self._emit_again(partition, self._emitted[partition], records[0].position.offset)
         if self._updates is not None:
-            await self._updates.emit([each.update() for each in projected])
+            changed = await self._last_changes({list_id for each in projected for list_id in each.lists})
+            await self._updates.emit([each.update(changed) for each in projected])
         for partition, records in batch.items():
             self._emitted[partition] = records[-1].position.offset + 1
+
+    async def _last_changes(self, list_ids: Collection[str]) -> dict[str, Position]:
+        """Where lists last changed, as committed: all that happened before a batch is in it."""
+        if not list_ids:
+            return {}
+        async with self._database.pool.acquire() as connection:
+            return await audit.last_changes(connection, list_ids)
 
     async def _commit_one_by_one(self, batch: Batch, error: BaseException) -> list[Projected]:
         """Find the record whose data the database refuses, and park it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ TOPIC = "updates"
 
 
 class Topic:
-    """A topic of one partition in memory, and the audit beside it; both may fail."""
+    """A topic in memory, whose updates are of partition 0 but for odd ones, and the audit; both may fail."""
 
     def __init__(self) -> None:
         self.updates: list[Update] = []
@@ -41,7 +42,7 @@ class Topic:
     async def emit(self, *offsets: int) -> None:
         """Commit the rows of these records, and emit their updates."""
         for offset in offsets:
-            if offset == len(self.audit):
+            if offset == self._rows(0):
                 self.audit.append(nothing_update(Position(0, offset)))
             self.updates.append(nothing_update(Position(0, offset)))
         await self.wake()
@@ -62,14 +63,20 @@ class Topic:
         """See api.feed.Memory."""
         if self.audit_away:
             raise Unavailable("the database is away")
-        return {0: len(self.audit)}
+        return {partition: self._rows(partition) for partition in {0, *self._partitions()}}
 
     async def between(self, partition: int, first: int, end: int, limit: int) -> list[Update]:
         """See api.feed.Memory."""
         if self.audit_away:
             raise Unavailable("the database is away")
-        assert partition == 0
-        return self.audit[first:end][:limit]
+        rows = [each for each in self.audit if each.position.partition == partition]
+        return rows[first:end][:limit]
+
+    def _partitions(self) -> set[int]:
+        return {each.position.partition for each in self.audit}
+
+    def _rows(self, partition: int) -> int:
+        return sum(each.position.partition == partition for each in self.audit)
 
 
 class Backend(KafkaUpdates):
@@ -215,6 +222,45 @@ async def test_missing_updates_are_read_from_the_audit() -> None:
         await eventually(lambda: hub.counters.gaps == 1)
         topic.audit_away = False
         await eventually(lambda: told == [0, 1, 2, 3, 4, 5, 6])
+
+
+async def test_what_has_to_be_told_before_is_told_before() -> None:
+    """An update of another partition that has not come yet is read from the audit, with those before it."""
+    topic, order = Topic(), list[str]()
+    async with feeding(topic) as (feed, hub, _, _):
+        await eventually(lambda: feed.alive)
+        publish = hub.publish
+
+        def note(update: Update) -> bool:
+            order.append(str(update.position))
+            return publish(update)
+
+        hub.publish = note  # type: ignore[method-assign]
+        await topic.emit(0)
+        removal = [nothing_update(Position(1, offset)) for offset in range(3)]
+        later = replace(nothing_update(Position(0, 1)), after=(Position(1, 2), Position(0, 0)))
+        topic.audit += [*removal, later]
+        topic.updates += [later, *removal]
+        await topic.wake()
+        await eventually(lambda: order[-3:] == ["1:0", "1:1", "1:2"] and len(order) == 8)
+    assert order == ["0:0", "1:0", "1:1", "1:2", "0:1", "1:0", "1:1", "1:2"]
+    assert (hub.counters.published, hub.counters.duplicates) == (5, 3)
+
+
+async def test_updates_that_would_each_be_told_before_the_other_are_told() -> None:
+    """Neither was written after the other: the feed goes on."""
+    topic = Topic()
+    async with feeding(topic) as (feed, hub, _, _):
+        await eventually(lambda: feed.alive)
+        one = [nothing_update(Position(0, 0)), nothing_update(Position(0, 1))]
+        other = [nothing_update(Position(1, 0)), nothing_update(Position(1, 1))]
+        one[0] = replace(one[0], after=(other[1].position,))
+        other[0] = replace(other[0], after=(one[1].position,))
+        topic.audit += [*one, *other]
+        topic.updates += [*one, *other]
+        await topic.wake()
+        await eventually(lambda: hub.positions == {0: 1, 1: 1})
+    assert hub.counters.published == 4
 
 
 async def test_an_update_of_no_record_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

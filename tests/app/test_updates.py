@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -97,14 +98,15 @@ def test_superseded_and_parked_records_have_updates_too() -> None:
         assert (message["event"]["stream"], message["event"]["data"]) == (raw.stream, None)
 
 
+@pytest.mark.parametrize("after", [(), (Position(1, 12),), (Position(3, 0), Position(2, 7))])
 @pytest.mark.parametrize("stream_user", ["alice", "a b", "100%", "%20", "élan vital", "a\u2028b"])
-def test_updates_come_back_from_kafka(stream_user: str) -> None:
+def test_updates_come_back_from_kafka(stream_user: str, after: tuple[Position, ...]) -> None:
     """Encoding and decoding undo each other, whatever the names of users."""
     for record in (
         record_of(CREATED, 1, actor=stream_user),
         record_of(ListCreated("A"), 1, actor=stream_user),
     ):
-        update = update_of(folded_last(record))
+        update = replace(update_of(folded_last(record)), after=after)
         key, value, headers = encode(update)
         assert key == record.stream.encode()
         assert decode(headers, value) == update

@@ -219,21 +219,20 @@ async def test_restarts_lose_and_double_nothing(running_stack: Stack, user: str)
             asyncio.timeout(LIMIT_S),
             Client(running_stack.urls[0], running_stack.token(user)) as writer,
             Client(node.url, running_stack.token(user)) as reader,
+            listener.listening(reader),
         ):
-            await writer.create_task("First")
-            async with listener.listening(reader):
-                for round_, how in enumerate(ENDS):
-                    for number in range(10):
-                        written.append(f"{round_}.{number}")
-                        await writer.create_task(written[-1])
-                        if number == 3:
-                            await asyncio.to_thread(getattr(node, how))
-                        if number == 7:
-                            await node.start()
-                            await eventually(listener.is_connected, LIMIT_S)
-                await eventually(lambda: len(listener.titles) >= len(written), LIMIT_S)
-                last = await writer.create_task("Last")
-                await eventually(lambda: last.title in listener.titles, LIMIT_S)
+            for round_, how in enumerate(ENDS):
+                for number in range(10):
+                    written.append(f"{round_}.{number}")
+                    await writer.create_task(written[-1])
+                    if number == 3:
+                        await asyncio.to_thread(getattr(node, how))
+                    if number == 7:
+                        await node.start()
+                        await eventually(listener.is_connected, LIMIT_S)
+            await eventually(lambda: len(listener.titles) >= len(written), LIMIT_S)
+            last = await writer.create_task("Last")
+            await eventually(lambda: last.title in listener.titles, LIMIT_S)
     assert sorted(listener.titles) == sorted([*written, "Last"])
     positions = [update.position for update in listener.updates]
     assert len(positions) == len(set(positions))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from app.errors import Unavailable
 from app.fold import fold_log
+from app.lists import ListCreated, ListRenamed
 from app.positions import Position
 from app.records import RawRecord, Record, StreamResumed
 from app.tasks import TaskCompleted, TaskCreated, TaskEdited
@@ -112,6 +113,38 @@ async def batch_of(log: MemoryEventLog, first: int = 0, end: int | None = None) 
         ]
         for partition, last in (await log.ends()).items()
     }
+
+
+async def test_updates_of_tasks_say_where_their_lists_last_changed(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    """If that is in another partition, also when they are told again from the audit."""
+    home = f"list:{LIST_ID}"
+    await log.append(
+        [
+            record_of(ListCreated("A"), 1, id=str(uuid4()), stream=home),
+            record_of(ListRenamed("B"), 2, id=str(uuid4()), stream=home),
+        ]
+    )
+    changed = log.records[-1].position
+    await history(log, tasks=8, versions=1)
+    projector = Projector(database, log.read, updates)
+    await projector.project(await batch_of(log))
+
+    def afters() -> dict[Position, tuple[Position, ...]]:
+        told = {update.position: update.after for update in updates.emitted}
+        return {raw.position: told[raw.position] for raw in log.records[2:]}
+
+    expected = {
+        raw.position: () if raw.position.partition == changed.partition else (changed,)
+        for raw in log.records[2:]
+    }
+    assert set(expected.values()) == {(), (changed,)}
+    assert afters() == expected
+    updates.emitted.clear()
+    await database.pool.execute("UPDATE checkpoints SET emitted_offset = 0")
+    await Projector(database, log.read, updates).recover(range(PARTITIONS))
+    assert afters() == expected
 
 
 async def test_a_batch_is_projected_and_told(
