@@ -37,11 +37,10 @@ POLL_MS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Updates of one partition of the topic, in order, and the offset that comes after them."""
+    """Updates, in order for each partition of the topic, and the offsets that come after them."""
 
     updates: tuple[Update, ...]
-    partition: int
-    next_offset: int
+    next_offsets: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,6 @@ class KafkaUpdates(BroadcastBackend):
         self._start = start
         self._subscribed = asyncio.Event()
         self._credit = asyncio.Semaphore(MAX_BATCHES_AHEAD)
-        self._ready: list[Batch] = []
         self._broken = False
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=list(brokers),
@@ -131,15 +129,13 @@ class KafkaUpdates(BroadcastBackend):
         """The next batch, once there is a subscriber and room ahead of it."""
         await self._subscribed.wait()
         await self._credit.acquire()
-        while not self._ready:
-            if self._broken:
-                await asyncio.Event().wait()
-            try:
-                await self._poll()
-            except Exception as error:  # noqa: BLE001
-                self._broken = True
-                return self._event(Failed(error))
-        return self._event(self._ready.pop(0))
+        if self._broken:
+            await asyncio.Event().wait()
+        try:
+            return self._event(await self._poll())
+        except Exception as error:  # noqa: BLE001
+            self._broken = True
+            return self._event(Failed(error))
 
     def taken(self) -> None:
         """Say that a batch was dealt with: another one may be read ahead."""
@@ -151,19 +147,18 @@ class KafkaUpdates(BroadcastBackend):
         ends: Mapping[TopicPartition, int] = await self._consumer.end_offsets(partitions)
         return {partition.partition: end for partition, end in ends.items()}
 
-    async def _poll(self) -> None:
-        polled: Mapping[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
-            timeout_ms=POLL_MS
-        )
-        self._ready = [
-            Batch(
-                updates=tuple(update for update in map(read_update, records) if update),
-                partition=partition.partition,
-                next_offset=records[-1].offset + 1,
+    async def _poll(self) -> Batch:
+        while True:
+            polled: Mapping[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
+                timeout_ms=POLL_MS
             )
-            for partition, records in polled.items()
-            if records
-        ]
+            if polled:
+                break
+        updates = (read_update(record) for records in polled.values() for record in records)
+        return Batch(
+            updates=tuple(update for update in updates if update),
+            next_offsets={tp.partition: records[-1].offset + 1 for tp, records in polled.items() if records},
+        )
 
     def _event(self, message: Batch | Failed) -> Event:
         # broadcaster hands a message on as it is, whatever its type.

@@ -1,154 +1,191 @@
-"""One accepted socket: a reader, a writer, and the clock between them.
+"""One accepted socket: what comes in over its wire, in turn, and the clock.
 
-The reader only reads: what a message asks for is done by a task of its own, one message after another, so
-that a slow query never keeps a pong from being seen. Whoever finds that the socket has to go closes its
-outbox; that ends all of them, and what is left to say is said within a bound.
+A message is read in the moment it comes, so that a slow query never keeps a pong from being seen; what it
+asks for is done by a task, one message after another, which is there only while there is something to do.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from uuid import uuid4
 
-import anyio
 import structlog
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from api import protocol
-from api.outbox import Farewell, Outbox
-from api.protocol import BadFrame, Error, Incoming, Ping, Pong, Refused
+from api.frames import Outgoing, Sendable, codec
+from api.outbox import TOO_SLOW, Farewell
+from api.protocol import BadFrame, Error, Incoming, Ping, Pong, Refused, ServerMessage
 from api.session import Relay, Session
+from api.transport import Wire
 
 log = structlog.get_logger(__name__)
 
 MAX_COMMANDS_AHEAD = 64
-FAREWELL_S = 2.0
 SILENT_PERIODS = 2
 INTERNAL_ERROR = Farewell(4000, "internal error", (1_000, 5_000))
-GONE = (WebSocketDisconnect, WebSocketDisconnected, OSError)
 
 
 class Connection:
-    """Serves one socket until someone closes its outbox."""
+    """Serves one socket until someone closes it. It is its session's outlet, and its wire's listener."""
 
-    def __init__(self, socket: WebSocket, relay: Relay) -> None:
-        self._socket = socket
+    def __init__(self, wire: Wire, relay: Relay, *, packed: bool = False) -> None:
+        self._wire = wire
         self._relay = relay
-        self.outbox = Outbox()
-        self.gone = asyncio.Event()
-        self._session = Session(relay, self.outbox, uuid4().hex)
-        self._commands: deque[Incoming] = deque()
-        self._room = asyncio.Event()
-        self._heard_at = _now()
+        self._loop = asyncio.get_running_loop()
+        self._commands: deque[Incoming] | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._heard_at = self._ping_at = self._loop.time()
+        self._deadline = self._loop.call_later(relay.authentication_s, self._tick)
+        self._expires_at: float | None = None
+        self._packed = packed
+        self.closed = False
+        self.farewell: Farewell | None = None
+        self.push: Callable[[Sendable], object] = wire.push
+        """See `session.Outlet.push`."""
+        wire.codec = codec(packed=packed, deflated=wire.deflates, batched=False)
+        self.session = Session(relay, self, uuid4().hex, self._wake)
+        wire.listen(self)
 
-    async def run(self) -> None:
-        """Serve until the outbox is closed, then take leave."""
-        try:
-            async with anyio.create_task_group() as group:
-                for work in (self._read, self._write, self._converse, self._keep_time):
-                    group.start_soon(self._guarded, work)
-                farewell = await self.outbox.ended()
-                group.cancel_scope.cancel()
-            self._session.close()
-            if farewell is not None:
-                await self._part(farewell)
-        finally:
-            self._session.close()
-            self.gone.set()
+    async def room(self) -> None:
+        """See `session.Outlet.room`."""
+        await self._wire.room()
 
-    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Whatever goes wrong ends this socket, and nothing else."""
+    # --- what comes in -----------------------------------------------------------------------------------
+
+    def received(self, data: str | bytes) -> None:
+        """Read a frame, and put what it asks for in line."""
+        if self.closed:
+            return
+        self._heard_at = self._loop.time()
         try:
-            await work()
-        except GONE:
-            self.outbox.close(None)
+            for message in self._messages(data):
+                self._take(message)
+        except BadFrame as error:
+            self._say(Error(code="malformed", message=str(error)))
+            self.close(Farewell(protocol.BAD_MESSAGE, str(error)))
         except Exception:
             log.exception("a socket failed")
-            self.outbox.close(INTERNAL_ERROR)
+            self.close(INTERNAL_ERROR)
 
-    async def _read(self) -> None:
-        while True:
-            event = await self._socket.receive()
-            if event["type"] == "websocket.disconnect":
-                self.outbox.close(None)
-                return
-            self._heard_at = _now()
-            try:
-                await self._take(event.get("text"))
-            except BadFrame as error:
-                self.outbox.push(Error(code="malformed", message=str(error)).encode())
-                self.outbox.close(Farewell(protocol.BAD_MESSAGE, str(error)))
-                return
+    def _messages(self, data: str | bytes) -> list[Incoming | Refused]:
+        if isinstance(data, bytes) != self._packed:
+            raise BadFrame(f"messages are {'binary' if self._packed else 'text'} frames")
+        return protocol.read_frame(data, batch=self._wire.codec.batched)
 
-    async def _take(self, text: str | None) -> None:
-        """Read a frame and put what it asks for in line; wait while the line is long."""
-        if text is None:
-            raise BadFrame("messages are text frames")
-        try:
-            message = protocol.parse(text)
-        except Refused as refused:
-            self._session.refuse(refused)
-            return
-        if isinstance(message, Ping):
-            self.outbox.push(protocol.pong_to(message))
-        elif not isinstance(message, Pong):
-            while len(self._commands) >= MAX_COMMANDS_AHEAD:
-                self._room.clear()
-                await self._room.wait()
-            self._commands.append(message)
-            self._session.work.set()
+    def _take(self, message: Incoming | Refused) -> None:
+        match message:
+            case Refused():
+                self.session.refuse(message)
+            case Ping():
+                self.push(protocol.pong_to(message))
+            case Pong():
+                pass
+            case _:
+                if self._commands is None:
+                    self._commands = deque()
+                self._commands.append(message)
+                if len(self._commands) >= MAX_COMMANDS_AHEAD:
+                    self._wire.pause()
+                self._wake()
+
+    def too_slow(self) -> None:
+        """The peer does not read."""
+        self.close(TOO_SLOW)
+
+    def lost(self) -> None:
+        """The peer is gone."""
+        self.close(None)
+
+    # --- what is done about it ---------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self._work is None and not self.closed:
+            self._work = self._loop.create_task(self._converse())
 
     async def _converse(self) -> None:
-        while True:
-            await self._session.work.wait()
-            self._session.work.clear()
-            while self._commands:
-                await self._session.handle(self._commands.popleft())
-                self._room.set()
-            await self._session.settle()
-
-    async def _write(self) -> None:
-        while True:
-            await self._socket.send_text(await self.outbox.first())
-            # Only now: a write that is given up half-way leaves the frame where it was.
-            self.outbox.sent()
-
-    async def _keep_time(self) -> None:
-        """Close a socket that doesn't authenticate, falls silent, or outlives its token; ping it."""
-        with anyio.move_on_after(self._relay.authentication_s):
-            await self._session.authenticated.wait()
-        ping_s, ping_at = self._relay.ping_s, _now() + self._relay.ping_s
-        while (identity := self._session.identity) is not None:
-            expires_in = identity.expires_at - self._relay.now()
-            if expires_in <= 0:
-                self.outbox.close(protocol.TOKEN_EXPIRED)
-                return
-            if _now() >= ping_at:
-                if _now() - self._heard_at > SILENT_PERIODS * ping_s:
-                    self.outbox.close(protocol.NO_PONG)
-                    return
-                self.outbox.push(protocol.PING)
-                ping_at += ping_s
-            await asyncio.sleep(max(0.0, min(ping_at - _now(), expires_in)))
-        self.outbox.push(Error(code="unauthenticated", message=protocol.NOT_AUTHENTICATED.reason).encode())
-        self.outbox.close(protocol.NOT_AUTHENTICATED)
-
-    async def _part(self, farewell: Farewell) -> None:
-        """Send what waits, say goodbye and close; a peer that doesn't read gets as much as fits."""
+        """Answer one message after another, until there is nothing more to do."""
         try:
-            with anyio.move_on_after(FAREWELL_S):
-                while len(self.outbox):
-                    await self._socket.send_text(await self.outbox.first())
-                    self.outbox.sent()
-                if farewell.come_back:
-                    await self._socket.send_text(protocol.goodbye(farewell))
-                await self._socket.close(farewell.code, farewell.reason[:100])
-        except (*GONE, RuntimeError):
-            # It went first: then there is nobody to say goodbye to.
-            log.debug("gone before the goodbye", code=farewell.code)
+            while self._commands or self.session.needs_settling:
+                while self._commands:
+                    await self._answer(self._commands.popleft())
+                await self.session.settle()
+            self._commands = None
+        except Exception:
+            log.exception("a socket failed")
+            self.close(INTERNAL_ERROR)
+        finally:
+            self._work = None
 
+    async def _answer(self, message: Incoming) -> None:
+        before = self.session.identity
+        await self.session.handle(message)
+        identity = self.session.identity
+        if identity is not None and identity is not before:
+            self._wire.codec = codec(
+                packed=self._packed, deflated=self._wire.deflates, batched=self.session.batched
+            )
+            self._expires_at = identity.expires_at
+            if before is None:
+                self._ping_at = self._loop.time() + self._relay.ping_s
+            self._wait()
+        if self._commands is not None and len(self._commands) < MAX_COMMANDS_AHEAD // 2:
+            self._wire.resume()
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+    # --- the clock ---------------------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        """See to the next thing that is due: a ping, or the end of the token."""
+        self._deadline.cancel()
+        if self.closed or self._expires_at is None:
+            return
+        expires_in_s = self._expires_at - self._relay.now()
+        delay_s = max(0.0, min(self._ping_at - self._loop.time(), expires_in_s))
+        self._deadline = self._loop.call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        """Close a socket that doesn't authenticate, falls silent, or outlives its token; ping it."""
+        if self._expires_at is None:
+            self._say(Error(code="unauthenticated", message=protocol.NOT_AUTHENTICATED.reason))
+            self.close(protocol.NOT_AUTHENTICATED)
+            return
+        if self._expires_at <= self._relay.now():
+            self.close(protocol.TOKEN_EXPIRED)
+            return
+        now = self._loop.time()
+        if now >= self._ping_at:
+            if now - self._heard_at > SILENT_PERIODS * self._relay.ping_s:
+                self.close(protocol.NO_PONG)
+                return
+            self.push(protocol.PING)
+            self._ping_at = now + self._relay.ping_s
+        self._wait()
+
+    # --- the end -----------------------------------------------------------------------------------------
+
+    def close(self, farewell: Farewell | None) -> None:
+        """Take nothing more; the first reason given is the one that stays. None: the peer is gone.
+
+        What follows from it follows a moment later: who closes may be in the middle of something.
+        """
+        if self.closed:
+            return
+        self.closed = True
+        self.farewell = farewell
+        self._deadline.cancel()
+        self._loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        if self._work is not None:
+            self._work.cancel()
+        self.session.close()
+        farewell = self.farewell
+        if farewell is None:
+            self._wire.finish(None, 1000, "")
+            return
+        goodbye = protocol.goodbye(farewell) if farewell.come_back else None
+        self._wire.finish(goodbye, farewell.code, farewell.reason[:100])
+
+    def _say(self, message: ServerMessage) -> None:
+        self.push(Outgoing(message.encode().encode()))

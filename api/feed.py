@@ -30,7 +30,7 @@ LONGEST_DELAY_S = 5.0
 REFILL_AT_ONCE = 500
 REFILL_TRIES = 20
 REFILL_DELAY_S = 0.25
-YIELD_EVERY = 128
+JOINED_UPDATES = 128
 WATCH_EVERY_S = 5.0
 STALLED_AFTER = 3
 
@@ -145,12 +145,23 @@ class UpdateFeed:
             batch = cast("Batch | Failed", (await subscriber.get()).message)
             if isinstance(batch, Failed):
                 raise batch.error
-            for number, update in enumerate(batch.updates, 1):
-                await self._take(update)
-                if number % YIELD_EVERY == 0:
-                    await asyncio.sleep(0)  # Let sockets write in between.
-            reached[batch.partition] = batch.next_offset
+            await self._take_all(batch.updates)
+            reached.update(batch.next_offsets)
             backend.taken()
+
+    async def _take_all(self, updates: Sequence[Update]) -> None:
+        """Deliver updates, joined for each socket as far as they follow on each other."""
+        at = 0
+        while at < len(updates):
+            end = min(len(updates), at + JOINED_UPDATES)
+            with self._hub.joining() if end - at > 1 else contextlib.nullcontext():
+                while at < end and self._hub.follows(updates[at]):
+                    self._deliver(updates[at])
+                    at += 1
+            if at < end:
+                await self._take(updates[at])
+                at += 1
+            await asyncio.sleep(0)  # Let sockets be written to in between.
 
     async def _take(self, update: Update, waiting: frozenset[int] = frozenset()) -> bool:
         """Deliver an update behind all that has to be told before it; False if that isn't there.

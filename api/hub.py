@@ -11,14 +11,16 @@ pace, until nothing lies between and it is live again. So its updates come in or
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from api.frames import Joined, Outgoing, Sendable
 from api.membership import joined_list, lists_of, membership_after, moved_to
 from api.ring import Overrun, Ring
 from app.positions import Position, Positions
-from app.updates import Update, frame
+from app.updates import Update
 
 __all__ = ["BEHIND", "Hub", "Overrun", "Peer", "Place", "Subscriber", "Subscription"]
 
@@ -26,8 +28,8 @@ __all__ = ["BEHIND", "Hub", "Overrun", "Peer", "Place", "Subscriber", "Subscript
 class Peer(Protocol):
     """The socket behind a subscriber. None of its methods waits."""
 
-    def push(self, frame: str) -> None:
-        """Take a frame that has to be sent."""
+    def push(self, messages: Sendable) -> object:
+        """Take what has to be sent. What follows from a failure follows later: the hub is in a loop."""
 
     def left(self, channel: str) -> None:
         """The channel was taken away: its list or task can't be seen any longer."""
@@ -79,6 +81,12 @@ class Subscriber:
     joining: Update | None = None
     place: Place | None = None
     turn: int = -1
+    waiting: list[Outgoing] = field(default_factory=list)
+    push: Callable[[Sendable], object] = field(init=False)
+    """The peer's, kept as it is called for every message."""
+
+    def __post_init__(self) -> None:
+        self.push = self.peer.push
 
     def first_channel(self, update: Update) -> str | None:
         """The channel under which this subscriber gets an update, or None if it isn't for it."""
@@ -129,6 +137,9 @@ class Counters:
     duplicates: int = 0
     gaps: int = 0
     delivered: int = 0
+    recovered_from_memory: int = 0
+    recovered_from_audit: int = 0
+    resyncs: int = 0
 
 
 class Hub:
@@ -139,6 +150,8 @@ class Hub:
         self._channels: dict[str, dict[Subscriber, Subscription]] = {}
         self._users: dict[str, dict[Subscriber, None]] = {}
         self._positions: dict[int, int] = {}
+        self._joining = False
+        self._to_flush: list[Subscriber] = []
         self.partitions = 0
         """How many partitions the log has; 0 until `start`."""
         self.counters = Counters()
@@ -148,6 +161,7 @@ class Hub:
     def start(self, positions: Positions, partitions: int) -> None:
         """Say up to where updates are in the audit already: the first live ones come right after."""
         self._positions = dict(positions)
+        self._ring.start(positions)
         self.partitions = partitions
 
     @property
@@ -163,6 +177,12 @@ class Hub:
             return None
         self.counters.gaps += 1
         return range(following, offset)
+
+    def follows(self, update: Update) -> bool:
+        """Whether all was published that has to be told before this update."""
+        return self._positions.get(update.position.partition, -1) + 1 >= update.position.offset and all(
+            place.offset <= self._positions.get(place.partition, -1) for place in update.after
+        )
 
     def gap_up_to(self, place: Position) -> range | None:
         """The offsets that are missing between what was published and a position, that one included."""
@@ -193,17 +213,52 @@ class Hub:
     def _send(
         self, update: Update, channel: str, subscriptions: dict[Subscriber, Subscription], turn: int
     ) -> None:
+        """Send to all subscribers of a channel. Almost all time is spent here, so it is spelt out."""
         partition, offset = update.position
-        text = frame(channel, update.value).decode()
+        message = self._ring.message(update, channel)
+        restricted = channel.startswith("user:")
+        joining, delivered = self._joining, 0
         for subscriber, subscription in subscriptions.items():
             if subscriber.place is not None or subscriber.turn == turn:
                 continue
-            if not subscriber.may_have(update, channel):
+            if restricted and not subscriber.may_have(update, channel):
                 continue
-            if subscription.start.get(partition, -1) < offset:
-                subscriber.turn = turn
-                subscriber.peer.push(text)
-                self.counters.delivered += 1
+            if subscription.start.get(partition, -1) >= offset:
+                continue
+            subscriber.turn = turn
+            delivered += 1
+            if joining:
+                if not subscriber.waiting:
+                    self._to_flush.append(subscriber)
+                subscriber.waiting.append(message)
+            else:
+                subscriber.push(message)
+        self.counters.delivered += delivered
+
+    @contextmanager
+    def joining(self) -> Iterator[None]:
+        """Send what is published in the block at its end, so that each socket is written to once."""
+        self._joining = True
+        try:
+            yield
+        finally:
+            self._joining = False
+            flushed, self._to_flush = self._to_flush, []
+            same: dict[tuple[int, ...], Joined] = {}
+            for subscriber in flushed:
+                waiting, subscriber.waiting = subscriber.waiting, []
+                if len(waiting) > 1:
+                    key = tuple(map(id, waiting))
+                    joined = same.get(key) or same.setdefault(key, Joined(waiting))
+                    subscriber.push(joined)
+                elif waiting:
+                    subscriber.push(waiting[0])
+
+    def _flush(self, subscriber: Subscriber) -> None:
+        """Send what waits for the end of a block, as something else has to follow it."""
+        if subscriber.waiting:
+            waiting, subscriber.waiting = subscriber.waiting, []
+            subscriber.push(Joined(waiting))
 
     # --- subscriptions -----------------------------------------------------------------------------------
 
@@ -249,8 +304,20 @@ class Hub:
 
     def push(self, subscriber: Subscriber, channel: str, update: Update) -> None:
         """Send an update under a channel."""
-        subscriber.peer.push(frame(channel, update.value).decode())
+        self._flush(subscriber)
+        subscriber.push(self._ring.message(update, channel))
         self.counters.delivered += 1
+
+    def joined(self, told: Sequence[tuple[str, Update]]) -> Joined:
+        """Updates under their channels, as one."""
+        self.counters.delivered += len(told)
+        return self._ring.joined([self._ring.message(update, channel) for channel, update in told])
+
+    def missed(
+        self, channels: Collection[str], since: Positions, upto: Positions, limit: int
+    ) -> list[Update] | None:
+        """What the channels carried in `(since, upto]`; None if more than `limit`. Raises `Overrun`."""
+        return self._ring.missed(channels, since, upto, limit)
 
     def advance(self, subscriber: Subscriber, limit: int) -> bool:
         """Bring a held subscriber on by at most `limit` updates; True once it is live.
@@ -342,6 +409,7 @@ class Hub:
             for channel, subscription in subscriber.channels.items()
             if channel == f"list:{list_id}" or subscription.list_id == list_id
         ]
+        self._flush(subscriber)
         for channel in seen_through_it:
             self.unsubscribe(subscriber, channel)
             subscriber.peer.left(channel)
@@ -353,6 +421,7 @@ class Hub:
         if list_id in subscriber.lists:
             self.subscribe(subscriber, channel, Subscription(subscription.start, list_id))
         else:
+            self._flush(subscriber)
             self.unsubscribe(subscriber, channel)
             subscriber.peer.left(channel)
 

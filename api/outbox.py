@@ -1,10 +1,12 @@
-"""What waits to be written to one socket: bounded, so that a slow reader costs little and delays nobody."""
+"""What waits to be written to one client: bounded, so that a slow reader costs little and delays nobody."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+
+from api.frames import Sendable
 
 MAX_WAITING_MESSAGES = 2_048
 MAX_WAITING_BYTES = 4 * 1024 * 1024
@@ -28,13 +30,15 @@ TOO_SLOW = Farewell(4008, "too slow")
 
 
 class Outbox:
-    """Frames in the order they must leave. A push never waits: it is what the hub does for every socket."""
+    """Messages in the order they must leave. A push never waits: it is what the hub does for every client."""
 
     def __init__(
         self, *, max_messages: int = MAX_WAITING_MESSAGES, max_bytes: int = MAX_WAITING_BYTES
     ) -> None:
-        self._frames: deque[str] = deque()
-        self._size = 0
+        self._waiting: deque[Sendable] = deque()
+        self._count = 0
+        self.size = 0
+        """In bytes."""
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._filled = asyncio.Event()
@@ -44,40 +48,45 @@ class Outbox:
         self.farewell: Farewell | None = None
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self._waiting)
 
     @property
     def closed(self) -> bool:
         """Whether nothing more is taken."""
         return self._ended.is_set()
 
-    def push(self, frame: str) -> None:
-        """Add a frame. A full outbox drops what it holds and closes: its reader must resume."""
+    def push(self, messages: Sendable) -> bool:
+        """Add messages. A full outbox drops what it holds and closes: its reader must resume; then False."""
         if self.closed:
-            return
-        # A frame larger than the bound must still pass, or its reader would resume for ever.
-        if len(self._frames) >= self._max_messages or self._size >= self._max_bytes:
-            self._frames.clear()
+            return True
+        # What is larger than the bound must still pass, or its reader would resume for ever.
+        if self._count >= self._max_messages or self.size >= self._max_bytes:
+            self._waiting.clear()
+            self._count = self.size = 0
             self.close(TOO_SLOW)
-            return
-        self._frames.append(frame)
-        self._size += len(frame)
+            return False
+        self._waiting.append(messages)
+        self._count += messages.count
+        self.size += messages.size
         self._filled.set()
-        if len(self._frames) > self._max_messages // 2 or self._size > self._max_bytes // 2:
+        if self._count > self._max_messages // 2 or self.size > self._max_bytes // 2:
             self._drained.clear()
+        return True
 
-    async def first(self) -> str:
-        """The next frame to write, left in its place until `sent` says that it was written."""
-        while not self._frames:
+    async def first(self) -> Sendable:
+        """The next messages to write, left in their place until `sent` says that they were written."""
+        while not self._waiting:
             self._filled.clear()
             await self._filled.wait()
-        return self._frames[0]
+        return self._waiting[0]
 
     def sent(self) -> None:
-        """Forget the first frame."""
-        if self._frames:
-            self._size -= len(self._frames.popleft())
-        if len(self._frames) <= self._max_messages // 2 and self._size <= self._max_bytes // 2:
+        """Forget the first messages."""
+        if self._waiting:
+            first = self._waiting.popleft()
+            self._count -= first.count
+            self.size -= first.size
+        if self._count <= self._max_messages // 2 and self.size <= self._max_bytes // 2:
             self._drained.set()
 
     async def room(self) -> None:

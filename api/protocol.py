@@ -8,11 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from api.frames import Outgoing
 from api.outbox import Farewell
 from app.errors import Malformed
 from app.positions import Positions, positions_from_json, positions_to_json
 
 SUBPROTOCOL = "tasktape.v1.json"
+PACKED_SUBPROTOCOL = "tasktape.v1.msgpack"
+SUBPROTOCOLS = (SUBPROTOCOL, PACKED_SUBPROTOCOL)
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_SUBSCRIPTIONS = 1_000
 MAX_MISSED = 10_000
@@ -127,6 +130,17 @@ def parse(text: str) -> Incoming:
         raise _refused(value, error) from None
 
 
+def read_frame(data: str | bytes, *, batch: bool) -> list[Incoming | Refused]:
+    """The messages of a frame."""
+    del batch
+    if isinstance(data, bytes):
+        raise BadFrame("messages are text frames")
+    try:
+        return [parse(data)]
+    except Refused as refused:
+        return [refused]
+
+
 def _refused(value: dict[str, Any], error: ValidationError) -> Refused:
     message_id = value.get("id")
     if isinstance(message_id, bool) or not isinstance(message_id, int | str) or len(str(message_id)) > 64:
@@ -235,20 +249,21 @@ class Goodbye(ServerMessage):
     retry_after_ms: tuple[int, int]
 
 
-PING = Ping().model_dump_json(exclude_none=True)
-PONG = Pong().model_dump_json(exclude_none=True)
+PING = Outgoing(Ping().model_dump_json(exclude_none=True).encode())
+PONG = Outgoing(Pong().model_dump_json(exclude_none=True).encode())
 
 
-def pong_to(ping: Ping) -> str:
+def pong_to(ping: Ping) -> Outgoing:
     """The answer to a ping."""
-    return PONG if ping.id is None else Pong(id=ping.id).model_dump_json(exclude_none=True)
+    if ping.id is None:
+        return PONG
+    return Outgoing(Pong(id=ping.id).model_dump_json(exclude_none=True).encode())
 
 
-def goodbye(farewell: Farewell) -> str:
+def goodbye(farewell: Farewell) -> Outgoing:
     """The message that precedes a close which invites to come back."""
-    return Goodbye(
-        code=farewell.code, reason=farewell.reason, retry_after_ms=farewell.retry_after_ms
-    ).encode()
+    message = Goodbye(code=farewell.code, reason=farewell.reason, retry_after_ms=farewell.retry_after_ms)
+    return Outgoing(message.encode().encode())
 
 
 def positions_json(positions: Positions) -> dict[str, int]:

@@ -9,9 +9,10 @@ from typing import Protocol, TypeVar
 
 from api import protocol
 from api.auth import Identity
+from api.frames import Outgoing, Sendable
 from api.hub import BEHIND, Hub, Overrun, Subscriber, Subscription, own_channels
 from api.membership import joined_list
-from api.outbox import TOO_SLOW, Farewell, Outbox
+from api.outbox import TOO_SLOW, Farewell
 from api.protocol import (
     Authenticate,
     Authenticated,
@@ -23,6 +24,7 @@ from api.protocol import (
     Refreshed,
     Refused,
     Resync,
+    ServerMessage,
     Signal,
     Subscribe,
     Subscribed,
@@ -39,6 +41,8 @@ from app.updates import Update
 T = TypeVar("T")
 
 RETRY_DELAYS_S = (0.05, 0.25, 1.0)
+TOLD_AT_ONCE = 256
+"""So many updates that were missed are written at once."""
 
 
 class Verify(Protocol):
@@ -89,35 +93,56 @@ class Relay:
     """How many updates a recovery gives out before it looks whether the client keeps up."""
 
 
+class Outlet(Protocol):
+    """Where a session's messages leave."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is taken."""
+
+    def push(self, messages: Sendable) -> object:
+        """Take what has to be sent; never waits."""
+
+    async def room(self) -> None:
+        """Wait until less is waiting to be sent: how a long recovery goes at its reader's pace."""
+
+    def close(self, farewell: Farewell | None) -> None:
+        """Take nothing more, and end."""
+
+
 class Session:
     """The conversation with one socket. `handle` is called with one message after another, never with two."""
 
-    def __init__(self, relay: Relay, outbox: Outbox, session_id: str) -> None:
+    def __init__(
+        self, relay: Relay, outlet: Outlet, session_id: str, wake: Callable[[], None] | None = None
+    ) -> None:
         self._relay = relay
         self._hub = relay.hub
-        self._outbox = outbox
-        self._id = session_id
+        self._outlet = outlet
+        self._wake = wake
+        self.push = outlet.push
+        """Send an update (see hub.Peer)."""
+        self.id = session_id
         self._subscriber: Subscriber | None = None
         # It may lie ahead of this node's hub: another one had told the client more.
         self._resumed_from: Positions = {}
         self.identity: Identity | None = None
-        self.authenticated = asyncio.Event()
-        self.work = asyncio.Event()
-        """Set when there is something to do: a message to handle, or `settle` to be called."""
+        self.batched = False
+        """Whether the client takes arrays of messages."""
+        self.needs_settling = False
+        """Whether `settle` has to be called; `wake` is called when it becomes so."""
 
     # --- what the hub says (see hub.Peer) ----------------------------------------------------------------
 
-    def push(self, frame: str) -> None:
-        """Send an update."""
-        self._outbox.push(frame)
-
     def left(self, channel: str) -> None:
         """Tell of a channel that was taken away."""
-        self._outbox.push(Unsubscribed(channel=channel).encode())
+        self._say(Unsubscribed(channel=channel))
 
     def held(self) -> None:
         """Remember to settle."""
-        self.work.set()
+        self.needs_settling = True
+        if self._wake is not None:
+            self._wake()
 
     # --- what the client says ----------------------------------------------------------------------------
 
@@ -132,7 +157,10 @@ class Session:
 
     def refuse(self, refused: Refused) -> None:
         """Answer with an error."""
-        self._outbox.push(Error(id=refused.message_id, code=refused.code, message=refused.detail).encode())
+        self._say(Error(id=refused.message_id, code=refused.code, message=refused.detail))
+
+    def _say(self, message: ServerMessage) -> None:
+        self._outlet.push(Outgoing(message.encode().encode()))
 
     def close(self) -> None:
         """Leave the hub."""
@@ -147,13 +175,13 @@ class Session:
                 await self._subscribe(message, self._known(message))
             case Unsubscribe():
                 self._hub.unsubscribe(self._known(message), message.channel)
-                self._outbox.push(Unsubscribed(id=message.id, channel=message.channel).encode())
+                self._say(Unsubscribed(id=message.id, channel=message.channel))
             case Refresh():
                 await self._refresh(message, self._known(message))
             case Signal():
                 raise Refused(message.id, "unsupported", "signals are not there yet")
             case Ping():
-                self._outbox.push(protocol.pong_to(message))
+                self._outlet.push(protocol.pong_to(message))
             case Pong():
                 pass
 
@@ -168,7 +196,7 @@ class Session:
         if self._subscriber is not None:
             raise Refused(message.id, "malformed", "this socket is authenticated already")
         if self._hub.partitions == 0:
-            self._outbox.close(protocol.CAN_NOT_RECOVER)
+            self._outlet.close(protocol.CAN_NOT_RECOVER)
             return
         identity = await self._verified(message)
         if identity is None:
@@ -178,10 +206,11 @@ class Session:
         # From here on nothing about this user passes by unseen; what is live waits until all is set up.
         place = self._hub.enter(subscriber)
         self._subscriber = subscriber
+        self.batched = "batch" in message.features
         try:
             await self._begin(message, identity, subscriber, dict(place.positions), since)
         except Unavailable:
-            self._outbox.close(protocol.CAN_NOT_RECOVER)
+            self._outlet.close(protocol.CAN_NOT_RECOVER)
 
     async def _begin(
         self,
@@ -214,24 +243,21 @@ class Session:
         for channel in joined if missed is not None else ():
             self._hub.subscribe(subscriber, channel, Subscription(self._ahead_of(reached)))
         self.identity = identity
-        self.authenticated.set()
-        self._outbox.push(
+        self._say(
             Authenticated(
                 id=message.id,
                 user=identity.user,
-                session=self._id,
+                session=self.id,
                 expires_in=self._expires_in(identity),
                 ping_s=int(self._relay.ping_s),
                 channels=channels,
                 positions=positions_json(place),
                 missed=len(told),
-            ).encode()
+            )
         )
         if missed is None:
             self._resync(channels)
-        for under, update in told:
-            self._hub.push(subscriber, under, update)
-            await self._outbox.room()
+        await self._tell(told)
         await self.settle()
 
     def _ahead_of(self, reached: Positions) -> Positions:
@@ -256,9 +282,9 @@ class Session:
             return await self._relay.verifier.verify(message.token)
         except Unauthenticated as error:
             self.refuse(Refused(message.id, error.code, error.detail))
-            self._outbox.close(Farewell(protocol.BAD_TOKEN, error.detail))
+            self._outlet.close(Farewell(protocol.BAD_TOKEN, error.detail))
         except Unavailable:
-            self._outbox.close(protocol.CAN_NOT_RECOVER)
+            self._outlet.close(protocol.CAN_NOT_RECOVER)
         return None
 
     async def _refresh(self, message: Refresh, subscriber: Subscriber) -> None:
@@ -267,7 +293,7 @@ class Session:
         if identity.user != subscriber.user:
             raise Refused(message.id, "forbidden", "the token is another user's")
         self.identity = identity
-        self._outbox.push(Refreshed(id=message.id, expires_in=self._expires_in(identity)).encode())
+        self._say(Refreshed(id=message.id, expires_in=self._expires_in(identity)))
 
     def _expires_in(self, identity: Identity) -> int:
         return max(0, int(identity.expires_at - self._relay.now()))
@@ -324,18 +350,23 @@ class Session:
             positions = _furthest(positions, {last.position.partition: last.position.offset})
             count += 1
         reply = Subscribed(id=message_id, channel=channel, positions=positions_json(positions), missed=count)
-        self._outbox.push(reply.encode())
+        self._say(reply)
         if missed is None:
             self._resync([channel])
-        for update in missed or ():
-            self._hub.push(subscriber, channel, update)
-            await self._outbox.room()
+        await self._tell([(channel, update) for update in missed or ()])
         if last is not None:
             self._hub.step(subscriber, last)
 
     def _resync(self, channels: Collection[str]) -> None:
+        self._hub.counters.resyncs += 1
         for channel in channels:
-            self._outbox.push(Resync(channel=channel, reason="too much was missed").encode())
+            self._say(Resync(channel=channel, reason="too much was missed"))
+
+    async def _tell(self, missed: Sequence[tuple[str, Update]]) -> None:
+        """Give what was missed, at the pace its client reads."""
+        for start in range(0, len(missed), TOLD_AT_ONCE):
+            self._outlet.push(self._hub.joined(missed[start : start + TOLD_AT_ONCE]))
+            await self._outlet.room()
 
     async def _through_list(self, message: Subscribe, subscriber: Subscriber) -> str | None:
         """The list that makes a task visible; None for other channels. Raises `Refused`."""
@@ -363,18 +394,19 @@ class Session:
 
     async def settle(self) -> None:
         """Bring the subscriber from where it is held to the present, at the pace its client reads."""
+        self.needs_settling = False
         subscriber = self._subscriber
         if subscriber is None:
             return
         try:
-            while subscriber.place is not None and not self._outbox.closed:
+            while subscriber.place is not None and not self._outlet.closed:
                 if subscriber.joining is not None:
                     await self._catch_up_list(subscriber, subscriber.joining)
                 await self._advance(subscriber)
-                await self._outbox.room()
+                await self._outlet.room()
                 await asyncio.sleep(0)  # Let the writer write.
         except Unavailable:
-            self._outbox.close(protocol.CAN_NOT_RECOVER)
+            self._outlet.close(protocol.CAN_NOT_RECOVER)
 
     async def _advance(self, subscriber: Subscriber) -> None:
         try:
@@ -388,7 +420,7 @@ class Session:
         assert place is not None
         missed = await self._missed(list(subscriber.channels), place.positions, present.positions)
         if missed is None:
-            self._outbox.close(TOO_SLOW)
+            self._outlet.close(TOO_SLOW)
             return
         place.number = BEHIND
         self._hub.leaves(subscriber, missed)
@@ -398,7 +430,7 @@ class Session:
                 place.positions[update.position.partition] = update.position.offset - 1
                 return
             self._hub.step(subscriber, update)
-            await self._outbox.room()
+            await self._outlet.room()
         subscriber.place = present
 
     async def _catch_up_list(self, subscriber: Subscriber, joining: Update) -> None:
@@ -421,9 +453,16 @@ class Session:
     ) -> Sequence[Update] | None:
         if all(since.get(partition, -1) >= offset for partition, offset in upto.items()):
             return ()
-        return await _patiently(
-            lambda: self._relay.history.missed(channels, since, upto, protocol.MAX_MISSED)
-        )
+        counters = self._hub.counters
+        try:
+            missed: Sequence[Update] | None = self._hub.missed(channels, since, upto, protocol.MAX_MISSED)
+            counters.recovered_from_memory += 1
+        except Overrun:
+            missed = await _patiently(
+                lambda: self._relay.history.missed(channels, since, upto, protocol.MAX_MISSED)
+            )
+            counters.recovered_from_audit += 1
+        return missed
 
 
 async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:

@@ -1,31 +1,276 @@
-"""uvicorn's WebSocket protocol, made to let go of peers that never read."""
+"""The wire under a socket: uvicorn's WebSocket protocol, which lets the relay write frames itself.
+
+An ASGI application sends each message to each socket through a coroutine, which frames it anew. The relay
+has the same frame for thousands of sockets. So the protocol offers its transport as an ASGI extension, and
+hands what comes in to a callback, without a queue or a task. Everything else stays uvicorn's.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Protocol, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 
+from api.frames import JSON, WINDOW_BITS, Codec, Sendable
 from api.protocol import MAX_MESSAGE_BYTES
 
-ABORT_AFTER_S = 5.0
+EXTENSION = "tasktape.wire"
+MAX_WAITING_BYTES = 4 * 1024 * 1024
+HIGH_WATER_BYTES, LOW_WATER_BYTES = 256 * 1024, 64 * 1024
+SLOW_S = 15.0
+"""So long a socket may have more than the high water waiting."""
+FAREWELL_S = 2.0
+"""So long a peer has to read what is left and to answer the close."""
+
+
+class Listener(Protocol):
+    """Hears of what happens on a wire. None of its methods waits."""
+
+    def received(self, data: str | bytes) -> None:
+        """A message came in: text or binary."""
+
+    def too_slow(self) -> None:
+        """The peer does not read what is written to it."""
+
+    def lost(self) -> None:
+        """The connection is gone."""
+
+
+class Wire(Protocol):
+    """Carries the messages of one socket."""
+
+    codec: Codec
+    sent_messages: int
+    sent_bytes: int
+
+    @property
+    def deflates(self) -> bool:
+        """Whether the peer takes compressed messages."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What was not taken by the network yet."""
+
+    def listen(self, listener: Listener) -> None:
+        """From here on the listener is told of what happens."""
+
+    def push(self, messages: Sendable) -> None:
+        """Write; never waits."""
+
+    async def room(self) -> None:
+        """Wait until less than the high water is waiting."""
+
+    def pause(self) -> None:
+        """Read no more for now."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def finish(self, last: Sendable | None, code: int, reason: str) -> None:
+        """Write one more, close, and see that the connection ends; nothing is pushed after it."""
+
+    async def ended(self) -> None:
+        """Wait until the connection is gone."""
 
 
 class RelayProtocol(WebSocketsSansIOProtocol):
-    """Once the application is done, a transport has a bounded time to write what is left, then is aborted.
+    """Offers its wire to the application."""
 
-    uvicorn closes it, and a close waits for the peer to read: a peer that never does would keep the
-    connection, and its buffers, for ever.
-    """
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.config.ws_per_message_deflate:
+            # Without context takeover a message is compressed once for all sockets, and none keeps a window.
+            self.conn.available_extensions = [
+                ServerPerMessageDeflateFactory(
+                    server_no_context_takeover=True,
+                    client_no_context_takeover=True,
+                    server_max_window_bits=WINDOW_BITS,
+                    client_max_window_bits=WINDOW_BITS,
+                )
+            ]
+        self.wire: DirectWire | None = None
 
-    async def run_asgi(self) -> None:
-        """Run the application, then see the connection end."""
-        await super().run_asgi()
-        self.loop.call_later(ABORT_AFTER_S, self._abort)
+    def handle_connect(self, event: Any) -> None:
+        """Begin as uvicorn does, with the extension in the scope."""
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            self.wire = DirectWire(self)
+            extensions = cast("dict[str, Any]", self.scope["extensions"])
+            extensions[EXTENSION] = self.wire
 
-    def _abort(self) -> None:
-        if not self.disconnected:
-            self.transport.abort()
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message on: to the listener, or until there is one to the application."""
+        listener = self.wire.listener if self.wire is not None else None
+        if listener is None:
+            super().send_receive_event_to_app()
+            return
+        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
+        self.frames = []
+        if self.close_sent:
+            return
+        if self.curr_msg_data_type == "bytes":
+            listener.received(bytes(data))
+            return
+        try:
+            text = str(data, "utf-8")
+        except UnicodeDecodeError:
+            self.conn.send_close(1007)
+            self.handle_parser_exception()
+            return
+        listener.received(text)
+
+    def pause_writing(self) -> None:
+        """Give the peer some time to read."""
+        super().pause_writing()
+        if self.wire is not None:
+            self.wire.paused()
+
+    def resume_writing(self) -> None:
+        """It reads."""
+        super().resume_writing()
+        if self.wire is not None:
+            self.wire.resumed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the listener."""
+        super().connection_lost(exc)
+        if self.wire is not None:
+            self.wire.was_lost()
+
+    def handle_parser_exception(self) -> None:
+        """Close for what is no WebSocket, also if the peer doesn't read that."""
+        super().handle_parser_exception()
+        self.loop.call_later(FAREWELL_S, self.transport.abort)
+
+
+class DirectWire:
+    """Writes to the transport of a `RelayProtocol`."""
+
+    __slots__ = (
+        "_protocol",
+        "_slow",
+        "_transport",
+        "codec",
+        "finished",
+        "listener",
+        "lost",
+        "sent_bytes",
+        "sent_messages",
+    )
+
+    def __init__(self, protocol: RelayProtocol) -> None:
+        self._protocol = protocol
+        self._transport = protocol.transport
+        self._transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
+        self._slow: asyncio.TimerHandle | None = None
+        self.codec = JSON
+        self.listener: Listener | None = None
+        self.finished = False
+        self.lost: asyncio.Future[None] | None = None
+        self.sent_messages = self.sent_bytes = 0
+
+    @property
+    def deflates(self) -> bool:
+        """Whether the peer takes what is compressed with our window."""
+        return any(
+            isinstance(extension, PerMessageDeflate) and extension.local_max_window_bits >= WINDOW_BITS
+            for extension in self._protocol.conn.extensions
+        )
+
+    @property
+    def waiting_bytes(self) -> int:
+        """See `Wire.waiting_bytes`."""
+        return self._transport.get_write_buffer_size()
+
+    def listen(self, listener: Listener) -> None:
+        """Take over from the application; what came before is handed on."""
+        protocol = self._protocol
+        self.lost = protocol.loop.create_future()
+        self.listener = listener
+        while not protocol.queue.empty():
+            event: Any = protocol.queue.get_nowait()
+            if event["type"] == "websocket.receive":
+                listener.received(event["bytes"] if event.get("text") is None else event["text"])
+        if protocol.disconnected:
+            self.was_lost()
+        elif protocol.read_paused:
+            self.resume()
+
+    def push(self, messages: Sendable) -> None:
+        """Write; what doesn't fit ends a peer that is too slow, but a large message alone fits."""
+        if self.finished:
+            return
+        if self._transport.get_write_buffer_size() >= MAX_WAITING_BYTES:
+            self._too_slow()
+            return
+        frames = messages.form(self.codec)
+        self._transport.write(frames)
+        self.sent_messages += messages.count
+        self.sent_bytes += len(frames)
+
+    async def room(self) -> None:
+        """See `Wire.room`."""
+        await self._protocol.writable.wait()
+
+    def pause(self) -> None:
+        """See `Wire.pause`."""
+        if not self._transport.is_closing():
+            self._protocol.read_paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """See `Wire.resume`."""
+        if self._protocol.read_paused and not self._transport.is_closing():
+            self._protocol.read_paused = False
+            self._transport.resume_reading()
+
+    def finish(self, last: Sendable | None, code: int, reason: str) -> None:
+        """See `Wire.finish`."""
+        self.finished = True
+        self.resumed()
+        protocol = self._protocol
+        if protocol.disconnected or protocol.close_sent or self._transport.is_closing():
+            self._transport.close()
+            return
+        if last is not None:
+            self._transport.write(last.form(self.codec))
+        protocol.conn.send_close(code, reason)
+        self._transport.write(b"".join(protocol.conn.data_to_send()))
+        protocol.close_sent = True
+        self.resume()
+        # An answer to the close ends it sooner, and cancels this.
+        protocol.close_timer = protocol.loop.call_later(FAREWELL_S, self._transport.abort)
+
+    async def ended(self) -> None:
+        """See `Wire.ended`."""
+        if self.lost is not None:
+            await self.lost
+
+    def paused(self) -> None:
+        """Much is waiting to be read by the peer: it has a while for that."""
+        if self._slow is None and not self.finished:
+            self._slow = self._protocol.loop.call_later(SLOW_S, self._too_slow)
+
+    def resumed(self) -> None:
+        """Little is waiting."""
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+
+    def was_lost(self) -> None:
+        """The connection is gone."""
+        self.finished = True
+        self.resumed()
+        if self.lost is not None and not self.lost.done():
+            self.lost.set_result(None)
+        if self.listener is not None:
+            self.listener.lost()
+
+    def _too_slow(self) -> None:
+        if self.listener is not None:
+            self.listener.too_slow()
 
 
 WEBSOCKET_OPTIONS: dict[str, Any] = {
@@ -34,7 +279,6 @@ WEBSOCKET_OPTIONS: dict[str, Any] = {
     "ws_max_size": 2 * MAX_MESSAGE_BYTES,
     # We ping with messages of our own, which a page can see and answer.
     "ws_ping_interval": None,
-    # Each socket would compress every message anew, and keep a window for it.
     "ws_per_message_deflate": False,
 }
 """What uvicorn has to be told about WebSockets."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
@@ -12,10 +13,14 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from api import protocol
+from api.asgi_wire import AsgiWire
 from api.connection import Connection
 from api.session import Relay
+from api.transport import EXTENSION, Wire
 
-DRAIN_S = 4.0
+BATCH_EVERY_S = 0.1
+GONE_S = 4.0
+"""So long the last ones have to go."""
 
 
 class LiveSockets:
@@ -26,6 +31,7 @@ class LiveSockets:
         self._origins = frozenset(origins)
         self._open: set[Connection] = set()
         self._draining = False
+        self._left = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -40,28 +46,42 @@ class LiveSockets:
             await _deny(socket, 403, "forbidden", "this origin may not connect; see CORS_ORIGIN")
             return
         offered = socket.scope["subprotocols"]
-        if offered and protocol.SUBPROTOCOL not in offered:
-            await _deny(socket, 400, "malformed", f"the subprotocol to offer is {protocol.SUBPROTOCOL}")
+        chosen = next((each for each in offered if each in protocol.SUBPROTOCOLS), None)
+        if offered and chosen is None:
+            ours = " or ".join(protocol.SUBPROTOCOLS)
+            await _deny(socket, 400, "malformed", f"the subprotocol to offer is {ours}")
             return
-        await socket.accept(subprotocol=protocol.SUBPROTOCOL if offered else None)
-        connection = Connection(socket, self._relay)
+        await socket.accept(subprotocol=chosen)
+        wire: Wire = socket.scope["extensions"].get(EXTENSION) or AsgiWire(socket)
+        connection = Connection(wire, self._relay, packed=chosen == protocol.PACKED_SUBPROTOCOL)
         self._open.add(connection)
         try:
             if self._draining:
-                connection.outbox.close(protocol.RESTARTING)
-            await connection.run()
+                connection.close(protocol.RESTARTING)
+            await wire.ended()
         finally:
+            connection.close(None)
             self._open.discard(connection)
+            self._left.set()
 
-    async def drain(self) -> None:
-        """Say goodbye to every socket and wait, bounded, until they are gone; new ones are sent away."""
+    async def drain(self, over_s: float = 0.0) -> None:
+        """Say goodbye to every socket, in batches over a time, and wait, bounded, until they are gone.
+
+        New ones are sent away. So those that come back do not all come to the other nodes at once.
+        """
         self._draining = True
         connections = list(self._open)
-        for connection in connections:
-            connection.outbox.close(protocol.RESTARTING)
-        with anyio.move_on_after(DRAIN_S):
-            for connection in connections:
-                await connection.gone.wait()
+        batches = max(1, round(over_s / BATCH_EVERY_S))
+        size = -(-len(connections) // batches) or 1
+        for start in range(0, len(connections), size):
+            if start:
+                await asyncio.sleep(BATCH_EVERY_S)
+            for connection in connections[start : start + size]:
+                connection.close(protocol.RESTARTING)
+        with anyio.move_on_after(GONE_S):
+            while self._open.intersection(connections):
+                self._left.clear()
+                await self._left.wait()
 
 
 def origin_allowed(connection: HTTPConnection, origins: Collection[str]) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.auth import Identity
+from api.frames import JSON
 from api.hub import Hub
 from api.outbox import Outbox
 from api.protocol import parse
@@ -201,8 +202,7 @@ class Client:
         self._task = asyncio.ensure_future(run())
 
     async def _settle(self, session: Session) -> None:
-        while session.work.is_set():
-            session.work.clear()
+        while session.needs_settling:
             await session.settle()
 
     async def settled(self) -> None:
@@ -215,7 +215,7 @@ class Client:
     def poke(self) -> None:
         """Do what the hub asked for, as the connection's third task does."""
         session = self.session
-        if session is not None and session.work.is_set() and (self._task is None or self._task.done()):
+        if session is not None and session.needs_settling and (self._task is None or self._task.done()):
             self._task = asyncio.ensure_future(self._settle(session))
 
     async def disconnect(self) -> None:
@@ -232,7 +232,8 @@ class Client:
         outbox = self.outbox
         for _ in range(min(count, len(outbox) if outbox else 0)):
             assert outbox is not None
-            self._take(json.loads(await outbox.first()))
+            for payload in (await outbox.first()).payloads(JSON):
+                self._take(json.loads(payload))
             outbox.sent()
 
     def _take(self, message: dict[str, Any]) -> None:

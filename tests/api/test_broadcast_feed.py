@@ -120,8 +120,8 @@ class Backend(KafkaUpdates):
         if topic.read_error:
             message, topic.read_error, topic.stuck = Failed(topic.read_error), None, False
         else:
-            message = Batch((topic.updates[self._next],), 0, self._next + 1)
             self._next += 1
+            message = Batch((topic.updates[self._next - 1],), {0: self._next})
         return Event(TOPIC, message)
 
     def taken(self) -> None:

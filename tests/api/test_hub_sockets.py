@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from api import connection, transport
+from api import transport
 from api.auth import Identity
 from api.protocol import SUBPROTOCOL
 from api.transport import WEBSOCKET_OPTIONS
@@ -220,8 +220,7 @@ async def test_a_failure_ends_one_socket_alone() -> None:
 
 async def test_a_peer_that_never_reads_is_closed_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """4008, within a bound, while another one gets every update; its connection is not kept."""
-    monkeypatch.setattr(connection, "FAREWELL_S", 0.2)
-    monkeypatch.setattr(transport, "ABORT_AFTER_S", 0.2)
+    monkeypatch.setattr(transport, "FAREWELL_S", 0.2)
     async with served() as at, signed_in(at) as good:
         reader, writer = await asyncio.open_connection("127.0.0.1", at.port, limit=1024)
         writer.write(

@@ -133,13 +133,13 @@ def test_what_is_none_is_left_out() -> None:
         "positions": {"0": 3},
         "missed": 0,
     }
-    assert json.loads(pong_to(Ping(id=4))) == {"id": 4, "type": "pong"}
-    assert json.loads(pong_to(Ping())) == {"type": "pong"}
+    assert json.loads(pong_to(Ping(id=4)).value) == {"id": 4, "type": "pong"}
+    assert json.loads(pong_to(Ping()).value) == {"type": "pong"}
 
 
 def test_goodbye_says_when_to_come_back() -> None:
     """As a window, so that not all come at once."""
-    assert json.loads(goodbye(Farewell(4001, "restarting", (0, 8000)))) == {
+    assert json.loads(goodbye(Farewell(4001, "restarting", (0, 8000))).value) == {
         "type": "goodbye",
         "code": 4001,
         "reason": "restarting",
