@@ -6,14 +6,17 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import uuid_utils
 
 from api.auth import Identity, Verifier
 from api.commands import CommandHandler
+from api.counters import RelayCounters
 from api.edge import Edge
 from api.inboxes import Inboxes
 from api.live import Live, live_of
+from api.metrics import Metrics
 from api.outcomes import Outcomes
 from api.wishes import Wishes
 from app.settings import Settings
@@ -74,6 +77,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         reader = CommandQueries(database.pool)
         commands = CommandHandler(log, outcomes, reader, clock=now, new_id=new_id)
         inboxes = Inboxes(commands)
+        node, counters = uuid4().hex, RelayCounters()
         live = live_of(
             settings,
             database,
@@ -101,6 +105,8 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             feed_alive=lambda: live.feed.alive,
             clock=now,
             new_id=new_id,
+            node=node,
+            metrics=Metrics(node, counters, live.hub.counters, live.feed),
         )
         yield Node(edge, live)
 
