@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ class Node:
 
     edge: Edge
     live: Live
+    begun: asyncio.Event
+    """Set once it is settled where the stream of updates begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,12 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         reader = CommandQueries(database.pool)
         commands = CommandHandler(log, outcomes, reader, clock=now, new_id=new_id)
         inboxes = Inboxes(commands)
-        node, counters = uuid4().hex, RelayCounters()
+        node, counters, begun = uuid4().hex, RelayCounters(), asyncio.Event()
         live = live_of(
             settings,
             database,
             Welcome(verifier, inboxes),
-            on_start=[outcomes.start],
+            on_start=[outcomes.start, lambda _: begun.set()],
             on_update=[outcomes.resolve],
         )
         live.feed.start()
@@ -108,7 +111,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             node=node,
             metrics=Metrics(node, counters, live.hub.counters, live.feed),
         )
-        yield Node(edge, live)
+        yield Node(edge, live, begun)
 
 
 def now() -> datetime:
