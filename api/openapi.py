@@ -161,7 +161,7 @@ def _responses(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     for status, body in sorted(answers.items()):
         responses[str(status)] = {"description": _STATUS_WORDS[status]}
         if body is not None:
-            kind = "text/html" if body is str else "application/json"
+            kind = "text/plain" if body is str else "application/json"
             schema = schemas.of(body, "serialization")
             responses[str(status)]["content"] = {kind: {"schema": schema}}
     for status in _problem_statuses(endpoint):
