@@ -18,7 +18,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 
 from api import protocol
 from api.outbox import Farewell, Outbox
-from api.protocol import BadFrame, Error, Incoming, Ping, Pong, Refused
+from api.protocol import INTERNAL_ERROR, BadFrame, Error, Incoming, Ping, Pong, Refused
+from api.reading import read_frame
 from api.session import Relay, Session
 
 log = structlog.get_logger(__name__)
@@ -26,7 +27,6 @@ log = structlog.get_logger(__name__)
 MAX_COMMANDS_AHEAD = 64
 FAREWELL_S = 2.0
 SILENT_PERIODS = 2
-INTERNAL_ERROR = Farewell(4000, "internal error", (1_000, 5_000))
 GONE = (WebSocketDisconnect, WebSocketDisconnected, OSError)
 
 
@@ -86,12 +86,10 @@ class Connection:
         """Read a frame and put what it asks for in line; wait while the line is long."""
         if text is None:
             raise BadFrame("messages are text frames")
-        try:
-            message = protocol.parse(text)
-        except Refused as refused:
-            self._session.refuse(refused)
-            return
-        if isinstance(message, Ping):
+        (message,) = read_frame(text, batch=False)
+        if isinstance(message, Refused):
+            self._session.refuse(message)
+        elif isinstance(message, Ping):
             self.outbox.push(protocol.pong_to(message))
         elif not isinstance(message, Pong):
             while len(self._commands) >= MAX_COMMANDS_AHEAD:
