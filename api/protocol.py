@@ -22,7 +22,7 @@ MAX_BATCH = 64
 MAX_SUBSCRIPTIONS = 1_000
 MAX_MISSED = 10_000
 MAX_SIGNAL_BYTES = 1024
-MESSAGES_PER_S = 50.0
+MESSAGES_PER_S = 50
 BURST_MESSAGES = 200
 PING_S = 25
 AUTHENTICATION_S = 10
@@ -180,7 +180,7 @@ class Limits(BaseModel):
     message_bytes: int = MAX_MESSAGE_BYTES
     subscriptions: int = MAX_SUBSCRIPTIONS
     missed: int = MAX_MISSED
-    messages_per_s: float = MESSAGES_PER_S
+    messages_per_s: int = MESSAGES_PER_S
     burst: int = BURST_MESSAGES
 
 

@@ -70,7 +70,7 @@ def test_limits_are_told() -> None:
         "message_bytes": 65536,
         "subscriptions": 1000,
         "missed": 10000,
-        "messages_per_s": 50.0,
+        "messages_per_s": 50,
         "burst": 200,
     }
 
