@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import isfinite
 from typing import Annotated
 
@@ -23,7 +24,7 @@ def read_frame(data: str | bytes, *, batch: bool) -> list[Incoming | Refused]:
     A wrong message is refused without loss of its neighbours. Raises `BadFrame` for what is no message.
     """
     value = _from_text(data) if isinstance(data, str) else _from_binary(data)
-    if not _is_plain(value, MAX_DEPTH):
+    if not _is_plain(value):
         raise BadFrame(f"numbers are finite, and nothing is more than {MAX_DEPTH} deep or binary")
     if batch and isinstance(value, list):
         if not 1 <= len(value) <= MAX_BATCH:
@@ -69,15 +70,25 @@ def _is_whole(data: memoryview) -> bool:
     return True
 
 
-def _is_plain(value: object, depth: int) -> bool:
+def _is_plain(value: object) -> bool:
     """Whether JSON and msgpack could both say it, in so many levels."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        kinds = set(map(type, level))  # Level by level: a frame may have tens of thousands of values.
+        if bytes in kinds:
+            return False
+        if float in kinds and not all(isfinite(each) for each in level if isinstance(each, float)):
+            return False
+        if kinds.isdisjoint((dict, list)):
+            return True
+        level = [inner for each in level for inner in _inside(each)]
+    return False
+
+
+def _inside(value: object) -> Iterable[object]:
     if isinstance(value, dict):
-        return depth > 0 and all(_is_plain(each, depth - 1) for each in value.values())
-    if isinstance(value, list):
-        return depth > 0 and all(_is_plain(each, depth - 1) for each in value)
-    if isinstance(value, float):
-        return isfinite(value)
-    return not isinstance(value, bytes)
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _message(value: object) -> Incoming | Refused:
