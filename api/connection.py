@@ -16,7 +16,8 @@ import structlog
 from api import protocol
 from api.frames import Outgoing, Sendable, codec
 from api.outbox import TOO_SLOW, Farewell
-from api.protocol import BadFrame, Error, Incoming, Ping, Pong, Refused, ServerMessage
+from api.protocol import INTERNAL_ERROR, BadFrame, Error, Incoming, Ping, Pong, Refused, ServerMessage
+from api.reading import read_frame
 from api.session import Relay, Session
 from api.transport import Wire
 
@@ -24,7 +25,6 @@ log = structlog.get_logger(__name__)
 
 MAX_COMMANDS_AHEAD = 64
 SILENT_PERIODS = 2
-INTERNAL_ERROR = Farewell(4000, "internal error", (1_000, 5_000))
 
 
 class Connection:
@@ -72,7 +72,7 @@ class Connection:
     def _messages(self, data: str | bytes) -> list[Incoming | Refused]:
         if isinstance(data, bytes) != self._packed:
             raise BadFrame(f"messages are {'binary' if self._packed else 'text'} frames")
-        return protocol.read_frame(data, batch=self._wire.codec.batched)
+        return read_frame(data, batch=self._wire.codec.batched)
 
     def _take(self, message: Incoming | Refused) -> None:
         match message:

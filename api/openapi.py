@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
+from api.copies import keep
 from api.endpoints import ENDPOINTS
 from api.problems import KINDS, PROBLEM_TYPE
 from api.routing import Endpoint
@@ -207,18 +207,7 @@ def text() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the repository's copy, or check that it is up to date."""
-    parser = argparse.ArgumentParser(prog="python -m api.openapi", description=main.__doc__)
-    group = parser.add_mutually_exclusive_group(required=True)
-    group.add_argument("--write", action="store_true")
-    group.add_argument("--check", action="store_true")
-    if parser.parse_args(arguments).write:
-        COPY.parent.mkdir(parents=True, exist_ok=True)
-        COPY.write_text(text(), encoding="utf-8")
-        return 0
-    if COPY.exists() and COPY.read_text(encoding="utf-8") == text():
-        return 0
-    sys.stderr.write(f"{COPY} is out of date; run `python -m api.openapi --write`\n")
-    return 1
+    return keep("api.openapi", COPY, text, arguments)
 
 
 if __name__ == "__main__":

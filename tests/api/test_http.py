@@ -470,3 +470,5 @@ async def test_documents_and_page_work_without_a_network(client: httpx.AsyncClie
         assert "default-src 'self'" in page.headers["content-security-policy"]
     document = json.loads((await client.get("/openapi.json")).text)
     assert document["openapi"].startswith("3.1")
+    sockets = json.loads((await client.get("/asyncapi.json")).text)
+    assert sockets["asyncapi"] == "3.0.0"
