@@ -131,6 +131,8 @@ class Session:
         """Whether the client takes arrays of messages."""
         self.needs_settling = False
         """Whether `settle` has to be called; `wake` is called when it becomes so."""
+        self.whole = False
+        """Whether what was missed at the start has lists from their beginning in it: it counts when complete."""
 
     # --- what the hub says (see hub.Peer) ----------------------------------------------------------------
 
@@ -231,6 +233,7 @@ class Session:
             f"list:{list_id}" for update in missed or () if (list_id := joined_list(update, identity.user))
         }.intersection(channels)
         if missed is not None and joined:
+            self.whole = True
             had = {channel for channel in channels if channel not in joined}
             missed = _merged(missed, _without(await self._missed(joined, {}, place), had))
         subscriber.lists, subscriber.lists_at = lists, place
