@@ -14,6 +14,7 @@ from uuid import uuid4
 import structlog
 
 from api import protocol
+from api.attendance import Transport
 from api.frames import Outgoing, Sendable, codec
 from api.outbox import TOO_SLOW, Farewell
 from api.protocol import INTERNAL_ERROR, BadFrame, Error, Incoming, Ping, Pong, Refused, ServerMessage
@@ -29,6 +30,8 @@ SILENT_PERIODS = 2
 
 class Connection:
     """Serves one socket until someone closes it. It is its session's outlet, and its wire's listener."""
+
+    transport: Transport = "websocket"
 
     def __init__(self, wire: Wire, relay: Relay, *, packed: bool = False) -> None:
         self._wire = wire
@@ -47,6 +50,12 @@ class Connection:
         wire.codec = codec(packed=packed, deflated=wire.deflates, batched=False)
         self.session = Session(relay, self, uuid4().hex, self._wake)
         wire.listen(self)
+
+    @property
+    def user(self) -> str | None:
+        """Whom it speaks for, once that is known."""
+        identity = self.session.identity
+        return None if identity is None else identity.user
 
     async def room(self) -> None:
         """See `session.Outlet.room`."""

@@ -61,3 +61,8 @@ def edge_of(request: Request) -> Edge:
 def caller_of(request: Request) -> Identity:
     """Who is asking; there on every route that is not public."""
     return cast("Identity", request.state.identity)
+
+
+def token_of(request: Request) -> str:
+    """The token that says who is asking; there on every route that is not public."""
+    return cast("str", request.state.token)

@@ -14,6 +14,7 @@ from api import (
     lists,
     members,
     notifications,
+    sse,
     system,
     tasks,
 )
@@ -47,6 +48,7 @@ from api.schemas import (
     PageQuery,
     Query,
     Readiness,
+    StreamQuery,
     TaskPageOut,
     TaskPageQuery,
     TaskQuery,
@@ -393,6 +395,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         example={"until": "2026-12-01T09:00:00Z"},
         query=Query,
         answers={200: Unread},
+    ),
+    Endpoint(
+        "GET",
+        "/api/stream",
+        sse.stream,
+        "What happens from now on, or since one was away, as server-sent events",
+        "live",
+        query=StreamQuery,
+        stream=True,
+        answers={200: str},
     ),
     Endpoint("GET", "/api/me", system.me, "The caller", "caller", query=Query, answers={200: Me}),
     Endpoint(

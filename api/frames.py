@@ -84,6 +84,9 @@ class Sendable(Protocol):
     def form(self, wanted: Codec) -> bytes:
         """The frames to write."""
 
+    def forms(self, wanted: Codec) -> Iterable[bytes]:
+        """The frames one by one, as none is batched."""
+
     def payloads(self, wanted: Codec) -> Iterable[bytes]:
         """The messages one by one, without frames."""
 
@@ -106,6 +109,10 @@ class Outgoing:
         if made is None:
             made = self._forms[wanted] = wanted.frame(self.payload(wanted))
         return made
+
+    def forms(self, wanted: Codec) -> Iterable[bytes]:
+        """The one frame."""
+        return (self.form(wanted),)
 
     def payload(self, wanted: Codec) -> bytes:
         """The message without the frame."""
@@ -141,6 +148,10 @@ class Joined:
                 else (message.form(wanted) for message in self.messages)
             )
         return made
+
+    def forms(self, wanted: Codec) -> Iterable[bytes]:
+        """The frames one by one, made once for each message."""
+        return (message.form(wanted) for message in self.messages)
 
     def payloads(self, wanted: Codec) -> Iterable[bytes]:
         """The messages one by one, without frames."""

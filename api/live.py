@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from api.attendance import Attendance
 from api.broadcast import KafkaUpdates
 from api.feed import UpdateFeed
 from api.hub import Hub
@@ -25,6 +26,8 @@ class Live:
 
     feed: UpdateFeed
     hub: Hub
+    relay: Relay
+    attendance: Attendance
     sockets: LiveSockets
 
 
@@ -48,4 +51,6 @@ def live_of(
         on_update=on_update,
     )
     relay = Relay(hub, verifier, MemberVisibility(database), history, now=time.time)
-    return Live(feed, hub, LiveSockets(relay, origins=settings.cors_origin))
+    attendance = Attendance()
+    sockets = LiveSockets(relay, origins=settings.cors_origin, attendance=attendance)
+    return Live(feed, hub, relay, attendance, sockets)

@@ -66,8 +66,8 @@ def application(settings: Settings, lifespan: Lifespan[Starlette] | None = None)
 def attach(app: Starlette, node: Node) -> None:
     """Let the application answer with this node."""
     app.state.edge = node.edge
-    app.state.sockets = node.live.sockets
+    app.state.live = node.live
 
 
 async def _serve_socket(socket: WebSocket) -> None:
-    await socket.app.state.sockets.serve(socket)
+    await socket.app.state.live.sockets.serve(socket)

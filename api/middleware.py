@@ -36,6 +36,7 @@ ACCEPTED_HEADERS = (
     "Idempotency-Key",
     "If-Match",
     "If-None-Match",
+    "Last-Event-ID",
     "Prefer",
     "Tasktape-Position",
     "X-Correlation-ID",

@@ -27,7 +27,9 @@ _HEADERS = {
     "If-Match": 'The version that the command is meant for, such as "3"',
     "Prefer": "`respond-async` does not wait for the outcome; `wait=N` waits N seconds",
     "Tasktape-Position": "Not before this position, such as 0:121,3:44",
+    "Last-Event-ID": "The `id` of the last event that was received, which browsers send by themselves",
 }
+_STREAM_HEADERS = ("Last-Event-ID",)
 _READ_HEADERS = ("Tasktape-Position",)
 _COMMAND_HEADERS = ("Idempotency-Key", "If-Match", "Prefer")
 _PARAMETER_NAMES = {
@@ -59,7 +61,10 @@ def document(endpoints: Sequence[Endpoint] = ENDPOINTS) -> dict[str, Any]:
             "schemas": schemas.components,
             "responses": _problem_responses(schemas),
             "parameters": {name: _header(name) for name in _HEADERS},
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "access_token": {"type": "apiKey", "in": "query", "name": "access_token"},
+            },
         },
         "security": [{"bearer": []}],
     }
@@ -116,6 +121,8 @@ def _operation(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
         }
     if endpoint.public:
         operation["security"] = []
+    if endpoint.stream:
+        operation["security"] = [{"bearer": []}, {"access_token": []}]
     return operation
 
 
@@ -137,7 +144,8 @@ def _query_parameters(endpoint: Endpoint) -> Iterable[dict[str, Any]]:
 def _headers(endpoint: Endpoint) -> Iterable[dict[str, Any]]:
     if endpoint.public:
         return
-    for name in _COMMAND_HEADERS if endpoint.command else _READ_HEADERS:
+    streams = _STREAM_HEADERS if endpoint.stream else ()
+    for name in _COMMAND_HEADERS if endpoint.command else (*_READ_HEADERS, *streams):
         if endpoint.many and name == "If-Match":
             continue
         yield {"$ref": f"#/components/parameters/{name}"}
@@ -161,7 +169,13 @@ def _responses(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     for status, body in sorted(answers.items()):
         responses[str(status)] = {"description": _STATUS_WORDS[status]}
         if body is not None:
-            kind = "text/plain" if body is str else "application/json"
+            kind = (
+                "text/event-stream"
+                if endpoint.stream
+                else "text/plain"
+                if body is str
+                else "application/json"
+            )
             schema = schemas.of(body, "serialization")
             responses[str(status)]["content"] = {kind: {"schema": schema}}
     for status in _problem_statuses(endpoint):
@@ -182,9 +196,9 @@ def _problem_statuses(endpoint: Endpoint) -> list[int]:
     kinds: list[type[errors.TaskError]] = [errors.Malformed, errors.Unavailable]
     if not endpoint.public:
         kinds.append(errors.Unauthenticated)
-    if endpoint.admin or endpoint.command:
+    if endpoint.admin or endpoint.command or endpoint.stream:
         kinds.append(errors.Forbidden)
-    if "{" in endpoint.path or (endpoint.command and not endpoint.many):
+    if "{" in endpoint.path or endpoint.stream or (endpoint.command and not endpoint.many):
         kinds.append(errors.NotFound)
     if endpoint.query is not None or endpoint.body is not None:
         kinds.append(errors.Invalid)

@@ -45,6 +45,8 @@ class Endpoint:
     """Whether it writes to the log: then it takes the headers of commands."""
     many: bool = False
     """Whether it carries out many commands, and tells of each what became of it."""
+    stream: bool = False
+    """Whether it answers with a stream of events, for which the token may come as `access_token`."""
 
 
 def routes(endpoints: Iterable[Endpoint]) -> list[Route]:
@@ -82,10 +84,14 @@ async def _serve(request: Request, endpoint: Endpoint) -> Response:
 
 
 async def _admit(request: Request, edge: Edge, endpoint: Endpoint) -> None:
-    identity = await edge.verifier.verify(bearer_token(request.headers.get("authorization")))
+    header, query_token = request.headers.get("authorization"), request.query_params.get("access_token")
+    # A page's `EventSource` can set no headers.
+    in_query = endpoint.stream and header is None and query_token is not None
+    token = query_token if in_query and query_token is not None else bearer_token(header)
+    identity = await edge.verifier.verify(token)
     if endpoint.admin and not identity.admin:
         raise Forbidden("this is for administrators")
-    request.state.identity = identity
+    request.state.identity, request.state.token = identity, token
     await edge.inboxes.ensure(identity.user)
 
 

@@ -112,6 +112,20 @@ class NotificationQuery(PageQuery):
     unread: bool = Field(False, description="Only those that are unread")
 
 
+class StreamQuery(Query):
+    """What an event stream brings, and from where on."""
+
+    channel: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(
+        (),
+        description="May be repeated: `task:…`, besides the channels that come by themselves",
+        max_length=100,
+    )
+    since: str | None = Field(
+        None, description="The positions to resume from, such as 0:121,3:44; `Last-Event-ID` comes first"
+    )
+    access_token: str | None = Field(None, description="The token, where no header can be set")
+
+
 class NewTask(CreateTask):
     """A task to create; without `list_id` it goes to the caller's inbox."""
 

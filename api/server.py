@@ -15,7 +15,7 @@ import uvloop
 
 from api.main import application, attach
 from api.node import Node, open_node
-from api.transport import WEBSOCKET_OPTIONS
+from api.transport import WEBSOCKET_OPTIONS, StreamingProtocol
 from app.errors import Unavailable
 from app.settings import Settings
 from streams.garbage import collect_rarely
@@ -92,7 +92,7 @@ async def serve(settings: Settings) -> None:
             host=settings.host,
             port=settings.port,
             loop="none",
-            http="httptools",
+            http=StreamingProtocol,
             **WEBSOCKET_OPTIONS,
             lifespan="off",
             log_config=None,

@@ -131,6 +131,8 @@ class Session:
         """Whether the client takes arrays of messages."""
         self.needs_settling = False
         """Whether `settle` has to be called; `wake` is called when it becomes so."""
+        self.whole = False
+        """Whether what was missed at the start has whole lists in it: then it counts when it is complete."""
 
     # --- what the hub says (see hub.Peer) ----------------------------------------------------------------
 
@@ -231,6 +233,7 @@ class Session:
             f"list:{list_id}" for update in missed or () if (list_id := joined_list(update, identity.user))
         }.intersection(channels)
         if missed is not None and joined:
+            self.whole = True
             had = {channel for channel in channels if channel not in joined}
             missed = _merged(missed, _without(await self._missed(joined, {}, place), had))
         subscriber.lists, subscriber.lists_at = lists, place
@@ -306,7 +309,7 @@ class Session:
         reached = dict(self._hub.hold(subscriber).positions)
         channel = message.channel
         try:
-            list_id = await self._through_list(message, subscriber)
+            list_id = await list_behind(self._relay, message, subscriber.user)
             if channel not in subscriber.channels and self._is_full(subscriber):
                 raise Refused(message.id, "too_many", "this socket has all the subscriptions it may have")
             start = reached if since is None else since
@@ -367,28 +370,6 @@ class Session:
         for start in range(0, len(missed), TOLD_AT_ONCE):
             self._outlet.push(self._hub.joined(missed[start : start + TOLD_AT_ONCE]))
             await self._outlet.room()
-
-    async def _through_list(self, message: Subscribe, subscriber: Subscriber) -> str | None:
-        """The list that makes a task visible; None for other channels. Raises `Refused`."""
-        kind, _, key = message.channel.partition(":")
-        match kind:
-            case "user":
-                if key != subscriber.user:
-                    raise Refused(message.id, "forbidden", "the channel is another user's")
-                return None
-            case "list" if is_uuid(key):
-                if key not in await self._relay.visibility.lists_of(subscriber.user):
-                    raise Refused(message.id, "not_found", "no such list")
-                return None
-            case "task" if is_uuid(key):
-                list_id = await self._relay.visibility.list_of_task(subscriber.user, key)
-                if list_id is None:
-                    raise Refused(message.id, "not_found", "no such task")
-                return list_id
-            case "stats" | "replay" | "system":
-                raise Refused(message.id, "unsupported", "this kind of channel is not there yet")
-            case _:
-                raise Refused(message.id, "malformed", "channels are user:…, list:… and task:…")
 
     # --- recovery ----------------------------------------------------------------------------------------
 
@@ -463,6 +444,29 @@ class Session:
             )
             counters.recovered_from_audit += 1
         return missed
+
+
+async def list_behind(relay: Relay, message: Subscribe, user: str) -> str | None:
+    """The list that makes a task visible to a user; None for other channels. Raises `Refused`."""
+    kind, _, key = message.channel.partition(":")
+    match kind:
+        case "user":
+            if key != user:
+                raise Refused(message.id, "forbidden", "the channel is another user's")
+            return None
+        case "list" if is_uuid(key):
+            if key not in await relay.visibility.lists_of(user):
+                raise Refused(message.id, "not_found", "no such list")
+            return None
+        case "task" if is_uuid(key):
+            list_id = await relay.visibility.list_of_task(user, key)
+            if list_id is None:
+                raise Refused(message.id, "not_found", "no such task")
+            return list_id
+        case "stats" | "replay" | "system":
+            raise Refused(message.id, "unsupported", "this kind of channel is not there yet")
+        case _:
+            raise Refused(message.id, "malformed", "channels are user:…, list:… and task:…")
 
 
 async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:

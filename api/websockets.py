@@ -1,12 +1,10 @@
-"""WebSockets at `/ws`: who may connect, and how all sockets of a node are sent away when it stops."""
+"""WebSockets at `/ws`: who may connect."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-import anyio
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
@@ -14,27 +12,24 @@ from starlette.websockets import WebSocket
 
 from api import protocol
 from api.asgi_wire import AsgiWire
+from api.attendance import Attendance
 from api.connection import Connection
 from api.session import Relay
 from api.transport import EXTENSION, Wire
 
-BATCH_EVERY_S = 0.1
-GONE_S = 4.0
-"""So long the last ones have to go."""
-
 
 class LiveSockets:
-    """All sockets of this node."""
+    """All sockets of this node, among those who are connected to it by other transports."""
 
-    def __init__(self, relay: Relay, *, origins: Collection[str]) -> None:
+    def __init__(
+        self, relay: Relay, *, origins: Collection[str], attendance: Attendance | None = None
+    ) -> None:
         self._relay = relay
         self._origins = frozenset(origins)
-        self._open: set[Connection] = set()
-        self._draining = False
-        self._left = asyncio.Event()
+        self.attendance = Attendance() if attendance is None else attendance
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self.attendance)
 
     def route(self) -> WebSocketRoute:
         """The route that sockets come in by."""
@@ -54,34 +49,15 @@ class LiveSockets:
         await socket.accept(subprotocol=chosen)
         wire: Wire = socket.scope["extensions"].get(EXTENSION) or AsgiWire(socket)
         connection = Connection(wire, self._relay, packed=chosen == protocol.PACKED_SUBPROTOCOL)
-        self._open.add(connection)
-        try:
-            if self._draining:
-                connection.close(protocol.RESTARTING)
-            await wire.ended()
-        finally:
-            connection.close(None)
-            self._open.discard(connection)
-            self._left.set()
+        with self.attendance.present(connection):
+            try:
+                await wire.ended()
+            finally:
+                connection.close(None)
 
     async def drain(self, over_s: float = 0.0) -> None:
-        """Say goodbye to every socket, in batches over a time, and wait, bounded, until they are gone.
-
-        New ones are sent away. So those that come back do not all come to the other nodes at once.
-        """
-        self._draining = True
-        connections = list(self._open)
-        batches = max(1, round(over_s / BATCH_EVERY_S))
-        size = -(-len(connections) // batches) or 1
-        for start in range(0, len(connections), size):
-            if start:
-                await asyncio.sleep(BATCH_EVERY_S)
-            for connection in connections[start : start + size]:
-                connection.close(protocol.RESTARTING)
-        with anyio.move_on_after(GONE_S):
-            while self._open.intersection(connections):
-                self._left.clear()
-                await self._left.wait()
+        """Say goodbye to all who are connected; see `Attendance.drain`."""
+        await self.attendance.drain(over_s)
 
 
 def origin_allowed(connection: HTTPConnection, origins: Collection[str]) -> bool:

@@ -1,0 +1,85 @@
+"""A client of `/api/stream` for tests: it reads as `EventSource` does, and knows where to come back to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+LIMIT_S = 15.0
+
+
+@dataclass
+class Event:
+    """One event, or a comment as `event` with `name` ''."""
+
+    name: str
+    message: Any
+    place: str | None
+    retry_ms: int | None
+
+
+class EventReader:
+    """The events of one answer; `place` is what a browser would send as `Last-Event-ID`."""
+
+    def __init__(self, answer: httpx.Response, place: str | None) -> None:
+        self.answer = answer
+        self.place = place
+        self._lines = answer.aiter_lines()
+
+    async def next(self) -> Event:
+        """The next event or comment. Raises `StopAsyncIteration` at the end."""
+        event = Event("", None, None, None)
+        async with asyncio.timeout(LIMIT_S):
+            while line := await anext(self._lines):
+                name, _, value = line.partition(": ")
+                match name:
+                    case "event":
+                        event.name = value
+                    case "data":
+                        event.message = json.loads(value)
+                    case "id":
+                        self.place = event.place = value
+                    case "retry":
+                        event.retry_ms = int(value)
+        return event
+
+    async def named(self, name: str) -> Event:
+        """The next event of a name."""
+        while (event := await self.next()).name != name:
+            pass
+        return event
+
+    async def update(self) -> dict[str, Any]:
+        """The next update's message."""
+        message: dict[str, Any] = (await self.named("update")).message
+        return message
+
+    async def rest(self) -> list[Event]:
+        """All events to the end."""
+        events = []
+        while True:
+            try:
+                events.append(await self.next())
+            except StopAsyncIteration:
+                return events
+
+
+@asynccontextmanager
+async def events(
+    client: httpx.AsyncClient, place: str | None = None, params: Mapping[str, Any] | None = None
+) -> AsyncIterator[EventReader]:
+    """An open stream, from a place on."""
+    headers = {} if place is None else {"Last-Event-ID": place}
+    async with client.stream(
+        "GET", "/api/stream", params=dict(params or {}), headers=headers, timeout=LIMIT_S
+    ) as answer:
+        if answer.status_code != 200:
+            await answer.aread()
+        assert answer.status_code == 200, answer.text
+        yield EventReader(answer, place)
