@@ -19,9 +19,12 @@ from api.protocol import (
     BadFrame,
     Incoming,
     Ping,
+    Pong,
+    Refresh,
     Refused,
     Signal,
     Subscribe,
+    Unsubscribe,
 )
 from api.reading import MAX_DEPTH, read_frame
 from tests.fuzz.soundness import EXAMPLES, check, told
@@ -269,3 +272,51 @@ def test_a_batch_says_what_its_messages_say(value: list[dict[str, Any]]) -> None
             read_frame(json.dumps(value), batch=True)
     else:
         assert told(read_frame(json.dumps(value), batch=True)) == told(alone)
+
+
+# --- there and back --------------------------------------------------------------------------------------
+
+ids = st.none() | st.integers(-(2**53), 2**53) | texts
+channels = st.text("a1:-ä", min_size=1, max_size=256)
+since = st.none() | st.dictionaries(texts, st.integers(-1, 2**62), max_size=4)
+small = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
+carried = st.dictionaries(texts, small | texts | st.lists(small, max_size=4), max_size=4)
+tokens = {"id": ids, "token": texts}
+valid = st.one_of(
+    st.builds(
+        Authenticate,
+        **tokens,
+        type=st.just("authenticate"),
+        features=st.lists(texts, max_size=32),
+        since=since,
+    ),
+    st.builds(Subscribe, id=ids, type=st.just("subscribe"), channel=channels, since=since),
+    st.builds(Unsubscribe, id=ids, type=st.just("unsubscribe"), channel=channels),
+    st.builds(Refresh, **tokens, type=st.just("refresh")),
+    st.builds(
+        Signal,
+        id=ids,
+        type=st.just("signal"),
+        channel=channels,
+        kind=st.sampled_from(["typing", "cursor", "viewing"]),
+        data=carried,
+    ),
+    st.builds(Ping, id=ids),
+    st.builds(Pong, id=ids),
+)
+
+
+@given(st.lists(valid, min_size=1, max_size=8))
+def test_what_is_written_is_read(value: list[Incoming]) -> None:
+    """Every message, in both encodings, alone and in a batch."""
+    said = [message.model_dump(exclude_none=True) for message in value]
+    for frame in written(said):
+        assert read_frame(frame, batch=True) == value
+    for message, alone in zip(value, said, strict=True):
+        for frame in written(alone):
+            assert read_frame(frame, batch=False) == [message]
