@@ -77,8 +77,6 @@ class RelayCounters:
     """(transport, encoding) → what went through."""
     waiting_bytes: dict[str, Callable[[], int]] = field(default_factory=dict)
     """Transport → asks how many bytes wait in the buffers of its connections."""
-    subscriptions: int = 0
-    """Channels that connections have now, the automatic ones too."""
     closes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(code, `server` or `client`) → how often."""
     commands: dict[str, Latencies] = field(default_factory=dict)
@@ -99,6 +97,8 @@ class RelayCounters:
     """Updates that are in the topic and not yet here, when the feed last asked."""
     delivery: Latencies = field(default_factory=Latencies)
     """From the time of an event in the log to the write of its update to the sockets; once per batch."""
+    last_delivery: tuple[float, float] | None = None
+    """When that was observed last, in seconds since the epoch, and what it was."""
 
     def traffic_of(self, transport: Transport, encoding: str) -> Traffic:
         """The numbers of one kind of connection, for the connection to keep and to add to."""
@@ -122,7 +122,9 @@ class RelayCounters:
 
     def delivered(self, event_time: str, now_s: float) -> None:
         """Observe how old the oldest update of a batch is when it was written; `now_s` since the epoch."""
-        self.delivery.observe(now_s - datetime.fromisoformat(event_time).timestamp())
+        delay_s = now_s - datetime.fromisoformat(event_time).timestamp()
+        self.delivery.observe(delay_s)
+        self.last_delivery = (now_s, max(0.0, delay_s))
 
 
 @dataclass(slots=True)

@@ -114,9 +114,6 @@ class _Sockets(Collector):
         yield _gauge(
             "tasktape_waiting_bytes", "Bytes that clients have not taken yet.", ("transport",), waiting
         )
-        yield _gauge(
-            "tasktape_subscriptions", "Channels that connections have.", (), {(): relay.subscriptions}
-        )
         yield _counter("tasktape_closes", "Connections that ended.", ("code", "by"), relay.closes)
         yield _counter("tasktape_refusals", "Messages that were refused.", ("code",), _single(relay.refusals))
         yield _counter("tasktape_limited", "What a limit stopped.", ("limit",), _single(relay.limited))
@@ -158,6 +155,7 @@ class _Relay(Collector):
             ("feed_restarts", "Times that the feed of updates was interrupted.", feed.restarts),
         ):
             yield _counter(f"tasktape_{name}", meaning, (), {(): value})
+        yield _gauge("tasktape_subscriptions", "Channels that connections have.", (), {(): hub.subscriptions})
         yield _gauge("tasktape_feed_up", "Whether the feed of updates works.", (), {(): int(feed.alive)})
         yield _gauge("tasktape_feed_lag_updates", "Updates not read yet.", (), {(): relay.feed_lag})
         yield _histogram(

@@ -82,15 +82,19 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         inboxes = Inboxes(commands)
         node, counters, begun = uuid4().hex, RelayCounters(), asyncio.Event()
         live = live_of(
+            node,
             settings,
             database,
             Welcome(verifier, inboxes),
+            counters,
             on_start=[outcomes.start, lambda _: begun.set()],
             on_update=[outcomes.resolve],
         )
         live.feed.start()
         stack.push_async_callback(live.feed.stop)
-        stack.push_async_callback(live.sockets.drain)
+        live.reports.start()
+        stack.push_async_callback(live.reports.stop)
+        stack.push_async_callback(live.attendance.drain)
         edge = Edge(
             settings=settings,
             log=log,

@@ -16,6 +16,7 @@ from app.positions import Positions, positions_from_json, positions_to_json
 SUBPROTOCOL = "tasktape.v1.json"
 PACKED_SUBPROTOCOL = "tasktape.v1.msgpack"
 SUBPROTOCOLS = (SUBPROTOCOL, PACKED_SUBPROTOCOL)
+SYSTEM_CHANNEL = "system"
 BATCH = "batch"
 """The feature of a client that sends and takes arrays of messages."""
 

@@ -71,7 +71,7 @@ class _Server(uvicorn.Server):
             self._ready_file.unlink(missing_ok=True)
         for server in self.servers:
             server.close()
-        await self._node.live.sockets.drain()
+        await self._node.live.attendance.drain(self._node.edge.settings.drain_s)
         await super().shutdown(sockets)
 
 
@@ -94,6 +94,7 @@ async def serve(settings: Settings) -> None:
             loop="none",
             http=StreamingProtocol,
             **WEBSOCKET_OPTIONS,
+            ws_per_message_deflate=settings.compression == "on",
             lifespan="off",
             log_config=None,
             access_log=False,

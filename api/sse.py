@@ -21,14 +21,17 @@ from starlette.types import Receive, Scope, Send
 
 from api import protocol
 from api.asking import query_of
-from api.attendance import Attendance, Transport
+from api.attendance import Attendance
+from api.auth import Identity
 from api.bookmark import Bookmark
+from api.channels import list_behind
+from api.counters import Transport
 from api.edge import caller_of, token_of
 from api.frames import Codec, Outgoing, Sendable
 from api.outbox import TOO_SLOW, Farewell, Outbox
 from api.protocol import INTERNAL_ERROR, Authenticate, Refused, Subscribe
 from api.schemas import StreamQuery
-from api.session import Relay, Session, list_behind
+from api.session import Relay, Session
 from api.transport import ABORT, FAREWELL_S, SLOW_S
 from app.errors import Forbidden, Malformed, NotFound, TaskError, Unavailable
 from app.positions import Position, Positions, parse_positions, positions_to_json
@@ -74,20 +77,20 @@ async def stream(request: Request) -> Response:
     attendance: Attendance = request.app.state.live.attendance
     if relay.hub.partitions == 0:
         raise Unavailable("the relay is not there yet")
-    user = caller_of(request).user
+    caller = caller_of(request)
     for channel in query.channel:
-        await _check_visible(relay, user, channel)
-    wish = Wish(user, token_of(request), query.channel, _since(request, query, relay.hub.partitions))
+        await _check_visible(relay, caller, channel)
+    wish = Wish(caller.user, token_of(request), query.channel, _since(request, query, relay.hub.partitions))
     if request.method == "HEAD":
         return Response(media_type=MEDIA_TYPE, headers=HEADERS)
     return EventStream(relay, attendance, wish)
 
 
-async def _check_visible(relay: Relay, user: str, channel: str) -> None:
+async def _check_visible(relay: Relay, caller: Identity, channel: str) -> None:
     """Refuse a channel before the stream begins, when that can still be a problem. Raises `TaskError`."""
     kinds: dict[str, type[TaskError]] = {"forbidden": Forbidden, "not_found": NotFound}
     try:
-        await list_behind(relay, Subscribe(type="subscribe", channel=channel), user)
+        await list_behind(relay.visibility, Subscribe(type="subscribe", channel=channel), caller)
     except Refused as refused:
         raise kinds.get(refused.code, Malformed)(f"channel: {refused.detail}") from None
 
@@ -118,6 +121,11 @@ class EventStream(Response):
         self._session = Session(relay, self._outbox, uuid4().hex, self._woken.set)
         self._pieces: deque[bytes] = deque()
         """What is written right now: what a write that is given up leaves here was not written."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What its client has not taken yet."""
+        return self._outbox.size
 
     @property
     def user(self) -> str:

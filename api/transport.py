@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 
+from api.counters import Traffic
 from api.frames import JSON, WINDOW_BITS, Codec, Sendable
 from api.protocol import MAX_MESSAGE_BYTES
 
@@ -35,6 +36,9 @@ class Listener(Protocol):
     def received(self, data: str | bytes) -> None:
         """A message came in: text or binary."""
 
+    def pinged(self) -> bool:
+        """A ping of the WebSocket protocol came in; whether to answer it."""
+
     def too_slow(self) -> None:
         """The peer does not read what is written to it."""
 
@@ -46,8 +50,12 @@ class Wire(Protocol):
     """Carries the messages of one socket."""
 
     codec: Codec
-    sent_messages: int
-    sent_bytes: int
+    traffic: Traffic
+    """What goes out is counted there."""
+
+    @property
+    def peer_code(self) -> int | None:
+        """The code that the peer closed with, if it did."""
 
     @property
     def deflates(self) -> bool:
@@ -125,6 +133,20 @@ class RelayProtocol(WebSocketsSansIOProtocol):
             return
         listener.received(text)
 
+    def handle_ping(self) -> None:
+        """Answer, unless the peer floods or doesn't read the answers."""
+        wire = self.wire
+        if wire is None or wire.listener is None:
+            super().handle_ping()
+            return
+        answer = b"".join(self.conn.data_to_send())
+        if not wire.listener.pinged():
+            return
+        if wire.waiting_bytes >= MAX_WAITING_BYTES:
+            wire.listener.too_slow()
+            return
+        self.transport.write(answer)
+
     def pause_writing(self) -> None:
         """Give the peer some time to read."""
         super().pause_writing()
@@ -170,8 +192,7 @@ class DirectWire:
         "finished",
         "listener",
         "lost",
-        "sent_bytes",
-        "sent_messages",
+        "traffic",
     )
 
     def __init__(self, protocol: RelayProtocol) -> None:
@@ -184,7 +205,13 @@ class DirectWire:
         self.listener: Listener | None = None
         self.finished = False
         self.lost: asyncio.Future[None] | None = None
-        self.sent_messages = self.sent_bytes = 0
+        self.traffic = Traffic()
+
+    @property
+    def peer_code(self) -> int | None:
+        """See `Wire.peer_code`."""
+        close = self._protocol.conn.close_rcvd
+        return None if close is None else int(close.code)
 
     @property
     def deflates(self) -> bool:
@@ -226,8 +253,9 @@ class DirectWire:
             self._transport.write(frames)
         else:
             self._write_now(self._descriptor, frames)
-        self.sent_messages += messages.count
-        self.sent_bytes += len(frames)
+        traffic = self.traffic
+        traffic.messages += messages.count
+        traffic.size_bytes += len(frames)
 
     async def room(self) -> None:
         """See `Wire.room`."""
@@ -319,6 +347,5 @@ WEBSOCKET_OPTIONS: dict[str, Any] = {
     "ws_max_size": 2 * MAX_MESSAGE_BYTES,
     # We ping with messages of our own, which a page can see and answer.
     "ws_ping_interval": None,
-    "ws_per_message_deflate": False,
 }
 """What uvicorn has to be told about WebSockets."""

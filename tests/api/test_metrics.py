@@ -78,7 +78,7 @@ def busy(node: Node) -> None:
     traffic.messages += 7
     traffic.size_bytes += 700
     node.relay.waiting_bytes["websocket"] = lambda: 42
-    node.relay.subscriptions += 5
+    node.hub.subscriptions += 5
     node.relay.closed(4008)
     node.relay.left(1001)
     node.relay.handled("subscribe", 0.003)
