@@ -11,6 +11,7 @@ from api.broadcast import KafkaUpdates
 from api.feed import UpdateFeed
 from api.hub import Hub
 from api.session import Relay, Verify
+from api.socketio import SocketIo
 from api.websockets import LiveSockets
 from app.positions import Positions
 from app.settings import Settings
@@ -29,6 +30,7 @@ class Live:
     relay: Relay
     attendance: Attendance
     sockets: LiveSockets
+    socketio: SocketIo
 
 
 def live_of(
@@ -53,4 +55,5 @@ def live_of(
     relay = Relay(hub, verifier, MemberVisibility(database), history, now=time.time)
     attendance = Attendance()
     sockets = LiveSockets(relay, origins=settings.cors_origin, attendance=attendance)
-    return Live(feed, hub, relay, attendance, sockets)
+    socketio = SocketIo(relay, origins=settings.cors_origin, attendance=attendance)
+    return Live(feed, hub, relay, attendance, sockets, socketio)

@@ -83,6 +83,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         )
         live.feed.start()
         stack.push_async_callback(live.feed.stop)
+        stack.push_async_callback(live.socketio.stop)
         stack.push_async_callback(live.sockets.drain)
         edge = Edge(
             settings=settings,

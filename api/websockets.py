@@ -38,13 +38,13 @@ class LiveSockets:
     async def serve(self, socket: WebSocket) -> None:
         """Serve one socket from handshake to close."""
         if not origin_allowed(socket, self._origins):
-            await _deny(socket, 403, "forbidden", "this origin may not connect; see CORS_ORIGIN")
+            await deny(socket, 403, "forbidden", "this origin may not connect; see CORS_ORIGIN")
             return
         offered = socket.scope["subprotocols"]
         chosen = next((each for each in offered if each in protocol.SUBPROTOCOLS), None)
         if offered and chosen is None:
             ours = " or ".join(protocol.SUBPROTOCOLS)
-            await _deny(socket, 400, "malformed", f"the subprotocol to offer is {ours}")
+            await deny(socket, 400, "malformed", f"the subprotocol to offer is {ours}")
             return
         await socket.accept(subprotocol=chosen)
         wire: Wire = socket.scope["extensions"].get(EXTENSION) or AsgiWire(socket)
@@ -71,7 +71,7 @@ def origin_allowed(connection: HTTPConnection, origins: Collection[str]) -> bool
     return urlsplit(origin).netloc == connection.headers.get("host")
 
 
-async def _deny(socket: WebSocket, status: int, code: str, detail: str) -> None:
+async def deny(socket: WebSocket, status: int, code: str, detail: str) -> None:
     """Answer a handshake with a problem instead of a socket."""
     problem = {"type": "about:blank", "title": detail, "status": status, "code": code, "detail": detail}
     response = JSONResponse(problem, status_code=status, media_type="application/problem+json")

@@ -141,7 +141,7 @@ async def test_wherever_one_breaks_off_one_goes_on(ring: int) -> None:
         at.node.hub._ring._slots = [None] * ring
         async with events(at.client) as stream:
             place = (await stream.next()).place
-        got = []
+        got: list[str] = []
         for round_ in range(6):
             at.happen(5)
             async with events(at.client, place) as stream:
