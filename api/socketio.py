@@ -34,6 +34,7 @@ from app.errors import Forbidden, Unauthenticated, Unavailable
 
 PATH = "/socket.io"
 _LINE = "tasktape.line"
+NO_PACKET = Farewell(protocol.BAD_MESSAGE, "not an Engine.IO packet")
 _OTHER_ORIGIN = "this origin may not connect; see CORS_ORIGIN"
 
 
@@ -88,9 +89,19 @@ class EngineLine:
         if self._hanging_up is None:
             self._hanging_up = asyncio.get_running_loop().create_task(self._hang_up(farewell))
 
+    async def hung_up(self, farewell: Farewell) -> None:
+        """End the connection, and wait until it has ended."""
+        self.close(farewell)
+        self.hang_up(farewell)
+        if self._hanging_up is not None:
+            await self._hanging_up
+
     async def _hang_up(self, farewell: Farewell | None) -> None:
+        socket = self._server.eio.sockets.get(self.engine_id)
         with anyio.move_on_after(FAREWELL_S):
             await self._server.eio.disconnect(self.engine_id)
+        if socket is not None:
+            socket.queue.put_nowait(None)  # This ends the task that writes.
         code, reason = (1000, "") if farewell is None else (farewell.code, farewell.reason[:100])
         for wire in self.wires:
             # Of itself a server that hangs up waits for the client to do so, too.
@@ -173,6 +184,9 @@ class SocketIo:
             line.wires.append(wire)
         try:
             await self._app(scope, receive, send)
+        except Exception:  # noqa: BLE001
+            # What is no packet comes up to here, and leaves all open behind it.
+            await line.hung_up(NO_PACKET)
         finally:
             if wire is not None:
                 line.wires.remove(wire)

@@ -11,6 +11,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests.api.event_client import events
+from tests.integration.live_client import live
 from tests.integration.socketio_process import SocketIoProcess, socketio
 from tests.integration.stack import Stack, free_port
 
@@ -129,7 +131,8 @@ async def test_what_one_may_not_see_is_not_given(running_stack: Stack, user: str
         assert (await client.ask("authenticate", {"token": token}))["code"] == "malformed"
         client.say("emit", "subscribe:task", {"taskId": secret["id"]})
         assert (await client.heard("error"))["code"] == "not_found"
-        for wrong in ("no-id", None, 5, {"taskId": []}, {}):
+        wrongs: list[Any] = ["no-id", None, 5, {"taskId": []}, {}]
+        for wrong in wrongs:
             assert (await client.ask("subscribe:task", wrong))["code"] == "malformed"
 
 
@@ -138,11 +141,14 @@ async def test_a_task_is_given_up(running_stack: Stack, user: str, package: str)
     """Its list's updates still come, each once: the channel of a task adds none that one has already."""
     async with running_stack.client(user) as http, signed_in(running_stack, user, package, 1) as client:
         task = await add(http, "one")
+        assert (await client.heard("task:update"))["task"] == task
         assert (await client.ask("subscribe:task", {"taskId": task["id"]}))["type"] == "subscribed"
         await http.patch(f"/api/tasks/{task['id']}", json={"title": "two"})
+        assert (await client.heard("task:update"))["task"]["title"] == "two"
         assert (await client.ask("unsubscribe:task", {"taskId": task["id"]}))["type"] == "unsubscribed"
-        await http.patch(f"/api/tasks/{task['id']}", json={"title": "three"})
-        await add(http, "last")
+        for title in ("three", "four"):
+            await http.patch(f"/api/tasks/{task['id']}", json={"title": title})
+            assert (await client.heard("task:update"))["task"]["title"] == title
 
 
 @every_client
@@ -178,9 +184,6 @@ async def test_clients_come_back_by_themselves(
 @every_client
 async def test_the_other_sockets_are_as_they_were(running_stack: Stack, user: str, package: str) -> None:
     """Sockets and streams beside Socket.IO, on one node."""
-    from tests.api.event_client import events
-    from tests.integration.live_client import live
-
     async with (
         running_stack.client(user) as http,
         signed_in(running_stack, user, package) as client,
