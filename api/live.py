@@ -14,6 +14,7 @@ from api.feed import UpdateFeed
 from api.hub import Hub
 from api.limits import ConnectionLimits, RateLimits
 from api.session import Relay, Verify
+from api.socketio import SocketIo
 from api.system_reports import SystemReports
 from api.websockets import LiveSockets
 from app.positions import Positions
@@ -33,6 +34,7 @@ class Live:
     relay: Relay
     attendance: Attendance
     sockets: LiveSockets
+    socketio: SocketIo
     reports: SystemReports
 
 
@@ -80,4 +82,5 @@ def live_of(
         counters.waiting_bytes[transport] = partial(attendance.waiting_bytes, transport)
     sockets = LiveSockets(relay, origins=settings.cors_origin, attendance=attendance)
     reports = SystemReports(node, hub, attendance, counters, now=time.time)
-    return Live(feed, hub, relay, attendance, sockets, reports)
+    socketio = SocketIo(relay, origins=settings.cors_origin, attendance=attendance)
+    return Live(feed, hub, relay, attendance, sockets, socketio, reports)

@@ -20,6 +20,7 @@ from api.node import Node, new_id, open_node
 from api.pages import page_routes
 from api.problems import on_http_exception, on_task_error, on_unexpected
 from api.routing import routes
+from api.socketio import socketio_route
 from app.errors import TaskError
 from app.settings import Settings
 
@@ -39,7 +40,13 @@ def create_app(settings: Settings) -> Starlette:
 def application(settings: Settings, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
     """The application without a node; `attach` gives it one before the first request."""
     app = Starlette(
-        routes=[*routes(ENDPOINTS), *docs_routes(), WebSocketRoute("/ws", _serve_socket), *page_routes()],
+        routes=[
+            *routes(ENDPOINTS),
+            *docs_routes(),
+            WebSocketRoute("/ws", _serve_socket),
+            socketio_route(),
+            *page_routes(),
+        ],
         middleware=[
             Middleware(Envelope, new_id=new_id),
             Middleware(Timed),

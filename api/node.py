@@ -94,6 +94,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         stack.push_async_callback(live.feed.stop)
         live.reports.start()
         stack.push_async_callback(live.reports.stop)
+        stack.push_async_callback(live.socketio.stop)
         stack.push_async_callback(live.attendance.drain)
         edge = Edge(
             settings=settings,

@@ -39,18 +39,18 @@ class LiveSockets:
     async def serve(self, socket: WebSocket) -> None:
         """Serve one socket from handshake to close."""
         if not origin_allowed(socket, self._origins):
-            await _deny(socket, 403, "forbidden", "this origin may not connect; see CORS_ORIGIN")
+            await deny(socket, 403, "forbidden", "this origin may not connect; see CORS_ORIGIN")
             return
         offered = socket.scope["subprotocols"]
         chosen = next((each for each in offered if each in protocol.SUBPROTOCOLS), None)
         if offered and chosen is None:
             ours = " or ".join(protocol.SUBPROTOCOLS)
-            await _deny(socket, 400, "malformed", f"the subprotocol to offer is {ours}")
+            await deny(socket, 400, "malformed", f"the subprotocol to offer is {ours}")
             return
         address = network_of(socket.client.host if socket.client else "")
         if not self._relay.places.addresses.take(address):
             self._relay.counters.limited["address_connections"] += 1
-            await _deny(socket, 429, "too_many", "there are too many connections from this address")
+            await deny(socket, 429, "too_many", "there are too many connections from this address")
             return
         try:
             await self._converse(socket, chosen)
@@ -79,7 +79,7 @@ def origin_allowed(connection: HTTPConnection, origins: Collection[str]) -> bool
     return urlsplit(origin).netloc == connection.headers.get("host")
 
 
-async def _deny(socket: WebSocket, status: int, code: str, detail: str) -> None:
+async def deny(socket: WebSocket, status: int, code: str, detail: str) -> None:
     """Answer a handshake with a problem instead of a socket."""
     problem = {"type": "about:blank", "title": detail, "status": status, "code": code, "detail": detail}
     response = JSONResponse(problem, status_code=status, media_type="application/problem+json")

@@ -1,0 +1,291 @@
+"""Socket.IO at `/socket.io/`: frontends that speak it are fed by the same hub.
+
+python-socketio keeps the connections, over WebSockets or long polling. Rooms are not used: what a client gets
+is what its session gets, and a packet is made once for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from typing import Any
+
+import anyio
+from engineio.exceptions import EngineIOError
+from socketio import ASGIApp, AsyncServer
+from socketio.exceptions import ConnectionRefusedError as Refusal
+from starlette.datastructures import QueryParams
+from starlette.requests import HTTPConnection
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from api import protocol
+from api.attendance import Attendance
+from api.counters import Transport
+from api.outbox import Farewell
+from api.problems import problem
+from api.session import Relay
+from api.socketio_client import Answer, SocketIoClient, said_by
+from api.socketio_packets import TextPacket
+from api.transport import EXTENSION, FAREWELL_S, Wire
+from api.websockets import deny, origin_allowed
+from app.errors import Forbidden, Unauthenticated, Unavailable
+
+PATH = "/socket.io"
+_LINE = "tasktape.line"
+NO_PACKET = Farewell(protocol.BAD_MESSAGE, "not an Engine.IO packet")
+_OTHER_ORIGIN = "this origin may not connect; see CORS_ORIGIN"
+
+
+class EngineLine:
+    """One Engine.IO connection, and the client that it is for, once there is one."""
+
+    transport: Transport = "socketio"
+
+    def __init__(self, server: AsyncServer) -> None:
+        self._server = server
+        self._hanging_up: asyncio.Task[None] | None = None
+        self.engine_id = ""
+        self.client_id = ""
+        self.client: SocketIoClient | None = None
+        self.wires: list[Wire] = []
+        self.deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def user(self) -> str | None:
+        """See `Visitor.user`."""
+        return None if self.client is None else self.client.user
+
+    @property
+    def waiting_bytes(self) -> int:
+        """See `Visitor.waiting_bytes`."""
+        return 0 if self.client is None else self.client.waiting_bytes
+
+    def close(self, farewell: Farewell | None) -> None:
+        """See `Visitor.close`."""
+        if self.client is not None:
+            self.client.close(farewell)
+        else:
+            self.hang_up(farewell)
+
+    async def write(self, packets: list[bytes]) -> None:
+        """See `Line.write`. Nothing more is written before the network, or a poll, has taken it."""
+        engine = self._server.eio
+        socket = engine.sockets.get(self.engine_id)
+        if socket is None:
+            return
+        try:
+            for packet in packets:
+                await engine.send(self.engine_id, packet.decode())
+        except EngineIOError:
+            return  # It is gone, which we are told of.
+        await socket.queue.join()
+
+    async def dismiss(self) -> None:
+        """See `Line.dismiss`."""
+        await self._server.disconnect(self.client_id)
+        socket = self._server.eio.sockets.get(self.engine_id)
+        if socket is not None:
+            await socket.queue.join()
+
+    def hang_up(self, farewell: Farewell | None) -> None:
+        """See `Line.hang_up`."""
+        if self._hanging_up is None:
+            self._hanging_up = asyncio.get_running_loop().create_task(self._hang_up(farewell))
+
+    async def hung_up(self, farewell: Farewell) -> None:
+        """End the connection, and wait until it has ended."""
+        self.close(farewell)
+        self.hang_up(farewell)
+        if self._hanging_up is not None:
+            await self._hanging_up
+
+    async def _hang_up(self, farewell: Farewell | None) -> None:
+        socket = self._server.eio.sockets.get(self.engine_id)
+        with anyio.move_on_after(FAREWELL_S):
+            await self._server.eio.disconnect(self.engine_id)
+        if socket is not None:
+            socket.queue.put_nowait(None)  # This ends the task that writes.
+        code, reason = (1000, "") if farewell is None else (farewell.code, farewell.reason[:100])
+        for wire in self.wires:
+            # Of itself a server that hangs up waits for the client to do so, too.
+            wire.finish(None, code, reason)
+
+
+class SocketIo:
+    """All Socket.IO clients of this node."""
+
+    def __init__(self, relay: Relay, *, origins: Collection[str], attendance: Attendance) -> None:
+        self._relay = relay
+        self._origins = frozenset(origins)
+        self._attendance = attendance
+        self._lines: dict[str, EngineLine] = {}
+        self._clients: dict[str, SocketIoClient] = {}
+        self._server = self._make_server()
+        self._app = ASGIApp(self._server, socketio_path=PATH)
+
+    def _make_server(self) -> AsyncServer:
+        # What clients do wrong is answered; it is not worth a traceback each.
+        quiet = logging.getLogger("tasktape.socketio")
+        quiet.disabled = True
+        server = AsyncServer(
+            async_mode="asgi",
+            cors_allowed_origins=[],  # The application sees to that.
+            ping_interval=self._relay.ping_s,
+            ping_timeout=self._relay.ping_s,
+            max_http_buffer_size=protocol.MAX_MESSAGE_BYTES,
+            http_compression=False,
+            serializer=TextPacket,
+            logger=quiet,
+            engineio_logger=quiet,
+        )
+        server.on("connect", self._connect)
+        server.on("disconnect", self._disconnect)
+        server.on("authenticate", self._authenticate)
+        server.on("subscribe:task", self._subscribe)
+        server.on("unsubscribe:task", self._unsubscribe)
+        self._follow_engine(server)
+        return server
+
+    def _follow_engine(self, server: AsyncServer) -> None:
+        """Hear of connections also before a client is there, and after it has left."""
+        connected, disconnected = server.eio.handlers["connect"], server.eio.handlers["disconnect"]
+
+        async def connect(engine_id: str, environ: dict[str, Any]) -> Any:
+            self._open(engine_id, environ)
+            return await connected(engine_id, environ)
+
+        async def disconnect(engine_id: str, reason: str) -> None:
+            await disconnected(engine_id, reason)
+            self._gone(engine_id)
+
+        server.eio.on("connect", connect)
+        server.eio.on("disconnect", disconnect)
+
+    async def stop(self) -> None:
+        """Look after the connections no longer."""
+        await self._server.shutdown()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request or a WebSocket."""
+        if not origin_allowed(HTTPConnection(scope), self._origins):
+            if scope["type"] == "websocket":
+                await deny(WebSocket(scope, receive, send), 403, "forbidden", _OTHER_ORIGIN)
+            else:
+                await problem(Forbidden(_OTHER_ORIGIN))(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await self._serve_socket(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket, of a line that has polled until now or of a new one."""
+        known = QueryParams(scope["query_string"]).get("sid", "")
+        line = scope[_LINE] = self._lines.get(known) or EngineLine(self._server)
+        wire: Wire | None = scope.get("extensions", {}).get(EXTENSION)
+        if wire is not None:
+            line.wires.append(wire)
+        try:
+            await self._app(scope, receive, send)
+        except Exception:  # noqa: BLE001
+            # What is no packet comes up to here, and leaves all open behind it.
+            await line.hung_up(NO_PACKET)
+        finally:
+            if wire is not None:
+                line.wires.remove(wire)
+
+    # --- lines -------------------------------------------------------------------------------------------
+
+    def _open(self, engine_id: str, environ: dict[str, Any]) -> None:
+        line: EngineLine = environ["asgi.scope"].get(_LINE) or EngineLine(self._server)
+        line.engine_id = engine_id
+        environ[_LINE] = line
+        self._lines[engine_id] = line
+        line.deadline = asyncio.get_running_loop().call_later(
+            self._relay.authentication_s, self._look_for_client, line
+        )
+        self._attendance.add(line)
+
+    @staticmethod
+    def _look_for_client(line: EngineLine) -> None:
+        """Hang up where nobody came to speak."""
+        if line.client is None:
+            line.hang_up(protocol.NOT_AUTHENTICATED)
+
+    def _gone(self, engine_id: str) -> None:
+        line = self._lines.pop(engine_id, None)
+        if line is None:
+            return
+        if line.deadline is not None:
+            line.deadline.cancel()
+        line.close(None)
+        self._attendance.discard(line)
+
+    # --- clients -----------------------------------------------------------------------------------------
+
+    async def _connect(self, client_id: str, environ: dict[str, Any], auth: object = None) -> None:
+        """Take a client in; who shows a token already is let in by it, or refused."""
+        line: EngineLine = environ[_LINE]
+        if line.client is not None:
+            raise Refusal("there is a client at this connection already")
+        given = said_by(auth, "token", "userId")
+        if given["token"] is not None:
+            await self._check(given["token"], given["userId"])
+        line.client_id, line.client = client_id, SocketIoClient(self._relay, line)
+        self._clients[client_id] = line.client
+        if self._attendance.draining:
+            line.client.close(protocol.RESTARTING)
+        elif given["token"] is not None:
+            line.client.begin(given["token"])
+
+    async def _check(self, token: object, user: object) -> None:
+        """Refuse a token that is no good, or another user's. Raises `Refusal`."""
+        try:
+            identity = await self._relay.verifier.verify(token if isinstance(token, str) else "")
+        except Unauthenticated as error:
+            raise Refusal(error.detail) from None
+        except Unavailable:
+            return  # The session sends it away for a while.
+        if user is not None and user != identity.user:
+            raise Refusal("the token is another user's")
+
+    async def _disconnect(self, client_id: str, reason: str) -> None:
+        """Forget a client, and hang up where it left."""
+        del reason
+        client = self._clients.pop(client_id, None)
+        if client is not None:
+            client.close(None)
+
+    async def _authenticate(self, client_id: str, data: object = None, *rest: object) -> Answer | None:
+        del rest
+        client = self._clients.get(client_id)
+        given = said_by(data, "token", "userId")
+        return None if client is None else await client.authenticate(given["token"], given["userId"])
+
+    async def _subscribe(self, client_id: str, data: object = None, *rest: object) -> Answer | None:
+        del rest
+        client = self._clients.get(client_id)
+        return None if client is None else await client.subscribe(_task_id(data))
+
+    async def _unsubscribe(self, client_id: str, data: object = None, *rest: object) -> Answer | None:
+        del rest
+        client = self._clients.get(client_id)
+        return None if client is None else await client.unsubscribe(_task_id(data))
+
+
+def _task_id(data: object) -> object:
+    """The task that is named by its id, or by an object that has it."""
+    return data if isinstance(data, str) else said_by(data, "taskId")["taskId"]
+
+
+async def _serve(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve with the node of the application."""
+    await scope["app"].state.live.socketio(scope, receive, send)
+
+
+def socketio_route() -> Mount:
+    """The route that clients come in by."""
+    return Mount(PATH, _serve)

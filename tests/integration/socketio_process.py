@@ -1,0 +1,66 @@
+"""The npm package `socket.io-client` in a process of its own, as the tests' client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+SCRIPT = Path(__file__).with_name("socketio_client.mjs")
+LIMIT_S = 20.0
+LINE_BYTES = 8 * 1024 * 1024
+
+
+class SocketIoProcess:
+    """One client: say what it should do, hear what happened to it."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    def say(self, *command: Any) -> None:
+        """Give a command; see the script."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
+
+    async def hear(self) -> list[Any]:
+        """The next thing that happened."""
+        assert self._process.stdout is not None
+        line = await asyncio.wait_for(self._process.stdout.readline(), LIMIT_S)
+        assert line, "the client ended"
+        happened: list[Any] = json.loads(line)
+        return happened
+
+    async def heard(self, name: str) -> Any:
+        """What came with the next thing of a name; others are passed over."""
+        while (happened := await self.hear())[0] != name:
+            pass
+        return happened[1] if len(happened) > 1 else None
+
+    async def ask(self, event: str, *arguments: Any) -> Any:
+        """Emit an event, and wait for the acknowledgement."""
+        self.say("ask", event, *arguments)
+        return await self.heard("answer")
+
+
+@asynccontextmanager
+async def socketio(url: str, package: str, **options: Any) -> AsyncIterator[SocketIoProcess]:
+    """A client that connects."""
+    process = await asyncio.create_subprocess_exec(
+        "node",
+        str(SCRIPT),
+        package,
+        url,
+        json.dumps(options),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=LINE_BYTES,
+    )
+    try:
+        yield SocketIoProcess(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()

@@ -1,0 +1,199 @@
+"""Socket.IO through the real parts, with the client that frontends use, old and new, by either transport."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.api.event_client import events
+from tests.integration.live_client import live
+from tests.integration.socketio_process import SocketIoProcess, socketio
+from tests.integration.stack import Stack, free_port
+
+VERSIONS = ["socket.io-client-4.6", "socket.io-client"]
+WAYS: dict[str, dict[str, Any]] = {
+    "as it comes": {},
+    "sockets only": {"transports": ["websocket"]},
+    "polling only": {"transports": ["polling"]},
+}
+every_client = pytest.mark.parametrize("package", VERSIONS)
+every_way = pytest.mark.parametrize("way", WAYS)
+
+
+@pytest.fixture
+def user() -> str:
+    """A user that no other test knows."""
+    return f"user-{uuid4().hex[:8]}"
+
+
+async def add(client: httpx.AsyncClient, title: str, **more: Any) -> dict[str, Any]:
+    """Create a task."""
+    answer = await client.post("/api/tasks", json={"title": title, **more})
+    assert answer.status_code == 201, answer.text
+    task: dict[str, Any] = answer.json()
+    return task
+
+
+@asynccontextmanager
+async def signed_in(
+    stack: Stack, user: str, package: str, node: int = 0, **options: Any
+) -> AsyncIterator[SocketIoProcess]:
+    """A client that has authenticated as the seed's do."""
+    async with socketio(stack.urls[node], package, **options) as client:
+        await client.heard("connect")
+        client.say("emit", "authenticate", {"userId": user, "token": stack.token(user)})
+        assert (await client.heard("authenticated"))["userId"] == user
+        yield client
+
+
+@every_client
+@every_way
+async def test_two_clients_see_a_task_completed(
+    running_stack: Stack, user: str, package: str, way: str
+) -> None:
+    """Each once, on either node, with what a frontend reads of it."""
+    async with running_stack.client(user) as http, AsyncExitStack() as stack:
+        task = await add(http, "Buy milk")
+        clients = [
+            await stack.enter_async_context(signed_in(running_stack, user, package, node, **WAYS[way]))
+            for node in (0, 1)
+        ]
+        for client in clients:
+            answer = await client.ask("subscribe:task", task["id"])
+            assert (answer["type"], answer["taskId"]) == ("subscribed", task["id"])
+        done = (await http.post(f"/api/tasks/{task['id']}/complete")).json()
+        await add(http, "next")
+        for client in clients:
+            update = await client.heard("task:update")
+            assert (update["type"], update["taskId"], update["userId"]) == (
+                "task.completed",
+                task["id"],
+                user,
+            )
+            assert update["task"] == done
+            assert update["changes"]["status"] == ["open", "done"]
+            assert update["event"]["type"] == "task.completed"
+            assert (await client.heard("task:update"))["task"]["title"] == "next"
+
+
+@every_client
+@every_way
+async def test_a_token_may_come_with_the_handshake(
+    running_stack: Stack, user: str, package: str, way: str
+) -> None:
+    """Then one is authenticated at once, after `connect`; a bad one is a `connect_error`."""
+    url, good = running_stack.urls[0], running_stack.token(user)
+    async with socketio(url, package, auth={"token": good}, **WAYS[way]) as client:
+        assert (await client.hear())[0] == "connect"
+        assert (await client.heard("authenticated"))["userId"] == user
+    async with socketio(url, package, auth={"token": good + "x"}, **WAYS[way]) as client:
+        assert "signature" in await client.heard("connect_error")
+    async with socketio(url, package, auth={"token": good, "userId": "eve"}, **WAYS[way]) as client:
+        assert await client.heard("connect_error") == "the token is another user's"
+
+
+@every_client
+@every_way
+async def test_a_wrong_token_is_told_and_ends_it(
+    running_stack: Stack, user: str, package: str, way: str
+) -> None:
+    """With the reason, and no attempt to come back; as is another's."""
+    url, good = running_stack.urls[0], running_stack.token(user)
+    for token, name, code in [("demo-token", user, "unauthenticated"), (good, "eve", "forbidden")]:
+        async with socketio(url, package, **WAYS[way]) as client:
+            await client.heard("connect")
+            client.say("emit", "authenticate", {"userId": name, "token": token})
+            error = await client.heard("error")
+            assert error["code"] == code
+            assert error["message"]
+            assert await client.heard("disconnect") == "io server disconnect"
+            client.say("connect")
+            assert (await client.hear())[0] == "connect"
+
+
+@every_client
+async def test_what_one_may_not_see_is_not_given(running_stack: Stack, user: str, package: str) -> None:
+    """Neither by asking, nor before one says who one is; mistakes are answered."""
+    async with running_stack.client(f"{user}-other") as other:
+        secret = await add(other, "secret")
+    async with socketio(running_stack.urls[0], package) as client:
+        await client.heard("connect")
+        assert (await client.ask("subscribe:task", secret["id"]))["code"] == "unauthenticated"
+        assert (await client.ask("authenticate", {"token": 5}))["code"] == "malformed"
+        token = running_stack.token(user)
+        assert (await client.ask("authenticate", {"token": token}))["type"] == "authenticated"
+        assert (await client.ask("authenticate", {"token": token}))["code"] == "malformed"
+        client.say("emit", "subscribe:task", {"taskId": secret["id"]})
+        assert (await client.heard("error"))["code"] == "not_found"
+        wrongs: list[Any] = ["no-id", None, 5, {"taskId": []}, {}]
+        for wrong in wrongs:
+            assert (await client.ask("subscribe:task", wrong))["code"] == "malformed"
+
+
+@every_client
+async def test_a_task_is_given_up(running_stack: Stack, user: str, package: str) -> None:
+    """Its list's updates still come, each once: the channel of a task adds none that one has already."""
+    async with running_stack.client(user) as http, signed_in(running_stack, user, package, 1) as client:
+        task = await add(http, "one")
+        assert (await client.heard("task:update"))["task"] == task
+        assert (await client.ask("subscribe:task", {"taskId": task["id"]}))["type"] == "subscribed"
+        await http.patch(f"/api/tasks/{task['id']}", json={"title": "two"})
+        assert (await client.heard("task:update"))["task"]["title"] == "two"
+        assert (await client.ask("unsubscribe:task", {"taskId": task["id"]}))["type"] == "unsubscribed"
+        for title in ("three", "four"):
+            await http.patch(f"/api/tasks/{task['id']}", json={"title": title})
+            assert (await client.heard("task:update"))["task"]["title"] == title
+
+
+@every_client
+@every_way
+async def test_clients_come_back_by_themselves(
+    running_stack: Stack, user: str, package: str, way: str
+) -> None:
+    """When a node restarts: they are told goodbye, connect again, authenticate, and hear what happens."""
+    port = free_port()
+    part = await asyncio.to_thread(running_stack.start_api, port)
+    token = running_stack.token(user)
+    async with (
+        running_stack.client(user) as http,
+        signed_in(running_stack, user, package, -1, **WAYS[way]) as client,
+    ):
+        running_stack.urls.pop()
+        await add(http, "before")
+        assert (await client.heard("task:update"))["task"]["title"] == "before"
+        stopping = asyncio.create_task(asyncio.to_thread(part.stop))
+        assert (await client.heard("goodbye"))["code"] == 4001
+        assert await client.heard("disconnect") in {"transport close", "transport error"}
+        await stopping
+        again = await asyncio.to_thread(running_stack.start_api, port)
+        running_stack.urls.pop()
+        await client.heard("connect")
+        client.say("emit", "authenticate", {"userId": user, "token": token})
+        assert (await client.heard("authenticated"))["userId"] == user
+        await add(http, "after")
+        assert (await client.heard("task:update"))["task"]["title"] == "after"
+    await asyncio.to_thread(again.stop)
+
+
+@every_client
+async def test_the_other_sockets_are_as_they_were(running_stack: Stack, user: str, package: str) -> None:
+    """Sockets and streams beside Socket.IO, on one node."""
+    async with (
+        running_stack.client(user) as http,
+        signed_in(running_stack, user, package) as client,
+        live(running_stack.ws_url(), running_stack.token(user)) as socket,
+        events(http) as stream,
+    ):
+        await stream.next()
+        client.say("transport")
+        assert await client.heard("transport") in {"websocket", "polling"}
+        task = await add(http, "for all")
+        assert (await socket.update())["task"] == task
+        assert (await stream.update())["task"] == task
+        assert (await client.heard("task:update"))["task"] == task
