@@ -28,11 +28,12 @@ from api.channels import list_behind
 from api.counters import Transport
 from api.edge import caller_of, token_of
 from api.frames import Codec, Outgoing, Sendable
+from api.http_protocol import ABORT
 from api.outbox import TOO_SLOW, Farewell, Outbox
 from api.protocol import INTERNAL_ERROR, Authenticate, Refused, Subscribe
 from api.schemas import StreamQuery
 from api.session import Relay, Session
-from api.transport import ABORT, FAREWELL_S, SLOW_S
+from api.transport import FAREWELL_S, SLOW_S
 from app.errors import Forbidden, Malformed, NotFound, TaskError, Unavailable
 from app.positions import Position, Positions, parse_positions, positions_to_json
 
