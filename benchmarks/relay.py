@@ -1,11 +1,12 @@
 """What does it cost to relay an update to many sockets, beside bare C, Socket.IO and broadcaster's README?
 
 One server at a time runs on a core of its own; the load client is on the next one, and so are Kafka,
-PostgreSQL and the publisher that Tasktape needs: its latency holds the hop through Kafka, the others are
-handed their messages over HTTP. Messages have 300 bytes. Centrifugo's figures are taken from an earlier
-measurement. What has to be built is built into the user's cache first.
+PostgreSQL and the publisher that Tasktape needs: its latency includes the hop through Kafka, while the others
+are handed their messages over HTTP. Messages have 300 bytes, to which a server adds what it has to.
+Centrifugo's figures are taken from an earlier measurement.
 
-Run it with `python -m benchmarks relay`; `--quick` takes shorter steps.
+What has to be built is built into the user's cache first; that needs go, gcc, node and npm. Run it with
+`python -m benchmarks relay` (a quarter of an hour); `--quick` takes shorter steps (six minutes).
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from benchmarks.machine import measured
 from benchmarks.relay_load import Client, Cores, Row, two_cores, wait_for_quiet
 from benchmarks.relay_peers import Server
 from benchmarks.relay_tables import Figures, print_tables
-from benchmarks.relay_tasktape import tasktape
+from benchmarks.relay_tasktape import FROM_THE_LOG, tasktape
 
 PEERS = {"rawlimit": relay_peers.rawlimit, "socketio": relay_peers.socketio, "naive": relay_peers.naive}
 OURS = "tasktape"
-RECOVERING = frozenset({"socketio", OURS})
+RECOVERING = ("socketio", OURS)
 QUIET_LIMIT_S = 8.0
 MANY_SOCKETS = 5_000
 MISSED = 1_000
@@ -66,10 +67,12 @@ class Bench:
     quiet_s: float
     figures: Mapping[str, Figures] = field(default_factory=lambda: defaultdict(Figures))
 
-    def load(self, name: str, mode: str, limit_s: float, *options: object) -> Row | None:
+    def load(
+        self, name: str, mode: str, limit_s: float, *options: object, part: str | None = None
+    ) -> Row | None:
         """The last row of the client's run against a server that is started for it alone."""
         server = self.servers[name]
-        with server.running(self.cores.server, mode) as serving:
+        with server.running(self.cores.server, part or mode) as serving:
             began_s = time.monotonic()
             wait_for_quiet(min(QUIET_LIMIT_S, self.quiet_s))
             self.quiet_s -= time.monotonic() - began_s
@@ -77,7 +80,7 @@ class Bench:
         for row in rows:
             if "other_cores" in row:
                 self.figures[name].add("other cores", row["other_cores"])
-        print(f"  {time.strftime('%H:%M:%S')} {server.name}: {mode} {_gist(rows)}", flush=True)
+        print(f"  {time.strftime('%H:%M:%S')} {server.name}: {part or mode} {_gist(rows)}", flush=True)
         return rows[-1] if rows else None
 
 
@@ -172,14 +175,21 @@ def _recover(bench: Bench) -> None:
     """What was missed, for one client and for many at once."""
     for clients, what in ((1, "back ms"), (200, "back s")):
         for _ in range(bench.plan.runs):
-            for name in RECOVERING.intersection(bench.servers):
-                row = bench.load(name, "recover", 30.0, "-n", clients, "-missed", MISSED)
-                if row is None:
-                    continue
-                figures = bench.figures[name]
-                figures.add("recovered", row["msgs_recovered"] / (clients * MISSED))
-                if row["clients_full"] == clients:
-                    figures.add(what, row["max_ms"] if clients == 1 else row["wall_s"])
+            for name in RECOVERING:
+                if name in bench.servers:
+                    _come_back(bench, name, clients, what)
+        if OURS in bench.servers:
+            _come_back(bench, OURS, clients, f"{what} log", part=FROM_THE_LOG)
+
+
+def _come_back(bench: Bench, name: str, clients: int, what: str, *, part: str | None = None) -> None:
+    row = bench.load(name, "recover", 30.0, "-n", clients, "-missed", MISSED, part=part)
+    if row is None:
+        return
+    figures = bench.figures[name]
+    figures.add("share log" if part else "share", row["msgs_recovered"] / (clients * MISSED))
+    if row["clients_full"] == clients:
+        figures.add(what, row["max_ms"] if clients == 1 else row["wall_s"])
 
 
 PARTS: Mapping[str, Callable[[Bench], None]] = {
@@ -201,4 +211,5 @@ GIST = (
 def _gist(rows: Sequence[Row]) -> str:
     """What a run's last row says."""
     last = rows[-1] if rows else {}
-    return ", ".join(f"{name} {last[name]:g}" for name in GIST if name in last) or "failed"
+    told = [f"{name} {last[name]:g}" for name in GIST if name in last]
+    return ", ".join([*told, *last.get("errors", ())]) or "failed"

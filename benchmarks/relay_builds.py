@@ -42,7 +42,8 @@ def socketio() -> Path:
         shutil.copytree(SOURCES / "socketio", folder, dirs_exist_ok=True)
         _run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], folder)
 
-    return _built("socketio", SOURCES / "socketio", ["node", "npm"], make) / "server.js"
+    need(["node"])
+    return _built("socketio", SOURCES / "socketio", ["npm"], make) / "server.js"
 
 
 def need(tools: Sequence[str]) -> None:
@@ -54,9 +55,9 @@ def need(tools: Sequence[str]) -> None:
 
 def _built(name: str, source: Path, tools: Sequence[str], make: Callable[[Path], None]) -> Path:
     """The folder of what `make` makes of `source`, made unless it is there."""
-    need(tools)
     folder = user_cache() / "peers" / f"{name}-{_digest(source)}"
     if not folder.exists():
+        need(tools)
         print(f"building {name} ...", flush=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".work-") as work:

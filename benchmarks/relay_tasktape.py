@@ -2,7 +2,8 @@
 
 A worker runs only while users, inboxes and a list that all share are made. What is relayed then comes from
 `relay_publisher`: as fast as it is wanted, and of the peers' size. The log has no records behind that, so
-every API process starts with the positions at which the worker stopped.
+every API process starts with the positions at which the worker stopped. Only in the part `FROM_THE_LOG` does
+the worker run too, and all is as it is in use.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from benchmarks.parts import Parts, real_parts
 from benchmarks.relay_load import Serving
 from benchmarks.relay_peers import SECRET, process
 from streams.producing import partition_of
-from tasktape.local.processes import Launch, spawn, stop, wait_ready
+from tasktape.local.processes import Launch, gist, spawn, stop, wait_ready
 from tasktape.local.stack import read_ready
 from tasktape.local.tokens import mint
 
@@ -32,6 +33,7 @@ USERS = 100
 TOKEN_TTL_S = 7_200
 START_LIMIT_S = 60.0
 PARTITIONS = 4
+FROM_THE_LOG = "from the log"
 RAISED = {
     "TASKTAPE_CONNECTIONS_PER_USER": "0",
     "TASKTAPE_CONNECTIONS_PER_ADDRESS": "0",
@@ -42,11 +44,10 @@ RAISED = {
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The list that all users are members of, a task in it, and the positions of the log behind that."""
+    """The list that all users are members of, and a task in it."""
 
     list_id: str
     task_id: str
-    positions: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,19 @@ class Tasktape:
     first_deliveries_per_s: float = 20_000.0
 
     @contextmanager
-    def running(self, core: int, part: str) -> Iterator[Serving]:  # noqa: ARG002
+    def running(self, core: int, part: str) -> Iterator[Serving]:
         """See `relay_peers.Server.running`."""
         port = free_port()
-        launch = _launch(self.parts, "api", {"PORT": str(port)})
-        with process(launch, core, lambda: _is_ready(port)) as pid:
-            beside = (self.parts.broker_pid, self.parts.database_pid)
-            yield Serving(pid, self._speak(port), beside)
+        beside = [self.parts.broker_pid, self.parts.database_pid]
+        with ExitStack() as stack:
+            if part == FROM_THE_LOG:
+                beside.append(stack.enter_context(_worker(self.parts)))
+            launch = _launch(self.parts, "api", {"PORT": str(port)})
+            pid = stack.enter_context(process(launch, core, lambda: _is_ready(port)))
+            first = self._first_version(port) if part == FROM_THE_LOG else self._first_offset(port)
+            yield Serving(pid, self._speak(port, first), beside)
 
-    def _speak(self, port: int) -> list[str]:
+    def _speak(self, port: int, first: Sequence[str]) -> list[str]:
         """How the load client connects: it authenticates, and subscribes to a task."""
         authenticate = {"id": 1, "type": "authenticate", "token": "{token}", "features": list(self.features)}
         # The placeholder stands for an object, not for a text.
@@ -80,7 +85,7 @@ class Tasktape:
             *("-first", json.dumps(subscribe), "-await", '"type":"subscribed"'),
             *("-resume-first", resume),
             *("-ping", '{"type":"ping"}', "-pong", '{"type":"pong"}'),
-            *("-pub", f"exec:{self._publisher()}", "-template", '{"sent_seq":{seq},"sent_ns":{ns}}'),
+            *("-pub", f"exec:{self._publisher(first)}", "-template", '{"sent_seq":{seq},"sent_ns":{ns}}'),
         ]
 
     def _tokens(self) -> Path:
@@ -89,17 +94,30 @@ class Tasktape:
             file.write_text("\n".join(_token(_user(number)) for number in range(USERS)))
         return file
 
-    def _publisher(self) -> str:
-        partition = partition_of(f"task:{self.shared.task_id}".encode(), PARTITIONS)
-        first_offset = self.shared.positions.get(partition, -1) + 1
+    def _publisher(self, first: Sequence[str]) -> str:
         return shlex.join(
             [
                 *(sys.executable, "-m", "benchmarks.relay_publisher"),
-                *("--brokers", self.parts.brokers, "--topic", "task-updates"),
-                *("--partition", str(partition), "--first-offset", str(first_offset)),
+                *("--brokers", self.parts.brokers, "--partition", str(self._partition)),
                 *("--list-id", self.shared.list_id, "--task-id", self.shared.task_id),
+                *("--user", _user(0), *first),
             ]
         )
+
+    @property
+    def _partition(self) -> int:
+        return partition_of(f"task:{self.shared.task_id}".encode(), PARTITIONS)
+
+    def _first_offset(self, port: int) -> list[str]:
+        """The offset behind the read models': there the API expects the next update."""
+        positions = httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).json()["positions"]
+        return ["--first-offset", str(positions.get(str(self._partition), -1) + 1)]
+
+    def _first_version(self, port: int) -> list[str]:
+        """The version behind the task's own."""
+        path, headers = f"/api/tasks/{self.shared.task_id}", {"Authorization": f"Bearer {_token(_user(0))}"}
+        task = httpx.get(f"http://127.0.0.1:{port}{path}", headers=headers, trust_env=False).json()
+        return ["--first-version", str(task["version"] + 1)]
 
 
 @contextmanager
@@ -110,17 +128,32 @@ def tasktape(features: Sequence[str]) -> Iterator[Tasktape]:
 
 
 def _set_up(parts: Parts) -> Shared:
-    port, ready_file = free_port(), parts.folder / "worker.ready"
-    with ExitStack() as stack:
-        migrate = _launch(parts, "migrate", {})
-        if spawn(migrate).wait(START_LIMIT_S):
-            raise SystemExit(f"tasktape migrate failed: {migrate.log.read_text()[-600:]}")
-        for verb, ready in (("worker", ready_file.exists), ("api", lambda: _is_ready(port))):
-            launch = _launch(parts, verb, {"PORT": str(port), "TASKTAPE_READY_FILE": str(ready_file)})
-            child = spawn(launch)
-            stack.callback(stop, child, launch)
-            wait_ready(child, launch, ready, START_LIMIT_S)
+    port = free_port()
+    migrate = _launch(parts, "migrate", {})
+    if spawn(migrate).wait(START_LIMIT_S):
+        raise SystemExit(f"tasktape migrate failed: {gist(migrate.log)}")
+    with _worker(parts), _started(_launch(parts, "api", {"PORT": str(port)}), lambda: _is_ready(port)):
         return _share(f"http://127.0.0.1:{port}")
+
+
+@contextmanager
+def _worker(parts: Parts) -> Iterator[int]:
+    """Run a worker; its process id, once it has its partitions."""
+    ready_file = parts.folder / "worker.ready"
+    ready_file.unlink(missing_ok=True)
+    launch = _launch(parts, "worker", {"TASKTAPE_READY_FILE": str(ready_file)})
+    with _started(launch, ready_file.exists) as pid:
+        yield pid
+
+
+@contextmanager
+def _started(launch: Launch, ready: Callable[[], bool]) -> Iterator[int]:
+    child = spawn(launch)
+    try:
+        wait_ready(child, launch, ready, START_LIMIT_S)
+        yield child.pid
+    finally:
+        stop(child, launch)
 
 
 def _share(url: str) -> Shared:
@@ -140,8 +173,7 @@ def _share(url: str) -> Shared:
         for user in map(_user, range(1, USERS)):
             ask(user, "GET", "/api/tasks")
             ask(owner, "PUT", f"/api/lists/{list_id}/members/{user}", {"role": "editor"})
-        positions = http.get("/readyz").json()["positions"]
-    return Shared(list_id, task_id, {int(partition): offset for partition, offset in positions.items()})
+    return Shared(list_id, task_id)
 
 
 def _launch(parts: Parts, verb: str, extra: Mapping[str, str]) -> Launch:
