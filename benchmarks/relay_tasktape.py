@@ -58,7 +58,7 @@ class Tasktape:
     shared: Shared
     features: Sequence[str]
     name: str = "Tasktape"
-    first_deliveries_per_s: float = 20_000.0
+    first_deliveries_per_s: float = 40_000.0
 
     @contextmanager
     def running(self, core: int, part: str) -> Iterator[Serving]:

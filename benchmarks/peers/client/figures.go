@@ -96,7 +96,29 @@ func besideCPU(pub publisher) (t float64) {
 		pid, _ := strconv.Atoi(s)
 		t += procCPU(pid)
 	}
-	return t + procCPU(pub.pid())
+	if pub != nil {
+		t += procCPU(pub.pid())
+	}
+	return t
+}
+
+// A usage is what the processors were used for, from its beginning on.
+type usage struct {
+	since                        time.Time
+	server, client, beside, busy float64
+}
+
+func usageNow(pub publisher) usage {
+	busy, _ := sysCPU()
+	return usage{time.Now(), procCPU(*flPid), procCPU(os.Getpid()), besideCPU(pub), busy}
+}
+
+// cores returns the cores used by what belongs to the server, and by what belongs to nobody here.
+func (u usage) cores(pub publisher) (beside, other float64) {
+	v := usageNow(pub)
+	el := v.since.Sub(u.since).Seconds()
+	beside = v.beside - u.beside
+	return beside / el, (v.busy - u.busy - beside - (v.server - u.server) - (v.client - u.client)) / el
 }
 
 // procRSS returns VmRSS in KiB.

@@ -239,7 +239,7 @@ func main() {
 }
 
 func connectAll(proto Protocol) ([]*reader, []*econn) {
-	rss0, cpu0 := procRSS(*flPid), procCPU(*flPid)
+	rss0, cpu0, used := procRSS(*flPid), procCPU(*flPid), usageNow(nil)
 	conns := make([]*econn, *flN)
 	var h hist
 	var hm sync.Mutex
@@ -277,6 +277,7 @@ func connectAll(proto Protocol) ([]*reader, []*econn) {
 	}
 	wg.Wait()
 	el := time.Since(t0)
+	beside, other := used.cores(nil)
 	if fails.Load() > 0 {
 		logf("%d of %d connections failed", fails.Load(), *flN)
 	}
@@ -290,7 +291,7 @@ func connectAll(proto Protocol) ([]*reader, []*econn) {
 		o := out{"conn_per_s": r3(ok / el.Seconds()), "seconds": r3(el.Seconds()), "failed": fails.Load(), "workers": *flWorkers,
 			"p50_ms": r3(h.q(.5)), "p99_ms": r3(h.q(.99)), "max_ms": r3(float64(h.max) / 1e6),
 			"srv_cpu_ms_per_conn": r3((cpu1 - cpu0) * 1000 / ok), "rss0_mib": r3(float64(rss0) / 1024), "rss1_mib": r3(float64(rss1) / 1024),
-			"rss_kib_per_conn": r3(float64(rss1-rss0) / ok), "jwt": *flJWT != ""}
+			"rss_kib_per_conn": r3(float64(rss1-rss0) / ok), "beside_cores": r3(beside), "other_cores": r3(other)}
 		emit(o)
 	}
 	maxfd := 0

@@ -101,7 +101,7 @@ func recoverMode(proto Protocol) {
 	}
 	pubS := time.Since(tp).Seconds()
 	time.Sleep(300 * time.Millisecond)
-	rss0, cpu0 := procRSS(*flPid), procCPU(*flPid)
+	rss0, cpu0, used := procRSS(*flPid), procCPU(*flPid), usageNow(pub)
 	t0 := time.Now()
 	each(func(i int, c *cl) {
 		t := time.Now()
@@ -149,6 +149,7 @@ func recoverMode(proto Protocol) {
 		}
 	})
 	wall := time.Since(t0).Seconds()
+	beside, other := used.cores(pub)
 	cpu1 := procCPU(*flPid)
 	full, tot, bad, rec := 0, 0, 0, 0
 	errs := map[string]int{}
@@ -169,7 +170,7 @@ func recoverMode(proto Protocol) {
 	}
 	sort.Float64s(ms)
 	o := out{"missed": *flMissed, "clients_full": full, "recovered_flag": rec, "msgs_recovered": tot, "out_of_place": bad, "wall_s": r3(wall),
-		"publish_s": r3(pubS), "publish_cpu_ms_per_msg": r3((cpu0 - cpuP) * 1000 / float64(*flMissed)), "srv_cpu_s": r3(cpu1 - cpu0), "rss_before_mib": r3(float64(rss0) / 1024), "rss_after_mib": r3(float64(procRSS(*flPid)) / 1024)}
+		"publish_s": r3(pubS), "publish_cpu_ms_per_msg": r3((cpu0 - cpuP) * 1000 / float64(*flMissed)), "srv_cpu_s": r3(cpu1 - cpu0), "beside_cores": r3(beside), "other_cores": r3(other), "rss_before_mib": r3(float64(rss0) / 1024), "rss_after_mib": r3(float64(procRSS(*flPid)) / 1024)}
 	if len(errs) > 0 {
 		o["errors"] = errs
 	}
