@@ -15,6 +15,8 @@ from api.edge import Edge
 from api.inboxes import Inboxes
 from api.live import Live, live_of
 from api.outcomes import Outcomes
+from api.signal_topic import KafkaSignals
+from api.signals import Signals
 from api.wishes import Wishes
 from app.settings import Settings
 from projections.activity_queries import ActivityQueries
@@ -74,6 +76,14 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         reader = CommandQueries(database.pool)
         commands = CommandHandler(log, outcomes, reader, clock=now, new_id=new_id)
         inboxes = Inboxes(commands)
+        signals = Signals(
+            settings.signals_topic,
+            lambda: KafkaSignals(settings.kafka_brokers, settings.signals_topic),
+            node=new_id(),
+        )
+        signals.start()
+        # After the sockets have gone, which are drained first.
+        stack.push_async_callback(signals.stop)
         live = live_of(
             settings,
             database,
@@ -98,6 +108,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             notifications=NotificationQueries(database.pool),
             activity=ActivityQueries(database.pool),
             verifier=verifier,
+            presence=signals.presence,
             feed_alive=lambda: live.feed.alive,
             clock=now,
             new_id=new_id,

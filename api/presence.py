@@ -407,10 +407,11 @@ class Presence:
 
     def _roster(self) -> list[Effect]:
         entries = sorted(self._roll.entries(self.node))  # so that each time its parts are the same
-        parts = [entries[first : first + MAX_ENTRIES] for first in range(0, len(entries), MAX_ENTRIES)]
+        firsts = range(0, max(1, len(entries)), MAX_ENTRIES)
+        parts = [entries[first : first + MAX_ENTRIES] for first in firsts]
         return [
             Publish(Roster(self._sequence, number, len(parts), tuple(part)))
-            for number, part in enumerate(parts or [[]])
+            for number, part in enumerate(parts)
         ]
 
     def _announce(self, channel: str, room: _Room) -> list[Effect]:
