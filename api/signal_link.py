@@ -117,7 +117,8 @@ class SignalLink:
             return
         if self.connected:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._outgoing.idle.wait(), STOP_TIMEOUT_S)
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await self._outgoing.idle.wait()
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
@@ -161,7 +162,9 @@ class SignalLink:
     async def _read(self, subscriber: Subscriber, backend: SignalBackend) -> None:
         while True:
             try:
-                event = await asyncio.wait_for(subscriber.get(), self._silence_s)
+                # Not `wait_for`: before Python 3.12 it may swallow a cancellation, and we would go on.
+                async with asyncio.timeout(self._silence_s):
+                    event = await subscriber.get()
             except TimeoutError:
                 raise Silence("nothing comes") from None
             # broadcaster declares messages to be text and hands on what our backend gave: one of these two.

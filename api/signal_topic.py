@@ -101,7 +101,8 @@ class KafkaSignals(BroadcastBackend):
         """Send what is on its way, unless that takes too long, and leave the brokers."""
         for client in (self._producer, self._consumer):
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(client.stop(), DISCONNECT_TIMEOUT_S)
+                async with asyncio.timeout(DISCONNECT_TIMEOUT_S):
+                    await client.stop()
 
     async def subscribe(self, group: str) -> None:
         """Let the messages flow. Never suspends: broadcaster would lose a concurrent first subscriber."""
