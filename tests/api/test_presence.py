@@ -71,6 +71,7 @@ def test_a_channel_that_was_not_asked_for_counts_but_brings_no_messages(world: P
     one, two = world.nodes["one"], world.nodes["two"]
     alice = world.enter(one, "alice")
     one.presence.attend(alice, [LIST, "user:alice"])
+    world.settle()
     bob = world.joined(two, "bob", LIST)
     assert one.told[alice] == []
     assert {each.user for each in two.presence.present(LIST)} == {"alice", "bob"}

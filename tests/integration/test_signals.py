@@ -108,7 +108,7 @@ async def test_users_of_one_node_are_seen_on_the_other(wire: Wire) -> None:
         _, alice = join(one, "alice")
         async with wire.node() as two:
             bobs, bob = join(two, "bob")
-            await eventually(lambda: alice.joined() == ["bob"])
+            await eventually(lambda: "bob" in alice.knows())
             await eventually(lambda: two.presence.connected_users() == ["alice", "bob"])
             assert [each.user for each in one.presence.present(TASK)] == ["alice", "bob"]
             await eventually(lambda: {"alice", "bob"} == bob.knows())
@@ -120,9 +120,6 @@ async def test_signals_cross_nodes(wire: Wire) -> None:
     async with wire.node() as one, wire.node() as two:
         session, alice = join(one, "alice")
         _, bob = join(two, "bob")
-        await eventually(
-            lambda: bob.joined() + alice.joined() == ["alice", "bob"] or len(alice.joined()) == 1
-        )
         await eventually(lambda: two.presence.present_count(TASK) == one.presence.present_count(TASK) == 2)
         one.signal(session, TASK, "typing", {})
         one.signal(session, TASK, "viewing", {})
@@ -145,7 +142,7 @@ async def test_a_node_that_stops_is_gone_at_once(wire: Wire) -> None:
         _, alice = join(one, "alice")
         async with wire.node(slow) as two:
             join(two, "bob")
-            await eventually(lambda: alice.joined() == ["bob"])
+            await eventually(lambda: "bob" in alice.knows())
         await eventually(lambda: alice.left() == ["bob"])
 
 
@@ -153,7 +150,7 @@ async def test_a_node_that_dies_is_gone_after_a_time(wire: Wire) -> None:
     async with wire.node() as one, wire.node() as two:
         _, alice = join(one, "alice")
         join(two, "bob")
-        await eventually(lambda: alice.joined() == ["bob"])
+        await eventually(lambda: "bob" in alice.knows())
         await kill(two)
         await eventually(lambda: alice.left() == ["bob"])
         assert one.presence.connected_users() == ["alice"]
@@ -172,13 +169,13 @@ async def test_when_the_topic_goes_away_and_comes_back_so_does_everyone() -> Non
     async with wire.node() as one, wire.node() as two:
         session, alice = join(one, "alice")
         join(two, "bob")
-        await eventually(lambda: alice.joined() == ["bob"])
+        await eventually(lambda: "bob" in alice.knows())
         topic.break_off()
         await eventually(lambda: alice.left() == ["bob"])
         one.signal(session, TASK, "cursor", {})
         assert one.lost > 0
         topic.away = False
-        await eventually(lambda: alice.joined() == ["bob", "bob"])
+        await eventually(lambda: alice.joined()[-1:] == ["bob"] and one.presence.is_connected("bob"))
 
 
 async def test_a_connection_on_which_nothing_comes_is_given_up() -> None:
