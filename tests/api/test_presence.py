@@ -210,7 +210,7 @@ def test_signals_come_to_all_others_and_not_back(world: PresenceWorld) -> None:
     for kind in ("viewing", "typing", "cursor"):
         world.signal(one, sender, kind)
         world.settle()
-        wanted = [SignalTold(TASK, kind, {}, "alice", sender)]  # type: ignore[arg-type]
+        wanted = [SignalTold(TASK, kind, {}, "alice", sender)]
         assert told_of(one, sibling, kind) == told_of(two, other, kind) == wanted
     assert told_of(one, sender) == []
     assert one.presence.present(TASK) == two.presence.present(TASK) == (PresentUser("alice", 3, True, True),)
