@@ -14,6 +14,7 @@ from api.commands import CommandHandler
 from api.inboxes import Inboxes
 from api.metrics import Metrics
 from api.outcomes import Outcomes
+from api.presence import Presence
 from api.wishes import Wishes
 from app.ids import IdFactory
 from app.ports import Clock, EventLog
@@ -43,6 +44,7 @@ class Edge:
     notifications: NotificationQueries
     activity: ActivityQueries
     verifier: Verifier
+    presence: Presence
     feed_alive: Callable[[], bool]
     clock: Clock
     new_id: IdFactory

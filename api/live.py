@@ -14,6 +14,7 @@ from api.feed import UpdateFeed
 from api.hub import Hub
 from api.limits import ConnectionLimits, RateLimits
 from api.session import Relay, Verify
+from api.signals import Crowd
 from api.socketio import SocketIo
 from api.system_reports import SystemReports
 from api.websockets import LiveSockets
@@ -43,13 +44,13 @@ def live_of(
     settings: Settings,
     database: Database,
     verifier: Verify,
-    counters: RelayCounters,
+    crowd: Crowd,
     *,
     on_start: Sequence[Callable[[Positions], None]] = (),
     on_update: Sequence[Callable[[Update], object]] = (),
 ) -> Live:
     """Build the live side; `on_start` and `on_update` are told what the feed tells the hub."""
-    hub, attendance = Hub(), Attendance()
+    hub, attendance, counters = Hub(), Attendance(), RelayCounters()
     history = AuditHistory(database)
     feed = UpdateFeed(
         topic=settings.updates_topic,
@@ -68,6 +69,7 @@ def live_of(
         now=time.time,
         ping_s=settings.ping_s,
         counters=counters,
+        crowd=crowd,
         rates=RateLimits(
             settings.socket_messages_per_s,
             settings.socket_burst,

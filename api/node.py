@@ -13,12 +13,13 @@ import uuid_utils
 
 from api.auth import Identity, Verifier
 from api.commands import CommandHandler
-from api.counters import RelayCounters
 from api.edge import Edge
 from api.inboxes import Inboxes
 from api.live import Live, live_of
 from api.metrics import Metrics
 from api.outcomes import Outcomes
+from api.signal_topic import KafkaSignals
+from api.signals import Signals
 from api.wishes import Wishes
 from app.settings import Settings
 from projections.activity_queries import ActivityQueries
@@ -80,13 +81,21 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         reader = CommandQueries(database.pool)
         commands = CommandHandler(log, outcomes, reader, clock=now, new_id=new_id)
         inboxes = Inboxes(commands)
-        node, counters, begun = uuid4().hex, RelayCounters(), asyncio.Event()
+        node, begun = uuid4().hex, asyncio.Event()
+        signals = Signals(
+            settings.signals_topic,
+            lambda: KafkaSignals(settings.kafka_brokers, settings.signals_topic),
+            node=node,
+        )
+        signals.start()
+        # After the sockets have gone, which are drained first.
+        stack.push_async_callback(signals.stop)
         live = live_of(
             node,
             settings,
             database,
             Welcome(verifier, inboxes),
-            counters,
+            signals,
             on_start=[outcomes.start, lambda _: begun.set()],
             on_update=[outcomes.resolve],
         )
@@ -110,11 +119,12 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             notifications=NotificationQueries(database.pool),
             activity=ActivityQueries(database.pool),
             verifier=verifier,
+            presence=signals.presence,
             feed_alive=lambda: live.feed.alive,
             clock=now,
             new_id=new_id,
             node=node,
-            metrics=Metrics(node, counters, live.hub.counters, live.feed),
+            metrics=Metrics(node, live.relay.counters, live.hub.counters, live.feed),
         )
         yield Node(edge, live, begun)
 

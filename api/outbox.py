@@ -51,6 +51,11 @@ class Outbox:
         return len(self._waiting)
 
     @property
+    def waiting_bytes(self) -> int:
+        """What waits to be written."""
+        return self.size
+
+    @property
     def closed(self) -> bool:
         """Whether nothing more is taken."""
         return self._ended.is_set()

@@ -126,6 +126,22 @@ class StreamQuery(Query):
     access_token: str | None = Field(None, description="The token, where no header can be set")
 
 
+class PresenceQuery(Query):
+    """Of which channel."""
+
+    channel: str = Field(
+        description="`task:` or `list:`, and an id",
+        max_length=256,
+        examples=["task:0190f3c0-0000-7000-8000-000000000000"],
+    )
+
+
+class ConnectionsQuery(PageQuery):
+    """Whose connections."""
+
+    user: str | None = Field(None, description="Only this user's", max_length=128)
+
+
 class NewTask(CreateTask):
     """A task to create; without `list_id` it goes to the caller's inbox."""
 
@@ -380,6 +396,40 @@ class NotificationPageOut(Unread):
     items: list[Notification]
     next_cursor: str | None
     positions: dict[str, int]
+
+
+class PresentOut(BaseModel):
+    """A user on a channel."""
+
+    user: str
+    connections: int = Field(description="The user's sockets that have the channel")
+    viewing: bool = Field(description="Whether one of them said so")
+    typing: bool = Field(description="Whether one of them said so in the last 4 s")
+
+
+class PresenceOut(BaseModel):
+    """Who is on a channel, on any node."""
+
+    channel: str
+    present: list[PresentOut] = Field(description="At most 1,000, in the order in which they came")
+    total: int = Field(description="How many users there are")
+
+
+class ConnectedUser(BaseModel):
+    """A user who is connected."""
+
+    user: str
+    connections: int = Field(description="Sockets on all nodes")
+    nodes: int = Field(description="On so many nodes")
+
+
+class ConnectionsOut(BaseModel):
+    """Some of those who are connected, by name, and how many that are in all."""
+
+    items: list[ConnectedUser]
+    next_cursor: str | None
+    total_users: int
+    total_connections: int
 
 
 class Health(BaseModel):

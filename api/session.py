@@ -17,6 +17,7 @@ from api.hub import BEHIND, Hub, Overrun, Subscriber, Subscription, own_channels
 from api.limits import ConnectionLimits, MessageRate, RateLimits, Verdict
 from api.membership import joined_list
 from api.outbox import TOO_SLOW, Farewell
+from api.presence import SignalTold, Told
 from api.protocol import (
     Authenticate,
     Authenticated,
@@ -38,6 +39,8 @@ from api.protocol import (
     positions_json,
     read_since,
 )
+from api.signals import Crowd, Nobody
+from api.telling import Telling
 from app.errors import TaskError, Unauthenticated, Unavailable
 from app.positions import Positions
 from app.updates import Update
@@ -89,6 +92,8 @@ class Relay:
             protocol.MESSAGES_PER_S, protocol.BURST_MESSAGES, protocol.MESSAGES_PER_S, protocol.BURST_MESSAGES
         )
     )
+    crowd: Crowd = field(default_factory=Nobody)
+    telling: Telling = field(default_factory=Telling)
     places: ConnectionLimits = field(default_factory=lambda: ConnectionLimits(per_user=0, per_address=0))
     chunk: int = 256
     """How many updates a recovery gives out before it looks whether the client keeps up."""
@@ -100,6 +105,10 @@ class Outlet(Protocol):
     @property
     def closed(self) -> bool:
         """Whether nothing more is taken."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What was given and is not on its way yet."""
 
     def push(self, messages: Sendable) -> object:
         """Take what has to be sent; never waits."""
@@ -141,6 +150,7 @@ class Session:
 
     def left(self, channel: str) -> None:
         """Tell of a channel that was taken away."""
+        self._relay.crowd.unsubscribe(self.id, channel)
         self._say(Unsubscribed(channel=channel))
 
     def held(self) -> None:
@@ -148,6 +158,12 @@ class Session:
         self.needs_settling = True
         if self._wake is not None:
             self._wake()
+
+    def told(self, message: Told) -> None:
+        """Tell of who is present, or of a signal (see signals.Listener); cursors only while there is room."""
+        is_cursor = isinstance(message, SignalTold) and message.kind == "cursor"
+        if not self._outlet.closed and not (is_cursor and self._outlet.waiting_bytes):
+            self.push(self._relay.telling.message(message))
 
     # --- what the client says ----------------------------------------------------------------------------
 
@@ -188,6 +204,7 @@ class Session:
         if subscriber is None:
             return
         self._hub.remove(subscriber)
+        self._relay.crowd.leave(self.id)
         if self._has_place:
             self._has_place = False
             self._relay.places.users.give_back(subscriber.user)
@@ -201,11 +218,13 @@ class Session:
                 await self._subscribe(message, self._known(message))
             case Unsubscribe():
                 self._hub.unsubscribe(self._known(message), message.channel)
+                self._relay.crowd.unsubscribe(self.id, message.channel)
                 self._say(Unsubscribed(id=message.id, channel=message.channel))
             case Refresh():
                 await self._refresh(message, self._known(message))
             case Signal():
-                raise Refused(message.id, "unsupported", "signals are not there yet")
+                self._known(message)
+                self._relay.crowd.signal(self.id, message.channel, message.kind, message.data)
             case Ping():
                 self._outlet.push(protocol.pong_to(message))
             case Pong():
@@ -289,6 +308,8 @@ class Session:
                 limits=Limits(messages_per_s=self._relay.rates.messages_per_s, burst=self._relay.rates.burst),
             )
         )
+        self._relay.crowd.enter(self.id, identity.user, self)
+        self._relay.crowd.attend(self.id, channels)
         if missed is None:
             self._resync(channels)
         await self._tell(told)
@@ -389,6 +410,10 @@ class Session:
             count += 1
         reply = Subscribed(id=message_id, channel=channel, positions=positions_json(positions), missed=count)
         self._say(reply)
+        if last is None:
+            self._relay.crowd.subscribe(self.id, channel)
+        else:
+            self._relay.crowd.attend(self.id, [channel])
         if missed is None:
             self._resync([channel])
         await self._tell([(channel, update) for update in missed or ()])

@@ -52,6 +52,9 @@ class Settings(BaseModel):
     updates_topic: str = Field(
         "task-updates", alias="TASKTAPE_UPDATES_TOPIC", pattern=r"^[a-zA-Z0-9._-]{1,200}$"
     )
+    signals_topic: str = Field(
+        "task-signals", alias="TASKTAPE_SIGNALS_TOPIC", pattern=r"^[a-zA-Z0-9._-]{1,200}$"
+    )
     schema_name: str = Field("tasktape", alias="TASKTAPE_SCHEMA", pattern=r"^[a-z_][a-z0-9_]{0,40}$")
     worker_slot: str = Field("0", alias="TASKTAPE_WORKER_SLOT", pattern=r"^[a-zA-Z0-9._-]{1,100}$")
     ready_file: str | None = Field(None, alias="TASKTAPE_READY_FILE")

@@ -7,7 +7,7 @@ from projections.database import open_database
 from projections.generations import set_up, swap
 from projections.rebuild import rebuild
 from streams.event_log import KafkaEventLog
-from streams.topics import ensure_topics, events_topic, updates_topic
+from streams.topics import ensure_topics, events_topic, signals_topic, updates_topic
 
 
 async def migrate(settings: Settings) -> list[str]:
@@ -18,7 +18,11 @@ async def migrate(settings: Settings) -> list[str]:
     shape = settings.partitions, settings.replication
     identity = await ensure_topics(
         settings.kafka_brokers,
-        [events_topic(settings.events_topic, *shape), updates_topic(settings.updates_topic, *shape)],
+        [
+            events_topic(settings.events_topic, *shape),
+            updates_topic(settings.updates_topic, *shape),
+            signals_topic(settings.signals_topic, settings.replication),
+        ],
     )
     outdated = await set_up(settings.database_url, settings.schema_name, identity)
     lines = [f"topic {identity.topic} with {identity.partitions} partitions: ready"]

@@ -17,6 +17,7 @@ from projections.generations import LogIdentity
 VISIBLE_LIMIT_S = 20.0
 POLL_S = 0.1
 DAY_MS = 86_400_000
+MINUTE_MS = 60_000
 MIB = 1_048_576
 
 
@@ -28,6 +29,8 @@ class TopicShape:
     partitions: int
     replication: int
     config: Mapping[str, str]
+    advice: str = "the number is fixed for the life of a log (set TASKTAPE_PARTITIONS to match)"
+    """What to do about another number of partitions."""
 
 
 def events_topic(name: str, partitions: int, replication: int) -> TopicShape:
@@ -61,6 +64,25 @@ def updates_topic(name: str, partitions: int, replication: int) -> TopicShape:
             "max.message.bytes": str(8 * MIB),
             "min.insync.replicas": str(min(2, replication)),
         },
+    )
+
+
+def signals_topic(name: str, replication: int) -> TopicShape:
+    """Signals: of no use a moment later. One partition, so that all nodes hear them in one order."""
+    return TopicShape(
+        name,
+        1,
+        replication,
+        {
+            "cleanup.policy": "delete",
+            "retention.ms": str(10 * MINUTE_MS),
+            "segment.ms": str(5 * MINUTE_MS),
+            "segment.bytes": str(64 * MIB),
+            "retention.bytes": str(256 * MIB),
+            "max.message.bytes": str(MIB),
+            "min.insync.replicas": "1",
+        },
+        advice="delete the topic: nothing in it is of use",
     )
 
 
@@ -141,7 +163,7 @@ def _check_partitions(shape: TopicShape, partitions: int) -> None:
     if partitions != shape.partitions:
         raise WrongLog(
             f"the topic {shape.name} has {partitions} partitions, but {shape.partitions} are configured; "
-            "the number is fixed for the life of a log (set TASKTAPE_PARTITIONS to match)"
+            f"{shape.advice}"
         )
 
 

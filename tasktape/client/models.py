@@ -317,3 +317,28 @@ class Readiness(Answered):
     positions: dict[str, int]
     log: dict[str, int]
     problems: tuple[str, ...]
+
+
+class PresentUser(Answered):
+    """A user on a channel, with so many sockets."""
+
+    user: str
+    connections: int
+    viewing: bool
+    typing: bool
+
+
+class Present(Answered):
+    """Who is on a channel, on any node; `total` counts those beyond the first 1,000 too."""
+
+    channel: str
+    present: tuple[PresentUser, ...]
+    total: int
+
+
+class ConnectedUser(Answered):
+    """A user with sockets, on so many nodes."""
+
+    user: str
+    connections: int
+    nodes: int

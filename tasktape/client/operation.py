@@ -11,7 +11,15 @@ from pydantic_core import to_json
 from app.positions import Positions, format_positions
 from tasktape.client.calls import JSON, Calls, Items, path_of, typed
 from tasktape.client.errors import TasktapeError
-from tasktape.client.models import DeadLetter, Imported, LettersWritten, Outcome, Readiness
+from tasktape.client.models import (
+    ConnectedUser,
+    DeadLetter,
+    Imported,
+    LettersWritten,
+    Outcome,
+    Present,
+    Readiness,
+)
 from tasktape.client.transport import PASSING, Call
 
 STEP_S = 20
@@ -86,6 +94,14 @@ class OperationCalls(Calls):
     async def _settle(self, position: str, action: str) -> LettersWritten:
         answer = await self.command("POST", path_of("dead-letters", position, action))
         return typed(LettersWritten, answer.body)
+
+    async def presence(self, channel: str) -> Present:
+        """Who is on a channel, such as `task:{id}`, now."""
+        return typed(Present, (await self.read(path_of("presence"), {"channel": channel})).body)
+
+    def connections(self, user: str | None = None, *, at_most: int | None = None) -> Items[ConnectedUser]:
+        """Who is connected to any node, or only one user. For administrators."""
+        return self._items(ConnectedUser, path_of("connections"), {"user": user}, at_most)
 
     async def readiness(self) -> Readiness:
         """Whether everything behind the API works."""

@@ -21,6 +21,7 @@ from api.idempotency import CommandKey, command_key
 from api.inboxes import Inboxes
 from api.metrics import Metrics
 from api.outcomes import Outcomes
+from api.presence import Presence
 from api.wishes import Wishes
 from app.errors import Unavailable
 from app.fold import Fold, Folded, State, decoded
@@ -337,6 +338,7 @@ def edge_on(world: World, node: Node, settings: Settings, reading: Any) -> Edge:
         activity=ActivityQueries(reading),
         notifications=NotificationQueries(reading),
         verifier=Verifier.from_settings(settings),
+        presence=Presence("node", 1),
         feed_alive=lambda: True,
         clock=now,
         new_id=new_id,

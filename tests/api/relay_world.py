@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from api.auth import Identity
 from api.frames import JSON
@@ -185,7 +186,7 @@ class Client:
         """Connect and authenticate, resuming if there is something to resume from."""
         since = {} if self.positions is None else {"since": {str(p): o for p, o in self.positions.items()}}
         self.outbox = Outbox()
-        self.session = Session(node.relay, self.outbox, "s")
+        self.session = Session(node.relay, self.outbox, uuid4().hex)
         self._recovering, self._recovered = 0, []
         self.say({"type": "authenticate", "token": self.user, **since})
 

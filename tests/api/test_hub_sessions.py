@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from api import protocol
+from api.attendance import Attendance
+from api.auth import Identity
+from api.memory_signals import MemoryTopic
+from api.signals import Signals
+from api.system_reports import SystemReports
 from app.positions import Position
-from tests.api.relay_world import Client, Node, World, list_update, nothing_update, task_update
+from tests.api.relay_world import NOW, Client, Node, World, list_update, nothing_update, task_update
+from tests.waiting import eventually
 
 L1, L2, L3 = (f"00000000-0000-7000-8000-00000000000{n}" for n in (1, 2, 3))
 T1, T2 = (f"00000000-0000-7000-8000-00000000001{n}" for n in (1, 2))
@@ -234,11 +241,80 @@ async def test_a_refresh_is_for_the_same_user(node: Node) -> None:
     ]
 
 
-async def test_signals_are_not_there_yet(node: Node) -> None:
-    """And say so."""
-    client = await signed_in(node)
-    [reply] = await said(client, {"id": 2, "type": "signal", "channel": f"task:{T1}", "kind": "typing"})
-    assert (reply["id"], reply["code"]) == (2, "unsupported")
+async def test_signals_reach_the_others_on_the_channel(node: Node) -> None:
+    """Who subscribed is told who is there, then who comes, what they do, and that they went."""
+    signals = Signals("signals", MemoryTopic().backend, node="n")
+    node.relay = replace(node.relay, crowd=signals)
+    node.world.members[L1].add("bob")
+    ann, bob = await signed_in(node), await signed_in(node, "bob")
+    channel = f"task:{T1}"
+    [refused] = await said(ann, {"id": 1, "type": "signal", "channel": channel, "kind": "typing"})
+    assert (refused["id"], refused["code"]) == (1, "not_found")
+
+    async def heard(client: Client, kind: str) -> dict[str, Any]:
+        """The next message of a kind, as the client said nothing."""
+        before = len(client.seen)
+
+        async def has_come() -> bool:
+            await client.receive()
+            return any(each["type"] == kind for each in client.seen[before:])
+
+        await eventually(has_come)
+        return next(each for each in client.seen[before:] if each["type"] == kind)
+
+    await said(ann, {"type": "subscribe", "channel": channel})
+    assert (await heard(ann, "presence"))["present"] == [
+        {"user": "ann", "connections": 1, "viewing": False, "typing": False}
+    ]
+    await said(bob, {"type": "subscribe", "channel": channel})
+    assert [each["user"] for each in (await heard(ann, "presence"))["joined"]] == ["bob"]
+    await said(bob, {"type": "signal", "channel": channel, "kind": "cursor", "data": {"at": 3}})
+    sent = await heard(ann, "signal")
+    assert sent == {
+        "type": "signal", "channel": channel, "kind": "cursor", "data": {"at": 3}, "user": "bob",
+        "session": sent["session"],
+    }
+    assert not any(each["type"] == "signal" for each in bob.seen)
+    await bob.disconnect()
+    assert [each["user"] for each in (await heard(ann, "presence"))["left"]] == ["bob"]
+    node.world.members[L1] = {"bob"}
+    node.world.commit(list_update(node.world.next_position(0), L1, {"ann", "bob"}, {"bob"}))
+    node.hear_all()
+    [refused] = (await said(ann, {"id": 2, "type": "signal", "channel": channel, "kind": "typing"}))[-1:]
+    assert (refused["id"], refused["code"]) == (2, "not_found")
+    await ann.disconnect()
+    assert not signals.presence.connected_users()
+    await signals.stop()
+
+
+async def test_the_system_channel_is_for_administrators(node: Node) -> None:
+    """They are told the figures of the node."""
+
+    async def verify(token: str) -> Identity:
+        return Identity(token, admin=token == "root", expires_at=NOW + 3600)
+
+    node.world.verify = verify  # type: ignore[method-assign]
+    root, ann = await signed_in(node, "root"), await signed_in(node)
+    [refused] = await said(ann, {"id": 1, "type": "subscribe", "channel": "system"})
+    assert (refused["id"], refused["code"]) == (1, "forbidden")
+    counters, times = node.relay.counters, [NOW]
+    reports = SystemReports("n", node.hub, Attendance(), counters, now=lambda: times[0], every_s=0.01)
+    reports.start()
+    await said(root, {"id": 1, "type": "subscribe", "channel": "system"})
+
+    async def reported() -> bool:
+        await root.receive()
+        return bool(root.seen[-1]["type"] == "system")
+
+    await eventually(reported)
+    await reports.stop()
+    stats = root.seen[-1]["stats"]
+    assert (stats["subscriptions"], stats["lag_ms"]) == (4, None)
+    counters.delivered("2001-09-09T01:46:40.000000Z", 1_000_000_000.5)
+    times[0] = 1_000_000_001
+    assert reports.report().stats.lag_ms == 500
+    times[0] = 1_000_000_100
+    assert reports.report().stats.lag_ms is None
 
 
 async def test_a_new_list_becomes_a_channel(world: World, node: Node) -> None:

@@ -14,6 +14,7 @@ def test_defaults() -> None:
     assert settings == Settings.from_environment({})
     assert (settings.host, settings.port, settings.partitions) == ("127.0.0.1", 8000, 4)
     assert (settings.events_topic, settings.updates_topic) == ("task-events", "task-updates")
+    assert settings.signals_topic == "task-signals"
 
 
 def test_values_are_read() -> None:

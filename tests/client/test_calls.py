@@ -363,3 +363,18 @@ def test_what_is_no_address(url: str) -> None:
     """A mistake is told at once."""
     with pytest.raises(ValueError, match="is not an address"):
         Client(url, "t")
+
+
+async def test_who_is_there_is_asked_by_channel_and_by_user() -> None:
+    there = {"user": "bob", "connections": 2, "viewing": True, "typing": False}
+    answer, seen = in_turn(
+        ok(body={"channel": "task:1", "present": [there], "total": 1}),
+        ok(body={"items": [{"user": "bob", "connections": 2, "nodes": 1}], "next_cursor": None}),
+    )
+    async with client_of(answer) as client:
+        assert (await client.presence("task:1")).present[0].viewing
+        assert [each.connections for each in await client.connections("bob").all()] == [2]
+    assert [request.url.params.multi_items()[0] for request in seen] == [
+        ("channel", "task:1"),
+        ("user", "bob"),
+    ]

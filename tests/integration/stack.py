@@ -77,6 +77,7 @@ class Stack:
             "JWT_SECRET": SECRET,
             "TASKTAPE_EVENTS_TOPIC": f"task-events-{self.name}",
             "TASKTAPE_UPDATES_TOPIC": f"task-updates-{self.name}",
+            "TASKTAPE_SIGNALS_TOPIC": f"task-signals-{self.name}",
             "TASKTAPE_SCHEMA": f"t_{self.name}",
             **self.overrides,
         }

@@ -8,13 +8,17 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from app.errors import Unavailable, WrongLog
 from app.settings import Settings
 from streams.migrate import migrate
-from streams.topics import ensure_topics, events_topic, updates_topic
+from streams.topics import ensure_topics, events_topic, signals_topic, updates_topic
 from tests.places import new_environment
 
 
 async def test_topics_are_made_once_and_recognised(kafka_brokers: str) -> None:
     name = uuid4().hex
-    shapes = [events_topic(f"e-{name}", 3, 1), updates_topic(f"u-{name}", 3, 1)]
+    shapes = [
+        events_topic(f"e-{name}", 3, 1),
+        updates_topic(f"u-{name}", 3, 1),
+        signals_topic(f"s-{name}", 1),
+    ]
     first = await ensure_topics([kafka_brokers], shapes)
     assert await ensure_topics([kafka_brokers], shapes) == first
     assert (first.topic, first.partitions) == (f"e-{name}", 3)
@@ -26,6 +30,13 @@ async def test_another_number_of_partitions_is_refused(kafka_brokers: str) -> No
     await ensure_topics([kafka_brokers], [events_topic(name, 3, 1)])
     with pytest.raises(WrongLog, match="has 3 partitions, but 4 are configured"):
         await ensure_topics([kafka_brokers], [events_topic(name, 4, 1)])
+
+
+async def test_signals_have_one_partition(kafka_brokers: str) -> None:
+    name = f"s-{uuid4().hex}"
+    await ensure_topics([kafka_brokers], [updates_topic(name, 3, 1)])
+    with pytest.raises(WrongLog, match="has 3 partitions, but 1 are configured; delete the topic"):
+        await ensure_topics([kafka_brokers], [signals_topic(name, 1)])
 
 
 async def test_a_log_that_forgets_is_refused(kafka_brokers: str) -> None:

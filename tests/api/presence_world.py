@@ -1,0 +1,208 @@
+"""Nodes in one process, on a topic that may lose messages, with a clock that a test turns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from api.node_messages import Alive, Envelope, decode, encode
+from api.presence import HEARTBEAT_S, TTL_S, Effect, Presence, PresenceTold, Publish, SignalTold, Tell, Told
+
+TASK = "task:0190f3c0-0000-7000-8000-000000000001"
+LIST = "list:0190f3c0-0000-7000-8000-000000000002"
+
+
+@dataclass
+class View:
+    """What one socket has been told of a channel; None until it was told who is present."""
+
+    users: set[str] | None = None
+
+
+@dataclass
+class PresenceNode:
+    """A node, its sockets, and the messages that it has not yet heard."""
+
+    presence: Presence
+    coming: list[bytes] = field(default_factory=list)
+    sockets: dict[str, str] = field(default_factory=dict)
+    told: dict[str, list[Told]] = field(default_factory=dict)
+    views: dict[tuple[str, str], View] = field(default_factory=dict)
+    alive: bool = True
+
+
+class PresenceWorld:
+    """Nodes by name. `loses` says that what is published from here on gets to nobody."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.nodes: dict[str, PresenceNode] = {}
+        self.loses = False
+        self.published: Counter[str] = Counter()
+        self._starts = 0
+        self._names = 0
+
+    def start(self, name: str) -> PresenceNode:
+        """Start a node, in place of the one of that name if there was one."""
+        self._starts += 1
+        node = PresenceNode(Presence(name, self._starts))
+        self.nodes[name] = node
+        self.do(node, node.presence.hello())
+        return node
+
+    def kill(self, name: str) -> None:
+        """End a node without a word."""
+        self.nodes[name].alive = False
+
+    def stop(self, name: str) -> None:
+        """End a node as it should be."""
+        node = self.nodes[name]
+        self.do(node, node.presence.goodbye())
+        node.alive = False
+
+    # --- sockets -----------------------------------------------------------------------------------------
+
+    def enter(self, node: PresenceNode, user: str) -> str:
+        """A socket of a user comes."""
+        self._names += 1
+        session = f"s{self._names}"
+        node.presence.enter(session, user)
+        node.sockets[session] = user
+        node.told[session] = []
+        return session
+
+    def subscribe(self, node: PresenceNode, session: str, channel: str = TASK) -> None:
+        """A socket asks for a channel."""
+        node.presence.subscribe(session, channel)
+        node.views[session, channel] = View()
+
+    def unsubscribe(self, node: PresenceNode, session: str, channel: str = TASK) -> None:
+        """A socket gives a channel up."""
+        node.views.pop((session, channel), None)
+        self.do(node, node.presence.unsubscribe(session, channel, self.now))
+
+    def leave(self, node: PresenceNode, session: str) -> None:
+        """A socket goes."""
+        for key in [key for key in node.views if key[0] == session]:
+            del node.views[key]
+        del node.sockets[session]
+        self.do(node, node.presence.leave(session, self.now))
+
+    def joined(self, node: PresenceNode, user: str, channel: str = TASK) -> str:
+        """A socket of a user that has a channel, and all have heard of it."""
+        session = self.enter(node, user)
+        self.subscribe(node, session, channel)
+        self.settle()
+        return session
+
+    def signal(
+        self, node: PresenceNode, session: str, kind: str, *, on: bool = True, channel: str = TASK
+    ) -> None:
+        """A socket sends a signal."""
+        data = {} if on else {"on": False}
+        self.do(node, node.presence.signal(session, channel, kind, data, self.now))
+
+    # --- what comes of it --------------------------------------------------------------------------------
+
+    def do(self, node: PresenceNode, effects: list[Effect]) -> None:
+        """Carry effects out."""
+        for effect in effects:
+            if isinstance(effect, Tell):
+                for session in effect.sessions:
+                    self._tell(node, session, effect.message)
+                continue
+            assert isinstance(effect, Publish)
+            self.published[effect.message.type] += 1
+            value = encode(Envelope(node.presence.node, node.presence.incarnation, effect.message))
+            if not self.loses:
+                for other in self.nodes.values():
+                    other.coming.append(value)
+
+    def _tell(self, node: PresenceNode, session: str, message: Told) -> None:
+        assert session in node.sockets, "told to a socket that is gone"
+        node.told[session].append(message)
+        view = node.views[session, message.channel]
+        if isinstance(message, SignalTold):
+            assert message.session != session, "an echo"
+            assert view.users is not None, "a signal before who is present"
+            return
+        if message.present is not None:
+            view.users = {user.user for user in message.present}
+            return
+        assert view.users is not None, "news before who is present"
+        for user in message.joined:
+            assert user.user not in view.users, "announced twice"
+            view.users.add(user.user)
+        for user in message.left:
+            assert user.user in view.users, "left without having been there"
+            view.users.remove(user.user)
+
+    def deliver(self, node: PresenceNode, count: int | None = None) -> None:
+        """Let a node hear what is coming, or only some of it."""
+        for _ in range(len(node.coming) if count is None else min(count, len(node.coming))):
+            self.do(node, node.presence.receive(decode(node.coming.pop(0)), self.now))
+
+    def tick(self) -> None:
+        """Let all nodes do what is due."""
+        for node in self.living:
+            self.do(node, node.presence.tick(self.now))
+
+    def settle(self) -> None:
+        """Let all be said and heard, without time going by."""
+        self.tick()
+        while any(node.coming for node in self.living):
+            for node in self.living:
+                self.deliver(node)
+            self.tick()
+
+    def heartbeats(self) -> None:
+        """Let all nodes say that they are there."""
+        for node in self.living:
+            self.do(node, node.presence.heartbeat())
+
+    def quiet(self, seconds: float = TTL_S + HEARTBEAT_S) -> None:
+        """Let time go by, with nothing lost and nothing new."""
+        self.loses = False
+        until = self.now + seconds
+        while self.now < until:
+            self.heartbeats()
+            self.settle()
+            self.now += HEARTBEAT_S / 2
+            self.settle()
+
+    @property
+    def living(self) -> list[PresenceNode]:
+        """The nodes that run."""
+        return [node for node in self.nodes.values() if node.alive]
+
+    def true_connections(self, channel: str | None = None) -> Counter[str]:
+        """User → sockets, on all nodes, or those with a channel."""
+        return Counter(
+            user
+            for node in self.living
+            for session, user in node.sockets.items()
+            if channel is None or (session, channel) in node.views
+        )
+
+    @staticmethod
+    def is_heartbeat(value: bytes) -> bool:
+        """Whether a message is one."""
+        return isinstance(decode(value).message, Alive)
+
+
+def told_of(node: PresenceNode, session: str, kind: str | None = None) -> list[SignalTold]:
+    """The signals that a socket was told, of one kind."""
+    return [
+        message
+        for message in node.told[session]
+        if isinstance(message, SignalTold) and kind in {None, message.kind}
+    ]
+
+
+def news_of(node: PresenceNode, session: str) -> list[tuple[list[str], list[str]]]:
+    """Who joined and left, as a socket was told."""
+    return [
+        ([user.user for user in message.joined], [user.user for user in message.left])
+        for message in node.told[session]
+        if isinstance(message, PresenceTold) and message.present is None
+    ]
