@@ -146,6 +146,7 @@ def _fixed(bench: Bench) -> None:
         if what == "cpu":
             figures.add("p50", row["p50_ms"])
             figures.add("p99", row["p99_ms"])
+            figures.add("joined", row["deliv_per_read"])
 
 
 def _runs(bench: Bench, loads: Mapping[tuple[int, int], str]) -> Iterator[tuple[tuple[int, int], str]]:
@@ -165,6 +166,7 @@ def _ramp(bench: Bench) -> None:
         row = bench.load(name, "ramp", plan.ramp_limit_s, *first, *steps)
         if row is not None and row.get("summary"):
             bench.figures[name].add("most", row["max_deliv_per_s"])
+            bench.figures[name].add("most joined", row["deliv_per_read"])
 
 
 def _connect(bench: Bench) -> None:
@@ -211,8 +213,17 @@ PARTS: Mapping[str, Callable[[Bench], None]] = {
 
 
 GIST = (
-    *("n", "rate", "srv_cpu_s_per_M", "p50_ms", "p99_ms", "lost", "max_deliv_per_s", "conn_per_s"),
-    *("rss_kib_per_conn", "failed", "clients_full", "msgs_recovered", "max_ms", "wall_s"),
+    *("n", "rate", "srv_cpu_s_per_M", "p50_ms", "p99_ms", "lost", "max_deliv_per_s"),
+    *(
+        "deliv_per_read",
+        "conn_per_s",
+        "rss_kib_per_conn",
+        "failed",
+        "clients_full",
+        "msgs_recovered",
+        "max_ms",
+        "wall_s",
+    ),
     *("srv_cores", "cli_cores", "beside_cores", "other_cores"),
 )
 """The figures of a row that tell the most."""

@@ -76,6 +76,7 @@ type reader struct {
 	hi     int64        // one past the last measured seq
 	got    atomic.Int64 // measured deliveries
 	all    atomic.Int64 // every delivery
+	reads  atomic.Int64 // reads that brought something
 	gaps   int64
 	back   int64 // duplicates or out of order
 	dead   int64
@@ -158,6 +159,7 @@ func (r *reader) run(proto Protocol, byfd []*econn) {
 				syscall.EpollCtl(r.ep, syscall.EPOLL_CTL_DEL, c.fd, nil)
 				continue
 			}
+			r.reads.Add(1)
 			now := time.Now().UnixNano()
 			b := scratch[:pre+int(m)]
 			for {
@@ -358,10 +360,11 @@ func (s *session) step(rate float64, warm, dur time.Duration) out {
 		r.mu.Unlock()
 	}
 	all := func() int64 { return s.sum(func(r *reader) int64 { return r.all.Load() }) }
+	reads := func() int64 { return s.sum(func(r *reader) int64 { return r.reads.Load() }) }
 	got := func() int64 { return s.sum(func(r *reader) int64 { return r.got.Load() }) }
 	var lag, ack hist
 	var cpu0, cli0, beside0, busy0, steal0 float64
-	var all0 int64
+	var all0, reads0 int64
 	var tm time.Time
 	iv := float64(time.Second) / rate
 	t0 := time.Now().Add(5 * time.Millisecond)
@@ -379,7 +382,7 @@ func (s *session) step(rate float64, warm, dur time.Duration) out {
 		if k == nw {
 			tm = time.Now()
 			cpu0, cli0, all0 = procCPU(*flPid), procCPU(os.Getpid()), all()
-			beside0 = besideCPU(s.pub)
+			beside0, reads0 = besideCPU(s.pub), reads()
 			busy0, steal0 = sysCPU()
 		}
 		if k >= nw {
@@ -428,7 +431,7 @@ func (s *session) step(rate float64, warm, dur time.Duration) out {
 	cpu, cli := cpu1-cpu0, cli1-cli0
 	return out{"rate": rate, "size": len(makeMsg(s.seq, time.Now().UnixNano())), "offered": nm, "sent": sent, "want": want, "got": h.n, "lost": want - int64(h.n),
 		"gaps": gaps, "reordered_or_dup": back, "dead": dead, "pub_errors": errs,
-		"deliv_per_s": int64(n/el + .5), "p50_ms": r3(h.q(.5)), "p90_ms": r3(h.q(.9)), "p99_ms": r3(h.q(.99)), "p999_ms": r3(h.q(.999)), "max_ms": r3(float64(h.max) / 1e6),
+		"deliv_per_s": int64(n/el + .5), "deliv_per_read": r3(n / float64(max(1, reads()-reads0))), "p50_ms": r3(h.q(.5)), "p90_ms": r3(h.q(.9)), "p99_ms": r3(h.q(.99)), "p999_ms": r3(h.q(.999)), "max_ms": r3(float64(h.max) / 1e6),
 		"pub_lag_p99_ms": r3(lag.q(.99)), "pub_ack_p50_ms": r3(ack.q(.5)), "pub_ack_p99_ms": r3(ack.q(.99)),
 		"seconds": r3(el), "srv_cpu_s": r3(cpu), "srv_cores": r3(cpu / el), "srv_cpu_s_per_M": r3(cpu / n * 1e6),
 		"cli_cores": r3(cli / el), "cli_cpu_s_per_M": r3(cli / n * 1e6), "beside_cores": r3(beside / el),
@@ -507,6 +510,6 @@ func (s *session) ramp() {
 		}
 	}
 	if best != nil {
-		emit(out{"summary": true, "max_rate": r3(lastOK), "max_deliv_per_s": best["deliv_per_s"], "at_p99_ms": best["p99_ms"], "first_bad_rate": r3(firstBad), "srv_cpu_s_per_M": best["srv_cpu_s_per_M"], "srv_cores": best["srv_cores"], "cli_cores": best["cli_cores"]})
+		emit(out{"summary": true, "max_rate": r3(lastOK), "max_deliv_per_s": best["deliv_per_s"], "deliv_per_read": best["deliv_per_read"], "at_p99_ms": best["p99_ms"], "first_bad_rate": r3(firstBad), "srv_cpu_s_per_M": best["srv_cpu_s_per_M"], "srv_cores": best["srv_cores"], "cli_cores": best["cli_cores"]})
 	}
 }
