@@ -7,6 +7,9 @@ from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from api.handshake import read_handshake
+from api.transport import RelayProtocol
+
 ABORT = "tasktape.abort"
 """The extension that ends the connection of a request whose peer doesn't read, by a call."""
 HEAD_S = 10.0
@@ -54,6 +57,24 @@ class HttpProtocol(HttpToolsProtocol):
         """Go on as uvicorn does: the head is there."""
         self._end_head()
         super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Go on as a WebSocket: with what was read, unless something about it needs uvicorn's care."""
+        compresses = self.config.ws_per_message_deflate and any(
+            name == b"sec-websocket-extensions" for name, _ in self.headers
+        )
+        handshake = read_handshake(self.scope["method"], self.parser.get_http_version(), self.headers)
+        path, _, query = self.url.partition(b"?")
+        if handshake is None or compresses or not issubclass(self.config.ws_protocol_class, RelayProtocol):
+            super().handle_websocket_upgrade()
+            return
+        self.connections.discard(self)
+        protocol = self.config.ws_protocol_class(
+            config=self.config, server_state=self.server_state, app_state=self.app_state
+        )
+        protocol.connection_made(self.transport)
+        self.transport.set_protocol(protocol)
+        protocol.begin(handshake, self.scope, path.decode("ascii"), query)
 
     def _begin_head(self) -> None:
         self._head_bytes = 0

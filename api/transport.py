@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from typing import Any, Protocol, cast
+from urllib.parse import unquote
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
+from websockets.protocol import State
 
 from api.counters import Traffic
 from api.frames import JSON, WINDOW_BITS, Codec, Sendable
+from api.handshake import Handshake
 from api.protocol import MAX_MESSAGE_BYTES
 
 EXTENSION = "tasktape.wire"
@@ -100,6 +104,52 @@ class RelayProtocol(WebSocketsSansIOProtocol):
                 )
             ]
         self.wire: DirectWire | None = None
+        self._handshake: Handshake | None = None
+
+    def begin(self, handshake: Handshake, request: Mapping[str, Any], path: str, query: bytes) -> None:
+        """Begin with a handshake that has been read, so that it need not be read again; see `handle_connect`.
+
+        `request` is the scope of the HTTP request that it came by.
+        """
+        self._handshake = handshake
+        self.handshake_initiated = True
+        # What comes next are frames: whoever wrote the handshake's answer opened the connection.
+        self.conn.state = State.OPEN
+        self.conn.parser = self.conn.parse()
+        next(self.conn.parser)
+        self.wire = DirectWire(self)
+        self.scope = {
+            "type": "websocket",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": self.scheme,
+            "server": self.server,
+            "client": self.client,
+            "root_path": self.root_path,
+            "path": self.root_path + unquote(path),
+            "raw_path": (self.root_path + path).encode("ascii"),
+            "query_string": query,
+            "headers": request["headers"],
+            "subprotocols": list(handshake.subprotocols),
+            "state": self.app_state.copy(),
+            "extensions": cast("Any", {"websocket.http.response": {}, EXTENSION: self.wire}),
+        }
+        self.queue.put_nowait({"type": "websocket.connect"})
+        task = self.loop.create_task(self.run_asgi())
+        task.add_done_callback(self.on_task_complete)
+        self.tasks.add(task)
+
+    async def send(self, message: Any) -> None:
+        """Accept a handshake that was read here; everything else is uvicorn's."""
+        handshake = self._handshake
+        if message["type"] != "websocket.accept" or handshake is None or self.disconnected:
+            await super().send(message)
+            return
+        self._handshake = None
+        if not self.transport.is_closing():
+            headers = [*self.default_headers, *message.get("headers", [])]
+            self.transport.write(handshake.response(message.get("subprotocol"), headers))
+            self.handshake_complete = True
 
     def handle_connect(self, event: Any) -> None:
         """Begin as uvicorn does, with the extension in the scope."""

@@ -20,18 +20,16 @@ class Coalesced(Generic[K, V]):
 
     def __init__(self, load: Callable[[Collection[K]], Awaitable[Mapping[K, V]]]) -> None:
         self._load = load
-        self._waiting: dict[K, asyncio.Future[V | None]] = {}
+        self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
         self._running: asyncio.Task[None] | None = None
 
     async def get(self, key: K) -> V | None:
         """The value, or None if there is none."""
-        future = self._waiting.get(key)
-        if future is None:
-            future = self._waiting[key] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, []).append(future)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-        # Others wait for it too: one who is cancelled must not take it from them.
-        return await asyncio.shield(future)
+        return await future
 
     async def _run(self) -> None:
         try:
@@ -41,17 +39,18 @@ class Coalesced(Generic[K, V]):
         finally:
             self._running = None
 
-    async def _answer(self, asked: Mapping[K, asyncio.Future[V | None]]) -> None:
+    async def _answer(self, asked: Mapping[K, list[asyncio.Future[V | None]]]) -> None:
         try:
             found = await self._load(asked)
         except BaseException as error:
-            for future in asked.values():
+            for future in (each for waiting in asked.values() for each in waiting):
                 if not future.done():
                     future.set_exception(error)
                     future.exception()  # Who asked may be gone; then nobody reads it.
             if not isinstance(error, Exception):
                 raise
             return
-        for key, future in asked.items():
-            if not future.done():
-                future.set_result(found.get(key))
+        for key, waiting in asked.items():
+            for future in waiting:
+                if not future.done():
+                    future.set_result(found.get(key))

@@ -271,7 +271,11 @@ async def test_signals_reach_the_others_on_the_channel(node: Node) -> None:
     await said(bob, {"type": "signal", "channel": channel, "kind": "cursor", "data": {"at": 3}})
     sent = await heard(ann, "signal")
     assert sent == {
-        "type": "signal", "channel": channel, "kind": "cursor", "data": {"at": 3}, "user": "bob",
+        "type": "signal",
+        "channel": channel,
+        "kind": "cursor",
+        "data": {"at": 3},
+        "user": "bob",
         "session": sent["session"],
     }
     assert not any(each["type"] == "signal" for each in bob.seen)
