@@ -401,7 +401,7 @@ async def test_polling_alone_will_do() -> None:
 
 async def test_one_that_never_reads_is_cut_off_and_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """While another one gets every update; its connection is not kept."""
-    monkeypatch.setattr("api.socketio.FAREWELL_S", 0.2)
+    monkeypatch.setattr("api.engine_line.FAREWELL_S", 0.2)
     monkeypatch.setattr(transport, "FAREWELL_S", 0.2)
     async with served() as at, signed_in(at) as good:
         reader, writer = await asyncio.open_connection("127.0.0.1", at.port, limit=1024)
