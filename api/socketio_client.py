@@ -121,8 +121,9 @@ class SocketIoClient:
             return self._refused("malformed", "authenticate with {userId, token}, both of them text")
         try:
             if user is not None and (await self._relay.verifier.verify(token)).user != user:
+                answer = self._refused("forbidden", "the token is another user's")
                 self.close(Farewell(protocol.BAD_TOKEN, "the token is another user's"))
-                return self._refused("forbidden", "the token is another user's")
+                return answer
         except (Unauthenticated, Unavailable):
             pass  # The session says so.
         return await self._ask(Authenticate(type="authenticate", id=_ASKED, token=token))
@@ -152,7 +153,9 @@ class SocketIoClient:
                 if not self.closed:
                     self._work = self._loop.create_task(self._careful(self._session.handle(message)))
                     await asyncio.wait((self._work,))
-                return self._answer or Error(code="closed", message="the connection ends").model_dump()
+                return self._answer or Error(code="closed", message="the connection ends").model_dump(
+                    exclude_none=True
+                )
         finally:
             self._asking = False
             self._in_line -= 1
@@ -171,7 +174,7 @@ class SocketIoClient:
 
     def _refused(self, code: str, detail: str) -> Answer:
         answer = Error(code=code, message=detail).model_dump(exclude_none=True)
-        self._outbox.push(Outgoing(to_json(answer)))
+        self._push(Outgoing(to_json(answer)))
         return answer
 
     def _wake(self) -> None:
