@@ -43,6 +43,8 @@ check: $(DEV) $(PROJECT) $(NODE) ## Formatting, lint, types, import rules, gener
 	$(BIN)/lint-imports
 	$(NODE_BIN)/tsc --project api/pages
 	$(BIN)/python -m api.openapi --check
+	$(BIN)/python -m api.asyncapi --check
+	$(BIN)/python -m api.typescript --check
 	$(BIN)/python scripts/cli_reference.py --check
 
 .PHONY: format
@@ -50,6 +52,8 @@ format: $(DEV) $(PROJECT) ## Format the code, mend what the linter can, write th
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python -m api.openapi --write
+	$(BIN)/python -m api.asyncapi --write
+	$(BIN)/python -m api.typescript --write
 	$(BIN)/python scripts/cli_reference.py --write
 
 .PHONY: bench

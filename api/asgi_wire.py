@@ -6,6 +6,7 @@ import asyncio
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
+from api.counters import Traffic
 from api.frames import JSON, Sendable
 from api.outbox import Farewell, Outbox
 from api.transport import FAREWELL_S, Listener
@@ -26,7 +27,8 @@ class AsgiWire:
         self._reading.set()
         self._last: Sendable | None = None
         self.codec = JSON
-        self.sent_messages = self.sent_bytes = 0
+        self.traffic = Traffic()
+        self.peer_code: int | None = None
 
     @property
     def waiting_bytes(self) -> int:
@@ -80,6 +82,7 @@ class AsgiWire:
             await self._reading.wait()
             event = await self._socket.receive()
             if event["type"] == "websocket.disconnect":
+                self.peer_code = event.get("code")
                 return
             text = event.get("text")
             if self._listener is not None:
@@ -97,8 +100,8 @@ class AsgiWire:
                 await self._socket.send_bytes(payload)
             else:
                 await self._socket.send_text(payload.decode())
-            self.sent_messages += 1
-            self.sent_bytes += len(payload)
+            self.traffic.messages += 1
+            self.traffic.size_bytes += len(payload)
 
     async def _part(self) -> None:
         """Send what waits, the last message, and the close."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, Protocol
+from typing import Protocol, get_args
 
 import anyio
 
+from api.counters import Transport
 from api.outbox import Farewell
 from api.protocol import RESTARTING
 
-Transport = Literal["websocket", "sse", "socket.io"]
-
+TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
 BATCH_EVERY_S = 0.1
 GONE_S = 4.0
 """So long the last ones have to go."""
@@ -29,6 +29,10 @@ class Visitor(Protocol):
     @property
     def user(self) -> str | None:
         """Whom it speaks for, once that is known."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What it was given and has not taken yet."""
 
     def close(self, farewell: Farewell | None) -> None:
         """Begin to end it; never waits."""
@@ -48,6 +52,10 @@ class Attendance:
 
     def __iter__(self) -> Iterator[Visitor]:
         return iter(list(self._present))
+
+    def waiting_bytes(self, transport: Transport) -> int:
+        """What all who came in by a transport have not taken yet."""
+        return sum(each.waiting_bytes for each in self._present if each.transport == transport)
 
     def add(self, visitor: Visitor) -> None:
         """Take in one that has come; it is sent away at once when the node stops."""

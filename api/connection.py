@@ -14,10 +14,11 @@ from uuid import uuid4
 import structlog
 
 from api import protocol
-from api.attendance import Transport
+from api.counters import Transport
 from api.frames import Outgoing, Sendable, codec
 from api.outbox import TOO_SLOW, Farewell
-from api.protocol import BadFrame, Error, Incoming, Ping, Pong, Refused, ServerMessage
+from api.protocol import INTERNAL_ERROR, BadFrame, Error, Incoming, Ping, Pong, Refused, ServerMessage
+from api.reading import read_frame
 from api.session import Relay, Session
 from api.transport import Wire
 
@@ -25,7 +26,6 @@ log = structlog.get_logger(__name__)
 
 MAX_COMMANDS_AHEAD = 64
 SILENT_PERIODS = 2
-INTERNAL_ERROR = Farewell(4000, "internal error", (1_000, 5_000))
 
 
 class Connection:
@@ -45,6 +45,9 @@ class Connection:
         self._packed = packed
         self.closed = False
         self.farewell: Farewell | None = None
+        self._traffic = relay.counters.traffic_of("websocket", "msgpack" if packed else "json")
+        self._traffic.opened += 1
+        wire.traffic = self._traffic
         self.push: Callable[[Sendable], object] = wire.push
         """See `session.Outlet.push`."""
         wire.codec = codec(packed=packed, deflated=wire.deflates, batched=False)
@@ -56,6 +59,11 @@ class Connection:
         """Whom it speaks for, once that is known."""
         identity = self.session.identity
         return None if identity is None else identity.user
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What its peer has not taken yet."""
+        return self._wire.waiting_bytes
 
     async def room(self) -> None:
         """See `session.Outlet.room`."""
@@ -81,9 +89,12 @@ class Connection:
     def _messages(self, data: str | bytes) -> list[Incoming | Refused]:
         if isinstance(data, bytes) != self._packed:
             raise BadFrame(f"messages are {'binary' if self._packed else 'text'} frames")
-        return protocol.read_frame(data, batch=self._wire.codec.batched)
+        return read_frame(data, batch=self._wire.codec.batched)
 
     def _take(self, message: Incoming | Refused) -> None:
+        self._traffic.received += 1
+        if self.closed or not self.session.admits(None if isinstance(message, Refused) else message.id):
+            return
         match message:
             case Refused():
                 self.session.refuse(message)
@@ -98,6 +109,11 @@ class Connection:
                 if len(self._commands) >= MAX_COMMANDS_AHEAD:
                     self._wire.pause()
                 self._wake()
+
+    def pinged(self) -> bool:
+        """A ping of the WebSocket protocol came in; whether to answer it."""
+        self._heard_at = self._loop.time()
+        return not self.closed and self.session.admits()
 
     def too_slow(self) -> None:
         """The peer does not read."""
@@ -190,9 +206,12 @@ class Connection:
             self._work.cancel()
         self.session.close()
         farewell = self.farewell
+        self._traffic.closed += 1
         if farewell is None:
+            self._relay.counters.left(self._wire.peer_code)
             self._wire.finish(None, 1000, "")
             return
+        self._relay.counters.closed(farewell.code)
         goodbye = protocol.goodbye(farewell) if farewell.come_back else None
         self._wire.finish(goodbye, farewell.code, farewell.reason[:100])
 

@@ -1,4 +1,4 @@
-"""`/openapi.json`, and `/docs`: the same document as a page, rendered here so that it works offline."""
+"""`/openapi.json`, `/asyncapi.json`, and `/docs`: the first as a page that works offline."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api import asyncapi
 from api.openapi import document
 
 _STYLE_PATH = "/docs/style.css"
@@ -32,9 +33,13 @@ def docs_routes() -> list[Route]:
     """The routes, whose answers are made once."""
     found = document()
     machine, page = json.dumps(found, ensure_ascii=False).encode(), "".join(_page(found)).encode()
+    messages = json.dumps(asyncapi.document(), ensure_ascii=False).encode()
 
     async def openapi(request: Request) -> Response:  # noqa: ARG001
         return Response(machine, media_type="application/json")
+
+    async def sockets(request: Request) -> Response:  # noqa: ARG001
+        return Response(messages, media_type="application/json")
 
     async def docs(request: Request) -> Response:  # noqa: ARG001
         return Response(page, media_type="text/html")
@@ -42,7 +47,12 @@ def docs_routes() -> list[Route]:
     async def style(request: Request) -> Response:  # noqa: ARG001
         return Response(_STYLE, media_type="text/css")
 
-    return [Route("/openapi.json", openapi), Route("/docs", docs), Route(_STYLE_PATH, style)]
+    return [
+        Route("/openapi.json", openapi),
+        Route("/asyncapi.json", sockets),
+        Route("/docs", docs),
+        Route(_STYLE_PATH, style),
+    ]
 
 
 def _page(found: Mapping[str, Any]) -> Iterator[str]:
@@ -52,7 +62,8 @@ def _page(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"<title>{escape(info['title'])} API</title>"
     yield f'<link rel="stylesheet" href="{_STYLE_PATH}"></head><body>'
     yield f"<h1>{escape(info['title'])} API</h1><p>{escape(info['summary'])}</p>"
-    yield '<p>For machines: <a href="/openapi.json">OpenAPI 3.1</a>. '
+    yield '<p>For machines: <a href="/openapi.json">OpenAPI 3.1</a>, '
+    yield 'and <a href="/asyncapi.json">AsyncAPI 3.0</a> of the WebSocket. '
     yield "Send <code>Authorization: Bearer …</code> with a token; "
     yield "<code>tasktape token --user NAME</code> prints one.</p>"
     for tag in found["tags"]:

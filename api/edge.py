@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from api.auth import Identity, Verifier
 from api.commands import CommandHandler
 from api.inboxes import Inboxes
+from api.metrics import Metrics
 from api.outcomes import Outcomes
 from api.wishes import Wishes
 from app.ids import IdFactory
@@ -44,6 +46,11 @@ class Edge:
     feed_alive: Callable[[], bool]
     clock: Clock
     new_id: IdFactory
+    node: str
+    """The name of this process: another one each time it starts."""
+    metrics: Metrics
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the process was told to stop."""
 
 
 def edge_of(request: Request) -> Edge:

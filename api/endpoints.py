@@ -464,4 +464,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         public=True,
         answers={200: Readiness, 503: Readiness},
     ),
+    Endpoint(
+        "GET",
+        "/metrics",
+        system.metrics,
+        "What this process has counted, for Prometheus",
+        "operation",
+        query=Query,
+        public=True,
+        answers={200: str},
+    ),
 )

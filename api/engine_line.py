@@ -8,7 +8,7 @@ import anyio
 from engineio.exceptions import EngineIOError
 from socketio import AsyncServer
 
-from api.attendance import Transport
+from api.counters import Transport
 from api.outbox import Farewell
 from api.socketio_client import SocketIoClient
 from api.transport import FAREWELL_S, Wire
@@ -17,12 +17,13 @@ from api.transport import FAREWELL_S, Wire
 class EngineLine:
     """One Engine.IO connection, and the client that it is for, once there is one."""
 
-    transport: Transport = "socket.io"
+    transport: Transport = "socketio"
 
     def __init__(self, server: AsyncServer) -> None:
         self._server = server
         self._hanging_up: asyncio.Task[None] | None = None
         self.engine_id = ""
+        self.address = ""
         self.client_id = ""
         self.client: SocketIoClient | None = None
         self.wires: list[Wire] = []
@@ -32,6 +33,11 @@ class EngineLine:
     def user(self) -> str | None:
         """See `Visitor.user`."""
         return None if self.client is None else self.client.user
+
+    @property
+    def waiting_bytes(self) -> int:
+        """See `Visitor.waiting_bytes`."""
+        return 0 if self.client is None else self.client.waiting_bytes
 
     def close(self, farewell: Farewell | None) -> None:
         """See `Visitor.close`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -14,11 +15,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api import protocol
-from api.attendance import Attendance, Transport
-from api.connection import INTERNAL_ERROR
+from api.attendance import Attendance
+from api.counters import Transport
 from api.event_text import HEARTBEAT, EventText
+from api.frames import Sendable
+from api.limits import network_of
 from api.outbox import TOO_SLOW, Farewell, Outbox
-from api.protocol import Authenticate, Subscribe
+from api.problems import TooMany, problem
+from api.protocol import INTERNAL_ERROR, Authenticate, Subscribe
 from api.session import Relay, Session
 from api.transport import ABORT, FAREWELL_S, SLOW_S
 from app.positions import Positions, positions_to_json
@@ -57,6 +61,12 @@ class EventStream(Response):
         self._text = EventText(self._session, wish.since)
         self._pieces: deque[bytes] = deque()
         """What is written right now: what a write that is given up leaves here was not written."""
+        self._traffic = relay.counters.traffic_of("sse", "json")
+
+    @property
+    def waiting_bytes(self) -> int:
+        """See `Visitor.waiting_bytes`."""
+        return self._outbox.size + sum(map(len, self._pieces))
 
     @property
     def user(self) -> str:
@@ -68,9 +78,21 @@ class EventStream(Response):
         self._outbox.close(farewell)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve until one side ends it."""
+        """Serve until one side ends it, unless there are too many from this address."""
+        addresses = self._relay.places.addresses
+        address = network_of((scope.get("client") or ("",))[0])
+        if not addresses.take(address):
+            self._relay.counters.limited["address_connections"] += 1
+            await problem(TooMany("there are too many connections from this address"))(scope, receive, send)
+            return
+        try:
+            await self._serve(scope, receive, send)
+        finally:
+            addresses.give_back(address)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        with self._attendance.present(self):
+        with self._attendance.present(self), self._counted():
             gone = asyncio.create_task(_gone(receive))
             parts = [
                 asyncio.create_task(part)
@@ -85,6 +107,20 @@ class EventStream(Response):
             finally:
                 await _cancelled([gone, *parts])
                 self._session.close()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count the stream while it is open, and why it ended."""
+        self._traffic.opened += 1
+        try:
+            yield
+        finally:
+            self._traffic.closed += 1
+            farewell = self._outbox.farewell
+            if farewell is None:
+                self._relay.counters.left(None)
+            else:
+                self._relay.counters.closed(farewell.code)
 
     # --- the conversation --------------------------------------------------------------------------------
 
@@ -115,10 +151,15 @@ class EventStream(Response):
             except TimeoutError:
                 self._pieces.append(HEARTBEAT)
             else:
-                self._pieces.extend(_joined(self._text.events(messages)))
-                self._outbox.sent()
+                self._take(messages)
             await self._send(send)
         self._outbox.close(protocol.TOKEN_EXPIRED)
+
+    def _take(self, messages: Sendable) -> None:
+        """Make text of the first of what waits."""
+        self._pieces.extend(_joined(self._text.events(messages)))
+        self._traffic.messages += messages.count
+        self._outbox.sent()
 
     def _expired(self) -> bool:
         identity = self._session.identity
@@ -136,7 +177,7 @@ class EventStream(Response):
             while self._pieces:
                 async with asyncio.timeout(SLOW_S):
                     await send({"type": "http.response.body", "body": self._pieces[0], "more_body": True})
-                self._pieces.popleft()
+                self._traffic.size_bytes += len(self._pieces.popleft())
         except TimeoutError:
             self._outbox.close(TOO_SLOW)
 
@@ -161,8 +202,7 @@ class EventStream(Response):
         if farewell is not None and farewell is not TOO_SLOW:
             with anyio.move_on_after(FAREWELL_S):
                 while len(self._outbox):
-                    self._pieces.extend(_joined(self._text.events(await self._outbox.first())))
-                    self._outbox.sent()
+                    self._take(await self._outbox.first())
                 self._pieces.append(self._text.goodbye(farewell))
                 await self._send(send)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -14,6 +14,7 @@ from api.session import Session
 from app.positions import Position, Positions
 
 RETRY_MS = 1_000
+SELDOM_MS = (30_000, 60_000)
 HEARTBEAT = b": ping\n\n"
 
 
@@ -67,7 +68,8 @@ class EventText:
 
     def goodbye(self, farewell: Farewell) -> bytes:
         """The last event; each stream comes back after a time of its own in the farewell's window."""
-        first, last = farewell.retry_after_ms
+        # A browser comes back in any case; what it should not come back to is not asked often.
+        first, last = farewell.retry_after_ms if farewell.come_back else SELDOM_MS
         retry_ms = first + int(self._session.id, 16) % (last - first + 1)
         _, _, event = protocol.goodbye(farewell).form(EVENT).partition(b"\n")
         return b"retry: %d\n%s" % (retry_ms, self._placed(event))

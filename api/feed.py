@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, cast
 
@@ -18,6 +19,7 @@ from broadcaster import Broadcast
 from broadcaster._base import Subscriber
 
 from api.broadcast import Batch, Failed, KafkaUpdates
+from api.counters import RelayCounters
 from api.hub import Hub
 from app.errors import Unavailable
 from app.positions import Positions
@@ -62,6 +64,7 @@ class UpdateFeed:
         open_backend: Open,
         memory: Memory,
         hub: Hub,
+        counters: RelayCounters,
         on_start: Sequence[Callable[[Positions], None]] = (),
         on_update: Sequence[Callable[[Update], object]] = (),
     ) -> None:
@@ -69,6 +72,7 @@ class UpdateFeed:
         self._open = open_backend
         self._memory = memory
         self._hub = hub
+        self._counters = counters
         self._on_start = on_start
         self._on_update = on_update
         self._next_offsets: dict[int, int] | None = None
@@ -146,6 +150,8 @@ class UpdateFeed:
             if isinstance(batch, Failed):
                 raise batch.error
             await self._take_all(batch.updates)
+            if batch.updates:
+                self._counters.delivered(batch.updates[0].time, time.time())
             reached.update(batch.next_offsets)
             backend.taken()
 
@@ -223,7 +229,8 @@ class UpdateFeed:
                 self._reachable = False
                 continue
             self._reachable = True
-            behind = any(end > reached.get(partition, 0) for partition, end in ends.items())
+            lag = sum(max(0, end - reached.get(partition, 0)) for partition, end in ends.items())
+            self._counters.feed_lag, behind = lag, lag > 0
             stalled = stalled + 1 if behind and reached == before else 0
             before = dict(reached)
             if stalled >= STALLED_AFTER:

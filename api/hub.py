@@ -137,9 +137,7 @@ class Counters:
     duplicates: int = 0
     gaps: int = 0
     delivered: int = 0
-    recovered_from_memory: int = 0
-    recovered_from_audit: int = 0
-    resyncs: int = 0
+    subscriptions: int = 0
 
 
 class Hub:
@@ -235,6 +233,16 @@ class Hub:
                 subscriber.push(message)
         self.counters.delivered += delivered
 
+    def has(self, channel: str) -> bool:
+        """Whether anybody has a channel."""
+        return channel in self._channels
+
+    def tell(self, channel: str, message: Outgoing) -> None:
+        """Send what is no update, and is not kept, to all subscribers of a channel."""
+        for subscriber in list(self._channels.get(channel, ())):
+            self._flush(subscriber)
+            subscriber.push(message)
+
     @contextmanager
     def joining(self) -> Iterator[None]:
         """Send what is published in the block at its end, so that each socket is written to once."""
@@ -275,12 +283,14 @@ class Hub:
 
     def subscribe(self, subscriber: Subscriber, channel: str, subscription: Subscription) -> None:
         """Give a channel, or another start on one that the subscriber has."""
+        self.counters.subscriptions += channel not in subscriber.channels
         subscriber.channels[channel] = subscription
         self._channels.setdefault(channel, {})[subscriber] = subscription
 
     def unsubscribe(self, subscriber: Subscriber, channel: str) -> None:
         """Take a channel away, if the subscriber has it."""
         if subscriber.channels.pop(channel, None) is not None:
+            self.counters.subscriptions -= 1
             _discard(self._channels, channel, subscriber)
 
     # --- recovery ----------------------------------------------------------------------------------------

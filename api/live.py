@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from api.attendance import Attendance
+from api.attendance import TRANSPORTS, Attendance
 from api.broadcast import KafkaUpdates
+from api.counters import RelayCounters
 from api.feed import UpdateFeed
 from api.hub import Hub
+from api.limits import ConnectionLimits, RateLimits
 from api.session import Relay, Verify
 from api.socketio import SocketIo
+from api.system_reports import SystemReports
 from api.websockets import LiveSockets
 from app.positions import Positions
 from app.settings import Settings
@@ -31,29 +35,52 @@ class Live:
     attendance: Attendance
     sockets: LiveSockets
     socketio: SocketIo
+    reports: SystemReports
 
 
 def live_of(
+    node: str,
     settings: Settings,
     database: Database,
     verifier: Verify,
+    counters: RelayCounters,
     *,
     on_start: Sequence[Callable[[Positions], None]] = (),
     on_update: Sequence[Callable[[Update], object]] = (),
 ) -> Live:
     """Build the live side; `on_start` and `on_update` are told what the feed tells the hub."""
-    hub = Hub()
+    hub, attendance = Hub(), Attendance()
     history = AuditHistory(database)
     feed = UpdateFeed(
         topic=settings.updates_topic,
         open_backend=lambda start: KafkaUpdates(settings.kafka_brokers, settings.updates_topic, start),
         memory=history,
         hub=hub,
+        counters=counters,
         on_start=on_start,
         on_update=on_update,
     )
-    relay = Relay(hub, verifier, MemberVisibility(database), history, now=time.time)
-    attendance = Attendance()
+    relay = Relay(
+        hub,
+        verifier,
+        MemberVisibility(database),
+        history,
+        now=time.time,
+        ping_s=settings.ping_s,
+        counters=counters,
+        rates=RateLimits(
+            settings.socket_messages_per_s,
+            settings.socket_burst,
+            settings.user_messages_per_s,
+            settings.user_burst,
+        ),
+        places=ConnectionLimits(
+            per_user=settings.connections_per_user, per_address=settings.connections_per_address
+        ),
+    )
+    for transport in TRANSPORTS:
+        counters.waiting_bytes[transport] = partial(attendance.waiting_bytes, transport)
     sockets = LiveSockets(relay, origins=settings.cors_origin, attendance=attendance)
     socketio = SocketIo(relay, origins=settings.cors_origin, attendance=attendance)
-    return Live(feed, hub, relay, attendance, sockets, socketio)
+    reports = SystemReports(node, hub, attendance, counters, now=time.time)
+    return Live(feed, hub, relay, attendance, sockets, socketio, reports)

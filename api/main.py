@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket
 
 from api.docs import docs_routes
 from api.endpoints import ENDPOINTS
-from api.middleware import ACCEPTED_HEADERS, EXPOSED_HEADERS, Envelope
+from api.middleware import ACCEPTED_HEADERS, EXPOSED_HEADERS, Envelope, Timed
 from api.node import Node, new_id, open_node
 from api.pages import page_routes
 from api.problems import on_http_exception, on_task_error, on_unexpected
@@ -49,6 +49,7 @@ def application(settings: Settings, lifespan: Lifespan[Starlette] | None = None)
         ],
         middleware=[
             Middleware(Envelope, new_id=new_id),
+            Middleware(Timed),
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.cors_origin,

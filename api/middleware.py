@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from typing import cast
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from api.edge import Edge
 from api.headers import correlation_id
 from app.ids import IdFactory
 
@@ -67,3 +71,40 @@ class Envelope:
 
         with bound_contextvars(correlation_id=identifier):
             await self._app(scope, receive, send_with_headers)
+
+
+class Timed:
+    """Counts each request, with the time until its answer began."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began_s = time.perf_counter()
+
+        def count(status: int) -> None:
+            # Its path as the route has it: what clients ask for has no bound.
+            route = getattr(scope.get("route"), "path", None)
+            template = None if route is None else route.replace(":path}", "}")
+            http = cast("Edge", scope["app"].state.edge).metrics.http
+            http.observe(scope["method"], template, status, time.perf_counter() - began_s)
+
+        answered = False
+
+        async def send_and_count(message: Message) -> None:
+            nonlocal answered
+            if message["type"] == "http.response.start":
+                answered = True
+                count(message["status"])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_count)
+        except Exception:
+            if not answered:
+                count(500)  # it is answered further out
+            raise

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import uuid_utils
 
 from api.auth import Identity, Verifier
 from api.commands import CommandHandler
+from api.counters import RelayCounters
 from api.edge import Edge
 from api.inboxes import Inboxes
 from api.live import Live, live_of
+from api.metrics import Metrics
 from api.outcomes import Outcomes
 from api.wishes import Wishes
 from app.settings import Settings
@@ -41,6 +45,8 @@ class Node:
 
     edge: Edge
     live: Live
+    begun: asyncio.Event
+    """Set once it is settled where the stream of updates begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +80,22 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         reader = CommandQueries(database.pool)
         commands = CommandHandler(log, outcomes, reader, clock=now, new_id=new_id)
         inboxes = Inboxes(commands)
+        node, counters, begun = uuid4().hex, RelayCounters(), asyncio.Event()
         live = live_of(
+            node,
             settings,
             database,
             Welcome(verifier, inboxes),
-            on_start=[outcomes.start],
+            counters,
+            on_start=[outcomes.start, lambda _: begun.set()],
             on_update=[outcomes.resolve],
         )
         live.feed.start()
         stack.push_async_callback(live.feed.stop)
         stack.push_async_callback(live.socketio.stop)
-        stack.push_async_callback(live.sockets.drain)
+        live.reports.start()
+        stack.push_async_callback(live.reports.stop)
+        stack.push_async_callback(live.attendance.drain)
         edge = Edge(
             settings=settings,
             log=log,
@@ -102,8 +113,10 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             feed_alive=lambda: live.feed.alive,
             clock=now,
             new_id=new_id,
+            node=node,
+            metrics=Metrics(node, counters, live.hub.counters, live.feed),
         )
-        yield Node(edge, live)
+        yield Node(edge, live, begun)
 
 
 def now() -> datetime:

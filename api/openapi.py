@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -12,8 +11,9 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
+from api.copies import keep
 from api.endpoints import ENDPOINTS
-from api.problems import KINDS, PROBLEM_TYPE
+from api.problems import KINDS, PROBLEM_TYPE, TooMany
 from api.routing import Endpoint
 from api.schemas import Problem, WrittenOut
 from app import errors
@@ -170,7 +170,11 @@ def _responses(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
         responses[str(status)] = {"description": _STATUS_WORDS[status]}
         if body is not None:
             kind = (
-                "text/event-stream" if endpoint.stream else "text/html" if body is str else "application/json"
+                "text/event-stream"
+                if endpoint.stream
+                else "text/plain"
+                if body is str
+                else "application/json"
             )
             schema = schemas.of(body, "serialization")
             responses[str(status)]["content"] = {kind: {"schema": schema}}
@@ -203,6 +207,8 @@ def _problem_statuses(endpoint: Endpoint) -> list[int]:
         statuses |= {412} if endpoint.many else {409, 412}
     if endpoint.body is not None:
         statuses |= {413, 415}
+    if endpoint.stream:
+        statuses.add(KINDS[TooMany].status)
     return sorted(statuses)
 
 
@@ -217,18 +223,7 @@ def text() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the repository's copy, or check that it is up to date."""
-    parser = argparse.ArgumentParser(prog="python -m api.openapi", description=main.__doc__)
-    group = parser.add_mutually_exclusive_group(required=True)
-    group.add_argument("--write", action="store_true")
-    group.add_argument("--check", action="store_true")
-    if parser.parse_args(arguments).write:
-        COPY.parent.mkdir(parents=True, exist_ok=True)
-        COPY.write_text(text(), encoding="utf-8")
-        return 0
-    if COPY.exists() and COPY.read_text(encoding="utf-8") == text():
-        return 0
-    sys.stderr.write(f"{COPY} is out of date; run `python -m api.openapi --write`\n")
-    return 1
+    return keep("api.openapi", COPY, text, arguments)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""The WebSocket protocol `tasktape.v1.json`: its messages, typed, and how they are read and written."""
+"""The WebSocket protocol: its messages, typed. `reading.py` tells how frames become messages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError, to_json
 
 from api.frames import Outgoing
 from api.outbox import Farewell
@@ -16,26 +16,67 @@ from app.positions import Positions, positions_from_json, positions_to_json
 SUBPROTOCOL = "tasktape.v1.json"
 PACKED_SUBPROTOCOL = "tasktape.v1.msgpack"
 SUBPROTOCOLS = (SUBPROTOCOL, PACKED_SUBPROTOCOL)
+SYSTEM_CHANNEL = "system"
+BATCH = "batch"
+"""The feature of a client that sends and takes arrays of messages."""
+
 MAX_MESSAGE_BYTES = 64 * 1024
+MAX_BATCH = 64
 MAX_SUBSCRIPTIONS = 1_000
 MAX_MISSED = 10_000
+MAX_SIGNAL_BYTES = 1024
+MESSAGES_PER_S = 50
+BURST_MESSAGES = 200
 PING_S = 25
 AUTHENTICATION_S = 10
 
 BAD_TOKEN = 4500
 BAD_MESSAGE = 4501
 NOT_AUTHENTICATED = Farewell(4502, "no authentication in time")
+TOO_MANY = Farewell(4504, "too many connections")
+FORBIDDEN = Farewell(4507, "forbidden")
 TOKEN_EXPIRED = Farewell(4005, "the token has expired")
+INTERNAL_ERROR = Farewell(4000, "internal error", (1_000, 5_000))
 NO_PONG = Farewell(4012, "no pong")
+RATE = Farewell(4013, "too many messages", (1_000, 5_000))
 RESTARTING = Farewell(4001, "restarting", (0, 8_000))
 CAN_NOT_RECOVER = Farewell(4001, "what was missed can't be read now", (1_000, 5_000))
 
 MessageId = Annotated[int | str, Field(union_mode="left_to_right")]
+ClientId = Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[str, Field(max_length=64)]
 Channel = Annotated[str, Field(min_length=1, max_length=256)]
+SignalKind = Literal["typing", "cursor", "viewing"]
 
 
 class BadFrame(Exception):
     """A frame that is not a message at all; the socket is closed for it."""
+
+
+class Refused(Exception):
+    """A message that is understood as far as that it can be answered with an error."""
+
+    def __init__(self, message_id: int | str | None, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.message_id = message_id
+        self.code = code
+        self.detail = detail
+
+
+def _small(data: dict[str, Any]) -> dict[str, Any]:
+    """What is short enough, and can be written in msgpack too."""
+    if not _fits(data):
+        raise PydanticCustomError("too_large", "integers have at most 64 bits")
+    if len(to_json(data)) > MAX_SIGNAL_BYTES:
+        raise PydanticCustomError("too_large", "it has at most {bytes} bytes", {"bytes": MAX_SIGNAL_BYTES})
+    return data
+
+
+def _fits(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(map(_fits, value.values()))
+    if isinstance(value, list):
+        return all(map(_fits, value))
+    return not isinstance(value, int) or -(2**63) <= value < 2**64
 
 
 # --- from the client -------------------------------------------------------------------------------------
@@ -46,7 +87,7 @@ class ClientMessage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
-    id: Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[str, Field(max_length=64)] | None = None
+    id: ClientId | None = None
 
 
 class Authenticate(ClientMessage):
@@ -85,7 +126,10 @@ class Signal(ClientMessage):
 
     type: Literal["signal"]
     channel: Channel
-    kind: str = Field(max_length=32)
+    kind: SignalKind
+    data: Annotated[dict[str, Any], AfterValidator(_small)] = Field(
+        default_factory=dict, description=f"At most {MAX_SIGNAL_BYTES} bytes of JSON, integers of 64 bits"
+    )
 
 
 class Ping(ClientMessage):
@@ -101,58 +145,6 @@ class Pong(ClientMessage):
 
 
 Incoming = Authenticate | Subscribe | Unsubscribe | Refresh | Signal | Ping | Pong
-_INCOMING: TypeAdapter[Incoming] = TypeAdapter(Annotated[Incoming, Field(discriminator="type")])
-
-
-class Refused(Exception):
-    """A message that is understood as far as that it can be answered with an error."""
-
-    def __init__(self, message_id: int | str | None, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.message_id = message_id
-        self.code = code
-        self.detail = detail
-
-
-def parse(text: str) -> Incoming:
-    """Read a text frame. Raises `BadFrame` if it is no message at all, `Refused` if it is a wrong one."""
-    if len(text) > MAX_MESSAGE_BYTES or len(text.encode("utf-8", "replace")) > MAX_MESSAGE_BYTES:
-        raise BadFrame(f"a message has at most {MAX_MESSAGE_BYTES} bytes")
-    try:
-        value = from_json(text, allow_inf_nan=False)
-    except ValueError:
-        raise BadFrame("not JSON") from None
-    if not isinstance(value, dict):
-        raise BadFrame("a message is a JSON object")
-    try:
-        return _INCOMING.validate_python(value)
-    except ValidationError as error:
-        raise _refused(value, error) from None
-
-
-def read_frame(data: str | bytes, *, batch: bool) -> list[Incoming | Refused]:
-    """The messages of a frame."""
-    del batch
-    if isinstance(data, bytes):
-        raise BadFrame("messages are text frames")
-    try:
-        return [parse(data)]
-    except Refused as refused:
-        return [refused]
-
-
-def _refused(value: dict[str, Any], error: ValidationError) -> Refused:
-    message_id = value.get("id")
-    if isinstance(message_id, bool) or not isinstance(message_id, int | str) or len(str(message_id)) > 64:
-        message_id = None
-    first = error.errors(include_url=False, include_input=False)[0]
-    if first["type"] == "union_tag_invalid":
-        return Refused(message_id, "unknown_type", "there is no message of this type")
-    if first["type"] == "union_tag_not_found":
-        return Refused(message_id, "malformed", "a message has a type")
-    # The first part of a location is the message's type, which the union was told apart by.
-    where = ".".join(str(part) for part in first["loc"][1:])
-    return Refused(message_id, "malformed", f"{where}: {first['msg']}"[:300])
 
 
 def read_since(since: Mapping[str, int], partitions: int) -> dict[int, int]:
@@ -168,26 +160,34 @@ def read_since(since: Mapping[str, int], partitions: int) -> dict[int, int]:
 
 
 class ServerMessage(BaseModel):
-    """What all messages of the server have: the `id` of the message that they answer, if they do."""
+    """What all messages of the server have: they can be written."""
 
     model_config = ConfigDict(frozen=True)
 
-    id: MessageId | None = None
-
     def encode(self) -> str:
-        """The message as a text frame; what is None is left out."""
+        """The message as JSON; what is None is left out."""
         return self.model_dump_json(exclude_none=True)
 
 
+class Reply(ServerMessage):
+    """What answers a message has its `id`; some come unasked too, without."""
+
+    id: MessageId | None = None
+
+
 class Limits(BaseModel):
-    """What a socket may do at most."""
+    """What a socket may do at most; `messages_per_s` on average, `burst` of them at once."""
+
+    model_config = ConfigDict(frozen=True)
 
     message_bytes: int = MAX_MESSAGE_BYTES
     subscriptions: int = MAX_SUBSCRIPTIONS
     missed: int = MAX_MISSED
+    messages_per_s: int = MESSAGES_PER_S
+    burst: int = BURST_MESSAGES
 
 
-class Authenticated(ServerMessage):
+class Authenticated(Reply):
     """The socket speaks for `user` and has the automatic channels; `missed` updates come next."""
 
     type: Literal["authenticated"] = "authenticated"
@@ -201,7 +201,7 @@ class Authenticated(ServerMessage):
     limits: Limits = Limits()
 
 
-class Subscribed(ServerMessage):
+class Subscribed(Reply):
     """The socket has the channel; `missed` updates come next. Without `id`: a new list of the user's."""
 
     type: Literal["subscribed"] = "subscribed"
@@ -210,21 +210,21 @@ class Subscribed(ServerMessage):
     missed: int = 0
 
 
-class Unsubscribed(ServerMessage):
+class Unsubscribed(Reply):
     """The socket no longer has the channel. Without `id`: it may not be seen any longer."""
 
     type: Literal["unsubscribed"] = "unsubscribed"
     channel: str
 
 
-class Refreshed(ServerMessage):
+class Refreshed(Reply):
     """The newer token holds."""
 
     type: Literal["refreshed"] = "refreshed"
     expires_in: int
 
 
-class Error(ServerMessage):
+class Error(Reply):
     """A message of the client was refused."""
 
     type: Literal["error"] = "error"
@@ -247,6 +247,63 @@ class Goodbye(ServerMessage):
     code: int
     reason: str
     retry_after_ms: tuple[int, int]
+
+
+class SignalSent(ServerMessage):
+    """Another socket on the channel sent a signal."""
+
+    type: Literal["signal"] = "signal"
+    channel: str
+    kind: SignalKind
+    data: dict[str, Any]
+    user: str
+    session: str
+
+
+class PresentUser(BaseModel):
+    """A user on a channel: with so many sockets, and what one of those said last."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user: str
+    connections: int
+    viewing: bool = False
+    typing: bool = False
+
+
+class Presence(ServerMessage):
+    """Who is on a channel: all who are `present`, or since then who `joined` (or changed) and who `left`."""
+
+    type: Literal["presence"] = "presence"
+    channel: str
+    present: tuple[PresentUser, ...] | None = None
+    joined: tuple[PresentUser, ...] | None = None
+    left: tuple[PresentUser, ...] | None = None
+
+
+class SystemStats(BaseModel):
+    """What a node does: what it has now, and what it counted since it started."""
+
+    model_config = ConfigDict(frozen=True)
+
+    connections: int
+    subscriptions: int
+    published: int
+    delivered: int
+    lag_ms: float | None = Field(description="How late updates come in; null if none came lately")
+
+
+class SystemReport(ServerMessage):
+    """How a node does, for admins."""
+
+    type: Literal["system"] = "system"
+    channel: Literal["system"] = "system"
+    node: str
+    stats: SystemStats
+
+    def encode(self) -> str:
+        """The message as JSON; a lag that isn't known is null."""
+        return self.model_dump_json()
 
 
 PING = Outgoing(Ping().model_dump_json(exclude_none=True).encode())

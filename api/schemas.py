@@ -396,6 +396,7 @@ class Readiness(BaseModel):
     positions: dict[str, int]
     log: dict[str, int] = Field(description="Partition → offset of the next record")
     problems: list[str]
+    node: str = Field(description="The process that answers, by the name that its metrics have too")
 
 
 class FieldProblem(BaseModel):

@@ -6,15 +6,15 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from pathlib import Path
 
 import structlog
 import uvicorn
 import uvloop
 
-from api.live import Live
 from api.main import application, attach
-from api.node import open_node
+from api.node import Node, open_node
 from api.transport import WEBSOCKET_OPTIONS, StreamingProtocol
 from app.errors import Unavailable
 from app.settings import Settings
@@ -28,11 +28,16 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Server(uvicorn.Server):
-    """Says goodbye to sockets before it waits for connections to end: they never end by themselves."""
+    """Says goodbye to sockets before it waits for connections to end: they never end by themselves.
 
-    def __init__(self, config: uvicorn.Config, live: Live) -> None:
+    The ready file is there from when the node answers until it is told to stop.
+    """
+
+    def __init__(self, config: uvicorn.Config, node: Node, ready_file: str | None) -> None:
         super().__init__(config)
-        self._live = live
+        self._node = node
+        self._ready_file = None if ready_file is None else Path(ready_file)
+        self._announcing: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -46,11 +51,27 @@ class _Server(uvicorn.Server):
             for number in _STOP_SIGNALS:
                 loop.remove_signal_handler(number)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to answer, and say so."""
+        await super().startup(sockets)
+        self._announcing = asyncio.create_task(self._announce())
+
+    async def _announce(self) -> None:
+        """Make the ready file once updates come in; all else was there before this started."""
+        await self._node.begun.wait()
+        if self._ready_file is not None:
+            self._ready_file.touch()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, drain, then finish what is in hand."""
+        """Say that one is not ready, stop listening, drain, then finish what is in hand."""
+        self._node.edge.stopping.set()
+        if self._announcing is not None:
+            self._announcing.cancel()
+        if self._ready_file is not None:
+            self._ready_file.unlink(missing_ok=True)
         for server in self.servers:
             server.close()
-        await self._live.sockets.drain()
+        await self._node.live.attendance.drain(self._node.edge.settings.drain_s)
         await super().shutdown(sockets)
 
 
@@ -62,7 +83,7 @@ def run(settings: Settings) -> None:
 
 async def serve(settings: Settings) -> None:
     """Open a node and serve it."""
-    listening = _listen(settings.host, settings.port)
+    listening = _take_port(settings.host, settings.port, shared=settings.reuse_port == "on")
     async with open_node(settings) as node:
         app = application(settings)
         attach(app, node)
@@ -73,23 +94,37 @@ async def serve(settings: Settings) -> None:
             loop="none",
             http=StreamingProtocol,
             **WEBSOCKET_OPTIONS,
+            ws_per_message_deflate=settings.compression == "on",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            backlog=BACKLOG,
             timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
         )
         collect_rarely()
-        host, port = listening[0].getsockname()[:2]
-        log.info("listening", host=host, port=port)
-        await _Server(config, node.live).serve(sockets=list(listening))
+        host, port = listening.getsockname()[:2]
+        log.info("listening", host=host, port=port, node=node.edge.node)
+        await _Server(config, node, settings.ready_file).serve(sockets=[listening])
 
 
-def _listen(host: str, port: int) -> Sequence[socket.socket]:
-    """Take the port before anything else, so that a taken one is told at once. Raises `Unavailable`."""
+def _take_port(host: str, port: int, *, shared: bool) -> socket.socket:
+    """Take the port before anything else, so that a taken one is told at once. Raises `Unavailable`.
+
+    A port that is shared is bound only: from when we listen, the kernel gives us our part of the clients,
+    who would have to wait until the node is open.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
-        return [socket.create_server(address[:2], family=family, backlog=BACKLOG)]
+        if not shared:
+            return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        taken = socket.socket(family, socket.SOCK_STREAM)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(address)
+        return taken  # noqa: TRY300
     except OSError as error:
         raise Unavailable(f"{host}:{port} can't be listened at: {error.strerror or error}") from error

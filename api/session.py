@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic, perf_counter
 from typing import Protocol, TypeVar
 
 from api import protocol
 from api.auth import Identity
+from api.channels import Visibility, list_behind
+from api.counters import RelayCounters
 from api.frames import Outgoing, Sendable
 from api.hub import BEHIND, Hub, Overrun, Subscriber, Subscription, own_channels
+from api.limits import ConnectionLimits, MessageRate, RateLimits, Verdict
 from api.membership import joined_list
 from api.outbox import TOO_SLOW, Farewell
 from api.protocol import (
@@ -18,6 +22,7 @@ from api.protocol import (
     Authenticated,
     Error,
     Incoming,
+    Limits,
     Ping,
     Pong,
     Refresh,
@@ -34,7 +39,6 @@ from api.protocol import (
     read_since,
 )
 from app.errors import TaskError, Unauthenticated, Unavailable
-from app.ids import is_uuid
 from app.positions import Positions
 from app.updates import Update
 
@@ -50,16 +54,6 @@ class Verify(Protocol):
 
     async def verify(self, token: str) -> Identity:
         """The caller. Raises `Unauthenticated` or `Unavailable`."""
-
-
-class Visibility(Protocol):
-    """Tells what a user may see. Both raise `Unavailable`."""
-
-    async def lists_of(self, user: str) -> set[str]:
-        """The lists that the user is a member of."""
-
-    async def list_of_task(self, user: str, task_id: str) -> str | None:
-        """The list of a task that the user may see, or None."""
 
 
 class History(Protocol):
@@ -89,6 +83,13 @@ class Relay:
     """Seconds since the epoch."""
     ping_s: float = protocol.PING_S
     authentication_s: float = protocol.AUTHENTICATION_S
+    counters: RelayCounters = field(default_factory=RelayCounters)
+    rates: RateLimits = field(
+        default_factory=lambda: RateLimits(
+            protocol.MESSAGES_PER_S, protocol.BURST_MESSAGES, protocol.MESSAGES_PER_S, protocol.BURST_MESSAGES
+        )
+    )
+    places: ConnectionLimits = field(default_factory=lambda: ConnectionLimits(per_user=0, per_address=0))
     chunk: int = 256
     """How many updates a recovery gives out before it looks whether the client keeps up."""
 
@@ -126,6 +127,8 @@ class Session:
         self._subscriber: Subscriber | None = None
         # It may lie ahead of this node's hub: another one had told the client more.
         self._resumed_from: Positions = {}
+        self._rate: MessageRate = relay.rates.connection()
+        self._has_place = False
         self.identity: Identity | None = None
         self.batched = False
         """Whether the client takes arrays of messages."""
@@ -150,15 +153,30 @@ class Session:
 
     async def handle(self, message: Incoming) -> None:
         """Answer one message."""
+        began_s = perf_counter()
         try:
             await self._answer(message)
         except Refused as refused:
             self.refuse(refused)
         except TaskError as error:
             self.refuse(Refused(message.id, error.code, error.detail))
+        self._relay.counters.handled(message.type, perf_counter() - began_s)
+
+    def admits(self, message_id: int | str | None = None) -> bool:
+        """Whether the client may send a message now; who floods is told so, and at last sent away."""
+        verdict = self._rate.take(monotonic())
+        if verdict is Verdict.ALLOW:
+            return True
+        self._relay.counters.limited["user_rate" if self._has_place else "socket_rate"] += 1
+        if verdict is Verdict.CLOSE:
+            self._outlet.close(protocol.RATE)
+        else:
+            self.refuse(Refused(message_id, "rate", protocol.RATE.reason))
+        return False
 
     def refuse(self, refused: Refused) -> None:
         """Answer with an error."""
+        self._relay.counters.refusals[refused.code] += 1
         self._say(Error(id=refused.message_id, code=refused.code, message=refused.detail))
 
     def _say(self, message: ServerMessage) -> None:
@@ -166,8 +184,14 @@ class Session:
 
     def close(self) -> None:
         """Leave the hub."""
-        if self._subscriber is not None:
-            self._hub.remove(self._subscriber)
+        subscriber = self._subscriber
+        if subscriber is None:
+            return
+        self._hub.remove(subscriber)
+        if self._has_place:
+            self._has_place = False
+            self._relay.places.users.give_back(subscriber.user)
+            self._relay.rates.leave(subscriber.user, monotonic())
 
     async def _answer(self, message: Incoming) -> None:
         match message:
@@ -201,9 +225,15 @@ class Session:
             self._outlet.close(protocol.CAN_NOT_RECOVER)
             return
         identity = await self._verified(message)
-        if identity is None:
+        if identity is None or self._outlet.closed:
             return
         since = None if message.since is None else read_since(message.since, self._hub.partitions)
+        if not self._relay.places.users.take(identity.user):
+            self._relay.counters.limited["user_connections"] += 1
+            self._outlet.close(protocol.TOO_MANY)
+            return
+        self._has_place = True
+        self._relay.rates.enter(identity.user, self._rate)
         subscriber = Subscriber(self, identity.user)
         # From here on nothing about this user passes by unseen; what is live waits until all is set up.
         place = self._hub.enter(subscriber)
@@ -256,6 +286,7 @@ class Session:
                 channels=channels,
                 positions=positions_json(place),
                 missed=len(told),
+                limits=Limits(messages_per_s=self._relay.rates.messages_per_s, burst=self._relay.rates.burst),
             )
         )
         if missed is None:
@@ -309,7 +340,7 @@ class Session:
         reached = dict(self._hub.hold(subscriber).positions)
         channel = message.channel
         try:
-            list_id = await list_behind(self._relay, message, subscriber.user)
+            list_id = await self._list_behind(message)
             if channel not in subscriber.channels and self._is_full(subscriber):
                 raise Refused(message.id, "too_many", "this socket has all the subscriptions it may have")
             start = reached if since is None else since
@@ -322,6 +353,10 @@ class Session:
             await self._take_up(message.id, subscriber, channel, list_id, start, fresh)
         finally:
             await self.settle()
+
+    async def _list_behind(self, message: Subscribe) -> str | None:
+        assert self.identity is not None
+        return await list_behind(self._relay.visibility, message, self.identity)
 
     def _is_full(self, subscriber: Subscriber) -> bool:
         automatic = 1 + len(subscriber.lists)
@@ -361,7 +396,7 @@ class Session:
             self._hub.step(subscriber, last)
 
     def _resync(self, channels: Collection[str]) -> None:
-        self._hub.counters.resyncs += 1
+        self._relay.counters.resyncs += 1
         for channel in channels:
             self._say(Resync(channel=channel, reason="too much was missed"))
 
@@ -434,39 +469,17 @@ class Session:
     ) -> Sequence[Update] | None:
         if all(since.get(partition, -1) >= offset for partition, offset in upto.items()):
             return ()
-        counters = self._hub.counters
+        counters = self._relay.counters
         try:
             missed: Sequence[Update] | None = self._hub.missed(channels, since, upto, protocol.MAX_MISSED)
-            counters.recovered_from_memory += 1
+            counters.recovered_memory += 1
         except Overrun:
+            counters.ring_misses += 1
             missed = await _patiently(
                 lambda: self._relay.history.missed(channels, since, upto, protocol.MAX_MISSED)
             )
-            counters.recovered_from_audit += 1
+            counters.recovered_audit += 1
         return missed
-
-
-async def list_behind(relay: Relay, message: Subscribe, user: str) -> str | None:
-    """The list that makes a task visible to a user; None for other channels. Raises `Refused`."""
-    kind, _, key = message.channel.partition(":")
-    match kind:
-        case "user":
-            if key != user:
-                raise Refused(message.id, "forbidden", "the channel is another user's")
-            return None
-        case "list" if is_uuid(key):
-            if key not in await relay.visibility.lists_of(user):
-                raise Refused(message.id, "not_found", "no such list")
-            return None
-        case "task" if is_uuid(key):
-            list_id = await relay.visibility.list_of_task(user, key)
-            if list_id is None:
-                raise Refused(message.id, "not_found", "no such task")
-            return list_id
-        case "stats" | "replay" | "system":
-            raise Refused(message.id, "unsupported", "this kind of channel is not there yet")
-        case _:
-            raise Refused(message.id, "malformed", "channels are user:…, list:… and task:…")
 
 
 async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:

@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket
 from api import protocol
 from api.attendance import Attendance
 from api.engine_line import EngineLine
+from api.limits import network_of
 from api.outbox import Farewell
 from api.problems import problem
 from api.session import Relay
@@ -73,18 +74,24 @@ class SocketIo:
         return server
 
     def _follow_engine(self, server: AsyncServer) -> None:
-        """Hear of connections also before a client is there, and after it has left."""
-        connected, disconnected = server.eio.handlers["connect"], server.eio.handlers["disconnect"]
+        """Hear of connections also before a client is there, and after it has left; and of all it says."""
+        handlers = dict(server.eio.handlers)
 
-        async def connect(engine_id: str, environ: dict[str, Any]) -> Any:
-            self._open(engine_id, environ)
-            return await connected(engine_id, environ)
+        async def connect(engine_id: str, environ: dict[str, Any]) -> object:
+            refusal = self._open(engine_id, environ)
+            return refusal or await handlers["connect"](engine_id, environ)
+
+        async def message(engine_id: str, data: object) -> None:
+            line = self._lines.get(engine_id)
+            if line is None or line.client is None or line.client.admits():
+                await handlers["message"](engine_id, data)
 
         async def disconnect(engine_id: str, reason: str) -> None:
-            await disconnected(engine_id, reason)
+            await handlers["disconnect"](engine_id, reason)
             self._gone(engine_id)
 
         server.eio.on("connect", connect)
+        server.eio.on("message", message)
         server.eio.on("disconnect", disconnect)
 
     async def stop(self) -> None:
@@ -122,15 +129,21 @@ class SocketIo:
 
     # --- lines -------------------------------------------------------------------------------------------
 
-    def _open(self, engine_id: str, environ: dict[str, Any]) -> None:
-        line: EngineLine = environ["asgi.scope"].get(_LINE) or EngineLine(self._server)
-        line.engine_id = engine_id
+    def _open(self, engine_id: str, environ: dict[str, Any]) -> str | None:
+        """Take in a connection; or else say why not."""
+        scope = environ["asgi.scope"]
+        line: EngineLine = scope.get(_LINE) or EngineLine(self._server)
+        line.engine_id, line.address = engine_id, network_of((scope.get("client") or ("",))[0])
+        if not self._relay.places.addresses.take(line.address):
+            self._relay.counters.limited["address_connections"] += 1
+            return "there are too many connections from this address"
         environ[_LINE] = line
         self._lines[engine_id] = line
         line.deadline = asyncio.get_running_loop().call_later(
             self._relay.authentication_s, self._look_for_client, line
         )
         self._attendance.add(line)
+        return None
 
     @staticmethod
     def _look_for_client(line: EngineLine) -> None:
@@ -145,6 +158,7 @@ class SocketIo:
         if line.deadline is not None:
             line.deadline.cancel()
         line.close(None)
+        self._relay.places.addresses.give_back(line.address)
         self._attendance.discard(line)
 
     # --- clients -----------------------------------------------------------------------------------------

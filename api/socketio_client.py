@@ -12,10 +12,10 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from api import protocol
-from api.connection import INTERNAL_ERROR, MAX_COMMANDS_AHEAD
+from api.connection import MAX_COMMANDS_AHEAD
 from api.frames import Outgoing, Sendable
 from api.outbox import TOO_SLOW, Farewell, Outbox
-from api.protocol import Authenticate, Error, Incoming, Subscribe, Unsubscribe
+from api.protocol import INTERNAL_ERROR, Authenticate, Error, Incoming, Subscribe, Unsubscribe
 from api.session import Relay, Session
 from api.socketio_packets import PACKET, Newest
 from api.transport import FAREWELL_S
@@ -63,6 +63,8 @@ class SocketIoClient:
         self._work: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._traffic = relay.counters.traffic_of("socketio", "json")
+        self._traffic.opened += 1
         self._session = Session(relay, self, uuid4().hex, self._wake)
         self._writing = self._loop.create_task(self._write())
         self._deadline = self._loop.call_later(relay.authentication_s, self._tick)
@@ -73,6 +75,11 @@ class SocketIoClient:
         """Whom it speaks for, once that is known."""
         identity = self._session.identity
         return None if identity is None else identity.user
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What it was given and has not taken yet."""
+        return self._outbox.size
 
     # --- what it is sent ---------------------------------------------------------------------------------
 
@@ -107,9 +114,16 @@ class SocketIoClient:
             packets.extend(packet for packet in messages.forms(PACKET) if self._newest.wants(packet))
             size += messages.size
             self._outbox.sent()
+        self._traffic.messages += len(packets)
+        self._traffic.size_bytes += sum(map(len, packets))
         return packets
 
     # --- what it asks for --------------------------------------------------------------------------------
+
+    def admits(self) -> bool:
+        """Whether it may send a message now; who floods is told so, and at last sent away."""
+        self._traffic.received += 1
+        return not self.closed and self._session.admits()
 
     def begin(self, token: object) -> None:
         """Authenticate with what came with the handshake, once that is answered."""
@@ -235,6 +249,11 @@ class SocketIoClient:
             if task is not None:
                 task.cancel()
         self._session.close()
+        self._traffic.closed += 1
+        if farewell is None:
+            self._relay.counters.left(None)
+        else:
+            self._relay.counters.closed(farewell.code)
         if farewell is not None and farewell is not TOO_SLOW:
             with anyio.move_on_after(FAREWELL_S):
                 await self._part(farewell)

@@ -11,12 +11,14 @@ from starlette.responses import Response
 
 from api import protocol
 from api.asking import query_of
+from api.auth import Identity
+from api.channels import list_behind
 from api.edge import caller_of, token_of
 from api.event_stream import HEADERS, MEDIA_TYPE, EventStream, Wish
 from api.live import Live
 from api.protocol import Refused, Subscribe
 from api.schemas import StreamQuery
-from api.session import Relay, list_behind
+from api.session import Relay
 from app.errors import Forbidden, Malformed, NotFound, TaskError, Unavailable
 from app.positions import parse_positions, positions_to_json
 
@@ -28,20 +30,20 @@ async def stream(request: Request) -> Response:
     relay = live.relay
     if relay.hub.partitions == 0:
         raise Unavailable("the relay is not there yet")
-    user = caller_of(request).user
+    caller = caller_of(request)
     for channel in query.channel:
-        await _check_visible(relay, user, channel)
-    wish = Wish(user, token_of(request), query.channel, _since(request, query, relay.hub.partitions))
+        await _check_visible(relay, caller, channel)
+    wish = Wish(caller.user, token_of(request), query.channel, _since(request, query, relay.hub.partitions))
     if request.method == "HEAD":
         return Response(media_type=MEDIA_TYPE, headers=HEADERS)
     return EventStream(relay, live.attendance, wish)
 
 
-async def _check_visible(relay: Relay, user: str, channel: str) -> None:
+async def _check_visible(relay: Relay, caller: Identity, channel: str) -> None:
     """Refuse a channel before the stream begins, when that can still be a problem. Raises `TaskError`."""
     kinds: dict[str, type[TaskError]] = {"forbidden": Forbidden, "not_found": NotFound}
     try:
-        await list_behind(relay, Subscribe(type="subscribe", channel=channel), user)
+        await list_behind(relay.visibility, Subscribe(type="subscribe", channel=channel), caller)
     except Refused as refused:
         raise kinds.get(refused.code, Malformed)(f"channel: {refused.detail}") from None
 

@@ -15,6 +15,7 @@ from api.answers import OUTCOMES_PATH, json_answer, object_answer
 from api.asking import path_position, query_of
 from api.edge import Edge, caller_of, edge_of
 from api.histories import event_with_changes
+from api.metrics import CONTENT_TYPE, text_of
 from api.schemas import Health, Me, Query, Readiness
 from app.errors import NotFound, TaskError
 from app.ids import inbox_id
@@ -99,6 +100,8 @@ async def readyz(request: Request) -> Response:
     query_of(request, Query)
     edge = edge_of(request)
     problems: list[str] = [] if edge.feed_alive() else ["the feed of updates is down"]
+    if edge.stopping.is_set():
+        problems.append("this process stops")
     ends, positions = await asyncio.gather(_log_ends(edge, problems), _positions(edge, problems))
     known = ends is not None and positions is not None
     readiness = Readiness(
@@ -107,8 +110,17 @@ async def readyz(request: Request) -> Response:
         positions=positions_to_json(positions or {}),
         log=positions_to_json(ends or {}),
         problems=problems,
+        node=edge.node,
     )
     return object_answer(readiness, status=200 if readiness.ready else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """GET /metrics: what this process has counted."""
+    query_of(request, Query)
+    # Read here, where nothing changes meanwhile; written elsewhere, as sockets wait for this loop.
+    text = await asyncio.to_thread(text_of, edge_of(request).metrics.read())
+    return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
 
 async def _log_ends(edge: Edge, problems: list[str]) -> Mapping[int, int] | None:

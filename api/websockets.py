@@ -14,6 +14,7 @@ from api import protocol
 from api.asgi_wire import AsgiWire
 from api.attendance import Attendance
 from api.connection import Connection
+from api.limits import network_of
 from api.session import Relay
 from api.transport import EXTENSION, Wire
 
@@ -46,6 +47,17 @@ class LiveSockets:
             ours = " or ".join(protocol.SUBPROTOCOLS)
             await deny(socket, 400, "malformed", f"the subprotocol to offer is {ours}")
             return
+        address = network_of(socket.client.host if socket.client else "")
+        if not self._relay.places.addresses.take(address):
+            self._relay.counters.limited["address_connections"] += 1
+            await deny(socket, 429, "too_many", "there are too many connections from this address")
+            return
+        try:
+            await self._converse(socket, chosen)
+        finally:
+            self._relay.places.addresses.give_back(address)
+
+    async def _converse(self, socket: WebSocket, chosen: str | None) -> None:
         await socket.accept(subprotocol=chosen)
         wire: Wire = socket.scope["extensions"].get(EXTENSION) or AsgiWire(socket)
         connection = Connection(wire, self._relay, packed=chosen == protocol.PACKED_SUBPROTOCOL)
@@ -54,10 +66,6 @@ class LiveSockets:
                 await wire.ended()
             finally:
                 connection.close(None)
-
-    async def drain(self, over_s: float = 0.0) -> None:
-        """Say goodbye to all who are connected; see `Attendance.drain`."""
-        await self.attendance.drain(over_s)
 
 
 def origin_allowed(connection: HTTPConnection, origins: Collection[str]) -> bool:

@@ -57,6 +57,18 @@ class Settings(BaseModel):
     ready_file: str | None = Field(None, alias="TASKTAPE_READY_FILE")
     body_limit_bytes: int = Field(1_048_576, alias="TASKTAPE_BODY_LIMIT_BYTES", ge=1024, le=2**30)
     command_wait_ms: int = Field(5_000, alias="TASKTAPE_COMMAND_WAIT_MS", ge=0, le=60_000)
+    reuse_port: Literal["on", "off"] = Field("off", alias="TASKTAPE_REUSE_PORT")
+    trusted_proxies: CommaList = Field((), alias="TASKTAPE_TRUSTED_PROXIES")
+    drain_s: int = Field(4, alias="TASKTAPE_DRAIN_S", ge=0, le=600)
+
+    ping_s: int = Field(25, alias="TASKTAPE_PING_S", ge=1, le=600)
+    compression: Literal["on", "off"] = Field("off", alias="TASKTAPE_COMPRESSION")
+    socket_messages_per_s: int = Field(50, alias="TASKTAPE_SOCKET_MESSAGES_PER_S", ge=1, le=100_000)
+    socket_burst: int = Field(200, alias="TASKTAPE_SOCKET_BURST", ge=1, le=1_000_000)
+    user_messages_per_s: int = Field(200, alias="TASKTAPE_USER_MESSAGES_PER_S", ge=1, le=100_000)
+    user_burst: int = Field(800, alias="TASKTAPE_USER_BURST", ge=1, le=1_000_000)
+    connections_per_user: int = Field(100, alias="TASKTAPE_CONNECTIONS_PER_USER", ge=0, le=1_000_000)
+    connections_per_address: int = Field(1_000, alias="TASKTAPE_CONNECTIONS_PER_ADDRESS", ge=0, le=1_000_000)
 
     @model_validator(mode="after")
     def _one_way_to_verify(self) -> Self:

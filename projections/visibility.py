@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+import asyncpg
+
 from app.authorisation import ALLOWED, ReadList
 from app.errors import Unavailable
+from projections.coalescing import Coalesced
 from projections.database import AWAY, Database
 
 _READERS = sorted(ALLOWED[ReadList])
-_LISTS = "SELECT list_id FROM list_members WHERE user_id = $1 AND role = ANY($2)"
-_LIST_OF_TASK = """
-    SELECT tasks.list_id FROM tasks JOIN list_members USING (list_id)
-    WHERE tasks.id = $1 AND user_id = $2 AND role = ANY($3)
+_LISTS = """
+    SELECT user_id, array_agg(list_id) AS lists FROM list_members
+    WHERE user_id = ANY($1) AND role = ANY($2) GROUP BY user_id
+"""
+_LISTS_OF_TASKS = """
+    SELECT tasks.id, user_id, tasks.list_id FROM unnest($1::text[], $2::text[]) AS asked(id, user_id)
+    JOIN tasks USING (id) JOIN list_members USING (list_id, user_id) WHERE role = ANY($3)
 """
 
 
@@ -19,19 +27,28 @@ class MemberVisibility:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._lists = Coalesced(self._lists_of)
+        self._tasks = Coalesced(self._lists_of_tasks)
 
     async def lists_of(self, user: str) -> set[str]:
         """The lists that the user may see, as a member of them."""
-        try:
-            rows = await self._database.pool.fetch(_LISTS, user, _READERS)
-        except AWAY as error:
-            raise Unavailable("the database is away") from error
-        return {row["list_id"] for row in rows}
+        return set(await self._lists.get(user) or ())
 
     async def list_of_task(self, user: str, task_id: str) -> str | None:
         """The list of a task, deleted ones included, that the user may see, or None."""
+        return await self._tasks.get((task_id, user))
+
+    async def _lists_of(self, users: Collection[str]) -> dict[str, list[str]]:
+        rows = await self._fetch(_LISTS, list(users), _READERS)
+        return {row["user_id"]: row["lists"] for row in rows}
+
+    async def _lists_of_tasks(self, asked: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        ids, users = [task_id for task_id, _ in asked], [user for _, user in asked]
+        rows = await self._fetch(_LISTS_OF_TASKS, ids, users, _READERS)
+        return {(row["id"], row["user_id"]): row["list_id"] for row in rows}
+
+    async def _fetch(self, statement: str, *parameters: object) -> list[asyncpg.Record]:
         try:
-            list_id: str | None = await self._database.pool.fetchval(_LIST_OF_TASK, task_id, user, _READERS)
+            return await self._database.pool.fetch(statement, *parameters)
         except AWAY as error:
             raise Unavailable("the database is away") from error
-        return list_id

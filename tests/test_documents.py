@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ import click
 import pytest
 
 from api import connection, outbox, protocol
+from api.message_schemas import FROM_CLIENT, FROM_SERVER, type_of
 from api.problems import KINDS
 from app.records import EVENT_CLASSES
 from app.settings import CLIENT_NAMES, Settings
@@ -188,12 +190,24 @@ def test_every_event_type_is_in_the_reference_with_its_fields() -> None:
 
 def test_every_message_is_in_the_reference_with_its_fields() -> None:
     text = (REFERENCE / "websocket.md").read_text()
-    rows = {name: " ".join(row[1:]) for row in table_rows(text) for name in re.findall(r"`(\w+)`", row[0])}
-    for model in [*get_args(protocol.Incoming), *protocol.ServerMessage.__subclasses__()]:
-        (name,) = get_args(model.model_fields["type"].annotation)
-        documented = rows[name]
-        for field in set(model.model_fields) - {"id", "type", "features"}:
-            assert f"`{field}`" in documented, f"{name} {field}"
+    rows = defaultdict[str, str](str)
+    for row in table_rows(text):
+        for name in re.findall(r"`(\w+)`", row[0]):
+            rows[name] += " ".join(row[1:])
+    for model in [*FROM_CLIENT, *FROM_SERVER]:
+        name = type_of(model)
+        for field in set(model.model_fields) - {"id", "type"}:
+            assert f"`{field}`" in rows[name], f"{name} {field}"
+
+
+def test_what_is_in_messages_is_in_the_reference() -> None:
+    text = (REFERENCE / "websocket.md").read_text()
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`\n]+`", text))))
+    for model in (protocol.Limits, protocol.PresentUser, protocol.SystemStats):
+        assert set(model.model_fields) <= named
+    assert {protocol.SUBPROTOCOL, protocol.PACKED_SUBPROTOCOL} <= set(re.findall(r"`([\w.]+)`", text))
+    kinds = {row[0].strip("`") for row in table_rows(text) if len(row) == 2}
+    assert set(get_args(protocol.SignalKind)) <= kinds
 
 
 def test_every_close_code_is_in_the_reference() -> None:

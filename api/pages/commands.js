@@ -134,11 +134,14 @@ function draft(correlation, listId, title, parentId) {
     recurrence_from: "due",
     series: null,
     reminders: [],
+    reminded: [],
     comment_count: 0,
     rank: `~${now}`,
     version: 0,
     created_at: now,
     created_by: "",
     updated_at: now,
+    completed_at: null,
+    deleted_at: null,
   };
 }

@@ -8,6 +8,8 @@
 
 /** @typedef {import("./types.js").Positions} Positions */
 /** @typedef {import("./types.js").Update} Update */
+/** @typedef {import("./types.js").FromClient} FromClient */
+/** @typedef {import("./types.js").FromServer} FromServer */
 
 const FIRST_DELAY_MS = 300;
 const LONGEST_DELAY_MS = 10_000;
@@ -69,13 +71,19 @@ export class Live {
     this.#silenceMs = HANDSHAKE_MS;
     this.#heard();
     socket.onopen = () =>
-      socket.send(
-        JSON.stringify({ id: 1, type: "authenticate", token: this.options.token, since: this.positions }),
-      );
+      this.#say({
+        id: 1,
+        type: "authenticate",
+        token: this.options.token,
+        features: ["batch"],
+        since: this.positions,
+      });
     socket.onmessage = (event) => {
       if (socket !== this.#socket) return;
       this.#heard();
-      this.#take(JSON.parse(event.data));
+      /** @type {FromServer | FromServer[]} */
+      const said = JSON.parse(event.data);
+      for (const message of Array.isArray(said) ? said : [said]) this.#take(message);
     };
     socket.onclose = (event) => {
       if (socket === this.#socket) this.#closed(event.code, event.reason);
@@ -92,11 +100,16 @@ export class Live {
     }, this.#silenceMs);
   }
 
-  /** @param {any} message */
+  /** @param {FromClient} message */
+  #say(message) {
+    this.#socket?.send(JSON.stringify(message));
+  }
+
+  /** @param {FromServer} message */
   #take(message) {
     switch (message.type) {
       case "ping":
-        this.#socket?.send('{"type":"pong"}');
+        this.#say({ type: "pong" });
         break;
       case "authenticated":
         this.#attempts = 0;

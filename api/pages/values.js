@@ -31,9 +31,8 @@ export function ruleText(rule) {
 }
 
 /** @param {Reminder} reminder */
-export function reminderText(reminder) {
-  if ("at" in reminder) return when(reminder.at);
-  return BEFORE[reminder.before] ?? `${reminder.before} before`;
+export function reminderText({ at, before = "" }) {
+  return at ? when(at) : (BEFORE[before] ?? `${before} before`);
 }
 
 /** A due date in few words. @param {string} due */

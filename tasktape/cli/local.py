@@ -38,14 +38,22 @@ POLL_S = 0.05
 @click.option(
     "--workers", default=1, show_default=True, type=click.IntRange(1, 16), help="Projecting processes."
 )
+@click.option(
+    "--api",
+    "apis",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 16),
+    help="Processes that answer, on the one port.",
+)
 @click.option("--detach", is_flag=True, help="Return once it is ready and leave it running.")
 @local_errors
-def up(data: Path | None, host: str, port: int, workers: int, *, detach: bool) -> None:
+def up(data: Path | None, host: str, port: int, workers: int, apis: int, *, detach: bool) -> None:
     """Start everything: Kafka, PostgreSQL, the workers and the API.
 
     KAFKA_BROKERS and DATABASE_URL, when set, are used instead of the embedded ones.
     """
-    options = Options(data_dir(data), host, port, workers, dict(os.environ))
+    options = Options(data_dir(data), host, port, workers, dict(os.environ), apis=apis)
     if detach:
         _start_detached(options)
         click.echo(welcome(options, detached=True))
@@ -96,6 +104,7 @@ def _start_detached(options: Options) -> None:
     start_bytes = log.stat().st_size if log.exists() else 0
     command = [*options.command, "up", "--data", str(data.root), "--host", options.host]
     command += ["--port", str(options.port), "--workers", str(options.workers)]
+    command += ["--api", str(options.apis)]
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         child = subprocess.Popen(  # noqa: S603  # our own verb

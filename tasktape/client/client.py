@@ -28,6 +28,7 @@ class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
 
     `token` is a token, or a function, `async` or not, that returns a fresh one: it is asked again when the
     server wants a newer one. `patience` bounds how long a call is tried again while the server is away.
+    With `packed`, updates come in msgpack if the server knows it, which is less to read than JSON.
     Raises `ValueError` for an address that is none.
     """
 
@@ -37,10 +38,12 @@ class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
         token: Token,
         *,
         patience: Patience | None = None,
+        packed: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = address(url)
         self._tokens = TokenSource(token)
+        self._packed = packed
         super().__init__(Transport(self.url, self._tokens, patience or Patience(), transport))
         self._listening: WeakSet[Updates] = WeakSet()
 
@@ -70,10 +73,11 @@ class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
         A connection that breaks is made again, and what was missed is told; `attempts` bounds how often that
         may fail in a row. `on_connection` is told of connections made and lost.
         """
-        from tasktape.client.updates import Updates  # brings a library along that calls do not need
+        # They bring libraries along that calls do not need.
+        from tasktape.client.link import Server
+        from tasktape.client.updates import Updates
 
-        updates = Updates(
-            self.url, self._tokens, channels, since, attempts=attempts, on_connection=on_connection
-        )
+        server = Server(self.url, self._tokens, self._packed)
+        updates = Updates(server, channels, since, attempts=attempts, on_connection=on_connection)
         self._listening.add(updates)
         return updates

@@ -8,9 +8,11 @@ import json
 import random
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import ormsgpack
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
@@ -20,6 +22,9 @@ from tasktape.client.tokens import TokenSource
 from tasktape.client.transport import foreign, is_local
 
 SUBPROTOCOL = Subprotocol("tasktape.v1.json")
+PACKED_SUBPROTOCOL = Subprotocol("tasktape.v1.msgpack")
+FEATURES = ("batch",)
+"""What is understood beyond the least: frames of several messages."""
 OPEN_TIMEOUT_S = 10.0
 HELLO_TIMEOUT_S = 30.0
 """How long the server may take to find out what was missed."""
@@ -63,6 +68,20 @@ class Broken(Exception):
         return TasktapeError(self.reason, code=code if self.is_final else "unreachable")
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where to connect, as whom; and whether msgpack is wanted instead of JSON, if the server knows it."""
+
+    url: str
+    tokens: TokenSource
+    packed: bool = False
+
+    @property
+    def subprotocols(self) -> list[Subprotocol]:
+        """What to offer, the best first."""
+        return [PACKED_SUBPROTOCOL, SUBPROTOCOL] if self.packed else [SUBPROTOCOL]
+
+
 class Link:
     """An open socket. What only keeps the connection going is dealt with here, also while nobody listens."""
 
@@ -79,7 +98,11 @@ class Link:
     async def say(self, **message: Any) -> None:
         """Send a message; a connection that is gone is told of by `messages`."""
         with contextlib.suppress(ConnectionClosed):
-            await self._socket.send(json.dumps(message))
+            await self._socket.send(self._written(message))
+
+    def _written(self, message: Mapping[str, Any]) -> str | bytes:
+        packed = self._socket.subprotocol == PACKED_SUBPROTOCOL
+        return ormsgpack.packb(message) if packed else json.dumps(message)
 
     async def message(self) -> dict[str, Any]:
         """The next message, up to the last one. Raises `Broken`, or what the token's callable raised."""
@@ -104,7 +127,8 @@ class Link:
             while True:
                 async with asyncio.timeout(self._silence_s):
                     frame = await self._socket.recv()
-                await self._take(json.loads(frame))
+                for message in _messages(frame):
+                    await self._take(message)
         except TimeoutError:
             ending: Exception = Broken("the server fell silent")
         except ConnectionClosed as closed:
@@ -156,16 +180,23 @@ class Link:
             await self.say(type="refresh", token=newer)
 
 
-async def open_link(url: str, tokens: TokenSource, since: Mapping[str, int] | None) -> Link:
+def _messages(frame: str | bytes) -> list[dict[str, Any]]:
+    """The messages of a frame, one or several. Raises `ValueError`."""
+    said = json.loads(frame) if isinstance(frame, str) else ormsgpack.unpackb(frame)
+    return said if isinstance(said, list) else [said]
+
+
+async def open_link(server: Server, since: Mapping[str, int] | None) -> Link:
     """Connect and say who we are. Raises `Broken`, `TasktapeError`, or what the token's callable raises."""
+    url = server.url
     try:
-        token = await tokens.current()
+        token = await server.tokens.current()
     except AWAY as error:
         raise Broken(f"there is no token: {_words(error)}") from None
     try:
         socket = await connect(
             url.replace("http", "ws", 1) + "/ws",
-            subprotocols=[SUBPROTOCOL],
+            subprotocols=server.subprotocols,
             open_timeout=OPEN_TIMEOUT_S,
             close_timeout=CLOSE_TIMEOUT_S,
             ping_interval=None,  # the protocol has its own
@@ -181,10 +212,10 @@ async def open_link(url: str, tokens: TokenSource, since: Mapping[str, int] | No
         raise Broken(f"{url} answers {status}", status) from None
     except (OSError, TimeoutError, InvalidHandshake) as error:
         raise Broken(f"{url} can't be reached: {_words(error)}") from None
-    link = Link(socket, tokens, token)
+    link = Link(socket, server.tokens, token)
     try:
         resume = {} if since is None else {"since": dict(since)}
-        await link.say(id=HELLO_ID, type="authenticate", token=token, **resume)
+        await link.say(id=HELLO_ID, type="authenticate", token=token, features=FEATURES, **resume)
     except BaseException:
         await link.close()
         raise

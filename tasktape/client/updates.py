@@ -10,12 +10,20 @@ from typing import Any, Self
 
 from tasktape.client.calls import typed
 from tasktape.client.errors import TasktapeError
-from tasktape.client.link import BAD_TOKEN, CLOSE_TIMEOUT_S, HELLO_ID, TOKEN_EXPIRED, Broken, Link, open_link
+from tasktape.client.link import (
+    BAD_TOKEN,
+    CLOSE_TIMEOUT_S,
+    HELLO_ID,
+    TOKEN_EXPIRED,
+    Broken,
+    Link,
+    Server,
+    open_link,
+)
 from tasktape.client.models import Resync, Update
 from tasktape.client.news import Connected, Disconnected, Told
 from tasktape.client.patience import Patience
 from tasktape.client.progress import Progress
-from tasktape.client.tokens import TokenSource
 from tasktape.client.transport import foreign
 
 RECONNECT = Patience(first_delay_s=0.5, longest_delay_s=10.0)
@@ -33,8 +41,7 @@ class Updates:
 
     def __init__(
         self,
-        url: str,
-        tokens: TokenSource,
+        server: Server,
         channels: Iterable[str] = (),
         since: Mapping[str, int] | None = None,
         *,
@@ -42,8 +49,7 @@ class Updates:
         on_connection: Told | None = None,
         patience: Patience = RECONNECT,
     ) -> None:
-        self._url = url
-        self._tokens = tokens
+        self._server = server
         self._wanted = dict.fromkeys(channels)
         self._attempts = attempts
         self._tell: Told = on_connection or (lambda _: None)
@@ -128,14 +134,14 @@ class Updates:
         except Broken as broken:
             await self._recover(broken)
         except KeyError as missing:
-            raise foreign(f"{self._url} ({missing})") from None
+            raise foreign(f"{self._server.url} ({missing})") from None
         return None
 
     async def _connect(self) -> None:
         """Make a connection, however often it has to be tried."""
         while self._link is None and not self._closed:
             try:
-                self._link = await open_link(self._url, self._tokens, self._progress.positions)
+                self._link = await open_link(self._server, self._progress.positions)
                 await self._begin(self._link, await self._hello(self._link))
             except Broken as broken:
                 await self._recover(broken)
@@ -153,7 +159,7 @@ class Updates:
         if self._closed:
             return
         if broken.code in (BAD_TOKEN, TOKEN_EXPIRED) and token is not None:
-            self._tokens.expire(token)
+            self._server.tokens.expire(token)
         self._failures += 1
         if self._is_useless(broken):
             raise broken.as_error()
@@ -167,7 +173,7 @@ class Updates:
     def _is_useless(self, broken: Broken) -> bool:
         """Whether another connection would fare no better."""
         if broken.code == BAD_TOKEN:
-            return self._rejected or not self._tokens.can_renew
+            return self._rejected or not self._server.tokens.can_renew
         if broken.is_final or (self._attempts is not None and self._failures > self._attempts):
             return True
         never = self._progress.positions is None

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import asyncpg
 import jwt
@@ -29,7 +30,7 @@ def check_live(options: Options) -> list[Finding]:
         findings.append(asyncio.run(check_database(database)))
     if not run:
         return [*findings, Finding("instance", "warn", "nothing runs on this data folder", "tasktape up")]
-    ready = check_api(run["url"], options.data)
+    ready = check_api(run, options.data)
     findings.append(ready)
     if ready.status == "ok":
         findings += [check_progress(run["url"]), check_token(run["url"], options)]
@@ -69,11 +70,21 @@ async def check_database(url: str) -> Finding:
     return Finding("database", "ok", "answers, clocks agree")
 
 
-def check_api(url: str, data: DataDir) -> Finding:
-    """Whether the API says that it is ready."""
-    if read_ready(url) is not None:
-        return Finding("api", "ok", f"{url} is ready")
-    return Finding("api", "fail", f"{url} is not ready", f"see {data.logs}/api.log and `tasktape status`")
+def check_api(run: Mapping[str, Any], data: DataDir) -> Finding:
+    """Whether the API says that it is ready, and each of its processes is."""
+    processes = {each["name"]: each["status"] for each in run["processes"] if _is_api(each["name"])}
+    away = [f"{name} is {status}" for name, status in processes.items() if status != "ready"]
+    if read_ready(run["url"]) is None:
+        away.insert(0, f"{run['url']} is not ready")
+    if away:
+        mend = f"see {data.logs}/api*.log and `tasktape status`"
+        return Finding("api", "fail", "; ".join(away), mend)
+    several = f", all {len(processes)} processes" if len(processes) > 1 else ""
+    return Finding("api", "ok", f"{run['url']} is ready{several}")
+
+
+def _is_api(name: str) -> bool:
+    return name == "api" or name.startswith("api-")
 
 
 def check_progress(url: str) -> Finding:

@@ -30,6 +30,8 @@ class Options:
     """How long to wait for a Kafka or a database that the environment names."""
     command: tuple[str, ...] = (sys.executable, "-P", "-m", "tasktape")
     """How to run one of our own verbs; `-P` keeps a folder named `app` nearby out of it."""
+    apis: int = 1
+    """How many API processes share the port."""
 
 
 class Stack:
@@ -73,24 +75,31 @@ class Stack:
             "migrate", lambda: self._launch("migrate"), after=tuple(spec.name for spec in below), stop_rank=1
         )
         workers = [self._worker(slot) for slot in range(self.options.workers)]
-        api = ProcessSpec(
-            "api",
-            lambda: replace(self._launch("api"), stop_timeout_s=1.0),
-            lambda: read_ready(self.url) is not None,
-            after=("migrate",),
-        )
-        return [*below, migrate, *workers, api]
+        return [*below, migrate, *workers, *map(self._api, api_names(self.options.apis))]
 
     def _worker(self, slot: int) -> ProcessSpec:
-        name = f"worker-{slot}"
+        extra = {"TASKTAPE_WORKER_SLOT": str(slot)}
+        return self._announced("worker", f"worker-{slot}", extra, stop_timeout_s=1.5, stop_rank=1)
+
+    def _api(self, name: str) -> ProcessSpec:
+        # Clients of one machine may all come back at once.
+        extra = {"TASKTAPE_DRAIN_S": self.options.env.get("TASKTAPE_DRAIN_S") or "1"}
+        if self.options.apis > 1:
+            extra["TASKTAPE_REUSE_PORT"] = "on"
+        return self._announced("api", name, extra, stop_timeout_s=1.0, stop_rank=0)
+
+    def _announced(
+        self, verb: str, name: str, extra: Mapping[str, str], *, stop_timeout_s: float, stop_rank: int
+    ) -> ProcessSpec:
+        """A process that makes a file once it is ready: one URL would reach any of several."""
         ready_file = self.options.data.root / f"{name}.ready"
 
         def prepare() -> Launch:
             ready_file.unlink(missing_ok=True)
-            extra = {"TASKTAPE_WORKER_SLOT": str(slot), "TASKTAPE_READY_FILE": str(ready_file)}
-            return replace(self._launch("worker", name, extra), stop_timeout_s=1.5)
+            launch = self._launch(verb, name, {**extra, "TASKTAPE_READY_FILE": str(ready_file)})
+            return replace(launch, stop_timeout_s=stop_timeout_s)
 
-        return ProcessSpec(name, prepare, ready_file.exists, after=("migrate",), stop_rank=1)
+        return ProcessSpec(name, prepare, ready_file.exists, after=("migrate",), stop_rank=stop_rank)
 
     def _launch(self, verb: str, name: str | None = None, extra: Mapping[str, str] | None = None) -> Launch:
         options = self.options
@@ -111,6 +120,11 @@ class Stack:
             env={**options.env, **settings, **(extra or {})},
             cwd=options.data.root,
         )
+
+
+def api_names(count: int) -> list[str]:
+    """Return the names of so many API processes."""
+    return ["api"] if count == 1 else [f"api-{number}" for number in range(count)]
 
 
 def instance_url(host: str, port: int) -> str:

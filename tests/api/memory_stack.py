@@ -14,9 +14,12 @@ import uuid_utils
 
 from api.auth import Verifier
 from api.commands import SOURCE, Call, CommandHandler, Effect, NotYetVisible
+from api.counters import RelayCounters
 from api.edge import Edge
+from api.hub import Counters
 from api.idempotency import CommandKey, command_key
 from api.inboxes import Inboxes
+from api.metrics import Metrics
 from api.outcomes import Outcomes
 from api.wishes import Wishes
 from app.errors import Unavailable
@@ -337,7 +340,17 @@ def edge_on(world: World, node: Node, settings: Settings, reading: Any) -> Edge:
         feed_alive=lambda: True,
         clock=now,
         new_id=new_id,
+        node="a node of tests",
+        metrics=Metrics("a node of tests", RelayCounters(), Counters(), QuietFeed()),
     )
+
+
+@dataclass
+class QuietFeed:
+    """A feed of updates that works."""
+
+    restarts: int = 0
+    alive: bool = True
 
 
 def new_task(user: str = "alice", **fields: Any) -> CreateTask:

@@ -12,7 +12,8 @@ from api.auth import Identity
 from api.frames import JSON
 from api.hub import Hub
 from api.outbox import Outbox
-from api.protocol import parse
+from api.protocol import Refused
+from api.reading import read_frame
 from api.ring import Ring
 from api.session import Relay, Session
 from app.errors import Unauthenticated
@@ -196,7 +197,9 @@ class Client:
         async def run() -> None:
             if before is not None:
                 await before
-            await session.handle(parse(json.dumps(message)))
+            for read in read_frame(json.dumps(message), batch=False):
+                assert not isinstance(read, Refused)
+                await session.handle(read)
             await self._settle(session)
 
         self._task = asyncio.ensure_future(run())

@@ -14,6 +14,7 @@ from broadcaster import Event
 
 from api import feed as feed_module
 from api.broadcast import Batch, Failed, KafkaUpdates
+from api.counters import RelayCounters
 from api.feed import UpdateFeed
 from api.hub import Hub
 from app.errors import Unavailable
@@ -151,6 +152,7 @@ async def feeding(topic: Topic) -> AsyncIterator[tuple[UpdateFeed, Hub, list[int
         open_backend=topic.open,
         memory=topic,
         hub=hub,
+        counters=RelayCounters(),
         on_start=[started.append],
         on_update=[lambda update: told.append(update.position.offset)],
     )

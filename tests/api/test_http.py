@@ -425,6 +425,13 @@ async def test_readiness_says_what_is_wrong(client: httpx.AsyncClient) -> None:
     assert answer.json()["ready"] is False
     assert answer.json()["lag"] is None
     assert answer.json()["problems"] == ["the database does not answer"]
+    assert answer.json()["node"] == "a node of tests"
+
+
+async def test_a_process_that_stops_is_not_ready(edge: Edge, client: httpx.AsyncClient) -> None:
+    """Whatever else it still could do."""
+    edge.stopping.set()
+    assert "this process stops" in (await client.get("/readyz")).json()["problems"]
 
 
 async def test_other_origins(client: httpx.AsyncClient) -> None:
@@ -463,3 +470,5 @@ async def test_documents_and_page_work_without_a_network(client: httpx.AsyncClie
         assert "default-src 'self'" in page.headers["content-security-policy"]
     document = json.loads((await client.get("/openapi.json")).text)
     assert document["openapi"].startswith("3.1")
+    sockets = json.loads((await client.get("/asyncapi.json")).text)
+    assert sockets["asyncapi"] == "3.0.0"

@@ -75,7 +75,7 @@ async def served(**timing: Any) -> AsyncIterator[Served]:
     try:
         yield Served(node, sockets, server, port, now)
     finally:
-        await sockets.drain()
+        await sockets.attendance.drain()
         server.should_exit = True
         await serving
 
@@ -253,7 +253,7 @@ async def test_draining_says_goodbye_to_everyone() -> None:
     """A node that stops sends its sockets elsewhere, and waits until they went."""
     async with served() as at, signed_in(at) as one, connect(at.url) as other:
         await eventually(lambda: len(at.sockets) == 2)
-        await at.sockets.drain()
+        await at.sockets.attendance.drain()
         assert len(at.sockets) == 0
         for socket in (one, other):
             messages, code = await ending(socket)

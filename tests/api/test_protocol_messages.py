@@ -1,119 +1,78 @@
-"""Messages: what is read, what is refused, and what closes the socket."""
+"""Messages: how the server's are written, and what positions a client may name."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-from typing import Any
+from typing import get_args
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from pydantic import BaseModel
 
+from api import message_examples as examples
+from api.message_schemas import FROM_CLIENT, FROM_SERVER, type_of
 from api.outbox import Farewell
 from api.protocol import (
-    MAX_MESSAGE_BYTES,
-    Authenticate,
-    BadFrame,
-    Error,
+    Authenticated,
     Incoming,
     Ping,
-    Refused,
-    Subscribe,
+    Presence,
+    PresentUser,
+    ServerMessage,
     Subscribed,
+    SystemReport,
+    SystemStats,
     goodbye,
-    parse,
     pong_to,
     read_since,
 )
 from app.errors import Malformed
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('{"id":1,"type":"authenticate","token":"t"}', Authenticate(id=1, type="authenticate", token="t")),
-        (
-            '{"id":"x","type":"subscribe","channel":"task:1","since":{"0":-1},"more":1}',
-            Subscribe(id="x", type="subscribe", channel="task:1", since={"0": -1}),
-        ),
-        ('{"type":"ping"}', Ping()),
-    ],
-)
-def test_messages_are_read(text: str, message: Incoming) -> None:
-    """Fields that are unknown are passed over."""
-    assert parse(text) == message
+@pytest.mark.parametrize("model", FROM_SERVER, ids=lambda model: model.__name__)
+def test_what_the_server_writes_is_what_is_shown(model: type[BaseModel]) -> None:
+    """An example that is read and written again is the same."""
+    for example in examples.FROM_SERVER[model]:
+        message = model.model_validate_json(json.dumps(example))
+        if isinstance(message, ServerMessage) and type_of(model) != "update":
+            assert json.loads(message.encode()) == example
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "[{}]", '"ping"', "1", "null", '{"a":"\\ud800"}', "NaN"])
-def test_what_is_no_message_at_all_is_bad(text: str) -> None:
-    """There is nothing to answer."""
-    with pytest.raises(BadFrame):
-        parse(text)
+def test_types_tell_messages_apart() -> None:
+    """In each direction; every message is in the unions and has an example."""
+    for models in (FROM_CLIENT, FROM_SERVER):
+        assert len({type_of(model) for model in models}) == len(models)
+    assert set(get_args(Incoming)) == set(examples.FROM_CLIENT)
+    assert set(examples.FROM_SERVER) == set(FROM_SERVER)
+    named = [model for model in FROM_SERVER if issubclass(model, ServerMessage)]
+    assert all(model.__subclasses__() == [] for model in named)
 
 
-@pytest.mark.parametrize("letter", ["a", "ä"])
-def test_a_message_has_a_largest_size_in_bytes(letter: str) -> None:
-    """Not in characters."""
-    width = len(letter.encode())
-    head, tail = '{"type":"ping","x":"', '"}'
-    room = (MAX_MESSAGE_BYTES - len(head) - len(tail)) // width
-    assert parse(head + letter * room + tail) == Ping()
-    with pytest.raises(BadFrame):
-        parse(head + letter * (room + 1) + tail)
+def test_presence_says_only_what_it_has() -> None:
+    """All who are there, or who came and went."""
+    alice = PresentUser(user="alice", connections=1)
+    assert json.loads(Presence(channel="task:1", joined=(alice,)).encode()) == {
+        "type": "presence",
+        "channel": "task:1",
+        "joined": [{"user": "alice", "connections": 1, "viewing": False, "typing": False}],
+    }
 
 
-@pytest.mark.parametrize(
-    ("message", "message_id", "code"),
-    [
-        ({"id": 3, "type": "dance"}, 3, "unknown_type"),
-        ({"id": 3}, 3, "malformed"),
-        ({"id": "s", "type": "subscribe"}, "s", "malformed"),
-        ({"id": 3, "type": "subscribe", "channel": ""}, 3, "malformed"),
-        ({"id": 3, "type": "subscribe", "channel": "task:1", "since": {"0": "1"}}, 3, "malformed"),
-        ({"id": 3, "type": "subscribe", "channel": "task:1", "since": [1]}, 3, "malformed"),
-        ({"id": True, "type": "ping"}, None, "malformed"),
-        ({"id": [1], "type": "ping"}, None, "malformed"),
-        ({"id": "x" * 65, "type": "ping"}, None, "malformed"),
-        ({"type": "authenticate", "token": 1}, None, "malformed"),
-    ],
-)
-def test_a_wrong_message_is_refused_by_its_id(
-    message: dict[str, Any], message_id: int | str | None, code: str
-) -> None:
-    """The id comes back if it can be one."""
-    with pytest.raises(Refused) as refused:
-        parse(json.dumps(message))
-    assert (refused.value.message_id, refused.value.code) == (message_id, code)
+def test_a_lag_that_is_not_known_is_null() -> None:
+    """It is the one thing that is not left out."""
+    stats = SystemStats(connections=1, subscriptions=2, published=3, delivered=4, lag_ms=None)
+    assert json.loads(SystemReport(node="api-1", stats=stats).encode())["stats"]["lag_ms"] is None
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
-)
-types = st.sampled_from(
-    ["authenticate", "subscribe", "unsubscribe", "refresh", "signal", "ping", "pong", "other"]
-)
-fields = st.sampled_from(["id", "channel", "since", "token", "features", "kind", "data"])
-
-
-@given(types, st.dictionaries(fields, json_values))
-def test_nothing_else_ever_comes_of_a_message(kind: str, rest: dict[str, Any]) -> None:
-    """It is read or it is refused, and a refusal can be written."""
-    try:
-        parse(json.dumps(rest | {"type": kind}))
-    except Refused as refused:
-        Error(id=refused.message_id, code=refused.code, message=refused.detail).encode()
-    except BadFrame:
-        pass
-
-
-@given(st.text())
-def test_any_text_is_read_refused_or_bad(text: str) -> None:
-    """Nothing that is sent raises anything else."""
-    with contextlib.suppress(Refused, BadFrame):
-        parse(text)
+def test_limits_are_told() -> None:
+    """With the first reply."""
+    reply = Authenticated(user="u", session="s", expires_in=1, channels=[], positions={})
+    assert json.loads(reply.encode())["limits"] == {
+        "message_bytes": 65536,
+        "subscriptions": 1000,
+        "missed": 10000,
+        "messages_per_s": 50,
+        "burst": 200,
+    }
 
 
 def test_since_names_partitions_of_the_log() -> None:

@@ -49,6 +49,13 @@ def test_values_are_read() -> None:
         ("TASKTAPE_EVENTS_TOPIC", "a b"),
         ("TASKTAPE_SCHEMA", 'x"; drop schema public'),
         ("TASKTAPE_BODY_LIMIT_BYTES", "-1"),
+        ("TASKTAPE_REUSE_PORT", "yes"),
+        ("TASKTAPE_COMPRESSION", "true"),
+        ("TASKTAPE_PING_S", "0"),
+        ("TASKTAPE_DRAIN_S", "601"),
+        ("TASKTAPE_SOCKET_MESSAGES_PER_S", "0"),
+        ("TASKTAPE_USER_BURST", "0"),
+        ("TASKTAPE_CONNECTIONS_PER_USER", "-1"),
     ],
 )
 def test_bad_values_are_refused(name: str, value: str) -> None:

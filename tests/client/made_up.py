@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import ormsgpack
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
+from tasktape.client.link import PACKED_SUBPROTOCOL, Server
 from tasktape.client.patience import Patience
 from tasktape.client.tokens import Token, TokenSource
 from tasktape.client.updates import Updates
@@ -26,7 +29,8 @@ class Peer:
 
     async def hear(self, kind: str) -> dict[str, Any]:
         """The next message, which has to be of a type."""
-        message: dict[str, Any] = json.loads(await self.socket.recv())
+        frame = await self.socket.recv()
+        message: dict[str, Any] = ormsgpack.unpackb(frame) if isinstance(frame, bytes) else json.loads(frame)
         self._heard.append(message)
         assert message["type"] == kind, message
         return message
@@ -34,7 +38,15 @@ class Peer:
     async def say(self, *messages: dict[str, Any]) -> None:
         """Send messages."""
         for message in messages:
-            await self.socket.send(json.dumps(message))
+            await self._send(message)
+
+    async def say_together(self, *messages: dict[str, Any]) -> None:
+        """Send messages in one frame."""
+        await self._send(messages)
+
+    async def _send(self, value: object) -> None:
+        packed = self.socket.subprotocol == PACKED_SUBPROTOCOL
+        await self.socket.send(ormsgpack.packb(value) if packed else json.dumps(value))
 
     async def welcome(self, **changes: Any) -> dict[str, Any]:
         """Hear who it is and answer."""
@@ -59,6 +71,7 @@ class MadeUp:
     def __init__(self, *scripts: Script) -> None:
         self._scripts = list(scripts)
         self.heard: list[dict[str, Any]] = []
+        self.spoken: list[Subprotocol | None] = []
         self.connections = 0
         self.open = 0
         self.url = ""
@@ -66,6 +79,7 @@ class MadeUp:
     async def __call__(self, socket: ServerConnection) -> None:
         """Serve one connection; it stays open when its script ends."""
         script = self._scripts[min(self.connections, len(self._scripts) - 1)]
+        self.spoken.append(socket.subprotocol)
         self.connections += 1
         self.open += 1
         try:
@@ -76,9 +90,9 @@ class MadeUp:
         finally:
             self.open -= 1
 
-    def updates(self, token: Token = "t", **how: Any) -> Updates:
+    def updates(self, token: Token = "t", *, packed: bool = False, **how: Any) -> Updates:
         """A listener to this server."""
-        return Updates(self.url, TokenSource(token), **{"patience": SOON, **how})
+        return Updates(Server(self.url, TokenSource(token), packed), **{"patience": SOON, **how})
 
     def said(self, kind: str) -> list[dict[str, Any]]:
         """What was heard of one type."""
@@ -86,10 +100,10 @@ class MadeUp:
 
 
 @asynccontextmanager
-async def made_up(*scripts: Script) -> AsyncIterator[MadeUp]:
-    """A server that listens."""
+async def made_up(*scripts: Script, speaks: Sequence[Subprotocol] = ()) -> AsyncIterator[MadeUp]:
+    """A server that listens. It takes the first subprotocol that it speaks of those that are offered."""
     server = MadeUp(*scripts)
-    async with serve(server, "127.0.0.1", 0, ping_interval=None) as listening:
+    async with serve(server, "127.0.0.1", 0, ping_interval=None, subprotocols=speaks) as listening:
         port = next(iter(listening.sockets)).getsockname()[1]
         server.url = f"http://127.0.0.1:{port}"
         yield server

@@ -10,12 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.typing import Subprotocol
 
-from tasktape.client import Connected, Disconnected, Patience, Resync, TasktapeError, Update
+from tasktape.client import Client, Connected, Disconnected, Patience, Resync, TasktapeError, Update
 from tasktape.client import link as link_module
 from tasktape.client import updates as updates_module
+from tasktape.client.link import PACKED_SUBPROTOCOL, SUBPROTOCOL
 from tasktape.client.updates import Updates
-from tests.client.made_up import MadeUp, Peer, Script, made_up, update_of
+from tests.client.made_up import MadeUp, Peer, Script, hello_of, made_up, update_of
 from tests.waiting import eventually
 
 LIMIT_S = 10
@@ -219,6 +221,74 @@ async def test_who_is_slow_is_not_buffered_for_without_end() -> None:
                 await asyncio.sleep(0.2)
             break
     assert sent < 2 * link_module.BUFFER_MESSAGES
+
+
+# --- frames ----------------------------------------------------------------------------------------------
+
+
+async def batched(peer: Peer) -> None:
+    """A script: several messages in a frame, as they come; then one alone."""
+    hello = await peer.hear("authenticate")
+    missed = [update_of("0:11"), update_of("0:12")]
+    await peer.say_together(
+        {**hello_of(hello["id"]), "positions": {"0": 12}, "missed": 2}, missed[0], {"type": "ping", "id": 7}
+    )
+    await peer.say_together(missed[1], update_of("0:13"))
+    await peer.hear("pong")
+    await peer.say(update_of("0:14"))
+
+
+async def test_several_messages_in_a_frame_are_told_one_by_one() -> None:
+    """That they are understood is said at the beginning; what keeps a connection going may be among them."""
+    async with made_up(batched) as server:
+        updates = server.updates(since={"0": 10})
+        assert await positions_of(updates, 4) == ["0:11", "0:12", "0:13", "0:14"]
+        assert updates.positions == {"0": 14}
+    assert server.said("authenticate")[0]["features"] == ["batch"]
+    assert server.said("pong") == [{"type": "pong", "id": 7}]
+
+
+@pytest.mark.parametrize(
+    ("speaks", "spoken"),
+    [
+        ([PACKED_SUBPROTOCOL, SUBPROTOCOL], PACKED_SUBPROTOCOL),
+        ([SUBPROTOCOL], SUBPROTOCOL),
+        ([], None),
+    ],
+)
+async def test_msgpack_is_spoken_if_the_server_knows_it(
+    speaks: list[Subprotocol], spoken: Subprotocol | None
+) -> None:
+    """Otherwise it is JSON."""
+    async with made_up(batched, speaks=speaks) as server:
+        updates = server.updates(packed=True, since={"0": 10})
+        assert await positions_of(updates, 4) == ["0:11", "0:12", "0:13", "0:14"]
+    assert server.spoken == [spoken]
+
+
+async def test_msgpack_has_to_be_wanted() -> None:
+    """JSON is what everybody can read along."""
+    async with (
+        made_up(telling("0:11"), speaks=[PACKED_SUBPROTOCOL, SUBPROTOCOL]) as server,
+        Client(server.url, "t") as plain,
+        Client(server.url, "t", packed=True) as packed,
+    ):
+        for client, spoken in ((plain, SUBPROTOCOL), (packed, PACKED_SUBPROTOCOL)):
+            assert await positions_of(client.updates(), 1) == ["0:11"]
+            assert server.spoken[-1] == spoken
+
+
+@pytest.mark.parametrize("frame", ["[1]", "[[]]", "{}", b"\xc1", b"\x91\x01"], ids=repr)
+async def test_frames_that_are_not_of_the_protocol_are_another_server(frame: str | bytes) -> None:
+    """There is no use in another connection."""
+
+    async def script(peer: Peer) -> None:
+        await peer.hear("authenticate")
+        await peer.socket.send(frame)
+
+    async with made_up(script) as server:
+        with pytest.raises(TasktapeError, match="Tasktape"):
+            await positions_of(server.updates(), 1)
 
 
 # --- channels --------------------------------------------------------------------------------------------

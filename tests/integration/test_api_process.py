@@ -16,6 +16,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import websockets
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.stack import Stack, free_port
 from tests.waiting import eventually
@@ -143,6 +144,45 @@ async def test_nothing_tells_what_serves(running_stack: Stack) -> None:
     async with httpx.AsyncClient(base_url=running_stack.urls[0], trust_env=False) as client:
         assert "server" not in (await client.get("/healthz")).headers
     assert (await raw_exchange(running_stack.urls[0], b"nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_metrics_move_with_what_happens(running_stack: Stack) -> None:
+    """On each node by itself: updates come to both, requests are the node's that answered."""
+    published = "tasktape_updates_published_total"
+    async with running_stack.client(f"user-{uuid4().hex[:8]}", 0) as client:
+        before = [await metrics_of(running_stack, node) for node in (0, 1)]
+        assert (await client.post("/api/tasks", json={"title": "T"})).status_code == 201
+        assert (await client.get("/api/tasks")).status_code == 200
+
+        async def came_to_both() -> bool:
+            now = [await metrics_of(running_stack, node) for node in (0, 1)]
+            return all(now[node][published] > before[node][published] for node in (0, 1))
+
+        await eventually(came_to_both)
+    after = [await metrics_of(running_stack, node) for node in (0, 1)]
+    created = request_count("POST", "/api/tasks", 201)
+    assert after[0].get(created, 0) == before[0].get(created, 0) + 1
+    assert after[1].get(created, 0) == before[1].get(created, 0)
+    assert after[0]["tasktape_feed_up"] == after[1]["tasktape_feed_up"] == 1
+    assert after[0]["process_resident_memory_bytes"] > 10_000_000
+
+
+def request_count(method: str, route: str, status: int) -> str:
+    """The name of a sample, as `metrics_of` has it."""
+    return f"tasktape_http_request_duration_seconds_count method={method} route={route} status={status}"
+
+
+async def metrics_of(stack: Stack, node: int) -> dict[str, float]:
+    """Name and labels → value."""
+    async with httpx.AsyncClient(base_url=stack.urls[node], trust_env=False) as client:
+        text = (await client.get("/metrics")).text
+    return {
+        " ".join([sample.name, *(f"{name}={value}" for name, value in sorted(sample.labels.items()))]): (
+            sample.value
+        )
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
 
 
 async def test_without_a_worker_events_are_written_and_wait(

@@ -37,9 +37,18 @@ def tasktape(tmp_path: Path) -> Iterator[CommandLine]:
     command_line("down")
 
 
+def node_of(port: int) -> str:
+    """Which API process answers a new connection."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
+        return str(json.load(answer)["node"])
+
+
 def test_up_and_down(tasktape: CommandLine) -> None:
-    """Detached: returns when ready, with a link that signs in; all checks pass; down leaves the data."""
-    up = tasktape("up", "--detach", "--port", str(tasktape.port), "--workers", "2")
+    """Detached: returns when ready, with a link that signs in; all checks pass; down leaves the data.
+
+    Two API processes are on the one port.
+    """
+    up = tasktape("up", "--detach", "--port", str(tasktape.port), "--workers", "2", "--api", "2")
     assert up.returncode == 0, up.stderr
     link = re.search(rf"http://127\.0\.0\.1:{tasktape.port}/#token=(\S+)", up.stdout)
     assert link is not None
@@ -50,9 +59,10 @@ def test_up_and_down(tasktape: CommandLine) -> None:
         assert answer.status == 200
     status = json.loads(tasktape("status", "--json").stdout)
     assert status["ready"] is True
-    assert {"worker-0", "worker-1", "api"} <= {process["name"] for process in status["processes"]}
+    assert {"worker-0", "worker-1", "api-0", "api-1"} <= {process["name"] for process in status["processes"]}
     doctor = json.loads(tasktape("doctor", "--json").stdout)
     assert [check for check in doctor["checks"] if check["status"] == "fail"] == []
+    assert len({node_of(tasktape.port) for _ in range(64)}) == 2
     down = tasktape("down")
     assert (down.returncode, down.stdout) == (0, f"Stopped. The data stay in {tasktape.data}\n")
     assert "killed" not in (tasktape.data / "logs" / "supervisor.log").read_text()

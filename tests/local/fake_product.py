@@ -30,6 +30,7 @@ def main(verb: str) -> None:
         STOPPED.wait()
     if verb == "api":
         server = http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Ready)
+        Path(os.environ["TASKTAPE_READY_FILE"]).touch()
         threading.Thread(target=server.serve_forever, daemon=True).start()
         STOPPED.wait()
     if verb != "migrate":

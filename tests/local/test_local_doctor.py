@@ -13,7 +13,7 @@ from tasktape.local.checks import Finding, check_data, check_disk, check_jars, c
 from tasktape.local.data_dir import DataDir
 from tasktape.local.jars import Jar
 from tasktape.local.kafka_home import KafkaHome
-from tasktape.local.live_checks import check_database, check_kafka, check_token
+from tasktape.local.live_checks import check_api, check_database, check_kafka, check_token
 from tasktape.local.ports import LOOPBACK
 from tasktape.local.stack import Options
 from tasktape.local.tokens import mint
@@ -114,6 +114,20 @@ async def test_stores_that_do_not_answer() -> None:
     refused = await check_database("postgresql+asyncpg://u:p@127.0.0.1:1/d")
     assert_mended(refused, "fail", "", "DATABASE_URL")
     assert_mended(await check_database("nonsense"), "fail", "", "DATABASE_URL")
+
+
+def test_an_api_process_that_is_away(tmp_path: Path) -> None:
+    """Each is named: one address would reach any of them."""
+    processes = [
+        {"name": "api-0", "status": "ready"},
+        {"name": "api-1", "status": "restarting"},
+        {"name": "worker-0", "status": "starting"},
+    ]
+    run = {"url": "http://127.0.0.1:1", "processes": processes}
+    found = check_api(run, DataDir(tmp_path))
+    assert_mended(found, "fail", "127.0.0.1:1 is not ready; api-1 is restarting", "api*.log")
+    assert "api-0" not in found.detail
+    assert "worker" not in found.detail
 
 
 @pytest.mark.parametrize(

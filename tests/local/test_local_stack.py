@@ -3,6 +3,7 @@
 import http.server
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,33 @@ def test_a_worker_knows_its_slot(tmp_path: Path) -> None:
     assert launch.env["KAFKA_BROKERS"] == "kafka:9092"
     assert specs["worker-1"].is_ready is not None
     assert not specs["worker-1"].is_ready()
+
+
+def test_an_api_process_alone_has_the_port_to_itself(tmp_path: Path) -> None:
+    """It says by a file that it is ready; what it is told of its end is the environment's, if that says."""
+    spec = stack(tmp_path).specs()[-1]
+    (tmp_path / "api.ready").touch()
+    launch = spec.prepare()
+    assert (spec.name, launch.argv[-1], launch.log.name) == ("api", "api", "api.log")
+    assert launch.env["TASKTAPE_READY_FILE"] == str(tmp_path / "api.ready")
+    assert "TASKTAPE_REUSE_PORT" not in launch.env
+    assert launch.env["TASKTAPE_DRAIN_S"] == "1"
+    assert spec.is_ready is not None
+    assert not spec.is_ready()
+    patient = stack(tmp_path, TASKTAPE_DRAIN_S="3").specs()[-1].prepare()
+    assert patient.env["TASKTAPE_DRAIN_S"] == "3"
+
+
+def test_several_api_processes_share_the_port(tmp_path: Path) -> None:
+    """Each has a name, a log and a ready file of its own."""
+    options = replace(stack(tmp_path).options, apis=3)
+    specs = [spec for spec in Stack(options).specs() if spec.name.startswith("api")]
+    assert [spec.name for spec in specs] == ["api-0", "api-1", "api-2"]
+    launches = [spec.prepare() for spec in specs]
+    assert {launch.env["PORT"] for launch in launches} == {"8000"}
+    assert {launch.env["TASKTAPE_REUSE_PORT"] for launch in launches} == {"on"}
+    assert len({launch.env["TASKTAPE_READY_FILE"] for launch in launches}) == 3
+    assert len({launch.log for launch in launches}) == 3
 
 
 def test_a_foreign_issuers_instance_gets_no_secret(tmp_path: Path) -> None:

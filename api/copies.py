@@ -1,0 +1,24 @@
+"""Documents that are made from the code and kept in the repository, where readers and tools look for them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+def keep(program: str, copy: Path, make: Callable[[], str], arguments: Sequence[str] | None = None) -> int:
+    """Write the repository's copy, or check that it is up to date."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=keep.__doc__)
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--write", action="store_true")
+    group.add_argument("--check", action="store_true")
+    if parser.parse_args(arguments).write:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(make(), encoding="utf-8")
+        return 0
+    if copy.exists() and copy.read_text(encoding="utf-8") == make():
+        return 0
+    sys.stderr.write(f"{copy} is out of date; run `python -m {program} --write`\n")
+    return 1

@@ -1,0 +1,57 @@
+"""Coalescing: what many ask for at once is read from the database once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+MAX_KEYS_AT_ONCE = 500
+
+
+class Coalesced(Generic[K, V]):
+    """Loads values by key, many at a time: those that are asked for while a load is under way are the next.
+
+    So a value is never older than the question. What loading raises, all who wait for it are told.
+    """
+
+    def __init__(self, load: Callable[[Collection[K]], Awaitable[Mapping[K, V]]]) -> None:
+        self._load = load
+        self._waiting: dict[K, asyncio.Future[V | None]] = {}
+        self._running: asyncio.Task[None] | None = None
+
+    async def get(self, key: K) -> V | None:
+        """The value, or None if there is none."""
+        future = self._waiting.get(key)
+        if future is None:
+            future = self._waiting[key] = asyncio.get_running_loop().create_future()
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        # Others wait for it too: one who is cancelled must not take it from them.
+        return await asyncio.shield(future)
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                keys = list(self._waiting)[:MAX_KEYS_AT_ONCE]
+                await self._answer({key: self._waiting.pop(key) for key in keys})
+        finally:
+            self._running = None
+
+    async def _answer(self, asked: Mapping[K, asyncio.Future[V | None]]) -> None:
+        try:
+            found = await self._load(asked)
+        except BaseException as error:
+            for future in asked.values():
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # Who asked may be gone; then nobody reads it.
+            if not isinstance(error, Exception):
+                raise
+            return
+        for key, future in asked.items():
+            if not future.done():
+                future.set_result(found.get(key))
