@@ -57,7 +57,7 @@ format: $(DEV) $(PROJECT) ## Format the code, mend what the linter can, write th
 	$(BIN)/python scripts/cli_reference.py --write
 
 .PHONY: bench
-bench: $(DEV) $(PROJECT) ## Run the benchmarks; each prints a table (ten minutes or so)
+bench: $(DEV) $(PROJECT) ## Run the benchmarks; each prints a table (half an hour or so)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: lock

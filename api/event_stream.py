@@ -19,12 +19,13 @@ from api.attendance import Attendance
 from api.counters import Transport
 from api.event_text import HEARTBEAT, EventText
 from api.frames import Sendable
+from api.http_protocol import ABORT
 from api.limits import network_of
 from api.outbox import TOO_SLOW, Farewell, Outbox
 from api.problems import TooMany, problem
 from api.protocol import INTERNAL_ERROR, Authenticate, Subscribe
 from api.session import Relay, Session
-from api.transport import ABORT, FAREWELL_S, SLOW_S
+from api.transport import FAREWELL_S, SLOW_S
 from app.positions import Positions, positions_to_json
 
 log = structlog.get_logger(__name__)

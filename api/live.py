@@ -81,6 +81,6 @@ def live_of(
     for transport in TRANSPORTS:
         counters.waiting_bytes[transport] = partial(attendance.waiting_bytes, transport)
     sockets = LiveSockets(relay, origins=settings.cors_origin, attendance=attendance)
-    socketio = SocketIo(relay, origins=settings.cors_origin, attendance=attendance)
     reports = SystemReports(node, hub, attendance, counters, now=time.time)
+    socketio = SocketIo(relay, origins=settings.cors_origin, attendance=attendance)
     return Live(feed, hub, relay, attendance, sockets, socketio, reports)

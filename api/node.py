@@ -92,9 +92,9 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         )
         live.feed.start()
         stack.push_async_callback(live.feed.stop)
-        stack.push_async_callback(live.socketio.stop)
         live.reports.start()
         stack.push_async_callback(live.reports.stop)
+        stack.push_async_callback(live.socketio.stop)
         stack.push_async_callback(live.attendance.drain)
         edge = Edge(
             settings=settings,

@@ -13,9 +13,10 @@ import structlog
 import uvicorn
 import uvloop
 
+from api.http_protocol import HttpProtocol
 from api.main import application, attach
 from api.node import Node, open_node
-from api.transport import WEBSOCKET_OPTIONS, StreamingProtocol
+from api.transport import WEBSOCKET_OPTIONS
 from app.errors import Unavailable
 from app.settings import Settings
 from streams.garbage import collect_rarely
@@ -92,7 +93,7 @@ async def serve(settings: Settings) -> None:
             host=settings.host,
             port=settings.port,
             loop="none",
-            http=StreamingProtocol,
+            http=HttpProtocol,
             **WEBSOCKET_OPTIONS,
             ws_per_message_deflate=settings.compression == "on",
             lifespan="off",

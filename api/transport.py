@@ -11,7 +11,6 @@ import asyncio
 import os
 from typing import Any, Protocol, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 
@@ -20,8 +19,6 @@ from api.frames import JSON, WINDOW_BITS, Codec, Sendable
 from api.protocol import MAX_MESSAGE_BYTES
 
 EXTENSION = "tasktape.wire"
-ABORT = "tasktape.abort"
-"""The extension that ends the connection of a request whose peer doesn't read, by a call."""
 MAX_WAITING_BYTES = 4 * 1024 * 1024
 HIGH_WATER_BYTES, LOW_WATER_BYTES = 256 * 1024, 64 * 1024
 SLOW_S = 15.0
@@ -169,15 +166,6 @@ class RelayProtocol(WebSocketsSansIOProtocol):
         """Close for what is no WebSocket, also if the peer doesn't read that."""
         super().handle_parser_exception()
         self.loop.call_later(FAREWELL_S, self.transport.abort)
-
-
-class StreamingProtocol(HttpToolsProtocol):
-    """Lets the application cut a connection: to close one, its peer would have to read what is written."""
-
-    def on_message_begin(self) -> None:
-        """Begin a request as uvicorn does, with the extension in the scope."""
-        super().on_message_begin()
-        self.scope["extensions"] = cast("dict[str, dict[object, object]]", {ABORT: self.transport.abort})
 
 
 class DirectWire:

@@ -79,8 +79,8 @@ def running_instance() -> Iterator[Instance]:
 
 def new_instance(data: Path) -> Instance:
     """An instance that is not started yet, on a free port."""
-    env = {name: value for name, value in os.environ.items() if not _is_setting(name)}
-    url = f"http://127.0.0.1:{_free_port()}"
+    env = {name: value for name, value in os.environ.items() if not is_setting(name)}
+    url = f"http://127.0.0.1:{free_port()}"
     return Instance(url, DataDir(data), env | {"TASKTAPE_DATA": str(data)})
 
 
@@ -103,11 +103,13 @@ def stop(instance: Instance) -> None:
     subprocess.run(command, env=dict(instance.env), capture_output=True, timeout=STOP_LIMIT_S, check=False)
 
 
-def _is_setting(name: str) -> bool:
+def is_setting(name: str) -> bool:
+    """Whether a variable of the environment is one of the product's settings."""
     return name.startswith(("TASKTAPE_", "KAFKA_", "JWT_")) or name in {"DATABASE_URL", "HOST", "PORT"}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback address that nothing listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -18,11 +18,12 @@ from starlette.applications import Starlette
 from api import sse
 from api.attendance import Attendance
 from api.endpoints import ENDPOINTS
+from api.http_protocol import HttpProtocol
 from api.limits import ConnectionLimits
 from api.protocol import Authenticate
 from api.routing import routes
 from api.session import Relay
-from api.transport import WEBSOCKET_OPTIONS, StreamingProtocol
+from api.transport import WEBSOCKET_OPTIONS
 from app.updates import Update
 from tests.api.event_client import events
 from tests.api.relay_world import NOW, Node, World, list_update, task_update
@@ -80,7 +81,7 @@ async def served(**timing: Any) -> AsyncIterator[Served]:
         port=0,
         lifespan="off",
         log_config=None,
-        http=StreamingProtocol,
+        http=HttpProtocol,
         timeout_graceful_shutdown=1,
         **WEBSOCKET_OPTIONS,
     )

@@ -106,7 +106,9 @@ async def test_a_node_that_knows_no_positions_yet_sends_clients_away(world: Worl
         (f"task:{L3}", "not_found"),
         ("task:nonsense", "malformed"),
         ("nonsense", "malformed"),
-        ("system", "unsupported"),
+        ("system", "forbidden"),
+        ("system:x", "malformed"),
+        ("stats:x", "unsupported"),
     ],
 )
 async def test_one_subscribes_to_what_one_may_see(node: Node, channel: str, code: str) -> None:

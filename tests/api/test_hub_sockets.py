@@ -19,6 +19,7 @@ from websockets.typing import Origin, Subprotocol
 
 from api import transport
 from api.auth import Identity
+from api.http_protocol import HttpProtocol
 from api.protocol import SUBPROTOCOL
 from api.transport import WEBSOCKET_OPTIONS
 from api.websockets import LiveSockets
@@ -63,6 +64,7 @@ async def served(**timing: Any) -> AsyncIterator[Served]:
         port=0,
         lifespan="off",
         log_config=None,
+        http=HttpProtocol,
         timeout_graceful_shutdown=1,
         **WEBSOCKET_OPTIONS,
     )

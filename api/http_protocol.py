@@ -1,0 +1,65 @@
+"""uvicorn's HTTP protocol, made to let go of peers that never get to the point, or never read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+ABORT = "tasktape.abort"
+"""The extension that ends the connection of a request whose peer doesn't read, by a call."""
+HEAD_S = 10.0
+"""So long the head of a request may take, or the first one after connecting."""
+MAX_HEAD_BYTES = 64 * 1024
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """Bounds the heads of requests, and lets the application cut a connection.
+
+    uvicorn waits for ever for a head that stops halfway, and keeps one of any size. And to close a
+    connection, its peer would have to read what is written.
+    """
+
+    _head_bytes = 0
+    _head_due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin as uvicorn does, and wait for a request, but not for ever."""
+        super().connection_made(transport)
+        self._begin_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._end_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless the head grows too large."""
+        super().data_received(data)
+        if self._head_due is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._end_head()
+                self.send_400_response("The head of the request is too large.")
+
+    def on_message_begin(self) -> None:
+        """Begin a request as uvicorn does, with the extension in the scope."""
+        super().on_message_begin()
+        self.scope["extensions"] = cast("dict[str, dict[object, object]]", {ABORT: self.transport.abort})
+        if self._head_due is None:
+            self._begin_head()
+
+    def on_headers_complete(self) -> None:
+        """Go on as uvicorn does: the head is there."""
+        self._end_head()
+        super().on_headers_complete()
+
+    def _begin_head(self) -> None:
+        self._head_bytes = 0
+        self._head_due = self.loop.call_later(HEAD_S, self.transport.abort)
+
+    def _end_head(self) -> None:
+        if self._head_due is not None:
+            self._head_due.cancel()
+            self._head_due = None

@@ -1,0 +1,3 @@
+module peerload
+
+go 1.21

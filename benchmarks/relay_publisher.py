@@ -1,0 +1,125 @@
+"""A process that puts what it is told, a message per line, on a topic, in order and without waiting.
+
+Either on `task-updates`, as the worker does its updates: each line, a JSON object, becomes the data of the
+event of one. Positions are contiguous from the one that is given on: where the read models are. The log
+itself has no such records. Or on `task-events`, as the API does: each line becomes a comment on the task, and
+the worker's update of it carries all that updates carry.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from uuid import UUID
+
+import uuid_utils
+import uvloop
+from aiokafka import AIOKafkaProducer
+
+from app import records, updates
+from app.positions import Position
+from app.records import Record
+from app.tasks import TaskCommented
+from app.updates import Update
+from streams.garbage import collect_rarely
+
+VALUE_BYTES = 300
+TIME = "2026-01-01T00:00:00.000Z"
+
+
+_PAD = b',"pad":"%s"'
+_EVENT = b'{"id":"%s","type":"task.edited","stream":"task:%s","version":%d,"data":%s}'
+
+Written = tuple[bytes, bytes, list[tuple[str, bytes]]]
+"""A key, a value and headers."""
+
+
+def update(partition: int, list_id: str, task_id: str, offset: int, data: bytes) -> Update:
+    """An update with a value of `VALUE_BYTES`, or more if `data` is large."""
+    value = _value(partition, task_id, offset, data)
+    missing = VALUE_BYTES - len(value) - len(_PAD % b"")
+    if missing > 0:
+        value = _value(partition, task_id, offset, data[:-1] + _PAD % (b"x" * missing) + b"}")
+    stream = f"task:{task_id}"
+    return Update(
+        Position(partition, offset),
+        stream,
+        _event_id(offset),
+        "accepted",
+        (stream, f"list:{list_id}"),
+        value,
+        TIME,
+    )
+
+
+def _value(partition: int, task_id: str, offset: int, data: bytes) -> bytes:
+    event = _EVENT % (_event_id(offset).encode(), task_id.encode(), offset, data)
+    return updates.message(f"{partition}:{offset}", event, b"{}", b"", None, b"null")
+
+
+def _event_id(offset: int) -> str:
+    return str(UUID(int=offset))
+
+
+def comment(user: str, task_id: str, version: int, data: bytes) -> Record:
+    """The record of a comment."""
+    event_id = str(uuid_utils.uuid7())
+    return Record(
+        id=event_id,
+        stream=f"task:{task_id}",
+        version=version,
+        time=datetime.now(UTC),
+        actor=user,
+        source=records.source_of("benchmark"),
+        data=TaskCommented(event_id, data.decode()),
+    )
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.relay_publisher", description=__doc__)
+    for name in ("brokers", "task-id", "list-id", "user"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--partition", type=int, required=True, help="The task's.")
+    first = parser.add_mutually_exclusive_group(required=True)
+    first.add_argument("--first-offset", type=int, help="Write updates, from this offset on.")
+    first.add_argument("--first-version", type=int, help="Write comments, from this version on.")
+    options = parser.parse_args(arguments)
+
+    def written_update(number: int, line: bytes) -> Written:
+        return updates.encode(update(options.partition, options.list_id, options.task_id, number, line))
+
+    def written_comment(number: int, line: bytes) -> Written:
+        return records.encode(comment(options.user, options.task_id, number, line))
+
+    if options.first_version is None:
+        topic, first_number, write = "task-updates", options.first_offset, written_update
+    else:
+        topic, first_number, write = "task-events", options.first_version, written_comment
+    uvloop.run(_publish(options.brokers, topic, options.partition, first_number, write))
+
+
+async def _publish(
+    brokers: str, topic: str, partition: int, number: int, write: Callable[[int, bytes], Written]
+) -> None:
+    """Say that all is ready, then publish every line until there are no more."""
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        partial(asyncio.StreamReaderProtocol, lines), sys.stdin
+    )
+    async with AIOKafkaProducer(bootstrap_servers=brokers, acks="all", linger_ms=0) as producer:
+        await producer.partitions_for(topic)
+        collect_rarely()
+        print("ready", flush=True)
+        while line := await lines.readline():
+            key, value, headers = write(number, line.strip())
+            # Not awaited further: batches form while the broker is busy with the one before.
+            await producer.send(topic, value, key=key, headers=headers, partition=partition)
+            number += 1
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

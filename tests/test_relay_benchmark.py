@@ -1,0 +1,36 @@
+"""What the benchmark of the relay publishes is what the product would have published."""
+
+from __future__ import annotations
+
+from pydantic_core import from_json
+
+from app import records, updates
+from app.ids import is_uuid
+from app.records import stream_kind
+from benchmarks.relay_publisher import VALUE_BYTES, comment, update
+
+LIST = "10000000-0000-4000-8000-000000000000"
+TASK = "20000000-0000-4000-8000-000000000000"
+LINE = b'{"sent_seq":1764221000000000,"sent_ns":1764221000000000000}'
+
+
+def test_update() -> None:
+    """It is read back as it was, is for the list's members, and its message has the size that is compared."""
+    made = update(3, LIST, TASK, 1_234, LINE)
+    _, value, headers = updates.encode(made)
+    assert updates.decode(headers, value) == made
+    assert made.channels == (f"task:{TASK}", f"list:{LIST}")
+    assert len(value) == VALUE_BYTES
+    message = from_json(value)
+    assert (message["type"], message["position"]) == ("update", "3:1234")
+    assert message["event"]["data"]["sent_seq"] == 1764221000000000
+    assert is_uuid(message["event"]["id"])
+
+
+def test_comment() -> None:
+    """It is a record that the worker takes: the next one of the task, with the line as its text."""
+    made = comment("alice", TASK, 7, LINE)
+    key, value, headers = records.encode(made)
+    found = records.decode(key, headers, value)
+    assert found.data == made.data
+    assert (stream_kind(found.stream), found.version, found.actor) == ("task", 7, "alice")
