@@ -65,7 +65,7 @@ class Envelope:
                 headers["X-Correlation-ID"] = identifier
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
-                if scope["path"].startswith("/api"):
+                if scope["path"].startswith(("/api", "/socket.io")):
                     headers.setdefault("Cache-Control", "no-store")
             await send(message)
 

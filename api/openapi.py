@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from api.copies import keep
 from api.endpoints import ENDPOINTS
-from api.problems import KINDS, PROBLEM_TYPE
+from api.problems import KINDS, PROBLEM_TYPE, TooMany
 from api.routing import Endpoint
 from api.schemas import Problem, WrittenOut
 from app import errors
@@ -207,6 +207,8 @@ def _problem_statuses(endpoint: Endpoint) -> list[int]:
         statuses |= {412} if endpoint.many else {409, 412}
     if endpoint.body is not None:
         statuses |= {413, 415}
+    if endpoint.stream:
+        statuses.add(KINDS[TooMany].status)
     return sorted(statuses)
 
 

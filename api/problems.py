@@ -20,6 +20,7 @@ from projections.database import AWAY
 PROBLEM_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:tasktape:problem:"
 MAX_FIELD_ERRORS = 50
+TOO_MANY_RETRY_S = 10
 
 _log = structlog.get_logger()
 
@@ -40,6 +41,12 @@ class MethodNotAllowed(TaskError):
     """The resource does not know this method."""
 
     code = "method_not_allowed"
+
+
+class TooMany(TaskError):
+    """The caller has as much open as it may have."""
+
+    code = "too_many"
 
 
 class Unexpected(TaskError):
@@ -68,6 +75,7 @@ KINDS: Mapping[type[TaskError], Kind] = {
     UnsupportedType: Kind(415, "Unsupported content type"),
     errors.Invalid: Kind(422, "Invalid"),
     errors.KeyReused: Kind(422, "The idempotency key was used for another command"),
+    TooMany: Kind(429, "Too many at a time"),
     Unexpected: Kind(500, "Something went wrong on our side"),
     errors.Unavailable: Kind(503, "Not available right now"),
     errors.WrongLog: Kind(503, "Not available right now"),
@@ -120,6 +128,8 @@ def _headers(error: TaskError) -> dict[str, str]:
     match error:
         case errors.Unauthenticated():
             return {"WWW-Authenticate": 'Bearer realm="tasktape"'}
+        case TooMany():
+            return {"Retry-After": str(TOO_MANY_RETRY_S)}
         case errors.Unavailable():
             return {"Retry-After": str(error.retry_after_s)}
         case _:

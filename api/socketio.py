@@ -11,8 +11,6 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
-import anyio
-from engineio.exceptions import EngineIOError
 from socketio import ASGIApp, AsyncServer
 from socketio.exceptions import ConnectionRefusedError as Refusal
 from starlette.datastructures import QueryParams
@@ -23,13 +21,14 @@ from starlette.websockets import WebSocket
 
 from api import protocol
 from api.attendance import Attendance
-from api.counters import Transport
+from api.engine_line import EngineLine
+from api.limits import network_of
 from api.outbox import Farewell
 from api.problems import problem
 from api.session import Relay
 from api.socketio_client import Answer, SocketIoClient, said_by
 from api.socketio_packets import TextPacket
-from api.transport import EXTENSION, FAREWELL_S, Wire
+from api.transport import EXTENSION, Wire
 from api.websockets import deny, origin_allowed
 from app.errors import Forbidden, Unauthenticated, Unavailable
 
@@ -37,81 +36,6 @@ PATH = "/socket.io"
 _LINE = "tasktape.line"
 NO_PACKET = Farewell(protocol.BAD_MESSAGE, "not an Engine.IO packet")
 _OTHER_ORIGIN = "this origin may not connect; see CORS_ORIGIN"
-
-
-class EngineLine:
-    """One Engine.IO connection, and the client that it is for, once there is one."""
-
-    transport: Transport = "socketio"
-
-    def __init__(self, server: AsyncServer) -> None:
-        self._server = server
-        self._hanging_up: asyncio.Task[None] | None = None
-        self.engine_id = ""
-        self.client_id = ""
-        self.client: SocketIoClient | None = None
-        self.wires: list[Wire] = []
-        self.deadline: asyncio.TimerHandle | None = None
-
-    @property
-    def user(self) -> str | None:
-        """See `Visitor.user`."""
-        return None if self.client is None else self.client.user
-
-    @property
-    def waiting_bytes(self) -> int:
-        """See `Visitor.waiting_bytes`."""
-        return 0 if self.client is None else self.client.waiting_bytes
-
-    def close(self, farewell: Farewell | None) -> None:
-        """See `Visitor.close`."""
-        if self.client is not None:
-            self.client.close(farewell)
-        else:
-            self.hang_up(farewell)
-
-    async def write(self, packets: list[bytes]) -> None:
-        """See `Line.write`. Nothing more is written before the network, or a poll, has taken it."""
-        engine = self._server.eio
-        socket = engine.sockets.get(self.engine_id)
-        if socket is None:
-            return
-        try:
-            for packet in packets:
-                await engine.send(self.engine_id, packet.decode())
-        except EngineIOError:
-            return  # It is gone, which we are told of.
-        await socket.queue.join()
-
-    async def dismiss(self) -> None:
-        """See `Line.dismiss`."""
-        await self._server.disconnect(self.client_id)
-        socket = self._server.eio.sockets.get(self.engine_id)
-        if socket is not None:
-            await socket.queue.join()
-
-    def hang_up(self, farewell: Farewell | None) -> None:
-        """See `Line.hang_up`."""
-        if self._hanging_up is None:
-            self._hanging_up = asyncio.get_running_loop().create_task(self._hang_up(farewell))
-
-    async def hung_up(self, farewell: Farewell) -> None:
-        """End the connection, and wait until it has ended."""
-        self.close(farewell)
-        self.hang_up(farewell)
-        if self._hanging_up is not None:
-            await self._hanging_up
-
-    async def _hang_up(self, farewell: Farewell | None) -> None:
-        socket = self._server.eio.sockets.get(self.engine_id)
-        with anyio.move_on_after(FAREWELL_S):
-            await self._server.eio.disconnect(self.engine_id)
-        if socket is not None:
-            socket.queue.put_nowait(None)  # This ends the task that writes.
-        code, reason = (1000, "") if farewell is None else (farewell.code, farewell.reason[:100])
-        for wire in self.wires:
-            # Of itself a server that hangs up waits for the client to do so, too.
-            wire.finish(None, code, reason)
 
 
 class SocketIo:
@@ -150,18 +74,24 @@ class SocketIo:
         return server
 
     def _follow_engine(self, server: AsyncServer) -> None:
-        """Hear of connections also before a client is there, and after it has left."""
-        connected, disconnected = server.eio.handlers["connect"], server.eio.handlers["disconnect"]
+        """Hear of connections also before a client is there, and after it has left; and of all it says."""
+        handlers = dict(server.eio.handlers)
 
-        async def connect(engine_id: str, environ: dict[str, Any]) -> Any:
-            self._open(engine_id, environ)
-            return await connected(engine_id, environ)
+        async def connect(engine_id: str, environ: dict[str, Any]) -> object:
+            refusal = self._open(engine_id, environ)
+            return refusal or await handlers["connect"](engine_id, environ)
+
+        async def message(engine_id: str, data: object) -> None:
+            line = self._lines.get(engine_id)
+            if line is None or line.client is None or line.client.admits():
+                await handlers["message"](engine_id, data)
 
         async def disconnect(engine_id: str, reason: str) -> None:
-            await disconnected(engine_id, reason)
+            await handlers["disconnect"](engine_id, reason)
             self._gone(engine_id)
 
         server.eio.on("connect", connect)
+        server.eio.on("message", message)
         server.eio.on("disconnect", disconnect)
 
     async def stop(self) -> None:
@@ -199,15 +129,21 @@ class SocketIo:
 
     # --- lines -------------------------------------------------------------------------------------------
 
-    def _open(self, engine_id: str, environ: dict[str, Any]) -> None:
-        line: EngineLine = environ["asgi.scope"].get(_LINE) or EngineLine(self._server)
-        line.engine_id = engine_id
+    def _open(self, engine_id: str, environ: dict[str, Any]) -> str | None:
+        """Take in a connection; or else say why not."""
+        scope = environ["asgi.scope"]
+        line: EngineLine = scope.get(_LINE) or EngineLine(self._server)
+        line.engine_id, line.address = engine_id, network_of((scope.get("client") or ("",))[0])
+        if not self._relay.places.addresses.take(line.address):
+            self._relay.counters.limited["address_connections"] += 1
+            return "there are too many connections from this address"
         environ[_LINE] = line
         self._lines[engine_id] = line
         line.deadline = asyncio.get_running_loop().call_later(
             self._relay.authentication_s, self._look_for_client, line
         )
         self._attendance.add(line)
+        return None
 
     @staticmethod
     def _look_for_client(line: EngineLine) -> None:
@@ -222,6 +158,7 @@ class SocketIo:
         if line.deadline is not None:
             line.deadline.cancel()
         line.close(None)
+        self._relay.places.addresses.give_back(line.address)
         self._attendance.discard(line)
 
     # --- clients -----------------------------------------------------------------------------------------

@@ -63,6 +63,8 @@ class SocketIoClient:
         self._work: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._traffic = relay.counters.traffic_of("socketio", "json")
+        self._traffic.opened += 1
         self._session = Session(relay, self, uuid4().hex, self._wake)
         self._writing = self._loop.create_task(self._write())
         self._deadline = self._loop.call_later(relay.authentication_s, self._tick)
@@ -76,7 +78,7 @@ class SocketIoClient:
 
     @property
     def waiting_bytes(self) -> int:
-        """What waits to be written."""
+        """What it was given and has not taken yet."""
         return self._outbox.size
 
     # --- what it is sent ---------------------------------------------------------------------------------
@@ -112,9 +114,16 @@ class SocketIoClient:
             packets.extend(packet for packet in messages.forms(PACKET) if self._newest.wants(packet))
             size += messages.size
             self._outbox.sent()
+        self._traffic.messages += len(packets)
+        self._traffic.size_bytes += sum(map(len, packets))
         return packets
 
     # --- what it asks for --------------------------------------------------------------------------------
+
+    def admits(self) -> bool:
+        """Whether it may send a message now; who floods is told so, and at last sent away."""
+        self._traffic.received += 1
+        return not self.closed and self._session.admits()
 
     def begin(self, token: object) -> None:
         """Authenticate with what came with the handshake, once that is answered."""
@@ -126,8 +135,9 @@ class SocketIoClient:
             return self._refused("malformed", "authenticate with {userId, token}, both of them text")
         try:
             if user is not None and (await self._relay.verifier.verify(token)).user != user:
+                answer = self._refused("forbidden", "the token is another user's")
                 self.close(Farewell(protocol.BAD_TOKEN, "the token is another user's"))
-                return self._refused("forbidden", "the token is another user's")
+                return answer
         except (Unauthenticated, Unavailable):
             pass  # The session says so.
         return await self._ask(Authenticate(type="authenticate", id=_ASKED, token=token))
@@ -157,7 +167,9 @@ class SocketIoClient:
                 if not self.closed:
                     self._work = self._loop.create_task(self._careful(self._session.handle(message)))
                     await asyncio.wait((self._work,))
-                return self._answer or Error(code="closed", message="the connection ends").model_dump()
+                return self._answer or Error(code="closed", message="the connection ends").model_dump(
+                    exclude_none=True
+                )
         finally:
             self._asking = False
             self._in_line -= 1
@@ -176,7 +188,7 @@ class SocketIoClient:
 
     def _refused(self, code: str, detail: str) -> Answer:
         answer = Error(code=code, message=detail).model_dump(exclude_none=True)
-        self._outbox.push(Outgoing(to_json(answer)))
+        self._push(Outgoing(to_json(answer)))
         return answer
 
     def _wake(self) -> None:
@@ -237,6 +249,11 @@ class SocketIoClient:
             if task is not None:
                 task.cancel()
         self._session.close()
+        self._traffic.closed += 1
+        if farewell is None:
+            self._relay.counters.left(None)
+        else:
+            self._relay.counters.closed(farewell.code)
         if farewell is not None and farewell is not TOO_SLOW:
             with anyio.move_on_after(FAREWELL_S):
                 await self._part(farewell)

@@ -72,12 +72,19 @@ class EventReader:
 
 @asynccontextmanager
 async def events(
-    client: httpx.AsyncClient, place: str | None = None, params: Mapping[str, Any] | None = None
+    client: httpx.AsyncClient,
+    place: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[EventReader]:
     """An open stream, from a place on."""
-    headers = {} if place is None else {"Last-Event-ID": place}
+    resume = {} if place is None else {"Last-Event-ID": place}
     async with client.stream(
-        "GET", "/api/stream", params=dict(params or {}), headers=headers, timeout=LIMIT_S
+        "GET",
+        "/api/stream",
+        params=dict(params or {}),
+        headers={**(headers or {}), **resume},
+        timeout=LIMIT_S,
     ) as answer:
         if answer.status_code != 200:
             await answer.aread()

@@ -19,8 +19,10 @@ from api import sse
 from api.attendance import Attendance
 from api.endpoints import ENDPOINTS
 from api.http_protocol import HttpProtocol
+from api.limits import ConnectionLimits
 from api.protocol import Authenticate
 from api.routing import routes
+from api.session import Relay
 from api.transport import WEBSOCKET_OPTIONS
 from app.updates import Update
 from tests.api.event_client import events
@@ -36,6 +38,7 @@ class Served:
     """A node served at a port, and a client of Ann's."""
 
     node: Node
+    relay: Relay
     attendance: Attendance
     server: uvicorn.Server
     client: httpx.AsyncClient
@@ -92,7 +95,7 @@ async def served(**timing: Any) -> AsyncIterator[Served]:
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False
     ) as client:
-        yield Served(node, attendance, server, client, port, now)
+        yield Served(node, relay, attendance, server, client, port, now)
         await attendance.drain()
     server.should_exit = True
     await serving
@@ -231,6 +234,49 @@ async def test_what_can_not_be_streamed_is_a_problem(
         assert (answer.status_code, answer.json()["code"]) == (status, code)
         assert answer.headers["content-type"] == "application/problem+json"
         assert len(at.attendance) == 0
+
+
+async def test_there_are_so_many_for_an_address_and_a_user() -> None:
+    """One too many from an address is a problem; one too many of a user ends, to be tried seldom."""
+    places = ConnectionLimits(per_user=1, per_address=2)
+    async with served(places=places) as at, events(at.client) as stream:
+        await stream.next()
+        async with events(at.client) as second:
+            (end,) = await second.rest()
+            assert (end.name, end.message["code"]) == ("goodbye", 4504)
+            assert (end.retry_ms or 0) >= 30_000
+        bob = {"Authorization": "Bearer bob"}
+        async with events(at.client, headers=bob) as third:
+            await third.next()
+            answer = await at.client.get("/api/stream")
+            assert (answer.status_code, answer.json()["code"]) == (429, "too_many")
+            assert answer.headers["Retry-After"]
+        await eventually(lambda: len(at.attendance) == 1)
+        async with events(at.client, headers=bob) as again:
+            assert (await again.next()).message["user"] == "bob"
+    assert not len(places.users)
+    assert not len(places.addresses)
+
+
+async def test_streams_are_counted() -> None:
+    """What is open, what was sent, and why they ended."""
+    async with served(ping_s=0.05) as at:
+        async with events(at.client) as stream:
+            await stream.next()
+            at.happen(3)
+            for _ in range(3):
+                await stream.update()
+            counters = at.relay.counters
+            traffic = counters.traffic_of("sse", "json")
+            assert (traffic.open, traffic.messages) == (1, 4)
+            assert traffic.size_bytes > 400
+            at.now[0] += 3600
+            await stream.rest()
+            at.now[0] -= 3600
+        async with events(at.client):
+            pass
+        await eventually(lambda: traffic.opened == 2 and traffic.open == 0)
+        assert counters.closes["4005", "server"] == 1
 
 
 async def test_a_node_that_has_not_begun_says_so() -> None:

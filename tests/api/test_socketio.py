@@ -22,6 +22,8 @@ from websockets.typing import Origin
 from api import socketio_client, transport
 from api.attendance import Attendance
 from api.frames import Joined, Outgoing
+from api.limits import ConnectionLimits, RateLimits
+from api.session import Relay
 from api.socketio import SocketIo, socketio_route
 from api.socketio_packets import PACKET, Newest, event_packet
 from api.transport import WEBSOCKET_OPTIONS
@@ -41,6 +43,7 @@ class Served:
 
     node: Node
     attendance: Attendance
+    relay: Relay
     socketio: SocketIo
     server: uvicorn.Server
     port: int
@@ -83,7 +86,7 @@ async def served(**timing: Any) -> AsyncIterator[Served]:
     await eventually(lambda: server.started)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield Served(node, attendance, socketio, server, port, now)
+        yield Served(node, attendance, relay, socketio, server, port, now)
     finally:
         await attendance.drain()
         server.should_exit = True
@@ -352,6 +355,53 @@ async def test_who_asks_for_too_much_at_once_is_told_so(monkeypatch: pytest.Monk
         assert 0 < refused < 10
 
 
+async def test_who_floods_is_told_so_and_sent_away() -> None:
+    """Also with what makes no sense; a client that goes slowly enough is not."""
+    async with served(rates=RateLimits(1.0, 5, 1.0, 5)) as at, signed_in(at) as client:
+        for number in range(200):
+            await client.socket.send("42[" if number % 2 else '42["x"]')
+        packets, code = await client.ending()
+        assert json.loads(packets[0][2:])[1]["code"] == "rate"
+        assert code == 4013
+
+
+async def test_there_are_so_many_for_an_address_and_a_user() -> None:
+    """One too many from an address does not come in; one too many of a user is sent away for good."""
+    places = ConnectionLimits(per_user=1, per_address=2)
+    async with served(places=places) as at:
+        async with signed_in(at):
+            async with opened(at, {"token": "ann"}) as second:
+                packets, code = await second.ending()
+                assert (packets, code) == (["41", "1"], 4504)
+            async with signed_in(at, "bob"):
+                with pytest.raises(InvalidStatus):
+                    async with opened(at):
+                        pass
+                async with httpx.AsyncClient(
+                    base_url=f"http://127.0.0.1:{at.port}", trust_env=False
+                ) as client:
+                    assert "too many" in (await client.get(f"{QUERY}polling")).text
+        await eventually(lambda: not len(places.addresses))
+        assert not len(places.users)
+
+
+async def test_clients_are_counted() -> None:
+    """What is open, what was sent and received, and why they ended."""
+    async with served(ping_s=0.05) as at:
+        traffic = at.relay.counters.traffic_of("socketio", "json")
+        async with signed_in(at) as client:
+            at.happen(3)
+            for _ in range(3):
+                await client.hear()
+            assert (traffic.open, traffic.messages) == (1, 4)
+            assert traffic.received == 1
+            assert traffic.size_bytes > 400
+            at.now[0] += 3600
+            await client.ending()
+        assert traffic.open == 0
+        assert at.relay.counters.closes["4005", "server"] == 1
+
+
 async def test_a_failure_ends_one_client_alone() -> None:
     """It comes back; the others notice nothing."""
     async with served() as at, signed_in(at) as other, opened(at) as client:
@@ -401,7 +451,7 @@ async def test_polling_alone_will_do() -> None:
 
 async def test_one_that_never_reads_is_cut_off_and_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """While another one gets every update; its connection is not kept."""
-    monkeypatch.setattr("api.socketio.FAREWELL_S", 0.2)
+    monkeypatch.setattr("api.engine_line.FAREWELL_S", 0.2)
     monkeypatch.setattr(transport, "FAREWELL_S", 0.2)
     async with served() as at, signed_in(at) as good:
         reader, writer = await asyncio.open_connection("127.0.0.1", at.port, limit=1024)

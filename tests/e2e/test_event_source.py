@@ -1,0 +1,65 @@
+"""A browser's own `EventSource`, which is all that a page needs to follow what happens."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import uuid4
+
+import httpx
+from playwright.async_api import Browser
+
+from tests.integration.stack import Stack, free_port
+from tests.waiting import eventually
+
+FOLLOW = """
+token => {
+  window.versions = [];
+  window.goodbyes = [];
+  const source = new EventSource(`/api/stream?since=&access_token=${encodeURIComponent(token)}`);
+  source.addEventListener("update", (event) => {
+    const { task } = JSON.parse(event.data);
+    if (task) window.versions.push(task.version);
+  });
+  source.addEventListener("goodbye", (event) => window.goodbyes.push(JSON.parse(event.data).code));
+}
+"""
+
+
+async def test_a_browser_comes_back_by_itself_and_misses_nothing(stack: Stack, browser: Browser) -> None:
+    """The node that it is connected to restarts in the midst of edits: each is seen, once, in order."""
+    user, port = f"user-{uuid4().hex[:8]}", free_port()
+    part = await asyncio.to_thread(stack.start_api, port)
+    url = stack.urls.pop()
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.goto(f"{url}/docs")
+    await page.evaluate(FOLLOW, stack.token(user))
+
+    async def seen() -> list[int]:
+        versions: list[int] = await page.evaluate("window.versions")
+        return versions
+
+    async def sees(count: int) -> bool:
+        return len(await seen()) >= count
+
+    async with stack.client(user) as client:
+        task = (await client.post("/api/tasks", json={"title": "title 1"})).json()
+        await _edit(client, task["id"], range(2, 6))
+        await eventually(lambda: sees(5))
+        stopping = asyncio.create_task(asyncio.to_thread(part.stop))
+        await _edit(client, task["id"], range(6, 20))
+        await stopping
+        assert await page.evaluate("window.goodbyes") == [4001]
+        again = await asyncio.to_thread(stack.start_api, port)
+        stack.urls.pop()
+        await _edit(client, task["id"], range(20, 31))
+        await eventually(lambda: sees(30), 30)
+    assert await seen() == list(range(1, 31))
+    await context.close()
+    await asyncio.to_thread(again.stop)
+
+
+async def _edit(client: httpx.AsyncClient, task_id: str, numbers: range) -> None:
+    for number in numbers:
+        answer = await client.patch(f"/api/tasks/{task_id}", json={"title": f"title {number}"})
+        assert answer.status_code == 200
