@@ -65,13 +65,12 @@ class HttpProtocol(HttpToolsProtocol):
         )
         handshake = read_handshake(self.scope["method"], self.parser.get_http_version(), self.headers)
         path, _, query = self.url.partition(b"?")
-        if handshake is None or compresses or not issubclass(self.config.ws_protocol_class, RelayProtocol):
+        kind = self.config.ws_protocol_class
+        if handshake is None or compresses or kind is not RelayProtocol:
             super().handle_websocket_upgrade()
             return
         self.connections.discard(self)
-        protocol = self.config.ws_protocol_class(
-            config=self.config, server_state=self.server_state, app_state=self.app_state
-        )
+        protocol = RelayProtocol(self.config, self.server_state, self.app_state)
         protocol.connection_made(self.transport)
         self.transport.set_protocol(protocol)
         protocol.begin(handshake, self.scope, path.decode("ascii"), query)

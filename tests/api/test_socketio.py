@@ -268,7 +268,7 @@ async def test_who_never_enters_is_hung_up_on() -> None:
 
 async def test_an_expired_token_ends_the_connection() -> None:
     """With an invitation to come back."""
-    async with served(ping_s=0.1) as at, signed_in(at) as client:
+    async with served(ping_s=1) as at, signed_in(at) as client:
         at.now[0] += 3600
         packets, code = await client.ending()
         assert json.loads(packets[0][2:])[1]["code"] == 4005
