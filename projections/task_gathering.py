@@ -38,7 +38,7 @@ class Gathering:
         )
         # A walk along many shelves sees little of each, and finds late what is rare.
         wide = len(self.chosen.lists) * len(self.chosen.shelves) > self.bounds.wide
-        few = self.bounds.gathered if wide else self.bounds.expected
+        few = self.bounds.expected_wide if wide else self.bounds.expected
         return int(from_json(explained)[0]["Plan"]["Plan Rows"]) <= few
 
     async def go(self, connection: Connection) -> list[Place] | None:

@@ -242,9 +242,10 @@ PARTS: dict[str, Check] = {
 searches = st.lists(st.tuples(st.sampled_from(sorted(PARTS)), st.booleans()), max_size=4)
 bounds = st.builds(
     Bounds,
-    walked=st.sampled_from([0, 5, 40, 2_000]),
+    walked=st.sampled_from([0, 5, 40, 1_000]),
     expected=st.sampled_from([0, 10, 1_000_000]),
-    gathered=st.sampled_from([0, 5, 40, 6_000]),
+    expected_wide=st.sampled_from([0, 10, 1_000_000]),
+    gathered=st.sampled_from([0, 5, 40, 8_000]),
     wide=st.sampled_from([0, 100]),
     at_once=st.sampled_from([1, 10, 4_000]),
     abreast=st.sampled_from([1, 3, 32]),
