@@ -135,13 +135,12 @@ async def _plain_ms(database: Database, asked: Asked) -> float:
         started_s = time.perf_counter()
         lists = await lists_of(connection, asked.user, asked.criteria.lists)
         order, parameters = asked.order or Order("updated_at", descending=True), Parameters()
+        source, texts = _plain_source(asked.criteria)
         conditions = [TaskFilter(replace(asked.criteria, needles=()), lists).sought(parameters)]
-        conditions += [_ilike(needle, parameters) for needle in asked.criteria.needles]
+        conditions += [_ilike(needle, texts, parameters) for needle in asked.criteria.needles]
         nulls = " NULLS LAST" if order.key == "due" else ""
         by = order.by.replace(",", f"{nulls},", 1)
         where = " AND ".join(conditions)
-        # Only the rows of tasks have the texts.
-        source = f"task_search AS t(id) {'JOIN tasks USING (id)' if asked.criteria.needles else ''}"
         rows = await connection.fetch(
             f"SELECT t.id FROM {source} WHERE {where} ORDER BY {by} LIMIT {LIMIT + 1}", *parameters.values
         )
@@ -149,10 +148,17 @@ async def _plain_ms(database: Database, asked: Asked) -> float:
         return (time.perf_counter() - started_s) * 1000
 
 
-def _ilike(needle: Needle, parameters: Parameters) -> str:
+def _plain_source(criteria: Criteria) -> tuple[str, str]:
+    """What has an index of what is sought, and the row that has the texts."""
+    if not criteria.needles:
+        return "task_search AS t(id)", ""
+    return ("task_search AS t(id) JOIN tasks USING (id)", "tasks") if criteria.any_of else ("tasks t", "t")
+
+
+def _ilike(needle: Needle, texts: str, parameters: Parameters) -> str:
     words = parameters.add(f"%{' '.join(needle.forms)}%", "text")
     said = f"SELECT 1 FROM comments c WHERE c.task_id = t.id AND c.text ILIKE {words}"
-    return f"(tasks.title ILIKE {words} OR tasks.notes ILIKE {words} OR EXISTS ({said}))"
+    return f"({texts}.title ILIKE {words} OR {texts}.notes ILIKE {words} OR EXISTS ({said}))"
 
 
 def _print(rows: Sequence[Row]) -> None:
