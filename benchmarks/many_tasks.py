@@ -112,8 +112,10 @@ _COMMENTS = """
     FROM tasks WHERE abs(hashtext(id)) % 20 = 0
 """
 _DOCUMENTS = r"""
-    INSERT INTO task_search
-    SELECT tasks.id, to_tsvector('simple', title) || to_tsvector('simple', notes)
+    INSERT INTO task_search (task_id, list_id, shelf, priority_order, created_at, updated_at, due_at, due,
+        rank, title_order, facets, document)
+    SELECT tasks.id, list_id, shelf, priority_order, tasks.created_at, updated_at, due_at, due, rank,
+        title_order, facets, to_tsvector('simple', title) || to_tsvector('simple', notes)
         || to_tsvector('simple', coalesce(comments.text, ''))
         || regexp_replace(to_tsvector('simple', title)::text, $$'(\w)$$, $$'=\1$$, 'g')::tsvector
     FROM tasks LEFT JOIN comments ON comments.task_id = tasks.id

@@ -1,4 +1,4 @@
-"""The read model of full-text search: the words of every task, deleted ones included."""
+"""The read model of finding: the words of every task and its facts, in one row; deleted tasks included."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from app.tasks import Task, TaskCommentDeleted, TaskCommented, TaskCommentEdited
 from app.words import forms_of
 from projections.projection import Connection, Projected
+from projections.tables import task_search
 
 COMMENTS_SEARCHED = 200
 """The newest ones of a task; what is said in older ones is not found."""
@@ -19,11 +20,19 @@ _DOCUMENT_BYTES = 900_000
 IN_TITLE = "="
 """Marks words of the title; no form has it."""
 
-_UPSERT = """
-    INSERT INTO task_search SELECT task_id, document::tsvector
-    FROM unnest($1::text[], $2::text[]) AS found(task_id, document)
-    ON CONFLICT (task_id) DO UPDATE SET document = excluded.document
-"""
+FACTS = tuple(column.name for column in task_search.columns if column.name not in ("task_id", "document"))
+"""What `task_search` has of tasks as the table `tasks` has it."""
+_UPSERT = f"""
+    INSERT INTO task_search (task_id, document, {", ".join(FACTS)})
+    SELECT task_id, document::tsvector, {", ".join(f"tasks.{name}" for name in FACTS)}
+    FROM unnest($1::text[], $2::text[]) AS found(task_id, document) JOIN tasks ON tasks.id = task_id
+    ON CONFLICT (task_id) DO UPDATE
+    SET document = excluded.document, {", ".join(f"{name} = excluded.{name}" for name in FACTS)}
+"""  # noqa: S608
+_UPDATE = f"""
+    UPDATE task_search SET {", ".join(f"{name} = tasks.{name}" for name in FACTS)}
+    FROM tasks WHERE tasks.id = task_id AND tasks.id = ANY($1)
+"""  # noqa: S608
 _NEWEST_COMMENTS = """
     SELECT task_id, text FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
         SELECT task_id, text, created_at, comments.id FROM comments
@@ -33,9 +42,9 @@ _NEWEST_COMMENTS = """
 
 
 async def write(connection: Connection, batch: list[Projected]) -> None:
-    """Write the words of every task whose title, notes or comments the batch changed.
+    """Write the facts of every task that the batch changed, and its words if title, notes or comments did.
 
-    To be called when the comments are written.
+    To be called when the tasks and the comments are written.
     """
     newest: dict[str, Task] = {}
     changed: set[str] = set()
@@ -45,6 +54,8 @@ async def write(connection: Connection, batch: list[Projected]) -> None:
             newest[task.id] = task
             if _says_something_else(projected):
                 changed.add(task.id)
+    if same := sorted(newest.keys() - changed):
+        await connection.execute(_UPDATE, same)
     if not changed:
         return
     ids = sorted(changed)

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TSVECTOR
 read_models = MetaData()
 control = MetaData()
 
-READ_MODELS_VERSION = 3
+READ_MODELS_VERSION = 4
 """Raised whenever a table or a projection changes; a live generation of another version is rebuilt."""
 
 PENDING_KIB = 256
@@ -90,13 +90,6 @@ tasks = Table(
     Index("tasks_by_due", "list_id", "shelf", "due_at", "id"),
     Index("tasks_by_priority", "list_id", "shelf", "priority_order", "id"),
     Index("tasks_by_title", "list_id", "shelf", "title_order", "id"),
-    # What is written is merged into it now and then; until then, reading it looks through these KiB.
-    Index(
-        "tasks_by_facets",
-        "facets",
-        postgresql_using="gin",
-        postgresql_with={"gin_pending_list_limit": PENDING_KIB},
-    ),
 )
 """The state of every task, deleted ones included."""
 
@@ -104,15 +97,33 @@ task_search = Table(
     "task_search",
     read_models,
     Column("task_id", Text, primary_key=True),
+    # As in `tasks`. Of these only facets and due dates are in an index: while neither they nor the words
+    # change, a row is rewritten in place, for which its page has some room.
+    Column("list_id", Text, nullable=False),
+    Column("shelf", SmallInteger, nullable=False),
+    Column("priority_order", SmallInteger, nullable=False),
+    _time("created_at"),
+    _time("updated_at"),
+    _time("due_at", nullable=True),
+    Column("due", Text),
+    Column("rank", Text(collation="C"), nullable=False),
+    Column("title_order", Text(collation="C"), nullable=False),
+    _texts("facets"),
     Column("document", TSVECTOR, nullable=False),
+    # One index of both finds what has words and facets. What is written is merged into it now and then;
+    # until then, reading it looks through these KiB.
     Index(
-        "task_search_by_words",
+        "task_search_by_words_and_facets",
         "document",
+        "facets",
         postgresql_using="gin",
         postgresql_with={"gin_pending_list_limit": PENDING_KIB},
     ),
+    Index("task_search_by_due", "list_id", "due_at"),
+    postgresql_with={"fillfactor": 85},
 )
-"""The words of every task, with their places in title, notes and comments."""
+"""What tasks are gathered by: the words of every task, with their places in title, notes and comments, and
+what else it is found and sorted by, so that no other table is looked at."""
 
 lists = Table(
     "lists",

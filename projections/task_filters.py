@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -44,10 +44,10 @@ class TaskFilter:
         return not any(conditions)
 
     @property
-    def has_facets(self) -> bool:
-        """Whether there is something to look up, other than words, by which tasks are found."""
+    def can_be_gathered(self) -> bool:
+        """Whether there is something to look up by which tasks are found."""
         dates = any(not span.negated for span in self.criteria.due)
-        return bool(self.criteria.any_of) or dates or self.unchanged_since is not None
+        return bool(self.criteria.any_of) or dates or self.has_words or self.unchanged_since is not None
 
     @property
     def has_words(self) -> bool:
@@ -59,17 +59,22 @@ class TaskFilter:
         return " AND ".join([*self.facts(parameters), self.words(parameters)])
 
     def sought(self, parameters: Parameters) -> str:
-        """The condition on a row `t` but for its words, of which indexes may answer what they can."""
-        one_list = [(facet("list", list_id),) for list_id in self.lists[:2]]
-        one_status = [(facet("is", status),) for status in self.criteria.statuses]
-        known = [group for groups in (one_list, one_status) if len(groups) == 1 for group in groups]
+        """The condition on a row `t` of task_search."""
         return " AND ".join(
-            [
-                self.placed(parameters),
-                *self.facts(parameters, known),
-                *due_bounds(self.criteria.due, parameters),
-            ]
+            [self.placed(parameters), *self.indexed(parameters), *self._dates(parameters)],
         )
+
+    def indexed(self, parameters: Parameters) -> list[str]:
+        """Conditions on a row `t` of task_search that an index of facets, words and due dates may answer."""
+        one_list = [(facet("list", list_id),) for list_id in self.lists[:2]]
+        overdue = any(span.open_only and not span.negated for span in self.criteria.due)
+        one_status = [(facet("is", status),) for status in (["open"] if overdue else self.criteria.statuses)]
+        known = [group for groups in (one_list, one_status) if len(groups) == 1 for group in groups]
+        return [
+            *self._facets(parameters, known),
+            *due_bounds(self.criteria.due, parameters),
+            *self._named(parameters),
+        ]
 
     def placed(self, parameters: Parameters) -> str:
         """The condition on the list and the shelf of a row `t`."""
@@ -82,10 +87,17 @@ class TaskFilter:
         """The condition on the words of a task whose id is `t.id`, looked up for it alone."""
         if not self.criteria.needles:
             return "true"
-        return f"(SELECT {self.named(parameters)} FROM task_search WHERE task_id = t.id)"  # noqa: S608
+        return f"(SELECT {self._has_words(parameters)} FROM task_search WHERE task_id = t.id)"  # noqa: S608
 
-    def named(self, parameters: Parameters) -> str:
-        """The condition on a row of the words of tasks."""
+    def _named(self, parameters: Parameters) -> list[str]:
+        """The condition on the words of a row of task_search, if there is one."""
+        if not self.criteria.needles:
+            return []
+        condition = self._has_words(parameters)
+        # An index would be read whole for what has not got a word.
+        return [condition if self.has_words else f"({condition}) IS NOT FALSE"]
+
+    def _has_words(self, parameters: Parameters) -> str:
         return f"document @@ {parameters.add(tsquery_of(self.criteria.needles, self.tier), 'tsquery')}"
 
     def bounds(self, key: SortKey, parameters: Parameters) -> list[str]:
@@ -107,8 +119,11 @@ class TaskFilter:
         ]
         return [f"t.priority_order BETWEEN {low} AND {high}" for low, high in ends]
 
-    def facts(self, parameters: Parameters, known: Sequence[Sequence[str]] = ()) -> list[str]:
+    def facts(self, parameters: Parameters) -> list[str]:
         """The conditions on a row `t`, but for its list, its shelf and its words."""
+        return [*self._facets(parameters), *self._dates(parameters)]
+
+    def _facets(self, parameters: Parameters, known: Sequence[Sequence[str]] = ()) -> list[str]:
         groups = [*known, *self.criteria.any_of]
         conditions = []
         if all_of := [group[0] for group in groups if len(group) == 1]:
@@ -118,8 +133,10 @@ class TaskFilter:
         ]
         if self.criteria.none_of:
             conditions.append(f"NOT t.facets && {parameters.add(list(self.criteria.none_of), 'text[]')}")
-        conditions += [_due(span, parameters) for span in self.criteria.due]
-        return conditions + self._unchanged(parameters)
+        return conditions
+
+    def _dates(self, parameters: Parameters) -> list[str]:
+        return [_due(span, parameters) for span in self.criteria.due] + self._unchanged(parameters)
 
     def _unchanged(self, parameters: Parameters) -> list[str]:
         if self.unchanged_since is None:
@@ -138,8 +155,9 @@ def due_bounds(spans: Sequence[DueSpan], parameters: Parameters) -> list[str]:
     return bounds
 
 
-def tsquery_of(needles: Sequence[Needle], tier: Tier) -> str:
+def tsquery_of(needles: Iterable[Needle], tier: Tier) -> str:
     """What to look for, as Postgres writes it. The forms have nothing in them that has a meaning there."""
+    needles = dict.fromkeys(needles)  # Postgres would expect few tasks to have the same word twice.
     wanted = [needle for needle in needles if not needle.negated]
     in_title = " & ".join(_phrase(needle, IN_TITLE) for needle in wanted)
     parts = [f"!{_phrase(needle, '')}" for needle in needles if needle.negated]

@@ -2,8 +2,8 @@
 
 There are two ways. A walk reads an index in the order that is wanted and checks each task, which finds what
 is frequent at once. Gathering lets the database choose an index of what is sought and sorts what it finds,
-which is good for what is rare. Which of them it is shows when a walk has gone on for a while, or when too
-much was gathered: no estimate is relied on.
+which is good for what is rare. What the database expects decides which is tried first; that it was right
+is not relied on: when a walk has gone on for a while, or too much was gathered, the other one is tried.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from app.ids import inbox_id
 from projections.finding_bounds import Bounds
 from projections.projection import Connection
 from projections.task_filters import TaskFilter, Tier
-from projections.task_gathering import gather
+from projections.task_gathering import Gathering
 from projections.task_orders import Order, Place, Portion
 from projections.task_walks import SETTINGS as WALKING
 from projections.task_walks import Steps, Walk
@@ -56,25 +56,35 @@ async def find(
     connection: Connection, chosen: TaskFilter, order: Order, portion: Portion, bounds: Bounds
 ) -> list[Place]:
     """The places of the tasks in a portion of those that fit."""
+    gathering = Gathering(chosen, order, portion, bounds) if chosen.can_be_gathered else None
+    if gathering is not None and await gathering.is_promising(connection):
+        gathered = await gathering.go(connection)
+        if gathered is not None:
+            return gathered
+        gathering = None
     await connection.execute(WALKING)
     after, found = portion.after, list[Place]()
-    bounded = not chosen.is_plain
     for with_value in order.bands(after):
         # All of the band without values comes after any place with one.
         start = after if after is not None and (after.value is not None) == with_value else None
         steps = Steps(chosen, order, with_value=with_value)
         walk = Walk(steps, Portion(start, portion.size - len(found)), bounds)
-        if bounded and not await walk.go(connection, bounds.read if chosen.has_words else bounds.walked):
-            gathered = await gather(connection, chosen, order, after, bounds.gathered)
+        if gathering is not None and not await _walk_some(walk, connection, bounds.walked):
+            gathered = await gathering.go(connection)
             if gathered is not None:
-                return gathered[: portion.size]
-            bounded = False
+                return gathered
+            gathering = None
             await connection.execute(WALKING)
         await walk.go(connection)
         found += walk.found
         if len(found) == portion.size:
             break
     return found
+
+
+async def _walk_some(walk: Walk, connection: Connection, most: int) -> bool:
+    """Try a walk; one that is half done by then may go on for a while. Returns whether it is done."""
+    return await walk.go(connection, most) or (walk.is_half_done and await walk.go(connection, 4 * most))
 
 
 async def find_relevant(

@@ -133,6 +133,11 @@ class Walk:
                 await self._step(connection, min(left, self._bounds.at_once))
         return not self._open
 
+    @property
+    def is_half_done(self) -> bool:
+        """Whether at least half of the tasks that are wanted were found."""
+        return 2 * len(self.found) >= self._wanted
+
     def _promising(self) -> int:
         """How many more tasks to look at, by how many of those before were fitting."""
         missing = self._wanted - len(self.found)

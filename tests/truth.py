@@ -26,6 +26,7 @@ from projections import lists, tasks
 from projections.database import Database, open_database
 from projections.lists import list_from_row
 from projections.notification_queries import READ
+from projections.search import FACTS
 from projections.tables import read_models
 from projections.tasks import task_from_row
 from streams.event_log import KafkaEventLog
@@ -134,6 +135,12 @@ async def _check_finding(database: Database, by_id: dict[str, Task]) -> None:
     assert {row["id"]: row["shelf"] for row in rows} == {
         task.id: 2 if task.deleted_at else int(task.status == "done") for task in by_id.values()
     }
+    facts, same = (", ".join(f"{table}.{name}" for name in FACTS) for table in ("t", "s"))
+    found_by = (
+        f"SELECT t.id FROM tasks t JOIN task_search s ON s.task_id = t.id "
+        f"WHERE ({facts}) IS DISTINCT FROM ({same})"
+    )
+    assert await database.pool.fetch(found_by) == []
     said: dict[str, list[str]] = {}
     for row in await database.pool.fetch("SELECT task_id, text FROM comments WHERE deleted_at IS NULL"):
         said.setdefault(row["task_id"], []).append(row["text"])

@@ -25,7 +25,6 @@ SETTINGS = {
     "unix_socket_directories": "",
     "password_encryption": "scram-sha-256",
     "fsync": "on",
-    "shared_buffers": "128MB",
     "max_connections": "100",
     "jit": "off",  # it costs more than it gains on short queries
     "timezone": "UTC",
@@ -33,6 +32,15 @@ SETTINGS = {
     "logging_collector": "off",
     "cluster_name": "tasktape",
 }
+
+
+MOST_SHARED_BUFFERS_MIB = 512
+"""Enough for the tables and indexes of 200,000 tasks. They take memory as they fill, not before."""
+
+
+def shared_buffers_mib() -> int:
+    """How much the server keeps in memory of its own: a quarter of the machine's at most."""
+    return min(MOST_SHARED_BUFFERS_MIB, psutil.virtual_memory().total // 4 // 2**20)
 
 
 class EmbeddedPostgres:
@@ -72,7 +80,10 @@ class EmbeddedPostgres:
         self._end_leftovers()
         if not self._ports:  # once: clients that know the address must find the server there when it restarts
             self._ports = pick_ports(self.folder / "ports.json", ("postgres",))
-        settings = SETTINGS | {"port": str(self._ports["postgres"])}
+        settings = SETTINGS | {
+            "port": str(self._ports["postgres"]),
+            "shared_buffers": f"{shared_buffers_mib()}MB",
+        }
         flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
         return Launch(
             name="postgres",

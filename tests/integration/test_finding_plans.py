@@ -95,6 +95,11 @@ class Watched:
         result: str = await self.connection.execute(sql, *values)
         return result
 
+    async def fetchval(self, sql: str, *values: Any) -> Any:
+        """See `asyncpg.Connection.fetchval`: what is asked so is an explanation itself, and reads no task."""
+        assert sql.startswith("EXPLAIN (FORMAT JSON)")
+        return await self.connection.fetchval(sql, *values)
+
     async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         """See `asyncpg.Connection.fetch`."""
         explained = await self.connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", *values)

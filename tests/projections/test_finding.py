@@ -242,9 +242,11 @@ PARTS: dict[str, Check] = {
 searches = st.lists(st.tuples(st.sampled_from(sorted(PARTS)), st.booleans()), max_size=4)
 bounds = st.builds(
     Bounds,
-    walked=st.sampled_from([0, 5, 40, 2_000]),
-    read=st.sampled_from([0, 5, 40, 600]),
-    gathered=st.sampled_from([0, 5, 40, 2_500]),
+    walked=st.sampled_from([0, 5, 40, 1_000]),
+    expected=st.sampled_from([0, 10, 1_000_000]),
+    expected_wide=st.sampled_from([0, 10, 1_000_000]),
+    gathered=st.sampled_from([0, 5, 40, 8_000]),
+    wide=st.sampled_from([0, 100]),
     at_once=st.sampled_from([1, 10, 4_000]),
     abreast=st.sampled_from([1, 3, 32]),
     changed=st.just(10_000),
@@ -328,7 +330,7 @@ async def test_pages_of_the_past_are_what_fitted_then(
 
 
 @pytest.mark.parametrize("parts", [[("mil*", False)], [("milk", False), ("bread", False), ("#a", True)]])
-@pytest.mark.parametrize("small", [Bounds(walked=5, read=5, gathered=5), Bounds()])
+@pytest.mark.parametrize("small", [Bounds(walked=5, expected=5, gathered=5), Bounds()])
 async def test_relevance_is_titles_first_and_then_what_changed_last(
     world: World, database: Database, parts: list[tuple[str, bool]], small: Bounds
 ) -> None:
