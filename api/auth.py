@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +20,9 @@ from app.settings import BadSettings, Settings
 MAX_TOKEN_CHARS = 8192
 MAX_USER_CHARS = 128
 MIN_RSA_BITS = 2048
+MAX_KNOWN_TOKENS = 10_000
+KNOWN_S = 60.0
+"""So long a good token is good without another look at its key, which may be withdrawn meanwhile."""
 JWKS_TIMEOUT_S = 5
 JWKS_LIFESPAN_S = 300
 _ASYMMETRIC = frozenset({"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA"})
@@ -79,12 +84,20 @@ class RemoteKeys:
 
 
 class Verifier:
-    """Verifies tokens: signature, audience, issuer, expiry, and a subject that can be a user's name."""
+    """Verifies tokens: signature, audience, issuer, expiry, and a subject that can be a user's name.
 
-    def __init__(self, keys: KeySource, *, issuer: str, audience: str) -> None:
+    A token that was good is known for a while, as clients show theirs again and again; those of all sockets at
+    once, when another node has stopped.
+    """
+
+    def __init__(
+        self, keys: KeySource, *, issuer: str, audience: str, now: Callable[[], float] = time.time
+    ) -> None:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        self._now = now
+        self._known: OrderedDict[str, tuple[float, Identity]] = OrderedDict()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Verifier:
@@ -93,8 +106,19 @@ class Verifier:
 
     async def verify(self, token: str) -> Identity:
         """Who the token was given to. Raises `Unauthenticated`, or `Unavailable` if keys can't be fetched."""
+        until, identity = self._known.get(token, (0.0, None))
+        if identity is not None and self._now() < until:
+            return identity
         if not 0 < len(token) <= MAX_TOKEN_CHARS or not token.isascii():
             raise Unauthenticated("the token is not a JSON Web Token")
+        identity = await self._verify(token)
+        self._known[token] = (min(self._now() + KNOWN_S, identity.expires_at), identity)
+        self._known.move_to_end(token)
+        if len(self._known) > MAX_KNOWN_TOKENS:
+            self._known.popitem(last=False)
+        return identity
+
+    async def _verify(self, token: str) -> Identity:
         key = await self._keys.key_for(token)
         try:
             claims = jwt.decode(

@@ -9,8 +9,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import WebSocketRoute
-from starlette.types import Lifespan
+from starlette.types import Lifespan, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from api.docs import docs_routes
@@ -39,11 +38,10 @@ def create_app(settings: Settings) -> Starlette:
 
 def application(settings: Settings, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
     """The application without a node; `attach` gives it one before the first request."""
-    app = Starlette(
+    app = _Application(
         routes=[
             *routes(ENDPOINTS),
             *docs_routes(),
-            WebSocketRoute("/ws", _serve_socket),
             socketio_route(),
             *page_routes(),
         ],
@@ -76,5 +74,16 @@ def attach(app: Starlette, node: Node) -> None:
     app.state.live = node.live
 
 
-async def _serve_socket(socket: WebSocket) -> None:
-    await socket.app.state.live.sockets.serve(socket)
+class _Application(Starlette):
+    """Serves the sockets of `/ws` itself, past all that is around requests.
+
+    That answers errors as problems, adds headers, and measures; and it would stay around each open socket.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request or a socket."""
+        if scope["type"] == "websocket" and scope["path"] == "/ws":
+            scope["app"] = self
+            await self.state.live.sockets.serve(WebSocket(scope, receive, send))
+        else:
+            await super().__call__(scope, receive, send)

@@ -14,7 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from api.auth import Verifier, bearer_token
+from api import auth
+from api.auth import Key, Verifier, bearer_token
 from app.errors import Unauthenticated, Unavailable
 from app.settings import BadSettings, Settings
 
@@ -49,6 +50,42 @@ async def test_a_good_token_names_its_user() -> None:
     given = claims(admin=True)
     identity = await verifier().verify(jwt.encode(given, SECRET, "HS256"))
     assert (identity.user, identity.admin, identity.expires_at) == ("alice", True, given["exp"])
+
+
+class CountedKey:
+    """One key, and how often it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def key_for(self, token: str) -> Key:
+        self.asked += 1
+        return Key(SECRET, "HS256")
+
+
+async def test_a_good_token_is_known_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not beyond its own end, and not more of them than a bound; a bad one never is."""
+    monkeypatch.setattr(auth, "MAX_KNOWN_TOKENS", 2)
+    keys, now = CountedKey(), [time.time()]
+    at = Verifier(keys, issuer="tasktape", audience="tasktape", now=lambda: now[0])
+    tokens = [jwt.encode(claims(sub=name, exp=int(now[0]) + 90), SECRET, "HS256") for name in "abc"]
+    first = await at.verify(tokens[0])
+    assert await at.verify(tokens[0]) is first
+    assert keys.asked == 1
+    now[0] += auth.KNOWN_S
+    assert await at.verify(tokens[0]) == first
+    assert keys.asked == 2
+    for token in tokens[1:]:
+        await at.verify(token)
+    await at.verify(tokens[0])
+    assert keys.asked == 5
+    now[0] += 31  # the token is over, by this clock, before it would be forgotten
+    await at.verify(tokens[0])
+    assert keys.asked == 6
+    for _ in range(2):
+        with pytest.raises(Unauthenticated):
+            await at.verify(jwt.encode(claims(), SECRET + "x", "HS256"))
+    assert keys.asked == 8
 
 
 @pytest.mark.parametrize("value", ["true", 1, "yes", [True], None])

@@ -9,13 +9,28 @@ import pytest
 
 from projections import activity_queries, task_queries
 from projections.database import Database, open_database
-from tests.integration.stack import Stack
+from projections.generations import LogIdentity, set_up
+
+ROWS = 40_000
+FILL = """
+    INSERT INTO audit (
+        partition, "offset", outcome, stream, version, event_id, recorded_at, list_id, left_list_id, activity
+    )
+    SELECT n % 4, n / 4, 'accepted', 'task:' || n / 8, n % 8 + 1, 'event ' || n, now(),
+        'list ' || n % 400, CASE WHEN n % 50 = 0 THEN 'list ' || n % 399 END,
+        CASE WHEN n % 7 > 0 THEN 'edited' END
+    FROM generate_series(0, $1 - 1) AS n
+"""
 
 
 @pytest.fixture(scope="module")
-async def database(running_stack: Stack) -> AsyncIterator[Database]:
-    schema = running_stack.environment["TASKTAPE_SCHEMA"]
-    opened = await open_database(running_stack.database_url, schema, pool_size=1)
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An audit that is large enough for plans to be those of a large one."""
+    schema = f"q_{uuid4().hex[:12]}"
+    await set_up(database_url, schema, LogIdentity("none", "none", 4))
+    opened = await open_database(database_url, schema, pool_size=1)
+    await opened.pool.execute(FILL, ROWS)
+    await opened.pool.execute("ANALYZE audit")
     yield opened
     await opened.close()
 
