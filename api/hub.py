@@ -145,7 +145,8 @@ class Hub:
 
     def __init__(self, ring: Ring | None = None) -> None:
         self._ring = ring or Ring()
-        self._channels: dict[str, dict[Subscriber, Subscription]] = {}
+        # With a subscription where its start lies ahead of this node: there it has to be looked at.
+        self._channels: dict[str, dict[Subscriber, Subscription | None]] = {}
         self._users: dict[str, dict[Subscriber, None]] = {}
         self._positions: dict[int, int] = {}
         self._joining = False
@@ -209,7 +210,7 @@ class Hub:
         return True
 
     def _send(
-        self, update: Update, channel: str, subscriptions: dict[Subscriber, Subscription], turn: int
+        self, update: Update, channel: str, subscriptions: dict[Subscriber, Subscription | None], turn: int
     ) -> None:
         """Send to all subscribers of a channel. Almost all time is spent here, so it is spelt out."""
         partition, offset = update.position
@@ -221,7 +222,7 @@ class Hub:
                 continue
             if restricted and not subscriber.may_have(update, channel):
                 continue
-            if subscription.start.get(partition, -1) >= offset:
+            if subscription is not None and subscription.start.get(partition, -1) >= offset:
                 continue
             subscriber.turn = turn
             delivered += 1
@@ -285,7 +286,8 @@ class Hub:
         """Give a channel, or another start on one that the subscriber has."""
         self.counters.subscriptions += channel not in subscriber.channels
         subscriber.channels[channel] = subscription
-        self._channels.setdefault(channel, {})[subscriber] = subscription
+        ahead = any(offset > self._positions.get(p, -1) for p, offset in subscription.start.items())
+        self._channels.setdefault(channel, {})[subscriber] = subscription if ahead else None
 
     def unsubscribe(self, subscriber: Subscriber, channel: str) -> None:
         """Take a channel away, if the subscriber has it."""
@@ -437,7 +439,7 @@ class Hub:
 
 
 def _discard(
-    index: dict[str, dict[Subscriber, Subscription]] | dict[str, dict[Subscriber, None]],
+    index: dict[str, dict[Subscriber, Subscription | None]] | dict[str, dict[Subscriber, None]],
     key: str,
     subscriber: Subscriber,
 ) -> None:

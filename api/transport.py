@@ -192,7 +192,13 @@ class RelayProtocol(WebSocketsSansIOProtocol):
         if wire.waiting_bytes >= MAX_WAITING_BYTES:
             wire.listener.too_slow()
             return
-        self.transport.write(answer)
+        wire.write(answer)
+
+    def handle_close(self, event: Any) -> None:
+        """Answer; nothing may be written past the answer."""
+        if self.wire is not None:
+            self.wire.queue()
+        super().handle_close(event)
 
     def pause_writing(self) -> None:
         """Give the peer some time to read."""
@@ -214,6 +220,8 @@ class RelayProtocol(WebSocketsSansIOProtocol):
 
     def handle_parser_exception(self) -> None:
         """Close for what is no WebSocket, also if the peer doesn't read that."""
+        if self.wire is not None:
+            self.wire.queue()
         super().handle_parser_exception()
         self.loop.call_later(FAREWELL_S, self.transport.abort)
 
@@ -223,6 +231,7 @@ class DirectWire:
 
     __slots__ = (
         "_descriptor",
+        "_direct",
         "_protocol",
         "_slow",
         "_transport",
@@ -238,6 +247,7 @@ class DirectWire:
         self._transport = protocol.transport
         self._transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
         self._descriptor = _descriptor_of(self._transport)
+        self._direct = -1
         self._slow: asyncio.TimerHandle | None = None
         self.codec = JSON
         self.listener: Listener | None = None
@@ -279,21 +289,49 @@ class DirectWire:
             self.resume()
 
     def push(self, messages: Sendable) -> None:
-        """Write; what doesn't fit ends a peer that is too slow, but a large message alone fits."""
-        if self.finished:
-            return
+        """Write: past the transport while nothing waits in it, as that takes it longer than the network does.
+
+        What doesn't fit ends a peer that is too slow, but a large message alone fits. The transport tells of
+        a connection that is lost before it closes the descriptor.
+        """
         frames = messages.form(self.codec)
-        waiting = self._transport.get_write_buffer_size()
-        if waiting >= MAX_WAITING_BYTES:
-            self._too_slow()
+        if self._direct < 0 and not self._is_direct():
+            if not self.finished:
+                self._push_slowly(messages, frames)
             return
-        if waiting or self._descriptor is None:
-            self._transport.write(frames)
-        else:
-            self._write_now(self._descriptor, frames)
+        try:
+            written = os.write(self._direct, frames)
+        except OSError:
+            written = 0  # What is wrong, the transport finds out.
+        if written < len(frames):
+            self.write(frames[written:])
         traffic = self.traffic
         traffic.messages += messages.count
         traffic.size_bytes += len(frames)
+
+    def _is_direct(self) -> bool:
+        """Look whether one may write past the transport again."""
+        if self._descriptor is None or self.finished or self._protocol.close_sent or self.waiting_bytes:
+            return False
+        self._direct = self._descriptor
+        return True
+
+    def _push_slowly(self, messages: Sendable, frames: bytes) -> None:
+        if self.waiting_bytes >= MAX_WAITING_BYTES:
+            self._too_slow()
+            return
+        self._transport.write(frames)
+        self.traffic.messages += messages.count
+        self.traffic.size_bytes += len(frames)
+
+    def queue(self) -> None:
+        """Write nothing past the transport until it has written what it is given now."""
+        self._direct = -1
+
+    def write(self, data: bytes) -> None:
+        """Write through the transport."""
+        self.queue()
+        self._transport.write(data)
 
     async def room(self) -> None:
         """See `Wire.room`."""
@@ -314,6 +352,7 @@ class DirectWire:
     def finish(self, last: Sendable | None, code: int, reason: str) -> None:
         """See `Wire.finish`."""
         self.finished = True
+        self.queue()
         self.resumed()
         protocol = self._protocol
         if protocol.disconnected or protocol.close_sent or self._transport.is_closing():
@@ -347,23 +386,12 @@ class DirectWire:
     def was_lost(self) -> None:
         """The connection is gone."""
         self.finished = True
+        self.queue()
         self.resumed()
         if self.lost is not None and not self.lost.done():
             self.lost.set_result(None)
         if self.listener is not None:
             self.listener.lost()
-
-    def _write_now(self, descriptor: int, frames: bytes) -> None:
-        """Write past the transport, while nothing waits in it: that takes it longer than the network does.
-
-        The transport tells of a connection that is lost before it closes the descriptor.
-        """
-        try:
-            written = os.write(descriptor, frames)
-        except OSError:
-            written = 0  # What is wrong, the transport finds out.
-        if written < len(frames):
-            self._transport.write(frames[written:])
 
     def _too_slow(self) -> None:
         if self.listener is not None:
