@@ -86,8 +86,8 @@ class RemoteKeys:
 class Verifier:
     """Verifies tokens: signature, audience, issuer, expiry, and a subject that can be a user's name.
 
-    A token that was good is known for a while, as clients show theirs again and again: at every request, and all
-    at once when another node has stopped.
+    A token that was good is known for a while, as clients show theirs again and again: at every request, and
+    all at once when another node has stopped.
     """
 
     def __init__(
