@@ -78,6 +78,8 @@ class World:
     task_lists: dict[str, str] = field(default_factory=dict)
     query_ticks: int = 0
     """How many rounds of the event loop a query takes."""
+    lost: dict[int, int] = field(default_factory=dict)
+    """Partition → how many of its rows a crash of the database took, which will be made anew."""
 
     def next_position(self, partition: int) -> Position:
         """Where the next record of a partition goes."""
@@ -116,7 +118,7 @@ class World:
 
     async def reached(self) -> dict[int, int]:
         """See api.session.History."""
-        reached = {p: self.next_position(p).offset for p in range(self.partitions)}
+        reached = {p: self.next_position(p).offset - self.lost.get(p, 0) for p in range(self.partitions)}
         await self._query()
         return reached
 
