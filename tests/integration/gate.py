@@ -21,7 +21,6 @@ class Gate:
     def __init__(self, target: str) -> None:
         self.target = target
         self.cuts: deque[int] = deque()
-        self.broken = 0
         self._passed = 0
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -44,7 +43,6 @@ class Gate:
 
     def cut(self) -> None:
         """Cut all connections off, with whatever is under way."""
-        self.broken += bool(self._open)
         for writer in self._open:
             writer.transport.abort()
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
 
@@ -48,20 +48,24 @@ class Faults:
         for writer in writers:
             writer.allow(chance.randint(5, 25))
         self._trouble(gates)
-        count = chance.choice([0, 1, 1, 2])
-        chosen = set(chance.sample(ORDER, count))
+        chosen = set(chance.sample(ORDER, chance.choice([0, 1, 1, 2])))
         async with AsyncExitStack() as faults:
             for name in ORDER:
                 if name in chosen:
                     await faults.enter_async_context(self._faulty(name))
                     self._trouble(gates)
-            for writer in writers:
-                if writer.gate.target in self._down:
-                    writer.gate.target = next(url for url in self._stack.urls if url not in self._down)
+            self._lead_on(writer.gate for writer in writers)
             if not chosen & STOPPING_WRITES:
                 await asyncio.gather(*(writer.reach(0.5) for writer in writers))
         await asyncio.gather(*(writer.reach() for writer in writers))
         self._note("all written")
+
+    def _lead_on(self, gates: Iterable[Gate]) -> None:
+        """Lead connections to a node that is up."""
+        up = next(url for url in self._stack.urls if url not in self._down)
+        for gate in gates:
+            if gate.target in self._down:
+                gate.target = up
 
     def _trouble(self, gates: Sequence[Gate]) -> None:
         """Lead some connections elsewhere, and cut some, now or in the midst of something."""

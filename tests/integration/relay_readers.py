@@ -29,7 +29,6 @@ COME_BACK_LIMIT_S = 90.0
 QUIET_S = 60.0
 """Longer than a server is silent."""
 PATIENCE = Patience(first_delay_s=0.05, longest_delay_s=0.5)
-MESSAGES_AT_MOST = 1_000_000
 
 
 class Reader(ABC):
