@@ -22,6 +22,8 @@ AWAY: tuple[type[BaseException], ...] = (
     asyncpg.TooManyConnectionsError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    # A connection whose server was killed in the midst of an answer.
+    asyncpg.InternalClientError,
 )
 """What asyncpg raises while the database is away, stopping or starting: wait and try again."""
 

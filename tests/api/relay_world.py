@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
 from api.auth import Identity
+from api.broadcast import KafkaUpdates
+from api.counters import RelayCounters
+from api.feed import UpdateFeed
 from api.frames import JSON
 from api.hub import Hub
 from api.outbox import Outbox
@@ -17,7 +20,7 @@ from api.protocol import Refused
 from api.reading import read_frame
 from api.ring import Ring
 from api.session import Relay, Session
-from app.errors import Unauthenticated
+from app.errors import Unauthenticated, Unavailable
 from app.fold import Outcome
 from app.positions import Position, Positions
 from app.updates import Update
@@ -26,14 +29,22 @@ NOW = 1_000_000.0
 
 
 def task_update(
-    position: Position, task_id: str, list_id: str, left: str | None = None, told: Collection[str] = ()
+    position: Position,
+    task_id: str,
+    list_id: str,
+    left: str | None = None,
+    told: Collection[str] = (),
+    after: tuple[Position, ...] = (),
 ) -> Update:
-    """An update of a task in a list, that may have left another one for it; `told` are notified of it."""
+    """An update of a task in a list, that may have left another one for it; `told` are notified of it.
+
+    What lies at the places `after` has to be told before it.
+    """
     lists = [f"list:{list_id}", *([f"list:{left}"] if left else [])]
     channels = [*(f"user:{user}" for user in sorted(told)), *lists, f"task:{task_id}"]
     task = {"id": task_id, "lists": lists}
     value = {"type": "update", "position": str(position), "event": {}, "changes": {}, "task": task}
-    return _update(position, f"task:{task_id}", channels, value | {"list": None})
+    return replace(_update(position, f"task:{task_id}", channels, value | {"list": None}), after=after)
 
 
 def list_update(
@@ -79,6 +90,8 @@ class World:
     task_lists: dict[str, str] = field(default_factory=dict)
     query_ticks: int = 0
     """How many rounds of the event loop a query takes."""
+    lost: dict[int, int] = field(default_factory=dict)
+    """Partition → how many of its rows a crash of the database took, which will be made anew."""
 
     def next_position(self, partition: int) -> Position:
         """Where the next record of a partition goes."""
@@ -94,6 +107,16 @@ class World:
         """The updates of a partition, in order."""
         return [each for each in self.updates if each.position.partition == partition]
 
+    def changed(self, *lists: str, but: int) -> tuple[Position, ...]:
+        """Where these lists changed last, in partitions other than `but`."""
+        places = {each.stream.removeprefix("list:"): each.position for each in self.updates}
+        found = (places.get(list_id) for list_id in lists)
+        return tuple(place for place in found if place is not None and place.partition != but)
+
+    def _has_row(self, position: Position) -> bool:
+        end = self.next_position(position.partition).offset - self.lost.get(position.partition, 0)
+        return position.offset < end
+
     async def _query(self) -> None:
         for _ in range(self.query_ticks):
             await asyncio.sleep(0)
@@ -105,6 +128,8 @@ class World:
     ) -> list[Update] | None:
         """See api.session.History."""
         await self._query()
+        if not all(self._has_row(Position(*place)) for place in upto.items()):
+            raise Unavailable("the read models are behind what was relayed")
         found = [
             update
             for update in self.updates
@@ -117,15 +142,26 @@ class World:
 
     async def reached(self) -> dict[int, int]:
         """See api.session.History."""
-        reached = {p: self.next_position(p).offset for p in range(self.partitions)}
+        reached = {p: self.next_position(p).offset - self.lost.get(p, 0) for p in range(self.partitions)}
         await self._query()
         return reached
+
+    async def between(self, partition: int, first: int, end: int, limit: int) -> list[Update]:
+        """See api.feed.Memory."""
+        rows = [each for each in self.of_partition(partition) if self._has_row(each.position)]
+        return rows[first:end][:limit]
 
     # Visibility
 
     async def lists_of(self, user: str) -> set[str]:
         """See api.session.Visibility."""
-        lists = {list_id for list_id, members in self.members.items() if user in members}
+        members = dict(self.members)
+        for update in reversed(self.updates):
+            if update.stream.startswith("list:") and not self._has_row(update.position):
+                before, _ = json.loads(update.value)["changes"].get("members", (None, None))
+                list_id = update.stream.removeprefix("list:")
+                members[list_id] = members[list_id] if before is None else set(before)
+        lists = {list_id for list_id in members if user in members[list_id]}
         await self._query()
         return lists
 
@@ -145,6 +181,10 @@ class World:
         return Identity(token, admin=False, expires_at=NOW + 3600)
 
 
+def _closed(_: Mapping[int, int] | None) -> KafkaUpdates:
+    raise AssertionError("batches are given by hand")
+
+
 class Node:
     """An API node: a hub that hears of the world's updates when it is told to."""
 
@@ -152,6 +192,9 @@ class Node:
         self.world = world
         self.hub = Hub(Ring(max_updates=ring))
         self.hub.start({}, world.partitions)
+        self.feed = UpdateFeed(
+            topic="updates", open_backend=_closed, memory=world, hub=self.hub, counters=RelayCounters()
+        )
         self.relay = Relay(self.hub, world, world, world, now=lambda: NOW, chunk=2)
 
     def hear(self, partition: int, count: int, *, again: int = 0) -> None:
@@ -159,6 +202,19 @@ class Node:
         following = self.hub.positions.get(partition, -1) + 1
         for update in self.world.of_partition(partition)[max(0, following - again) : following + count]:
             self.hub.publish(update)
+
+    async def read(self, parts: Iterable[tuple[int, int]], *, again: int = 0, skipped: int = 0) -> None:
+        """Take one batch of the topic through the feed: of each of these partitions so many updates.
+
+        It begins with the last `again` ones once more, and lacks the next `skipped` ones.
+        """
+        batch: list[Update] = []
+        for partition, count in parts:
+            following = self.hub.positions.get(partition, -1) + 1
+            updates = self.world.of_partition(partition)
+            batch.extend(updates[max(0, following - again) : following])
+            batch.extend(updates[following + skipped : following + skipped + count])
+        await self.feed._take_all(batch)
 
     def hear_all(self) -> None:
         """Publish whatever there is."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Sequence
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from api import session
 from app.positions import Position
+from app.updates import Update
 from tests.api.relay_world import Client, Node, World, list_update, nothing_update, task_update
 
 PARTITIONS = 2
@@ -82,7 +87,7 @@ class Story:
         self.world.members = {OWN: {"ann"}, OTHER: {"bob"}, SHARED: {"carol"}}
         self.world.task_lists = dict(TASKS)
         self.nodes = [Node(self.world, ring=ring), Node(self.world, ring=ring)]
-        self.clients = [Client("ann"), Client("ann")]
+        self.clients: Sequence[Client] = [Client("ann"), Client("ann")]
         self.moves = 0
 
     async def take(self, step: Any) -> None:
@@ -141,10 +146,11 @@ class Story:
                 world.members[SHARED] = after
                 world.commit(list_update(world.next_position(1), SHARED, before, after))
             case ("tell", partition, list_id, told):
-                told_of = task_update(world.next_position(partition), f"of {list_id}", list_id, told=told)
-                world.commit(told_of)
+                position, places = world.next_position(partition), world.changed(list_id, but=partition)
+                world.commit(task_update(position, f"of {list_id}", list_id, told=told, after=places))
             case ("move to shared", partition):
-                world.commit(task_update(world.next_position(partition), "t7", SHARED, OWN))
+                position, places = world.next_position(partition), world.changed(SHARED, OWN, but=partition)
+                world.commit(task_update(position, "t7", SHARED, OWN, after=places))
 
     async def round(self) -> None:
         """Let what is under way go on for a moment."""
@@ -349,6 +355,130 @@ def test_who_shares_a_list_gets_it_as_long_as_they_do(history: list[Any], ring: 
     story = Story(ring)
     story.clients = [Member("ann"), Member("ann")]
     asyncio.run(_tell(story, history))
+    _check_shared(story)
+
+
+# --- through the feed: batches, gaps, order between partitions, and a database that loses its latest rows ---
+
+
+parts = st.lists(st.tuples(partitions, st.integers(0, 3)), min_size=1, max_size=3)
+fed_steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("join"), people),
+        st.tuples(st.just("leave"), people),
+        st.tuples(st.just("tell"), partitions, st.sampled_from([OWN, SHARED, SHARED]), st.sets(people)),
+        st.tuples(st.just("move to shared"), partitions),
+        st.tuples(st.just("read"), nodes, parts, st.integers(0, 2), st.integers(0, 1)),
+        st.tuples(st.just("catch up"), clients, nodes),
+        st.tuples(st.just("run"), st.integers(1, 6)),
+        st.tuples(st.just("receive"), clients, st.integers(1, 6)),
+        st.tuples(st.just("reconnect"), clients, nodes),
+        st.tuples(st.just("restart"), nodes),
+        st.tuples(st.just("lose"), partitions, st.integers(1, 2)),
+        st.tuples(st.just("mend")),
+        st.tuples(st.just("ticks"), st.integers(0, 3)),
+    ),
+    max_size=40,
+)
+
+
+class FedStory(Story):
+    """A story whose nodes read the topic as they do, through their feeds."""
+
+    def __init__(self, ring: int) -> None:
+        super().__init__(ring)
+        self._ring = ring
+        self.clients = [Guest("ann", self.world), Guest("ann", self.world)]
+
+    async def take(self, step: Any) -> None:
+        match step:
+            case ("read", node, batch, again, skipped):
+                if not self.world.lost:
+                    await self.nodes[node].read(batch, again=again, skipped=skipped)
+            case ("catch up", client, node):
+                await self._read_all(self.nodes[node])
+                await self.clients[client].settled()
+                await self.clients[client].receive()
+            case ("restart", node):
+                await self._restart(node)
+            case ("lose", partition, count):
+                rows = self.world.next_position(partition).offset
+                self.world.lost = {partition: min(rows, count)}
+            case ("mend",):
+                self.world.lost = {}
+            case _:
+                await super().take(step)
+
+    async def finish(self) -> None:
+        self.world.lost = {}
+        for node in self.nodes:
+            await self._read_all(node)
+        for client in self.clients:
+            await client.disconnect()
+            client.connect(self.nodes[0])
+        await super().finish()
+
+    def commit(self, step: Any) -> None:
+        # A worker makes lost rows anew before it goes on.
+        self.world.lost = {}
+        super().commit(step)
+
+    async def _read_all(self, node: Node) -> None:
+        if not self.world.lost:
+            await node.read([(partition, len(self.world.updates)) for partition in range(PARTITIONS)])
+
+    async def _restart(self, number: int) -> None:
+        """A new node begins where the read models are; who was on the old one has to come back."""
+        old = self.nodes[number]
+        for client in self.clients:
+            if client.session is not None and client.session._hub is old.hub:
+                await client.disconnect()
+        new = Node(self.world, ring=self._ring)
+        reached = await self.world.reached()
+        new.hub.start({partition: offset - 1 for partition, offset in reached.items()}, PARTITIONS)
+        self.nodes[number] = new
+
+
+class Guest(Member):
+    """A member that minds what it hears of a list after it was sent away."""
+
+    def __init__(self, user: str, world: World) -> None:
+        super().__init__(user)
+        self._world = world
+
+    def _update(self, channel: str, position: Position) -> None:
+        known = self._adopt if self._recovering else self.positions
+        assert known is not None
+        written = self._world.updates
+        told = next(each for each in written if each.position == position)
+        if told.stream.startswith("task:") and f"list:{SHARED}" in self._found_in[position]:
+            later = written[: written.index(told)]
+            gone = [each for each in later if self._leaves(each) and each.position.offset > known.get(1, -1)]
+            assert not gone or f"list:{OWN}" in self._found_in[position], "what happened after it had left"
+        super()._update(channel, position)
+
+    def _leaves(self, update: Update) -> bool:
+        if update.stream != f"list:{SHARED}":
+            return False
+        before, after = json.loads(update.value)["changes"].get("members", ({}, {}))
+        return self.user in before and self.user not in after
+
+
+SHARED_AND_LOST = [*SHARING, ("lose", 1, 2), ("reconnect", 0, 0), ("run", 9), ("receive", 0, 9), ("mend",)]
+LEFT_ELSEWHERE = [("join", "ann"), ("catch up", 0, 0), ("leave", "ann"), ("tell", 0, SHARED, {"ann"})]
+
+
+@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(fed_steps, st.sampled_from([1, 3, 1_000]))
+# The read models have lost that one had joined a list, and somebody comes back meanwhile.
+@example(SHARED_AND_LOST, 1_000)
+# What happened after one had left is read before that.
+@example([*LEFT_ELSEWHERE, ("read", 0, [(0, 1)], 0, 0), ("receive", 0, 9)], 1_000)
+def test_the_same_holds_through_the_feed_and_over_crashes(history: list[Any], ring: int) -> None:
+    """Batches that are written at once, gaps, restarts, lost rows; and nothing comes after one has left."""
+    story = FedStory(ring)
+    with patch.object(session, "RETRY_DELAYS_S", ()):
+        asyncio.run(_tell(story, history))
     _check_shared(story)
 
 

@@ -193,6 +193,20 @@ async def test_a_since_ahead_of_the_node_loses_and_repeats_nothing(world: World)
     assert client.got == [(f"list:{L1}", Position(0, 3))]
 
 
+async def test_a_database_that_lost_its_latest_rows_takes_no_list_away(world: World, node: Node) -> None:
+    """Nobody is told of lists before the read models are where the node is."""
+    world.commit(list_update(Position(1, 0), L3, {"bob"}, {"ann", "bob"}))
+    node.hear_all()
+    world.lost = {1: 1}
+    client = await signed_in(node, since={1: 0})
+    assert client.seen == []
+    assert client.outbox is not None
+    assert client.outbox.farewell == protocol.CAN_NOT_RECOVER
+    world.lost, world.members[L3] = {}, {"ann", "bob"}
+    again = await signed_in(node, since={1: 0})
+    assert again.seen[0]["channels"] == ["user:ann", f"list:{L1}", f"list:{L3}"]
+
+
 async def test_too_much_missed_asks_for_a_snapshot(
     world: World, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -285,22 +285,6 @@ async def test_the_same_record_twice(place: Settings, worker: WorkerProcess) -> 
 
 
 # --- faults of the broker and the database, on some of their own ------------------------------------------
-
-
-@pytest.fixture
-async def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedKafka]:
-    kafka = EmbeddedKafka(tmp_path_factory.mktemp("own-kafka"))
-    kafka.start()
-    yield kafka
-    kafka.stop()
-
-
-@pytest.fixture
-async def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedPostgres]:
-    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("own-postgres"))
-    postgres.start()
-    yield postgres
-    postgres.stop()
 
 
 async def test_the_broker_killed_and_started(

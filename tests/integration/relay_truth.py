@@ -1,0 +1,133 @@
+"""What the log says that each client of the relay has to have, and that each writer has done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from app.fold import Folded, State, channels
+from app.lists import TaskList
+from app.positions import Position
+from app.tasks import TaskCreated, TaskEdited
+from tests.integration.relay_readers import CarefulReader, PythonReader, Reader
+from tests.integration.relay_writers import Writer
+
+
+def lists_of(user: str, outcome: Iterable[Folded]) -> set[str]:
+    """The channels of the lists that a user has in the end."""
+    lists: dict[str, TaskList] = {}
+    for folded in outcome:
+        if isinstance(folded.after, TaskList):
+            lists[f"list:{folded.after.id}"] = folded.after
+    return {channel for channel, task_list in lists.items() if user in task_list.members}
+
+
+def expected_of(user: str, outcome: Sequence[Folded]) -> list[Position]:
+    """What a user's client has to have: what happened in their lists, and to the lists that were theirs."""
+    mine = lists_of(user, outcome)
+    return sorted(
+        folded.raw.position
+        for folded in outcome
+        for concerned in [set(channels(folded))]
+        if mine & concerned or (f"user:{user}" in concerned and not _is_of_task(folded))
+    )
+
+
+def _is_of_task(folded: Folded) -> bool:
+    return folded.record is not None and folded.record.stream.startswith("task:")
+
+
+def check_written(writer: Writer, outcome: Sequence[Folded]) -> None:
+    """What was acknowledged is there, once, and nothing else of it."""
+    found = [
+        title
+        for folded in outcome
+        if folded.outcome == "accepted" and folded.record is not None
+        for title in [_title(folded)]
+        if title is not None and title.startswith(f"{writer.user} ")
+    ]
+    assert sorted(found) == sorted(writer.titles)
+
+
+def _title(folded: Folded) -> str | None:
+    assert folded.record is not None
+    match folded.record.data:
+        case TaskCreated(title=title):
+            return title
+        case TaskEdited(fields=fields):
+            return fields.get("title")
+        case _:
+            return None
+
+
+def check_read(reader: Reader, outcome: Sequence[Folded]) -> None:
+    """It has what concerns its user, once, in the order of each partition."""
+    try:
+        _check_read(reader, outcome)
+    except AssertionError as error:
+        error.add_note(str(reader))
+        raise
+
+
+def _check_read(reader: Reader, outcome: Sequence[Folded]) -> None:
+    expected = expected_of(reader.user, outcome)
+    if isinstance(reader, CarefulReader):
+        assert sorted(reader.transcript.kept) == expected
+        assert reader.transcript.lists == lists_of(reader.user, outcome)
+    elif isinstance(reader, PythonReader):
+        told = [None if update is None else Position.parse(update.position) for update in reader.told]
+        if reader.is_guest:
+            _check_told_of_comings_and_goings(reader.user, told, outcome, expected)
+        else:
+            _check_told_once(list(filter(None, told)), expected)
+
+
+def _check_told_once(told: Sequence[Position], expected: Sequence[Position]) -> None:
+    assert sorted(told) == expected
+    for partition in {position.partition for position in told}:
+        order = [position for position in told if position.partition == partition]
+        assert order == sorted(order)
+
+
+def _check_told_of_comings_and_goings(
+    user: str, told: Sequence[Position | None], outcome: Sequence[Folded], expected: Sequence[Position]
+) -> None:
+    """A list comes whole each time that one joins it, and at no other time."""
+    counts = Counter(told)
+    joined = Counter(list_of(each) for each in outcome if _comes(each, user))
+    whole: dict[str, set[Position]] = {}
+    for folded in outcome:
+        concerned, position = set(channels(folded)), folded.raw.position
+        if f"user:{user}" in concerned and not _is_of_task(folded):
+            assert counts[position] == 1, position
+        else:
+            assert counts[position] <= sum(joined[channel] for channel in concerned), position
+            for channel in concerned:
+                whole.setdefault(channel, set()).add(position)
+    for channel in lists_of(user, outcome):
+        gone = [each for each in outcome if _goes(each, user) and list_of(each) == channel]
+        left = max((told.index(each.raw.position) for each in gone), default=0)
+        assert whole.get(channel, set()) <= set(told[_connection_before(told, left) :]), channel
+    assert set(expected) <= set(told)
+
+
+def _connection_before(told: Sequence[Position | None], index: int) -> int:
+    """Where a connection began that was whole, well before this."""
+    return ([0, 0, 0] + [at for at, position in enumerate(told[:index]) if position is None])[-3]
+
+
+def list_of(folded: Folded) -> str:
+    """The channel of the list that an event is about."""
+    return f"list:{folded.after.id}" if isinstance(folded.after, TaskList) else ""
+
+
+def _comes(folded: Folded, user: str) -> bool:
+    return _has(folded.after, user) and not _has(folded.before, user)
+
+
+def _goes(folded: Folded, user: str) -> bool:
+    return _has(folded.before, user) and not _has(folded.after, user)
+
+
+def _has(state: State | None, user: str) -> bool:
+    return isinstance(state, TaskList) and user in state.members
