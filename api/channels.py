@@ -12,6 +12,9 @@ from app.ids import is_uuid
 class Visibility(Protocol):
     """Tells what a user may see. Both raise `Unavailable`."""
 
+    async def lists_at(self, user: str) -> tuple[set[str], dict[int, int]]:
+        """The same, and partition → the offset that is folded next, at that moment."""
+
     async def lists_of(self, user: str) -> set[str]:
         """The lists that the user is a member of."""
 

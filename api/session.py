@@ -70,9 +70,6 @@ class History(Protocol):
         Raises `Unavailable`.
         """
 
-    async def reached(self) -> dict[int, int]:
-        """Partition → the offset that is folded next: what visibility knows of. Raises `Unavailable`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Relay:
@@ -324,23 +321,22 @@ class Session:
 
     async def _lists_at(self, user: str, place: Positions) -> set[str]:
         """The lists of a user at a place of the log; later ones come with the updates behind it."""
-        lists = await _patiently(lambda: self._lists_now(user))
-        reached = await _patiently(self._relay.history.reached)
+        lists, reached = await _patiently(lambda: self._lists_now(user))
         later = await self._missed([f"user:{user}"], place, {p: offset - 1 for p, offset in reached.items()})
         if later is None:
             raise Unavailable("the relay is far behind the read models")
         return lists - {list_id for update in later if (list_id := joined_list(update, user))}
 
-    async def _lists_now(self, user: str) -> set[str]:
-        """The lists of a user, no older than this node. Raises `Unavailable`.
+    async def _lists_now(self, user: str) -> tuple[set[str], dict[int, int]]:
+        """The lists of a user, no older than this node, and where they are from. Raises `Unavailable`.
 
         A database that crashed may have lost its latest rows, until the worker has made them anew.
         """
         present = self._hub.positions
-        reached = await self._relay.history.reached()
+        lists, reached = await self._relay.visibility.lists_at(user)
         if any(reached.get(partition, 0) <= offset for partition, offset in present.items()):
             raise Unavailable("the read models are behind what was relayed")
-        return await self._relay.visibility.lists_of(user)
+        return lists, reached
 
     async def _verified(self, message: Authenticate) -> Identity | None:
         """Who the token was given to; None if the socket is closed for it."""

@@ -8,7 +8,6 @@ from app.errors import Unavailable
 from app.positions import Positions
 from app.updates import Update
 from projections.audit import UPDATE_COLUMNS, update_from_row, updates_between
-from projections.coalescing import Coalesced
 from projections.database import AWAY, Database
 from projections.projection import Connection
 
@@ -60,17 +59,12 @@ class AuditHistory:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._reached = Coalesced(self._read_reached)
 
     async def reached(self) -> dict[int, int]:
         """Partition → the offset that is folded next: all below is in the audit."""
-        return await self._reached.get(None) or {}
-
-    async def _read_reached(self, nothing: Collection[None]) -> dict[None, dict[int, int]]:
-        del nothing
         try:
             async with self._database.pool.acquire() as connection:
-                return {None: await _checkpoints(connection)}
+                return await _checkpoints(connection)
         except AWAY as error:
             raise Unavailable("the database is away") from error
 

@@ -13,8 +13,11 @@ from projections.database import AWAY, Database
 
 _READERS = sorted(ALLOWED[ReadList])
 _LISTS = """
-    SELECT user_id, array_agg(list_id) AS lists FROM list_members
-    WHERE user_id = ANY($1) AND role = ANY($2) GROUP BY user_id
+    SELECT asked.user_id, array_remove(array_agg(list_id), NULL) AS lists,
+        (SELECT array_agg(partition ORDER BY partition) FROM checkpoints) AS partitions,
+        (SELECT array_agg(next_offset ORDER BY partition) FROM checkpoints) AS reached
+    FROM unnest($1::text[]) AS asked(user_id)
+    LEFT JOIN list_members m ON m.user_id = asked.user_id AND role = ANY($2) GROUP BY asked.user_id
 """
 _LISTS_OF_TASKS = """
     SELECT tasks.id, user_id, tasks.list_id FROM unnest($1::text[], $2::text[]) AS asked(id, user_id)
@@ -27,20 +30,36 @@ class MemberVisibility:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lists = Coalesced(self._lists_of)
+        self._lists = Coalesced(self._lists_at)
         self._tasks = Coalesced(self._lists_of_tasks)
+
+    async def lists_at(self, user: str) -> tuple[set[str], dict[int, int]]:
+        """The lists that the user may see, as a member of them, and how far the read models are.
+
+        That is partition → the offset that is folded next, at the same moment.
+        """
+        found = await self._lists.get(user)
+        assert found is not None
+        return found
 
     async def lists_of(self, user: str) -> set[str]:
         """The lists that the user may see, as a member of them."""
-        return set(await self._lists.get(user) or ())
+        lists, _ = await self.lists_at(user)
+        return lists
 
     async def list_of_task(self, user: str, task_id: str) -> str | None:
         """The list of a task, deleted ones included, that the user may see, or None."""
         return await self._tasks.get((task_id, user))
 
-    async def _lists_of(self, users: Collection[str]) -> dict[str, list[str]]:
+    async def _lists_at(self, users: Collection[str]) -> dict[str, tuple[set[str], dict[int, int]]]:
         rows = await self._fetch(_LISTS, list(users), _READERS)
-        return {row["user_id"]: row["lists"] for row in rows}
+        return {
+            row["user_id"]: (
+                set(row["lists"]),
+                dict(zip(row["partitions"] or (), row["reached"] or (), strict=True)),
+            )
+            for row in rows
+        }
 
     async def _lists_of_tasks(self, asked: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
         ids, users = [task_id for task_id, _ in asked], [user for _, user in asked]

@@ -153,8 +153,13 @@ class World:
 
     # Visibility
 
+    async def lists_at(self, user: str) -> tuple[set[str], dict[int, int]]:
+        """See api.channels.Visibility."""
+        reached = {p: self.next_position(p).offset - self.lost.get(p, 0) for p in range(self.partitions)}
+        return await self.lists_of(user), reached
+
     async def lists_of(self, user: str) -> set[str]:
-        """See api.session.Visibility."""
+        """See api.channels.Visibility."""
         members = dict(self.members)
         for update in reversed(self.updates):
             if update.stream.startswith("list:") and not self._has_row(update.position):

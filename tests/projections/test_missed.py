@@ -172,7 +172,9 @@ async def test_members_see_lists_that_are_there_and_their_tasks(database: Databa
     visibility = MemberVisibility(database)
     assert await visibility.lists_of("ann") == {identifier(1, 0), identifier(1, 2)}
     assert await visibility.lists_of("bob %") == {identifier(1, 1)}
-    assert await visibility.lists_of("nobody") == set()
+    reached = await AuditHistory(database).reached()
+    assert await visibility.lists_at("ann") == (await visibility.lists_of("ann"), reached)
+    assert await visibility.lists_at("nobody") == (set(), reached)
     lists = await visibility.lists_of("ann")
     last = {update.stream: update for update in updates if update.outcome == "accepted"}
     for number in range(60):
