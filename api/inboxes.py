@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
@@ -23,8 +24,12 @@ _log = structlog.get_logger()
 class Inboxes:
     """Remembers, within bounds, whose inbox is known to be there."""
 
-    def __init__(self, commands: CommandHandler) -> None:
+    def __init__(
+        self, commands: CommandHandler, lists_of: Callable[[str], Awaitable[Collection[str]]] | None = None
+    ) -> None:
+        """`lists_of` gives the lists of a user, which is quicker to ask than to give the command again."""
         self._commands = commands
+        self._lists_of = lists_of
         self._known: OrderedDict[str, float] = OrderedDict()
 
     async def ensure(self, user: str) -> None:
@@ -33,7 +38,8 @@ class Inboxes:
             self._known.move_to_end(user)
             return
         try:
-            await self._commands.handle(_create_inbox(user))
+            if self._lists_of is None or inbox_id(user) not in await self._lists_of(user):
+                await self._commands.handle(_create_inbox(user))
         except TaskError as error:
             _log.warning("inbox not made", user=user, reason=error.detail)
             self._remember(user, RETRY_AFTER_S)

@@ -9,6 +9,7 @@ from functools import partial
 
 from api.attendance import TRANSPORTS, Attendance
 from api.broadcast import KafkaUpdates
+from api.channels import Visibility
 from api.counters import RelayCounters
 from api.feed import UpdateFeed
 from api.hub import Hub
@@ -16,14 +17,12 @@ from api.limits import ConnectionLimits, RateLimits
 from api.session import Relay, Verify
 from api.signals import Crowd
 from api.socketio import SocketIo
-from api.system_reports import SystemReports
 from api.websockets import LiveSockets
 from app.positions import Positions
 from app.settings import Settings
 from app.updates import Update
 from projections.database import Database
 from projections.missed import AuditHistory
-from projections.visibility import MemberVisibility
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +35,14 @@ class Live:
     attendance: Attendance
     sockets: LiveSockets
     socketio: SocketIo
-    reports: SystemReports
 
 
 def live_of(
-    node: str,
     settings: Settings,
     database: Database,
     verifier: Verify,
     crowd: Crowd,
+    visibility: Visibility,
     *,
     on_start: Sequence[Callable[[Positions], None]] = (),
     on_update: Sequence[Callable[[Update], object]] = (),
@@ -64,7 +62,7 @@ def live_of(
     relay = Relay(
         hub,
         verifier,
-        MemberVisibility(database),
+        visibility,
         history,
         now=time.time,
         ping_s=settings.ping_s,
@@ -83,6 +81,5 @@ def live_of(
     for transport in TRANSPORTS:
         counters.waiting_bytes[transport] = partial(attendance.waiting_bytes, transport)
     sockets = LiveSockets(relay, origins=settings.cors_origin, attendance=attendance)
-    reports = SystemReports(node, hub, attendance, counters, now=time.time)
     socketio = SocketIo(relay, origins=settings.cors_origin, attendance=attendance)
-    return Live(feed, hub, relay, attendance, sockets, socketio, reports)
+    return Live(feed, hub, relay, attendance, sockets, socketio)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from api.metrics import Metrics
 from api.outcomes import Outcomes
 from api.signal_topic import KafkaSignals
 from api.signals import Signals
+from api.system_reports import SystemReports
 from api.wishes import Wishes
 from app.settings import Settings
 from projections.activity_queries import ActivityQueries
@@ -30,6 +32,7 @@ from projections.database import open_database
 from projections.list_queries import ListQueries
 from projections.notification_queries import NotificationQueries
 from projections.task_queries import TaskQueries
+from projections.visibility import MemberVisibility
 from streams.event_log import KafkaEventLog
 from streams.same_log import check_same_log
 
@@ -80,7 +83,8 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         outcomes = Outcomes()
         reader = CommandQueries(database.pool)
         commands = CommandHandler(log, outcomes, reader, clock=now, new_id=new_id)
-        inboxes = Inboxes(commands)
+        visibility = MemberVisibility(database)
+        inboxes = Inboxes(commands, visibility.lists_of)
         node, begun = uuid4().hex, asyncio.Event()
         signals = Signals(
             settings.signals_topic,
@@ -91,18 +95,19 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         # After the sockets have gone, which are drained first.
         stack.push_async_callback(signals.stop)
         live = live_of(
-            node,
             settings,
             database,
             Welcome(verifier, inboxes),
             signals,
+            visibility,
             on_start=[outcomes.start, lambda _: begun.set()],
             on_update=[outcomes.resolve],
         )
         live.feed.start()
         stack.push_async_callback(live.feed.stop)
-        live.reports.start()
-        stack.push_async_callback(live.reports.stop)
+        reports = SystemReports(node, live.hub, live.attendance, live.relay.counters, now=time.time)
+        reports.start()
+        stack.push_async_callback(reports.stop)
         stack.push_async_callback(live.socketio.stop)
         stack.push_async_callback(live.attendance.drain)
         edge = Edge(
