@@ -65,6 +65,10 @@ class Connection:
         """What its peer has not taken yet."""
         return self._wire.waiting_bytes
 
+    def batch(self) -> None:
+        """See `session.Outlet.batch`."""
+        self._wire.codec = codec(packed=self._packed, deflated=self._wire.deflates, batched=True)
+
     async def room(self) -> None:
         """See `session.Outlet.room`."""
         await self._wire.room()
@@ -148,9 +152,6 @@ class Connection:
         await self.session.handle(message)
         identity = self.session.identity
         if identity is not None and identity is not before:
-            self._wire.codec = codec(
-                packed=self._packed, deflated=self._wire.deflates, batched=self.session.batched
-            )
             self._expires_at = identity.expires_at
             if before is None:
                 self._ping_at = self._loop.time() + self._relay.ping_s

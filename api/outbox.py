@@ -60,6 +60,9 @@ class Outbox:
         """Whether nothing more is taken."""
         return self._ended.is_set()
 
+    def batch(self) -> None:
+        """Whoever writes what is in it does so one by one."""
+
     def push(self, messages: Sendable) -> bool:
         """Add messages. A full outbox drops what it holds and closes: its reader must resume; then False."""
         if self.closed:

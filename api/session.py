@@ -107,6 +107,9 @@ class Outlet(Protocol):
     def waiting_bytes(self) -> int:
         """What was given and is not on its way yet."""
 
+    def batch(self) -> None:
+        """From here on the client takes several messages as an array, where that is done at all."""
+
     def push(self, messages: Sendable) -> object:
         """Take what has to be sent; never waits."""
 
@@ -136,8 +139,6 @@ class Session:
         self._rate: MessageRate = relay.rates.connection()
         self._has_place = False
         self.identity: Identity | None = None
-        self.batched = False
-        """Whether the client takes arrays of messages."""
         self.needs_settling = False
         """Whether `settle` has to be called; `wake` is called when it becomes so."""
         self.whole = False
@@ -254,7 +255,8 @@ class Session:
         # From here on nothing about this user passes by unseen; what is live waits until all is set up.
         place = self._hub.enter(subscriber)
         self._subscriber = subscriber
-        self.batched = "batch" in message.features
+        if protocol.BATCH in message.features:
+            self._outlet.batch()
         try:
             await self._begin(message, identity, subscriber, dict(place.positions), since)
         except Unavailable:

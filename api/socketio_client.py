@@ -81,6 +81,9 @@ class SocketIoClient:
         """What it was given and has not taken yet."""
         return self._outbox.size
 
+    def batch(self) -> None:
+        """See `session.Outlet.batch`: an event has one message."""
+
     # --- what it is sent ---------------------------------------------------------------------------------
 
     def push(self, messages: Sendable) -> None:

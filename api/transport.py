@@ -413,5 +413,6 @@ WEBSOCKET_OPTIONS: dict[str, Any] = {
     "ws_max_size": 2 * MAX_MESSAGE_BYTES,
     # We ping with messages of our own, which a page can see and answer.
     "ws_ping_interval": None,
+    "ws_per_message_deflate": False,
 }
 """What uvicorn has to be told about WebSockets."""

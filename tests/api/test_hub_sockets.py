@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import ormsgpack
 import pytest
 import uvicorn
 from starlette.applications import Starlette
@@ -20,7 +21,7 @@ from websockets.typing import Origin, Subprotocol
 from api import transport
 from api.auth import Identity
 from api.http_protocol import HttpProtocol
-from api.protocol import SUBPROTOCOL
+from api.protocol import PACKED_SUBPROTOCOL, SUBPROTOCOL
 from api.transport import WEBSOCKET_OPTIONS
 from api.websockets import LiveSockets
 from app.positions import Position
@@ -50,8 +51,8 @@ class Served:
 
 
 @asynccontextmanager
-async def served(**timing: Any) -> AsyncIterator[Served]:
-    """Serve a world with a list of Ann's, with other timing than the product's."""
+async def served(options: Mapping[str, Any] | None = None, **timing: Any) -> AsyncIterator[Served]:
+    """Serve a world with a list of Ann's, with other timing than the product's, and options of uvicorn."""
     world = World(1)
     world.members = {LIST: {"ann"}}
     world.task_lists = {TASK: LIST}
@@ -66,7 +67,7 @@ async def served(**timing: Any) -> AsyncIterator[Served]:
         log_config=None,
         http=HttpProtocol,
         timeout_graceful_shutdown=1,
-        **WEBSOCKET_OPTIONS,
+        **WEBSOCKET_OPTIONS | dict(options or {}),
     )
     server = uvicorn.Server(config)
     # As the product's own server does: signals are not the server's to take.
@@ -120,6 +121,57 @@ async def test_the_subprotocol_is_negotiated() -> None:
                 pass
         assert refused.value.response.status_code == 400
         assert SUBPROTOCOL in (refused.value.response.body or b"").decode()
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("compressed", [False, True])
+async def test_updates_come_in_the_form_that_is_asked_for(
+    *, compressed: bool, packed: bool, batched: bool
+) -> None:
+    """As JSON or msgpack, one by one or in arrays, compressed or not: live, and what was missed."""
+    subprotocol = Subprotocol(PACKED_SUBPROTOCOL if packed else SUBPROTOCOL)
+    features = {"features": ["batch"] if batched else []}
+    read: Callable[[Any], Any] = ormsgpack.unpackb if packed else json.loads
+    write: Callable[[Any], str | bytes] = ormsgpack.packb if packed else json.dumps
+    async with served({"ws_per_message_deflate": True}) as at:
+        offer = "deflate" if compressed else None
+        for _ in range(40):
+            _happen(at)
+        async with connect(at.url, subprotocols=[subprotocol], compression=offer) as socket:
+            assert socket.subprotocol == subprotocol
+            assert bool(socket.protocol.extensions) == compressed
+            hello = {"id": 1, "type": "authenticate", "token": "ann", "since": {"0": 9}, **features}
+            await socket.send(write(hello))
+            frames: list[Any] = []
+
+            async def updates(count: int) -> list[str]:
+                """The positions of the next updates."""
+                found: list[str] = []
+                while len(found) < count:
+                    frames.append(read(await asyncio.wait_for(socket.recv(), 5)))
+                    messages = frames[-1] if isinstance(frames[-1], list) else [frames[-1]]
+                    found += [each["position"] for each in messages if each["type"] == "update"]
+                return found
+
+            assert await updates(30) == [f"0:{offset}" for offset in range(10, 40)]
+            with at.node.hub.joining():
+                for _ in range(5):
+                    _happen(at)
+            assert await updates(5) == [f"0:{offset}" for offset in range(40, 45)]
+            assert [len(frame) for frame in frames if isinstance(frame, list)] == ([30, 5] if batched else [])
+            if batched:
+                await socket.send(write([{"type": "ping"}, {"id": 7, "type": "ping"}]))
+                assert [read(await socket.recv()), read(await socket.recv())] == [
+                    {"type": "pong"},
+                    {"id": 7, "type": "pong"},
+                ]
+
+
+def _happen(at: Served) -> None:
+    """Let a task of the list change."""
+    update = task_update(at.node.world.next_position(0), TASK, LIST)
+    at.node.hub.publish(at.node.world.commit(update))
 
 
 @pytest.mark.parametrize("origin", ["https://tasks.example", "SELF", None])
