@@ -15,12 +15,13 @@ import argparse
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 
 from benchmarks import relay_builds, relay_peers
 from benchmarks.machine import measured
-from benchmarks.relay_load import Client, Cores, Row, two_cores, wait_for_quiet
+from benchmarks.relay_hostile import hostile
+from benchmarks.relay_load import Client, Cores, Row, Serving, two_cores, wait_for_quiet
 from benchmarks.relay_peers import Server
 from benchmarks.relay_tables import Figures, print_tables
 from benchmarks.relay_tasktape import FROM_THE_LOG, tasktape
@@ -77,11 +78,17 @@ class Bench:
     figures: Mapping[str, Figures] = field(default_factory=lambda: defaultdict(Figures))
 
     def load(
-        self, name: str, mode: str, limit_s: float, *options: object, part: str | None = None
+        self,
+        name: str,
+        mode: str,
+        limit_s: float,
+        *options: object,
+        part: str | None = None,
+        beside: Callable[[Serving], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> Row | None:
         """The last row of the client's run against a server that is started for it alone."""
         server = self.servers[name]
-        with server.running(self.cores.server, part or mode) as serving:
+        with server.running(self.cores.server, part or mode) as serving, beside(serving):
             began_s = time.monotonic()
             wait_for_quiet(min(QUIET_LIMIT_S, self.quiet_s))
             self.quiet_s -= time.monotonic() - began_s
@@ -183,6 +190,20 @@ def _connect(bench: Bench) -> None:
             bench.figures[OURS].add("many", MANY_SOCKETS - row["failed"])
 
 
+def _hostile(bench: Bench) -> None:
+    """What a thousand good clients notice of ten that are slow or hostile; alone and with them in turn."""
+    if OURS not in bench.servers:
+        return
+    plan = bench.plan
+    options = ("-n", 1_000, "-rate", 20, "-dur", f"{plan.fixed_s}s", "-warm", f"{plan.warm_s}s")
+    for _ in range(plan.fixed_runs):
+        for what, beside in (("p99 alone", None), ("p99 beside", hostile)):
+            around = {} if beside is None else {"beside": beside}
+            row = bench.load(OURS, "fixed", 45.0, *options, part="fixed", **around)
+            if row is not None:
+                bench.figures[OURS].add(what, row["p99_ms"])
+
+
 def _recover(bench: Bench) -> None:
     """What was missed, for one client and for many at once."""
     for clients, what in ((1, "back ms"), (200, "back s")):
@@ -209,6 +230,7 @@ PARTS: Mapping[str, Callable[[Bench], None]] = {
     "ramp": _ramp,
     "connect": _connect,
     "recover": _recover,
+    "hostile": _hostile,
 }
 
 
