@@ -19,7 +19,8 @@ from api.frames import Outgoing, Sendable, codec
 from api.outbox import TOO_SLOW, Farewell
 from api.protocol import INTERNAL_ERROR, BadFrame, Error, Incoming, Ping, Pong, Refused, ServerMessage
 from api.reading import read_frame
-from api.session import Relay, Session
+from api.relay import Relay
+from api.session import Session
 from api.transport import Wire
 
 log = structlog.get_logger(__name__)
@@ -49,7 +50,7 @@ class Connection:
         self._traffic.opened += 1
         wire.traffic = self._traffic
         self.push: Callable[[Sendable], object] = wire.push
-        """See `session.Outlet.push`."""
+        """See `relay.Outlet.push`."""
         wire.codec = codec(packed=packed, deflated=wire.deflates, batched=False)
         self.session = Session(relay, self, uuid4().hex, self._wake)
         wire.listen(self)
@@ -66,11 +67,11 @@ class Connection:
         return self._wire.waiting_bytes
 
     def batch(self) -> None:
-        """See `session.Outlet.batch`."""
+        """See `relay.Outlet.batch`."""
         self._wire.codec = codec(packed=self._packed, deflated=self._wire.deflates, batched=True)
 
     async def room(self) -> None:
-        """See `session.Outlet.room`."""
+        """See `relay.Outlet.room`."""
         await self._wire.room()
 
     # --- what comes in -----------------------------------------------------------------------------------

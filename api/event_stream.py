@@ -24,7 +24,8 @@ from api.limits import network_of
 from api.outbox import TOO_SLOW, Farewell, Outbox
 from api.problems import TooMany, problem
 from api.protocol import INTERNAL_ERROR, Authenticate, Subscribe
-from api.session import Relay, Session
+from api.relay import Relay
+from api.session import Session
 from api.transport import FAREWELL_S, SLOW_S
 from app.positions import Positions, positions_to_json
 

@@ -14,7 +14,7 @@ from api.counters import RelayCounters
 from api.feed import UpdateFeed
 from api.hub import Hub
 from api.limits import ConnectionLimits, RateLimits
-from api.session import Relay, Verify
+from api.relay import Relay, Verify
 from api.signals import Crowd
 from api.socketio import SocketIo
 from api.websockets import LiveSockets

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
 from time import monotonic, perf_counter
-from typing import Protocol, TypeVar
 
 from api import protocol
 from api.auth import Identity
-from api.channels import Visibility, list_behind
-from api.counters import RelayCounters
-from api.frames import Outgoing, Sendable
-from api.hub import BEHIND, Hub, Overrun, Subscriber, Subscription, own_channels
-from api.limits import ConnectionLimits, MessageRate, RateLimits, Verdict
+from api.channels import list_behind
+from api.frames import Outgoing
+from api.hub import BEHIND, Overrun, Subscriber, Subscription
+from api.limits import MessageRate, Verdict
 from api.membership import joined_list
 from api.outbox import TOO_SLOW, Farewell
 from api.presence import SignalTold, Told
@@ -39,85 +36,14 @@ from api.protocol import (
     positions_json,
     read_since,
 )
-from api.signals import Crowd, Nobody
-from api.telling import Telling
+from api.recovering import furthest, merged, missed_of, nearest, patiently, without
+from api.relay import Outlet, Relay
 from app.errors import TaskError, Unauthenticated, Unavailable
 from app.positions import Positions
 from app.updates import Update
 
-T = TypeVar("T")
-
-RETRY_DELAYS_S = (0.05, 0.25, 1.0)
 TOLD_AT_ONCE = 256
 """So many updates that were missed are written at once."""
-
-
-class Verify(Protocol):
-    """Tells who a token was given to."""
-
-    async def verify(self, token: str) -> Identity:
-        """The caller. Raises `Unauthenticated` or `Unavailable`."""
-
-
-class History(Protocol):
-    """Tells what has been."""
-
-    async def missed(
-        self, channels: Collection[str], since: Positions, upto: Positions, limit: int
-    ) -> Sequence[Update] | None:
-        """The updates of the channels in `(since, upto]`, in order per partition; None if more than `limit`.
-
-        Raises `Unavailable`.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Relay:
-    """What every conversation of a node shares."""
-
-    hub: Hub
-    verifier: Verify
-    visibility: Visibility
-    history: History
-    now: Callable[[], float]
-    """Seconds since the epoch."""
-    ping_s: float = protocol.PING_S
-    authentication_s: float = protocol.AUTHENTICATION_S
-    counters: RelayCounters = field(default_factory=RelayCounters)
-    rates: RateLimits = field(
-        default_factory=lambda: RateLimits(
-            protocol.MESSAGES_PER_S, protocol.BURST_MESSAGES, protocol.MESSAGES_PER_S, protocol.BURST_MESSAGES
-        )
-    )
-    crowd: Crowd = field(default_factory=Nobody)
-    telling: Telling = field(default_factory=Telling)
-    places: ConnectionLimits = field(default_factory=lambda: ConnectionLimits(per_user=0, per_address=0))
-    chunk: int = 256
-    """How many updates a recovery gives out before it looks whether the client keeps up."""
-
-
-class Outlet(Protocol):
-    """Where a session's messages leave."""
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing more is taken."""
-
-    @property
-    def waiting_bytes(self) -> int:
-        """What was given and is not on its way yet."""
-
-    def batch(self) -> None:
-        """From here on the client takes several messages as an array, where that is done at all."""
-
-    def push(self, messages: Sendable) -> object:
-        """Take what has to be sent; never waits."""
-
-    async def room(self) -> None:
-        """Wait until less is waiting to be sent: how a long recovery goes at its reader's pace."""
-
-    def close(self, farewell: Farewell | None) -> None:
-        """Take nothing more, and end."""
 
 
 class Session:
@@ -272,7 +198,7 @@ class Session:
     ) -> None:
         if since is not None:
             self._resumed_from = since
-        place = _furthest(reached, self._resumed_from)
+        place = furthest(reached, self._resumed_from)
         lists = await self._lists_at(identity.user, place)
         channels = [f"user:{identity.user}", *(f"list:{list_id}" for list_id in sorted(lists))]
         start = reached if since is None else since
@@ -283,7 +209,7 @@ class Session:
         if missed is not None and joined:
             self.whole = True
             had = {channel for channel in channels if channel not in joined}
-            missed = _merged(missed, _without(await self._missed(joined, {}, place), had))
+            missed = merged(missed, without(await self._missed(joined, {}, place), had))
         subscriber.lists, subscriber.lists_at = lists, place
         for channel in channels:
             begin = reached if missed is None else {} if channel in joined else start
@@ -323,7 +249,7 @@ class Session:
 
     async def _lists_at(self, user: str, place: Positions) -> set[str]:
         """The lists of a user at a place of the log; later ones come with the updates behind it."""
-        lists, reached = await _patiently(lambda: self._lists_now(user))
+        lists, reached = await patiently(lambda: self._lists_now(user))
         later = await self._missed([f"user:{user}"], place, {p: offset - 1 for p, offset in reached.items()})
         if later is None:
             raise Unavailable("the relay is far behind the read models")
@@ -410,12 +336,12 @@ class Session:
         start = dict(place.positions) if missed is None else since
         known = subscriber.channels.get(channel)
         if known is not None:
-            start = _nearest(known.start, start)
+            start = nearest(known.start, start)
         self._hub.subscribe(subscriber, channel, Subscription(start, list_id))
-        positions = _furthest(_furthest(place.positions, self._resumed_from), since)
+        positions = furthest(furthest(place.positions, self._resumed_from), since)
         count = len(missed or ())
         if last is not None and subscriber.first_channel(last) is not None:
-            positions = _furthest(positions, {last.position.partition: last.position.offset})
+            positions = furthest(positions, {last.position.partition: last.position.offset})
             count += 1
         reply = Subscribed(id=message_id, channel=channel, positions=positions_json(positions), missed=count)
         self._say(reply)
@@ -489,63 +415,16 @@ class Session:
         assert list_id is not None
         channel = f"list:{list_id}"
         reached = dict(self._hub.hold(subscriber).positions)
-        missed = await self._missed([channel], {}, _furthest(reached, self._resumed_from))
+        missed = await self._missed([channel], {}, furthest(reached, self._resumed_from))
         # What came under another automatic channel it has, maybe from another node before it came to us.
         had = {f"user:{subscriber.user}", *(f"list:{each}" for each in subscriber.lists)}
         subscriber.joining = None
         subscriber.lists.add(list_id)
-        missed = _without(missed, had.intersection(subscriber.channels))
+        missed = without(missed, had.intersection(subscriber.channels))
         fresh = missed and [update for update in missed if not subscriber.saw(update)]
         await self._take_up(None, subscriber, channel, None, self._ahead_of(reached), fresh, joining)
 
     async def _missed(
         self, channels: Collection[str], since: Positions, upto: Positions
     ) -> Sequence[Update] | None:
-        if all(since.get(partition, -1) >= offset for partition, offset in upto.items()):
-            return ()
-        counters = self._relay.counters
-        try:
-            missed: Sequence[Update] | None = self._hub.missed(channels, since, upto, protocol.MAX_MISSED)
-            counters.recovered_memory += 1
-        except Overrun:
-            counters.ring_misses += 1
-            missed = await _patiently(
-                lambda: self._relay.history.missed(channels, since, upto, protocol.MAX_MISSED)
-            )
-            counters.recovered_audit += 1
-        return missed
-
-
-async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask again, a few times, while the database is away. Raises `Unavailable`."""
-    for delay_s in RETRY_DELAYS_S:
-        try:
-            return await ask()
-        except Unavailable:
-            await asyncio.sleep(delay_s)
-    return await ask()
-
-
-def _furthest(one: Positions, other: Positions) -> Positions:
-    return {p: max(one.get(p, -1), other.get(p, -1)) for p in {*one, *other}}
-
-
-def _merged(some: Sequence[Update], others: Sequence[Update] | None) -> Sequence[Update] | None:
-    """Both in one order, each update once; None if there are too many."""
-    if others is None:
-        return None
-    updates = {update.position: update for update in (*some, *others)}
-    if len(updates) > protocol.MAX_MISSED:
-        return None
-    return [updates[position] for position in sorted(updates)]
-
-
-def _without(updates: Sequence[Update] | None, channels: Collection[str]) -> Sequence[Update] | None:
-    """The updates that concern none of the channels; see `Subscriber.saw` for those of tasks."""
-    if updates is None:
-        return None
-    return [update for update in updates if not any(channel in channels for channel in own_channels(update))]
-
-
-def _nearest(one: Positions, other: Positions) -> Positions:
-    return {p: min(one[p], other[p]) for p in one.keys() & other.keys()}
+        return await missed_of(self._relay, channels, since, upto)

@@ -25,7 +25,7 @@ from api.engine_line import EngineLine
 from api.limits import network_of
 from api.outbox import Farewell
 from api.problems import problem
-from api.session import Relay
+from api.relay import Relay
 from api.socketio_client import Answer, SocketIoClient, said_by
 from api.socketio_packets import TextPacket
 from api.transport import EXTENSION, Wire

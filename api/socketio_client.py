@@ -16,7 +16,8 @@ from api.connection import MAX_COMMANDS_AHEAD
 from api.frames import Outgoing, Sendable
 from api.outbox import TOO_SLOW, Farewell, Outbox
 from api.protocol import INTERNAL_ERROR, Authenticate, Error, Incoming, Subscribe, Unsubscribe
-from api.session import Relay, Session
+from api.relay import Relay
+from api.session import Session
 from api.socketio_packets import PACKET, Newest
 from api.transport import FAREWELL_S
 from app.errors import Unauthenticated, Unavailable
@@ -82,12 +83,12 @@ class SocketIoClient:
         return self._outbox.size
 
     def batch(self) -> None:
-        """See `session.Outlet.batch`: an event has one message."""
+        """See `relay.Outlet.batch`: an event has one message."""
 
     # --- what it is sent ---------------------------------------------------------------------------------
 
     def push(self, messages: Sendable) -> None:
-        """See `session.Outlet.push`."""
+        """See `relay.Outlet.push`."""
         if self._asking and isinstance(messages, Outgoing):
             message = from_json(messages.value)
             if message.get("id") == _ASKED:
@@ -100,7 +101,7 @@ class SocketIoClient:
             self.close(TOO_SLOW)
 
     async def room(self) -> None:
-        """See `session.Outlet.room`."""
+        """See `relay.Outlet.room`."""
         await self._outbox.room()
 
     async def _write(self) -> None:

@@ -17,8 +17,8 @@ from api.edge import caller_of, token_of
 from api.event_stream import HEADERS, MEDIA_TYPE, EventStream, Wish
 from api.live import Live
 from api.protocol import Refused, Subscribe
+from api.relay import Relay
 from api.schemas import StreamQuery
-from api.session import Relay
 from app.errors import Forbidden, Malformed, NotFound, TaskError, Unavailable
 from app.positions import parse_positions, positions_to_json
 

@@ -15,7 +15,7 @@ from api.asgi_wire import AsgiWire
 from api.attendance import Attendance
 from api.connection import Connection
 from api.limits import network_of
-from api.session import Relay
+from api.relay import Relay
 from api.transport import EXTENSION, Wire
 
 

@@ -18,8 +18,9 @@ from api.hub import Hub
 from api.outbox import Outbox
 from api.protocol import Refused
 from api.reading import read_frame
+from api.relay import Relay
 from api.ring import Ring
-from api.session import Relay, Session
+from api.session import Session
 from app.errors import Unauthenticated, Unavailable
 from app.fold import Outcome
 from app.positions import Position, Positions
@@ -126,7 +127,7 @@ class World:
     async def missed(
         self, channels: Collection[str], since: Positions, upto: Positions, limit: int
     ) -> list[Update] | None:
-        """See api.session.History."""
+        """See api.relay.History."""
         await self._query()
         if not all(self._has_row(Position(*place)) for place in upto.items()):
             raise Unavailable("the read models are behind what was relayed")
@@ -141,7 +142,7 @@ class World:
         return None if len(found) > limit else sorted(found, key=lambda update: update.position)
 
     async def reached(self) -> dict[int, int]:
-        """See api.session.History."""
+        """See api.relay.History."""
         reached = {p: self.next_position(p).offset - self.lost.get(p, 0) for p in range(self.partitions)}
         await self._query()
         return reached

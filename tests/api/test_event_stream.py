@@ -21,8 +21,8 @@ from api.endpoints import ENDPOINTS
 from api.http_protocol import HttpProtocol
 from api.limits import ConnectionLimits
 from api.protocol import Authenticate
+from api.relay import Relay
 from api.routing import routes
-from api.session import Relay
 from api.transport import WEBSOCKET_OPTIONS
 from app.updates import Update
 from tests.api.event_client import events

@@ -23,7 +23,7 @@ from api import socketio_client, transport
 from api.attendance import Attendance
 from api.frames import Joined, Outgoing
 from api.limits import ConnectionLimits, RateLimits
-from api.session import Relay
+from api.relay import Relay
 from api.socketio import SocketIo, socketio_route
 from api.socketio_packets import PACKET, Newest, event_packet
 from api.transport import WEBSOCKET_OPTIONS

@@ -1,0 +1,88 @@
+"""What every conversation of a node shares, and what it is told through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from api import protocol
+from api.auth import Identity
+from api.channels import Visibility
+from api.counters import RelayCounters
+from api.frames import Sendable
+from api.hub import Hub
+from api.limits import ConnectionLimits, RateLimits
+from api.outbox import Farewell
+from api.signals import Crowd, Nobody
+from api.telling import Telling
+from app.positions import Positions
+from app.updates import Update
+
+
+class Verify(Protocol):
+    """Tells who a token was given to."""
+
+    async def verify(self, token: str) -> Identity:
+        """The caller. Raises `Unauthenticated` or `Unavailable`."""
+
+
+class History(Protocol):
+    """Tells what has been."""
+
+    async def missed(
+        self, channels: Collection[str], since: Positions, upto: Positions, limit: int
+    ) -> Sequence[Update] | None:
+        """The updates of the channels in `(since, upto]`, in order per partition; None if more than `limit`.
+
+        Raises `Unavailable`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """What every conversation of a node shares."""
+
+    hub: Hub
+    verifier: Verify
+    visibility: Visibility
+    history: History
+    now: Callable[[], float]
+    """Seconds since the epoch."""
+    ping_s: float = protocol.PING_S
+    authentication_s: float = protocol.AUTHENTICATION_S
+    counters: RelayCounters = field(default_factory=RelayCounters)
+    rates: RateLimits = field(
+        default_factory=lambda: RateLimits(
+            protocol.MESSAGES_PER_S, protocol.BURST_MESSAGES, protocol.MESSAGES_PER_S, protocol.BURST_MESSAGES
+        )
+    )
+    crowd: Crowd = field(default_factory=Nobody)
+    telling: Telling = field(default_factory=Telling)
+    places: ConnectionLimits = field(default_factory=lambda: ConnectionLimits(per_user=0, per_address=0))
+    chunk: int = 256
+    """How many updates a recovery gives out before it looks whether the client keeps up."""
+
+
+class Outlet(Protocol):
+    """Where a session's messages leave."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is taken."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What was given and is not on its way yet."""
+
+    def batch(self) -> None:
+        """From here on the client takes several messages as an array, where that is done at all."""
+
+    def push(self, messages: Sendable) -> object:
+        """Take what has to be sent; never waits."""
+
+    async def room(self) -> None:
+        """Wait until less is waiting to be sent: how a long recovery goes at its reader's pace."""
+
+    def close(self, farewell: Farewell | None) -> None:
+        """Take nothing more, and end."""
