@@ -2,7 +2,8 @@
 
 Either on `task-updates`, as the worker does its updates: each line, a JSON object, becomes the data of the
 event of one. Positions are contiguous from the one that is given on: where the read models are. The log
-itself has no such records. Or on `task-events`, as the API does: each line becomes a comment on the task, and
+itself has no such records. With a database, its checkpoint is moved on before each, as the worker does: a node
+that is ahead of its read models sends away who comes back. Or on `task-events`, as the API does: each line becomes a comment on the task, and
 the worker's update of it carries all that updates carry.
 """
 
@@ -25,11 +26,13 @@ from app.positions import Position
 from app.records import Record
 from app.tasks import TaskCommented
 from app.updates import Update
+from projections.database import open_database
 from streams.garbage import collect_rarely
 
 VALUE_BYTES = 300
 TIME = "2026-01-01T00:00:00.000Z"
-
+SCHEMA = "tasktape"
+_MOVE = "UPDATE checkpoints SET next_offset = $2, emitted_offset = $2 WHERE partition = $1"
 
 _PAD = b',"pad":"%s"'
 _EVENT = b'{"id":"%s","type":"task.edited","stream":"task:%s","version":%d,"data":%s}'
@@ -87,6 +90,7 @@ def main(arguments: Sequence[str]) -> None:
     first = parser.add_mutually_exclusive_group(required=True)
     first.add_argument("--first-offset", type=int, help="Write updates, from this offset on.")
     first.add_argument("--first-version", type=int, help="Write comments, from this version on.")
+    parser.add_argument("--database-url", help="Move the checkpoint there before each update.")
     options = parser.parse_args(arguments)
 
     def written_update(number: int, line: bytes) -> Written:
@@ -99,13 +103,19 @@ def main(arguments: Sequence[str]) -> None:
         topic, first_number, write = "task-updates", options.first_offset, written_update
     else:
         topic, first_number, write = "task-events", options.first_version, written_comment
-    uvloop.run(_publish(options.brokers, topic, options.partition, first_number, write))
+    uvloop.run(_publish(options.brokers, topic, options.partition, first_number, write, options.database_url))
 
 
 async def _publish(
-    brokers: str, topic: str, partition: int, number: int, write: Callable[[int, bytes], Written]
+    brokers: str,
+    topic: str,
+    partition: int,
+    number: int,
+    write: Callable[[int, bytes], Written],
+    database_url: str | None,
 ) -> None:
     """Say that all is ready, then publish every line until there are no more."""
+    database = None if database_url is None else await open_database(database_url, SCHEMA, pool_size=1)
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         partial(asyncio.StreamReaderProtocol, lines), sys.stdin
@@ -115,6 +125,8 @@ async def _publish(
         collect_rarely()
         print("ready", flush=True)
         while line := await lines.readline():
+            if database is not None:
+                await database.pool.execute(_MOVE, partition, number + 1)
             key, value, headers = write(number, line.strip())
             # Not awaited further: batches form while the broker is busy with the one before.
             await producer.send(topic, value, key=key, headers=headers, partition=partition)

@@ -71,6 +71,8 @@ class Tasktape:
             launch = _launch(self.parts, "api", {"PORT": str(port)})
             pid = stack.enter_context(process(launch, core, lambda: _is_ready(port)))
             first = self._first_version(port) if part == FROM_THE_LOG else self._first_offset(port)
+            if part == "recover":
+                first = [*first, "--database-url", self.parts.database_url]
             yield Serving(pid, self._speak(port, first), beside)
 
     def _speak(self, port: int, first: Sequence[str]) -> list[str]:
