@@ -2,9 +2,9 @@
 
 Either on `task-updates`, as the worker does its updates: each line, a JSON object, becomes the data of the
 event of one. Positions are contiguous from the one that is given on: where the read models are. The log
-itself has no such records. With a database, its checkpoint is moved on before each, as the worker does: a node
-that is ahead of its read models sends away who comes back. Or on `task-events`, as the API does: each line becomes a comment on the task, and
-the worker's update of it carries all that updates carry.
+itself has no such records. With a database, its checkpoint is moved on before each, as the worker does,
+and back in the end: a node that is ahead of its read models sends away who returns. Or on `task-events`, as
+the API does: each line becomes a comment on the task, and the worker's update carries all that updates carry.
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ async def _publish(
     database_url: str | None,
 ) -> None:
     """Say that all is ready, then publish every line until there are no more."""
+    first = number
     database = None if database_url is None else await open_database(database_url, SCHEMA, pool_size=1)
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
@@ -131,6 +132,8 @@ async def _publish(
             # Not awaited further: batches form while the broker is busy with the one before.
             await producer.send(topic, value, key=key, headers=headers, partition=partition)
             number += 1
+    if database is not None:
+        await database.pool.execute(_MOVE, partition, first)
 
 
 if __name__ == "__main__":
