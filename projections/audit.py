@@ -79,8 +79,7 @@ def _row(projected: Projected) -> tuple[Any, ...]:
     if folded.outcome == "accepted" and record is not None:
         told = notified(record)
         if isinstance(after, Task):
-            list_id = after.list_id
-            left_list_id = before.list_id if isinstance(before, Task) and before.list_id != list_id else None
+            list_id, left_list_id = (*projected.lists, None)[:2]
             user_ids = sorted(told) or None
         elif isinstance(after, TaskList):
             list_id = after.id
