@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -35,12 +36,12 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-async def plan_of(database: Database, sql: str, *arguments: object) -> str:
-    """The plan for a table that is too large to be read whole."""
+async def plan_of(database: Database, sql: str, *arguments: object, may_sort: bool = False) -> str:
+    """The plan for a table that is too large to be read whole, or to be sorted unless it `may_sort`."""
     async with database.pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL enable_seqscan = off")
         await connection.execute("SET LOCAL enable_bitmapscan = off")
-        await connection.execute("SET LOCAL enable_sort = off")
+        await connection.execute(f"SET LOCAL enable_sort = {'on' if may_sort else 'off'}")
         rows = await connection.fetch(f"EXPLAIN {sql}", *arguments)
         return "\n".join(row[0] for row in rows)
 
@@ -77,14 +78,23 @@ async def test_the_activity_feed_follows_its_indexes(database: Database) -> None
         [2000] * 4,
         [str(uuid4()), str(uuid4())],
         250,
+        may_sort=True,
     )
-    for index, key in (("audit_by_activity", "list_id"), ("audit_by_left_list", "left_list_id")):
-        _, _, scan = plan.partition(f"Index Only Scan Backward using {index}")
-        condition = scan.partition("Index Cond:")[2].partition("\n")[0]
+    conditions = _conditions(plan)
+    # The second index holds also what is not in the feed. Which is cheaper depends on what has been vacuumed.
+    inside = conditions.get("audit_by_activity") or conditions.get("audit_by_list", "")
+    for condition, key in ((inside, "list_id"), (conditions.get("audit_by_left_list", ""), "left_list_id")):
         assert f"({key} = wanted" in condition, plan
         assert "(partition = s.partition)" in condition, plan
         assert '("offset" >= s.first) AND ("offset" <= s.last)' in condition, plan
-    assert "Index Scan using audit_pkey" in plan
+    assert "partition = " in conditions["audit_pkey"], plan
+    assert '"offset" = ' in conditions["audit_pkey"], plan
     assert "Seq Scan" not in plan
-    taken = await plan_of(database, activity_queries.TAKEN, partitions, [999] * 4)
-    assert "Index Scan using audit_pkey" in taken
+    taken = await plan_of(database, activity_queries.TAKEN, partitions, [999] * 4, may_sort=True)
+    assert '"offset" = ' in _conditions(taken)["audit_pkey"], taken
+
+
+def _conditions(plan: str) -> dict[str, str]:
+    """What is looked up in each index."""
+    found = re.findall(r"Index (?:Only )?Scan (?:Backward )?using (\w+) on .*\n\s*Index Cond: (.*)", plan)
+    return dict(found)
