@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
@@ -18,6 +19,7 @@ class AsgiWire:
     """Carries the messages of one accepted WebSocket."""
 
     deflates = False
+    direct = None
 
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
@@ -35,7 +37,7 @@ class AsgiWire:
         """See `Wire.waiting_bytes`."""
         return self._outbox.size
 
-    def listen(self, listener: Listener) -> None:
+    def listen(self, listener: Listener, switched: Callable[[], None]) -> None:  # noqa: ARG002
         """See `Wire.listen`."""
         self._listener = listener
 

@@ -51,9 +51,10 @@ class Connection:
         wire.traffic = self._traffic
         self.push: Callable[[Sendable], object] = wire.push
         """See `relay.Outlet.push`."""
+        self.direct = wire.direct
         wire.codec = codec(packed=packed, deflated=wire.deflates, batched=False)
         self.session = Session(relay, self, uuid4().hex, self._wake)
-        wire.listen(self)
+        wire.listen(self, relay.hub.audiences.clear)
 
     @property
     def user(self) -> str | None:
@@ -69,6 +70,7 @@ class Connection:
     def batch(self) -> None:
         """See `relay.Outlet.batch`."""
         self._wire.codec = codec(packed=self._packed, deflated=self._wire.deflates, batched=True)
+        self._relay.hub.audiences.clear()
 
     async def room(self) -> None:
         """See `relay.Outlet.room`."""

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from api.fanout import MANY, Audience, Audiences, Direct, Fanout
 from api.frames import Joined, Outgoing, Sendable
 from api.membership import joined_list, lists_of, membership_after, moved_to
 from api.ring import Overrun, Ring
@@ -27,6 +28,10 @@ __all__ = ["BEHIND", "Hub", "Overrun", "Peer", "Place", "Subscriber", "Subscript
 
 class Peer(Protocol):
     """The socket behind a subscriber. None of its methods waits."""
+
+    @property
+    def direct(self) -> Direct | None:
+        """Its socket, if it may be written to past everything that queues."""
 
     def push(self, messages: Sendable) -> object:
         """Take what has to be sent. What follows from a failure follows later: the hub is in a loop."""
@@ -85,8 +90,10 @@ class Subscriber:
     push: Callable[[Sendable], object] = field(init=False)
     """The peer's, kept as it is called for every message."""
 
+    direct: Direct | None = field(init=False)
+
     def __post_init__(self) -> None:
-        self.push = self.peer.push
+        self.push, self.direct = self.peer.push, self.peer.direct
 
     def first_channel(self, update: Update) -> str | None:
         """The channel under which this subscriber gets an update, or None if it isn't for it."""
@@ -143,14 +150,17 @@ class Counters:
 class Hub:
     """The channels of one node and their subscribers."""
 
-    def __init__(self, ring: Ring | None = None) -> None:
+    def __init__(self, ring: Ring | None = None, *, many: int = MANY) -> None:
         self._ring = ring or Ring()
+        self._many = many
         # With a subscription where its start lies ahead of this node: there it has to be looked at.
         self._channels: dict[str, dict[Subscriber, Subscription | None]] = {}
         self._users: dict[str, dict[Subscriber, None]] = {}
         self._positions: dict[int, int] = {}
         self._joining = False
         self._to_flush: list[Subscriber] = []
+        self.audiences = Audiences()
+        """Cleared also when a subscriber is written to another way."""
         self.partitions = 0
         """How many partitions the log has; 0 until `start`."""
         self.counters = Counters()
@@ -198,21 +208,51 @@ class Hub:
         if offset > following:
             raise ValueError(f"update {update.position} leaves a gap from {following}")
         self._hold_joining(update)
+        channels = tuple(channel for channel in update.channels if channel in self._channels)
+        audience = self._audience(channels)
         self._positions[partition] = offset
         turn = self._ring.end
         self._ring.append(update)
         self.counters.published += 1
-        for channel in update.channels:
-            subscriptions = self._channels.get(channel)
-            if subscriptions:
-                self._send(update, channel, subscriptions, turn)
+        if audience is not None:
+            self._send_at_once(update, audience)
+        else:
+            for channel in channels:
+                self._send(update, channel, self._channels[channel], turn)
         self._follow_live(update)
         return True
+
+    def _audience(self, channels: tuple[str, ...]) -> Audience | None:
+        """Who gets what these channels carry together, if they are many and nothing changed of late."""
+        if self._joining or sum(len(self._channels[channel]) for channel in channels) < self._many:
+            return None
+        return self.audiences.of(channels, self._gathered)
+
+    def _gathered(self, channels: tuple[str, ...]) -> Audience | None:
+        """Each live subscriber under the first of the channels that it has; None if there is more to it."""
+        if any(channel.startswith("user:") for channel in channels):
+            return None  # Who gets it depends on the update.
+        seen: set[Subscriber] = set()
+        audience: list[tuple[str, Fanout]] = []
+        for channel in channels:
+            subscriptions = self._channels[channel]
+            if any(map(self._is_ahead, filter(None, subscriptions.values()))):
+                return None
+            members = [each for each in subscriptions if each.place is None and each not in seen]
+            seen.update(members)
+            audience.append((channel, Fanout(members)))
+        return audience
+
+    def _send_at_once(self, update: Update, audience: Audience) -> None:
+        for channel, fanout in audience:
+            if fanout.size:
+                fanout.push(self._ring.message(update, channel))
+                self.counters.delivered += fanout.size
 
     def _send(
         self, update: Update, channel: str, subscriptions: dict[Subscriber, Subscription | None], turn: int
     ) -> None:
-        """Send to all subscribers of a channel. Almost all time is spent here, so it is spelt out."""
+        """Send to all subscribers of a channel, as they are now."""
         partition, offset = update.position
         message = self._ring.message(update, channel)
         restricted = channel.startswith("user:")
@@ -286,14 +326,20 @@ class Hub:
         """Give a channel, or another start on one that the subscriber has."""
         self.counters.subscriptions += channel not in subscriber.channels
         subscriber.channels[channel] = subscription
-        ahead = any(offset > self._positions.get(p, -1) for p, offset in subscription.start.items())
+        ahead = self._is_ahead(subscription)
         self._channels.setdefault(channel, {})[subscriber] = subscription if ahead else None
+        self.audiences.clear()
 
     def unsubscribe(self, subscriber: Subscriber, channel: str) -> None:
         """Take a channel away, if the subscriber has it."""
         if subscriber.channels.pop(channel, None) is not None:
             self.counters.subscriptions -= 1
             _discard(self._channels, channel, subscriber)
+            self.audiences.clear()
+
+    def _is_ahead(self, subscription: Subscription) -> bool:
+        """Whether it starts behind what was published."""
+        return any(offset > self._positions.get(p, -1) for p, offset in subscription.start.items())
 
     # --- recovery ----------------------------------------------------------------------------------------
 
@@ -305,6 +351,7 @@ class Hub:
         """Hold a subscriber at the present, or where it is held already."""
         if subscriber.place is None:
             subscriber.place = self.place()
+            self.audiences.clear()
         return subscriber.place
 
     def offer(self, subscriber: Subscriber, update: Update) -> None:
@@ -347,6 +394,7 @@ class Hub:
         if place.number < self._ring.end:
             return False
         subscriber.place = None
+        self.audiences.clear()
         return True
 
     def step(self, subscriber: Subscriber, update: Update) -> None:

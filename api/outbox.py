@@ -32,6 +32,9 @@ TOO_SLOW = Farewell(4008, "too slow")
 class Outbox:
     """Messages in the order they must leave. A push never waits: it is what the hub does for every client."""
 
+    direct = None
+    """See `relay.Outlet.direct`."""
+
     def __init__(
         self, *, max_messages: int = MAX_WAITING_MESSAGES, max_bytes: int = MAX_WAITING_BYTES
     ) -> None:

@@ -10,6 +10,7 @@ from api import protocol
 from api.auth import Identity
 from api.channels import Visibility
 from api.counters import RelayCounters
+from api.fanout import Direct
 from api.frames import Sendable
 from api.hub import Hub
 from api.limits import ConnectionLimits, RateLimits
@@ -66,6 +67,10 @@ class Relay:
 
 class Outlet(Protocol):
     """Where a session's messages leave."""
+
+    @property
+    def direct(self) -> Direct | None:
+        """See `hub.Peer.direct`."""
 
     @property
     def closed(self) -> bool:

@@ -56,8 +56,8 @@ class Session:
         self._hub = relay.hub
         self._outlet = outlet
         self._wake = wake
-        self.push = outlet.push
-        """Send an update (see hub.Peer)."""
+        self.push, self.direct = outlet.push, outlet.direct
+        """How updates are sent (see hub.Peer)."""
         self.id = session_id
         self._subscriber: Subscriber | None = None
         # It may lie ahead of this node's hub: another one had told the client more.

@@ -50,6 +50,9 @@ class Line(Protocol):
 class SocketIoClient:
     """Serves one client of the default namespace until someone closes it. It is its session's outlet."""
 
+    direct = None
+    """See `relay.Outlet.direct`."""
+
     def __init__(self, relay: Relay, line: Line) -> None:
         self._relay = relay
         self._line = line

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 from urllib.parse import unquote
 
@@ -18,6 +18,7 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPe
 from websockets.protocol import State
 
 from api.counters import Traffic
+from api.fanout import Direct
 from api.frames import JSON, WINDOW_BITS, Codec, Sendable
 from api.handshake import Handshake
 from api.protocol import MAX_MESSAGE_BYTES
@@ -55,6 +56,10 @@ class Wire(Protocol):
     """What goes out is counted there."""
 
     @property
+    def direct(self) -> Direct | None:
+        """See `hub.Peer.direct`."""
+
+    @property
     def peer_code(self) -> int | None:
         """The code that the peer closed with, if it did."""
 
@@ -66,8 +71,8 @@ class Wire(Protocol):
     def waiting_bytes(self) -> int:
         """What was not taken by the network yet."""
 
-    def listen(self, listener: Listener) -> None:
-        """From here on the listener is told of what happens."""
+    def listen(self, listener: Listener, switched: Callable[[], None]) -> None:
+        """From here on the listener is told of what happens; `switched` when the descriptor changes."""
 
     def push(self, messages: Sendable) -> None:
         """Write; never waits."""
@@ -189,10 +194,7 @@ class RelayProtocol(WebSocketsSansIOProtocol):
         answer = b"".join(self.conn.data_to_send())
         if not wire.listener.pinged():
             return
-        if wire.waiting_bytes >= MAX_WAITING_BYTES:
-            wire.listener.too_slow()
-            return
-        wire.write(answer)
+        wire.send(answer)
 
     def handle_close(self, event: Any) -> None:
         """Answer; nothing may be written past the answer."""
@@ -231,11 +233,12 @@ class DirectWire:
 
     __slots__ = (
         "_descriptor",
-        "_direct",
         "_protocol",
         "_slow",
+        "_switched",
         "_transport",
         "codec",
+        "descriptor",
         "finished",
         "listener",
         "lost",
@@ -247,7 +250,9 @@ class DirectWire:
         self._transport = protocol.transport
         self._transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
         self._descriptor = _descriptor_of(self._transport)
-        self._direct = -1
+        self.descriptor = -1
+        """See `fanout.Direct`."""
+        self._switched: Callable[[], None] = _nobody
         self._slow: asyncio.TimerHandle | None = None
         self.codec = JSON
         self.listener: Listener | None = None
@@ -274,8 +279,14 @@ class DirectWire:
         """See `Wire.waiting_bytes`."""
         return self._transport.get_write_buffer_size()
 
-    def listen(self, listener: Listener) -> None:
+    @property
+    def direct(self) -> DirectWire | None:
+        """See `Wire.direct`."""
+        return None if self._descriptor is None else self
+
+    def listen(self, listener: Listener, switched: Callable[[], None]) -> None:
         """Take over from the application; what came before is handed on."""
+        self._switched = switched
         protocol = self._protocol
         self.lost = protocol.loop.create_future()
         self.listener = listener
@@ -289,49 +300,53 @@ class DirectWire:
             self.resume()
 
     def push(self, messages: Sendable) -> None:
-        """Write: past the transport while nothing waits in it, as that takes it longer than the network does.
-
-        What doesn't fit ends a peer that is too slow, but a large message alone fits. The transport tells of
-        a connection that is lost before it closes the descriptor.
-        """
-        frames = messages.form(self.codec)
-        if self._direct < 0 and not self._is_direct():
-            if not self.finished:
-                self._push_slowly(messages, frames)
+        """Write; what doesn't fit ends a peer that is too slow, but a large message alone fits."""
+        if self.finished:
             return
-        try:
-            written = os.write(self._direct, frames)
-        except OSError:
-            written = 0  # What is wrong, the transport finds out.
-        if written < len(frames):
-            self.write(frames[written:])
-        traffic = self.traffic
-        traffic.messages += messages.count
-        traffic.size_bytes += len(frames)
+        frames = messages.form(self.codec)
+        if self.send(frames):
+            traffic = self.traffic
+            traffic.messages += messages.count
+            traffic.size_bytes += len(frames)
 
-    def _is_direct(self) -> bool:
+    def send(self, frames: bytes) -> bool:
+        """Write, past the transport while nothing waits in it: that takes it longer than the network does.
+
+        False if there is no room. The transport tells of a connection that is lost before it closes the
+        descriptor.
+        """
+        if self.descriptor < 0 and not self._is_free():
+            if self.waiting_bytes >= MAX_WAITING_BYTES:
+                self._too_slow()
+                return False
+            self._transport.write(frames)
+            return True
+        try:
+            taken = os.write(self.descriptor, frames)
+        except OSError:
+            taken = 0  # What is wrong, the transport finds out.
+        if taken < len(frames):
+            self.write_rest(frames[taken:])
+        return True
+
+    def _is_free(self) -> bool:
         """Look whether one may write past the transport again."""
         if self._descriptor is None or self.finished or self._protocol.close_sent or self.waiting_bytes:
             return False
-        self._direct = self._descriptor
+        self.descriptor = self._descriptor
+        self._switched()
         return True
 
-    def _push_slowly(self, messages: Sendable, frames: bytes) -> None:
-        if self.waiting_bytes >= MAX_WAITING_BYTES:
-            self._too_slow()
-            return
+    def write_rest(self, frames: bytes) -> None:
+        """See `fanout.Direct`."""
+        self.queue()
         self._transport.write(frames)
-        self.traffic.messages += messages.count
-        self.traffic.size_bytes += len(frames)
 
     def queue(self) -> None:
         """Write nothing past the transport until it has written what it is given now."""
-        self._direct = -1
-
-    def write(self, data: bytes) -> None:
-        """Write through the transport."""
-        self.queue()
-        self._transport.write(data)
+        if self.descriptor >= 0:
+            self.descriptor = -1
+            self._switched()
 
     async def room(self) -> None:
         """See `Wire.room`."""
@@ -396,6 +411,10 @@ class DirectWire:
     def _too_slow(self) -> None:
         if self.listener is not None:
             self.listener.too_slow()
+
+
+def _nobody() -> None:
+    """Nobody has to be told yet."""
 
 
 def _descriptor_of(transport: asyncio.Transport) -> int | None:

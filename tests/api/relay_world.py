@@ -196,7 +196,7 @@ class Node:
 
     def __init__(self, world: World, *, ring: int = 1_000) -> None:
         self.world = world
-        self.hub = Hub(Ring(max_updates=ring))
+        self.hub = Hub(Ring(max_updates=ring), many=1)
         self.hub.start({}, world.partitions)
         self.feed = UpdateFeed(
             topic="updates", open_backend=_closed, memory=world, hub=self.hub, counters=RelayCounters()
