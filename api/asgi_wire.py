@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 from api.counters import Traffic
 from api.frames import JSON, Sendable
 from api.outbox import Farewell, Outbox
-from api.transport import FAREWELL_S, Listener
+from api.wire import FAREWELL_S, Listener
 
 GONE = (WebSocketDisconnect, WebSocketDisconnected, RuntimeError, OSError)
 

@@ -21,7 +21,7 @@ from api.protocol import INTERNAL_ERROR, BadFrame, Error, Incoming, Ping, Pong, 
 from api.reading import read_frame
 from api.relay import Relay
 from api.session import Session
-from api.transport import Wire
+from api.wire import Wire
 
 log = structlog.get_logger(__name__)
 

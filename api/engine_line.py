@@ -11,7 +11,7 @@ from socketio import AsyncServer
 from api.counters import Transport
 from api.outbox import Farewell
 from api.socketio_client import SocketIoClient
-from api.transport import FAREWELL_S, Wire
+from api.wire import FAREWELL_S, Wire
 
 
 class EngineLine:

@@ -26,7 +26,7 @@ from api.problems import TooMany, problem
 from api.protocol import INTERNAL_ERROR, Authenticate, Subscribe
 from api.relay import Relay
 from api.session import Session
-from api.transport import FAREWELL_S, SLOW_S
+from api.wire import FAREWELL_S, SLOW_S
 from app.positions import Positions, positions_to_json
 
 log = structlog.get_logger(__name__)

@@ -21,7 +21,7 @@ DEFLATED_FROM_BYTES = 256
 """Smaller payloads are sent as they are."""
 WINDOW_BITS = 12
 _LEVEL, _MEMORY_LEVEL = 6, 5
-_TEXT, _BINARY, _DEFLATED = 0x81, 0x82, 0x40
+_TEXT, _BINARY, _DEFLATED, _LAST = 0x81, 0x82, 0x40, 0x80
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,12 +65,17 @@ CODECS = tuple(
     for deflated in (False, True)
     for batched in (False, True)
 )
-JSON = CODECS[0]
+JSON, PACKED = CODECS[0], CODECS[4]
 
 
 def codec(*, packed: bool, deflated: bool, batched: bool) -> Codec:
     """The one codec of a kind."""
     return CODECS[packed * 4 + deflated * 2 + batched]
+
+
+def control_frame(opcode: int, payload: bytes) -> bytes:
+    """The frame of a close, ping or pong, of at most 125 bytes."""
+    return bytes((_LAST | opcode, len(payload))) + payload
 
 
 class Sendable(Protocol):

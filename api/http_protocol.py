@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import Any, cast
+from urllib.parse import unquote
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.handshake import read_handshake
-from api.transport import RelayProtocol
+from api.protocol import MAX_MESSAGE_BYTES
+from api.socket_protocol import Server, SocketProtocol
 
 ABORT = "tasktape.abort"
 """The extension that ends the connection of a request whose peer doesn't read, by a call."""
@@ -59,21 +61,35 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def handle_websocket_upgrade(self) -> None:
-        """Go on as a WebSocket: with what was read, unless something about it needs uvicorn's care."""
-        compresses = self.config.ws_per_message_deflate and any(
-            name == b"sec-websocket-extensions" for name, _ in self.headers
+        """Go on as a WebSocket, unless something about the handshake is wrong: that uvicorn answers."""
+        config = self.config
+        handshake = read_handshake(
+            self.scope["method"],
+            self.parser.get_http_version(),
+            self.headers,
+            deflates=config.ws_per_message_deflate,
         )
-        handshake = read_handshake(self.scope["method"], self.parser.get_http_version(), self.headers)
-        path, _, query = self.url.partition(b"?")
-        kind = self.config.ws_protocol_class
-        if handshake is None or compresses or kind is not RelayProtocol:
+        if handshake is None:
             super().handle_websocket_upgrade()
             return
         self.connections.discard(self)
-        protocol = RelayProtocol(self.config, self.server_state, self.app_state)
-        protocol.connection_made(self.transport)
-        self.transport.set_protocol(protocol)
-        protocol.begin(handshake, self.scope, path.decode("ascii"), query)
+        server = Server(self.app, self.server_state, self.loop, config.ws_max_size)
+        socket = SocketProtocol(server, self.transport, handshake)
+        self.transport.set_protocol(socket)
+        path, _, query = self.url.partition(b"?")
+        socket.begin(
+            {
+                "scheme": "wss" if self.scheme == "https" else "ws",
+                "server": self.server,
+                "client": self.client,
+                "root_path": self.root_path,
+                "path": self.root_path + unquote(path.decode("ascii")),
+                "raw_path": self.root_path.encode("ascii") + path,
+                "query_string": query,
+                "headers": self.headers,
+                "state": self.app_state.copy(),
+            }
+        )
 
     def _begin_head(self) -> None:
         self._head_bytes = 0
@@ -83,3 +99,15 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_due is not None:
             self._head_due.cancel()
             self._head_due = None
+
+
+OPTIONS: dict[str, Any] = {
+    "http": HttpProtocol,
+    "ws": "websockets-sansio",
+    # The protocol refuses what is larger with a reason; this bounds what is buffered until then.
+    "ws_max_size": 2 * MAX_MESSAGE_BYTES,
+    # We ping with messages of our own, which a page can see and answer.
+    "ws_ping_interval": None,
+    "ws_per_message_deflate": False,
+}
+"""What uvicorn has to be told about how it serves connections."""

@@ -13,10 +13,9 @@ import structlog
 import uvicorn
 import uvloop
 
-from api.http_protocol import HttpProtocol
+from api.http_protocol import OPTIONS
 from api.main import application, attach
 from api.node import Node, open_node
-from api.transport import WEBSOCKET_OPTIONS
 from app.errors import Unavailable
 from app.settings import Settings
 from streams.garbage import collect_rarely
@@ -93,8 +92,7 @@ async def serve(settings: Settings) -> None:
             host=settings.host,
             port=settings.port,
             loop="none",
-            http=HttpProtocol,
-            **WEBSOCKET_OPTIONS | {"ws_per_message_deflate": settings.compression == "on"},
+            **OPTIONS | {"ws_per_message_deflate": settings.compression == "on"},
             lifespan="off",
             log_config=None,
             access_log=False,

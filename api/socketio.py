@@ -28,8 +28,8 @@ from api.problems import problem
 from api.relay import Relay
 from api.socketio_client import Answer, SocketIoClient, said_by
 from api.socketio_packets import TextPacket
-from api.transport import EXTENSION, Wire
 from api.websockets import deny, origin_allowed
+from api.wire import EXTENSION, Wire
 from app.errors import Forbidden, Unauthenticated, Unavailable
 
 PATH = "/socket.io"

@@ -19,7 +19,7 @@ from api.protocol import INTERNAL_ERROR, Authenticate, Error, Incoming, Subscrib
 from api.relay import Relay
 from api.session import Session
 from api.socketio_packets import PACKET, Newest
-from api.transport import FAREWELL_S
+from api.wire import FAREWELL_S
 from app.errors import Unauthenticated, Unavailable
 from app.ids import is_uuid
 

@@ -16,7 +16,7 @@ from api.attendance import Attendance
 from api.connection import Connection
 from api.limits import network_of
 from api.relay import Relay
-from api.transport import EXTENSION, Wire
+from api.wire import EXTENSION, Wire
 
 
 class LiveSockets:

@@ -18,12 +18,11 @@ from starlette.applications import Starlette
 from api import sse
 from api.attendance import Attendance
 from api.endpoints import ENDPOINTS
-from api.http_protocol import HttpProtocol
+from api.http_protocol import OPTIONS
 from api.limits import ConnectionLimits
 from api.protocol import Authenticate
 from api.relay import Relay
 from api.routing import routes
-from api.transport import WEBSOCKET_OPTIONS
 from app.updates import Update
 from tests.api.event_client import events
 from tests.api.relay_world import NOW, Node, World, list_update, task_update
@@ -81,9 +80,8 @@ async def served(**timing: Any) -> AsyncIterator[Served]:
         port=0,
         lifespan="off",
         log_config=None,
-        http=HttpProtocol,
         timeout_graceful_shutdown=1,
-        **WEBSOCKET_OPTIONS,
+        **OPTIONS,
     )
     server = uvicorn.Server(config)
     # As the product's own server does: signals are not the server's to take.

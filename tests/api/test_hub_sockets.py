@@ -18,11 +18,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from api import transport
+from api import socket_protocol
 from api.auth import Identity
-from api.http_protocol import HttpProtocol
+from api.http_protocol import OPTIONS
 from api.protocol import PACKED_SUBPROTOCOL, SUBPROTOCOL
-from api.transport import WEBSOCKET_OPTIONS
 from api.websockets import LiveSockets
 from app.positions import Position
 from tests.api.relay_world import NOW, Node, World, task_update
@@ -65,9 +64,8 @@ async def served(options: Mapping[str, Any] | None = None, **timing: Any) -> Asy
         port=0,
         lifespan="off",
         log_config=None,
-        http=HttpProtocol,
         timeout_graceful_shutdown=1,
-        **WEBSOCKET_OPTIONS | dict(options or {}),
+        **OPTIONS | dict(options or {}),
     )
     server = uvicorn.Server(config)
     # As the product's own server does: signals are not the server's to take.
@@ -274,7 +272,7 @@ async def test_a_failure_ends_one_socket_alone() -> None:
 
 async def test_a_peer_that_never_reads_is_closed_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """4008, within a bound, while another one gets every update; its connection is not kept."""
-    monkeypatch.setattr(transport, "FAREWELL_S", 0.2)
+    monkeypatch.setattr(socket_protocol, "FAREWELL_S", 0.2)
     async with served() as at, signed_in(at) as good:
         reader, writer = await asyncio.open_connection("127.0.0.1", at.port, limit=1024)
         writer.write(

@@ -19,14 +19,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
 
-from api import socketio_client, transport
+from api import socket_protocol, socketio_client
 from api.attendance import Attendance
 from api.frames import Joined, Outgoing
+from api.http_protocol import OPTIONS
 from api.limits import ConnectionLimits, RateLimits
 from api.relay import Relay
 from api.socketio import SocketIo, socketio_route
 from api.socketio_packets import PACKET, Newest, event_packet
-from api.transport import WEBSOCKET_OPTIONS
 from api.websockets import LiveSockets
 from app.updates import Update
 from tests.api.relay_world import NOW, Node, World, list_update, task_update
@@ -77,7 +77,7 @@ async def served(**timing: Any) -> AsyncIterator[Served]:
     app = Starlette(routes=[sockets.route(), socketio_route()])
     app.state.live = SimpleNamespace(socketio=socketio)
     config = uvicorn.Config(
-        app, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=1, **WEBSOCKET_OPTIONS
+        app, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=1, **OPTIONS
     )
     server = uvicorn.Server(config)
     # As the product's own server does: signals are not the server's to take.
@@ -452,7 +452,7 @@ async def test_polling_alone_will_do() -> None:
 async def test_one_that_never_reads_is_cut_off_and_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """While another one gets every update; its connection is not kept."""
     monkeypatch.setattr("api.engine_line.FAREWELL_S", 0.2)
-    monkeypatch.setattr(transport, "FAREWELL_S", 0.2)
+    monkeypatch.setattr(socket_protocol, "FAREWELL_S", 0.2)
     async with served() as at, signed_in(at) as good:
         reader, writer = await asyncio.open_connection("127.0.0.1", at.port, limit=1024)
         writer.write(
