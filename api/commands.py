@@ -22,7 +22,7 @@ from api.idempotency import CommandKey
 from api.locks import StreamLocks
 from api.outcomes import Outcomes
 from api.pending import Pending, Written
-from api.recency import surely
+from api.recency import recent, surely
 from api.sight import Rows, Sight, StateReader
 from api.surroundings import AnyCommand, gather
 from app.errors import KeyReused, PreconditionFailed, TaskError, Unavailable
@@ -120,13 +120,17 @@ class CommandHandler:
         """The answer that the first command with this key got. Raises `KeyReused` if it was another one."""
         return await self._answer_of(key, time.monotonic() + wait_s)
 
-    async def preview(self, call: Call) -> Event | None:
-        """The event that a command would make now; nothing is written. Raises as `handle`."""
-        return (await self._decided(call)).event
+    async def preview(self, call: Call) -> Decision:
+        """What would be made of a command now; nothing is written. Raises as `handle`."""
+        return await self._decided(call)
 
     async def state(self, stream: str) -> State | None:
         """The newest state that this node knows of."""
         return await self._sight.state(stream)
+
+    async def recent(self) -> None:
+        """Wait until rows are recent (see `api.recency`). Raises `Unavailable` if that takes long."""
+        await recent(self._reader.positions, self._outcomes.reached)
 
     async def surely(self, ask: Callable[[Sight], Awaitable[T]], stands: Callable[[T], bool] = bool) -> T:
         """What `ask` comes to; on recent rows, if it is a refusal or does not stand (see `api.recency`).

@@ -30,6 +30,16 @@ def check_recent(reached: Positions, told: Positions) -> None:
         raise Unavailable("the read models are behind what was told before; try again")
 
 
+async def recent(positions: Callable[[], Awaitable[Positions]], told: Positions) -> None:
+    """Wait until the read models have all that was `told`. Raises `Unavailable` if that takes long."""
+    before = dict(told)  # It grows while we read.
+
+    async def check() -> None:
+        check_recent(await positions(), before)
+
+    await patiently(check)
+
+
 async def surely(
     now: Q,
     moment: Callable[[], Moment[Q]],

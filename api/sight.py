@@ -9,6 +9,7 @@ from api.pending import Pending
 from api.recency import Moment
 from api.surroundings import Around
 from app.fold import State
+from app.positions import Positions
 from projections.command_queries import AcceptedEvent
 
 
@@ -27,6 +28,9 @@ class Rows(Around, Protocol):
 
 class StateReader(Rows, Protocol):
     """The read models as they are whenever they are asked, and how they are at one moment."""
+
+    async def positions(self) -> Positions:
+        """How far they are."""
 
     def moment(self) -> Moment[Rows]:
         """One moment of them."""

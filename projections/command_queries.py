@@ -168,6 +168,10 @@ class CommandQueries(CommandRows):
         super().__init__(pool)
         self._pool = pool
 
+    async def positions(self) -> dict[int, int]:
+        """How far the read models are."""
+        return await positions_at(self._pool)
+
     @asynccontextmanager
     async def moment(self) -> AsyncIterator[tuple[CommandRows, dict[int, int]]]:
         """The same queries, which all see one moment, and the positions that it was at."""

@@ -166,17 +166,21 @@ class World:
         await asyncio.sleep(0)
         return self.fold.states.get(stream)
 
+    async def positions(self) -> dict[int, int]:
+        """See `api.sight.StateReader`."""
+        await asyncio.sleep(0)
+        return {each.raw.position.partition: each.raw.position.offset for each in self.folded}
+
     @asynccontextmanager
     async def moment(self) -> AsyncIterator[tuple[World, dict[int, int]]]:
         """See `api.sight.StateReader`."""
         self.moments += 1
-        await asyncio.sleep(0)
-        last = {each.raw.position.partition: each.raw.position.offset for each in self.folded}
+        reached = await self.positions()
         # What it was at that moment, whatever comes meanwhile.
         then = World(self.log.partitions)
         then.fold = Fold(dict(self.fold.states), set(self.fold.accepted), dict(self.fold.held))
         then.folded = list(self.folded)
-        yield then, last
+        yield then, reached
 
     async def state_at(self, stream: str, version: int) -> State | None:
         """See `api.sight.StateReader`."""

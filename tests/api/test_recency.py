@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +20,7 @@ from app.ids import inbox_id
 from app.lists import CreateList, DeleteList, EditList, SetMember
 from app.settings import Settings
 from app.task_commands import Comment, CompleteTask, EditComment, EditTask, ReopenTask, TaskCommand
+from app.tasks import Task
 from tasktape.local.tokens import mint
 from tests.api.memory_stack import Node, World, edge_on, new_id, new_task
 from tests.waiting import eventually
@@ -133,6 +136,40 @@ async def test_a_sub_task_goes_to_the_list_of_its_parent(world: World) -> None:
     assert json.loads(result.body)["list_id"] == list_id
 
 
+async def test_what_is_done_to_sub_tasks_is_done_to_all_of_them(world: World) -> None:
+    """Also to one whose row is away."""
+    node, parent_id = world.node(), new_id()
+    child = new_stream()
+    wishes, terms = Wishes(node.commands, world, new_id), Terms("alice", wait_s=5.0)
+    await node.done(new_task(), f"task:{parent_id}")
+    await node.done(new_task(parent_id=parent_id), child)
+    world.crash(lost=1)
+    with pytest.raises(Unavailable):
+        await wishes.grant(Wish("delete", parent_id, cascade=True), terms)
+    world.release()
+    await wishes.grant(Wish("delete", parent_id, cascade=True), terms)
+    deleted = await node.commands.state(child)
+    assert isinstance(deleted, Task)
+    assert deleted.deleted_at is not None
+
+
+async def test_undo_takes_back_the_newest_change(world: World) -> None:
+    """And not the one before, if the newest is away."""
+    node, task_id = world.node(), new_id()
+    wishes, terms = Wishes(node.commands, world, new_id), Terms("alice", wait_s=5.0)
+    await node.done(new_task(), f"task:{task_id}")
+    await node.done(EditTask(title="Buy bread"), f"task:{task_id}")
+    await node.done(EditTask(notes="Rye"), f"task:{task_id}")
+    world.crash(lost=1)
+    with pytest.raises(Unavailable):
+        await wishes.grant(Wish("undo", task_id), terms)
+    world.release()
+    result = (await wishes.grant(Wish("undo", task_id), terms)).done.result
+    assert isinstance(result, Effect)
+    undone = json.loads(result.body)
+    assert (undone["title"], undone["notes"]) == ("Buy bread", "")
+
+
 async def test_what_is_accepted_asks_nothing_more(world: World) -> None:
     """Also on old rows: its record comes behind those that are made anew, and the fold decides."""
     node, stream = world.node(), new_stream()
@@ -173,20 +210,54 @@ async def test_a_node_minds_only_what_it_was_told(world: World) -> None:
         await world.node().give(DeleteList(), f"list:{list_id}")
 
 
-async def test_over_http_it_is_503_and_says_when_to_try_again(world: World) -> None:
-    """As for all that is not there right now."""
+class NoNotifications:
+    """The queries of somebody who was told nothing, as far as the rows go."""
+
+    async def one(self, user: str, notification_id: str) -> None:
+        """See `NotificationQueries.one`."""
+
+    async def newest(self, user: str) -> None:
+        """See `NotificationQueries.newest`."""
+
+    async def unread(self, user: str) -> int:
+        """See `NotificationQueries.unread`."""
+        return 0
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(jwt_secret=SECRET)
     app = application(settings)
-    app.state.edge = edge_on(world, world.node(), settings, None)
+    notifications: Any = NoNotifications()
+    app.state.edge = replace(edge_on(world, world.node(), settings, None), notifications=notifications)
     headers = {"Authorization": f"Bearer {mint(SECRET, 'alice', admin=False, ttl_s=60)}"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://t", headers=headers) as client:
-        created = await client.post("/api/tasks", json={"title": "Buy milk", "list_id": inbox_id("alice")})
-        world.crash(lost=1)
-        answer = await client.patch(created.headers["location"], json={"title": "Buy bread"})
-        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-        assert answer.headers["retry-after"] == "1"
-        assert answer.headers["content-type"] == "application/problem+json"
-        world.release()
-        answer = await client.patch(created.headers["location"], json={"title": "Buy bread"})
-        assert (answer.status_code, answer.json()["version"]) == (200, 2)
+        yield client
+
+
+async def test_over_http_it_is_503_and_says_when_to_try_again(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    """As for all that is not there right now."""
+    created = await client.post("/api/tasks", json={"title": "Buy milk", "list_id": inbox_id("alice")})
+    world.crash(lost=1)
+    answer = await client.patch(created.headers["location"], json={"title": "Buy bread"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["content-type"] == "application/problem+json"
+    world.release()
+    answer = await client.patch(created.headers["location"], json={"title": "Buy bread"})
+    assert (answer.status_code, answer.json()["version"]) == (200, 2)
+
+
+@pytest.mark.parametrize(("path", "status"), [(f"{new_id()}/read", 404), ("read-all", 200)])
+async def test_nothing_is_said_of_notifications_that_may_be_away(
+    world: World, client: httpx.AsyncClient, path: str, status: int
+) -> None:
+    """Neither that there is none, nor that all are read."""
+    await client.post("/api/tasks", json={"title": "Buy milk"})
+    world.crash(lost=1)
+    assert (await client.post(f"/api/notifications/{path}")).status_code == 503
+    world.release()
+    assert (await client.post(f"/api/notifications/{path}")).status_code == status
