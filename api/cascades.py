@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from api.commands import Call, CommandHandler, Effect, NotYetVisible
+from api.commands import Call, CommandHandler, Decision, Effect, NotYetVisible
 from api.surroundings import Around
 from app.errors import Conflict, NotFound, TaskError
+from app.fold import State
 from app.ids import derived_id
 from app.records import Event
 from app.surroundings import Along, SubTask
@@ -67,46 +68,38 @@ class Cascades:
         answered = await self._answered(call)
         if answered is not None:
             return _done([answered])
+        # What it means for sub-tasks is made out once: what old rows don't have would stay as it is.
+        await self._commands.recent()
         try:
-            event = await self._commands.preview(call)
+            decision = await self._commands.preview(call)
         except TaskError:
             # A repeat that came before its first attempt was visible finds that attempt's work.
             answered = await self._answered(call)
             if answered is None:
                 raise
             return _done([answered])
-        return await self._spread(call, event)
+        return await self._spread(call, decision)
 
     async def _answered(self, call: Call) -> Effect | NotYetVisible | None:
         return None if call.key is None else await self._commands.answer_of(call.key, call.wait_s)
 
-    async def _spread(self, call: Call, event: Event | None) -> Done:
-        deadline = time.monotonic() + call.wait_s
-        call = replace(call, event_id=await self._event_id(call))
+    async def _spread(self, call: Call, decision: Decision) -> Done:
+        deadline, event = time.monotonic() + call.wait_s, decision.event
+        call = replace(call, event_id=_event_id(call, decision.state))
         if isinstance(event, TaskUndone):
             # What is undone must not change between the sub-tasks and the task.
             call = replace(call, command=UndoChange(version=event.version))
         results: list[Effect | NotYetVisible] = []
-        steps = await self._steps(call, event)
+        steps = await self._steps(decision.state, event)
         for _, level in groupby(steps, key=lambda step: step.depth):
             results += await self._level(call, list(level), deadline)
         results.append(await self._commands.handle(_in_time(call, deadline)))
         return _done(results)
 
-    async def _event_id(self, call: Call) -> str:
-        """The id of the event on the task; the same for the same command on the same version."""
-        if call.key is not None:
-            return call.key.event_id
-        state = await self._commands.state(call.stream)
-        version = 0 if state is None else state.version
-        kind, wish = type(call.command).__name__, call.command.model_dump_json()
-        return derived_id("event on", call.stream, str(version), call.user, kind, wish)
-
     # --- what sub-tasks are told -------------------------------------------------------------------------
 
-    async def _steps(self, call: Call, event: Event | None) -> Sequence[Step]:
+    async def _steps(self, task: State | None, event: Event | None) -> Sequence[Step]:
         """What the sub-tasks are to be told, the deepest first, given what is decided on the task."""
-        task = await self._commands.state(call.stream)
         if event is None or not isinstance(task, Task):
             return ()
         if isinstance(event, TaskRestored):
@@ -160,6 +153,15 @@ class Cascades:
             return await self._commands.handle(own)
         except (NotFound, Conflict):
             return None  # Somebody has deleted it meanwhile, or changed it again: that stands.
+
+
+def _event_id(call: Call, state: State | None) -> str:
+    """The id of the event on the task; the same for the same command on the same version."""
+    if call.key is not None:
+        return call.key.event_id
+    version = 0 if state is None else state.version
+    kind, wish = type(call.command).__name__, call.command.model_dump_json()
+    return derived_id("event on", call.stream, str(version), call.user, kind, wish)
 
 
 def _may_spread(command: object) -> bool:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
 
 from api.auth import Identity
+from api.patience import patiently
 from api.protocol import SYSTEM_CHANNEL, Refused, Subscribe
+from api.recency import check_recent
 from app.ids import is_uuid
+from app.positions import Positions
+
+T = TypeVar("T")
 
 
 class Visibility(Protocol):
     """Tells what a user may see. Both raise `Unavailable`."""
 
     async def lists_at(self, user: str) -> tuple[set[str], dict[int, int]]:
-        """The same, and partition → the offset that is folded next, at that moment."""
+        """The lists that the user is a member of, and partition → the offset that is folded next, then."""
 
-    async def lists_of(self, user: str) -> set[str]:
-        """The lists that the user is a member of."""
-
-    async def list_of_task(self, user: str, task_id: str) -> str | None:
-        """The list of a task that the user may see, or None."""
+    async def list_of_task_at(self, user: str, task_id: str) -> tuple[str | None, dict[int, int]]:
+        """The list of a task that the user may see, or None; and the same."""
 
 
-async def list_behind(visibility: Visibility, message: Subscribe, who: Identity) -> str | None:
-    """The list that makes a task visible to a user; None for other channels. Raises `Refused`."""
+async def list_behind(
+    visibility: Visibility, told: Positions, message: Subscribe, who: Identity
+) -> str | None:
+    """The list that makes a task visible to a user; None for other channels.
+
+    What this node was `told` counts: raises `Refused`, or `Unavailable` if the read models don't have it.
+    """
     kind, _, key = message.channel.partition(":")
     match kind:
         case "user":
@@ -31,11 +39,11 @@ async def list_behind(visibility: Visibility, message: Subscribe, who: Identity)
                 raise Refused(message.id, "forbidden", "the channel is another user's")
             return None
         case "list" if is_uuid(key):
-            if key not in await visibility.lists_of(who.user):
+            if key not in await _recent(lambda: visibility.lists_at(who.user), told):
                 raise Refused(message.id, "not_found", "no such list")
             return None
         case "task" if is_uuid(key):
-            list_id = await visibility.list_of_task(who.user, key)
+            list_id = await _recent(lambda: visibility.list_of_task_at(who.user, key), told)
             if list_id is None:
                 raise Refused(message.id, "not_found", "no such task")
             return list_id
@@ -47,3 +55,14 @@ async def list_behind(visibility: Visibility, message: Subscribe, who: Identity)
             raise Refused(message.id, "unsupported", "this kind of channel is not there yet")
         case _:
             raise Refused(message.id, "malformed", "channels are user:…, list:… and task:…")
+
+
+async def _recent(ask: Callable[[], Awaitable[tuple[T, Mapping[int, int]]]], told: Positions) -> T:
+    """An answer of read models that have all that was told. Raises `Unavailable`."""
+
+    async def answer() -> T:
+        found, reached = await ask()
+        check_recent({partition: offset - 1 for partition, offset in reached.items()}, told)
+        return found
+
+    return await patiently(answer)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol, assert_never
+from functools import partial
+from typing import Any, TypeVar, assert_never
 
 from pydantic_core import from_json, to_json
 
@@ -20,7 +22,9 @@ from api.idempotency import CommandKey
 from api.locks import StreamLocks
 from api.outcomes import Outcomes
 from api.pending import Pending, Written
-from api.surroundings import AnyCommand, Around, gather
+from api.recency import recent, surely
+from api.sight import Rows, Sight, StateReader
+from api.surroundings import AnyCommand, gather
 from app.errors import KeyReused, PreconditionFailed, TaskError, Unavailable
 from app.fold import State, evolve
 from app.ids import IdFactory
@@ -28,26 +32,14 @@ from app.ports import Clock, EventLog
 from app.positions import Position
 from app.records import Event, Record, source_of, stream_kind
 from app.updates import Update, is_gone, state_from_json, state_json
-from projections.command_queries import AcceptedEvent
+
+T = TypeVar("T")
 
 MAX_TRIES = 64
 """How often a command is decided again after losing a race; each try is won by one of the racing nodes."""
 LOCK_WAIT_S = 15.0
 JITTER_MS = 4.0
 SOURCE = source_of("api")
-
-
-class StateReader(Around, Protocol):
-    """What deciding asks of the read models."""
-
-    async def state(self, stream: str) -> State | None:
-        """The newest state of a stream."""
-
-    async def state_at(self, stream: str, version: int) -> State | None:
-        """The state of a stream after its first `version` events."""
-
-    async def accepted(self, event_id: str) -> AcceptedEvent | None:
-        """The accepted event of this id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +81,15 @@ class NotYetVisible:
     position: Position
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a command makes of a state at some time: an event, or nothing as there is nothing left to do."""
+
+    state: State | None
+    event: Event | None
+    time: datetime
+
+
 class CommandHandler:
     """Carries out commands on the log."""
 
@@ -102,6 +103,7 @@ class CommandHandler:
         self._new_id = new_id
         self._locks = StreamLocks()
         self._pending = Pending(outcomes.reached)
+        self._sight = Sight(reader, self._pending)
 
     async def handle(self, call: Call) -> Effect | NotYetVisible:
         """Carry out one command. Raises a `TaskError` only if its event was not written, or had no effect."""
@@ -118,17 +120,31 @@ class CommandHandler:
         """The answer that the first command with this key got. Raises `KeyReused` if it was another one."""
         return await self._answer_of(key, time.monotonic() + wait_s)
 
-    async def preview(self, call: Call) -> Event | None:
-        """The event that a command would make now; nothing is written. Raises as `handle`."""
-        return await self._decide(call, await self.state(call.stream), self._clock())
+    async def preview(self, call: Call) -> Decision:
+        """What would be made of a command now; nothing is written. Raises as `handle`."""
+        return await self._decided(call)
 
     async def state(self, stream: str) -> State | None:
         """The newest state that this node knows of."""
-        state = await self._reader.state(stream)
-        written = self._pending.of_stream(stream)
-        if written is not None and (state is None or written.after.version > state.version):
-            return written.after
-        return state
+        return await self._sight.state(stream)
+
+    async def recent(self) -> None:
+        """Wait until rows are recent (see `api.recency`). Raises `Unavailable` if that takes long."""
+        await recent(self._reader.positions, self._outcomes.reached)
+
+    async def surely(self, ask: Callable[[Sight], Awaitable[T]], stands: Callable[[T], bool] = bool) -> T:
+        """What `ask` comes to; on recent rows, if it is a refusal or does not stand (see `api.recency`).
+
+        Raises as `ask`, and `Unavailable` if the rows are not recent before long.
+        """
+        rows: Rows = self._reader
+        return await surely(
+            rows,
+            self._reader.moment,
+            self._outcomes.reached,
+            lambda rows: ask(Sight(rows, self._pending)),
+            stands,
+        )
 
     async def _race(self, call: Call, deadline: float) -> Effect | NotYetVisible:
         """Decide and append until the event is accepted, or its outcome does not come in time."""
@@ -136,19 +152,19 @@ class CommandHandler:
             if attempt:
                 await asyncio.sleep(random.uniform(0, JITTER_MS) / 1000)  # noqa: S311
                 call = await self._with_free_id(call)
-            state = await self.state(call.stream)
             try:
-                record = await self._record(call, state)
+                decision = await self._decided(call)
             except TaskError:
                 # A repeat that came before its first attempt was visible finds that attempt's work.
                 answered = await self._answer_of(call.key, deadline) if call.key else None
                 if answered is None:
                     raise
                 return answered
-            if record is None:
-                assert state is not None
-                return Effect(_shown(state), state.version, None)
-            result = await self._append(call, record, state, deadline)
+            if decision.event is None:
+                assert decision.state is not None
+                return Effect(_shown(decision.state), decision.state.version, None)
+            record = self._record(call, decision, decision.event)
+            result = await self._append(call, record, decision.state, deadline)
             if result is not None:
                 return result
         raise Unavailable("too many others change this at the same time; nothing was changed")
@@ -159,16 +175,12 @@ class CommandHandler:
             return call
         return replace(call, event_id=None)
 
-    async def _record(self, call: Call, state: State | None) -> Record | None:
-        now = self._clock()
-        event = await self._decide(call, state, now)
-        if event is None:
-            return None
+    def _record(self, call: Call, decision: Decision, event: Event) -> Record:
         return Record(
             id=call.key.event_id if call.key else call.event_id or self._new_id(),
             stream=call.stream,
-            version=1 if state is None else state.version + 1,
-            time=now,
+            version=1 if decision.state is None else decision.state.version + 1,
+            time=decision.time,
             actor=call.user,
             source=SOURCE,
             data=event,
@@ -178,27 +190,15 @@ class CommandHandler:
             command_hash=call.key.command_hash if call.key else None,
         )
 
-    async def _decide(self, call: Call, state: State | None, now: datetime) -> Event | None:
-        around = await gather(call.command, state, call.user, now, self.state, self._reader)
-        return decide(await self._merged(call, state), state, around)
+    async def _decided(self, call: Call) -> Decision:
+        """What to make of a command; that it is refused, or makes nothing, is said on recent rows only."""
+        return await self.surely(partial(self._decide, call), lambda decision: decision.event is not None)
 
-    async def _merged(self, call: Call, current: State | None) -> AnyCommand:
-        """The command as it applies to the present, if it was meant for an older version.
-
-        Raises as `app.merge.merged`.
-        """
-        version = call.if_match
-        if version is None:
-            return call.command
-        if current is None or version > current.version:
-            at = "not there" if current is None else f"at version {current.version}"
-            raise PreconditionFailed(f"If-Match names version {version}, and this is {at}")
-        if version == current.version:
-            return call.command
-        base = await self._reader.state_at(call.stream, version)
-        if base is None:
-            raise PreconditionFailed(f"version {version} is not known here")
-        return merged(call.command, base, current)
+    async def _decide(self, call: Call, sight: Sight) -> Decision:
+        now, state = self._clock(), await sight.state(call.stream)
+        around = await gather(call.command, state, call.user, now, sight.state, sight.rows)
+        command = await _merged(call, state, sight.rows)
+        return Decision(state, decide(command, state, around), now)
 
     async def _append(
         self, call: Call, record: Record, state: State | None, deadline: float
@@ -250,6 +250,25 @@ class CommandHandler:
         _check_same(key, first.command_hash)
         state = state_from_json(stream_kind(first.stream), first.state)
         return Effect(_shown(state), first.version, first.position)
+
+
+async def _merged(call: Call, current: State | None, rows: Rows) -> AnyCommand:
+    """The command as it applies to the present, if it was meant for an older version.
+
+    Raises as `app.merge.merged`.
+    """
+    version = call.if_match
+    if version is None:
+        return call.command
+    if current is None or version > current.version:
+        at = "not there" if current is None else f"at version {current.version}"
+        raise PreconditionFailed(f"If-Match names version {version}, and this is {at}")
+    if version == current.version:
+        return call.command
+    base = await rows.state_at(call.stream, version)
+    if base is None:
+        raise PreconditionFailed(f"version {version} is not known here")
+    return merged(call.command, base, current)
 
 
 def _check_same(key: CommandKey, command_hash: str | None) -> None:

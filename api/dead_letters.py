@@ -96,6 +96,7 @@ async def skip(request: Request) -> Response:
 async def _settleable(request: Request, edge: Edge) -> asyncpg.Record:
     """The parked record that the path names. Raises `NotFound`, or `Conflict` if it waits behind another."""
     position = path_position(request)
+    await edge.commands.recent()
     letter = await edge.audit.dead_letter(position)
     if letter is None:
         raise NotFound("no record is parked there")

@@ -98,6 +98,7 @@ async def import_tasks(request: Request) -> Response:
     # Reading thousands of events takes a while: in a thread it holds nobody up.
     wish = await asyncio.to_thread(_read, body)
     positions = wanted_positions(request, edge.log.partitions) or await _catch_up(request, edge)
+    await edge.commands.recent()
     list_id = await _list_of(request, edge, wish.list)
     run = Import(list_id, user, correlation_id_of(request))
     histories = await asyncio.to_thread(_histories, run, wish.tasks)

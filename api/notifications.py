@@ -15,7 +15,7 @@ from api.asking import carry_out, key_of, path_id, query_of, refuse_if_match
 from api.bodies import read_object, validated
 from api.commands import Effect, NotYetVisible
 from api.cursors import decode_cursor, encode_cursor
-from api.edge import caller_of, edge_of
+from api.edge import Edge, caller_of, edge_of
 from api.schemas import Nothing, NotificationQuery, Query, Unread
 from app.errors import NotFound
 from app.positions import Positions, positions_to_json
@@ -72,13 +72,12 @@ async def read_all_notifications(request: Request) -> Response:
     body = await read_object(request, edge.settings.body_limit_bytes, optional=True)
     wish = validated(ReadAll, body)
     refuse_if_match(request)
-    newest = await edge.notifications.newest(user)
-    # What nobody has seen yet is not read, whatever the clock of the client says.
-    until = (
-        newest if newest is None or wish.until is None else min(newest, datetime.fromisoformat(wish.until))
-    )
+    until = await _unread_until(edge, user, wish)
+    if until is None:
+        await edge.commands.recent()
+        until = await _unread_until(edge, user, wish)
     positions: Positions = edge.outcomes.reached
-    if until is not None and await edge.notifications.any_unread(user, until):
+    if until is not None:
         command = ReadAllNotifications(until=until.isoformat())
         result, wanted = await carry_out(request, command, f"user:{user}", key_of(request, body))
         if isinstance(result, NotYetVisible):
@@ -86,6 +85,16 @@ async def read_all_notifications(request: Request) -> Response:
         positions = _positions(result)
     left = Unread(unread=await edge.notifications.unread(user))
     return object_answer(left, positions=positions)
+
+
+async def _unread_until(edge: Edge, user: str, wish: ReadAll) -> datetime | None:
+    """Up to when all is to be read; None if nothing is unread up to there."""
+    newest = await edge.notifications.newest(user)
+    if newest is None:
+        return None
+    # What nobody has seen yet is not read, whatever the clock of the client says.
+    until = newest if wish.until is None else min(newest, datetime.fromisoformat(wish.until))
+    return until if await edge.notifications.any_unread(user, until) else None
 
 
 async def _say(
@@ -96,7 +105,11 @@ async def _say(
     edge, user = edge_of(request), caller_of(request).user
     validated(Nothing, await read_object(request, edge.settings.body_limit_bytes, optional=True))
     refuse_if_match(request)
-    found = await edge.notifications.one(user, path_id(request, "notification"))
+    notification_id = path_id(request, "notification")
+    found = await edge.notifications.one(user, notification_id)
+    if found is None or found.read == read:
+        await edge.commands.recent()
+        found = await edge.notifications.one(user, notification_id)
     if found is None:
         raise NotFound(NO_NOTIFICATION)
     positions: Positions = edge.outcomes.reached

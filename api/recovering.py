@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Sequence
 
 from api import protocol
 from api.hub import Overrun, own_channels
+from api.patience import patiently
 from api.relay import Relay
-from app.errors import Unavailable
 from app.positions import Positions
 from app.updates import Update
-
-T = TypeVar("T")
-
-RETRY_DELAYS_S = (0.05, 0.25, 1.0)
 
 
 async def missed_of(
@@ -36,16 +30,6 @@ async def missed_of(
         missed = await patiently(lambda: relay.history.missed(channels, since, upto, protocol.MAX_MISSED))
         counters.recovered_audit += 1
     return missed
-
-
-async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask again, a few times, while the database is away. Raises `Unavailable`."""
-    for delay_s in RETRY_DELAYS_S:
-        try:
-            return await ask()
-        except Unavailable:
-            await asyncio.sleep(delay_s)
-    return await ask()
 
 
 def furthest(one: Positions, other: Positions) -> Positions:

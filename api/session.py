@@ -14,6 +14,7 @@ from api.hub import BEHIND, Overrun, Subscriber, Subscription
 from api.limits import MessageRate, Verdict
 from api.membership import joined_list
 from api.outbox import TOO_SLOW, Farewell
+from api.patience import patiently
 from api.presence import SignalTold, Told
 from api.protocol import (
     Authenticate,
@@ -36,7 +37,7 @@ from api.protocol import (
     positions_json,
     read_since,
 )
-from api.recovering import furthest, merged, missed_of, nearest, patiently, without
+from api.recovering import furthest, merged, missed_of, nearest, without
 from api.relay import Outlet, Relay
 from app.errors import TaskError, Unauthenticated, Unavailable
 from app.positions import Positions
@@ -312,7 +313,7 @@ class Session:
 
     async def _list_behind(self, message: Subscribe) -> str | None:
         assert self.identity is not None
-        return await list_behind(self._relay.visibility, message, self.identity)
+        return await list_behind(self._relay.visibility, self._hub.positions, message, self.identity)
 
     def _is_full(self, subscriber: Subscriber) -> bool:
         automatic = 1 + len(subscriber.lists)

@@ -43,7 +43,8 @@ async def _check_visible(relay: Relay, caller: Identity, channel: str) -> None:
     """Refuse a channel before the stream begins, when that can still be a problem. Raises `TaskError`."""
     kinds: dict[str, type[TaskError]] = {"forbidden": Forbidden, "not_found": NotFound}
     try:
-        await list_behind(relay.visibility, Subscribe(type="subscribe", channel=channel), caller)
+        wish = Subscribe(type="subscribe", channel=channel)
+        await list_behind(relay.visibility, relay.hub.positions, wish, caller)
     except Refused as refused:
         raise kinds.get(refused.code, Malformed)(f"channel: {refused.detail}") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +14,7 @@ from api.cascades import Cascades, Done
 from api.commands import Call, CommandHandler
 from api.idempotency import CommandKey
 from api.schemas import NewComment, NewTask, Nothing, WishName
+from api.sight import Sight
 from api.surroundings import AnyCommand, Around
 from app.authorisation import role_in
 from app.ids import IdFactory, inbox_id
@@ -143,9 +145,14 @@ class Wishes:
         """Where a new task goes: where it says, else to its parent, else into the inbox."""
         if wanted.list_id is not None:
             return wanted.list_id
+        home = None
         if wanted.parent_id is not None:
-            parent = await self._commands.state(f"task:{wanted.parent_id}")
-            home = await self._commands.state(f"list:{parent.list_id}") if isinstance(parent, Task) else None
-            if isinstance(home, TaskList) and role_in(home, user) is not None:
-                return home.id
-        return inbox_id(user)
+            home = await self._commands.surely(partial(_list_of, wanted.parent_id, user))
+        return home or inbox_id(user)
+
+
+async def _list_of(task_id: str, user: str, sight: Sight) -> str | None:
+    """The list of a task, if the user may see it."""
+    task = await sight.state(f"task:{task_id}")
+    home = await sight.state(f"list:{task.list_id}") if isinstance(task, Task) else None
+    return home.id if isinstance(home, TaskList) and role_in(home, user) is not None else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -16,6 +17,8 @@ from app.tasks import Task
 from app.undo import LOOK_BACK, newest_change
 from app.updates import state_from_json
 from projections import sub_tasks
+from projections.projection import Source
+from projections.reading import positions_at, snapshot
 from projections.states import load_states
 
 _STATES_AT = """
@@ -69,17 +72,16 @@ class AcceptedEvent:
     state: str
 
 
-class CommandQueries:
-    """The queries, on a pool that sees the live generation."""
+class CommandRows:
+    """The queries, on whatever answers them."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
-        self._pool = pool
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
     async def state(self, stream: str) -> State | None:
         """The newest state of a stream."""
         kind, _, key = stream.partition(":")
-        async with self._pool.acquire() as connection:
-            return (await load_states(connection, kind, [key])).get(key)
+        return (await load_states(self._source, kind, [key])).get(key)
 
     async def state_at(self, stream: str, version: int) -> State | None:
         """The state of a stream after its first `version` events."""
@@ -87,11 +89,11 @@ class CommandQueries:
 
     async def sub_tasks(self, task_id: str) -> Sequence[SubTask]:
         """The tasks below a task, on any level, that are not deleted, the deepest first."""
-        return await sub_tasks.below(self._pool, task_id)
+        return await sub_tasks.below(self._source, task_id)
 
     async def tops(self, task_ids: Collection[str]) -> Mapping[str, str]:
         """The tasks on the uppermost level that these are below of, or are; those not there are left out."""
-        return await sub_tasks.tops(self._pool, task_ids)
+        return await sub_tasks.tops(self._source, task_ids)
 
     async def gap(self, list_id: str, task_id: str, *, before: str | None, after: str | None) -> Gap | None:
         """The place in a list right after a task, else right before one, else at its end.
@@ -100,15 +102,15 @@ class CommandQueries:
         Deleted tasks keep their places.
         """
         if before is None and after is None:
-            return Gap(await self._pool.fetchval(LAST, list_id, task_id), None)
-        row = await self._pool.fetchrow(BESIDE, list_id, task_id, before, after)
+            return Gap(await self._source.fetchval(LAST, list_id, task_id), None)
+        row = await self._source.fetchrow(BESIDE, list_id, task_id, before, after)
         return None if row is None else Gap(row["low"], row["high"])
 
     async def change(self, task_id: str, version: int | None, user: str) -> Change | None:
         """What event `version` changed, or the user's newest event that can be undone, if there is one."""
         stream = f"task:{task_id}"
         upto, limit = (MAX_VERSION, LOOK_BACK) if version is None else (version, 1)
-        rows = await self._pool.fetch(RECENT, stream, upto, limit)
+        rows = await self._source.fetch(RECENT, stream, upto, limit)
         past = [
             # What a policy or an import did in somebody's name is not what they would undo.
             PastEvent(row["version"], row["type"], row["actor"] if row["asked"] else "", row["undid"])
@@ -122,32 +124,32 @@ class CommandQueries:
         before, after = states.get(event["version"] - 1), states.get(event["version"])
         if not isinstance(after, Task):
             return None
-        along = await sub_tasks.along(self._pool, task_id, event["event_id"])
+        along = await sub_tasks.along(self._source, task_id, event["event_id"])
         return Change(event["actor"], before if isinstance(before, Task) else None, after, along)
 
     async def _states_at(self, stream: str, *versions: int) -> Mapping[int, State]:
-        rows = await self._pool.fetch(_STATES_AT, stream, versions)
+        rows = await self._source.fetch(_STATES_AT, stream, versions)
         kind = stream_kind(stream)
         return {row["version"]: state_from_json(kind, row["state"]) for row in rows}
 
     async def occupied(self, list_id: str) -> Occupied:
         """Which stages of a list its tasks are in."""
-        rows = await self._pool.fetch(OCCUPIED, list_id)
+        rows = await self._source.fetch(OCCUPIED, list_id)
         return {(row["stage"], row["status"]): row["tasks"] for row in rows}
 
     async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
         """A comment that is not deleted."""
-        row = await self._pool.fetchrow(_COMMENT, task_id, comment_id)
+        row = await self._source.fetchrow(_COMMENT, task_id, comment_id)
         return None if row is None else CommentThen(row["author"], row["text"])
 
     async def commenters(self, task_id: str) -> frozenset[str]:
         """Who has commented on a task."""
-        rows = await self._pool.fetch(_COMMENTERS, task_id)
+        rows = await self._source.fetch(_COMMENTERS, task_id)
         return frozenset(row["author"] for row in rows)
 
     async def accepted(self, event_id: str) -> AcceptedEvent | None:
         """The accepted event of this id, if there is one."""
-        row = await self._pool.fetchrow(_ACCEPTED, event_id)
+        row = await self._source.fetchrow(_ACCEPTED, event_id)
         if row is None:
             return None
         return AcceptedEvent(
@@ -157,3 +159,21 @@ class CommandQueries:
             command_hash=row["command_hash"],
             state=row["state"],
         )
+
+
+class CommandQueries(CommandRows):
+    """The queries, on a pool that sees the live generation."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        super().__init__(pool)
+        self._pool = pool
+
+    async def positions(self) -> dict[int, int]:
+        """How far the read models are."""
+        return await positions_at(self._pool)
+
+    @asynccontextmanager
+    async def moment(self) -> AsyncIterator[tuple[CommandRows, dict[int, int]]]:
+        """The same queries, which all see one moment, and the positions that it was at."""
+        async with snapshot(self._pool) as connection:
+            yield CommandRows(connection), await positions_at(connection)

@@ -6,7 +6,7 @@ import asyncpg
 from pydantic_core import from_json, to_json
 
 from app.lists import TaskList
-from projections.projection import Connection, Projected
+from projections.projection import Connection, Projected, Source
 
 STATE_COLUMNS = tuple(TaskList.__dataclass_fields__)
 _COLUMNS = ", ".join(STATE_COLUMNS)
@@ -23,9 +23,9 @@ _WRITE_MEMBERS = """
 """
 
 
-async def load(connection: Connection, ids: list[str]) -> dict[str, TaskList]:
+async def load(source: Source, ids: list[str]) -> dict[str, TaskList]:
     """The states of lists by id; ids without a list are absent."""
-    rows = await connection.fetch(_LOAD, ids)
+    rows = await source.fetch(_LOAD, ids)
     return {row["id"]: list_from_row(row) for row in rows}
 
 

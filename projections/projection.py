@@ -18,6 +18,8 @@ from app.updates import Update, assemble, changes_json, event_json, state_json
 Connection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 )
+Source: TypeAlias = "Connection | asyncpg.Pool[asyncpg.Record]"
+"""What answers queries: one connection, or a pool for each query by itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from projections.projection import Connection
+from projections.projection import Connection, Source
 
 ACQUIRE_TIMEOUT_S = 10.0
 _POSITIONS = "SELECT partition, next_offset - 1 AS last FROM checkpoints WHERE next_offset > 0"
@@ -23,7 +23,7 @@ async def snapshot(pool: asyncpg.Pool[asyncpg.Record]) -> AsyncIterator[Connecti
         yield connection
 
 
-async def positions_at(connection: Connection) -> dict[int, int]:
+async def positions_at(source: Source) -> dict[int, int]:
     """How far the read models are, as this connection sees them."""
-    rows = await connection.fetch(_POSITIONS)
+    rows = await source.fetch(_POSITIONS)
     return {row["partition"]: row["last"] for row in rows}

@@ -7,18 +7,18 @@ from collections.abc import Collection, Mapping, Sequence
 from app.fold import State
 from app.records import stream_kind
 from projections import lists, tasks, users
-from projections.projection import Connection
+from projections.projection import Connection, Source
 
 
-async def load_states(connection: Connection, kind: str, keys: Sequence[str]) -> Mapping[str, State]:
+async def load_states(source: Source, kind: str, keys: Sequence[str]) -> Mapping[str, State]:
     """The states of streams of one kind by key; keys without a state are absent."""
     match kind:
         case "task":
-            return await tasks.load(connection, list(keys))
+            return await tasks.load(source, list(keys))
         case "list":
-            return await lists.load(connection, list(keys))
+            return await lists.load(source, list(keys))
         case "user":
-            return await users.load(connection, list(keys))
+            return await users.load(source, list(keys))
         case _:
             return {}
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-import asyncpg
-
 from app.surroundings import Along, SubTask
 from app.task_rules import MAX_SUB_TASKS
+from projections.projection import Source
 
 MAX_LEVELS = 10
 """Racing commands can make a tree deeper than it should be, or even a ring of it."""
@@ -46,19 +45,19 @@ TOPS = """
 """
 
 
-async def below(pool: asyncpg.Pool[asyncpg.Record], task_id: str) -> Sequence[SubTask]:
+async def below(source: Source, task_id: str) -> Sequence[SubTask]:
     """The tasks below a task that are not deleted, the deepest first; one more than there may be at most."""
-    rows = await pool.fetch(BELOW, task_id, MAX_LEVELS, MAX_SUB_TASKS + 1)
+    rows = await source.fetch(BELOW, task_id, MAX_LEVELS, MAX_SUB_TASKS + 1)
     return [SubTask(row["id"], row["list_id"], row["status"], row["depth"]) for row in rows]
 
 
-async def along(pool: asyncpg.Pool[asyncpg.Record], task_id: str, event_id: str) -> tuple[Along, ...]:
+async def along(source: Source, task_id: str, event_id: str) -> tuple[Along, ...]:
     """The tasks below, deleted ones included, that have events which name this one as their cause."""
-    rows = await pool.fetch(ALONG, task_id, MAX_LEVELS, event_id, MAX_SUB_TASKS + 1)
+    rows = await source.fetch(ALONG, task_id, MAX_LEVELS, event_id, MAX_SUB_TASKS + 1)
     return tuple(Along(row["id"], row["depth"], tuple(row["versions"])) for row in rows)
 
 
-async def tops(pool: asyncpg.Pool[asyncpg.Record], task_ids: Collection[str]) -> Mapping[str, str]:
+async def tops(source: Source, task_ids: Collection[str]) -> Mapping[str, str]:
     """The tasks on the uppermost level that these are below of, or are."""
-    rows = await pool.fetch(TOPS, list(task_ids), MAX_LEVELS)
+    rows = await source.fetch(TOPS, list(task_ids), MAX_LEVELS)
     return {row["start"]: row["id"] for row in rows}

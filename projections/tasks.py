@@ -11,7 +11,7 @@ from app.facets import facets_of
 from app.orders import sort_value
 from app.tasks import Series, Task
 from app.values import Status
-from projections.projection import Connection, Projected
+from projections.projection import Connection, Projected, Source
 from projections.tables import tasks
 
 SHELVES: dict[Status, int] = {"open": 0, "done": 1}
@@ -29,9 +29,9 @@ _UPSERT = (
 )
 
 
-async def load(connection: Connection, ids: list[str]) -> dict[str, Task]:
+async def load(source: Source, ids: list[str]) -> dict[str, Task]:
     """The states of tasks by id; ids without a task are absent."""
-    rows = await connection.fetch(_LOAD, ids)
+    rows = await source.fetch(_LOAD, ids)
     return {row["id"]: task_from_row(row) for row in rows}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.users import User
-from projections.projection import Connection, Projected
+from projections.projection import Connection, Projected, Source
 
 _COLUMNS = ", ".join(User.__dataclass_fields__)
 _LOAD = f"SELECT {_COLUMNS} FROM users WHERE id = ANY($1)"  # noqa: S608
@@ -13,9 +13,9 @@ _UPSERT = f"""
 """  # noqa: S608
 
 
-async def load(connection: Connection, ids: list[str]) -> dict[str, User]:
+async def load(source: Source, ids: list[str]) -> dict[str, User]:
     """The states of users by id; ids without a stream are absent."""
-    rows = await connection.fetch(_LOAD, ids)
+    rows = await source.fetch(_LOAD, ids)
     return {row["id"]: User(*row.values()) for row in rows}
 
 

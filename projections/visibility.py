@@ -12,17 +12,21 @@ from projections.coalescing import Coalesced
 from projections.database import AWAY, Database
 
 _READERS = sorted(ALLOWED[ReadList])
-_LISTS = """
-    SELECT asked.user_id, array_remove(array_agg(list_id), NULL) AS lists,
-        (SELECT array_agg(partition ORDER BY partition) FROM checkpoints) AS partitions,
-        (SELECT array_agg(next_offset ORDER BY partition) FROM checkpoints) AS reached
+_CHECKPOINTS = """
+    (SELECT array_agg(partition ORDER BY partition) FROM checkpoints) AS partitions,
+    (SELECT array_agg(next_offset ORDER BY partition) FROM checkpoints) AS reached
+"""
+_LISTS = f"""
+    SELECT asked.user_id, array_remove(array_agg(list_id), NULL) AS lists, {_CHECKPOINTS}
     FROM unnest($1::text[]) AS asked(user_id)
     LEFT JOIN list_members m ON m.user_id = asked.user_id AND role = ANY($2) GROUP BY asked.user_id
-"""
-_LISTS_OF_TASKS = """
-    SELECT tasks.id, user_id, tasks.list_id FROM unnest($1::text[], $2::text[]) AS asked(id, user_id)
-    JOIN tasks USING (id) JOIN list_members USING (list_id, user_id) WHERE role = ANY($3)
-"""
+"""  # noqa: S608
+_LISTS_OF_TASKS = f"""
+    SELECT asked.id, asked.user_id, m.list_id, {_CHECKPOINTS}
+    FROM unnest($1::text[], $2::text[]) AS asked(id, user_id)
+    LEFT JOIN tasks ON tasks.id = asked.id
+    LEFT JOIN list_members m ON m.list_id = tasks.list_id AND m.user_id = asked.user_id AND role = ANY($3)
+"""  # noqa: S608
 
 
 class MemberVisibility:
@@ -47,27 +51,29 @@ class MemberVisibility:
         lists, _ = await self.lists_at(user)
         return lists
 
-    async def list_of_task(self, user: str, task_id: str) -> str | None:
-        """The list of a task, deleted ones included, that the user may see, or None."""
-        return await self._tasks.get((task_id, user))
+    async def list_of_task_at(self, user: str, task_id: str) -> tuple[str | None, dict[int, int]]:
+        """The list of a task, deleted ones included, that the user may see, or None; and the same."""
+        found = await self._tasks.get((task_id, user))
+        assert found is not None
+        return found
 
     async def _lists_at(self, users: Collection[str]) -> dict[str, tuple[set[str], dict[int, int]]]:
         rows = await self._fetch(_LISTS, list(users), _READERS)
-        return {
-            row["user_id"]: (
-                set(row["lists"]),
-                dict(zip(row["partitions"] or (), row["reached"] or (), strict=True)),
-            )
-            for row in rows
-        }
+        return {row["user_id"]: (set(row["lists"]), _reached(row)) for row in rows}
 
-    async def _lists_of_tasks(self, asked: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    async def _lists_of_tasks(
+        self, asked: Collection[tuple[str, str]]
+    ) -> dict[tuple[str, str], tuple[str | None, dict[int, int]]]:
         ids, users = [task_id for task_id, _ in asked], [user for _, user in asked]
         rows = await self._fetch(_LISTS_OF_TASKS, ids, users, _READERS)
-        return {(row["id"], row["user_id"]): row["list_id"] for row in rows}
+        return {(row["id"], row["user_id"]): (row["list_id"], _reached(row)) for row in rows}
 
     async def _fetch(self, statement: str, *parameters: object) -> list[asyncpg.Record]:
         try:
             return await self._database.pool.fetch(statement, *parameters)
         except AWAY as error:
             raise Unavailable("the database is away") from error
+
+
+def _reached(row: asyncpg.Record) -> dict[int, int]:
+    return dict(zip(row["partitions"] or (), row["reached"] or (), strict=True))

@@ -137,6 +137,7 @@ class ProjectionLoop:
         """Write down what was emitted, and look for records that nobody delivered.
 
         A committed offset may be ahead of the checkpoint; then Faust delivers nothing, and we read ourselves.
+        So it is when a crash of the database has taken the checkpoint back.
         """
         await self._projector.settle()
         partitions = sorted(self._assigned)
@@ -144,7 +145,7 @@ class ProjectionLoop:
         checkpoints = await self._projector.checkpoints(partitions)
         for partition in partitions:
             next_offset, end = checkpoints[partition].next_offset, ends[partition]
-            stuck = next_offset < end and self._seen.get(partition) == next_offset
+            stuck = next_offset < end and next_offset <= self._seen.get(partition, -1)
             self._seen[partition] = next_offset
             if stuck and not len(self._deliveries):
                 await self._projector.catch_up(partition, end)

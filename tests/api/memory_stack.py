@@ -24,11 +24,11 @@ from api.outcomes import Outcomes
 from api.presence import Presence
 from api.wishes import Wishes
 from app.errors import Unavailable
-from app.fold import Fold, Folded, State, decoded
+from app.fold import Fold, Folded, State, decoded, fold_log
 from app.ids import inbox_id
 from app.lists import ListCommand, Occupied
 from app.positions import Position
-from app.records import Record
+from app.records import RawRecord, Record
 from app.settings import Settings
 from app.surroundings import Along, Change, CommentThen, Gap, PastEvent, SubTask
 from app.task_commands import CreateTask, TaskCommand
@@ -88,6 +88,9 @@ class World:
         self.fold = Fold()
         self.folded: list[Folded] = []
         self.nodes: list[Node] = []
+        self.moments = 0
+        """How often the read models were asked how they are at one moment."""
+        self._lost: list[RawRecord] = []
         self._running = asyncio.Event()
         self._running.set()
 
@@ -97,6 +100,9 @@ class World:
 
     def release(self) -> None:
         """Fold what has come."""
+        lost, self._lost = self._lost, []
+        for raw in lost:
+            self._fold(raw)
         self._running.set()
 
     def node(self) -> Node:
@@ -123,6 +129,12 @@ class World:
         """What became of the record at `position`."""
         return next(each for each in self.folded if each.raw.position == position)
 
+    def crash(self, lost: int) -> None:
+        """Let the read models lose the last records that were folded; `release` has them made anew."""
+        self.hold()
+        self._lost = [each.raw for each in self.folded[-lost:]]
+        self.fold, self.folded = fold_log(each.raw for each in self.folded[:-lost])
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[World]:
         """Run the worker."""
@@ -139,20 +151,39 @@ class World:
             for raw in batch:
                 await self._running.wait()
                 await asyncio.sleep(0)
-                folded = self.fold.apply(raw, decoded(raw))
-                self.folded.append(folded)
-                for node in self.nodes:
-                    node.outcomes.resolve(update_of(folded))
+                self._fold(raw)
+
+    def _fold(self, raw: RawRecord) -> None:
+        folded = self.fold.apply(raw, decoded(raw))
+        self.folded.append(folded)
+        for node in self.nodes:
+            node.outcomes.resolve(update_of(folded))
 
     # --- what the read models answer ---------------------------------------------------------------------
 
     async def state(self, stream: str) -> State | None:
-        """See `api.commands.StateReader`."""
+        """See `api.sight.StateReader`."""
         await asyncio.sleep(0)
         return self.fold.states.get(stream)
 
+    async def positions(self) -> dict[int, int]:
+        """See `api.sight.StateReader`."""
+        await asyncio.sleep(0)
+        return {each.raw.position.partition: each.raw.position.offset for each in self.folded}
+
+    @asynccontextmanager
+    async def moment(self) -> AsyncIterator[tuple[World, dict[int, int]]]:
+        """See `api.sight.StateReader`."""
+        self.moments += 1
+        reached = await self.positions()
+        # What it was at that moment, whatever comes meanwhile.
+        then = World(self.log.partitions)
+        then.fold = Fold(dict(self.fold.states), set(self.fold.accepted), dict(self.fold.held))
+        then.folded = list(self.folded)
+        yield then, reached
+
     async def state_at(self, stream: str, version: int) -> State | None:
-        """See `api.commands.StateReader`."""
+        """See `api.sight.StateReader`."""
         found = self._accepted_at(stream, version)
         # Through JSON and back, as the audit keeps it.
         if found is None:
@@ -271,7 +302,7 @@ class World:
         return found
 
     async def accepted(self, event_id: str) -> AcceptedEvent | None:
-        """See `api.commands.StateReader`."""
+        """See `api.sight.StateReader`."""
         for each in self.folded:
             record = each.record
             if each.outcome == "accepted" and record is not None and record.id == event_id:

@@ -157,10 +157,9 @@ class World:
     async def lists_at(self, user: str) -> tuple[set[str], dict[int, int]]:
         """See api.channels.Visibility."""
         reached = {p: self.next_position(p).offset - self.lost.get(p, 0) for p in range(self.partitions)}
-        return await self.lists_of(user), reached
+        return await self._lists_of(user), reached
 
-    async def lists_of(self, user: str) -> set[str]:
-        """See api.channels.Visibility."""
+    async def _lists_of(self, user: str) -> set[str]:
         members = dict(self.members)
         for update in reversed(self.updates):
             if update.stream.startswith("list:") and not self._has_row(update.position):
@@ -171,11 +170,11 @@ class World:
         await self._query()
         return lists
 
-    async def list_of_task(self, user: str, task_id: str) -> str | None:
-        """See api.session.Visibility."""
+    async def list_of_task_at(self, user: str, task_id: str) -> tuple[str | None, dict[int, int]]:
+        """See api.channels.Visibility."""
+        lists, reached = await self.lists_at(user)
         list_id = self.task_lists.get(task_id)
-        await self._query()
-        return list_id if list_id and user in self.members.get(list_id, ()) else None
+        return list_id if list_id in lists else None, reached
 
     # Verify
 

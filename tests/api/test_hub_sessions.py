@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api import protocol
+from api import patience, protocol
 from api.attendance import Attendance
 from api.auth import Identity
 from api.memory_signals import MemoryTopic
@@ -205,6 +205,27 @@ async def test_a_database_that_lost_its_latest_rows_takes_no_list_away(world: Wo
     world.lost, world.members[L3] = {}, {"ann", "bob"}
     again = await signed_in(node, since={1: 0})
     assert again.seen[0]["channels"] == ["user:ann", f"list:{L1}", f"list:{L3}"]
+
+
+async def test_a_channel_is_not_refused_because_its_rows_are_lost(
+    world: World, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor given on old ones: what lies behind it is looked at where the read models are where the node is."""
+    monkeypatch.setattr(patience, "RETRY_DELAYS_S", (0.0,))
+    client, list_id = await signed_in(node), world.task_lists.pop(T1)
+    world.commit(list_update(Position(1, 0), L3, {"bob"}, {"ann", "bob"}))
+    world.commit(task_update(Position(0, 0), T1, L1))
+    node.hear_all()
+    await said(client)
+    for lost in ({0: 1}, {1: 1}):
+        world.lost = lost
+        for channel in (f"task:{T1}", f"list:{L3}"):
+            [answer] = await said(client, {"id": 1, "type": "subscribe", "channel": channel})
+            assert (answer["type"], answer["code"]) == ("error", "unavailable")
+    world.lost, world.members[L3], world.task_lists[T1] = {}, {"ann", "bob"}, list_id
+    for channel in (f"task:{T1}", f"list:{L3}"):
+        [answer] = await said(client, {"id": 2, "type": "subscribe", "channel": channel})
+        assert answer["type"] == "subscribed"
 
 
 async def test_too_much_missed_asks_for_a_snapshot(

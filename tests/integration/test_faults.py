@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -40,6 +41,8 @@ from streams.event_log import KafkaEventLog
 from streams.producing import partition_of
 from tasktape.local.kafka import EmbeddedKafka
 from tasktape.local.postgres import EmbeddedPostgres
+from tests.integration.live_client import live
+from tests.integration.stack import Stack, running
 from tests.places import WorkerProcess, new_place
 from tests.spec import record_of
 from tests.truth import check_place, read_whole_log, wait_until_projected
@@ -341,3 +344,81 @@ async def test_postgres_away_for_fifteen_seconds(
         await check_place(place)
     finally:
         worker.kill()
+
+
+@pytest.fixture
+def stack(kafka_brokers: str, own_postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[Stack]:
+    with running(kafka_brokers, own_postgres.url, tmp_path, nodes=1) as stack:
+        yield stack
+
+
+def crash(postgres: EmbeddedPostgres) -> None:
+    """Kill it, so that it loses what it was about to write, and start it again."""
+    os.kill(postgres.pid, signal.SIGKILL)
+    postgres.stop()
+    postgres.start()
+
+
+async def created(client: httpx.AsyncClient) -> str:
+    answer = await client.post("/api/tasks", json={"title": "Buy milk"})
+    assert answer.status_code == 201, answer.text
+    return answer.headers["location"]
+
+
+async def test_what_a_crash_of_postgres_takes_back_is_not_refused(
+    stack: Stack, own_postgres: EmbeddedPostgres
+) -> None:
+    """Until the worker has made it anew a command may be put off, and is not answered from what is left."""
+    worker = stack.parts[0].process
+    async with stack.client("alice") as client, live(stack.ws_url(), stack.token("alice")) as socket:
+        path = await created(client)
+        worker.send_signal(signal.SIGSTOP)
+        try:
+            crash(own_postgres)
+            assert (await client.get(path)).status_code == 404, "nothing was lost, so this test shows nothing"
+            for method, where in (("PATCH", path), ("POST", f"{path}/complete"), ("DELETE", path)):
+                answer = await client.request(
+                    method, where, json={"title": "X"} if method == "PATCH" else None
+                )
+                assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+                assert answer.headers["retry-after"]
+            channel = f"task:{path.rpartition('/')[2]}"
+            await socket.say(id=2, type="subscribe", channel=channel)
+            while (reply := await socket.hear()).get("id") != 2:
+                pass
+            assert (reply["type"], reply["code"]) == ("error", "unavailable")
+        finally:
+            worker.send_signal(signal.SIGCONT)
+
+        async def edited() -> bool:
+            answer = await client.patch(path, json={"title": "Buy bread"})
+            assert answer.status_code in {200, 202, 503}, answer.text
+            return answer.status_code == 200
+
+        await eventually(edited, READY_LIMIT_S)
+        await socket.say(id=3, type="subscribe", channel=channel)
+        while (reply := await socket.hear()).get("id") != 3:
+            pass
+        assert reply["type"] == "subscribed"
+
+
+async def test_commands_while_postgres_crashes_are_done_or_put_off(
+    stack: Stack, own_postgres: EmbeddedPostgres
+) -> None:
+    """Whatever moment they come in, none is told that an acknowledged task is missing."""
+    async with stack.client("alice") as client:
+        for _ in range(3):
+            path = await created(client)
+            crashed = asyncio.create_task(asyncio.to_thread(crash, own_postgres))
+            statuses: set[int] = set()
+
+            async def edited(path: str = path, statuses: set[int] = statuses) -> bool:
+                answer = await client.patch(path, json={"title": uuid4().hex})
+                statuses.add(answer.status_code)
+                return answer.status_code == 200
+
+            while not crashed.done():
+                await edited()
+            await crashed
+            await eventually(edited, READY_LIMIT_S)
+            assert statuses <= {200, 202, 503}

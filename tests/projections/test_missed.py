@@ -160,7 +160,7 @@ async def test_a_database_that_is_away_is_unavailable(database: Database) -> Non
         history.missed(["user:ann"], {}, {0: 1}, 10),
         history.between(0, 0, 1, 1),
         visibility.lists_of("ann"),
-        visibility.list_of_task("ann", "x"),
+        visibility.list_of_task_at("ann", "x"),
     ):
         with pytest.raises(Unavailable):
             await question
@@ -180,8 +180,8 @@ async def test_members_see_lists_that_are_there_and_their_tasks(database: Databa
     for number in range(60):
         task_id = identifier(2, number)
         at = last[f"task:{task_id}"].channels[0].removeprefix("list:")
-        assert await visibility.list_of_task("ann", task_id) == (at if at in lists else None)
-    assert await visibility.list_of_task("ann", "nothing") is None
+        assert await visibility.list_of_task_at("ann", task_id) == (at if at in lists else None, reached)
+    assert await visibility.list_of_task_at("ann", "nothing") == (None, reached)
 
 
 async def test_it_reads_the_rows_it_needs_and_no_more(database: Database) -> None:

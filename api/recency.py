@@ -1,0 +1,66 @@
+"""What must not be said on rows that are older than what this node was told.
+
+Rows are committed before anybody hears of them, so they are newer than all that a node knows; but a database
+that crashed has lost its latest ones, until the worker has made them anew from the log. A read may be late
+then, and an event that was decided on an old state is superseded. But nobody checks a refusal, or a "there is
+nothing left to do": the answer is all there is of it. So these are said on rows only that are known to be
+recent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import TypeAlias, TypeVar
+
+from api.patience import patiently
+from app.errors import TaskError, Unavailable
+from app.positions import Positions, covers
+
+Q = TypeVar("Q")
+T = TypeVar("T")
+
+Moment: TypeAlias = AbstractAsyncContextManager[tuple[Q, Positions]]
+"""Queries that all see one moment of the read models, and the positions it was at."""
+
+
+def check_recent(reached: Positions, told: Positions) -> None:
+    """Check that rows as of `reached` hold all that was `told`. Raises `Unavailable`."""
+    if not covers(reached, told):
+        raise Unavailable("the read models are behind what was told before; try again")
+
+
+async def recent(positions: Callable[[], Awaitable[Positions]], told: Positions) -> None:
+    """Wait until the read models have all that was `told`. Raises `Unavailable` if that takes long."""
+    before = dict(told)  # It grows while we read.
+
+    async def check() -> None:
+        check_recent(await positions(), before)
+
+    await patiently(check)
+
+
+async def surely(
+    now: Q,
+    moment: Callable[[], Moment[Q]],
+    told: Positions,
+    ask: Callable[[Q], Awaitable[T]],
+    stands: Callable[[T], bool],
+) -> T:
+    """What `ask` comes to when it is asked `now`, if that `stands`.
+
+    If it does not, or it is a refusal, then what it comes to at a moment that has all that was `told`.
+    Raises as `ask`, and `Unavailable` if there is no such moment before long.
+    """
+    with suppress(TaskError):
+        answer = await ask(now)
+        if stands(answer):
+            return answer
+    return await patiently(lambda: _recently(moment, told, ask))
+
+
+async def _recently(moment: Callable[[], Moment[Q]], told: Positions, ask: Callable[[Q], Awaitable[T]]) -> T:
+    before = dict(told)  # It grows while we read.
+    async with moment() as (then, reached):
+        check_recent(reached, before)
+        return await ask(then)

@@ -1,0 +1,52 @@
+"""What commands are decided on: the read models, and over them what this node has written since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from api.pending import Pending
+from api.recency import Moment
+from api.surroundings import Around
+from app.fold import State
+from app.positions import Positions
+from projections.command_queries import AcceptedEvent
+
+
+class Rows(Around, Protocol):
+    """What deciding asks of the read models."""
+
+    async def state(self, stream: str) -> State | None:
+        """The newest state of a stream."""
+
+    async def state_at(self, stream: str, version: int) -> State | None:
+        """The state of a stream after its first `version` events."""
+
+    async def accepted(self, event_id: str) -> AcceptedEvent | None:
+        """The accepted event of this id."""
+
+
+class StateReader(Rows, Protocol):
+    """The read models as they are whenever they are asked, and how they are at one moment."""
+
+    async def positions(self) -> Positions:
+        """How far they are."""
+
+    def moment(self) -> Moment[Rows]:
+        """One moment of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Rows, with what was written here and has not come back yet over them."""
+
+    rows: Rows
+    pending: Pending
+
+    async def state(self, stream: str) -> State | None:
+        """The newest state that this node knows of."""
+        state = await self.rows.state(stream)
+        written = self.pending.of_stream(stream)
+        if written is not None and (state is None or written.after.version > state.version):
+            return written.after
+        return state

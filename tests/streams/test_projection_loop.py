@@ -1,0 +1,69 @@
+"""The loop between Faust and the projector, while nothing is delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from app.tasks import TaskCreated
+from projections.projector import Checkpoint
+from streams import projection_loop
+from streams.memory_log import MemoryEventLog
+from streams.projection_loop import ProjectionLoop
+from tests.spec import LIST_ID, START, record_of
+from tests.waiting import eventually
+
+
+class Projector:
+    """Says where its checkpoint is each time it is asked, and notes when it is told to catch up."""
+
+    def __init__(self, *checkpoints: int) -> None:
+        self._checkpoints = list(checkpoints)
+        self.asked = 0
+        self.caught_up: list[tuple[int, int]] = []
+        """How often it had been asked by then, and up to where it was told to go."""
+
+    async def recover(self, partitions: Sequence[int]) -> None:
+        """Nothing to emit."""
+
+    async def settle(self) -> None:
+        """Nothing to write down."""
+
+    async def checkpoints(self, partitions: Sequence[int]) -> dict[int, Checkpoint]:
+        """The next of them; the last one stays."""
+        self.asked += 1
+        at = self._checkpoints.pop(0) if len(self._checkpoints) > 1 else self._checkpoints[0]
+        return dict.fromkeys(partitions, Checkpoint(at, at))
+
+    async def catch_up(self, partition: int, end: int) -> None:
+        """Be there."""
+        self.caught_up.append((self.asked, end))
+        self._checkpoints = [end]
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "asked"),
+    [((3, 3, 1), 3), ((3, 3, 3, 2), 4), ((1, 2, 2), 3), ((2, 2), 2)],
+    ids=["taken back", "taken back later", "moves on, then stays", "stays behind"],
+)
+async def test_records_that_nobody_delivers_are_read(
+    monkeypatch: pytest.MonkeyPatch, checkpoints: Sequence[int], asked: int
+) -> None:
+    """A checkpoint that stays behind is given a second look; one that a crash has taken back is not."""
+    monkeypatch.setattr(projection_loop, "CHECK_S", 0.01)
+    monkeypatch.setattr(projection_loop, "FAR_BEHIND_CHECK_S", float("inf"))
+    log = MemoryEventLog(1, lambda: START)
+    stream = f"task:{uuid4()}"
+    await log.append([record_of(TaskCreated(LIST_ID, "Buy milk"), 1, id=str(uuid4()), stream=stream)] * 3)
+    projector: Any = Projector(*checkpoints)
+    loop = ProjectionLoop(projector, log)
+    loop.assign([0])
+    loop.start()
+    try:
+        await eventually(lambda: bool(projector.caught_up))
+        assert projector.caught_up == [(asked, 3)]
+    finally:
+        await loop.stop()
