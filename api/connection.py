@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from uuid import uuid4
+from secrets import token_hex
 
 import structlog
 
@@ -53,7 +53,7 @@ class Connection:
         """See `relay.Outlet.push`."""
         self.direct = wire.direct
         wire.codec = codec(packed=packed, deflated=wire.deflates, batched=False)
-        self.session = Session(relay, self, uuid4().hex, self._wake)
+        self.session = Session(relay, self, token_hex(16), self._wake)
         wire.listen(self, relay.hub.audiences.clear)
 
     @property

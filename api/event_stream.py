@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from uuid import uuid4
+from secrets import token_hex
 
 import anyio
 import structlog
@@ -59,7 +59,7 @@ class EventStream(Response):
         self._wish = wish
         self._outbox = Outbox()
         self._woken = asyncio.Event()
-        self._session = Session(relay, self._outbox, uuid4().hex, self._woken.set)
+        self._session = Session(relay, self._outbox, token_hex(16), self._woken.set)
         self._text = EventText(self._session, wish.since)
         self._pieces: deque[bytes] = deque()
         """What is written right now: what a write that is given up leaves here was not written."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 MAX_REFUSALS = 100
 PATIENCE_PER_S = 1.0
 MAX_ABSENT_USERS = 10_000
 IPV6_NETWORK_BITS = 64
+KNOWN_ADDRESSES = 4_096
 
 
 class TokenBucket:
@@ -189,6 +191,7 @@ class ConnectionLimits:
         self.addresses = Places(per_address)
 
 
+@lru_cache(maxsize=KNOWN_ADDRESSES)
 def network_of(host: str) -> str:
     """What an address is counted as: of IPv6 the network, as everybody has a whole one to choose from."""
     try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from secrets import token_hex
 from typing import Any, Protocol
-from uuid import uuid4
 
 import anyio
 import structlog
@@ -69,7 +69,7 @@ class SocketIoClient:
         self._ending: asyncio.Task[None] | None = None
         self._traffic = relay.counters.traffic_of("socketio", "json")
         self._traffic.opened += 1
-        self._session = Session(relay, self, uuid4().hex, self._wake)
+        self._session = Session(relay, self, token_hex(16), self._wake)
         self._writing = self._loop.create_task(self._write())
         self._deadline = self._loop.call_later(relay.authentication_s, self._tick)
         self.closed = False

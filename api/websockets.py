@@ -73,10 +73,10 @@ def origin_allowed(connection: HTTPConnection, origins: Collection[str]) -> bool
 
     Browsers send `Origin` with every WebSocket handshake and apply no CORS to it; other clients send none.
     """
-    origin = connection.headers.get("origin")
-    if origin is None or "*" in origins or origin in origins:
+    if "*" in origins or not any(name == b"origin" for name, _ in connection.scope["headers"]):
         return True
-    return urlsplit(origin).netloc == connection.headers.get("host")
+    origin = connection.headers["origin"]
+    return origin in origins or urlsplit(origin).netloc == connection.headers.get("host")
 
 
 async def deny(socket: WebSocket, status: int, code: str, detail: str) -> None:
