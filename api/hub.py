@@ -20,7 +20,7 @@ from api.fanout import MANY, Audience, Audiences, Direct, Fanout
 from api.frames import Joined, Outgoing, Sendable
 from api.membership import joined_list, lists_of, membership_after, moved_to
 from api.ring import Overrun, Ring
-from app.positions import Position, Positions
+from app.positions import Position, Positions, covers
 from app.updates import Update
 
 __all__ = ["BEHIND", "Hub", "Overrun", "Peer", "Place", "Subscriber", "Subscription"]
@@ -340,6 +340,22 @@ class Hub:
     def _is_ahead(self, subscription: Subscription) -> bool:
         """Whether it starts behind what was published."""
         return any(offset > self._positions.get(p, -1) for p, offset in subscription.start.items())
+
+    # --- what subscribers know ---------------------------------------------------------------------------
+
+    def lists_of(self, user: str) -> set[str] | None:
+        """The lists of a user at the present; None if no live subscriber of theirs tells."""
+        for subscriber in self._users.get(user, ()):
+            if subscriber.place is None and covers(self._positions, subscriber.lists_at):
+                return set(subscriber.lists)
+        return None
+
+    def list_of(self, channel: str) -> str | None:
+        """The list of a task at the present; None if the first subscriber of its channel doesn't tell."""
+        subscriber = next(iter(self._channels.get(channel, ())), None)
+        if subscriber is None or subscriber.place is not None:
+            return None
+        return subscriber.channels[channel].list_id
 
     # --- recovery ----------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ from api.protocol import (
 from api.recovering import furthest, merged, missed_of, nearest, without
 from api.relay import Outlet, Relay
 from app.errors import TaskError, Unauthenticated, Unavailable
-from app.positions import Positions
+from app.positions import Positions, covers
 from app.updates import Update
 
 TOLD_AT_ONCE = 256
@@ -250,6 +250,9 @@ class Session:
 
     async def _lists_at(self, user: str, place: Positions) -> set[str]:
         """The lists of a user at a place of the log; later ones come with the updates behind it."""
+        known = self._hub.lists_of(user) if covers(self._hub.positions, place) else None
+        if known is not None:
+            return known
         lists, reached = await patiently(lambda: self._lists_now(user))
         later = await self._missed([f"user:{user}"], place, {p: offset - 1 for p, offset in reached.items()})
         if later is None:
@@ -297,7 +300,7 @@ class Session:
         reached = dict(self._hub.hold(subscriber).positions)
         channel = message.channel
         try:
-            list_id = await self._list_behind(message)
+            list_id = await self._list_behind(message, subscriber)
             if channel not in subscriber.channels and self._is_full(subscriber):
                 raise Refused(message.id, "too_many", "this socket has all the subscriptions it may have")
             start = reached if since is None else since
@@ -311,8 +314,12 @@ class Session:
         finally:
             await self.settle()
 
-    async def _list_behind(self, message: Subscribe) -> str | None:
+    async def _list_behind(self, message: Subscribe, subscriber: Subscriber) -> str | None:
+        """See `channels.list_behind`; what others on this node have already need not be read."""
         assert self.identity is not None
+        known = self._hub.list_of(message.channel)
+        if known is not None and known in subscriber.lists:
+            return known
         return await list_behind(self._relay.visibility, self._hub.positions, message, self.identity)
 
     def _is_full(self, subscriber: Subscriber) -> bool:

@@ -74,6 +74,38 @@ async def test_authenticating_gives_the_automatic_channels(node: Node) -> None:
     assert reply["limits"] == protocol.Limits().model_dump()
 
 
+async def test_what_another_socket_knows_is_not_read(
+    world: World, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's second socket, and a task that others have open, ask the read models nothing."""
+    subscribe = {"type": "subscribe", "channel": f"task:{T1}"}
+    first = await signed_in(node)
+    assert kinds(await said(first, subscribe)) == ["subscribed"]
+    reads: list[str] = []
+    for name in ("lists_at", "list_of_task_at"):
+        monkeypatch.setattr(world, name, lambda *asked: reads.append(str(asked)))
+    second = await signed_in(node)
+    assert second.seen[0]["channels"] == first.seen[0]["channels"]
+    assert kinds(await said(second, subscribe)) == ["subscribed"]
+    assert reads == []
+
+
+async def test_what_another_socket_knows_is_as_new_as_the_node(world: World, node: Node) -> None:
+    """Lists that were joined and left meanwhile."""
+    first = await signed_in(node)
+    world.members[L2].add("ann")
+    world.commit(list_update(world.next_position(0), L2, {"bob"}, {"ann", "bob"}))
+    world.members[L1].clear()
+    world.commit(list_update(world.next_position(1), L1, {"ann"}, set()))
+    node.hear_all()
+    await first.settled()
+    second = await signed_in(node)
+    assert second.seen[0]["channels"] == ["user:ann", f"list:{L2}"]
+    assert [each["code"] for each in await said(second, {"type": "subscribe", "channel": f"task:{T1}"})] == [
+        "not_found"
+    ]
+
+
 async def test_a_bad_token_is_an_error_and_the_end(node: Node) -> None:
     """There is no second try."""
     client = await signed_in(node, "bad")
