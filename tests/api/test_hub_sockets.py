@@ -184,7 +184,7 @@ async def test_our_own_and_allowed_origins_may_connect(origin: str | None) -> No
             assert (await hear(socket))["type"] == "pong"
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://["])
 async def test_other_origins_may_not(origin: str) -> None:
     """A page elsewhere can't use a visitor's network position."""
     async with served() as at:
