@@ -194,6 +194,15 @@ async def test_other_origins_may_not(origin: str) -> None:
         assert refused.value.response.status_code == 403
 
 
+async def test_a_handshake_that_is_refused_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """Anyone can cause one: nothing in the log looks like a fault."""
+    async with served() as at:
+        with pytest.raises(InvalidStatus):
+            async with connect(at.url, origin=Origin("https://evil.example")):
+                pass
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == []
+
+
 @pytest.mark.parametrize("frame", ["{", "[]", b"{}", "x" * 70_000])
 async def test_a_bad_frame_ends_the_socket(frame: str | bytes) -> None:
     """With a word on why."""
