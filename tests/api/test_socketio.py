@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -322,6 +323,20 @@ async def test_what_is_no_packet_harms_nobody() -> None:
         at.happen()
         for each in (client, other):
             assert (await each.hear())[0] == "task:update"
+
+
+@pytest.mark.parametrize("name", ["connect", "disconnect"])
+@pytest.mark.parametrize("arguments", [[], [{}], ["x", "y"]])
+async def test_events_that_are_the_servers_own(
+    name: str, arguments: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that sends one of them is neither let in nor forgotten by it, nor fills the log."""
+    async with served() as at, signed_in(at) as client:
+        await client.emit(name, *arguments)
+        assert (await client.ask("subscribe:task", TASK))["type"] == "subscribed"
+        assert len(at.attendance) == 1
+    gc.collect()
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
 
 
 @pytest.mark.parametrize("garbage", ["x", "", b"", b"\xff" * 100])
