@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from api import message_examples as examples
 from api import protocol
 from api.copies import keep
+from api.frames import MAX_BATCH_MESSAGES
 from api.message_schemas import FROM_CLIENT, FROM_SERVER, message_schemas, type_of
 from api.outbox import TOO_SLOW, Farewell
 
@@ -88,9 +89,9 @@ def _channel(models: Iterable[type[BaseModel]]) -> dict[str, Any]:
         "address": "/ws",
         "title": "The socket",
         "description": (
-            f"A frame is one message, or an array of 1 to {protocol.MAX_BATCH} of them when the `features` "
-            f"of `authenticate` have `{protocol.BATCH}`. A client's frame has at most "
-            f"{protocol.MAX_MESSAGE_BYTES} bytes."
+            f"A frame is one message, or an array of them when the `features` of `authenticate` have "
+            f"`{protocol.BATCH}`. A client's frame has at most {protocol.MAX_MESSAGE_BYTES} bytes and "
+            f"{protocol.MAX_BATCH} messages, a server's array at most {MAX_BATCH_MESSAGES}."
         ),
         "messages": {model.__name__: {"$ref": f"#/components/messages/{model.__name__}"} for model in models},
         "bindings": {"ws": {"method": "GET", "headers": headers, "bindingVersion": "0.1.0"}},

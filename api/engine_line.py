@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-import anyio
 from engineio.exceptions import EngineIOError
 from socketio import AsyncServer
 
 from api.counters import Transport
 from api.outbox import Farewell
 from api.socketio_client import SocketIoClient
-from api.wire import FAREWELL_S, Wire
+from api.wire import Wire
 
 
 class EngineLine:
@@ -80,8 +79,7 @@ class EngineLine:
 
     async def _hang_up(self, farewell: Farewell | None) -> None:
         socket = self._server.eio.sockets.get(self.engine_id)
-        with anyio.move_on_after(FAREWELL_S):
-            await self._server.eio.disconnect(self.engine_id)
+        await self._server.eio.disconnect(self.engine_id)
         if socket is not None:
             socket.queue.put_nowait(None)  # This ends the task that writes.
         code, reason = (1000, "") if farewell is None else (farewell.code, farewell.reason[:100])

@@ -161,12 +161,15 @@ class Places:
         """How many keys have any."""
         return len(self._taken)
 
+    def is_full(self, key: str) -> bool:
+        """Whether the key has all it may have."""
+        return bool(self._limit) and self._taken.get(key, 0) >= self._limit
+
     def take(self, key: str) -> bool:
         """Take one; False if the key has all it may have."""
-        taken = self._taken.get(key, 0)
-        if self._limit and taken >= self._limit:
+        if self.is_full(key):
             return False
-        self._taken[key] = taken + 1
+        self._taken[key] = self._taken.get(key, 0) + 1
         return True
 
     def give_back(self, key: str) -> None:

@@ -81,5 +81,7 @@ def live_of(
     for transport in TRANSPORTS:
         counters.waiting_bytes[transport] = partial(attendance.waiting_bytes, transport)
     sockets = LiveSockets(relay, origins=settings.cors_origin, attendance=attendance)
-    socketio = SocketIo(relay, origins=settings.cors_origin, attendance=attendance)
+    socketio = SocketIo(
+        relay, origins=settings.cors_origin, attendance=attendance, shares_port=settings.reuse_port == "on"
+    )
     return Live(feed, hub, relay, attendance, sockets, socketio)

@@ -14,6 +14,7 @@ from api.protocol import MAX_BATCH, MAX_MESSAGE_BYTES, BadFrame, ClientId, Incom
 
 MAX_DEPTH = 32
 MAX_DETAIL_CHARACTERS = 300
+BAD_ID = "id: an integer of at most 2^53, or text of at most 64 characters"
 _INCOMING: TypeAdapter[Incoming] = TypeAdapter(Annotated[Incoming, Field(discriminator="type")])
 _ID: TypeAdapter[int | str | None] = TypeAdapter(ClientId | None)
 
@@ -114,6 +115,8 @@ def _refused(message_id: int | str | None, error: ValidationError) -> Refused:
         return Refused(message_id, "unknown_type", "there is no message of this type")
     if first["type"] == "union_tag_not_found":
         return Refused(message_id, "malformed", "a message has a type")
+    if first["loc"][1:2] == ("id",):
+        return Refused(message_id, "malformed", BAD_ID)
     # The first part of a location is the message's type, which the union was told apart by.
     where = ".".join(str(part) for part in first["loc"][1:])
     return Refused(message_id, "malformed", f"{where}: {first['msg']}"[:MAX_DETAIL_CHARACTERS])

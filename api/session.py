@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from time import monotonic, perf_counter
 
 from api import protocol
@@ -197,13 +198,15 @@ class Session:
         reached: Positions,
         since: Positions | None,
     ) -> None:
-        if since is not None:
-            self._resumed_from = since
+        afresh = since is not None and await self._is_beyond(identity.user, since)
+        if since is None or afresh:
+            start: Positions = reached
+        else:
+            start = self._resumed_from = since
         place = furthest(reached, self._resumed_from)
         lists = await self._lists_at(identity.user, place)
         channels = [f"user:{identity.user}", *(f"list:{list_id}" for list_id in sorted(lists))]
-        start = reached if since is None else since
-        missed = await self._missed(channels, start, reached)
+        missed = None if afresh else await self._missed(channels, start, reached)
         joined = {
             f"list:{list_id}" for update in missed or () if (list_id := joined_list(update, identity.user))
         }.intersection(channels)
@@ -248,6 +251,25 @@ class Session:
         """
         return {p: offset for p, offset in self._resumed_from.items() if offset > reached.get(p, -1)}
 
+    async def _is_beyond(self, user: str, since: Positions) -> bool:
+        """Whether positions lie beyond the end of the log: they are another log's. Raises `Unavailable`.
+
+        Such a log was made anew, or restored from a copy, and what it brings next is not what the client had.
+        """
+
+        async def is_known() -> None:
+            if not covers(self._hub.positions, since) and not await self._has_rows(user, since):
+                raise Unavailable("the read models are behind what the client was told")
+
+        with suppress(Unavailable):
+            await patiently(is_known)  # They may have lost the latest rows, for a moment.
+            return False
+        return not await self._has_rows(user, since)
+
+    async def _has_rows(self, user: str, since: Positions) -> bool:
+        _, reached = await self._lists_now(user)
+        return covers({partition: offset - 1 for partition, offset in reached.items()}, since)
+
     async def _lists_at(self, user: str, place: Positions) -> set[str]:
         """The lists of a user at a place of the log; later ones come with the updates behind it."""
         known = self._hub.lists_of(user) if covers(self._hub.positions, place) else None
@@ -288,6 +310,9 @@ class Session:
             raise Refused(message.id, "forbidden", "the token is another user's")
         self.identity = identity
         self._say(Refreshed(id=message.id, expires_in=self._expires_in(identity)))
+        if not identity.admin and protocol.SYSTEM_CHANNEL in subscriber.channels:
+            self._hub.unsubscribe(subscriber, protocol.SYSTEM_CHANNEL)
+            self._say(Unsubscribed(channel=protocol.SYSTEM_CHANNEL))
 
     def _expires_in(self, identity: Identity) -> int:
         return max(0, int(identity.expires_at - self._relay.now()))
@@ -303,8 +328,9 @@ class Session:
             list_id = await self._list_behind(message, subscriber)
             if channel not in subscriber.channels and self._is_full(subscriber):
                 raise Refused(message.id, "too_many", "this socket has all the subscriptions it may have")
-            start = reached if since is None else since
-            missed = await self._missed([channel], start, reached)
+            afresh = since is not None and await self._is_beyond(subscriber.user, since)
+            start = reached if since is None or afresh else since
+            missed = None if afresh else await self._missed([channel], start, reached)
             fresh = missed and [
                 each
                 for each in missed

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
+import anyio
 from socketio import ASGIApp, AsyncServer
 from socketio.exceptions import ConnectionRefusedError as Refusal
 from starlette.datastructures import QueryParams
@@ -28,21 +29,28 @@ from api.problems import problem
 from api.relay import Relay
 from api.socketio_client import Answer, SocketIoClient, said_by
 from api.socketio_packets import TextPacket
-from api.websockets import deny, origin_allowed
-from api.wire import EXTENSION, Wire
-from app.errors import Forbidden, Unauthenticated, Unavailable
+from api.websockets import OTHER_ORIGIN, TOO_MANY_FROM_ADDRESS, deny, origin_allowed
+from api.wire import EXTENSION, FAREWELL_S, Wire
+from app.errors import Malformed, TaskError, Unauthenticated, Unavailable
 
 PATH = "/socket.io"
 _LINE = "tasktape.line"
 NO_PACKET = Farewell(protocol.BAD_MESSAGE, "not an Engine.IO packet")
-_OTHER_ORIGIN = "this origin may not connect; see CORS_ORIGIN"
+NO_SESSION = Malformed("there is no such session at this process: connect anew")
+NO_POLLING = Malformed(
+    "long polling needs one process for all requests of a client, and several share this port: "
+    'connect with {transports: ["websocket"]}'
+)
 
 
 class SocketIo:
     """All Socket.IO clients of this node."""
 
-    def __init__(self, relay: Relay, *, origins: Collection[str], attendance: Attendance) -> None:
+    def __init__(
+        self, relay: Relay, *, origins: Collection[str], attendance: Attendance, shares_port: bool = False
+    ) -> None:
         self._relay = relay
+        self._shares_port = shares_port
         self._origins = frozenset(origins)
         self._attendance = attendance
         self._lines: dict[str, EngineLine] = {}
@@ -75,7 +83,7 @@ class SocketIo:
 
     def _follow_engine(self, server: AsyncServer) -> None:
         """Hear of connections also before a client is there, and after it has left; and of all it says."""
-        handlers = dict(server.eio.handlers)
+        handlers, hang_up = dict(server.eio.handlers), server.eio.disconnect
 
         async def connect(engine_id: str, environ: dict[str, Any]) -> object:
             refusal = self._open(engine_id, environ)
@@ -90,6 +98,12 @@ class SocketIo:
             await handlers["disconnect"](engine_id, reason)
             self._gone(engine_id)
 
+        async def hang_up_soon(engine_id: str) -> None:
+            # Of itself it waits until the client has taken what is left, which it may never do.
+            with anyio.move_on_after(FAREWELL_S):
+                await hang_up(engine_id)
+
+        server.eio.disconnect = hang_up_soon
         server.eio.on("connect", connect)
         server.eio.on("message", message)
         server.eio.on("disconnect", disconnect)
@@ -100,16 +114,44 @@ class SocketIo:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request or a WebSocket."""
-        if not origin_allowed(HTTPConnection(scope), self._origins):
-            if scope["type"] == "websocket":
-                await deny(WebSocket(scope, receive, send), 403, "forbidden", _OTHER_ORIGIN)
-            else:
-                await problem(Forbidden(_OTHER_ORIGIN))(scope, receive, send)
-            return
+        refusal = self._refusal(HTTPConnection(scope))
         if scope["type"] == "websocket":
-            await self._serve_socket(scope, receive, send)
+            if refusal is not None:
+                await deny(WebSocket(scope, receive, send), refusal)
+            else:
+                await self._serve_socket(scope, receive, send)
+        elif refusal is not None:
+            await problem(refusal)(scope, receive, send)
         else:
+            await self._serve_request(scope, receive, send)
+
+    def _refusal(self, connection: HTTPConnection) -> TaskError | None:
+        """Why one may not come in, if so."""
+        if not origin_allowed(connection, self._origins):
+            return OTHER_ORIGIN
+        session = connection.query_params.get("sid")
+        if session is not None:
+            return None if session in self._server.eio.sockets else NO_SESSION
+        if self._shares_port and connection.query_params.get("transport") == "polling":
+            return NO_POLLING
+        return TOO_MANY_FROM_ADDRESS if self._is_full(_address_of(connection.scope)) else None
+
+    def _is_full(self, address: str) -> bool:
+        if not self._relay.places.addresses.is_full(address):
+            return False
+        self._relay.counters.limited["address_connections"] += 1
+        return True
+
+    async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request of a client that polls."""
+        session = QueryParams(scope["query_string"]).get("sid")
+        try:
             await self._app(scope, receive, send)
+        except KeyError:
+            if session in self._server.eio.sockets:
+                raise
+            # It has ended a moment ago.
+            await problem(NO_SESSION)(scope, receive, send)
 
     async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket, of a line that has polled until now or of a new one."""
@@ -133,10 +175,10 @@ class SocketIo:
         """Take in a connection; or else say why not."""
         scope = environ["asgi.scope"]
         line: EngineLine = scope.get(_LINE) or EngineLine(self._server)
-        line.engine_id, line.address = engine_id, network_of((scope.get("client") or ("",))[0])
+        line.engine_id, line.address = engine_id, _address_of(scope)
         if not self._relay.places.addresses.take(line.address):
             self._relay.counters.limited["address_connections"] += 1
-            return "there are too many connections from this address"
+            return TOO_MANY_FROM_ADDRESS.detail
         environ[_LINE] = line
         self._lines[engine_id] = line
         line.deadline = asyncio.get_running_loop().call_later(
@@ -211,6 +253,11 @@ class SocketIo:
         del rest
         client = self._clients.get(client_id)
         return None if client is None else await client.unsubscribe(_task_id(data))
+
+
+def _address_of(scope: Scope) -> str:
+    """What a connection is counted for."""
+    return network_of((scope.get("client") or ("",))[0])
 
 
 def _task_id(data: object) -> object:

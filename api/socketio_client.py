@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from secrets import token_hex
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from app.ids import is_uuid
 log = structlog.get_logger(__name__)
 
 _NO_TASK = "name a task by its id"
+ANOTHERS = Farewell(protocol.BAD_TOKEN, "the token is another user's")
 _ASKED = 1
 """The id of every message to the session: one is asked after another."""
 MAX_WRITTEN_PACKETS = 256
@@ -140,14 +141,22 @@ class SocketIoClient:
         """Say who one is; a user that is given has to be the token's."""
         if not isinstance(token, str) or not (user is None or isinstance(user, str)):
             return self._refused("malformed", "authenticate with {userId, token}, both of them text")
+        message = Authenticate(type="authenticate", id=_ASKED, token=token)
+        # All in its turn: clients ask for tasks without waiting until they are let in.
+        return await self._in_turn(lambda: self._let_in(message, user))
+
+    async def _let_in(self, message: Authenticate, user: str | None) -> None:
+        if user is not None and await self._is_anothers(message.token, user):
+            self._answer = self._refused("forbidden", ANOTHERS.reason)
+            self.close(ANOTHERS)
+        else:
+            await self._session.handle(message)
+
+    async def _is_anothers(self, token: str, user: str) -> bool:
         try:
-            if user is not None and (await self._relay.verifier.verify(token)).user != user:
-                answer = self._refused("forbidden", "the token is another user's")
-                self.close(Farewell(protocol.BAD_TOKEN, "the token is another user's"))
-                return answer
+            return (await self._relay.verifier.verify(token)).user != user
         except (Unauthenticated, Unavailable):
-            pass  # The session says so.
-        return await self._ask(Authenticate(type="authenticate", id=_ASKED, token=token))
+            return False  # The session says so.
 
     async def subscribe(self, task_id: object) -> Answer:
         """Ask for what happens to a task."""
@@ -164,7 +173,11 @@ class SocketIoClient:
         return {**await self._ask(message), "taskId": task_id}
 
     async def _ask(self, message: Incoming) -> Answer:
-        """Ask the session, when those before have their answers."""
+        """Ask the session, in its turn."""
+        return await self._in_turn(lambda: self._session.handle(message))
+
+    async def _in_turn(self, ask: Callable[[], Awaitable[None]]) -> Answer:
+        """Ask when those before have their answers, and give the answer."""
         if self._in_line >= MAX_COMMANDS_AHEAD:
             return self._refused("too_many", "wait for answers before you ask for more")
         self._in_line += 1
@@ -172,7 +185,7 @@ class SocketIoClient:
             async with self._turn:
                 self._answer, self._asking = None, True
                 if not self.closed:
-                    self._work = self._loop.create_task(self._careful(self._session.handle(message)))
+                    self._work = self._loop.create_task(self._careful(ask()))
                     await asyncio.wait((self._work,))
                 return self._answer or Error(code="closed", message="the connection ends").model_dump(
                     exclude_none=True

@@ -6,23 +6,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import from_json, to_json
-from socketio.packet import Packet
+from socketio.packet import EVENT, Packet
 
 from api.frames import Codec
 
 _UPDATES: Mapping[str, str] = {"task": "task:update", "list": "list:update", "user": "user:update"}
 _UPDATE_PREFIXES = tuple(b'2["%s"' % name.encode() for name in _UPDATES.values())
 _SUBSCRIBED_PREFIX = b'2["subscribed"'
+_RESERVED = (["connect"], ["disconnect"])
 
 
 class TextPacket(Packet):  # type: ignore[misc]
-    """A packet as clients may send it: attachments, which nothing asks for, would be gathered without end."""
+    """A packet as clients may send it.
+
+    Attachments, which nothing asks for, would be gathered without end. And what handles a client's coming and
+    going is called for events of these names, too.
+    """
 
     def decode(self, encoded_packet: str) -> int:
         """Read a packet. Raises `ValueError`."""
         attachments: int = super().decode(encoded_packet)
         if attachments or self.packet_type in {5, 6}:
             raise ValueError("there are no binary events here")
+        if self.packet_type == EVENT and isinstance(self.data, list) and self.data[:1] in _RESERVED:
+            raise ValueError("these events are the server's own")
         return attachments
 
 

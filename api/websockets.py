@@ -6,7 +6,6 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -15,8 +14,13 @@ from api.asgi_wire import AsgiWire
 from api.attendance import Attendance
 from api.connection import Connection
 from api.limits import network_of
+from api.problems import TooMany, problem
 from api.relay import Relay
 from api.wire import EXTENSION, Wire
+from app.errors import Forbidden, Malformed, TaskError
+
+OTHER_ORIGIN = Forbidden("this origin may not connect; see CORS_ORIGIN")
+TOO_MANY_FROM_ADDRESS = TooMany("there are too many connections from this address")
 
 
 class LiveSockets:
@@ -39,18 +43,18 @@ class LiveSockets:
     async def serve(self, socket: WebSocket) -> None:
         """Serve one socket from handshake to close."""
         if not origin_allowed(socket, self._origins):
-            await deny(socket, 403, "forbidden", "this origin may not connect; see CORS_ORIGIN")
+            await deny(socket, OTHER_ORIGIN)
             return
         offered = socket.scope["subprotocols"]
         chosen = next((each for each in offered if each in protocol.SUBPROTOCOLS), None)
         if offered and chosen is None:
             ours = " or ".join(protocol.SUBPROTOCOLS)
-            await deny(socket, 400, "malformed", f"the subprotocol to offer is {ours}")
+            await deny(socket, Malformed(f"the subprotocol to offer is {ours}"))
             return
         address = network_of(socket.client.host if socket.client else "")
         if not self._relay.places.addresses.take(address):
             self._relay.counters.limited["address_connections"] += 1
-            await deny(socket, 429, "too_many", "there are too many connections from this address")
+            await deny(socket, TOO_MANY_FROM_ADDRESS)
             return
         try:
             await self._converse(socket, chosen)
@@ -76,14 +80,17 @@ def origin_allowed(connection: HTTPConnection, origins: Collection[str]) -> bool
     if "*" in origins or not any(name == b"origin" for name, _ in connection.scope["headers"]):
         return True
     origin = connection.headers["origin"]
-    return origin in origins or urlsplit(origin).netloc == connection.headers.get("host")
+    if origin in origins:
+        return True
+    try:
+        return urlsplit(origin).netloc == connection.headers.get("host")
+    except ValueError:
+        return False  # It is no address at all.
 
 
-async def deny(socket: WebSocket, status: int, code: str, detail: str) -> None:
+async def deny(socket: WebSocket, error: TaskError) -> None:
     """Answer a handshake with a problem instead of a socket."""
-    problem = {"type": "about:blank", "title": detail, "status": status, "code": code, "detail": detail}
-    response = JSONResponse(problem, status_code=status, media_type="application/problem+json")
     if "websocket.http.response" in socket.scope.get("extensions", {}):
-        await socket.send_denial_response(response)
+        await socket.send_denial_response(problem(error))
     else:
         await socket.close()

@@ -117,7 +117,9 @@ def test_only_the_proxy_is_reachable_from_outside(compose: dict[str, Any]) -> No
 def test_the_proxy_knows_every_api_node_and_its_port(compose: dict[str, Any]) -> None:
     nodes = [f"{name}:8000" for name in compose["services"] if name.startswith("api-")]
     caddyfile = (ROOT / "deploy" / "Caddyfile").read_text()
-    assert f"reverse_proxy {' '.join(nodes)} {{" in caddyfile
+    assert f"reverse_proxy {{args[0]}} {' '.join(nodes)} {{" in caddyfile
+    assert "import nodes /socket.io/* client_ip_hash" in caddyfile
+    assert "import nodes * least_conn" in caddyfile
     assert re.search(r"^EXPOSE 8000$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert re.search(r"\bPORT=8000\b", (ROOT / "Dockerfile").read_text())
 

@@ -242,6 +242,8 @@ class Client:
         self._recovering = 0
         self._recovered: list[tuple[str, Position]] = []
         self._adopt: dict[int, int] = {}
+        self.beyond = False
+        """Whether it comes from beyond the log."""
 
     def connect(self, node: Node) -> None:
         """Connect and authenticate, resuming if there is something to resume from."""
@@ -329,6 +331,6 @@ class Client:
         if self._recovering == 0:
             self.got.extend(self._recovered)
             self._recovered = []
-            before = self.positions or {}
+            before = {} if self.beyond else self.positions or {}
             assert all(self._adopt.get(p, -1) >= o for p, o in before.items()), "positions went back"
             self.positions = self._adopt

@@ -388,6 +388,39 @@ async def test_the_system_channel_is_for_administrators(node: Node) -> None:
     assert reports.report().stats.lag_ms is None
 
 
+async def test_the_system_channel_goes_with_the_right_to_it(node: Node) -> None:
+    """A newer token that is no administrator's takes it away."""
+    admin = [True]
+
+    async def verify(token: str) -> Identity:
+        return Identity("root", admin=admin[0], expires_at=NOW + 3600)
+
+    node.world.verify = verify  # type: ignore[method-assign]
+    root = await signed_in(node, "root")
+    await said(root, {"id": 1, "type": "subscribe", "channel": "system"})
+    admin[0] = False
+    replies = await said(root, {"id": 2, "type": "refresh", "token": "root"})
+    assert {"type": "unsubscribed", "channel": "system"} in replies
+    assert not node.hub.has("system")
+
+
+async def test_who_comes_from_beyond_the_log_starts_afresh(world: World, node: Node) -> None:
+    """The log was made anew, or restored from a copy: what it brings next is not what the client has had."""
+    world.commit(task_update(Position(0, 0), T1, L1))
+    node.hear_all()
+    client = Client("ann")
+    client.positions, client.beyond = {0: 500}, True
+    client.connect(node)
+    await client.settled()
+    await client.receive()
+    assert kinds(client.seen) == ["authenticated", "resync", "resync"]
+    assert client.positions == {0: 0}
+    world.commit(task_update(Position(0, 1), T1, L1))
+    node.hear_all()
+    await client.receive()
+    assert client.got == [(f"list:{L1}", Position(0, 1))]
+
+
 async def test_a_new_list_becomes_a_channel(world: World, node: Node) -> None:
     """Before the event that makes it, come its tasks that overtook it."""
     client = await signed_in(node)

@@ -182,7 +182,7 @@ async def test_our_own_and_allowed_origins_may_connect(origin: str | None) -> No
             assert (await hear(socket))["type"] == "pong"
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://["])
 async def test_other_origins_may_not(origin: str) -> None:
     """A page elsewhere can't use a visitor's network position."""
     async with served() as at:
@@ -190,6 +190,15 @@ async def test_other_origins_may_not(origin: str) -> None:
             async with connect(at.url, origin=Origin(origin)):
                 pass
         assert refused.value.response.status_code == 403
+
+
+async def test_a_handshake_that_is_refused_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """Anyone can cause one: nothing in the log looks like a fault."""
+    async with served() as at:
+        with pytest.raises(InvalidStatus):
+            async with connect(at.url, origin=Origin("https://evil.example")):
+                pass
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == []
 
 
 @pytest.mark.parametrize("frame", ["{", "[]", b"{}", "x" * 70_000])

@@ -26,7 +26,7 @@ from api.protocol import (
     Subscribe,
     Unsubscribe,
 )
-from api.reading import MAX_DEPTH, read_frame
+from api.reading import BAD_ID, MAX_DEPTH, read_frame
 from tests.fuzz.soundness import EXAMPLES, check, told
 
 PING: dict[str, Any] = {"type": "ping"}
@@ -75,6 +75,14 @@ def test_messages_are_read(value: dict[str, Any], message: Incoming) -> None:
     for frame in written(value):
         assert read_frame(frame, batch=False) == [message]
         assert read_frame(frame, batch=True) == [message]
+
+
+@pytest.mark.parametrize("wrong", [True, 1.5, 2**53 + 1, -(2**53) - 1, "x" * 65, [1], {}], ids=str)
+def test_a_wrong_id_is_told_what_one_is(wrong: object) -> None:
+    """Whatever is wrong with it."""
+    for frame in written({"id": wrong, "type": "ping"}):
+        refused = refusal(frame)
+        assert (refused.message_id, refused.code, refused.detail) == (None, "malformed", BAD_ID)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=json.dumps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -62,7 +63,7 @@ class Served:
 
 
 @asynccontextmanager
-async def served(**timing: Any) -> AsyncIterator[Served]:
+async def served(*, shares_port: bool = False, **timing: Any) -> AsyncIterator[Served]:
     """Serve a world with a list of Ann's, with other timing than the product's."""
     world = World(1)
     world.members = {LIST: {"ann"}, OTHER: {"bob"}}
@@ -72,7 +73,7 @@ async def served(**timing: Any) -> AsyncIterator[Served]:
     attendance = Attendance()
     relay = replace(node.relay, now=lambda: now[0], **timing)
     origins = ["https://tasks.example"]
-    socketio = SocketIo(relay, origins=origins, attendance=attendance)
+    socketio = SocketIo(relay, origins=origins, attendance=attendance, shares_port=shares_port)
     sockets = LiveSockets(relay, origins=origins, attendance=attendance)
     app = Starlette(routes=[sockets.route(), socketio_route()])
     app.state.live = SimpleNamespace(socketio=socketio)
@@ -233,16 +234,29 @@ async def test_our_own_and_allowed_origins_may_connect(origin: str | None) -> No
             assert answer.status_code == 200
 
 
-async def test_other_origins_may_not() -> None:
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://["])
+async def test_other_origins_may_not(origin: str) -> None:
     """By neither."""
     async with served() as at:
         with pytest.raises(InvalidStatus) as refused:
-            async with opened(at, origin=Origin("https://evil.example")):
+            async with opened(at, origin=Origin(origin)):
                 pass
         assert refused.value.response.status_code == 403
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{at.port}", trust_env=False) as client:
-            answer = await client.get(f"{QUERY}polling", headers={"Origin": "https://evil.example"})
+            answer = await client.get(f"{QUERY}polling", headers={"Origin": origin})
             assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+async def test_one_may_ask_before_the_answer_to_authenticate() -> None:
+    """Frontends emit both, one after the other: they are done in their order, however long it takes."""
+    async with served() as at, opened(at) as client:
+        at.node.world.query_ticks = 20
+        await client.emit("authenticate", {"userId": "ann", "token": "ann"})
+        await client.emit("subscribe:task", TASK, ack=7)
+        assert (await client.hear())[0] == "authenticated"
+        packet = await client.packet()
+        assert packet.startswith("437"), packet
+        assert json.loads(packet[3:])[0]["type"] == "subscribed"
 
 
 async def test_who_does_not_authenticate_is_sent_away() -> None:
@@ -311,6 +325,20 @@ async def test_what_is_no_packet_harms_nobody() -> None:
             assert (await each.hear())[0] == "task:update"
 
 
+@pytest.mark.parametrize("name", ["connect", "disconnect"])
+@pytest.mark.parametrize("arguments", [[], [{}], ["x", "y"]])
+async def test_events_that_are_the_servers_own(
+    name: str, arguments: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that sends one of them is neither let in nor forgotten by it, nor fills the log."""
+    async with served() as at, signed_in(at) as client:
+        await client.emit(name, *arguments)
+        assert (await client.ask("subscribe:task", TASK))["type"] == "subscribed"
+        assert len(at.attendance) == 1
+    gc.collect()
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+
+
 @pytest.mark.parametrize("garbage", ["x", "", b"", b"\xff" * 100])
 async def test_what_is_not_even_engine_io_ends_the_connection(garbage: str | bytes) -> None:
     """With the code that says so, and nothing is left of it."""
@@ -374,13 +402,17 @@ async def test_there_are_so_many_for_an_address_and_a_user() -> None:
                 packets, code = await second.ending()
                 assert (packets, code) == (["41", "1"], 4504)
             async with signed_in(at, "bob"):
-                with pytest.raises(InvalidStatus):
+                with pytest.raises(InvalidStatus) as refused:
                     async with opened(at):
                         pass
+                assert refused.value.response.status_code == 429
                 async with httpx.AsyncClient(
                     base_url=f"http://127.0.0.1:{at.port}", trust_env=False
                 ) as client:
-                    assert "too many" in (await client.get(f"{QUERY}polling")).text
+                    answer = await client.get(f"{QUERY}polling")
+                    assert (answer.status_code, answer.json()["code"]) == (429, "too_many")
+                    assert int(answer.headers["Retry-After"]) > 0
+        assert at.relay.counters.limited["address_connections"] == 2
         await eventually(lambda: not len(places.addresses))
         assert not len(places.users)
 
@@ -447,11 +479,57 @@ async def test_polling_alone_will_do() -> None:
         assert positions == [f"0:{offset}" for offset in range(600)]
         await client.post(url, content="1")
         await eventually(lambda: len(at.attendance) == 0)
+        for answer in (await client.get(url), await client.post(url, content="2")):
+            assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+            assert "connect anew" in answer.json()["detail"]
+
+
+async def test_a_session_that_ends_while_a_request_comes_in() -> None:
+    """It is answered as if it had ended before."""
+    async with (
+        served() as at,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{at.port}", trust_env=False) as client,
+    ):
+        session = json.loads((await client.get(f"{QUERY}polling")).text[1:])["sid"]
+
+        async def slowly() -> AsyncIterator[bytes]:
+            await at.attendance.drain()
+            yield b"40"
+
+        url, size = f"{QUERY}polling&sid={session}", {"Content-Length": "2"}
+        answer = await client.post(url, content=slowly(), headers=size)
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+
+
+@pytest.mark.parametrize("garbage", ["0", "6", "x" * 70_000])
+async def test_garbage_of_who_polls_leaves_nothing(garbage: str) -> None:
+    """It is answered, although nobody takes what is left for that client."""
+    async with (
+        served(ping_s=0.1) as at,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{at.port}", trust_env=False) as client,
+    ):
+        await client.get("/")
+        before = len(asyncio.all_tasks())
+        session = json.loads((await client.get(f"{QUERY}polling")).text[1:])["sid"]
+        answer = await client.post(f"{QUERY}polling&sid={session}", content=garbage)
+        assert answer.status_code == 400
+        assert len(at.attendance) == 0
+        await eventually(lambda: len(asyncio.all_tasks()) <= before + 2)  # those that look after all
+
+
+async def test_where_processes_share_a_port_one_does_not_poll() -> None:
+    """Requests of one client reach several processes then; sockets do not care."""
+    async with served(shares_port=True) as at, signed_in(at):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{at.port}", trust_env=False) as client:
+            answer = await client.get(f"{QUERY}polling")
+            assert answer.status_code == 400
+            assert 'transports: ["websocket"]' in answer.json()["detail"]
+        assert len(at.attendance) == 1
 
 
 async def test_one_that_never_reads_is_cut_off_and_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """While another one gets every update; its connection is not kept."""
-    monkeypatch.setattr("api.engine_line.FAREWELL_S", 0.2)
+    monkeypatch.setattr("api.socketio.FAREWELL_S", 0.2)
     monkeypatch.setattr(socket_protocol, "FAREWELL_S", 0.2)
     async with served() as at, signed_in(at) as good:
         reader, writer = await asyncio.open_connection("127.0.0.1", at.port, limit=1024)

@@ -1,0 +1,241 @@
+"""What a running instance says, held against the AsyncAPI document that it serves: no less, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import ormsgpack
+import pytest
+from jsonschema import Draft7Validator
+from referencing import Registry, Resource
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from api.protocol import PACKED_SUBPROTOCOL, SUBPROTOCOL
+from tests.api.event_client import events
+from tests.integration.stack import Stack
+
+LIMIT_S = 15.0
+NOT_HERE = {"ping", "resync"}
+"""What takes too long to come by: half a minute of silence, and ten thousand missed updates."""
+
+
+class Described:
+    """The messages of the server, as a document has them; counts what was held against it."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        closed = _closed(document)
+        registry: Registry[Any] = Registry().with_resource("urn:document", Resource.opaque(closed))
+        self.seen = Counter[str]()
+        self._validators = {
+            document["components"]["messages"][title]["name"]: Draft7Validator(
+                {"$ref": f"urn:document#/components/schemas/{title}"}, registry=registry
+            )
+            for title in _sent(document)
+        }
+        self.types = set(self._validators)
+
+    def check(self, message: Mapping[str, Any]) -> None:
+        """Raises if the message is not what its type is described as."""
+        self._validators[message["type"]].validate(message)
+        self.seen[message["type"]] += 1
+
+
+def _sent(document: Mapping[str, Any]) -> set[str]:
+    """The titles of the messages that the server sends, of itself or as a reply."""
+    operations = document["operations"].values()
+    sending = [each for each in operations if each["action"] == "send"]
+    sending += [each["reply"] for each in operations if "reply" in each]
+    return {message["$ref"].rpartition("/")[2] for each in sending for message in each["messages"]}
+
+
+def _closed(schema: Any) -> Any:
+    """The same, but that objects have no properties besides those that are described."""
+    if isinstance(schema, list):
+        return [_closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: _closed(each) for name, each in schema.items()}
+    if isinstance(closed.get("properties"), dict) and closed.get("type") == "object":
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+class Client:
+    """A socket whose messages are all held against the document."""
+
+    def __init__(self, socket: ClientConnection, described: Described) -> None:
+        self._socket = socket
+        self._described = described
+        self._waiting: list[dict[str, Any]] = []
+
+    async def say(self, *messages: dict[str, Any]) -> None:
+        """Send messages: one in a frame, or an array of several."""
+        value = messages[0] if len(messages) == 1 else list(messages)
+        packed = self._socket.subprotocol == PACKED_SUBPROTOCOL
+        await self._socket.send(ormsgpack.packb(value) if packed else json.dumps(value))
+
+    async def hear(self) -> dict[str, Any]:
+        """The next message."""
+        while not self._waiting:
+            data = await asyncio.wait_for(self._socket.recv(), LIMIT_S)
+            value = json.loads(data) if isinstance(data, str) else ormsgpack.unpackb(data)
+            self._waiting = value if isinstance(value, list) else [value]
+        message = self._waiting.pop(0)
+        self._described.check(message)
+        return message
+
+    async def heard(self, type_: str, **fields: Any) -> dict[str, Any]:
+        """The next message of a type with these fields; others are held against the document too."""
+        while True:
+            message = await self.hear()
+            if message["type"] == type_ and fields.items() <= message.items():
+                return message
+
+
+@asynccontextmanager
+async def client(
+    url: str, token: str, described: Described, subprotocol: str, **hello: Any
+) -> AsyncIterator[Client]:
+    """One that has authenticated."""
+    async with connect(url, subprotocols=[Subprotocol(subprotocol)], max_size=None) as socket:
+        one = Client(socket, described)
+        await one.say({"id": 1, "type": "authenticate", "token": token, **hello})
+        await one.heard("authenticated", id=1)
+        yield one
+
+
+async def test_all_that_is_sent_is_described(running_stack: Stack) -> None:
+    """In a long conversation of several users, on two nodes, by each way to listen."""
+    ann, bob = f"ann-{uuid4().hex[:8]}", f"bob-{uuid4().hex[:8]}"
+    tokens = {user: running_stack.token(user) for user in (ann, bob)}
+    async with running_stack.client(ann, 0) as http, running_stack.client(bob, 1) as http_of_bob:
+        described = Described((await http.get("/asyncapi.json")).json())
+        async with AsyncExitStack() as stack:
+            clients = [
+                await stack.enter_async_context(
+                    client(
+                        running_stack.ws_url(node), tokens[user], described, subprotocol, features=features
+                    )
+                )
+                for user, node, subprotocol, features in (
+                    (ann, 0, SUBPROTOCOL, []),
+                    (ann, 1, PACKED_SUBPROTOCOL, ["batch", "what is to come"]),
+                    (bob, 1, SUBPROTOCOL, ["batch"]),
+                    (bob, 0, PACKED_SUBPROTOCOL, []),
+                )
+            ]
+            task_id, list_id = await _begin(http, bob)
+            channel = f"task:{task_id}"
+            stream = await stack.enter_async_context(events(http, params={"channel": channel}))
+            await asyncio.gather(*(_take_part(each, channel, tokens) for each in clients))
+            await _go_on(http, http_of_bob, task_id, list_id, bob)
+            await asyncio.gather(*(_until_it_ends(each, list_id) for each in clients))
+            while (event := await stream.next()).name != "unsubscribed":
+                if event.name:
+                    described.check(event.message)
+        await _look_back(running_stack, ann, described)
+        await _administer(running_stack, described)
+        await _expire(running_stack, ann, described)
+    assert set(described.seen) == described.types - NOT_HERE, described.seen
+
+
+async def _begin(http: httpx.AsyncClient, bob: str) -> tuple[str, str]:
+    """A list of two, and a task with all that a task can have."""
+    stages = [{"name": name, "category": "open"} for name in ("to do", "doing")]
+    task_list = (await http.post("/api/lists", json={"name": "Garden", "stages": stages})).json()
+    answer = await http.put(f"/api/lists/{task_list['id']}/members/{bob}", json={"role": "editor"})
+    assert answer.is_success, answer.text
+    task = await http.post(
+        "/api/tasks",
+        json={
+            "title": "Water",
+            "list_id": task_list["id"],
+            "due": "2099-01-01T10:00:00+01:00",
+            "time_zone": "Europe/Berlin",
+            "recurrence": "RRULE:FREQ=DAILY",
+            "reminders": [{"before": "PT1H"}, {"at": "2098-12-31T00:00:00Z"}],
+            "tags": ["a"],
+            "assignees": [bob],
+            "priority": "high",
+        },
+    )
+    assert task.status_code == 201, task.text
+    return task.json()["id"], task_list["id"]
+
+
+async def _take_part(one: Client, channel: str, tokens: Mapping[str, str]) -> None:
+    """Each reply, each refusal, and signals."""
+    await one.say({"id": 2, "type": "subscribe", "channel": channel, "since": {}})
+    await one.heard("subscribed", id=2)
+    for kind in ("viewing", "typing", "cursor"):
+        await one.say({"type": "signal", "channel": channel, "kind": kind, "data": {"at": [1, 2.5, None]}})
+    await one.heard("signal", kind="cursor")
+    for token in tokens.values():
+        await one.say({"id": "r", "type": "refresh", "token": token})
+    await one.heard("error", id="r", code="forbidden")
+    for wrong in [{"type": "subscribe", "channel": "task:1"}, {"type": "no such type"}, {"type": "signal"}]:
+        await one.say({"id": 3, **wrong})
+        await one.heard("error", id=3)
+    await one.say({"id": 4, "type": "ping"})
+    await one.heard("pong", id=4)
+
+
+async def _go_on(
+    http: httpx.AsyncClient, http_of_bob: httpx.AsyncClient, task_id: str, list_id: str, bob: str
+) -> None:
+    """What happens to a task, a list, and notifications."""
+    task = f"/api/tasks/{task_id}"
+    answers = [
+        await http.patch(task, json={"notes": "at dawn", "stage": "doing", "tags": ["b"]}),
+        await http.post(f"{task}/comments", json={"text": f"Will you, @{bob}?"}),
+        await http.post("/api/tasks", json={"title": "below", "parent_id": task_id}),
+        await http.post(f"{task}/complete", params={"cascade": "true"}),
+        await http.post(f"{task}/reopen"),
+        await http.post(f"{task}/move", json={"stage": "to do"}),
+        await http.patch(f"/api/lists/{list_id}", json={"name": "Park"}),
+    ]
+    told = (await http_of_bob.get("/api/notifications")).json()["items"]
+    answers += [
+        await http_of_bob.post(f"/api/notifications/{told[0]['id']}/read"),
+        await http.delete(task, params={"cascade": "true"}),
+        await http.post(f"{task}/restore"),
+        await http.delete(f"/api/lists/{list_id}/members/{bob}"),
+        await http.delete(f"/api/lists/{list_id}"),
+    ]
+    for answer in answers:
+        assert answer.is_success, answer.text
+
+
+async def _until_it_ends(one: Client, list_id: str) -> None:
+    await one.heard("unsubscribed", channel=f"list:{list_id}")
+
+
+async def _look_back(stack: Stack, user: str, described: Described) -> None:
+    """All of it again, as what was missed."""
+    url, token = stack.ws_url(1), stack.token(user)
+    async with client(url, token, described, SUBPROTOCOL, since={}, features=["batch"]) as one:
+        await one.say({"id": 5, "type": "ping"}, {"id": 6, "type": "unsubscribe", "channel": f"user:{user}"})
+        await one.heard("unsubscribed", id=6)
+
+
+async def _administer(stack: Stack, described: Described) -> None:
+    token = stack.token("admin", admin=True)
+    async with client(stack.ws_url(), token, described, PACKED_SUBPROTOCOL) as one:
+        await one.say({"id": 7, "type": "subscribe", "channel": "system"})
+        await one.heard("system")
+
+
+async def _expire(stack: Stack, user: str, described: Described) -> None:
+    token = stack.token(user, ttl_s=2)
+    async with client(stack.ws_url(), token, described, SUBPROTOCOL) as one:
+        with pytest.raises(ConnectionClosed):
+            await one.heard("nothing more")
