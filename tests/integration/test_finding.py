@@ -268,6 +268,16 @@ async def test_what_is_wrong_is_pointed_at(
     assert ((error["at"], error["length"]) if "at" in error else None) == place
 
 
+@pytest.mark.parametrize("day", ["0001-01-01", "0001-01-02", "9999-12-30", "9999-12-31T23:59:59Z"])
+@pytest.mark.parametrize("operator", ["", "<", "<=", ">", ">="])
+async def test_days_at_either_end_of_the_calendar(mine: Tasks, day: str, operator: str) -> None:
+    """All tasks with a due date are after the first days, and before the last ones."""
+    all_of_them = {task.id for task in mine.tasks if task.due is not None}
+    expected = all_of_them if operator[:1] == (">" if day < "1" else "<") else set()
+    for sort in ("rank", "due", "-due"):
+        assert set(await mine.found(q=f"due:{operator}{day}", sort=sort)) == expected
+
+
 async def test_a_cursor_fits_its_search_only(mine: Tasks) -> None:
     """Of other words, orders or zones it is none."""
     cursor = (await mine.ask(q="mil*", limit=2)).json()["next_cursor"]
