@@ -166,8 +166,10 @@ class BulkCommand(Command):
     body: dict[str, Any] = Field(
         default_factory=dict, description="What the body would be if the command came alone"
     )
-    if_match: int | None = Field(None, ge=0, le=2**53, description="The version that it is meant for")
-    cascade: bool = Field(False, description="Sub-tasks too")
+    if_match: int | None = Field(
+        None, ge=0, le=2**53, strict=True, description="The version that it is meant for"
+    )
+    cascade: bool = Field(False, strict=True, description="Sub-tasks too")
     scope: Scope | None = None
 
 

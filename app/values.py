@@ -87,7 +87,8 @@ UserIds = Annotated[tuple[UserId, ...], Field(max_length=50), AfterValidator(_un
 Due = Annotated[str, AfterValidator(_due)]
 Moment = Annotated[str, AfterValidator(_moment)]
 TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_time_zone)]
-Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+UUID_PATTERN = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+Uuid = Annotated[str, StringConstraints(pattern=UUID_PATTERN)]
 ListId = Uuid
 TaskId = Uuid
 Rule = Annotated[str, StringConstraints(max_length=500), AfterValidator(normal_rule)]
