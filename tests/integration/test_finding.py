@@ -203,6 +203,21 @@ async def test_one_list(mine: Tasks, name: str) -> None:
     assert (await mine.ask(list_id=str(uuid4()))).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [("\u0130stanbul", "\u0130stanbul"), ("Stra\u00dfe", "STRASSE"), ("\u00c9cole", "e\u0301cole")],
+)
+async def test_names_of_lists_in_capitals_or_not(running_stack: Stack, name: str, typed: str) -> None:
+    """In any script, and above all as they are written."""
+    async with running_stack.client(f"zoe-{uuid4().hex[:8]}") as client:
+        zoe = Tasks(client, "zoe", {})
+        made = (await client.post("/api/lists", json={"name": name})).json()["id"]
+        task = (await client.post("/api/tasks", json={"title": "T", "list_id": made})).json()["id"]
+        for called in (name, name.upper(), typed):
+            assert await zoe.found(q=f'list:"{called}"') == [task]
+            assert await zoe.found(q=f'-list:"{called}"') == []
+
+
 async def test_sub_tasks(mine: Tasks) -> None:
     """Of one task."""
     parent = next(task.parent_id for task in mine.tasks if task.parent_id)
