@@ -37,12 +37,12 @@ async def list_tasks(request: Request) -> Response:
     """GET /api/tasks."""
     query = query_of(request, TaskPageQuery)
     edge, user = edge_of(request), caller_of(request).user
+    search = _search(query, user)
+    _check(query, search)
     fingerprint = query.model_dump_json(exclude={"cursor", "limit"})
     # What "today" is stays the same from page to page.
     now, after = (edge.clock(), None) if query.cursor is None else _decoded(fingerprint, query)
-    search = _search(query, user)
     wanted = _criteria(query, search, query.as_of or now)
-    _check(query, wanted)
     try:
         page = await edge.tasks.page(
             user, wanted, _order(query), after=after, limit=query.limit, time=query.as_of
@@ -55,11 +55,11 @@ async def list_tasks(request: Request) -> Response:
     return page_answer([_item(task, page) for task in page.items], end, page.positions)
 
 
-def _check(query: TaskPageQuery, wanted: Criteria) -> None:
-    """Refuse what does not go together."""
+def _check(query: TaskPageQuery, search: Search) -> None:
+    """Refuse what does not go together, on whichever page: then a cursor is of another order."""
     if query.as_of is not None and query.as_of.tzinfo is None:
         raise Invalid([FieldError("as_of", "must have an offset, such as Z")])
-    if query.sort == RELEVANCE and all(needle.negated for needle in wanted.needles):
+    if query.sort == RELEVANCE and all(term.negated for term in search.terms):
         raise Invalid([FieldError("sort", "relevance is of words: there are none in q")])
     if query.sort == RELEVANCE and query.as_of is not None:
         raise Invalid([FieldError("sort", "relevance is of tasks as they are, without as_of")])

@@ -297,6 +297,7 @@ async def test_a_cursor_fits_its_search_only(mine: Tasks) -> None:
     """Of other words, orders or zones it is none."""
     cursor = (await mine.ask(q="mil*", limit=2)).json()["next_cursor"]
     assert (await mine.ask(q="mil*", limit=5, cursor=cursor)).status_code == 200
+    assert (await mine.ask(q="#home", sort="relevance", cursor=cursor)).status_code == 422
     others = [{"q": "mil"}, {"q": "mil*", "sort": "title"}, {"q": "mil*", "time_zone": "Asia/Tokyo"}]
     for other in others:
         assert (await mine.ask(**other, cursor=cursor)).status_code == 400
