@@ -57,8 +57,6 @@ async def list_tasks(request: Request) -> Response:
 
 def _check(query: TaskPageQuery, search: Search) -> None:
     """Refuse what does not go together, on whichever page: then a cursor is of another order."""
-    if query.as_of is not None and query.as_of.tzinfo is None:
-        raise Invalid([FieldError("as_of", "must have an offset, such as Z")])
     if query.sort == RELEVANCE and all(term.negated for term in search.terms):
         raise Invalid([FieldError("sort", "relevance is of words: there are none in q")])
     if query.sort == RELEVANCE and query.as_of is not None:

@@ -160,9 +160,6 @@ _PLAINLY = {
     "int_from_float": "should be a whole number",
     "bool_type": "should be true or false",
     "bool_parsing": "should be true or false",
-    "datetime_type": "should be a date-time with an offset, such as 2026-12-01T09:00:00Z",
-    "datetime_parsing": "should be a date-time with an offset, such as 2026-12-01T09:00:00Z",
-    "datetime_from_date_parsing": "should be a date-time with an offset, such as 2026-12-01T09:00:00Z",
 }
 """What pydantic says in words of Python, by the type of its error."""
 

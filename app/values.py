@@ -50,10 +50,14 @@ def _due(text: str) -> str:
     return moment.isoformat()
 
 
-def _moment(text: str) -> str:
-    if len(text) == 10:
-        raise ValueError("must be a date-time with an offset (2026-12-01T09:00:00+01:00)")
-    return _due(text)
+def moment(text: str) -> str:
+    """A date-time with an offset, as ISO 8601. Raises `ValueError`, also at the ends of the calendar."""
+    try:
+        if len(text) != 10:
+            return _due(text)
+    except ValueError:
+        pass
+    raise ValueError("must be a date-time with an offset (2026-12-01T09:00:00+01:00)")
 
 
 def _time_zone(name: str) -> str:
@@ -85,7 +89,7 @@ CommentText = Annotated[
 Labels = Annotated[tuple[Label, ...], Field(max_length=50), AfterValidator(_unique)]
 UserIds = Annotated[tuple[UserId, ...], Field(max_length=50), AfterValidator(_unique)]
 Due = Annotated[str, AfterValidator(_due)]
-Moment = Annotated[str, AfterValidator(_moment)]
+Moment = Annotated[str, AfterValidator(moment)]
 TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_time_zone)]
 UUID_PATTERN = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 Uuid = Annotated[str, StringConstraints(pattern=UUID_PATTERN)]
