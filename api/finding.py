@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import cast
+from typing import Annotated, Any, Literal, cast
 from zoneinfo import ZoneInfo
 
+from pydantic import Field, TypeAdapter
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import page_answer
 from api.asking import query_of
-from api.cursors import decode_cursor, encode_cursor
+from api.cursors import Text, Time, decode_cursor, encode_cursor
 from api.edge import caller_of, edge_of
 from api.schemas import TaskPageQuery
 from app.criteria import BeyondCalendar, Criteria, InList, criteria_of
 from app.errors import FieldError, Invalid, NotFound
-from app.orders import SortKey
+from app.orders import PRIORITY_ORDER, SortKey
 from app.search_conditions import Condition, SearchError
 from app.search_language import Search, parse
 from app.tasks import Task
@@ -30,6 +31,19 @@ from projections.task_queries import TaskPage
 from projections.tasks_then import TooManyChanged
 
 RELEVANCE = "relevance"
+_ENDS: Mapping[str, TypeAdapter[tuple[datetime, Any, str]]] = {
+    key: TypeAdapter(tuple[Time, value, Text])  # type: ignore[valid-type]
+    for key, value in {
+        "rank": Text,
+        "created_at": Time,
+        "updated_at": Time,
+        "due": Time | None,
+        "priority": Annotated[int, Field(ge=0, le=max(PRIORITY_ORDER.values()))],
+        "title": Text,
+        RELEVANCE: tuple[Literal["title", "rest"], Time],
+    }.items()
+}
+"""Where a page may end, by its order."""
 TOO_MANY = f"more than {Bounds().changed:,} tasks changed since, or left; choose a later time, or one list"
 
 
@@ -119,13 +133,10 @@ def _no_list(wanted: InList) -> Invalid | NotFound:
 
 def _decoded(fingerprint: str, query: TaskPageQuery) -> tuple[datetime, Place]:
     """When the first page was asked for, and where the last one ended."""
-    now, value, identifier = decode_cursor(fingerprint, query.cursor or "", 3)
-    key = query.sort.removeprefix("-")
-    if key == RELEVANCE:
-        value = (value[0], datetime.fromisoformat(value[1]))
-    elif key in ("created_at", "updated_at", "due") and value is not None:
-        value = datetime.fromisoformat(value)
-    return datetime.fromisoformat(now), Place(value, identifier)
+    now, value, identifier = decode_cursor(
+        fingerprint, query.cursor or "", _ENDS[query.sort.removeprefix("-")]
+    )
+    return now, Place(value, identifier)
 
 
 def _item(task: Task, page: TaskPage) -> bytes:

@@ -30,7 +30,8 @@ class Command(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """A text that Postgres can keep. Raises `ValueError`."""
     if "\x00" in text:
         raise ValueError("must not contain the character U+0000")
     return text
@@ -73,18 +74,18 @@ def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 # The constraints come before the check: pydantic strips before it measures only if they sit on `str` itself.
-Notes = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_storable)]
+Notes = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(storable)]
 Title = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(_storable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(storable)
 ]
 Label = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_storable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(storable)
 ]
 UserId = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128), AfterValidator(_storable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128), AfterValidator(storable)
 ]
 CommentText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), AfterValidator(_storable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), AfterValidator(storable)
 ]
 Labels = Annotated[tuple[Label, ...], Field(max_length=50), AfterValidator(_unique)]
 UserIds = Annotated[tuple[UserId, ...], Field(max_length=50), AfterValidator(_unique)]
