@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from itertools import islice
 from typing import Any
 
 import asyncpg
+from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import page_answer
 from api.asking import query_of
-from api.cursors import decode_cursor, encode_cursor
+from api.cursors import Offset, Partition, Time, decode_cursor, encode_cursor
 from api.edge import caller_of, edge_of
 from api.schemas import ActivityQuery
 from app.activity import Group
 from app.activity_phrases import summary
-from app.errors import Malformed, NotFound
+from app.errors import NotFound
 from app.positions import Position
-from projections.activity_queries import EVENTS_SHOWN, Cut
+from projections.activity_queries import EVENTS_SHOWN, Cut, Place
 
 TASK_IDS_SHOWN = 50
 LONGEST_TEXT = 200
 MOST_PARTS = 20
 """What is longer, or has more parts, is cut in the feed's events; a task's history has it whole."""
+_END: TypeAdapter[tuple[list[tuple[int, int]], Place | None]] = TypeAdapter(
+    tuple[list[tuple[Partition, Offset]], tuple[Time, int, Offset] | None]
+)
 
 
 async def activity(request: Request) -> Response:
@@ -53,12 +56,8 @@ def _cursor(fingerprint: str, end: Cut) -> str:
 
 
 def _read_cursor(fingerprint: str, cursor: str) -> Cut:
-    below, after = decode_cursor(fingerprint, cursor, 2)
-    try:
-        place = None if after is None else (datetime.fromisoformat(after[0]), int(after[1]), int(after[2]))
-        return Cut({int(partition): int(offset) for partition, offset in below}, place)
-    except (TypeError, ValueError, IndexError):
-        raise Malformed("cursor: not one of an activity feed") from None
+    below, after = decode_cursor(fingerprint, cursor, _END)
+    return Cut(dict(below), after)
 
 
 def group_json(group: Group, shown: Mapping[Position, asyncpg.Record]) -> dict[str, Any]:

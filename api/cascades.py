@@ -116,7 +116,7 @@ class Cascades:
         return [step for step in steps if step.commands]
 
     async def _along(self, task: Task, version: int) -> Sequence[Along]:
-        change = await self._around.change(task.id, version, "")
+        change = await self._around.change(task, version, "")
         return () if change is None else change.along
 
     async def _level(

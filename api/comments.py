@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,7 +9,7 @@ from starlette.responses import Response
 from api.answers import command_answer, object_answer, page_answer
 from api.asking import carry_out, key_of, path_id, query_of
 from api.bodies import PATCH, read_object, validated
-from api.cursors import decode_cursor, encode_cursor
+from api.cursors import TIME_AND_ID, decode_cursor, encode_cursor
 from api.edge import caller_of, edge_of
 from api.schemas import NewComment, PageQuery, Query
 from api.surroundings import NO_TASK
@@ -32,8 +30,7 @@ async def list_comments(request: Request) -> Response:
     task_id = path_id(request, "task")
     fingerprint, after = f"comments {task_id}", None
     if query.cursor is not None:
-        created_at, comment_id = decode_cursor(fingerprint, query.cursor, 2)
-        after = (datetime.fromisoformat(created_at), comment_id)
+        after = decode_cursor(fingerprint, query.cursor, TIME_AND_ID)
     edge, user = edge_of(request), caller_of(request).user
     page = await edge.comments.page(user, task_id, after=after, limit=query.limit)
     if page is None:

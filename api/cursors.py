@@ -1,22 +1,43 @@
 """Cursors: where a page ended, as opaque text that only fits the query it came from.
 
 A cursor grants nothing, as every page asks anew what its reader may see; the digest is there to find damage
-and mix-ups early.
+and mix-ups early. Anybody could make one up, so what is in it is checked as other input is.
 """
 
 from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
 
-from pydantic_core import from_json, to_json
+from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from app.errors import Malformed
+from app.values import storable
 
 DIGEST_BYTES = 8
 MAX_CURSOR_CHARS = 16_384
 """Room for an offset of each of the partitions that a log may have."""
+
+Place = TypeVar("Place")
+
+
+def _in_calendar(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is beyond the calendar's end") from None
+
+
+Partition = Annotated[int, Field(ge=0, lt=2**31)]
+Offset = Annotated[int, Field(ge=-1, lt=2**63)]
+"""Also a version; -1 is before the first."""
+Time = Annotated[AwareDatetime, AfterValidator(_in_calendar)]
+Text = Annotated[str, AfterValidator(storable)]
+TIME_AND_ID: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[Time, Text])
+"""The place of what goes by the time when it came to be."""
 
 
 def encode_cursor(query: str, place: list[Any]) -> str:
@@ -25,15 +46,18 @@ def encode_cursor(query: str, place: list[Any]) -> str:
     return urlsafe_b64encode(_digest(query, payload) + payload).rstrip(b"=").decode()
 
 
-def decode_cursor(query: str, cursor: str, length: int) -> list[Any]:
-    """The place, of `length` values, that a cursor stands for. Raises `Malformed`."""
-    place = _read(query, cursor)
-    if place is None or len(place) != length:
-        raise Malformed("cursor: not one that this query gave; start again without it")
-    return place
+def decode_cursor(query: str, cursor: str, place: TypeAdapter[Place]) -> Place:
+    """The place that a cursor stands for. Raises `Malformed`."""
+    payload = _payload(query, cursor)
+    if payload is not None:
+        try:
+            return place.validate_json(payload)
+        except ValidationError:
+            pass
+    raise Malformed("cursor: not one that this query gave; start again without it")
 
 
-def _read(query: str, cursor: str) -> list[Any] | None:
+def _payload(query: str, cursor: str) -> bytes | None:
     if not cursor.isascii() or len(cursor) > MAX_CURSOR_CHARS:
         return None
     try:
@@ -41,10 +65,7 @@ def _read(query: str, cursor: str) -> list[Any] | None:
     except ValueError:
         return None
     digest, payload = raw[:DIGEST_BYTES], raw[DIGEST_BYTES:]
-    if digest != _digest(query, payload):
-        return None
-    place = from_json(payload)
-    return place if isinstance(place, list) else None
+    return payload if digest == _digest(query, payload) else None
 
 
 def _digest(query: str, payload: bytes) -> bytes:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from datetime import datetime
 
 import asyncpg
+from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import object_answer
 from api.asking import path_position, query_of
-from api.cursors import decode_cursor, encode_cursor
+from api.cursors import Offset, Partition, decode_cursor, encode_cursor
 from api.edge import Edge, caller_of, edge_of
 from api.problems import correlation_id_of
 from api.schemas import DeadLetter, DeadLetterPageOut, LettersWritten, PageQuery
@@ -26,6 +27,7 @@ APPEND_AT_ONCE = 500
 NOWHERE_STREAM = "user:operator"
 """Carries the skip of a record that names no stream."""
 _CURSOR = "dead-letters"
+_PLACE: TypeAdapter[tuple[int, int]] = TypeAdapter(tuple[Partition, Offset])
 _SOURCE = source_of("api", "dead-letters")
 
 
@@ -35,7 +37,7 @@ async def dead_letters(request: Request) -> Response:
     edge = edge_of(request)
     after = Position(-1, -1)
     if query.cursor is not None:
-        after = Position(*decode_cursor(_CURSOR, query.cursor, 2))
+        after = Position(*decode_cursor(_CURSOR, query.cursor, _PLACE))
     rows = await edge.audit.dead_letters(after=after, limit=query.limit + 1)
     now = edge.clock()
     items = [_letter(row, now) for row in rows[: query.limit]]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import cast
+from typing import Annotated, Any, Literal, cast
 from zoneinfo import ZoneInfo
 
+from pydantic import Field, TypeAdapter
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import page_answer
 from api.asking import query_of
-from api.cursors import decode_cursor, encode_cursor
+from api.cursors import Text, Time, decode_cursor, encode_cursor
 from api.edge import caller_of, edge_of
 from api.schemas import TaskPageQuery
 from app.criteria import BeyondCalendar, Criteria, InList, criteria_of
 from app.errors import FieldError, Invalid, NotFound
-from app.orders import SortKey
+from app.orders import PRIORITY_ORDER, SortKey
 from app.search_conditions import Condition, SearchError
 from app.search_language import Search, parse
 from app.tasks import Task
@@ -30,6 +31,19 @@ from projections.task_queries import TaskPage
 from projections.tasks_then import TooManyChanged
 
 RELEVANCE = "relevance"
+_ENDS: Mapping[str, TypeAdapter[tuple[datetime, Any, str]]] = {
+    key: TypeAdapter(tuple[Time, value, Text])  # type: ignore[valid-type]
+    for key, value in {
+        "rank": Text,
+        "created_at": Time,
+        "updated_at": Time,
+        "due": Time | None,
+        "priority": Annotated[int, Field(ge=0, le=max(PRIORITY_ORDER.values()))],
+        "title": Text,
+        RELEVANCE: tuple[Literal["title", "rest"], Time],
+    }.items()
+}
+"""Where a page may end, by its order."""
 TOO_MANY = f"more than {Bounds().changed:,} tasks changed since, or left; choose a later time, or one list"
 
 
@@ -37,12 +51,12 @@ async def list_tasks(request: Request) -> Response:
     """GET /api/tasks."""
     query = query_of(request, TaskPageQuery)
     edge, user = edge_of(request), caller_of(request).user
+    search = _search(query, user)
+    _check(query, search)
     fingerprint = query.model_dump_json(exclude={"cursor", "limit"})
     # What "today" is stays the same from page to page.
     now, after = (edge.clock(), None) if query.cursor is None else _decoded(fingerprint, query)
-    search = _search(query, user)
     wanted = _criteria(query, search, query.as_of or now)
-    _check(query, wanted)
     try:
         page = await edge.tasks.page(
             user, wanted, _order(query), after=after, limit=query.limit, time=query.as_of
@@ -55,11 +69,9 @@ async def list_tasks(request: Request) -> Response:
     return page_answer([_item(task, page) for task in page.items], end, page.positions)
 
 
-def _check(query: TaskPageQuery, wanted: Criteria) -> None:
-    """Refuse what does not go together."""
-    if query.as_of is not None and query.as_of.tzinfo is None:
-        raise Invalid([FieldError("as_of", "must have an offset, such as Z")])
-    if query.sort == RELEVANCE and all(needle.negated for needle in wanted.needles):
+def _check(query: TaskPageQuery, search: Search) -> None:
+    """Refuse what does not go together, on whichever page: then a cursor is of another order."""
+    if query.sort == RELEVANCE and all(term.negated for term in search.terms):
         raise Invalid([FieldError("sort", "relevance is of words: there are none in q")])
     if query.sort == RELEVANCE and query.as_of is not None:
         raise Invalid([FieldError("sort", "relevance is of tasks as they are, without as_of")])
@@ -121,13 +133,10 @@ def _no_list(wanted: InList) -> Invalid | NotFound:
 
 def _decoded(fingerprint: str, query: TaskPageQuery) -> tuple[datetime, Place]:
     """When the first page was asked for, and where the last one ended."""
-    now, value, identifier = decode_cursor(fingerprint, query.cursor or "", 3)
-    key = query.sort.removeprefix("-")
-    if key == RELEVANCE:
-        value = (value[0], datetime.fromisoformat(value[1]))
-    elif key in ("created_at", "updated_at", "due") and value is not None:
-        value = datetime.fromisoformat(value)
-    return datetime.fromisoformat(now), Place(value, identifier)
+    now, value, identifier = decode_cursor(
+        fingerprint, query.cursor or "", _ENDS[query.sort.removeprefix("-")]
+    )
+    return now, Place(value, identifier)
 
 
 def _item(task: Task, page: TaskPage) -> bytes:

@@ -13,6 +13,7 @@ from app.positions import MAX_PARTITIONS, parse_positions
 MAX_WAIT_S = 60.0
 MAX_CORRELATION_CHARS = 128
 _ENTITY_TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e]*)"\s*(?:,|$)')
+_VERSION = re.compile(r"^(0|[1-9][0-9]{0,15})$")
 _TRACEPARENT = re.compile(r"^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$")
 _WAIT = re.compile(r"^wait=(\d{1,9})$")
 
@@ -43,19 +44,20 @@ def if_match(request: Request) -> int | None:
 
     Of several versions the newest counts. Raises `Malformed`, and `PreconditionFailed` for foreign tags.
     """
-    header = ",".join(request.headers.getlist("if-match")).strip()
-    if header in ("", "*"):
+    headers = request.headers.getlist("if-match")
+    header = ",".join(headers).strip()
+    if not headers or header == "*":
         return None
     tags = _entity_tags(header)
-    versions = [int(tag) for weak, tag in tags if not weak and tag.isdigit() and len(tag) <= 16]
+    versions = [int(tag) for weak, tag in tags if not weak and _VERSION.match(tag)]
     if not versions:
         raise PreconditionFailed("If-Match names no version of this; weak tags never match")
     return max(versions)
 
 
 def _entity_tags(header: str) -> list[tuple[bool, str]]:
-    tags, place = [], 0
-    while place < len(header):
+    tags, place = list[tuple[bool, str]](), 0
+    while place < len(header) or not tags:
         found = _ENTITY_TAG.match(header, place)
         if found is None:
             raise Malformed('If-Match: write the version in quotes, as ETag does: "3"')

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncpg
+from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import page_answer
-from api.cursors import decode_cursor, encode_cursor
+from api.cursors import Offset, decode_cursor, encode_cursor
 from api.edge import edge_of
 from api.schemas import HistoryQuery
-from app.errors import Malformed
 from projections.audit import event_from_row
+
+_PLACE = TypeAdapter(tuple[Offset])
 
 
 async def history_answer(request: Request, stream: str, query: HistoryQuery) -> Response:
@@ -20,9 +22,7 @@ async def history_answer(request: Request, stream: str, query: HistoryQuery) -> 
     fingerprint = f"history {stream} {query.outcome}"
     after = -1
     if query.cursor is not None:
-        [after] = decode_cursor(fingerprint, query.cursor, 1)
-        if not isinstance(after, int):
-            raise Malformed("cursor: not one of a history")
+        [after] = decode_cursor(fingerprint, query.cursor, _PLACE)
     rows = await edge_of(request).audit.history(
         stream, after=after, limit=query.limit + 1, with_superseded=everything
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -11,7 +10,7 @@ from starlette.responses import Response
 from api.answers import command_answer, page_answer, state_answer
 from api.asking import carry_out, key_of, path_id, query_of, refuse_if_match
 from api.bodies import PATCH, read_object, validated
-from api.cursors import decode_cursor, encode_cursor
+from api.cursors import TIME_AND_ID, decode_cursor, encode_cursor
 from api.edge import caller_of, edge_of
 from api.histories import history_answer
 from api.schemas import HistoryQuery, PageQuery, Query
@@ -41,8 +40,7 @@ async def list_lists(request: Request) -> Response:
     query = query_of(request, PageQuery)
     after = None
     if query.cursor is not None:
-        created_at, identifier = decode_cursor(_CURSOR, query.cursor, 2)
-        after = (datetime.fromisoformat(created_at), identifier)
+        after = decode_cursor(_CURSOR, query.cursor, TIME_AND_ID)
     page = await edge_of(request).lists.page(caller_of(request).user, after=after, limit=query.limit)
     end = encode_cursor(_CURSOR, [page.items[-1].created_at, page.items[-1].id]) if page.more else None
     return page_answer([state_json(each) for each in page.items], end, page.positions)

@@ -14,7 +14,7 @@ from api.answers import command_answer, json_answer, object_answer
 from api.asking import carry_out, key_of, path_id, query_of, refuse_if_match
 from api.bodies import read_object, validated
 from api.commands import Effect, NotYetVisible
-from api.cursors import decode_cursor, encode_cursor
+from api.cursors import TIME_AND_ID, decode_cursor, encode_cursor
 from api.edge import Edge, caller_of, edge_of
 from api.schemas import Nothing, NotificationQuery, Query, Unread
 from app.errors import NotFound
@@ -41,8 +41,7 @@ async def list_notifications(request: Request) -> Response:
     query = query_of(request, NotificationQuery)
     after = None
     if query.cursor is not None:
-        time, identifier = decode_cursor(_CURSOR, query.cursor, 2)
-        after = (datetime.fromisoformat(time), identifier)
+        after = decode_cursor(_CURSOR, query.cursor, TIME_AND_ID)
     queries, user = edge_of(request).notifications, caller_of(request).user
     page = await queries.page(user, unread=query.unread, after=after, limit=query.limit)
     end = encode_cursor(_CURSOR, [page.items[-1].time, page.items[-1].id]) if page.more else None

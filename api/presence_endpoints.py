@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,6 +23,7 @@ from app.ids import is_uuid
 
 MAX_PRESENT = 1_000
 _CURSOR = "connections"
+_PLACE = TypeAdapter(tuple[str])
 
 
 async def presence(request: Request) -> Response:
@@ -54,7 +56,7 @@ async def connections(request: Request) -> Response:
     """GET /api/connections."""
     query = query_of(request, ConnectionsQuery)
     crowd = edge_of(request).presence
-    after = "" if query.cursor is None else str(decode_cursor(_CURSOR, query.cursor, 1)[0])
+    after = "" if query.cursor is None else decode_cursor(_CURSOR, query.cursor, _PLACE)[0]
     users = [user for user in crowd.connected_users() if query.user in {None, user}]
     following = [user for user in users if user > after]
     page = [crowd.connected(user) for user in following[: query.limit]]

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from app import errors
 from app.errors import FieldError, Invalid, TaskError
+from app.values import UUID_PATTERN
 from projections.database import AWAY
 
 PROBLEM_TYPE = "application/problem+json"
@@ -150,6 +151,19 @@ def _path(location: tuple[int | str, ...]) -> list[str]:
     return [str(part)[:100].encode(errors="replace").decode() for part in location]
 
 
+_PLAINLY = {
+    "list_type": "should be a list",
+    "tuple_type": "should be a list",
+    "dict_type": "should be an object",
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+}
+"""What pydantic says in words of Python, by the type of its error."""
+
+
 def _message(found: Mapping[str, Any]) -> str:
     match found["type"]:
         case "missing":
@@ -158,6 +172,12 @@ def _message(found: Mapping[str, Any]) -> str:
             return "is not a field that can be set here"
         case "value_error":
             return str(found["ctx"]["error"])
+        case "string_pattern_mismatch" if found["ctx"]["pattern"] == UUID_PATTERN:
+            return "should be an id: a UUID in lower case"
+        case "too_long" if "field_type" in found["ctx"]:
+            return f"should have at most {found['ctx']['max_length']} items"
+        case kind if kind in _PLAINLY:
+            return _PLAINLY[kind]
         case _:
             text: str = found["msg"]
             return text.replace("Input should", "should", 1).replace("String should", "should", 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SkipValidation
@@ -12,7 +12,19 @@ from app.lists import TaskList
 from app.snippets import Match
 from app.task_commands import CreateTask
 from app.tasks import Task
-from app.values import Command, CommentText, Due, ListId, Priority, Role, Scope, Status, TaskId, TimeZone
+from app.values import (
+    Command,
+    CommentText,
+    Due,
+    ListId,
+    Priority,
+    Role,
+    Scope,
+    Status,
+    TaskId,
+    TimeZone,
+    moment,
+)
 from projections.comment_queries import Comment
 from projections.notification_queries import MAX_UNREAD, Notification
 
@@ -26,12 +38,16 @@ PAGE_DEFAULT = 50
 _UNREAD = f"Notifications that are unread; {MAX_UNREAD} stands for so many or more"
 
 
-def _offset_as_sent(value: object) -> object:
+def _offset_as_sent(value: str) -> str:
     """In a query string `+` means a space, which is where the offset of an unescaped time ends up."""
-    return value.replace(" ", "+") if isinstance(value, str) else value
+    return value.replace(" ", "+")
 
 
-Instant = Annotated[datetime, BeforeValidator(_offset_as_sent)]
+def _instant(value: str) -> datetime:
+    return datetime.fromisoformat(moment(_offset_as_sent(value))).astimezone(UTC)
+
+
+Instant = Annotated[datetime, BeforeValidator(_instant)]
 DueBound = Annotated[Due, BeforeValidator(_offset_as_sent)]
 
 
@@ -166,8 +182,10 @@ class BulkCommand(Command):
     body: dict[str, Any] = Field(
         default_factory=dict, description="What the body would be if the command came alone"
     )
-    if_match: int | None = Field(None, ge=0, le=2**53, description="The version that it is meant for")
-    cascade: bool = Field(False, description="Sub-tasks too")
+    if_match: int | None = Field(
+        None, ge=0, le=2**53, strict=True, description="The version that it is meant for"
+    )
+    cascade: bool = Field(False, strict=True, description="Sub-tasks too")
     scope: Scope | None = None
 
 

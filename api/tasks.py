@@ -15,7 +15,7 @@ from api.histories import history_answer
 from api.schemas import CascadeQuery, EditQuery, HistoryQuery, Query, TaskQuery, WishName
 from api.surroundings import NO_TASK
 from api.wishes import Wish
-from app.errors import FieldError, Invalid, Malformed, NotFound
+from app.errors import Malformed, NotFound
 from app.values import Scope
 
 
@@ -39,8 +39,6 @@ async def _task_then(request: Request, query: TaskQuery) -> Response:
         then = await edge.tasks.at_version(user, task_id, query.version)
     else:
         assert query.as_of is not None
-        if query.as_of.tzinfo is None:
-            raise Invalid([FieldError("as_of", "must have an offset, such as Z")])
         then = await edge.tasks.at_time(user, task_id, query.as_of)
     if then is None:
         raise NotFound("no such task at that version or time")

@@ -106,7 +106,7 @@ class Criteria:
 def criteria_of(search: Search, *, now: datetime, zone: ZoneInfo, parent_id: str | None = None) -> Criteria:
     """What a search asks for; `now` and `zone` say what "today" is.
 
-    Terms without a word in them are passed over. Raises `BeyondCalendar`.
+    Raises `BeyondCalendar`.
     """
     statuses = set(_STATUSES)
     any_of: list[tuple[str, ...]] = []
@@ -129,13 +129,12 @@ def criteria_of(search: Search, *, now: datetime, zone: ZoneInfo, parent_id: str
                     any_of.append(facets)
     if parent_id is not None:
         any_of.append((facet("parent", parent_id),))
-    needles = tuple(needle for term in search.terms if (needle := _needle(term)))
+    needles = tuple(map(_needle, search.terms))
     return Criteria(frozenset(statuses), tuple(any_of), tuple(none_of), tuple(due), tuple(lists), needles)
 
 
-def _needle(term: Term) -> Needle | None:
-    forms = tuple(forms_of(term.text))
-    return Needle(forms, term.kind == "prefix", term.negated) if forms else None
+def _needle(term: Term) -> Needle:
+    return Needle(tuple(forms_of(term.text)), term.kind == "prefix", term.negated)
 
 
 def _facets(condition: Condition) -> tuple[str, ...]:

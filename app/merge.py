@@ -23,6 +23,7 @@ from app.task_commands import (
     ReopenTask,
     SkipOccurrence,
     TaskCommand,
+    UndoChange,
     wanted_fields,
 )
 from app.tasks import TASK_FIELDS, Task
@@ -44,11 +45,14 @@ def merged(command: TaskCommand, base: Task, current: Task) -> TaskCommand:
     """`command`, meant for `base`, as it is to be applied to `current`.
 
     Raises `Conflict` with the fields that can't be merged, and `PreconditionFailed` for deleting a task that
-    has changed meanwhile, and for skipping an occurrence that is another one by now.
+    has changed meanwhile, also by undoing its creation; for undoing whatever was last, if that may be another
+    change by now; and for skipping an occurrence that is another one by now.
     """
     moved_on = _moved_on(TASK_FIELDS, base, current) - ASIDE
     if isinstance(command, DeleteTask) and moved_on:
         raise PreconditionFailed(_read_first("task", current.version, "deleting"))
+    if isinstance(command, UndoChange) and command.version in (None, 1) and moved_on:
+        raise PreconditionFailed(_read_first("task", current.version, "undoing"))
     if isinstance(command, SkipOccurrence) and moved_on & OCCURRENCE:
         raise PreconditionFailed(_read_first("task", current.version, "skipping"))
     fields = _merged_fields(_yours(command), moved_on, base, current, patch=isinstance(command, EditTask))

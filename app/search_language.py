@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NoReturn, cast
 
 from app.search_conditions import COMPARABLE, KEYS, PEOPLE, WRITTEN, Condition, Operator, SearchError, Value
+from app.words import forms_of
 
 MAX_CHARACTERS = 500
 MAX_PARTS = 30
@@ -24,8 +25,7 @@ TermKind = Literal["word", "prefix", "phrase"]
 class Term:
     """Text that a task must contain or, negated, must not: a word, a word's beginning, or words in a row.
 
-    `text` is as typed; there is more in it than space and ASCII punctuation. Full-text search may see several
-    words in a "word", such as `foo-bar`, or none, such as an emoji.
+    `text` is as typed. Full-text search sees a word in it at least, and may see several, as in `foo-bar`.
     """
 
     text: str
@@ -49,11 +49,7 @@ def parse(text: str, *, me: str) -> Search:
         )
     if unstorable := _UNSTORABLE.search(text):
         raise SearchError("no text contains this character", unstorable.start(), 1)
-    parts = list(_Reader(text, me).parts())
-    return Search(
-        tuple(part for part in parts if isinstance(part, Condition)),
-        tuple(part for part in parts if isinstance(part, Term)),
-    )
+    return _Reader(text, me).search()
 
 
 def to_text(search: Search) -> str:
@@ -73,7 +69,6 @@ _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)
 _BARE = re.compile(r"(?:\\.|[^\s\\])*", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPE_OR_STAR = re.compile(r"\\.|\*", re.DOTALL)
-_SEARCHABLE = re.compile(r"[^\s!-/:-@\[-`{-~]")
 _SIGNS = {"@": "assignee", "#": "tag"}
 _LOGIC = {
     "OR": "there is no OR: all parts of a search hold together",
@@ -89,9 +84,23 @@ class _Reader:
         self._text = text
         self._me = me
         self._at = 0
+        self._wordless: Value | None = None
+        """The first term in which there is nothing to look for, such as the `&` of `salt & pepper`."""
 
-    def parts(self) -> Iterator[Condition | Term]:
-        """Every part, in order. Raises `SearchError`."""
+    def search(self) -> Search:
+        """All of it. What has no word in it is passed over beside what has. Raises `SearchError`."""
+        conditions: list[Condition] = []
+        terms: list[Term] = []
+        for part in self._parts():
+            if isinstance(part, Condition):
+                conditions.append(part)
+            elif forms_of(part.text):
+                terms.append(part)
+        if self._wordless is not None and not terms:
+            self._wordless.wrong("there is no letter or digit to search for")
+        return Search(tuple(conditions), tuple(terms))
+
+    def _parts(self) -> Iterator[Condition | Term]:
         self._skip(_SPACE)
         for _ in range(MAX_PARTS):
             if self._at == len(self._text):
@@ -144,8 +153,10 @@ class _Reader:
             term = Term(value.says[:-1], "prefix") if stars else Term(value.says)
         if value.written in _LOGIC:
             value.wrong(_LOGIC[value.written])
-        if not _SEARCHABLE.search(term.text):
+        if not term.text:
             value.wrong("there is no letter or digit to search for")
+        if self._wordless is None and not forms_of(term.text):
+            self._wordless = value
         return term
 
     def _value(self) -> Value:

@@ -30,7 +30,8 @@ class Command(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """A text that Postgres can keep. Raises `ValueError`."""
     if "\x00" in text:
         raise ValueError("must not contain the character U+0000")
     return text
@@ -50,10 +51,14 @@ def _due(text: str) -> str:
     return moment.isoformat()
 
 
-def _moment(text: str) -> str:
-    if len(text) == 10:
-        raise ValueError("must be a date-time with an offset (2026-12-01T09:00:00+01:00)")
-    return _due(text)
+def moment(text: str) -> str:
+    """A date-time with an offset, as ISO 8601. Raises `ValueError`, also at the ends of the calendar."""
+    try:
+        if len(text) != 10:
+            return _due(text)
+    except ValueError:
+        pass
+    raise ValueError("must be a date-time with an offset (2026-12-01T09:00:00+01:00)")
 
 
 def _time_zone(name: str) -> str:
@@ -69,25 +74,26 @@ def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 # The constraints come before the check: pydantic strips before it measures only if they sit on `str` itself.
-Notes = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_storable)]
+Notes = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(storable)]
 Title = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(_storable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(storable)
 ]
 Label = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_storable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(storable)
 ]
 UserId = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128), AfterValidator(_storable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128), AfterValidator(storable)
 ]
 CommentText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), AfterValidator(_storable)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), AfterValidator(storable)
 ]
 Labels = Annotated[tuple[Label, ...], Field(max_length=50), AfterValidator(_unique)]
 UserIds = Annotated[tuple[UserId, ...], Field(max_length=50), AfterValidator(_unique)]
 Due = Annotated[str, AfterValidator(_due)]
-Moment = Annotated[str, AfterValidator(_moment)]
+Moment = Annotated[str, AfterValidator(moment)]
 TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_time_zone)]
-Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+UUID_PATTERN = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+Uuid = Annotated[str, StringConstraints(pattern=UUID_PATTERN)]
 ListId = Uuid
 TaskId = Uuid
 Rule = Annotated[str, StringConstraints(max_length=500), AfterValidator(normal_rule)]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from app.errors import Unavailable
 from app.fold import State
 from app.lists import Occupied
 from app.positions import Position
-from app.records import MAX_VERSION, stream_kind
+from app.records import stream_kind
 from app.surroundings import Change, CommentThen, Gap, PastEvent, SubTask
 from app.tasks import Task
 from app.undo import LOOK_BACK, newest_change
@@ -106,11 +107,18 @@ class CommandRows:
         row = await self._source.fetchrow(BESIDE, list_id, task_id, before, after)
         return None if row is None else Gap(row["low"], row["high"])
 
-    async def change(self, task_id: str, version: int | None, user: str) -> Change | None:
-        """What event `version` changed, or the user's newest event that can be undone, if there is one."""
-        stream = f"task:{task_id}"
-        upto, limit = (MAX_VERSION, LOOK_BACK) if version is None else (version, 1)
+    async def change(self, task: Task, version: int | None, user: str) -> Change | None:
+        """What event `version` changed, or the user's newest event that can be undone, if there is one.
+
+        Only what has led to `task` counts. Raises `Unavailable` while that is not visible yet.
+        """
+        stream = f"task:{task.id}"
+        upto, limit = (task.version, LOOK_BACK) if version is None else (version, 1)
+        if upto > task.version:
+            return None
         rows = await self._source.fetch(RECENT, stream, upto, limit)
+        if not rows or rows[0]["version"] != upto:
+            raise Unavailable("what was done to this task last is written, and not visible yet")
         past = [
             # What a policy or an import did in somebody's name is not what they would undo.
             PastEvent(row["version"], row["type"], row["actor"] if row["asked"] else "", row["undid"])
@@ -124,7 +132,7 @@ class CommandRows:
         before, after = states.get(event["version"] - 1), states.get(event["version"])
         if not isinstance(after, Task):
             return None
-        along = await sub_tasks.along(self._source, task_id, event["event_id"])
+        along = await sub_tasks.along(self._source, task.id, event["event_id"])
         return Change(event["actor"], before if isinstance(before, Task) else None, after, along)
 
     async def _states_at(self, stream: str, *versions: int) -> Mapping[int, State]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from app.criteria import Criteria, DueSpan
@@ -20,6 +20,9 @@ Tier = Literal["all", "title", "rest"]
 
 _ZONES = timedelta(hours=36)
 """More than a day in one time zone is before or after the same day in another."""
+_FIRST = datetime.min.replace(tzinfo=UTC) + _ZONES
+_LAST = datetime.max.replace(tzinfo=UTC) - _ZONES
+"""Beyond these the calendar has no day that a bound could be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +151,9 @@ def due_bounds(spans: Sequence[DueSpan], parameters: Parameters) -> list[str]:
     """What follows for the instant at which tasks are due: less than the spans say, but an index has it."""
     bounds = []
     for span in spans:
-        if not span.negated and span.start is not None:
+        if not span.negated and span.start is not None and span.start > _FIRST:
             bounds.append(f"t.due_at >= {parameters.add(span.start - _ZONES, 'timestamptz')}")
-        if not span.negated and span.end is not None:
+        if not span.negated and span.end is not None and span.end < _LAST:
             bounds.append(f"t.due_at < {parameters.add(span.end + _ZONES, 'timestamptz')}")
     return bounds
 

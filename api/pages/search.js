@@ -13,6 +13,7 @@ import { timeZone } from "/page/values.js";
 /** @typedef {Task & {match?: {field: "title" | "notes" | "comment", snippet: string} | null}} Found */
 
 const PAGE = 50;
+const MOST = 200;
 const TYPING_MS = 180;
 const NEWS_MS = 600;
 
@@ -21,6 +22,7 @@ export class Search {
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   /** @type {string | null} */ #cursor = null;
   #asked = 0;
+  #askedFor = "";
 
   /** @param {{api: Api, store: Store, openTask: (id: string) => void}} options */
   constructor(options) {
@@ -75,8 +77,9 @@ export class Search {
       return;
     }
     try {
-      const page = await this.#page(text, cursor);
+      const page = await this.#page(cursor, cursor ? PAGE : this.#size(text));
       if (asked !== this.#asked) return;
+      this.#askedFor = text;
       this.#found = cursor ? [...this.#found, ...page.items] : page.items;
       this.#cursor = page.next_cursor;
       this.#say(null);
@@ -88,9 +91,15 @@ export class Search {
     }
   }
 
-  /** The best first; where there are no words to be good at, the newest change. @param {string} text @param {string | null} cursor */
-  async #page(text, cursor) {
-    const query = new URLSearchParams({ q: this.box.value, limit: String(PAGE), time_zone: timeZone() });
+  /** How many to ask for: of the same search all the pages that are shown. @param {string} text */
+  #size(text) {
+    const shown = text === this.#askedFor ? this.#found.length : 0;
+    return Math.min(Math.max(1, Math.ceil(shown / PAGE)) * PAGE, MOST);
+  }
+
+  /** The best first; where there are no words to be good at, the newest change. @param {string | null} cursor @param {number} limit */
+  async #page(cursor, limit) {
+    const query = new URLSearchParams({ q: this.box.value, limit: String(limit), time_zone: timeZone() });
     if (cursor) query.set("cursor", cursor);
     try {
       return await this.options.api.ask("GET", `/api/tasks?${query}&sort=relevance`);

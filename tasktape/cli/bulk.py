@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 
 AT_ONCE = 100
 MAX_COMMANDS = 100_000
+MAX_CHARACTERS = 200_000
+"""Of commands that are sent at once: as UTF-8 less than a server takes. A larger one is sent alone."""
+
+
+class Numbered(NamedTuple):
+    """A command, which line of the file it is, and how long that is."""
+
+    line: int
+    command: dict[str, Any]
+    characters: int
 
 
 @click.command(epilog="Example: tasktape bulk commands.jsonl")
@@ -31,19 +42,32 @@ async def bulk(client: Client, *, file: IO[str], as_json: bool) -> None:
     """
     commands = _commands(file)
     refused = 0
-    for start in range(0, len(commands), AT_ONCE):
-        part = commands[start : start + AT_ONCE]
-        outcomes = await client.bulk([command for _, command in part])
-        for (number, _), outcome in zip(part, outcomes, strict=True):
+    for part in _parts(commands):
+        outcomes = await client.bulk([each.command for each in part])
+        for each, outcome in zip(part, outcomes, strict=True):
             refused += outcome.problem is not None
-            click.echo(_json_line(number, outcome) if as_json else _line(number, outcome))
+            click.echo(_json_line(each.line, outcome) if as_json else _line(each.line, outcome))
     if refused:
         sys.exit(1)
 
 
-def _commands(file: IO[str]) -> list[tuple[int, dict[str, Any]]]:
-    """The commands with the numbers of their lines. Raises `click.ClickException`; then none is sent."""
-    found: list[tuple[int, dict[str, Any]]] = []
+def _parts(commands: Iterable[Numbered]) -> Iterator[list[Numbered]]:
+    """The commands, as many at once as one request may have."""
+    part: list[Numbered] = []
+    characters = 0
+    for each in commands:
+        if part and (len(part) == AT_ONCE or characters + each.characters > MAX_CHARACTERS):
+            yield part
+            part, characters = [], 0
+        part.append(each)
+        characters += each.characters
+    if part:
+        yield part
+
+
+def _commands(file: IO[str]) -> list[Numbered]:
+    """The commands of a file. Raises `click.ClickException`; then none is sent."""
+    found: list[Numbered] = []
     try:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -51,12 +75,14 @@ def _commands(file: IO[str]) -> list[tuple[int, dict[str, Any]]]:
             command = json.loads(line)
             if not isinstance(command, dict):
                 raise click.ClickException(f"line {number}: not a JSON object")
-            found.append((number, command))
+            found.append(Numbered(number, command, len(line)))
             if len(found) > MAX_COMMANDS:
                 raise click.ClickException(f"more than {MAX_COMMANDS:,} commands")
     except UnicodeDecodeError:
         raise click.ClickException("the file is not UTF-8") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
+        raise click.ClickException(f"line {number}: not JSON: {error.msg}, at column {error.colno}") from None
+    except (ValueError, RecursionError) as error:
         raise click.ClickException(f"line {number}: not JSON: {error}") from None
     return found
 

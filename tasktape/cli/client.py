@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tasktape.cli.connection import connection_options, find_connection
-from tasktape.cli.lines import short, task_line
+from tasktape.cli.lines import printable, short, task_line
 
 if TYPE_CHECKING:
-    from tasktape.client import Client, Comment, Notification, Patience, Task
+    from tasktape.client import Client, Comment, Notification, Patience, Task, TasktapeError
     from tasktape.client.calls import Items
 
 Named = TypeVar("Named", "Task", "Comment", "Notification")
@@ -52,7 +52,16 @@ def one_line_errors() -> Iterator[None]:
         with pending_said():
             yield
     except TasktapeError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(printable(f"{error}{_sides(error)}")) from None
+
+
+def _sides(error: TasktapeError) -> str:
+    """What both sides of a conflict made of each field."""
+    return "".join(
+        f"; {name}: theirs {json.dumps(value, ensure_ascii=False)},"
+        f" yours {json.dumps(error.yours.get(name), ensure_ascii=False)}"
+        for name, value in error.theirs.items()
+    )
 
 
 def open_client(

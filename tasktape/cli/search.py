@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,25 @@ if TYPE_CHECKING:
     from tasktape.client import Client, Task
 
 
-@click.command(epilog="Example: tasktape search milk '#shop' 'due:<=2026-12-01'")
+class QueryVerb(click.Command):
+    """A verb with a QUERY, parts of which may begin with a minus: `search milk -oat`."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        # A `-h` for help would be found in `-home`, too.
+        self.context_settings = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take `-word` as a part of the query; `--word` is an option, or none that there is."""
+        rest = super().parse_args(ctx, ["--help" if each == "-h" else each for each in args])
+        for part in ctx.params.get("query") or ():
+            if part.startswith("--"):
+                name, known = part.partition("=")[0], [name for each in self.params for name in each.opts]
+                raise click.NoSuchOption(name, possibilities=get_close_matches(name, known), ctx=ctx)
+        return rest
+
+
+@click.command(cls=QueryVerb, epilog="Example: tasktape search milk -oat '#shop' 'due:<=2026-12-01'")
 @click.argument("query", nargs=-1, required=True)
 @click.option("--list", "list_name", help="In this list, by its name or id.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)

@@ -13,12 +13,11 @@ from tasktape.cli.client import api_verb, find_list, find_task, pending_said, sh
 from tasktape.cli.fields import CLEARABLE, NAMED_OTHERWISE, PRIORITIES, field_options, fields_of
 from tasktape.cli.lines import NOTHING, event_line, field_text, printable, task_line
 from tasktape.cli.options import json_option
-from tasktape.cli.search import pointing_at
+from tasktape.cli.search import QueryVerb, pointing_at
 from tasktape.cli.zone import local_zone
 
 if TYPE_CHECKING:
     from tasktape.client import Client, Task
-    from tasktape.client.tasks import Scope
 
 SORTS = ("rank", "created_at", "updated_at", "due", "priority", "title")
 HISTORY_SHOWN = 1000
@@ -54,7 +53,9 @@ async def _list_for(client: Client, name: str, *, make: bool) -> str:
     return found or (await client.create_list(name)).id
 
 
-@click.command(name="list", epilog="Example: tasktape list '#shop due:<=2026-12-01' --sort due")
+@click.command(
+    name="list", cls=QueryVerb, epilog="Example: tasktape list '#shop due:<=2026-12-01' --sort due"
+)
 @click.argument("query", nargs=-1)
 @click.option("--list", "list_name", help="Of this list, by its name or id.")
 @click.option("--status", type=click.Choice(("open", "done", "all")), help="[default: open]")
@@ -171,6 +172,12 @@ async def _each(
     help="Of a recurring task: this occurrence, or all to come.  [default: a due date for this one]",
 )
 @click.option("--cascade", is_flag=True, help="Complete open sub-tasks too, if the stage means done.")
+@click.option(
+    "--if-match",
+    type=click.IntRange(0),
+    metavar="VERSION",
+    help="The version that it is meant for: other changes since then stay, one of the same field is refused.",
+)
 @json_option
 @api_verb
 async def edit(
@@ -179,15 +186,16 @@ async def edit(
     id_: str,
     list_name: str | None,
     clear: tuple[str, ...],
-    scope: Scope | None,
-    cascade: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
     """Change a task: the fields that are given are set; tags, assignees and reminders as a whole."""
+    how: dict[str, Any] = {name: given.pop(name) for name in ("scope", "cascade", "if_match")}
     set_fields = {name for name, value in given.items() if value not in (None, ())}
     if not set_fields and not clear and list_name is None:
         raise click.UsageError("say what to change; see --help")
+    if how["if_match"] is not None and list_name is not None:
+        raise click.UsageError("--if-match is for fields: move the task by itself")
     if twice := sorted(set_fields & set(clear)):
         raise click.UsageError(f"{twice[0]} can't be set and cleared at once")
     cleared = {NAMED_OTHERWISE.get(name, name): None for name in clear}
@@ -200,7 +208,7 @@ async def edit(
             return
         with pending_said():
             await moving
-    await show_task(client.edit_task(task_id, changes, scope=scope, cascade=cascade), as_json=as_json)
+    await show_task(client.edit_task(task_id, changes, **how), as_json=as_json)
 
 
 @click.command(epilog="Example: tasktape show 3f9a2c1 --history")

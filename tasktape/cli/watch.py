@@ -33,7 +33,7 @@ async def watch(client: Client, *, count: int | None, as_json: bool) -> None:
 
 
 async def _watch(client: Client, count: int | None, *, as_json: bool) -> None:
-    from tasktape.client import Connected, Update
+    from tasktape.client import Connected, Resync, Unsubscribed
 
     def tell(news: Connected | Disconnected) -> None:
         if isinstance(news, Connected):
@@ -43,8 +43,11 @@ async def _watch(client: Client, count: int | None, *, as_json: bool) -> None:
 
     shown = 0
     async for update in client.updates(on_connection=tell):
-        if not isinstance(update, Update):
+        if isinstance(update, Resync):
             _say("Too much was missed to tell: what follows is new")
+            continue
+        if isinstance(update, Unsubscribed):
+            _say(f"You do not see {update.channel} any longer")
             continue
         click.echo(json.dumps(update.as_sent()) if as_json else _text(update))
         shown += 1

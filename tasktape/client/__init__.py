@@ -19,6 +19,7 @@ from tasktape.client.models import (
     Resync,
     Task,
     TaskList,
+    Unsubscribed,
     Update,
 )
 from tasktape.client.news import Connected, Disconnected
@@ -41,5 +42,6 @@ __all__ = [
     "Task",
     "TaskList",
     "TasktapeError",
+    "Unsubscribed",
     "Update",
 ]

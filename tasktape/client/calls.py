@@ -23,17 +23,22 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
 
-class Options(TypedDict, total=False):
-    """What every command takes.
+class Creation(TypedDict, total=False):
+    """What every command takes, also one that creates something.
 
     `key` is its Idempotency-Key, a new one unless given: what comes again with its key is done once.
-    `if_match` is the version that it was meant for. `wait_s` is how long to wait for its outcome.
+    `wait_s` is how long to wait for its outcome.
     """
 
     key: str
-    if_match: int | None
     wait_s: int
     correlation_id: str
+
+
+class Options(Creation, total=False):
+    """What a command takes; `if_match` is the version that it was meant for."""
+
+    if_match: int | None
 
 
 class Items(Generic[M]):

@@ -46,6 +46,7 @@ class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
         self._packed = packed
         super().__init__(Transport(self.url, self._tokens, patience or Patience(), transport))
         self._listening: WeakSet[Updates] = WeakSet()
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         """Nothing is opened before it is needed."""
@@ -56,7 +57,8 @@ class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections; iterations over updates stop."""
+        """Close all connections; iterations over updates stop. Then it can't be used any more."""
+        self._closed = True
         await asyncio.gather(*(updates.aclose() for updates in list(self._listening)))
         await self._transport.close()
 
@@ -71,8 +73,11 @@ class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
         """What happens in one's lists, and on `channels` such as `task:{id}`, after `since` or from now on.
 
         A connection that breaks is made again, and what was missed is told; `attempts` bounds how often that
-        may fail in a row. `on_connection` is told of connections made and lost.
+        may fail in a row. `on_connection` is told of connections made and lost. Raises `RuntimeError` once
+        the client is closed, as calls do: nobody would close what it connects.
         """
+        if self._closed:
+            raise RuntimeError("this client is closed")
         # They bring libraries along that calls do not need.
         from tasktape.client.link import Server
         from tasktape.client.updates import Updates

@@ -171,6 +171,13 @@ class Resync(Answered):
     reason: str = ""
 
 
+class Unsubscribed(Answered):
+    """A channel was taken away: its list or task may not be seen any longer. Nothing more comes of it."""
+
+    type: Literal["unsubscribed"] = "unsubscribed"
+    channel: str
+
+
 class Outcome(Answered):
     """What became of a written event, with the state after it unless it is pending."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Literal, TypedDict, Unpack
 
-from tasktape.client.calls import Calls, Items, Options, path_of, typed
+from tasktape.client.calls import Calls, Creation, Items, Options, path_of, typed
 from tasktape.client.models import BulkOutcome, Event, Priority, Reminder, Status, Task
 
 Scope = Literal["this", "following"]
@@ -44,7 +44,10 @@ class NewTask(TypedDict, total=False):
     recurrence: str | None
     recurrence_from: Literal["due", "completion"]
     reminders: Sequence[Reminder]
-    key: str
+
+
+class _Creating(NewTask, Creation, total=False):
+    """A new task, and how to create it."""
 
 
 class TaskFilter(TypedDict, total=False):
@@ -72,10 +75,10 @@ class TaskFilter(TypedDict, total=False):
 class TaskCalls(Calls):
     """What can be done with tasks. All of it raises `TasktapeError`, and commands `Pending`."""
 
-    async def create_task(self, title: str, **fields: Unpack[NewTask]) -> Task:
+    async def create_task(self, title: str, **fields: Unpack[_Creating]) -> Task:
         """Create a task."""
         body: dict[str, Any] = {"title": title, **fields}
-        options: Options = {"key": body.pop("key")} if "key" in body else {}
+        options: Any = {name: body.pop(name) for name in Creation.__annotations__ if name in body}
         return typed(Task, (await self.command("POST", path_of("tasks"), body, **options)).body)
 
     async def task(

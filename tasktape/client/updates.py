@@ -20,7 +20,7 @@ from tasktape.client.link import (
     Server,
     open_link,
 )
-from tasktape.client.models import Resync, Update
+from tasktape.client.models import Resync, Unsubscribed, Update
 from tasktape.client.news import Connected, Disconnected, Told
 from tasktape.client.patience import Patience
 from tasktape.client.progress import Progress
@@ -31,6 +31,9 @@ ASKED_AT_ONCE = 16
 """Subscriptions without an answer at a time: a server does not read on while too many wait."""
 TURN_S = 2 * CLOSE_TIMEOUT_S
 GONE = frozenset({"not_found", "forbidden"})
+
+Said = Update | Resync | Unsubscribed
+"""What there is to say while listening."""
 
 
 class Updates:
@@ -58,6 +61,9 @@ class Updates:
         self._link: Link | None = None
         self._channels: set[str] = set()
         self._had: set[str] = set()
+        """The channels that it has; while there is no connection, those that it had."""
+        self._gone: deque[str] = deque()
+        """Channels that were taken away, which is yet to be told."""
         self._to_ask: deque[str] = deque()
         self._asked: dict[object, str] = {}
         self._since: Mapping[str, int] = {}
@@ -98,7 +104,7 @@ class Updates:
         self._closed = True
         await self._hang_up()
 
-    async def __aiter__(self) -> AsyncGenerator[Update | Resync]:
+    async def __aiter__(self) -> AsyncGenerator[Said]:
         """Listen until closed. Raises `TasktapeError` when there is no use in another connection.
 
         A loop that is left closes the connection; another loop goes on where it was left.
@@ -124,10 +130,12 @@ class Updates:
 
     # --- connections -------------------------------------------------------------------------------------
 
-    async def _next(self) -> Update | Resync | None:
+    async def _next(self) -> Said | None:
         """Take the next message; what there is to tell of it."""
         if self._link is None:
             await self._connect()
+        if self._gone:
+            return Unsubscribed(type="unsubscribed", channel=self._gone.popleft())
         link = self._link
         try:
             return None if link is None else await self._take(link, await link.message())
@@ -198,6 +206,9 @@ class Updates:
         self._since = dict(hello["positions"] if since is None else since)
         self._channels = set(hello["channels"])
         self._to_ask = deque(channel for channel in self._wanted if channel not in self._channels)
+        for channel in sorted(self._had - self._channels - self._wanted.keys()):
+            self._lose(channel)
+        self._had |= self._channels
         self._asked = {}
         self._progress.begin(1 + len(self._to_ask))
         self._progress.reply(hello["positions"], hello.get("missed", 0))
@@ -212,7 +223,14 @@ class Updates:
             self._asked[number] = channel
             await link.say(id=number, type="subscribe", channel=channel, since=dict(self._since))
 
-    async def _take(self, link: Link, message: Mapping[str, Any]) -> Update | Resync | None:
+    def _lose(self, channel: str) -> None:
+        """Take note of a channel that was taken away; nobody asks for it again."""
+        self._channels.discard(channel)
+        self._had.discard(channel)
+        self._wanted.pop(channel, None)
+        self._gone.append(channel)
+
+    async def _take(self, link: Link, message: Mapping[str, Any]) -> Said | None:
         match message["type"]:
             case "update":
                 return typed(Update, message) if self._progress.update(message["position"]) else None
@@ -227,12 +245,11 @@ class Updates:
                 )
                 await self._ask(link)
             case "unsubscribed":
-                self._channels.discard(message["channel"])
-                self._wanted.pop(message["channel"], None)
+                self._lose(message["channel"])
             case "error" if (refused := self._asked.pop(message.get("id"), None)) is not None:
                 if refused not in self._had or message["code"] not in GONE:
                     raise _refusal(message)
-                self._wanted.pop(refused, None)
+                self._lose(refused)
                 self._progress.refused()
                 await self._ask(link)
         return None

@@ -219,9 +219,12 @@ class World:
             return Gap(low[-1] if low else None, others[before])
         return None
 
-    async def change(self, task_id: str, version: int | None, user: str) -> Change | None:
+    async def change(self, task: Task, version: int | None, user: str) -> Change | None:
         """See `api.surroundings.Around`."""
-        records = self.accepted_of(f"task:{task_id}")
+        task_id = task.id
+        records = self.accepted_of(f"task:{task_id}")[: task.version]
+        if len(records) < task.version and (version is None or len(records) < version <= task.version):
+            raise Unavailable("not visible yet")
         past = [
             PastEvent(
                 each.version,

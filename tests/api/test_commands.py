@@ -21,6 +21,7 @@ from app.task_commands import (
     ReopenTask,
     RestoreTask,
     TaskCommand,
+    UndoChange,
 )
 from app.tasks import TaskEdited
 from tests.api.memory_stack import World, key_of, new_id, new_task
@@ -210,6 +211,21 @@ async def test_a_log_that_is_away_changes_nothing(world: World) -> None:
         await node.give(new_task(), stream)
     world.log.fails = None
     assert (await node.done(new_task(), stream)).version == 1
+
+
+@pytest.mark.parametrize("version", [None, 2])
+async def test_what_is_not_visible_yet_is_not_undone(world: World, version: int | None) -> None:
+    """Nor is what came before it, such as the creation: nobody would know what was undone."""
+    node, stream = world.node(), new_stream()
+    await node.done(new_task(), stream)
+    world.hold()
+    await node.written(EditTask(title="Buy bread"), stream, wait_s=0)
+    with pytest.raises(Unavailable):
+        await node.give(UndoChange(version=version), stream, wait_s=0)
+    assert len(world.log.records) == 2
+    world.release()
+    undone = await node.done(UndoChange(version=version), stream)
+    assert json.loads(undone.body)["title"] == "Buy milk"
 
 
 async def test_edits_of_disjoint_fields_merge(world: World) -> None:

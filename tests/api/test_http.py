@@ -334,7 +334,10 @@ async def test_the_same_key_of_two_users_is_two_keys(edge: Edge) -> None:
 
 @pytest.mark.parametrize(
     ("header", "status"),
-    [('"1"', 200), ('"1", "7"', 412), ("*", 200), ('W/"1"', 412), ("1", 400), ('"', 400)],
+    [
+        *(('"1"', 200), ('"1", "7"', 412), ("*", 200), ('W/"1"', 412), ("1", 400), ('"', 400)),
+        *(("", 400), (" ", 400), ('"01"', 412), ('"0"', 412), ('"*"', 412), ('"1",', 200), (",", 400)),
+    ],
 )
 async def test_if_match(client: httpx.AsyncClient, header: str, status: int) -> None:
     """Strong tags of versions; of several, the newest."""
@@ -472,3 +475,28 @@ async def test_documents_and_page_work_without_a_network(client: httpx.AsyncClie
     assert document["openapi"].startswith("3.1")
     sockets = json.loads((await client.get("/asyncapi.json")).text)
     assert sockets["asyncapi"] == "3.0.0"
+
+
+@pytest.mark.parametrize(
+    ("command", "field", "message"),
+    [
+        ({"command": "complete", "task_id": "x"}, "task_id", "should be an id: a UUID in lower case"),
+        ({"command": "complete", "task_id": ID, "if_match": "1"}, "if_match", "should be a whole number"),
+        ({"command": "complete", "task_id": ID, "if_match": True}, "if_match", "should be a whole number"),
+        ({"command": "complete", "task_id": ID, "cascade": "yes"}, "cascade", "should be true or false"),
+        ({"command": "edit", "task_id": ID, "body": []}, "body", "should be an object"),
+        ({"command": "create", "body": {"title": "T", "tags": "a"}}, "tags", "should be a list"),
+        (
+            {"command": "create", "body": {"title": "T", "tags": [str(n) for n in range(51)]}},
+            "tags",
+            "should have at most 50 items",
+        ),
+    ],
+)
+async def test_what_is_wrong_with_a_field_is_told_in_plain_words(
+    client: httpx.AsyncClient, command: dict[str, Any], field: str, message: str
+) -> None:
+    """Of JSON, not of our language; a number is not a text that looks like one."""
+    answer = await client.post("/api/bulk", json={"commands": [command]})
+    [outcome] = answer.json()["outcomes"]
+    assert outcome["problem"]["errors"] == [{"field": field, "message": message}]

@@ -35,6 +35,7 @@ from app.task_commands import (
     RestoreTask,
     SkipOccurrence,
     TaskCommand,
+    UndoChange,
 )
 from app.task_decisions import changed_fields
 from app.tasks import (
@@ -123,6 +124,23 @@ def test_deleting_what_has_changed_is_refused() -> None:
     merge.merged(DeleteTask(), BASE, BASE)
     with pytest.raises(PreconditionFailed, match="version 2"):
         merge.merged(DeleteTask(), BASE, task_after(CREATED, TaskEdited({"notes": "M"})))
+
+
+@pytest.mark.parametrize("version", [None, 1])
+def test_undoing_what_may_be_another_change_by_now_is_refused(version: int | None) -> None:
+    """Nobody takes away a task with changes that they have not seen, by undoing its creation."""
+    changed = task_after(CREATED, TaskEdited({"notes": "M"}))
+    merge.merged(UndoChange(version=version), BASE, BASE)
+    with pytest.raises(PreconditionFailed, match="read it before undoing"):
+        merge.merged(UndoChange(version=version), BASE, changed)
+
+
+def test_undoing_one_change_looks_at_its_fields_only() -> None:
+    """Whether they changed again is for the decision."""
+    base = task_after(CREATED, TaskEdited({"title": "U"}))
+    merge.merged(
+        UndoChange(version=2), base, task_after(CREATED, TaskEdited({"title": "U"}), TaskCompleted())
+    )
 
 
 def test_order_and_comments_hinder_nobody() -> None:

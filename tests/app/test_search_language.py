@@ -200,7 +200,9 @@ def test_all_of_it_together() -> None:
         ("m*lk", "*", "at the end of a word"),
         ("milk**", "*", "at the end of a word"),
         ("*", "*", "no letter or digit"),
-        ("milk & eggs", "&", "no letter or digit"),
+        ("&", "&", "no letter or digit"),
+        ("is:open \u20ac", "\u20ac", "no letter or digit"),
+        ('-"\u2026" !', '"\u2026"', "no letter or digit"),
         ('""', '""', "no letter or digit"),
         ("milk OR eggs", "OR", "there is no OR"),
         ("milk AND eggs", "AND", "AND is not needed"),
@@ -217,6 +219,14 @@ def test_an_error_points_at_its_cause(text: str, part: str, message: str) -> Non
     assert text[error.at : error.at + error.length] == part
     assert message in error.message
     assert str(error) == error.message
+
+
+@pytest.mark.parametrize("sign", ["&", "-", '"?!"', "\u2013", "-\u2026", "\u20ac", "/", "+*"])
+def test_what_has_no_word_in_it_is_passed_over_beside_words(sign: str) -> None:
+    """As it is within words: titles can be pasted."""
+    escaped = f"\\{sign}" if sign == "-" else sign
+    assert parse(f"salt {escaped} pepper", me="alice") == parse("salt pepper", me="alice")
+    assert parse(f"{escaped} #home salt", me="alice") == parse("#home salt", me="alice")
 
 
 def test_an_error_points_at_the_place_not_at_the_first_of_its_kind() -> None:

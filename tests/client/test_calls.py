@@ -82,6 +82,26 @@ async def test_each_command_has_a_key_of_its_own() -> None:
     assert json.loads(seen[3].content) == {"title": "T"}
 
 
+async def test_how_a_task_is_created_is_no_field_of_it() -> None:
+    """A command like others, but that there is no version yet."""
+    answer, seen = in_turn(ok(201))
+    async with client_of(answer) as client:
+        await client.create_task("T", key="mine", wait_s=7, correlation_id="run-1", tags=["a"])
+    [request] = seen
+    assert json.loads(request.content) == {"title": "T", "tags": ["a"]}
+    assert (request.headers["prefer"], request.headers["x-correlation-id"]) == ("wait=7", "run-1")
+
+
+async def test_a_client_that_is_closed_makes_no_connection() -> None:
+    """Nobody would close it."""
+    client = client_of(lambda _: ok())
+    await client.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        await client.me()
+    with pytest.raises(RuntimeError, match="closed"):
+        client.updates()
+
+
 async def test_what_will_not_pass_is_not_repeated() -> None:
     """A refusal stays one."""
     answer, seen = in_turn(ok(500, {}), ok(404, {"code": "not_found", "detail": "no such task"}))

@@ -12,7 +12,16 @@ import httpx
 import pytest
 from websockets.typing import Subprotocol
 
-from tasktape.client import Client, Connected, Disconnected, Patience, Resync, TasktapeError, Update
+from tasktape.client import (
+    Client,
+    Connected,
+    Disconnected,
+    Patience,
+    Resync,
+    TasktapeError,
+    Unsubscribed,
+    Update,
+)
 from tasktape.client import link as link_module
 from tasktape.client import updates as updates_module
 from tasktape.client.link import PACKED_SUBPROTOCOL, SUBPROTOCOL
@@ -362,8 +371,30 @@ async def test_a_channel_that_one_may_not_have_is_an_error() -> None:
     assert caught.value.code == "not_found"
 
 
-async def test_a_channel_that_is_taken_away_is_not_asked_for_again() -> None:
-    """Whether it goes while connected or meanwhile; the others go on."""
+def heard(found: Update | Resync | Unsubscribed) -> str:
+    """An update's position, or the channel that something else is about."""
+    return found.position if isinstance(found, Update) else f"{found.type} {found.channel}"
+
+
+async def all_of(updates: Updates, count: int) -> list[str]:
+    """What the next so many things are that are told."""
+    found: list[str] = []
+    async with asyncio.timeout(LIMIT_S):
+        async for each in updates:
+            found.append(heard(each))
+            if len(found) == count:
+                break
+    return found
+
+
+async def refusing(peer: Peer) -> None:
+    """A script: there is no such thing as what is asked for."""
+    asked = await peer.hear("subscribe")
+    await peer.say({"id": asked["id"], "type": "error", "code": "not_found", "message": "no such task"})
+
+
+async def test_a_channel_that_is_taken_away_is_told_of_and_not_asked_for_again() -> None:
+    """In its place among the updates, whether it goes while connected or meanwhile; the others go on."""
 
     async def first(peer: Peer) -> None:
         await peer.welcome()
@@ -374,16 +405,50 @@ async def test_a_channel_that_is_taken_away_is_not_asked_for_again() -> None:
 
     async def second(peer: Peer) -> None:
         await peer.welcome(positions={"0": 11})
-        asked = await peer.hear("subscribe")
-        await peer.say({"id": asked["id"], "type": "error", "code": "not_found", "message": "no such task"})
+        await refusing(peer)
         await peer.say(update_of("0:12"))
         await cut(peer)
 
     async with made_up(first, second, telling("0:13")) as server:
         updates = server.updates(channels=["task:A", "task:B"])
-        assert await positions_of(updates, 3) == ["0:11", "0:12", "0:13"]
+        assert await all_of(updates, 5) == [
+            *("unsubscribed task:A", "0:11"),
+            *("unsubscribed task:B", "0:12", "0:13"),
+        ]
+        assert updates.channels.isdisjoint({"task:A", "task:B"})
     asked = [message["channel"] for message in server.said("subscribe")]
     assert asked == ["task:A", "task:B", "task:B"]
+
+
+@pytest.mark.parametrize("channels", [[], ["list:L"]])
+async def test_a_list_that_is_taken_away_is_told_of(channels: list[str]) -> None:
+    """Once for each time, also if it came back, and if it went while there was no connection."""
+    without = {"channels": ["user:alice"]}
+
+    async def first(peer: Peer) -> None:
+        await peer.welcome()
+        await peer.say({"type": "unsubscribed", "channel": "list:L"}, update_of("0:11"))
+        reply = {"type": "subscribed", "channel": "list:L", "positions": {"0": 12}, "missed": 1}
+        await peer.say(reply, update_of("0:12"))
+        await cut(peer)
+
+    async def second(peer: Peer) -> None:
+        await peer.welcome(positions={"0": 13}, missed=1, **without)
+        await peer.say(update_of("0:13"))
+        await cut(peer)
+
+    async with made_up(first, second, telling("0:14", positions={"0": 13}, **without)) as server:
+        updates = server.updates(channels=channels)
+        assert await all_of(updates, 3) == ["unsubscribed list:L", "0:11", "0:12"]
+        assert await all_of(updates, 3) == ["unsubscribed list:L", "0:13", "0:14"]
+
+
+async def test_a_list_that_was_asked_for_by_name_may_be_gone_meanwhile() -> None:
+    """It came by itself before, and is refused now; that is no reason to end."""
+    second = then(telling(channels=["user:alice"]), refusing, lambda peer: peer.say(update_of("0:12")))
+    async with made_up(then(telling("0:11"), cut), second) as server:
+        updates = server.updates(channels=["list:L"])
+        assert await all_of(updates, 3) == ["0:11", "unsubscribed list:L", "0:12"]
 
 
 # --- tokens ----------------------------------------------------------------------------------------------

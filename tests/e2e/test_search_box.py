@@ -53,6 +53,23 @@ async def test_what_is_found_changes_with_what_happens(screens: Screens) -> None
     await expect(results).to_contain_text("Buy bread")
 
 
+async def test_there_may_be_more(screens: Screens) -> None:
+    """Page by page, with words and without; and what was asked for stays when something happens."""
+    async with screens.stack.client(screens.user) as client:
+        commands = [{"command": "create", "body": {"title": f"Task {number}"}} for number in range(60)]
+        await client.post("/api/bulk", json={"commands": commands})
+    screen = await screens.open(0)
+    results = screen.page.get_by_role("list", name="Tasks found").get_by_role("listitem")
+    for text in ("task", "is:open"):
+        await screen.page.get_by_label("Search").fill(text)
+        await expect(results).to_have_count(50)
+        await screen.page.locator("#more-results").click()
+        await expect(results).to_have_count(60)
+    async with screens.stack.client(screens.user) as client:
+        await client.post("/api/tasks", json={"title": "One more"})
+    await expect(results).to_have_count(61)
+
+
 async def test_what_it_can_not_read_is_marked(screens: Screens) -> None:
     """With what is allowed instead; it goes away with the mistake."""
     screen = await screens.open(0)

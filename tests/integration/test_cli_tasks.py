@@ -96,9 +96,26 @@ async def test_finding(shell: Shell) -> None:
     assert found.splitlines()[1] == "     notes: the *oat* one, not soy"
     assert len((await shell.json("search", "#shop"))["items"]) == 2
     assert await shell.works("search", "nowhere") == ""
+    assert await shell.works("search", "milk", "-soy") == ""
+    assert len((await shell.json("search", "milk", "-home"))["items"]) == len(
+        (await shell.json("search", "milk"))["items"]
+    )
+    assert "--limit" in await shell.fails("search", "milk", "--limt", "3", status=2)
+    assert "Usage: tasktape search" in await shell.works("search", "-h")
     assert ">>>" in await shell.fails("search", "is:opne")
     assert ">>>" in await shell.fails("list", "due:someday")
     await shell.fails("search", status=2)
+
+
+async def test_an_edit_of_an_older_version(shell: Shell) -> None:
+    """What others changed is merged; if it is the same field, both sides are shown."""
+    milk = await shell.json("add", "Buy milk")
+    await shell.works("edit", milk["id"], "--title", "Buy oat milk", "--tag", "shop")
+    merged = await shell.json("edit", milk["id"], "--tag", "food", "--priority", "low", "--if-match", "1")
+    assert (merged["title"], merged["tags"], merged["priority"]) == ("Buy oat milk", ["shop", "food"], "low")
+    refused = await shell.fails("edit", milk["id"], "--title", "Buy soy milk", "--if-match", "1")
+    assert 'title: theirs "Buy oat milk", yours "Buy soy milk"' in refused
+    await shell.fails("edit", milk["id"], "--title", "T", "--list", "L", "--if-match", "1", status=2)
 
 
 async def test_many_commands(shell: Shell, tmp_path: Path) -> None:
@@ -123,6 +140,9 @@ async def test_many_commands(shell: Shell, tmp_path: Path) -> None:
     told = [json.loads(line) for line in (await shell.works("bulk", "-", "--json", stdin=lines)).splitlines()]
     assert [(each["line"], each["status"]) for each in told] == [(n, 201) for n in range(1, 131)]
     assert len((await shell.json("list", "--limit", "200"))["items"]) == 131
+    long = {"command": "create", "body": {"title": "Long", "notes": "\u00e9" * 20_000}}
+    lines = "".join(json.dumps(long, ensure_ascii=False) + "\n" for _ in range(60))
+    assert len((await shell.works("bulk", "-", stdin=lines)).splitlines()) == 60
     assert "line 2: not JSON" in await shell.fails("bulk", "-", stdin="{}\n{")
     assert "line 1: not a JSON object" in await shell.fails("bulk", "-", stdin="[]")
     await shell.fails("bulk", str(tmp_path / "nowhere"), status=2)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
 
-from tasktape.client import Client, Connected, Disconnected, TasktapeError, Update
+from tasktape.client import Client, Connected, Disconnected, TasktapeError, Unsubscribed, Update
 from tests.integration.stack import Stack, free_port
 from tests.waiting import eventually
 
@@ -66,6 +66,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.updates: list[Update] = []
+        self.lost: list[str] = []
         self.connections: list[Connected | Disconnected] = []
 
     @property
@@ -82,14 +83,17 @@ class Listener:
         return isinstance(self.connections[-1], Connected)
 
     @asynccontextmanager
-    async def listening(self, client: Client) -> AsyncIterator[None]:
+    async def listening(self, client: Client, channels: Sequence[str] = ()) -> AsyncIterator[None]:
         """Listen during the block."""
-        async with client.updates(on_connection=self.connections.append) as updates:
+        async with client.updates(channels, on_connection=self.connections.append) as updates:
 
             async def listen() -> None:
                 async for update in updates:
-                    assert isinstance(update, Update)
-                    self.updates.append(update)
+                    if isinstance(update, Unsubscribed):
+                        self.lost.append(update.channel)
+                    else:
+                        assert isinstance(update, Update)
+                        self.updates.append(update)
 
             task = asyncio.create_task(listen())
             yield
@@ -302,6 +306,35 @@ async def test_lists_that_one_joins_are_told_whole_and_once(running_stack: Stack
     assert len(positions) == len(set(positions))
     kinds = [update.notifications.get(user) for update in listener.updates]
     assert kinds.count("shared") == 2
+
+
+async def test_lists_and_tasks_that_are_taken_away_are_told_of(running_stack: Stack, user: str) -> None:
+    """By removal, by deleting the list, while the node was away; tasks' channels go with their list's."""
+    listener, other = Listener(), f"{user}-b"
+    with own_node(running_stack) as node:
+        async with (
+            asyncio.timeout(LIMIT_S),
+            Client(running_stack.urls[0], running_stack.token(other)) as owner,
+            Client(node.url, running_stack.token(user)) as reader,
+        ):
+            lists = [(await owner.create_list(f"List {number}")).id for number in range(4)]
+            tasks = [(await owner.create_task("Task", list_id=list_id)).id for list_id in lists]
+            for list_id in lists:
+                await owner.set_member(list_id, user)
+            channels = [f"task:{task_id}" for task_id in tasks]
+            async with listener.listening(reader, channels):
+                await owner.remove_member(lists[0], user)
+                await owner.delete_list(lists[1])
+                await eventually(lambda: len(listener.lost) >= 4, LIMIT_S)
+                node.kill()
+                await owner.remove_member(lists[2], user)
+                await node.start()
+                await eventually(lambda: len(listener.lost) >= 6, LIMIT_S)
+                await owner.create_task("Still here", list_id=lists[3])
+                await eventually(lambda: listener.titles[-1:] == ["Still here"], LIMIT_S)
+    expected = {f"list:{list_id}" for list_id in lists[:3]} | {f"task:{task_id}" for task_id in tasks[:3]}
+    assert set(listener.lost) == expected
+    assert len(listener.lost) == 6
 
 
 async def test_people_on_a_list(running_stack: Stack, user: str) -> None:

@@ -203,6 +203,21 @@ async def test_one_list(mine: Tasks, name: str) -> None:
     assert (await mine.ask(list_id=str(uuid4()))).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [("\u0130stanbul", "\u0130stanbul"), ("Stra\u00dfe", "STRASSE"), ("\u00c9cole", "e\u0301cole")],
+)
+async def test_names_of_lists_in_capitals_or_not(running_stack: Stack, name: str, typed: str) -> None:
+    """In any script, and above all as they are written."""
+    async with running_stack.client(f"zoe-{uuid4().hex[:8]}") as client:
+        zoe = Tasks(client, "zoe", {})
+        made = (await client.post("/api/lists", json={"name": name})).json()["id"]
+        task = (await client.post("/api/tasks", json={"title": "T", "list_id": made})).json()["id"]
+        for called in (name, name.upper(), typed):
+            assert await zoe.found(q=f'list:"{called}"') == [task]
+            assert await zoe.found(q=f'-list:"{called}"') == []
+
+
 async def test_sub_tasks(mine: Tasks) -> None:
     """Of one task."""
     parent = next(task.parent_id for task in mine.tasks if task.parent_id)
@@ -249,6 +264,10 @@ async def test_relevance(mine: Tasks) -> None:
         ({"q": "-milk", "sort": "relevance"}, "sort", None),
         ({"q": "milk", "sort": "relevance", "as_of": "2026-12-01T00:00:00Z"}, "sort", None),
         ({"as_of": "2026-12-01T00:00:00"}, "as_of", None),
+        ({"as_of": "2026-12-01"}, "as_of", None),
+        ({"as_of": "-1"}, "as_of", None),
+        ({"as_of": "0001-01-01T00:00:00+05:00"}, "as_of", None),
+        ({"as_of": "9999-12-31T23:59:59-05:00"}, "as_of", None),
         ({"due_before": "tomorrow"}, "due_before", None),
         ({"due_before": "2026-12-01T09:00:00"}, "due_before", None),
         ({"time_zone": "Mars/Olympus"}, "time_zone", None),
@@ -268,10 +287,21 @@ async def test_what_is_wrong_is_pointed_at(
     assert ((error["at"], error["length"]) if "at" in error else None) == place
 
 
+@pytest.mark.parametrize("day", ["0001-01-01", "0001-01-02", "9999-12-30", "9999-12-31T23:59:59Z"])
+@pytest.mark.parametrize("operator", ["", "<", "<=", ">", ">="])
+async def test_days_at_either_end_of_the_calendar(mine: Tasks, day: str, operator: str) -> None:
+    """All tasks with a due date are after the first days, and before the last ones."""
+    all_of_them = {task.id for task in mine.tasks if task.due is not None}
+    expected = all_of_them if operator[:1] == (">" if day < "1" else "<") else set()
+    for sort in ("rank", "due", "-due"):
+        assert set(await mine.found(q=f"due:{operator}{day}", sort=sort)) == expected
+
+
 async def test_a_cursor_fits_its_search_only(mine: Tasks) -> None:
     """Of other words, orders or zones it is none."""
     cursor = (await mine.ask(q="mil*", limit=2)).json()["next_cursor"]
     assert (await mine.ask(q="mil*", limit=5, cursor=cursor)).status_code == 200
+    assert (await mine.ask(q="#home", sort="relevance", cursor=cursor)).status_code == 422
     others = [{"q": "mil"}, {"q": "mil*", "sort": "title"}, {"q": "mil*", "time_zone": "Asia/Tokyo"}]
     for other in others:
         assert (await mine.ask(**other, cursor=cursor)).status_code == 400
