@@ -20,6 +20,9 @@ RecurrenceFrom = Literal["due", "completion"]
 Scope = Literal["this", "following"]
 """What an edit of a recurring task is for: this occurrence only, or this one and all to come."""
 
+LEADING_ELSEWHERE = frozenset({".", ".."})
+"""What nothing is called that is a part of an address: clients take such parts out, even percent-encoded."""
+MAX_USER_CHARS = 128
 MAX_REMINDERS = 20
 MAX_STAGES = 50
 
@@ -56,6 +59,17 @@ def _moment(text: str) -> str:
     return _due(text)
 
 
+def user_name(name: str) -> str:
+    """Check that a user can be called so. Raises `ValueError`."""
+    if not name.isprintable():
+        raise ValueError("must have printable characters only, as user names do")
+    if name in LEADING_ELSEWHERE:
+        raise ValueError("must not be . or .., which lead elsewhere in an address")
+    if not 0 < len(name) <= MAX_USER_CHARS or name != name.strip():
+        raise ValueError(f"must have 1 to {MAX_USER_CHARS} characters, and no blanks around them")
+    return name
+
+
 def _time_zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -77,7 +91,9 @@ Label = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_storable)
 ]
 UserId = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128), AfterValidator(_storable)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_USER_CHARS),
+    AfterValidator(_storable),
 ]
 CommentText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), AfterValidator(_storable)
