@@ -158,6 +158,14 @@ def _message(found: Mapping[str, Any]) -> str:
             return "is not a field that can be set here"
         case "value_error":
             return str(found["ctx"]["error"])
+        case "tuple_type":
+            return "should be an array"
+        case "dict_type":
+            return "should be an object"
+        case "too_long":
+            return f"should have at most {found['ctx']['max_length']} items"
+        case "string_pattern_mismatch":
+            return "should be an id, such as 0192f0c1-7d3a-7c4e-9f21-5b8e3f9a2c10"
         case _:
             text: str = found["msg"]
             return text.replace("Input should", "should", 1).replace("String should", "should", 1)

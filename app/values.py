@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from app.durations import duration
-from app.recurrence import normal_rule
+from app.recurrence import DATE_LENGTH, normal_rule
 
 Priority = Literal["none", "low", "medium", "high", "urgent"]
 Status = Literal["open", "done"]
@@ -24,6 +24,7 @@ LEADING_ELSEWHERE = frozenset({".", ".."})
 """What nothing is called that is a part of an address: clients take such parts out, even percent-encoded."""
 MAX_USER_CHARS = 128
 MAX_REMINDERS = 20
+_A_MOMENT = "a date-time with an offset (2026-12-01T09:00:00+01:00)"
 MAX_STAGES = 50
 
 
@@ -40,23 +41,21 @@ def _storable(text: str) -> str:
 
 
 def _due(text: str) -> str:
-    message = "must be a date (2026-12-01) or a date-time with an offset (2026-12-01T09:00:00+01:00)"
     try:
-        if len(text) == 10:
-            return date.fromisoformat(text).isoformat()
-        moment = datetime.fromisoformat(text)
-        moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueError(message) from None
-    if moment.tzinfo is None:
-        raise ValueError(message)
-    return moment.isoformat()
+        return date.fromisoformat(text).isoformat() if len(text) == DATE_LENGTH else _moment(text)
+    except ValueError:
+        raise ValueError(f"must be a date (2026-12-01) or {_A_MOMENT}") from None
 
 
 def _moment(text: str) -> str:
-    if len(text) == 10:
-        raise ValueError("must be a date-time with an offset (2026-12-01T09:00:00+01:00)")
-    return _due(text)
+    try:
+        moment = datetime.fromisoformat(text)
+        moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"must be {_A_MOMENT}") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"must be {_A_MOMENT}")
+    return moment.isoformat()
 
 
 def user_name(name: str) -> str:
