@@ -1,8 +1,8 @@
 """Policies: which accepted records something follows from, and what.
 
 There is one: when a recurring task is completed, its next occurrence follows; when it is opened again, that
-one goes, unless somebody touched it. Where a task is completed with all of its sub-tasks, none of these comes
-again: it would be open below what is done. Imported history is what others did, long ago: nothing follows from it.
+one goes, unless somebody touched it. A sub-task that was completed along with its parent does not come again:
+it would be open below what is done. Imported history is what others did, long ago: nothing follows from it.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def reacts(folded: Folded) -> bool:
 class Cause:
     """An accepted event that something follows from: what its record says, and the task after it.
 
-    `series` is the place of the task that was completed, or is no longer. `came_along` says that this was done
-    with the task above it, by the same command.
+    `series` is the place of the task that was completed, or is no longer. `came_along` says that this
+    was done along with the task above it, by the same command.
     """
 
     position: Position

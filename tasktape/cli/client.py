@@ -52,7 +52,8 @@ def one_line_errors() -> Iterator[None]:
         with pending_said():
             yield
     except TasktapeError as error:
-        raise click.ClickException(str(error)) from None
+        # The same is asked for in another way here.
+        raise click.ClickException(str(error).replace("?cascade=true", "--cascade")) from None
 
 
 def open_client(

@@ -216,11 +216,17 @@ async def test_invalid_fields_are_named(client: httpx.AsyncClient) -> None:
         ("tags", "home", "should be an array"),
         ("tags", ["x"] * 51, "should have at most 50 items"),
         ("reminders", ["1h"], "should be an object"),
-        ("reminders", [{"at": "2026-12-01"}], "must be a date-time with an offset (2026-12-01T09:00:00+01:00)"),
+        (
+            "reminders",
+            [{"at": "2026-12-01"}],
+            "must be a date-time with an offset (2026-12-01T09:00:00+01:00)",
+        ),
         ("parent_id", "x", "should be an id, such as 0192f0c1-7d3a-7c4e-9f21-5b8e3f9a2c10"),
     ],
 )
-async def test_problems_speak_of_json(client: httpx.AsyncClient, field: str, value: object, said: str) -> None:
+async def test_problems_speak_of_json(
+    client: httpx.AsyncClient, field: str, value: object, said: str
+) -> None:
     """And not of the language that we are written in."""
     answer = await client.post("/api/tasks", json={"title": "a", field: value})
     problem = assert_problem(answer, 422, "invalid")

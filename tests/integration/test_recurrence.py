@@ -112,9 +112,7 @@ async def test_stages_of_a_list_complete_and_begin(running_stack: Stack, user: s
         assert (following["stage"], following["due"]) == ("To do", "2026-12-02")
 
 
-async def test_what_is_completed_with_its_parent_does_not_come_again(
-    running_stack: Stack, user: str
-) -> None:
+async def test_what_is_completed_with_its_parent_does_not_come_again(running_stack: Stack, user: str) -> None:
     """Nothing is left open below what is done; completed by itself, it does."""
     async with (
         running_stack.client(user) as client,
