@@ -15,7 +15,7 @@ from tasktape.cli.fields import CLEARABLE, NAMED_OTHERWISE, PRIORITIES, field_op
 from tasktape.cli.lines import NOTHING, event_line, field_text, printable, task_line
 from tasktape.cli.options import json_option
 from tasktape.cli.search import pointing_at
-from tasktape.cli.zone import local_zone
+from tasktape.cli.zone import is_local, local_zone
 
 if TYPE_CHECKING:
     from tasktape.client import Client, Task
@@ -46,6 +46,8 @@ async def add(
     **given: Any,
 ) -> None:
     """Add a task called TITLE; its words need no quotes."""
+    if is_local(given["due"] or ""):
+        given["time_zone"] = given["time_zone"] or local_zone()  # so that nine o'clock stays nine o'clock
     fields = await fields_of(client, given)
     if list_name is not None:
         fields["list_id"] = await _list_for(client, list_name, make=new_list)

@@ -70,6 +70,19 @@ async def test_a_recurring_task(shell: Shell) -> None:
     assert "recurrence" in await shell.fails("add", "X", "--recurrence", "FREQ=SOMETIMES")
 
 
+async def test_times_as_people_tell_them(shell: Shell) -> None:
+    """Without an offset they are those of the task's time zone, or else of the machine's."""
+    zone, at = ("--time-zone", "America/New_York"), "2036-07-01T18:00"
+    made = await shell.json("add", "Call", "--due", "2036-07-01T19:00", "--remind", at, *zone)
+    assert (made["due"], made["time_zone"]) == ("2036-07-01T19:00:00-04:00", "America/New_York")
+    assert made["reminders"] == [{"at": "2036-07-01T18:00:00-04:00"}]
+    shell.environment["TZ"] = "Europe/Madrid"
+    here = await shell.json("add", "Call", "--due", "2036-12-01T09:00")
+    assert (here["due"], here["time_zone"]) == ("2036-12-01T09:00:00+01:00", "Europe/Madrid")
+    edited = await shell.json("edit", made["id"], "--due", "2036-07-01T20:00+02:00")
+    assert (edited["due"], edited["time_zone"]) == ("2036-07-01T20:00:00+02:00", "America/New_York")
+
+
 async def test_undo(shell: Shell) -> None:
     """The last change of one's own, or an earlier one; not what somebody else did."""
     task = await shell.json("add", "Buy milk", "--priority", "high")
