@@ -64,6 +64,7 @@ class Cascades:
         """Carry out one command. Raises as `CommandHandler.handle`, and `Conflict` for too many sub-tasks."""
         if not _may_spread(call.command):
             return _done([await self._commands.handle(call)])
+        deadline = time.monotonic() + call.wait_s
         answered = await self._answered(call)
         if answered is not None:
             return _done([answered])
@@ -75,13 +76,12 @@ class Cascades:
             if answered is None:
                 raise
             return _done([answered])
-        return await self._spread(call, event)
+        return await self._spread(call, event, deadline)
 
     async def _answered(self, call: Call) -> Effect | NotYetVisible | None:
         return None if call.key is None else await self._commands.answer_of(call.key, call.wait_s)
 
-    async def _spread(self, call: Call, event: Event | None) -> Done:
-        deadline = time.monotonic() + call.wait_s
+    async def _spread(self, call: Call, event: Event | None, deadline: float) -> Done:
         call = replace(call, event_id=await self._event_id(call))
         if isinstance(event, TaskUndone):
             # What is undone must not change between the sub-tasks and the task.
@@ -123,7 +123,7 @@ class Cascades:
         return [step for step in steps if step.commands]
 
     async def _along(self, task: Task, version: int) -> Sequence[Along]:
-        change = await self._around.change(task.id, version, "")
+        change = await self._around.change(task.id, version, "", task.version)
         return () if change is None else change.along
 
     async def _level(

@@ -119,7 +119,11 @@ class CommandHandler:
         return await self._answer_of(key, time.monotonic() + wait_s)
 
     async def preview(self, call: Call) -> Event | None:
-        """The event that a command would make now; nothing is written. Raises as `handle`."""
+        """The event that a command would make now; nothing is written. Raises as `handle`.
+
+        What this node wrote before, to whichever stream, has the chance to be folded first.
+        """
+        await self._outcomes.wait_reached(self._pending.positions(), call.wait_s)
         return await self._decide(call, await self.state(call.stream), self._clock())
 
     async def state(self, stream: str) -> State | None:

@@ -53,8 +53,11 @@ class Around(Protocol):
         `after` counts unless it is not in the list; None if neither is. The task `task_id` is left out.
         """
 
-    async def change(self, task_id: str, version: int | None, user: str) -> Change | None:
-        """What event `version` changed, or the user's newest event that can be undone, if there is one."""
+    async def change(self, task_id: str, version: int | None, user: str, known: int) -> Change | None:
+        """What event `version` changed, or the user's newest event that can be undone, if there is one.
+
+        Raises `Unavailable` if that can't be told yet, as the task is known to have `known` events.
+        """
 
     async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
         """A comment that is not deleted."""
@@ -119,7 +122,7 @@ async def _around_task(
         case EditComment(comment_id=comment_id) | DeleteComment(comment_id=comment_id):
             return replace(found, comment=await around.comment(task.id, comment_id))
         case UndoChange(version=version):
-            change = await around.change(task.id, version, found.user)
+            change = await around.change(task.id, version, found.user, task.version)
             return found if change is None else await _around_change(change, task, found, load, around)
         case _:
             return found

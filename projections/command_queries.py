@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from app.errors import Unavailable
 from app.fold import State
 from app.lists import Occupied
 from app.positions import Position
@@ -104,11 +105,16 @@ class CommandQueries:
         row = await self._pool.fetchrow(BESIDE, list_id, task_id, before, after)
         return None if row is None else Gap(row["low"], row["high"])
 
-    async def change(self, task_id: str, version: int | None, user: str) -> Change | None:
-        """What event `version` changed, or the user's newest event that can be undone, if there is one."""
+    async def change(self, task_id: str, version: int | None, user: str, known: int) -> Change | None:
+        """What event `version` changed, or the user's newest event that can be undone, if there is one.
+
+        Raises `Unavailable` if that can't be told yet, as the task is known to have `known` events.
+        """
         stream = f"task:{task_id}"
         upto, limit = (MAX_VERSION, LOOK_BACK) if version is None else (version, 1)
         rows = await self._pool.fetch(RECENT, stream, upto, limit)
+        if (rows[0]["version"] if rows else 0) < min(known, upto):
+            raise Unavailable("what happened to the task last is not visible yet; try again in a moment")
         past = [
             # What a policy or an import did in somebody's name is not what they would undo.
             PastEvent(row["version"], row["type"], row["actor"] if row["asked"] else "", row["undid"])

@@ -188,9 +188,11 @@ class World:
             return Gap(low[-1] if low else None, others[before])
         return None
 
-    async def change(self, task_id: str, version: int | None, user: str) -> Change | None:
+    async def change(self, task_id: str, version: int | None, user: str, known: int) -> Change | None:
         """See `api.surroundings.Around`."""
         records = self.accepted_of(f"task:{task_id}")
+        if len(records) < min(known, version or known):
+            raise Unavailable("not visible yet")
         past = [
             PastEvent(
                 each.version,
