@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from app.errors import Unauthenticated, Unavailable
 from app.settings import BadSettings, Settings
+from app.values import user_name
 
 MAX_TOKEN_CHARS = 8192
-MAX_USER_CHARS = 128
 MIN_RSA_BITS = 2048
 MAX_KNOWN_TOKENS = 10_000
 KNOWN_S = 60.0
@@ -146,10 +146,10 @@ def bearer_token(header: str | None) -> str:
 
 def _identity(claims: Mapping[str, Any]) -> Identity:
     user = claims["sub"]
-    if not isinstance(user, str) or not 0 < len(user) <= MAX_USER_CHARS:
-        raise Unauthenticated(f"the token's subject must have 1 to {MAX_USER_CHARS} characters")
-    if not user.isprintable() or user != user.strip():
-        raise Unauthenticated("the token's subject is not a usable user name")
+    try:
+        user_name(user if isinstance(user, str) else "")
+    except ValueError as error:
+        raise Unauthenticated(f"the token's subject is not a usable user name: it {error}") from None
     return Identity(user=user, admin=claims.get("admin") is True, expires_at=float(claims["exp"]))
 
 

@@ -65,6 +65,7 @@ class Cascades:
         """Carry out one command. Raises as `CommandHandler.handle`, and `Conflict` for too many sub-tasks."""
         if not _may_spread(call.command):
             return _done([await self._commands.handle(call)])
+        deadline = time.monotonic() + call.wait_s
         answered = await self._answered(call)
         if answered is not None:
             return _done([answered])
@@ -78,13 +79,13 @@ class Cascades:
             if answered is None:
                 raise
             return _done([answered])
-        return await self._spread(call, decision)
+        return await self._spread(call, decision, deadline)
 
     async def _answered(self, call: Call) -> Effect | NotYetVisible | None:
         return None if call.key is None else await self._commands.answer_of(call.key, call.wait_s)
 
-    async def _spread(self, call: Call, decision: Decision) -> Done:
-        deadline, event = time.monotonic() + call.wait_s, decision.event
+    async def _spread(self, call: Call, decision: Decision, deadline: float) -> Done:
+        event = decision.event
         call = replace(call, event_id=_event_id(call, decision.state))
         if isinstance(event, TaskUndone):
             # What is undone must not change between the sub-tasks and the task.

@@ -121,7 +121,11 @@ class CommandHandler:
         return await self._answer_of(key, time.monotonic() + wait_s)
 
     async def preview(self, call: Call) -> Decision:
-        """What would be made of a command now; nothing is written. Raises as `handle`."""
+        """What would be made of a command now; nothing is written. Raises as `handle`.
+
+        What this node wrote before, to whichever stream, has the chance to be folded first.
+        """
+        await self._outcomes.wait_reached(self._pending.positions(), call.wait_s)
         return await self._decided(call)
 
     async def state(self, stream: str) -> State | None:

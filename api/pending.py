@@ -53,6 +53,15 @@ class Pending:
         """The append of an event id that is not resolved."""
         return self._open(self._events, event_id)
 
+    def positions(self) -> dict[int, int]:
+        """Up to where the log has to be folded for all of them to be resolved."""
+        found: dict[int, int] = {}
+        for written in self._events.values():
+            if not self._is_resolved(written):
+                partition, offset = written.position
+                found[partition] = max(offset, found.get(partition, -1))
+        return found
+
     def _open(self, entries: OrderedDict[str, Written], name: str) -> Written | None:
         written = entries.get(name)
         if written is not None and self._is_resolved(written):

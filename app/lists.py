@@ -14,7 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from app.errors import Undecodable
-from app.values import MAX_STAGES, Category, Command, Label, Role, Status, Title, UserId
+from app.values import MAX_STAGES, Category, Command, Label, Role, Status, Title, UserId, user_name
 
 MAX_MEMBERS = 1_000
 
@@ -213,13 +213,7 @@ def _unlike(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
 Stages = Annotated[tuple[Stage, ...], Field(max_length=MAX_STAGES), AfterValidator(_unlike)]
 
 
-def _printable(name: str) -> str:
-    if not name.isprintable():
-        raise ValueError("must have printable characters only, as user names do")
-    return name
-
-
-Member = Annotated[UserId, AfterValidator(_printable)]
+Member = Annotated[UserId, AfterValidator(user_name)]
 Occupied = Mapping[tuple[str, Status], int]
 """(stage, status) → how many tasks of the list are there."""
 

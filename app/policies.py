@@ -1,7 +1,8 @@
 """Policies: which accepted records something follows from, and what.
 
 There is one: when a recurring task is completed, its next occurrence follows; when it is opened again, that
-one goes, unless somebody touched it. Imported history is what others did, long ago: nothing follows from it.
+one goes, unless somebody touched it. A sub-task that was completed along with its parent does not come again:
+it would be open below what is done. Imported history is what others did, long ago: nothing follows from it.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def reacts(folded: Folded) -> bool:
 class Cause:
     """An accepted event that something follows from: what its record says, and the task after it.
 
-    `series` is the place of the task that was completed, or is no longer.
+    `series` is the place of the task that was completed, or is no longer. `came_along` says that this
+    was done along with the task above it, by the same command.
     """
 
     position: Position
@@ -57,6 +59,7 @@ class Cause:
     correlation_id: str | None
     task: Task
     series: Series | None
+    came_along: bool = False
 
     @property
     def next_id(self) -> str | None:
@@ -115,8 +118,8 @@ def follows(
 
 
 def _wanted(cause: Cause, home: TaskList | None, parent: Task | None) -> TaskCreated | None:
-    """The next occurrence; none is wanted in a list that is gone."""
-    if home is None or home.deleted_at is not None:
+    """The next occurrence; none is wanted in a list that is gone, or below what was completed with it."""
+    if home is None or home.deleted_at is not None or cause.came_along:
         return None
     created = next_occurrence(cause.task, first_stage(home, "open", "active"))
     if created is None or created.parent_id is None:

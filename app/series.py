@@ -57,6 +57,7 @@ def next_occurrence(task: Task, stage: str | None) -> TaskCreated | None:
         recurrence=date.recurrence,
         recurrence_from=task.recurrence_from,
         series=Series(task.series.id, task.series.occurrence + 1, date.due),
+        created_by=task.created_by,
         **values,
     )
 

@@ -242,5 +242,7 @@ def _remind(at: str, task: Task, around: Surroundings) -> TaskReminded | None:
     if at not in pending(task):
         return None
     members = around.home.members if around.home is not None else {}
-    wanted = task.assignees or (task.created_by,)
-    return TaskReminded(at, notify=tuple(sorted(user for user in set(wanted) if user in members)))
+    # Who has left reminds of nothing: then it is for whoever created the task.
+    assigned = {user for user in task.assignees if user in members}
+    told = assigned or {task.created_by}.intersection(members)
+    return TaskReminded(at, notify=tuple(sorted(told)))

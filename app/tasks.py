@@ -72,7 +72,10 @@ class UndoneFields(TaskFields, total=False):
 
 @dataclass(frozen=True, slots=True)
 class TaskCreated:
-    """A task came to be, in a list. `notify` are those who hear that it is theirs."""
+    """A task came to be, in a list. `notify` are those who hear that it is theirs.
+
+    `created_by` is set where that is not the actor: an occurrence of a series is by whom the first one is.
+    """
 
     type: ClassVar[str] = "task.created"
     list_id: str
@@ -91,6 +94,7 @@ class TaskCreated:
     reminders: tuple[Reminder, ...] = ()
     series: Series | None = None
     notify: tuple[str, ...] = ()
+    created_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,7 +382,7 @@ def _created(event: TaskCreated, task_id: str, time: datetime, actor: str) -> Ta
         rank=event.rank if event.rank is not None else rank_at(time, task_id),
         version=1,
         created_at=time,
-        created_by=actor,
+        created_by=event.created_by or actor,
         updated_at=time,
         completed_at=None,
     )

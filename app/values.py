@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from app.durations import duration
-from app.recurrence import normal_rule
+from app.recurrence import DATE_LENGTH, normal_rule
 
 Priority = Literal["none", "low", "medium", "high", "urgent"]
 Status = Literal["open", "done"]
@@ -20,7 +20,11 @@ RecurrenceFrom = Literal["due", "completion"]
 Scope = Literal["this", "following"]
 """What an edit of a recurring task is for: this occurrence only, or this one and all to come."""
 
+LEADING_ELSEWHERE = frozenset({".", ".."})
+"""What nothing is called that is a part of an address: clients take such parts out, even percent-encoded."""
+MAX_USER_CHARS = 128
 MAX_REMINDERS = 20
+_A_MOMENT = "a date-time with an offset (2026-12-01T09:00:00+01:00)"
 MAX_STAGES = 50
 
 
@@ -38,27 +42,33 @@ def storable(text: str) -> str:
 
 
 def _due(text: str) -> str:
-    message = "must be a date (2026-12-01) or a date-time with an offset (2026-12-01T09:00:00+01:00)"
     try:
-        if len(text) == 10:
-            return date.fromisoformat(text).isoformat()
-        moment = datetime.fromisoformat(text)
-        moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueError(message) from None
-    if moment.tzinfo is None:
-        raise ValueError(message)
-    return moment.isoformat()
+        return date.fromisoformat(text).isoformat() if len(text) == DATE_LENGTH else moment(text)
+    except ValueError:
+        raise ValueError(f"must be a date (2026-12-01) or {_A_MOMENT}") from None
 
 
 def moment(text: str) -> str:
     """A date-time with an offset, as ISO 8601. Raises `ValueError`, also at the ends of the calendar."""
     try:
-        if len(text) != 10:
-            return _due(text)
-    except ValueError:
-        pass
-    raise ValueError("must be a date-time with an offset (2026-12-01T09:00:00+01:00)")
+        parsed = datetime.fromisoformat(text)
+        parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"must be {_A_MOMENT}") from None
+    if parsed.tzinfo is None:
+        raise ValueError(f"must be {_A_MOMENT}")
+    return parsed.isoformat()
+
+
+def user_name(name: str) -> str:
+    """Check that a user can be called so. Raises `ValueError`."""
+    if not name.isprintable():
+        raise ValueError("must have printable characters only, as user names do")
+    if name in LEADING_ELSEWHERE:
+        raise ValueError("must not be . or .., which lead elsewhere in an address")
+    if not 0 < len(name) <= MAX_USER_CHARS or name != name.strip():
+        raise ValueError(f"must have 1 to {MAX_USER_CHARS} characters, and no blanks around them")
+    return name
 
 
 def _time_zone(name: str) -> str:
@@ -82,7 +92,9 @@ Label = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(storable)
 ]
 UserId = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128), AfterValidator(storable)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_USER_CHARS),
+    AfterValidator(storable),
 ]
 CommentText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), AfterValidator(storable)

@@ -18,7 +18,7 @@ from projections.states import load_streams
 from projections.tasks import STATE_COLUMNS, task_from_row
 
 REACTING = """
-    SELECT partition, "offset", stream, event_id, version, actor, correlation_id, state, changes
+    SELECT partition, "offset", stream, event_id, version, actor, correlation_id, causation_id, state, changes
     FROM audit WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3 AND reacts
     ORDER BY "offset" LIMIT $4
 """
@@ -55,6 +55,7 @@ class Reacting:
     version: int
     actor: str
     correlation_id: str | None
+    causation_id: str | None
     state: str
     changes: str
 
@@ -68,7 +69,14 @@ class Reacting:
             former, _ = from_json(self.changes).get("series", (None, None))
             series = Series(**former) if former is not None else series
         return Cause(
-            self.position, self.event_id, self.version, self.actor, self.correlation_id, task, series
+            self.position,
+            self.event_id,
+            self.version,
+            self.actor,
+            self.correlation_id,
+            task,
+            series,
+            came_along=self.causation_id is not None,
         )
 
 

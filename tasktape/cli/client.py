@@ -52,7 +52,9 @@ def one_line_errors() -> Iterator[None]:
         with pending_said():
             yield
     except TasktapeError as error:
-        raise click.ClickException(printable(f"{error}{_sides(error)}")) from None
+        # The same is asked for in another way here.
+        text = f"{error}{_sides(error)}".replace("?cascade=true", "--cascade")
+        raise click.ClickException(printable(text)) from None
 
 
 def _sides(error: TasktapeError) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tasktape.cli.client import find_task
+from tasktape.cli.zone import local_zone, with_offset
 
 if TYPE_CHECKING:
     from tasktape.client import Client
@@ -25,8 +26,13 @@ NAMED_OTHERWISE = {"parent": "parent_id"}
 _BEFORE = re.compile(r"(\d{1,6})([smhdw])")
 _OPTIONS = (
     click.option("--notes", help="More about it."),
-    click.option("--due", help="A date (2026-12-01) or a date-time with an offset."),
-    click.option("--time-zone", help="Where a due date ends, such as Europe/Madrid."),
+    click.option(
+        "--due",
+        help="A date (2026-12-01), or a date-time with an offset or of the time zone (2026-12-01T09:00).",
+    ),
+    click.option(
+        "--time-zone", help="Where it is due, such as Europe/Madrid.  [default: of times yours, of dates UTC]"
+    ),
     click.option("--priority", type=click.Choice(PRIORITIES)),
     click.option("--tag", "tags", multiple=True, help="May be given several times."),
     click.option("--assignee", "assignees", multiple=True, help="May be given several times."),
@@ -43,7 +49,7 @@ _OPTIONS = (
         "--remind",
         "reminders",
         multiple=True,
-        help="So long before it is due (30m, 2h, 1d), or at a date-time with an offset; several times, too.",
+        help="So long before it is due (30m, 2h, 1d), or at a date-time; several times, too.",
     ),
 )
 
@@ -56,12 +62,18 @@ def field_options(verb: F) -> F:
 
 
 async def fields_of(client: Client, given: dict[str, Any]) -> dict[str, Any]:
-    """The fields that the options give, as the API takes them. Raises `click.ClickException`."""
+    """The fields that the options give, as the API takes them. Raises `click.ClickException`.
+
+    Times without an offset are those of the time zone that is given, or of this machine's.
+    """
+    zone = given.get("time_zone") or local_zone()
     fields = {name: value for name, value in given.items() if value not in (None, ())}
     if "from_completion" in fields:
         fields["recurrence_from"] = "completion" if fields.pop("from_completion") else "due"
+    if "due" in fields:
+        fields["due"] = with_offset(fields["due"], zone)
     if "reminders" in fields:
-        fields["reminders"] = [reminder(text) for text in fields["reminders"]]
+        fields["reminders"] = [reminder(with_offset(text, zone)) for text in fields["reminders"]]
     if "parent" in fields:
         fields["parent"] = await find_task(client, fields["parent"])
     return {NAMED_OTHERWISE.get(name, name): value for name, value in fields.items()}

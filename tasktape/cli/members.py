@@ -22,16 +22,18 @@ ROLES = ("owner", "editor", "viewer")
 @click.command(epilog="Example: tasktape share Errands bob --role viewer")
 @click.argument("list_name", metavar="LIST")
 @click.argument("user")
-@click.option("--role", type=click.Choice(ROLES), default="editor", show_default=True)
+@click.option("--role", type=click.Choice(ROLES), help="[default: editor, or what a member is already]")
 @json_option
 @api_verb
-async def share(client: Client, *, list_name: str, user: str, role: Role, as_json: bool) -> None:
+async def share(client: Client, *, list_name: str, user: str, role: Role | None, as_json: bool) -> None:
     """Let USER see LIST, or give a member another role.
 
     Viewers read, editors change tasks, owners also say who is a member.
     """
-    shared = client.set_member(await the_list(client, list_name), user, role)
-    await show_list(client, shared, as_json=as_json)
+    list_id = await the_list(client, list_name)
+    if role is None:  # To share it once more does not take an owner's rights away.
+        role = (await client.list(list_id)).members.get(user.strip(), "editor")
+    await show_list(client, client.set_member(list_id, user, role), as_json=as_json)
 
 
 @click.command(epilog="Example: tasktape unshare Errands bob")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,13 +15,15 @@ from tasktape.cli.fields import CLEARABLE, NAMED_OTHERWISE, PRIORITIES, field_op
 from tasktape.cli.lines import NOTHING, event_line, field_text, printable, task_line
 from tasktape.cli.options import json_option
 from tasktape.cli.search import QueryVerb, pointing_at
-from tasktape.cli.zone import local_zone
+from tasktape.cli.zone import is_local, local_zone
 
 if TYPE_CHECKING:
     from tasktape.client import Client, Task
 
 SORTS = ("rank", "created_at", "updated_at", "due", "priority", "title")
 HISTORY_SHOWN = 1000
+OF_ITS_LIST = ("stage", "parent_id")
+"""Fields whose values depend on which list a task is in."""
 OF_STATUS = re.compile(r"(^|\s)-?(is:(open|done)|status:)", re.IGNORECASE)
 """A query that says itself whether tasks are done."""
 
@@ -42,6 +45,8 @@ async def add(
     **given: Any,
 ) -> None:
     """Add a task called TITLE; its words need no quotes."""
+    if is_local(given["due"] or ""):
+        given["time_zone"] = given["time_zone"] or local_zone()  # so that nine o'clock stays nine o'clock
     fields = await fields_of(client, given)
     if list_name is not None:
         fields["list_id"] = await _list_for(client, list_name, make=new_list)
@@ -201,19 +206,41 @@ async def edit(
     cleared = {NAMED_OTHERWISE.get(name, name): None for name in clear}
     changes: Any = await fields_of(client, given) | cleared
     task_id = await find_task(client, id_)
-    if list_name is not None:
-        moving = client.move_task(task_id, list_id=await the_list(client, list_name))
-        if not changes:
+    if list_name is None:
+        await show_task(client.edit_task(task_id, changes, **how), as_json=as_json)
+        return
+    list_id = await the_list(client, list_name)
+    there: Any = {name: changes.pop(name) for name in OF_ITS_LIST if name in changes}
+    # What may be refused for its own sake comes first: then nothing has been done.
+    if changes:
+        with pending_said():
+            await client.edit_task(task_id, changes, scope=how["scope"])
+    moving = client.move_task(task_id, list_id=list_id)
+    with pending_said(), _after("it was changed, but not moved" if changes else ""):
+        if not there:
             await show_task(moving, as_json=as_json)
             return
-        with pending_said():
-            await moving
-    await show_task(client.edit_task(task_id, changes, **how), as_json=as_json)
+        await moving
+    with _after(f"it was moved, but {' and '.join(there)} not set"):
+        await show_task(client.edit_task(task_id, there, **how), as_json=as_json)
+
+
+@contextmanager
+def _after(done: str) -> Iterator[None]:
+    """Say with an error what has been done nevertheless. Raises `click.ClickException`."""
+    from tasktape.client import Pending, TasktapeError
+
+    try:
+        yield
+    except Pending:
+        raise
+    except TasktapeError as error:
+        raise click.ClickException(f"{done}: {error}" if done else str(error)) from None
 
 
 @click.command(epilog="Example: tasktape show 3f9a2c1 --history")
 @click.argument("id_", metavar="ID")
-@click.option("--history", is_flag=True, help="With all of its events.")
+@click.option("--history", is_flag=True, help="With all of its events: version, time, actor, what changed.")
 @click.option("--version", type=click.IntRange(1), help="As it was after that many events.")
 @click.option("--as-of", help="As it was at this time (RFC 3339).")
 @json_option
@@ -235,4 +262,4 @@ async def show(
         if value not in NOTHING:
             click.echo(f"{name:>15}  {printable(field_text(value))}")
     for event in events:
-        click.echo(event_line(event, event.changes))
+        click.echo(f"{event.version:>3}  {event_line(event, event.changes)}")

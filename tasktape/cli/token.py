@@ -18,6 +18,7 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 @data_option
 def token(user: str, ttl: str, data: Path | None, *, admin: bool) -> None:
     """Print a sign-in token (a JWT), signed with JWT_SECRET or the data folder's secret."""
+    from app.values import user_name
     from tasktape.local.data_dir import data_dir
     from tasktape.local.tokens import mint
 
@@ -27,8 +28,10 @@ def token(user: str, ttl: str, data: Path | None, *, admin: bool) -> None:
         raise click.ClickException(
             f"No secret to sign with in {folder.root}: set JWT_SECRET, or run `tasktape up` once"
         )
-    if not user.strip():
-        raise click.BadParameter("it is empty", param_hint="--user")
+    try:
+        user_name(user)
+    except ValueError as error:
+        raise click.BadParameter(f"it {error}", param_hint="--user") from None
     issuer, audience = (
         os.environ.get("JWT_ISSUER") or "tasktape",
         os.environ.get("JWT_AUDIENCE") or "tasktape",

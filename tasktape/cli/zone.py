@@ -1,10 +1,13 @@
-"""The time zone of this machine, by its name."""
+"""Time zones: that of this machine, by its name, and times of day as they are told there."""
 
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
+
+from app.recurrence import DATE_LENGTH
 
 LOCALTIME = Path("/etc/localtime")
 
@@ -17,3 +20,26 @@ def local_zone(environment: str | None = None, localtime: Path = LOCALTIME) -> s
         return ZoneInfo(name).key
     except (ValueError, OSError, KeyError):
         return None
+
+
+def is_local(text: str) -> bool:
+    """Whether it is a date-time without an offset, as people tell the time."""
+    try:
+        return len(text) > DATE_LENGTH and datetime.fromisoformat(text).tzinfo is None
+    except ValueError:
+        return False
+
+
+def with_offset(text: str, zone: str | None) -> str:
+    """A local date-time with the offset that it has in `zone`; anything else as it is.
+
+    A time that the clocks jump over has the offset from before, and one that comes twice is its first.
+    """
+    try:
+        return (
+            datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone or "")).isoformat()
+            if is_local(text)
+            else text
+        )
+    except (ValueError, OSError, KeyError):
+        return text  # The server says what is wrong with it.

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from uuid_utils import uuid7
 
 from app.positions import format_positions, parse_positions, positions_to_json
-from tasktape.client.errors import Pending
+from tasktape.client.errors import Pending, TasktapeError
 from tasktape.client.models import Answered
 from tasktape.client.transport import Answer, Call, Transport, foreign
 
@@ -157,7 +157,13 @@ def typed(model: type[M], body: Any) -> M:
 
 
 def path_of(*parts: str) -> str:
-    """The path of a resource of the API; parts may be anything."""
+    """The path of a resource of the API. Raises `TasktapeError` for what can't be a part of it.
+
+    Nothing is called `.` or `..`: the address would be that of something else, a list instead of its member.
+    """
+    for part in parts:
+        if part in {"", ".", ".."}:
+            raise TasktapeError(f"nothing is called {part!r}", code="not_found", status=404)
     return "/".join(["/api", *(quote(part, safe=":") for part in parts)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -193,6 +194,32 @@ async def test_undoing_and_doing_again_is_for_all_of_them(family: Family) -> Non
     undo = family["top"].version
     await family.tell(UndoChange(version=undo))
     assert set(family.each("status").values()) == {"done"}
+
+
+async def test_undoing_what_is_not_visible_yet_takes_all_of_it_back(family: Family) -> None:
+    """And never an earlier change, such as the creation, in its place."""
+    family.world.hold()
+    await family.tell(CompleteTask(cascade=True), wait_s=0)
+    undoing = asyncio.create_task(family.tell(UndoChange()))
+    await asyncio.sleep(0)
+    family.world.release()
+    await undoing
+    assert set(family.each("status").values()) == {"open"}
+    assert set(family.each("deleted_at").values()) == {None}
+
+
+async def test_what_can_not_be_seen_in_time_is_not_undone(family: Family) -> None:
+    """It is said that it can't be told yet, and nothing is written."""
+    await family.tell(EditTask(title="first"))
+    family.world.hold()
+    await family.tell(EditTask(title="second"), wait_s=0)
+    written = len(family.world.log.records)
+    with pytest.raises(Unavailable, match="not visible yet"):
+        await family.tell(UndoChange(), wait_s=0)
+    assert len(family.world.log.records) == written
+    family.world.release()
+    await family.tell(UndoChange())
+    assert family["top"].title == "first"
 
 
 async def test_what_changed_since_stays_as_it_is(family: Family) -> None:

@@ -210,6 +210,29 @@ async def test_invalid_fields_are_named(client: httpx.AsyncClient) -> None:
     assert errors["color"] == "is not a field that can be set here"
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("tags", "home", "should be a list"),
+        ("tags", ["x"] * 51, "should have at most 50 items"),
+        ("reminders", ["1h"], "should be an object"),
+        (
+            "reminders",
+            [{"at": "2026-12-01"}],
+            "must be a date-time with an offset (2026-12-01T09:00:00+01:00)",
+        ),
+        ("parent_id", "x", "should be an id: a UUID in lower case"),
+    ],
+)
+async def test_problems_speak_of_json(
+    client: httpx.AsyncClient, field: str, value: object, said: str
+) -> None:
+    """And not of the language that we are written in."""
+    answer = await client.post("/api/tasks", json={"title": "a", field: value})
+    problem = assert_problem(answer, 422, "invalid")
+    assert problem["errors"][0]["message"] == said
+
+
 async def test_a_chunked_body_is_bounded_too(client: httpx.AsyncClient) -> None:
     """Without a declared length, reading stops at the limit."""
     sent = 0

@@ -50,6 +50,15 @@ def test_members_are_added_and_change_roles() -> None:
     assert changed.members == {"alice": "owner", "bob": "viewer"}
 
 
+@pytest.mark.parametrize("name", [".", "..", " .. ", "b\tob", ""])
+def test_nobody_is_called_what_leads_elsewhere_in_an_address(name: str) -> None:
+    """The address of `..` among the members would be that of the list."""
+    with pytest.raises(ValidationError):
+        SetMember(user=name, role="viewer")
+    with pytest.raises(ValidationError):
+        RemoveMember(user=name)
+
+
 def test_members_are_removed_and_leave() -> None:
     """Removing and leaving are the same event; who is no member can do neither."""
     given(CREATED, BOB).when(RemoveMember(user="bob")).then(MemberRemoved("bob"))

@@ -108,6 +108,13 @@ def test_nothing_follows_where_nobody_would_see_it() -> None:
     assert follows(COMPLETED, None, None, None) is None
 
 
+def test_what_was_completed_with_its_parent_does_not_come_again() -> None:
+    """It would be open below what is done. Opened again with its parent, what was there before goes."""
+    assert follows(replace(COMPLETED, came_along=True), None, HOME, None) is None
+    assert follows(replace(COMPLETED, came_along=True), successor(deleted=True), HOME, None) is None
+    assert follows(replace(OPENED, came_along=True), successor(), HOME, None) == TaskDeleted()
+
+
 def test_what_is_there_is_not_made_again() -> None:
     """Nor is what somebody deleted, or what a later event brought about."""
     assert follows(COMPLETED, successor(), HOME, None) is None

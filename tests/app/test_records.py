@@ -138,6 +138,9 @@ EXPECTED: dict[str, Record] = {
         ),
         1,
     ),
+    "task.created-for-another": record_of(
+        TaskCreated(list_id=LIST_ID, title="Water the plants", due="2026-12-14", created_by="bob"), 1
+    ),
     "task.edited-once": record_of(
         TaskEdited(
             {

@@ -28,6 +28,7 @@ from app.tasks import (
     TaskReminded,
     TaskReopened,
     TaskSkipped,
+    evolve,
 )
 from tests.spec import LIST_ID, OTHER_LIST_ID, START, TASK_ID, given, record_of, surroundings, task_after
 
@@ -90,9 +91,17 @@ def test_the_next_occurrence_has_what_the_one_before_had() -> None:
         due="2026-03-09",
         stage="To do",
         rank=following.rank,
+        created_by="alice",
         series=Series(TASK_ID, 2, "2026-03-09"),
         notify=(),
     )
+
+
+def test_the_next_occurrence_is_by_whom_the_series_is() -> None:
+    """Whoever completes one: reminders and comments are told to its creator."""
+    following = next_occurrence(done(task_after(WEEKLY), actor="bob"), None)
+    assert following is not None
+    assert evolve(None, following, stream_key="next", time=START, actor="bob").created_by == "alice"
 
 
 def test_what_happened_to_an_occurrence_does_not_happen_to_the_next() -> None:

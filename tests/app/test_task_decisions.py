@@ -289,13 +289,15 @@ def test_comments_are_their_authors() -> None:
 
 
 def test_reminders_tell_those_who_are_responsible() -> None:
-    """The assignees, else who created the task, as far as they see the list; once for each instant."""
+    """The assignees who see the list, or if none does, who created the task; once for each instant."""
     at = "2026-12-01T08:00:00.000000Z"
     reminder = ({"at": "2026-12-01T09:00:00+01:00"},)
     past = TaskCreated(list_id=LIST_ID, title="T", reminders=reminder)  # type: ignore[arg-type]
     owned = replace(past, assignees=("bob", "eve"))
     given(past).when(RemindOfTask(at=at), home=SHARED, user="").then(TaskReminded(at, ("alice",)))
     given(owned).when(RemindOfTask(at=at), home=SHARED, user="").then(TaskReminded(at, ("bob",)))
+    left = replace(past, assignees=("eve",))
+    given(left).when(RemindOfTask(at=at), home=SHARED, user="").then(TaskReminded(at, ("alice",)))
     given(past, TaskReminded(at)).when(RemindOfTask(at=at), user="").then_nothing()
     given(past, TaskCompleted()).when(RemindOfTask(at=at), user="").then_nothing()
     given(CREATED).when(RemindOfTask(at=at), user="").then_nothing()

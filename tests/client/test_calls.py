@@ -398,3 +398,20 @@ async def test_who_is_there_is_asked_by_channel_and_by_user() -> None:
         ("channel", "task:1"),
         ("user", "bob"),
     ]
+
+
+@pytest.mark.parametrize("name", ["..", ".", ""])
+async def test_no_name_leads_to_something_else(name: str) -> None:
+    """To remove the member `..` of a list is not to delete the list."""
+    answer, seen = in_turn()
+    async with client_of(answer) as client:
+        for call in (
+            client.remove_member(TASK["list_id"], name),
+            client.set_member(TASK["list_id"], name, "viewer"),
+            client.delete_comment(TASK["id"], name),
+            client.delete_task(name),
+        ):
+            with pytest.raises(TasktapeError) as refused:
+                await call
+            assert refused.value.code == "not_found"
+    assert seen == []

@@ -54,7 +54,11 @@ async def test_sharing_a_list(alice: Shell, bob: Shell) -> None:
     assert shared.endswith(f"Errands  (owner)  @{bob.user}\n")
     assert "Buy milk" in await bob.works("list", "--list", "errands")
     assert "look at this list" in await bob.fails("add", "Buy bread", "--list", "Errands")
-    await alice.works("share", "Errands", bob.user)
+    for owner_or_viewer in (alice.user, bob.user):
+        await alice.works("share", "Errands", owner_or_viewer)
+    roles = {alice.user: "owner", bob.user: "viewer"}
+    assert await bob.json("members", "Errands") == {"members": roles}, "shared again, it stays as it is"
+    await alice.works("share", "Errands", bob.user, "--role", "editor")
     await bob.works("add", "Buy bread", "--list", "Errands")
     assert await bob.works("members", "Errands") == f" owner  {alice.user}\neditor  {bob.user}\n"
     assert await bob.json("members", "Errands") == {"members": {alice.user: "owner", bob.user: "editor"}}

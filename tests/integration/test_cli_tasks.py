@@ -23,7 +23,7 @@ async def test_sub_tasks(shell: Shell) -> None:
     assert child["parent_id"] == parent["id"]
     refused = await shell.fails("done", parent["id"])
     assert "sub-task" in refused
-    assert "cascade" in refused
+    assert "complete them too with --cascade" in refused
     assert (await shell.works("done", parent["id"], "--cascade")).startswith("[x]")
     assert (await shell.json("show", child["id"]))["status"] == "done"
     await shell.works("done", child["id"], "--undo")
@@ -70,6 +70,19 @@ async def test_a_recurring_task(shell: Shell) -> None:
     assert "recurrence" in await shell.fails("add", "X", "--recurrence", "FREQ=SOMETIMES")
 
 
+async def test_times_as_people_tell_them(shell: Shell) -> None:
+    """Without an offset they are those of the task's time zone, or else of the machine's."""
+    zone, at = ("--time-zone", "America/New_York"), "2036-07-01T18:00"
+    made = await shell.json("add", "Call", "--due", "2036-07-01T19:00", "--remind", at, *zone)
+    assert (made["due"], made["time_zone"]) == ("2036-07-01T19:00:00-04:00", "America/New_York")
+    assert made["reminders"] == [{"at": "2036-07-01T18:00:00-04:00"}]
+    shell.environment["TZ"] = "Europe/Madrid"
+    here = await shell.json("add", "Call", "--due", "2036-12-01T09:00")
+    assert (here["due"], here["time_zone"]) == ("2036-12-01T09:00:00+01:00", "Europe/Madrid")
+    edited = await shell.json("edit", made["id"], "--due", "2036-07-01T20:00+02:00")
+    assert (edited["due"], edited["time_zone"]) == ("2036-07-01T20:00:00+02:00", "America/New_York")
+
+
 async def test_undo(shell: Shell) -> None:
     """The last change of one's own, or an earlier one; not what somebody else did."""
     task = await shell.json("add", "Buy milk", "--priority", "high")
@@ -79,7 +92,24 @@ async def test_undo(shell: Shell) -> None:
     assert "Buy milk !high" in await shell.works("undo", task["id"], "--version", "3")
     history = await shell.works("show", task["id"], "--history")
     assert history.count("task.undone") == 2
+    # Versions are counted as `undo` wants them.
+    assert [line.split()[0] for line in history.splitlines()[-5:]] == ["1", "2", "3", "4", "5"]
     await shell.fails("undo", task["id"], "--version", "77")
+
+
+async def test_editing_and_moving_at_once(shell: Shell) -> None:
+    """What can't be set is refused before anything is done; later on it is said what has been done."""
+    await shell.works("lists", "create", "Work", "--stage", "Ideas", "--stage", "Live:done")
+    task = await shell.json("add", "Website")
+    refused = await shell.fails("edit", task["id"], "--list", "Work", "--due", "someday")
+    assert refused.startswith("Error: due: must be a date")
+    assert (await shell.json("show", task["id"]))["version"] == 1
+    wanted = ("--list", "Work", "--title", "Web site", "--stage")
+    refused = await shell.fails("edit", task["id"], *wanted, "Nowhere")
+    assert refused.startswith("Error: it was moved, but stage not set: stage: must be one of this list's")
+    edited = await shell.json("edit", task["id"], *wanted, "Live")
+    assert (edited["title"], edited["stage"], edited["status"]) == ("Web site", "Live", "done")
+    assert edited["list_id"] != task["list_id"]
 
 
 async def test_finding(shell: Shell) -> None:

@@ -41,8 +41,8 @@ async def test_a_day_with_the_command_line(shell: Shell) -> None:
     assert (await shell.works("done", end, "--undo")).startswith("[ ]")
     shown = await shell.works("show", end, "--history")
     assert "title  Buy oat milk" in shown
-    assert [line.split("  ")[2] for line in shown.splitlines() if "  task." in line] == [
-        *("task.created", "task.moved", "task.edited", "task.completed", "task.reopened")
+    assert [line.split()[3] for line in shown.splitlines() if "  task." in line] == [
+        *("task.created", "task.edited", "task.moved", "task.completed", "task.reopened")
     ]
     assert json.loads(await shell.works("show", added["id"], "--version", "1", "--json")) == added
     deleted = await shell.works("rm", end)

@@ -112,6 +112,25 @@ async def test_stages_of_a_list_complete_and_begin(running_stack: Stack, user: s
         assert (following["stage"], following["due"]) == ("To do", "2026-12-02")
 
 
+async def test_what_is_completed_with_its_parent_does_not_come_again(running_stack: Stack, user: str) -> None:
+    """Nothing is left open below what is done; completed by itself, it does."""
+    async with (
+        running_stack.client(user) as client,
+        live(running_stack.ws_url(), running_stack.token(user)) as it,
+    ):
+        parent = (await client.post("/api/tasks", json={"title": "Spring cleaning"})).json()
+        task = await add(client, "Air the rooms", parent_id=parent["id"])
+        for _ in range(2):
+            await event_of(it, "task.created")
+        for action in ("complete?cascade=true", "undo"):
+            assert (await client.post(f"/api/tasks/{parent['id']}/{action}")).is_success
+        assert (await client.post(f"/api/tasks/{task['id']}/complete")).is_success
+        following = await event_of(it, "task.created")
+        completed = (await client.get(f"/api/tasks/{task['id']}/history")).json()["items"][-1]
+        assert following["event"]["causation_id"] == completed["id"]
+        assert following["task"]["parent_id"] == parent["id"]
+
+
 # --- workers that come and go ------------------------------------------------------------------------------
 
 

@@ -113,6 +113,7 @@ def row_of(projected: Projected) -> Reacting:
         record.version,
         record.actor,
         record.correlation_id,
+        record.causation_id,
         projected.state.decode(),
         projected.changes.decode(),
     )

@@ -400,11 +400,12 @@ def told(found: list[Record]) -> list[tuple[str, ...]]:
 
 
 def test_members_who_are_responsible_are_told() -> None:
-    """The assignees, else the creator; nobody, if they are no members any longer: then it is settled."""
+    """The assignees, else the creator; nobody, if none is a member any longer: then it is settled."""
     now = START + HOUR
     assert told(reminders_of(due(owned(), HOME), now)) == [("alice",)]
     assert told(reminders_of(due(owned("alice", "eve"), HOME), now)) == [("alice",)]
-    assert told(reminders_of(due(owned("eve"), HOME), now)) == [()]
+    assert told(reminders_of(due(owned("eve"), HOME), now)) == [("alice",)]
+    assert told(reminders_of(due(owned("eve"), replace(HOME, members={"bob": "owner"})), now)) == [()]
 
 
 def test_a_deleted_list_is_silent() -> None:
