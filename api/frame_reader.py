@@ -98,7 +98,7 @@ class FrameReader:
             if available < head_bytes:
                 return None
             length = int.from_bytes(data[start + _HEAD_BYTES : start + head_bytes])
-        if length > _MAX_CONTROL_BYTES and self._size + length > self._max_bytes:
+        if first & _OPCODE < Opcode.CLOSE and self._size + length > self._max_bytes:
             raise self._too_large()
         self._needed = head_bytes + _MASK_BYTES + length
         if available < self._needed:
