@@ -24,6 +24,17 @@ class Progress:
         self._missing = 0
         self._replies = 0
 
+    def is_beyond(self, positions: Mapping[str, int]) -> bool:
+        """Whether one is further than a server says one is: then its log is another one."""
+        return any(
+            positions.get(partition, -1) < offset for partition, offset in (self.positions or {}).items()
+        )
+
+    def restart(self, positions: Mapping[str, int]) -> None:
+        """Go on from other positions, with nothing told before."""
+        self.positions = dict(positions)
+        self._told.clear()
+
     def begin(self, replies: int) -> None:
         """Begin with a new connection, which so many replies are expected on."""
         self._announced, self._missing, self._replies = {}, 0, replies

@@ -67,6 +67,8 @@ class Updates:
         self._to_ask: deque[str] = deque()
         self._asked: dict[object, str] = {}
         self._since: Mapping[str, int] = {}
+        self._anew: Mapping[str, int] | None = None
+        """Where the server's log is, if it does not reach to where we were."""
         self._failures = 0
         self._rejected = False
         self._free = asyncio.Event()
@@ -203,6 +205,7 @@ class Updates:
         """Take the automatic channels, and ask for the others from where those begin."""
         self._failures, self._rejected = 0, False
         since = self._progress.positions
+        self._anew = hello["positions"] if self._progress.is_beyond(hello["positions"]) else None
         self._since = dict(hello["positions"] if since is None else since)
         self._channels = set(hello["channels"])
         self._to_ask = deque(channel for channel in self._wanted if channel not in self._channels)
@@ -235,6 +238,10 @@ class Updates:
             case "update":
                 return typed(Update, message) if self._progress.update(message["position"]) else None
             case "resync":
+                if self._anew is not None:
+                    # The log is another one, so where we were means nothing in it.
+                    self._progress.restart(self._anew)
+                    self._anew = None
                 return typed(Resync, message)
             case "subscribed":
                 asked = self._asked.pop(message.get("id"), None)

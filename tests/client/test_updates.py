@@ -142,6 +142,27 @@ async def test_a_resync_is_told() -> None:
     assert isinstance(found[1], Update)
 
 
+async def test_a_log_that_was_made_anew_is_followed_from_where_it_is() -> None:
+    """It is told by a resync; where one was before means nothing in it."""
+    resync = {"type": "resync", "channel": "list:L", "reason": "the log is another one"}
+
+    async def script(peer: Peer) -> None:
+        await peer.welcome(positions={"0": 3})
+        await peer.say(resync, update_of("0:4"))
+
+    async with made_up(then(script, cut), telling("0:5", positions={"0": 4})) as server:
+        updates = server.updates(since={"0": 500})
+        found = []
+        async with asyncio.timeout(LIMIT_S):
+            async for each in updates:
+                found.append(type(each))
+                if len(found) == 3:
+                    break
+        assert found == [Resync, Update, Update]
+        assert updates.positions == {"0": 5}
+    assert [message["since"] for message in server.said("authenticate")] == [{"0": 500}, {"0": 4}]
+
+
 async def test_the_window_of_a_goodbye_is_kept() -> None:
     """A server that restarts says when to come back."""
     told: list[Connected | Disconnected] = []
