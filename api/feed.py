@@ -18,9 +18,10 @@ from aiokafka.errors import KafkaError
 from broadcaster import Broadcast
 from broadcaster._base import Subscriber
 
-from api.broadcast import Batch, Failed, KafkaUpdates
+from api.broadcast import Batch, KafkaUpdates
 from api.counters import RelayCounters
 from api.hub import Hub
+from api.topic_tail import Broken
 from app.errors import Unavailable
 from app.positions import Positions
 from app.updates import Update
@@ -146,8 +147,8 @@ class UpdateFeed:
     async def _relay(self, subscriber: Subscriber, backend: KafkaUpdates, reached: dict[int, int]) -> None:
         while True:
             # broadcaster declares messages to be text and hands on what our backend gave: one of these two.
-            batch = cast("Batch | Failed", (await subscriber.get()).message)
-            if isinstance(batch, Failed):
+            batch = cast("Batch | Broken", (await subscriber.get()).message)
+            if isinstance(batch, Broken):
                 raise batch.error
             await self._take_all(batch.updates)
             if batch.updates:

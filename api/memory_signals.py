@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from broadcaster import BroadcastBackend, Event
 
-from api.signal_topic import Broken
+from api.topic_tail import Broken
 from app.errors import Unavailable
 
 

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from broadcaster import Broadcast, BroadcastBackend
 from broadcaster._base import Subscriber
 
-from api.signal_topic import Broken
+from api.topic_tail import Broken
 from app.errors import Unavailable
 
 log = structlog.get_logger(__name__)

@@ -13,10 +13,11 @@ from aiokafka.errors import KafkaConnectionError
 from broadcaster import Event
 
 from api import feed as feed_module
-from api.broadcast import Batch, Failed, KafkaUpdates
+from api.broadcast import Batch, KafkaUpdates
 from api.counters import RelayCounters
 from api.feed import UpdateFeed
 from api.hub import Hub
+from api.topic_tail import Broken
 from app.errors import Unavailable
 from app.positions import Position, Positions
 from app.updates import Update
@@ -119,7 +120,7 @@ class Backend(KafkaUpdates):
             )
         message: Any
         if topic.read_error:
-            message, topic.read_error, topic.stuck = Failed(topic.read_error), None, False
+            message, topic.read_error, topic.stuck = Broken(topic.read_error), None, False
         else:
             self._next += 1
             message = Batch((topic.updates[self._next - 1],), {0: self._next})

@@ -11,7 +11,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from broadcaster import Broadcast
 
-from api.broadcast import MAX_BATCHES_AHEAD, Batch, KafkaUpdates
+from api.broadcast import Batch, KafkaUpdates
+from api.topic_tail import MAX_BATCHES_AHEAD
 from app.errors import Unavailable
 from app.positions import Position
 from app.settings import Settings
@@ -124,7 +125,7 @@ async def test_a_missing_topic_says_what_to_do(kafka_brokers: str) -> None:
     """So does a broker that isn't there."""
     with pytest.raises(Unavailable, match="tasktape migrate"):
         await KafkaUpdates(kafka_brokers.split(","), "no-such-topic").connect()
-    with pytest.raises(Unavailable, match="can't be read"):
+    with pytest.raises(Unavailable, match="can't be used"):
         await KafkaUpdates(["127.0.0.1:1"], "no-such-topic").connect()
 
 
