@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from api.auth import Identity
@@ -19,7 +19,7 @@ class Visibility(Protocol):
     """Tells what a user may see. Both raise `Unavailable`."""
 
     async def lists_at(self, user: str) -> tuple[set[str], dict[int, int]]:
-        """The lists that the user is a member of, and partition → the offset that is folded next, then."""
+        """The lists that the user is a member of, and the positions of the read models then."""
 
     async def list_of_task_at(self, user: str, task_id: str) -> tuple[str | None, dict[int, int]]:
         """The list of a task that the user may see, or None; and the same."""
@@ -57,12 +57,12 @@ async def list_behind(
             raise Refused(message.id, "malformed", "channels are user:…, list:… and task:…")
 
 
-async def _recent(ask: Callable[[], Awaitable[tuple[T, Mapping[int, int]]]], told: Positions) -> T:
+async def _recent(ask: Callable[[], Awaitable[tuple[T, Positions]]], told: Positions) -> T:
     """An answer of read models that have all that was told. Raises `Unavailable`."""
 
     async def answer() -> T:
         found, reached = await ask()
-        check_recent({partition: offset - 1 for partition, offset in reached.items()}, told)
+        check_recent(reached, told)
         return found
 
     return await patiently(answer)

@@ -38,6 +38,7 @@ from api.protocol import (
     positions_json,
     read_since,
 )
+from api.recency import check_recent
 from api.recovering import furthest, merged, missed_of, nearest, without
 from api.relay import Outlet, Relay
 from app.errors import TaskError, Unauthenticated, Unavailable
@@ -268,7 +269,7 @@ class Session:
 
     async def _has_rows(self, user: str, since: Positions) -> bool:
         _, reached = await self._lists_now(user)
-        return covers({partition: offset - 1 for partition, offset in reached.items()}, since)
+        return covers(reached, since)
 
     async def _lists_at(self, user: str, place: Positions) -> set[str]:
         """The lists of a user at a place of the log; later ones come with the updates behind it."""
@@ -276,7 +277,7 @@ class Session:
         if known is not None:
             return known
         lists, reached = await patiently(lambda: self._lists_now(user))
-        later = await self._missed([f"user:{user}"], place, {p: offset - 1 for p, offset in reached.items()})
+        later = await self._missed([f"user:{user}"], place, reached)
         if later is None:
             raise Unavailable("the relay is far behind the read models")
         return lists - {list_id for update in later if (list_id := joined_list(update, user))}
@@ -288,8 +289,7 @@ class Session:
         """
         present = self._hub.positions
         lists, reached = await self._relay.visibility.lists_at(user)
-        if any(reached.get(partition, 0) <= offset for partition, offset in present.items()):
-            raise Unavailable("the read models are behind what was relayed")
+        check_recent(reached, present)
         return lists, reached
 
     async def _verified(self, message: Authenticate) -> Identity | None:

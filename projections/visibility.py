@@ -38,10 +38,7 @@ class MemberVisibility:
         self._tasks = Coalesced(self._lists_of_tasks)
 
     async def lists_at(self, user: str) -> tuple[set[str], dict[int, int]]:
-        """The lists that the user may see, as a member of them, and how far the read models are.
-
-        That is partition → the offset that is folded next, at the same moment.
-        """
+        """The lists that the user may see, as a member of them, and the positions of the read models then."""
         found = await self._lists.get(user)
         assert found is not None
         return found
@@ -76,4 +73,5 @@ class MemberVisibility:
 
 
 def _reached(row: asyncpg.Record) -> dict[int, int]:
-    return dict(zip(row["partitions"] or (), row["reached"] or (), strict=True))
+    pairs = zip(row["partitions"] or (), row["reached"] or (), strict=True)
+    return {partition: next_offset - 1 for partition, next_offset in pairs}

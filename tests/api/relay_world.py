@@ -156,7 +156,7 @@ class World:
 
     async def lists_at(self, user: str) -> tuple[set[str], dict[int, int]]:
         """See api.channels.Visibility."""
-        reached = {p: self.next_position(p).offset - self.lost.get(p, 0) for p in range(self.partitions)}
+        reached = {p: self.next_position(p).offset - self.lost.get(p, 0) - 1 for p in range(self.partitions)}
         return await self._lists_of(user), reached
 
     async def _lists_of(self, user: str) -> set[str]:
