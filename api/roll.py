@@ -91,6 +91,8 @@ class Roll:
     def total(self, channel: str, user: str) -> Here:
         """A user on a channel, over all nodes."""
         nodes = self._nodes(channel, user).values()
+        if len(nodes) == 1:
+            return next(iter(nodes))
         return Here(sum(here.connections for here in nodes), sum(here.viewing for here in nodes))
 
     def spread(self, channel: str, user: str) -> int:
