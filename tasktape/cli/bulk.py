@@ -15,6 +15,7 @@ from tasktape.cli.options import json_option
 
 if TYPE_CHECKING:
     from tasktape.client import BulkOutcome, Client
+    from tasktape.client.calls import Creation
 
 AT_ONCE = 100
 MAX_COMMANDS = 100_000
@@ -32,18 +33,25 @@ class Numbered(NamedTuple):
 
 @click.command(epilog="Example: tasktape bulk commands.jsonl")
 @click.argument("file", type=click.File(encoding="utf-8"))
+@click.option(
+    "--key",
+    metavar="NAME",
+    help="Call this run so: of the same file under the same name, nothing is done twice.",
+)
 @json_option
 @api_verb
-async def bulk(client: Client, *, file: IO[str], as_json: bool) -> None:
+async def bulk(client: Client, *, file: IO[str], key: str | None, as_json: bool) -> None:
     """Carry out the commands in FILE (`-` is standard input), each a line of JSON; tell what became of each.
 
     A line such as {"command": "complete", "task_id": "…"} or {"command": "create", "body": {"title": "…"}}.
-    The exit status is 1 if any was refused; the others are carried out all the same.
+    The exit status is 1 if any was refused; the others are carried out all the same. With a --key, a run
+    that broke off can be repeated.
     """
     commands = _commands(file)
     refused = 0
     for part in _parts(commands):
-        outcomes = await client.bulk([each.command for each in part])
+        named: Creation = {} if key is None else {"key": f"{key}:{part[0].line}"}
+        outcomes = await client.bulk([each.command for each in part], **named)
         for each, outcome in zip(part, outcomes, strict=True):
             refused += outcome.problem is not None
             click.echo(_json_line(each.line, outcome) if as_json else _line(each.line, outcome))

@@ -173,6 +173,11 @@ async def test_many_commands(shell: Shell, tmp_path: Path) -> None:
     long = {"command": "create", "body": {"title": "Long", "notes": "\u00e9" * 20_000}}
     lines = "".join(json.dumps(long, ensure_ascii=False) + "\n" for _ in range(60))
     assert len((await shell.works("bulk", "-", stdin=lines)).splitlines()) == 60
+    again = [await shell.works("bulk", "-", "--json", "--key", "monday", stdin=lines) for _ in range(2)]
+    assert again[0] == again[1]
+    other = json.dumps({"command": "create", "body": {"title": "Another"}})
+    status, out, _ = await shell.run("bulk", "-", "--key", "monday", stdin=other)
+    assert (status, "came with another command before" in out) == (1, True), out
     assert "line 2: not JSON" in await shell.fails("bulk", "-", stdin="{}\n{")
     assert "line 1: not a JSON object" in await shell.fails("bulk", "-", stdin="[]")
     await shell.fails("bulk", str(tmp_path / "nowhere"), status=2)
