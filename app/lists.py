@@ -210,7 +210,19 @@ def _unlike(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     return stages
 
 
-Stages = Annotated[tuple[Stage, ...], Field(max_length=MAX_STAGES), AfterValidator(_unlike)]
+def _with_an_open_one(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    # Else a task that is not done, and comes from another list, would have no stage to go to.
+    if stages and all(stage["category"] == "done" for stage in stages):
+        raise ValueError("one stage at least must be for tasks that are not done")
+    return stages
+
+
+Stages = Annotated[
+    tuple[Stage, ...],
+    Field(max_length=MAX_STAGES),
+    AfterValidator(_unlike),
+    AfterValidator(_with_an_open_one),
+]
 
 
 Member = Annotated[UserId, AfterValidator(user_name)]

@@ -140,7 +140,11 @@ def renamed(**categories: Category) -> tuple[Stage, ...]:
         (renamed(Doing="active", Done="done"), {("Backlog", "open"): 2}, r"2 tasks .* Backlog \(2\)"),
         (renamed(Doing="active"), {("Doing", "open"): 5}, None),
         (renamed(Doing="open"), {("Doing", "open"): 5, ("Doing", "done"): 1}, None),
-        (renamed(Doing="done"), {("Doing", "open"): 1, ("Doing", "done"): 3}, r"1 task is .* Doing \(1\)"),
+        (
+            renamed(New="open", Doing="done"),
+            {("Doing", "open"): 1, ("Doing", "done"): 3},
+            r"1 task is .* Doing \(1\)",
+        ),
         (renamed(Done="active"), {("Done", "done"): 2}, r"Done \(2\)"),
         (renamed(Done="active"), {("Done", "open"): 2}, None),
         (renamed(Doing="active"), {("Odd", "open"): 1, ("Odd", "done"): 1}, r"2 tasks .* Odd \(2\)"),
@@ -162,6 +166,7 @@ def test_stages_stay_under_their_tasks(
     "stages",
     [
         [{"name": "A", "category": "open"}, {"name": " A ", "category": "done"}],
+        [{"name": "Done", "category": "done"}, {"name": "Dropped", "category": "done"}],
         [{"name": "", "category": "open"}],
         [{"name": "A", "category": "other"}],
         [{"name": "A"}],
@@ -170,7 +175,7 @@ def test_stages_stay_under_their_tasks(
     ],
 )
 def test_bad_stages_are_refused(stages: object) -> None:
-    """Names are there and differ, categories are known, and there is an end to it."""
+    """Names are there and differ, categories are known, not all mean done, and there is an end to it."""
     with pytest.raises(ValidationError):
         EditList.model_validate({"stages": stages})
 
