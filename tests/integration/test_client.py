@@ -84,7 +84,7 @@ class Listener:
 
     @asynccontextmanager
     async def listening(self, client: Client, channels: Sequence[str] = ()) -> AsyncIterator[None]:
-        """Listen during the block."""
+        """Listen during the block, which begins with all of the channels."""
         async with client.updates(channels, on_connection=self.connections.append) as updates:
 
             async def listen() -> None:
@@ -96,6 +96,7 @@ class Listener:
                         self.updates.append(update)
 
             task = asyncio.create_task(listen())
+            await eventually(lambda: updates.channels >= set(channels), LIMIT_S)
             yield
             await updates.aclose()
             await task
