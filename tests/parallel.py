@@ -15,29 +15,40 @@ from tasktape.local.postgres import EmbeddedPostgres
 MAX_CONNECTIONS = 500
 """Each process of the tests may have some stacks at a time, of dozens of connections each."""
 
+STOP_LIMIT_S = 30
+"""What an interrupted process is granted to stop whatever its tests have started."""
+
 ADDRESSES = pytest.StashKey[dict[str, str]]()
 
 # What takes longest comes first, lest the last minutes be one process' alone; and the rest in its order.
 LONGEST_FIRST = (
     "tests/integration/test_relay_chaos.py",
     "tests/integration/test_faults.py",
+    "tests/integration/test_reminders.py",
+    "tests/integration/test_recurrence.py",
     "tests/api/test_hostile_clients.py",
     "tests/integration/test_readme.py",
+    "tests/e2e/test_page.py",
     "tests/integration/test_import_trouble.py",
-    "tests/integration/test_recurrence.py",
-    "tests/integration/test_reminders.py",
+    "tests/integration/test_cli_tasks.py",
+    "tests/api/test_hub_properties.py",
+    "tests/app/test_recurrence_peers.py",
+    "tests/integration/test_finding_plans.py",
     "tests/integration/",
     "tests/e2e/",
     "tests/streams/",
     "tests/projections/",
+    "tests/api/",
     "tests/",
 )
 DIVIDED = frozenset(
     {
         "tests/integration/test_relay_chaos.py",
         "tests/integration/test_faults.py",
-        "tests/integration/test_recurrence.py",
         "tests/integration/test_reminders.py",
+        "tests/integration/test_recurrence.py",
+        "tests/api/test_hub_properties.py",
+        "tests/e2e/test_page.py",
     }
 )
 """Files whose tests take long, and share nothing that would be made once for each process."""
@@ -47,6 +58,7 @@ DIVIDED = frozenset(
 def pytest_configure_node(node: Any) -> None:
     """Tell a process of the tests the addresses of what this process has started for all of them."""
     node.workerinput |= _addresses(node.config)
+    node.nodemanager.EXIT_TIMEOUT = STOP_LIMIT_S
 
 
 def address_of(name: str, config: pytest.Config) -> str | None:
