@@ -4,25 +4,55 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tasktape.local.kafka import EmbeddedKafka
 from tasktape.local.postgres import EmbeddedPostgres
+from tests.integration.stack import Stack, running
+from tests.parallel import (
+    MAX_CONNECTIONS,
+    address_of,
+    pytest_collection_modifyitems,
+    pytest_configure_node,
+    pytest_xdist_make_scheduler,
+)
+
+__all__ = ["pytest_collection_modifyitems", "pytest_configure_node", "pytest_xdist_make_scheduler"]
 
 # A job in the background ignores Ctrl-C, and so would every process that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# How long an example takes says more about what else the machine does just then.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
+
 
 @pytest.fixture(scope="session")
-def kafka_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def kafka_brokers(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real broker, one for the whole run: name your topics uniquely."""
+    if shared := address_of("kafka_brokers", pytestconfig):
+        yield shared
+        return
     kafka = EmbeddedKafka(tmp_path_factory.mktemp("kafka"))
     yield kafka.start()
     kafka.stop()
 
 
 @pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database_url(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real PostgreSQL database, one for the whole run: use a schema of your own."""
-    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
+    if shared := address_of("database_url", pytestconfig):
+        yield shared
+        return
+    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), max_connections=MAX_CONNECTIONS)
     yield postgres.start()
     postgres.stop()
+
+
+@pytest.fixture(scope="session")
+def running_stack(
+    kafka_brokers: str, database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """One worker and two API nodes, for all tests of a process: use users and lists of your own."""
+    with running(kafka_brokers, database_url, tmp_path_factory.mktemp("stack")) as stack:
+        yield stack

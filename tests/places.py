@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
 from app.settings import Settings
 from streams.migrate import migrate
+from tasktape.local.accounts import die_with_parent
 
 SECRET = "a-secret-for-tests-that-is-long-enough"
 
@@ -51,6 +53,12 @@ def environment_of(settings: Settings) -> dict[str, str]:
     }
 
 
+def dying_with_us() -> Callable[[], None]:
+    """For `Popen`'s `preexec_fn`: what we start dies with us, also if nobody gets to tell it to stop."""
+    parent_pid = os.getpid()
+    return lambda: die_with_parent(signal.SIGKILL, parent_pid)
+
+
 class WorkerProcess:
     """A real worker in a process of its own; its output goes to a file in `folder`."""
 
@@ -76,6 +84,7 @@ class WorkerProcess:
                 },
                 stdout=log,
                 stderr=log,
+                preexec_fn=dying_with_us(),  # noqa: PLW1509  # it takes no lock that another thread could hold
             )
 
     @property

@@ -10,7 +10,7 @@ POLL_S = 0.02
 
 async def eventually(
     condition: Callable[[], bool | Awaitable[bool]],
-    limit_s: float = 10.0,
+    limit_s: float = 30.0,
     why: str = "it did not come true",
 ) -> None:
     """Return as soon as `condition` holds; fail after `limit_s` seconds."""
@@ -25,7 +25,7 @@ async def eventually(
 
 
 def eventually_sync(
-    condition: Callable[[], bool], limit_s: float = 10.0, why: str = "it did not come true"
+    condition: Callable[[], bool], limit_s: float = 30.0, why: str = "it did not come true"
 ) -> None:
     """Return as soon as `condition` holds; fail after `limit_s` seconds."""
     deadline = time.monotonic() + limit_s

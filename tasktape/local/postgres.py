@@ -19,13 +19,13 @@ from tasktape.local.server import Child
 INIT_LIMIT_S = 60.0
 LEFTOVER_LIMIT_S = 10.0
 USER = DATABASE = "tasktape"
+MAX_CONNECTIONS = 100
 
 SETTINGS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
     "password_encryption": "scram-sha-256",
     "fsync": "on",
-    "max_connections": "100",
     "jit": "off",  # it costs more than it gains on short queries
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -46,9 +46,12 @@ def shared_buffers_mib() -> int:
 class EmbeddedPostgres:
     """A database server whose data live in `folder`."""
 
-    def __init__(self, folder: Path, log: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, log: Path | None = None, *, max_connections: int = MAX_CONNECTIONS
+    ) -> None:
         self.folder = folder.absolute()
         self.log = log or self.folder / "postgres.log"
+        self._max_connections = max_connections
         self._ports: dict[str, int] = {}
         self._child = Child(self)
 
@@ -83,6 +86,7 @@ class EmbeddedPostgres:
         settings = SETTINGS | {
             "port": str(self._ports["postgres"]),
             "shared_buffers": f"{shared_buffers_mib()}MB",
+            "max_connections": str(self._max_connections),
         }
         flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
         return Launch(

@@ -251,7 +251,9 @@ async def test_over_http_it_is_503_and_says_when_to_try_again(
     assert (answer.status_code, answer.json()["version"]) == (200, 2)
 
 
-@pytest.mark.parametrize(("path", "status"), [(f"{new_id()}/read", 404), ("read-all", 200)])
+@pytest.mark.parametrize(
+    ("path", "status"), [(f"{new_id()}/read", 404), ("read-all", 200)], ids=["one", "all"]
+)
 async def test_nothing_is_said_of_notifications_that_may_be_away(
     world: World, client: httpx.AsyncClient, path: str, status: int
 ) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from playwright.async_api import Browser, async_playwright
 
 from tests.e2e.screens import Screens
-from tests.integration.stack import Stack, running
+from tests.integration.stack import Stack
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -21,10 +21,9 @@ ARGUMENTS = (
 
 
 @pytest.fixture(scope="session")
-def stack(kafka_brokers: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(running_stack: Stack) -> Stack:
     """One worker and two API nodes."""
-    with running(kafka_brokers, database_url, tmp_path_factory.mktemp("e2e")) as stack:
-        yield stack
+    return running_stack
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from uuid import uuid4
 import httpx
 from playwright.async_api import Browser
 
-from tests.integration.stack import Stack, free_port
+from tests.integration.stack import Stack
+from tests.ports import free_port
 from tests.waiting import eventually
 
 FOLLOW = """

@@ -1,21 +1,11 @@
-"""Fixtures of tests that need the whole product running."""
+"""Fixtures of tests that do harm to what is running."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from tasktape.local.kafka import EmbeddedKafka
 from tasktape.local.postgres import EmbeddedPostgres
-from tests.integration.stack import Stack, running
-
-
-@pytest.fixture(scope="session")
-def running_stack(
-    kafka_brokers: str, database_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
-    """One worker and two API nodes, for the whole run: use users and lists of your own."""
-    with running(kafka_brokers, database_url, tmp_path_factory.mktemp("stack")) as stack:
-        yield stack
 
 
 @pytest.fixture

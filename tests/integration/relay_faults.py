@@ -16,7 +16,8 @@ from tasktape.local.kafka import EmbeddedKafka
 from tasktape.local.postgres import EmbeddedPostgres
 from tests.integration.gate import Gate
 from tests.integration.relay_writers import Writer
-from tests.integration.stack import Part, Stack, free_port
+from tests.integration.stack import Part, Stack
+from tests.ports import free_port
 
 WORKERS = 2
 NODES = 2

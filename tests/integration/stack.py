@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +15,8 @@ from uuid import uuid4
 import httpx
 
 from tasktape.local.tokens import mint
+from tests.places import dying_with_us
+from tests.ports import free_port
 from tests.waiting import eventually_sync
 
 SECRET = "a secret of the tests, and of nothing else"
@@ -146,6 +147,7 @@ class Stack:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=dying_with_us(),  # noqa: PLW1509  # it takes no lock that another thread could hold
             )
         part = Part(name, process, log)
         self.parts.append(part)
@@ -177,14 +179,6 @@ def running(brokers: str, database_url: str, folder: Path, *, nodes: int = 2) ->
         yield stack
     finally:
         stack.stop()
-
-
-def free_port() -> int:
-    """A port that nobody listens at right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _is_ready(url: str) -> bool:

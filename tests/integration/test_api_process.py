@@ -18,7 +18,8 @@ import pytest
 import websockets
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.stack import Stack, free_port
+from tests.integration.stack import Stack
+from tests.ports import free_port
 from tests.waiting import eventually
 
 START_LIMIT_S = 60

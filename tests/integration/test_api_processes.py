@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from tests.integration.live_client import LiveClient, live
-from tests.integration.stack import Part, Stack, free_port
+from tests.integration.stack import Part, Stack
+from tests.ports import free_port
 from tests.waiting import eventually, eventually_sync
 
 SOCKETS = 24

@@ -11,7 +11,8 @@ from uuid import uuid4
 import pytest
 
 from tasktape.client import Client, Connected, Disconnected, TasktapeError, Unsubscribed, Update
-from tests.integration.stack import Stack, free_port
+from tests.integration.stack import Stack
+from tests.ports import free_port
 from tests.waiting import eventually
 
 LIMIT_S = 120

@@ -17,8 +17,9 @@ import httpx
 import pytest
 
 from benchmarks.incidents import traces, write_xes
-from tests.integration.stack import Stack, free_port
+from tests.integration.stack import Stack
 from tests.integration.xes_by_another_route import cases
+from tests.ports import free_port
 from tests.waiting import eventually_sync
 
 TASKS, EVENTS = 1_200, 10_500

@@ -14,7 +14,8 @@ import pytest
 from tests.api.event_client import events
 from tests.integration.live_client import live
 from tests.integration.socketio_process import SocketIoProcess, socketio
-from tests.integration.stack import Stack, free_port
+from tests.integration.stack import Stack
+from tests.ports import free_port
 
 VERSIONS = ["socket.io-client-4.6", "socket.io-client"]
 WAYS: dict[str, dict[str, Any]] = {

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from tests.api.event_client import Event, EventReader, events
-from tests.integration.stack import Stack, free_port
+from tests.integration.stack import Stack
+from tests.ports import free_port
 
 CORS_HEADERS = {"Origin": "https://tasks.example", "Access-Control-Request-Method": "GET"}
 

@@ -278,7 +278,7 @@ async def crowded(shared: Database) -> Database:
     await database.pool.execute(
         "INSERT INTO notification_marks VALUES ('all', 1, $1)", START + timedelta(seconds=MANY)
     )
-    await database.pool.execute("ANALYZE")
+    await database.pool.execute("ANALYZE notifications, notification_marks, lists, list_members")
     return database
 
 

@@ -1,0 +1,106 @@
+"""Several processes that share the tests, one broker and one database (`pytest -n 3 --dist loadfile`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+from tasktape.local.kafka import EmbeddedKafka
+from tasktape.local.postgres import EmbeddedPostgres
+
+MAX_CONNECTIONS = 500
+"""Each process of the tests may have some stacks at a time, of dozens of connections each."""
+
+STOP_LIMIT_S = 30
+"""What an interrupted process is granted to stop whatever its tests have started."""
+
+ADDRESSES = pytest.StashKey[dict[str, str]]()
+
+# What takes longest comes first, lest the last minutes be one process' alone; and the rest in its order.
+LONGEST_FIRST = (
+    "tests/integration/test_relay_chaos.py",
+    "tests/integration/test_faults.py",
+    "tests/integration/test_reminders.py",
+    "tests/integration/test_recurrence.py",
+    "tests/api/test_hostile_clients.py",
+    "tests/integration/test_readme.py",
+    "tests/e2e/test_page.py",
+    "tests/integration/test_import_trouble.py",
+    "tests/integration/test_cli_tasks.py",
+    "tests/api/test_hub_properties.py",
+    "tests/app/test_recurrence_peers.py",
+    "tests/integration/test_finding_plans.py",
+    "tests/integration/",
+    "tests/e2e/",
+    "tests/streams/",
+    "tests/projections/",
+    "tests/api/",
+    "tests/",
+)
+DIVIDED = frozenset(
+    {
+        "tests/integration/test_relay_chaos.py",
+        "tests/integration/test_faults.py",
+        "tests/integration/test_reminders.py",
+        "tests/integration/test_recurrence.py",
+        "tests/api/test_hub_properties.py",
+        "tests/e2e/test_page.py",
+    }
+)
+"""Files whose tests take long, and share nothing that would be made once for each process."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process of the tests the addresses of what this process has started for all of them."""
+    node.workerinput |= _addresses(node.config)
+    node.nodemanager.EXIT_TIMEOUT = STOP_LIMIT_S
+
+
+def address_of(name: str, config: pytest.Config) -> str | None:
+    """An address that this process was told; None if it runs the tests alone."""
+    address: str | None = getattr(config, "workerinput", {}).get(name)
+    return address
+
+
+def _addresses(config: pytest.Config) -> dict[str, str]:
+    if ADDRESSES not in config.stash:
+        folder = TemporaryDirectory(prefix="tasktape-tests-", ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        kafka = EmbeddedKafka(Path(folder.name) / "kafka")
+        postgres = EmbeddedPostgres(Path(folder.name) / "postgres", max_connections=MAX_CONNECTIONS)
+        config.add_cleanup(kafka.stop)
+        config.add_cleanup(postgres.stop)
+        config.stash[ADDRESSES] = {"kafka_brokers": kafka.start(), "database_url": postgres.start()}
+    return config.stash[ADDRESSES]
+
+
+class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a process a file at a time, as what a module sets up may be expensive; of some, a test."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = nodeid.partition("::")[0]
+        return nodeid if file in DIVIDED else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst | None:
+    """See `LongestFirst`; it is what `--dist loadfile` means here."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False  # by the number of tests, that is: ours are in order already
+    return LongestFirst(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put tests into the order in which they are given to several processes."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _place(item.nodeid))
+
+
+def _place(nodeid: str) -> int:
+    return next(n for n, beginning in enumerate(LONGEST_FIRST) if nodeid.startswith(beginning))
