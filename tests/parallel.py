@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psutil
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tasktape.local.kafka import EmbeddedKafka
 from tasktape.local.postgres import EmbeddedPostgres
+from tasktape.local.processes import end_all
 
 MAX_CONNECTIONS = 500
 """Each process of the tests may have some stacks at a time, of dozens of connections each."""
@@ -73,10 +77,22 @@ def _addresses(config: pytest.Config) -> dict[str, str]:
         config.add_cleanup(folder.cleanup)
         kafka = EmbeddedKafka(Path(folder.name) / "kafka")
         postgres = EmbeddedPostgres(Path(folder.name) / "postgres", max_connections=MAX_CONNECTIONS)
+        config.add_cleanup(lambda: _end_leftovers(config._tmp_path_factory.getbasetemp()))  # type: ignore[attr-defined]
         config.add_cleanup(kafka.stop)
         config.add_cleanup(postgres.stop)
         config.stash[ADDRESSES] = {"kafka_brokers": kafka.start(), "database_url": postgres.start()}
     return config.stash[ADDRESSES]
+
+
+def _end_leftovers(folder: Path) -> None:
+    """End what has its data in the run's folder: detached instances, if their test was not let end."""
+    leftovers = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if any(argument.startswith(f"{folder}/popen-") for argument in process.cmdline()):
+                leftovers.append(process)
+    end_all(leftovers, signal.SIGTERM, STOP_LIMIT_S)
+    end_all(leftovers, signal.SIGKILL, STOP_LIMIT_S)
 
 
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]

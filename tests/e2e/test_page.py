@@ -206,10 +206,10 @@ async def test_signing_in_by_hand_and_out_again(screens: Screens) -> None:
 
 async def test_an_expired_token_asks_to_sign_in_again(screens: Screens) -> None:
     """Instead of reconnecting for ever."""
-    token = screens.stack.token(screens.user, ttl_s=3)
+    token = screens.stack.token(screens.user, ttl_s=12)
     screen = await screens.visit(f"{screens.stack.urls[0]}/#token={token}")
     await screen.live()
-    await expect(screen.page.get_by_role("alert")).to_contain_text("Sign in again")
+    await expect(screen.page.get_by_role("alert")).to_contain_text("Sign in again", timeout=30_000)
 
 
 async def test_it_fits_a_narrow_phone_in_light_and_dark(screens: Screens) -> None:

@@ -151,7 +151,7 @@ async def test_the_deaf_are_killed_in_time(bench: Bench, monkeypatch: pytest.Mon
     started_s = time.monotonic()
     bench.supervisor.request_stop()
     await asyncio.wait_for(running, 5)
-    assert 0.6 <= time.monotonic() - started_s < 1.5
+    assert 0.6 <= time.monotonic() - started_s < 3
     assert not alive(pid)
     assert "deaf did not stop within 0.6 s, so it was killed" in bench.said
     assert bench.lines()[-1] == "polite stopped"

@@ -18,7 +18,7 @@ from streams.watchdog import Watchdog, watch_progress
 from tests.spec import LIST_ID, START, record_of
 from tests.waiting import eventually
 
-LIMIT_S = 0.5
+LIMIT_S = 1.0
 
 
 class Stall:
