@@ -175,6 +175,10 @@ class Connection:
 
     def _tick(self) -> None:
         """Close a socket that doesn't authenticate, falls silent, or outlives its token; ping it."""
+        if self._expires_at is None and self._work is not None:
+            # It has said who it is, and it is we who take so long.
+            self.close(protocol.CAN_NOT_RECOVER)
+            return
         if self._expires_at is None:
             self._say(Error(code="unauthenticated", message=protocol.NOT_AUTHENTICATED.reason))
             self.close(protocol.NOT_AUTHENTICATED)
