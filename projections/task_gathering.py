@@ -11,10 +11,11 @@ from projections.projection import Connection
 from projections.statements import Parameters, Statement
 from projections.task_filters import TaskFilter
 from projections.task_orders import Order, Place, Portion
+from projections.task_walks import LEAST_AT_ONCE
 
 _SETTINGS = """
     SET LOCAL enable_bitmapscan = on; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off;
-    SET LOCAL plan_cache_mode = force_custom_plan
+    SET LOCAL enable_sort = on; SET LOCAL plan_cache_mode = force_custom_plan
 """
 """For the transaction: no index is read for its order, and plans are made for the values that are sought."""
 
@@ -29,43 +30,56 @@ class Gathering:
     bounds: Bounds
 
     async def is_promising(self, connection: Connection) -> bool:
-        """Whether the database expects few tasks, in whatever lists; it may be wrong."""
+        """Whether the database expects it to be less work than a walk would be; it may be wrong."""
         await connection.execute(_SETTINGS)
-        parameters = Parameters()
-        where = " AND ".join(self.chosen.indexed(parameters)) or "true"
-        explained = await connection.fetchval(
-            f"EXPLAIN (FORMAT JSON) SELECT FROM task_search AS t(id) WHERE {where}", *parameters.values
+        fitting, everything = await self._expected(connection)
+        shelves = len(self.chosen.lists) * len(self.chosen.shelves)
+        return self.bounds.rather_gathers(
+            fitting,
+            shelves=shelves,
+            steps=shelves * LEAST_AT_ONCE + self.portion.size * everything / max(fitting, 1),
+            with_words=bool(self.chosen.criteria.needles),
         )
-        # A walk along many shelves sees little of each, and finds late what is rare.
-        wide = len(self.chosen.lists) * len(self.chosen.shelves) > self.bounds.wide
-        few = self.bounds.expected_wide if wide else self.bounds.expected
-        return int(from_json(explained)[0]["Plan"]["Plan Rows"]) <= few
+
+    async def _expected(self, connection: Connection) -> tuple[int, int]:
+        """How many tasks the database expects that fit, and how many in all on the shelves.
+
+        Of either those in whatever lists, if the lists are many.
+        """
+        parameters = Parameters()
+        fitting = " AND ".join(self.chosen.indexed(parameters)) or "true"
+        everything = " AND ".join(self.chosen.shelved(parameters)) or "true"
+        explained = await connection.fetchval(
+            f"EXPLAIN (FORMAT JSON) SELECT FROM task_search AS t(id) WHERE {fitting} "  # noqa: S608
+            f"UNION ALL SELECT FROM task_search AS t(id) WHERE {everything}",
+            *parameters.values,
+        )
+        one, other = from_json(explained)[0]["Plan"]["Plans"]
+        return int(one["Plan Rows"]), int(other["Plan Rows"])
 
     async def go(self, connection: Connection) -> list[Place] | None:
         """The places, in order, or None if there are more than `bounds.gathered`."""
         await connection.execute(_SETTINGS)
-        sql, *values = self._fitting()
-        # Two arrays are read several times as fast as rows.
-        ((found, ids),) = await connection.fetch(
-            f"SELECT array_agg(value), array_agg(id) FROM ({sql}) t",  # noqa: S608
-            *values,
-        )
-        if found is None:
-            return []
-        if len(ids) > self.bounds.gathered:
+        rows = await connection.fetch(*self._first())
+        if rows and rows[0]["is_too_much"]:
             return None
-        return self.order.first(zip(found, ids, strict=True), self.portion.size)
+        return [Place(row["value"], row["id"]) for row in rows]
 
-    def _fitting(self) -> Statement:
-        """Tasks that fit, one more than may be gathered at most."""
+    def _first(self) -> Statement:
+        """The first tasks that fit; but one before them that is one too many, if there is."""
         parameters, after = Parameters(), self.portion.after
         conditions = [self.chosen.sought(parameters)]
         if after is not None:
             conditions.append(self.order.after(after, parameters))
+        most = parameters.add(self.bounds.gathered, "bigint")
         return (
             f"""
-            SELECT t.{self.order.column} AS value, t.id FROM task_search AS t(id)
-            WHERE {" AND ".join(conditions)} LIMIT {parameters.add(self.bounds.gathered + 1, "bigint")}
+            SELECT t.{self.order.column} AS value, t.id, t.number > {most} AS is_too_much FROM (
+                SELECT t.{self.order.column}, t.id, row_number() OVER () AS number
+                FROM task_search AS t(id) WHERE {" AND ".join(conditions)} LIMIT {most} + 1
+            ) t
+            ORDER BY is_too_much DESC, {self.order.by_bands}
+            LIMIT {parameters.add(self.portion.size, "bigint")}
             """,  # noqa: S608
             *parameters.values,
         )
