@@ -15,9 +15,12 @@ from projections.task_walks import LEAST_AT_ONCE
 
 _SETTINGS = """
     SET LOCAL enable_bitmapscan = on; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off;
-    SET LOCAL enable_sort = on; SET LOCAL plan_cache_mode = force_custom_plan
+    SET LOCAL enable_sort = on; SET LOCAL plan_cache_mode = force_custom_plan;
+    SET LOCAL seq_page_cost = 0.1; SET LOCAL random_page_cost = 0.1;
+    SET LOCAL max_parallel_workers_per_gather = 0
 """
-"""For the transaction: no index is read for its order, and plans are made for the values that are sought."""
+"""For the transaction: no index is read for its order, plans are made for the values that are sought, by what
+pages cost in memory, and what is united comes one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +64,29 @@ class Gathering:
         """The places, in order, or None if there are more than `bounds.gathered`."""
         await connection.execute(_SETTINGS)
         rows = await connection.fetch(*self._first())
-        if rows and rows[0]["is_too_much"]:
+        if not rows[0]["is_end"]:
             return None
-        return [Place(row["value"], row["id"]) for row in rows]
+        return [Place(row["value"], row["id"]) for row in rows[1:]]
 
     def _first(self) -> Statement:
-        """The first tasks that fit; but one before them that is one too many, if there is."""
+        """The first tasks that fit, and before them the end of all that do, if it is not too far to see.
+
+        They are read one after the other until there are too many. To see the end costs less than to count.
+        """
         parameters, after = Parameters(), self.portion.after
         conditions = [self.chosen.sought(parameters)]
         if after is not None:
             conditions.append(self.order.after(after, parameters))
-        most = parameters.add(self.bounds.gathered, "bigint")
+        column = self.order.column
         return (
             f"""
-            SELECT t.{self.order.column} AS value, t.id, t.number > {most} AS is_too_much FROM (
-                SELECT t.{self.order.column}, t.id, row_number() OVER () AS number
-                FROM task_search AS t(id) WHERE {" AND ".join(conditions)} LIMIT {most} + 1
+            SELECT t.{column} AS value, t.id, t.is_end FROM (
+                SELECT t.{column}, t.id, false AS is_end FROM task_search AS t(id)
+                WHERE {" AND ".join(conditions)}
+                UNION ALL SELECT NULL, NULL, true LIMIT {parameters.add(self.bounds.gathered + 1, "bigint")}
             ) t
-            ORDER BY is_too_much DESC, {self.order.by_bands}
-            LIMIT {parameters.add(self.portion.size, "bigint")}
+            ORDER BY t.is_end DESC, {self.order.by_bands}
+            LIMIT {parameters.add(self.portion.size + 1, "bigint")}
             """,  # noqa: S608
             *parameters.values,
         )
