@@ -22,11 +22,11 @@ class Bounds:
     at_once: int = 4_000
     abreast: int = 32
     changed: int = 10_000
-    shelf: float = 15.0
+    shelf: float = 20.0
     """To find where a shelf begins."""
     step: float = 2.0
     """To look at a task's facts on a walk."""
-    step_with_words: float = 12.0
+    step_with_words: float = 10.0
     """To look at its words, too, which are in a row of another table."""
 
     def rather_gathers(self, fitting: int, *, shelves: int, steps: float, with_words: bool) -> bool:

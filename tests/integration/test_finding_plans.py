@@ -134,6 +134,8 @@ def check(watched: Watched) -> None:
         assert kind != "Seq Scan", node
         if table in ("tasks", "task_search") and kind in ("Index Scan", "Index Only Scan"):
             assert "Index Cond" in node, node
+        if node.get("Index Name") == "task_search_by_due":
+            assert "due_at" in node["Index Cond"], node
     rows = sum(examined(node) for node in watched.nodes())
     assert rows <= MOST_EXAMINED
     buffers = sum(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in watched.plans)
