@@ -18,6 +18,9 @@ from projections.tasks import SHELVES
 Tier = Literal["all", "title", "rest"]
 """Of the tasks with the words that are wanted: all, those with all of them in the title, the others."""
 
+FEW_LISTS = 64
+"""So many are looked up in the index of facets; of more, all of them are looked at."""
+
 _ZONES = timedelta(hours=36)
 """More than a day in one time zone is before or after the same day in another."""
 _FIRST = datetime.min.replace(tzinfo=UTC) + _ZONES
@@ -64,25 +67,34 @@ class TaskFilter:
     def sought(self, parameters: Parameters) -> str:
         """The condition on a row `t` of task_search."""
         return " AND ".join(
-            [self.placed(parameters), *self.indexed(parameters), *self._dates(parameters)],
+            [self._placed(parameters), *self.indexed(parameters), *self._dates(parameters)],
         )
 
     def indexed(self, parameters: Parameters) -> list[str]:
         """Conditions on a row `t` of task_search that an index of facets, words and due dates may answer."""
-        one_list = [(facet("list", list_id),) for list_id in self.lists[:2]]
-        overdue = any(span.open_only and not span.negated for span in self.criteria.due)
-        one_status = [(facet("is", status),) for status in (["open"] if overdue else self.criteria.statuses)]
-        known = [group for groups in (one_list, one_status) if len(groups) == 1 for group in groups]
         return [
-            *self._facets(parameters, known),
+            *self._facets(parameters, self._shelved()),
             *due_bounds(self.criteria.due, parameters),
             *self._named(parameters),
         ]
 
-    def placed(self, parameters: Parameters) -> str:
-        """The condition on the list and the shelf of a row `t`."""
+    def shelved(self, parameters: Parameters) -> list[str]:
+        """Of these conditions those on the list and the shelf, without any on what lies there."""
+        return _grouped(self._shelved(), parameters)
+
+    def _shelved(self) -> list[tuple[str, ...]]:
+        """The facets of the lists and of the shelf, if these are few enough for an index to be of use."""
+        lists = tuple(facet("list", list_id) for list_id in self.lists)
+        overdue = any(span.open_only and not span.negated for span in self.criteria.due)
+        statuses = ["open"] if overdue else sorted(self.criteria.statuses)
+        groups = [lists] if 0 < len(lists) <= FEW_LISTS else []
+        return [*groups, (facet("is", statuses[0]),)] if len(statuses) == 1 else groups
+
+    def _placed(self, parameters: Parameters) -> str:
+        # The index of due dates starts with lists. It is not read whole for all of them.
+        column = "t.list_id" if due_bounds(self.criteria.due, Parameters()) else 't.list_id COLLATE "C"'
         return (
-            f"t.list_id = ANY({parameters.add(list(self.lists), 'text[]')})"
+            f"{column} = ANY({parameters.add(list(self.lists), 'text[]')})"
             f" AND t.shelf = ANY({parameters.add(self.shelves, 'smallint[]')})"
         )
 
@@ -127,13 +139,7 @@ class TaskFilter:
         return [*self._facets(parameters), *self._dates(parameters)]
 
     def _facets(self, parameters: Parameters, known: Sequence[Sequence[str]] = ()) -> list[str]:
-        groups = [*known, *self.criteria.any_of]
-        conditions = []
-        if all_of := [group[0] for group in groups if len(group) == 1]:
-            conditions.append(f"t.facets @> {parameters.add(all_of, 'text[]')}")
-        conditions += [
-            f"t.facets && {parameters.add(list(group), 'text[]')}" for group in groups if len(group) != 1
-        ]
+        conditions = _grouped([*known, *self.criteria.any_of], parameters)
         if self.criteria.none_of:
             conditions.append(f"NOT t.facets && {parameters.add(list(self.criteria.none_of), 'text[]')}")
         return conditions
@@ -145,6 +151,16 @@ class TaskFilter:
         if self.unchanged_since is None:
             return []
         return [f"t.updated_at <= {parameters.add(self.unchanged_since, 'timestamptz')}"]
+
+
+def _grouped(groups: Sequence[Sequence[str]], parameters: Parameters) -> list[str]:
+    """The conditions on a row `t` that it has a facet of each group."""
+    conditions = []
+    if all_of := [group[0] for group in groups if len(group) == 1]:
+        conditions.append(f"t.facets @> {parameters.add(all_of, 'text[]')}")
+    return conditions + [
+        f"t.facets && {parameters.add(list(group), 'text[]')}" for group in groups if len(group) != 1
+    ]
 
 
 def due_bounds(spans: Sequence[DueSpan], parameters: Parameters) -> list[str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from heapq import nlargest, nsmallest
-from operator import itemgetter
 from typing import Any
 
 from app.orders import SortKey
@@ -59,6 +57,11 @@ class Order:
         """How rows `t` of a band are sorted; ids decide between those with equal values."""
         direction = "DESC" if self.descending else "ASC"
         return f"t.{self.column} {direction}, t.id {direction}"
+
+    @property
+    def by_bands(self) -> str:
+        """How rows `t` of both bands are sorted."""
+        return f"t.due_at IS NULL, {self.by}" if self.key == "due" else self.by
 
     def bands(self, after: Place | None) -> list[bool]:
         """The bands that are still to come: with a value (True), without."""
@@ -116,17 +119,6 @@ class Order:
         for place in places:
             bands[place.value is None].append(place)
         return [place for band in bands for place in sorted(band, key=_key, reverse=self.descending)]
-
-    def first(self, values: Iterable[tuple[Any, str]], size: int) -> list[Place]:
-        """The first places in this order of those with these sort values and ids."""
-        bands: tuple[list[tuple[Any, str]], list[tuple[Any, str]]] = [], []
-        for pair in values:
-            bands[pair[0] is None].append(pair)
-        choose = nlargest if self.descending else nsmallest
-        first = choose(size, bands[0])
-        # Those without a value are equal to each other but for their ids.
-        first += choose(size - len(first), bands[1], key=itemgetter(1))
-        return [Place(*pair) for pair in first]
 
 
 def _key(place: Place) -> tuple[Any, ...]:

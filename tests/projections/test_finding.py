@@ -244,9 +244,8 @@ bounds = st.builds(
     Bounds,
     walked=st.sampled_from([0, 5, 40, 1_000]),
     expected=st.sampled_from([0, 10, 1_000_000]),
-    expected_wide=st.sampled_from([0, 10, 1_000_000]),
     gathered=st.sampled_from([0, 5, 40, 8_000]),
-    wide=st.sampled_from([0, 100]),
+    shelf=st.sampled_from([0.0, 20.0]),
     at_once=st.sampled_from([1, 10, 4_000]),
     abreast=st.sampled_from([1, 3, 32]),
     changed=st.just(10_000),
@@ -343,6 +342,27 @@ async def test_relevance_is_titles_first_and_then_what_changed_last(
     assert others
     expected = [*finding.in_order(titled, "-updated_at"), *finding.in_order(others, "-updated_at")]
     assert await pages(TaskQueries(database.pool, small), text_of(parts), None, 9) == expected
+
+
+@pytest.mark.parametrize(
+    ("fitting", "shelves", "with_words", "gathers"),
+    [
+        (1_000, 1, False, True),
+        (10_000, 1, False, False),
+        (10_000, 400, False, True),
+        (10_000, 400, True, True),
+        (20_000, 400, False, False),
+        (20_000, 400, True, True),
+        (40_000, 4_000, True, False),
+    ],
+)
+def test_what_is_rare_is_gathered_and_more_so_if_a_walk_is_wide(
+    *, fitting: int, shelves: int, with_words: bool, gathers: bool
+) -> None:
+    """Of 200,000 tasks, for a page of fifty."""
+    steps = 2 * shelves + 50 * 200_000 / fitting
+    chosen = Bounds().rather_gathers(fitting, shelves=shelves, steps=steps, with_words=with_words)
+    assert chosen == gathers
 
 
 async def test_a_past_that_takes_too_much_is_refused(database: Database) -> None:
