@@ -219,6 +219,21 @@ async def test_a_huge_frame_is_not_buffered() -> None:
         assert code == 1009
 
 
+async def test_who_has_said_who_they_are_may_come_back_if_we_take_too_long() -> None:
+    """It is not their fault: they are told to try again, not that they said nothing."""
+
+    class Slow:
+        async def verify(self, token: str) -> Identity:  # noqa: ARG002
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async with served(authentication_s=0.2, verifier=Slow()) as at, connect(at.url) as socket:
+        await socket.send(json.dumps({"id": 1, "type": "authenticate", "token": "ann"}))
+        messages, code = await ending(socket)
+    assert [each["type"] for each in messages] == ["goodbye"]
+    assert code == 4001
+
+
 async def test_who_does_not_authenticate_is_closed() -> None:
     """Even if it talks."""
     async with served(authentication_s=0.2) as at, connect(at.url) as socket:
