@@ -223,7 +223,7 @@ async def test_who_has_said_who_they_are_may_come_back_if_we_take_too_long() -> 
     """It is not their fault: they are told to try again, not that they said nothing."""
 
     class Slow:
-        async def verify(self, token: str) -> Identity:  # noqa: ARG002
+        async def verify(self, token: str) -> Identity:
             await asyncio.Event().wait()
             raise AssertionError
 
