@@ -316,7 +316,8 @@ async def test_undo_of_a_move_needs_its_stage() -> None:
         await node.done(CreateList.model_validate({"name": "L", "stages": STAGES}), f"list:{list_id}")
         await node.done(new_task(list_id=list_id), task)
         await node.done(MoveTask(list_id=inbox_id("alice")), task)
-        await node.done(EditList.model_validate({"stages": [STAGES[1]]}), f"list:{list_id}")
+        stages = [{"name": "Later", "category": "open"}, STAGES[1]]
+        await node.done(EditList.model_validate({"stages": stages}), f"list:{list_id}")
         with pytest.raises(Conflict, match="can't be undone any longer"):
             await node.give(UndoChange(), task)
 
