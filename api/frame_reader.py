@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import IntEnum
 
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.extensions.permessage_deflate import PerMessageDeflate
-from websockets.frames import Frame
-from websockets.frames import Opcode as FrameOpcode
+from websockets.frames import Frame, Opcode
 from websockets.utils import apply_mask
 
 _FIN, _COMPRESSED, _RESERVED, _OPCODE = 0x80, 0x40, 0x30, 0x0F
 _MASKED, _LENGTH = 0x80, 0x7F
 _MAX_CONTROL_BYTES = 125
 _HEAD_BYTES, _MASK_BYTES = 2, 4
-
-
-class Opcode(IntEnum):
-    """What a frame is."""
-
-    CONTINUATION = 0
-    TEXT = 1
-    BINARY = 2
-    CLOSE = 8
-    PING = 9
-    PONG = 10
 
 
 _OPCODES = frozenset(Opcode)
@@ -50,7 +37,7 @@ class FrameReader:
         self._deflate = deflate
         self._buffer: bytearray | None = None
         self._needed = 0
-        self._opcode = Opcode.CONTINUATION
+        self._opcode = Opcode.CONT
         self._parts: list[bytes] | None = None
         """Of the message that is coming in fragments; its opcode and size are beside it."""
         self._size = 0
@@ -120,7 +107,7 @@ class FrameReader:
                 raise BadFrames(1002, "control frame too long")
             if not first & _FIN:
                 raise BadFrames(1002, "fragmented control frame")
-        elif (opcode == Opcode.CONTINUATION) != (self._parts is not None):
+        elif (opcode == Opcode.CONT) != (self._parts is not None):
             raise BadFrames(1002, "unexpected continuation" if not opcode else "expected a continuation")
 
     def _message(self, first: int, payload: bytes) -> tuple[int, bytes] | None:
@@ -145,7 +132,7 @@ class FrameReader:
         return self._opcode, b"".join(parts)
 
     def _inflated(self, deflate: PerMessageDeflate, first: int, payload: bytes) -> bytes:
-        frame = Frame(FrameOpcode(first & _OPCODE), payload, bool(first & _FIN), bool(first & _COMPRESSED))
+        frame = Frame(Opcode(first & _OPCODE), payload, bool(first & _FIN), bool(first & _COMPRESSED))
         try:
             return bytes(deflate.decode(frame, max_size=self._max_bytes).data)
         except PayloadTooBig:

@@ -90,10 +90,13 @@ class Subscriber:
     push: Callable[[Sendable], object] = field(init=False)
     """The peer's, kept as it is called for every message."""
 
-    direct: Direct | None = field(init=False)
-
     def __post_init__(self) -> None:
-        self.push, self.direct = self.peer.push, self.peer.direct
+        self.push = self.peer.push
+
+    @property
+    def direct(self) -> Direct | None:
+        """See `fanout.Receiver`."""
+        return self.peer.direct
 
     def first_channel(self, update: Update) -> str | None:
         """The channel under which this subscriber gets an update, or None if it isn't for it."""

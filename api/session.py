@@ -38,7 +38,7 @@ from api.protocol import (
     positions_json,
     read_since,
 )
-from api.recency import check_recent
+from api.recency import check_recent, recent
 from api.recovering import furthest, merged, missed_of, nearest, without
 from api.relay import Outlet, Relay
 from app.errors import TaskError, Unauthenticated, Unavailable
@@ -258,18 +258,16 @@ class Session:
         Such a log was made anew, or restored from a copy, and what it brings next is not what the client had.
         """
 
-        async def is_known() -> None:
-            if not covers(self._hub.positions, since) and not await self._has_rows(user, since):
-                raise Unavailable("the read models are behind what the client was told")
+        async def reached() -> Positions:
+            _, positions = await self._lists_now(user)
+            return positions
 
-        with suppress(Unavailable):
-            await patiently(is_known)  # They may have lost the latest rows, for a moment.
+        if covers(self._hub.positions, since):
             return False
-        return not await self._has_rows(user, since)
-
-    async def _has_rows(self, user: str, since: Positions) -> bool:
-        _, reached = await self._lists_now(user)
-        return covers(reached, since)
+        with suppress(Unavailable):
+            await recent(reached, since)  # The latest rows may be lost, for a moment.
+            return False
+        return not covers(await reached(), since)
 
     async def _lists_at(self, user: str, place: Positions) -> set[str]:
         """The lists of a user at a place of the log; later ones come with the updates behind it."""
@@ -312,7 +310,7 @@ class Session:
         self._say(Refreshed(id=message.id, expires_in=self._expires_in(identity)))
         if not identity.admin and protocol.SYSTEM_CHANNEL in subscriber.channels:
             self._hub.unsubscribe(subscriber, protocol.SYSTEM_CHANNEL)
-            self._say(Unsubscribed(channel=protocol.SYSTEM_CHANNEL))
+            self.left(protocol.SYSTEM_CHANNEL)
 
     def _expires_in(self, identity: Identity) -> int:
         return max(0, int(identity.expires_at - self._relay.now()))

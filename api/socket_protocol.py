@@ -19,10 +19,10 @@ from typing import Any
 import structlog
 from uvicorn.server import ServerState
 from websockets.exceptions import ProtocolError
-from websockets.frames import Close
+from websockets.frames import Close, Opcode
 
 from api.counters import Traffic
-from api.frame_reader import BadFrames, FrameReader, Opcode
+from api.frame_reader import BadFrames, FrameReader
 from api.frames import JSON, PACKED, WINDOW_BITS, Sendable, control_frame
 from api.handshake import Handshake
 from api.wire import (

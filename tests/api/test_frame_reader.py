@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
-from websockets.frames import Frame
+from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.utils import apply_mask
 
-from api.frame_reader import BadFrames, FrameReader, Opcode
+from api.frame_reader import BadFrames, FrameReader
 
 MAX_BYTES = 300
 LARGE_BYTES = 10_000

@@ -62,6 +62,18 @@ def own_node(stack: Stack) -> Iterator[Node]:
         stack.urls.remove(node.url)
 
 
+@asynccontextmanager
+async def with_a_reader(stack: Stack, writer: str, reader: str) -> AsyncIterator[tuple[Client, Client, Node]]:
+    """Clients of two users, of whom the second has a node of its own; for so long at most."""
+    with own_node(stack) as node:
+        async with (
+            asyncio.timeout(LIMIT_S),
+            Client(stack.urls[0], stack.token(writer)) as writing,
+            Client(node.url, stack.token(reader)) as reading,
+        ):
+            yield writing, reading, node
+
+
 class Listener:
     """Iterates in the background, and keeps what it is told."""
 
@@ -220,25 +232,19 @@ async def test_a_snapshot_and_what_came_since(client: Client) -> None:
 async def test_restarts_lose_and_double_nothing(running_stack: Stack, user: str) -> None:
     """A node goes and comes several times, while things happen through another one."""
     listener, written = Listener(), list[str]()
-    with own_node(running_stack) as node:
-        async with (
-            asyncio.timeout(LIMIT_S),
-            Client(running_stack.urls[0], running_stack.token(user)) as writer,
-            Client(node.url, running_stack.token(user)) as reader,
-            listener.listening(reader),
-        ):
-            for round_, how in enumerate(ENDS):
-                for number in range(10):
-                    written.append(f"{round_}.{number}")
-                    await writer.create_task(written[-1])
-                    if number == 3:
-                        await asyncio.to_thread(getattr(node, how))
-                    if number == 7:
-                        await node.start()
-                        await eventually(listener.is_connected, LIMIT_S)
-            await eventually(lambda: len(listener.titles) >= len(written), LIMIT_S)
-            last = await writer.create_task("Last")
-            await eventually(lambda: last.title in listener.titles, LIMIT_S)
+    async with with_a_reader(running_stack, user, user) as (writer, reader, node), listener.listening(reader):
+        for round_, how in enumerate(ENDS):
+            for number in range(10):
+                written.append(f"{round_}.{number}")
+                await writer.create_task(written[-1])
+                if number == 3:
+                    await asyncio.to_thread(getattr(node, how))
+                if number == 7:
+                    await node.start()
+                    await eventually(listener.is_connected, LIMIT_S)
+        await eventually(lambda: len(listener.titles) >= len(written), LIMIT_S)
+        last = await writer.create_task("Last")
+        await eventually(lambda: last.title in listener.titles, LIMIT_S)
     assert sorted(listener.titles) == sorted([*written, "Last"])
     positions = [update.position for update in listener.updates]
     assert len(positions) == len(set(positions))
@@ -277,31 +283,25 @@ async def test_a_token_that_expires_and_is_fixed_ends_it(running_stack: Stack, u
 async def test_lists_that_one_joins_are_told_whole_and_once(running_stack: Stack, user: str) -> None:
     """From their beginning, also when one joined while the node was away; and no more after one has left."""
     listener, other = Listener(), f"{user}-b"
-    with own_node(running_stack) as node:
-        async with (
-            asyncio.timeout(LIMIT_S),
-            Client(running_stack.urls[0], running_stack.token(other)) as owner,
-            Client(node.url, running_stack.token(user)) as reader,
-            listener.listening(reader),
-        ):
+    async with with_a_reader(running_stack, other, user) as (owner, reader, node), listener.listening(reader):
 
-            async def share(name: str) -> str:
-                made = await owner.create_list(name)
-                for number in range(5):
-                    await owner.create_task(f"{name} {number}", list_id=made.id)
-                await owner.set_member(made.id, user)
-                return made.id
+        async def share(name: str) -> str:
+            made = await owner.create_list(name)
+            for number in range(5):
+                await owner.create_task(f"{name} {number}", list_id=made.id)
+            await owner.set_member(made.id, user)
+            return made.id
 
-            first = await share("First")
-            await eventually(lambda: len(listener.titles) == 5, LIMIT_S)
-            node.kill()
-            second = await share("Second")
-            await node.start()
-            await eventually(lambda: len(listener.titles) == 10, LIMIT_S)
-            await owner.remove_member(first, user)
-            await owner.create_task("Not for them", list_id=first)
-            await owner.create_task("The last", list_id=second)
-            await eventually(lambda: "The last" in listener.titles, LIMIT_S)
+        first = await share("First")
+        await eventually(lambda: len(listener.titles) == 5, LIMIT_S)
+        node.kill()
+        second = await share("Second")
+        await node.start()
+        await eventually(lambda: len(listener.titles) == 10, LIMIT_S)
+        await owner.remove_member(first, user)
+        await owner.create_task("Not for them", list_id=first)
+        await owner.create_task("The last", list_id=second)
+        await eventually(lambda: "The last" in listener.titles, LIMIT_S)
     names = [f"{name} {number}" for name in ("First", "Second") for number in range(5)]
     assert sorted(listener.titles) == sorted([*names, "The last"])
     positions = [update.position for update in listener.updates]
@@ -313,27 +313,22 @@ async def test_lists_that_one_joins_are_told_whole_and_once(running_stack: Stack
 async def test_lists_and_tasks_that_are_taken_away_are_told_of(running_stack: Stack, user: str) -> None:
     """By removal, by deleting the list, while the node was away; tasks' channels go with their list's."""
     listener, other = Listener(), f"{user}-b"
-    with own_node(running_stack) as node:
-        async with (
-            asyncio.timeout(LIMIT_S),
-            Client(running_stack.urls[0], running_stack.token(other)) as owner,
-            Client(node.url, running_stack.token(user)) as reader,
-        ):
-            lists = [(await owner.create_list(f"List {number}")).id for number in range(4)]
-            tasks = [(await owner.create_task("Task", list_id=list_id)).id for list_id in lists]
-            for list_id in lists:
-                await owner.set_member(list_id, user)
-            channels = [f"task:{task_id}" for task_id in tasks]
-            async with listener.listening(reader, channels):
-                await owner.remove_member(lists[0], user)
-                await owner.delete_list(lists[1])
-                await eventually(lambda: len(listener.lost) >= 4, LIMIT_S)
-                node.kill()
-                await owner.remove_member(lists[2], user)
-                await node.start()
-                await eventually(lambda: len(listener.lost) >= 6, LIMIT_S)
-                await owner.create_task("Still here", list_id=lists[3])
-                await eventually(lambda: listener.titles[-1:] == ["Still here"], LIMIT_S)
+    async with with_a_reader(running_stack, other, user) as (owner, reader, node):
+        lists = [(await owner.create_list(f"List {number}")).id for number in range(4)]
+        tasks = [(await owner.create_task("Task", list_id=list_id)).id for list_id in lists]
+        for list_id in lists:
+            await owner.set_member(list_id, user)
+        channels = [f"task:{task_id}" for task_id in tasks]
+        async with listener.listening(reader, channels):
+            await owner.remove_member(lists[0], user)
+            await owner.delete_list(lists[1])
+            await eventually(lambda: len(listener.lost) >= 4, LIMIT_S)
+            node.kill()
+            await owner.remove_member(lists[2], user)
+            await node.start()
+            await eventually(lambda: len(listener.lost) >= 6, LIMIT_S)
+            await owner.create_task("Still here", list_id=lists[3])
+            await eventually(lambda: listener.titles[-1:] == ["Still here"], LIMIT_S)
     expected = {f"list:{list_id}" for list_id in lists[:3]} | {f"task:{task_id}" for task_id in tasks[:3]}
     assert set(listener.lost) == expected
     assert len(listener.lost) == 6
