@@ -42,7 +42,9 @@ async def test_alt_and_arrows_move_a_row_and_keep_the_focus(screens: Screens) ->
         await shows(screen, "third", "first", "second")
     await expect(one.page.get_by_role("button", name="first", exact=True)).to_be_focused()
     await one.page.keyboard.press("Alt+ArrowUp")
-    await shows(other, "first", "third", "second")
+    for screen in (one, other):
+        await shows(screen, "first", "third", "second")
+    await expect(one.page.get_by_role("button", name="first", exact=True)).to_be_focused()
     await one.page.keyboard.press("Alt+ArrowDown")
     for screen in (one, other):
         await shows(screen, "third", "first", "second")
