@@ -7,7 +7,6 @@ import contextlib
 import signal
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import structlog
 import uvicorn
@@ -19,6 +18,7 @@ from api.node import Node, open_node
 from app.errors import Unavailable
 from app.settings import Settings
 from streams.garbage import collect_rarely
+from streams.ready_file import ReadyFile
 
 log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, node: Node, ready_file: str | None) -> None:
         super().__init__(config)
         self._node = node
-        self._ready_file = None if ready_file is None else Path(ready_file)
+        self._ready_file = ReadyFile(ready_file)
         self._announcing: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
@@ -59,16 +59,14 @@ class _Server(uvicorn.Server):
     async def _announce(self) -> None:
         """Make the ready file once updates come in; all else was there before this started."""
         await self._node.begun.wait()
-        if self._ready_file is not None:
-            self._ready_file.touch()
+        self._ready_file.make()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say that one is not ready, stop listening, drain, then finish what is in hand."""
         self._node.edge.stopping.set()
         if self._announcing is not None:
             self._announcing.cancel()
-        if self._ready_file is not None:
-            self._ready_file.unlink(missing_ok=True)
+        self._ready_file.remove()
         for server in self.servers:
             server.close()
         await self._node.live.attendance.drain(self._node.edge.settings.drain_s)

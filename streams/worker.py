@@ -9,7 +9,6 @@ import os
 import signal
 import threading
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import faust
@@ -27,6 +26,7 @@ from streams.event_log import KafkaEventLog
 from streams.garbage import collect_rarely
 from streams.policies import PolicyLoop
 from streams.projection_loop import ProjectionLoop
+from streams.ready_file import ReadyFile
 from streams.reminders import ReminderLoop
 from streams.same_log import check_same_log
 from streams.update_log import KafkaUpdateLog
@@ -53,6 +53,7 @@ class Worker:
         self._event_log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
         self._update_log = KafkaUpdateLog(settings.kafka_brokers, settings.updates_topic)
         self._watchdog = Watchdog()
+        self._ready_file = ReadyFile(settings.ready_file)
         self._database: Database | None = None
         self._loop: ProjectionLoop | None = None
         self._policies: PolicyLoop | None = None
@@ -94,6 +95,7 @@ class Worker:
     async def close(self) -> None:
         """Finish the batch in hand and disconnect."""
         self._watchdog.stop()
+        self._ready_file.remove()
         for task in self._aside:
             task.cancel()
         if self._loop is not None:
@@ -111,8 +113,7 @@ class Worker:
         assert self._policies is not None
         self._loop.assign(partitions)
         self._policies.wake()
-        if self._settings.ready_file:
-            Path(self._settings.ready_file).touch()
+        self._ready_file.make()
 
 
 class _Closer(Service):  # type: ignore[misc]
