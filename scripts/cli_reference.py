@@ -19,7 +19,12 @@ The option `--help` of each verb prints what this page says of it. In a checkout
 `.venv/bin/tasktape`.
 
 It exits with 0, with 1 when something was refused or failed, and with 2 when it was called wrongly. Errors
-are one line on standard error.
+are one line on standard error. It exits with 3 when what was asked for is done and only its output could
+not be written, on a full disk for instance: don't ask for it again. Who stops reading, as `head` does, is no
+error.
+
+Arguments are text in the encoding of the terminal, and other bytes are refused; names of files may be any
+bytes. Signs that the terminal's encoding has not are printed as escapes (`\\u2713`).
 """
 
 

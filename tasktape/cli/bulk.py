@@ -12,6 +12,7 @@ import click
 from tasktape.cli.client import api_verb
 from tasktape.cli.lines import printable, task_line
 from tasktape.cli.options import json_option
+from tasktape.cli.streams import carried_on
 
 if TYPE_CHECKING:
     from tasktape.client import BulkOutcome, Client
@@ -49,12 +50,13 @@ async def bulk(client: Client, *, file: IO[str], key: str | None, as_json: bool)
     """
     commands = _commands(file)
     refused = 0
-    for part in _parts(commands):
-        named: Creation = {} if key is None else {"key": f"{key}:{part[0].line}"}
-        outcomes = await client.bulk([each.command for each in part], **named)
-        for each, outcome in zip(part, outcomes, strict=True):
-            refused += outcome.problem is not None
-            click.echo(_json_line(each.line, outcome) if as_json else _line(each.line, outcome))
+    with carried_on():
+        for part in _parts(commands):
+            named: Creation = {} if key is None else {"key": f"{key}:{part[0].line}"}
+            outcomes = await client.bulk([each.command for each in part], **named)
+            for each, outcome in zip(part, outcomes, strict=True):
+                refused += outcome.problem is not None
+                click.echo(_json_line(each.line, outcome) if as_json else _line(each.line, outcome))
     if refused:
         sys.exit(1)
 

@@ -15,6 +15,7 @@ import click
 
 from tasktape.cli.connection import connection_options, find_connection
 from tasktape.cli.lines import printable, short, task_line
+from tasktape.cli.streams import OutputFailed
 
 if TYPE_CHECKING:
     from tasktape.client import Client, Comment, Notification, Patience, Task, TasktapeError
@@ -35,7 +36,8 @@ def api_verb(verb: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     def run(url: str | None, token: str | None, data: Path | None, **given: Any) -> None:
         async def with_client() -> None:
             async with open_client(url, token, data) as client:
-                await verb(client, **given)
+                with after_commands(client):
+                    await verb(client, **given)
 
         with one_line_errors():
             asyncio.run(with_client())
@@ -52,9 +54,33 @@ def one_line_errors() -> Iterator[None]:
         with pending_said():
             yield
     except TasktapeError as error:
-        # The same is asked for in another way here.
-        text = f"{error}{_sides(error)}".replace("?cascade=true", "--cascade")
-        raise click.ClickException(printable(text)) from None
+        raise click.ClickException(_told(error)) from None
+
+
+@contextmanager
+def after_commands(client: Client) -> Iterator[None]:
+    """Let no failure look as if nothing had been done when commands were carried out before it.
+
+    Raises `click.ClickException`, and `OutputFailed` that says so.
+    """
+    from tasktape.client import Pending, TasktapeError
+
+    try:
+        yield
+    except OutputFailed as failed:
+        failed.is_done = bool(client.positions)
+        raise
+    except Pending:
+        raise
+    except TasktapeError as error:
+        if not client.positions:
+            raise
+        raise click.ClickException(f"{_told(error)}; the commands before that are done") from None
+
+
+def _told(error: TasktapeError) -> str:
+    """Return what the API refuses on one line, in the words of the command line."""
+    return printable(f"{error}{_sides(error)}".replace("?cascade=true", "--cascade"))
 
 
 def _sides(error: TasktapeError) -> str:

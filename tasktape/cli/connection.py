@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TypeVar
 
 import click
 
-from tasktape.cli.options import data_option
+from tasktape.cli.options import data_option, local_errors
+from tasktape.cli.texts import variable
 
 F = TypeVar("F", bound=Callable[..., None])
 LOCAL_TOKEN_TTL_S = 12 * 3600
@@ -34,26 +34,33 @@ def connection_options(verb: F) -> F:
     return _url_option(_token_option(data_option(verb)))
 
 
+@local_errors
 def find_connection(url: str | None, token: str | None, data: Path | None) -> Connection:
-    """The connection that options and environment name. Raises `click.ClickException`."""
+    """Return the connection that options and environment name. Raises `click.ClickException`."""
+    url, token = url or variable("TASKTAPE_URL"), token or variable("TASKTAPE_TOKEN")
+    if url and token:
+        return Connection(_address(url), token)
     from tasktape.local.data_dir import data_dir
 
     folder = data_dir(data)
     local_url = folder.read_run().get("url")
-    url = url or os.environ.get("TASKTAPE_URL") or local_url
+    url = url or local_url
     if not url:
         raise click.ClickException(
             f"Nothing runs on {folder.root}: start it with `tasktape up`, or name a server with --url"
         )
-    if not url.startswith(("http://", "https://")):
-        raise click.BadParameter("it has to begin with http:// or https://", param_hint="--url")
-    token = token or os.environ.get("TASKTAPE_TOKEN")
     if token:
-        return Connection(url.rstrip("/"), token)
-    secret = os.environ.get("JWT_SECRET") or folder.read_secret()
+        return Connection(_address(url), token)
+    secret = variable("JWT_SECRET") or folder.read_secret()
     if not secret or url != local_url:  # no other server gets a token of this one
         raise click.ClickException("Say who you are there: give --token or set TASKTAPE_TOKEN")
-    return Connection(url.rstrip("/"), lambda: _own_token(secret))
+    return Connection(_address(url), lambda: _own_token(secret))
+
+
+def _address(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter("it has to begin with http:// or https://", param_hint="--url")
+    return url.rstrip("/")
 
 
 def _own_token(secret: str) -> str:
@@ -66,6 +73,6 @@ def _own_token(secret: str) -> str:
         system_user(),
         admin=True,
         ttl_s=LOCAL_TOKEN_TTL_S,
-        issuer=os.environ.get("JWT_ISSUER") or "tasktape",
-        audience=os.environ.get("JWT_AUDIENCE") or "tasktape",
+        issuer=variable("JWT_ISSUER") or "tasktape",
+        audience=variable("JWT_AUDIENCE") or "tasktape",
     )

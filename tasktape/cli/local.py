@@ -12,6 +12,7 @@ import click
 from tasktape.cli.local_text import status_text, welcome
 from tasktape.cli.options import data_option, json_option, local_errors
 from tasktape.cli.progress import Progress
+from tasktape.cli.streams import carried_on
 from tasktape.local.data_dir import DataDir, data_dir
 from tasktape.local.errors import LocalError
 from tasktape.local.foreground import install_parts, run_instance
@@ -59,7 +60,7 @@ def up(data: Path | None, host: str, port: int, workers: int, apis: int, *, deta
         click.echo(welcome(options, detached=True))
         return
     _say("Starting …")
-    with Progress() as progress:
+    with Progress() as progress, carried_on():
         run_instance(options, progress, _say, lambda: click.echo(welcome(options, detached=False)))
 
 

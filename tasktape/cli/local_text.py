@@ -4,6 +4,7 @@ import getpass
 from collections.abc import Mapping
 from typing import Any
 
+from app.values import user_name
 from tasktape.local.stack import Options, Stack, signing_secret, signs_tokens
 from tasktape.local.tokens import mint
 
@@ -41,10 +42,10 @@ def _sign_in_token(options: Options) -> str:
 
 
 def system_user() -> str:
-    """Return the name of who runs this."""
+    """Return the name of who runs this; `me` where the system has none that a user can have here."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
+        return user_name(getpass.getuser())
+    except (KeyError, OSError, ValueError):
         return "me"
 
 

@@ -15,6 +15,7 @@ from tasktape.cli.fields import CLEARABLE, NAMED_OTHERWISE, PRIORITIES, field_op
 from tasktape.cli.lines import NOTHING, event_line, field_text, printable, task_line
 from tasktape.cli.options import json_option
 from tasktape.cli.search import QueryVerb, pointing_at
+from tasktape.cli.streams import carried_on
 from tasktape.cli.zone import is_local, local_zone
 
 if TYPE_CHECKING:
@@ -149,20 +150,22 @@ async def rm(client: Client, *, ids: tuple[str, ...], undo: bool, cascade: bool,
     if undo:
         await _each(client, ids, lambda each: client.restore_task(each, cascade=cascade), as_json=as_json)
         return
-    for given in ids:
-        task_id = await find_task(client, given)
-        with pending_said(as_json=as_json):
-            await client.delete_task(task_id, cascade=cascade)
-            back = f"Deleted. To bring it back: tasktape rm --undo {task_id}"
-            click.echo(json.dumps({"id": task_id, "deleted": True}) if as_json else back)
+    with carried_on():
+        for given in ids:
+            task_id = await find_task(client, given)
+            with pending_said(as_json=as_json):
+                await client.delete_task(task_id, cascade=cascade)
+                back = f"Deleted. To bring it back: tasktape rm --undo {task_id}"
+                click.echo(json.dumps({"id": task_id, "deleted": True}) if as_json else back)
 
 
 async def _each(
     client: Client, ids: tuple[str, ...], act: Callable[[str], Awaitable[Task]], *, as_json: bool
 ) -> None:
     """Do the same with some tasks, and show each."""
-    for given in ids:
-        await show_task(act(await find_task(client, given)), as_json=as_json)
+    with carried_on():
+        for given in ids:
+            await show_task(act(await find_task(client, given)), as_json=as_json)
 
 
 @click.command(epilog='Example: tasktape edit 3f9a2c1 --title "Buy oat milk" --clear due')

@@ -1,12 +1,12 @@
 """The verb token."""
 
-import os
 import re
 from pathlib import Path
 
 import click
 
-from tasktape.cli.options import data_option
+from tasktape.cli.options import data_option, local_errors
+from tasktape.cli.texts import variable
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -16,6 +16,7 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 @click.option("--admin", is_flag=True, help="With an operator's rights.")
 @click.option("--ttl", default="1h", show_default=True, help="How long it is valid: 90s, 15m, 8h, 30d.")
 @data_option
+@local_errors
 def token(user: str, ttl: str, data: Path | None, *, admin: bool) -> None:
     """Print a sign-in token (a JWT), signed with JWT_SECRET or the data folder's secret."""
     from app.values import user_name
@@ -23,7 +24,7 @@ def token(user: str, ttl: str, data: Path | None, *, admin: bool) -> None:
     from tasktape.local.tokens import mint
 
     folder = data_dir(data)
-    secret = os.environ.get("JWT_SECRET") or folder.read_secret()
+    secret = variable("JWT_SECRET") or folder.read_secret()
     if not secret:
         raise click.ClickException(
             f"No secret to sign with in {folder.root}: set JWT_SECRET, or run `tasktape up` once"
@@ -33,8 +34,8 @@ def token(user: str, ttl: str, data: Path | None, *, admin: bool) -> None:
     except ValueError as error:
         raise click.BadParameter(f"it {error}", param_hint="--user") from None
     issuer, audience = (
-        os.environ.get("JWT_ISSUER") or "tasktape",
-        os.environ.get("JWT_AUDIENCE") or "tasktape",
+        variable("JWT_ISSUER") or "tasktape",
+        variable("JWT_AUDIENCE") or "tasktape",
     )
     click.echo(mint(secret, user, admin=admin, ttl_s=parse_ttl_s(ttl), issuer=issuer, audience=audience))
 

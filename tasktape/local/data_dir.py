@@ -77,8 +77,8 @@ class DataDir:
     def read_secret(self) -> str | None:
         """Return the key that signs tokens if there is one."""
         try:
-            return self.secret_file.read_text().strip() or None
-        except OSError:
+            return self.secret_file.read_text(encoding="ascii").strip() or None
+        except (OSError, ValueError):
             return None
 
     def lock(self) -> IO[str] | None:
@@ -123,12 +123,24 @@ class DataDir:
 
 
 def data_dir(chosen: Path | None) -> DataDir:
-    """Return the folder given, else TASKTAPE_DATA, else the user's own."""
+    """Return the folder given, else TASKTAPE_DATA, else the user's own. Raises `LocalError`."""
     if chosen is None and os.environ.get("TASKTAPE_DATA"):
         chosen = Path(os.environ["TASKTAPE_DATA"])
     if chosen is None:
-        chosen = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "tasktape"
-    return DataDir(chosen.expanduser().absolute())
+        chosen = user_folder("XDG_DATA_HOME", Path("~/.local/share")) / "tasktape"
+    try:
+        return DataDir(chosen.expanduser().absolute())
+    except RuntimeError:
+        raise LocalError(f"{chosen}: there is no such home folder") from None
+
+
+def user_folder(variable: str, otherwise: Path) -> Path:
+    """Return the folder that a variable names, else one below the home folder. Raises `LocalError`."""
+    named = os.environ.get(variable)
+    try:
+        return Path(named).absolute() if named else otherwise.expanduser()
+    except RuntimeError:
+        raise LocalError(f"There is no home folder: set HOME or {variable}") from None
 
 
 def _write_private(path: Path, text: str) -> None:

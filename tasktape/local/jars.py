@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from tasktape.local.data_dir import user_folder
 from tasktape.local.errors import LocalError
 
 Progress = Callable[[int, int], None]
@@ -48,8 +49,8 @@ def lock_digest(jars: tuple[Jar, ...]) -> str:
 
 
 def user_cache() -> Path:
-    """Return the folder of this user's downloads for Tasktape."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "tasktape"
+    """Return the folder of this user's downloads for Tasktape. Raises `LocalError` without a home."""
+    return user_folder("XDG_CACHE_HOME", Path("~/.cache")) / "tasktape"
 
 
 def is_complete(folder: Path, jars: tuple[Jar, ...]) -> bool:
