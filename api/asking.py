@@ -17,7 +17,7 @@ from api.problems import correlation_id_of, invalid
 from api.schemas import Query
 from api.surroundings import AnyCommand
 from api.wishes import Terms
-from app.errors import FieldError, Invalid, Malformed, NotFound, PreconditionFailed
+from app.errors import FieldError, Invalid, Malformed, NotFound
 from app.ids import is_uuid
 from app.positions import Position
 
@@ -103,11 +103,3 @@ def terms_of(request: Request, wanted: Preference, key: CommandKey | None) -> Te
         correlation_id=correlation_id_of(request),
         traceparent=traceparent(request),
     )
-
-
-def refuse_if_match(
-    request: Request, because: str = "there is nothing yet that If-Match could match"
-) -> None:
-    """Creating, for one, has no version to match. Raises `PreconditionFailed`."""
-    if "if-match" in request.headers:
-        raise PreconditionFailed(because)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import OUTCOMES_PATH, json_answer
-from api.asking import preference_of, query_of, refuse_if_match, terms_of
+from api.asking import preference_of, query_of, terms_of
 from api.bodies import read_object, validated
 from api.commands import NotYetVisible
 from api.edge import caller_of, edge_of
@@ -48,7 +48,6 @@ class Outcome:
 async def bulk(request: Request) -> Response:
     """POST /api/bulk."""
     query_of(request, Query)
-    refuse_if_match(request, "say `if_match` with each command")
     body = await read_object(request, edge_of(request).settings.body_limit_bytes)
     given: Sequence[Any] = validated(Bulk, body).commands
     keys = [_key(request, index, raw) for index, raw in enumerate(given)]

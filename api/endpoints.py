@@ -92,6 +92,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body=NewTask,
         example={"title": "Buy milk", "due": "2026-12-01", "tags": ["shop"], "assignees": ["bob"]},
         query=Query,
+        versioned=False,
         answers={201: Task},
     ),
     Endpoint(
@@ -250,6 +251,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             ]
         },
         query=Query,
+        versioned=False,
         many=True,
         answers={200: BulkOut},
     ),
@@ -261,6 +263,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body=CreateList,
         example={"name": "Groceries", "stages": _STAGES},
         query=Query,
+        versioned=False,
         answers={201: TaskList},
     ),
     Endpoint(
@@ -378,6 +381,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body=Nothing,
         body_optional=True,
         query=Query,
+        versioned=False,
         answers={200: Notification},
     ),
     _command(
@@ -388,6 +392,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body=Nothing,
         body_optional=True,
         query=Query,
+        versioned=False,
         answers={200: Notification},
     ),
     _command(
@@ -399,6 +404,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body_optional=True,
         example={"until": "2026-12-01T09:00:00Z"},
         query=Query,
+        versioned=False,
         answers={200: Unread},
     ),
     Endpoint(

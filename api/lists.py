@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import command_answer, page_answer, state_answer
-from api.asking import carry_out, key_of, path_id, query_of, refuse_if_match
+from api.asking import carry_out, key_of, path_id, query_of
 from api.bodies import PATCH, read_object, validated
 from api.cursors import TIME_AND_ID, decode_cursor, encode_cursor
 from api.edge import caller_of, edge_of
@@ -28,7 +28,6 @@ async def create_list(request: Request) -> Response:
     body = await read_object(request, edge.settings.body_limit_bytes)
     command = validated(CreateList, body)
     query_of(request, Query)
-    refuse_if_match(request)
     key = key_of(request, body)
     list_id = key.created_id if key else edge.new_id()
     result, wanted = await carry_out(request, command, f"list:{list_id}", key)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import command_answer, json_answer, object_answer
-from api.asking import carry_out, key_of, path_id, query_of, refuse_if_match
+from api.asking import carry_out, key_of, path_id, query_of
 from api.bodies import read_object, validated
 from api.commands import Effect, NotYetVisible
 from api.cursors import TIME_AND_ID, decode_cursor, encode_cursor
@@ -70,7 +70,6 @@ async def read_all_notifications(request: Request) -> Response:
     edge, user = edge_of(request), caller_of(request).user
     body = await read_object(request, edge.settings.body_limit_bytes, optional=True)
     wish = validated(ReadAll, body)
-    refuse_if_match(request)
     until = await _unread_until(edge, user, wish)
     if until is None:
         await edge.commands.recent()
@@ -103,7 +102,6 @@ async def _say(
     query_of(request, Query)
     edge, user = edge_of(request), caller_of(request).user
     validated(Nothing, await read_object(request, edge.settings.body_limit_bytes, optional=True))
-    refuse_if_match(request)
     notification_id = path_id(request, "notification")
     found = await edge.notifications.one(user, notification_id)
     if found is None or found.read == read:

@@ -18,7 +18,9 @@ from api.bodies import JSON
 from api.edge import Edge, edge_of
 from api.headers import preference, wanted_positions
 from api.problems import on_error, on_http_exception
-from app.errors import Forbidden, Unavailable
+from app.errors import Forbidden, PreconditionFailed, Unavailable
+
+_NO_VERSION = "there is no version here that If-Match could match; of bulk, each command has its `if_match`"
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -43,6 +45,8 @@ class Endpoint:
     admin: bool = False
     command: bool = False
     """Whether it writes to the log: then it takes the headers of commands."""
+    versioned: bool = True
+    """Whether a command is on something that has a version, which `If-Match` can name."""
     many: bool = False
     """Whether it carries out many commands, and tells of each what became of it."""
     stream: bool = False
@@ -74,6 +78,8 @@ async def _serve(request: Request, endpoint: Endpoint) -> Response:
             await _admit(request, edge, endpoint)
         if not endpoint.command:
             await _wait_visible(request, edge)
+        elif not endpoint.versioned:
+            _refuse_if_match(request)
         return await endpoint.handler(request)
     except HTTPException as error:
         return await on_http_exception(request, error)
@@ -93,6 +99,12 @@ async def _admit(request: Request, edge: Edge, endpoint: Endpoint) -> None:
         raise Forbidden("this is for administrators")
     request.state.identity, request.state.token = identity, token
     await edge.inboxes.ensure(identity.user)
+
+
+def _refuse_if_match(request: Request) -> None:
+    """Refuse a version of what has none. Raises `PreconditionFailed`."""
+    if "if-match" in request.headers:
+        raise PreconditionFailed(_NO_VERSION)
 
 
 async def _wait_visible(request: Request, edge: Edge) -> None:

@@ -60,19 +60,19 @@ class Query(BaseModel):
 class PageQuery(Query):
     """Which page of a collection."""
 
-    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_LIMIT)
+    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_LIMIT, description="How many items a page has at most")
     cursor: str | None = Field(None, description="`next_cursor` of the page before")
 
 
 class TaskPageQuery(PageQuery):
     """Which tasks, in which order."""
 
-    list_id: ListId | None = None
-    status: Status | None = None
-    stage: str | None = None
+    list_id: ListId | None = Field(None, description="Tasks of this list")
+    status: Status | None = Field(None, description="Open tasks, or done ones")
+    stage: str | None = Field(None, description="Tasks in the stage of this name")
     tag: tuple[str, ...] = Field((), description="May be repeated: all of them", max_length=20)
-    assignee: str | None = None
-    priority: Priority | None = None
+    assignee: str | None = Field(None, description="Tasks assigned to this user")
+    priority: Priority | None = Field(None, description="Tasks of this priority")
     due_before: DueBound | None = Field(None, description="A date, or a date-time with an offset")
     due_after: DueBound | None = Field(None, description="A date, or a date-time with an offset")
     parent_id: TaskId | None = Field(None, description="The sub-tasks of a task")
@@ -118,7 +118,7 @@ class HistoryQuery(PageQuery):
 class ActivityQuery(PageQuery):
     """Whose activity, where."""
 
-    list_id: ListId | None = None
+    list_id: ListId | None = Field(None, description="What happened in this list")
     actor: str | None = Field(None, description="What one user did, in the lists that you see")
 
 
@@ -254,7 +254,7 @@ class MembersOut(BaseModel):
     """The members of a list by name; there is one page only."""
 
     items: list[MemberOut]
-    next_cursor: None = None
+    next_cursor: str | None = None
 
 
 class Event(BaseModel):

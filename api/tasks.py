@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import command_answer, json_answer, state_answer
-from api.asking import key_of, path_id, preference_of, query_of, refuse_if_match, terms_of
+from api.asking import key_of, path_id, preference_of, query_of, terms_of
 from api.bodies import JSON, PATCH, read_object
 from api.edge import caller_of, edge_of
 from api.histories import history_answer
@@ -61,7 +61,6 @@ async def create_task(request: Request) -> Response:
     """POST /api/tasks."""
     query_of(request, Query)
     body = await read_object(request, edge_of(request).settings.body_limit_bytes)
-    refuse_if_match(request)
     return await grant(request, Wish("create", None, body))
 
 

@@ -117,7 +117,8 @@ class ImportedReopening(TypedDict):
 
 
 ImportedEvent = Annotated[
-    ImportedCreation | ImportedEdit | ImportedCompletion | ImportedReopening, Field(discriminator="type")
+    ImportedCreation | ImportedEdit | ImportedCompletion | ImportedReopening,
+    Field(discriminator="type", title="ImportedEvent", description="An event of a task's history"),
 ]
 
 

@@ -118,25 +118,25 @@ def _duration(text: str) -> str:
 
 
 @with_config(ConfigDict(extra="forbid"))
-class Reminder(TypedDict, total=False):
+class NewReminder(TypedDict, total=False):
     """When to remind: `at` a date-time with offset, or `before` the due date by an ISO 8601 duration."""
 
     at: Moment
     before: Annotated[str, AfterValidator(_duration)]
 
 
-def _one_kind(reminder: Reminder) -> Reminder:
+def _one_kind(reminder: NewReminder) -> NewReminder:
     if len(reminder) != 1:
         raise ValueError('must be {"at": date-time} or {"before": duration, such as "PT30M"}')
     return reminder
 
 
-def _unlike(reminders: tuple[Reminder, ...]) -> tuple[Reminder, ...]:
+def _unlike(reminders: tuple[NewReminder, ...]) -> tuple[NewReminder, ...]:
     return tuple(reminder for place, reminder in enumerate(reminders) if reminder not in reminders[:place])
 
 
 Reminders = Annotated[
-    tuple[Annotated[Reminder, AfterValidator(_one_kind)], ...],
+    tuple[Annotated[NewReminder, AfterValidator(_one_kind)], ...],
     Field(max_length=MAX_REMINDERS),
     AfterValidator(_unlike),
 ]

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
@@ -9,6 +10,7 @@ from pydantic import TypeAdapter
 
 from api import openapi
 from api.endpoints import ENDPOINTS
+from api.openapi_checks import faults
 from api.problems import KINDS
 from api.routing import Endpoint
 from api.schemas import Nothing
@@ -57,11 +59,88 @@ def test_bodies_of_commands_have_examples(endpoint: Endpoint) -> None:
         assert content["example"] == endpoint.example
 
 
+def test_the_document_keeps_the_rules_of_generators_and_readers() -> None:
+    """Unique names, no null alone, and a description of every schema, field, parameter and tag."""
+    assert faults(openapi.document()) == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"Task-Input": {"title": "Task", "description": "d"}}, "2 have a name"),
+        ({"task": {"title": "task", "description": "d"}}, "2 have a name"),
+        ({"A": {"title": "A", "description": "d", "properties": {"b": {"description": "d"}}}}, ""),
+        ({"A": {"title": "A", "description": "d", "properties": {"b": {}}}}, "A.b: no description"),
+        (
+            {
+                "A": {
+                    "title": "A",
+                    "description": "d",
+                    "properties": {"b": {"type": "null", "description": "d"}},
+                }
+            },
+            "null alone",
+        ),
+        (
+            {
+                "A": {
+                    "title": "A",
+                    "description": "d",
+                    "properties": {"b": {"title": "B", "description": "d"}},
+                }
+            },
+            "only components have one",
+        ),
+    ],
+)
+def test_a_schema_against_the_rules_is_a_fault(broken: dict[str, object], said: str) -> None:
+    """Which the check of the repository tells."""
+    document = openapi.document()
+    document["components"]["schemas"] |= broken
+    assert bool(faults(document)) == bool(said)
+    assert said in "\n".join(faults(document))
+
+
+def test_answers_and_requests_have_their_headers() -> None:
+    """Those of creating, of reading, of errors; `If-Match` where there is a version to match."""
+    document = openapi.document()
+    tasks, task = document["paths"]["/api/tasks"], document["paths"]["/api/tasks/{id}"]
+    created, read = tasks["post"]["responses"]["201"], task["get"]["responses"]
+    assert {"ETag", "Location", "Tasktape-Position", "Content-Location"} <= set(created["headers"])
+    assert {"ETag", "Cache-Control", "Vary", "Tasktape-Position"} <= set(read["200"]["headers"])
+    assert set(read["304"]["headers"]) == set(read["200"]["headers"])
+    assert "content" not in read["304"]
+    assert "Retry-After" in document["components"]["responses"]["Problem503"]["headers"]
+    assert "WWW-Authenticate" in document["components"]["responses"]["Problem401"]["headers"]
+    assert _headers(tasks["post"]) == ["Idempotency-Key", "Prefer"]
+    assert _headers(task["patch"]) == ["Idempotency-Key", "If-Match", "Prefer"]
+    assert _headers(task["get"]) == ["If-None-Match", "Tasktape-Position", "Prefer"]
+    assert _headers(document["paths"]["/api/lists"]["post"]) == ["Idempotency-Key", "Prefer"]
+    assert set(document["components"]["headers"]) == {
+        name
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        for response in [*operation["responses"].values(), *document["components"]["responses"].values()]
+        for name in response.get("headers", {})
+    }
+
+
+def _headers(operation: dict[str, Any]) -> list[str]:
+    return [each["$ref"].rpartition("/")[2] for each in operation["parameters"] if "$ref" in each]
+
+
+def test_parameters_of_queries_are_never_null() -> None:
+    """A query string has no null: what is optional is left out."""
+    for methods in openapi.document()["paths"].values():
+        for operation in methods.values():
+            for each in operation["parameters"]:
+                assert "null" not in str(each.get("schema"))
+
+
 def test_many_commands_have_no_version_in_common() -> None:
     """They say each its own, and their answer is never one that is still to come."""
     operation = openapi.document()["paths"]["/api/bulk"]["post"]
-    headers = [each.get("$ref", "").rpartition("/")[2] for each in operation["parameters"]]
-    assert headers == ["Idempotency-Key", "Prefer"]
+    assert _headers(operation) == ["Idempotency-Key", "Prefer"]
     assert {"202", "409"}.isdisjoint(operation["responses"])
 
 
