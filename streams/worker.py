@@ -170,6 +170,7 @@ def _run(app: faust.App, worker: Worker, loop: asyncio.AbstractEventLoop) -> Non
         override_logging=False,
         redirect_stdouts=False,
         # Where it would write codes for a terminal; what goes wrong is logged.
+        stdout=io.StringIO(),
         stderr=io.StringIO(),
         quiet=True,
     )

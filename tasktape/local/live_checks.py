@@ -109,8 +109,9 @@ def check_token(url: str, options: Options) -> Finding:
         if not signs_tokens(options.env):
             return Finding("token", "ok", "signed elsewhere, none in TASKTAPE_TOKEN to try")
         whose, token = "a fresh token", _fresh(options)
-    status, _ = ask(f"{url}/api/me", {"Authorization": f"Bearer {token}"})
-    if status == 200:
+    # A page for administrators: any other one gives the user who asks for it an inbox.
+    status, _ = ask(f"{url}/api/dead-letters?limit=1", {"Authorization": f"Bearer {token}"})
+    if status in (200, 403):
         return Finding("token", "ok", f"{whose} is let in")
     reason = _expiry(token) or f"the API answers {status or 'nothing'}"
     return Finding(
@@ -121,7 +122,7 @@ def check_token(url: str, options: Options) -> Finding:
 def _fresh(options: Options) -> str:
     issuer, audience = _names(options.env)
     secret = signing_secret(options)
-    return mint(secret, "doctor", admin=False, ttl_s=60, issuer=issuer, audience=audience)
+    return mint(secret, "doctor", admin=True, ttl_s=60, issuer=issuer, audience=audience)
 
 
 def _names(env: Mapping[str, str]) -> tuple[str, str]:

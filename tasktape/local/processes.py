@@ -39,40 +39,52 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A process beyond doubt: a pid alone may have been given to another one since."""
+    """A process beyond doubt: a pid alone may have been given to another one since.
+
+    Its command line tells nothing: PostgreSQL rewrites its own, and has none at times.
+    """
 
     pid: int
-    create_time_s: float
-    argv: tuple[str, ...]
+    started: str
+    """The moment of its start, as `start_mark` writes it."""
 
     @classmethod
     def of(cls, pid: int) -> Self | None:
         """Identify the process `pid`, None if there is none."""
-        try:
-            process = psutil.Process(pid)
-            return cls(pid, process.create_time(), tuple(process.cmdline()))
-        except psutil.Error:
-            return None
+        started = start_mark(pid)
+        return None if started is None else cls(pid, started)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read back what `to_json` wrote."""
-        return cls(int(data["pid"]), float(data["create_time_s"]), tuple(data["argv"]))
+        """Read back what `to_json` wrote; an older release's entry names no process that lives."""
+        return cls(int(data["pid"]), str(data.get("started", "")))
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON data."""
-        return {"pid": self.pid, "create_time_s": self.create_time_s, "argv": list(self.argv)}
+        return {"pid": self.pid, "started": self.started}
 
     def process(self) -> psutil.Process | None:
         """Return the process if it is still the same one and runs, else None."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.create_time_s) < 1.0
-            # PostgreSQL rewrites its command line; the first word's file name stays.
-            same = same and _program(process.cmdline()) == _program(list(self.argv))
+            same = start_mark(self.pid) == self.started
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.Error:
             return None
+
+
+def start_mark(pid: int) -> str | None:
+    """Return when a process started, in a form that setting the clock does not change; None if it is gone."""
+    try:
+        # Clock ticks since the boot that the id names; the name in brackets may hold anything.
+        ticks = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}/{ticks}"
+    except (OSError, IndexError):
+        pass
+    try:
+        return f"{psutil.Process(pid).create_time():.2f}"
+    except psutil.Error:
+        return None
 
 
 def spawn(launch: Launch) -> subprocess.Popen[bytes]:
@@ -215,7 +227,3 @@ def gist(log: Path, since_bytes: int = 0) -> str:
     ]
     line = (telling or tail or ["it left no word"])[-1].strip()
     return f"{line[:300]} (see {log})"
-
-
-def _program(argv: list[str]) -> str:
-    return Path(argv[0].split(" ")[0].rstrip(":")).name if argv else ""

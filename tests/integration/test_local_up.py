@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ class CommandLine:
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+        env["LOG_FORMAT"] = "json"
         command = [sys.executable, "-m", "tasktape", *arguments, "--data", str(self.data)]
         return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=env)
 
@@ -37,10 +39,10 @@ def tasktape(tmp_path: Path) -> Iterator[CommandLine]:
     command_line("down")
 
 
-def node_of(port: int) -> str:
-    """Which API process answers a new connection."""
+def readiness(port: int) -> dict[str, Any]:
+    """What `/readyz` of the API process that takes a new connection says."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
-        return str(json.load(answer)["node"])
+        return dict(json.load(answer))
 
 
 def test_up_and_down(tasktape: CommandLine) -> None:
@@ -60,13 +62,21 @@ def test_up_and_down(tasktape: CommandLine) -> None:
     status = json.loads(tasktape("status", "--json").stdout)
     assert status["ready"] is True
     assert {"worker-0", "worker-1", "api-0", "api-1"} <= {process["name"] for process in status["processes"]}
+    log = readiness(tasktape.port)["log"]
     doctor = json.loads(tasktape("doctor", "--json").stdout)
     assert [check for check in doctor["checks"] if check["status"] == "fail"] == []
-    assert len({node_of(tasktape.port) for _ in range(64)}) == 2
+    assert doctor["checks"][-1] == {
+        "name": "token", "status": "ok", "detail": "a fresh token is let in", "mend": None
+    }
+    assert readiness(tasktape.port)["log"] == log, "doctor wrote to the log"
+    assert len({readiness(tasktape.port)["node"] for _ in range(64)}) == 2
     down = tasktape("down")
     assert (down.returncode, down.stdout) == (0, f"Stopped. The data stay in {tasktape.data}\n")
     assert "killed" not in (tasktape.data / "logs" / "supervisor.log").read_text()
     assert (tasktape.data / "kafka" / "log" / "meta.properties").exists()
+    for name in ("worker-0", "worker-1", "api-0", "api-1"):
+        for line in (tasktape.data / "logs" / f"{name}.log").read_text().splitlines():
+            assert json.loads(line)["event"], line
 
 
 def test_a_detached_start_that_fails(tasktape: CommandLine) -> None:

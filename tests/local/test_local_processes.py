@@ -11,23 +11,41 @@ import psutil
 
 from tasktape.local.log_files import shorten
 from tasktape.local.processes import Identity, Launch, describe_exit, gist, reap, spawn, stop
+from tests.waiting import eventually_sync
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(60)")
 
 
-def test_an_identity_is_more_than_a_pid(tmp_path: Path) -> None:
-    """Another program, or another start time, under the same pid is another process."""
+def test_an_identity_is_a_pid_and_a_start(tmp_path: Path) -> None:
+    """Another start time under the same pid is another process; an older release's entry is nobody."""
     launch = Launch("sleep", SLEEP, tmp_path / "log")
     child = spawn(launch)
     identity = Identity.of(child.pid)
     assert identity is not None
     assert Identity.from_json(identity.to_json()) == identity
     assert identity.process() is not None
-    assert Identity(child.pid, identity.create_time_s - 60, identity.argv).process() is None
-    assert Identity(child.pid, identity.create_time_s, ("/usr/bin/java",)).process() is None
+    assert Identity(child.pid, identity.started + "0").process() is None
+    assert Identity.from_json({"pid": child.pid, "create_time_s": 1.0, "argv": []}).process() is None
     stop(child, launch)
     assert identity.process() is None
     assert Identity.of(child.pid) is None
+
+
+def test_a_process_that_rewrites_its_command_line_is_still_itself() -> None:
+    """PostgreSQL rewrites its own, so it may be empty, or another one, whenever it is looked at."""
+    program = "read line; exec -a renamed sleep 60"
+    child = subprocess.Popen(("/bin/bash", "-c", program), stdin=subprocess.PIPE)
+    assert child.stdin is not None
+    before = Identity.of(child.pid)
+    argv = psutil.Process(child.pid).cmdline()
+    child.stdin.write(b"go\n")
+    child.stdin.flush()
+    eventually_sync(lambda: psutil.Process(child.pid).cmdline() not in ([], argv), 10)
+    assert before is not None
+    assert before == Identity.of(child.pid)
+    assert before.process() is not None
+    child.kill()
+    child.wait()
 
 
 def test_a_leftover_is_ended_and_a_stranger_is_not(tmp_path: Path) -> None:
@@ -35,7 +53,7 @@ def test_a_leftover_is_ended_and_a_stranger_is_not(tmp_path: Path) -> None:
     child = spawn(Launch("sleep", SLEEP, tmp_path / "log"))
     identity = Identity.of(child.pid)
     assert identity is not None
-    assert not reap(Identity(child.pid, identity.create_time_s - 60, identity.argv))
+    assert not reap(Identity(child.pid, identity.started + "0"))
     assert child.poll() is None
     assert reap(identity)
     assert identity.process() is None
