@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import structlog
@@ -31,8 +31,8 @@ log = structlog.get_logger(__name__)
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 5.0
 REFILL_AT_ONCE = 500
-REFILL_TRIES = 20
-REFILL_DELAY_S = 0.25
+REFILL_DELAY_S = 0.1
+REFILL_MOST_S = 2.0
 JOINED_UPDATES = 128
 WATCH_EVERY_S = 5.0
 STALLED_AFTER = 3
@@ -56,7 +56,10 @@ class Stalled(Exception):
 
 
 class UpdateFeed:
-    """Feeds a hub. `on_start` are told once where the stream of updates begins, `on_update` every update."""
+    """Feeds a hub. `on_start` are told once where the stream of updates begins, `on_update` every update.
+
+    `log_ends` tells how far the log of events goes: what lies beyond is no record's update.
+    """
 
     def __init__(
         self,
@@ -64,6 +67,7 @@ class UpdateFeed:
         topic: str,
         open_backend: Open,
         memory: Memory,
+        log_ends: Callable[[], Awaitable[Mapping[int, int]]],
         hub: Hub,
         counters: RelayCounters,
         on_start: Sequence[Callable[[Positions], None]] = (),
@@ -72,6 +76,7 @@ class UpdateFeed:
         self._topic = topic
         self._open = open_backend
         self._memory = memory
+        self._log_ends = log_ends
         self._hub = hub
         self._counters = counters
         self._on_start = on_start
@@ -79,6 +84,7 @@ class UpdateFeed:
         self._next_offsets: dict[int, int] | None = None
         self._connected = False
         self._reachable = True
+        self._waits = False
         self._task: asyncio.Task[None] | None = None
         self.restarts = 0
 
@@ -170,8 +176,8 @@ class UpdateFeed:
                 at += 1
             await asyncio.sleep(0)  # Let sockets be written to in between.
 
-    async def _take(self, update: Update, waiting: frozenset[int] = frozenset()) -> bool:
-        """Deliver an update behind all that has to be told before it; False if that isn't there.
+    async def _take(self, update: Update, waiting: frozenset[int] = frozenset()) -> None:
+        """Deliver an update behind all that has to be told before it, unless the log has no such record.
 
         The partitions that are `waiting` for it come no further now: of two that would each have to be told
         before the other, neither was written after the other.
@@ -179,13 +185,13 @@ class UpdateFeed:
         partition = update.position.partition
         gap = self._hub.gap_before(update)
         if gap is not None and not await self._refill(partition, gap, waiting):
-            return False
+            log.error("not the update of a record of the log", position=str(update.position))
+            return
         for place in update.after:
             ahead = None if place.partition in waiting else self._hub.gap_up_to(place)
             if ahead is not None and not await self._refill(place.partition, ahead, waiting | {partition}):
-                return False
+                log.error("an update follows on a record that the log lacks", position=str(place))
         self._deliver(update)
-        return True
 
     def _deliver(self, update: Update) -> None:
         self._hub.publish(update)
@@ -193,28 +199,40 @@ class UpdateFeed:
             callback(update)
 
     async def _refill(self, partition: int, gap: range, waiting: frozenset[int]) -> bool:
-        """Deliver the offsets that are missing, from the audit; False if they aren't there.
+        """Deliver the offsets that are missing, from the audit; False if the log has no such records.
 
-        Rows are committed before their updates are emitted: the audit can only lack them if the database has
-        lost its latest rows in a crash, until the worker has made them again, or if the update is not ours.
+        Rows are committed before their updates are emitted: what the log has and the audit lacks was lost in a
+        crash of the database, until the worker has made it again. So is the database itself waited for, and
+        what comes after stays where it is: who passed it over would not hear of it again.
         """
-        following = gap.start
+        following, delay_s = gap.start, REFILL_DELAY_S
         log.info("updates are read from the audit", partition=partition, first=gap.start, end=gap.stop)
-        for _ in range(REFILL_TRIES):
-            with contextlib.suppress(Unavailable):
-                while following < gap.stop:
-                    missing = await self._memory.between(partition, following, gap.stop, REFILL_AT_ONCE)
-                    if not missing or missing[0].position.offset != following:
-                        break
-                    for each in missing:
-                        if not await self._take(each, waiting):
-                            return False
-                    following = missing[-1].position.offset + 1
-                else:
+        while True:
+            try:
+                following = await self._from_audit(partition, following, gap.stop, waiting)
+                if following >= gap.stop:
                     return True
-            await asyncio.sleep(REFILL_DELAY_S)
-        log.error("an update is passed over: the audit lacks others", partition=partition, first=following)
-        return False
+                if (await self._log_ends()).get(partition, 0) < gap.stop:
+                    return False
+                reason = f"the audit lacks {partition}:{following}"
+            except Unavailable as error:
+                reason = error.detail
+            log.warning("an update waits for others", partition=partition, first=following, reason=reason)
+            self._waits = True
+            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
+            self._waits = False
+            delay_s = min(delay_s * 2, REFILL_MOST_S)
+
+    async def _from_audit(self, partition: int, following: int, end: int, waiting: frozenset[int]) -> int:
+        """Deliver what the audit has of `[following, end)`, and return the offset that it comes to."""
+        while following < end:
+            missing = await self._memory.between(partition, following, end, REFILL_AT_ONCE)
+            if not missing or missing[0].position.offset != following:
+                break
+            for each in missing:
+                await self._take(each, waiting)
+            following = missing[-1].position.offset + 1
+        return following
 
     # --- watching over it --------------------------------------------------------------------------------
 
@@ -232,7 +250,7 @@ class UpdateFeed:
             self._reachable = True
             lag = sum(max(0, end - reached.get(partition, 0)) for partition, end in ends.items())
             self._counters.feed_lag, behind = lag, lag > 0
-            stalled = stalled + 1 if behind and reached == before else 0
+            stalled = stalled + 1 if behind and reached == before and not self._waits else 0
             before = dict(reached)
             if stalled >= STALLED_AFTER:
                 raise Stalled("there are updates, but none comes")

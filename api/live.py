@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -44,6 +44,7 @@ def live_of(
     crowd: Crowd,
     visibility: Visibility,
     *,
+    log_ends: Callable[[], Awaitable[Mapping[int, int]]],
     on_start: Sequence[Callable[[Positions], None]] = (),
     on_update: Sequence[Callable[[Update], object]] = (),
 ) -> Live:
@@ -54,6 +55,7 @@ def live_of(
         topic=settings.updates_topic,
         open_backend=lambda start: KafkaUpdates(settings.kafka_brokers, settings.updates_topic, start),
         memory=history,
+        log_ends=log_ends,
         hub=hub,
         counters=counters,
         on_start=on_start,

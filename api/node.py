@@ -19,6 +19,7 @@ from api.inboxes import Inboxes
 from api.live import Live, live_of
 from api.metrics import Metrics
 from api.outcomes import Outcomes
+from api.recency import only_on_recent_rows
 from api.signal_topic import KafkaSignals
 from api.signals import Signals
 from api.system_reports import SystemReports
@@ -72,15 +73,19 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     """Connect everything. Raises `BadSettings`, `Unavailable` or `WrongLog`."""
     verifier = Verifier.from_settings(settings)
     async with AsyncExitStack() as stack:
+        outcomes = Outcomes()
         database = await open_database(
-            settings.database_url, settings.schema_name, pool_size=POOL_SIZE, server_settings=SESSION
+            settings.database_url,
+            settings.schema_name,
+            pool_size=POOL_SIZE,
+            server_settings=SESSION,
+            on_connect=only_on_recent_rows(outcomes.reached),
         )
         stack.push_async_callback(database.close)
         log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
         stack.push_async_callback(log.close)
         await log.start()
         await check_same_log(settings.kafka_brokers, settings.events_topic, log, database)
-        outcomes = Outcomes()
         reader = CommandQueries(database.pool)
         commands = CommandHandler(log, outcomes, reader, clock=now, new_id=new_id)
         visibility = MemberVisibility(database)
@@ -100,6 +105,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             Welcome(verifier, inboxes),
             signals,
             visibility,
+            log_ends=log.ends,
             on_start=[outcomes.start, lambda _: begun.set()],
             on_update=[outcomes.resolve],
         )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 
@@ -19,6 +20,9 @@ from app.updates import Update
 MAX_EXPECTATIONS = 20_000
 MAX_WAITERS = 20_000
 MAX_UPDATES_OF_ONE_ID = 32
+ROWS_FIRST_S = 0.1
+ROWS_MOST_S = 1.0
+"""How often rows are looked at for what was not told yet: seldom enough for many who wait."""
 
 
 class Expectation:
@@ -101,6 +105,24 @@ class Outcomes:
         except TimeoutError:
             return False
         return True
+
+    async def wait_visible(
+        self, positions: Positions, timeout_s: float, rows: Callable[[], Awaitable[Positions]]
+    ) -> bool:
+        """Wait as `wait_reached`, but look at the rows too: they are there before anybody is told.
+
+        The feed may be late by any time, as while Kafka is away.
+        """
+        deadline, pause_s = time.monotonic() + timeout_s, ROWS_FIRST_S
+        while True:
+            left_s = deadline - time.monotonic()
+            if await self.wait_reached(positions, min(pause_s, left_s)):
+                return True
+            if covers(await rows(), positions):
+                return True
+            if left_s <= pause_s:
+                return False
+            pause_s = min(pause_s * 2, ROWS_MOST_S)
 
     async def _wait_one(self, position: Position) -> None:
         if self.reached.get(position.partition, -1) >= position.offset:

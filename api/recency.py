@@ -11,17 +11,33 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from typing import TypeAlias, TypeVar
 
 from api.patience import patiently
 from app.errors import TaskError, Unavailable
 from app.positions import Positions, covers
+from projections.database import Connection
+from projections.reading import positions_at
 
 Q = TypeVar("Q")
 T = TypeVar("T")
 
 Moment: TypeAlias = AbstractAsyncContextManager[tuple[Q, Positions]]
 """Queries that all see one moment of the read models, and the positions it was at."""
+
+
+def only_on_recent_rows(told: Positions) -> Callable[[Connection], Awaitable[None]]:
+    """Return what looks at each new connection to the database: it may be used once it has all that was `told`.
+
+    A crash of the database ends every connection. So whatever is read on one is as new as what this node was
+    told, and nobody need ask again. It raises `Unavailable` if that takes long.
+    """
+
+    async def wait(connection: Connection) -> None:
+        await recent(partial(positions_at, connection), told)
+
+    return wait
 
 
 def check_recent(reached: Positions, told: Positions) -> None:

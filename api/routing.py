@@ -18,7 +18,7 @@ from api.bodies import JSON
 from api.edge import Edge, edge_of
 from api.headers import preference, wanted_positions
 from api.problems import on_error, on_http_exception
-from app.errors import Forbidden, PreconditionFailed, Unavailable
+from app.errors import Forbidden, Malformed, PreconditionFailed, Unavailable
 
 _NO_VERSION = "there is no version here that If-Match could match; of bulk, each command has its `if_match`"
 
@@ -113,5 +113,9 @@ async def _wait_visible(request: Request, edge: Edge) -> None:
     if not positions:
         return
     wait_s = preference(request, edge.settings.command_wait_ms / 1000).wait_s
-    if not await edge.outcomes.wait_reached(positions, wait_s):
-        raise Unavailable("not yet visible: the read models have not reached that position")
+    if await edge.outcomes.wait_visible(positions, wait_s, edge.audit.positions):
+        return
+    ends = await edge.log.ends()
+    if any(offset >= ends.get(partition, 0) for partition, offset in positions.items()):
+        raise Malformed("Tasktape-Position: the log does not go that far; it is another log's, or lost records")
+    raise Unavailable("not yet visible: the read models have not reached that position")

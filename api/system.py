@@ -138,6 +138,8 @@ async def _positions(edge: Edge, problems: list[str]) -> Mapping[int, int] | Non
         return await asyncio.wait_for(edge.audit.positions(), READY_TIMEOUT_S)
     except AWAY:
         problems.append("the database does not answer")
+    except TaskError as error:
+        problems.append(error.detail)
     return None
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import asyncpg
 from sqlalchemy import URL, make_url
@@ -48,6 +48,9 @@ else:
     _Base = asyncpg.Connection  # which takes no parameters but in its stubs
 
 
+Connection: TypeAlias = _Base
+
+
 class _Connection(_Base):
     """A connection that is given back as it is, which saves a round trip for every use of one.
 
@@ -71,9 +74,11 @@ async def open_database(
     generation: int | None = None,
     pool_size: int = 10,
     server_settings: Mapping[str, str] | None = None,
+    on_connect: Callable[[Connection], Awaitable[None]] | None = None,
 ) -> Database:
     """Open a pool on the live generation, or on the one given.
 
+    `on_connect` looks at each new connection before it is used; what it raises is raised where one was wanted.
     Raises `Unavailable` if the database can't be reached or was not migrated yet.
     """
     dsn = asyncpg_dsn(url)
@@ -94,6 +99,7 @@ async def open_database(
                 "search_path": schema,
             },
             connection_class=_Connection,
+            init=on_connect,
         )
     except AWAY as error:
         raise Unavailable(f"the database can't be reached: {error}") from error

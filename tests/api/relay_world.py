@@ -147,6 +147,10 @@ class World:
         await self._query()
         return reached
 
+    async def log_ends(self) -> dict[int, int]:
+        """How far the log goes: to the last row that was ever written."""
+        return {p: self.next_position(p).offset for p in range(self.partitions)}
+
     async def between(self, partition: int, first: int, end: int, limit: int) -> list[Update]:
         """See api.feed.Memory."""
         rows = [each for each in self.of_partition(partition) if self._has_row(each.position)]
@@ -198,7 +202,12 @@ class Node:
         self.hub = Hub(Ring(max_updates=ring), many=1)
         self.hub.start({}, world.partitions)
         self.feed = UpdateFeed(
-            topic="updates", open_backend=_closed, memory=world, hub=self.hub, counters=RelayCounters()
+            topic="updates",
+            open_backend=_closed,
+            memory=world,
+            log_ends=world.log_ends,
+            hub=self.hub,
+            counters=RelayCounters(),
         )
         self.relay = Relay(self.hub, world, world, world, now=lambda: NOW, chunk=2)
 

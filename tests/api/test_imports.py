@@ -51,6 +51,10 @@ class WorldReader:
             None,
         )
 
+    async def positions(self) -> dict[int, int]:
+        """See `AuditQueries.positions`."""
+        return await self._world.positions()
+
     async def event_ids(self, streams: Sequence[str]) -> dict[str, list[str]]:
         """See `AuditQueries.event_ids`."""
         found = {stream: [record.id for record in self._world.accepted_of(stream)] for stream in streams}

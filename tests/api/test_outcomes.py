@@ -75,6 +75,26 @@ async def test_waiting_for_positions_of_several_partitions() -> None:
     assert outcomes.reached == {0: 4, 1: 0}
 
 
+async def test_what_is_in_the_rows_is_visible_though_nobody_was_told() -> None:
+    """The feed of updates may be late; rows that do not get there either are not waited for beyond the limit."""
+    outcomes, rows, looks = Outcomes(), dict[int, int](), list[int]()
+
+    async def look() -> dict[int, int]:
+        looks.append(1)
+        return rows
+
+    assert not await outcomes.wait_visible({0: 3}, 0, look)
+    assert len(looks) == 1
+    waiting = asyncio.create_task(outcomes.wait_visible({0: 3}, 30, look))
+    await eventually(lambda: len(looks) > 1)
+    rows[0] = 3
+    assert await waiting
+    assert outcomes.reached == {}
+    waiting = asyncio.create_task(outcomes.wait_visible({0: 4}, 30, look))
+    outcomes.resolve(update("0:4"))
+    assert await waiting
+
+
 async def test_waiters_are_woken_in_any_order_and_forgotten() -> None:
     """Those who give up leave no trace, though what they waited for never comes."""
     outcomes = Outcomes()
