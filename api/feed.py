@@ -51,12 +51,22 @@ class Memory(Protocol):
         """Every update of the offsets `[first, end)`, at most `limit`, in order."""
 
 
+class Listener(Protocol):
+    """Who hears of the updates besides the hub."""
+
+    def start(self, positions: Positions) -> None:
+        """Take note, once, of what lies before the first update."""
+
+    def resolve(self, update: Update) -> None:
+        """Take an update."""
+
+
 class Stalled(Exception):
     """There is more to read, but nothing comes."""
 
 
 class UpdateFeed:
-    """Feeds a hub. `on_start` are told once where the stream of updates begins, `on_update` every update.
+    """Feeds a hub, and tells the `listener` of all that it feeds.
 
     `log_ends` tells how far the log of events goes: what lies beyond is no record's update.
     """
@@ -70,8 +80,7 @@ class UpdateFeed:
         log_ends: Callable[[], Awaitable[Mapping[int, int]]],
         hub: Hub,
         counters: RelayCounters,
-        on_start: Sequence[Callable[[Positions], None]] = (),
-        on_update: Sequence[Callable[[Update], object]] = (),
+        listener: Listener | None = None,
     ) -> None:
         self._topic = topic
         self._open = open_backend
@@ -79,8 +88,9 @@ class UpdateFeed:
         self._log_ends = log_ends
         self._hub = hub
         self._counters = counters
-        self._on_start = on_start
-        self._on_update = on_update
+        self._listener = listener
+        self.begun = asyncio.Event()
+        """Set once it is settled where the stream of updates begins."""
         self._next_offsets: dict[int, int] | None = None
         self._connected = False
         self._reachable = True
@@ -144,8 +154,9 @@ class UpdateFeed:
         reached = await self._memory.reached()
         positions = {partition: offset - 1 for partition, offset in reached.items()}
         self._hub.start(positions, len(backend.next_offsets))
-        for callback in self._on_start:
-            callback(positions)
+        if self._listener is not None:
+            self._listener.start(positions)
+        self.begun.set()
         return dict(backend.next_offsets)
 
     # --- the updates -------------------------------------------------------------------------------------
@@ -195,15 +206,15 @@ class UpdateFeed:
 
     def _deliver(self, update: Update) -> None:
         self._hub.publish(update)
-        for callback in self._on_update:
-            callback(update)
+        if self._listener is not None:
+            self._listener.resolve(update)
 
     async def _refill(self, partition: int, gap: range, waiting: frozenset[int]) -> bool:
         """Deliver the offsets that are missing, from the audit; False if the log has no such records.
 
-        Rows are committed before their updates are emitted: what the log has and the audit lacks was lost in a
-        crash of the database, until the worker has made it again. So is the database itself waited for, and
-        what comes after stays where it is: who passed it over would not hear of it again.
+        Rows are committed before their updates are emitted: what the log has and the audit lacks was lost in
+        a crash of the database, until the worker has made it again. That is waited for, as is the database
+        itself: of an update that is passed over nobody would hear again.
         """
         following, delay_s = gap.start, REFILL_DELAY_S
         log.info("updates are read from the audit", partition=partition, first=gap.start, end=gap.stop)

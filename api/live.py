@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,16 +11,14 @@ from api.attendance import TRANSPORTS, Attendance
 from api.broadcast import KafkaUpdates
 from api.channels import Visibility
 from api.counters import RelayCounters
-from api.feed import UpdateFeed
+from api.feed import Listener, UpdateFeed
 from api.hub import Hub
 from api.limits import ConnectionLimits, RateLimits
 from api.relay import Relay, Verify
 from api.signals import Crowd
 from api.socketio import SocketIo
 from api.websockets import LiveSockets
-from app.positions import Positions
 from app.settings import Settings
-from app.updates import Update
 from projections.database import Database
 from projections.missed import AuditHistory
 
@@ -45,10 +43,9 @@ def live_of(
     visibility: Visibility,
     *,
     log_ends: Callable[[], Awaitable[Mapping[int, int]]],
-    on_start: Sequence[Callable[[Positions], None]] = (),
-    on_update: Sequence[Callable[[Update], object]] = (),
+    listener: Listener,
 ) -> Live:
-    """Build the live side; `on_start` and `on_update` are told what the feed tells the hub."""
+    """Build the live side; the `listener` is told what the feed tells the hub."""
     hub, attendance, counters = Hub(), Attendance(), RelayCounters()
     history = AuditHistory(database)
     feed = UpdateFeed(
@@ -58,8 +55,7 @@ def live_of(
         log_ends=log_ends,
         hub=hub,
         counters=counters,
-        on_start=on_start,
-        on_update=on_update,
+        listener=listener,
     )
     relay = Relay(
         hub,

@@ -90,7 +90,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         commands = CommandHandler(log, outcomes, reader, clock=now, new_id=new_id)
         visibility = MemberVisibility(database)
         inboxes = Inboxes(commands, visibility.lists_of)
-        node, begun = uuid4().hex, asyncio.Event()
+        node = uuid4().hex
         signals = Signals(
             settings.signals_topic,
             lambda: KafkaSignals(settings.kafka_brokers, settings.signals_topic),
@@ -106,8 +106,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             signals,
             visibility,
             log_ends=log.ends,
-            on_start=[outcomes.start, lambda _: begun.set()],
-            on_update=[outcomes.resolve],
+            listener=outcomes,
         )
         live.feed.start()
         stack.push_async_callback(live.feed.stop)
@@ -137,7 +136,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             node=node,
             metrics=Metrics(node, live.relay.counters, live.hub.counters, live.feed),
         )
-        yield Node(edge, live, begun)
+        yield Node(edge, live, live.feed.begun)
 
 
 def now() -> datetime:

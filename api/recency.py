@@ -9,10 +9,10 @@ recent.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from api.patience import patiently
 from app.errors import TaskError, Unavailable
@@ -27,8 +27,8 @@ Moment: TypeAlias = AbstractAsyncContextManager[tuple[Q, Positions]]
 """Queries that all see one moment of the read models, and the positions it was at."""
 
 
-def only_on_recent_rows(told: Positions) -> Callable[[Connection], Awaitable[None]]:
-    """Return what looks at each new connection to the database: it may be used once it has all that was `told`.
+def only_on_recent_rows(told: Positions) -> Callable[[Connection], Coroutine[Any, Any, None]]:
+    """Return a check of new connections to the database: one may be used once it has all that was `told`.
 
     A crash of the database ends every connection. So whatever is read on one is as new as what this node was
     told, and nobody need ask again. It raises `Unavailable` if that takes long.

@@ -117,5 +117,7 @@ async def _wait_visible(request: Request, edge: Edge) -> None:
         return
     ends = await edge.log.ends()
     if any(offset >= ends.get(partition, 0) for partition, offset in positions.items()):
-        raise Malformed("Tasktape-Position: the log does not go that far; it is another log's, or lost records")
+        raise Malformed(
+            "Tasktape-Position: the log does not go that far; it is another log's, or lost records"
+        )
     raise Unavailable("not yet visible: the read models have not reached that position")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 from sqlalchemy import URL, make_url
@@ -74,11 +74,11 @@ async def open_database(
     generation: int | None = None,
     pool_size: int = 10,
     server_settings: Mapping[str, str] | None = None,
-    on_connect: Callable[[Connection], Awaitable[None]] | None = None,
+    on_connect: Callable[[Connection], Coroutine[Any, Any, None]] | None = None,
 ) -> Database:
     """Open a pool on the live generation, or on the one given.
 
-    `on_connect` looks at each new connection before it is used; what it raises is raised where one was wanted.
+    `on_connect` looks at each new connection before it is used; who wanted one gets what it raises.
     Raises `Unavailable` if the database can't be reached or was not migrated yet.
     """
     dsn = asyncpg_dsn(url)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -153,6 +153,22 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed_module, "REFILL_AT_ONCE", 2)
 
 
+@dataclass
+class Heard:
+    """The offsets that a feed told of, and the positions it started with."""
+
+    told: list[int]
+    started: list[Positions]
+
+    def start(self, positions: Positions) -> None:
+        """See api.feed.Listener."""
+        self.started.append(positions)
+
+    def resolve(self, update: Update) -> None:
+        """See api.feed.Listener."""
+        self.told.append(update.position.offset)
+
+
 @asynccontextmanager
 async def feeding(topic: Topic) -> AsyncIterator[tuple[UpdateFeed, Hub, list[int], list[Positions]]]:
     """A running feed, its hub, the offsets it told of, and the positions it started with."""
@@ -164,8 +180,7 @@ async def feeding(topic: Topic) -> AsyncIterator[tuple[UpdateFeed, Hub, list[int
         log_ends=topic.log_ends,
         hub=hub,
         counters=RelayCounters(),
-        on_start=[started.append],
-        on_update=[lambda update: told.append(update.position.offset)],
+        listener=Heard(told, started),
     )
     feed.start()
     try:
@@ -288,7 +303,9 @@ async def test_updates_wait_for_a_database_that_is_away_for_long() -> None:
         topic.updates.append(later)
         await topic.emit(3)
         with capture_logs() as lines:
-            await eventually(lambda: sum(each["event"] == "an update waits for others" for each in lines) > 30)
+            await eventually(
+                lambda: sum(each["event"] == "an update waits for others" for each in lines) > 30
+            )
         assert (told, feed.restarts) == ([], 0)
         topic.audit += [nothing_update(Position(0, offset)) for offset in (1, 2, 3)]
         topic.audit_away = False

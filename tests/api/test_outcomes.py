@@ -76,7 +76,7 @@ async def test_waiting_for_positions_of_several_partitions() -> None:
 
 
 async def test_what_is_in_the_rows_is_visible_though_nobody_was_told() -> None:
-    """The feed of updates may be late; rows that do not get there either are not waited for beyond the limit."""
+    """The feed of updates may be late; rows that come too late are not waited for."""
     outcomes, rows, looks = Outcomes(), dict[int, int](), list[int]()
 
     async def look() -> dict[int, int]:

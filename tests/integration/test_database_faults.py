@@ -1,4 +1,4 @@
-"""The database away, or back without its latest rows: nothing that was acknowledged is missing in an answer."""
+"""The database away, or back without its latest rows: nothing acknowledged is missing in an answer."""
 
 from __future__ import annotations
 

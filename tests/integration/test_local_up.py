@@ -66,7 +66,10 @@ def test_up_and_down(tasktape: CommandLine) -> None:
     doctor = json.loads(tasktape("doctor", "--json").stdout)
     assert [check for check in doctor["checks"] if check["status"] == "fail"] == []
     assert doctor["checks"][-1] == {
-        "name": "token", "status": "ok", "detail": "a fresh token is let in", "mend": None
+        "name": "token",
+        "status": "ok",
+        "detail": "a fresh token is let in",
+        "mend": None,
     }
     assert readiness(tasktape.port)["log"] == log, "doctor wrote to the log"
     assert len({readiness(tasktape.port)["node"] for _ in range(64)}) == 2
