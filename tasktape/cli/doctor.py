@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from tasktape.cli.options import data_option, json_option, local_errors
-from tasktape.local.checks import Finding, check_machine
+from tasktape.local.checks import check_machine
 from tasktape.local.data_dir import data_dir
+from tasktape.local.findings import Finding
 from tasktape.local.live_checks import check_live
 from tasktape.local.stack import Options
 

@@ -59,6 +59,7 @@ def status_text(found: Mapping[str, Any]) -> str:
         f"{'process':<12}{'pid':>8}  {'status':<11}{'up':>9}{'memory':>10}{'cpu':>10}{'restarts':>10}"
     )
     lines += [_process_line(process) for process in found["processes"]]
+    lines += [f"✗ {each['name']}: {each['detail']}\n    → {each['mend']}" for each in found["problems"]]
     sizes = found["sizes"]
     lines += [
         "",

@@ -1,17 +1,15 @@
 """Checks of this machine for `tasktape doctor`: each says what it found and, if need be, how to mend it."""
 
 import os
-import shutil
 import stat
 import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 from tasktape.local.accounts import account_for, become
+from tasktape.local.causes import check_disk, existing
 from tasktape.local.data_dir import DataDir
 from tasktape.local.errors import LocalError
+from tasktape.local.findings import Finding
 from tasktape.local.jars import damaged, is_complete
 from tasktape.local.kafka_home import KafkaHome, locate
 from tasktape.local.ports import is_free
@@ -19,21 +17,7 @@ from tasktape.local.postgres import binary
 from tasktape.local.running import who_listens
 
 MIN_PYTHON = (3, 11)
-DISK_FAIL_BYTES = 500 * 2**20
-DISK_WARN_BYTES = 2 * 2**30
 RUN_LIMIT_S = 20.0
-
-Verdict = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found."""
-
-    name: str
-    status: Verdict
-    detail: str
-    mend: str | None = None
 
 
 def check_python() -> Finding:
@@ -101,21 +85,11 @@ def check_postgres(data: DataDir) -> Finding:
     return Finding("postgres", "ok", run.stdout.decode().strip() + under)
 
 
-def check_disk(data: DataDir) -> Finding:
-    """Room for the log and the tables."""
-    free = shutil.disk_usage(_existing(data.root)).free
-    detail = f"{free / 2**30:.1f} GB free for {data.root}"
-    if free < DISK_WARN_BYTES:
-        verdict: Verdict = "fail" if free < DISK_FAIL_BYTES else "warn"
-        return Finding("disk", verdict, detail, "make room, or choose another folder with --data")
-    return Finding("disk", "ok", detail)
-
-
 def check_data(data: DataDir) -> Finding:
     """Whether the data folder is ours to write and closed to others."""
     root = data.root
     if not root.exists():
-        parent = _existing(root)
+        parent = existing(root)
         if os.access(parent, os.W_OK | os.X_OK):
             return Finding("data", "ok", f"{root} will be made by `tasktape up`")
         return Finding("data", "fail", f"{parent} is not writable", "choose another folder with --data")
@@ -168,8 +142,3 @@ def check_machine(data: DataDir, host: str, port: int, *, kafka: bool, postgres:
         check_leftovers(data),
         check_port(data, host, port),
     ]
-
-
-def _existing(path: Path) -> Path:
-    """Return the folder itself or the closest one above it that exists."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())

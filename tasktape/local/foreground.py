@@ -159,6 +159,7 @@ def _describe(stack: Stack, children: Sequence[Child], *, ready: bool) -> dict[s
             else None,
             "embedded": stack.kafka is not None,
         },
+        "topics": stack.topics,
         "database": {
             "url": stack.database_url
             if stack.external_database or known.get("postgres", "waiting") != "waiting"
@@ -174,6 +175,7 @@ def _describe_child(child: Child) -> dict[str, Any]:
         "name": child.spec.name,
         "status": child.status,
         "restarts": child.restarts,
+        "reason": child.reason,
         "stop_signal": int(child.launch.stop_signal) if child.launch else None,
         "identity": child.identity.to_json() if child.identity else None,
     }

@@ -10,8 +10,9 @@ from typing import Any
 import asyncpg
 import jwt
 
-from tasktape.local.checks import Finding
+from tasktape.local.causes import find_causes
 from tasktape.local.data_dir import DataDir
+from tasktape.local.findings import Finding
 from tasktape.local.ports import is_listening
 from tasktape.local.stack import PROBE_LIMIT_S, Options, ask, read_ready, signing_secret, signs_tokens
 from tasktape.local.tokens import mint
@@ -30,6 +31,9 @@ def check_live(options: Options) -> list[Finding]:
         findings.append(asyncio.run(check_database(database)))
     if not run:
         return [*findings, Finding("instance", "warn", "nothing runs on this data folder", "tasktape up")]
+    _, answer = ask(f"{run['url']}/readyz")
+    causes = [cause for cause in find_causes(run, options.data, answer) if cause.name != "disk"]
+    findings = [each for each in findings if each.name not in {cause.name for cause in causes}] + causes
     ready = check_api(run, options.data)
     findings.append(ready)
     if ready.status == "ok":

@@ -6,16 +6,18 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
 
+from tasktape.local.causes import find_causes
 from tasktape.local.data_dir import DataDir
 from tasktape.local.errors import LocalError
 from tasktape.local.processes import Identity, reap
-from tasktape.local.stack import read_ready
+from tasktape.local.stack import ask
 
 STOP_LIMIT_S = 8.0
 LOCK_POLL_S = 0.05
@@ -79,21 +81,23 @@ def status(data: DataDir) -> dict[str, Any]:
     """Describe what runs on a data folder, in the shape of `tasktape status --json`."""
     run = data.read_run() if data.root.is_dir() else {}
     running = bool(run) and data.is_locked()
-    body = read_ready(run["url"]) if running else None
+    code, body = ask(f"{run['url']}/readyz") if running and run.get("url") else (None, b"")
     processes = [_measure(entry) for entry in run.get("processes", [])] if running else []
     if running:
         supervisor = {"name": "supervisor", "status": "ready", "restarts": 0, "identity": run["supervisor"]}
         processes.append(_measure(supervisor))
     well = all(process["status"] in ("ready", "done") for process in processes)
+    causes = find_causes(run, data, body) if running else []
     kafka = run.get("kafka", {}) if running else {}
     database = run.get("database", {}) if running else {}
     return {
-        "ready": bool(running and run["ready"] and well and body is not None),
+        "ready": bool(running and run["ready"] and well and code == 200 and not causes),
+        "problems": [asdict(cause) for cause in causes],
         "processes": processes,
         "kafka": {"brokers": kafka.get("brokers"), "embedded": kafka.get("embedded")},
         "database": {"url": hide_password(database.get("url")), "embedded": database.get("embedded")},
         "url": run.get("url") if running else None,
-        "lag": _lag(body),
+        "lag": _lag(body if code == 200 else None),
         "data": str(data.root),
         "sizes": {"kafka_bytes": folder_bytes(data.kafka), "postgres_bytes": folder_bytes(data.postgres)},
     }

@@ -14,6 +14,11 @@ from tasktape.local.processes import Launch
 from tasktape.local.supervisor import ProcessSpec
 
 PROBE_LIMIT_S = 2.0
+TOPICS = (
+    ("TASKTAPE_EVENTS_TOPIC", "task-events"),
+    ("TASKTAPE_UPDATES_TOPIC", "task-updates"),
+    ("TASKTAPE_SIGNALS_TOPIC", "task-signals"),
+)
 ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104  # recognised, not bound
 
 
@@ -58,6 +63,11 @@ class Stack:
     def database_url(self) -> str:
         """The database's address; the embedded one's is known once it was launched."""
         return self.external_database or (self.postgres.url if self.postgres else "")
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The names of the topics; the first is the log's."""
+        return tuple(self.options.env.get(variable) or name for variable, name in TOPICS)
 
     @property
     def url(self) -> str:
@@ -148,7 +158,7 @@ def ask(url: str, headers: Mapping[str, str] | None = None) -> tuple[int | None,
             return answer.status, answer.read(65_536)
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, b""
+            return error.code, error.read(65_536)
     except (OSError, ValueError, HTTPException):
         return None, b""
 

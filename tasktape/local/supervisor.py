@@ -1,23 +1,26 @@
 """Keeps child processes running: starts them in order, restarts what dies, stops all in reverse order."""
 
 import asyncio
+import contextlib
 import random
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import partial
+from typing import Literal, TypeVar
 
 from tasktape.local.errors import LocalError
 from tasktape.local.log_files import shorten
 from tasktape.local.processes import Identity, Launch, describe_exit, ended, gist, kill, spawn
 
+T = TypeVar("T")
 Status = Literal["waiting", "starting", "ready", "restarting", "done", "failed", "stopped"]
 
 POLL_S = 0.03
 LOG_CHECK_S = 10.0
 BACKOFF_FIRST_S = 0.2
-BACKOFF_LIMIT_S = 10.0
+BACKOFF_LIMIT_S = 60.0
 STOP_LIMIT_S = 4.8
 STEADY_S = 30.0
 """A child that lived this long has its failures forgiven."""
@@ -40,10 +43,9 @@ class ProcessSpec:
 
 @dataclass(slots=True)
 class Limits:
-    """How often a child may fail quickly before we give up."""
+    """How often a child may fail before it was ever ready; one that was is started again for ever."""
 
     before_ready: int = 3
-    once_ready: int = 10
 
 
 @dataclass(slots=True)
@@ -55,6 +57,8 @@ class Child:
     restarts: int = 0
     failures: int = 0
     was_ready: bool = False
+    reason: str | None = None
+    """Why it ended last, unless it is ready again."""
     launch: Launch | None = None
     popen: subprocess.Popen[bytes] | None = None
     identity: Identity | None = None
@@ -62,7 +66,7 @@ class Child:
 
 
 class Supervisor:
-    """Runs the processes of `specs` until told to stop or one fails for good."""
+    """Runs the processes of `specs` until told to stop or one of them cannot be started."""
 
     def __init__(
         self,
@@ -72,8 +76,9 @@ class Supervisor:
         limits: Limits | None = None,
     ) -> None:
         self.children = {spec.name: Child(spec) for spec in specs}
-        self._say = say
-        self._on_change = on_change
+        # A full disk takes neither notes nor lines: no reason to leave a child unattended.
+        self._say = partial(_as_far_as_possible, say)
+        self._on_change = partial(_as_far_as_possible, on_change)
         self._limits = limits or Limits()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -113,7 +118,10 @@ class Supervisor:
                     shorten(child.launch.log)
 
     async def _keep(self, child: Child) -> None:
-        """Start a child, and start it again whenever it ends, until it has failed too often."""
+        """Start a child, and start it again whenever it ends; give up on one that never was ready.
+
+        The others stay up meanwhile: what ails one of them, a full disk or a broken file, may pass.
+        """
         for name in child.spec.after:
             await self.children[name].ready.wait()
         while True:
@@ -128,12 +136,14 @@ class Supervisor:
                 return
             lived_s = time.monotonic() - started_s
             child.failures = 1 if child.status == "ready" and lived_s > STEADY_S else child.failures + 1
-            if child.failures >= (self._limits.once_ready if child.was_ready else self._limits.before_ready):
+            if not child.was_ready and child.failures >= self._limits.before_ready:
                 self._give_up(child, reason)
                 return
+            child.reason = reason
             self._set(child, "restarting")
-            delay_s = min(BACKOFF_LIMIT_S, BACKOFF_FIRST_S * 2 ** (child.failures - 1))
-            self._say(f"{reason}; starting it again")
+            delay_s = min(BACKOFF_LIMIT_S, BACKOFF_FIRST_S * 2 ** min(child.failures - 1, 16))
+            again = f" in {delay_s:.0f} s" if delay_s > 1 else ""
+            self._say(f"{reason}; starting it again{again}")
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311  # not for secrets
             child.restarts += 1
 
@@ -165,7 +175,7 @@ class Supervisor:
         deadline_s = time.monotonic() + child.spec.ready_limit_s
         while popen.poll() is None:
             if await asyncio.to_thread(is_ready):
-                child.was_ready = True
+                child.was_ready, child.reason = True, None
                 self._set(child, "ready")
                 child.ready.set()
                 return True
@@ -208,6 +218,11 @@ class Supervisor:
         hurry.cancel()
         await asyncio.gather(over, hurry, return_exceptions=True)
         self._set(child, "stopped")
+
+
+def _as_far_as_possible(tell: Callable[[T], None], what: T) -> None:
+    with contextlib.suppress(OSError):
+        tell(what)
 
 
 def _granted_s(children: Sequence[Child]) -> float:

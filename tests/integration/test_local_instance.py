@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tasktape.local.causes import find_causes
 from tasktape.local.data_dir import DataDir
 from tasktape.local.ports import pick_ports
 from tasktape.local.processes import Identity
@@ -170,6 +172,95 @@ def test_any_killed_process_comes_back(instance: Instance) -> None:
     after = instance.status()
     assert (after["kafka"], after["database"]) == (before["kafka"], before["database"])
     assert sum(process["restarts"] for process in after["processes"]) >= 4
+
+
+@pytest.mark.parametrize("name", ["kafka", "worker-0", "postgres", "api"])
+def test_a_process_that_hangs_is_named(instance: Instance, name: str) -> None:
+    """By status and by doctor, with what to do about it; both exit with 1. Then all is well again."""
+    ensure_running(instance)
+    eventually(lambda: instance.status()["ready"], 20)
+    pid = instance.pids()[name]
+    psutil.Process(pid).suspend()
+    try:
+        run = instance.cli("status", "--json")
+        problems = json.loads(run.stdout)["problems"]
+        assert (run.returncode, json.loads(run.stdout)["ready"]) == (1, False)
+        assert [each for each in problems if each["name"] == name] == [
+            {
+                "name": name,
+                "status": "fail",
+                "detail": f"pid {pid} was stopped by a signal",
+                "mend": f"kill -CONT {pid}",
+            }
+        ]
+        assert f"✗ {name}: pid {pid} was stopped by a signal" in instance.cli("status").stdout
+        doctor = instance.cli("doctor")
+        assert doctor.returncode == 1
+        assert f"pid {pid} was stopped by a signal" in doctor.stdout
+    finally:
+        psutil.Process(pid).resume()
+    eventually(lambda: instance.status()["ready"], 20)
+
+
+def test_a_worker_that_gives_no_sign_of_life_is_named(instance: Instance) -> None:
+    """Its ready file is old: the process is there, and its event loop does not turn."""
+    ensure_running(instance)
+    eventually(lambda: instance.status()["ready"], 20)
+    pid = instance.pids()["worker-0"]
+    (child,) = [each for each in instance.data.read_run()["processes"] if each["name"] == "worker-0"]
+    assert child["status"] == "ready"
+    hangs, ready_file = instance.data.root / "hangs", instance.data.root / "worker-0.ready"
+    hangs.touch()
+
+    def found() -> list[str]:
+        os.utime(ready_file, (time.time() - 60,) * 2)
+        return [
+            each.detail
+            for each in find_causes(instance.data.read_run(), instance.data, b"")
+            if each.name == "worker-0"
+        ]
+
+    try:
+        eventually(lambda: found() == [f"pid {pid} hangs: it gave no sign of life for 60 s"], 5)
+    finally:
+        hangs.unlink()
+
+
+def test_a_disk_that_is_full_is_named(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By status too, also while all still run."""
+    ensure_running(instance)
+    eventually(lambda: instance.status()["ready"], 20)
+    full = shutil.disk_usage(instance.data.root)._replace(free=2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    found = instance.status()
+    assert [each["name"] for each in found["problems"]] == ["disk"]
+    assert found["ready"] is False
+
+
+def test_what_does_not_stay_up_is_named_with_its_reason(instance: Instance) -> None:
+    """The others stay up, and so does the supervisor, however often it fails."""
+    ensure_running(instance)
+    eventually(lambda: instance.status()["ready"], 20)
+    pids = instance.pids()
+    broken = instance.data.root / "broken"
+    broken.touch()
+    try:
+        os.kill(pids["worker-0"], signal.SIGKILL)
+        eventually(lambda: (find_worker(instance.status())["restarts"] or 0) >= 4, 30)
+        found = instance.status()
+        assert found["ready"] is False
+        assert [each["name"] for each in found["problems"]] == ["worker-0"]
+        assert "worker-0 ended with status 1: the stand-in is broken" in found["problems"][0]["detail"]
+        others = {name: pid for name, pid in instance.pids().items() if name != "worker-0"}
+        assert others == {name: pid for name, pid in pids.items() if name != "worker-0"}
+    finally:
+        broken.unlink()
+    eventually(lambda: instance.status()["ready"], 30)
+
+
+def find_worker(found: dict[str, Any]) -> dict[str, Any]:
+    """The worker in what status found."""
+    return next(process for process in found["processes"] if process["name"] == "worker-0")
 
 
 def test_interrupt_stops_all_in_order(instance: Instance) -> None:

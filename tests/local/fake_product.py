@@ -23,16 +23,24 @@ class Ready(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def beat() -> None:
+    """Touch the ready file until it is time to stop."""
+    Path(os.environ["TASKTAPE_READY_FILE"]).touch()
+    while not STOPPED.wait(0.5):
+        if not (Path(os.environ["TASKTAPE_DATA"]) / "hangs").exists():
+            Path(os.environ["TASKTAPE_READY_FILE"]).touch()
+
+
 def main(verb: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: STOPPED.set())
     if verb == "worker":
-        Path(os.environ["TASKTAPE_READY_FILE"]).touch()
-        STOPPED.wait()
+        if (Path(os.environ["TASKTAPE_DATA"]) / "broken").exists():
+            sys.exit("the stand-in is broken")
+        beat()
     if verb == "api":
         server = http.server.ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Ready)
-        Path(os.environ["TASKTAPE_READY_FILE"]).touch()
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        STOPPED.wait()
+        beat()
     if verb != "migrate":
         with (Path(os.environ["TASKTAPE_DATA"]) / "order").open("a") as order:
             order.write(f"{verb}\n")

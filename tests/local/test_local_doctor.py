@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tasktape.cli import main
-from tasktape.local.checks import Finding, check_data, check_disk, check_jars, check_leftovers, check_port
+from tasktape.local.causes import check_disk
+from tasktape.local.checks import check_data, check_jars, check_leftovers, check_port
 from tasktape.local.data_dir import DataDir
+from tasktape.local.findings import Finding
 from tasktape.local.jars import Jar
 from tasktape.local.kafka_home import KafkaHome
 from tasktape.local.live_checks import check_api, check_database, check_kafka, check_token

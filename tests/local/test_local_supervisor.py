@@ -130,6 +130,47 @@ async def test_gives_up_on_what_never_starts(bench: Bench) -> None:
     assert bench.lines() == ["fine started", "fine stopped"]
 
 
+async def test_what_was_ready_is_started_again_however_often_it_fails(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others stay up meanwhile, pauses grow up to a limit, the reason is kept until it is ready."""
+    monkeypatch.setattr(supervisor, "BACKOFF_FIRST_S", 0.01)
+    monkeypatch.setattr(supervisor, "BACKOFF_LIMIT_S", 0.05)
+    broken = bench.folder / "broken"
+    program = f"import pathlib\nif pathlib.Path({str(broken)!r}).exists(): {BROKEN}\n{POLITE}"
+    running, ready = bench.start([bench.spec("fine", rank=1), bench.spec("ill", program)], Limits(1))
+    await asyncio.wait_for(ready.wait(), 10)
+    fine, ill = bench.pid("fine"), bench.supervisor.children["ill"]
+    broken.touch()
+    os.kill(bench.pid("ill"), signal.SIGKILL)
+    await until(lambda: ill.restarts > 12, 30)
+
+    assert ill.reason is not None
+    assert "ERROR: the disk is on fire" in ill.reason
+    assert (running.done(), bench.pid("fine"), alive(fine)) == (False, fine, True)
+    broken.unlink()
+    await until(lambda: ill.status == "ready")
+    assert ill.reason is None
+    bench.supervisor.request_stop()
+    await asyncio.wait_for(running, 5)
+
+
+async def test_a_full_disk_leaves_no_process_unattended(bench: Bench) -> None:
+    """It takes neither notes nor lines."""
+
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    ready = asyncio.Event()
+    bench.supervisor = Supervisor([bench.spec("one")], full, full)
+    running = asyncio.create_task(bench.supervisor.run(ready.set))
+    await asyncio.wait_for(ready.wait(), 10)
+    os.kill(bench.pid("one"), signal.SIGKILL)
+    await until(lambda: bench.lines().count("one started") == 2)
+    bench.supervisor.request_stop()
+    await asyncio.wait_for(running, 5)
+
+
 async def test_a_task_runs_once(bench: Bench) -> None:
     """A process without a readiness check is done when it ends with status 0."""
     task = ProcessSpec("task", lambda: Launch("task", (sys.executable, "-c", ""), bench.folder / "task.log"))
