@@ -42,13 +42,8 @@ def object_answer(value: object, *, status: int = 200, positions: Positions | No
     return json_answer(body, status=status, positions=positions)
 
 
-def state_answer(request: Request, state: State, positions: Positions) -> Response:
-    """One task or list; 304 if the caller has this version already."""
-    tag = f'"{state.version}"'
-    known = [part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")]
-    if tag in known:
-        headers = {"ETag": tag, "Tasktape-Position": format_positions(positions)}
-        return Response(status_code=304, headers=headers)
+def state_answer(state: State, positions: Positions) -> Response:
+    """Return one task or list."""
     return json_answer(state_json(state), version=state.version, positions=positions)
 
 
@@ -82,6 +77,8 @@ def command_answer(
             answer = _effect_answer(body, version, visible, status)
             if location is not None:
                 answer.headers["Location"] = location
+            if body != b"null" and status != 204:
+                answer.headers["Content-Location"] = _shown_at(request, location)
         case NotYetVisible(position=position):
             answer = json_answer(
                 to_json({"position": str(position), "outcome": "pending"}),
@@ -101,6 +98,12 @@ def _effect_answer(body: bytes, version: int, positions: Positions, status: int)
     if positions:
         answer.headers["Tasktape-Position"] = format_positions(positions)
     return answer
+
+
+def _shown_at(request: Request, location: str | None) -> str:
+    """Return the address of the task or list that the answer to a command shows."""
+    path = request.scope["path"] if location is None else location
+    return "/".join(path.split("/")[:4])
 
 
 def _one(position: Position) -> dict[int, int]:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from api.commands import Effect, NotYetVisible
 from api.edge import caller_of, edge_of
-from api.headers import Preference, if_match, preference, traceparent
+from api.headers import Preference, if_match, if_none_match, preference, traceparent
 from api.idempotency import CommandKey, command_key
 from api.problems import correlation_id_of, invalid
 from api.schemas import Query
@@ -98,7 +98,8 @@ def terms_of(request: Request, wanted: Preference, key: CommandKey | None) -> Te
     return Terms(
         user=caller_of(request).user,
         wait_s=wanted.wait_s,
-        if_match=if_match(request),
+        if_match=if_match(request, strict=wanted.strict),
+        if_none_match=if_none_match(request),
         key=key,
         correlation_id=correlation_id_of(request),
         traceparent=traceparent(request),

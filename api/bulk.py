@@ -17,6 +17,7 @@ from api.asking import preference_of, query_of, terms_of
 from api.bodies import read_object, validated
 from api.commands import NotYetVisible
 from api.edge import caller_of, edge_of
+from api.entity_tags import Precondition
 from api.idempotency import CommandKey, command_key
 from api.problems import on_error
 from api.schemas import Bulk, BulkCommand, Query
@@ -33,7 +34,7 @@ class Entry:
 
     index: int
     wish: Wish
-    if_match: int | None
+    if_match: Precondition | None
     key: CommandKey | None
 
 
@@ -57,7 +58,7 @@ async def bulk(request: Request) -> Response:
     entries: list[Entry] = []
     for index, raw in enumerate(given):
         try:
-            entries.append(_entry(index, raw, keys[index]))
+            entries.append(_entry(index, raw, keys[index], strict=wanted.strict))
         except (Invalid, Malformed) as error:
             outcomes[index] = await _failure(request, error)
     room = asyncio.Semaphore(AT_ONCE)
@@ -79,7 +80,7 @@ def _key(request: Request, index: int, raw: object) -> CommandKey | None:
     return None if key is None else key.part(str(index))
 
 
-def _entry(index: int, raw: object, key: CommandKey | None) -> Entry:
+def _entry(index: int, raw: object, key: CommandKey | None, *, strict: bool) -> Entry:
     """One of the commands. Raises `Malformed` or `Invalid`."""
     if not isinstance(raw, dict):
         raise Malformed("a command is a JSON object")
@@ -96,7 +97,9 @@ def _entry(index: int, raw: object, key: CommandKey | None) -> Entry:
     if problem is not None:
         raise Invalid([problem])
     wish = Wish(name, command.task_id, command.body, command.cascade, command.scope)
-    return Entry(index, wish, command.if_match, key)
+    version = command.if_match
+    if_match = None if version is None else Precondition(frozenset({version}), strict=strict)
+    return Entry(index, wish, if_match, key)
 
 
 # --- order -----------------------------------------------------------------------------------------------

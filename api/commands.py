@@ -18,6 +18,7 @@ from typing import Any, TypeVar, assert_never
 from pydantic_core import from_json, to_json
 
 from api.deciding import decide, merged
+from api.entity_tags import EntityTag, Precondition, Tags
 from api.idempotency import CommandKey
 from api.locks import StreamLocks
 from api.outcomes import Outcomes
@@ -28,6 +29,7 @@ from api.surroundings import AnyCommand, gather
 from app.errors import KeyReused, PreconditionFailed, TaskError, Unavailable
 from app.fold import State, evolve
 from app.ids import IdFactory
+from app.lists import SetMember, TaskList
 from app.ports import Clock, EventLog
 from app.positions import Position
 from app.records import Event, Record, source_of, stream_kind
@@ -54,12 +56,13 @@ class Call:
     stream: str
     user: str
     wait_s: float
-    if_match: int | None = None
+    if_match: Precondition | None = None
     key: CommandKey | None = None
     correlation_id: str | None = None
     traceparent: str | None = None
     event_id: str | None = None
     causation_id: str | None = None
+    if_none_match: Tags | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +204,7 @@ class CommandHandler:
     async def _decide(self, call: Call, sight: Sight) -> Decision:
         now, state = self._clock(), await sight.state(call.stream)
         around = await gather(call.command, state, call.user, now, sight.state, sight.rows)
+        _check_none_match(call, state)
         command = await _merged(call, state, sight.rows)
         return Decision(state, decide(command, state, around), now)
 
@@ -261,18 +265,27 @@ async def _merged(call: Call, current: State | None, rows: Rows) -> AnyCommand:
 
     Raises as `app.merge.merged`.
     """
-    version = call.if_match
-    if version is None:
+    if call.if_match is None:
         return call.command
-    if current is None or version > current.version:
-        at = "not there" if current is None else f"at version {current.version}"
-        raise PreconditionFailed(f"If-Match names version {version}, and this is {at}")
-    if version == current.version:
+    version = call.if_match.base_of(None if current is None else current.version)
+    if version is None or current is None:
         return call.command
     base = await rows.state_at(call.stream, version)
     if base is None:
         raise PreconditionFailed(f"version {version} is not known here")
     return merged(call.command, base, current)
+
+
+def _check_none_match(call: Call, current: State | None) -> None:
+    """Check that `If-None-Match` names nothing that is there. Raises `PreconditionFailed`."""
+    if call.if_none_match is None or current is None or is_gone(current):
+        return
+    if call.if_none_match.wildcard and isinstance(call.command, SetMember):
+        there = isinstance(current, TaskList) and call.command.user in current.members
+    else:
+        there = call.if_none_match.weakly(EntityTag(str(current.version))) is not None
+    if there:
+        raise PreconditionFailed(f"If-None-Match names what is there, at version {current.version}")
 
 
 def _check_same(key: CommandKey, command_hash: str | None) -> None:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from api import asyncapi
 from api.openapi import document
+from api.static_content import StaticContent
 
 _STYLE_PATH = "/docs/style.css"
 _STYLE = """
@@ -35,12 +36,6 @@ def docs_routes() -> list[Route]:
     machine, page = json.dumps(found, ensure_ascii=False).encode(), "".join(_page(found)).encode()
     messages = json.dumps(asyncapi.document(), ensure_ascii=False).encode()
 
-    async def openapi(request: Request) -> Response:  # noqa: ARG001
-        return Response(machine, media_type="application/json")
-
-    async def sockets(request: Request) -> Response:  # noqa: ARG001
-        return Response(messages, media_type="application/json")
-
     async def docs(request: Request) -> Response:  # noqa: ARG001
         return Response(page, media_type="text/html")
 
@@ -48,8 +43,8 @@ def docs_routes() -> list[Route]:
         return Response(_STYLE, media_type="text/css")
 
     return [
-        Route("/openapi.json", openapi),
-        Route("/asyncapi.json", sockets),
+        StaticContent(machine, ".json").route("/openapi.json"),
+        StaticContent(messages, ".json").route("/asyncapi.json"),
         Route("/docs", docs),
         Route(_STYLE_PATH, style),
     ]

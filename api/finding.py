@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, cast
 from zoneinfo import ZoneInfo
 
@@ -31,6 +31,7 @@ from projections.task_queries import TaskPage
 from projections.tasks_then import TooManyChanged
 
 RELEVANCE = "relevance"
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 _ENDS: Mapping[str, TypeAdapter[tuple[datetime, Any, str]]] = {
     key: TypeAdapter(tuple[Time, value, Text])  # type: ignore[valid-type]
     for key, value in {
@@ -54,8 +55,10 @@ async def list_tasks(request: Request) -> Response:
     search = _search(query, user)
     _check(query, search)
     fingerprint = query.model_dump_json(exclude={"cursor", "limit"})
-    # What "today" is stays the same from page to page.
-    now, after = (edge.clock(), None) if query.cursor is None else _decoded(fingerprint, query)
+    # What "today" is stays the same from page to page. Where it does not matter, equal pages are the same.
+    timed = any(condition.field == "due" for condition in search.conditions)
+    first = edge.clock() if timed else _ANY_TIME
+    now, after = (first, None) if query.cursor is None else _decoded(fingerprint, query)
     wanted = _criteria(query, search, query.as_of or now)
     try:
         page = await edge.tasks.page(

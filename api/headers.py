@@ -3,67 +3,78 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from api.entity_tags import Precondition, Tags, parse_tags
 from app.errors import Malformed, PreconditionFailed
 from app.positions import MAX_PARTITIONS, parse_positions
 
 MAX_WAIT_S = 60.0
 MAX_CORRELATION_CHARS = 128
-_ENTITY_TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e]*)"\s*(?:,|$)')
-_VERSION = re.compile(r"^(0|[1-9][0-9]{0,15})$")
 _TRACEPARENT = re.compile(r"^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$")
-_WAIT = re.compile(r"^wait=(\d{1,9})$")
+_SECONDS = re.compile(r"^[0-9]+$")
+_PREFERENCES = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*"?)+')
+_PARAMETERS = re.compile(r";.*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """How long a caller wants to wait for an outcome (RFC 7240); `applied` is what to answer."""
+    """The caller's wishes in `Prefer` (RFC 7240); `applied` is what to answer."""
 
     wait_s: float
     applied: str | None
+    strict: bool = False
 
 
 def preference(request: Request, default_s: float) -> Preference:
-    """Read `Prefer`: `respond-async` does not wait, `wait=N` waits N seconds, at most `MAX_WAIT_S`."""
-    wanted = [
-        part.strip().lower() for value in request.headers.getlist("prefer") for part in value.split(",")
-    ]
-    waits = [min(float(found[1]), MAX_WAIT_S) for part in wanted if (found := _WAIT.match(part))]
-    if waits:
-        return Preference(waits[0], f"wait={waits[0]:.0f}")
-    if "respond-async" in wanted:
-        return Preference(0.0, "respond-async")
-    return Preference(default_s, None)
+    """Read `Prefer`: `respond-async` does not wait, `wait=N` waits N seconds, at most `MAX_WAIT_S`.
 
-
-def if_match(request: Request) -> int | None:
-    """The version that `If-Match` names; None if it is absent or `*`.
-
-    Of several versions the newest counts. Raises `Malformed`, and `PreconditionFailed` for foreign tags.
+    `handling=strict` wants `If-Match` to be exact. What is not understood is ignored, as the standard asks.
     """
-    headers = request.headers.getlist("if-match")
-    header = ",".join(headers).strip()
-    if not headers or header == "*":
+    wanted = _preferences(request.headers.getlist("prefer"))
+    wait_s, applied = default_s, list[str]()
+    if _SECONDS.match(wanted.get("wait", "")):
+        # A number of any length, of which Python reads so many digits.
+        wait_s = min(float(wanted["wait"]), MAX_WAIT_S)
+        applied.append(f"wait={wait_s:.0f}")
+    elif "respond-async" in wanted:
+        wait_s = 0.0
+        applied.append("respond-async")
+    strict = wanted.get("handling", "").lower() == "strict"
+    if strict:
+        applied.append("handling=strict")
+    return Preference(wait_s, ", ".join(applied) or None, strict)
+
+
+def _preferences(lines: Sequence[str]) -> dict[str, str]:
+    """Return values by name; of those that come twice the first counts."""
+    found: dict[str, str] = {}
+    for text in _PREFERENCES.findall(",".join(lines)):
+        name, _, value = _PARAMETERS.sub("", text).partition("=")
+        found.setdefault(name.strip().lower(), value.strip().strip('"'))
+    return found
+
+
+def if_match(request: Request, *, strict: bool) -> Precondition | None:
+    """Return the versions that `If-Match` names; None if it is absent or `*`.
+
+    Raises `Malformed`, and `PreconditionFailed` for foreign tags.
+    """
+    tags = parse_tags("If-Match", request.headers.getlist("if-match"))
+    if tags is None or tags.wildcard:
         return None
-    tags = _entity_tags(header)
-    versions = [int(tag) for weak, tag in tags if not weak and _VERSION.match(tag)]
+    versions = tags.versions()
     if not versions:
         raise PreconditionFailed("If-Match names no version of this; weak tags never match")
-    return max(versions)
+    return Precondition(versions, strict=strict)
 
 
-def _entity_tags(header: str) -> list[tuple[bool, str]]:
-    tags, place = list[tuple[bool, str]](), 0
-    while place < len(header) or not tags:
-        found = _ENTITY_TAG.match(header, place)
-        if found is None:
-            raise Malformed('If-Match: write the version in quotes, as ETag does: "3"')
-        tags.append((found[1] is not None, found[2]))
-        place = found.end()
-    return tags
+def if_none_match(request: Request) -> Tags | None:
+    """Return the tags that `If-None-Match` names, if any. Raises `Malformed`."""
+    return parse_tags("If-None-Match", request.headers.getlist("if-none-match"))
 
 
 def wanted_positions(request: Request, partitions: int) -> dict[int, int]:

@@ -51,7 +51,7 @@ async def get_list(request: Request) -> Response:
     found = await edge_of(request).lists.one(caller_of(request).user, path_id(request, "list"))
     if found is None:
         raise NotFound(NO_LIST)
-    return state_answer(request, *found)
+    return state_answer(*found)
 
 
 async def edit_list(request: Request) -> Response:

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Lifespan, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from api.cors import METHODS, PREFLIGHT_S, Cors
 from api.docs import docs_routes
 from api.endpoints import ENDPOINTS
 from api.middleware import ACCEPTED_HEADERS, EXPOSED_HEADERS, Envelope, Timed
@@ -49,12 +49,12 @@ def application(settings: Settings, lifespan: Lifespan[Starlette] | None = None)
             Middleware(Envelope, new_id=new_id),
             Middleware(Timed),
             Middleware(
-                CORSMiddleware,
+                Cors,
                 allow_origins=settings.cors_origin,
-                allow_methods=("GET", "POST", "PATCH", "PUT", "DELETE"),
+                allow_methods=METHODS,
                 allow_headers=ACCEPTED_HEADERS,
                 expose_headers=EXPOSED_HEADERS,
-                max_age=3600,
+                max_age=PREFLIGHT_S,
             ),
         ],
         exception_handlers={

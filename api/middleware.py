@@ -23,12 +23,15 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
 }
 EXPOSED_HEADERS = (
+    "Allow",
+    "Content-Location",
     "ETag",
     "Location",
     "Tasktape-Position",
     "X-Correlation-ID",
     "Preference-Applied",
     "Retry-After",
+    "WWW-Authenticate",
 )
 ACCEPTED_HEADERS = (
     "Authorization",
@@ -65,8 +68,7 @@ class Envelope:
                 headers["X-Correlation-ID"] = identifier
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
-                if scope["path"].startswith(("/api", "/socket.io")):
-                    headers.setdefault("Cache-Control", "no-store")
+                headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         with bound_contextvars(correlation_id=identifier):

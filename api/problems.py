@@ -44,6 +44,12 @@ class MethodNotAllowed(TaskError):
     code = "method_not_allowed"
 
 
+class OriginRefused(TaskError):
+    """A page of another origin may not do this here (CORS)."""
+
+    code = "cors_refused"
+
+
 class TooMany(TaskError):
     """The caller has as much open as it may have."""
 
@@ -68,6 +74,7 @@ KINDS: Mapping[type[TaskError], Kind] = {
     errors.Malformed: Kind(400, "The request can't be read"),
     errors.Unauthenticated: Kind(401, "Who are you?"),
     errors.Forbidden: Kind(403, "Not allowed"),
+    OriginRefused: Kind(403, "Not allowed from this origin"),
     errors.NotFound: Kind(404, "Not found"),
     MethodNotAllowed: Kind(405, "Method not allowed"),
     errors.Conflict: Kind(409, "Conflict"),
@@ -206,6 +213,8 @@ async def on_task_error(request: Request, error: Exception) -> Response:
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """Starlette's handler of what its router refuses."""
     assert isinstance(error, HTTPException)
+    if error.status_code == 405 and request.method == "OPTIONS":
+        return Response(status_code=204, headers={"Allow": _allowed(error), "Cache-Control": "no-cache"})
     known: dict[int, TaskError] = {
         404: errors.NotFound("there is nothing at this address"),
         405: MethodNotAllowed(f"{request.method} is not possible here"),
@@ -213,7 +222,15 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     }
     answer = problem(known.get(error.status_code, errors.Malformed(error.detail)), correlation_id_of(request))
     answer.headers.update(error.headers or {})
+    if error.status_code == 405:
+        answer.headers["Allow"] = _allowed(error)
     return answer
+
+
+def _allowed(error: HTTPException) -> str:
+    """Return the methods of an address in order, of which routes do not know OPTIONS."""
+    methods = (error.headers or {}).get("Allow", "")
+    return ", ".join(sorted({*methods.replace(" ", "").split(","), "OPTIONS"} - {""}))
 
 
 async def on_unexpected(request: Request, error: Exception) -> Response:

@@ -17,10 +17,14 @@ from api.auth import bearer_token
 from api.bodies import JSON
 from api.edge import Edge, edge_of
 from api.headers import preference, wanted_positions
-from api.problems import on_error, on_http_exception
+from api.problems import UnsupportedType, on_error, on_http_exception
+from api.representations import finished
 from app.errors import Forbidden, Malformed, PreconditionFailed, Unavailable
 
-_NO_VERSION = "there is no version here that If-Match could match; of bulk, each command has its `if_match`"
+_NO_VERSION = (
+    "there is no version here to compare with; of bulk, each command has its `if_match`, and an"
+    " Idempotency-Key makes it safe to repeat what creates"
+)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -79,14 +83,27 @@ async def _serve(request: Request, endpoint: Endpoint) -> Response:
         if not endpoint.command:
             await _wait_visible(request, edge)
         elif not endpoint.versioned:
-            _refuse_if_match(request)
-        return await endpoint.handler(request)
+            _refuse_conditions(request)
+        response = await endpoint.handler(request)
+        if endpoint.stream:
+            return response
+        return await finished(request, response, private=not endpoint.public)
     except HTTPException as error:
         return await on_http_exception(request, error)
     except ClientDisconnect:
         return Response(status_code=400)  # nobody is there to read it
+    except UnsupportedType as error:
+        answer = await on_error(request, error)
+        answer.headers.update(_accepted(endpoint))
+        return answer
     except Exception as error:  # noqa: BLE001
         return await on_error(request, error)
+
+
+def _accepted(endpoint: Endpoint) -> dict[str, str]:
+    """Return headers that say what may be sent (RFC 5789, 2.2 and RFC 9110, 15.5.16)."""
+    name = "Accept-Patch" if endpoint.method == "PATCH" else "Accept-Post"
+    return {name: ", ".join(endpoint.body_types), "Accept-Encoding": "identity"}
 
 
 async def _admit(request: Request, edge: Edge, endpoint: Endpoint) -> None:
@@ -102,9 +119,9 @@ async def _admit(request: Request, edge: Edge, endpoint: Endpoint) -> None:
         await edge.inboxes.ensure(identity.user)
 
 
-def _refuse_if_match(request: Request) -> None:
+def _refuse_conditions(request: Request) -> None:
     """Refuse a version of what has none. Raises `PreconditionFailed`."""
-    if "if-match" in request.headers:
+    if "if-match" in request.headers or "if-none-match" in request.headers:
         raise PreconditionFailed(_NO_VERSION)
 
 

@@ -59,7 +59,9 @@ async def outcome(request: Request) -> Response:
     if not await _may_see(request, edge, row):
         raise NotFound("the log has no such position")
     return json_answer(
-        _outcome(row, position), version=row["version"], positions={position.partition: position.offset}
+        _outcome(row, position),
+        version=row["version"] if row["outcome"] == "accepted" else None,
+        positions={position.partition: position.offset},
     )
 
 

@@ -30,7 +30,7 @@ async def get_task(request: Request) -> Response:
     found = await edge.tasks.one(user, task_id)
     if found is None:
         raise NotFound(NO_TASK)
-    return state_answer(request, *found)
+    return state_answer(*found)
 
 
 async def _task_then(request: Request, query: TaskQuery) -> Response:

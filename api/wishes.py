@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from api.bodies import validated
 from api.cascades import Cascades, Done
 from api.commands import Call, CommandHandler
+from api.entity_tags import Precondition, Tags
 from api.idempotency import CommandKey
 from api.schemas import NewComment, NewTask, Nothing, WishName
 from api.sight import Sight
@@ -68,7 +69,8 @@ class Terms:
 
     user: str
     wait_s: float
-    if_match: int | None = None
+    if_match: Precondition | None = None
+    if_none_match: Tags | None = None
     key: CommandKey | None = None
     correlation_id: str | None = None
     traceparent: str | None = None
@@ -81,6 +83,7 @@ class Terms:
             user=self.user,
             wait_s=self.wait_s,
             if_match=self.if_match,
+            if_none_match=self.if_none_match,
             key=self.key,
             correlation_id=self.correlation_id,
             traceparent=self.traceparent,

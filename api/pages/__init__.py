@@ -1,37 +1,58 @@
-"""The first page: plain files, served as they are, without a build step."""
+"""The page: plain files, served as they are, without a build step.
+
+They refer to each other by relative addresses, below one that names the contents of all of them. So a browser
+keeps them for ever, and a page never has scripts of two versions.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from api.representations import KEEP
+from api.static_content import KEEP_FOR_EVER, StaticContent, digest
 from app.activity_phrases import PHRASES
 
 FOLDER = Path(__file__).parent
-# Kept by the browser, but asked about each time: an upgraded server never meets an older script.
-HEADERS = {"Cache-Control": "no-cache"}
+SUFFIXES = frozenset({".js", ".css", ".svg"})
 
 
 def page_routes() -> list[BaseRoute]:
-    """The routes of the page and its files."""
-    files = [path for path in sorted(FOLDER.iterdir()) if path.suffix in {".js", ".css", ".svg"}]
+    """Return the routes of the page and its files."""
+    texts = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in SUFFIXES}
+    # What the activity feed says of each type, so that the page says the same of what comes live.
+    texts["phrases.json"] = json.dumps(dict(PHRASES), ensure_ascii=False).encode()
+    version = digest(b"".join(digest(text).encode() for text in texts.values()))
+    index = (FOLDER / "index.html").read_bytes().replace(b'"/page/', b'"/page/%s/' % version.encode())
+    contents = {name: StaticContent(text, Path(name).suffix) for name, text in texts.items()}
     return [
-        _file("/", FOLDER / "index.html"),
-        *(_file(f"/page/{path.name}", path) for path in files),
-        Route("/page/phrases.json", _phrases, methods=["GET"], include_in_schema=False),
+        StaticContent(index, ".html").route("/"),
+        *folder_routes("/page", version, contents),
     ]
 
 
-async def _phrases(request: Request) -> Response:  # noqa: ARG001
-    """What the activity feed says of each type, so that the page says the same of what comes live."""
-    return JSONResponse(dict(PHRASES), headers=HEADERS)
+def folder_routes(prefix: str, version: str, contents: Mapping[str, StaticContent]) -> list[BaseRoute]:
+    """Return the routes of some files, at an address with their version and at one without.
 
+    The version of another release, which one of several servers may have, leads to the files of this one: a
+    page that is loaded while they change works. But it is asked about each time.
+    """
 
-def _file(path: str, file: Path) -> Route:
-    async def serve(request: Request) -> Response:  # noqa: ARG001
-        return FileResponse(file, headers=HEADERS)
+    async def serve(request: Request) -> Response:
+        content = contents.get(request.path_params["name"])
+        if content is None:
+            raise HTTPException(404)
+        return await content.answer(
+            request, KEEP_FOR_EVER if request.path_params.get("version") == version else KEEP
+        )
 
-    return Route(path, serve, methods=["GET"], include_in_schema=False)
+    return [
+        Route(f"{prefix}/{{version}}/{{name}}", serve, methods=["GET"], include_in_schema=False),
+        Route(f"{prefix}/{{name}}", serve, methods=["GET"], include_in_schema=False),
+    ]

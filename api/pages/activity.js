@@ -1,9 +1,9 @@
 /** The activity panel: what happened in a list or in all of them, as lines that grow live. */
 
-import { activityOf, append, groupKey, join } from "/page/activity_groups.js";
-import { make, rows, the, toast } from "/page/dom.js";
-import { isAfter } from "/page/live.js";
-import { avatar } from "/page/avatars.js";
+import { activityOf, append, groupKey, join } from "./activity_groups.js";
+import { make, rows, the, toast } from "./dom.js";
+import { isAfter } from "./live.js";
+import { avatar } from "./avatars.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./types.js").ActivityEvent} ActivityEvent */
@@ -79,7 +79,7 @@ export class Activity {
     this.#queue = [];
     try {
       if (Object.keys(this.#phrases).length === 0) {
-        this.#phrases = await this.options.api.ask("GET", "/page/phrases.json");
+        this.#phrases = await this.options.api.ask("GET", new URL("./phrases.json", import.meta.url).pathname);
       }
       const page = await this.options.api.ask("GET", this.#path(null));
       if (reading !== this.#reading) return;

@@ -1,9 +1,9 @@
 /** The page: signs in, and opens the workspace of who did. */
 
-import { attempt } from "/page/attempts.js";
-import { the } from "/page/dom.js";
-import { Api, ApiError, lineOf } from "/page/http.js";
-import { Workspace } from "/page/workspace.js";
+import { attempt } from "./attempts.js";
+import { the } from "./dom.js";
+import { Api, ApiError, lineOf } from "./http.js";
+import { Workspace } from "./workspace.js";
 
 const TOKEN_KEY = "tasktape.token";
 const RETRY_MS = 2_000;

@@ -1,7 +1,7 @@
 /** Things that may fail, and say so. */
 
-import { toast } from "/page/dom.js";
-import { ApiError, lineOf } from "/page/http.js";
+import { toast } from "./dom.js";
+import { ApiError, lineOf } from "./http.js";
 
 /**
  * Do something that may fail; say so if it does. (That the token is no longer good is said elsewhere.)

@@ -1,6 +1,6 @@
 /** A person as a round mark: an initial, on a colour of their own. */
 
-import { make } from "/page/dom.js";
+import { make } from "./dom.js";
 
 /** @param {string} name @param {string} [sign] instead of the initial */
 export function avatar(name, sign) {

@@ -1,8 +1,8 @@
 /** What a person does to tasks: shown at once as if it were granted, asked for, and open to undo. */
 
-import { attempt, newKey } from "/page/attempts.js";
-import { choose } from "/page/dialogs.js";
-import { ApiError } from "/page/http.js";
+import { attempt, newKey } from "./attempts.js";
+import { choose } from "./dialogs.js";
+import { ApiError } from "./http.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./store.js").Store} Store */

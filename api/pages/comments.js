@@ -1,9 +1,9 @@
 /** What people say about a task, as they say it. */
 
-import { attempt, newKey } from "/page/attempts.js";
-import { avatar } from "/page/avatars.js";
-import { make, rows, the } from "/page/dom.js";
-import { when } from "/page/values.js";
+import { attempt, newKey } from "./attempts.js";
+import { avatar } from "./avatars.js";
+import { make, rows, the } from "./dom.js";
+import { when } from "./values.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./types.js").Comment} Comment */

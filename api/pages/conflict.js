@@ -1,8 +1,8 @@
 /** Two edits of the same field: shows both, and lets one choose. */
 
-import { choose } from "/page/dialogs.js";
-import { make } from "/page/dom.js";
-import { brief } from "/page/values.js";
+import { choose } from "./dialogs.js";
+import { make } from "./dom.js";
+import { brief } from "./values.js";
 
 /** @typedef {import("./types.js").Problem} Problem */
 

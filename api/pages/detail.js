@@ -1,12 +1,12 @@
 /** One task in full: a form for what can be edited, its sub-tasks, what is said of it, and its history. */
 
-import { Comments } from "/page/comments.js";
-import { settle } from "/page/conflict.js";
-import { the, toast } from "/page/dom.js";
-import { History } from "/page/history.js";
-import { ApiError, lineOf } from "/page/http.js";
-import { SubTasks } from "/page/sub_tasks.js";
-import { TaskForm } from "/page/task_form.js";
+import { Comments } from "./comments.js";
+import { settle } from "./conflict.js";
+import { the, toast } from "./dom.js";
+import { History } from "./history.js";
+import { ApiError, lineOf } from "./http.js";
+import { SubTasks } from "./sub_tasks.js";
+import { TaskForm } from "./task_form.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./commands.js").Commands} Commands */

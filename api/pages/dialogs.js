@@ -1,6 +1,6 @@
 /** Questions that stand in the way until they are answered. */
 
-import { make } from "/page/dom.js";
+import { make } from "./dom.js";
 
 /** @typedef {{label: string, value: string, kind?: "primary" | "danger"}} Choice */
 

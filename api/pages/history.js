@@ -1,8 +1,8 @@
 /** Everything that ever happened to a task, as it happens. */
 
-import { attempt } from "/page/attempts.js";
-import { make, the } from "/page/dom.js";
-import { brief, when } from "/page/values.js";
+import { attempt } from "./attempts.js";
+import { make, the } from "./dom.js";
+import { brief, when } from "./values.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./types.js").Changes} Changes */

@@ -1,7 +1,7 @@
 /** The lists at the side, and the head of the one that is shown. */
 
-import { avatar } from "/page/avatars.js";
-import { make, rows, the } from "/page/dom.js";
+import { avatar } from "./avatars.js";
+import { make, rows, the } from "./dom.js";
 
 /** @typedef {import("./store.js").Store} Store */
 /** @typedef {import("./types.js").TaskList} TaskList */

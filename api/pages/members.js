@@ -1,9 +1,9 @@
 /** Who shares a list, as what: shown live, changed by its owners, left by anyone. */
 
-import { avatar } from "/page/avatars.js";
-import { choose } from "/page/dialogs.js";
-import { make, rows, the } from "/page/dom.js";
-import { lineOf } from "/page/http.js";
+import { avatar } from "./avatars.js";
+import { choose } from "./dialogs.js";
+import { make, rows, the } from "./dom.js";
+import { lineOf } from "./http.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./store.js").Store} Store */

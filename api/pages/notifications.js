@@ -1,9 +1,9 @@
 /** What one was told: a bell with a count, and what is behind it. */
 
-import { attempt } from "/page/attempts.js";
-import { avatar } from "/page/avatars.js";
-import { make, rows, the, toast } from "/page/dom.js";
-import { when } from "/page/values.js";
+import { attempt } from "./attempts.js";
+import { avatar } from "./avatars.js";
+import { make, rows, the, toast } from "./dom.js";
+import { when } from "./values.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./types.js").Notification} Notification */

@@ -1,6 +1,6 @@
 /** The manual order: rows that are dragged, or moved with Alt and the arrow keys. */
 
-import { the } from "/page/dom.js";
+import { the } from "./dom.js";
 
 /** @typedef {import("./commands.js").Commands} Commands */
 /** @typedef {import("./store.js").Store} Store */

@@ -1,10 +1,10 @@
 /** The search box: what it finds in all lists, kept up to date while it is shown. */
 
-import { make, rows, the } from "/page/dom.js";
-import { ApiError, lineOf } from "/page/http.js";
-import { marksOf } from "/page/task_rows.js";
-import { isTyping } from "/page/undo.js";
-import { timeZone } from "/page/values.js";
+import { make, rows, the } from "./dom.js";
+import { ApiError, lineOf } from "./http.js";
+import { marksOf } from "./task_rows.js";
+import { isTyping } from "./undo.js";
+import { timeZone } from "./values.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./store.js").Store} Store */

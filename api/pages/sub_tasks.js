@@ -1,8 +1,8 @@
 /** The tasks below the one that is open. */
 
-import { attempt } from "/page/attempts.js";
-import { make, rows, the } from "/page/dom.js";
-import { inOrder } from "/page/store.js";
+import { attempt } from "./attempts.js";
+import { make, rows, the } from "./dom.js";
+import { inOrder } from "./store.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./commands.js").Commands} Commands */

@@ -1,7 +1,7 @@
 /** The form of a task: its fields, what was changed in them, and what comes from elsewhere meanwhile. */
 
-import { make, the } from "/page/dom.js";
-import { RULES, localParts, namesIn, reminderText, timeZone, withOffset } from "/page/values.js";
+import { make, the } from "./dom.js";
+import { RULES, localParts, namesIn, reminderText, timeZone, withOffset } from "./values.js";
 
 /** @typedef {import("./types.js").Reminder} Reminder */
 /** @typedef {import("./types.js").Task} Task */

@@ -1,7 +1,7 @@
 /** The tasks of the list that is shown, one below the other. */
 
-import { make, rows, the } from "/page/dom.js";
-import { dueText, isLate, ruleText } from "/page/values.js";
+import { make, rows, the } from "./dom.js";
+import { dueText, isLate, ruleText } from "./values.js";
 
 /** @typedef {import("./commands.js").Commands} Commands */
 /** @typedef {import("./order.js").Order} Order */

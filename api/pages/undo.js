@@ -1,7 +1,7 @@
 /** Undo: of each change that was made here, the newest first; offered for a moment, and on Ctrl+Z. */
 
-import { attempt } from "/page/attempts.js";
-import { toast } from "/page/dom.js";
+import { attempt } from "./attempts.js";
+import { toast } from "./dom.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./types.js").Task} Task */

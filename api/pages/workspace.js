@@ -1,20 +1,20 @@
 /** What is open once one has signed in: reads a snapshot, follows the log, and draws what the store knows. */
 
-import { Activity } from "/page/activity.js";
-import { attempt, newKey, pause } from "/page/attempts.js";
-import { Commands } from "/page/commands.js";
-import { Detail } from "/page/detail.js";
-import { choose } from "/page/dialogs.js";
-import { the } from "/page/dom.js";
-import { ListsPane } from "/page/lists_pane.js";
-import { Live, isAfter } from "/page/live.js";
-import { Members } from "/page/members.js";
-import { Notifications } from "/page/notifications.js";
-import { Order } from "/page/order.js";
-import { Search } from "/page/search.js";
-import { Store } from "/page/store.js";
-import { TaskRows } from "/page/task_rows.js";
-import { Undo } from "/page/undo.js";
+import { Activity } from "./activity.js";
+import { attempt, newKey, pause } from "./attempts.js";
+import { Commands } from "./commands.js";
+import { Detail } from "./detail.js";
+import { choose } from "./dialogs.js";
+import { the } from "./dom.js";
+import { ListsPane } from "./lists_pane.js";
+import { Live, isAfter } from "./live.js";
+import { Members } from "./members.js";
+import { Notifications } from "./notifications.js";
+import { Order } from "./order.js";
+import { Search } from "./search.js";
+import { Store } from "./store.js";
+import { TaskRows } from "./task_rows.js";
+import { Undo } from "./undo.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./types.js").Positions} Positions */

@@ -16,6 +16,7 @@ from api.auth import Verifier
 from api.commands import SOURCE, Call, CommandHandler, Effect, NotYetVisible
 from api.counters import RelayCounters
 from api.edge import Edge
+from api.entity_tags import Precondition
 from api.hub import Counters
 from api.idempotency import CommandKey, command_key
 from api.inboxes import Inboxes
@@ -337,7 +338,8 @@ class Node:
         key: CommandKey | None = None,
     ) -> Effect | NotYetVisible:
         """Give a command."""
-        return await self.commands.handle(Call(command, stream, user, wait_s, if_match, key))
+        precondition = None if if_match is None else Precondition(frozenset({if_match}))
+        return await self.commands.handle(Call(command, stream, user, wait_s, precondition, key))
 
     async def done(
         self, command: TaskCommand | ListCommand, stream: str, user: str = "alice", **how: Any

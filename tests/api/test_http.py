@@ -19,6 +19,12 @@ from app.settings import Settings
 from tasktape.local.tokens import mint
 from tests.api.memory_stack import World, edge_on
 
+PREFLIGHT = {
+    "Origin": "https://app.example",
+    "Access-Control-Request-Method": "PATCH",
+    "Access-Control-Request-Headers": "authorization, if-match, if-none-match, idempotency-key, prefer,"
+    " tasktape-position, x-correlation-id, traceparent, content-type",
+}
 SECRET = "a secret of the tests that is long enough"
 LIMIT_BYTES = 1024
 ID = "0190f3c0-0000-7000-8000-000000000000"
@@ -358,12 +364,21 @@ async def test_the_same_key_of_two_users_is_two_keys(edge: Edge) -> None:
 @pytest.mark.parametrize(
     ("header", "status"),
     [
-        *(('"1"', 200), ('"1", "7"', 412), ("*", 200), ('W/"1"', 412), ("1", 400), ('"', 400)),
+        *(
+            ('"1"', 200),
+            ('"1", "7"', 200),
+            ('"6", "7"', 412),
+            ('"1-gzip"', 200),
+            ("*", 200),
+            ('W/"1"', 412),
+            ("1", 400),
+            ('"', 400),
+        ),
         *(("", 400), (" ", 400), ('"01"', 412), ('"0"', 412), ('"*"', 412), ('"1",', 200), (",", 400)),
     ],
 )
 async def test_if_match(client: httpx.AsyncClient, header: str, status: int) -> None:
-    """Strong tags of versions; of several, the newest."""
+    """Strong tags of versions, of which one has to be that of the task; compressed ones are no others."""
     path = (await client.post("/api/tasks", json={"title": "T"})).headers["location"]
     answer = await client.patch(path, json={"notes": "N"}, headers={"If-Match": header})
     assert answer.status_code == status, answer.text
@@ -465,17 +480,146 @@ async def test_other_origins(client: httpx.AsyncClient) -> None:
     allowed = await client.get("/api/me", headers={"Origin": "https://app.example"})
     assert allowed.headers["access-control-allow-origin"] == "https://app.example"
     assert "ETag" in allowed.headers["access-control-expose-headers"]
-    preflight = await client.options(
-        "/api/tasks",
-        headers={
-            "Origin": "https://app.example",
-            "Access-Control-Request-Method": "PATCH",
-            "Access-Control-Request-Headers": "authorization,if-match",
-        },
-    )
+    preflight = await client.options("/api/tasks", headers=PREFLIGHT)
     assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == "https://app.example"
+    assert {"PATCH", "PUT", "DELETE", "HEAD"} <= set(
+        preflight.headers["access-control-allow-methods"].split(", ")
+    )
+    allowed_headers = preflight.headers["access-control-allow-headers"].lower().split(", ")
+    assert set(PREFLIGHT["Access-Control-Request-Headers"].split(", ")) <= set(allowed_headers)
     other = await client.get("/api/me", headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in other.headers
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"Origin": "https://evil.example"}, "https://evil.example"),
+        ({"Access-Control-Request-Method": "TRACE"}, "TRACE"),
+        ({"Access-Control-Request-Headers": "x-forwarded-for"}, "if-match"),
+    ],
+)
+async def test_a_refused_preflight_is_a_problem(
+    client: httpx.AsyncClient, changed: dict[str, str], said: str
+) -> None:
+    """Which says what is not allowed, and what is."""
+    answer = await client.options("/api/tasks", headers=PREFLIGHT | changed)
+    assert said in assert_problem(answer, 403, "cors_refused")["detail"]
+    assert "Origin" in answer.headers["vary"]
+
+
+async def test_answers_depend_on_the_origin_for_caches(edge: Edge) -> None:
+    """Also without one, errors and preflights."""
+    async with client_of(edge) as client:
+        for method, path in (
+            ("GET", "/healthz"),
+            ("GET", "/api/nothing"),
+            ("GET", "/"),
+            ("POST", "/api/tasks"),
+        ):
+            answer = await client.request(method, path)
+            assert "origin" in answer.headers["vary"].lower(), path
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/api/tasks", "GET, HEAD, OPTIONS, POST"),
+        (f"/api/tasks/{ID}", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+        (f"/api/lists/{ID}/members/bob", "DELETE, OPTIONS, PUT"),
+        ("/api/bulk", "OPTIONS, POST"),
+        ("/healthz", "GET, HEAD, OPTIONS"),
+        ("/openapi.json", "GET, HEAD, OPTIONS"),
+        ("/docs", "GET, HEAD, OPTIONS"),
+        ("/", "GET, HEAD, OPTIONS"),
+        ("/page/app.js", "GET, HEAD, OPTIONS"),
+    ],
+)
+async def test_options_tells_the_methods_of_every_address(edge: Edge, path: str, allowed: str) -> None:
+    """Without a token; a method that is not possible is answered with the same."""
+    async with client_of(edge, None) as client:
+        answer = await client.options(path)
+        assert (answer.status_code, answer.content, answer.headers["allow"]) == (204, b"", allowed)
+        other = await client.request("TRACE", path)
+        assert_problem(other, 405, "method_not_allowed")
+        assert other.headers["allow"] == allowed
+        assert_problem(await client.options("/api/nothing"), 404, "not_found")
+
+
+async def test_a_body_that_is_not_accepted_is_told_what_is(client: httpx.AsyncClient) -> None:
+    """Its types, and that there is no content coding."""
+    path = (await client.post("/api/tasks", json={"title": "T"})).headers["location"]
+    posted = await client.post("/api/tasks", content=b"{}", headers={"Content-Type": "text/xml"})
+    assert posted.headers["accept-post"] == "application/json"
+    patched = await client.patch(path, json={"notes": ""}, headers={"Content-Encoding": "gzip"})
+    assert_problem(patched, 415, "unsupported_media_type")
+    assert patched.headers["accept-patch"] == "application/merge-patch+json, application/json"
+    assert patched.headers["accept-encoding"] == "identity"
+
+
+async def test_answers_to_commands_say_what_they_show(client: httpx.AsyncClient) -> None:
+    """The task, wherever the command was sent to: then `ETag` is of that."""
+    created = await client.post("/api/tasks", json={"title": "T"})
+    path = created.headers["location"]
+    assert created.headers["content-location"] == path
+    done = await client.post(f"{path}/complete")
+    assert (done.headers["content-location"], done.headers["etag"]) == (path, '"2"')
+    assert "content-location" not in (await client.delete(path)).headers
+
+
+async def test_strict_handling_does_not_merge(client: httpx.AsyncClient) -> None:
+    """An older version is 412, also where the fields are others, also in bulk; and the answer says so."""
+    path = (await client.post("/api/tasks", json={"title": "T"})).headers["location"]
+    await client.patch(path, json={"title": "U"})
+    strict = {"Prefer": "handling=strict", "If-Match": '"1"'}
+    assert_problem(await client.patch(path, json={"notes": "N"}, headers=strict), 412, "precondition_failed")
+    command = {"command": "edit", "task_id": path.rpartition("/")[2], "body": {"notes": "N"}, "if_match": 1}
+    bulk = await client.post(
+        "/api/bulk", json={"commands": [command]}, headers={"Prefer": "wait=5, handling=strict"}
+    )
+    assert bulk.json()["outcomes"][0]["status"] == 412
+    assert bulk.headers["preference-applied"] == "wait=5, handling=strict"
+    current = await client.patch(path, json={"notes": "N"}, headers=strict | {"If-Match": '"1", "2"'})
+    assert (current.status_code, current.headers["preference-applied"]) == (200, "handling=strict")
+    merged = await client.patch(path, json={"priority": "high"}, headers={"If-Match": '"1"'})
+    assert merged.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("tags", "status"),
+    [
+        *(("*", 412), ('"1"', 412), ('W/"1"', 412), ('"1-gzip"', 412), ('"5", "1"', 412)),
+        *(('"2"', 200), ("1", 400), ("", 400)),
+    ],
+)
+async def test_if_none_match_of_a_command(client: httpx.AsyncClient, tags: str, status: int) -> None:
+    """What is there is not to be one of those (RFC 9110, 13.1.2)."""
+    path = (await client.post("/api/tasks", json={"title": "T"})).headers["location"]
+    answer = await client.patch(path, json={"notes": "N"}, headers={"If-None-Match": tags})
+    assert answer.status_code == status, answer.text
+
+
+async def test_a_member_is_added_only_if_there_is_none(client: httpx.AsyncClient) -> None:
+    """With `If-None-Match: *`, which does not change the role of one who is there."""
+    path = (await client.post("/api/lists", json={"name": "L"})).headers["location"] + "/members/bob"
+    anew = {"If-None-Match": "*"}
+    assert (await client.put(path, json={"role": "viewer"}, headers=anew)).status_code == 200
+    again = await client.put(path, json={"role": "owner"}, headers=anew)
+    assert_problem(again, 412, "precondition_failed")
+
+
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+async def test_what_has_no_version_takes_no_condition(client: httpx.AsyncClient, header: str) -> None:
+    """Creating, bulk: 412, and nothing is written."""
+    for path, body in (
+        ("/api/tasks", {"title": "T"}),
+        ("/api/lists", {"name": "L"}),
+        ("/api/bulk", {"commands": []}),
+        ("/api/notifications/read-all", {}),
+    ):
+        answer = await client.post(path, json=body, headers={header: "*"})
+        assert_problem(answer, 412, "precondition_failed")
 
 
 async def test_problems_reach_other_origins_too(client: httpx.AsyncClient) -> None:
