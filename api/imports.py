@@ -28,7 +28,6 @@ from app.errors import (
     FieldError,
     Invalid,
     Malformed,
-    NotFound,
     Unavailable,
     Undecodable,
 )
@@ -185,10 +184,9 @@ async def _list_of(request: Request, edge: Edge, wanted: ListById | ListByName) 
     user = caller_of(request).user
     if isinstance(wanted, ListByName):
         return await _list_by_name(request, edge, wanted.name)
-    found = await edge.lists.one(user, wanted.id)
-    if found is None:
-        raise NotFound("no such list")
-    authorisation.check(CreateTask, authorisation.role_in(found[0], user), "no such list")
+    state = await edge.commands.state(f"list:{wanted.id}")
+    home = state if isinstance(state, TaskList) else None
+    authorisation.check_in(home, CreateTask, user, "no such list")
     return wanted.id
 
 

@@ -9,17 +9,19 @@ from starlette.responses import Response
 
 from api.answers import command_answer, page_answer, state_answer
 from api.asking import carry_out, key_of, path_id, query_of
-from api.bodies import PATCH, read_object, validated
+from api.bodies import JSON, PATCH, read_object, validated
 from api.cursors import TIME_AND_ID, decode_cursor, encode_cursor
 from api.edge import caller_of, edge_of
 from api.histories import history_answer
-from api.schemas import HistoryQuery, PageQuery, Query
+from api.schemas import HistoryQuery, ListPageQuery, Nothing, Query
+from app.authorisation import DELETED
 from app.errors import NotFound
-from app.lists import CreateList, DeleteList, EditList, ListCommand
+from app.lists import CreateList, DeleteList, EditList, ListCommand, RestoreList, TaskList
+from app.positions import Positions
 from app.updates import state_json
 
 NO_LIST = "no such list"
-_CURSOR = "lists"
+_CURSOR, _DELETED_CURSOR = "lists", "deleted lists"
 
 
 async def create_list(request: Request) -> Response:
@@ -36,22 +38,25 @@ async def create_list(request: Request) -> Response:
 
 async def list_lists(request: Request) -> Response:
     """GET /api/lists."""
-    query = query_of(request, PageQuery)
-    after = None
-    if query.cursor is not None:
-        after = decode_cursor(_CURSOR, query.cursor, TIME_AND_ID)
-    page = await edge_of(request).lists.page(caller_of(request).user, after=after, limit=query.limit)
-    end = encode_cursor(_CURSOR, [page.items[-1].created_at, page.items[-1].id]) if page.more else None
+    query = query_of(request, ListPageQuery)
+    lists, user = edge_of(request).lists, caller_of(request).user
+    cursor = _DELETED_CURSOR if query.deleted else _CURSOR
+    place = None if query.cursor is None else decode_cursor(cursor, query.cursor, TIME_AND_ID)
+    if query.deleted:
+        page = await lists.deleted(user, before=place, limit=query.limit)
+    else:
+        page = await lists.page(user, after=place, limit=query.limit)
+    end = None
+    if page.more:
+        last = page.items[-1]
+        end = encode_cursor(cursor, [last.deleted_at if query.deleted else last.created_at, last.id])
     return page_answer([state_json(each) for each in page.items], end, page.positions)
 
 
 async def get_list(request: Request) -> Response:
     """GET /api/lists/{id}."""
     query_of(request, Query)
-    found = await edge_of(request).lists.one(caller_of(request).user, path_id(request, "list"))
-    if found is None:
-        raise NotFound(NO_LIST)
-    return state_answer(*found)
+    return state_answer(*await list_in_path(request))
 
 
 async def edit_list(request: Request) -> Response:
@@ -65,13 +70,35 @@ async def delete_list(request: Request) -> Response:
     return await change_list(request, DeleteList(), {}, status=204)
 
 
+async def restore_list(request: Request) -> Response:
+    """POST /api/lists/{id}/restore."""
+    body = await read_object(request, edge_of(request).settings.body_limit_bytes, JSON, optional=True)
+    validated(Nothing, body)
+    return await change_list(request, RestoreList(), body)
+
+
 async def list_history(request: Request) -> Response:
     """GET /api/lists/{id}/history."""
     query = query_of(request, HistoryQuery)
     list_id = path_id(request, "list")
     if not await edge_of(request).lists.may_see(caller_of(request).user, list_id):
-        raise NotFound(NO_LIST)
+        raise await unseen_list(request, list_id)
     return await history_answer(request, f"list:{list_id}", query)
+
+
+async def list_in_path(request: Request) -> tuple[TaskList, Positions]:
+    """The list in the path, and the positions it was read at. Raises `NotFound`."""
+    list_id = path_id(request, "list")
+    found = await edge_of(request).lists.one(caller_of(request).user, list_id)
+    if found is None:
+        raise await unseen_list(request, list_id)
+    return found
+
+
+async def unseen_list(request: Request, list_id: str) -> NotFound:
+    """The error for a list that the caller does not see; to those who may restore it, it says so."""
+    may_restore = await edge_of(request).lists.may_restore(caller_of(request).user, list_id)
+    return NotFound(DELETED if may_restore else NO_LIST)
 
 
 async def change_list(

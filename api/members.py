@@ -6,22 +6,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import object_answer
-from api.asking import path_id, query_of
+from api.asking import query_of
 from api.bodies import JSON, read_object, validated
 from api.edge import caller_of, edge_of
-from api.lists import NO_LIST, change_list
+from api.lists import change_list, list_in_path
 from api.schemas import MemberOut, MemberRole, MembersOut, Nothing, Query
-from app.errors import NotFound
 from app.lists import HandOverList, LeaveList, RemoveMember, SetMember
 
 
 async def list_members(request: Request) -> Response:
     """GET /api/lists/{id}/members."""
     query_of(request, Query)
-    found = await edge_of(request).lists.one(caller_of(request).user, path_id(request, "list"))
-    if found is None:
-        raise NotFound(NO_LIST)
-    task_list, positions = found
+    task_list, positions = await list_in_path(request)
     members = [MemberOut(user=user, role=role) for user, role in sorted(task_list.members.items())]
     return object_answer(MembersOut(items=members), positions=positions)
 

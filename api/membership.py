@@ -27,9 +27,12 @@ def membership_after(update: Update) -> Membership | None:
     task_list, changes = message["list"], message["changes"]
     if task_list is None:
         return Membership(list_id, frozenset())
+    members = frozenset(task_list["members"])
+    if "deleted_at" in changes:
+        return Membership(list_id, members)  # It is back: before, it was nobody's.
     if "members" not in changes:
         return None
-    return Membership(list_id, frozenset(task_list["members"]), frozenset(changes["members"][0] or ()))
+    return Membership(list_id, members, frozenset(changes["members"][0] or ()))
 
 
 def moved_to(update: Update) -> str | None:

@@ -64,6 +64,15 @@ class PageQuery(Query):
     cursor: str | None = Field(None, description="`next_cursor` of the page before")
 
 
+class ListPageQuery(PageQuery):
+    """Which lists."""
+
+    deleted: bool = Field(
+        False,
+        description="Instead of yours: those that were deleted and that you may restore, the last one first",
+    )
+
+
 class TaskPageQuery(PageQuery):
     """Which tasks, in which order."""
 

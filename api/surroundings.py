@@ -81,12 +81,12 @@ async def gather(
         return found
     if isinstance(command, CreateTask):
         home = await _list(command.list_id, user, load)
-        authorisation.check(CreateTask, authorisation.role_in(home, user), NO_LIST)
+        authorisation.check_in(home, CreateTask, user, NO_LIST)
         return replace(found, home=home, ancestors=await _ancestors(command.parent_id, load))
     if not isinstance(state, Task):
         raise NotFound(NO_TASK)
     home = await _list(state.list_id, user, load)
-    authorisation.check(type(command), authorisation.role_in(home, user), NO_TASK)
+    authorisation.check_in(home, type(command), user, NO_TASK)
     return await _around_task(command, state, replace(found, home=home), load, around)
 
 
@@ -96,7 +96,7 @@ async def _around_list(
     if isinstance(command, CreateList | CreateInbox):
         return found
     task_list = state if isinstance(state, TaskList) else None
-    authorisation.check(type(command), authorisation.role_in(task_list, found.user), NO_LIST)
+    authorisation.check_in(task_list, type(command), found.user, NO_LIST)
     if isinstance(command, EditList) and command.stages is not None and task_list is not None:
         return replace(found, occupied=await around.occupied(task_list.id))
     return found
@@ -202,7 +202,7 @@ def _inbox(user: str) -> TaskList:
 async def _target(list_id: str, user: str, load: LoadState) -> TaskList | None:
     """The list that a task goes to; one has to be allowed to create tasks there."""
     target = await _list(list_id, user, load)
-    authorisation.check(CreateTask, authorisation.role_in(target, user), NO_LIST)
+    authorisation.check_in(target, CreateTask, user, NO_LIST)
     return target
 
 

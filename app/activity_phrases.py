@@ -45,6 +45,7 @@ PHRASES: Mapping[str, tuple[str, str]] = {
     "list.renamed": ("{actor} renamed the list to “{name}”", "{actor} renamed the list {n} times"),
     "list.edited": ("{actor} changed the list's stages", "{actor} changed the list's stages {n} times"),
     "list.deleted": ("{actor} deleted the list", "{actor} deleted {n} lists"),
+    "list.restored": ("{actor} restored the list", "{actor} restored the list {n} times"),
     "list.member_added": ("{actor} added {user} as {role}", "{actor} added {n} people"),
     "list.member_role_changed": ("{actor} made {user} {role}", "{actor} changed {n} roles"),
     "list.member_removed": ("{actor} removed {user}", "{actor} removed {n} people"),

@@ -26,6 +26,7 @@ ALLOWED: Mapping[type[Command], frozenset[Role]] = {
     lists.RemoveMember: OWNERS,
     lists.HandOverList: OWNERS,
     lists.DeleteList: OWNERS,
+    lists.RestoreList: OWNERS,
     task_commands.CreateTask: EDITORS,
     task_commands.EditTask: EDITORS,
     task_commands.CompleteTask: EDITORS,
@@ -40,6 +41,8 @@ ALLOWED: Mapping[type[Command], frozenset[Role]] = {
     task_commands.UndoChange: EDITORS,
 }
 """The roles in a list that may give each command to it, or to its tasks. What is not here nobody may."""
+DELETED = "the list was deleted: restore it first"
+"""The detail that those who may restore a list get for it, or for a task of it, as long as it is deleted."""
 
 
 def role_in(task_list: TaskList | None, user: str) -> Role | None:
@@ -47,6 +50,20 @@ def role_in(task_list: TaskList | None, user: str) -> Role | None:
     if task_list is None or task_list.deleted_at is not None:
         return None
     return task_list.members.get(user)
+
+
+def check_in(task_list: TaskList | None, command: type[Command], user: str, missing: str) -> None:
+    """Check that `user` may give a command to a list, or to a task of it.
+
+    Raises `Forbidden`, or `NotFound(missing)` for who is no member. A deleted list takes `RestoreList` alone:
+    for those who may give that the `NotFound` says so, and all others are as if they were no members.
+    """
+    role = None if task_list is None else task_list.members.get(user)
+    if task_list is not None and task_list.deleted_at is not None:
+        role = role if may(lists.RestoreList, role) else None
+        if role is not None and command is not lists.RestoreList:
+            raise NotFound(DELETED)
+    check(command, role, missing)
 
 
 def check(command: type[Command], role: Role | None, missing: str) -> None:

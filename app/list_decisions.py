@@ -20,11 +20,13 @@ from app.lists import (
     ListEvent,
     ListHandedOver,
     ListRenamed,
+    ListRestored,
     MemberAdded,
     MemberRemoved,
     MemberRoleChanged,
     Occupied,
     RemoveMember,
+    RestoreList,
     SetMember,
     Stage,
     TaskList,
@@ -55,6 +57,8 @@ def decide(
         case DeleteList():
             _no_inbox(_alive(task_list), "deleted")
             return ListDeleted()
+        case RestoreList():
+            return ListRestored() if _known(task_list).deleted_at else None
         case SetMember():
             return _set_member(command, _no_inbox(_alive(task_list), "shared"))
         case RemoveMember(user=member):
@@ -138,10 +142,17 @@ def _another_owner(task_list: TaskList, user: str) -> None:
         raise Conflict("a list has an owner: hand it over first, or delete it")
 
 
-def _alive(task_list: TaskList | None) -> TaskList:
-    if task_list is None or task_list.deleted_at:
+def _known(task_list: TaskList | None) -> TaskList:
+    if task_list is None:
         raise NotFound("no such list")
     return task_list
+
+
+def _alive(task_list: TaskList | None) -> TaskList:
+    known = _known(task_list)
+    if known.deleted_at:
+        raise NotFound("no such list")
+    return known
 
 
 def _no_inbox(task_list: TaskList, what: str) -> TaskList:

@@ -70,6 +70,13 @@ class ListDeleted:
 
 
 @dataclass(frozen=True, slots=True)
+class ListRestored:
+    """The list is back, and its tasks with it: members, stages and tasks are as they were."""
+
+    type: ClassVar[str] = "list.restored"
+
+
+@dataclass(frozen=True, slots=True)
 class MemberAdded:
     """Somebody sees the list from now on."""
 
@@ -108,6 +115,7 @@ ListEvent = (
     | ListRenamed
     | ListEdited
     | ListDeleted
+    | ListRestored
     | MemberAdded
     | MemberRoleChanged
     | MemberRemoved
@@ -171,6 +179,8 @@ def _changed(task_list: TaskList, event: ListEvent, time: datetime, actor: str) 
             return edited
         case ListDeleted():
             return {"deleted_at": time}
+        case ListRestored():
+            return {"deleted_at": None}
         case MemberAdded(user=user, role=role) | MemberRoleChanged(user=user, role=role):
             return {"members": {**members, user: role}}
         case MemberRemoved(user=gone):
@@ -252,6 +262,10 @@ class DeleteList(Command):
     """Delete a list and, with it, its tasks."""
 
 
+class RestoreList(Command):
+    """Have a deleted list back, with its members, its stages and its tasks."""
+
+
 class SetMember(Command):
     """Let somebody see the list, or give a member another role."""
 
@@ -276,5 +290,13 @@ class HandOverList(Command):
 
 
 ListCommand = (
-    CreateList | CreateInbox | EditList | DeleteList | SetMember | RemoveMember | LeaveList | HandOverList
+    CreateList
+    | CreateInbox
+    | EditList
+    | DeleteList
+    | RestoreList
+    | SetMember
+    | RemoveMember
+    | LeaveList
+    | HandOverList
 )

@@ -118,8 +118,11 @@ def follows(
 
 
 def _wanted(cause: Cause, home: TaskList | None, parent: Task | None) -> TaskCreated | None:
-    """The next occurrence; none is wanted in a list that is gone, or below what was completed with it."""
-    if home is None or home.deleted_at is not None or cause.came_along:
+    """The next occurrence; none is wanted below what was completed with it.
+
+    A list that is deleted gets one like any other: should it be restored, its series are whole.
+    """
+    if home is None or cause.came_along:
         return None
     created = next_occurrence(cause.task, first_stage(home, "open", "active"))
     if created is None or created.parent_id is None:

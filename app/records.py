@@ -56,6 +56,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     lists.ListRenamed,
     lists.ListEdited,
     lists.ListDeleted,
+    lists.ListRestored,
     lists.MemberAdded,
     lists.MemberRoleChanged,
     lists.MemberRemoved,

@@ -14,16 +14,31 @@ from app.tasks import Task
 from projections import lists, tasks
 from projections.reading import positions_at, snapshot
 
-NEXT_DUE = """
-    SELECT wanted.partition, next."at" FROM unnest($1::int[]) AS wanted(partition), LATERAL (
-        SELECT r."at" FROM reminders r WHERE r.partition = wanted.partition ORDER BY r."at", r.task_id LIMIT 1
-    ) AS next
+# A reminder in a deleted list is not looked at unless it was due by `$2`: the list may be restored.
+_NOT_HELD = """
+    (r."at" <= $2 OR NOT EXISTS (
+        SELECT FROM tasks JOIN lists ON lists.id = tasks.list_id
+        WHERE tasks.id = r.task_id AND lists.deleted_at IS NOT NULL
+    ))
 """
-DUE = """
-    SELECT "at", task_id FROM reminders
-    WHERE partition = $1 AND "at" <= $2 AND ("at", task_id) > ($3, $4)
-    ORDER BY "at", task_id LIMIT $5
-"""
+NEXT_DUE = f"""
+    SELECT wanted.partition, coalesce(due."at", later."at") AS "at"
+    FROM unnest($1::int[]) AS wanted(partition)
+    LEFT JOIN LATERAL (
+        SELECT r."at" FROM reminders r WHERE r.partition = wanted.partition AND r."at" <= $3 AND {_NOT_HELD}
+        ORDER BY r."at", r.task_id LIMIT 1
+    ) AS due ON true
+    LEFT JOIN LATERAL (
+        SELECT r."at" FROM reminders r WHERE r.partition = wanted.partition AND r."at" > $3
+        ORDER BY r."at", r.task_id LIMIT 1
+    ) AS later ON true
+    WHERE due."at" IS NOT NULL OR later."at" IS NOT NULL
+"""  # noqa: S608
+DUE = f"""
+    SELECT r."at", r.task_id FROM reminders r
+    WHERE r.partition = $1 AND r."at" <= $3 AND (r."at", r.task_id) > ($4, $5) AND {_NOT_HELD}
+    ORDER BY r."at", r.task_id LIMIT $6
+"""  # noqa: S608
 
 
 class Place(NamedTuple):
@@ -64,16 +79,24 @@ class ReminderQueries:
         async with self._pool.acquire() as connection:
             return await positions_at(connection)
 
-    async def next_due(self, partitions: Sequence[int]) -> Mapping[int, datetime]:
-        """When the first reminder of each of these partitions is due, for those that have some."""
+    async def next_due(
+        self, partitions: Sequence[int], now: datetime, held_after: datetime
+    ) -> Mapping[int, datetime]:
+        """When the first reminder of each of these partitions is due, for those that have some.
+
+        A reminder in a deleted list is left out if it was due after `held_after`, and by `now`.
+        """
         if not partitions:
             return {}
-        return {row["partition"]: row["at"] for row in await self._pool.fetch(NEXT_DUE, partitions)}
+        rows = await self._pool.fetch(NEXT_DUE, partitions, held_after, now)
+        return {row["partition"]: row["at"] for row in rows}
 
-    async def due(self, partition: int, now: datetime, after: Place, limit: int) -> DuePage:
+    async def due(
+        self, partition: int, now: datetime, held_after: datetime, after: Place, limit: int
+    ) -> DuePage:
         """The tasks of a partition with reminders that are due, from a place on; `limit` at most."""
         async with snapshot(self._pool) as connection:
-            rows = await connection.fetch(DUE, partition, now, *after, limit)
+            rows = await connection.fetch(DUE, partition, held_after, now, *after, limit)
             found = await tasks.load(connection, list({row["task_id"] for row in rows}))
             homes = await lists.load(connection, list({task.list_id for task in found.values()}))
         first = {row["task_id"]: row["at"] for row in reversed(rows)}

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TSVECTOR
 read_models = MetaData()
 control = MetaData()
 
-READ_MODELS_VERSION = 4
+READ_MODELS_VERSION = 5
 """Raised whenever a table or a projection changes; a live generation of another version is rebuilt."""
 
 PENDING_KIB = 256
@@ -138,6 +138,13 @@ lists = Table(
     Column("created_by", Text, nullable=False),
     _time("updated_at"),
     _time("deleted_at", nullable=True),
+    Index(
+        "deleted_lists_by_member",
+        "members",
+        postgresql_using="gin",
+        postgresql_ops={"members": "jsonb_path_ops"},
+        postgresql_where=text("deleted_at IS NOT NULL"),
+    ),
 )
 """The state of every list, deleted ones included; `members` is `{user: role}`."""
 

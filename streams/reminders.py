@@ -47,6 +47,9 @@ OTHERS_LIMIT_S = 10.0
 """How long we wait for other workers to catch up on their partitions, where the lists' members are."""
 LIST_LIMIT = timedelta(minutes=1)
 """A list that is not there so long after a reminder in it was due is none."""
+RESTORE_LIMIT = timedelta(days=1)
+"""A reminder that comes due in a deleted list waits so long for the list to be restored; then it is settled,
+and nobody is told. So a list that comes back tells of a day at most, however long it was away."""
 RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 1.0
 """While Postgres or Kafka is away: when they are back, what is due is late already."""
@@ -121,14 +124,14 @@ class ReminderLoop:
     async def _round(self) -> float:
         """Fire what is due now; returns in how many seconds to look again."""
         partitions = await self._ready()
-        upcoming = await self._queries.next_due(sorted(partitions))
         now = self._clock()
+        upcoming = await self._queries.next_due(sorted(partitions), now, now - RESTORE_LIMIT)
         due = [partition for partition, at in upcoming.items() if at <= now]
         for partition in due:
             await self._sweep(partition, now)
         if due or not upcoming:
             return POLL_S
-        return min(POLL_S, (min(upcoming.values()) - now).total_seconds())
+        return min(POLL_S, (min(upcoming.values()) - self._clock()).total_seconds())
 
     # --- when it is our turn -----------------------------------------------------------------------------
 
@@ -166,7 +169,7 @@ class ReminderLoop:
         place: Place | None = BEGINNING
         seen: set[str] = set()
         while place is not None and len(seen) < SWEEP_MOST:
-            page = await self._queries.due(partition, now, place, BATCH)
+            page = await self._queries.due(partition, now, now - RESTORE_LIMIT, place, BATCH)
             fresh = [due for due in page.items if due.task.id not in seen]
             seen.update(due.task.id for due in fresh)
             await self._fire(self._allowed(partition, before, reminders_of(fresh, now)))
@@ -199,7 +202,8 @@ class ReminderLoop:
 def reminders_of(tasks: Iterable[Due], now: datetime) -> list[Record]:
     """The event that tells of the first due reminder of each of these tasks, for those that have one.
 
-    A task whose list is not there yet has to wait. Of one whose list is gone nobody is told: it is settled.
+    A task whose list is not there yet has to wait. Of one whose list stays deleted nobody is told: it is
+    settled.
     """
     records = (_reminder_of(due, now) for due in tasks if due.home or now - due.at > LIST_LIMIT)
     return [record for record in records if record is not None]

@@ -152,17 +152,21 @@ async def find_id(given: str, items: Items[Named], kind: str, label: Callable[[N
     raise click.ClickException(f"{len(found)} {kind}s have ids with {wanted}: {examples}")
 
 
-async def find_list(client: Client, given: str) -> str | None:
-    """The id of the list of this name or id; None if there is none. Raises `click.ClickException` for two."""
+async def find_list(client: Client, given: str, *, deleted: bool = False) -> str | None:
+    """The id of the list of this name or id; None if there is none. Raises `click.ClickException` for two.
+
+    With `deleted` it is one of the deleted lists that the user may restore.
+    """
     wanted = given.strip()
     if _UUID.match(wanted.lower()):
         return wanted.lower()
-    lists = await client.lists(at_most=SEARCHED_LISTS).all()
+    lists = await client.lists(deleted=deleted, at_most=SEARCHED_LISTS).all()
     found = [each for each in lists if each.name == wanted]
     found = found or [each for each in lists if each.name.casefold() == wanted.casefold()]
     if len(found) > 1:
         ids = ", ".join(each.id for each in found[:3])
-        raise click.ClickException(f"{len(found)} lists are called {wanted}: give the id of one ({ids})")
+        kind = "deleted lists" if deleted else "lists"
+        raise click.ClickException(f"{len(found)} {kind} are called {wanted}: give the id of one ({ids})")
     return found[0].id if found else None
 
 
@@ -171,4 +175,12 @@ async def the_list(client: Client, given: str) -> str:
     found = await find_list(client, given)
     if found is None:
         raise click.ClickException(f"There is no list called {given.strip()}")
+    return found
+
+
+async def the_deleted_list(client: Client, given: str) -> str:
+    """The id of the deleted list of this name or id. Raises `click.ClickException` unless it is just one."""
+    found = await find_list(client, given, deleted=True)
+    if found is None:
+        raise click.ClickException(f"There is no deleted list called {given.strip()} that you may restore")
     return found

@@ -1,4 +1,4 @@
-"""The verb `lists`: see, make, rename and delete lists, and say which stages they have."""
+"""The verb `lists`: see, make, rename, delete and restore lists, and say which stages they have."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tasktape.cli.client import api_verb, pending_said, the_list
-from tasktape.cli.lines import printable
+from tasktape.cli.client import api_verb, pending_said, the_deleted_list, the_list
+from tasktape.cli.lines import moment, printable
 from tasktape.cli.options import json_option
 
 if TYPE_CHECKING:
@@ -29,18 +29,21 @@ CATEGORIES = ("open", "active", "done")
 )
 @click.pass_context
 def lists(context: click.Context) -> None:
-    """See, make, rename and delete lists, and say which stages they have. Alone it is `lists list`."""
+    """See, make, rename, delete and restore lists, and set their stages. Alone it is `lists list`."""
     if context.invoked_subcommand is None:
         context.invoke(list_lists)
 
 
 @lists.command(name="list", epilog="Example: tasktape lists list")
+@click.option(
+    "--deleted", is_flag=True, help="Those that were deleted and that you may restore, the last one first."
+)
 @json_option
 @api_verb
-async def list_lists(client: Client, *, as_json: bool) -> None:
+async def list_lists(client: Client, *, as_json: bool, deleted: bool = False) -> None:
     """List your lists, one a line: the id, the name, your part in it, its members and its stages."""
     me = (await client.me()).user
-    found = await client.lists(at_most=SHOWN).all()
+    found = await client.lists(deleted=deleted, at_most=SHOWN).all()
     if as_json:
         click.echo(json.dumps({"items": [each.as_sent() for each in found]}))
         return
@@ -102,13 +105,23 @@ async def stages(
 @json_option
 @api_verb
 async def delete(client: Client, *, list_name: str, yes: bool, as_json: bool) -> None:
-    """Delete LIST and its tasks. They stay in the log, but there is no way to have the list back."""
+    """Delete LIST and its tasks. An owner can have them back: tasktape lists restore LIST."""
     list_id = await the_list(client, list_name)
     if not yes:
         click.confirm(f"Delete {list_name} with its tasks?", abort=True, err=True)
     with pending_said(as_json=as_json):
         await client.delete_list(list_id)
         click.echo(json.dumps({"id": list_id, "deleted": True}) if as_json else "Deleted.")
+
+
+@lists.command(epilog="Example: tasktape lists restore Errands")
+@click.argument("list_name", metavar="LIST")
+@json_option
+@api_verb
+async def restore(client: Client, *, list_name: str, as_json: bool) -> None:
+    """Have the deleted LIST back, with its members, its stages and its tasks."""
+    restored = client.restore_list(await the_deleted_list(client, list_name))
+    await show_list(client, restored, as_json=as_json)
 
 
 def stage(text: str) -> Stage:
@@ -139,4 +152,6 @@ def list_line(task_list: TaskList, me: str) -> str:
     parts += [f"@{user}" for user in sorted(task_list.members) if user != me]
     if task_list.stages:
         parts.append(" > ".join(each["name"] for each in task_list.stages))
+    if task_list.deleted_at is not None:
+        parts.append(f"deleted {moment(task_list.deleted_at)}")
     return printable("  ".join(parts))

@@ -12,9 +12,10 @@ from tasktape.client.models import Event, Role, Stage, TaskList
 class ListCalls(Calls):
     """What can be done with lists. All of it raises `TasktapeError`, and commands `Pending`."""
 
-    def lists(self, *, at_most: int | None = None) -> Items[TaskList]:
-        """The lists that one is a member of."""
-        return self._items(TaskList, path_of("lists"), at_most=at_most)
+    def lists(self, *, deleted: bool = False, at_most: int | None = None) -> Items[TaskList]:
+        """The lists that one is a member of; or the deleted ones that one may restore, the last one first."""
+        params = {"deleted": "true"} if deleted else {}
+        return self._items(TaskList, path_of("lists"), params, at_most)
 
     async def list(self, list_id: str) -> TaskList:
         """A list."""
@@ -38,6 +39,10 @@ class ListCalls(Calls):
     async def delete_list(self, list_id: str, **options: Unpack[Options]) -> None:
         """Delete a list and, with it, its tasks."""
         await self.command("DELETE", path_of("lists", list_id), **options)
+
+    async def restore_list(self, list_id: str, **options: Unpack[Options]) -> TaskList:
+        """Have a deleted list back, with its members, its stages and its tasks."""
+        return await self._change("POST", path_of("lists", list_id, "restore"), {}, **options)
 
     async def set_member(
         self, list_id: str, user: str, role: Role = "editor", **options: Unpack[Options]

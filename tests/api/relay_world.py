@@ -49,15 +49,25 @@ def task_update(
 
 
 def list_update(
-    position: Position, list_id: str, before: Collection[str] | None, after: Collection[str] | None
+    position: Position,
+    list_id: str,
+    before: Collection[str] | None,
+    after: Collection[str] | None,
+    *,
+    restored: bool = False,
 ) -> Update:
-    """An update of a list whose members were `before` and are `after`; None: not there, or deleted."""
+    """An update of a list whose members were `before` and are `after`; None: not there, or deleted by it.
+
+    One that is `restored` by it has the members that it had.
+    """
     channels = [f"user:{user}" for user in sorted({*(before or ()), *(after or ())})]
     members = dict.fromkeys(after or (), "editor")
     shown = None if after is None else {"id": list_id, "members": members}
     changed = after is not None and before != after
     old = None if before is None else dict.fromkeys(before, "editor")
-    changes = {"members": [old, members]} if changed else {"name": ["a", "b"]}
+    changes: dict[str, Any] = {"members": [old, members]} if changed else {"name": ["a", "b"]}
+    if after is None or restored:
+        changes = {"deleted_at": ["t", None] if restored else [None, "t"]}
     value = {"type": "update", "position": str(position), "event": {}, "changes": changes, "task": None}
     return _update(position, f"list:{list_id}", [*channels, f"list:{list_id}"], value | {"list": shown})
 
@@ -88,6 +98,8 @@ class World:
     partitions: int
     updates: list[Update] = field(default_factory=list)
     members: dict[str, set[str]] = field(default_factory=dict)
+    deleted: dict[str, set[str]] = field(default_factory=dict)
+    """The members that deleted lists had; those have no `members`."""
     task_lists: dict[str, str] = field(default_factory=dict)
     query_ticks: int = 0
     """How many rounds of the event loop a query takes."""
@@ -167,9 +179,8 @@ class World:
         members = dict(self.members)
         for update in reversed(self.updates):
             if update.stream.startswith("list:") and not self._has_row(update.position):
-                before, _ = json.loads(update.value)["changes"].get("members", (None, None))
                 list_id = update.stream.removeprefix("list:")
-                members[list_id] = members[list_id] if before is None else set(before)
+                members[list_id] = _members_before(update, members[list_id])
         lists = {list_id for list_id in members if user in members[list_id]}
         await self._query()
         return lists
@@ -188,6 +199,16 @@ class World:
         if token == "bad":
             raise Unauthenticated("the token is not a JSON Web Token")
         return Identity(token, admin=False, expires_at=NOW + 3600)
+
+
+def _members_before(update: Update, now: set[str]) -> set[str]:
+    """Who saw a list before an update of it, after which it was seen by those of `now`."""
+    changes = json.loads(update.value)["changes"]
+    if "deleted_at" in changes:
+        users = {each.removeprefix("user:") for each in update.channels if each.startswith("user:")}
+        return set() if changes["deleted_at"][0] else users
+    before, _ = changes.get("members", (None, None))
+    return now if before is None else set(before)
 
 
 def _closed(_: Mapping[int, int] | None) -> KafkaUpdates:

@@ -64,6 +64,7 @@ sharing_steps = st.lists(
     st.one_of(
         st.tuples(st.just("join"), people),
         st.tuples(st.just("leave"), people),
+        st.tuples(st.just("delete or restore")),
         st.tuples(st.just("tell"), partitions, st.sampled_from([OWN, SHARED, SHARED]), st.sets(people)),
         st.tuples(st.just("move"), partitions),
         st.tuples(st.just("move to shared"), partitions),
@@ -138,13 +139,25 @@ class Story:
                 to, left = (OWN, OTHER) if self.moves % 2 else (OTHER, OWN)
                 world.task_lists["t5"] = to
                 world.commit(task_update(world.next_position(partition), "t5", to, left))
+            case _:
+                self._share(step)
 
-            case ("join" | "leave" as change, user):
+    def _share(self, step: Any) -> None:
+        """Let something happen to the list that is shared, or in it."""
+        world = self.world
+        match step:
+            case ("join" | "leave" as change, user) if SHARED not in world.deleted:
                 # The events of one list are in one partition.
                 before = self.world.members[SHARED]
                 after = before | {user} if change == "join" else before - {user}
                 world.members[SHARED] = after
                 world.commit(list_update(world.next_position(1), SHARED, before, after))
+            case ("delete or restore",) if SHARED not in world.deleted:
+                world.deleted[SHARED], world.members[SHARED] = world.members[SHARED], set()
+                world.commit(list_update(world.next_position(1), SHARED, world.deleted[SHARED], None))
+            case ("delete or restore",):
+                back = world.members[SHARED] = world.deleted.pop(SHARED)
+                world.commit(list_update(world.next_position(1), SHARED, back, back, restored=True))
             case ("tell", partition, list_id, told):
                 position, places = world.next_position(partition), world.changed(list_id, but=partition)
                 world.commit(task_update(position, f"of {list_id}", list_id, told=told, after=places))
@@ -287,6 +300,8 @@ class Member(Client):
                 self._keep(self.lists)
             case "update" if message["list"] is not None:
                 before, after = message["changes"].get("members", ({}, {}))
+                if "deleted_at" in message["changes"]:
+                    before, after = {}, message["list"]["members"]
                 if self.user in after and self.user not in (before or {}):
                     self._joined.add(f"list:{message['list']['id']}")
         super()._take(message)
@@ -338,6 +353,13 @@ FURTHER_ON: list[Any] = [
 ]
 SHARING = [("join", "ann"), ("tell", 0, SHARED, {"ann"}), ("tell", 1, SHARED, set()), ("catch up", 0, 0)]
 
+DELETED = [
+    ("delete or restore",),
+    ("tell", 0, SHARED, {"ann"}),
+    ("delete or restore",),
+    ("tell", 0, SHARED, {"ann"}),
+]
+
 
 @settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sharing_steps, st.sampled_from([1, 3, 1_000]))
@@ -347,11 +369,15 @@ SHARING = [("join", "ann"), ("tell", 0, SHARED, {"ann"}), ("tell", 1, SHARED, se
 # What was heard of on another node, the joining and the leaving, is not done again here.
 @example([("join", "ann"), ("leave", "ann"), *ELSEWHERE], 1_000)
 @example([("join", "ann"), *ELSEWHERE[:2], ("leave", "ann"), ("join", "ann"), *ELSEWHERE], 1_000)
+# A list is deleted and restored while one is away, here or on another node, and while one is here.
+@example([*SHARING, *DELETED, ("reconnect", 0, 0), ("catch up", 0, 0)], 1_000)
+@example([*SHARING, *DELETED[:2], ("catch up", 0, 0), *DELETED[2:], ("catch up", 0, 0)], 1_000)
+@example([*SHARING, *DELETED[:2], *ELSEWHERE[:2], *DELETED[2:], *ELSEWHERE], 1_000)
 # One is ahead of a node when one joins there: before it hears of that, and when it has.
 @example([*FURTHER_ON, ("hear", 0, 1, 1, 0), ("reconnect", 0, 0), ("run", 9)], 1_000)
 @example([*FURTHER_ON, ("reconnect", 0, 0), ("run", 9), ("hear", 0, 1, 1, 0), ("run", 9)], 1_000)
 def test_who_shares_a_list_gets_it_as_long_as_they_do(history: list[Any], ring: int) -> None:
-    """Added, told of tasks, removed, told all the same, added again: all once, and nothing meanwhile."""
+    """Added, told of tasks, removed or deleted, told all the same, back: all once, nothing meanwhile."""
     story = Story(ring)
     story.clients = [Member("ann"), Member("ann")]
     asyncio.run(_tell(story, history))
@@ -366,6 +392,7 @@ fed_steps = st.lists(
     st.one_of(
         st.tuples(st.just("join"), people),
         st.tuples(st.just("leave"), people),
+        st.tuples(st.just("delete or restore")),
         st.tuples(st.just("tell"), partitions, st.sampled_from([OWN, SHARED, SHARED]), st.sets(people)),
         st.tuples(st.just("move to shared"), partitions),
         st.tuples(st.just("read"), nodes, parts, st.integers(0, 2), st.integers(0, 1)),
@@ -460,7 +487,10 @@ class Guest(Member):
     def _leaves(self, update: Update) -> bool:
         if update.stream != f"list:{SHARED}":
             return False
-        before, after = json.loads(update.value)["changes"].get("members", ({}, {}))
+        message = json.loads(update.value)
+        if message["list"] is None:
+            return f"user:{self.user}" in update.channels
+        before, after = message["changes"].get("members", ({}, {}))
         return self.user in before and self.user not in after
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from api.main import application
 from app.imports import import_list_id
-from app.lists import CreateList, DeleteList, EditList, TaskList
+from app.lists import CreateList, DeleteList, EditList, RestoreList, TaskList
 from app.records import Record
 from app.settings import Settings
 from app.task_commands import DeleteTask, EditTask
@@ -35,13 +35,6 @@ class WorldReader:
 
     def __init__(self, world: World) -> None:
         self._world = world
-
-    async def one(self, user: str, list_id: str) -> tuple[TaskList, dict[int, int]] | None:
-        """See `ListQueries.one`."""
-        found = self._world.fold.states.get(f"list:{list_id}")
-        if not isinstance(found, TaskList) or found.deleted_at or user not in found.members:
-            return None
-        return found, {}
 
     async def named(self, user: str, name: str) -> TaskList | None:
         """See `ListQueries.named`."""
@@ -305,6 +298,20 @@ async def test_nobody_writes_to_the_lists_of_others(importer: Importer) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert importer.size == size
     mine = await importer.post({"list": {"id": LIST_ID}, "tasks": [told("A")]}, "bob")
+    assert mine.json()["added"] == 3
+
+
+async def test_nothing_is_imported_into_a_deleted_list(importer: Importer) -> None:
+    """Its owner is told to restore it first; then the import goes on."""
+    await importer.node.done(CreateList(name="Home"), f"list:{LIST_ID}", "alice")
+    await importer.node.done(DeleteList(), f"list:{LIST_ID}", "alice")
+    await importer.done([])
+    size = importer.size
+    answer = await importer.post({"list": {"id": LIST_ID}, "tasks": [told("A")]})
+    assert (answer.status_code, answer.json()["detail"]) == (404, "the list was deleted: restore it first")
+    assert importer.size == size
+    await importer.node.done(RestoreList(), f"list:{LIST_ID}", "alice")
+    mine = await importer.post({"list": {"id": LIST_ID}, "tasks": [told("A")]})
     assert mine.json()["added"] == 3
 
 

@@ -21,6 +21,7 @@ from app.lists import (
     ListEdited,
     ListHandedOver,
     ListRenamed,
+    ListRestored,
     MemberAdded,
     MemberRemoved,
     MemberRoleChanged,
@@ -81,6 +82,7 @@ CASES: list[tuple[tuple[Any, ...], str | None]] = [
     ((LIST, ListRenamed("Flat")), "list.renamed"),
     ((LIST, ListEdited({"stages": ({"name": "Done", "category": "done"},)})), "list.edited"),
     ((LIST, ListDeleted()), "list.deleted"),
+    ((LIST, ListDeleted(), ListRestored()), "list.restored"),
     ((LIST, MemberAdded("bob", "editor")), "list.member_added"),
     ((LIST, MemberAdded("bob", "editor"), MemberRoleChanged("bob", "viewer")), "list.member_role_changed"),
     ((LIST, MemberAdded("bob", "editor"), MemberRemoved("bob")), "list.member_removed"),
@@ -288,6 +290,7 @@ SAID = [
     ("list.created", {"name": "Home"}, "alice created the list “Home”", "alice created 5 lists"),
     ("list.renamed", {"name": "Home"}, "alice renamed the list to “Home”", "alice renamed the list 5 times"),
     ("list.edited", {}, "alice changed the list's stages", "alice changed the list's stages 5 times"),
+    ("list.restored", {}, "alice restored the list", "alice restored the list 5 times"),
     ("list.deleted", {}, "alice deleted the list", "alice deleted 5 lists"),
     (
         "list.member_added",

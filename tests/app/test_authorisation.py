@@ -8,10 +8,10 @@ from typing import get_args
 import pytest
 
 from app import authorisation, lists, task_commands
-from app.authorisation import ALLOWED, check, role_in
+from app.authorisation import ALLOWED, check, check_in, role_in
 from app.errors import Forbidden, NotFound
-from app.lists import ListCommand, ListCreated, ListDeleted, MemberAdded
-from app.task_commands import TaskCommand
+from app.lists import ListCommand, ListCreated, ListDeleted, MemberAdded, RestoreList
+from app.task_commands import CreateTask, TaskCommand
 from app.values import Command, Role
 from tests.spec import list_after
 
@@ -24,6 +24,7 @@ SetMember         yes   no     no
 RemoveMember      yes   no     no
 HandOverList      yes   no     no
 DeleteList        yes   no     no
+RestoreList       yes   no     no
 CreateTask        yes   yes    no
 EditTask          yes   yes    no
 CompleteTask      yes   yes    no
@@ -71,6 +72,34 @@ def test_strangers_find_nothing(name: str) -> None:
     """Who has no role is not even told that there is something."""
     with pytest.raises(NotFound, match="no such list"):
         check(command_called(name), None, "no such list")
+
+
+def test_a_deleted_list_takes_nothing_but_its_restoration() -> None:
+    """Its owners are told so; to other members, and to strangers, it is not there."""
+    deleted = list_after(
+        ListCreated(name="Home"), MemberAdded("bob", "editor"), MemberAdded("carol", "owner"), ListDeleted()
+    )
+    for owner in ("alice", "carol"):
+        check_in(deleted, RestoreList, owner, "no such list")
+        for command in ALLOWED.keys() - {RestoreList}:
+            with pytest.raises(NotFound, match="was deleted: restore it first"):
+                check_in(deleted, command, owner, "no such list")
+    for other in ("bob", "eve"):
+        for command in ALLOWED:
+            with pytest.raises(NotFound, match="no such list"):
+                check_in(deleted, command, other, "no such list")
+
+
+def test_a_list_that_is_there_is_asked_for_the_role() -> None:
+    """Who may restore a list may say so of one that is there; others are told that they may not."""
+    shared = list_after(ListCreated(name="Home"), MemberAdded("bob", "editor"))
+    check_in(shared, RestoreList, "alice", "no such list")
+    check_in(shared, CreateTask, "bob", "no such list")
+    with pytest.raises(Forbidden):
+        check_in(shared, RestoreList, "bob", "no such list")
+    for task_list, user in ((shared, "eve"), (None, "alice")):
+        with pytest.raises(NotFound, match="no such list"):
+            check_in(task_list, RestoreList, user, "no such list")
 
 
 def test_every_command_is_in_the_matrix() -> None:

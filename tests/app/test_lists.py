@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -18,6 +19,10 @@ from app.lists import (
     ListDeleted,
     ListEvent,
     ListRenamed,
+    ListRestored,
+    MemberAdded,
+    RestoreList,
+    SetMember,
 )
 from app.tasks import TaskCreated
 from tests.spec import LIST_ID, START, given, list_after, record_of, task_after
@@ -62,7 +67,35 @@ def test_delete() -> None:
         given().when(command).then_refused(NotFound)
 
 
-@pytest.mark.parametrize("event", [ListRenamed("x"), ListDeleted()])
+def test_restore_brings_back_a_deleted_list_as_it_was() -> None:
+    """Members and stages are those that it had; a list that is there stays as it is."""
+    created = ListCreated(name="Home", stages=({"name": "To do", "category": "open"},))
+    past = (created, MemberAdded("bob", "viewer"), ListDeleted())
+    given(*past).when(RestoreList()).then(ListRestored())
+    before, after = list_after(*past[:-1]), list_after(*past, ListRestored())
+    assert after == replace(before, version=4, updated_at=START + timedelta(minutes=3))
+    assert after.deleted_at is None
+    given(*past, ListRestored()).when(RestoreList()).then_nothing()
+    given(created).when(RestoreList()).then_nothing()
+    given().when(RestoreList()).then_refused(NotFound)
+    given(INBOX, ListDeleted()).when(RestoreList()).then(ListRestored())
+
+
+def test_a_restored_list_takes_every_command_again() -> None:
+    """It can be shared, renamed and deleted once more, and restored once more."""
+    past = (CREATED, ListDeleted(), ListRestored())
+    given(*past).when(EditList(name="House")).then(ListRenamed("House"))
+    given(*past).when(SetMember(user="bob", role="editor")).then(MemberAdded("bob", "editor"))
+    given(*past).when(DeleteList()).then(ListDeleted())
+    given(*past, ListDeleted()).when(RestoreList()).then(ListRestored())
+
+
+def test_restored_on_a_list_that_is_there_changes_nothing_but_the_version() -> None:
+    """As a foreign writer may say it."""
+    assert list_after(CREATED, ListRestored()).deleted_at is None
+
+
+@pytest.mark.parametrize("event", [ListRenamed("x"), ListDeleted(), ListRestored()])
 def test_no_event_comes_before_created(event: ListEvent) -> None:
     """A stream begins with its creation."""
     with pytest.raises(Undecodable, match=r"before list\.created"):

@@ -102,10 +102,16 @@ def test_a_completion_is_followed_by_the_next_occurrence() -> None:
     assert follows(COMPLETED, None, home, None) == next_occurrence(DONE, "To do")
 
 
-def test_nothing_follows_where_nobody_would_see_it() -> None:
-    """A list that is gone, or never was."""
-    assert follows(COMPLETED, None, replace(HOME, deleted_at=START), None) is None
+def test_nothing_follows_in_a_list_that_never_was() -> None:
+    """There is nowhere to put it."""
     assert follows(COMPLETED, None, None, None) is None
+
+
+def test_the_next_occurrence_follows_in_a_deleted_list_too() -> None:
+    """Nobody sees it; but the list may be restored, and its series have to be whole then."""
+    deleted = replace(HOME, deleted_at=START)
+    assert follows(COMPLETED, None, deleted, None) == next_occurrence(DONE, None)
+    assert follows(COMPLETED, successor(deleted=True), deleted, None) == TaskRestored()
 
 
 def test_what_was_completed_with_its_parent_does_not_come_again() -> None:

@@ -19,6 +19,7 @@ from app.lists import (
     ListEdited,
     ListHandedOver,
     ListRenamed,
+    ListRestored,
     MemberAdded,
     MemberRemoved,
     MemberRoleChanged,
@@ -199,6 +200,7 @@ EXPECTED: dict[str, Record] = {
     "list.created-inbox": record_of(ListCreated(name="Inbox", inbox=True), 1),
     "list.renamed": record_of(ListRenamed("House"), 2),
     "list.deleted": record_of(ListDeleted(), 3),
+    "list.restored": record_of(ListRestored(), 4),
     "stream.resumed": Record(
         id="018f0000-0000-7000-8000-000000000003",
         stream=f"task:{TASK_ID}",

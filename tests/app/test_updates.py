@@ -11,7 +11,7 @@ from cloudevents.core.bindings import kafka as cloudevents_kafka
 
 from app.errors import Malformed
 from app.fold import Folded, fold_log
-from app.lists import ListCreated, ListDeleted
+from app.lists import ListCreated, ListDeleted, ListRestored, MemberAdded
 from app.positions import Position
 from app.records import RawRecord, Record
 from app.tasks import TaskCompleted, TaskCreated, TaskDeleted
@@ -75,6 +75,22 @@ def test_what_is_deleted_is_not_shown() -> None:
     assert message["changes"]["deleted_at"][0] is None
     gone = message_of(folded_last(record_of(ListCreated("A"), 1), record_of(ListDeleted(), 2)))
     assert (gone["list"], gone["task"]) == (None, None)
+
+
+def test_a_restored_list_is_shown_again_to_all_of_its_members() -> None:
+    """The update has the whole list, and says that it was deleted before."""
+    update = update_of(
+        folded_last(
+            record_of(ListCreated("A"), 1),
+            record_of(MemberAdded("bob", "viewer"), 2),
+            record_of(ListDeleted(), 3),
+            record_of(ListRestored(), 4),
+        )
+    )
+    message = json.loads(update.value)
+    assert update.channels == ("user:alice", "user:bob", f"list:{LIST_ID}")
+    assert message["list"]["members"] == {"alice": "owner", "bob": "viewer"}
+    assert message["changes"] == {"deleted_at": ["2026-03-01T09:02:00Z", None]}
 
 
 def test_the_message_of_a_list() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.errors import TaskError, Unavailable
 from app.ids import derived_id
-from app.lists import ListDeleted
+from app.lists import ListDeleted, ListRestored
 from app.policies import SOURCE
 from app.positions import Position
 from app.records import Record
@@ -165,12 +165,29 @@ async def test_nothing_follows_where_the_series_ends(world: World, worker: Worke
     assert [task.recurrence for task in chain][-1] == "FREQ=DAILY;COUNT=1"
 
 
-async def test_nothing_follows_in_a_list_that_is_gone(world: World, worker: Worker) -> None:
-    """Nobody would see it."""
+@pytest.mark.parametrize("seen", ["before", "between", "after"])
+async def test_a_series_goes_on_once_whether_its_list_is_deleted_or_restored(
+    world: World, worker: Worker, seen: str
+) -> None:
+    """Whenever the worker looks, each completion has one next occurrence."""
     await world.append(FIRST, TaskCompleted(), 2)
-    await world.log.append([record_of(ListDeleted(), 2, id="gone", stream=f"list:{LIST_ID}")])
+    if seen == "before":
+        await settle(world, worker)
+    await delete_or_restore(world)
+    if seen == "between":
+        await settle(world, worker)
+    await delete_or_restore(world)
     await settle(world, worker)
-    assert written(world) == []
+    assert written(world) == [("task.created", "accepted")]
+    assert world.tasks()[SECOND_ID].deleted_at is None
+
+
+async def delete_or_restore(world: World) -> None:
+    """Delete the list, or restore it if it is deleted."""
+    events = [raw for raw in world.log.records if raw.stream == f"list:{LIST_ID}"]
+    event = ListRestored() if len(events) % 2 == 0 else ListDeleted()
+    version = len(events) + 1
+    await world.log.append([record_of(event, version, id=f"list-{version}", stream=f"list:{LIST_ID}")])
 
 
 async def test_a_parent_that_is_gone_is_not_handed_on(world: World, worker: Worker) -> None:
@@ -389,6 +406,7 @@ steps = st.lists(
         workers_steps,
         st.tuples(st.just("crash"), st.integers(0, 1)),
         st.tuples(st.just("duplicate"), st.integers(0, 40)),
+        st.just(("delete or restore the list",)),
     ),
     min_size=20,
     max_size=100,
@@ -432,6 +450,8 @@ async def take(world: World, workers: Sequence[Worker], step: Any) -> None:
                 await workers[who].step()
         case ("crash", who):
             await workers[who].crash()
+        case ("delete or restore the list",):
+            await delete_or_restore(world)
         case ("duplicate", index) if index < len(world.log.records):
             await world.log.append_again([world.log.records[index]])
 

@@ -15,7 +15,7 @@ import pytest
 from app.errors import Unavailable
 from app.fold import Folded, fold_log
 from app.ids import derived_id
-from app.lists import ListCreated, MemberAdded
+from app.lists import ListCreated, ListDeleted, ListRestored, MemberAdded
 from app.positions import Position
 from app.records import Record
 from app.tasks import Task, TaskCompleted, TaskCreated, TaskEdited, TaskReminded
@@ -27,7 +27,7 @@ from projections.reminder_queries import BEGINNING, DUE, NEXT_DUE, Due, Reminder
 from streams import reminders
 from streams.memory_log import MemoryEventLog
 from streams.reminders import ReminderLoop, reminders_of
-from tests.spec import HOME, LIST_ID, START, record_of, task_after
+from tests.spec import HOME, LIST_ID, OTHER_LIST_ID, START, record_of, task_after
 from tests.truth import check_read_models, emptied
 from tests.waiting import eventually
 
@@ -126,7 +126,7 @@ class Place:
         """A task with reminders at these times; returns its id."""
         task_id = str(uuid4())
         some = tuple({"at": at.isoformat()} for at in ats)
-        created = TaskCreated(LIST_ID, "T", reminders=some, **fields)  # type: ignore[arg-type]
+        created = TaskCreated(**{"list_id": LIST_ID, "title": "T", "reminders": some, **fields})
         await self.log.append([self.record(task_id, created, 1)])
         return task_id
 
@@ -222,6 +222,37 @@ async def test_many_reminders_of_one_task_fire_one_after_the_other(place: Place)
     await place.settled()
     assert place.fired() == [key(task, START + n * HOUR, "alice") for n in range(1, 6)]
     assert place.fired("superseded") == []
+    await place.check()
+
+
+async def test_what_comes_due_in_a_deleted_list_fires_when_it_is_restored(place: Place) -> None:
+    """What came due within a day, as after a pause; what came due before was settled, and nobody is told."""
+    old = await place.task(START + HOUR)
+    recent = await place.task(START + 20 * HOUR, START + 21 * HOUR)
+    later = await place.task(START + 40 * HOUR)
+    elsewhere = record_of(ListCreated("Work"), 1, id="elsewhere", stream=f"list:{OTHER_LIST_ID}")
+    await place.log.append([of_list(ListDeleted(), 2), elsewhere])
+    place.now = START + 24 * HOUR
+    place.project()
+    await place.projected()
+    place.run()
+    other = await place.task(place.now, list_id=OTHER_LIST_ID)
+    await eventually(lambda: place.written() == [other])
+    place.now = START + 25 * HOUR + timedelta(seconds=1)
+    await eventually(lambda: place.written() == sorted([old, other]))
+    await place.log.append([of_list(ListRestored(), 3)])
+    await place.settled()
+    assert place.fired() == sorted(
+        [
+            key(old, START + HOUR),
+            key(other, START + 24 * HOUR, "alice"),
+            key(recent, START + 20 * HOUR, "alice"),
+            key(recent, START + 21 * HOUR, "alice"),
+        ]
+    )
+    place.now = START + 40 * HOUR
+    await place.settled()
+    assert key(later, START + 40 * HOUR, "alice") in place.fired()
     await place.check()
 
 
@@ -366,7 +397,9 @@ async def test_what_can_never_be_accepted_is_tried_less_and_less(place: Place) -
 
 
 @pytest.mark.parametrize(
-    ("sql", "arguments"), [(NEXT_DUE, ([0, 1],)), (DUE, (0, START, *BEGINNING, 500))], ids=["next", "due"]
+    ("sql", "arguments"),
+    [(NEXT_DUE, ([0, 1], START, START)), (DUE, (0, START, START, *BEGINNING, 500))],
+    ids=["next", "due"],
 )
 async def test_what_is_due_is_found_by_its_index(
     database: Database, sql: str, arguments: tuple[object, ...]
@@ -408,8 +441,8 @@ def test_members_who_are_responsible_are_told() -> None:
     assert told(reminders_of(due(owned("eve"), replace(HOME, members={"bob": "owner"})), now)) == [()]
 
 
-def test_a_deleted_list_is_silent() -> None:
-    """Its reminders are settled, and nobody hears of them."""
+def test_a_list_that_stays_deleted_is_silent() -> None:
+    """Its reminders are settled in the end, and nobody hears of them."""
     gone = replace(HOME, deleted_at=START)
     assert told(reminders_of(due(owned(), gone), START + HOUR)) == [()]
 
