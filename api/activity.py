@@ -16,10 +16,10 @@ from api.answers import page_answer
 from api.asking import query_of
 from api.cursors import Offset, Partition, Time, decode_cursor, encode_cursor
 from api.edge import caller_of, edge_of
+from api.lists import unseen_list
 from api.schemas import ActivityQuery
 from app.activity import Group
 from app.activity_phrases import summary
-from app.errors import NotFound
 from app.positions import Position
 from projections.activity_queries import EVENTS_SHOWN, Cut, Place
 
@@ -44,7 +44,7 @@ async def activity(request: Request) -> Response:
         limit=query.limit,
     )
     if page is None:
-        raise NotFound("no such list")
+        raise await unseen_list(request, query.list_id or "")
     items = [to_json(group_json(group, page.shown)) for group in page.groups]
     end = None if page.end is None else _cursor(fingerprint, page.end)
     return page_answer(items, end, page.positions)

@@ -16,6 +16,7 @@ from api.answers import page_answer
 from api.asking import query_of
 from api.cursors import Text, Time, decode_cursor, encode_cursor
 from api.edge import caller_of, edge_of
+from api.lists import unseen_list
 from api.schemas import TaskPageQuery
 from app.criteria import BeyondCalendar, Criteria, InList, criteria_of
 from app.errors import FieldError, Invalid, NotFound
@@ -65,7 +66,7 @@ async def list_tasks(request: Request) -> Response:
             user, wanted, _order(query), after=after, limit=query.limit, time=query.as_of
         )
     except NoSuchList as error:
-        raise _no_list(error.wanted) from None
+        raise await _no_list(request, error.wanted) from None
     except TooManyChanged:
         raise Invalid([FieldError("as_of", TOO_MANY)]) from None
     end = None if page.end is None else encode_cursor(fingerprint, [now, page.end.value, page.end.id])
@@ -128,9 +129,9 @@ def _beyond(error: BeyondCalendar) -> Invalid:
     return Invalid([FieldError("due_before" if condition.operator == "<" else "due_after", str(error))])
 
 
-def _no_list(wanted: InList) -> Invalid | NotFound:
+async def _no_list(request: Request, wanted: InList) -> Invalid | NotFound:
     if wanted.place is None:
-        return NotFound("no such list")
+        return await unseen_list(request, wanted.called)
     return Invalid([FieldError("q", f"you have no list that is called {wanted.called!r}", *wanted.place)])
 
 

@@ -4,7 +4,7 @@ import { Activity } from "./activity.js";
 import { attempt, newKey, pause } from "./attempts.js";
 import { Commands } from "./commands.js";
 import { Detail } from "./detail.js";
-import { choose } from "./dialogs.js";
+import { DeletedLists } from "./deleted_lists.js";
 import { the } from "./dom.js";
 import { ListsPane } from "./lists_pane.js";
 import { Live, isAfter } from "./live.js";
@@ -31,7 +31,7 @@ const MOST_NEWS = 500;
 /** So many times as long as it took to draw is left for other things, before drawing again. */
 const REST = 4;
 /** What is filled with rows: they belong to who is signed in. */
-const FILLED = ["lists", "tasks", "results", "notification-rows", "member-rows", "sub-tasks", "comments", "activity-feed"];
+const FILLED = ["lists", "deleted-list-rows", "tasks", "results", "notification-rows", "member-rows", "sub-tasks", "comments", "activity-feed"];
 
 export class Workspace {
   /** @type {Live | null} */ #live = null;
@@ -62,6 +62,10 @@ export class Workspace {
     this.search = new Search({ api, store: this.store, openTask });
     this.notifications = new Notifications({ api, me: me.user, openTask, openList: (id) => void this.#choose(id) });
     this.members = new Members(api, this.store, draw);
+    this.deletedLists = new DeletedLists(api, {
+      onDeleted: (list) => this.#leave(list),
+      onRestored: (list) => this.#enter(list),
+    });
     this.pane = new ListsPane(this.store, (listId) => void this.#choose(listId));
     this.tasks = new TaskRows({
       store: this.store,
@@ -80,6 +84,7 @@ export class Workspace {
     this.#status(false);
     const positions = await this.#firstSnapshot();
     if (!positions) return;
+    this.deletedLists.reload();
     this.#live = new Live({
       token: this.api.token,
       positions,
@@ -97,6 +102,7 @@ export class Workspace {
     this.detail.close();
     this.activity.close();
     this.members.close();
+    this.deletedLists.close();
     this.notifications.close();
     this.search.clear();
     for (const id of FILLED) the(id, HTMLElement).replaceChildren();
@@ -108,7 +114,7 @@ export class Workspace {
     the("sign-out", HTMLElement).addEventListener("click", () => this.signOut(), { signal });
     the("new-list", HTMLFormElement).addEventListener("submit", (event) => this.#addList(event), { signal });
     the("new-task", HTMLFormElement).addEventListener("submit", (event) => this.#addTask(event), { signal });
-    the("delete-list", HTMLElement).addEventListener("click", () => void this.#deleteList(), { signal });
+    the("delete-list", HTMLElement).addEventListener("click", () => this.store.list && void this.deletedLists.delete(this.store.list), { signal });
     the("more", HTMLElement).addEventListener("click", () => void this.#more(), { signal });
     document.addEventListener("keydown", (event) => (this.undo.key(event), this.search.key(event)), { signal });
   }
@@ -199,6 +205,7 @@ export class Workspace {
         void this.activity.reload();
         this.notifications.reload();
         this.search.hear();
+        this.deletedLists.reload();
         return true;
       });
       // One of them stands for whatever comes while this goes on.
@@ -237,6 +244,7 @@ export class Workspace {
     this.detail.hear(update);
     this.search.hear();
     this.notifications.hear(update);
+    this.deletedLists.hear(update);
     const isGone = this.store.listId !== null && !this.store.lists.has(this.store.listId);
     if (isGone && this.#queue === null && this.store.lists.has(this.me.inbox_id)) {
       void this.#choose(this.me.inbox_id);
@@ -272,9 +280,7 @@ export class Workspace {
       async () => {
         const headers = { "Idempotency-Key": newKey() };
         const list = await this.api.ask("POST", "/api/lists", { body: { name }, headers });
-        if (!list.id) return;
-        this.store.putList(list);
-        await this.#choose(list.id);
+        if (list.id) await this.#enter(list);
       },
       () => {
         if (!input.value) input.value = name;
@@ -282,16 +288,16 @@ export class Workspace {
     );
   }
 
-  async #deleteList() {
-    const list = this.store.list;
-    if (!list) return;
-    const choice = { label: "Delete", value: "delete", kind: /** @type {"danger"} */ ("danger") };
-    if (!(await choose("Delete this list?", [`“${list.name}” and its tasks will be gone for all its members.`], [choice]))) return;
-    await attempt(async () => {
-      await this.api.ask("DELETE", `/api/lists/${list.id}`);
-      this.store.lists.delete(list.id);
-      await this.#choose(this.me.inbox_id);
-    });
+  /** Take a list that is there from now on, and show it. @param {import("./types.js").TaskList} list */
+  async #enter(list) {
+    this.store.putList(list);
+    await this.#choose(list.id);
+  }
+
+  /** Forget a list that is gone. @param {import("./types.js").TaskList} list */
+  async #leave(list) {
+    this.store.lists.delete(list.id);
+    if (this.store.listId === list.id) await this.#choose(this.me.inbox_id);
   }
 
   // --- drawing ---------------------------------------------------------------------------------------------

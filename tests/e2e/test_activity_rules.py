@@ -184,7 +184,7 @@ async def test_what_comes_live_makes_the_groups_that_are_read(screens: Screens) 
         runs.append({"groups": groups_json(log[:read], lists), "news": news, "lists": lists})
         expected.append(groups_json(log, lists))
         types |= {activity_type(folded) for folded in log}
-    assert types >= set(PHRASES) - {"task.moved_out", "list.deleted"}
+    assert types >= set(PHRASES) - {"task.moved_out", "list.deleted", "list.restored"}
     screen = await screens.open(0)
     phrases = await screen.page.evaluate("fetch('/page/phrases.json').then((answer) => answer.json())")
     given = to_json({"runs": runs, "phrases": phrases}).decode()

@@ -131,6 +131,35 @@ async def test_lists_are_made_shown_and_deleted_everywhere(screens: Screens) -> 
     await expect(other.page.get_by_role("button", name="Garden", exact=True)).to_have_count(0)
 
 
+async def test_a_deleted_list_is_restored_from_the_message_and_from_the_deleted_lists(
+    screens: Screens,
+) -> None:
+    """With its tasks, on this screen and on the other one, which has it among the deleted lists meanwhile."""
+    one, other = await screens.open(0), await screens.open(1)
+    await one.page.get_by_label("Name of a new list").fill("Garden")
+    await one.page.get_by_label("Name of a new list").press("Enter")
+    await expect(one.page.get_by_role("heading", name="Garden")).to_be_visible()
+    await one.add("Water the plants")
+    await expect(one.row("Water the plants")).to_be_visible()
+    deleted = other.page.get_by_text("Deleted lists", exact=True)
+    await expect(deleted).to_be_hidden()
+    for way in ("message", "deleted lists"):
+        await one.page.get_by_role("button", name="Delete list").click()
+        await one.page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+        await expect(one.page.get_by_role("heading", name="Inbox")).to_be_visible()
+        await expect(deleted).to_be_visible()
+        if way == "message":
+            await one.page.get_by_role("button", name="Undo", exact=True).click()
+            await expect(one.row("Water the plants")).to_be_visible()
+        else:
+            await deleted.click()
+            await other.page.get_by_role("button", name="Restore Garden").click()
+            await expect(other.row("Water the plants")).to_be_visible()
+        await expect(deleted).to_be_hidden()
+        await one.choose("Garden")
+        await expect(one.row("Water the plants")).to_be_visible()
+
+
 async def test_the_history_shows_what_happened_as_it_happens(screens: Screens) -> None:
     """Who did what, when, from what to what: from the log, and live."""
     one, other = await screens.open(0), await screens.open(1)

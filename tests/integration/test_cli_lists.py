@@ -46,6 +46,28 @@ async def test_the_life_of_a_list(alice: Shell) -> None:
     assert "Garden" not in await alice.works("lists", "list")
 
 
+async def test_a_deleted_list_is_found_and_restored(alice: Shell, bob: Shell) -> None:
+    """By its name, or by its id where several are called so; the owner alone has it."""
+    ids = [(await alice.json("lists", "create", name))["id"] for name in ("Garden", "Errands", "Errands")]
+    await alice.works("add", "Beans", "--list", "Garden")
+    await alice.works("share", "Garden", bob.user)
+    assert "no deleted list called Garden" in await alice.fails("lists", "restore", "Garden")
+    for list_id in ids:
+        await alice.works("lists", "delete", list_id, "--yes")
+    deleted = (await alice.works("lists", "list", "--deleted")).splitlines()
+    assert [line.partition(" ")[0] for line in deleted] == ids[::-1]
+    assert all("  deleted 2" in line and line.endswith("Z") for line in deleted)
+    assert (await alice.json("lists", "list", "--deleted"))["items"][2]["name"] == "Garden"
+    assert await bob.works("lists", "list", "--deleted") == ""
+    assert "no deleted list called Garden" in await bob.fails("lists", "restore", "Garden")
+    assert await alice.works("lists", "restore", "garden") == f"{ids[0]}  Garden  (owner)  @{bob.user}\n"
+    assert "Beans" in await bob.works("list", "--list", "Garden")
+    assert "2 deleted lists are called Errands" in await alice.fails("lists", "restore", "Errands")
+    assert (await alice.json("lists", "restore", ids[1]))["deleted_at"] is None
+    assert (await alice.json("lists", "restore", ids[1]))["id"] == ids[1], "restored again, it stays as it is"
+    assert "no such list" in await bob.fails("lists", "restore", ids[1])
+
+
 async def test_sharing_a_list(alice: Shell, bob: Shell) -> None:
     """Shared, read, changed, handed over, left, taken away."""
     await alice.works("lists", "create", "Errands")
