@@ -30,12 +30,12 @@ _NAMED = f"""
     ORDER BY lists.created_at, lists.id LIMIT 1
 """
 _RESTORABLE = "lists.deleted_at IS NOT NULL AND lists.members @> ANY($1::jsonb[])"
-_DELETED_PAGE = f"""
+DELETED_PAGE = f"""
     SELECT {_COLUMNS} FROM lists WHERE {_RESTORABLE}
         AND ($2::timestamptz IS NULL OR (lists.deleted_at, lists.id) < ($2, $3))
     ORDER BY lists.deleted_at DESC, lists.id DESC LIMIT $4
 """  # noqa: S608
-_MAY_RESTORE = f"SELECT EXISTS (SELECT 1 FROM lists WHERE {_RESTORABLE} AND lists.id = $2)"  # noqa: S608
+MAY_RESTORE = f"SELECT EXISTS (SELECT 1 FROM lists WHERE {_RESTORABLE} AND lists.id = $2)"  # noqa: S608
 _MAY_SEE = "SELECT EXISTS (SELECT 1 FROM list_members WHERE list_id = $1 AND user_id = $2)"
 
 
@@ -67,12 +67,12 @@ class ListQueries:
         deleted_at, list_id = before or (None, None)
         async with snapshot(self._pool) as connection:
             positions = await positions_at(connection)
-            rows = await connection.fetch(_DELETED_PAGE, _restorer(user), deleted_at, list_id, limit + 1)
+            rows = await connection.fetch(DELETED_PAGE, _restorer(user), deleted_at, list_id, limit + 1)
         return ListPage([list_from_row(row) for row in rows[:limit]], len(rows) > limit, positions)
 
     async def may_restore(self, user: str, list_id: str) -> bool:
         """Whether the list is deleted, and the user one who may restore it."""
-        return bool(await self._pool.fetchval(_MAY_RESTORE, _restorer(user), list_id))
+        return bool(await self._pool.fetchval(MAY_RESTORE, _restorer(user), list_id))
 
     async def one(self, user: str, list_id: str) -> tuple[TaskList, dict[int, int]] | None:
         """One of the user's lists, with the positions of the same snapshot."""

@@ -22,6 +22,7 @@ MATRIX: dict[str, tuple[object, object, object, object]] = {
     "RemoveMember": (OK, NO, NO, NONE),
     "HandOverList": (OK, NO, NO, NONE),
     "DeleteList": (OK, NO, NO, NONE),
+    "RestoreList": (OK, NO, NO, NONE),
     "LeaveList": (OK, OK, OK, NONE),
     "CreateTask": (OK, OK, NO, NONE),
     "EditTask": (OK, OK, NO, NONE),
@@ -42,7 +43,15 @@ CASES = [
     for command, answers in MATRIX.items()
     for role, answer in zip(ROLES, answers, strict=True)
 ]
-LIST_COMMANDS = ("EditList", "SetMember", "RemoveMember", "HandOverList", "DeleteList", "LeaveList")
+LIST_COMMANDS = (
+    "EditList",
+    "SetMember",
+    "RemoveMember",
+    "HandOverList",
+    "DeleteList",
+    "RestoreList",
+    "LeaveList",
+)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +112,7 @@ ON_LISTS: dict[str, Callable[[httpx.AsyncClient, Team], Awaitable[httpx.Response
         f"{team.path}/hand-over", json={"to": team.users["viewer"]}
     ),
     "DeleteList": lambda client, team: client.delete(team.path),
+    "RestoreList": lambda client, team: client.post(f"{team.path}/restore"),
     "LeaveList": leave,
 }
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from projections import activity_queries, task_queries
+from projections import activity_queries, list_queries, task_queries
 from projections.database import Database, open_database
 from projections.generations import LogIdentity, set_up
 
@@ -22,6 +22,14 @@ FILL = """
         CASE WHEN n % 7 > 0 THEN 'edited' END
     FROM generate_series(0, $1 - 1) AS n
 """
+FILL_LISTS = """
+    INSERT INTO lists (
+        id, name, inbox, members, stages, version, created_at, created_by, updated_at, deleted_at
+    )
+    SELECT 'list ' || n, 'L', false, jsonb_build_object('user ' || n % 4000, 'owner', 'all', 'viewer'),
+        '[]', 2, now(), 'x', now(), CASE WHEN n % 2 = 0 THEN now() END
+    FROM generate_series(0, $1 - 1) AS n
+"""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +39,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await set_up(database_url, schema, LogIdentity("none", "none", 4))
     opened = await open_database(database_url, schema, pool_size=1)
     await opened.pool.execute(FILL, ROWS)
-    await opened.pool.execute("ANALYZE audit")
+    await opened.pool.execute(FILL_LISTS, ROWS)
+    await opened.pool.execute("ANALYZE audit, lists")
     yield opened
     await opened.close()
 
@@ -92,6 +101,23 @@ async def test_the_activity_feed_follows_its_indexes(database: Database) -> None
     assert "Seq Scan" not in plan
     taken = await plan_of(database, activity_queries.TAKEN, partitions, [999] * 4, may_sort=True)
     assert '"offset" = ' in _conditions(taken)["audit_pkey"], taken
+
+
+@pytest.mark.parametrize(
+    ("sql", "arguments"),
+    [(list_queries.DELETED_PAGE, (None, None, 51)), (list_queries.MAY_RESTORE, ("list 8",))],
+)
+async def test_deleted_lists_are_found_by_who_may_restore_them(
+    database: Database, sql: str, arguments: tuple[object, ...]
+) -> None:
+    """However many there are of others."""
+    owner = ['{"user 8": "owner"}']
+    plan = "\n".join(row[0] for row in await database.pool.fetch(f"EXPLAIN {sql}", owner, *arguments))
+    assert "deleted_lists_by_member" in plan or "lists_pkey" in plan, plan
+    assert "Seq Scan" not in plan
+    if sql == list_queries.DELETED_PAGE:
+        rows = await database.pool.fetch(sql, owner, *arguments)
+        assert {row["id"] for row in rows} == {f"list {n}" for n in range(8, ROWS, 4000)}
 
 
 def _conditions(plan: str) -> dict[str, str]:
