@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 import click
 
-from tasktape.cli.options import data_option, json_option, local_errors
+from tasktape.cli.options import data_option, json_option, local_errors, process_environment
 from tasktape.local.checks import check_machine
 from tasktape.local.data_dir import data_dir
 from tasktape.local.findings import Finding
@@ -27,7 +26,7 @@ MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
 @local_errors
 def doctor(data: Path | None, host: str, port: int, *, as_json: bool) -> None:
     """Check everything and say how to mend it. Exits 1 if something fails."""
-    env = dict(os.environ)
+    env = process_environment()
     options = Options(data_dir(data), host, port, 1, env)
     embedded = {"kafka": not env.get("KAFKA_BROKERS"), "postgres": not env.get("DATABASE_URL")}
     findings = [*check_machine(options.data, host, port, **embedded), *check_live(options)]
