@@ -1,8 +1,7 @@
 # One image for every process: `tasktape api`, `tasktape worker`, `tasktape migrate`.
-# With its digest, if you like: docker compose build --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:…
-ARG PYTHON_IMAGE=python:3.11-slim
+ARG PYTHON=3.11
 
-FROM ${PYTHON_IMAGE} AS build
+FROM python:${PYTHON}-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/tasktape
 COPY requirements-prod.lock ./
@@ -15,7 +14,7 @@ COPY api api
 COPY tasktape tasktape
 RUN /opt/tasktape/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
-FROM ${PYTHON_IMAGE}
+FROM python:${PYTHON}-slim
 RUN useradd --system --uid 10001 --no-create-home tasktape
 COPY --from=build /opt/tasktape /opt/tasktape
 ENV PATH=/opt/tasktape/bin:$PATH \

@@ -253,6 +253,11 @@ def _read_data(kind: str, dataschema: str, value: bytes) -> Event:
     return _ADAPTERS[kind].validate_python(data)
 
 
+def event_from_data(kind: str, data: bytes) -> Event:
+    """Read what `event_data_json` wrote of an event of this type."""
+    return _ADAPTERS[kind].validate_json(data)
+
+
 def event_data(event: Event) -> dict[str, Any]:
     """An event's data as JSON-ready values, as on the log."""
     result: dict[str, Any] = _ADAPTERS[event.type].dump_python(event, mode="json", exclude_defaults=True)

@@ -46,6 +46,7 @@ class Settings(BaseModel):
     data: str | None = Field(None, alias="TASKTAPE_DATA")
     partitions: int = Field(4, alias="TASKTAPE_PARTITIONS", ge=1, le=1024)
     replication: int = Field(1, alias="TASKTAPE_REPLICATION", ge=1, le=9)
+    flush: Literal["on", "off"] | None = Field(None, alias="TASKTAPE_FLUSH")
     events_topic: str = Field(
         "task-events", alias="TASKTAPE_EVENTS_TOPIC", pattern=r"^[a-zA-Z0-9._-]{1,200}$"
     )

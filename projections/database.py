@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,6 +14,13 @@ from app.errors import Unavailable
 
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 60.0
+
+GONE: tuple[type[Exception], ...] = (
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.UndefinedTableError,
+)
+"""What asyncpg raises when the database or its tables were dropped: a worker that starts makes them again."""
 
 AWAY: tuple[type[BaseException], ...] = (
     OSError,
@@ -25,8 +33,33 @@ AWAY: tuple[type[BaseException], ...] = (
     asyncpg.CrashShutdownError,
     # A connection whose server was killed in the midst of an answer.
     asyncpg.InternalClientError,
+    *GONE,
 )
 """What asyncpg raises while the database is away, stopping or starting: wait and try again."""
+
+
+class NotSetUp(Unavailable):
+    """The database, or the tables in it, have yet to be made."""
+
+
+async def ensure_database(url: str) -> None:
+    """Create the database that the URL names, if its server has none. Raises `Unavailable`."""
+    name = make_url(asyncpg_dsn(url)).database
+    try:
+        connection = await asyncpg.connect(asyncpg_dsn(url), timeout=CONNECT_TIMEOUT_S)
+    except asyncpg.InvalidCatalogNameError:
+        try:
+            connection = await asyncpg.connect(_maintenance_dsn(url), timeout=CONNECT_TIMEOUT_S)
+            with suppress(
+                asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError
+            ):  # another was quicker
+                quoted = str(name).replace('"', '""')
+                await connection.execute(f'CREATE DATABASE "{quoted}"')
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            raise Unavailable(f"there is no database {name}, and it can't be created: {error}") from error
+    except AWAY as error:
+        raise Unavailable(f"the database can't be reached: {error}") from error
+    await connection.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +143,8 @@ async def live_generation(dsn: str, control_schema: str) -> int:
     """The number of the live generation. Raises `Unavailable`."""
     try:
         connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+    except asyncpg.InvalidCatalogNameError as error:
+        raise NotSetUp(f"{error}; run `tasktape migrate`") from error
     except AWAY as error:
         raise Unavailable(f"the database can't be reached: {error}") from error
     try:
@@ -122,13 +157,19 @@ async def live_generation(dsn: str, control_schema: str) -> int:
     finally:
         await connection.close()
     if number is None:
-        raise Unavailable("the database has no read models yet; run `tasktape migrate`")
+        raise NotSetUp("the database has no read models yet; run `tasktape migrate`")
     return int(number)
 
 
 def asyncpg_dsn(url: str) -> str:
     """The URL as asyncpg takes it."""
     return _parsed(url, "postgresql")
+
+
+def _maintenance_dsn(url: str) -> str:
+    """The URL of the server's own database, from which others are created."""
+    parsed = make_url(asyncpg_dsn(url)).set(database="postgres")
+    return parsed.render_as_string(hide_password=False)
 
 
 def sqlalchemy_url(url: str) -> str:

@@ -6,9 +6,10 @@ is while a new one is filled from the log beside it (`rebuild.py`), and then swa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -23,6 +24,7 @@ from projections.tables import (
     control,
     generations,
     log_identity,
+    policy_checkpoints,
     read_models,
 )
 
@@ -47,9 +49,12 @@ def open_engine(url: str, control_schema: str) -> AsyncEngine:
     )
 
 
-async def set_up(url: str, control_schema: str, identity: LogIdentity) -> int | None:
+async def set_up(
+    url: str, control_schema: str, identity: LogIdentity, *, has_records: bool = False
+) -> int | None:
     """Create what is missing, check that the log is the one we know, and make sure of a live generation.
 
+    A first generation is live at once, unless the log `has_records`: then it is to be filled before.
     Several processes may call this at once. Returns the number of the generation that has to be rebuilt, or
     None if the live one is of this version. Raises `WrongLog` or `Unavailable`.
     """
@@ -60,7 +65,9 @@ async def set_up(url: str, control_schema: str, identity: LogIdentity) -> int | 
             await connection.execute(CreateSchema(control_schema, if_not_exists=True))
             await connection.run_sync(control.create_all)
             await _check_identity(connection, identity)
-            return await _ensure_generation(connection, control_schema, identity.partitions)
+            return await _ensure_generation(
+                connection, control_schema, identity.partitions, at_once=not has_records
+            )
     except (OSError, DBAPIError) as error:
         raise Unavailable(f"the database can't be set up: {_first_line(error)}") from error
     finally:
@@ -107,7 +114,9 @@ async def _check_identity(connection: AsyncConnection, identity: LogIdentity) ->
     check_same(LogIdentity(row.topic, row.cluster_id, row.partitions), identity)
 
 
-async def _ensure_generation(connection: AsyncConnection, control_schema: str, partitions: int) -> int | None:
+async def _ensure_generation(
+    connection: AsyncConnection, control_schema: str, partitions: int, *, at_once: bool
+) -> int | None:
     live = (await connection.execute(select(generations).where(generations.c.status == "live"))).one_or_none()
     if live is not None and live.version == READ_MODELS_VERSION:
         return None
@@ -115,17 +124,65 @@ async def _ensure_generation(connection: AsyncConnection, control_schema: str, p
     building = (await connection.execute(select(generations.c.number).where(*begun))).scalar()
     if building is not None:
         return int(building)
-    number = ((await connection.execute(select(func.max(generations.c.number)))).scalar() or 0) + 1
+    is_live = live is None and at_once
+    number = await _next_generation(connection, control_schema, partitions, "live" if is_live else "building")
+    return None if is_live else number
+
+
+async def _next_generation(
+    connection: AsyncConnection, control_schema: str, partitions: int, status: str
+) -> int:
+    number: int = ((await connection.execute(select(func.max(generations.c.number)))).scalar() or 0) + 1
     await create_generation(connection, control_schema, number, partitions)
     await connection.execute(
         insert(generations).values(
-            number=number,
-            version=READ_MODELS_VERSION,
-            status="live" if live is None else "building",
-            created_at=func.now(),
+            number=number, version=READ_MODELS_VERSION, status=status, created_at=func.now()
         )
     )
-    return None if live is None else number
+    return number
+
+
+async def begin_anew(
+    url: str, control_schema: str, identity: LogIdentity, policies_from: Mapping[int, int]
+) -> int:
+    """Begin another generation, to be filled from a log that is no longer what it was; returns its number.
+
+    The log's identity is noted anew, and policies react again from these offsets of its partitions on.
+    """
+    engine = open_engine(url, control_schema)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            await connection.execute(delete(generations).where(generations.c.status == "building"))
+            for partition, offset in policies_from.items():
+                await connection.execute(
+                    update(policy_checkpoints)
+                    .where(policy_checkpoints.c.partition == partition)
+                    .values(next_offset=func.least(policy_checkpoints.c.next_offset, offset))
+                )
+            await _adopt(connection, identity)
+            return await _next_generation(connection, control_schema, identity.partitions, "building")
+    finally:
+        await engine.dispose()
+
+
+async def adopt(url: str, control_schema: str, identity: LogIdentity) -> None:
+    """Note that this is the log from now on."""
+    engine = open_engine(url, control_schema)
+    try:
+        async with engine.begin() as connection:
+            await _adopt(connection, identity)
+    finally:
+        await engine.dispose()
+
+
+async def _adopt(connection: AsyncConnection, identity: LogIdentity) -> None:
+    values = {"cluster_id": identity.cluster_id, "partitions": identity.partitions}
+    await connection.execute(
+        upsert(log_identity)
+        .values(topic=identity.topic, **values)
+        .on_conflict_do_update(index_elements=["topic"], set_=values)
+    )
 
 
 async def create_generation(

@@ -31,6 +31,8 @@ class KafkaEventLog:
         self._producer = TopicProducer(brokers, topic, idempotent=True)
         self._watcher: AIOKafkaConsumer | None = None
         self._starting = asyncio.Lock()
+        self._known_ends: dict[int, int] = {}
+        self._backwards: str | None = None
 
     @property
     def partitions(self) -> int:
@@ -59,11 +61,36 @@ class KafkaEventLog:
             key, value, headers = encode(record)
             place = partition_of(key, self._partitions) if partition is None else partition
             messages.append(Message(place, key, value, headers))
-        return await self._producer.write(messages)
+        return await self.write(messages)
 
     async def append_again(self, raws: Sequence[RawRecord]) -> list[Position]:
         """See `app.ports.EventLog.append_again`."""
-        return await self._producer.write([_copy(raw) for raw in raws])
+        return await self.write([_copy(raw) for raw in raws])
+
+    async def write(self, messages: Sequence[Message]) -> list[Position]:
+        """Write encoded records to the partitions that they name. Raises as `append`."""
+        if self._backwards is not None:
+            raise WrongLog(self._backwards)
+        before = dict(self._known_ends)
+        positions = await self._producer.write(messages)
+        for partition, offset in positions:
+            self._check_forwards(partition, offset, before.get(partition, 0))
+            self._known_ends[partition] = max(offset + 1, self._known_ends.get(partition, 0))
+        return positions
+
+    def _check_forwards(self, partition: int, offset: int, known_end: int) -> None:
+        """See that the log only grows. Raises `WrongLog`, from now on for every use.
+
+        A broker that lost what it had not flushed gives offsets away again, and what comes to lie there would
+        be taken for folded.
+        """
+        if offset < known_end:
+            self._backwards = (
+                f"{self._topic} lost records: partition {partition} was at {known_end} and is at {offset}; "
+                f"stop everything and run `tasktape doctor --repair`"
+            )
+        if self._backwards is not None:
+            raise WrongLog(self._backwards)
 
     async def read(self, partition: int, first: int, end: int) -> AsyncIterator[Sequence[RawRecord]]:
         """See `app.ports.EventLog.read`. Raises `WrongLog` if the log lacks these offsets, `Unavailable`."""
@@ -95,7 +122,8 @@ class KafkaEventLog:
             await consumer.stop()
 
     async def ends(self) -> Mapping[int, int]:
-        """See `app.ports.EventLog.ends`. Raises `Unavailable`."""
+        """See `app.ports.EventLog.ends`. Raises `Unavailable`, and `WrongLog` if the log became shorter."""
+        before = dict(self._known_ends)
         where = [TopicPartition(self._topic, partition) for partition in range(self._partitions)]
         try:
             watcher = await self._watching()
@@ -103,6 +131,9 @@ class KafkaEventLog:
         except (OSError, KafkaError) as error:
             await self._forget_watcher()
             raise Unavailable(f"Kafka can't be reached: {error!r}") from error
+        for tp, offset in ends.items():
+            self._check_forwards(tp.partition, offset, before.get(tp.partition, 0))
+            self._known_ends[tp.partition] = max(offset, self._known_ends.get(tp.partition, 0))
         return {tp.partition: offset for tp, offset in ends.items()}
 
     async def _watching(self) -> AIOKafkaConsumer:

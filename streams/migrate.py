@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from app.settings import Settings
-from projections.database import open_database
+from projections.database import ensure_database, open_database
 from projections.generations import set_up, swap
 from projections.rebuild import rebuild
 from streams.event_log import KafkaEventLog
-from streams.topics import ensure_topics, events_topic, signals_topic, updates_topic
+from streams.topics import ensure_topics, shapes_of
 
 
 async def migrate(settings: Settings) -> list[str]:
@@ -15,23 +15,27 @@ async def migrate(settings: Settings) -> list[str]:
 
     Raises `WrongLog` if the log is not the one that the database follows, `Unavailable` if either is away.
     """
-    shape = settings.partitions, settings.replication
-    identity = await ensure_topics(
-        settings.kafka_brokers,
-        [
-            events_topic(settings.events_topic, *shape),
-            updates_topic(settings.updates_topic, *shape),
-            signals_topic(settings.signals_topic, settings.replication),
-        ],
+    identity = await ensure_topics(settings.kafka_brokers, shapes_of(settings))
+    await ensure_database(settings.database_url)
+    outdated = await set_up(
+        settings.database_url, settings.schema_name, identity, has_records=await _has_records(settings)
     )
-    outdated = await set_up(settings.database_url, settings.schema_name, identity)
     lines = [f"topic {identity.topic} with {identity.partitions} partitions: ready"]
     if outdated is None:
         return [*lines, "read models: ready"]
-    return [*lines, await _rebuild(settings, outdated)]
+    return [*lines, await fill(settings, outdated)]
 
 
-async def _rebuild(settings: Settings, number: int) -> str:
+async def _has_records(settings: Settings) -> bool:
+    event_log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
+    try:
+        return any((await event_log.ends()).values())
+    finally:
+        await event_log.close()
+
+
+async def fill(settings: Settings, number: int) -> str:
+    """Fill a generation from the log and make it the live one; returns a line that says so."""
     event_log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
     database = await open_database(
         settings.database_url, settings.schema_name, generation=number, pool_size=2

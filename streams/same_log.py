@@ -8,6 +8,7 @@ from app.errors import Unavailable, WrongLog
 from projections.database import AWAY, Database
 from projections.generations import LogIdentity, check_same, known_log
 from streams.event_log import KafkaEventLog
+from streams.log_damage import find_damage, in_words
 from streams.topics import cluster_id
 
 
@@ -16,21 +17,20 @@ async def check_same_log(
 ) -> None:
     """Raises `WrongLog` for another cluster's log, another number of partitions, or one that lost records.
 
-    Raises `Unavailable` if Kafka or the database is away.
+    It lost records also if others were written in their places. Raises `Unavailable` if Kafka or the database
+    is away.
     """
     found = LogIdentity(topic, await cluster_id(brokers), event_log.partitions)
-    ends = await event_log.ends()
     try:
         known = await known_log(database, topic)
-        rows = await database.pool.fetch("SELECT partition, next_offset FROM checkpoints")
+        if known is None:
+            raise WrongLog(f"the read models do not follow {topic}; run `tasktape migrate`")
+        check_same(known, found)
+        damages = await find_damage(event_log, database)
     except AWAY as error:
         raise Unavailable(f"the database can't be reached: {error}") from error
-    if known is None:
-        raise WrongLog(f"the read models do not follow {topic}; run `tasktape migrate`")
-    check_same(known, found)
-    for row in rows:
-        if row["next_offset"] > ends[row["partition"]]:
-            raise WrongLog(
-                f"the read models know {row['next_offset']} records of partition {row['partition']}, "
-                f"but {topic} has {ends[row['partition']]}: it lost records, or it is another log"
-            )
+    if damages:
+        raise WrongLog(
+            f"{in_words(damages, topic)}; stop everything and run `tasktape doctor --repair`, "
+            "or bring the log back from a backup"
+        )

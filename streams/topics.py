@@ -12,10 +12,16 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from app.errors import Unavailable, WrongLog
+from app.settings import Settings
 from projections.generations import LogIdentity
 
 VISIBLE_LIMIT_S = 20.0
 POLL_S = 0.1
+FLUSH = "flush.messages"
+"""The one part of a topic's shape that may be changed later."""
+EACH, NEVER = "1", str(2**63 - 1)
+TOPIC_CONFIG = 1
+"""The source of a value that was set for the topic itself."""
 DAY_MS = 86_400_000
 MINUTE_MS = 60_000
 MIB = 1_048_576
@@ -33,8 +39,12 @@ class TopicShape:
     """What to do about another number of partitions."""
 
 
-def events_topic(name: str, partitions: int, replication: int) -> TopicShape:
-    """The log itself: never compacted, never trimmed, with the broker's time of writing."""
+def events_topic(name: str, partitions: int, replication: int, *, flush: str | None = None) -> TopicShape:
+    """The log itself: never compacted, never trimmed, with the broker's time of writing.
+
+    With `flush` "on" a broker writes each append to its disk before it acknowledges it; None leaves that as
+    it is.
+    """
     return TopicShape(
         name,
         partitions,
@@ -45,6 +55,7 @@ def events_topic(name: str, partitions: int, replication: int) -> TopicShape:
             "retention.bytes": "-1",
             "message.timestamp.type": "LogAppendTime",
             "min.insync.replicas": str(min(2, replication)),
+            **({} if flush is None else {FLUSH: EACH if flush == "on" else NEVER}),
         },
     )
 
@@ -84,6 +95,16 @@ def signals_topic(name: str, replication: int) -> TopicShape:
         },
         advice="delete the topic: nothing in it is of use",
     )
+
+
+def shapes_of(settings: Settings) -> list[TopicShape]:
+    """The topics that these settings ask for; the first is the log."""
+    shape = settings.partitions, settings.replication
+    return [
+        events_topic(settings.events_topic, *shape, flush=settings.flush),
+        updates_topic(settings.updates_topic, *shape),
+        signals_topic(settings.signals_topic, settings.replication),
+    ]
 
 
 async def ensure_topics(brokers: Sequence[str], shapes: Sequence[TopicShape]) -> LogIdentity:
@@ -169,7 +190,12 @@ def _check_partitions(shape: TopicShape, partitions: int) -> None:
 
 async def _check_config(admin: AIOKafkaAdminClient, shape: TopicShape) -> None:
     responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, shape.name)])
-    found = {entry[0]: entry[1] for response in responses for entry in response.resources[0][4]}
+    entries = [entry for response in responses for entry in response.resources[0][4]]
+    found = {entry[0]: entry[1] for entry in entries}
+    if FLUSH in shape.config and found.get(FLUSH) != shape.config[FLUSH]:
+        own = {entry[0]: entry[1] for entry in entries if entry[3] == TOPIC_CONFIG}
+        changed = own | {FLUSH: shape.config[FLUSH]}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, shape.name, configs=changed)])
     for name in ("cleanup.policy", "retention.ms", "message.timestamp.type"):
         wanted = shape.config.get(name)
         if wanted is not None and found.get(name) != wanted:

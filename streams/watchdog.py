@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import structlog
 
-from app.errors import Unavailable
+from app.errors import Unavailable, WrongLog
 from app.ports import EventLog
-from projections.database import AWAY
+from projections.database import AWAY, GONE
 from projections.projector import Projector
 
 log = structlog.get_logger()
@@ -45,6 +45,11 @@ class Watchdog:
         """Watch no longer."""
         self._stopped.set()
 
+    def end(self, reason: str) -> None:
+        """End the process at once, with a line in the log: who starts it again checks everything anew."""
+        log.error("the worker ends", reason=reason)
+        self._on_stall()
+
     def beat(self) -> None:
         """All is well."""
         self._last_beat_s = time.monotonic()
@@ -52,13 +57,13 @@ class Watchdog:
     def _watch(self) -> None:
         while not self._stopped.wait(self._limit_s / 10):
             if time.monotonic() - self._last_beat_s > self._limit_s:
+                sys.stderr.write("the worker makes no progress while the log grows; it ends\n")
+                sys.stderr.flush()
                 self._on_stall()
                 return
 
 
 def _end_process() -> None:
-    sys.stderr.write("the worker makes no progress while the log grows; it ends, to be started again\n")
-    sys.stderr.flush()
     os._exit(EXIT_STALLED)
 
 
@@ -72,6 +77,10 @@ async def watch_progress(
             partitions = sorted(assigned())
             checkpoints = await projector.checkpoints(partitions)
             ends = await event_log.ends()
+        except WrongLog as error:
+            watchdog.end(error.detail)
+        except GONE as error:
+            watchdog.end(f"the read models are gone ({error}); they are made again when it starts")
         except AWAY_OR_BUSY as error:
             log.warning("progress is unknown", reason=str(error) or repr(error))
             watchdog.beat()

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import faust
@@ -17,18 +18,20 @@ import uvloop
 from mode import Service
 
 from app.settings import Settings
-from projections.database import Database, open_database
+from projections.database import Database, NotSetUp, open_database
 from projections.policy_queries import PolicyQueries
 from projections.projector import Projector
 from projections.reminder_queries import ReminderQueries
 from streams.agents import create_faust_app
 from streams.event_log import KafkaEventLog
 from streams.garbage import collect_rarely
+from streams.migrate import migrate
 from streams.policies import PolicyLoop
 from streams.projection_loop import ProjectionLoop
 from streams.ready_file import ReadyFile
 from streams.reminders import ReminderLoop
 from streams.same_log import check_same_log
+from streams.topic_keeping import keep_topics
 from streams.update_log import KafkaUpdateLog
 from streams.watchdog import Watchdog, watch_progress
 
@@ -62,12 +65,7 @@ class Worker:
     async def open(self) -> faust.App:
         """Connect and build the Faust app. Raises `Unavailable` or `WrongLog`."""
         settings = self._settings
-        self._database = database = await open_database(
-            settings.database_url,
-            settings.schema_name,
-            pool_size=POOL_SIZE,
-            server_settings=SESSION,
-        )
+        self._database = database = await self._open_database()
         await self._event_log.start()
         await check_same_log(settings.kafka_brokers, settings.events_topic, self._event_log, database)
         await self._update_log.start()
@@ -89,8 +87,27 @@ class Worker:
             ),
             asyncio.create_task(reminders.run(), name="reminders"),
             asyncio.create_task(policies.run(), name="policies"),
+            asyncio.create_task(keep_topics(settings, self._watchdog.end), name="topics"),
         ]
         return create_faust_app(settings, loop, self._on_assigned)
+
+    async def _open_database(self) -> Database:
+        """Open the read models; they are made, and filled, if there are none (any more)."""
+        settings = self._settings
+        opening = partial(
+            open_database,
+            settings.database_url,
+            settings.schema_name,
+            pool_size=POOL_SIZE,
+            server_settings=SESSION,
+        )
+        try:
+            return await opening()
+        except NotSetUp as error:
+            log.warning("the read models are made", reason=error.detail)
+            for line in await migrate(settings):
+                log.info(line)
+            return await opening()
 
     async def close(self) -> None:
         """Finish the batch in hand and disconnect."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from tasktape.cli.options import bad_settings
 from tasktape.cli.worker import one_line_errors, process_settings
 
 
@@ -23,4 +22,6 @@ def api() -> None:
     try:
         run(process_settings())
     except BadSettings as error:
-        raise bad_settings(error) from None
+        failure = click.ClickException(str(error))
+        failure.exit_code = 2
+        raise failure from None

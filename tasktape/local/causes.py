@@ -21,7 +21,9 @@ DISK_WARN_BYTES = 2 * 2**30
 HEARTBEAT_LIMIT_S = 10.0
 """A process whose ready file is older hangs: it is touched every two seconds."""
 TOPICS_LIMIT_S = 5.0
-LOG_GONE = "it is the log itself: `tasktape down`, then `tasktape doctor --repair`"
+REPAIR = "tasktape doctor --repair"
+LOG_BROKEN = f"`tasktape down`, then `{REPAIR}`"
+LOG_GONE = f"it is the log itself: {LOG_BROKEN}"
 MADE_AGAIN = "a worker that runs makes it again within seconds; so does `tasktape migrate`"
 
 
@@ -61,10 +63,9 @@ def _check_process(entry: Mapping[str, Any], data: DataDir) -> Finding | None:
     process = identity.process() if identity else None
     log = data.logs / f"{name}.log"
     if entry.get("reason") and status in ("restarting", "starting", "failed"):
+        mend = LOG_BROKEN if REPAIR in entry["reason"] else f"mend that; it is started again; see {log}"
         again = f" ({entry['restarts']} restarts)" if entry.get("restarts") else ""
-        return Finding(
-            name, "fail", f"{entry['reason']}{again}", f"mend that; it is started again; see {log}"
-        )
+        return Finding(name, "fail", f"{entry['reason']}{again}", mend)
     if process is None:
         return None
     with contextlib.suppress(psutil.Error):

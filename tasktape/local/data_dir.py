@@ -48,6 +48,11 @@ class DataDir:
         return self.root / "run.json"
 
     @property
+    def failure_file(self) -> Path:
+        """Why the last `up` ended, unless it was told to."""
+        return self.root / "failure"
+
+    @property
     def lock_file(self) -> Path:
         """Held by the supervisor as long as it lives."""
         return self.root / "lock"
@@ -116,6 +121,22 @@ class DataDir:
         partial = self.run_file.with_suffix(".new")
         _write_private(partial, json.dumps(run, indent=1))
         partial.replace(self.run_file)
+
+    def note_failure(self, reason: str) -> None:
+        """Write down why `up` ended, for `doctor`; a full disk takes no notes."""
+        with contextlib.suppress(OSError):
+            self.failure_file.write_text(f"{reason}\n")
+
+    def read_failure(self) -> str | None:
+        """Return why the last `up` ended, None if it did not fail."""
+        try:
+            return self.failure_file.read_text().strip() or None
+        except OSError:
+            return None
+
+    def forget_failure(self) -> None:
+        """Note that all went well since."""
+        self.failure_file.unlink(missing_ok=True)
 
     def forget_run(self) -> None:
         """Note that nothing runs any more."""

@@ -44,6 +44,9 @@ def run_instance(options: Options, progress: Progress, say: Say, on_ready: Calla
         install_parts(stack, progress)
         try:
             asyncio.run(_supervise(stack, say, on_ready))
+        except LocalError as error:
+            data.note_failure(str(error))
+            raise
         finally:
             data.forget_run()
 
@@ -66,6 +69,7 @@ async def _supervise(stack: Stack, say: Say, on_ready: Callable[[], None]) -> No
     def announce() -> None:
         nonlocal ready
         ready = True
+        stack.options.data.forget_failure()
         note(tuple(supervisor.children.values()))
         on_ready()
 

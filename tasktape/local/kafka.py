@@ -51,6 +51,10 @@ group.initial.rebalance.delay.ms=0
 # By default the controller writes a no-op twice a second, for followers it does not have.
 metadata.max.idle.interval.ms=0
 controller.quorum.append.linger.ms=5
+# Kafka leaves it to the system when to write to the disk, which takes half a minute: no more than a second's
+# records are to be lost in a power cut.
+log.flush.interval.ms=1000
+log.flush.scheduler.interval.ms=500
 # After a SIGKILL the controller takes the broker for a second one until this has passed (9 s by default).
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=1000

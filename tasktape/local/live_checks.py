@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import jwt
 
-from tasktape.local.causes import find_causes
+from tasktape.local.causes import REPAIR, find_causes
 from tasktape.local.data_dir import DataDir
 from tasktape.local.findings import Finding
 from tasktape.local.ports import is_listening
@@ -30,7 +30,7 @@ def check_live(options: Options) -> list[Finding]:
     if database:
         findings.append(asyncio.run(check_database(database)))
     if not run:
-        return [*findings, Finding("instance", "warn", "nothing runs on this data folder", "tasktape up")]
+        return [*findings, check_last_run(options.data)]
     _, answer = ask(f"{run['url']}/readyz")
     causes = [cause for cause in find_causes(run, options.data, answer) if cause.name != "disk"]
     findings = [each for each in findings if each.name not in {cause.name for cause in causes}] + causes
@@ -39,6 +39,15 @@ def check_live(options: Options) -> list[Finding]:
     if ready.status == "ok":
         findings += [check_progress(run["url"]), check_token(run["url"], options)]
     return findings
+
+
+def check_last_run(data: DataDir) -> Finding:
+    """Check how the last run on a folder ended on which nothing runs."""
+    reason = data.read_failure()
+    if reason is None:
+        return Finding("instance", "warn", "nothing runs on this data folder", "tasktape up")
+    mend = REPAIR if REPAIR in reason else "mend that, then `tasktape up`"
+    return Finding("instance", "fail", f"the last `tasktape up` ended: {reason}", mend)
 
 
 def check_kafka(brokers: str) -> Finding:

@@ -111,7 +111,8 @@ class Stack:
 
         return ProcessSpec(name, prepare, ready_file.exists, after=("migrate",), stop_rank=stop_rank)
 
-    def _launch(self, verb: str, name: str | None = None, extra: Mapping[str, str] | None = None) -> Launch:
+    def environment(self) -> dict[str, str]:
+        """Return what all our own processes are told; the embedded stores were launched before."""
         options = self.options
         settings = {
             "KAFKA_BROKERS": self.brokers,
@@ -123,11 +124,15 @@ class Stack:
         }
         if signs_tokens(options.env):
             settings["JWT_SECRET"] = signing_secret(options)
+        return {**options.env, **settings}
+
+    def _launch(self, verb: str, name: str | None = None, extra: Mapping[str, str] | None = None) -> Launch:
+        options = self.options
         return Launch(
             name=name or verb,
             argv=(*options.command, verb),
             log=options.data.logs / f"{name or verb}.log",
-            env={**options.env, **settings, **(extra or {})},
+            env={**self.environment(), **(extra or {})},
             cwd=options.data.root,
         )
 

@@ -168,11 +168,9 @@ class Stack:
 
 
 @contextmanager
-def running(
-    brokers: str, database_url: str, folder: Path, *, nodes: int = 2, **settings: str
-) -> Iterator[Stack]:
+def running(brokers: str, database_url: str, folder: Path, *, nodes: int = 2) -> Iterator[Stack]:
     """A stack with one worker and some API nodes."""
-    stack = Stack(brokers, database_url, folder, settings)
+    stack = Stack(brokers, database_url, folder)
     try:
         stack.migrate()
         stack.start_worker()

@@ -41,7 +41,10 @@ async def test_its_own_log_is_right(place: Settings, log: KafkaEventLog, databas
         ("UPDATE {control}.log_identity SET cluster_id = 'another'", "of Kafka cluster another"),
         ("UPDATE {control}.log_identity SET partitions = 7", "7 partitions"),
         ("DELETE FROM {control}.log_identity", "do not follow"),
-        ("UPDATE checkpoints SET next_offset = 5 WHERE partition = 1", "know 5 records of partition 1"),
+        (
+            "UPDATE checkpoints SET next_offset = 5 WHERE partition = 1",
+            "lost 5 records: partition 1 ends at 0 of 5",
+        ),
     ],
 )
 async def test_another_log_is_refused(
