@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from api.problems import BodyTooLarge, UnsupportedType, invalid
 from app.errors import Malformed
+from app.json_text import read_json
 
 JSON = ("application/json",)
 PATCH = ("application/merge-patch+json", "application/json")
@@ -51,44 +51,27 @@ async def read_object(
 
 def check_type(request: Request, types: Collection[str]) -> None:
     """Check the content type. Raises `UnsupportedType`."""
-    kind, _, parameters = request.headers.get("content-type", "").partition(";")
-    if kind.strip().lower() not in types:
+    given = request.headers.getlist("content-type")
+    kind, parameters = _media_type(given[0]) if len(given) == 1 else ("", {})
+    if kind not in types:
         raise UnsupportedType(f"send {' or '.join(types)}")
-    name, _, value = parameters.strip().lower().partition("=")
-    if name == "charset" and value.strip('" ') not in ("utf-8", "utf8", "us-ascii"):
+    if parameters.get("charset", "utf-8") not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedType("JSON is written in UTF-8")
+
+
+def _media_type(header: str) -> tuple[str, dict[str, str]]:
+    """Return the media type and its parameters, in lower case and without quotes (RFC 9110)."""
+    kind, *parameters = header.lower().split(";")
+    pairs = (parameter.partition("=") for parameter in parameters)
+    return kind.strip(), {name.strip(): value.strip().strip('"') for name, _, value in pairs}
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
     """Read a JSON object. Raises `Malformed`, also for what JSON parsers are known to disagree on."""
-    try:
-        value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse)
-    except UnicodeDecodeError:
-        raise Malformed("the body is not UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise Malformed(
-            f"the body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
-        ) from None
-    except RecursionError:
-        raise Malformed("the body is nested too deeply") from None
-    except ValueError:
-        raise Malformed("the body holds a number that is too long") from None
+    value = read_json(body)
     if not isinstance(value, dict):
         raise Malformed("the body must be a JSON object")
     return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Malformed(f"the body names {twice[:100]!r} twice")
-    return members
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise Malformed(f"the body holds {constant}, which is not JSON")
 
 
 def validated(model: type[Model], body: Mapping[str, Any]) -> Model:

@@ -7,7 +7,7 @@ and mix-ups early. Anybody could make one up, so what is in it is checked as oth
 from __future__ import annotations
 
 import hashlib
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -51,7 +51,7 @@ def decode_cursor(query: str, cursor: str, place: TypeAdapter[Place]) -> Place:
     payload = _payload(query, cursor)
     if payload is not None:
         try:
-            return place.validate_json(payload)
+            return place.validate_json(payload, strict=True)
         except ValidationError:
             pass
     raise Malformed("cursor: not one that this query gave; start again without it")
@@ -61,7 +61,7 @@ def _payload(query: str, cursor: str) -> bytes | None:
     if not cursor.isascii() or len(cursor) > MAX_CURSOR_CHARS:
         return None
     try:
-        raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        raw = b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except ValueError:
         return None
     digest, payload = raw[:DIGEST_BYTES], raw[DIGEST_BYTES:]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, cast
-from zoneinfo import ZoneInfo
 
 from pydantic import Field, TypeAdapter
 from pydantic_core import to_json
@@ -25,6 +24,7 @@ from app.search_conditions import Condition, SearchError
 from app.search_language import Search, parse
 from app.tasks import Task
 from app.updates import state_json
+from app.zones import zone
 from projections.finding_bounds import Bounds
 from projections.task_orders import Order, Place
 from projections.task_pages import NoSuchList
@@ -117,7 +117,7 @@ def _conditions(query: TaskPageQuery) -> Iterator[Condition]:
 
 def _criteria(query: TaskPageQuery, search: Search, now: datetime) -> Criteria:
     try:
-        return criteria_of(search, now=now, zone=ZoneInfo(query.time_zone), parent_id=query.parent_id)
+        return criteria_of(search, now=now, zone=zone(query.time_zone), parent_id=query.parent_id)
     except BeyondCalendar as error:
         raise _beyond(error) from None
 

@@ -31,7 +31,7 @@ NO_NOTIFICATION = "no such notification"
 class ReadAll(BaseModel):
     """How far everything is read; without `until`, as far as there is anything."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     until: Moment | None = None
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SkipValidation
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    ValidationInfo,
+    field_validator,
+)
 
 from app.lists import TaskList
 from app.snippets import Match
@@ -23,7 +32,7 @@ from app.values import (
     Status,
     TaskId,
     TimeZone,
-    moment,
+    instant,
 )
 from projections.comment_queries import Comment
 from projections.notification_queries import MAX_UNREAD, Notification
@@ -35,6 +44,8 @@ WishName = Literal[
 ]
 PAGE_LIMIT = 200
 PAGE_DEFAULT = 50
+_NUMBER = re.compile(r"^(0|[1-9][0-9]{0,15})\Z")
+_TRUTHS = {"true": True, "false": False, "1": True, "0": False}
 _UNREAD = f"Notifications that are unread; {MAX_UNREAD} stands for so many or more"
 
 
@@ -44,7 +55,21 @@ def _offset_as_sent(value: str) -> str:
 
 
 def _instant(value: str) -> datetime:
-    return datetime.fromisoformat(moment(_offset_as_sent(value))).astimezone(UTC)
+    return instant(_offset_as_sent(value)).astimezone(UTC)
+
+
+def whole_number(text: str) -> int:
+    """Read a number as a query string has it: digits, and nothing else. Raises `ValueError`."""
+    if not _NUMBER.match(text):
+        raise ValueError("should be a whole number, in digits")
+    return int(text)
+
+
+def truth(text: str) -> bool:
+    """Read a truth value as a query string has it. Raises `ValueError`."""
+    if text not in _TRUTHS:
+        raise ValueError(f"should be one of {', '.join(_TRUTHS)}")
+    return _TRUTHS[text]
 
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
@@ -52,9 +77,21 @@ DueBound = Annotated[Due, BeforeValidator(_offset_as_sent)]
 
 
 class Query(BaseModel):
-    """A query string; unknown parameters are refused."""
+    """A query string; unknown parameters are refused, and values have one spelling each."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _from_text(cls, value: Any, info: ValidationInfo) -> Any:
+        """Read a number or a truth value as it is written; all else is text already."""
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        kinds = get_args(annotation) or (annotation,)
+        if not isinstance(value, str):
+            return value
+        if int in kinds:
+            return whole_number(value)
+        return truth(value) if bool in kinds else value
 
 
 class PageQuery(Query):
@@ -191,10 +228,8 @@ class BulkCommand(Command):
     body: dict[str, Any] = Field(
         default_factory=dict, description="What the body would be if the command came alone"
     )
-    if_match: int | None = Field(
-        None, ge=0, le=2**53, strict=True, description="The version that it is meant for"
-    )
-    cascade: bool = Field(False, strict=True, description="Sub-tasks too")
+    if_match: int | None = Field(None, ge=0, le=2**53, description="The version that it is meant for")
+    cascade: bool = Field(False, description="Sub-tasks too")
     scope: Scope | None = None
 
 

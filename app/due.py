@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
+from app.zones import UnknownZone, zone
+
 
 def due_at(due: str, time_zone: str | None) -> datetime | None:
     """The instant that `due` means: a date is due when its day ends in `time_zone` (UTC if unset or unknown).
@@ -20,11 +22,11 @@ def due_from(due: str, time_zone: str | None) -> datetime | None:
 
 
 def zone_of(name: str | None) -> ZoneInfo:
-    """The time zone of this name, UTC if it is unset or unknown."""
+    """Return the time zone of this name, UTC if it is unset or unknown."""
     try:
-        return ZoneInfo(name or "UTC")
-    except (ValueError, OSError, KeyError):
-        return ZoneInfo("UTC")
+        return zone(name or "UTC")
+    except UnknownZone:
+        return zone("UTC")
 
 
 def _instant(due: str, time_zone: str | None, time_of_day: time) -> datetime | None:

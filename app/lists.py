@@ -229,7 +229,7 @@ def _with_an_open_one(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
 
 Stages = Annotated[
     tuple[Stage, ...],
-    Field(max_length=MAX_STAGES),
+    Field(max_length=MAX_STAGES, strict=False),
     AfterValidator(_unlike),
     AfterValidator(_with_an_open_one),
 ]

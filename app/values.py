@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, with_config
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from app.durations import duration
-from app.recurrence import DATE_LENGTH, normal_rule
+from app.recurrence import normal_rule
+from app.zones import zone
 
 Priority = Literal["none", "low", "medium", "high", "urgent"]
 Status = Literal["open", "done"]
@@ -26,12 +27,16 @@ MAX_USER_CHARS = 128
 MAX_REMINDERS = 20
 _A_MOMENT = "a date-time with an offset (2026-12-01T09:00:00+01:00)"
 MAX_STAGES = 50
+_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}\Z", re.ASCII)
+_MOMENT = re.compile(
+    r"^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?([Zz]|[+-]\d{2}:?\d{2})\Z", re.ASCII
+)
 
 
 class Command(BaseModel):
     """A wish, in the imperative; validated by its types, decided by a decider."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def storable(text: str) -> str:
@@ -43,21 +48,30 @@ def storable(text: str) -> str:
 
 def _due(text: str) -> str:
     try:
-        return date.fromisoformat(text).isoformat() if len(text) == DATE_LENGTH else moment(text)
+        return date.fromisoformat(text).isoformat() if _DATE.match(text) else moment(text)
     except ValueError:
         raise ValueError(f"must be a date (2026-12-01) or {_A_MOMENT}") from None
 
 
 def moment(text: str) -> str:
-    """A date-time with an offset, as ISO 8601. Raises `ValueError`, also at the ends of the calendar."""
+    """Return a date-time with an offset, as ISO 8601. Raises as `instant`."""
+    return instant(text).isoformat()
+
+
+def instant(text: str) -> datetime:
+    """Read a date-time with an offset. Raises `ValueError`, also at the ends of the calendar.
+
+    It is written as RFC 3339 says, or without seconds, or without the colon of its offset; ISO 8601 has more forms,
+    which programs read in different ways.
+    """
     try:
+        if not _MOMENT.match(text):
+            raise ValueError
         parsed = datetime.fromisoformat(text)
         parsed.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"must be {_A_MOMENT}") from None
-    if parsed.tzinfo is None:
-        raise ValueError(f"must be {_A_MOMENT}")
-    return parsed.isoformat()
+    return parsed
 
 
 def user_name(name: str) -> str:
@@ -72,11 +86,7 @@ def user_name(name: str) -> str:
 
 
 def _time_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        raise ValueError("must be a time zone of the IANA database, such as Europe/Madrid") from None
-    return name
+    return zone(name).key
 
 
 def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -99,8 +109,9 @@ UserId = Annotated[
 CommentText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), AfterValidator(storable)
 ]
-Labels = Annotated[tuple[Label, ...], Field(max_length=50), AfterValidator(_unique)]
-UserIds = Annotated[tuple[UserId, ...], Field(max_length=50), AfterValidator(_unique)]
+# Strictly, a list of JSON would be no tuple; what is in it is taken strictly all the same.
+Labels = Annotated[tuple[Label, ...], Field(max_length=50, strict=False), AfterValidator(_unique)]
+UserIds = Annotated[tuple[UserId, ...], Field(max_length=50, strict=False), AfterValidator(_unique)]
 Due = Annotated[str, AfterValidator(_due)]
 Moment = Annotated[str, AfterValidator(moment)]
 TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_time_zone)]
@@ -137,6 +148,6 @@ def _unlike(reminders: tuple[NewReminder, ...]) -> tuple[NewReminder, ...]:
 
 Reminders = Annotated[
     tuple[Annotated[NewReminder, AfterValidator(_one_kind)], ...],
-    Field(max_length=MAX_REMINDERS),
+    Field(max_length=MAX_REMINDERS, strict=False),
     AfterValidator(_unlike),
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from app.recurrence import DATE_LENGTH
+from app.zones import UnknownZone, zone
 
 LOCALTIME = Path("/etc/localtime")
 
@@ -16,9 +16,11 @@ def local_zone(environment: str | None = None, localtime: Path = LOCALTIME) -> s
     """The name that the IANA database has for it; None if it can't be told. `TZ` comes first."""
     given = os.environ.get("TZ") if environment is None else environment
     name = (given or str(localtime.resolve())).rpartition("zoneinfo/")[2].lstrip(":")
+    for folder in ("posix/", "right/"):  # the same zones once more, without leap seconds and with them
+        name = name.removeprefix(folder)
     try:
-        return ZoneInfo(name).key
-    except (ValueError, OSError, KeyError):
+        return zone(name).key
+    except UnknownZone:
         return None
 
 
@@ -30,16 +32,16 @@ def is_local(text: str) -> bool:
         return False
 
 
-def with_offset(text: str, zone: str | None) -> str:
-    """A local date-time with the offset that it has in `zone`; anything else as it is.
+def with_offset(text: str, zone_name: str | None) -> str:
+    """A local date-time with the offset that it has in a zone; anything else as it is.
 
     A time that the clocks jump over has the offset from before, and one that comes twice is its first.
     """
     try:
         return (
-            datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone or "")).isoformat()
+            datetime.fromisoformat(text).replace(tzinfo=zone(zone_name or "")).isoformat()
             if is_local(text)
             else text
         )
-    except (ValueError, OSError, KeyError):
+    except ValueError:
         return text  # The server says what is wrong with it.

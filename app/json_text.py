@@ -1,0 +1,76 @@
+"""JSON that means one thing only, whoever reads it: the one reader of what comes from outside.
+
+It is strict where parsers are known to disagree: UTF-8 without a broken byte, no member twice, no `NaN` or
+`Infinity`, a bounded depth, and numbers that every step can write again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from app.errors import Malformed
+
+MAX_DEPTH = 32
+
+
+def read_json(text: bytes, subject: str = "the body") -> Any:
+    """Read JSON; `subject` is what it is called in errors. Raises `Malformed`.
+
+    What is read may hold U+0000 and lone surrogates, as escapes: the field that they are in is refused by its own
+    rules.
+    """
+    try:
+        value = json.loads(
+            text.decode("utf-8-sig"), object_pairs_hook=_members, parse_constant=_refuse_constant
+        )
+    except UnicodeDecodeError:
+        raise Malformed(f"{subject} is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise Malformed(
+            f"{subject} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from None
+    except _NotOneThing as error:
+        raise Malformed(f"{subject} {error}") from None
+    except RecursionError:
+        raise Malformed(f"{subject} is nested more than {MAX_DEPTH} deep") from None
+    except ValueError:
+        raise Malformed(f"{subject} holds a number that is too long") from None
+    if not is_shallow(value):
+        raise Malformed(f"{subject} is nested more than {MAX_DEPTH} deep")
+    return value
+
+
+def is_shallow(value: object, levels: int = MAX_DEPTH) -> bool:
+    """Tell whether no more than so many arrays and objects lie in each other."""
+    level: list[object] = [value]
+    for _ in range(levels + 1):
+        # Level by level, and its kinds at once: a body may have a hundred thousand values.
+        if {dict, list}.isdisjoint(map(type, level)):
+            return True
+        level = [inner for each in level for inner in _inside(each)]
+    return False
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+class _NotOneThing(ValueError):
+    """Parsers read this in different ways."""
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _NotOneThing(f"names {twice[:100]!r} twice")
+    return members
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise _NotOneThing(f"holds {constant}, which is not JSON")
