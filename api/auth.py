@@ -14,7 +14,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from app.errors import Unauthenticated, Unavailable
+from app.errors import Malformed, Unauthenticated, Unavailable
+from app.json_text import read_json
 from app.settings import BadSettings, Settings
 from app.values import user_name
 
@@ -23,6 +24,9 @@ MIN_RSA_BITS = 2048
 MAX_KNOWN_TOKENS = 10_000
 KNOWN_S = 60.0
 """So long a good token is good without another look at its key, which may be withdrawn meanwhile."""
+TIMES = ("exp", "nbf", "iat")
+LAST_SECOND = 253_402_300_799
+"""Of the year 9999, where the calendar ends."""
 JWKS_TIMEOUT_S = 5
 JWKS_LIFESPAN_S = 300
 _ASYMMETRIC = frozenset({"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA"})
@@ -63,6 +67,33 @@ class FixedKey:
         return self.key
 
 
+class NotATime(jwt.InvalidTokenError):
+    """A claim that says when has something else in it."""
+
+
+class StrictTokens(jwt.PyJWT):
+    """Reads claims as other JSON from outside is read, and times as nothing but numbers of seconds."""
+
+    def _decode_payload(self, decoded: dict[str, Any]) -> dict[str, Any]:
+        """Return the claims. Raises `jwt.InvalidTokenError`."""
+        try:
+            claims = read_json(decoded["payload"], "the payload")
+        except Malformed as error:
+            raise jwt.DecodeError(error.detail) from None
+        if not isinstance(claims, dict):
+            raise jwt.DecodeError("the payload is no object")
+        for name in TIMES:
+            if name in claims and not _is_time(claims[name]):
+                raise NotATime(name)
+        return claims
+
+
+def _is_time(value: object) -> bool:
+    """Tell whether it is a number of seconds since the epoch (RFC 7519) that the calendar has."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and -LAST_SECOND <= value <= LAST_SECOND  # type: ignore[operator]
+
+
 class RemoteKeys:
     """Keys published as a JWK set (RFC 7517), cached, and fetched again for an unknown key id."""
 
@@ -70,14 +101,22 @@ class RemoteKeys:
         self._client = jwt.PyJWKClient(url, lifespan=JWKS_LIFESPAN_S, timeout=JWKS_TIMEOUT_S)
 
     async def key_for(self, token: str) -> Key:
-        """The published key that the token names."""
+        """Return the published key that the token names."""
+        try:
+            key_id = jwt.get_unverified_header(token).get("kid")
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            raise Unauthenticated("the token is not a JSON Web Token") from None
+        if not isinstance(key_id, str):
+            raise Unauthenticated("the token names no key")
         try:
             # Fetching blocks, and may only happen in a thread of its own.
-            found = await asyncio.to_thread(self._client.get_signing_key_from_jwt, token)
+            found = await asyncio.to_thread(self._client.get_signing_key, key_id)
         except jwt.PyJWKClientConnectionError as error:
             raise Unavailable("the keys that tokens are verified with can't be fetched") from error
         except jwt.PyJWTError as error:
             raise Unauthenticated("the token names no key that we know") from error
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
+            raise Unavailable("the keys that tokens are verified with can't be read") from error
         if found.algorithm_name not in _ASYMMETRIC:
             raise Unauthenticated("the token's key is of a kind that is not accepted")
         return Key(found.key, found.algorithm_name)
@@ -97,6 +136,7 @@ class Verifier:
         self._issuer = issuer
         self._audience = audience
         self._now = now
+        self._tokens = StrictTokens()
         self._known: OrderedDict[str, tuple[float, Identity]] = OrderedDict()
 
     @classmethod
@@ -121,7 +161,7 @@ class Verifier:
     async def _verify(self, token: str) -> Identity:
         key = await self._keys.key_for(token)
         try:
-            claims = jwt.decode(
+            claims = self._tokens.decode(
                 token,
                 key.key,
                 algorithms=[key.algorithm],
@@ -163,6 +203,8 @@ def _reason(error: jwt.PyJWTError) -> str:
             return "the token is for another audience"
         case jwt.InvalidIssuerError():
             return "the token is from another issuer"
+        case NotATime():
+            return f"the token's claim '{error}' is not a time in seconds"
         case jwt.MissingRequiredClaimError(claim=claim):
             return f"the token has no claim {claim!r}"
         case jwt.InvalidAlgorithmError():

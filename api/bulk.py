@@ -23,6 +23,7 @@ from api.problems import on_error
 from api.schemas import Bulk, BulkCommand, Query
 from api.wishes import KINDS, Granted, Terms, Wish
 from app.errors import FieldError, Invalid, Malformed
+from app.ids import is_uuid
 
 AT_ONCE = 8
 """So many commands of a request are carried out at the same time, of those whose order does not matter."""
@@ -130,7 +131,8 @@ def _anchors(entry: Entry) -> Iterable[str]:
     """The tasks and lists that a command names; what is created in the inbox has that in common."""
     wish = entry.wish
     named = [wish.task_id, *(wish.body.get(name) for name in ("parent_id", "before", "after", "list_id"))]
-    found = [name for name in named if isinstance(name, str)]
+    # The body is not checked yet: what is no id names nothing, and is the outcome of its own command.
+    found = [name for name in named if isinstance(name, str) and is_uuid(name)]
     return found or ["inbox"]
 
 

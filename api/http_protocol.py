@@ -72,6 +72,9 @@ class HttpProtocol(HttpToolsProtocol):
         if handshake is None:
             super().handle_websocket_upgrade()
             return
+        if not self.url.isascii():
+            self.send_400_response("The address of the request is not ASCII.")
+            return
         self.connections.discard(self)
         server = Server(self.app, self.server_state, self.loop, config.ws_max_size)
         socket = SocketProtocol(server, self.transport, handshake)

@@ -12,22 +12,21 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import object_answer
-from api.bodies import JSON, check_type, read_body
+from api.bodies import JSON, check_type, parse_object, read_body, validated
 from api.commands import Call, NotYetVisible
 from api.edge import Edge, caller_of, edge_of
 from api.headers import preference, wanted_positions
-from api.problems import correlation_id_of, invalid
+from api.problems import correlation_id_of
 from app import authorisation
 from app.errors import (
     Conflict,
     FieldError,
     Invalid,
-    Malformed,
     Unavailable,
     Undecodable,
 )
@@ -46,23 +45,23 @@ MAX_DELETED_LISTS = 1_000
 class ListById(BaseModel):
     """A list that is there."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     id: ListId
 
 
 class ListByName(BaseModel):
     """The list that imports of this name go to: that of an earlier import, one of that name, or a new one."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     name: Title
 
 
 class ImportRequest(BaseModel):
     """Tasks with their histories, and the list they go to. Without tasks it names, or makes, the list."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     list: ListById | ListByName
-    tasks: tuple[ImportedTask, ...] = ()
+    tasks: tuple[ImportedTask, ...] = Field((), strict=False)
 
 
 class ImportOut(BaseModel):
@@ -120,13 +119,7 @@ async def import_tasks(request: Request) -> Response:
 
 
 def _read(body: bytes) -> ImportRequest:
-    try:
-        return ImportRequest.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        if first["type"] == "json_invalid":
-            raise Malformed(f"the body is not JSON: {first['msg']}") from None
-        raise invalid(error) from None
+    return validated(ImportRequest, parse_object(body))
 
 
 def _histories(run: Import, tasks: Sequence[ImportedTask]) -> list[list[Record]]:

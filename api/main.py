@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from starlette.types import Lifespan, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from api.addresses import Addressed
 from api.cors import METHODS, PREFLIGHT_S, Cors
 from api.docs import docs_routes
 from api.endpoints import ENDPOINTS
@@ -56,6 +57,7 @@ def application(settings: Settings, lifespan: Lifespan[Starlette] | None = None)
                 expose_headers=EXPOSED_HEADERS,
                 max_age=PREFLIGHT_S,
             ),
+            Middleware(Addressed),
         ],
         exception_handlers={
             TaskError: on_task_error,

@@ -10,7 +10,7 @@ import structlog
 from pydantic import ValidationError
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from app import errors
@@ -100,7 +100,8 @@ def problem(error: TaskError, correlation_id: str | None = None) -> Response:
         "type": TYPE_PREFIX + error.code,
         "title": kind.title,
         "status": kind.status,
-        "detail": error.detail,
+        # It may quote what was sent, in which a lone surrogate is no text.
+        "detail": error.detail.encode(errors="backslashreplace").decode(),
         "code": error.code,
         **_extensions(error),
     }
@@ -245,7 +246,7 @@ async def on_unexpected(request: Request, error: Exception) -> Response:
     return problem(Unexpected(_UNEXPECTED), correlation_id_of(request))
 
 
-def correlation_id_of(request: Request) -> str | None:
+def correlation_id_of(request: HTTPConnection) -> str | None:
     """The id that ties the answer, the events and the log lines of a request together."""
     found: str | None = request.scope.get("state", {}).get("correlation_id")
     return found

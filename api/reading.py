@@ -11,8 +11,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from api.protocol import MAX_BATCH, MAX_MESSAGE_BYTES, BadFrame, ClientId, Incoming, Refused
+from app.errors import Malformed
+from app.json_text import MAX_DEPTH, read_json
 
-MAX_DEPTH = 32
 MAX_DETAIL_CHARACTERS = 300
 BAD_ID = "id: an integer of at most 2^53, or text of at most 64 characters"
 _INCOMING: TypeAdapter[Incoming] = TypeAdapter(Annotated[Incoming, Field(discriminator="type")])
@@ -41,7 +42,10 @@ def _from_text(text: str) -> object:
     try:
         encoded = text.encode()
         _bound(len(encoded))
-        return from_json(encoded, allow_inf_nan=False)
+        from_json(encoded, allow_inf_nan=False)  # It refuses lone surrogates, too.
+        return read_json(encoded, "a message")
+    except Malformed as error:
+        raise BadFrame(error.detail) from None
     except ValueError:
         raise BadFrame("not JSON") from None
 

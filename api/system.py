@@ -29,7 +29,7 @@ async def me(request: Request) -> Response:
     """GET /api/me."""
     query_of(request, Query)
     caller = caller_of(request)
-    expires_at = datetime.fromtimestamp(min(caller.expires_at, 253_402_300_799), UTC)
+    expires_at = datetime.fromtimestamp(caller.expires_at, UTC)
     return object_answer(
         Me(
             user=caller.user,

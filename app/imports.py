@@ -10,10 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, StringConstraints, with_config
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    with_config,
+)
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from app.fold import State, evolve
@@ -21,21 +29,32 @@ from app.ids import derived_id
 from app.records import Record, event_data_json, source_of
 from app.tasks import TaskCompleted, TaskCreated, TaskEdited, TaskEvent, TaskFields, TaskReopened
 from app.times import format_time
-from app.values import Due, Label, Labels, Notes, Priority, TimeZone, Title, UserId, UserIds
+from app.values import (
+    Due,
+    Label,
+    Labels,
+    Notes,
+    Priority,
+    TimeZone,
+    Title,
+    UserId,
+    UserIds,
+    instant,
+    storable,
+    user_name,
+)
 
 MAX_TASK_EVENTS = 100_000
-_strict = with_config(ConfigDict(extra="forbid"))
+_strict = with_config(ConfigDict(extra="forbid", strict=True))
 
 
-def _utc(time: datetime) -> datetime:
-    try:
-        return time.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must be a time that can be told in UTC") from None
+def _utc(text: object) -> object:
+    return instant(text).astimezone(UTC) if isinstance(text, str) else text
 
 
-Time = Annotated[AwareDatetime, AfterValidator(_utc)]
-Key = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
+Time = Annotated[AwareDatetime, BeforeValidator(_utc)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=1_000), AfterValidator(storable)]
+Person = Annotated[UserId, AfterValidator(user_name)]
 
 # --- what a request brings -------------------------------------------------------------------------------
 
@@ -82,7 +101,7 @@ class ImportedCreation(TypedDict):
 
     type: Literal["task.created"]
     time: Time
-    actor: UserId
+    actor: Person
     data: CreatedData
 
 
@@ -92,7 +111,7 @@ class ImportedEdit(TypedDict):
 
     type: Literal["task.edited"]
     time: Time
-    actor: UserId
+    actor: Person
     data: EditedData
 
 
@@ -102,7 +121,7 @@ class ImportedCompletion(TypedDict):
 
     type: Literal["task.completed"]
     time: Time
-    actor: UserId
+    actor: Person
     data: NotRequired[PlacedData]
 
 
@@ -112,7 +131,7 @@ class ImportedReopening(TypedDict):
 
     type: Literal["task.reopened"]
     time: Time
-    actor: UserId
+    actor: Person
     data: NotRequired[PlacedData]
 
 

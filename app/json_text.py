@@ -18,8 +18,8 @@ MAX_DEPTH = 32
 def read_json(text: bytes, subject: str = "the body") -> Any:
     """Read JSON; `subject` is what it is called in errors. Raises `Malformed`.
 
-    What is read may hold U+0000 and lone surrogates, as escapes: the field that they are in is refused by its own
-    rules.
+    What is read may hold U+0000 and lone surrogates, as escapes: the rules of the field that they are in
+    refuse them.
     """
     try:
         value = json.loads(

@@ -75,7 +75,9 @@ def evolve(user: User | None, event: UserEvent, *, stream_key: str, time: dateti
 
 # --- commands --------------------------------------------------------------------------------------------
 
-NotificationIds = Annotated[tuple[Uuid, ...], Field(min_length=1, max_length=MAX_NOTIFICATIONS_AT_ONCE, strict=False)]
+NotificationIds = Annotated[
+    tuple[Uuid, ...], Field(min_length=1, max_length=MAX_NOTIFICATIONS_AT_ONCE, strict=False)
+]
 
 
 class ReadNotifications(Command):

@@ -61,12 +61,12 @@ def moment(text: str) -> str:
 def instant(text: str) -> datetime:
     """Read a date-time with an offset. Raises `ValueError`, also at the ends of the calendar.
 
-    It is written as RFC 3339 says, or without seconds, or without the colon of its offset; ISO 8601 has more forms,
-    which programs read in different ways.
+    It is written as RFC 3339 says, or without seconds, or without the colon of its offset; ISO 8601 has more
+    forms, which programs read in different ways.
     """
+    if not _MOMENT.match(text):
+        raise ValueError(f"must be {_A_MOMENT}")
     try:
-        if not _MOMENT.match(text):
-            raise ValueError
         parsed = datetime.fromisoformat(text)
         parsed.astimezone(UTC)
     except (ValueError, OverflowError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import click
 from tasktape.cli.client import open_client
 from tasktape.cli.connection import connection_options
 from tasktape.cli.options import json_option
+from tasktape.cli.texts import is_text
 
 if TYPE_CHECKING:
     from tasktape.importers.run import Progress
@@ -66,12 +68,13 @@ def import_file(
 
 
 def name_of(file: Path) -> str:
-    """The name of the list that a file goes to: the file's own, without its endings."""
+    """Return the name of a file's list: the file's own, without endings. Raises `click.BadParameter`."""
     name = file.name
     for ending in (".gz", ".xes", ".xml"):
         name = name[: -len(ending)] if name.lower().endswith(ending) else name
-    name = " ".join(name.encode(errors="replace").decode().split())
-    return name[:MAX_NAME_CHARS] or "Import"
+    if not is_text(name):
+        raise click.BadParameter("the name of the file is no text: say --list", param_hint="FILE")
+    return " ".join(name.split())[:MAX_NAME_CHARS] or "Import"
 
 
 async def _run(
@@ -96,7 +99,9 @@ async def _run(
     except TasktapeError as error:
         raise click.ClickException(f"{error}{_so_far(summary)}") from None
     except OSError as error:
-        raise click.ClickException(f"{file}: {error.strerror or error}") from None
+        raise click.ClickException(f"{file}: {error.strerror or error}{_so_far(summary)}") from None
+    except sqlite3.Error as error:
+        raise click.ClickException(f"temporary files can't be written: {error}{_so_far(summary)}") from None
     return _result(file, list_name, to, summary, time.monotonic() - started, visible=visible)
 
 

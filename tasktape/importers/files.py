@@ -11,6 +11,9 @@ from types import TracebackType
 from typing import BinaryIO, Self, cast
 
 CHUNK_BYTES = 64 * 1024
+BOMB_BYTES = 256 * 1024 * 1024
+BOMB_RATIO = 400
+"""What unpacks to more than that, and to so many times its size, is no log: none is so regular."""
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -45,7 +48,8 @@ class ImportFile:
         return min(self._raw.tell(), self.size)
 
     def chunks(self) -> Iterator[bytes]:
-        """The unpacked bytes. Raises `Damaged`, `OSError`."""
+        """Return the unpacked bytes, piece by piece. Raises `Damaged`, `OSError`."""
+        unpacked_bytes = 0
         while True:
             try:
                 chunk = self._file.read(CHUNK_BYTES)
@@ -55,4 +59,7 @@ class ImportFile:
                 raise Damaged(f"the gzipped file is damaged: {error}") from None
             if not chunk:
                 return
+            unpacked_bytes += len(chunk)
+            if unpacked_bytes > max(BOMB_BYTES, BOMB_RATIO * self.size):
+                raise Damaged(f"the gzipped file unpacks to more than {BOMB_RATIO} times its size")
             yield chunk

@@ -16,6 +16,7 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from app.values import user_name
 from tasktape.importers.stages import one_line, shortened, stage_of
 from tasktape.importers.xes import XesEvent, XesTrace
 
@@ -35,7 +36,7 @@ class History(NamedTuple):
 
 
 def history_of(trace: XesTrace) -> History:
-    """The history that a trace tells. The trace has one event at least."""
+    """Return the history that a trace tells; it has one event at least. Raises `Unusable`."""
     first, *others = in_order(trace.events)
     title = shortened(trace.label, MAX_TITLE_CHARS)
     stage, ends = stage_of(first.name, first.transition)
@@ -63,10 +64,20 @@ def in_order(events: Sequence[XesEvent]) -> Sequence[XesEvent]:
     return sorted(events, key=attrgetter("time"))
 
 
+class Unusable(Exception):
+    """A trace that can't be the history of a task; the message says what of it."""
+
+
 @lru_cache(maxsize=4_096)
 def user_of(resource: str | None) -> str | None:
-    """The user that a resource is, if there is one."""
-    return shortened(one_line(resource), MAX_USER_CHARS) or None
+    """Return the user that a resource is, if there is one. Raises `Unusable` if nobody can be called so."""
+    name = shortened(one_line(resource), MAX_USER_CHARS)
+    if not name:
+        return None
+    try:
+        return user_name(name)
+    except ValueError as error:
+        raise Unusable(f"org:resource {name!r} {error}") from None
 
 
 def _event(kind: str, event: XesEvent, data: dict[str, Any]) -> Event:

@@ -9,11 +9,11 @@ from itertools import chain
 
 from tasktape.importers.batches import Batch, Batches, parcel
 from tasktape.importers.files import ImportFile
-from tasktape.importers.histories import history_of
+from tasktape.importers.histories import Unusable, history_of
 from tasktape.importers.occurrences import Occurrences
 from tasktape.importers.server import Destination, ImportServer
 from tasktape.importers.summary import Summary
-from tasktape.importers.xes import XesTrace, read_xes
+from tasktape.importers.xes import Refused, XesTrace, read_xes
 
 IN_FLIGHT = 2
 Progress = Callable[[int], None]
@@ -49,8 +49,12 @@ def _batches(file: ImportFile, summary: Summary, progress: Progress) -> Generato
             nth = names.count(trace.label)
             if not trace.events:
                 summary.skip_empty()
-            else:
+                continue
+            try:
                 full = batches.add(parcel(trace.label, trace.line, nth, history_of(trace).events))
+            except Unusable as error:
+                summary.refuse(Refused(trace.label, trace.line, str(error)))
+            else:
                 if full is not None:
                     yield full
     last = batches.take()

@@ -6,16 +6,24 @@ time. What can't be used is refused trace by trace, with its line; XML that is b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import isinf, isnan
 from typing import NamedTuple
 from xml.parsers import expat
 
+from tasktape.importers.encodings import BadEncoding, as_utf8
 from tasktape.importers.files import Damaged
 
 NAME, TRANSITION, RESOURCE, TIME = "concept:name", "lifecycle:transition", "org:resource", "time:timestamp"
 _WANTED = frozenset({NAME, TRANSITION, RESOURCE, TIME})
+
+TEXTS = frozenset({"string", "date", "id"})
+"""The types of XES whose values are text, or are read as a time later."""
+_INT = re.compile(r"^[+-]?[0-9]{1,20}\Z")
+_FLOAT = re.compile(r"^([+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(INF|inf)|NaN|nan)\Z")
 
 MAX_TEXT_CHARS = 1_000
 MAX_TAG_BYTES = 4 * 1_048_576
@@ -68,11 +76,11 @@ def read_xes(chunks: Iterable[bytes]) -> Iterator[XesTrace | Refused]:
     """The traces of an XES file, in its order, each usable or refused. Raises `OSError`."""
     reader = _Reader()
     try:
-        for chunk in chunks:
+        for chunk in as_utf8(chunks):
             reader.feed(chunk)
             yield from reader.take()
         reader.finish()
-    except (expat.ExpatError, _Broken, Damaged) as error:
+    except (expat.ExpatError, _Broken, Damaged, BadEncoding) as error:
         yield from reader.take()
         yield reader.broken(error)
     else:
@@ -83,7 +91,7 @@ class _Reader:
     """The state of the reading. An event's attributes are at depth 4: log, trace, event, attribute."""
 
     def __init__(self) -> None:
-        parser = expat.ParserCreate()
+        parser = expat.ParserCreate("utf-8")  # as which it comes, whatever it declares
         parser.ordered_attributes = True
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
@@ -130,7 +138,7 @@ class _Reader:
         depth = self._depth = self._depth + 1
         if depth == 4:
             if self._event is not None and len(attributes) == 4:
-                self._event_attribute(attributes)
+                self._event_attribute(tag, attributes)
         elif depth == 3:
             if self._trace is not None:
                 self._child_of_trace(tag, attributes)
@@ -179,17 +187,34 @@ class _Reader:
             return
         named = dict(zip(attributes[::2], attributes[1::2], strict=True))
         if named.get("key") == NAME:
-            self._trace.name = " ".join(named.get("value", "").split())[:MAX_TEXT_CHARS] or None
+            text = self._text(tag, NAME, named.get("value", ""))
+            self._trace.name = None if text is None else " ".join(text.split())[:MAX_TEXT_CHARS] or None
 
-    def _event_attribute(self, attributes: list[str]) -> None:
+    def _event_attribute(self, tag: str, attributes: list[str]) -> None:
         assert self._event is not None
         first, key, _, value = attributes
         if first != "key":
             key, value = value, key
-        if key in _WANTED:
-            self._event[key] = value if len(value) <= MAX_TEXT_CHARS else value[:MAX_TEXT_CHARS]
-            if key == TIME:
-                self._time_line = self._parser.CurrentLineNumber
+        if key not in _WANTED:
+            return
+        text = self._text(tag, key, value)
+        if text is None:
+            return
+        self._event[key] = text if len(text) <= MAX_TEXT_CHARS else text[:MAX_TEXT_CHARS]
+        if key == TIME:
+            self._time_line = self._parser.CurrentLineNumber
+
+    def _text(self, tag: str, key: str, value: str) -> str | None:
+        """Return the text of an attribute, if it has one; what is not what it says refuses the trace."""
+        kind = tag.removeprefix(self._prefix)
+        if kind in TEXTS:
+            return value
+        try:
+            return text_of(kind, value)
+        except ValueError as error:
+            if self._refusal is None:
+                self._refuse(self._parser.CurrentLineNumber, f"{key} {value[:40]!r} {error}")
+            return None
 
     def _finish_event(self, event: dict[str, str]) -> None:
         self._event = None
@@ -218,6 +243,24 @@ class _Reader:
         self._trace = None
         refusal = self._refusal
         self._done.append(trace if refusal is None else Refused(trace.label, refusal.line, refusal.reason))
+
+
+def text_of(kind: str, value: str) -> str | None:
+    """Return the text that stands for a value of another type than text; None for one that is missing.
+
+    Raises `ValueError` for what is not of the type that it says, or of one that names nothing.
+    """
+    if kind == "int":
+        if not _INT.match(value.strip()):
+            raise ValueError("is not an int")
+        return value
+    if kind == "float":
+        number = float(value) if _FLOAT.match(value.strip()) else None
+        if number is None or isinf(number):
+            raise ValueError("is not a float that could be a name")
+        # Tools that work with tables write it for an empty cell.
+        return None if isnan(number) else value
+    raise ValueError(f"is a <{kind[:20]}>, not text")
 
 
 def parse_time(text: str) -> datetime | None:

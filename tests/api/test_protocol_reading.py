@@ -26,7 +26,8 @@ from api.protocol import (
     Subscribe,
     Unsubscribe,
 )
-from api.reading import BAD_ID, MAX_DEPTH, read_frame
+from api.reading import BAD_ID, read_frame
+from app.json_text import MAX_DEPTH
 from tests.fuzz.soundness import EXAMPLES, check, told
 
 PING: dict[str, Any] = {"type": "ping"}

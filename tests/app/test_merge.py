@@ -161,7 +161,13 @@ def test_a_field_that_is_sent_as_it_was_is_not_changed() -> None:
     created = replace(CREATED, due="2026-12-01", tags=("a",))
     base = task_after(created)
     current = task_after(created, TaskEdited({"title": "U", "due": None, "notes": "M", "tags": ("a", "b")}))
-    form = {"title": "T", "due": "2026-12-01", "notes": "N", "tags": ("a",), "priority": "high"}
+    form: dict[str, Any] = {
+        "title": "T",
+        "due": "2026-12-01",
+        "notes": "N",
+        "tags": ("a",),
+        "priority": "high",
+    }
     assert merged_edit(base, current, **form) == {"priority": "high"}
     with pytest.raises(Conflict) as caught:
         merge.merged(EditTask(**{**form, "due": "2026-12-02"}), base, current)

@@ -386,7 +386,7 @@ SERIES_EDITS = {
 def edits(draw: st.DrawFn) -> EditTask:
     """Edits of any fields, for this occurrence or for all to come."""
     names = draw(st.sets(st.sampled_from(sorted(SERIES_EDITS)), min_size=1))
-    fields = {name: draw(SERIES_EDITS[name]) for name in names}
+    fields: dict[str, Any] = {name: draw(SERIES_EDITS[name]) for name in names}
     return EditTask(**fields, scope=draw(st.sampled_from(["this", "following"])))
 
 

@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from app.fold import State, evolve
 from app.imports import Import, ImportedTask, records_of
 from app.tasks import Task
-from tasktape.importers.histories import history_of
+from tasktape.importers.histories import Unusable, history_of
 from tasktape.importers.occurrences import Occurrences
 from tasktape.importers.stages import Stage, stage_of
 from tasktape.importers.xes import XesEvent, XesTrace
@@ -161,11 +161,21 @@ EVENTS = st.lists(
 )
 
 
+@pytest.mark.parametrize("resource", ["\x9b", "..", "\ue000"])
+def test_resource_that_is_no_user_name_refuses_the_trace(resource: str) -> None:
+    """Nobody is made up in its place."""
+    with pytest.raises(Unusable, match="org:resource"):
+        history_of(XesTrace(1, 1, None, [XesEvent("a", None, resource, datetime(2020, 1, 1, tzinfo=UTC))]))
+
+
 @given(EVENTS)
 def test_every_trace_can_be_imported(events: list[XesEvent]) -> None:
-    """Whatever a log says, its history is taken, and ends where the trace does."""
+    """Whatever a log says, its history is taken, and ends where the trace does, if users can be called so."""
     one = XesTrace(1, 1, None, events)
-    task = task_of(one)
+    try:
+        task = task_of(one)
+    except Unusable:
+        reject()
     in_order = sorted(events, key=lambda event: event.time)
     stages = [stage_of(event.name, event.transition) for event in in_order]
     assert task.version == len(events) + (len(events) == 1 and stages[0].ends)

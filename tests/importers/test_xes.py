@@ -55,6 +55,110 @@ def test_a_trace() -> None:
     )
 
 
+ENCODED = (
+    '<?xml version="1.0" encoding="%s"?>\n<log><trace><string key="concept:name" value="%s"/>'
+    '<event><date key="time:timestamp" value="2020-01-01T00:00:00Z"/></event></trace></log>'
+)
+
+
+@pytest.mark.parametrize(
+    ("declared", "codec", "name"),
+    [
+        ("gb2312", "gb2312", "日本"),
+        ("Shift_JIS", "shift_jis", "日本"),
+        ("EUC-JP", "euc_jp", "日本"),
+        ("Big5", "big5", "日本"),
+        ("GB18030", "gb18030", "日本é"),
+        ("utf-32", "utf-32", "日本é"),
+        ("UTF-16", "utf-16", "日本é"),
+        ("UTF-16", "utf-16-be", "日本é"),
+        ("UTF-16LE", "utf-16-le", "日本é"),
+        ("utf-8", "utf-8-sig", "日本é"),
+        ("windows-1252", "cp1252", "é€"),
+        ("ISO-8859-15", "iso8859-15", "é€"),
+        ("KOI8-R", "koi8_r", "Имя"),
+        ("IBM500", "cp500", "é"),
+    ],
+)
+def test_encoding_that_is_declared_is_read(declared: str, codec: str, name: str) -> None:
+    """Also those that expat does not know, a few bytes at a time."""
+    encoded = (ENCODED % (declared, name)).encode(codec)
+    [trace] = read_xes(encoded[place : place + 5] for place in range(0, len(encoded), 5))
+    assert isinstance(trace, XesTrace)
+    assert trace.name == name
+
+
+@pytest.mark.parametrize(
+    ("declared", "codec", "reason"),
+    [
+        ("klingon", "utf-8", "is in an encoding that is not known here, 'klingon'"),
+        ("", "utf-8", "is in an encoding that is not known here, ''"),
+        ("../x", "utf-8", "is in an encoding that is not known here, '../x'"),
+        ("utf-7", "utf-8", "is in an encoding that is not read here, 'utf-7'"),
+        ("hex", "utf-8", "is in an encoding that is not read here, 'hex'"),
+        ("unicode_escape", "utf-8", "is in an encoding that is not read here"),
+        ("ISO-8859-1", "utf-8-sig", "says that it is iso8859-1, and begins as utf-8 does"),
+        ("UTF-16", "utf-8", "says that it is utf-16, and does not begin so"),
+        ("UTF-8", "utf-16", "says that it is utf-8, and begins as utf-16 does"),
+        ("UTF-8", "cp037", "says that it is utf-8, and begins as EBCDIC does"),
+        ("US-ASCII", "utf-8", "says that it is ascii, and has bytes that are not"),
+        ("Big5", "latin-1", "says that it is big5, and has bytes that are not"),
+        ("UTF-8", "latin-1", "not well-formed"),
+    ],
+)
+def test_encoding_that_is_not_as_declared_is_one_refusal(declared: str, codec: str, reason: str) -> None:
+    """Nothing is guessed, and no byte is replaced."""
+    [refused] = read_xes([(ENCODED % (declared, "né")).encode(codec)])
+    assert isinstance(refused, Refused)
+    assert reason in refused.reason
+    assert refused.ends
+
+
+@pytest.mark.parametrize(
+    ("attribute", "resource"),
+    [
+        ('<int key="org:resource" value="112"/>', "112"),
+        ('<id key="org:resource" value="3f9a"/>', "3f9a"),
+        ('<float key="org:resource" value="112.0"/>', "112.0"),
+        ('<float key="org:resource" value="nan"/>', None),
+        ('<float key="org:resource" value="NaN"/>', None),
+        ("", None),
+    ],
+)
+def test_value_of_another_type_is_what_its_type_says(attribute: str, resource: str | None) -> None:
+    """A float that is no number is how tables write an empty cell, not a person."""
+    [trace] = read("<trace>", event(attribute), "</trace>")
+    assert isinstance(trace, XesTrace)
+    assert [each.resource for each in trace.events] == [resource]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "reason"),
+    [
+        ('<int key="org:resource" value="Ann"/>', "org:resource 'Ann' is not an int"),
+        ('<int key="org:resource" value="1_0"/>', "is not an int"),
+        ('<float key="org:resource" value="Ann"/>', "is not a float"),
+        ('<float key="org:resource" value="INF"/>', "is not a float"),
+        ('<boolean key="org:resource" value="true"/>', "is a <boolean>, not text"),
+        ('<list key="concept:name" value="x"/>', "is a <list>, not text"),
+    ],
+)
+def test_value_that_is_not_of_its_type_refuses_the_trace(attribute: str, reason: str) -> None:
+    """With the line where it stands."""
+    [refused, other] = read("<trace>\n", event(attribute), "</trace>", GOOD % "other")
+    assert isinstance(refused, Refused)
+    assert reason in refused.reason
+    assert refused.line == 4
+    assert isinstance(other, XesTrace)
+
+
+def test_name_of_a_trace_that_is_no_number_is_none() -> None:
+    """It is called by its place."""
+    [trace] = read('<trace><float key="concept:name" value="nan"/>', event(""), "</trace>")
+    assert isinstance(trace, XesTrace)
+    assert trace.label == "Trace 1"
+
+
 def test_what_else_a_log_holds_is_passed_over() -> None:
     """Extensions, globals, classifiers, the log's own and nested attributes say nothing of tasks."""
     noise = """
