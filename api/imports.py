@@ -30,8 +30,9 @@ from app.errors import (
     Unavailable,
     Undecodable,
 )
+from app.import_stages import ImportStages, lacking
 from app.imports import Import, ImportedTask, import_list_id, missing, records_of
-from app.lists import CreateList, TaskList
+from app.lists import CreateList, EditList, Stage, TaskList
 from app.ports import EventLog
 from app.positions import positions_to_json
 from app.records import Record
@@ -40,6 +41,8 @@ from app.values import ListId, Title
 
 APPEND_AT_ONCE = 1_000
 MAX_DELETED_LISTS = 1_000
+MAX_TRIES = 5
+"""Of adding stages while others do."""
 
 
 class ListById(BaseModel):
@@ -61,6 +64,9 @@ class ImportRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     list: ListById | ListByName
+    add_stages: bool = Field(
+        False, description="Give the list the stages that it lacks, instead of taking those that it has"
+    )
     tasks: tuple[ImportedTask, ...] = Field((), strict=False)
 
 
@@ -75,6 +81,11 @@ class ImportOut(BaseModel):
     diverged: list[str] = Field(
         description="Keys of tasks that went another way since their import, and were left alone"
     )
+    stages: dict[str, str] = Field(
+        description="Which stages of the source have become which of the list, by name or category"
+    )
+    settled: int = Field(description="Edits that completed or reopened a task, as the list's stages say")
+    added_stages: list[str] = Field(description="Stages that the list has got")
     positions: dict[str, int] = Field(description="Where the read models have all of it")
 
 
@@ -98,8 +109,9 @@ async def import_tasks(request: Request) -> Response:
     positions = wanted_positions(request, edge.log.partitions) or await _catch_up(request, edge)
     await edge.commands.recent()
     list_id = await _list_of(request, edge, wish.list)
-    run = Import(list_id, user, correlation_id_of(request))
-    histories = await asyncio.to_thread(_histories, run, wish.tasks)
+    home, added_stages = await _home(request, edge, list_id, wish)
+    run, stages = Import(list_id, user, correlation_id_of(request)), ImportStages(home)
+    histories = await asyncio.to_thread(_histories, run, wish.tasks, stages)
     there = await edge.audit.event_ids([history[0].stream for history in histories]) if histories else {}
     plan = _plan(wish.tasks, histories, there)
     for partition, offset in await _append(edge.log, plan.added):
@@ -112,6 +124,9 @@ async def import_tasks(request: Request) -> Response:
             added=len(plan.added),
             present=plan.events - len(plan.added) - plan.diverged_events,
             diverged=plan.diverged,
+            stages=stages.renamed,
+            settled=stages.settled,
+            added_stages=added_stages,
             positions=positions_to_json(positions),
         ),
         positions=positions,
@@ -122,13 +137,13 @@ def _read(body: bytes) -> ImportRequest:
     return validated(ImportRequest, parse_object(body))
 
 
-def _histories(run: Import, tasks: Sequence[ImportedTask]) -> list[list[Record]]:
+def _histories(run: Import, tasks: Sequence[ImportedTask], stages: ImportStages) -> list[list[Record]]:
     """The records of every task. Raises `Invalid`, also for a task that comes twice."""
     histories: list[list[Record]] = []
     seen: set[str] = set()
     for index, task in enumerate(tasks):
         try:
-            history = records_of(run, task)
+            history = records_of(run, task, stages)
         except Undecodable as error:
             raise Invalid([FieldError(f"tasks.{index}.events", error.detail)]) from None
         if history[0].stream in seen:
@@ -170,6 +185,46 @@ async def _catch_up(request: Request, edge: Edge) -> dict[int, int]:
     if not await edge.outcomes.wait_reached(ends, wait_s):
         raise Unavailable("the read models have not reached the end of the log yet; try again")
     return ends
+
+
+async def _home(
+    request: Request, edge: Edge, list_id: str, wish: ImportRequest
+) -> tuple[TaskList | None, list[str]]:
+    """Return the list, with the stages that it lacks if that is asked for, and their names.
+
+    Raises as `CommandHandler.handle`.
+    """
+    for _ in range(MAX_TRIES):
+        home = await edge.commands.state(f"list:{list_id}")
+        if not isinstance(home, TaskList):
+            return None, []
+        # A list without stages of its own takes any.
+        new = (
+            lacking(home, [each["events"] for each in wish.tasks]) if wish.add_stages and home.stages else []
+        )
+        if not new:
+            return home, []
+        try:
+            await _edit_stages(request, home, [*home.stages, *new])
+        except Conflict:
+            continue  # another part of the same import did so at the same moment
+        made = await edge.commands.state(f"list:{list_id}")
+        return made if isinstance(made, TaskList) else None, [each["name"] for each in new]
+    raise Conflict("the list's stages are being changed; try again")
+
+
+async def _edit_stages(request: Request, home: TaskList, stages: Sequence[Stage]) -> None:
+    edge = edge_of(request)
+    call = Call(
+        command=validated(EditList, {"stages": list(stages)}),
+        stream=f"list:{home.id}",
+        user=caller_of(request).user,
+        wait_s=preference(request, edge.settings.command_wait_ms / 1000).wait_s,
+        if_match=home.version,
+        correlation_id=correlation_id_of(request),
+    )
+    if isinstance(await edge.commands.handle(call), NotYetVisible):
+        raise Unavailable("the list's stages are written and not visible yet; try again")
 
 
 async def _list_of(request: Request, edge: Edge, wanted: ListById | ListByName) -> str:

@@ -9,7 +9,7 @@ imported it: nobody can pass for another.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Annotated, Literal, NotRequired
 
@@ -26,8 +26,9 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 
 from app.fold import State, evolve
 from app.ids import derived_id
+from app.import_stages import ImportStages
 from app.records import Record, event_data_json, source_of
-from app.tasks import TaskCompleted, TaskCreated, TaskEdited, TaskEvent, TaskFields, TaskReopened
+from app.tasks import Task, TaskCompleted, TaskCreated, TaskEdited, TaskEvent, TaskFields, TaskReopened
 from app.times import format_time
 from app.values import (
     Due,
@@ -172,8 +173,11 @@ def task_id(list_id: str, task: ImportedTask) -> str:
     return derived_id("import", list_id, task["key"], str(task.get("nth", 0)))
 
 
-def records_of(run: Import, task: ImportedTask) -> list[Record]:
-    """The records of a task's whole history, from version 1. Raises `Undecodable` if they do not fold."""
+def records_of(run: Import, task: ImportedTask, stages: ImportStages | None = None) -> list[Record]:
+    """Return the records of a task's whole history, from version 1. Raises `Undecodable` if they do not fold.
+
+    `stages` fits them into the list. Their ids are of what the source says, whatever the list makes of it.
+    """
     identifier = task_id(run.list_id, task)
     stream, source = f"task:{identifier}", source_of("import", run.user)
     records: list[Record] = []
@@ -191,6 +195,8 @@ def records_of(run: Import, task: ImportedTask) -> list[Record]:
             data=data,
             correlation_id=run.correlation_id,
         )
+        if stages is not None:
+            record = replace(record, data=stages.fitted(data, state if isinstance(state, Task) else None))
         state = evolve(state, record)
         records.append(record)
     return records

@@ -21,6 +21,7 @@ export class Search {
   /** @type {Found[]} */ #found = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   /** @type {string | null} */ #cursor = null;
+  /** @type {string | null} of the days that a search names; null is UTC */ #zone = timeZone();
   #asked = 0;
   #askedFor = "";
 
@@ -99,13 +100,21 @@ export class Search {
 
   /** The best first; where there are no words to be good at, the newest change. @param {string | null} cursor @param {number} limit */
   async #page(cursor, limit) {
-    const query = new URLSearchParams({ q: this.box.value, limit: String(limit), time_zone: timeZone() });
+    const query = new URLSearchParams({ q: this.box.value, limit: String(limit), sort: "relevance" });
+    if (this.#zone) query.set("time_zone", this.#zone);
     if (cursor) query.set("cursor", cursor);
-    try {
-      return await this.options.api.ask("GET", `/api/tasks?${query}&sort=relevance`);
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.problem.errors?.[0]?.field !== "sort") throw error;
-      return await this.options.api.ask("GET", `/api/tasks?${query}&sort=-updated_at`);
+    for (;;) {
+      try {
+        return await this.options.api.ask("GET", `/api/tasks?${query}`);
+      } catch (error) {
+        const wrong = error instanceof ApiError ? error.problem.errors?.map((each) => each.field) : [];
+        if (wrong?.includes("time_zone") && query.has("time_zone")) {
+          // The server's database has no such zone: its days are those of UTC then.
+          this.#zone = null;
+          query.delete("time_zone");
+        } else if (wrong?.includes("sort") && query.get("sort") === "relevance") query.set("sort", "-updated_at");
+        else throw error;
+      }
     }
   }
 

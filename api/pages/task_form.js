@@ -76,7 +76,8 @@ export class TaskForm {
     const from = this.#from;
     if (!from) return { body, version: 0, scope: "" };
     for (const name of this.#changed(from)) body[name] = this.fields[name]?.patch(this.fields[name]?.read(), from);
-    if (typeof body["due"] === "string" && from.time_zone === null) body["time_zone"] = timeZone();
+    const zone = timeZone();
+    if (typeof body["due"] === "string" && from.time_zone === null && zone) body["time_zone"] = zone;
     return { body, version: this.#version, scope: this.onlyThis.checked ? "?scope=this" : "" };
   }
 

@@ -75,8 +75,10 @@ export function withOffset(date, time) {
   return `${date}T${time}:00${minutes < 0 ? "-" : "+"}${offset}`;
 }
 
+/** The zone of this browser; null if it does not know. @returns {string | null} */
 export function timeZone() {
-  return Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return zone && zone !== "Etc/Unknown" ? zone : null;
 }
 
 /** The names in a text that has commas between them. @param {string} text */

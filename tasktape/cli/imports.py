@@ -18,6 +18,7 @@ import click
 from tasktape.cli.client import open_client
 from tasktape.cli.connection import connection_options
 from tasktape.cli.options import json_option
+from tasktape.cli.streams import output_after
 from tasktape.cli.texts import is_text
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ MAX_NAME_CHARS = 200
 @click.command(name="import", epilog="Example: tasktape import incidents.xes.gz --list Incidents")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
 @click.option("--list", "list_name", help="The list to import to.  [default: named after the file]")
+@click.option(
+    "--add-stages", is_flag=True, help="Give the list the stages that it lacks, instead of taking its own."
+)
 @click.option("--format", "file_format", type=click.Choice(["xes"]), default="xes", show_default=True)
 @json_option
 @connection_options
@@ -40,27 +44,30 @@ def import_file(
     file: Path,
     list_name: str | None,
     file_format: str,
-    url: str | None,
-    token: str | None,
-    data: Path | None,
     *,
+    add_stages: bool,
     as_json: bool,
+    **where: Any,
 ) -> None:
     """Import tasks with their whole histories from FILE, plain or gzipped.
 
     XES (IEEE 1849): each trace becomes a task, each of its events an event with its own time and actor. What
     is there already is not written again, so an import that was interrupted goes on when it is run again. A
     trace that can't be used is refused as a whole; then the exit status is 1.
+
+    In a list that has stages of its own, a stage is the list's of the same name, else the first that means
+    the same: open, active or done.
     """
     del file_format  # there is one, so far
     if list_name is not None and not list_name.strip():
         raise click.BadParameter("it is empty", param_hint="--list")
     try:
-        result = asyncio.run(_run(file, list_name or name_of(file), url, token, data))
+        result = asyncio.run(_run(file, list_name or name_of(file), add_stages=add_stages, **where))
     except KeyboardInterrupt:
         click.echo("\nInterrupted. What was imported stays; run the same command again to go on.", err=True)
         sys.exit(130)
-    click.echo(json.dumps(result) if as_json else "\n".join(_text(result)))
+    with output_after(done=result["added"] > 0):
+        click.echo(json.dumps(result) if as_json else "\n".join(_text(result)))
     if not result["visible"]:
         raise click.ClickException("All is in the log, but the read models have not got there yet")
     if result["refused"]:
@@ -77,9 +84,7 @@ def name_of(file: Path) -> str:
     return " ".join(name.split())[:MAX_NAME_CHARS] or "Import"
 
 
-async def _run(
-    file: Path, list_name: str, url: str | None, token: str | None, data: Path | None
-) -> dict[str, Any]:
+async def _run(file: Path, list_name: str, *, add_stages: bool, **where: Any) -> dict[str, Any]:
     """Import; what became of it, in the shape of `--json`."""
     from uuid_utils import uuid7
 
@@ -91,8 +96,8 @@ async def _run(
 
     summary, started = Summary(), time.monotonic()
     try:
-        async with open_client(url, token, data, patience=PATIENCE) as client:
-            server = ImportServer(client, run_id=str(uuid7()))
+        async with open_client(**where, patience=PATIENCE) as client:
+            server = ImportServer(client, run_id=str(uuid7()), add_stages=add_stages)
             with ImportFile(file) as source, _progress(source.size, file.name) as progress:
                 to = await import_xes(source, server, list_name, summary, progress)
             visible = to is None or await server.wait_visible(summary)
@@ -134,6 +139,9 @@ def _result(
         "diverged": summary.diverged,
         "diverged_tasks": summary.diverged_tasks,
         "empty": summary.empty,
+        "stages": summary.stages,
+        "added_stages": summary.added_stages,
+        "settled": summary.settled,
         "refused": summary.refused,
         "refusals": [
             {"trace": each.trace, "line": each.line, "reason": each.reason} for each in summary.refusals
@@ -149,6 +157,14 @@ def _text(result: dict[str, Any]) -> Iterator[str]:
         yield f"Nothing to import in {result['file']}"
     else:
         yield from _counts(result)
+    if result["added_stages"]:
+        yield f"  stages added to the list: {', '.join(result['added_stages'])}"
+    if result["stages"]:
+        yield f"  {len(result['stages']):,} stages are others in the list:"
+        renamed = [f"{one!r} is {other!r}" for one, other in result["stages"].items()]
+        yield from _some(renamed, len(renamed))
+    if result["settled"]:
+        yield f"  {result['settled']:,} edits completed or reopened a task, as the list's stages say"
     if result["empty"]:
         yield f"  {result['empty']:,} traces without events passed over"
     if result["diverged"]:

@@ -87,6 +87,16 @@ def carried_on() -> Iterator[None]:
         raise file.failure
 
 
+@contextmanager
+def output_after(*, done: bool) -> Iterator[None]:
+    """Let a failure of the output say whether what was asked for is done. Raises `OutputFailed`."""
+    try:
+        yield
+    except OutputFailed as failed:
+        failed.is_done = done
+        raise
+
+
 def discard_output() -> None:
     """Let nothing more be written: what is left in buffers goes nowhere."""
     file = _output_file()

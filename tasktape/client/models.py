@@ -314,6 +314,9 @@ class Imported(Answered):
     present: int
     diverged: tuple[str, ...]
     positions: dict[str, int]
+    stages: dict[str, str] = {}
+    settled: int = 0
+    added_stages: tuple[str, ...] = ()
 
 
 class Readiness(Answered):

@@ -54,16 +54,19 @@ class OperationCalls(Calls):
         list_id: str | None = None,
         list_name: str | None = None,
         since: Positions | None = None,
+        add_stages: bool = False,
         correlation_id: str | None = None,
     ) -> Imported:
         """Import tasks with their histories, each as JSON or what makes it; without any, find the list.
 
         What is there already is not written again. Read models that have reached `since` will do to see what
-        is; but a repetition has to see what its first attempt may have written.
+        is; but a repetition has to see what its first attempt may have written. `add_stages` gives the list
+        the stages that it lacks, instead of taking those that it has.
         """
         where = {"id": list_id} if list_id is not None else {"name": list_name}
         parts = b",".join(task if isinstance(task, bytes) else to_json(task) for task in tasks)
-        body = b'{"list":%s,"tasks":[%s]}' % (to_json(where), parts)
+        how = b',"add_stages":true' if add_stages else b""
+        body = b'{"list":%s%s,"tasks":[%s]}' % (to_json(where), how, parts)
         headers = {"Content-Type": JSON}
         if correlation_id is not None:
             headers["X-Correlation-ID"] = correlation_id

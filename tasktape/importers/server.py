@@ -29,9 +29,10 @@ class Destination:
 class ImportServer:
     """Sends batches. All of it raises `TasktapeError` if the import can't go on: what was sent stays."""
 
-    def __init__(self, client: Client, run_id: str) -> None:
+    def __init__(self, client: Client, run_id: str, *, add_stages: bool = False) -> None:
         self._client = client
         self._run_id = run_id
+        self._add_stages = add_stages
 
     async def open(self, list_name: str) -> Destination:
         """Find or make the list, and wait until the server has caught up with its log."""
@@ -49,6 +50,7 @@ class ImportServer:
                     (parcel.json for parcel in part.parcels),
                     list_id=to.list_id,
                     since=to.positions,
+                    add_stages=self._add_stages,
                     correlation_id=self._run_id,
                 )
             except TasktapeError as error:

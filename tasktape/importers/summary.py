@@ -25,6 +25,9 @@ class Summary:
     diverged_tasks: list[str] = field(default_factory=list)
     refusals: list[Refused] = field(default_factory=list)
     positions: dict[int, int] = field(default_factory=dict)
+    stages: dict[str, str] = field(default_factory=dict)
+    added_stages: list[str] = field(default_factory=list)
+    settled: int = 0
 
     def take(self, imported: Imported) -> None:
         """Add what became of one batch."""
@@ -34,6 +37,9 @@ class Summary:
         self.present += imported.present
         self.diverged += len(imported.diverged)
         self.diverged_tasks.extend(imported.diverged[: MAX_NAMED - len(self.diverged_tasks)])
+        self.stages |= imported.stages
+        self.added_stages.extend(imported.added_stages)
+        self.settled += imported.settled
         for partition, offset in imported.positions.items():
             self.positions[int(partition)] = max(offset, self.positions.get(int(partition), -1))
 

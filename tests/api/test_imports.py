@@ -365,3 +365,132 @@ async def test_who_is_refused(importer: Importer) -> None:
     assert (await importer.http.post("/api/import", json={})).status_code == 401
     other = await importer.post(b"<log/>", Content_Type="application/xml")
     assert other.status_code == 415
+
+
+# --- lists with stages -----------------------------------------------------------------------------------
+
+STAGES = [
+    {"name": "Ideas", "category": "open"},
+    {"name": "Doing", "category": "active"},
+    {"name": "Live", "category": "done"},
+]
+
+
+async def staged(importer: Importer) -> str:
+    """A list with stages of its own; its id."""
+    command = CreateList.model_validate({"name": "Staged", "stages": STAGES})
+    await importer.node.done(command, f"list:{LIST_ID}")
+    return LIST_ID
+
+
+def through(*stages: str) -> dict[str, Any]:
+    """A task that gets to the last stages by edits."""
+    first, *others = stages
+    told = [
+        ("task.created", {"title": "T", "stage": first}),
+        *(("task.edited", {"stage": s}) for s in others),
+    ]
+    return {
+        "key": "k",
+        "events": [
+            {"type": kind, "time": f"2026-01-01T00:00:0{place}Z", "actor": "Ann", "data": data}
+            for place, (kind, data) in enumerate(told)
+        ],
+    }
+
+
+async def test_stages_of_the_list_hold_for_imports() -> None:
+    """What the list has not is one of its own, an edit to one for what is done completes, and it is said."""
+    async with importing() as importer:
+        list_id = await staged(importer)
+        answer = await importer.post(
+            {"list": {"id": list_id}, "tasks": [through("Queued", "Accepted", "live")]}
+        )
+        body = answer.json()
+        assert body["stages"] == {"Queued": "Ideas", "Accepted": "Doing", "live": "Live"}
+        assert (body["settled"], body["added_stages"]) == (1, [])
+        await importer.visible(body)
+        task = importer.task(list_id, "T")
+        assert (task.stage, task.status) == ("Live", "done")
+        again = await importer.post(
+            {"list": {"id": list_id}, "tasks": [through("Queued", "Accepted", "live")]}
+        )
+        assert (again.json()["added"], again.json()["present"], again.json()["diverged"]) == (0, 3, [])
+
+
+async def test_list_gets_the_stages_that_it_lacks_if_asked() -> None:
+    """And then the tasks are in those; importing again adds nothing."""
+    async with importing() as importer:
+        list_id = await staged(importer)
+        request = {
+            "list": {"id": list_id},
+            "add_stages": True,
+            "tasks": [through("Queued", "Accepted", "live")],
+        }
+        body = (await importer.post(request)).json()
+        assert (body["added_stages"], body["stages"]) == (["Queued", "Accepted"], {"live": "Live"})
+        home = importer.world.fold.states[f"list:{list_id}"]
+        assert isinstance(home, TaskList)
+        assert list(home.stages) == [
+            *STAGES,
+            {"name": "Queued", "category": "open"},
+            {"name": "Accepted", "category": "active"},
+        ]
+        await importer.visible(body)
+        again = (await importer.post(request)).json()
+        assert (again["added_stages"], again["added"], again["present"]) == ([], 0, 3)
+
+
+async def test_more_stages_than_a_list_may_have_are_refused() -> None:
+    """Nothing is written."""
+    async with importing() as importer:
+        list_id = await staged(importer)
+        tasks = [
+            through(*(f"Stage {task}{number}" for number in range(10))) | {"key": f"k{task}"}
+            for task in range(6)
+        ]
+        answer = await importer.post({"list": {"id": list_id}, "add_stages": True, "tasks": tasks})
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"] == "stages"
+        assert not any(each.stream.startswith("task:") for each in importer.world.accepted_records)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("time", 1_336_222_467),
+        ("time", "1336222467"),
+        ("time", "2026-01-01T00:00:00"),
+        ("time", "2026-W01-1T00:00:00Z"),
+        ("time", "2026-01-01x00:00:00Z"),
+        ("time", "0001-01-01T00:00:00+14:00"),
+        ("actor", "a\u0000"),
+        ("actor", "\x1b[31m"),
+        ("actor", ".."),
+        ("actor", 7),
+        ("type", True),
+    ],
+)
+async def test_loose_values_are_refused(field: str, value: Any) -> None:
+    """Numbers are no times, and who acted is somebody who can be a user."""
+    async with importing() as importer:
+        task = through("a")
+        task["events"][0][field] = value
+        answer = await importer.post({"list": {"name": "log"}, "tasks": [task]})
+        assert answer.status_code == 422, answer.text
+        assert not any(each.stream.startswith("task:") for each in importer.world.accepted_records)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"list":{"name":"a"},"list":{"name":"b"}}',
+        b'{"list":{"name":"a"},"tasks":[NaN]}',
+        b'{"list":{"name":"\xff"}}',
+        b'{"list":' + b"[" * 40 + b"]" * 40 + b"}",
+    ],
+)
+async def test_json_that_means_two_things_is_refused(body: bytes) -> None:
+    """As in other bodies."""
+    async with importing() as importer:
+        assert (await importer.post(body)).status_code == 400

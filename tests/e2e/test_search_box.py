@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import expect
 
 from tests.e2e.screens import Screens
@@ -79,3 +80,20 @@ async def test_what_it_can_not_read_is_marked(screens: Screens) -> None:
     await expect(error.locator("mark")).to_have_text("opne")
     await screen.page.get_by_label("Search").fill("is:open")
     await expect(error).to_be_hidden()
+
+
+@pytest.mark.parametrize("zone", ["Etc/Unknown", "Mars/Olympus", None])
+async def test_search_works_in_a_zone_that_nobody_knows(screens: Screens, zone: str | None) -> None:
+    """The days that it names are those of UTC then."""
+    screen = await screens.open(0)
+    await screen.add("Buy milk")
+    await screen.page.add_init_script(
+        "const known = Intl.DateTimeFormat.prototype.resolvedOptions;"
+        "Intl.DateTimeFormat.prototype.resolvedOptions = function () {"
+        f"  return {{ ...known.call(this), timeZone: {'undefined' if zone is None else repr(zone)} }};"
+        "};"
+    )
+    await screen.page.reload()
+    await screen.page.get_by_label("Search").fill("milk")
+    found = screen.page.get_by_role("list", name="Tasks found").get_by_role("listitem")
+    await expect(found).to_have_count(1)
