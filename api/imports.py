@@ -20,6 +20,7 @@ from api.answers import object_answer
 from api.bodies import JSON, check_type, parse_object, read_body, validated
 from api.commands import Call, NotYetVisible
 from api.edge import Edge, caller_of, edge_of
+from api.entity_tags import Precondition
 from api.headers import preference, wanted_positions
 from api.problems import correlation_id_of
 from app import authorisation
@@ -27,6 +28,7 @@ from app.errors import (
     Conflict,
     FieldError,
     Invalid,
+    PreconditionFailed,
     Unavailable,
     Undecodable,
 )
@@ -206,7 +208,7 @@ async def _home(
             return home, []
         try:
             await _edit_stages(request, home, [*home.stages, *new])
-        except Conflict:
+        except PreconditionFailed:
             continue  # another part of the same import did so at the same moment
         made = await edge.commands.state(f"list:{list_id}")
         return made if isinstance(made, TaskList) else None, [each["name"] for each in new]
@@ -220,7 +222,7 @@ async def _edit_stages(request: Request, home: TaskList, stages: Sequence[Stage]
         stream=f"list:{home.id}",
         user=caller_of(request).user,
         wait_s=preference(request, edge.settings.command_wait_ms / 1000).wait_s,
-        if_match=home.version,
+        if_match=Precondition(frozenset({home.version}), strict=True),
         correlation_id=correlation_id_of(request),
     )
     if isinstance(await edge.commands.handle(call), NotYetVisible):
