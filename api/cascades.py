@@ -1,9 +1,10 @@
-"""Commands on a task that change its sub-tasks too, each with an event of its own.
+"""Commands on a task that change other tasks of its tree too, each with an event of its own.
 
-The sub-tasks come first, the deepest before all others, and the task itself last. So whoever gives the
+Tasks above that are done are opened first, the topmost before all others, if the task is to be open below
+them. Sub-tasks come next, the deepest before all others, and the task itself last. So whoever gives the
 command again after a failure in the middle, with or without an `Idempotency-Key`, ends where the first
-attempt would have. The events of sub-tasks name the task's event as their cause, before there is one: that is
-how they are found when it is undone.
+attempt would have. The other events name the task's event as their cause, before there is one: that is how
+they are found when it is undone. All of it is done under the locks of the command (`api.lock_plan`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Literal
+
+from pydantic_core import to_json
 
 from api.commands import Call, CommandHandler, Decision, Effect, NotYetVisible
+from api.lock_plan import MAX_LINE, LockPlan
 from api.surroundings import Around
 from app.errors import Conflict, NotFound, TaskError
 from app.fold import State
@@ -23,9 +28,11 @@ from app.records import Event
 from app.surroundings import Along, SubTask
 from app.task_commands import (
     CompleteTask,
+    CreateTask,
     DeleteTask,
     EditTask,
     MoveTask,
+    ReopenTask,
     RestoreTask,
     TaskCommand,
     UndoChange,
@@ -35,6 +42,16 @@ from app.tasks import Task, TaskCompleted, TaskDeleted, TaskEdited, TaskMoved, T
 
 AT_ONCE = 8
 """So many sub-tasks of a level are changed at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SideEffect:
+    """What a command has done beside what was asked for: a task was reopened, or a field adapted."""
+
+    task_id: str
+    type: Literal["reopened", "adapted"]
+    detail: str
+    field: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +80,17 @@ class Cascades:
 
     async def handle(self, call: Call) -> Done:
         """Carry out one command. Raises as `CommandHandler.handle`, and `Conflict` for too many sub-tasks."""
-        if not _may_spread(call.command):
-            return _done([await self._commands.handle(call)])
         deadline = time.monotonic() + call.wait_s
+        async with self._commands.locked(call) as (locked, plan):
+            if not _may_spread(call.command) and not _may_open(call.command, plan):
+                return _done([await self._commands.handle(locked)])
+            return await self._decide_and_spread(locked, deadline)
+
+    async def _decide_and_spread(self, call: Call, deadline: float) -> Done:
         answered = await self._answered(call)
         if answered is not None:
             return _done([answered])
-        # What it means for sub-tasks is made out once: what old rows don't have would stay as it is.
+        # What it means for other tasks is made out once: what old rows don't have would stay as it is.
         await self._commands.recent()
         try:
             decision = await self._commands.preview(call)
@@ -91,22 +112,48 @@ class Cascades:
             # What is undone must not change between the sub-tasks and the task.
             call = replace(call, command=UndoChange(version=event.version))
         results: list[Effect | NotYetVisible] = []
-        steps = await self._steps(decision.state, event)
-        for _, level in groupby(steps, key=lambda step: step.depth):
+        to_open = await self._to_open(decision)
+        for above in to_open:
+            results += await self._level(call, [Step(above.id, 0, (ReopenTask(),))], deadline)
+        steps = await self._steps(call.command, decision.state, event)
+        for _, level in groupby((step for step in steps if step.depth > 0), key=lambda step: step.depth):
             results += await self._level(call, list(level), deadline)
-        results.append(await self._commands.handle(_in_time(call, deadline)))
-        return _done(results)
+        result = await self._commands.handle(_in_time(call, deadline))
+        for above_step in (step for step in steps if step.depth < 0):
+            results += await self._level(call, [above_step], deadline)
+        return _done([*results, result], [*_opened(to_open), *_adapted(decision)])
+
+    async def _to_open(self, decision: Decision) -> Sequence[Task]:
+        """Return the tasks above that are done and must not be, the topmost first."""
+        after = decision.after
+        if not isinstance(after, Task) or after.status == "done" or after.deleted_at is not None:
+            return ()
+        done: list[Task] = []
+        parent_id = after.parent_id
+        for _ in range(MAX_LINE):
+            above = await self._commands.state(f"task:{parent_id}") if parent_id is not None else None
+            if not isinstance(above, Task) or above.deleted_at is not None:
+                break
+            done += [above] if above.status == "done" else []
+            parent_id = above.parent_id
+        return done[::-1]
 
     # --- what sub-tasks are told -------------------------------------------------------------------------
 
-    async def _steps(self, task: State | None, event: Event | None) -> Sequence[Step]:
+    async def _steps(self, command: object, task: State | None, event: Event | None) -> Sequence[Step]:
         """What the sub-tasks are to be told, the deepest first, given what is decided on the task."""
         if event is None or not isinstance(task, Task):
             return ()
         if isinstance(event, TaskRestored):
+            if not (isinstance(command, RestoreTask) and command.cascade):
+                return ()
             # The newest event of a deleted task is the one that deleted it.
             along = await self._along(task, task.version)
-            return [Step(each.id, each.depth, (RestoreTask(),)) for each in along]
+            return [
+                Step(each.id, each.depth, (RestoreTask(keep_parent=True),))
+                for each in along
+                if each.depth > 0
+            ]
         if isinstance(event, TaskUndone):
             along = await self._along(task, event.version)
             return [Step(each.id, each.depth, _undo(each)) for each in along]
@@ -201,17 +248,58 @@ def _completes(event: Event) -> bool:
 
 
 def _undo(along: Along) -> tuple[TaskCommand, ...]:
-    return tuple(UndoChange(version=version) for version in along.versions)
+    return tuple(UndoChange(version=version, keep_parent=True) for version in along.versions)
+
+
+def _may_open(command: object, plan: LockPlan) -> bool:
+    """Tell if a command may have to open tasks above, or to be adapted to what has become of them."""
+    if isinstance(command, RestoreTask):
+        return True
+    opens = isinstance(command, CreateTask | ReopenTask | EditTask | MoveTask)
+    return opens and any(above.status == "done" for above in plan.above)
+
+
+def _opened(tasks: Sequence[Task]) -> Sequence[SideEffect]:
+    return [SideEffect(task.id, "reopened", "a task below it is open now") for task in tasks]
+
+
+def _adapted(decision: Decision) -> Sequence[SideEffect]:
+    """Return what does not fit any longer of a task that has come back."""
+    before, after = decision.state, decision.after
+    if not isinstance(before, Task) or not isinstance(after, Task):
+        return ()
+    if before.deleted_at is None or after.deleted_at is not None:
+        return ()
+    return [
+        SideEffect(after.id, "adapted", why, name)
+        for name, why in _ADAPTED.items()
+        if getattr(before, name) != getattr(after, name)
+    ]
+
+
+_ADAPTED = {
+    "parent_id": "its parent is gone: it is a top-level task now",
+    "stage": "its list does not have its stage any longer",
+}
 
 
 def _in_time(call: Call, deadline: float) -> Call:
     return replace(call, wait_s=max(0.0, deadline - time.monotonic()))
 
 
-def _done(results: Sequence[Effect | NotYetVisible]) -> Done:
+def _done(results: Sequence[Effect | NotYetVisible], effects: Sequence[SideEffect] = ()) -> Done:
     positions: dict[int, int] = {}
     for result in results:
         if result.position is not None:
             partition, offset = result.position
             positions[partition] = max(offset, positions.get(partition, -1))
-    return Done(results[-1], positions)
+    return Done(_telling(results[-1], effects), positions)
+
+
+def _telling(result: Effect | NotYetVisible, effects: Sequence[SideEffect]) -> Effect | NotYetVisible:
+    """Add what else was done to the answer."""
+    if not effects or isinstance(result, NotYetVisible) or result.body == b"null":
+        return result
+    return replace(
+        result, body=result.body[:-1] + b',"effects":' + to_json(effects, exclude_none=True) + b"}"
+    )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -20,11 +21,13 @@ from pydantic_core import from_json, to_json
 from api.deciding import decide, merged
 from api.entity_tags import EntityTag, Precondition, Tags
 from api.idempotency import CommandKey
+from api.lock_plan import LockPlan, lock_plan
 from api.locks import StreamLocks
 from api.outcomes import Outcomes
 from api.pending import Pending, Written
 from api.recency import recent, surely
 from api.sight import Rows, Sight, StateReader
+from api.structure_locks import Hold, StructureLocks
 from api.surroundings import AnyCommand, gather
 from app.errors import KeyReused, PreconditionFailed, TaskError, Unavailable
 from app.fold import State, evolve
@@ -33,12 +36,16 @@ from app.lists import SetMember, TaskList
 from app.ports import Clock, EventLog
 from app.positions import Position
 from app.records import Event, Record, source_of, stream_kind
+from app.surroundings import Change
+from app.tasks import Task
 from app.updates import Update, is_gone, state_from_json, state_json
 
 T = TypeVar("T")
 
 MAX_TRIES = 64
 """How often a command is decided again after losing a race; each try is won by one of the racing nodes."""
+MAX_LOCK_TRIES = 8
+"""How often locks are planned again because things were arranged anew before they were had."""
 LOCK_WAIT_S = 15.0
 JITTER_MS = 4.0
 SOURCE = source_of("api")
@@ -49,7 +56,7 @@ class Call:
     """A command with its stream, its caller, and how the caller wants it done.
 
     `event_id` is the id of its event, if that is named beforehand; a key has one of its own. `causation_id`
-    names the event that this one comes along with.
+    names the event that this one comes along with. `hold` are the locks that are held for it already.
     """
 
     command: AnyCommand
@@ -63,6 +70,7 @@ class Call:
     event_id: str | None = None
     causation_id: str | None = None
     if_none_match: Tags | None = None
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,30 +94,77 @@ class NotYetVisible:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a command makes of a state at some time: an event, or nothing as there is nothing left to do."""
+    """What a command makes of a state at some time: an event, or nothing as there is nothing left to do.
+
+    `after` is the state that the event leads to, if it is accepted.
+    """
 
     state: State | None
     event: Event | None
     time: datetime
+    after: State | None = None
 
 
 class CommandHandler:
     """Carries out commands on the log."""
 
     def __init__(
-        self, log: EventLog, outcomes: Outcomes, reader: StateReader, *, clock: Clock, new_id: IdFactory
+        self,
+        log: EventLog,
+        outcomes: Outcomes,
+        reader: StateReader,
+        *,
+        clock: Clock,
+        new_id: IdFactory,
+        structure_locks: StructureLocks | None = None,
     ) -> None:
+        """Without `structure_locks`, rules that span streams are kept among this process's commands only."""
         self._log = log
         self._outcomes = outcomes
         self._reader = reader
         self._clock = clock
         self._new_id = new_id
         self._locks = StreamLocks()
+        self._structure_locks = structure_locks or StructureLocks(outcomes.wait_reached)
         self._pending = Pending(outcomes.reached)
         self._sight = Sight(reader, self._pending)
 
     async def handle(self, call: Call) -> Effect | NotYetVisible:
         """Carry out one command. Raises a `TaskError` only if its event was not written, or had no effect."""
+        if call.hold is not None:
+            return await self._handle(call)
+        async with self.locked(call) as (locked, _):
+            return await self._handle(locked)
+
+    @asynccontextmanager
+    async def locked(self, call: Call) -> AsyncIterator[tuple[Call, LockPlan]]:
+        """Hold the locks that a command needs, planned on rows as of the locks.
+
+        Commands that come along with it, and are given the same `hold`, are under these locks too. Raises
+        `Unavailable` if they are not to be had in time.
+        """
+        plan = await self._plan(call)
+        for _ in range(MAX_LOCK_TRIES):
+            if not plan.modes:
+                yield replace(call, hold=Hold()), plan
+                return
+            async with self._structure_locks.hold(plan.modes) as hold:
+                now = plan if plan.is_certain else await self._plan(call)
+                if plan.covers(now):
+                    yield replace(call, hold=hold), now
+                    return
+            plan = now
+        raise Unavailable("what is around this is being moved all the time; try again")
+
+    async def _plan(self, call: Call) -> LockPlan:
+        async def change(task: Task, version: int | None) -> Change | None:
+            # What this node wrote last may be what is to be undone.
+            await self._outcomes.wait_reached(self._pending.positions(), call.wait_s)
+            return await self._reader.change(task, version, call.user)
+
+        return await lock_plan(call.command, call.stream, self._sight.state, change)
+
+    async def _handle(self, call: Call) -> Effect | NotYetVisible:
         async with self._locks.hold(call.stream, LOCK_WAIT_S):
             deadline = time.monotonic() + call.wait_s
             if call.key is not None:
@@ -129,7 +184,10 @@ class CommandHandler:
         What this node wrote before, to whichever stream, has the chance to be folded first.
         """
         await self._outcomes.wait_reached(self._pending.positions(), call.wait_s)
-        return await self._decided(call)
+        decision = await self._decided(call)
+        if decision.event is None:
+            return decision
+        return replace(decision, after=evolve(decision.state, self._record(call, decision, decision.event)))
 
     async def state(self, stream: str) -> State | None:
         """The newest state that this node knows of."""
@@ -224,6 +282,8 @@ class CommandHandler:
         if update is None:
             written = Written(position, record.id, record.command_hash, evolve(state, record))
             self._pending.add(call.stream, written)
+            if call.hold is not None:
+                call.hold.until(position)
             return NotYetVisible(position)
         match update.outcome:
             case "accepted":

@@ -61,7 +61,7 @@ from api.schemas import (
     Unread,
 )
 from app.lists import CreateList, EditList, HandOverList, TaskList
-from app.task_commands import NewPlace, TaskPatch, UndoChange
+from app.task_commands import ChangeToUndo, NewPlace, TaskPatch
 from app.tasks import Task
 from projections.comment_queries import Comment
 from projections.notification_queries import Notification
@@ -191,7 +191,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         f"{_TASK}/undo",
         tasks.undo_change,
         "Undo a change of one's own: the newest, or any that still holds",
-        body=UndoChange,
+        body=ChangeToUndo,
         body_optional=True,
         example={"version": 3},
         query=Query,

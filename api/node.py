@@ -22,10 +22,12 @@ from api.outcomes import Outcomes
 from api.recency import only_on_recent_rows
 from api.signal_topic import KafkaSignals
 from api.signals import Signals
+from api.structure_locks import StructureLocks
 from api.system_reports import SystemReports
 from api.wishes import Wishes
 from app.settings import Settings
 from projections.activity_queries import ActivityQueries
+from projections.advisory_locks import open_advisory_locks
 from projections.audit_queries import AuditQueries
 from projections.command_queries import CommandQueries
 from projections.comment_queries import CommentQueries
@@ -38,6 +40,8 @@ from streams.event_log import KafkaEventLog
 from streams.same_log import check_same_log
 
 POOL_SIZE = 10
+LOCK_HOLDERS = 16
+"""So many commands at a time may hold locks that other nodes respect; each has a connection."""
 SESSION = {
     # A plan that was made while a table was small would scan all of it later; all we ask often has an index.
     "enable_seqscan": "off",
@@ -87,7 +91,12 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         await log.start()
         await check_same_log(settings.kafka_brokers, settings.events_topic, log, database)
         reader = CommandQueries(database.pool)
-        commands = CommandHandler(log, outcomes, reader, clock=now, new_id=new_id)
+        cluster = await open_advisory_locks(settings.database_url, settings.schema_name, holders=LOCK_HOLDERS)
+        stack.callback(cluster.close)
+        structure_locks = StructureLocks(outcomes.wait_reached, cluster)
+        commands = CommandHandler(
+            log, outcomes, reader, clock=now, new_id=new_id, structure_locks=structure_locks
+        )
         visibility = MemberVisibility(database)
         inboxes = Inboxes(commands, visibility.lists_of)
         node = uuid4().hex

@@ -12,6 +12,7 @@ from app.errors import FieldError, Forbidden, Invalid, NotFound
 from app.fold import State
 from app.ids import inbox_id
 from app.lists import CreateInbox, CreateList, EditList, ListCommand, Occupied, TaskList
+from app.series import next_id
 from app.surroundings import Change, CommentThen, Gap, SubTask, Surroundings
 from app.task_commands import (
     Comment,
@@ -22,6 +23,8 @@ from app.task_commands import (
     EditComment,
     EditTask,
     MoveTask,
+    RestoreTask,
+    SkipOccurrence,
     TaskCommand,
     UndoChange,
 )
@@ -117,6 +120,12 @@ async def _around_task(
             return await _around_move(command, task, found, load, around)
         case CompleteTask() | DeleteTask():
             return _with_sub_tasks(found, await around.sub_tasks(task.id))
+        case RestoreTask():
+            found = replace(found, ancestors=await _ancestors(task.parent_id, load))
+            return _with_sub_tasks(found, await around.sub_tasks(task.id))
+        case SkipOccurrence():
+            state = await load(f"task:{next_id(task.series)}") if task.series is not None else None
+            return replace(found, next_occurrence=state if isinstance(state, Task) else None)
         case Comment():
             return replace(found, commenters=await around.commenters(task.id))
         case EditComment(comment_id=comment_id) | DeleteComment(comment_id=comment_id):
@@ -173,6 +182,8 @@ async def _around_change(
         found = replace(found, target=await _target(before.list_id, found.user, load))
     if before is not None and before.parent_id != after.parent_id:
         found = replace(found, ancestors=await _ancestors(before.parent_id, load))
+    elif task.deleted_at is not None:
+        found = replace(found, ancestors=await _ancestors(task.parent_id, load))
     along = {each.id for each in change.along}
     below = [each for each in await around.sub_tasks(task.id) if each.id not in along]
     return _with_sub_tasks(found, below)

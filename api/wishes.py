@@ -21,6 +21,7 @@ from app.authorisation import role_in
 from app.ids import IdFactory, inbox_id
 from app.lists import TaskList
 from app.task_commands import (
+    ChangeToUndo,
     Comment,
     CompleteTask,
     CreateTask,
@@ -58,7 +59,7 @@ KINDS: Mapping[WishName, Kind] = {
     "delete": Kind(Nothing, DeleteTask, 204, cascades=True),
     "restore": Kind(Nothing, RestoreTask, cascades=True),
     "skip": Kind(Nothing, SkipOccurrence),
-    "undo": Kind(UndoChange, UndoChange),
+    "undo": Kind(ChangeToUndo, UndoChange),
     "comment": Kind(NewComment, Comment, 201),
 }
 

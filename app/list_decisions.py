@@ -6,6 +6,7 @@ from typing import Any, assert_never
 
 from app.errors import Conflict, NotFound
 from app.lists import (
+    INBOX_NAME,
     MAX_MEMBERS,
     CreateInbox,
     CreateList,
@@ -32,8 +33,6 @@ from app.lists import (
     TaskList,
     category_of,
 )
-
-INBOX_NAME = "Inbox"
 
 
 def decide(

@@ -16,6 +16,7 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 from app.errors import Undecodable
 from app.values import MAX_STAGES, Category, Command, Label, Role, Status, Title, UserId, user_name
 
+INBOX_NAME = "Inbox"
 MAX_MEMBERS = 1_000
 
 # --- events ----------------------------------------------------------------------------------------------

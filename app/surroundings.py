@@ -48,7 +48,10 @@ class PastEvent:
 
 @dataclass(frozen=True, slots=True)
 class Along:
-    """A sub-task that was changed along with the task: by which of its events, the newest first."""
+    """Another task that was changed along with the task: by which of its events, the newest first.
+
+    `depth` is 1 for a sub-task, 2 for those of a sub-task, -1 for the parent, -2 for the one above that.
+    """
 
     id: str
     depth: int
@@ -59,7 +62,7 @@ class Along:
 class Change:
     """An event that somebody wants undone: who did it, and the states around it.
 
-    `along` are the sub-tasks that the same command had changed, the deepest first.
+    `along` are the tasks below and above that the same command had changed, the deepest first.
     """
 
     actor: str
@@ -73,7 +76,8 @@ class Surroundings:
     """What a decision may look at beside the task: who decides, when, and what lies around.
 
     `home` is the task's list, and `target` the one it is wanted in, at the place `gap`. `ancestors` are those
-    of the parent that is wanted, itself first. `open_children` counts the sub-tasks on any level that are not
+    of the parent that is wanted, itself first. `next_occurrence` is what comes after the task in its series.
+    `open_children` counts the sub-tasks on any level that are not
     done, and `levels_below` the levels. `occupied` says which stages of a list its tasks are in.
     """
 
@@ -88,6 +92,7 @@ class Surroundings:
     comment: CommentThen | None = None
     commenters: frozenset[str] = frozenset()
     change: Change | None = None
+    next_occurrence: Task | None = None
     occupied: Occupied = field(default_factory=dict)
 
     def members(self, users: set[str] | tuple[str, ...]) -> tuple[str, ...]:

@@ -113,9 +113,13 @@ class DeleteTask(Command):
 
 
 class RestoreTask(Command):
-    """Bring a deleted task back; with `cascade` also the sub-tasks that were deleted with it."""
+    """Bring a deleted task back; with `cascade` also the sub-tasks that were deleted with it.
+
+    `keep_parent` is for a sub-task whose parent comes back after it, by the same command.
+    """
 
     cascade: bool = False
+    keep_parent: bool = False
 
 
 class SkipOccurrence(Command):
@@ -142,10 +146,19 @@ class DeleteComment(Command):
     comment_id: Uuid
 
 
-class UndoChange(Command):
-    """Undo a change of one's own: what event `version` changed, or the newest that is not undone yet."""
+class ChangeToUndo(Command):
+    """A change of one's own to undo: what event `version` changed, or the newest that is not undone yet."""
 
     version: int | None = Field(None, ge=1, le=2**53)
+
+
+class UndoChange(ChangeToUndo):
+    """Undo a change of one's own.
+
+    `keep_parent` is for a sub-task whose parent comes back after it, by the same command.
+    """
+
+    keep_parent: bool = False
 
 
 class RemindOfTask(Command):

@@ -33,6 +33,7 @@ from app.task_rules import (
     check_parent,
     check_recurrence,
     check_stage,
+    parent_fits,
     stage_in,
     stage_left,
     status_in,
@@ -50,6 +51,7 @@ from app.tasks import (
     TaskReminded,
     TaskReopened,
     TaskRestored,
+    TaskSkipped,
     series_values,
 )
 from app.undo import undo
@@ -74,7 +76,7 @@ def decide(command: TaskCommand, task: Task | None, around: Surroundings) -> Tas
         raise NotFound("no such task")
     match command:
         case RestoreTask():
-            return TaskRestored(stage_left(around.home, task)) if task.deleted_at else None
+            return _restore(command, task, around)
         case DeleteTask():
             return _delete(command, task, around)
         case UndoChange():
@@ -108,7 +110,7 @@ def _decide_living(
         case MoveTask():
             return _move(command, task, around)
         case SkipOccurrence():
-            return skipped(task, around.now)
+            return _skip(task, around)
         case Comment():
             return comment(command, task, around)
         case EditComment():
@@ -189,6 +191,20 @@ def _reopen(task: Task, around: Surroundings) -> TaskReopened | None:
     if category_of(around.home, task.stage) in ("open", "active"):
         return TaskReopened()
     return TaskReopened(stage=first_stage(around.home, "open", "active"))
+
+
+def _restore(command: RestoreTask, task: Task, around: Surroundings) -> TaskRestored | None:
+    """Bring a task back; what does not fit any longer is adapted."""
+    if task.deleted_at is None:
+        return None
+    fits = command.keep_parent or parent_fits(task, around)
+    return TaskRestored(stage_left(around.home, task), top_level=not fits)
+
+
+def _skip(task: Task, around: Surroundings) -> TaskSkipped:
+    if around.next_occurrence is not None and around.next_occurrence.deleted_at is None:
+        raise Conflict("the next occurrence is there already: complete this one, or delete it")
+    return skipped(task, around.now)
 
 
 def _move(command: MoveTask, task: Task, around: Surroundings) -> TaskMoved | None:

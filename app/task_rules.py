@@ -33,6 +33,15 @@ def check_parent(parent_id: str | None, list_id: str, task: Task | None, around:
         raise Invalid([FieldError("parent_id", problem)])
 
 
+def parent_fits(task: Task, around: Surroundings) -> bool:
+    """Tell if a task that comes back may be below its parent again."""
+    try:
+        check_parent(task.parent_id, task.list_id, task, around)
+    except Invalid:
+        return False
+    return True
+
+
 def check_recurrence(
     rule: str | None, counted_from: RecurrenceFrom, due: str | None, time_zone: str | None
 ) -> None:

@@ -149,10 +149,14 @@ class TaskDeleted:
 
 @dataclass(frozen=True, slots=True)
 class TaskRestored:
-    """A deleted task is back where it was; in another stage if the list has lost its own meanwhile."""
+    """A deleted task is back where it was; in another stage if the list has lost its own meanwhile.
+
+    With `top_level` it is nobody's sub-task any longer: its parent is gone.
+    """
 
     type: ClassVar[str] = "task.restored"
     stage: str | None = None
+    top_level: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,8 +334,12 @@ def _changed(task: Task, event: TaskEvent, time: datetime) -> dict[str, Any]:
             return _moved(task, event, time)
         case TaskDeleted():
             return {"deleted_at": time}
-        case TaskRestored(stage=stage):
-            return {"deleted_at": None, "stage": task.stage if stage is None else stage}
+        case TaskRestored(stage=stage, top_level=top_level):
+            return {
+                "deleted_at": None,
+                "stage": task.stage if stage is None else stage,
+                "parent_id": None if top_level else task.parent_id,
+            }
         case TaskSkipped():
             return _skipped(task, event)
         case TaskCommented() | TaskCommentEdited() | TaskCommentDeleted():

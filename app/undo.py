@@ -11,7 +11,7 @@ from typing import Any
 from app.errors import Conflict, Forbidden, Invalid, NotFound
 from app.surroundings import Change, PastEvent, Surroundings
 from app.task_commands import UndoChange
-from app.task_rules import check_children, check_parent, check_stage, stage_left
+from app.task_rules import check_children, check_parent, check_stage, parent_fits, stage_left
 from app.tasks import (
     TASK_FIELDS,
     Task,
@@ -73,9 +73,19 @@ def undo(command: UndoChange, task: Task, around: Surroundings) -> TaskUndone | 
         raise NotFound("this task was deleted; restore it first")
     _check_holds(change, task, fields)
     _check_possible(task, fields, around)
-    if "deleted_at" in fields and (stage := stage_left(around.home, task)) is not None:
-        fields["stage"] = stage
+    if "deleted_at" in fields and fields["deleted_at"] is None:
+        fields |= _adapted(command, task, around)
     return TaskUndone(change.after.version, UndoneFields(**fields))  # type: ignore[typeddict-item]
+
+
+def _adapted(command: UndoChange, task: Task, around: Surroundings) -> dict[str, Any]:
+    """Return what does not fit any longer of a task that comes back, as it is from now on."""
+    adapted: dict[str, Any] = {}
+    if (stage := stage_left(around.home, task)) is not None:
+        adapted["stage"] = stage
+    if not command.keep_parent and not parent_fits(task, around):
+        adapted["parent_id"] = None
+    return adapted
 
 
 def _found(command: UndoChange, task: Task, around: Surroundings) -> Change:

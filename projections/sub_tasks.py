@@ -1,4 +1,4 @@
-"""Reading what lies below a task: its sub-tasks, on every level."""
+"""Reading what lies below a task, its sub-tasks on every level, and what lies above it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,24 @@ BELOW = f"""
     ORDER BY depth DESC, rank, id LIMIT $3
 """  # noqa: S608
 ALONG = f"""
-    {_TREE.format(alive="")}
-    SELECT once.id, depth, array_agg(version ORDER BY version DESC) AS versions
-    FROM once CROSS JOIN LATERAL (
+    {_TREE.format(alive="")},
+    line AS (
+        SELECT parent_id AS id, -1 AS depth FROM tasks WHERE id = $1 AND parent_id IS NOT NULL
+        UNION
+        SELECT tasks.parent_id, depth - 1 FROM line JOIN tasks ON tasks.id = line.id
+        WHERE tasks.parent_id IS NOT NULL AND depth > -$2
+    ),
+    around AS (
+        SELECT id, depth FROM once
+        UNION ALL SELECT id, max(depth) FROM line WHERE id <> $1 GROUP BY id
+    )
+    SELECT around.id, depth, array_agg(version ORDER BY version DESC) AS versions
+    FROM around CROSS JOIN LATERAL (
         SELECT version FROM audit
-        WHERE stream = 'task:' || once.id AND outcome = 'accepted' AND causation_id = $3
+        WHERE stream = 'task:' || around.id AND outcome = 'accepted' AND causation_id = $3
         OFFSET 0  -- It is asked of each by itself, however few events there were when this was planned.
     ) AS caused
-    GROUP BY once.id, depth ORDER BY depth DESC, once.id LIMIT $4
+    GROUP BY around.id, depth ORDER BY depth DESC, around.id LIMIT $4
 """  # noqa: S608
 TOPS = """
     WITH RECURSIVE line AS (
@@ -52,7 +62,7 @@ async def below(source: Source, task_id: str) -> Sequence[SubTask]:
 
 
 async def along(source: Source, task_id: str, event_id: str) -> tuple[Along, ...]:
-    """The tasks below, deleted ones included, that have events which name this one as their cause."""
+    """Return the tasks below and above, deleted ones included, that have events caused by this one."""
     rows = await source.fetch(ALONG, task_id, MAX_LEVELS, event_id, MAX_SUB_TASKS + 1)
     return tuple(Along(row["id"], row["depth"], tuple(row["versions"])) for row in rows)
 

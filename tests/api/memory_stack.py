@@ -253,7 +253,7 @@ class World:
                     if record.causation_id == event.id
                 ),
             )
-            for each, depth in reversed(self._below(task_id))
+            for each, depth in [*reversed(self._below(task_id)), *self._above(task)]
         ]
         return Change(event.actor, before, after, tuple(each for each in along if each.versions))
 
@@ -265,6 +265,14 @@ class World:
         own = [each for each in self._tasks() if each.parent_id == task_id]
         deeper = [found for each in own for found in self._below(each.id, depth + 1)]
         return sorted([*((each, depth) for each in own), *deeper], key=lambda found: found[1])
+
+    def _above(self, task: Task) -> list[tuple[Task, int]]:
+        found: list[tuple[Task, int]] = []
+        above = self.fold.states.get(f"task:{task.parent_id}")
+        while isinstance(above, Task) and above.id not in {each.id for each, _ in found}:
+            found.append((above, -1 - len(found)))
+            above = self.fold.states.get(f"task:{above.parent_id}")
+        return found
 
     async def occupied(self, list_id: str) -> Occupied:
         """See `api.surroundings.Around`."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from pydantic_core import from_json
 
 from api import cascades
 from api.cascades import Cascades, Done
@@ -223,12 +224,66 @@ async def test_what_can_not_be_seen_in_time_is_not_undone(family: Family) -> Non
 
 
 async def test_what_changed_since_stays_as_it_is(family: Family) -> None:
-    """A sub-task that somebody opened meanwhile is not touched by the undo."""
+    """A sub-task that somebody deleted meanwhile is not touched by the undo."""
     await family.tell(CompleteTask(cascade=True))
-    await family.tell(ReopenTask(), "other")
+    await family.tell(DeleteTask(), "other")
     await family.tell(UndoChange())
-    assert set(family.each("status").values()) == {"open"}
+    assert family.each("status") == {"top": "open", "child": "open", "grandchild": "open", "other": "done"}
     assert (family["other"].version, family["child"].version) == (3, 3)
+
+
+async def test_reopening_below_done_tasks_opens_those_above(family: Family) -> None:
+    """The topmost first, by the same command; undoing it completes them again."""
+    await family.tell(CompleteTask(cascade=True))
+    done = await family.tell(ReopenTask(), "grandchild")
+    assert family.each("status") == {"top": "open", "child": "open", "grandchild": "open", "other": "done"}
+    assert isinstance(done.result, Effect)
+    told = from_json(done.result.body)["effects"]
+    assert [(each["type"], each["task_id"]) for each in told] == [
+        ("reopened", family.ids["top"]),
+        ("reopened", family.ids["child"]),
+    ]
+    await family.tell(UndoChange(), "grandchild")
+    assert set(family.each("status").values()) == {"done"}
+
+
+async def test_creating_below_a_done_task_opens_it(family: Family) -> None:
+    """Also where the new task is put below it by an edit."""
+    await family.tell(CompleteTask(cascade=True))
+    family.ids["new"] = new_id()
+    create = new_task(title="new", list_id=family["top"].list_id, parent_id=family.ids["child"])
+    created = await family.tell(create, "new")
+    assert isinstance(created.result, Effect)
+    assert [each["task_id"] for each in from_json(created.result.body)["effects"]] == [
+        family.ids["top"],
+        family.ids["child"],
+    ]
+    assert (family["top"].status, family["child"].status, family["other"].status) == ("open", "open", "done")
+    await family.tell(EditTask(parent_id=family.ids["other"]), "new")
+    assert family["other"].status == "open"
+
+
+async def test_a_refused_command_opens_nothing_above(family: Family) -> None:
+    """A stage that the list does not take, for one, is found out before."""
+    await family.tell(CompleteTask(cascade=True))
+    before = len(family.world.folded)
+    with pytest.raises(PreconditionFailed):
+        await family.tell(ReopenTask(), "grandchild", if_match=9)
+    assert len(family.world.folded) == before
+
+
+async def test_what_comes_back_without_its_parent_is_a_top_level_task(family: Family) -> None:
+    """The answer says so; with its parent it comes back below it."""
+    await family.tell(DeleteTask(cascade=True))
+    restored = await family.tell(RestoreTask(), "child")
+    assert family["child"].parent_id is None
+    assert isinstance(restored.result, Effect)
+    [told] = from_json(restored.result.body)["effects"]
+    assert (told["type"], told["field"], told["task_id"]) == ("adapted", "parent_id", family.ids["child"])
+    undone = await family.tell(UndoChange(), "grandchild")
+    assert family["grandchild"].parent_id == family.ids["child"]
+    assert isinstance(undone.result, Effect)
+    assert "effects" not in from_json(undone.result.body)
 
 
 async def test_restoring_brings_back_what_was_deleted_along(family: Family) -> None:

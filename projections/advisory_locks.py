@@ -1,0 +1,104 @@
+"""Shared and exclusive locks between processes, as PostgreSQL's advisory locks.
+
+A lock is the session's, so it ends with its connection at the latest: a process that dies holds nothing. All
+locks of one holder are taken by one statement, in one order, so holders cannot wait for each other in a ring.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import asyncpg
+
+from app.errors import Unavailable
+from projections.database import AWAY, CONNECT_TIMEOUT_S, asyncpg_dsn
+
+_LOCK = """
+    SELECT CASE WHEN wanted.exclusive THEN pg_advisory_lock(wanted.key)
+        ELSE pg_advisory_lock_shared(wanted.key) END
+    FROM unnest($1::bigint[], $2::boolean[]) AS wanted(key, exclusive)
+"""
+_UNLOCK = "SELECT pg_advisory_unlock_all()"
+GIVE_BACK_TIMEOUT_S = 5.0
+
+LockModes = Mapping[str, bool]
+"""What is locked, by name → if exclusively."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLocks:
+    """Locks that are held, on a connection of their own."""
+
+    connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    pool: asyncpg.Pool[asyncpg.Record]
+
+    async def release(self) -> None:
+        """Release them all. A connection that is broken is closed, which releases them too."""
+        try:
+            await self.connection.execute(_UNLOCK, timeout=GIVE_BACK_TIMEOUT_S)
+        except BaseException as error:
+            self.connection.terminate()
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            await self.pool.release(self.connection)
+
+
+class AdvisoryLocks:
+    """Locks by name, shared by all processes that name the same `namespace` in one database."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], namespace: str) -> None:
+        self._pool = pool
+        self._namespace = namespace
+
+    async def acquire(self, modes: LockModes, timeout_s: float) -> HeldLocks:
+        """Acquire all of these locks. Raises `Unavailable` if that takes longer, or the database is away."""
+        keys = sorted((_key(self._namespace, name), exclusive) for name, exclusive in modes.items())
+        try:
+            async with asyncio.timeout(timeout_s):
+                connection = await self._pool.acquire()
+                held = HeldLocks(connection, self._pool)
+                try:
+                    await connection.fetch(_LOCK, [key for key, _ in keys], [mode for _, mode in keys])
+                except BaseException:
+                    # Those that were taken before the wait was cut off are held until they are released.
+                    await asyncio.shield(held.release())
+                    raise
+        except TimeoutError:
+            raise Unavailable("other commands on this task or list are taking too long") from None
+        except AWAY as error:
+            raise Unavailable(f"the database can't be reached: {error}") from error
+        return held
+
+    def close(self) -> None:
+        """Close all connections at once, and with them all locks."""
+        self._pool.terminate()
+
+
+async def open_advisory_locks(url: str, namespace: str, *, holders: int) -> AdvisoryLocks:
+    """Open connections for as many holders at the same time. Raises `Unavailable`."""
+    try:
+        pool = await asyncpg.create_pool(
+            asyncpg_dsn(url),
+            min_size=1,
+            max_size=holders,
+            timeout=CONNECT_TIMEOUT_S,
+            server_settings={"application_name": "tasktape locks"},
+            reset=_nothing_to_reset,
+        )
+    except AWAY as error:
+        raise Unavailable(f"the database can't be reached: {error}") from error
+    return AdvisoryLocks(pool, namespace)
+
+
+async def _nothing_to_reset(_connection: Any) -> None:
+    """Save a round trip: a connection comes back without its locks."""
+
+
+def _key(namespace: str, name: str) -> int:
+    digest = blake2b(f"{namespace}\x1f{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)
