@@ -94,6 +94,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         cluster = await open_advisory_locks(settings.database_url, settings.schema_name, holders=LOCK_HOLDERS)
         stack.callback(cluster.close)
         structure_locks = StructureLocks(outcomes.wait_reached, cluster)
+        stack.push_async_callback(structure_locks.close)
         commands = CommandHandler(
             log, outcomes, reader, clock=now, new_id=new_id, structure_locks=structure_locks
         )

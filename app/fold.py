@@ -29,7 +29,9 @@ Changes = dict[str, tuple[Any, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """What became of one record. `record` is None if it couldn't be read; `reason` is set unless accepted.
+    """What became of one record. `record` is None if it couldn't be read.
+
+    `reason` says why it was not accepted; of an accepted record, why a policy appended it, if one did.
 
     `before` and `after` are the stream's states around it; for a superseded record both are the same.
     """
@@ -85,7 +87,7 @@ class Fold:
         self.held.pop(stream, None)
         self.states[stream] = after
         self.accepted.add((stream, record.id))
-        return Folded(raw, record, "accepted", None, state, after)
+        return Folded(raw, record, "accepted", record.reason, state, after)
 
     def _resume(self, raw: RawRecord, record: Record, event: StreamResumed) -> Folded:
         state = self.states.get(record.stream)

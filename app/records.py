@@ -83,6 +83,7 @@ class Record:
     """An event with its envelope. `version` is its place in `stream`, from 1; control records have 0.
 
     `command_hash` is there when the command came with an `Idempotency-Key`: it tells a retry from a misuse.
+    `reason` says why a policy did it.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Record:
     traceparent: str | None = None
     command_hash: str | None = None
     retry_of: str | None = None
+    reason: str | None = None
 
     @property
     def type(self) -> str:
@@ -168,6 +170,7 @@ def encode(record: Record) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
         ("ce_traceparent", record.traceparent),
         ("ce_commandhash", record.command_hash),
         ("ce_retryof", record.retry_of),
+        ("ce_reason", record.reason),
     )
     headers += [(name, value.encode()) for name, value in optional if value is not None]
     headers.append(("content-type", b"application/json"))
@@ -218,6 +221,7 @@ def _decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
         traceparent=attributes.get("ce_traceparent"),
         command_hash=attributes.get("ce_commandhash"),
         retry_of=attributes.get("ce_retryof"),
+        reason=attributes.get("ce_reason"),
     )
 
 

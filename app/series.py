@@ -17,6 +17,9 @@ from app.ranks import rank_between
 from app.recurrence import DATE_LENGTH, Occurrence, following, following_completion
 from app.tasks import SERIES_FIELDS, Reminder, Series, Task, TaskCreated, TaskSkipped, series_values
 
+MAX_SKIPPED = 10
+"""So many occurrences before one are looked at for tasks that have skipped to it."""
+
 
 def next_date(task: Task, completed_at: datetime) -> Occurrence | None:
     """The date after a task's occurrence, if it is done at `completed_at`; None if the series ends with it.
@@ -37,6 +40,16 @@ def next_date(task: Task, completed_at: datetime) -> Occurrence | None:
 def next_id(series: Series) -> str:
     """The id of the task after an occurrence: the same for whoever makes it, however often."""
     return derived_id("occurrence", series.id, str(series.occurrence + 1))
+
+
+def occurrence_ids(series: Series) -> list[str]:
+    """Return the ids under which tasks of this and of the last occurrences of a series may be.
+
+    A task that skips stays the same: so it has an id of an occurrence before, or of the series.
+    """
+    first = max(1, series.occurrence - MAX_SKIPPED)
+    numbers = range(first, series.occurrence + 1)
+    return [series.id, *(derived_id("occurrence", series.id, str(number)) for number in numbers)]
 
 
 def next_occurrence(task: Task, stage: str | None) -> TaskCreated | None:

@@ -18,10 +18,12 @@ import uvloop
 from mode import Service
 
 from app.settings import Settings
+from projections.advisory_locks import AdvisoryLocks, open_advisory_locks
 from projections.database import Database, NotSetUp, open_database
 from projections.policy_queries import PolicyQueries
 from projections.projector import Projector
 from projections.reminder_queries import ReminderQueries
+from projections.structure_queries import StructureQueries
 from streams.agents import create_faust_app
 from streams.event_log import KafkaEventLog
 from streams.garbage import collect_rarely
@@ -31,6 +33,7 @@ from streams.projection_loop import ProjectionLoop
 from streams.ready_file import ReadyFile
 from streams.reminders import ReminderLoop
 from streams.same_log import check_same_log
+from streams.structure_policy import StructurePolicy
 from streams.topic_keeping import keep_topics
 from streams.update_log import KafkaUpdateLog
 from streams.watchdog import Watchdog, watch_progress
@@ -38,6 +41,7 @@ from streams.watchdog import Watchdog, watch_progress
 log = structlog.get_logger()
 
 POOL_SIZE = 4
+LOCK_HOLDERS = 2
 STOP_LIMIT_S = 2.5
 """From the signal to the end, whatever hangs: a batch that is cut off is rolled back, and done again."""
 SESSION = {
@@ -60,6 +64,8 @@ class Worker:
         self._database: Database | None = None
         self._loop: ProjectionLoop | None = None
         self._policies: PolicyLoop | None = None
+        self._structure: StructurePolicy | None = None
+        self._locks: AdvisoryLocks | None = None
         self._aside: list[asyncio.Task[None]] = []
 
     async def open(self) -> faust.App:
@@ -75,8 +81,17 @@ class Worker:
         self._policies = policies = PolicyLoop(
             PolicyQueries(database), self._event_log, lambda: loop.assigned, clock=now
         )
+        self._locks = locks = await open_advisory_locks(
+            settings.database_url, settings.schema_name, holders=LOCK_HOLDERS
+        )
+        self._structure = structure = StructurePolicy(
+            StructureQueries(database), self._event_log, locks, clock=now
+        )
         projector = Projector(
-            database, self._event_log.read, self._update_log, listeners=[reminders.heard, policies.heard]
+            database,
+            self._event_log.read,
+            self._update_log,
+            listeners=[reminders.heard, policies.heard, structure.heard],
         )
         self._loop = loop = ProjectionLoop(projector, self._event_log)
         loop.start()
@@ -88,6 +103,7 @@ class Worker:
             asyncio.create_task(reminders.run(), name="reminders"),
             asyncio.create_task(policies.run(), name="policies"),
             asyncio.create_task(keep_topics(settings, self._watchdog.end), name="topics"),
+            asyncio.create_task(structure.run(), name="structure"),
         ]
         return create_faust_app(settings, loop, self._on_assigned)
 
@@ -121,6 +137,8 @@ class Worker:
             async with asyncio.timeout(2):
                 await self._update_log.close()
                 await self._event_log.close()
+        if self._locks is not None:
+            self._locks.close()
         if self._database is not None:
             await self._database.close()
 
@@ -130,6 +148,8 @@ class Worker:
         assert self._policies is not None
         self._loop.assign(partitions)
         self._policies.wake()
+        assert self._structure is not None
+        self._structure.look_at_all()
         self._ready_file.make()
 
 
