@@ -55,9 +55,9 @@ CANDIDATES = f"""
             OR (alive.status = 'open' AND parent.status = 'done')
         ))
         OR (alive.stage IS NOT NULL AND home.deleted_at IS NULL AND home.stages <> '[]' AND NOT EXISTS (
-            SELECT FROM jsonb_array_elements(home.stages) AS stage
-            WHERE stage ->> 'name' = alive.stage
-                AND NOT (alive.status = 'open' AND stage ->> 'category' = 'done')
+            SELECT FROM jsonb_array_elements(home.stages) AS known
+            WHERE known ->> 'name' = alive.stage
+                AND NOT (alive.status = 'open' AND known ->> 'category' = 'done')
         ))
     UNION SELECT start FROM line WHERE id = start OR height >= {MAX_DEPTH}
 """  # noqa: S608
@@ -96,8 +96,8 @@ _LIST_DELETED = """
     ORDER BY stream, version DESC
 """
 _FORMER_STAGES = """
-    SELECT substr(stream, 6) AS id, stage ->> 'name' AS name, stage ->> 'category' AS category
-    FROM audit CROSS JOIN LATERAL jsonb_array_elements(nullif(changes #> '{stages,0}', 'null')) AS stage
+    SELECT substr(stream, 6) AS id, former ->> 'name' AS name, former ->> 'category' AS category
+    FROM audit CROSS JOIN LATERAL jsonb_array_elements(nullif(changes #> '{stages,0}', 'null')) AS former
     WHERE stream = ANY($1) AND outcome = 'accepted' AND changes ? 'stages' ORDER BY version
 """
 _CAUSE = """
