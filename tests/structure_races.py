@@ -40,6 +40,7 @@ from projections.structure_queries import Candidates, StructureQueries
 from streams.event_log import KafkaEventLog
 from tests.integration.stack import Stack
 from tests.truth import check_place, wait_until_projected
+from tests.waiting import eventually
 
 STAGES = [
     {"name": "To do", "category": "open"},
@@ -49,8 +50,9 @@ STAGES = [
 OTHER_STAGES = [{"name": "New", "category": "open"}, *STAGES[1:]]
 USERS = ("ann", "bob")
 QUIET_LIMIT_S = 30.0
-COMMANDS = 12
+COMMANDS = 24
 """So many commands at once in a burst."""
+HOT_TASKS = 5
 BURSTS = 6
 STORMS = 12
 """So many storms on one stack."""
@@ -78,7 +80,9 @@ class Races:
             await self._set_up(clients)
             for burst in range(BURSTS):
                 victim = self.chance.choice(["worker", "api", "none"]) if kills else "none"
-                commands = [self._command(clients) for _ in range(COMMANDS)]
+                # A few of the tasks and one of the lists, so that the commands meet.
+                hot = self.chance.sample(self.tasks, HOT_TASKS), self.chance.sample(self.lists, 2)
+                commands = [self._command(clients, *hot) for _ in range(COMMANDS)]
                 if self.with_foreign and self.chance.random() < 0.4:
                     commands.append(self._foreign())
                 storm = asyncio.gather(*commands)
@@ -112,10 +116,12 @@ class Races:
 
     # --- commands ------------------------------------------------------------------------------------------
 
-    async def _command(self, clients: Sequence[tuple[str, httpx.AsyncClient]]) -> None:
+    async def _command(
+        self, clients: Sequence[tuple[str, httpx.AsyncClient]], tasks: Sequence[str], lists: Sequence[str]
+    ) -> None:
         chance = self.chance
         user, client = chance.choice(clients)
-        task, other, home = chance.choice(self.tasks), chance.choice(self.tasks), chance.choice(self.lists)
+        task, other, home = chance.choice(tasks), chance.choice(tasks), chance.choice(lists)
         path, cascade = f"/api/tasks/{task}", chance.choice(["", "?cascade=true"])
         member = f"/api/lists/{home}/members/{chance.choice(USERS)}"
         stage = chance.choice(STAGES)["name"]
@@ -223,7 +229,8 @@ class Races:
         if not parts:
             return
         part = self.chance.choice(parts)
-        await asyncio.sleep(self.chance.uniform(0, 0.05))  # somewhere in the midst of the storm
+        answered = self.answers.total() + self.chance.randrange(COMMANDS)
+        await eventually(lambda: self.answers.total() >= answered)  # somewhere in the midst of the storm
         await asyncio.to_thread(part.kill)
         self.story.append(f"killed {part.name}")
         if kind == "worker":
@@ -238,12 +245,17 @@ class Races:
         await wait_until_projected(self.settings)
         database = await open_database(self.settings.database_url, self.settings.schema_name, pool_size=2)
         started_s = time.monotonic()
+        found: list[Violation] = []
+
+        async def hold() -> bool:
+            found[:] = await broken(database)
+            return not found
+
         try:
-            while found := await broken(database):
-                if time.monotonic() - started_s > QUIET_LIMIT_S:
-                    story = "\n".join(self.story)
-                    raise AssertionError(f"the rules do not hold: {found[:5]}\n{story}")
-                await asyncio.sleep(0.02)
+            await eventually(hold, QUIET_LIMIT_S)
+        except AssertionError as error:
+            error.add_note(f"the rules do not hold: {found[:5]}")
+            raise
         finally:
             await database.close()
         held_after_s = time.monotonic() - started_s
@@ -294,6 +306,7 @@ async def race(stack: Stack, seed: int, *, kills: bool, with_foreign: bool) -> t
     try:
         return await races.run(kills=kills), races.answers
     except BaseException as error:
+        error.add_note("\n".join(races.story))
         error.add_note(f"seed {seed}, kills {kills}, foreign {with_foreign}")
         for part in stack.parts:
             error.add_note(f"{part.name}: {part.tail()}")
