@@ -13,6 +13,7 @@ from pydantic_core import from_json
 from api import cascades
 from api.cascades import Cascades, Done
 from api.commands import Call, Effect
+from api.entity_tags import Precondition
 from api.idempotency import CommandKey
 from app.errors import Conflict, NotFound, PreconditionFailed, Unavailable
 from app.ids import inbox_id
@@ -139,7 +140,7 @@ async def test_a_precondition_is_checked_before_all(family: Family) -> None:
     await family.tell(EditTask(title="Newer"))
     written = len(family.world.log.records)
     with pytest.raises(PreconditionFailed):
-        await family.tell(DeleteTask(cascade=True), if_match=1)
+        await family.tell(DeleteTask(cascade=True), if_match=Precondition(frozenset({1})))
     with pytest.raises(NotFound):
         await family.tell(DeleteTask(cascade=True), user="mallory")
     assert len(family.world.log.records) == written
@@ -268,7 +269,7 @@ async def test_a_refused_command_opens_nothing_above(family: Family) -> None:
     await family.tell(CompleteTask(cascade=True))
     before = len(family.world.folded)
     with pytest.raises(PreconditionFailed):
-        await family.tell(ReopenTask(), "grandchild", if_match=9)
+        await family.tell(ReopenTask(), "grandchild", if_match=Precondition(frozenset({9})))
     assert len(family.world.folded) == before
 
 
