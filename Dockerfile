@@ -1,7 +1,8 @@
 # One image for every process: `tasktape api`, `tasktape worker`, `tasktape migrate`.
-ARG PYTHON=3.11
+# With its digest, if you like: docker compose build --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:…
+ARG PYTHON_IMAGE=python:3.11-slim
 
-FROM python:${PYTHON}-slim AS build
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 RUN python -m venv /opt/tasktape
 COPY requirements-prod.lock ./
@@ -14,7 +15,7 @@ COPY api api
 COPY tasktape tasktape
 RUN /opt/tasktape/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
-FROM python:${PYTHON}-slim
+FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --no-create-home tasktape
 COPY --from=build /opt/tasktape /opt/tasktape
 ENV PATH=/opt/tasktape/bin:$PATH \

@@ -74,6 +74,7 @@ clean: ## Remove the virtual environment, node packages and caches; your data st
 .PHONY: system-packages
 system-packages:
 	@sh scripts/need chromium chromium
+	@PATH="$$PATH:/usr/sbin" sh scripts/need nginx nginx
 
 $(MADE): scripts/make-venv
 	@sh scripts/make-venv $(VENV)

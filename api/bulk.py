@@ -27,6 +27,9 @@ from app.ids import is_uuid
 
 AT_ONCE = 8
 """So many commands of a request are carried out at the same time, of those whose order does not matter."""
+ON_LISTS = frozenset({"restore_list"})
+"""The commands on lists; the others are on tasks."""
+CREATED_LATER = "must not be there: the task does not exist yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +89,30 @@ def _entry(index: int, raw: object, key: CommandKey | None, *, strict: bool) -> 
     if not isinstance(raw, dict):
         raise Malformed("a command is a JSON object")
     command = validated(BulkCommand, raw)
-    name, problem = command.command, None
-    if name == "create" and command.task_id is not None:
-        problem = FieldError("task_id", "must not be there: the task does not exist yet")
-    elif name != "create" and command.task_id is None:
-        problem = FieldError("task_id", "is required")
-    elif command.cascade and not KINDS[name].cascades:
-        problem = FieldError("cascade", f"means nothing to {name!r}")
+    name, problem = command.command, _misnamed(command)
+    if command.cascade and not KINDS[name].cascades:
+        problem = problem or FieldError("cascade", f"means nothing to {name!r}")
     elif command.scope is not None and name != "edit":
-        problem = FieldError("scope", f"means nothing to {name!r}")
+        problem = problem or FieldError("scope", f"means nothing to {name!r}")
     if problem is not None:
         raise Invalid([problem])
-    wish = Wish(name, command.task_id, command.body, command.cascade, command.scope)
+    wish = Wish(name, command.task_id, command.body, command.cascade, command.scope, command.list_id)
     version = command.if_match
     if_match = None if version is None else Precondition(frozenset({version}), strict=strict)
     return Entry(index, wish, if_match, key)
+
+
+def _misnamed(command: BulkCommand) -> FieldError | None:
+    """The problem with the id of the task or list that a command is on, if there is one."""
+    name = command.command
+    is_on_list = name in ON_LISTS
+    if is_on_list == (command.list_id is None):
+        return FieldError("list_id", "is required" if is_on_list else f"means nothing to {name!r}")
+    if command.task_id is not None:
+        if is_on_list:
+            return FieldError("task_id", f"means nothing to {name!r}")
+        return FieldError("task_id", CREATED_LATER) if name == "create" else None
+    return None if is_on_list or name == "create" else FieldError("task_id", "is required")
 
 
 # --- order -----------------------------------------------------------------------------------------------
@@ -109,8 +121,11 @@ def _entry(index: int, raw: object, key: CommandKey | None, *, strict: bool) -> 
 async def _families(request: Request, entries: Sequence[Entry]) -> Sequence[Sequence[Entry]]:
     """Groups of commands that have something in common, so that the order in which they come matters.
 
-    That is a task, one of the tasks above it, or a task or list that another is put beside or into.
+    That is a task, one of the tasks above it, or a task or list that another is put beside or into. A command
+    on a list has something in common with all others, whose tasks may be in it.
     """
+    if any(entry.wish.list_id is not None for entry in entries):
+        return [entries]
     named = {anchor for entry in entries for anchor in _anchors(entry)}
     tops = await edge_of(request).wishes.tops(named)
     families: list[tuple[set[str], list[Entry]]] = []
@@ -143,12 +158,13 @@ async def _outcome(request: Request, entry: Entry, terms: Terms) -> Outcome:
     """Carry out one of the commands; whatever goes wrong is its outcome."""
     try:
         own = replace(terms, if_match=entry.if_match, key=entry.key)
-        return _success(await edge_of(request).wishes.grant(entry.wish, own))
+        granted = await edge_of(request).wishes.grant(entry.wish, own)
+        return _success(granted, is_on_list=entry.wish.list_id is not None)
     except Exception as error:  # noqa: BLE001
         return await _failure(request, error)
 
 
-def _success(granted: Granted) -> Outcome:
+def _success(granted: Granted, *, is_on_list: bool) -> Outcome:
     result = granted.done.result
     told: dict[str, Any] = {"status": granted.status}
     if result.position is not None:
@@ -158,7 +174,7 @@ def _success(granted: Granted) -> Outcome:
     if isinstance(result, NotYetVisible):
         told |= {"status": 202, "location": f"{OUTCOMES_PATH}/{result.position}"}
         return Outcome(to_json(told), granted.done.positions)
-    shown = b"" if granted.status == 204 else b',"task":%s' % result.body
+    shown = b"" if granted.status == 204 else b',"%s":%s' % (b"list" if is_on_list else b"task", result.body)
     return Outcome(to_json(told)[:-1] + shown + b"}", granted.done.positions)
 
 

@@ -40,7 +40,17 @@ from projections.notification_queries import MAX_UNREAD, Notification
 MAX_BULK = 100
 """Commands in one request."""
 WishName = Literal[
-    "create", "edit", "complete", "reopen", "move", "delete", "restore", "skip", "undo", "comment"
+    "create",
+    "edit",
+    "complete",
+    "reopen",
+    "move",
+    "delete",
+    "restore",
+    "skip",
+    "undo",
+    "comment",
+    "restore_list",
 ]
 PAGE_LIMIT = 200
 PAGE_DEFAULT = 50
@@ -221,10 +231,14 @@ class NewComment(Command):
 
 
 class BulkCommand(Command):
-    """One of many commands. `task_id` says on which task, unless one is to be created."""
+    """One of many commands. `task_id` says on which task, unless one is to be created.
+
+    Of `restore_list`, `list_id` says which list.
+    """
 
     command: WishName
     task_id: TaskId | None = None
+    list_id: ListId | None = Field(None, description="With `restore_list` only")
     body: dict[str, Any] = Field(
         default_factory=dict, description="What the body would be if the command came alone"
     )
@@ -247,6 +261,7 @@ class BulkOutcome(BaseModel):
     position: str | None = Field(None, description="Where its event lies, if one was written")
     location: str | None = Field(None, description="Of what was created, or where to ask for the outcome")
     task: Task | None = Field(None, description="The task after it; not of a deleted one")
+    list: TaskList | None = Field(None, description="The list after it, of a command on a list")
     problem: Problem | None = None
 
 

@@ -19,7 +19,7 @@ from api.sight import Sight
 from api.surroundings import AnyCommand, Around
 from app.authorisation import role_in
 from app.ids import IdFactory, inbox_id
-from app.lists import TaskList
+from app.lists import RestoreList, TaskList
 from app.task_commands import (
     ChangeToUndo,
     Comment,
@@ -45,7 +45,7 @@ class Kind:
     """A kind of wish: its body, its command, how success is answered, and whether sub-tasks may be meant."""
 
     body: type[BaseModel]
-    command: type[TaskCommand]
+    command: type[TaskCommand | RestoreList]
     status: int = 200
     cascades: bool = False
 
@@ -61,6 +61,7 @@ KINDS: Mapping[WishName, Kind] = {
     "skip": Kind(Nothing, SkipOccurrence),
     "undo": Kind(ChangeToUndo, UndoChange),
     "comment": Kind(NewComment, Comment, 201),
+    "restore_list": Kind(Nothing, RestoreList),
 }
 
 
@@ -93,13 +94,14 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is wanted. `task_id` says of which task, unless one is to be created."""
+    """A command by its name: on the task `task_id`, unless one is to be created, or on the list `list_id`."""
 
     name: WishName
     task_id: str | None = None
     body: Mapping[str, Any] = field(default_factory=dict)
     cascade: bool = False
     scope: Scope | None = None
+    list_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,8 @@ class Wishes:
                 given["scope"] = wish.scope
         if kind.cascades:
             given["cascade"] = wish.cascade
-        done = await self._cascades.handle(terms.call(kind.command(**given), f"task:{task_id}"))
+        stream = f"task:{task_id}" if wish.list_id is None else f"list:{wish.list_id}"
+        done = await self._cascades.handle(terms.call(kind.command(**given), stream))
         return Granted(done, kind.status, location)
 
     async def tops(self, task_ids: Collection[str]) -> Mapping[str, str]:

@@ -31,6 +31,8 @@ LONGEST_FIRST = (
     "tests/integration/test_reminders.py",
     "tests/integration/test_recurrence.py",
     "tests/api/test_hostile_clients.py",
+    "tests/integration/test_compose_processes.py",
+    "tests/integration/test_proxies.py",
     "tests/integration/test_readme.py",
     "tests/e2e/test_page.py",
     "tests/integration/test_import_trouble.py",

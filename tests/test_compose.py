@@ -1,4 +1,4 @@
-"""docker-compose.yml is valid, and asks of the product only what it has."""
+"""docker-compose.yml is valid, sets only what there is, and gives each container no more than it needs."""
 
 import json
 import re
@@ -9,40 +9,50 @@ from typing import Any
 import click
 import jsonschema
 import pytest
-import yaml
 
 from app.settings import Settings
 from tasktape.cli import main
+from tasktape.secret_files import IN_FILES, with_secret_files
+from tests.compose import (
+    COMPOSE,
+    OURS,
+    REQUIRED,
+    ROOT,
+    SECRETS,
+    environment_of_service,
+    interpolated,
+    read_compose,
+    secret_files,
+)
 
-ROOT = Path(__file__).parent.parent
-COMPOSE = ROOT / "docker-compose.yml"
-OURS = ("api-1", "api-2", "worker-1", "worker-2", "migrate")
-SECRETS = {
-    "POSTGRES_PASSWORD": "5f" * 12,
-    "JWT_SECRET": "0a" * 32,
-    "KAFKA_CLUSTER_ID": "MkU3OEVBNTcwNTJENDM2Qg",
-    "SITE_ADDRESS": "tasks.example.org",
+KNOWN = {str(field.alias) for field in Settings.model_fields.values()}
+FIXED = {
+    # Set by the file or the image, as the containers are what they are.
+    "KAFKA_BROKERS",
+    "HOST",
+    "PORT",
+    "TASKTAPE_READY_FILE",
+    "TASKTAPE_TRUSTED_PROXIES",
+    "TASKTAPE_WORKER_SLOT",
+    # In files.
+    "DATABASE_URL",
+    "JWT_SECRET",
 }
-
-
-def interpolated(text: str, values: dict[str, str]) -> str:
-    """Compose's interpolation, as far as the file uses it: `${NAME:-default}` and `${NAME:?message}`."""
-
-    def value(match: re.Match[str]) -> str:
-        name, operator, rest = match.groups()
-        if found := values.get(name):
-            return found
-        if operator == ":?":
-            raise KeyError(rest)
-        return rest
-
-    return re.sub(r"\$\{(\w+)(:[-?])([^}]*)\}", value, text)
+NOT_HERE = {
+    "TASKTAPE_DATA",  # of a local instance
+    "TASKTAPE_REPLICATION",  # there is one broker
+    "TASKTAPE_REUSE_PORT",  # each node has an address of its own
+    # Kafka and PostgreSQL are this installation's alone.
+    "TASKTAPE_EVENTS_TOPIC",
+    "TASKTAPE_UPDATES_TOPIC",
+    "TASKTAPE_SIGNALS_TOPIC",
+    "TASKTAPE_SCHEMA",
+}
 
 
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load(interpolated(COMPOSE.read_text(), SECRETS))
-    return document
+    return read_compose()
 
 
 @pytest.fixture(scope="module")
@@ -55,39 +65,105 @@ def schema() -> dict[str, Any]:
     return document
 
 
-def service_environment(service: dict[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in service.get("environment", {}).items()}
+def names(text: str) -> set[str]:
+    """What may be set: in a file with `NAME=`, commented out or not."""
+    return set(re.findall(r"^#?(\w+)=", text, re.MULTILINE))
 
 
-def test_follows_the_compose_specification(compose: dict[str, Any], schema: dict[str, Any]) -> None:
+# --- the file --------------------------------------------------------------------------------------------
+
+
+def test_file_follows_the_compose_specification(compose: dict[str, Any], schema: dict[str, Any]) -> None:
     jsonschema.validate(compose, schema)
 
 
-def test_the_schema_would_notice_a_mistake(compose: dict[str, Any], schema: dict[str, Any]) -> None:
+def test_schema_notices_a_mistake(compose: dict[str, Any], schema: dict[str, Any]) -> None:
     broken = compose | {"services": compose["services"] | {"api-1": {"image": "x", "comand": ["tasktape"]}}}
     with pytest.raises(jsonschema.ValidationError, match="comand"):
         jsonschema.validate(broken, schema)
 
 
-@pytest.mark.parametrize("secret", sorted(SECRETS))
-def test_a_missing_secret_stops_it_with_its_name(secret: str) -> None:
-    rest = {name: value for name, value in SECRETS.items() if name != secret}
-    with pytest.raises(KeyError, match=f"set {secret} in .env"):
+@pytest.mark.parametrize("name", sorted(REQUIRED))
+def test_missing_value_stops_it_with_its_name(name: str) -> None:
+    rest = {each: value for each, value in REQUIRED.items() if each != name}
+    with pytest.raises(KeyError, match=f"set {name} in .env"):
         interpolated(COMPOSE.read_text(), rest)
 
 
-def test_the_example_of_env_names_what_is_required() -> None:
-    named = re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    assert set(named) == set(SECRETS)
+def test_example_of_env_names_all_that_may_be_set_with_its_default() -> None:
+    used = {
+        name: default for name, _, default in re.findall(r"\$\{(\w+)(:[-?])([^}]*)\}", COMPOSE.read_text())
+    }
+    example = (ROOT / ".env.example").read_text()
+    assert names(example) == set(used)
+    defaults = dict(re.findall(r"^#(\w+)=(.*)$", example, re.MULTILINE))
+    for name, default in used.items():
+        if default and name in defaults:
+            assert defaults[name] == default, name
+    assert {name for name in names(example) if f"\n{name}=" in example} == set(REQUIRED)
+
+
+# --- settings --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_every_setting_exists_and_has_a_good_value(compose: dict[str, Any], name: str) -> None:
-    environment = service_environment(compose["services"][name])
-    known = {field.alias for field in Settings.model_fields.values()}
-    assert environment
-    assert set(environment) <= known
-    Settings.from_environment(environment)
+def test_every_setting_of_a_service_exists_and_has_a_good_value(
+    compose: dict[str, Any], name: str, tmp_path: Path
+) -> None:
+    service = compose["services"][name]
+    places = secret_files(tmp_path)
+    environment = {each: places.get(value, value) for each, value in environment_of_service(service).items()}
+    files = {f"{each}_FILE" for each in IN_FILES}
+    assert set(environment) <= KNOWN | files
+    mounted = {f"/run/secrets/{secret}" for secret in service["secrets"]}
+    assert {value for each, value in service["environment"].items() if each in files} == mounted
+    settings = Settings.from_environment(with_secret_files(environment))
+    assert settings.database_url == SECRETS["database_url"]
+    assert settings.partitions == 4
+
+
+def test_every_setting_can_be_set_where_it_makes_sense(compose: dict[str, Any]) -> None:
+    """Without a change of the file: from `.env`."""
+    can_be_set = names((ROOT / ".env.example").read_text()) & KNOWN
+    assert can_be_set | FIXED | NOT_HERE == KNOWN
+    given = {name: f"given-{name}" for name in can_be_set}
+    services = read_compose(given)["services"]
+    found = {
+        name: value
+        for service in ("api-1", "worker-1")
+        for name, value in environment_of_service(services[service]).items()
+    }
+    assert {name: found.get(name) for name in can_be_set} == given
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_partitions_are_the_same_for_all(name: str) -> None:
+    service = read_compose({"TASKTAPE_PARTITIONS": "12"})["services"][name]
+    assert environment_of_service(service)["TASKTAPE_PARTITIONS"] == "12"
+
+
+def test_own_identity_provider_takes_the_place_of_the_secret(tmp_path: Path) -> None:
+    """With an empty file of the secret, as the how-to says."""
+    places = secret_files(tmp_path, {"jwt_secret": ""})
+    url = "https://id.example.org/keys"
+    service = read_compose({"JWT_JWKS_URL": url, "JWT_ISSUER": "id", "JWT_AUDIENCE": "tasks"})["services"]
+    environment = environment_of_service(service["api-1"])
+    settings = Settings.from_environment(
+        with_secret_files({name: places.get(value, value) for name, value in environment.items()})
+    )
+    assert (settings.jwt_secret, settings.jwt_jwks_url) == (None, url)
+    assert (settings.jwt_issuer, settings.jwt_audience) == ("id", "tasks")
+
+
+def test_no_secret_is_in_an_environment(compose: dict[str, Any]) -> None:
+    assert set(compose["secrets"]) == set(SECRETS)
+    for service in compose["services"].values():
+        for name in environment_of_service(service):
+            assert name.endswith("_FILE") or not re.search("PASSWORD|SECRET|DATABASE_URL", name), name
+    assert "/secrets/" in (ROOT / ".gitignore").read_text().split()
+
+
+# --- processes -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -99,7 +175,7 @@ def test_every_command_is_a_verb(compose: dict[str, Any], name: str) -> None:
 
 def test_each_worker_has_a_slot_of_its_own(compose: dict[str, Any]) -> None:
     workers = [service for name, service in compose["services"].items() if name.startswith("worker-")]
-    slots = {service_environment(worker)["TASKTAPE_WORKER_SLOT"] for worker in workers}
+    slots = {environment_of_service(worker)["TASKTAPE_WORKER_SLOT"] for worker in workers}
     assert len(workers) == len(slots) == 2
 
 
@@ -107,21 +183,110 @@ def test_nothing_starts_before_the_topics_and_tables_are_there(compose: dict[str
     services = compose["services"]
     for name in ("api-1", "api-2", "worker-1", "worker-2"):
         assert services[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
-    assert set(services["migrate"]["depends_on"]) == {"kafka", "postgres"}
+    healthy = {"condition": "service_healthy"}
+    assert services["migrate"]["depends_on"] == {"kafka": healthy, "postgres": healthy}
+    assert all(services[name]["healthcheck"]["test"] for name in ("kafka", "postgres"))
+
+
+def seconds(duration: str) -> int:
+    match = re.fullmatch(r"(\d+)s", duration)
+    assert match is not None
+    return int(match[1])
+
+
+def test_nodes_are_given_the_time_to_say_goodbye(compose: dict[str, Any]) -> None:
+    node = compose["services"]["api-1"]
+    drain_s = int(environment_of_service(node)["TASKTAPE_DRAIN_S"])
+    assert seconds(node["stop_grace_period"]) >= drain_s + 5
+
+
+def test_what_runs_is_restarted_and_what_ends_is_not(compose: dict[str, Any]) -> None:
+    policies = {name: service["restart"] for name, service in compose["services"].items()}
+    assert policies.pop("migrate") == "no"
+    assert set(policies.values()) == {"unless-stopped"}
+
+
+def test_every_service_says_whether_it_works(compose: dict[str, Any]) -> None:
+    """The API nodes by the health check of the image."""
+    for name, service in compose["services"].items():
+        if name == "migrate":
+            assert service["healthcheck"] == {"disable": True}
+        elif not name.startswith("api-"):
+            assert seconds(service["healthcheck"]["timeout"]) <= 20
+    assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text()
+
+
+# --- confinement -----------------------------------------------------------------------------------------
+
+
+def every_service() -> list[str]:
+    return list(read_compose()["services"])
+
+
+@pytest.mark.parametrize("name", every_service())
+def test_service_has_no_more_than_it_needs(compose: dict[str, Any], name: str) -> None:
+    service = compose["services"][name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "proxy" else [])
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service.get("read_only", False) == (name != "kafka")
+    assert not service.get("privileged")
+
+
+@pytest.mark.parametrize("name", every_service())
+def test_service_is_limited_in_memory_processors_processes_and_logs(
+    compose: dict[str, Any], name: str
+) -> None:
+    service = compose["services"][name]
+    limits = service["deploy"]["resources"]["limits"]
+    assert set(limits) == {"cpus", "memory", "pids"}
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
 
 
 def test_only_the_proxy_is_reachable_from_outside(compose: dict[str, Any]) -> None:
     assert [name for name, service in compose["services"].items() if service.get("ports")] == ["proxy"]
 
 
-def test_the_proxy_knows_every_api_node_and_its_port(compose: dict[str, Any]) -> None:
-    nodes = [f"{name}:8000" for name in compose["services"] if name.startswith("api-")]
-    caddyfile = (ROOT / "deploy" / "Caddyfile").read_text()
-    assert f"reverse_proxy {{args[0]}} {' '.join(nodes)} {{" in caddyfile
-    assert "import nodes /socket.io/* client_ip_hash" in caddyfile
-    assert "import nodes * least_conn" in caddyfile
-    assert re.search(r"^EXPOSE 8000$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    assert re.search(r"\bPORT=8000\b", (ROOT / "Dockerfile").read_text())
+def test_proxy_cannot_reach_the_log_and_the_database(compose: dict[str, Any]) -> None:
+    networks = {name: set(service["networks"]) for name, service in compose["services"].items()}
+    assert networks.pop("proxy") == {"front"}
+    assert networks.pop("api-1") == networks.pop("api-2") == {"front", "back"}
+    assert set(map(frozenset, networks.values())) == {frozenset({"back"})}
+    assert compose["networks"]["back"] == {"internal": True}
+
+
+def test_nodes_trust_the_network_of_the_proxy_alone() -> None:
+    compose = read_compose({"FRONT_SUBNET": "10.9.8.0/24"})
+    assert compose["networks"]["front"]["ipam"]["config"] == [{"subnet": "10.9.8.0/24"}]
+    environment = environment_of_service(compose["services"]["api-1"])
+    assert Settings.from_environment(
+        {"TASKTAPE_TRUSTED_PROXIES": environment["TASKTAPE_TRUSTED_PROXIES"]}
+    ).trusted_proxies == ("10.9.8.0/24",)
+
+
+def test_proxy_knows_every_api_node_and_its_port(compose: dict[str, Any]) -> None:
+    nodes = " ".join(f"{name}:8000" for name in compose["services"] if name.startswith("api-"))
+    assert environment_of_service(compose["services"]["proxy"])["API_NODES"] == nodes
+    assert f"{{$API_NODES:{nodes}}}" in (ROOT / "deploy" / "Caddyfile").read_text()
+    for node in nodes.split():
+        assert (ROOT / "deploy" / "nginx.conf").read_text().count(f"server {node} ") == 2
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert re.search(r"^EXPOSE 8000$", dockerfile, re.MULTILINE)
+    assert re.search(r"\bPORT=8000\b", dockerfile)
+
+
+def test_every_image_can_be_pinned_by_its_digest(compose: dict[str, Any]) -> None:
+    digest = "@sha256:" + "0" * 64
+    variables = ("TASKTAPE_IMAGE", "CADDY_IMAGE", "KAFKA_IMAGE", "POSTGRES_IMAGE")
+    pinned = read_compose({name: f"{name.lower()}{digest}" for name in variables})["services"]
+    assert {service["image"] for service in pinned.values()} == {
+        f"{name.lower()}{digest}" for name in variables
+    }
+    build = read_compose({"PYTHON_IMAGE": "python" + digest})["services"]["api-1"]["build"]
+    assert build["args"] == {"PYTHON_IMAGE": "python" + digest}
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE) == ["${PYTHON_IMAGE}"] * 2
+    assert f"ARG PYTHON_IMAGE={compose['services']['api-1']['build']['args']['PYTHON_IMAGE']}\n" in dockerfile
 
 
 def test_data_lives_in_named_volumes(compose: dict[str, Any]) -> None:

@@ -65,8 +65,7 @@ def _address(url: str) -> str:
 
 def _own_token(secret: str) -> str:
     """A token for the user of this system, signed with the local instance's secret."""
-    from tasktape.cli.local_text import system_user
-    from tasktape.local.tokens import mint
+    from tasktape.local.tokens import mint, system_user
 
     return mint(
         secret,

@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from tasktape.cli.options import data_option, json_option, local_errors
+from tasktape.cli.options import data_option, json_option, local_errors, process_environment
 from tasktape.cli.progress import Progress
 from tasktape.local.checks import check_machine
 from tasktape.local.data_dir import data_dir
@@ -36,7 +35,7 @@ def doctor(data: Path | None, host: str, port: int, *, repair: bool, yes: bool, 
 
     It changes nothing, except with --repair, which asks before; nothing may run on the data meanwhile.
     """
-    env = dict(os.environ)
+    env = process_environment()
     options = Options(data_dir(data), host, port, 1, env)
     if yes and not repair:
         raise click.UsageError("--yes goes with --repair")

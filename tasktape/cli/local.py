@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from tasktape.cli.local_text import status_text, welcome
-from tasktape.cli.options import data_option, json_option, local_errors
+from tasktape.cli.options import data_option, json_option, local_errors, process_environment
 from tasktape.cli.progress import Progress
 from tasktape.cli.streams import carried_on
 from tasktape.local.data_dir import DataDir, data_dir
@@ -54,7 +54,7 @@ def up(data: Path | None, host: str, port: int, workers: int, apis: int, *, deta
 
     KAFKA_BROKERS and DATABASE_URL, when set, are used instead of the embedded ones.
     """
-    options = Options(data_dir(data), host, port, workers, dict(os.environ), apis=apis)
+    options = Options(data_dir(data), host, port, workers, process_environment(), apis=apis)
     if detach:
         _start_detached(options)
         click.echo(welcome(options, detached=True))

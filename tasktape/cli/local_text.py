@@ -1,12 +1,10 @@
 """What `up` and `status` print for a person."""
 
-import getpass
 from collections.abc import Mapping
 from typing import Any
 
-from app.values import user_name
 from tasktape.local.stack import Options, Stack, signing_secret, signs_tokens
-from tasktape.local.tokens import mint
+from tasktape.local.tokens import mint, system_user
 
 SIGN_IN_S = 30 * 24 * 3600
 
@@ -39,14 +37,6 @@ def _sign_in_token(options: Options) -> str:
         issuer=options.env.get("JWT_ISSUER") or "tasktape",
         audience=options.env.get("JWT_AUDIENCE") or "tasktape",
     )
-
-
-def system_user() -> str:
-    """Return the name of who runs this; `me` where the system has none that a user can have here."""
-    try:
-        return user_name(getpass.getuser())
-    except (KeyError, OSError, ValueError):
-        return "me"
 
 
 def status_text(found: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Options and error handling that several verbs share."""
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -16,6 +17,24 @@ data_option = click.option(
     help="The data folder.  [default: TASKTAPE_DATA, else the user's own data folder]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def process_environment() -> dict[str, str]:
+    """Return the environment, with the secrets that are in files. Raises `click.ClickException`."""
+    from app.settings import BadSettings
+    from tasktape.secret_files import with_secret_files
+
+    try:
+        return with_secret_files(os.environ)
+    except BadSettings as error:
+        raise bad_settings(error) from None
+
+
+def bad_settings(error: Exception) -> click.ClickException:
+    """Return what ends a verb that was set up wrongly: one line and exit 2."""
+    failure = click.ClickException(str(error))
+    failure.exit_code = 2
+    return failure
 
 
 def local_errors(verb: Callable[P, R]) -> Callable[P, R]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tasktape.cli.options import bad_settings
 from tasktape.cli.worker import one_line_errors, process_settings
 
 
@@ -22,6 +23,4 @@ def api() -> None:
     try:
         run(process_settings())
     except BadSettings as error:
-        failure = click.ClickException(str(error))
-        failure.exit_code = 2
-        raise failure from None
+        raise bad_settings(error) from None

@@ -5,30 +5,32 @@ from pathlib import Path
 
 import click
 
-from tasktape.cli.options import data_option, local_errors
+from tasktape.cli.options import data_option, local_errors, process_environment
 from tasktape.cli.texts import variable
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @click.command(epilog="Example: tasktape token --user alice --ttl 8h")
-@click.option("--user", required=True, help="Whom the token signs in.")
+@click.option("--user", help="Whom the token signs in.  [default: who the command line is: your account]")
 @click.option("--admin", is_flag=True, help="With an operator's rights.")
 @click.option("--ttl", default="1h", show_default=True, help="How long it is valid: 90s, 15m, 8h, 30d.")
 @data_option
 @local_errors
-def token(user: str, ttl: str, data: Path | None, *, admin: bool) -> None:
+def token(user: str | None, ttl: str, data: Path | None, *, admin: bool) -> None:
     """Print a sign-in token (a JWT), signed with JWT_SECRET or the data folder's secret."""
     from app.values import user_name
     from tasktape.local.data_dir import data_dir
-    from tasktape.local.tokens import mint
+    from tasktape.local.tokens import mint, system_user
 
+    environment = process_environment()
     folder = data_dir(data)
-    secret = variable("JWT_SECRET") or folder.read_secret()
+    secret = variable("JWT_SECRET") or environment.get("JWT_SECRET") or folder.read_secret()
     if not secret:
         raise click.ClickException(
             f"No secret to sign with in {folder.root}: set JWT_SECRET, or run `tasktape up` once"
         )
+    user = system_user() if user is None else user
     try:
         user_name(user)
     except ValueError as error:

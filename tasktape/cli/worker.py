@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 from collections.abc import Callable
 from typing import ParamSpec
 
@@ -12,6 +11,7 @@ import click
 
 from app.errors import TaskError
 from app.settings import BadSettings, Settings
+from tasktape.cli.options import bad_settings, process_environment
 from tasktape.logs import configure
 
 P = ParamSpec("P")
@@ -20,11 +20,9 @@ P = ParamSpec("P")
 def process_settings() -> Settings:
     """Settings from the environment, with logging set up to match. One line and exit 2 if they are bad."""
     try:
-        settings = Settings.from_environment(os.environ)
+        settings = Settings.from_environment(process_environment())
     except BadSettings as error:
-        failure = click.ClickException(str(error))
-        failure.exit_code = 2
-        raise failure from None
+        raise bad_settings(error) from None
     configure(settings.log_level, settings.log_format)
     return settings
 

@@ -202,7 +202,7 @@ class Problem(Answered):
 
 
 class BulkOutcome(Answered):
-    """What became of one of several commands: the status it would have had alone, and the task or why not.
+    """What became of one of several commands: its status had it come alone, and its task, list or problem.
 
     `position` is where its event lies; with status 202 its outcome is not known yet.
     """
@@ -211,6 +211,7 @@ class BulkOutcome(Answered):
     position: str | None = None
     location: str | None = None
     task: Task | None = None
+    list: TaskList | None = None
     problem: Problem | None = None
 
 

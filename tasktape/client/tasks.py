@@ -171,6 +171,7 @@ class TaskCalls(Calls):
         """Up to 100 commands at once, each with an outcome of its own.
 
         One is {"command": "complete", "task_id": …}, with `body`, `if_match`, `cascade`, `scope` as needed.
+        On lists there is {"command": "restore_list", "list_id": …}.
         """
         answer = await self.command("POST", path_of("bulk"), {"commands": list(commands)}, **options)
         return [typed(BulkOutcome, outcome) for outcome in answer.body["outcomes"]]

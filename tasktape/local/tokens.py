@@ -1,8 +1,11 @@
 """Sign-in tokens of a local instance."""
 
+import getpass
 import time
 
 import jwt
+
+from app.values import user_name
 
 
 def mint(
@@ -18,3 +21,11 @@ def mint(
     now_s = int(time.time())
     claims = {"sub": user, "iss": issuer, "aud": audience, "iat": now_s, "exp": now_s + ttl_s}
     return jwt.encode(claims | ({"admin": True} if admin else {}), secret, algorithm="HS256")
+
+
+def system_user() -> str:
+    """Return the name of who runs this; `me` where the system has none that a user can have here."""
+    try:
+        return user_name(getpass.getuser())
+    except (KeyError, OSError, ValueError):
+        return "me"

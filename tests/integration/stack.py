@@ -168,9 +168,11 @@ class Stack:
 
 
 @contextmanager
-def running(brokers: str, database_url: str, folder: Path, *, nodes: int = 2) -> Iterator[Stack]:
+def running(
+    brokers: str, database_url: str, folder: Path, *, nodes: int = 2, **settings: str
+) -> Iterator[Stack]:
     """A stack with one worker and some API nodes."""
-    stack = Stack(brokers, database_url, folder)
+    stack = Stack(brokers, database_url, folder, settings)
     try:
         stack.migrate()
         stack.start_worker()

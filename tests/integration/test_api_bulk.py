@@ -194,6 +194,36 @@ async def test_bad_requests(client: httpx.AsyncClient, body: Any, status: int, f
     assert (await client.get("/api/tasks")).json()["items"] == []
 
 
+async def test_a_list_is_restored_before_what_follows_in_it(client: httpx.AsyncClient) -> None:
+    """Commands on its tasks wait for that; each outcome has what it is of."""
+    path = (await client.post("/api/lists", json={"name": "Garden"})).headers["location"]
+    list_id = path.rpartition("/")[2]
+    [task] = await made(client, "Dig", list_id=list_id)
+    [other] = await made(client, "Elsewhere")
+    await client.delete(path)
+    outcomes = await bulk(
+        client,
+        {"command": "complete", "task_id": task},
+        {"command": "restore_list", "list_id": list_id},
+        {"command": "complete", "task_id": task},
+        {"command": "complete", "task_id": other},
+        {"command": "restore_list", "list_id": list_id},
+        {"command": "restore_list", "list_id": str(uuid4())},
+        {"command": "restore_list"},
+        {"command": "restore_list", "list_id": list_id, "task_id": task},
+        {"command": "complete", "task_id": task, "list_id": list_id},
+    )
+    assert [each["status"] for each in outcomes] == [404, 200, 200, 200, 200, 404, 422, 422, 422]
+    assert outcomes[0]["problem"]["detail"] == "the list was deleted: restore it first"
+    assert (outcomes[1]["list"]["id"], outcomes[1]["list"]["deleted_at"]) == (list_id, None)
+    assert ("task" in outcomes[1], outcomes[2]["task"]["status"]) == (False, "done")
+    assert [each["problem"]["errors"][0]["field"] for each in outcomes[6:]] == [
+        "list_id",
+        "task_id",
+        "list_id",
+    ]
+
+
 async def test_what_is_said_of_each_command(client: httpx.AsyncClient) -> None:
     """A version for all of them makes no sense, an unusable key is refused, and there may be none at all."""
     matched = await client.post("/api/bulk", json={"commands": []}, headers={"If-Match": '"1"'})

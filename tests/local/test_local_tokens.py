@@ -57,3 +57,13 @@ def test_a_bad_duration_is_a_usage_error(ttl: str, tmp_path: Path) -> None:
     run = CliRunner().invoke(main, ["token", "--user", "a", "--ttl", ttl, "--data", str(tmp_path)])
     assert run.exit_code == 2
     assert "--ttl" in run.output
+
+
+def test_without_a_name_the_token_is_of_who_the_command_line_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So `curl` with it sees what `tasktape list` shows."""
+    monkeypatch.setenv("JWT_SECRET", SECRET)
+    monkeypatch.setenv("LOGNAME", "zoe")
+    printed = CliRunner().invoke(main, ["token", "--data", str(tmp_path)])
+    assert claims(printed.output.strip())["sub"] == "zoe"

@@ -1,0 +1,42 @@
+"""Settings that are secret may be in files: what is in the environment, others can list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from app.settings import BadSettings
+
+IN_FILES = ("DATABASE_URL", "JWT_SECRET", "JWT_PUBLIC_KEY")
+"""Settings whose value may be in the file that `NAME_FILE` names."""
+MAX_BYTES = 64 * 1024
+
+
+def with_secret_files(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with what its `NAME_FILE`s hold as `NAME`. Raises `BadSettings`.
+
+    An empty file counts as unset, as an empty value does.
+    """
+    found = dict(environment)
+    for name in IN_FILES:
+        file = found.pop(f"{name}_FILE", "")
+        if not file:
+            continue
+        if found.get(name):
+            raise BadSettings(f"set {name} or {name}_FILE, not both")
+        found[name] = _read(f"{name}_FILE", Path(file))
+    return found
+
+
+def _read(name: str, path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        text = content.decode().strip()
+    except OSError as error:
+        raise BadSettings(f"{name}: {path} can't be read: {error.strerror}") from None
+    except ValueError:
+        raise BadSettings(f"{name}: {path} is not a text in UTF-8") from None
+    if len(content) > MAX_BYTES or "\0" in text:
+        raise BadSettings(f"{name}: {path} is no secret: it is too large, or not a text")
+    return text

@@ -1,0 +1,143 @@
+"""The commands of docs/how-to/back-up.md, followed to the letter, bring back what was backed up."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tasktape.local.kafka import EmbeddedKafka
+from tasktape.local.postgres import EmbeddedPostgres
+from tests.integration.documents import Home, blocks
+from tests.integration.stack import Stack
+
+PAGE = "docs/how-to/back-up.md"
+LIMIT_S = 60
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path)
+    yield home
+    home.run("tasktape down; ! test -d ~/tasktape-copy || tasktape down --data ~/tasktape-copy")
+
+
+def titles(home: Home, options: str = "") -> set[str]:
+    return {task["title"] for task in json.loads(home.run(f"tasktape list --json {options}"))["items"]}
+
+
+def test_local_instance_is_backed_up_looked_into_and_restored(home: Home) -> None:
+    """Twice, as a second time is where folders nest."""
+    back_up, restore, look = blocks(PAGE, "A local instance")
+    home.run("tasktape up --detach && tasktape add one")
+    home.run(back_up)
+    assert (home.folder / "tasktape-backup.tgz").stat().st_mode & 0o077 == 0
+    for later in ("two", "three"):
+        home.run(f"tasktape add {later}")
+        assert titles(home) == {"one", later}
+        home.run(restore)
+        assert titles(home) == {"one"}
+    assert [path.name for path in (home.folder / ".local" / "share").iterdir()] == ["tasktape"]
+    assert not (home.folder / ".local" / "share" / "tasktape" / "tasktape").exists()
+    assert len(list(home.folder.glob("tasktape-before-*"))) == 2
+    home.run("tasktape add four")
+    *copy, show, down = look.splitlines()
+    home.run("\n".join(copy))
+    assert titles(home) == {"one", "four"}
+    shown = home.run(show)
+    assert "one" in shown
+    assert "four" not in shown
+    home.run(down)
+    assert titles(home) == {"one", "four"}
+
+
+class Containers:
+    """What the Compose file runs, as processes; volumes are folders."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project = folder / "project"
+        self.volumes = {name: folder / f"tasktape_{name}" for name in ("kafka", "postgres")}
+        self.project.mkdir()
+        self._folder = folder
+        self._stack: Stack | None = None
+
+    def follow(self, block: str) -> None:
+        """Do what each line of a block says; one that is not known here is a mistake."""
+        for line in block.splitlines():
+            if line.startswith("docker compose run --rm --no-deps -T --entrypoint tar kafka "):
+                packing = line.replace("docker compose run --rm --no-deps -T --entrypoint tar kafka", "tar")
+                assert packing.count("/var/lib/kafka/data") == 1
+                self.volumes["kafka"].mkdir(exist_ok=True)
+                self._shell(packing.replace("/var/lib/kafka/data", str(self.volumes["kafka"])))
+            elif line in {"docker compose stop", "docker compose down"}:
+                self.stop()
+            elif line == "docker volume rm tasktape_kafka tasktape_postgres":
+                for volume in self.volumes.values():
+                    shutil.rmtree(volume)
+            elif line == "docker compose up --detach --wait":
+                self.start()
+            else:
+                assert "docker" not in line, line
+                self._shell(line)
+
+    def start(self) -> None:
+        """Start what was there, or anew."""
+        self._kafka = EmbeddedKafka(self.volumes["kafka"])
+        self._postgres = EmbeddedPostgres(self.volumes["postgres"])
+        self._stack = Stack(self._kafka.start(), self._postgres.start(), self._folder, name="only")
+        self._stack.migrate()
+        self._stack.start_worker()
+        self._stack.start_api()
+
+    def stop(self) -> None:
+        """Stop it in order."""
+        if self._stack is not None:
+            self._stack.stop()
+            self._kafka.stop()
+            self._postgres.stop()
+            self._stack = None
+
+    def client(self) -> httpx.Client:
+        """A client of the node."""
+        assert self._stack is not None
+        headers = {"Authorization": f"Bearer {self._stack.token('alice')}"}
+        return httpx.Client(base_url=self._stack.urls[0], headers=headers, trust_env=False, timeout=30)
+
+    def _shell(self, line: str) -> None:
+        subprocess.run(["bash", "-ec", line], cwd=self.project, check=True, timeout=LIMIT_S)
+
+
+@pytest.fixture
+def containers(tmp_path: Path) -> Iterator[Containers]:
+    containers = Containers(tmp_path)
+    yield containers
+    containers.stop()
+
+
+def test_compose_deployment_is_backed_up_and_restored(containers: Containers) -> None:
+    """What came after the backup is gone, settings are as they were, and it takes commands."""
+    back_up, restore = blocks(PAGE, "With the Compose file")
+    settings = containers.project / ".env"
+    settings.write_text("KAFKA_CLUSTER_ID=first\n")
+    (containers.project / "secrets").mkdir(mode=0o700)
+    containers.start()
+    with containers.client() as client:
+        kept = client.post("/api/tasks", json={"title": "kept"}).json()
+        client.post(f"/api/tasks/{kept['id']}/complete")
+    containers.follow(back_up)
+    settings.write_text("KAFKA_CLUSTER_ID=second\n")
+    with containers.client() as client:
+        assert client.post("/api/tasks", json={"title": "lost"}).status_code == 201
+    containers.follow(restore)
+    assert settings.read_text() == "KAFKA_CLUSTER_ID=first\n"
+    with containers.client() as client:
+        found = client.get(f"/api/tasks/{kept['id']}").json()
+        assert (found["title"], found["status"], found["version"]) == ("kept", "done", 2)
+        assert client.post("/api/tasks", json={"title": "new"}).status_code == 201
+        items = client.get("/api/tasks").json()["items"]
+        assert {task["title"] for task in items} - {"kept"} == {"new"}
