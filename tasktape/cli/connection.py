@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import click
 
-from tasktape.cli.options import data_option, local_errors
+from tasktape.cli.options import data_option, local_errors, process_environment
 from tasktape.cli.texts import variable
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -40,6 +40,7 @@ def find_connection(url: str | None, token: str | None, data: Path | None) -> Co
     url, token = url or variable("TASKTAPE_URL"), token or variable("TASKTAPE_TOKEN")
     if url and token:
         return Connection(_address(url), token)
+    from tasktape.cli.program import typed
     from tasktape.local.data_dir import data_dir
 
     folder = data_dir(data)
@@ -47,11 +48,12 @@ def find_connection(url: str | None, token: str | None, data: Path | None) -> Co
     url = url or local_url
     if not url:
         raise click.ClickException(
-            f"Nothing runs on {folder.root}: start it with `tasktape up`, or name a server with --url"
+            f"Nothing runs on {folder.root}: start it with `{typed('up', folder.root)}`, "
+            "or name a server with --url"
         )
     if token:
         return Connection(_address(url), token)
-    secret = variable("JWT_SECRET") or folder.read_secret()
+    secret = variable("JWT_SECRET") or process_environment().get("JWT_SECRET") or folder.read_secret()
     if not secret or url != local_url:  # no other server gets a token of this one
         raise click.ClickException("Say who you are there: give --token or set TASKTAPE_TOKEN")
     return Connection(_address(url), lambda: _own_token(secret))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tasktape.cli.program import typed
 from tasktape.local.stack import Options, Stack, signing_secret, signs_tokens
 from tasktape.local.tokens import mint, system_user
 
@@ -11,7 +12,7 @@ SIGN_IN_S = 30 * 24 * 3600
 
 def welcome(options: Options, *, detached: bool) -> str:
     """Return what `up` prints when all is ready."""
-    url = Stack(options).url
+    url, data = Stack(options).url, options.data.root
     lines = ["", f"  Tasktape is ready:  {url}"]
     if signs_tokens(options.env):
         lines.append(f"  Sign in:            {url}/#token={_sign_in_token(options)}")
@@ -19,11 +20,11 @@ def welcome(options: Options, *, detached: bool) -> str:
         "",
         "  Three things to try:",
         "    · open the sign-in link in two browsers, add a task in one and watch it appear in the other",
-        "    · tasktape add 'Buy milk' && tasktape list",
-        "    · tasktape watch",
+        f"    · {typed('add milk', data)} && {typed('list', data)}",
+        f"    · {typed('watch', data)}",
         "",
-        "  Stop it with: tasktape down" if detached else "  Stop it with Ctrl-C.",
-        f"  The data are in {options.data.root}",
+        f"  Stop it with: {typed('down', data)}" if detached else "  Stop it with Ctrl-C.",
+        f"  The data are in {data}",
     ]
     return "\n".join(lines)
 

@@ -20,6 +20,7 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def token(user: str | None, ttl: str, data: Path | None, *, admin: bool) -> None:
     """Print a sign-in token (a JWT), signed with JWT_SECRET or the data folder's secret."""
     from app.values import user_name
+    from tasktape.cli.program import typed
     from tasktape.local.data_dir import data_dir
     from tasktape.local.tokens import mint, system_user
 
@@ -28,7 +29,8 @@ def token(user: str | None, ttl: str, data: Path | None, *, admin: bool) -> None
     secret = variable("JWT_SECRET") or environment.get("JWT_SECRET") or folder.read_secret()
     if not secret:
         raise click.ClickException(
-            f"No secret to sign with in {folder.root}: set JWT_SECRET, or run `tasktape up` once"
+            f"No secret to sign with in {folder.root}: "
+            f"set JWT_SECRET, or run `{typed('up', folder.root)}` once"
         )
     user = system_user() if user is None else user
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
@@ -22,11 +21,6 @@ from tests.waiting import eventually_sync
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = Path(sys.executable).parent
 LIMIT_S = 60
-INCIDENTS = """<log><trace><string key="concept:name" value="1-364285768"/>
-<event><string key="concept:name" value="Accepted"/><string key="org:resource" value="Frederic"/>
-<date key="time:timestamp" value="2010-03-31T16:59:42+01:00"/></event>
-<event><string key="concept:name" value="Completed"/><string key="org:resource" value="Anne Claire"/>
-<date key="time:timestamp" value="2010-04-06T15:44:07+01:00"/></event></trace></log>"""
 
 
 class Shell:
@@ -39,28 +33,30 @@ class Shell:
             if not name.startswith(("TASKTAPE_", "KAFKA_", "DATABASE_", "JWT_"))
         }
         self.port = pick_ports(folder / "ports.json", ("api",))["api"]
-        self._folder = folder
+        self.folder = folder
         self._environment = inherited | {
             "PATH": f"{PROGRAM}{os.pathsep}{os.environ['PATH']}",
             "TASKTAPE_DATA": str(folder / "data"),
             "PORT": str(self.port),
         }
 
-    def start(self, command: str, stdout: int | IO[str], stderr: int) -> subprocess.Popen[str]:
+    def start(
+        self, command: str, stdout: int | IO[str], stderr: int, path: str | None = None
+    ) -> subprocess.Popen[str]:
         """Start a command as the documents show it; the address is that of this instance."""
-        shown = command.replace(".venv/bin/tasktape", "tasktape").replace(":8000/", f":{self.port}/")
+        shown = command.replace(":8000/", f":{self.port}/")
         return subprocess.Popen(
-            ["bash", "-euc", f"exec {shown}" if shown.startswith("tasktape watch") else shown],
-            cwd=self._folder,
-            env=self._environment,
+            ["bash", "-euc", f"exec {shown}" if "tasktape watch" in shown else shown],
+            cwd=self.folder,
+            env=self._environment | ({} if path is None else {"PATH": path}),
             stdout=stdout,
             stderr=stderr,
             text=True,
         )
 
-    def run(self, command: str) -> str:
+    def run(self, command: str, path: str | None = None) -> str:
         """Run a command that ends by itself and succeeds; what it printed."""
-        process = self.start(command, subprocess.PIPE, subprocess.STDOUT)
+        process = self.start(command, subprocess.PIPE, subprocess.STDOUT, path)
         printed, _ = process.communicate(timeout=LIMIT_S)
         assert process.returncode == 0, f"{command}\n{printed}"
         return printed
@@ -69,7 +65,9 @@ class Shell:
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     folder = tmp_path_factory.mktemp("readme")
-    (folder / "incidents.xes.gz").write_bytes(gzip.compress(INCIDENTS.encode()))
+    # What is in the folder of the repository, where a reader is.
+    for name, place in ((".venv", PROGRAM.parent), ("docs", ROOT / "docs")):
+        (folder / name).symlink_to(place)
     shell = Shell(folder)
     try:
         yield shell
@@ -106,29 +104,45 @@ def watched(shell: Shell, command: str, until: str, cause: str, log: Path) -> No
 
 
 def test_the_readme(shell: Shell, tmp_path: Path) -> None:
-    """Every command of "Use", in order, and the two that the page begins with."""
-    use = commands("README.md", "Use")
-    assert use[0].startswith("tasktape up")
-    assert use[-2:-1] == ["tasktape down"]
-    assert f"http://127.0.0.1:{shell.port}/#token=" in shell.run(use[0])
+    """Every command of "Use", in order, the program in Python, and the two that the page begins with."""
+    up, *rest, curl, python, down = commands("README.md", "Use")
+    assert (up, down) == ("tasktape up --detach", "tasktape down")
+    # In a shell where nothing is activated, so that the hints have to say more than `tasktape`.
+    printed = shell.run(f".venv/bin/{up}", path=os.defpath)
+    assert f"http://127.0.0.1:{shell.port}/#token=" in printed
+    for hint in hints(printed):
+        shell.run(f"{hint} --help" if hint.endswith("watch") else hint, path=os.defpath)
     _, add, watch = commands("README.md", "Tasktape")
     shell.run(add)
     watched(shell, watch, "Call Ann", 'tasktape add "Call Ann"', tmp_path / "watched")
-    for command in use[1:-2]:
+    for command in rest:
         if command != "tasktape watch":
             shell.run(command)
     assert "Write the report" in shell.run("tasktape list")
     incidents = json.loads(shell.run("tasktape list --list incidents --status all --json"))
-    assert [task["title"] for task in incidents["items"]] == ["1-364285768"]
-    assert json.loads(shell.run(f"{use[-1]} --silent")) | {"positions": None} == {
-        "items": [],
-        "next_cursor": None,
-        "positions": None,
-    }
+    assert {task["title"] for task in incidents["items"]} == {"1-364285768", "1-467153946"}
+    # Whoever asks with curl is who adds on the command line.
+    seen = {task["title"] for task in json.loads(shell.run(f"{curl} --silent"))["items"]}
+    assert {"Book a room", "Write the report"} <= seen
+    text = (ROOT / "README.md").read_text()
+    [program] = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (shell.folder / "book.py").write_text(program.replace(":8000", f":{shell.port}"))
+    assert "task.created" in shell.run(python)
+    [stop] = re.findall(r"Stop it with: (.*)", printed)
+    assert stop.endswith(down)
+    assert "Stopped" in shell.run(stop, path=os.defpath)
+
+
+def hints(printed: str) -> list[str]:
+    """The commands that `up` proposes to try."""
+    found = re.findall(r"· (\S*tasktape .*)", printed)
+    assert len(found) == 2
+    return found
 
 
 def test_the_tutorial(shell: Shell, tmp_path: Path) -> None:
     """The commands of its third and fourth step."""
+    shell.run("tasktape up --detach")
     activate, watch, _, add, *rest = commands("docs/tutorial.md", "3. From the command line")
     assert activate == ". .venv/bin/activate"
     watched(shell, watch, "Book a room", add, tmp_path / "watched")

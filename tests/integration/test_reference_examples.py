@@ -1,109 +1,113 @@
-"""The examples of the reference are run as they stand: what they send is taken, and answered as it says."""
+"""The examples of the reference, run in a shell one after the other, as a reader does."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 import shlex
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
 import pytest
 
-from tests.integration.stack import Stack
+from tests.integration.documents import BIN, blocks
+from tests.integration.stack import SECRET, Stack
 
-REFERENCE = Path(__file__).parent.parent.parent / "docs" / "reference"
-BLOCKS = [
-    pytest.param(block, id=f"{name} {number}")
-    for name in ("lists.md", "tasks.md")
-    for number, block in enumerate(
-        re.findall(r"^```sh\n(.*?)^```", (REFERENCE / name).read_text(), re.MULTILINE | re.DOTALL), start=1
-    )
-]
+LIMIT_S = 120
+STRICT = 'curl() { command curl -sS --fail-with-body "$@"; }\n'
+"""A reader sees a refusal; here it ends the script."""
+LISTS, TASKS = "docs/reference/lists.md", "docs/reference/tasks.md"
 
 
-@dataclass(frozen=True)
-class Curl:
-    """A command line of curl, read as far as the reference uses it, and the status that it says to expect."""
-
-    method: str
-    address: str
-    headers: dict[str, str]
-    body: str | None
-    status: int | None
-
-    @classmethod
-    def read(cls, line: str) -> Curl:
-        """Read a line whose variables have been put in."""
-        said = re.search(r"#\s+(\d{3}): ", line)
-        words = iter(shlex.split(line, comments=True)[1:])
-        method, address, headers, body = None, "", dict[str, str](), None
-        for word in words:
-            match word:
-                case "-X":
-                    method = next(words)
-                case "-H":
-                    name, _, value = next(words).partition(": ")
-                    headers[name] = value
-                case "--json":
-                    body = next(words)
-                    headers["Content-Type"] = "application/json"
-                case _:
-                    address = word
-        status = None if said is None else int(said[1])
-        return cls(method or ("GET" if body is None else "POST"), address, headers, body, status)
+def as_said(line: str) -> str:
+    """A line whose comment says that it is refused, as a check that it is."""
+    said = re.search(r"\s+# (\d{3}): .*", line)
+    if said is None:
+        return line
+    status = "command curl -s -o /dev/null -w '%{http_code}' " + line[: said.start()].removeprefix("curl ")
+    return f'test "$({status})" = {said[1]}'
 
 
-def examples_of(block: str, variables: dict[str, str]) -> Iterator[Curl]:
-    """What a shell block asks over HTTP, with the variables that it sets itself."""
-    known = dict(variables)
-    for line in block.splitlines():
-        name, is_set, value = line.partition("=")
-        if line.startswith("curl "):
-            yield Curl.read(_expanded(line, known))
-        elif is_set and name not in known:
-            [known[name]] = shlex.split(_expanded(value, known))
+class Reader:
+    """Somebody who follows the pages: `alice` of the documents, and alone with that name."""
 
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        self.user = f"alice-{uuid4().hex[:8]}"
+        self.environment = {
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(folder),
+            "LOGNAME": self.user,
+            "JWT_SECRET": SECRET,
+            "TASKTAPE_URL": stack.urls[0],
+            "TASKTAPE_TOKEN": stack.token(self.user),
+        }
+        self._address = stack.urls[0].removeprefix("http://")
 
-def _expanded(line: str, variables: dict[str, str]) -> str:
-    return re.sub(r"\$(\w+)", lambda found: variables[found[1]].replace('"', '\\"'), line)
+    async def follow(self, *scripts: str) -> str:
+        """Run blocks in one shell, up to the first refusal; what it printed."""
+        lines = "\n".join(scripts).splitlines()
+        script = STRICT + "\n".join(map(as_said, lines))
+        script = script.replace("127.0.0.1:8000", self._address).replace(
+            "--user alice", f"--user {self.user}"
+        )
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-e", "-u", "-o", "pipefail", "-x", "-c", script),
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(LIMIT_S):
+            printed, _ = await process.communicate()
+        assert process.returncode == 0, printed.decode()[-3000:]
+        return printed.decode()
 
 
 @pytest.fixture
-async def variables(running_stack: Stack) -> AsyncIterator[dict[str, str]]:
-    """What the examples take from the environment: ids of a list and of tasks that are there."""
-    user = f"user-{uuid4().hex[:8]}"
-    async with running_stack.client(user) as client:
-        ids = {
-            "API": f"{running_stack.urls[0]}/api",
-            "AUTH": f"Authorization: Bearer {running_stack.token(user)}",
-        }
-        ids["LIST"] = (await client.post("/api/lists", json={"name": "L"})).json()["id"]
-        for name, parent in (("TASK", None), ("OTHER", None), ("CHILD", "TASK")):
-            body = {
-                "title": name,
-                "list_id": ids["LIST"],
-                "parent_id": None if parent is None else ids[parent],
-            }
-            ids[name] = (await client.post("/api/tasks", json=body)).json()["id"]
-        for change in ({"title": "A"}, {"notes": "B"}):
-            await client.patch(f"/api/tasks/{ids['TASK']}", json=change)
-        said = await client.post(f"/api/tasks/{ids['TASK']}/comments", json={"text": "x"})
-        ids["COMMENT"] = said.headers["location"].rpartition("/")[2]
-        yield ids
+def reader(running_stack: Stack, tmp_path: Path) -> Reader:
+    return Reader(running_stack, tmp_path)
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-async def test_examples_work(variables: dict[str, str], block: str) -> None:
-    """Of each block, one after the other."""
-    examples = list(examples_of(block, variables))
-    assert examples
-    async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
-        for example in examples:
-            answer = await client.request(
-                example.method, example.address, headers=example.headers, content=example.body
-            )
-            as_said = answer.status_code == example.status if example.status else answer.is_success
-            assert as_said, f"{example.method} {example.address} {example.body}: {answer.text}"
+async def test_examples_of_lists_can_be_followed_to_the_end(reader: Reader) -> None:
+    assert "hand-over" in await reader.follow(*blocks(LISTS))
+
+
+async def test_examples_of_tasks_and_reminders_follow_those_of_lists(reader: Reader) -> None:
+    begin = blocks(LISTS)[0]
+    await reader.follow(begin, *blocks(TASKS), *blocks("docs/reference/reminders.md"))
+
+
+async def test_examples_of_notifications_read_one(running_stack: Stack, reader: Reader) -> None:
+    """Which somebody else has caused."""
+    async with running_stack.client(f"bob-{uuid4().hex[:8]}") as bob:
+        shared = (await bob.post("/api/lists", json={"name": "Shared"})).json()["id"]
+        await bob.put(f"/api/lists/{shared}/members/{reader.user}", json={"role": "editor"})
+        task = (await bob.post("/api/tasks", json={"title": "A", "list_id": shared})).json()["id"]
+        await bob.post(f"/api/tasks/{task}/comments", json={"text": f"@{reader.user}, look"})
+        begin = blocks(LISTS)[0]
+        printed = await reader.follow(begin, *blocks("docs/reference/notifications.md"))
+    assert '"kind":"mentioned"' in printed
+
+
+async def test_examples_of_recurring_tasks_make_them(reader: Reader) -> None:
+    printed = await reader.follow(*blocks("docs/reference/recurrence.md"), "tasktape list")
+    listed = printed.rpartition("+ tasktape list")[2]
+    assert all(title in listed for title in ("Water the plants", "Stand-up", "Cut the hedge"))
+
+
+async def test_example_of_the_event_stream_begins_with_who_one_is(reader: Reader) -> None:
+    [line] = blocks("docs/reference/sse.md")
+    until = f"{{ {line.strip()} || true; }} | grep --line-buffered -m 1 {shlex.quote(reader.user)}"
+    assert '"type":"authenticated"' in await reader.follow(
+        "set +o pipefail", f"timeout 60 bash -c {shlex.quote(until)}"
+    )
+
+
+def test_every_page_with_shell_examples_is_followed_by_a_test() -> None:
+    """The page of the command line is made of the verbs' own help."""
+    root = Path(__file__).parent.parent.parent
+    pages = {
+        path.name for path in (root / "docs" / "reference").glob("*.md") if "```sh\n" in path.read_text()
+    }
+    followed = {"lists.md", "tasks.md", "reminders.md", "notifications.md", "recurrence.md", "sse.md"}
+    assert pages - {"cli.md"} == followed

@@ -47,7 +47,7 @@ def test_no_secret_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     run = CliRunner().invoke(main, ["token", "--user", "alice", "--data", str(tmp_path)])
     assert run.exit_code == 1
     assert run.output.count("\n") == 1
-    assert "run `tasktape up` once" in run.output
+    assert f"tasktape up --data {tmp_path}` once" in run.output
 
 
 @pytest.mark.parametrize("ttl", ["0", "-1h", "1y", "", "99999999d", "1h30m"])
