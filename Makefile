@@ -48,12 +48,13 @@ check: $(DEV) $(PROJECT) $(NODE) ## Formatting, lint, types, import rules, gener
 	$(BIN)/python scripts/cli_reference.py --check
 
 .PHONY: format
-format: $(DEV) $(PROJECT) ## Format the code, mend what the linter can, write the generated files
+format: $(DEV) $(PROJECT) $(NODE) ## Format the code, mend what the linter can, write the generated files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python -m api.openapi --write
 	$(BIN)/python -m api.asyncapi --write
 	$(BIN)/python -m api.typescript --write
+	cp node_modules/swagger-ui-dist/swagger-ui-bundle.js node_modules/swagger-ui-dist/swagger-ui.css api/docs/swagger/
 	$(BIN)/python scripts/cli_reference.py --write
 
 .PHONY: bench

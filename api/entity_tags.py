@@ -1,8 +1,8 @@
 """Entity tags and the conditions on them, as RFC 9110 has them.
 
-A version is the strong tag `"3"`. Compressed, the same version is another representation, and its strong tag
-is `"3-gzip"`: both name version 3, so both can be sent back with `If-Match` and `If-None-Match`. Whatever has
-no version has a weak tag of its content, which is the same for each coding.
+A version is the strong tag `"3"`. Compressed, the same version is another representation, with the strong tag
+`"3-gzip"`: both name version 3, so both can be sent back with `If-Match` and `If-None-Match`. So can those of
+proxies that compress and do likewise (Apache, Caddy). What has no version has a weak tag of its content.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from hashlib import blake2b
 from app.errors import Malformed, PreconditionFailed
 
 GZIP_SUFFIX = "-gzip"
+_CODING = re.compile(r"-(gzip|br|zstd|deflate)$")
 MAX_TAGS = 100
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)')
 _BETWEEN = re.compile(r"[ \t,]*")
@@ -31,7 +32,7 @@ class EntityTag:
     @property
     def base(self) -> str:
         """The value without the coding of the content."""
-        return self.value if self.weak else self.value.removesuffix(GZIP_SUFFIX)
+        return self.value if self.weak else _CODING.sub("", self.value)
 
     def compressed(self) -> EntityTag:
         """Return the tag of the same content, compressed."""

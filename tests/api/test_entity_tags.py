@@ -58,6 +58,8 @@ def test_no_header_and_any() -> None:
         (STRONG, WEAK, False, 'W/"3"'),
         (WEAK, WEAK, False, 'W/"3"'),
         (EntityTag("3-gzip"), STRONG, True, '"3-gzip"'),
+        (EntityTag("3-zstd"), STRONG, True, '"3-zstd"'),
+        (EntityTag("3-xyz"), STRONG, False, None),
         (EntityTag("3-gzip", weak=True), STRONG, False, None),
         (EntityTag("4"), STRONG, False, None),
     ],

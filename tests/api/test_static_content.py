@@ -108,3 +108,10 @@ async def test_parts_are_not_served(client: httpx.AsyncClient) -> None:
     answer = await client.get("/page/app.js", headers={"Range": "bytes=0-9"})
     assert (answer.status_code, answer.headers["accept-ranges"]) == (200, "none")
     assert len(answer.content) > 10
+
+
+@pytest.mark.parametrize("name", ["swagger-ui-bundle.js", "swagger-ui.css"])
+def test_the_reference_page_has_the_files_of_its_package(name: str) -> None:
+    """Byte for byte, in the version that package.json pins: `make format` copies them."""
+    package = PAGES.parents[1] / "node_modules" / "swagger-ui-dist"
+    assert (PAGES.parent / "docs" / "swagger" / name).read_bytes() == (package / name).read_bytes()

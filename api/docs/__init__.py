@@ -1,0 +1,41 @@
+"""`/openapi.json`, `/asyncapi.json`, and `/docs`: the first as a page, with nothing from another server.
+
+The page is Swagger UI, whose files are copies of the npm package `swagger-ui-dist`, and `docs.js`, which adds
+the token of who is signed in, a search, and links to schemas.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from starlette.routing import BaseRoute
+
+from api import asyncapi
+from api.openapi import document
+from api.pages import folder_routes
+from api.static_content import StaticContent, digest
+
+FOLDER = Path(__file__).parent
+FILES = ("swagger/swagger-ui-bundle.js", "swagger/swagger-ui.css", "docs.js", "docs.css")
+
+
+def docs_routes() -> list[BaseRoute]:
+    """Return the routes, whose contents are made once."""
+    texts = {path.name: path.read_bytes() for path in (FOLDER / name for name in FILES)}
+    version = digest(b"".join(digest(text).encode() for text in texts.values()))
+    page = (FOLDER / "index.html").read_bytes().replace(b'"/docs/', b'"/docs/%s/' % version.encode())
+    return [
+        _json(document()).route("/openapi.json"),
+        _json(asyncapi.document()).route("/asyncapi.json"),
+        StaticContent(page, ".html").route("/docs"),
+        *folder_routes("/docs", version, {name: _file(name, text) for name, text in texts.items()}),
+    ]
+
+
+def _json(value: object) -> StaticContent:
+    return StaticContent(json.dumps(value, ensure_ascii=False).encode(), ".json")
+
+
+def _file(name: str, text: bytes) -> StaticContent:
+    return StaticContent(text, Path(name).suffix)

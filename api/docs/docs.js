@@ -1,0 +1,125 @@
+/** The reference of the API: Swagger UI with the caller's token, a search, and links that open what they name. */
+
+const TOKEN_KEY = "tasktape.token";
+const SCHEMAS = "#/schemas/";
+const WAIT_MS = 3_000;
+
+/** Keeps the operations that have every word of the phrase in their path, their texts or their parameters. */
+const searching = () => ({
+  fn: {
+    /** @param {any} tagged @param {string} phrase */
+    opsFilter(tagged, phrase) {
+      const words = phrase.toLowerCase().split(/\s+/).filter(Boolean);
+      return tagged
+        .map((/** @type {any} */ tag, /** @type {string} */ name) =>
+          tag.update("operations", (/** @type {any} */ operations) =>
+            operations.filter((/** @type {any} */ each) => {
+              const text = `${name} ${each.get("method")} ${each.get("path")} ${JSON.stringify(each.get("operation"))}`;
+              return words.every((word) => text.toLowerCase().includes(word));
+            }),
+          ),
+        )
+        .filter((/** @type {any} */ tag) => tag.get("operations").size > 0);
+    },
+  },
+});
+
+/** Leaves it to `follow` to read the address: Swagger UI takes `_` for a blank, and knows no schemas. */
+const following = () => ({
+  statePlugins: { layout: { wrapActions: { parseDeepLinkHash: () => () => undefined } } },
+});
+
+/** Waits for an element that Swagger UI has yet to draw. @param {() => Element | null | undefined} find */
+async function drawn(find) {
+  const until = Date.now() + WAIT_MS;
+  for (let found = find(); Date.now() < until; found = find()) {
+    if (found) return /** @type {HTMLElement} */ (found);
+    await new Promise((resolve) => requestAnimationFrame(resolve));
+  }
+  return null;
+}
+
+/** @param {string} name */
+const schemaNamed = (name) =>
+  [...document.querySelectorAll("section.models .json-schema-2020-12")].find(
+    (each) => each.querySelector(".json-schema-2020-12__title")?.textContent?.trim() === name,
+  );
+
+/** Opens what the address names, and scrolls there. @param {any} ui */
+async function follow(ui) {
+  const hash = decodeURIComponent(location.hash);
+  const shown = ui.specSelectors.specJson();
+  let [, kind, name] = hash.split("/");
+  if (name === undefined) {
+    // The name of an operation or of a schema alone, which addresses had before there was Swagger UI.
+    [kind, name] = named(shown.toJS(), hash.replace(/^#\/?/, "")) ?? [];
+    if (!kind || !name) return;
+    history.replaceState(null, "", `#/${kind}/${name}`);
+  }
+  if (kind === "schemas") {
+    ui.layoutActions.show(["components", "schemas"], true);
+    const schema = await drawn(() => schemaNamed(name));
+    // With its fields open: types, limits, values and defaults.
+    if (schema?.querySelector(".json-schema-2020-12-body--collapsed"))
+      schema.querySelector(/** @type {"button"} */ (".json-schema-2020-12-expand-deep-button"))?.click();
+    schema?.scrollIntoView();
+    return;
+  }
+  ui.layoutActions.show(["operations-tag", kind], true);
+  ui.layoutActions.show(["operations", kind, name], true);
+  (await drawn(() => document.getElementById(`operations-${kind}-${name}`)))?.scrollIntoView();
+}
+
+/** @param {any} spec @param {string} name @returns {[string, string] | null} */
+function named(spec, name) {
+  for (const methods of Object.values(spec.paths))
+    for (const operation of Object.values(/** @type {Record<string, any>} */ (methods)))
+      if (operation.operationId === name) return [operation.tags[0], name];
+  return name in spec.components.schemas ? ["schemas", name] : null;
+}
+
+/** Shows in the address which schema was opened last. @param {MouseEvent} event */
+function remember(event) {
+  const target = /** @type {Element} */ (event.target);
+  const schema = target.closest("section.models .json-schema-2020-12-head")?.closest(".json-schema-2020-12");
+  const name = schema?.querySelector(".json-schema-2020-12__title")?.textContent?.trim();
+  if (name && schemaNamed(name) === schema) history.replaceState(null, "", SCHEMAS + name);
+}
+
+/** @param {any} ui */
+function begin(ui) {
+  const token = localStorage.getItem(TOKEN_KEY);
+  const caller = document.getElementById("caller");
+  if (token) ui.preauthorizeApiKey("bearer", token);
+  if (caller)
+    caller.textContent = token
+      ? "Requests are sent as whom you signed in as on the page"
+      : "Not signed in: “Authorize” takes a token, as `tasktape token --user NAME` prints one";
+  void drawn(() => document.querySelector(".operation-filter-input")).then((input) => {
+    input?.setAttribute("placeholder", "Search operations");
+    input?.setAttribute("aria-label", "Search operations");
+  });
+  void follow(ui);
+  window.addEventListener("hashchange", () => void follow(ui));
+  document.addEventListener("click", remember, true);
+}
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const paint = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", paint);
+paint();
+
+const ui = /** @type {any} */ (window)["SwaggerUIBundle"]({
+  url: "/openapi.json",
+  dom_id: "#docs",
+  deepLinking: true,
+  filter: true,
+  docExpansion: "list",
+  defaultModelExpandDepth: 2,
+  defaultModelsExpandDepth: 0,
+  displayRequestDuration: true,
+  showCommonExtensions: true,
+  validatorUrl: null,
+  plugins: [searching, following],
+  onComplete: () => begin(ui),
+});
