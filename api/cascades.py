@@ -14,12 +14,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Literal
 
 from pydantic_core import to_json
 
 from api.commands import Call, CommandHandler, Decision, Effect, NotYetVisible
 from api.lock_plan import MAX_LINE, LockPlan
+from api.schemas import SideEffect
 from api.surroundings import Around
 from app.errors import Conflict, NotFound, TaskError
 from app.fold import State
@@ -42,16 +42,6 @@ from app.tasks import Task, TaskCompleted, TaskDeleted, TaskEdited, TaskMoved, T
 
 AT_ONCE = 8
 """So many sub-tasks of a level are changed at the same time."""
-
-
-@dataclass(frozen=True, slots=True)
-class SideEffect:
-    """What a command has done beside what was asked for: a task was reopened, or a field adapted."""
-
-    task_id: str
-    type: Literal["reopened", "adapted"]
-    detail: str
-    field: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

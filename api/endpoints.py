@@ -29,6 +29,7 @@ from api.schemas import (
     Bulk,
     BulkOut,
     CascadeQuery,
+    CommandedTask,
     CommentPageOut,
     ConnectionsOut,
     ConnectionsQuery,
@@ -94,7 +95,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         example={"title": "Buy milk", "due": "2026-12-01", "tags": ["shop"], "assignees": ["bob"]},
         query=Query,
         versioned=False,
-        answers={201: Task},
+        answers={201: CommandedTask},
     ),
     Endpoint(
         "GET",
@@ -117,7 +118,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body_types=PATCH,
         example={"title": "Buy oat milk", "due": None},
         query=EditQuery,
-        answers={200: Task},
+        answers={200: CommandedTask},
     ),
     _command(
         "DELETE",
@@ -144,7 +145,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body=Nothing,
         body_optional=True,
         query=CascadeQuery,
-        answers={200: Task},
+        answers={200: CommandedTask},
     ),
     _command(
         "POST",
@@ -154,7 +155,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body=Nothing,
         body_optional=True,
         query=Query,
-        answers={200: Task},
+        answers={200: CommandedTask},
     ),
     _command(
         "POST",
@@ -164,7 +165,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body=Nothing,
         body_optional=True,
         query=CascadeQuery,
-        answers={200: Task},
+        answers={200: CommandedTask},
     ),
     _command(
         "POST",
@@ -174,7 +175,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body=NewPlace,
         example={"after": _ID, "stage": "Doing"},
         query=CascadeQuery,
-        answers={200: Task},
+        answers={200: CommandedTask},
     ),
     _command(
         "POST",
@@ -184,7 +185,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body=Nothing,
         body_optional=True,
         query=Query,
-        answers={200: Task},
+        answers={200: CommandedTask},
     ),
     _command(
         "POST",
@@ -195,7 +196,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body_optional=True,
         example={"version": 3},
         query=Query,
-        answers={200: Task | None},
+        answers={200: CommandedTask | None},
     ),
     _command(
         "POST",
@@ -205,7 +206,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body=NewComment,
         example={"text": "@bob, could you take this one?"},
         query=Query,
-        answers={201: Task},
+        answers={201: CommandedTask},
     ),
     Endpoint(
         "GET",
@@ -228,7 +229,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body_types=PATCH,
         example={"text": "@bob and @carol, could you take this one?"},
         query=Query,
-        answers={200: Task},
+        answers={200: CommandedTask},
     ),
     _command(
         "DELETE",

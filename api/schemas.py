@@ -416,6 +416,23 @@ class OutcomeOut(BaseModel):
     list: TaskList | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SideEffect:
+    """What a command has done beside what was asked for: a task above was reopened, or a field adapted."""
+
+    task_id: str
+    type: Literal["reopened", "adapted"]
+    detail: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandedTask(Task):
+    """A task after a command, and what else the command has done; left out where that is nothing."""
+
+    effects: tuple[SideEffect, ...] = ()
+
+
 class WrittenOut(BaseModel):
     """The event is written, and not yet visible; `Location` tells where to ask."""
 

@@ -125,6 +125,8 @@ async def show_task(command: Awaitable[Task], *, as_json: bool) -> None:
     with pending_said(as_json=as_json):
         task = await command
         click.echo(json.dumps(task.as_sent()) if as_json else task_line(task))
+        for effect in () if as_json else task.effects:
+            click.echo(printable(f"     also {effect.type} {short(effect.task_id)}: {effect.detail}"))
 
 
 # --- names -----------------------------------------------------------------------------------------------

@@ -52,6 +52,15 @@ class Match(Answered):
     snippet: str
 
 
+class SideEffect(Answered):
+    """What a command has done beside what was asked for: a task above was reopened, or a field adapted."""
+
+    task_id: str
+    type: str
+    detail: str
+    field: str | None = None
+
+
 class Task(Answered):
     """A task after `version` events. `due` is a date or a date-time with offset; other times are UTC."""
 
@@ -82,6 +91,8 @@ class Task(Answered):
     deleted_at: datetime | None = None
     match: Match | None = None
     """Of a search for words."""
+    effects: tuple[SideEffect, ...] = ()
+    """What else the command has done that this is the answer to."""
 
 
 class Comment(Answered):

@@ -123,6 +123,14 @@ EXPECTED: dict[str, Record] = {
     "task.deleted": record_of(TaskDeleted(), 9),
     "task.restored": record_of(TaskRestored(), 10),
     "task.restored-to-a-stage": record_of(TaskRestored(stage="To do"), 10),
+    "task.restored-without-its-parent": record_of(TaskRestored(top_level=True), 10),
+    "task.edited-by-a-policy": record_of(
+        TaskEdited({"parent_id": None}),
+        2,
+        source="/tasktape/policy/structure",
+        causation_id="018f0000-0000-7000-8000-000000000009",
+        reason="its parent was deleted",
+    ),
     "task.created-in-a-series": record_of(
         TaskCreated(
             list_id=LIST_ID,
