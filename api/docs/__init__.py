@@ -25,10 +25,12 @@ def docs_routes() -> list[BaseRoute]:
     texts = {path.name: path.read_bytes() for path in (FOLDER / name for name in FILES)}
     version = digest(b"".join(digest(text).encode() for text in texts.values()))
     page = (FOLDER / "index.html").read_bytes().replace(b'"/docs/', b'"/docs/%s/' % version.encode())
+    shown = StaticContent(page, ".html")
     return [
         _json(document()).route("/openapi.json"),
         _json(asyncapi.document()).route("/asyncapi.json"),
-        StaticContent(page, ".html").route("/docs"),
+        shown.route("/docs"),
+        shown.route("/docs/"),
         *folder_routes("/docs", version, {name: _file(name, text) for name, text in texts.items()}),
     ]
 

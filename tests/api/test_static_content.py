@@ -103,6 +103,11 @@ async def test_contents_are_compressed(client: httpx.AsyncClient, path: str) -> 
     assert "content-encoding" not in plain.headers
 
 
+async def test_the_reference_page_is_found_with_a_slash_at_its_end(client: httpx.AsyncClient) -> None:
+    """People type one at the end."""
+    assert (await client.get("/docs/")).content == (await client.get("/docs")).content
+
+
 async def test_parts_are_not_served(client: httpx.AsyncClient) -> None:
     """Which is said; the whole comes instead (RFC 9110, 14.2)."""
     answer = await client.get("/page/app.js", headers={"Range": "bytes=0-9"})
