@@ -15,6 +15,7 @@ from api.frames import Sendable
 from api.hub import Hub
 from api.limits import ConnectionLimits, RateLimits
 from api.outbox import Farewell
+from api.shared import Shared
 from api.signals import Crowd, Nobody
 from api.telling import Telling
 from app.positions import Positions
@@ -63,6 +64,10 @@ class Relay:
     places: ConnectionLimits = field(default_factory=lambda: ConnectionLimits(per_user=0, per_address=0))
     chunk: int = 256
     """How many updates a recovery gives out before it looks whether the client keeps up."""
+    whole_lists: Shared[tuple[str, tuple[tuple[int, int], ...]], Sequence[Update] | None] = field(
+        default_factory=Shared
+    )
+    """Reading all that was in a list, by its channel and up to where."""
 
 
 class Outlet(Protocol):

@@ -447,7 +447,11 @@ class Session:
         assert list_id is not None
         channel = f"list:{list_id}"
         reached = dict(self._hub.hold(subscriber).positions)
-        missed = await self._missed([channel], {}, furthest(reached, self._resumed_from))
+        upto = furthest(reached, self._resumed_from)
+        # All members join a list that is restored: it is read once for those who are as far as each other.
+        missed = await self._relay.whole_lists.get(
+            (channel, tuple(sorted(upto.items()))), lambda: self._missed([channel], {}, upto)
+        )
         # What came under another automatic channel it has, maybe from another node before it came to us.
         had = {f"user:{subscriber.user}", *(f"list:{each}" for each in subscriber.lists)}
         subscriber.joining = None

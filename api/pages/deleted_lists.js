@@ -6,24 +6,23 @@ import { make, rows, the, toast } from "./dom.js";
 import { when } from "./values.js";
 
 /** @typedef {import("./http.js").Api} Api */
+/** @typedef {import("./store.js").Store} Store */
 /** @typedef {import("./types.js").TaskList} TaskList */
 /** @typedef {import("./types.js").Update} Update */
 /** @typedef {{onDeleted: (list: TaskList) => Promise<void>, onRestored: (list: TaskList) => Promise<void>}} Told */
 
 const PAGE = 50;
 const GATHER_MS = 200;
-/** What changes which lists are deleted, or who may restore them. */
-const CONCERNING = new Set(["list.deleted", "list.restored", "list.member_role_changed", "list.member_removed", "list.handed_over"]);
-
 export class DeletedLists {
   /** @type {TaskList[]} */ #lists = [];
   /** @type {string | null} */ #cursor = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   #reading = 0;
 
-  /** @param {Api} api @param {Told} told */
-  constructor(api, told) {
+  /** @param {Api} api @param {Store} store @param {Told} told */
+  constructor(api, store, told) {
     this.api = api;
+    this.store = store;
     this.told = told;
     the("more-deleted-lists", HTMLElement).onclick = () => void attempt(() => this.#read(this.#cursor));
     this.#draw();
@@ -40,9 +39,12 @@ export class DeletedLists {
     this.#timer = setTimeout(() => void attempt(() => this.#read(null)), GATHER_MS);
   }
 
-  /** @param {Update} update */
+  /** Take an update, before the store does: of lists that were mine to restore. @param {Update} update */
   hear(update) {
-    if (CONCERNING.has(update.event.type)) this.reload();
+    const { stream, type } = update.event;
+    if (type !== "list.deleted" && type !== "list.restored") return;
+    const list = update.list ?? this.store.lists.get(stream.slice("list:".length));
+    if (!list || list.members[this.store.me] === "owner") this.reload();
   }
 
   /** Ask, and delete a list; for a moment that can be undone by a click. @param {TaskList} list */

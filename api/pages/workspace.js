@@ -62,7 +62,7 @@ export class Workspace {
     this.search = new Search({ api, store: this.store, openTask });
     this.notifications = new Notifications({ api, me: me.user, openTask, openList: (id) => void this.#choose(id) });
     this.members = new Members(api, this.store, draw);
-    this.deletedLists = new DeletedLists(api, {
+    this.deletedLists = new DeletedLists(api, this.store, {
       onDeleted: (list) => this.#leave(list),
       onRestored: (list) => this.#enter(list),
     });
@@ -240,11 +240,11 @@ export class Workspace {
   #hear(update) {
     this.#queue?.push(update);
     this.activity.hear(update);
+    this.deletedLists.hear(update);
     this.store.apply(update);
     this.detail.hear(update);
     this.search.hear();
     this.notifications.hear(update);
-    this.deletedLists.hear(update);
     const isGone = this.store.listId !== null && !this.store.lists.has(this.store.listId);
     if (isGone && this.#queue === null && this.store.lists.has(this.me.inbox_id)) {
       void this.#choose(this.me.inbox_id);

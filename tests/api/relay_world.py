@@ -180,7 +180,7 @@ class World:
         for update in reversed(self.updates):
             if update.stream.startswith("list:") and not self._has_row(update.position):
                 list_id = update.stream.removeprefix("list:")
-                members[list_id] = _members_before(update, members[list_id])
+                members[list_id] = _members_before(update, members.get(list_id, set()))
         lists = {list_id for list_id in members if user in members[list_id]}
         await self._query()
         return lists

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,10 +12,12 @@ import pytest
 from api import patience, protocol
 from api.attendance import Attendance
 from api.auth import Identity
+from api.hub import Overrun
 from api.memory_signals import MemoryTopic
 from api.signals import Signals
 from api.system_reports import SystemReports
 from app.positions import Position
+from app.updates import Update
 from tests.api.relay_world import NOW, Client, Node, World, list_update, nothing_update, task_update
 from tests.waiting import eventually
 
@@ -88,6 +91,40 @@ async def test_what_another_socket_knows_is_not_read(
     assert second.seen[0]["channels"] == first.seen[0]["channels"]
     assert kinds(await said(second, subscribe)) == ["subscribed"]
     assert reads == []
+
+
+async def test_a_restored_list_is_read_once_for_all_of_its_members(
+    world: World, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many join it with that: each of them has all that was in it."""
+    people = {f"user {number}" for number in range(20)}
+    world.members[L2] = set(people)
+    clients = [await signed_in(node, user) for user in sorted(people)]
+    world.commit(task_update(world.next_position(0), T2, L2))
+    world.commit(list_update(world.next_position(1), L2, people, None))
+    node.hear_all()
+    for client in clients:
+        assert kinds(await said(client))[-1] == "unsubscribed"
+    reads: list[tuple[object, ...]] = []
+    missed = world.missed
+
+    async def counted(*asked: Any) -> list[Update] | None:
+        reads.append(asked)
+        return await missed(*asked)
+
+    def forgotten(*_: object) -> None:
+        raise Overrun
+
+    monkeypatch.setattr(world, "missed", counted)
+    monkeypatch.setattr(node.hub, "missed", forgotten)
+    world.query_ticks = 3
+    world.commit(list_update(world.next_position(1), L2, people, people, restored=True))
+    node.hear_all()
+    told = await asyncio.gather(*(said(client) for client in clients))
+    assert len(reads) == 1
+    for messages in told:
+        assert kinds(messages) == ["subscribed", "update", "update"]
+        assert [each["position"] for each in messages[1:]] == ["0:0", "1:1"]
 
 
 async def test_what_another_socket_knows_is_as_new_as_the_node(world: World, node: Node) -> None:

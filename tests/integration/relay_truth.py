@@ -19,7 +19,7 @@ def lists_of(user: str, outcome: Iterable[Folded]) -> set[str]:
     for folded in outcome:
         if isinstance(folded.after, TaskList):
             lists[f"list:{folded.after.id}"] = folded.after
-    return {channel for channel, task_list in lists.items() if user in task_list.members}
+    return {channel for channel, task_list in lists.items() if _has(task_list, user)}
 
 
 def expected_of(user: str, outcome: Sequence[Folded]) -> list[Position]:
@@ -130,4 +130,4 @@ def _goes(folded: Folded, user: str) -> bool:
 
 
 def _has(state: State | None, user: str) -> bool:
-    return isinstance(state, TaskList) and user in state.members
+    return isinstance(state, TaskList) and state.deleted_at is None and user in state.members

@@ -102,6 +102,8 @@ class Writer:
             return self._share
         if dice < 0.45 and self._guest is not None:
             return self._new_list
+        if dice < 0.5 and self._guests_only():
+            return self._delete_and_restore
         if dice < 0.6:
             return self._move
         return self._comment if dice < 0.7 else self._edit
@@ -154,6 +156,17 @@ class Writer:
         else:
             await self._client.set_member(list_id, self._guest, key=key)
             self._guest_in.add(list_id)
+
+    def _guests_only(self) -> list[str]:
+        """The lists that nobody shares but the guest."""
+        return [list_id for name, list_id in self._lists.items() if name.startswith("with guest 0")]
+
+    async def _delete_and_restore(self, key: str) -> None:
+        """Take a list away from everyone, and bring it back with all that was in it."""
+        lists = self._guests_only()
+        list_id = lists[int(key[:4], 16) % len(lists)]
+        await self._client.delete_list(list_id, key=key)
+        await self._client.restore_list(list_id, key=f"{key} again")
 
     async def _new_list(self, key: str) -> None:
         """Begin another list, which the guest may come to later."""

@@ -79,6 +79,8 @@ class Transcript:
         """See which lists an update is of, and whether one's user joins one with it."""
         channel, task, task_list = message["channel"], message["task"], message["list"]
         before, after = message["changes"].get("members", (None, None))
+        if task_list is not None and "deleted_at" in message["changes"]:
+            before, after = None, task_list["members"]  # It was restored.
         if task_list is not None and self.user in (after or {}) and self.user not in (before or {}):
             self._joined.add(f"list:{task_list['id']}")
         # Of what happens to a list itself, that is the list's which came before one was a member.
