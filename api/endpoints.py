@@ -17,6 +17,7 @@ from api import (
     presence_endpoints,
     sse,
     system,
+    task_ids,
     tasks,
 )
 from api.bodies import PATCH
@@ -38,6 +39,7 @@ from api.schemas import (
     EventPageOut,
     Health,
     HistoryQuery,
+    IdPartQuery,
     LettersWritten,
     ListPageOut,
     ListPageQuery,
@@ -66,6 +68,7 @@ from app.task_commands import ChangeToUndo, NewPlace, TaskPatch
 from app.tasks import Task
 from projections.comment_queries import Comment
 from projections.notification_queries import Notification
+from projections.task_ids import TaskNames
 
 _TASK = "/api/tasks/{id}"
 _COMMENT = f"{_TASK}/comments/{{comment_id}}"
@@ -105,6 +108,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "tasks",
         query=TaskPageQuery,
         answers={200: TaskPageOut},
+    ),
+    Endpoint(
+        "GET",
+        "/api/task-ids",
+        task_ids.task_ids,
+        "Tasks by the beginning or the end of their ids",
+        "tasks",
+        query=IdPartQuery,
+        answers={200: TaskNames},
     ),
     Endpoint(
         "GET", _TASK, tasks.get_task, "A task, now or then", "tasks", query=TaskQuery, answers={200: Task}

@@ -156,6 +156,16 @@ class TaskPageQuery(PageQuery):
     )
 
 
+class IdPartQuery(Query):
+    """Which tasks, by a part of their ids."""
+
+    part: str = Field(
+        description="What an id begins or ends with, four characters of it at least",
+        pattern=r"^[0-9a-f-]{4,36}$",
+        examples=["3f9a2c1"],
+    )
+
+
 class TaskQuery(Query):
     """A task as it is, or as it was: give one of the two."""
 

@@ -17,6 +17,7 @@ from projections.projection import Connection
 from projections.reading import positions_at, snapshot
 from projections.search_matches import matches_of
 from projections.task_filters import TaskFilter
+from projections.task_ids import TaskNames, tasks_by_id_part
 from projections.task_orders import Order, Place, Portion
 from projections.task_pages import find, find_relevant, lists_of
 from projections.tasks import STATE_COLUMNS, load, task_from_row
@@ -110,6 +111,11 @@ class TaskQueries:
             row = await connection.fetchrow(_ONE, task_id, user)
             positions = await positions_at(connection)
         return None if row is None else (task_from_row(row), positions)
+
+    async def by_id_part(self, user: str, part: str) -> tuple[TaskNames, dict[int, int]]:
+        """Return the tasks that `user` sees by a part of their ids, with the snapshot's positions."""
+        async with snapshot(self._pool) as connection:
+            return await tasks_by_id_part(connection, user, part), await positions_at(connection)
 
     async def may_see(self, user: str, task_id: str) -> bool:
         """Whether the task is, or before its deletion was, in a list of the user's."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Named = TypeVar("Named", "Task", "Comment", "Notification")
 
 MIN_ID_CHARS = 4
+MAX_ID_CHARS = 36
 SEARCHED = 10_000
 SEARCHED_LISTS = 2_000
 _UUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
@@ -133,24 +134,46 @@ async def show_task(command: Awaitable[Task], *, as_json: bool) -> None:
 
 
 async def find_task(client: Client, given: str) -> str:
-    """The id of the task that `given` begins or ends. Raises `click.ClickException` if it isn't just one."""
-    tasks = client.tasks(sort="-updated_at", at_most=SEARCHED)
-    return await find_id(given, tasks, "task", lambda task: task.title)
+    """Return the id of the task that `given` begins or ends, which the server looks up.
+
+    Raises `click.ClickException` if it isn't just one.
+    """
+    wanted = _id_part(given)
+    if _UUID.match(wanted):
+        return wanted
+    found = await client.task_ids(wanted)
+    if found.more:
+        raise click.ClickException(f"Many tasks have ids that begin or end with {wanted}: give more of it")
+    return _the_one(wanted, "task", [(each.id, each.title) for each in found.items])
 
 
 async def find_id(given: str, items: Items[Named], kind: str, label: Callable[[Named], str]) -> str:
-    """The id that `given` begins or ends, among some. Raises `click.ClickException` if it isn't just one."""
-    wanted = given.strip().lower()
+    """Return the id that `given` begins or ends, among some.
+
+    Raises `click.ClickException` if it isn't just one.
+    """
+    wanted = _id_part(given)
     if _UUID.match(wanted):
         return wanted
-    if len(wanted) < MIN_ID_CHARS or not re.fullmatch(r"[0-9a-f-]+", wanted):
+    fitting = [item async for item in items if item.id.startswith(wanted) or item.id.endswith(wanted)]
+    return _the_one(wanted, kind, [(item.id, label(item)) for item in fitting])
+
+
+def _id_part(given: str) -> str:
+    """Return an id, or a part of one. Raises `click.ClickException`."""
+    wanted = given.strip().lower()
+    if not MIN_ID_CHARS <= len(wanted) <= MAX_ID_CHARS or not re.fullmatch(r"[0-9a-f-]+", wanted):
         raise click.ClickException(f"{given!r} is not an id, nor {MIN_ID_CHARS} or more characters of one")
-    found = [item async for item in items if item.id.startswith(wanted) or item.id.endswith(wanted)]
+    return wanted
+
+
+def _the_one(wanted: str, kind: str, found: list[tuple[str, str]]) -> str:
+    """Return the only id of those that were found. Raises `click.ClickException`."""
     if len(found) == 1:
-        return found[0].id
+        return found[0][0]
     if not found:
         raise click.ClickException(f"No {kind} has an id that begins or ends with {wanted}")
-    examples = ", ".join(f"{short(item.id)} {label(item)[:30]!r}" for item in found[:3])
+    examples = ", ".join(f"{short(each)} {label[:30]!r}" for each, label in found[:3])
     raise click.ClickException(f"{len(found)} {kind}s have ids with {wanted}: {examples}")
 
 

@@ -331,6 +331,20 @@ class Imported(Answered):
     added_stages: tuple[str, ...] = ()
 
 
+class TaskName(Answered):
+    """A task by its id and its title."""
+
+    id: str
+    title: str
+
+
+class TaskNames(Answered):
+    """Tasks whose ids begin or end alike; with `more`, there may be others."""
+
+    items: tuple[TaskName, ...]
+    more: bool
+
+
 class Readiness(Answered):
     """Whether everything behind the API works, and how far the read models are behind the log."""
 

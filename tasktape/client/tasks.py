@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any, Literal, TypedDict, Unpack
 
 from tasktape.client.calls import Calls, Creation, Items, Options, path_of, typed
-from tasktape.client.models import BulkOutcome, Event, Priority, Reminder, Status, Task
+from tasktape.client.models import BulkOutcome, Event, Priority, Reminder, Status, Task, TaskNames
 
 Scope = Literal["this", "following"]
 
@@ -94,6 +94,10 @@ class TaskCalls(Calls):
         at_most = params.pop("at_most", None)
         assert at_most is None or isinstance(at_most, int)
         return self._items(Task, path_of("tasks"), params, at_most)
+
+    async def task_ids(self, part: str) -> TaskNames:
+        """Return the tasks whose ids begin or end with `part`, four hexadecimal digits at least."""
+        return typed(TaskNames, (await self.read(path_of("task-ids"), {"part": part})).body)
 
     async def edit_task(
         self,

@@ -288,3 +288,84 @@ async def test_a_publisher_that_is_away_is_not_the_callers_fault(key_server: Key
     token = jwt.encode(claims(), RSA, "RS256", headers={"kid": "r"})
     with pytest.raises(Unavailable):
         await verifier(jwt_jwks_url=key_server.url).verify(token)
+
+
+def raw_token(payload: bytes, header: bytes = b'{"alg":"HS256","typ":"JWT"}') -> str:
+    """A token of this text, well signed."""
+    signed = f"{unpadded(header)}.{unpadded(payload)}"
+    return f"{signed}.{unpadded(hmac.digest(SECRET.encode(), signed.encode(), 'sha256'))}"
+
+
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"1" + b"0" * 400,
+        b"1e400",
+        b"-1e400",
+        b"NaN",
+        b"Infinity",
+        b"true",
+        b'"4102444800"',
+        b"null",
+        b"[]",
+        b"1e15",
+    ],
+)
+async def test_times_that_are_no_times_are_refused(name: str, value: bytes) -> None:
+    """Numbers of seconds that the calendar has, and nothing that could be read as one."""
+    given = {key: json.dumps(each).encode() for key, each in claims().items()} | {name: value}
+    payload = b"{%s}" % b",".join(b'"%s":%s' % (key.encode(), each) for key, each in given.items())
+    with pytest.raises(Unauthenticated):
+        await verifier().verify(raw_token(payload))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"sub":"alice","sub":"root"}',
+        b'{"sub":"\xff"}',
+        b"[" * 100_000,
+        b'{"sub":' + b"[" * 40 + b"]" * 40 + b"}",
+        b'{"sub":"\\ud800"}',
+        b'{"sub":"a\\u0000"}',
+        b'{"sub":["alice"]}',
+        b'{"sub":7}',
+        b'{"sub":"%s"}' % (b"a" * 129),
+        b"7",
+        b"",
+    ],
+)
+async def test_claims_that_are_no_claims_are_refused(payload: bytes) -> None:
+    """Broken JSON, JSON that names a claim twice, and subjects that nobody can be called."""
+    good = json.dumps({name: value for name, value in claims().items() if name != "sub"}).encode()
+    whole = payload[:-1] + b"," + good[1:] if payload.startswith(b'{"sub"') else payload
+    with pytest.raises(Unauthenticated):
+        await verifier().verify(raw_token(whole))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[]",
+        b"7",
+        b"{",
+        b'{"alg":7}',
+        b'{"alg":"none"}',
+        b'{"alg":"HS256","crit":["x"]}',
+        b"[" * 5000,
+        b"\xff",
+    ],
+)
+async def test_headers_that_are_no_headers_are_refused(header: bytes) -> None:
+    """Before anything in them is believed; by a fixed key, and by published ones."""
+    token = raw_token(json.dumps(claims()).encode(), header)
+    for checked in (verifier(), verifier(jwt_jwks_url="http://127.0.0.1:9/jwks")):
+        with pytest.raises(Unauthenticated):
+            await checked.verify(token)
+
+
+async def test_expiry_may_have_a_fraction() -> None:
+    """RFC 7519 allows it."""
+    given = claims(exp=time.time() + 60.5)
+    assert (await verifier().verify(jwt.encode(given, SECRET, "HS256"))).user == "alice"

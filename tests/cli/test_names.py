@@ -10,10 +10,8 @@ import pytest
 
 from tasktape.cli.client import find_list, find_task
 from tasktape.client import Client
-from tests.client.test_calls import TASK
 
 IDS = ["0190f3c0-0000-7000-8000-0000003f9a2c", "0190f3c0-0000-7000-8000-000000111111"]
-TASKS: list[dict[str, Any]] = [{**TASK, "id": identifier} for identifier in IDS]
 LIST = {
     "inbox": False,
     "members": {"alice": "owner"},
@@ -31,23 +29,40 @@ def client_of(items: list[dict[str, Any]]) -> Client:
     return Client("http://tasktape.test", "token", transport=httpx.MockTransport(answer))
 
 
+def client_of_ids() -> Client:
+    """A client of a server that looks ids up."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        part = request.url.params["part"]
+        items = [{"id": each, "title": "T"} for each in IDS if each.startswith(part) or each.endswith(part)]
+        return httpx.Response(200, json={"items": items, "more": part == "aaaa"})
+
+    return Client("http://tasktape.test", "token", transport=httpx.MockTransport(answer))
+
+
 @pytest.mark.parametrize(
     ("given", "found"),
     [(IDS[0], IDS[0]), ("3f9a2c", IDS[0]), ("1111", IDS[1]), (IDS[0].upper(), IDS[0]), (IDS[1][:-3], IDS[1])],
 )
 async def test_ids_may_be_cut(given: str, found: str) -> None:
     """To their beginning or their end."""
-    async with client_of(TASKS) as client:
+    async with client_of_ids() as client:
         assert await find_task(client, given) == found
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [("0190f3c0", "2 tasks"), ("abcdef", "No task"), ("3f9", "4 or more"), ("milk", "4 or more")],
+    [
+        ("0190f3c0", "2 tasks"),
+        ("abcdef", "No task"),
+        ("3f9", "4 or more"),
+        ("milk", "4 or more"),
+        ("aaaa", "Many"),
+    ],
 )
 async def test_ids_that_are_no_ones_or_twos(given: str, words: str) -> None:
     """Are refused, with what there is."""
-    async with client_of(TASKS) as client:
+    async with client_of_ids() as client:
         with pytest.raises(click.ClickException, match=words):
             await find_task(client, given)
 

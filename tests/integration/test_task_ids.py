@@ -1,0 +1,83 @@
+"""Tasks by a part of their ids: by index, on the real parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from projections.database import Database, open_database
+from projections.generations import LogIdentity, set_up
+from projections.task_ids import BY_ID_PART, CANDIDATES, FOUND, tasks_by_id_part
+
+TASKS = 30_000
+FILL = """
+    INSERT INTO tasks (
+        id, list_id, title, notes, status, priority, tags, assignees, recurrence_from, reminders, reminded,
+        comment_count, rank, version, created_at, created_by, updated_at, priority_order, title_order, shelf,
+        facets
+    )
+    SELECT '0190f3c0-0000-7000-8000-' || lpad(to_hex(n), 12, '0'),
+        'list ' || n % 2, 'T' || n, '', 'open', 'none', '{}', '{}', 'due', '[]', '{}',
+        0, 'a', 1, now(), 'x', now(), 0, '', 0, '{}'
+    FROM generate_series(0, $1 - 1) AS n
+"""
+MEMBERS = "INSERT INTO list_members (list_id, user_id, role) VALUES ('list 0', 'alice', 'owner'), ('list 1', 'bob', 'owner')"
+
+
+@pytest.fixture(scope="module")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Many tasks, every other one of them alice's."""
+    schema = f"i_{uuid4().hex[:12]}"
+    await set_up(database_url, schema, LogIdentity("none", "none", 4))
+    opened = await open_database(database_url, schema, pool_size=1)
+    await opened.pool.execute(FILL, TASKS)
+    await opened.pool.execute(MEMBERS)
+    await opened.pool.execute("ANALYZE tasks")
+    yield opened
+    await opened.close()
+
+
+async def found(database: Database, part: str, user: str = "alice") -> tuple[list[str], bool]:
+    """The titles of the tasks with a part, and whether there may be more."""
+    async with database.pool.acquire() as connection:
+        names = await tasks_by_id_part(connection, user, part)
+    return [each.title for each in names.items], names.more
+
+
+@pytest.mark.parametrize(
+    ("part", "user", "titles"),
+    [
+        (f"{7000:07x}", "alice", ["T7000"]),
+        (f"{7000:07x}", "bob", []),
+        (f"0190f3c0-0000-7000-8000-{7000:012x}", "alice", ["T7000"]),
+        (f"0190f3c0-0000-7000-8000-{7000:012x}"[:-1], "alice", [f"T{n}" for n in range(6992, 7008, 2)]),
+        ("ffffffff", "alice", []),
+        ("----", "alice", []),
+    ],
+)
+async def test_tasks_are_found_by_the_beginning_and_end_of_their_ids(
+    database: Database, part: str, user: str, titles: list[str]
+) -> None:
+    """However many there are, and only one's own."""
+    assert await found(database, part, user) == (titles, False)
+
+
+async def test_too_many_are_said_to_be_more(database: Database) -> None:
+    """Of one's own, or among those of others that are looked at."""
+    titles, more = await found(database, "0190f3c0")
+    assert (len(titles), more) == (FOUND, True)
+    assert TASKS > CANDIDATES
+
+
+async def test_ids_are_looked_up_by_index(database: Database) -> None:
+    """The beginning by the primary key, the end by an index of its own."""
+    arguments: list[Any] = ["alice", "0190", "0191", "f3a", "f3ag", CANDIDATES, FOUND + 1]
+    async with database.pool.acquire() as connection:
+        rows = await connection.fetch(f"EXPLAIN {BY_ID_PART}", *arguments)
+    plan = "\n".join(row[0] for row in rows)
+    assert "tasks_by_end_of_id" in plan
+    assert "tasks_pkey" in plan
+    assert "Seq Scan on tasks" not in plan
