@@ -137,6 +137,8 @@ FIELD_DESCRIPTIONS: Mapping[str, str] = {
     "ConnectionsOut.items": "Connected users, by name",
     "ListPageOut.items": "The lists of this page",
     "MembersOut.items": "The members, by name",
+    "TaskNames.items": "The tasks, ten at most",
+    "TaskNames.more": "True if there may be others",
     "MembersOut.next_cursor": "Always null: there is one page only",
     "TaskPageOut.items": "The tasks of this page",
     "WrittenOut.outcome": "Always `pending`",

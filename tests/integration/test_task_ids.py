@@ -24,7 +24,10 @@ FILL = """
         0, 'a', 1, now(), 'x', now(), 0, '', 0, '{}'
     FROM generate_series(0, $1 - 1) AS n
 """
-MEMBERS = "INSERT INTO list_members (list_id, user_id, role) VALUES ('list 0', 'alice', 'owner'), ('list 1', 'bob', 'owner')"
+MEMBERS = """
+    INSERT INTO list_members (list_id, user_id, role)
+    VALUES ('list 0', 'alice', 'owner'), ('list 1', 'bob', 'owner')
+"""
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,8 @@ async def test_too_many_are_said_to_be_more(database: Database) -> None:
 async def test_ids_are_looked_up_by_index(database: Database) -> None:
     """The beginning by the primary key, the end by an index of its own."""
     arguments: list[Any] = ["alice", "0190", "0191", "f3a", "f3ag", CANDIDATES, FOUND + 1]
-    async with database.pool.acquire() as connection:
+    async with database.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL enable_seqscan = off")  # as the API does
         rows = await connection.fetch(f"EXPLAIN {BY_ID_PART}", *arguments)
     plan = "\n".join(row[0] for row in rows)
     assert "tasks_by_end_of_id" in plan
