@@ -112,6 +112,14 @@ class EmbeddedKafka:
             death_signal=signal.SIGTERM,  # it closes its log in time to spare the next start a recovery
         )
 
+    def distrust(self) -> None:
+        """Have the broker, when it starts next, check every record and make its indexes anew.
+
+        It takes files for sound that it closed in good order, and all before the last flush.
+        """
+        for name in (".kafka_cleanshutdown", "recovery-point-offset-checkpoint"):
+            (self.folder / "log" / name).unlink(missing_ok=True)
+
     def is_ready(self) -> bool:
         """Tell whether the broker answers and takes part in its cluster."""
         host, port = self.brokers.rsplit(":", 1)

@@ -32,6 +32,8 @@ def repair_instance(
         stack = Stack(options)
         install_parts(stack, progress)
         servers = [server for server in (stack.postgres, stack.kafka) if server is not None]
+        if stack.kafka is not None:
+            stack.kafka.distrust()
         started = []
         try:
             for server in servers:

@@ -170,6 +170,25 @@ async def test_a_repair_that_broke_off_goes_on(place: Settings, own_kafka: Embed
     }
 
 
+async def test_files_that_were_closed_in_good_order_are_checked_for_a_repair(
+    place: Settings, own_kafka: EmbeddedKafka
+) -> None:
+    """Zeros at the end and garbage in an index, which a broker would believe, or end because of."""
+    before = shown(await read_whole_log(place))
+    own_kafka.stop()
+    for segment in own_kafka.folder.glob(f"log/{place.events_topic}-*/*.log"):
+        with segment.open("r+b") as file:
+            file.seek(segment.stat().st_size - 300)
+            file.write(bytes(300))
+        segment.with_suffix(".index").write_bytes(os.urandom(64))
+    own_kafka.distrust()
+    await asyncio.to_thread(own_kafka.start)
+    await mend(place, await diagnose(place))
+    assert {at: one for at, (one, _) in shown(await read_whole_log(place)).items()} == {
+        at: one for at, (one, _) in before.items()
+    }
+
+
 async def mend_only(settings: Settings, partition: int) -> None:
     """Mend one partition, and be gone."""
     diagnosis = await diagnose(settings)
