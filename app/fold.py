@@ -5,11 +5,14 @@ stream's accepted records; otherwise it is superseded and changes nothing. A rec
 can't follow the state, is poison: it is parked and holds its stream, so that every later record of the
 stream is parked behind it. Two facts of the log lift a hold: a `stream.resumed` control record, and a
 retry of the record that put it on (see `Fold.apply`).
+
+A record in another partition than its stream's is parked by itself: the log gives it no place among the
+stream's records, so it can neither follow one of them nor hold the others up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping, MutableSet
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSet
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,7 +20,7 @@ from app import lists, tasks, users
 from app.errors import Undecodable
 from app.lists import LIST_FIELDS, TaskList
 from app.notifications import notified
-from app.records import RawRecord, Record, StreamResumed
+from app.records import RawRecord, Record, StreamResumed, reason_of
 from app.tasks import TASK_FIELDS, Task
 from app.users import USER_FIELDS, User
 
@@ -25,6 +28,8 @@ State = Task | TaskList | User
 Outcome = Literal["accepted", "superseded", "parked"]
 Changes = dict[str, tuple[Any, Any]]
 """Field → (before, after), for the fields that differ."""
+Home = Callable[[str], int]
+"""Stream → the partition that its records lie in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +55,23 @@ class Fold:
 
     A caller that folds a part of the log gives the three collections as they were before that part, for the
     streams that occur in it: `states` by stream, `accepted` as (stream, event id), and `held`, the streams on
-    hold with the position, as text, of the record that put the hold on.
+    hold with the position, as text, of the record that put the hold on. Without `home` every record is where
+    it belongs.
     """
 
     states: MutableMapping[str, State | None] = field(default_factory=dict)
     accepted: MutableSet[tuple[str, str]] = field(default_factory=set)
     held: MutableMapping[str, str] = field(default_factory=dict)
+    home: Home | None = None
 
     def apply(self, raw: RawRecord, record: Record | Undecodable) -> Folded:
         """Fold one more record, decoded by the caller."""
+        stream = record.stream if isinstance(record, Record) else raw.stream
+        if stream is not None and self._is_astray(raw, stream):
+            return self._park_astray(raw, record)
         if isinstance(record, Undecodable):
-            return self._park(raw, None, raw.stream, record.detail)
-        stream = record.stream
+            return self._park(raw, None, stream, record.detail)
+        assert stream is not None
         if isinstance(record.data, StreamResumed):
             return self._resume(raw, record, record.data)
         state = self.states.get(stream)
@@ -84,6 +94,10 @@ class Fold:
             after = evolve(state, record)
         except Undecodable as error:
             return self._park(raw, record, stream, error.detail)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  # one record must not keep all others from being folded
+            return self._park(raw, record, stream, f"it can't be folded: {reason_of(error)}")
         self.held.pop(stream, None)
         self.states[stream] = after
         self.accepted.add((stream, record.id))
@@ -95,6 +109,17 @@ class Fold:
             del self.held[record.stream]
             return Folded(raw, record, "accepted", None, state, state)
         return Folded(raw, record, "superseded", "the stream is not held there", state, state)
+
+    def _is_astray(self, raw: RawRecord, stream: str) -> bool:
+        return self.home is not None and self.home(stream) != raw.position.partition
+
+    def _park_astray(self, raw: RawRecord, record: Record | Undecodable) -> Folded:
+        """Park a record by itself; no state is known at its place."""
+        found = record if isinstance(record, Record) else None
+        if found is not None and isinstance(found.data, StreamResumed):
+            # It settles what is parked beside it, and holds on streams lie elsewhere.
+            return Folded(raw, found, "superseded", "the stream is not held there", None, None)
+        return Folded(raw, found, "parked", "it lies in another partition than its stream", None, None)
 
     def _park(self, raw: RawRecord, record: Record | None, stream: str | None, reason: str) -> Folded:
         state = None if stream is None else self.states.get(stream)
@@ -126,9 +151,9 @@ def _check_kind(event_type: str, state: State | None, kind: type[State]) -> None
         raise Undecodable(f"{event_type} on a stream of another kind")
 
 
-def fold_log(records: Iterable[RawRecord]) -> tuple[Fold, list[Folded]]:
+def fold_log(records: Iterable[RawRecord], home: Home | None = None) -> tuple[Fold, list[Folded]]:
     """Fold a whole log (or any whole streams of it) from nothing: the definition every read model obeys."""
-    fold = Fold()
+    fold = Fold(home=home)
     return fold, [fold.apply(raw, decoded(raw)) for raw in records]
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, assert_never
 from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
+from app import bounds
 from app.errors import Undecodable
 from app.values import MAX_STAGES, Category, Command, Label, Role, Status, Title, UserId, user_name
 
@@ -33,8 +34,8 @@ class Stage(TypedDict):
 class ListFields(TypedDict, total=False):
     """The fields that an edit may set."""
 
-    name: str
-    stages: tuple[Stage, ...]
+    name: bounds.Title
+    stages: bounds.Few[Stage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,9 @@ class ListCreated:
     """A list came to be; who created it owns it."""
 
     type: ClassVar[str] = "list.created"
-    name: str
+    name: bounds.Title
     inbox: bool = False
-    stages: tuple[Stage, ...] = ()
+    stages: bounds.Few[Stage] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class ListRenamed:
     """The list has another name."""
 
     type: ClassVar[str] = "list.renamed"
-    name: str
+    name: bounds.Title
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class MemberAdded:
     """Somebody sees the list from now on."""
 
     type: ClassVar[str] = "list.member_added"
-    user: str
+    user: bounds.UserName
     role: Role
 
 
@@ -91,7 +92,7 @@ class MemberRoleChanged:
     """A member may do more, or less."""
 
     type: ClassVar[str] = "list.member_role_changed"
-    user: str
+    user: bounds.UserName
     role: Role
 
 
@@ -100,7 +101,7 @@ class MemberRemoved:
     """Somebody left, or was removed: they see the list no longer."""
 
     type: ClassVar[str] = "list.member_removed"
-    user: str
+    user: bounds.UserName
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class ListHandedOver:
     """Another member owns the list now; who handed it over is an editor."""
 
     type: ClassVar[str] = "list.handed_over"
-    to: str
+    to: bounds.UserName
 
 
 ListEvent = (
@@ -167,6 +168,8 @@ def evolve(
     if task_list is None:
         raise Undecodable(f"{event.type} before list.created")
     changed = _changed(task_list, event, time, actor)
+    if len(changed.get("members", ())) > bounds.MAX_MEMBERS:
+        raise Undecodable(f"a list has at most {bounds.MAX_MEMBERS} members")
     return replace(task_list, **changed, version=task_list.version + 1, updated_at=time)
 
 

@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from app import lists, tasks, users
+from app.bounds import MAX_EVENT_BYTES, MAX_EVENT_ID_CHARS, MAX_NUMBER, MAX_USER_NAME_CHARS, Label, Many
 from app.errors import Undecodable
 from app.positions import Position
 from app.times import format_time
@@ -30,7 +31,7 @@ class StreamResumed:
     """
 
     type: ClassVar[str] = "stream.resumed"
-    skipped: tuple[str, ...]
+    skipped: Many[Label]
 
 
 Event = tasks.TaskEvent | lists.ListEvent | users.UserEvent | StreamResumed
@@ -72,7 +73,6 @@ UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
 """(event type, schema version) → how to reach the next version; one entry for each version left behind."""
 
 _ADAPTERS: Mapping[str, TypeAdapter[Event]] = {cls.type: TypeAdapter(cls) for cls in EVENT_CLASSES}
-MAX_VERSION = 2**53
 MAX_ATTRIBUTE_LENGTH = 1024
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """U+0000 in JSON; not the text of that escape, which is a backslash's escape followed by `u0000`."""
@@ -189,8 +189,16 @@ def decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
         raise Undecodable(f"{where}: {first['msg']}"[:500]) from None
     except KeyError as error:
         raise Undecodable(f"no attribute {error.args[0]}"[:500]) from None
-    except (ValueError, OverflowError, TypeError, AttributeError, RecursionError) as error:
-        raise Undecodable(f"{type(error).__name__}: {error}"[:500]) from None
+    except (Undecodable, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever it is, it comes of the record
+        raise Undecodable(reason_of(error)) from None
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a record is parked that makes `error` be raised: text that every read model can hold."""
+    text = f"{type(error).__name__}: {error}"[:500]
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
 
 
 def _decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
@@ -200,10 +208,12 @@ def _decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
     _check_envelope(key, kind, stream, attributes)
     if value is None:
         raise Undecodable("no value")
+    if len(value) > MAX_EVENT_BYTES:
+        raise Undecodable(f"the value has {len(value)} bytes, and an event at most {MAX_EVENT_BYTES}")
     if b"\\u0000" in value and _ESCAPED_NUL.search(value):
         raise Undecodable("the value contains U+0000, which no read model can hold")
     version = int(attributes["ce_streamversion"])
-    if not 0 <= version <= MAX_VERSION or (version == 0) != (kind == StreamResumed.type):
+    if not 0 <= version <= MAX_NUMBER or (version == 0) != (kind == StreamResumed.type):
         raise Undecodable(f"ce_streamversion {version} is out of range")
     time = datetime.fromisoformat(attributes["ce_time"])
     if time.tzinfo is None:
@@ -231,6 +241,10 @@ def _check_attributes(attributes: Mapping[str, str]) -> None:
         raise Undecodable("an attribute contains U+0000, which no read model can hold")
     if max(map(len, attributes.values()), default=0) > MAX_ATTRIBUTE_LENGTH:
         raise Undecodable("an attribute is too long")
+    if len(attributes["ce_id"]) > MAX_EVENT_ID_CHARS:
+        raise Undecodable(f"ce_id has more than {MAX_EVENT_ID_CHARS} characters")
+    if len(attributes["ce_actor"]) > MAX_USER_NAME_CHARS:
+        raise Undecodable(f"ce_actor has more than {MAX_USER_NAME_CHARS} characters")
 
 
 def _check_envelope(key: bytes | None, kind: str, stream: str, attributes: Mapping[str, str]) -> None:
@@ -250,11 +264,11 @@ def _read_data(kind: str, dataschema: str, value: bytes) -> Event:
     if prefix != f"urn:tasktape:{kind}" or not 1 <= int(number) <= current:
         raise Undecodable(f"unknown data schema {dataschema[:100]!r}")
     if int(number) == current:
-        return _ADAPTERS[kind].validate_json(value)
+        return _ADAPTERS[kind].validate_json(value, strict=True)
     data = from_json(value)
     for version in range(int(number), current):
         data = UPCASTERS[kind, version](data)
-    return _ADAPTERS[kind].validate_python(data)
+    return _ADAPTERS[kind].validate_json(to_json(data), strict=True)
 
 
 def event_from_data(kind: str, data: bytes) -> Event:

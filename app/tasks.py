@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, ClassVar, assert_never
+from typing import Annotated, Any, ClassVar, assert_never, cast
 
+from pydantic import Field
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
+from app.bounds import Few, Id, Instant, Label, Many, Moment, Number, Rank, Rule, Text, Title, UserName
 from app.errors import Undecodable
 from app.ids import derived_id
 from app.ranks import rank_at
@@ -24,8 +26,21 @@ from app.values import Priority, RecurrenceFrom, Status
 class Reminder(TypedDict, total=False):
     """When to remind: `at` a date-time with offset, or `before` the due date by an ISO 8601 duration."""
 
-    at: str
-    before: str
+    at: Moment
+    before: Moment
+
+
+class SeriesValues(TypedDict, total=False):
+    """Values of fields in a series, as JSON has them: those of `SERIES_FIELDS`."""
+
+    title: Title
+    notes: Text
+    priority: Priority
+    time_zone: Moment | None
+    tags: Annotated[list[Label], Field(max_length=200)]
+    assignees: Annotated[list[UserName], Field(max_length=200)]
+    parent_id: Id | None
+    reminders: Annotated[list[Reminder], Field(max_length=200)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,38 +51,38 @@ class Series:
     `values` are those of fields that were edited for this occurrence only, as the next ones have them.
     """
 
-    id: str
-    occurrence: int
-    scheduled: str | None
-    values: dict[str, Any] = field(default_factory=dict)
+    id: Id
+    occurrence: Number
+    scheduled: Moment | None
+    values: SeriesValues = field(default_factory=SeriesValues)
 
 
 class TaskFields(TypedDict, total=False):
     """The fields that an edit may set; a field that is absent stays as it is."""
 
-    title: str
-    notes: str
+    title: Title
+    notes: Text
     priority: Priority
-    due: str | None
-    time_zone: str | None
-    tags: tuple[str, ...]
-    assignees: tuple[str, ...]
-    stage: str | None
+    due: Moment | None
+    time_zone: Moment | None
+    tags: Few[Label]
+    assignees: Few[UserName]
+    stage: Label | None
     status: Status
-    parent_id: str | None
-    recurrence: str | None
+    parent_id: Id | None
+    recurrence: Rule | None
     recurrence_from: RecurrenceFrom
-    reminders: tuple[Reminder, ...]
+    reminders: Few[Reminder]
 
 
 class UndoneFields(TaskFields, total=False):
     """The fields that an undo may set back."""
 
-    list_id: str
-    rank: str
+    list_id: Id
+    rank: Rank
     series: Series | None
-    completed_at: datetime | None
-    deleted_at: datetime | None
+    completed_at: Instant | None
+    deleted_at: Instant | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +93,23 @@ class TaskCreated:
     """
 
     type: ClassVar[str] = "task.created"
-    list_id: str
-    title: str
-    notes: str = ""
+    list_id: Id
+    title: Title
+    notes: Text = ""
     priority: Priority = "none"
-    due: str | None = None
-    time_zone: str | None = None
-    tags: tuple[str, ...] = ()
-    assignees: tuple[str, ...] = ()
-    stage: str | None = None
-    rank: str | None = None
-    parent_id: str | None = None
-    recurrence: str | None = None
+    due: Moment | None = None
+    time_zone: Moment | None = None
+    tags: Few[Label] = ()
+    assignees: Few[UserName] = ()
+    stage: Label | None = None
+    rank: Rank | None = None
+    parent_id: Id | None = None
+    recurrence: Rule | None = None
     recurrence_from: RecurrenceFrom = "due"
-    reminders: tuple[Reminder, ...] = ()
+    reminders: Few[Reminder] = ()
     series: Series | None = None
-    notify: tuple[str, ...] = ()
-    created_by: str | None = None
+    notify: Many[UserName] = ()
+    created_by: UserName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +118,8 @@ class TaskEdited:
 
     type: ClassVar[str] = "task.edited"
     fields: TaskFields
-    this_only: tuple[str, ...] = ()
-    notify: tuple[str, ...] = ()
+    this_only: Few[Label] = ()
+    notify: Many[UserName] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +127,8 @@ class TaskCompleted:
     """The work is done; a process that has stages and owners may say which with the same event."""
 
     type: ClassVar[str] = "task.completed"
-    stage: str | None = None
-    assignees: tuple[str, ...] | None = None
+    stage: Label | None = None
+    assignees: Few[UserName] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +136,8 @@ class TaskReopened:
     """Work goes on after all."""
 
     type: ClassVar[str] = "task.reopened"
-    stage: str | None = None
-    assignees: tuple[str, ...] | None = None
+    stage: Label | None = None
+    assignees: Few[UserName] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +148,11 @@ class TaskMoved:
     """
 
     type: ClassVar[str] = "task.moved"
-    list_id: str
-    rank: str | None = None
-    stage: str | None = None
+    list_id: Id
+    rank: Rank | None = None
+    stage: Label | None = None
     status: Status | None = None
-    parent_id: str | None = None
+    parent_id: Id | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +170,7 @@ class TaskRestored:
     """
 
     type: ClassVar[str] = "task.restored"
-    stage: str | None = None
+    stage: Label | None = None
     top_level: bool = False
 
 
@@ -167,9 +182,9 @@ class TaskSkipped:
     """
 
     type: ClassVar[str] = "task.skipped"
-    due: str
-    recurrence: str
-    reminders: tuple[Reminder, ...] | None = None
+    due: Moment
+    recurrence: Rule
+    reminders: Few[Reminder] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +192,10 @@ class TaskCommented:
     """Somebody said something; `mentions` and `notify` are those who hear of it."""
 
     type: ClassVar[str] = "task.commented"
-    comment_id: str
-    text: str
-    mentions: tuple[str, ...] = ()
-    notify: tuple[str, ...] = ()
+    comment_id: Id
+    text: Text
+    mentions: Many[UserName] = ()
+    notify: Many[UserName] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +203,9 @@ class TaskCommentEdited:
     """A comment has another text; `mentions` are those who were not mentioned before."""
 
     type: ClassVar[str] = "task.comment_edited"
-    comment_id: str
-    text: str
-    mentions: tuple[str, ...] = ()
+    comment_id: Id
+    text: Text
+    mentions: Many[UserName] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +213,7 @@ class TaskCommentDeleted:
     """A comment was taken back."""
 
     type: ClassVar[str] = "task.comment_deleted"
-    comment_id: str
+    comment_id: Id
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +221,8 @@ class TaskReminded:
     """A reminder fired that was due at the instant `at` (RFC 3339, UTC)."""
 
     type: ClassVar[str] = "task.reminded"
-    at: str
-    notify: tuple[str, ...] = ()
+    at: Moment
+    notify: Many[UserName] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +230,7 @@ class TaskUndone:
     """What event `version` had changed is as it was before."""
 
     type: ClassVar[str] = "task.undone"
-    version: int
+    version: Number
     fields: UndoneFields
 
 
@@ -469,7 +484,8 @@ def _series_after(task: Task, changed: dict[str, Any], this_only: tuple[str, ...
     anew = {"due", "recurrence"}.intersection(changed).difference(this_only)
     # Another date together with another time zone: the series moves there.
     moves = {"due", "time_zone"}.issubset(changed) and "time_zone" not in this_only
-    return Series(series.id, series.occurrence, due if anew or moves else series.scheduled, values)
+    scheduled = due if anew or moves else series.scheduled
+    return Series(series.id, series.occurrence, scheduled, cast("SeriesValues", values))
 
 
 def series_values(series: Series) -> dict[str, Any]:

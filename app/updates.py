@@ -116,9 +116,7 @@ def update_of(folded: Folded) -> Update:
     )
 
 
-def assemble(
-    folded: Folded, *, event: bytes, difference: bytes, state: bytes, after: tuple[Position, ...] = ()
-) -> Update:
+def assemble(folded: Folded, *, event: bytes, difference: bytes, state: bytes) -> Update:
     """Make an update of parts that the caller has encoded already."""
     record, raw = folded.record, folded.raw
     return Update(
@@ -136,7 +134,6 @@ def assemble(
             b"null" if is_gone(folded.after) else state,
         ),
         time=format_time(raw.recorded_at),
-        after=after,
     )
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, ClassVar, assert_never
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
+from app.bounds import Instant, Label, Many
 from app.values import Command, Moment, Uuid
 
 MAX_NOTIFICATIONS_AT_ONCE = 200
@@ -26,7 +27,7 @@ class NotificationsRead:
     """The user has seen these notifications."""
 
     type: ClassVar[str] = "user.notifications_read"
-    ids: tuple[str, ...]
+    ids: Many[Label]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class NotificationsUnread:
     """The user wants to see these notifications again."""
 
     type: ClassVar[str] = "user.notifications_unread"
-    ids: tuple[str, ...]
+    ids: Many[Label]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class AllNotificationsRead:
     """The user has seen all notifications up to the time `until`."""
 
     type: ClassVar[str] = "user.notifications_all_read"
-    until: AwareDatetime
+    until: Instant
 
 
 UserEvent = NotificationsRead | NotificationsUnread | AllNotificationsRead

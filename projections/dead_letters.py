@@ -1,7 +1,8 @@
 """The read model of dead letters: the records that are parked now, and which of them holds its stream.
 
 A retry is a copy of the parked record, appended again with the position of the original in `ce_retryof`; a
-skip is a `stream.resumed` record. So both reach this table through the log, like everything else.
+skip is a `stream.resumed` record. So both reach this table through the log, like everything else. They lie in
+the partition of the record that they settle: what lies elsewhere may come before or after it.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ _PARK = """
 """
 _TRIED = """
     UPDATE dead_letters SET attempts = attempts + 1, attempted_at = $3, reason = $4
-    WHERE partition = $1 AND "offset" = $2
+    WHERE partition = $1 AND "offset" = $2 AND stream IS NOT DISTINCT FROM $5
 """
-_DELETE = 'DELETE FROM dead_letters WHERE partition = $1 AND "offset" = $2'
+# A stream's own letters, or one that names no stream: nobody settles those of another.
+_DELETE = """
+    DELETE FROM dead_letters WHERE partition = $1 AND "offset" = $2 AND (stream = $3 OR stream IS NULL)
+"""
 
 
 async def load_holds(connection: Connection) -> dict[str, str]:
@@ -41,18 +45,18 @@ async def write(connection: Connection, batch: list[Projected], holds: dict[str,
             await _park(connection, folded, holds)
         elif folded.record is not None:
             for settled in _settled(folded):
-                await connection.execute(_DELETE, *settled)
+                await connection.execute(_DELETE, *settled, folded.record.stream)
 
 
 async def _park(connection: Connection, folded: Folded, holds: dict[str, str]) -> None:
     raw, reason = folded.raw, folded.reason or ""
-    origin = retry_of(raw)
-    if origin is not None:
-        tried = await connection.execute(_TRIED, *origin, raw.recorded_at, reason)
-        if tried != "UPDATE 0":
-            return
     stream = folded.record.stream if folded.record else raw.stream
     holding = stream is not None and holds.get(stream) == str(raw.position)
+    origin = retry_of(raw)
+    if not holding and origin is not None and origin.partition == raw.position.partition:
+        tried = await connection.execute(_TRIED, *origin, raw.recorded_at, reason, stream)
+        if tried != "UPDATE 0":
+            return
     await connection.execute(_PARK, *raw.position, stream, holding, reason, raw.recorded_at, raw.key)
 
 
@@ -60,9 +64,8 @@ def _settled(folded: Folded) -> Iterable[Position]:
     record = folded.record
     if record is None:
         return ()
-    if isinstance(record.data, StreamResumed):
-        return _positions(record.data.skipped)
-    return () if record.retry_of is None else _positions((record.retry_of,))
+    texts = record.data.skipped if isinstance(record.data, StreamResumed) else (record.retry_of or "",)
+    return [each for each in _positions(texts) if each.partition == folded.raw.position.partition]
 
 
 def retry_of(raw: RawRecord) -> Position | None:

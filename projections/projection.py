@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import asyncpg
@@ -26,7 +26,8 @@ Source: TypeAlias = "Connection | asyncpg.Pool[asyncpg.Record]"
 class Projected:
     """A folded record, with its data, its changes and the state after it as JSON.
 
-    `reacts` says whether a policy has to look at it.
+    `reacts` says whether a policy has to look at it. `draft` is its update, but for where lists last changed:
+    made before anything is committed, as nothing can be done about it afterwards.
     """
 
     folded: Folded
@@ -34,6 +35,12 @@ class Projected:
     changes: bytes
     state: bytes
     reacts: bool
+    draft: Update | None
+
+    @property
+    def size_bytes(self) -> int:
+        """How large its update is, but for some hundred bytes."""
+        return len(self.data) + len(self.changes) + len(self.state)
 
     @property
     def lists(self) -> tuple[str, ...]:
@@ -47,19 +54,19 @@ class Projected:
 
     def update(self, changed: Mapping[str, Position]) -> Update:
         """The update that tells of it; `changed` says where lists last changed."""
-        event = event_json(self.folded, self.data)
+        assert self.draft is not None
         partition = self.folded.raw.position.partition
         places = [changed[list_id] for list_id in self.lists if list_id in changed]
         after = tuple(place for place in places if place.partition != partition)
-        return assemble(self.folded, event=event, difference=self.changes, state=self.state, after=after)
+        return replace(self.draft, after=after) if after else self.draft
 
 
-def project(folded: Folded) -> Projected:
-    """Encode the parts of a folded record."""
-    return Projected(
-        folded,
-        data=event_data_json(folded.record.data) if folded.record else b"null",
-        changes=changes_json(changes(folded.before, folded.after)),
-        state=state_json(folded.after),
-        reacts=reacts(folded),
-    )
+def project(folded: Folded, *, tells: bool) -> Projected:
+    """Encode the parts of a folded record; with its update if it `tells` of it."""
+    data = event_data_json(folded.record.data) if folded.record else b"null"
+    difference = changes_json(changes(folded.before, folded.after))
+    state = state_json(folded.after)
+    draft = None
+    if tells:
+        draft = assemble(folded, event=event_json(folded, data), difference=difference, state=state)
+    return Projected(folded, data, difference, state, reacts=reacts(folded), draft=draft)

@@ -11,16 +11,29 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import asyncpg
 import structlog
 
+from app.bounds import MAX_UPDATE_BYTES
 from app.errors import Undecodable
-from app.fold import Fold, State, decoded
+from app.fold import Fold, Home, State, decoded
 from app.ports import UpdateLog
 from app.positions import Position
-from app.records import RawRecord, Record
-from projections import audit, comments, dead_letters, lists, notifications, reminders, search, tasks, users
+from app.records import RawRecord, Record, reason_of
+from projections import (
+    audit,
+    checkpoints,
+    comments,
+    dead_letters,
+    lists,
+    notifications,
+    reminders,
+    search,
+    tasks,
+    users,
+)
+from projections.checkpoints import Checkpoint, Mismatch
 from projections.database import Database
+from projections.failures import comes_of_record
 from projections.projection import Connection, Projected, project
 from projections.states import load_streams
 
@@ -35,32 +48,6 @@ log = structlog.get_logger()
 
 REEMIT_AT_ONCE = 1000
 STATES_KEPT = 20_000
-
-_ADVANCE = """
-    WITH wanted AS (
-        SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[])
-            AS w(partition, first, next, emitted)
-    ), locked AS (
-        SELECT partition FROM checkpoints WHERE partition = ANY($1) ORDER BY partition FOR UPDATE
-    )
-    UPDATE checkpoints AS c SET next_offset = w.next, emitted_offset = greatest(c.emitted_offset, w.emitted)
-    FROM wanted w JOIN locked l USING (partition)
-    WHERE c.partition = w.partition AND c.next_offset = w.first
-    RETURNING c.partition
-"""
-_CHECKPOINTS = "SELECT partition, next_offset, emitted_offset FROM checkpoints WHERE partition = ANY($1)"
-_EMITTED = """
-    UPDATE checkpoints SET emitted_offset = greatest(emitted_offset, $2)
-    WHERE partition = $1 AND next_offset >= $2
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """How far a partition is: `next_offset` to fold, and below `emitted_offset` all updates are out."""
-
-    next_offset: int
-    emitted_offset: int
 
 
 @dataclass(slots=True)
@@ -83,14 +70,10 @@ class _Memory:
     held: dict[str, str] = field(default_factory=dict)
 
 
-class Mismatch(Exception):
-    """The checkpoints are not where the batch starts; nothing was written."""
-
-
 class Projector:
     """Keeps the read models of one database. Not safe for concurrent use: one task owns it.
 
-    With `updates=None` it is silent, as a rebuild must be.
+    With `updates=None` it is silent, as a rebuild must be. `home` is the fold's.
     """
 
     def __init__(
@@ -99,17 +82,22 @@ class Projector:
         read_log: ReadLog,
         updates: UpdateLog | None,
         listeners: Sequence[Committed] = (),
+        *,
+        home: Home | None = None,
     ) -> None:
         self._database = database
         self._read_log = read_log
         self._updates = updates
         self._listeners = listeners
+        self._home = home
         self._memory = _Memory()
         # Partition → below this offset all updates are out, as far as this projector knows.
         self._emitted: dict[int, int] = {}
         self._settled: dict[int, int] = {}
         self._refused: dict[Position, str] = {}
         self.counts = Counts()
+        self.refilled: set[int] = set()
+        """Partitions that were read by ourselves, past who delivers; for that one to be told, and emptied."""
 
     async def project(self, batch: Batch) -> None:
         """Fold a batch, commit it and emit its updates; then everything up to the batch's end is done.
@@ -138,6 +126,7 @@ class Projector:
         if first >= end:
             return
         log.info("catching up", partition=partition, first=first, end=end)
+        self.refilled.add(partition)
         emission: asyncio.Task[None] | None = None
         try:
             async for records in self._read_log(partition, first, end):
@@ -168,15 +157,12 @@ class Projector:
         if not news:
             return
         async with self._database.pool.acquire() as connection:
-            for partition, emitted in news.items():
-                await connection.execute(_EMITTED, partition, emitted)
+            await checkpoints.note_emitted(connection, news)
         self._settled |= news
 
     async def checkpoints(self, partitions: Sequence[int]) -> dict[int, Checkpoint]:
         """The checkpoints of these partitions."""
-        async with self._database.pool.acquire() as connection:
-            rows = await connection.fetch(_CHECKPOINTS, list(partitions))
-        return {row["partition"]: Checkpoint(row["next_offset"], row["emitted_offset"]) for row in rows}
+        return await checkpoints.read(self._database.pool, partitions)
 
     async def _align(self, batch: Batch) -> dict[int, Sequence[RawRecord]]:
         """What is left of a batch once done records are dropped and gaps are filled.
@@ -212,9 +198,9 @@ class Projector:
         except BaseException as error:
             # Whether the commit took effect is not known: forget what we believed.
             self._memory = _Memory()
-            if not _is_bad_data(error):
+            if isinstance(error, Mismatch) or not comes_of_record(error):
                 raise
-            return await self._commit_one_by_one(batch, error)
+            return await self._commit_in_parts(batch, error)
         self.counts.projected += len(projected)
         for tell in self._listeners:
             tell(batch, projected)
@@ -237,18 +223,19 @@ class Projector:
         async with self._database.pool.acquire() as connection:
             return await audit.last_changes(connection, list_ids)
 
-    async def _commit_one_by_one(self, batch: Batch, error: BaseException) -> list[Projected]:
-        """Find the record whose data the database refuses, and park it."""
-        records = [raw for part in batch.values() for raw in part]
-        if len(records) > 1:
-            singles = [await self._commit_batch({raw.position.partition: [raw]}) for raw in records]
-            return [projected for single in singles for projected in single]
-        position = records[0].position
+    async def _commit_in_parts(self, batch: Batch, error: BaseException) -> list[Projected]:
+        """Find the record that a batch failed for, by halves, and park it."""
+        raws = [raw for part in batch.values() for raw in part]
+        if len(raws) > 1:
+            half = len(raws) // 2
+            parts = [_by_partition(raws[:half]), _by_partition(raws[half:])]
+            return [projected for part in parts for projected in await self._commit_batch(part)]
+        position = raws[0].position
         if position in self._refused:
             raise error
-        log.warning("the database refuses a record", position=str(position), error=str(error))
-        reason = f"the database refuses it: {error}".replace("\x00", "")[:500]
-        self._refused = {position: reason}
+        assert isinstance(error, Exception)
+        log.warning("a record can't be projected", position=str(position), reason=reason_of(error))
+        self._refused = {position: f"it can't be projected: {reason_of(error)}"[:500]}
         return await self._commit_batch(batch)
 
     async def _commit(self, batch: Batch) -> list[Projected]:
@@ -258,14 +245,18 @@ class Projector:
         raws = [raw for records in batch.values() for raw in records]
         records = [self._decoded(raw) for raw in raws]
         async with self._database.pool.acquire() as connection, connection.transaction():
-            emitted = [self._emitted[partition] for partition in ends]
-            moved = await connection.fetch(
-                _ADVANCE, list(ends), list(firsts.values()), list(ends.values()), emitted
-            )
-            if len(moved) != len(ends):
-                raise Mismatch
-            fold = await self._fold_for(connection, firsts, records)
-            outcome = [project(fold.apply(raw, record)) for raw, record in zip(raws, records, strict=True)]
+            await checkpoints.advance(connection, firsts, ends, self._emitted)
+            streams = {
+                record.stream if isinstance(record, Record) else raw.stream
+                for raw, record in zip(raws, records, strict=True)
+            }
+            fold = await self._fold_for(connection, firsts, streams, records)
+            tells = self._updates is not None
+            outcome = [
+                project(fold.apply(raw, record), tells=tells)
+                for raw, record in zip(raws, records, strict=True)
+            ]
+            _check_sizes(outcome)
             await self._write(connection, outcome, fold)
         self._remember(fold, ends)
         return outcome
@@ -276,7 +267,11 @@ class Projector:
         return decoded(raw)
 
     async def _fold_for(
-        self, connection: Connection, firsts: Mapping[int, int], records: Sequence[Record | Undecodable]
+        self,
+        connection: Connection,
+        firsts: Mapping[int, int],
+        streams: Collection[str | None],
+        records: Sequence[Record | Undecodable],
     ) -> Fold:
         """A fold that knows the states, accepted ids and holds of the streams in a batch."""
         memory = self._memory
@@ -284,13 +279,12 @@ class Projector:
             # Partitions come and go; what is remembered holds only for those that we never let go of.
             self._memory = memory = _Memory()
             memory.held = await dead_letters.load_holds(connection)
-        found = [record for record in records if isinstance(record, Record)]
-        missing = {record.stream for record in found if record.stream not in memory.states}
+        missing = {stream for stream in streams if stream is not None and stream not in memory.states}
         if missing:
             memory.states.update({**dict.fromkeys(missing), **await load_streams(connection, missing)})
-        ids = [record.id for record in found]
+        ids = [record.id for record in records if isinstance(record, Record)]
         accepted = await audit.accepted_ids(connection, ids) if ids else set()
-        return Fold(memory.states, accepted, memory.held)
+        return Fold(memory.states, accepted, memory.held, self._home)
 
     async def _write(self, connection: Connection, batch: list[Projected], fold: Fold) -> None:
         await tasks.write(connection, batch)
@@ -336,8 +330,15 @@ def _settles(projected: Projected) -> bool:
     return record is not None and (record.retry_of is not None or record.version == 0)
 
 
-def _is_bad_data(error: BaseException) -> bool:
-    """Whether the database, or asyncpg on its way there, refuses the data itself."""
-    if isinstance(error, asyncpg.DataError | asyncpg.ProgramLimitExceededError):
-        return True
-    return isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
+def _by_partition(raws: Sequence[RawRecord]) -> Batch:
+    batch: dict[int, list[RawRecord]] = {}
+    for raw in raws:
+        batch.setdefault(raw.position.partition, []).append(raw)
+    return batch
+
+
+def _check_sizes(batch: Sequence[Projected]) -> None:
+    """Check that each update fits a message, as bounds of events see to. Raises `Undecodable`."""
+    largest = max((each.size_bytes for each in batch), default=0)
+    if largest > MAX_UPDATE_BYTES:
+        raise Undecodable(f"its update would have {largest} bytes, and has at most {MAX_UPDATE_BYTES}")

@@ -21,7 +21,7 @@ async def rebuild(database: Database, event_log: EventLog) -> Mapping[int, int]:
 
     It may be stopped and started again at any time. Returns the offsets reached.
     """
-    projector = Projector(database, event_log.read, updates=None)
+    projector = Projector(database, event_log.read, updates=None, home=event_log.partition_of)
     reached: dict[int, int] = {}
     for _ in range(ROUNDS):
         ends = dict(await event_log.ends())

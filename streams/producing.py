@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import structlog
@@ -26,6 +27,8 @@ log = structlog.get_logger()
 REQUEST_TIMEOUT_MS = 10_000
 BATCH_BYTES = 262_144
 REQUEST_BYTES = 8 * 1_048_576
+KEYS_KEPT = 20_000
+"""So many keys' partitions are remembered: murmur2 in Python takes longer than the rest of a fold."""
 SINGLES = 4
 """Up to so many messages are left to the producer, which joins those of concurrent callers by itself."""
 
@@ -39,6 +42,7 @@ class Message(NamedTuple):
     headers: Sequence[tuple[str, bytes]]
 
 
+@lru_cache(maxsize=KEYS_KEPT)
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of a key, as Kafka's own clients choose it (murmur2)."""
     hashed: int = murmur2(key)

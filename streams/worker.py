@@ -92,6 +92,7 @@ class Worker:
             self._event_log.read,
             self._update_log,
             listeners=[reminders.heard, policies.heard, structure.heard],
+            home=self._event_log.partition_of,
         )
         self._loop = loop = ProjectionLoop(projector, self._event_log)
         loop.start()

@@ -37,7 +37,7 @@ class MemoryReadModels:
         """Follow a partition for some records; returns them, and what was made of them."""
         first = self._ends[partition]
         raws = [raw for raw in self._log.records if raw.position.partition == partition][first : first + most]
-        projected = [project(self._fold.apply(raw, decoded(raw))) for raw in raws]
+        projected = [project(self._fold.apply(raw, decoded(raw)), tells=False) for raw in raws]
         self._projected += projected
         self._ends[partition] += len(raws)
         return raws, projected

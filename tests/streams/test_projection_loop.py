@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from app.tasks import TaskCreated
-from projections.projector import Checkpoint
+from projections.checkpoints import Checkpoint
 from streams import projection_loop
 from streams.memory_log import MemoryEventLog
 from streams.projection_loop import ProjectionLoop
