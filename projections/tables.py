@@ -357,6 +357,17 @@ policy_checkpoints = Table(
 )
 """How far policies have reacted to the log. A rebuild leaves it as it is: nothing is done twice."""
 
+workers = Table(
+    "workers",
+    control,
+    Column("slot", Text, primary_key=True),
+    _time("seen_at"),
+    Column("ready", Boolean, nullable=False),
+    Column("partitions", ARRAY(Integer), nullable=False),
+    Column("figures", JSON, nullable=False),
+)
+"""What each worker last said of itself."""
+
 log_identity = Table(
     "log_identity",
     control,

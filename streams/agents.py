@@ -8,17 +8,17 @@ acknowledges its event), no tables, no transactions, explicit names.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import faust
-from faust.types import TP
 
 from app.positions import Position
 from app.records import RawRecord
 from app.settings import Settings
+from streams.group_consumer import read_from
 from streams.projection_loop import ProjectionLoop
 
 GROUP = "tasktape-projector"
@@ -98,11 +98,11 @@ def create_faust_app(
     def assigned(_app: Any, partitions: Any, **_: Any) -> None:
         on_assigned(frozenset(tp.partition for tp in partitions if tp.topic == settings.events_topic))
 
-    async def skip_to(partition: int, offset: int) -> None:
-        where = TP(settings.events_topic, partition)
-        if where in app.consumer.assignment():
-            await app.consumer.seek(where, offset)
+    async def go_on(partitions: Collection[int]) -> None:
+        await app.consumer.go_on(partitions)
 
+    read_from(app, settings.events_topic, loop.places)
     app.on_partitions_assigned.connect(assigned, weak=False)
-    loop.skip_to = skip_to
+    loop.go_on = go_on
+    loop.is_delivered = lambda: not app.rebalancing and app.consumer.flow_active
     return app

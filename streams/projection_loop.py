@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -30,6 +31,8 @@ FAR_BEHIND = 2_000
 """A partition that is so many records behind is read in bulk, many times as fast as Faust delivers."""
 FAR_BEHIND_CHECK_S = 1.0
 STOP_LIMIT_S = 3.0
+ALIVE_LIMIT_S = 3.0
+"""A loop that has done nothing for so long, not even looked, hangs or waits for what is away."""
 
 
 class Delivery(Protocol):
@@ -43,15 +46,33 @@ class Delivery(Protocol):
         """Say that the record is done."""
 
 
+@dataclass(slots=True)
+class LoopCounts:
+    """What the loop has done, for metrics."""
+
+    batches: int = 0
+    batch_records: int = 0
+    """Records in the last batch."""
+    retries: int = 0
+
+
 class ProjectionLoop:
     """Owns a projector. `start` it, `deliver` to it, `assign` it partitions, `stop` it."""
 
     def __init__(self, projector: Projector, event_log: EventLog) -> None:
         self._projector = projector
         self._event_log = event_log
-        self.skip_to: Callable[[int, int], Awaitable[None]] | None = None
-        """Tells who delivers that a partition is done up to an offset."""
+        self.go_on: Callable[[Collection[int]], Awaitable[None]] | None = None
+        """Has who delivers read partitions on from their `places`."""
+        self.is_delivered: Callable[[], bool] = lambda: True
+        """Whether records are delivered as they come, by who delivers."""
+        self.counts = LoopCounts()
+        self.moved_at_s: dict[int, float] = {}
+        """Partition → when its checkpoint was last moved by us, by the clock of `time.time`."""
         self._looked_at_s = 0.0
+        self._alive_at_s = 0.0
+        self._is_far_behind = False
+        self._was_assigned = False
         self._deliveries: MicroBatches[Delivery] = MicroBatches()
         self._assigned: frozenset[int] = frozenset()
         self._to_recover: set[int] = set()
@@ -63,6 +84,18 @@ class ProjectionLoop:
     def assigned(self) -> frozenset[int]:
         """The partitions that are ours to bring forward."""
         return self._assigned
+
+    @property
+    def ready(self) -> bool:
+        """Whether a record that is appended to a partition of ours now is projected at once."""
+        alive = time.monotonic() - self._alive_at_s < ALIVE_LIMIT_S
+        waits = self._to_recover or self._projector.refilled or self._is_far_behind
+        return self._was_assigned and self.is_delivered() and alive and not waits and not self._stopping
+
+    async def places(self, partitions: Collection[int]) -> Mapping[int, int]:
+        """From where partitions are to be delivered: their checkpoints."""
+        found = await self._projector.checkpoints(sorted(partitions))
+        return {partition: checkpoint.next_offset for partition, checkpoint in found.items()}
 
     def start(self) -> None:
         """Begin to take batches."""
@@ -84,6 +117,7 @@ class ProjectionLoop:
         self._to_recover |= assigned - self._assigned
         self._to_recover &= assigned
         self._assigned = assigned
+        self._was_assigned = True
 
     async def deliver(self, delivery: Delivery) -> None:
         """Hand over a record; waits while the queue is full."""
@@ -98,9 +132,11 @@ class ProjectionLoop:
                 await self._until_done(lambda batch=deliveries: self._project(batch))  # type: ignore[misc]
                 for delivery in deliveries:
                     delivery.ack()
-                await self._until_done(self._leap, once=True)
+                await self._until_done(self._look_ahead, once=True)
             else:
                 await self._until_done(self._when_idle, once=True)
+            if self._projector.refilled:
+                await self._until_done(self._go_on, once=True)
 
     async def _project(self, deliveries: list[Delivery]) -> None:
         batch: dict[int, dict[int, RawRecord]] = {}
@@ -113,38 +149,56 @@ class ProjectionLoop:
                 for partition, records in batch.items()
             }
         )
+        self.counts.batches += 1
+        self.counts.batch_records = len(deliveries)
+        self.moved_at_s |= dict.fromkeys(batch, time.time())
 
     async def _recover(self) -> None:
+        """Bring partitions that are new here to the log's end, so that what comes is projected at once."""
         partitions = sorted(self._to_recover)
         await self._projector.recover(partitions)
+        await self._leap(partitions, least=1)
+        await self._go_on()
         self._to_recover.difference_update(partitions)
-        await self._leap()
 
-    async def _leap(self) -> None:
-        """Bring partitions that are far behind to the log's end in bulk, and have delivery go on there."""
-        if time.monotonic() - self._looked_at_s < FAR_BEHIND_CHECK_S:
-            return
-        self._looked_at_s = time.monotonic()
-        partitions = sorted(self._assigned)
+    async def _look_ahead(self) -> None:
+        """Look, but not often, for partitions that are far behind."""
+        if time.monotonic() - self._looked_at_s >= FAR_BEHIND_CHECK_S:
+            await self._leap(sorted(self._assigned), least=FAR_BEHIND)
+
+    async def _leap(self, partitions: Collection[int], *, least: int) -> None:
+        """Bring partitions that are so many records behind to the log's end in bulk."""
         ends = await self._event_log.ends()
-        for partition, checkpoint in (await self._projector.checkpoints(partitions)).items():
-            if ends[partition] - checkpoint.next_offset >= FAR_BEHIND:
-                await self._projector.catch_up(partition, ends[partition])
-                if self.skip_to is not None:
-                    await self.skip_to(partition, ends[partition])
+        places = await self.places(partitions)
+        behind = {
+            partition: ends[partition]
+            for partition, next_offset in places.items()
+            if ends[partition] - next_offset >= least
+        }
+        self._is_far_behind = any(end - places[partition] >= FAR_BEHIND for partition, end in behind.items())
+        for partition, end in behind.items():
+            await self._projector.catch_up(partition, end)
+            self.moved_at_s[partition] = time.time()
+        self._is_far_behind = False
+        self._looked_at_s = time.monotonic()
+
+    async def _go_on(self) -> None:
+        """Have delivery go on behind what was projected past it, rather than bring it all again."""
+        refilled = frozenset(self._projector.refilled)
+        if refilled and self.go_on is not None:
+            await self.go_on(refilled & self._assigned)
+        self._projector.refilled -= refilled
 
     async def _when_idle(self) -> None:
         """Write down what was emitted, and look for records that nobody delivered.
 
-        A committed offset may be ahead of the checkpoint; then Faust delivers nothing, and we read ourselves.
-        So it is when a crash of the database has taken the checkpoint back.
+        Faust may be ahead of the checkpoint; then it delivers nothing, and we read ourselves. So it is when a
+        crash of the database has taken the checkpoint back.
         """
         await self._projector.settle()
-        partitions = sorted(self._assigned)
         ends = await self._event_log.ends()
-        checkpoints = await self._projector.checkpoints(partitions)
-        for partition in partitions:
-            next_offset, end = checkpoints[partition].next_offset, ends[partition]
+        for partition, next_offset in (await self.places(self._assigned)).items():
+            end = ends[partition]
             stuck = next_offset < end and next_offset <= self._seen.get(partition, -1)
             self._seen[partition] = next_offset
             if stuck and not len(self._deliveries):
@@ -155,12 +209,16 @@ class ProjectionLoop:
         delay_s = RETRY_FIRST_S
         while True:
             try:
-                return await action()
+                await action()
             except WAIT_FOR as error:
                 log.warning("waiting", reason=str(error) or repr(error), retry_in_s=round(delay_s, 2))
             except Exception:
                 log.exception("projecting failed", retry_in_s=round(delay_s, 2))
+            else:
+                self._alive_at_s = time.monotonic()
+                return
+            self.counts.retries += 1
             if once or self._stopping:
-                return None
+                return
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
             delay_s = min(delay_s * 2, RETRY_MOST_S)

@@ -24,6 +24,7 @@ from projections.policy_queries import PolicyQueries
 from projections.projector import Projector
 from projections.reminder_queries import ReminderQueries
 from projections.structure_queries import StructureQueries
+from projections.workers import Workers
 from streams.agents import create_faust_app
 from streams.event_log import KafkaEventLog
 from streams.garbage import collect_rarely
@@ -32,6 +33,7 @@ from streams.policies import PolicyLoop
 from streams.projection_loop import ProjectionLoop
 from streams.ready_file import ReadyFile
 from streams.reminders import ReminderLoop
+from streams.reporting import Reporter
 from streams.same_log import check_same_log
 from streams.structure_policy import StructurePolicy
 from streams.topic_keeping import keep_topics
@@ -66,6 +68,7 @@ class Worker:
         self._policies: PolicyLoop | None = None
         self._structure: StructurePolicy | None = None
         self._locks: AdvisoryLocks | None = None
+        self._reporter: Reporter | None = None
         self._aside: list[asyncio.Task[None]] = []
 
     async def open(self) -> faust.App:
@@ -95,6 +98,9 @@ class Worker:
             home=self._event_log.partition_of,
         )
         self._loop = loop = ProjectionLoop(projector, self._event_log)
+        self._reporter = reporter = Reporter(
+            settings.worker_slot, loop, projector, Workers(database), self._ready_file.make
+        )
         loop.start()
         self._watchdog.start()
         self._aside = [
@@ -105,6 +111,7 @@ class Worker:
             asyncio.create_task(policies.run(), name="policies"),
             asyncio.create_task(keep_topics(settings, self._watchdog.end), name="topics"),
             asyncio.create_task(structure.run(), name="structure"),
+            asyncio.create_task(reporter.run(), name="reports"),
         ]
         return create_faust_app(settings, loop, self._on_assigned)
 
@@ -132,6 +139,8 @@ class Worker:
         self._ready_file.remove()
         for task in self._aside:
             task.cancel()
+        if self._reporter is not None:
+            await self._reporter.end()
         if self._loop is not None:
             await self._loop.stop()
         with contextlib.suppress(TimeoutError):
@@ -151,7 +160,6 @@ class Worker:
         self._policies.wake()
         assert self._structure is not None
         self._structure.look_at_all()
-        self._ready_file.make()
 
 
 class _Closer(Service):  # type: ignore[misc]

@@ -23,6 +23,7 @@ class Projector:
     def __init__(self, *checkpoints: int) -> None:
         self._checkpoints = list(checkpoints)
         self.asked = 0
+        self.refilled: set[int] = set()
         self.caught_up: list[tuple[int, int]] = []
         """How often it had been asked by then, and up to where it was told to go."""
 
@@ -46,13 +47,16 @@ class Projector:
 
 @pytest.mark.parametrize(
     ("checkpoints", "asked"),
-    [((3, 3, 1), 3), ((3, 3, 3, 2), 4), ((1, 2, 2), 3), ((2, 2), 2)],
+    [((3, 3, 3, 1), 4), ((3, 3, 3, 3, 2), 5), ((3, 1, 2, 2), 4), ((3, 2, 2), 3)],
     ids=["taken back", "taken back later", "moves on, then stays", "stays behind"],
 )
 async def test_records_that_nobody_delivers_are_read(
     monkeypatch: pytest.MonkeyPatch, checkpoints: Sequence[int], asked: int
 ) -> None:
-    """A checkpoint that stays behind is given a second look; one that a crash has taken back is not."""
+    """A checkpoint that stays behind is given a second look; one that a crash has taken back is not.
+
+    The first look is the one at partitions that are new.
+    """
     monkeypatch.setattr(projection_loop, "CHECK_S", 0.01)
     monkeypatch.setattr(projection_loop, "FAR_BEHIND_CHECK_S", float("inf"))
     log = MemoryEventLog(1, lambda: START)

@@ -1,0 +1,68 @@
+"""Reports of a worker: every second it says that it lives, what it attends to, and what it has done."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import asyncpg
+import structlog
+
+from projections.database import AWAY
+from projections.projector import Projector
+from projections.workers import WorkerReport, Workers
+from streams.projection_loop import ProjectionLoop
+
+log = structlog.get_logger()
+
+REPORT_S = 1.0
+FORGET_LIMIT_S = 0.5
+UNWRITTEN: tuple[type[BaseException], ...] = (*AWAY, asyncpg.PostgresError)
+"""What keeps a report from being written; the next one comes soon."""
+
+
+class Reporter:
+    """Writes a worker's reports, and calls `on_ready` each time that it is ready."""
+
+    def __init__(
+        self,
+        slot: str,
+        loop: ProjectionLoop,
+        projector: Projector,
+        workers: Workers,
+        on_ready: Callable[[], None],
+    ) -> None:
+        self._slot = slot
+        self._loop = loop
+        self._projector = projector
+        self._workers = workers
+        self._on_ready = on_ready
+
+    async def run(self) -> None:
+        """Report until cancelled."""
+        while True:
+            try:
+                report = WorkerReport(
+                    self._slot, self._loop.ready, sorted(self._loop.assigned), self._figures()
+                )
+                await self._workers.write(report)
+            except UNWRITTEN as error:
+                log.info("no report", reason=str(error) or repr(error))
+            else:
+                if report.ready:
+                    self._on_ready()
+            await asyncio.sleep(REPORT_S)
+
+    async def end(self) -> None:
+        """Take the last report back, if the database lets us."""
+        with contextlib.suppress(*UNWRITTEN):
+            async with asyncio.timeout(FORGET_LIMIT_S):
+                await self._workers.forget(self._slot)
+
+    def _figures(self) -> Mapping[str, Any]:
+        counts = {**asdict(self._projector.counts), **asdict(self._loop.counts)}
+        moved = {str(partition): at for partition, at in self._loop.moved_at_s.items()}
+        return {**counts, "moved_at_s": moved}
