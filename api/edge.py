@@ -25,6 +25,7 @@ from projections.comment_queries import CommentQueries
 from projections.list_queries import ListQueries
 from projections.notification_queries import NotificationQueries
 from projections.task_queries import TaskQueries
+from projections.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Edge:
     lists: ListQueries
     comments: CommentQueries
     audit: AuditQueries
+    workers: Workers
     notifications: NotificationQueries
     activity: ActivityQueries
     verifier: Verifier

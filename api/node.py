@@ -36,6 +36,7 @@ from projections.list_queries import ListQueries
 from projections.notification_queries import NotificationQueries
 from projections.task_queries import TaskQueries
 from projections.visibility import MemberVisibility
+from projections.workers import Workers
 from streams.event_log import KafkaEventLog
 from streams.same_log import check_same_log
 
@@ -136,6 +137,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             lists=ListQueries(database.pool),
             comments=CommentQueries(database.pool),
             audit=AuditQueries(database.pool),
+            workers=Workers(database),
             notifications=NotificationQueries(database.pool),
             activity=ActivityQueries(database.pool),
             verifier=verifier,

@@ -542,6 +542,14 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class ReadinessQuery(Query):
+    """What is asked of readiness."""
+
+    lag: Literal["any"] | None = Field(
+        None, description="`any`: whether this process can serve, however far workers are behind or away"
+    )
+
+
 class Readiness(BaseModel):
     """Whether everything behind the API works, and how far the read models are behind the log."""
 
@@ -549,6 +557,8 @@ class Readiness(BaseModel):
     lag: int | None = Field(description="Records that are not yet folded; null if it can't be told")
     positions: dict[str, int]
     log: dict[str, int] = Field(description="Partition → offset of the next record")
+    parked: int | None = Field(description="Dead letters: records that are parked; null if it can't be told")
+    held: int | None = Field(description="Streams that wait for a parked record; null if it can't be told")
     problems: list[str]
     node: str = Field(description="The process that answers, by the name that its metrics have too")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import asyncpg
@@ -16,13 +15,12 @@ from api.asking import path_position, query_of
 from api.edge import Edge, caller_of, edge_of
 from api.histories import event_with_changes
 from api.metrics import CONTENT_TYPE, text_of
-from api.schemas import Health, Me, Query, Readiness
-from app.errors import NotFound, TaskError
+from api.projection_metrics import read_projection_metrics
+from api.readiness import find_readiness
+from api.schemas import Health, Me, Query, ReadinessQuery
+from app.errors import NotFound
 from app.ids import inbox_id
-from app.positions import Position, positions_to_json
-from projections.database import AWAY
-
-READY_TIMEOUT_S = 3.0
+from app.positions import Position
 
 
 async def me(request: Request) -> Response:
@@ -98,52 +96,17 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """GET /readyz: the log, the database and the feed of updates work; how far the read models are behind."""
-    query_of(request, Query)
-    edge = edge_of(request)
-    problems: list[str] = [] if edge.feed_alive() else ["the feed of updates is down"]
-    if edge.stopping.is_set():
-        problems.append("this process stops")
-    ends, positions = await asyncio.gather(_log_ends(edge, problems), _positions(edge, problems))
-    known = ends is not None and positions is not None
-    readiness = Readiness(
-        ready=not problems,
-        lag=_lag(ends or {}, positions or {}) if known else None,
-        positions=positions_to_json(positions or {}),
-        log=positions_to_json(ends or {}),
-        problems=problems,
-        node=edge.node,
-    )
+    """GET /readyz: the process can serve, and what is written now is visible at once."""
+    query = query_of(request, ReadinessQuery)
+    readiness = await find_readiness(edge_of(request), lag_allowed=query.lag == "any")
     return object_answer(readiness, status=200 if readiness.ready else 503)
 
 
 async def metrics(request: Request) -> Response:
-    """GET /metrics: what this process has counted."""
+    """GET /metrics: what this process has counted, and how projecting stands."""
     query_of(request, Query)
+    edge = edge_of(request)
+    projecting = await read_projection_metrics(edge)
     # Read here, where nothing changes meanwhile; written elsewhere, as sockets wait for this loop.
-    text = await asyncio.to_thread(text_of, edge_of(request).metrics.read())
+    text = await asyncio.to_thread(text_of, [*edge.metrics.read(), *projecting])
     return Response(text, headers={"Content-Type": CONTENT_TYPE})
-
-
-async def _log_ends(edge: Edge, problems: list[str]) -> Mapping[int, int] | None:
-    try:
-        return await asyncio.wait_for(edge.log.ends(), READY_TIMEOUT_S)
-    except TaskError as error:
-        problems.append(error.detail)
-    except TimeoutError:
-        problems.append("the log does not answer")
-    return None
-
-
-async def _positions(edge: Edge, problems: list[str]) -> Mapping[int, int] | None:
-    try:
-        return await asyncio.wait_for(edge.audit.positions(), READY_TIMEOUT_S)
-    except AWAY:
-        problems.append("the database does not answer")
-    except TaskError as error:
-        problems.append(error.detail)
-    return None
-
-
-def _lag(ends: Mapping[int, int], positions: Mapping[int, int]) -> int:
-    return sum(max(0, end - 1 - positions.get(partition, -1)) for partition, end in ends.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import asyncpg
 
@@ -19,6 +20,11 @@ _LETTERS = f"""
 """  # noqa: S608
 _LETTER = f'SELECT {_LETTER_COLUMNS} FROM dead_letters WHERE partition = $1 AND "offset" = $2'  # noqa: S608
 _HOLDER = 'SELECT partition, "offset" FROM dead_letters WHERE stream = $1 AND holds'
+_PARKED = """
+    SELECT count(*) AS records, count(*) FILTER (WHERE holds) AS holders,
+        coalesce(extract(epoch FROM clock_timestamp() - min(parked_at)), 0)::float AS oldest_age_s
+    FROM dead_letters
+"""
 _BEHIND = """
     SELECT partition, "offset" FROM dead_letters
     WHERE stream = $1 AND NOT holds AND partition = $2 AND "offset" > $3 ORDER BY "offset" LIMIT $4
@@ -29,6 +35,15 @@ _EVENT_IDS = """
     SELECT stream, array_agg(event_id ORDER BY version) AS event_ids FROM audit
     WHERE stream = ANY($1::text[]) AND outcome = 'accepted' AND version > 0 GROUP BY stream
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """How many records are parked, how many of them hold a stream, and for how long the oldest is."""
+
+    records: int
+    holders: int
+    oldest_age_s: float
 
 
 class AuditQueries:
@@ -57,12 +72,17 @@ class AuditQueries:
 
     async def positions(self) -> dict[int, int]:
         """How far the read models are."""
-        async with self._pool.acquire() as connection:
-            return await positions_at(connection)
+        return await positions_at(self._pool)
 
     async def dead_letters(self, *, after: Position, limit: int) -> Sequence[asyncpg.Record]:
         """Parked records in the log's order."""
         return await self._pool.fetch(_LETTERS, after.partition, after.offset, limit)
+
+    async def parked(self) -> Parked:
+        """How many records are parked."""
+        row = await self._pool.fetchrow(_PARKED)
+        assert row is not None
+        return Parked(row["records"], row["holders"], max(0.0, row["oldest_age_s"]))
 
     async def dead_letter(self, position: Position) -> asyncpg.Record | None:
         """One parked record."""

@@ -40,9 +40,11 @@ from projections.activity_queries import ActivityQueries
 from projections.audit_queries import AuditQueries
 from projections.command_queries import AcceptedEvent
 from projections.comment_queries import CommentQueries
+from projections.database import Database
 from projections.list_queries import ListQueries
 from projections.notification_queries import NotificationQueries
 from projections.task_queries import TaskQueries
+from projections.workers import Workers
 from streams.memory_log import MemoryEventLog
 
 FOR_EVER = 10**9
@@ -379,6 +381,7 @@ def edge_on(world: World, node: Node, settings: Settings, reading: Any) -> Edge:
         lists=ListQueries(reading),
         comments=CommentQueries(reading),
         audit=AuditQueries(reading),
+        workers=Workers(Database(reading, "t_g1", "t")),
         activity=ActivityQueries(reading),
         notifications=NotificationQueries(reading),
         verifier=Verifier.from_settings(settings),

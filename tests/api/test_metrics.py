@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -213,7 +214,13 @@ def test_every_metric_is_in_the_reference(node: Node) -> None:
 
 
 class NoPool:
-    """Nothing is read here."""
+    """A database that is away."""
+
+    async def fetch(self, *_: object) -> list[Any]:
+        """Raise."""
+        raise ConnectionRefusedError
+
+    fetchrow = fetch
 
 
 @pytest.fixture

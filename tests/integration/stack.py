@@ -185,6 +185,6 @@ def running(
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=5, trust_env=False).status_code == 200
+        return httpx.get(f"{url}/readyz?lag=any", timeout=5, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False

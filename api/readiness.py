@@ -1,0 +1,115 @@
+"""Readiness: whether a record that is appended now would be projected at once, and what stands against it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import asyncpg
+
+from api.edge import Edge
+from api.schemas import Readiness
+from app.errors import TaskError
+from app.positions import positions_to_json
+from projections.audit_queries import Parked
+from projections.database import AWAY
+from projections.workers import WorkerReport, unserved
+
+T = TypeVar("T")
+
+ANSWER_LIMIT_S = 3.0
+AT_ONCE_S = 1.0
+"""What the log holds when somebody asks has to be in the read models within so many seconds."""
+LOOK_AGAIN_S = 0.05
+
+
+@dataclass(slots=True)
+class Standing:
+    """The log, the read models and the workers as they are found; None where that can't be told."""
+
+    ends: Mapping[int, int] | None
+    positions: Mapping[int, int] | None
+    workers: Sequence[WorkerReport] | None
+    parked: Parked | None
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def lags(self) -> Mapping[int, int] | None:
+        """Partition → records that are not in the read models."""
+        if self.ends is None or self.positions is None:
+            return None
+        return {
+            partition: max(0, end - 1 - self.positions.get(partition, -1))
+            for partition, end in self.ends.items()
+        }
+
+
+async def find_standing(edge: Edge) -> Standing:
+    """Ask the log and the database how things stand; `problems` says what did not answer."""
+    problems: list[str] = []
+    ends, positions, workers, parked = await asyncio.gather(
+        _answer(edge.log.ends(), "the log", problems),
+        _answer(edge.audit.positions(), "the database", problems),
+        _answer(edge.workers.read(), "the database", problems),
+        _answer(edge.audit.parked(), "the database", problems),
+    )
+    return Standing(ends, positions, workers, parked, list(dict.fromkeys(problems)))
+
+
+async def _answer(asked: Awaitable[T], what: str, problems: list[str]) -> T | None:
+    try:
+        return await asyncio.wait_for(asked, ANSWER_LIMIT_S)
+    except TaskError as error:
+        problems.append(error.detail)
+    except AWAY:
+        problems.append(f"{what} does not answer")
+    except asyncpg.PostgresError as error:
+        problems.append(f"the read models can't be read: {error}")
+    return None
+
+
+async def find_readiness(edge: Edge, *, lag_allowed: bool) -> Readiness:
+    """Return whether this node can serve and, unless `lag_allowed`, what is written is visible at once."""
+    problems = [] if edge.feed_alive() else ["the feed of updates is down"]
+    if edge.stopping.is_set():
+        problems.append("this process stops")
+    standing = await find_standing(edge)
+    problems += standing.problems
+    if not lag_allowed and not standing.problems:
+        problems += await _projecting_problems(edge, standing)
+    lags = standing.lags
+    return Readiness(
+        ready=not problems,
+        lag=None if lags is None else sum(lags.values()),
+        positions=positions_to_json(standing.positions or {}),
+        log=positions_to_json(standing.ends or {}),
+        parked=None if standing.parked is None else standing.parked.records,
+        held=None if standing.parked is None else standing.parked.holders,
+        problems=problems,
+        node=edge.node,
+    )
+
+
+async def _projecting_problems(edge: Edge, standing: Standing) -> list[str]:
+    problems = []
+    missing = unserved(edge.log.partitions, standing.workers or ())
+    if missing:
+        named = ", ".join(map(str, missing))
+        problems.append(f"no worker is ready to project partition{'s' * (len(missing) > 1)} {named}")
+    behind = await _still_behind(edge, standing)
+    if behind:
+        problems.append(f"the read models are {behind} records behind the log")
+    return problems
+
+
+async def _still_behind(edge: Edge, standing: Standing) -> int:
+    """Give the read models time to get to where the log ended; returns how many records they lack then."""
+    deadline = time.monotonic() + AT_ONCE_S
+    while (behind := sum((standing.lags or {}).values())) and time.monotonic() < deadline:
+        await asyncio.sleep(LOOK_AGAIN_S)
+        positions = await _answer(edge.audit.positions(), "the database", standing.problems)
+        standing.positions = standing.positions if positions is None else positions
+    return behind
