@@ -29,6 +29,7 @@ from api.recency import recent, surely
 from api.sight import Rows, Sight, StateReader
 from api.structure_locks import Hold, StructureLocks
 from api.surroundings import AnyCommand, gather
+from api.withdrawing import held, withdraw
 from app.errors import KeyReused, PreconditionFailed, TaskError, Unavailable
 from app.fold import State, evolve
 from app.ids import IdFactory
@@ -48,6 +49,8 @@ MAX_LOCK_TRIES = 8
 """How often locks are planned again because things were arranged anew before they were had."""
 LOCK_WAIT_S = 15.0
 JITTER_MS = 4.0
+WITHDRAW_WAIT_S = 1.0
+"""At least so long it is waited for what is taken back to be gone."""
 SOURCE = source_of("api")
 
 
@@ -260,7 +263,7 @@ class CommandHandler:
         return await self.surely(partial(self._decide, call), lambda decision: decision.event is not None)
 
     async def _decide(self, call: Call, sight: Sight) -> Decision:
-        now, state = self._clock(), await sight.state(call.stream)
+        now, state = self._clock(), await sight.unheld(call.stream)
         around = await gather(call.command, state, call.user, now, sight.state, sight.rows)
         _check_none_match(call, state)
         command = await _merged(call, state, sight.rows)
@@ -289,11 +292,27 @@ class CommandHandler:
             case "accepted":
                 return _effect(update)
             case "parked":
-                return NotYetVisible(position)
+                return await self._withdrawn(record, position, deadline)
             case "superseded":
                 return await self._answer_of(call.key, deadline) if call.key else None
             case _:
                 assert_never(update.outcome)
+
+    async def _withdrawn(self, record: Record, position: Position, deadline: float) -> Effect | NotYetVisible:
+        """Take back what was parked. Raises `Conflict`, unless it was tried again and done before."""
+        wait_s = max(WITHDRAW_WAIT_S, deadline - time.monotonic())
+        clock, new_id = self._clock, self._new_id
+        taken_back = await withdraw(
+            record, position, self._log, self._outcomes, clock=clock, new_id=new_id, wait_s=wait_s
+        )
+        if taken_back is None:
+            return NotYetVisible(position)
+        done = await self._reader.accepted(record.id)
+        if done is not None:
+            state = state_from_json(stream_kind(done.stream), done.state)
+            return Effect(_shown(state), done.version, done.position)
+        _, holder = await self._reader.newest(record.stream)
+        raise held(holder or str(position))
 
     async def _settle(self, call: Call, deadline: float) -> None:
         """Give what this node wrote before the chance to be folded, rather than decide on a guess."""

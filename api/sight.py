@@ -8,6 +8,7 @@ from typing import Protocol
 from api.pending import Pending
 from api.recency import Moment
 from api.surroundings import Around
+from api.withdrawing import held
 from app.fold import State
 from app.positions import Positions
 from projections.command_queries import AcceptedEvent
@@ -18,6 +19,9 @@ class Rows(Around, Protocol):
 
     async def state(self, stream: str) -> State | None:
         """The newest state of a stream."""
+
+    async def newest(self, stream: str) -> tuple[State | None, str | None]:
+        """The newest state of a stream, and the position of the record that holds it, if one does."""
 
     async def state_at(self, stream: str, version: int) -> State | None:
         """The state of a stream after its first `version` events."""
@@ -45,7 +49,16 @@ class Sight:
 
     async def state(self, stream: str) -> State | None:
         """The newest state that this node knows of."""
-        state = await self.rows.state(stream)
+        return self._over(await self.rows.state(stream), stream)
+
+    async def unheld(self, stream: str) -> State | None:
+        """The same, of a stream that goes on. Raises `Conflict` for one that a parked record holds."""
+        state, holder = await self.rows.newest(stream)
+        if holder is not None:
+            raise held(holder)
+        return self._over(state, stream)
+
+    def _over(self, state: State | None, stream: str) -> State | None:
         written = self.pending.of_stream(stream)
         if written is not None and (state is None or written.after.version > state.version):
             return written.after

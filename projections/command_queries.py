@@ -20,7 +20,7 @@ from app.updates import state_from_json
 from projections import sub_tasks
 from projections.projection import Source
 from projections.reading import positions_at, snapshot
-from projections.states import load_states
+from projections.states import load_newest, load_states
 
 _STATES_AT = """
     SELECT version, state FROM audit
@@ -83,6 +83,10 @@ class CommandRows:
         """The newest state of a stream."""
         kind, _, key = stream.partition(":")
         return (await load_states(self._source, kind, [key])).get(key)
+
+    async def newest(self, stream: str) -> tuple[State | None, str | None]:
+        """The newest state of a stream, and the position of the record that holds it, if one does."""
+        return await load_newest(self._source, stream)
 
     async def state_at(self, stream: str, version: int) -> State | None:
         """The state of a stream after its first `version` events."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncpg
+
 from app.users import User
 from projections.projection import Connection, Projected, Source
 
-_COLUMNS = ", ".join(User.__dataclass_fields__)
+STATE_COLUMNS = tuple(User.__dataclass_fields__)
+_COLUMNS = ", ".join(STATE_COLUMNS)
 _LOAD = f"SELECT {_COLUMNS} FROM users WHERE id = ANY($1)"  # noqa: S608
 _UPSERT = f"""
     INSERT INTO users ({_COLUMNS}) SELECT {_COLUMNS} FROM json_populate_recordset(NULL::users, $1::json)
@@ -16,7 +19,12 @@ _UPSERT = f"""
 async def load(source: Source, ids: list[str]) -> dict[str, User]:
     """The states of users by id; ids without a stream are absent."""
     rows = await source.fetch(_LOAD, ids)
-    return {row["id"]: User(*row.values()) for row in rows}
+    return {row["id"]: user_from_row(row) for row in rows}
+
+
+def user_from_row(row: asyncpg.Record) -> User:
+    """A user from a row that starts with the columns in `STATE_COLUMNS`, in their order."""
+    return User(*list(row.values())[: len(STATE_COLUMNS)])
 
 
 async def write(connection: Connection, batch: list[Projected]) -> None:

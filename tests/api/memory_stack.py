@@ -169,6 +169,10 @@ class World:
         await asyncio.sleep(0)
         return self.fold.states.get(stream)
 
+    async def newest(self, stream: str) -> tuple[State | None, str | None]:
+        """See `api.sight.StateReader`."""
+        return await self.state(stream), self.fold.held.get(stream)
+
     async def positions(self) -> dict[int, int]:
         """See `api.sight.StateReader`."""
         await asyncio.sleep(0)
