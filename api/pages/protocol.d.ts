@@ -113,7 +113,19 @@ export interface Series {
   id: string;
   occurrence: number;
   scheduled: string | null;
-  values: { [key: string]: unknown };
+  values: SeriesValues;
+}
+
+/** Values of fields in a series, as JSON has them: those of `SERIES_FIELDS`. */
+export interface SeriesValues {
+  title?: string;
+  notes?: string;
+  priority?: "none" | "low" | "medium" | "high" | "urgent";
+  time_zone?: string | null;
+  tags?: string[];
+  assignees?: string[];
+  parent_id?: string | null;
+  reminders?: Reminder[];
 }
 
 /** Tell the others on a channel something that is not kept. */

@@ -50,6 +50,7 @@ def status_text(found: Mapping[str, Any]) -> str:
         f"{'process':<12}{'pid':>8}  {'status':<11}{'up':>9}{'memory':>10}{'cpu':>10}{'restarts':>10}"
     )
     lines += [_process_line(process) for process in found["processes"]]
+    lines += _dead_letter_lines(found["dead_letters"])
     lines += [f"✗ {each['name']}: {each['detail']}\n    → {each['mend']}" for each in found["problems"]]
     sizes = found["sizes"]
     lines += [
@@ -59,6 +60,16 @@ def status_text(found: Mapping[str, Any]) -> str:
         f"Data      {found['data']}",
     ]
     return "\n".join(lines)
+
+
+def _dead_letter_lines(letters: Mapping[str, Any] | None) -> list[str]:
+    if not letters or not letters["records"]:
+        return []
+    lines = [f"! dead letters: {letters['records']} parked, {letters['streams']} streams held"]
+    lines += [
+        f"    {held['stream']} waits for {held['position']}: {held['reason']}" for held in letters["held"]
+    ]
+    return [*lines, "    → tasktape dead-letters list"]
 
 
 def _process_line(process: Mapping[str, Any]) -> str:

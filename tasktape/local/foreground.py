@@ -169,6 +169,7 @@ def _describe(stack: Stack, children: Sequence[Child], *, ready: bool) -> dict[s
             if stack.external_database or known.get("postgres", "waiting") != "waiting"
             else None,
             "embedded": stack.postgres is not None,
+            "schema": stack.schema,
         },
         "processes": [_describe_child(child) for child in children],
     }

@@ -1,6 +1,7 @@
 """Checks of what runs, for `tasktape doctor`: the stores, the API, the worker, tokens and clocks."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -13,8 +14,9 @@ import jwt
 from tasktape.local.causes import REPAIR, find_causes
 from tasktape.local.data_dir import DataDir
 from tasktape.local.findings import Finding
+from tasktape.local.parked import dead_letters_finding, read_dead_letters
 from tasktape.local.ports import is_listening
-from tasktape.local.stack import PROBE_LIMIT_S, Options, ask, read_ready, signing_secret, signs_tokens
+from tasktape.local.stack import PROBE_LIMIT_S, Options, ask, signing_secret, signs_tokens
 from tasktape.local.tokens import mint
 
 LAG_SAMPLE_S = 1.0
@@ -31,13 +33,16 @@ def check_live(options: Options) -> list[Finding]:
         findings.append(asyncio.run(check_database(database)))
     if not run:
         return [*findings, check_last_run(options.data)]
-    _, answer = ask(f"{run['url']}/readyz")
+    # How far the read models are behind is a finding of its own.
+    _, answer = ask(f"{run['url']}/readyz?lag=any")
     causes = [cause for cause in find_causes(run, options.data, answer) if cause.name != "disk"]
     findings = [each for each in findings if each.name not in {cause.name for cause in causes}] + causes
     ready = check_api(run, options.data)
     findings.append(ready)
     if ready.status == "ok":
         findings += [check_progress(run["url"]), check_token(run["url"], options)]
+    if database and (schema := run.get("database", {}).get("schema")):
+        findings += dead_letters_finding(asyncio.run(read_dead_letters(database, schema)))
     return findings
 
 
@@ -87,7 +92,7 @@ def check_api(run: Mapping[str, Any], data: DataDir) -> Finding:
     """Whether the API says that it is ready, and each of its processes is."""
     processes = {each["name"]: each["status"] for each in run["processes"] if _is_api(each["name"])}
     away = [f"{name} is {status}" for name, status in processes.items() if status != "ready"]
-    if read_ready(run["url"]) is None:
+    if ask(f"{run['url']}/readyz?lag=any")[0] != 200:
         away.insert(0, f"{run['url']} is not ready")
     if away:
         mend = f"see {data.logs}/api*.log and `tasktape status`"
@@ -101,10 +106,13 @@ def _is_api(name: str) -> bool:
 
 
 def check_progress(url: str) -> Finding:
-    """Whether the read models keep up with the log."""
+    """Whether the read models keep up with the log, and workers are there for what comes."""
     before = _lag(url)
     if before == 0:
-        return Finding("worker", "ok", "has read the whole log")
+        problem = _problem(url)
+        if problem is None:
+            return Finding("worker", "ok", "has read the whole log")
+        return Finding("worker", "fail", problem, "see the worker's log")
     time.sleep(LAG_SAMPLE_S)
     after = _lag(url)
     if before is None or after is None:
@@ -154,9 +162,18 @@ def _expiry(token: str) -> str | None:
     return None
 
 
+def _problem(url: str) -> str | None:
+    """Return the first reason why what is written now would not be visible at once."""
+    with contextlib.suppress(ValueError):
+        answer = json.loads(ask(f"{url}/readyz")[1] or b"null")
+        problems = answer.get("problems") if isinstance(answer, dict) else None
+        return str(problems[0]) if problems else None
+    return None
+
+
 def _lag(url: str) -> int | None:
     try:
-        answer = json.loads(read_ready(url) or b"null")
+        answer = json.loads(ask(f"{url}/readyz?lag=any")[1] or b"null")
     except ValueError:
         return None
     lag = answer.get("lag") if isinstance(answer, dict) else None

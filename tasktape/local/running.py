@@ -1,11 +1,12 @@
 """What runs on a data folder: asked for, measured, and stopped from another process."""
 
+import asyncio
 import contextlib
 import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import psutil
 from tasktape.local.causes import find_causes
 from tasktape.local.data_dir import DataDir
 from tasktape.local.errors import LocalError
+from tasktape.local.parked import DeadLetters, read_dead_letters
 from tasktape.local.processes import Identity, reap
 from tasktape.local.stack import ask
 
@@ -90,6 +92,7 @@ def status(data: DataDir) -> dict[str, Any]:
     causes = find_causes(run, data, body) if running else []
     kafka = run.get("kafka", {}) if running else {}
     database = run.get("database", {}) if running else {}
+    letters = _dead_letters(database)
     return {
         "ready": bool(running and run["ready"] and well and code == 200 and not causes),
         "problems": [asdict(cause) for cause in causes],
@@ -97,10 +100,16 @@ def status(data: DataDir) -> dict[str, Any]:
         "kafka": {"brokers": kafka.get("brokers"), "embedded": kafka.get("embedded")},
         "database": {"url": hide_password(database.get("url")), "embedded": database.get("embedded")},
         "url": run.get("url") if running else None,
-        "lag": _lag(body if code == 200 else None),
+        "lag": _lag(body),
+        "dead_letters": None if letters is None else letters.to_json(),
         "data": str(data.root),
         "sizes": {"kafka_bytes": folder_bytes(data.kafka), "postgres_bytes": folder_bytes(data.postgres)},
     }
+
+
+def _dead_letters(database: Mapping[str, Any]) -> DeadLetters | None:
+    url, schema = database.get("url"), database.get("schema")
+    return asyncio.run(read_dead_letters(url, schema)) if url and schema else None
 
 
 def hide_password(url: str | None) -> str | None:

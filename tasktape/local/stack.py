@@ -70,6 +70,11 @@ class Stack:
         return tuple(self.options.env.get(variable) or name for variable, name in TOPICS)
 
     @property
+    def schema(self) -> str:
+        """The control schema of the read models."""
+        return self.options.env.get("TASKTAPE_SCHEMA") or "tasktape"
+
+    @property
     def url(self) -> str:
         """Where a browser on this machine finds the API."""
         return instance_url(self.options.host, self.options.port)

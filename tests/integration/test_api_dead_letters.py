@@ -10,8 +10,12 @@ from uuid import uuid4
 import httpx
 from aiokafka import AIOKafkaProducer
 
+from app.settings import Settings
+from app.tasks import TaskEdited
+from streams.event_log import KafkaEventLog
 from tests.integration.shell import Shell
 from tests.integration.stack import Stack
+from tests.spec import record_of
 from tests.waiting import eventually
 
 
@@ -27,6 +31,19 @@ async def put(stack: Stack, key: bytes | None, value: bytes, partition: int | No
     return f"{written.partition}:{written.offset}"
 
 
+async def put_edit(stack: Stack, stream: str, title: str) -> str:
+    """Write an edit of a new task behind our back; its position."""
+    settings = Settings.from_environment(stack.environment)
+    log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
+    await log.start()
+    try:
+        edit = record_of(TaskEdited({"title": title}), 2, id=str(uuid4()), stream=stream)
+        [position] = await log.append([edit])
+    finally:
+        await log.close()
+    return str(position)
+
+
 async def letters(admin: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
     answer = await admin.get("/api/dead-letters", params={"limit": 200})
     assert answer.status_code == 200, answer.text
@@ -34,7 +51,7 @@ async def letters(admin: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
 
 
 async def test_poison_holds_its_stream_until_it_is_skipped(running_stack: Stack) -> None:
-    """Commands on the stream are written and parked; the skip lets what still fits take effect."""
+    """Commands on the stream are refused; the skip lets what others wrote behind it take effect."""
     async with (
         running_stack.client(f"user-{uuid4().hex[:8]}") as client,
         running_stack.client("operator", admin=True) as admin,
@@ -47,11 +64,21 @@ async def test_poison_holds_its_stream_until_it_is_skipped(running_stack: Stack)
             return poison in await letters(admin)
 
         await eventually(parked)
-        behind = await client.patch(path, json={"title": "Behind"})
-        assert behind.status_code == 202
-        position = behind.headers["tasktape-position"]
-        outcome = (await client.get(behind.headers["location"])).json()
+        for headers in ({}, {"Prefer": "respond-async"}):
+            refused = await client.patch(path, json={"title": "Refused"}, headers=headers)
+            assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+            assert f"waits for the record {poison}" in refused.json()["detail"]
+        position = await put_edit(running_stack, stream, "Behind")
+
+        async def parked_behind() -> bool:
+            return position in await letters(admin)
+
+        await eventually(parked_behind)
+        outcome = (await admin.get(f"/api/outcomes/{position}")).json()
         assert (outcome["outcome"], outcome["event"]["reason"]) == ("parked", f"behind {poison}")
+        assert set(await letters(admin)) >= {poison, position}
+        ready = (await client.get("/readyz")).json()
+        assert (ready["parked"] >= 2, ready["held"] >= 1) == (True, True)
         found = await letters(admin)
         assert (found[poison]["holds"], found[poison]["stream"], found[poison]["attempts"]) == (
             True,
