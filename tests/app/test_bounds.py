@@ -1,0 +1,123 @@
+"""Bounds of events: nothing in an event is without one, and what commands make is within them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from app.bounds import MAX_EVENT_BYTES, MAX_MEMBERS, MAX_UPDATE_BYTES, MAX_USER_NAME_CHARS
+from app.fold import Fold, fold_log
+from app.lists import ListCreated, MemberAdded, TaskList
+from app.records import EVENT_CLASSES, Record, decode, encode
+from app.task_commands import CreateTask
+from app.tasks import TaskCreated, TaskEdited
+from app.updates import update_of
+from app.values import MAX_REMINDERS, MAX_USER_CHARS
+from tests.spec import LIST_ID, list_after, raw_of, record_of
+
+WIDEST = "\U0001f600"
+
+
+def unbounded(schema: Any, path: str = "") -> Iterator[str]:
+    """The places in a JSON schema where a text, a list or a number may be of any size."""
+    match schema:
+        case {"type": "string"} if not schema.keys() & {"maxLength", "enum", "const", "pattern", "format"}:
+            yield path
+        case {"type": "array"} if "maxItems" not in schema:
+            yield path
+        case {"type": "integer"} if not {"minimum", "maximum"} <= schema.keys():
+            yield path
+    if isinstance(schema, dict):
+        if schema.get("additionalProperties") is True:
+            yield path
+        for name, inner in schema.items():
+            yield from unbounded(inner, f"{path}.{name}")
+    elif isinstance(schema, list):
+        for place, inner in enumerate(schema):
+            yield from unbounded(inner, f"{path}.{place}")
+
+
+@pytest.mark.parametrize("event", EVENT_CLASSES, ids=lambda event: event.type)
+def test_every_part_of_an_event_is_bounded(event: type[Any]) -> None:
+    assert list(unbounded(TypeAdapter(event).json_schema())) == []
+
+
+def test_the_largest_task_that_a_command_makes_can_be_read_back() -> None:
+    command = CreateTask(
+        title=WIDEST * 500,
+        notes=WIDEST * 20_000,
+        tags=tuple(f"{number:02}{WIDEST * 98}" for number in range(50)),
+        assignees=tuple(f"{number:03}{'x' * (MAX_USER_CHARS - 3)}" for number in range(50)),
+        reminders=tuple({"before": f"PT{number}M"} for number in range(MAX_REMINDERS)),
+        list_id=LIST_ID,
+    )
+    fields = command.model_dump(include={"title", "notes", "tags", "assignees", "reminders"})
+    record = record_of(TaskCreated(LIST_ID, **fields), 1)
+    assert decode(*_parts(record)) == record
+
+
+def test_the_largest_task_that_fits_an_event_can_be_told() -> None:
+    """Also where each field came with an event of its own, and all of them change back at once."""
+    texts = {"title": WIDEST * 2_000, "notes": WIDEST * 100_000}
+    names = {"tags": tuple(f"{n:03}{WIDEST * 250}" for n in range(200))}
+    people = {"assignees": tuple(f"{n:03}{WIDEST * 190}" for n in range(200))}
+    edits: list[Any] = [texts, names, people, {"recurrence": "FREQ=DAILY"}]
+    records = [record_of(TaskCreated(LIST_ID, "t"), 1)]
+    records += [record_of(TaskEdited(fields), version) for version, fields in enumerate(edits, start=2)]
+    small: Any = {"title": "t", "notes": "", "tags": (), "assignees": ()}
+    records.append(record_of(TaskEdited(small, this_only=tuple(small)), len(records) + 1))
+    raws = [raw_of(record, offset) for offset, record in enumerate(records)]
+    outcome = fold_log(raws)[1]
+    assert [each.outcome for each in outcome] == ["accepted"] * len(records)
+    assert max(len(raw.value or b"") for raw in raws) > MAX_EVENT_BYTES * 3 / 4
+    assert max(len(update_of(each).value) for each in outcome) < MAX_UPDATE_BYTES
+
+
+def test_a_list_has_its_last_member_and_the_next_is_parked() -> None:
+    """And the update that tells of the last one can be told, with the channels of all."""
+    names = [f"{number:04}{WIDEST * (MAX_USER_NAME_CHARS - 4)}" for number in range(MAX_MEMBERS)]
+    home = list_after(ListCreated("Home"))
+    assert isinstance(home, TaskList)
+    full = replace(home, members={"alice": "owner", **dict.fromkeys(names[2:], "viewer")})
+    stream = f"list:{LIST_ID}"
+    fold = Fold(states={stream: full})
+    last, beyond = (
+        fold.apply(raw_of(record, offset), record)
+        for offset, record in enumerate(
+            record_of(MemberAdded(name, "editor"), offset + 2) for offset, name in enumerate(names[:2])
+        )
+    )
+    assert (last.outcome, beyond.outcome) == ("accepted", "parked")
+    assert beyond.reason == f"a list has at most {MAX_MEMBERS} members"
+    update = update_of(last)
+    assert len(update.value) + len(" ".join(update.channels).encode()) < MAX_UPDATE_BYTES + 2**20
+
+
+@pytest.mark.parametrize(
+    ("data", "where"),
+    [
+        ({"title": 5}, "title"),
+        ({"title": "t", "series": {"id": "s", "occurrence": "1", "scheduled": None}}, "series.occurrence"),
+        ({"title": "t", "series": {"id": "s", "occurrence": -1, "scheduled": None}}, "series.occurrence"),
+        ({"title": "t", "series": {"id": "s", "occurrence": 1, "scheduled": 3}}, "series.scheduled"),
+        ({"title": "t", "reminders": [{"at": 5}]}, "reminders.0.at"),
+        ({"title": "t", "tags": [None]}, "tags.0"),
+        ({"title": "t", "notes": "x" * 100_001}, "notes"),
+        ({"title": "t", "rank": "é"}, "rank"),
+    ],
+)
+def test_a_record_that_breaks_a_rule_is_parked_with_the_place_as_its_reason(data: Any, where: str) -> None:
+    value = json.dumps({"list_id": LIST_ID, **data}).encode()
+    raw = replace(raw_of(record_of(TaskCreated(LIST_ID, "t"), 1), 0), value=value)
+    [folded] = fold_log([raw])[1]
+    assert (folded.outcome, (folded.reason or "").partition(":")[0]) == ("parked", where)
+
+
+def _parts(record: Record) -> tuple[bytes, list[tuple[str, bytes]], bytes]:
+    key, value, headers = encode(record)
+    return key, headers, value
