@@ -34,9 +34,14 @@ _COUNTERS = {
 async def read_projection_metrics(edge: Edge) -> list[Metric]:
     """Return the metrics that can be told now; those whose source is away are missing."""
     standing = await find_standing(edge)
+    return projection_metrics(standing, await _ages_s(edge, standing), edge.clock())
+
+
+def projection_metrics(standing: Standing, ages_s: Mapping[int, float], now: datetime) -> list[Metric]:
+    """Return the metrics of a standing; `ages_s` is how old the first record is that each partition lacks."""
     found: list[Metric] = []
     if standing.lags is not None:
-        found += _lag_metrics(standing.lags, await _ages_s(edge, standing))
+        found += _lag_metrics(standing.lags, ages_s)
     if standing.parked is not None:
         parked = standing.parked
         found += [
@@ -45,7 +50,7 @@ async def read_projection_metrics(edge: Edge) -> list[Metric]:
             _gauge("parked_oldest_age_seconds", "Since when the oldest is parked.", parked.oldest_age_s),
         ]
     if standing.workers is not None:
-        found += _worker_metrics(standing.workers, edge.clock())
+        found += _worker_metrics(standing.workers, now)
     return found
 
 

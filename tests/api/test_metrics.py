@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,11 @@ from api.endpoints import ENDPOINTS
 from api.hub import Counters
 from api.main import application
 from api.metrics import CONTENT_TYPE, Metrics, text_of
+from api.projection_metrics import projection_metrics
+from api.readiness import Standing
 from app.settings import Settings
+from projections.audit_queries import Parked
+from projections.workers import WorkerReport
 from tests.api.memory_stack import QuietFeed, World, edge_on
 
 SECRET = "a secret of the tests that is long enough"
@@ -207,7 +212,53 @@ def test_every_metric_is_in_the_reference(node: Node) -> None:
         for name, family in node.families().items()
         if not name.startswith(NOT_OURS)
     }
+    told |= {
+        f"{family.name}_total" if family.type == "counter" else family.name: {
+            label for sample in family.samples for label in sample.labels
+        }
+        for family in projection_metrics(STANDING, AGES_S, NOW)
+    }
     assert documented == told
+
+
+FIGURES = {"projected": 70, "retries": 2, "batch_records": 5, "moved_at_s": {"0": 1_790_000_000.0}}
+STANDING = Standing(
+    ends={0: 10, 1: 7},
+    positions={0: 9, 1: 3},
+    workers=[
+        WorkerReport("0", True, [0, 1], FIGURES, age_s=0.5),
+        WorkerReport("1", True, [], {}, age_s=60.0),
+    ],
+    parked=Parked(3, 1, 12.5),
+)
+AGES_S = {0: 0.0, 1: 4.5}
+NOW = datetime.fromtimestamp(1_790_000_008.0, UTC)
+
+
+def test_metrics_of_projecting_tell_lags_dead_letters_and_workers() -> None:
+    """A worker that has not reported for a minute is neither up nor ready."""
+    told = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in projection_metrics(STANDING, AGES_S, NOW)
+        for sample in family.samples
+    }
+    expected = {
+        ("tasktape_projection_lag_records", "0"): 0,
+        ("tasktape_projection_lag_records", "1"): 3,
+        ("tasktape_projection_lag_seconds", "1"): 4.5,
+        ("tasktape_checkpoint_age_seconds", "0"): 8,
+        ("tasktape_parked_records",): 3,
+        ("tasktape_held_streams",): 1,
+        ("tasktape_parked_oldest_age_seconds",): 12.5,
+        ("tasktape_worker_up", "0"): 1,
+        ("tasktape_worker_ready", "0"): 1,
+        ("tasktape_worker_up", "1"): 0,
+        ("tasktape_worker_ready", "1"): 0,
+        ("tasktape_worker_batch_records", "0"): 5,
+        ("tasktape_worker_projected_total", "0"): 70,
+        ("tasktape_worker_retries_total", "0"): 2,
+    }
+    assert {name: told[name] for name in expected} == expected
 
 
 # --- over HTTP -------------------------------------------------------------------------------------------
