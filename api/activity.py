@@ -20,6 +20,7 @@ from api.lists import unseen_list
 from api.schemas import ActivityQuery
 from app.activity import Group
 from app.activity_phrases import summary
+from app.graphemes import shortened
 from app.positions import Position
 from projections.activity_queries import EVENTS_SHOWN, Cut, Place
 
@@ -103,7 +104,7 @@ def _event(row: asyncpg.Record) -> dict[str, Any]:
 def _brief(value: Any) -> Any:
     """The value with what is long in it cut."""
     if isinstance(value, str):
-        return value if len(value) <= LONGEST_TEXT else value[: LONGEST_TEXT - 1] + "…"
+        return shortened(value, LONGEST_TEXT)
     if isinstance(value, list):
         return [_brief(each) for each in value[:MOST_PARTS]]
     if isinstance(value, dict):

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from app.errors import Malformed, Unauthenticated, Unavailable
 from app.json_text import read_json
+from app.names import user_name
 from app.settings import BadSettings, Settings
-from app.values import user_name
 
 MAX_TOKEN_CHARS = 8192
 MIN_RSA_BITS = 2048
@@ -185,9 +185,9 @@ def bearer_token(header: str | None) -> str:
 
 
 def _identity(claims: Mapping[str, Any]) -> Identity:
-    user = claims["sub"]
+    subject = claims["sub"]
     try:
-        user_name(user if isinstance(user, str) else "")
+        user = user_name(subject if isinstance(subject, str) else "")
     except ValueError as error:
         raise Unauthenticated(f"the token's subject is not a usable user name: it {error}") from None
     return Identity(user=user, admin=claims.get("admin") is True, expires_at=float(claims["exp"]))

@@ -12,6 +12,7 @@ from api.edge import caller_of, edge_of
 from api.lists import change_list, list_in_path
 from api.schemas import MemberOut, MemberRole, MembersOut, Nothing, Query
 from app.lists import HandOverList, LeaveList, RemoveMember, SetMember
+from app.names import normal_user
 
 
 async def list_members(request: Request) -> Response:
@@ -33,7 +34,7 @@ async def set_member(request: Request) -> Response:
 async def remove_member(request: Request) -> Response:
     """DELETE /api/lists/{id}/members/{user}; to remove oneself is to leave."""
     command = validated(RemoveMember, {"user": request.path_params["user"]})
-    if command.user == caller_of(request).user:
+    if normal_user(command.user) == caller_of(request).user:
         return await change_list(request, LeaveList(), {}, status=204)
     return await change_list(request, command, {}, status=204)
 

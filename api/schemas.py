@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,6 +19,7 @@ from pydantic import (
 )
 
 from app.lists import TaskList
+from app.names import normal_user
 from app.snippets import Match
 from app.task_commands import CreateTask
 from app.tasks import Task
@@ -83,6 +85,7 @@ def truth(text: str) -> bool:
 
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
+UserFilter = Annotated[str, AfterValidator(normal_user)]
 DueBound = Annotated[Due, BeforeValidator(_offset_as_sent)]
 
 
@@ -185,7 +188,7 @@ class ActivityQuery(PageQuery):
     """Whose activity, where."""
 
     list_id: ListId | None = Field(None, description="What happened in this list")
-    actor: str | None = Field(None, description="What one user did, in the lists that you see")
+    actor: UserFilter | None = Field(None, description="What one user did, in the lists that you see")
 
 
 class NotificationQuery(PageQuery):
@@ -221,7 +224,7 @@ class PresenceQuery(Query):
 class ConnectionsQuery(PageQuery):
     """Whose connections."""
 
-    user: str | None = Field(None, description="Only this user's", max_length=128)
+    user: UserFilter | None = Field(None, description="Only this user's", max_length=128)
 
 
 class NewTask(CreateTask):

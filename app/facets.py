@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
+from app.names import normal_label, normal_user
 from app.tasks import Task
 
 FacetKind = Literal["list", "is", "p", "stage", "tag", "assignee", "by", "parent", "has"]
@@ -13,9 +14,18 @@ LONGEST_FACET = 200
 """Characters: beyond what our commands take, and what other producers write must fit an index too."""
 
 
+_SPELLED: Mapping[FacetKind, Callable[[str], str]] = {
+    "stage": normal_label,
+    "tag": normal_label,
+    "assignee": normal_user,
+    "by": normal_user,
+}
+
+
 def facet(kind: FacetKind, value: str) -> str:
-    """A facet as text."""
-    return f"{kind}:{value}"[:LONGEST_FACET]
+    """Return a facet as text: the same for each spelling of a name."""
+    spelled = _SPELLED.get(kind)
+    return f"{kind}:{value if spelled is None else spelled(value)}"[:LONGEST_FACET]
 
 
 def facets_of(task: Task) -> tuple[str, ...]:

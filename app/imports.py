@@ -42,7 +42,6 @@ from app.values import (
     UserIds,
     instant,
     storable,
-    user_name,
 )
 
 MAX_TASK_EVENTS = 100_000
@@ -55,7 +54,6 @@ def _utc(text: object) -> object:
 
 Time = Annotated[AwareDatetime, BeforeValidator(_utc)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=1_000), AfterValidator(storable)]
-Person = Annotated[UserId, AfterValidator(user_name)]
 
 # --- what a request brings -------------------------------------------------------------------------------
 
@@ -102,7 +100,7 @@ class ImportedCreation(TypedDict):
 
     type: Literal["task.created"]
     time: Time
-    actor: Person
+    actor: UserId
     data: CreatedData
 
 
@@ -112,7 +110,7 @@ class ImportedEdit(TypedDict):
 
     type: Literal["task.edited"]
     time: Time
-    actor: Person
+    actor: UserId
     data: EditedData
 
 
@@ -122,7 +120,7 @@ class ImportedCompletion(TypedDict):
 
     type: Literal["task.completed"]
     time: Time
-    actor: Person
+    actor: UserId
     data: NotRequired[PlacedData]
 
 
@@ -132,7 +130,7 @@ class ImportedReopening(TypedDict):
 
     type: Literal["task.reopened"]
     time: Time
-    actor: Person
+    actor: UserId
     data: NotRequired[PlacedData]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 from app.errors import Conflict, NotFound
+from app.graphemes import shortened
 from app.lists import (
     INBOX_NAME,
     MAX_MEMBERS,
@@ -32,6 +33,7 @@ from app.lists import (
     Stage,
     TaskList,
     category_of,
+    member_called,
 )
 
 
@@ -61,11 +63,11 @@ def decide(
         case SetMember():
             return _set_member(command, _no_inbox(_alive(task_list), "shared"))
         case RemoveMember(user=member):
-            return _remove(_alive(task_list), member)
+            return _remove(_alive(task_list), member_called(_alive(task_list), member))
         case LeaveList():
             return _remove(_alive(task_list), user)
         case HandOverList(to=to):
-            return _hand_over(_alive(task_list), user, to)
+            return _hand_over(_alive(task_list), user, member_called(_alive(task_list), to))
         case _:
             assert_never(command)
 
@@ -105,7 +107,7 @@ def _check_free(stages: tuple[Stage, ...], task_list: TaskList, occupied: Occupi
         total = sum(stuck.values())
         tasks = "1 task is" if total == 1 else f"{total} tasks are"
         where = ", ".join(f"{stage} ({count})" for stage, count in sorted(stuck.items()))
-        raise Conflict(f"{tasks} still in {where}; move them to another stage first"[:500])
+        raise Conflict(shortened(f"{tasks} still in {where}; move them to another stage first", 500))
 
 
 def _set_member(command: SetMember, task_list: TaskList) -> ListEvent | None:

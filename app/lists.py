@@ -15,7 +15,19 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 
 from app import bounds
 from app.errors import Undecodable
-from app.values import MAX_STAGES, Category, Command, Label, Role, Status, Title, UserId, user_name
+from app.names import label_of, normal_user
+from app.values import (
+    MAX_LABEL_CHARS,
+    MAX_STAGES,
+    Category,
+    Command,
+    ListName,
+    Role,
+    Status,
+    StoredLabel,
+    StoredUserId,
+    UserId,
+)
 
 INBOX_NAME = "Inbox"
 MAX_MEMBERS = 1_000
@@ -27,7 +39,7 @@ MAX_MEMBERS = 1_000
 class Stage(TypedDict):
     """A column of a list, and what being there says of a task."""
 
-    name: Label
+    name: StoredLabel
     category: Category
 
 
@@ -143,6 +155,11 @@ class TaskList:
     deleted_at: datetime | None = None
 
 
+def member_called(task_list: TaskList, name: str) -> str:
+    """Return the member of a name: as it is written, as events may have it, or as it is spelled normally."""
+    return name if name in task_list.members else normal_user(name)
+
+
 LIST_FIELDS = ("name", "inbox", "members", "stages", "deleted_at")
 """The fields whose changes an audit shows."""
 
@@ -231,15 +248,18 @@ def _with_an_open_one(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     return stages
 
 
+def _well_named(stage: Stage) -> Stage:
+    return {**stage, "name": label_of(stage["name"], MAX_LABEL_CHARS)}
+
+
 Stages = Annotated[
-    tuple[Stage, ...],
+    tuple[Annotated[Stage, AfterValidator(_well_named)], ...],
     Field(max_length=MAX_STAGES, strict=False),
     AfterValidator(_unlike),
     AfterValidator(_with_an_open_one),
 ]
 
 
-Member = Annotated[UserId, AfterValidator(user_name)]
 Occupied = Mapping[tuple[str, Status], int]
 """(stage, status) → how many tasks of the list are there."""
 
@@ -247,7 +267,7 @@ Occupied = Mapping[tuple[str, Status], int]
 class CreateList(Command):
     """Create a list that the caller owns."""
 
-    name: Title
+    name: ListName
     stages: Stages = ()
 
 
@@ -258,7 +278,7 @@ class CreateInbox(Command):
 class EditList(Command):
     """Set the fields that are given (a JSON merge patch, RFC 7396), the stages as a whole."""
 
-    name: Title = ""
+    name: ListName = ""
     stages: Stages | None = None
 
 
@@ -273,14 +293,14 @@ class RestoreList(Command):
 class SetMember(Command):
     """Let somebody see the list, or give a member another role."""
 
-    user: Member
+    user: UserId
     role: Role
 
 
 class RemoveMember(Command):
     """Take the list away from a member."""
 
-    user: Member
+    user: StoredUserId
 
 
 class LeaveList(Command):
@@ -290,7 +310,7 @@ class LeaveList(Command):
 class HandOverList(Command):
     """Make another member the owner, and oneself an editor."""
 
-    to: Member
+    to: StoredUserId
 
 
 ListCommand = (

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection
 from unicodedata import category
+
+from app.graphemes import boundary_after
+from app.names import caseless, normal_user
+from app.words import stands_alone
 
 _FENCED = re.compile(
     r"^[ \t>]*(?P<fence>`{3,}(?=[^`\n]*$)|~{3,})[^\n]*$.*?(?:^[ \t>]*(?P=fence)[`~]*[ \t\r]*$|\Z)",
@@ -16,7 +21,7 @@ _ADDRESS = re.compile(r"\bhttps?://\S+", re.IGNORECASE)
 _BLANK_LINE = re.compile(r"(\n[ \t\r]*\n)")
 _BACKTICKS = re.compile(r"`+")
 _BLOT = "\0"
-"""Stands where code was. No id has it: they are printable."""
+"""Stands where code was. No id has it: they have no controls."""
 _JOINERS = "\u200c\u200d"
 _INSIDE_NAMES = ".-+@"
 """These go on with a name if a word follows them at once: `@bob-smith` is not bob, and `@bob.` is."""
@@ -26,8 +31,8 @@ def mentions_in(text: str, members: Collection[str]) -> tuple[str, ...]:
     """The members whom `text` mentions, in order, each once.
 
     A mention is `@` and a member's whole id, which may be of several words; the longest id that fits counts.
-    In which case it is written matters only if several ids differ in nothing else. What is part of a mail or
-    web address or of code mentions nobody.
+    In which case, width or spelling it is written matters only if several ids differ in nothing else. What is
+    part of a mail or web address or of code mentions nobody.
     """
     names = _Names(members)
     prose = _without_code(text)
@@ -40,26 +45,38 @@ class _Names:
     """The members' ids, by how they may be written."""
 
     def __init__(self, members: Collection[str]) -> None:
-        self._exact = frozenset(members)
-        self._folded: dict[str, set[str]] = {}
-        lengths: dict[str, set[int]] = {}
-        for name in self._exact:
-            self._folded.setdefault(name.casefold(), set()).add(name)
-            lengths.setdefault(name[:1].casefold(), set()).add(len(name))
-        self._lengths = {first: sorted(those, reverse=True) for first, those in lengths.items()}
+        self._called: dict[str, set[str]] = {}
+        for name in members:
+            self._called.setdefault(caseless(name), set()).add(name)
+        self._in_order = sorted(self._called)
 
     def at(self, text: str, start: int) -> str | None:
-        """The longest id that starts here and ends where a word ends, if there is one and only one."""
-        for length in self._lengths.get(text[start : start + 1].casefold(), ()):
-            written = text[start : start + length]
-            names = {written} & self._exact or self._folded.get(written.casefold(), set())
-            if written and names and not _goes_on(text, start + length):
-                return next(iter(names)) if len(names) == 1 else None
-        return None
+        """Return the longest id that starts here and ends where a word ends, if there is one and only one."""
+        longest: str | None = None
+        said, end = "", start
+        while end < len(text):
+            following = boundary_after(text, end + 1)
+            said, end = said + caseless(text[end:following]), following
+            if not self._any_begins(said):
+                break
+            if said in self._called and not _goes_on(text, end):
+                longest = self._only_one(self._called[said], text[start:end])
+        return longest
+
+    def _any_begins(self, said: str) -> bool:
+        at = bisect_left(self._in_order, said)
+        return at < len(self._in_order) and self._in_order[at].startswith(said)
+
+    def _only_one(self, names: set[str], written: str) -> str | None:
+        exact = names & {written} or names & {normal_user(written)} or names
+        return next(iter(exact)) if len(exact) == 1 else None
 
 
 def _goes_on(text: str, at: int) -> bool:
-    """Whether what ends here is only the beginning of a longer name."""
+    """Tell whether what ends here is only the beginning of a longer name.
+
+    In a script without spaces nobody can tell: there a name ends where a member's ends.
+    """
     following = text[at : at + 2]
     return any(map(_is_word, following[:1])) or (
         following[:1] in _INSIDE_NAMES and any(map(_is_word, following[1:]))
@@ -67,6 +84,8 @@ def _goes_on(text: str, at: int) -> bool:
 
 
 def _is_word(character: str) -> bool:
+    if stands_alone(character):
+        return False
     return character.isalnum() or character in {"_", *_JOINERS} or category(character).startswith("M")
 
 

@@ -28,7 +28,7 @@ from app.task_commands import (
 )
 from app.tasks import TASK_FIELDS, Task
 from app.text_merge import merge_texts
-from app.values import Labels, Notes, Role, UserIds
+from app.values import Notes, Role, StoredLabels, StoredUserIds
 
 ASIDE = frozenset({"comment_count", "reminded", "rank"})
 """What changes beside a task, and in nobody's way."""
@@ -36,8 +36,8 @@ OCCURRENCE = frozenset({"due", "time_zone", "recurrence", "recurrence_from", "se
 """What says which occurrence of a series a task is."""
 _LIMITS: Mapping[str, TypeAdapter[Any]] = {
     "notes": TypeAdapter(Notes),
-    "tags": TypeAdapter(Labels),
-    "assignees": TypeAdapter(UserIds),
+    "tags": TypeAdapter(StoredLabels),
+    "assignees": TypeAdapter(StoredUserIds),
 }
 
 

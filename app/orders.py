@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from app.collation import collation_key
 from app.due import due_at
 from app.tasks import Task
 from app.values import Priority
-from app.words import folded
 
 SortKey = Literal["rank", "created_at", "updated_at", "due", "priority", "title"]
 SortValue = str | int | datetime | None
@@ -17,12 +17,14 @@ SortValue = str | int | datetime | None
 PRIORITY_ORDER: dict[Priority, int] = {"none": 0, "low": 1, "medium": 2, "high": 3, "urgent": 4}
 
 COMPARED_TITLE = 200
-"""Titles that are alike for so many characters are in the order of their ids."""
+"""Code points: titles that are alike for so many are in the order of their ids."""
+LONGEST_ORDER = 600
+"""Code points of what titles are compared by, whose UTF-8 must fit an index."""
 
 
 def title_order(title: str) -> str:
-    """What titles are compared by: without case and accents."""
-    return folded(title)[:COMPARED_TITLE]
+    """Return what titles are compared by: letters first, then accents, then case."""
+    return collation_key(title[:COMPARED_TITLE])[:LONGEST_ORDER]
 
 
 def sort_value(task: Task, key: SortKey) -> SortValue:

@@ -73,7 +73,9 @@ UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
 """(event type, schema version) → how to reach the next version; one entry for each version left behind."""
 
 _ADAPTERS: Mapping[str, TypeAdapter[Event]] = {cls.type: TypeAdapter(cls) for cls in EVENT_CLASSES}
-MAX_ATTRIBUTE_LENGTH = 1024
+MAX_ATTRIBUTE_LENGTH = 2048
+"""Characters; the source of an import has a user's name in it, of which each may be twelve when encoded."""
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """U+0000 in JSON; not the text of that escape, which is a backslash's escape followed by `u0000`."""
 
@@ -142,7 +144,7 @@ def stream_kind(stream: str) -> str:
 
 def _is_stream(text: str) -> bool:
     kind, _, key = text.partition(":")
-    return kind in {"task", "list", "user"} and 0 < len(key) <= 256 and key.isprintable()
+    return kind in {"task", "list", "user"} and 0 < len(key) <= 256 and _CONTROL.search(key) is None
 
 
 def source_of(*parts: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
+from app.graphemes import boundary_after, boundary_before
 from app.words import Needle, words_of
 
 SNIPPET_CHARACTERS = 160
@@ -67,11 +68,22 @@ def snippet(text: str, hits: Sequence[_Hit]) -> str:
     best = max(hits[:MOST_HITS], key=lambda hit: (_near(hit, hits), -hit.start))
     start, end = _part(text, best)
     pieces, at = ["…" if start > 0 else ""], start
-    for hit in hits:
-        if hit.start >= at and hit.end <= end:
-            pieces += [_shown(text[at : hit.start]), f"<mark>{_shown(text[hit.start : hit.end])}</mark>"]
-            at = hit.end
+    for first, last in _marked(text, (hit for hit in hits if start <= hit.start and hit.end <= end)):
+        pieces += [_shown(text[at:first]), f"<mark>{_shown(text[first:last])}</mark>"]
+        at = last
     return "".join([*pieces, _shown(text[at:end]), "…" if end < len(text) else ""])
+
+
+def _marked(text: str, hits: Iterable[_Hit]) -> list[tuple[int, int]]:
+    """Return the places to mark, in order and apart: whole clusters, and hits that overlap as one."""
+    places: list[tuple[int, int]] = []
+    for hit in hits:
+        start, end = boundary_before(text, hit.start), boundary_after(text, hit.end)
+        if places and start < places[-1][1]:
+            places[-1] = places[-1][0], max(places[-1][1], end)
+        else:
+            places.append((start, end))
+    return places
 
 
 def _near(hit: _Hit, hits: Sequence[_Hit]) -> int:
@@ -80,14 +92,15 @@ def _near(hit: _Hit, hits: Sequence[_Hit]) -> int:
 
 
 def _part(text: str, hit: _Hit) -> tuple[int, int]:
-    """What is shown of a text: whole words, if they are not too long for that."""
+    """Return the ends of what is shown of a text: whole words if they are not too long, or whole clusters."""
     start = max(0, hit.start - LEAD_CHARACTERS)
     end = max(hit.end, min(len(text), start + SNIPPET_CHARACTERS))
     if start > 0 and (space := _SPACE.search(text, start, hit.start)):
         start = space.end()
     if end < len(text) and (spaces := list(_SPACE.finditer(text, hit.end, end))):
         end = spaces[-1].start()
-    return start, end
+    first, last = boundary_before(text, hit.start), boundary_after(text, hit.end)
+    return min(first, boundary_after(text, start)), max(last, boundary_before(text, end))
 
 
 def _shown(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from app.errors import Conflict, FieldError, Invalid
+from app.graphemes import shortened
 from app.lists import TaskList, category_of, first_stage
 from app.recurrence import occurs
 from app.surroundings import Surroundings
@@ -61,7 +62,7 @@ def check_stage(stage: str | None, task_list: TaskList | None) -> None:
         return
     if category_of(task_list, stage) is None:
         names = ", ".join(each["name"] for each in task_list.stages)
-        raise Invalid([FieldError("stage", f"must be one of this list's: {names}"[:500])])
+        raise Invalid([FieldError("stage", shortened(f"must be one of this list's: {names}", 500))])
 
 
 def check_children(around: Surroundings, what: str, *, cascade: bool = False) -> None:

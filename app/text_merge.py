@@ -8,6 +8,8 @@ taken, equal changes of both count once, other changes of both that overlap are 
 - Two who add lines at the very end both keep theirs: first what was there first. Two insertions at any other
   place are a conflict, as their order would be a guess.
 - Blank lines and punctuation alone are no common ground between two texts.
+- No grapheme cluster is divided, and none is made that neither text has. A word is what has no space and no
+  punctuation in it, so in scripts without spaces it is a phrase: two who change one phrase are a conflict.
 """
 
 from __future__ import annotations
@@ -18,8 +20,13 @@ from dataclasses import dataclass
 from difflib import Match, SequenceMatcher
 from itertools import accumulate, takewhile
 
-_WORD = re.compile(r"""\s*(?:[!-/:-@\[-`{-~]|[^\s!-/:-@\[-`{-~]+)|\s+""")
-"""A word of any script or one ASCII punctuation mark, with the space before it; they are all of a text."""
+import regex
+
+from app.graphemes import clusters
+
+_WORD = re.compile(r"s*(?:p|w+)|s+")
+"""A word of any script or one sign, with the space before it, where each cluster is of a kind."""
+_KINDS = (("s", regex.compile(r"\s")), ("p", regex.compile(r"[\p{P}\p{S}]")))
 
 _STEPS = 600_000
 """So far one comparison goes, and a merge makes four of this size at most; a step takes some 0.05 µs."""
@@ -63,7 +70,17 @@ def merge_texts(base: str, theirs: str, yours: str) -> str | None:
     if lines is None:
         return None
     breaks = [len(text) - len(text.rstrip("\n")) for text in (base, theirs, yours)]
-    return "\n".join(lines) + "\n" * _merge_numbers(*breaks)
+    merged = "\n".join(lines) + "\n" * _merge_numbers(*breaks)
+    return merged if _has_no_others(merged, base, theirs, yours) else None
+
+
+def _has_no_others(merged: str, *texts: str) -> bool:
+    """Tell whether a text has no grapheme clusters but those of some others.
+
+    A mark that began a line or a word may stand behind another letter than before: nobody wrote that.
+    """
+    known = {"\n", "\r\n", *(cluster for text in texts for cluster in clusters(text))}
+    return merged.isascii() or known.issuperset(clusters(merged))
 
 
 def _lines(text: str) -> list[str]:
@@ -89,12 +106,23 @@ def _merge_lines(base: list[str], theirs: list[str], yours: list[str]) -> list[s
 
 def _merge_words(lines: _Region, steps: int) -> list[str] | None:
     texts = ("\n".join(side) for side in (lines.base, lines.theirs, lines.yours))
-    base, theirs, yours = (_WORD.findall(text) for text in texts)
+    base, theirs, yours = (_words(text) for text in texts)
     if not (base and theirs and yours):
         return None
     regions = _regions(base, theirs, yours, steps=steps, may_grow=0)
     words = _joined(base, regions, [_settled(region) for region in regions])
     return None if words is None else "".join(words).split("\n")
+
+
+def _words(text: str) -> list[str]:
+    """Return words and signs, with the space before them; no grapheme cluster is divided."""
+    parts = clusters(text)
+    kinds = "".join(map(_kind, parts))
+    return ["".join(parts[slice(*match.span())]) for match in _WORD.finditer(kinds)]
+
+
+def _kind(cluster: str) -> str:
+    return next((kind for kind, pattern in _KINDS if pattern.match(cluster)), "w")
 
 
 def _joined(base: list[str], regions: list[_Region], settled: list[list[str] | None]) -> list[str] | None:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from app.durations import duration
+from app.names import MAX_USER_CHARS, label_of, shows_something, user_name
 from app.recurrence import normal_rule
 from app.zones import zone
 
@@ -21,9 +22,9 @@ RecurrenceFrom = Literal["due", "completion"]
 Scope = Literal["this", "following"]
 """What an edit of a recurring task is for: this occurrence only, or this one and all to come."""
 
-LEADING_ELSEWHERE = frozenset({".", ".."})
-"""What nothing is called that is a part of an address: clients take such parts out, even percent-encoded."""
-MAX_USER_CHARS = 128
+MAX_LABEL_CHARS = 100
+MAX_TITLE_CHARS = 500
+"""Characters are code points everywhere, as JSON Schema's `maxLength` counts them."""
 MAX_REMINDERS = 20
 _A_MOMENT = "a date-time with an offset (2026-12-01T09:00:00+01:00)"
 MAX_STAGES = 50
@@ -74,15 +75,18 @@ def instant(text: str) -> datetime:
     return parsed
 
 
-def user_name(name: str) -> str:
-    """Check that a user can be called so. Raises `ValueError`."""
-    if not name.isprintable():
-        raise ValueError("must have printable characters only, as user names do")
-    if name in LEADING_ELSEWHERE:
-        raise ValueError("must not be . or .., which lead elsewhere in an address")
-    if not 0 < len(name) <= MAX_USER_CHARS or name != name.strip():
-        raise ValueError(f"must have 1 to {MAX_USER_CHARS} characters, and no blanks around them")
-    return name
+def _seen(text: str) -> str:
+    if not shows_something(text):
+        raise ValueError("must have something in it that is seen")
+    return text
+
+
+def _label(name: str) -> str:
+    return label_of(name, MAX_LABEL_CHARS)
+
+
+def _list_name(name: str) -> str:
+    return label_of(name, MAX_TITLE_CHARS)
 
 
 def _time_zone(name: str) -> str:
@@ -95,23 +99,41 @@ def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
 
 # The constraints come before the check: pydantic strips before it measures only if they sit on `str` itself.
 Notes = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(storable)]
-Title = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), AfterValidator(storable)
+_TitleText = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TITLE_CHARS)
 ]
+Title = Annotated[_TitleText, AfterValidator(storable), AfterValidator(_seen)]
+ListName = Annotated[_TitleText, AfterValidator(_list_name)]
+StoredLabel = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_LABEL_CHARS),
+    AfterValidator(storable),
+]
+"""A tag or a stage as events have it: what a command may call one is for `Label` to say."""
 Label = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(storable)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_LABEL_CHARS),
+    AfterValidator(_label),
 ]
-UserId = Annotated[
+StoredUserId = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_USER_CHARS),
     AfterValidator(storable),
 ]
+"""The name of a user that is in events already."""
+UserId = Annotated[StoredUserId, AfterValidator(user_name)]
 CommentText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), AfterValidator(storable)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000),
+    AfterValidator(storable),
+    AfterValidator(_seen),
 ]
 # Strictly, a list of JSON would be no tuple; what is in it is taken strictly all the same.
-Labels = Annotated[tuple[Label, ...], Field(max_length=50, strict=False), AfterValidator(_unique)]
-UserIds = Annotated[tuple[UserId, ...], Field(max_length=50, strict=False), AfterValidator(_unique)]
+_FEW = Field(max_length=50, strict=False)
+Labels = Annotated[tuple[Label, ...], _FEW, AfterValidator(_unique)]
+UserIds = Annotated[tuple[UserId, ...], _FEW, AfterValidator(_unique)]
+StoredLabels = Annotated[tuple[StoredLabel, ...], _FEW, AfterValidator(_unique)]
+StoredUserIds = Annotated[tuple[StoredUserId, ...], _FEW, AfterValidator(_unique)]
 Due = Annotated[str, AfterValidator(_due)]
 Moment = Annotated[str, AfterValidator(moment)]
 TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_time_zone)]

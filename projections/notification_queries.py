@@ -7,11 +7,12 @@ A task that was moved is seen where it is now.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import asyncpg
 
+from app.graphemes import boundary_before
 from app.notifications import Kind
 from projections.projection import Connection
 from projections.reading import positions_at, snapshot
@@ -19,6 +20,8 @@ from projections.reading import positions_at, snapshot
 MAX_UNREAD = 1_000
 """Unread notifications are counted no further: nobody reads a larger number, and everybody waits for it."""
 EXCERPT_CHARS = 200
+_READ_CHARS = EXCERPT_CHARS + 1
+"""One more shows whether a grapheme cluster ends where the excerpt does."""
 _BEGINNING, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 READ = """
@@ -32,7 +35,7 @@ READ = """
 # The limit keeps it apart: so the planner follows the index of the notifications, and looks at each in turn.
 _SEEN = f"""
     notifications n CROSS JOIN LATERAL (
-        SELECT l.id AS list_id, coalesce(t.title, l.name) AS title, left(c.text, {EXCERPT_CHARS}) AS excerpt
+        SELECT l.id AS list_id, coalesce(t.title, l.name) AS title, left(c.text, {_READ_CHARS}) AS excerpt
         FROM (SELECT 1) AS nothing
         LEFT JOIN tasks t ON t.id = n.task_id
         LEFT JOIN comments c ON c.task_id = n.task_id AND c.id = n.comment_id
@@ -126,13 +129,13 @@ class NotificationQueries:
             else:
                 rows = await connection.fetch(PAGE, user, *place, limit + 1)
         return NotificationPage(
-            [Notification(*row) for row in rows[:limit]], len(rows) > limit, count, positions
+            [_notification(row) for row in rows[:limit]], len(rows) > limit, count, positions
         )
 
     async def one(self, user: str, notification_id: str) -> Notification | None:
         """One of the user's notifications."""
         row = await self._pool.fetchrow(_ONE, user, notification_id)
-        return None if row is None else Notification(*row)
+        return None if row is None else _notification(row)
 
     async def unread(self, user: str) -> int:
         """How many notifications are unread; `MAX_UNREAD` stands for so many or more."""
@@ -149,6 +152,14 @@ class NotificationQueries:
         async with snapshot(self._pool) as connection:
             read_until = await _read_until(connection, user)
             return bool(await connection.fetchval(_ANY_UNREAD, user, read_until, until))
+
+
+def _notification(row: asyncpg.Record) -> Notification:
+    """Return a row's notification, whose excerpt ends between grapheme clusters."""
+    notification = Notification(*row)
+    if (excerpt := notification.excerpt) is None:
+        return notification
+    return replace(notification, excerpt=excerpt[: boundary_before(excerpt, EXCERPT_CHARS)])
 
 
 async def _read_until(connection: Connection, user: str) -> datetime:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 
 from app.tasks import Task, TaskCommentDeleted, TaskCommented, TaskCommentEdited
-from app.words import forms_of
+from app.words import forms_of, stands_alone
 from projections.projection import Connection, Projected
 from projections.tables import task_search
 
@@ -93,15 +94,19 @@ async def newest_comments(
 def _document(task: Task, comments: Iterable[str]) -> str:
     """A `tsvector` as text. Between two texts a place is left free, so that no phrase runs over it.
 
-    The words of the title are in it a second time, marked: an index does not tell one text from another.
+    The words of the title are in it a second time, marked: an index does not tell one text from another. So
+    are pairs of words of a script without spaces, each where the first of the two is: single characters are
+    in too many tasks for an index to be of use, and Postgres keeps 255 places of a lexeme only.
     """
     places: dict[str, list[str]] = {}
     place = size = 0
     for mark, text in ((IN_TITLE, task.title), ("", task.notes), *(("", comment) for comment in comments)):
         place += 1
-        for form in forms_of(text):
+        forms = forms_of(text)
+        for form, following in zip_longest(forms, forms[1:]):
             place += 1
-            for word in {form, mark + form}:
+            lexemes = [form, pair_of(form, following)] if are_pair(form, following) else [form]
+            for word in dict.fromkeys([*lexemes, *(mark + lexeme for lexeme in lexemes)]):
                 size += 2 if word in places else 4 * len(word) + 8
                 places.setdefault(word, []).append(str(place))
             if place >= WORDS_SEARCHED or size >= _DOCUMENT_BYTES:
@@ -109,6 +114,16 @@ def _document(task: Task, comments: Iterable[str]) -> str:
     return _written(places)
 
 
+def are_pair(form: str, following: str | None) -> bool:
+    """Tell whether two words in a row, of which the second may be missing, are in a document as a pair."""
+    return not form.isascii() and following is not None and stands_alone(form) and stands_alone(following)
+
+
+def pair_of(form: str, following: str) -> str:
+    """Return the lexeme of a pair; no form has its sign."""
+    return f"{form}-{following}"
+
+
 def _written(places: Mapping[str, Sequence[str]]) -> str:
-    # No word has a quote or a backslash in it.
+    # No lexeme has a quote or a backslash in it.
     return " ".join(f"'{word}':{','.join(found)}" for word, found in places.items())

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain, pairwise
 from typing import Any, Literal
 
 from app.criteria import Criteria, DueSpan
 from app.facets import facet
 from app.orders import PRIORITY_ORDER, SortKey
 from app.words import Needle
-from projections.search import IN_TITLE
+from projections.search import IN_TITLE, are_pair, pair_of
 from projections.statements import Parameters
 from projections.tasks import SHELVES
 
@@ -186,8 +187,28 @@ def tsquery_of(needles: Iterable[Needle], tier: Tier) -> str:
 
 
 def _phrase(needle: Needle, mark: str) -> str:
-    *firsts, last = (f"'{mark}{form}'" for form in needle.forms)
-    return f"({' <-> '.join([*firsts, f'{last}:*' if needle.prefix else last])})"
+    lexemes = _lexemes(needle.forms)
+    operands = [f"'{mark}{lexeme}'" for _, lexeme in lexemes]
+    operands[-1] += ":*" if needle.prefix else ""
+    apart = [f" <{second - first}> " for (first, _), (second, _) in pairwise(lexemes)]
+    return f"({''.join(chain.from_iterable(zip(operands, [*apart, ''], strict=True)))})"
+
+
+def _lexemes(forms: Sequence[str]) -> list[tuple[int, str]]:
+    """Return the fewest lexemes that say where all of the words are, each with its place."""
+    lexemes: list[tuple[int, str]] = []
+    at = 0
+    while at < len(forms):
+        form, following = forms[at], forms[at + 1] if at + 1 < len(forms) else None
+        if following is not None and are_pair(form, following):
+            lexemes.append((at, pair_of(form, following)))
+            at += 2
+            continue
+        before = forms[at - 1] if at > 0 else ""
+        in_pair = bool(before) and are_pair(before, form)
+        lexemes.append((at - 1, pair_of(before, form)) if in_pair else (at, form))
+        at += 1
+    return lexemes
 
 
 def _due(span: DueSpan, parameters: Parameters) -> str:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from unicodedata import normalize
 
 from app.criteria import InList
 from app.ids import inbox_id
+from app.names import caseless
 from projections.finding_bounds import Bounds
 from projections.projection import Connection
 from projections.task_filters import TaskFilter, Tier
@@ -44,20 +44,15 @@ async def lists_of(connection: Connection, user: str, wanted: Sequence[InList]) 
     """The ids of the user's lists that fit. Raises `NoSuchList` for what is not a list of theirs."""
     rows = await connection.fetch(_NAMED_LISTS if wanted else _LISTS, user)
     found = {row["id"] for row in rows}
-    names = {row["id"]: _caseless(row["name"]) for row in rows} if wanted else {}
+    names = {row["id"]: caseless(row["name"]) for row in rows} if wanted else {}
     for each in wanted:
-        name = _caseless(each.called)
+        name = caseless(each.called)
         called = {list_id for list_id in names if list_id == each.called or names[list_id] == name}
         # Everyone has an inbox, also in the moment before it is in the read models.
         if not called and each.called != inbox_id(user):
             raise NoSuchList(each)
         found = found - called if each.negated else found & called
     return sorted(found)
-
-
-def _caseless(name: str) -> str:
-    """A name, however it is typed: databases disagree on capitals, and keyboards on accents."""
-    return normalize("NFC", normalize("NFC", name).casefold())
 
 
 async def find(

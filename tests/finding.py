@@ -58,7 +58,7 @@ def in_order(tasks: Iterable[Task], sort: str) -> list[str]:
             case "priority":
                 return PRIORITIES.index(task.priority)
             case "title":
-                return task.title.lower()
+                return task.title.lower(), task.title.swapcase()  # of equal letters small ones come first
             case _:
                 return getattr(task, key)
 

@@ -3,6 +3,7 @@
 import { attempt } from "./attempts.js";
 import { the } from "./dom.js";
 import { Api, ApiError, lineOf } from "./http.js";
+import { limitFields } from "./text.js";
 import { Workspace } from "./workspace.js";
 
 const TOKEN_KEY = "tasktape.token";
@@ -78,4 +79,5 @@ window.addEventListener("hashchange", () => {
   workspace = null;
   void signIn(token);
 });
+limitFields();
 begin();

@@ -1,6 +1,7 @@
 /** A person as a round mark: an initial, on a colour of their own. */
 
 import { make } from "./dom.js";
+import { firstCluster } from "./text.js";
 
 /** @param {string} name @param {string} [sign] instead of the initial */
 export function avatar(name, sign) {
@@ -11,7 +12,7 @@ export function avatar(name, sign) {
 
 /** @param {string} name */
 function initial(name) {
-  return (Array.from(name)[0] ?? "?").toUpperCase();
+  return firstCluster(firstCluster(name).toLocaleUpperCase()) || "?";
 }
 
 /** A colour for each name. @param {string} name */

@@ -3,6 +3,7 @@
 import { attempt, newKey } from "./attempts.js";
 import { choose } from "./dialogs.js";
 import { ApiError } from "./http.js";
+import { shortened } from "./text.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./store.js").Store} Store */
@@ -44,7 +45,7 @@ export class Commands {
     const path = `/api/tasks/${task.id}/${done ? "complete" : "reopen"}`;
     const answer = await this.#wish(task, wish, "POST", path);
     if (!answer || answer.version === task.version) return;
-    this.undo.offer(`${done ? "Completed" : "Reopened"} “${brief(task.title)}”.`, task.id, answer.version ?? null);
+    this.undo.offer(`${done ? "Completed" : "Reopened"} “${shortened(task.title, LONGEST_NAME)}”.`, task.id, answer.version ?? null);
   }
 
   /** @param {Task} task */
@@ -52,14 +53,14 @@ export class Commands {
     const answer = await this.#wish(task, null, "DELETE", `/api/tasks/${task.id}`);
     if (!answer) return;
     this.store.tasks.delete(task.id);
-    this.undo.offer(`Deleted “${brief(task.title)}”.`, task.id, null);
+    this.undo.offer(`Deleted “${shortened(task.title, LONGEST_NAME)}”.`, task.id, null);
     this.onChange();
   }
 
   /** Pass over an occurrence. @param {Task} task */
   async skip(task) {
     const answer = await this.#wish(task, {}, "POST", `/api/tasks/${task.id}/skip`);
-    if (answer) this.undo.offer(`Skipped “${brief(task.title)}”.`, task.id, answer.version ?? null);
+    if (answer) this.undo.offer(`Skipped “${shortened(task.title, LONGEST_NAME)}”.`, task.id, answer.version ?? null);
   }
 
   /** Put a task next to another one. @param {Task} task @param {Task} other @param {"before" | "after"} side as ranks go */
@@ -105,13 +106,8 @@ function isAboutSubTasks(error) {
 
 /** @param {Task} task */
 async function withSubTasks(task) {
-  const text = `“${brief(task.title)}” has sub-tasks. Do the same with them?`;
+  const text = `“${shortened(task.title, LONGEST_NAME)}” has sub-tasks. Do the same with them?`;
   return (await choose("Sub-tasks too?", [text], [{ label: "With sub-tasks", value: "yes", kind: "primary" }])) !== null;
-}
-
-/** @param {string} title */
-function brief(title) {
-  return title.length > LONGEST_NAME ? `${title.slice(0, LONGEST_NAME - 1)}…` : title;
 }
 
 /** @param {string} correlation @param {string} listId @param {string} title @param {string | null} parentId @returns {Task} */

@@ -192,8 +192,8 @@ export class Search {
     row.classList.toggle("done", found.status === "done");
     const { match } = found;
     const title = match?.field === "title" ? marked(match.snippet) : [found.title];
-    const more = match && match.field !== "title" ? [make("small", { class: "muted snippet" }, ...marked(match.snippet))] : [];
-    button.replaceChildren(make("span", {}, ...title), ...more);
+    const more = match && match.field !== "title" ? [make("small", { class: "muted snippet", dir: "auto" }, ...marked(match.snippet))] : [];
+    button.replaceChildren(make("span", { dir: "auto" }, ...title), ...more);
     button.setAttribute("aria-label", found.title);
     const list = this.options.store.lists.get(found.list_id)?.name ?? "";
     chips.replaceChildren(

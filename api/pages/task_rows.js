@@ -48,7 +48,7 @@ export class TaskRows {
       "li",
       { class: "row" },
       check,
-      make("button", { type: "button", class: "title", click: () => onOpen(current()) }),
+      make("button", { type: "button", class: "title", dir: "auto", click: () => onOpen(current()) }),
       make("span", { class: "chips" }),
       make("button", { type: "button", class: "quiet icon delete", click: () => void commands.delete(current()) }, "✕"),
     );

@@ -1,5 +1,7 @@
 /** Values as people read and write them: dates, rules, reminders, names. */
 
+import { shortened } from "./text.js";
+
 /** @typedef {import("./types.js").Reminder} Reminder */
 /** @typedef {import("./types.js").Task} Task */
 
@@ -90,7 +92,7 @@ export function namesIn(text) {
 export function brief(value) {
   const text = Array.isArray(value) ? value.map(item).join(", ") : item(value ?? "");
   if (text === "") return "nothing";
-  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+  return shortened(text, 80);
 }
 
 /** @param {unknown} value */

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from app.graphemes import shortened
+from app.names import caseless
 from tasktape.cli.connection import connection_options, find_connection
 from tasktape.cli.lines import printable, short, task_line
 from tasktape.cli.streams import OutputFailed
@@ -173,7 +175,7 @@ def _the_one(wanted: str, kind: str, found: list[tuple[str, str]]) -> str:
         return found[0][0]
     if not found:
         raise click.ClickException(f"No {kind} has an id that begins or ends with {wanted}")
-    examples = ", ".join(f"{short(each)} {label[:30]!r}" for each, label in found[:3])
+    examples = ", ".join(f"{short(each)} {shortened(label, 30)!r}" for each, label in found[:3])
     raise click.ClickException(f"{len(found)} {kind}s have ids with {wanted}: {examples}")
 
 
@@ -187,7 +189,7 @@ async def find_list(client: Client, given: str, *, deleted: bool = False) -> str
         return wanted.lower()
     lists = await client.lists(deleted=deleted, at_most=SEARCHED_LISTS).all()
     found = [each for each in lists if each.name == wanted]
-    found = found or [each for each in lists if each.name.casefold() == wanted.casefold()]
+    found = found or [each for each in lists if caseless(each.name) == caseless(wanted)]
     if len(found) > 1:
         ids = ", ".join(each.id for each in found[:3])
         kind = "deleted lists" if deleted else "lists"

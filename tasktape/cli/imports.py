@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from app.graphemes import shortened
 from tasktape.cli.client import open_client
 from tasktape.cli.connection import connection_options
 from tasktape.cli.options import json_option
 from tasktape.cli.streams import output_after
 from tasktape.cli.texts import is_text
+from tasktape.importers.stages import name_in
 
 if TYPE_CHECKING:
     from tasktape.importers.run import Progress
@@ -81,7 +83,7 @@ def name_of(file: Path) -> str:
         name = name[: -len(ending)] if name.lower().endswith(ending) else name
     if not is_text(name):
         raise click.BadParameter("the name of the file is no text: say --list", param_hint="FILE")
-    return " ".join(name.split())[:MAX_NAME_CHARS] or "Import"
+    return shortened(name_in(name), MAX_NAME_CHARS, sign="") or "Import"
 
 
 async def _run(file: Path, list_name: str, *, add_stages: bool, **where: Any) -> dict[str, Any]:

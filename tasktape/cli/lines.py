@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from app.graphemes import shortened
+from app.names import with_signs
 from app.rules_in_words import describe
 
 if TYPE_CHECKING:
@@ -70,10 +72,9 @@ def field_text(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Text from others, without what could take over a terminal."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    """Return a text of others without what could take over a terminal, or turn its line around."""
+    return with_signs(text)
 
 
 def _brief(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_VALUE_CHARS else text[: LONGEST_VALUE_CHARS - 1] + "…"
+    return shortened(json.dumps(value, ensure_ascii=False), LONGEST_VALUE_CHARS)

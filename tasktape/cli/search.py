@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from app.graphemes import boundary_after, boundary_before
 from tasktape.cli.client import api_verb, the_list
 from tasktape.cli.lines import printable, task_line
 from tasktape.cli.options import json_option
@@ -98,7 +99,8 @@ def pointing_at(query: str) -> Iterator[None]:
     except TasktapeError as error:
         for each in error.errors:
             if each["field"] == "q" and each.get("at") is not None:
-                start, end = each["at"], each["at"] + each["length"]
+                start = boundary_before(query, each["at"])
+                end = boundary_after(query, each["at"] + each["length"])
                 shown = f"{query[:start]}>>>{query[start:end]}<<<{query[end:]}"
                 raise click.ClickException(printable(f"{each['message']}: {shown}")) from None
         raise

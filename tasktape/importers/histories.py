@@ -16,12 +16,12 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from app.values import user_name
-from tasktape.importers.stages import one_line, shortened, stage_of
+from app.graphemes import shortened
+from app.names import MAX_USER_CHARS, normal_user, user_name
+from app.values import MAX_TITLE_CHARS
+from tasktape.importers.stages import one_line, stage_of
 from tasktape.importers.xes import XesEvent, XesTrace
 
-MAX_TITLE_CHARS = 500
-MAX_USER_CHARS = 128
 UNKNOWN_ACTOR = "unknown"
 
 Event = dict[str, Any]
@@ -71,7 +71,7 @@ class Unusable(Exception):
 @lru_cache(maxsize=4_096)
 def user_of(resource: str | None) -> str | None:
     """Return the user that a resource is, if there is one. Raises `Unusable` if nobody can be called so."""
-    name = shortened(one_line(resource), MAX_USER_CHARS)
+    name = shortened(normal_user(one_line(resource)), MAX_USER_CHARS, sign="...")
     if not name:
         return None
     try:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from app.graphemes import shortened
+from app.names import normal_label, shows_something, without_unseen
+
 MAX_STAGE_CHARS = 100
 STANDARD_TRANSITIONS = frozenset(
     {
@@ -41,9 +44,9 @@ def stage_of(activity: str | None, transition: str | None) -> Stage:
     `Accepted` in transition `In Progress` is the stage `Accepted/In Progress`; a transition of the standard's
     own lifecycle model, such as `complete`, is no part of the name.
     """
-    words = [one_line(activity)]
+    words = [name_in(activity)]
     if transition is not None and transition.strip().casefold() not in STANDARD_TRANSITIONS:
-        words.append(one_line(transition))
+        words.append(name_in(transition))
     named = [word for word in words if word]
     ends = any(word.casefold() in ENDING for word in named)
     return Stage(shortened("/".join(named), MAX_STAGE_CHARS) or None, ends)
@@ -54,6 +57,7 @@ def one_line(text: str | None) -> str:
     return " ".join(text.split()) if text else ""
 
 
-def shortened(text: str, limit: int) -> str:
-    """The text, cut to `limit` characters with a sign of it."""
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+def name_in(text: str | None) -> str:
+    """Return the text on one line, spelled as names are, without what they must not have."""
+    name = normal_label(one_line(without_unseen(one_line(text))))
+    return name if shows_something(name) else ""

@@ -5,7 +5,7 @@ import time
 
 import jwt
 
-from app.values import user_name
+from app.names import user_name
 
 
 def mint(

@@ -55,8 +55,6 @@ def test_nobody_is_called_what_leads_elsewhere_in_an_address(name: str) -> None:
     """The address of `..` among the members would be that of the list."""
     with pytest.raises(ValidationError):
         SetMember(user=name, role="viewer")
-    with pytest.raises(ValidationError):
-        RemoveMember(user=name)
 
 
 def test_members_are_removed_and_leave() -> None:

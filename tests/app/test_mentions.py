@@ -96,6 +96,34 @@ def test_who_is_mentioned_beside_code(text: str) -> None:
     assert mentions_in(text, MEMBERS) == ("ann",)
 
 
+@pytest.mark.parametrize(
+    ("text", "member"),
+    [
+        ("@Zoe\u0308!", "Zoë"),
+        ("@STRASSE, bitte", "straße"),
+        ("@ﾃｽﾄ を", "テスト"),
+        ("@田中さん、お願いします", "田中"),
+        ("資料@alice", "alice"),
+        ("@aliceさん", "alice"),
+        ("@علی\u200cرضا سلام", "علی\u200cرضا"),
+        ("@علیرضا سلام", "علی\u200cرضا"),
+        ("@Ann\u00a0Lee", "Ann Lee"),
+    ],
+)
+def test_names_are_mentioned_however_they_are_spelled(text: str, member: str) -> None:
+    """And where scripts have no spaces, without one."""
+    assert mentions_in(text, [member]) == (member,)
+
+
+@pytest.mark.parametrize(
+    ("text", "member"), [("@हिन्दी", "हिन्द"), ("@ann\u0301", "ann"), ("@नमस्ते", "नम"), ("@田中", "田")]
+)
+def test_a_part_of_a_name_mentions_nobody_else(text: str, member: str) -> None:
+    """Marks belong to the name; of two members the one with the longer name is meant."""
+    other = {"@田中": "田中"}.get(text)
+    assert mentions_in(text, [member, *([other] if other else [])]) == ((other,) if other else ())
+
+
 def test_an_exact_name_is_of_its_owner_alone() -> None:
     """Letters' case is overlooked only where that leaves no doubt."""
     assert mentions_in("@Bob", ["bob", "Bob"]) == ("Bob",)

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.graphemes import boundary_before
 from app.snippets import SNIPPET_CHARACTERS, FoundIn, best_match
 from app.words import Needle, forms_of
+from tests.scripts import TEXTS
 
 MILK, BREAD = Needle(("milk",)), Needle(("bread",))
 
@@ -29,6 +31,11 @@ def snippet_of(text: str, *needles: Needle) -> str | None:
         ("Follow-up: milk", [Needle(("follow", "up"))], "<mark>Follow-up</mark>: milk"),
         ("a\n\n  milk\tb", [MILK], "a <mark>milk</mark> b"),
         ("Café", [Needle(("cafe",))], "<mark>Café</mark>"),
+        ("हिन्दी", [Needle(tuple(forms_of("हिन्दी")))], "<mark>हिन्दी</mark>"),
+        ("ﾊﾞｽで", [Needle(("バ", "ス"))], "<mark>ﾊﾞｽ</mark>で"),
+        ("ไปกินน้ำ", [Needle(tuple(forms_of("น้ำ")))], "ไปกิน<mark>น้ำ</mark>"),
+        ("a b c", [Needle(("a", "b")), Needle(("b", "c"))], "<mark>a b c</mark>"),
+        ("milk milk milk", [Needle(("milk", "milk"))], "<mark>milk milk milk</mark>"),
         ("bread", [MILK], None),
         ("milk", [Needle(("milk",), negated=True)], None),
     ],
@@ -79,4 +86,33 @@ def test_a_snippet_is_a_part_of_the_text(text: str, needle: Needle) -> None:
     shown = unescape(re.sub("</?mark>", "", found)).removeprefix("…").removesuffix("…")
     assert shown in re.sub(r"\s+", " ", text)
     for marked in re.findall("<mark>(.*?)</mark>", found):
-        assert list(needle.found_at(forms_of(unescape(marked)))) == [0]
+        assert next(needle.found_at(forms_of(unescape(marked)))) == 0
+
+
+@given(TEXTS.map(lambda text: text * 8), st.builds(Needle, TEXTS.map(forms_of).filter(bool).map(tuple)))
+def test_snippets_and_marks_are_whole_clusters(text: str, needle: Needle) -> None:
+    """What is shown, what is marked, and what is between."""
+    found = snippet_of(text, needle) or ""
+    marked = unescape(
+        found.removeprefix("…").removesuffix("…").replace("<mark>", "\ue000").replace("</mark>", "\ue001")
+    )
+    shown = marked.replace("\ue000", "")
+    at = 0
+    for character in marked:
+        if character == "\ue000":
+            assert boundary_before(shown, at) == at
+        else:
+            at += 1
+
+
+def test_a_snippet_of_a_script_without_spaces_ends_between_clusters() -> None:
+    """And is not longer than others."""
+    text = "น้ำก้อนนั้น" * 40 + "ข้าวผัด" + "น้ำก้อนนั้น" * 40
+    found = snippet_of(text, Needle(tuple(forms_of("ข้าวผัด"))))
+    assert found is not None
+    assert "<mark>ข้าวผัด</mark>" in found
+    shown = re.sub("…|</?mark>", "", found)
+    at = text.index(shown)
+    assert boundary_before(text, at) == at
+    assert boundary_before(text, at + len(shown)) == at + len(shown)
+    assert len(shown) <= SNIPPET_CHARACTERS

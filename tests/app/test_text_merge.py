@@ -9,7 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from app.graphemes import clusters
 from app.text_merge import merge_texts
+from tests import scripts
 
 TEXTS = st.text(st.sampled_from("ab \n-é,"), max_size=30) | st.text(max_size=30)
 LINES = st.lists(st.integers(0, 60), max_size=12, unique=True).map(sorted)
@@ -163,6 +165,36 @@ def test_changes_of_lines_apart_never_conflict(base: list[int], data: st.DataObj
             sides[side].extend([*(changed if mine == owner else [line]), f"between{number}"])
     original, theirs, yours, both = map("\n".join, sides)
     assert merge_texts(original, theirs, yours) == both
+
+
+# --- scripts ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("base", "theirs", "yours", "both"),
+    [
+        ("नमस्ते दुनिया आज", "नमस्कार दुनिया आज", "नमस्ते दुनिया कल", "नमस्कार दुनिया कल"),
+        ("買い物、掃除、洗濯。", "買物、掃除、洗濯。", "買い物、掃除、料理。", "買物、掃除、料理。"),
+        ("#\ufe0f\u20e3 a, b", "#\ufe0f\u20e3 x, b", "#\ufe0f\u20e3 a, y", "#\ufe0f\u20e3 x, y"),
+        ("👨\u200d👩 a, b", "👨\u200d👩 x, b", "👨\u200d👩 a, y", "👨\u200d👩 x, y"),
+        ("cafe\u0301 a, b", "cafe\u0301 x, b", "cafe\u0301 a, y", "cafe\u0301 x, y"),
+        ("à", "à\né", "à\nö", "à\né\nö"),
+        ("-\u0301 a, b", "\u0301 a, b", "- a, b", None),
+        ("会議は月曜です", "会議は火曜です", "会議は月末です", None),
+    ],
+)
+def test_words_of_all_scripts_merge(base: str, theirs: str, yours: str, both: str | None) -> None:
+    """By words and signs; a phrase of a script without spaces is not taken apart."""
+    assert merge_texts(base, theirs, yours) == both
+
+
+@given(scripts.TEXTS, scripts.TEXTS, scripts.TEXTS)
+def test_merging_makes_no_cluster_that_nobody_wrote(base: str, theirs: str, yours: str) -> None:
+    """So what people saw as one character still is one."""
+    merged = merge_texts(base, theirs, yours)
+    if merged is not None:
+        known = {cluster for text in (base, theirs, yours) for cluster in clusters(text)}
+        assert set(clusters(merged)) <= {"\n", "\r\n", *known}
 
 
 # --- cost ------------------------------------------------------------------------------------------------

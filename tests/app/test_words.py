@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.words import LONGEST_FORM, Needle, folded, forms_of, words_of
+from app.graphemes import boundary_after, boundary_before
+from app.words import LONGEST_FORM, Needle, forms_of, words_of
+from tests.scripts import TEXTS, WORDS
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,15 @@ from app.words import LONGEST_FORM, Needle, folded, forms_of, words_of
         ("Привет, МИР", ["привет", "мир"]),
         ("😀 party ⭐", ["😀", "party", "⭐"]),
         ("½ ①", ["12", "1"]),
+        ("हिन्दी, हिन्दू", ["हिन्दी", "हिन्दू"]),
+        ("مُحَمَّد שָׁלוֹם", ["محمد", "שלום"]),
+        ("ﾃｽﾄ㌔", ["テ", "ス", "ト", "キ", "ロ"]),
+        ("ภาษา ๑๒", ["ภ", "า", "ษ", "า", "12"]),
+        ("ខ្មែរ", ["ខ្មែ", "រ"]),
+        ("တော်", ["တေ", "ာ်"]),
+        ("한국어 iPhone15を", ["한국어", "iphone15", "を"]),
+        ("👨\u200d👩\u200d👧👍🏽❤\ufe0f🇩🇪 ™", ["👨👩👧", "👍", "❤", "🇩🇪"]),
+        ("می\u200cخواهم foo\u200bbar co\u00adop", ["ميخواهم", "foo", "bar", "coop"]),
         ("\u0301 -- …", []),
         ("", []),
     ],
@@ -28,14 +39,58 @@ def test_words(text: str, forms: list[str]) -> None:
     assert forms_of(text) == forms
 
 
-@given(st.text())
+@given(TEXTS)
 def test_words_stand_where_they_say(text: str) -> None:
-    """In order, apart, and each with the form that its part of the text has."""
-    end = 0
+    """In order, those of one cluster at one place, and each with a form that its part of the text has."""
+    before = (0, 0)
     for word in words_of(text):
-        assert end <= word.start < word.end
-        end = word.end
-        assert forms_of(text[word.start : word.end]) == [word.form]
+        place = (word.start, word.end)
+        assert place == before or before[1] <= word.start < word.end
+        before = place
+        assert word.form in forms_of(text[word.start : word.end])
+
+
+@given(WORDS)
+def test_words_are_whole_clusters(text: str) -> None:
+    """Wherever they begin and end."""
+    for word in words_of(text):
+        assert boundary_before(text, word.start) == word.start
+        assert boundary_after(text, word.end) == word.end
+
+
+@given(TEXTS)
+def test_a_text_has_each_of_its_own_words(text: str) -> None:
+    """Looked for alone or all in a row, as it is written."""
+    forms = forms_of(text)
+    for word in words_of(text):
+        assert word.form in forms
+    if forms:
+        assert next(Needle(tuple(forms)).found_at(forms)) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("ฉันชอบกินข้าวผัดมาก", "ข้าวผัด"),
+        ("ຂ້ອຍມັກກິນເຂົ້າ", "ເຂົ້າ"),
+        ("ខ្ញុំចូលចិត្តភាសាខ្មែរ", "ភាសា"),
+        ("ကျွန်တော်ထမင်းစားသည်", "ထမင်း"),
+        ("明日東京で会議があります", "会議"),
+        ("我喜欢吃苹果", "苹果"),
+    ],
+)
+def test_a_word_is_found_inside_a_sentence_without_spaces(text: str, wanted: str) -> None:
+    """Of Thai, Lao, Khmer, Burmese, Japanese and Chinese."""
+    assert list(Needle(tuple(forms_of(wanted))).found_at(forms_of(text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("हिन्दू", "हिन्दी"), ("パス", "バス"), ("น้ำ", "นำ"), ("мои", "мой"), ("हिन्दीभाषी", "हिन्दी")],
+)
+def test_another_word_is_not_found(text: str, wanted: str) -> None:
+    """However alike they look."""
+    assert not list(Needle(tuple(forms_of(wanted))).found_at(forms_of(text)))
 
 
 @given(st.text())
@@ -50,12 +105,6 @@ def test_forms_can_be_written_in_a_query(text: str) -> None:
 def test_the_shorter_way_for_ascii_is_the_same(text: str) -> None:
     """As if there were an accent somewhere."""
     assert [*forms_of(text), "e"] == forms_of(f"{text} é")
-
-
-@given(st.text())
-def test_folding_twice_is_folding_once(text: str) -> None:
-    """So what is compared does not depend on where it comes from."""
-    assert folded(folded(text)) == folded(text)
 
 
 @pytest.mark.parametrize(

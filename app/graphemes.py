@@ -1,0 +1,65 @@
+"""Grapheme clusters: what people see as one character (Unicode Standard Annex 29), which no cut may split.
+
+Limits count code points, as JSON Schema's `maxLength` does: their number is the same in every program and in
+every version of Unicode. Where a text is cut to fit one, it is cut between clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import regex
+
+_CLUSTER = regex.compile(r"\X")
+_PREPENDED = regex.compile(r"[\p{GCB=Prepend}\r]")
+_JOINS_NOTHING = "\u200c"
+"""The non-joiner, where what it kept apart was cut off."""
+_FAR = 200
+"""Code points: so far back from a place an ASCII character is looked for, from which on clusters are told."""
+
+
+def clusters(text: str) -> list[str]:
+    """Return the clusters of a text, in order."""
+    return list(text) if text.isascii() and "\r" not in text else _CLUSTER.findall(text)
+
+
+def boundary_before(text: str, at: int) -> int:
+    """Return the last boundary between clusters that is at a place or before it."""
+    if at <= 0:
+        return 0
+    if at >= len(text):
+        return len(text)
+    return max(end for end in _boundaries(text, at) if end <= at)
+
+
+def boundary_after(text: str, at: int) -> int:
+    """Return the first boundary between clusters that is at a place or after it."""
+    if at <= 0:
+        return 0
+    if at >= len(text):
+        return len(text)
+    return next(end for end in _boundaries(text, at) if end >= at)
+
+
+def shortened(text: str, limit: int, sign: str = "…") -> str:
+    """Return a text of at most `limit` code points, with a sign where something was cut off."""
+    if len(text) <= limit:
+        return text
+    kept = text[: boundary_before(text, limit - len(sign))]
+    return kept.rstrip(_JOINS_NOTHING).rstrip() + sign
+
+
+def _boundaries(text: str, at: int) -> Iterator[int]:
+    """Yield boundaries in order, from one that is not after a place on."""
+    start = _known_boundary(text, at)
+    yield start
+    for match in _CLUSTER.finditer(text, start):
+        yield match.end()
+
+
+def _known_boundary(text: str, at: int) -> int:
+    """Return a place, not after `at`, that is a boundary whatever comes before it."""
+    for start in range(at, max(0, at - _FAR), -1):
+        if text[start].isascii() and not _PREPENDED.match(text[start - 1]):
+            return start
+    return 0
