@@ -5,7 +5,17 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-QUESTIONS = ("projecting", "importing", "latency", "flushing", "resources", "reminders", "finding", "relay")
+QUESTIONS = (
+    "projecting",
+    "importing",
+    "latency",
+    "flushing",
+    "structure",
+    "resources",
+    "reminders",
+    "finding",
+    "relay",
+)
 
 
 def main(arguments: list[str]) -> None:
