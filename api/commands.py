@@ -159,6 +159,12 @@ class CommandHandler:
             plan = now
         raise Unavailable("what is around this is being moved all the time; try again")
 
+    @asynccontextmanager
+    async def sharing(self, stream: str) -> AsyncIterator[Hold]:
+        """Share the lock of a list, as for creating tasks in it. Raises `Unavailable` if that takes long."""
+        async with self._structure_locks.hold({stream: False}) as hold:
+            yield hold
+
     async def _plan(self, call: Call) -> LockPlan:
         async def change(task: Task, version: int | None) -> Change | None:
             # What this node wrote last may be what is to be undone.

@@ -36,7 +36,7 @@ from app.import_stages import ImportStages, lacking
 from app.imports import Import, ImportedTask, import_list_id, missing, records_of
 from app.lists import CreateList, EditList, Stage, TaskList
 from app.ports import EventLog
-from app.positions import positions_to_json
+from app.positions import Position, positions_to_json
 from app.records import Record
 from app.task_commands import CreateTask
 from app.values import ListId, Title
@@ -111,13 +111,18 @@ async def import_tasks(request: Request) -> Response:
     positions = wanted_positions(request, edge.log.partitions) or await _catch_up(request, edge)
     await edge.commands.recent()
     list_id = await _list_of(request, edge, wish.list)
-    home, added_stages = await _home(request, edge, list_id, wish)
-    run, stages = Import(list_id, user, correlation_id_of(request)), ImportStages(home)
-    histories = await asyncio.to_thread(_histories, run, wish.tasks, stages)
-    there = await edge.audit.event_ids([history[0].stream for history in histories]) if histories else {}
-    plan = _plan(wish.tasks, histories, there)
-    for partition, offset in await _append(edge.log, plan.added):
-        positions[partition] = max(offset, positions.get(partition, -1))
+    _, added_stages = await _home(request, edge, list_id, wish)
+    # From here on the list is neither deleted nor given other stages, until what is imported is visible.
+    async with edge.commands.sharing(f"list:{list_id}") as hold:
+        stages = ImportStages(await _home_now(edge, list_id, user))
+        run = Import(list_id, user, correlation_id_of(request))
+        histories = await asyncio.to_thread(_histories, run, wish.tasks, stages)
+        there = await edge.audit.event_ids([history[0].stream for history in histories]) if histories else {}
+        plan = _plan(wish.tasks, histories, there)
+        for position in await _append(edge.log, plan.added):
+            hold.until(position)
+        for partition, offset in hold.positions.items():
+            positions[partition] = max(offset, positions.get(partition, -1))
     return object_answer(
         ImportOut(
             list_id=list_id,
@@ -172,9 +177,9 @@ def _plan(
     return _Plan(added, events, diverged, diverged_events)
 
 
-async def _append(log: EventLog, records: Sequence[Record]) -> list[tuple[int, int]]:
+async def _append(log: EventLog, records: Sequence[Record]) -> list[Position]:
     """Append records in their order, some at a time, so that other requests get their turn."""
-    positions: list[tuple[int, int]] = []
+    positions: list[Position] = []
     for first in range(0, len(records), APPEND_AT_ONCE):
         positions += await log.append(records[first : first + APPEND_AT_ONCE])
     return positions
@@ -213,6 +218,15 @@ async def _home(
         made = await edge.commands.state(f"list:{list_id}")
         return made if isinstance(made, TaskList) else None, [each["name"] for each in new]
     raise Conflict("the list's stages are being changed; try again")
+
+
+async def _home_now(edge: Edge, list_id: str, user: str) -> TaskList | None:
+    """Return the list as it is under its lock. Raises `NotFound` or `Forbidden` if it is gone by now."""
+    home = await edge.commands.state(f"list:{list_id}")
+    if not isinstance(home, TaskList):
+        return None
+    authorisation.check(CreateTask, authorisation.role_in(home, user), "no such list")
+    return home
 
 
 async def _edit_stages(request: Request, home: TaskList, stages: Sequence[Stage]) -> None:

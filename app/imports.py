@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Annotated, Literal, NotRequired
+from urllib.parse import unquote
 
 from pydantic import (
     AfterValidator,
@@ -169,6 +170,12 @@ def import_list_id(user: str, name: str, nth: int) -> str:
 def task_id(list_id: str, task: ImportedTask) -> str:
     """The id of an imported task."""
     return derived_id("import", list_id, task["key"], str(task.get("nth", 0)))
+
+
+def importer(source: str) -> str | None:
+    """Return who imported an event, from its `ce_source`; None if it was not imported."""
+    prefix = source_of("import", "")
+    return unquote(source.removeprefix(prefix)) if source.startswith(prefix) else None
 
 
 def records_of(run: Import, task: ImportedTask, stages: ImportStages | None = None) -> list[Record]:

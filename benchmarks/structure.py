@@ -1,6 +1,6 @@
 """How much do the locks cost that keep the rules across streams?
 
-The same commands, in pairs, one after the other on the same node: with the locks of its commands, and without.
+The same commands, in pairs, one after the other on the same node: with their locks, and without.
 A plain edit takes none; completing, reopening and putting a task below another do.
 
 Run it with `python -m benchmarks structure`.

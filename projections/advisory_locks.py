@@ -7,7 +7,7 @@ locks of one holder are taken by one statement, in one order, so holders cannot 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -60,18 +60,26 @@ class AdvisoryLocks:
         keys = sorted((_key(self._namespace, name), exclusive) for name, exclusive in modes.items())
         try:
             async with asyncio.timeout(timeout_s):
-                connection = await self._pool.acquire()
-                held = HeldLocks(connection, self._pool)
                 try:
-                    await connection.fetch(_LOCK, [key for key, _ in keys], [mode for _, mode in keys])
-                except BaseException:
-                    # Those that were taken before the wait was cut off are held until they are released.
-                    await asyncio.shield(held.release())
-                    raise
+                    return await self._acquire(keys)
+                except AWAY:
+                    # A connection that broke while nobody used it is found out when it is used: take another.
+                    await self._pool.expire_connections()
+                    return await self._acquire(keys)
         except TimeoutError:
             raise Unavailable("other commands on this task or list are taking too long") from None
         except AWAY as error:
             raise Unavailable(f"the database can't be reached: {error}") from error
+
+    async def _acquire(self, keys: Sequence[tuple[int, bool]]) -> HeldLocks:
+        connection = await self._pool.acquire()
+        held = HeldLocks(connection, self._pool)
+        try:
+            await connection.fetch(_LOCK, [key for key, _ in keys], [mode for _, mode in keys])
+        except BaseException:
+            # Those that were taken before the wait was cut off are held until they are released.
+            await asyncio.shield(held.release())
+            raise
         return held
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.ids import inbox_id
+from app.imports import importer
 from app.lists import TaskList
 from app.structure import Placement, StructureState
 from app.task_rules import MAX_DEPTH
@@ -81,7 +82,7 @@ TWICE = """
 """
 _PLACED = """
     SELECT DISTINCT ON (stream)
-        substr(stream, 6) AS id, recorded_at, actor, changes #>> '{list_id,0}' AS origin
+        substr(stream, 6) AS id, recorded_at, actor, source, changes #>> '{list_id,0}' AS origin
     FROM audit WHERE stream = ANY($1) AND outcome = 'accepted' AND changes ?| ARRAY['list_id', 'deleted_at']
     ORDER BY stream, version DESC
 """
@@ -212,7 +213,10 @@ def _with_parents(found: Iterable[Task]) -> list[str]:
 
 async def _placements(connection: Connection, task_ids: Collection[str]) -> dict[str, Placement]:
     rows = await connection.fetch(_PLACED, [f"task:{key}" for key in task_ids]) if task_ids else []
-    return {row["id"]: Placement(row["recorded_at"], row["actor"], row["origin"]) for row in rows}
+    return {
+        row["id"]: Placement(row["recorded_at"], importer(row["source"]) or row["actor"], row["origin"])
+        for row in rows
+    }
 
 
 async def _times(connection: Connection, query: str, kind: str, ids: Collection[str]) -> dict[str, datetime]:
