@@ -12,6 +12,7 @@ from datetime import datetime
 from app.ids import inbox_id
 from app.imports import importer
 from app.lists import TaskList
+from app.policies import SOURCE as RECURRENCE
 from app.structure import Placement, StructureState
 from app.task_rules import MAX_DEPTH
 from app.tasks import Task
@@ -80,11 +81,15 @@ TWICE = """
     SELECT unnest(array_agg(id)) AS id FROM tasks WHERE series IS NOT NULL AND deleted_at IS NULL
     GROUP BY series ->> 'id', series ->> 'occurrence' HAVING count(*) > 1
 """
+# The next occurrence of a series belongs to the list of the series, deleted or not: nobody moved it there.
 _PLACED = """
-    SELECT DISTINCT ON (stream)
-        substr(stream, 6) AS id, recorded_at, actor, source, changes #>> '{list_id,0}' AS origin
-    FROM audit WHERE stream = ANY($1) AND outcome = 'accepted' AND changes ?| ARRAY['list_id', 'deleted_at']
-    ORDER BY stream, version DESC
+    SELECT id, recorded_at, actor, source, origin FROM (
+        SELECT DISTINCT ON (stream)
+            substr(stream, 6) AS id, recorded_at, actor, source, changes #>> '{list_id,0}' AS origin
+        FROM audit
+        WHERE stream = ANY($1) AND outcome = 'accepted' AND changes ?| ARRAY['list_id', 'deleted_at']
+        ORDER BY stream, version DESC
+    ) AS newest WHERE source <> $2
 """
 _PARENT_SET = """
     SELECT DISTINCT ON (stream) substr(stream, 6) AS id, recorded_at
@@ -212,7 +217,8 @@ def _with_parents(found: Iterable[Task]) -> list[str]:
 
 
 async def _placements(connection: Connection, task_ids: Collection[str]) -> dict[str, Placement]:
-    rows = await connection.fetch(_PLACED, [f"task:{key}" for key in task_ids]) if task_ids else []
+    streams = [f"task:{key}" for key in task_ids]
+    rows = await connection.fetch(_PLACED, streams, RECURRENCE) if streams else []
     return {
         row["id"]: Placement(row["recorded_at"], importer(row["source"]) or row["actor"], row["origin"])
         for row in rows

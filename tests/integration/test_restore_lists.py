@@ -11,13 +11,16 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from app.fold import fold_log
+from app.policies import SOURCE as RECURRENCE
 from app.records import Record
 from app.settings import Settings
-from app.tasks import TaskEdited
+from app.tasks import TaskCompleted, TaskCreated, TaskEdited
 from streams.event_log import KafkaEventLog
 from tests.integration.live_client import LiveClient, live
 from tests.integration.stack import Stack
 from tests.integration.test_api_members import STAGES, Team, hears_of, team_of
+from tests.truth import read_whole_log
 from tests.waiting import eventually
 
 DELETED = "the list was deleted: restore it first"
@@ -335,6 +338,45 @@ async def test_what_others_write_to_a_deleted_list_is_not_seen_until_it_is_back(
         assert (await done(client.get(task, headers=after))).json()["title"] == "Secret"
     notifications = await done(team.clients["editor"].get("/api/notifications", headers=after))
     assert notifications.json()["unread"] == 2
+
+
+async def test_the_next_occurrence_in_a_deleted_list_is_there_when_it_is_back(
+    team: Team, running_stack: Stack
+) -> None:
+    """It is not moved out of the list, as what somebody puts into a deleted one is."""
+    owner = team.clients["owner"]
+    recurring = await team.task(title="Water", due="2026-12-01", recurrence="FREQ=DAILY")
+    await delete(team)
+    settings = Settings.from_environment(running_stack.environment)
+    log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
+    user, stray = team.users["owner"], str(uuid4())
+    stream = f"task:{recurring.rpartition('/')[2]}"
+    await log.append([foreign(stream, 2, user, TaskCompleted())])
+
+    async def follows() -> bool:
+        outcome = fold_log(await read_whole_log(settings))[1]
+        return any(each.record is not None and each.record.source == RECURRENCE for each in outcome)
+
+    await eventually(follows, 30)
+    await log.append([foreign(f"task:{stray}", 1, user, TaskCreated(team.list_id, "Stray"))])
+    await log.close()
+
+    async def is_repaired() -> bool:
+        return (await owner.get(f"/api/tasks/{stray}")).status_code == 200
+
+    await eventually(is_repaired, 30)
+    after = await restore(team)
+    found = await done(owner.get("/api/tasks", params={"list_id": team.list_id}, headers=after))
+    assert [(each["due"], each["status"]) for each in found.json()["items"]] == [
+        ("2026-12-01", "done"),
+        ("2026-12-02", "open"),
+    ]
+
+
+def foreign(stream: str, version: int, actor: str, event: Any) -> Record:
+    """A record that another program writes."""
+    now = datetime.now(UTC)
+    return Record(uuid4().hex, stream, version, now, actor, "/elsewhere", event)
 
 
 async def test_a_series_goes_on_once_when_its_list_is_deleted_right_after_a_completion(team: Team) -> None:
