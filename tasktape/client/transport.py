@@ -61,13 +61,17 @@ class Transport:
         self._tokens = tokens
         self._patience = patience
         self._answered = False
-        self._http = httpx.AsyncClient(
-            base_url=url,
-            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-            transport=transport,
-            # A proxy of the environment knows nothing of this machine's own instance.
-            trust_env=not is_local(url),
-        )
+        try:
+            self._http = httpx.AsyncClient(
+                base_url=url,
+                timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+                transport=transport,
+                # A proxy of the environment knows nothing of this machine's own instance.
+                trust_env=not is_local(url),
+            )
+        except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+            reason = f"the environment names a proxy or certificates that can't be used: {error}"
+            raise TasktapeError(reason) from None
 
     async def close(self) -> None:
         """Close the connections."""

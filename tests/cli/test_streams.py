@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import click
+import httpx
 import pytest
 
+from tasktape.cli.client import after_commands
 from tasktape.cli.streams import OutputFailed, OutputFile
+from tasktape.client import Client, TasktapeError
 
 UTF_8: dict[str, str | bytes] = {"LC_ALL": "C.UTF-8"}
 TASKTAPE = (sys.executable, "-m", "tasktape")
@@ -130,6 +135,39 @@ def test_odd_zone_of_the_machine_is_no_error(zone: bytes) -> None:
     """`TZ` may be anything; then times are those of UTC."""
     done = run("list", "--url", "http://127.0.0.1:1", "--token", "x", env={"TZ": zone})
     assert "can't be reached" in one_line(done)
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"HTTPS_PROXY": "socks5://x:1"},
+        {"HTTPS_PROXY": "nonsense://x"},
+        {"SSL_CERT_FILE": "/nowhere"},
+        {"HTTP_PROXY": "http://[::1"},
+    ],
+)
+def test_odd_proxy_of_the_environment_is_one_line(env: Mapping[str, str]) -> None:
+    """Whatever the client's library makes of it."""
+    done = run("list", "--url", "https://127.0.0.2.invalid", "--token", "x", env=env)
+    assert done.returncode == 1
+    assert one_line(done).startswith("Error: ")
+
+
+async def test_output_that_fails_after_commands_says_that_they_are_done() -> None:
+    """Nobody should ask for them again."""
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={}, headers={"Tasktape-Position": "0:1"})
+
+    async with Client("http://tasktape.test", "t", transport=httpx.MockTransport(answer)) as client:
+        for is_done in (False, True):
+            with pytest.raises(OutputFailed) as caught, after_commands(client):
+                raise OutputFailed(OSError(errno.ENOSPC, "No space left on device"))
+            assert caught.value.is_done == is_done
+            await client.command("POST", "/api/tasks", {})
+        told = "the commands before that are done"
+        with pytest.raises(click.ClickException, match=told), after_commands(client):
+            raise TasktapeError("no such task")
 
 
 def test_output_that_failed_is_discarded_from_then_on() -> None:
