@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from api.frames import MAX_BATCH_MESSAGES
 from api.message_schemas import FROM_CLIENT, FROM_SERVER, message_schemas, type_of
 from api.outbox import TOO_SLOW, Farewell
 
-VERSION = "1"
 COPY = Path("docs/reference/asyncapi.json")
 CHANNEL = "socket"
 
@@ -53,7 +53,7 @@ def document() -> dict[str, Any]:
         "asyncapi": "3.0.0",
         "info": {
             "title": "Tasktape",
-            "version": VERSION,
+            "version": version("tasktape"),
             "description": "Live updates of an event-sourced task service, without loss or duplicates.",
             "license": {"name": "Apache-2.0"},
         },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from api.routing import Endpoint
 from api.schemas import Problem, WrittenOut
 from app import errors
 
-VERSION = "1"
 COPY = Path("docs/reference/openapi.json")
 
 _PATH_PARAMETERS = {
@@ -57,7 +57,7 @@ def document(endpoints: Sequence[Endpoint] = ENDPOINTS) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Tasktape",
-            "version": VERSION,
+            "version": version("tasktape"),
             "summary": "An event-sourced task service: every change is an event you can watch and replay.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

@@ -235,9 +235,3 @@ def test_decisions_have_their_parts(adr: Path) -> None:
     headings = re.findall(r"^## (.*)$", adr.read_text(), re.MULTILINE)
     assert headings == ["Context", "Decision", "Consequences", "Alternatives"]
     assert adr.read_text().startswith(f"# {adr.name[:4]} ")
-
-
-def test_the_changelog_has_this_version() -> None:
-    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    assert version is not None
-    assert f"## [{version[1]}]" in (ROOT / "CHANGELOG.md").read_text()

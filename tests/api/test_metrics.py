@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def test_everything_that_happens_is_told(node: Node) -> None:
     """Each number under its labels."""
     busy(node)
     json = {"transport": "websocket", "encoding": "json"}
-    assert node.value("tasktape_node_info", node="node-1", version="0.1.0") == 1
+    assert node.value("tasktape_node_info", node="node-1", version=version("tasktape")) == 1
     assert node.value("tasktape_connections", **json) == 2
     assert node.value("tasktape_connections_opened_total", **json) == 3
     assert node.value("tasktape_messages_received_total", **json) == 1
