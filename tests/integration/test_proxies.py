@@ -332,10 +332,12 @@ async def traffic(proxy: Proxy, headers: dict[str, str]) -> AsyncIterator[list[i
 
     async def ask() -> None:
         while not ends.is_set():
+            # Each over a connection of its own: one that idles may be closed just when it is used again.
             async with proxy.client() as client:
-                client.headers.update(headers)
-                statuses.append((await client.get("/api/me")).status_code)
-                statuses.append((await client.post("/api/tasks", json={"title": "A"})).status_code)
+                statuses.append((await client.get("/api/me", headers=headers)).status_code)
+            async with proxy.client() as client:
+                answer = await client.post("/api/tasks", json={"title": "A"}, headers=headers)
+                statuses.append(answer.status_code)
 
     asking = [asyncio.create_task(ask()) for _ in range(4)]
     try:
