@@ -148,7 +148,7 @@ async def test_openapi_python_client_works(small: str, running_stack: Stack) -> 
     history = (await call("task_history", id=task.id)).parsed
     assert [each.type_ for each in history.items] == ["task.created", "task.edited", "task.completed"]
     assert (await call("delete_task", id=task.id)).status_code == 204
-    undone = await call("undo_change", id=task.id, body=models.UndoChange(), prefer="wait=60")
+    undone = await call("undo_change", id=task.id, body=models.ChangeToUndo(), prefer="wait=60")
     assert (undone.status_code, undone.parsed.id) == (200, task.id)
 
 
