@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from pydantic_core import to_json
@@ -55,32 +56,42 @@ async def bulk(request: Request) -> Response:
     query_of(request, Query)
     body = await read_object(request, edge_of(request).settings.body_limit_bytes)
     given: Sequence[Any] = validated(Bulk, body).commands
-    keys = [_key(request, index, raw) for index, raw in enumerate(given)]
     wanted = preference_of(request)
     terms, deadline = terms_of(request, wanted, None), time.monotonic() + wanted.wait_s
     outcomes: dict[int, Outcome] = {}
     entries: list[Entry] = []
+    header = request.headers.get("idempotency-key")
+    command_key("", header, method="", path="", body=None)  # a bad one spoils all
     for index, raw in enumerate(given):
         try:
-            entries.append(_entry(index, raw, keys[index], strict=wanted.strict))
+            entries.append(_entry(index, raw, _key(request, header, index, raw), strict=wanted.strict))
         except (Invalid, Malformed) as error:
             outcomes[index] = await _failure(request, error)
     room = asyncio.Semaphore(AT_ONCE)
 
     async def serve(family: Sequence[Entry]) -> None:
         async with room:
-            for entry in family:
+            for run in _runs(family):
                 own = replace(terms, wait_s=max(0.0, deadline - time.monotonic()))
-                outcomes[entry.index] = await _outcome(request, entry, own)
+                outcomes.update(await _outcomes(request, run, own))
 
     await asyncio.gather(*(serve(family) for family in await _families(request, entries)))
     return _answer([outcomes[index] for index in range(len(given))], wanted.applied)
 
 
-def _key(request: Request, index: int, raw: object) -> CommandKey | None:
-    """The key of one of the commands: it follows from the request's key and the place of the command."""
-    header = request.headers.get("idempotency-key")
-    key = command_key(caller_of(request).user, header, method="POST", path=request.url.path, body=raw)
+def _key(request: Request, header: str | None, index: int, raw: object) -> CommandKey | None:
+    """Return the key of one of the commands: its own, or what follows from the request's key and its place.
+
+    Raises `Invalid`.
+    """
+    user, path = caller_of(request).user, request.url.path
+    own = raw.get("key") if isinstance(raw, dict) else None
+    if isinstance(own, str):
+        try:
+            return command_key(user, own, method="POST", path=path, body=raw)
+        except Malformed as error:
+            raise Invalid([FieldError("key", error.detail.removeprefix("Idempotency-Key "))]) from None
+    key = command_key(user, header, method="POST", path=path, body=raw)
     return None if key is None else key.part(str(index))
 
 
@@ -128,21 +139,58 @@ async def _families(request: Request, entries: Sequence[Entry]) -> Sequence[Sequ
         return [entries]
     named = {anchor for entry in entries for anchor in _anchors(entry)}
     tops = await edge_of(request).wishes.tops(named)
-    families: list[tuple[set[str], list[Entry]]] = []
+    groups = _Groups()
     for entry in entries:
-        anchors = {tops.get(anchor, anchor) for anchor in _anchors(entry)}
-        joined = [family for family in families if family[0] & anchors]
-        families = [family for family in families if not family[0] & anchors]
-        families.append(
-            (
-                anchors.union(*(each for each, _ in joined)),
-                sorted([entry, *(each for _, members in joined for each in members)], key=lambda e: e.index),
-            )
-        )
-    return [members for _, members in families]
+        groups.join([tops.get(anchor, anchor) for anchor in _anchors(entry)])
+    families: dict[str, list[Entry]] = {}
+    for entry in entries:
+        anchor = next(iter(_anchors(entry)))
+        families.setdefault(groups.of(tops.get(anchor, anchor)), []).append(entry)
+    return list(families.values())
 
 
-def _anchors(entry: Entry) -> Iterable[str]:
+class _Groups:
+    """What has been joined, directly or by way of others (a union-find)."""
+
+    def __init__(self) -> None:
+        self._above: dict[str, str] = {}
+
+    def of(self, name: str) -> str:
+        """Return the one that stands for the group of `name`."""
+        above = self._above.setdefault(name, name)
+        while above != name:
+            self._above[name] = self._above[above]  # halves the way for the next time
+            name, above = above, self._above[above]
+        return name
+
+    def join(self, names: Sequence[str]) -> None:
+        """Put all of these into one group."""
+        first = self.of(names[0])
+        for name in names[1:]:
+            self._above[self.of(name)] = first
+
+
+def _runs(family: Sequence[Entry]) -> Iterable[Sequence[Entry]]:
+    """Yield the commands in their order, with those together that create tasks of one list in a row."""
+    for (is_creation, _), run in groupby(family, key=lambda entry: (_is_creation(entry), _list_named(entry))):
+        entries = list(run)
+        if is_creation:
+            yield entries
+        else:
+            yield from ([entry] for entry in entries)
+
+
+def _is_creation(entry: Entry) -> bool:
+    is_plain = entry.wish.body.get("parent_id") is None and entry.if_match is None
+    return entry.wish.name == "create" and is_plain
+
+
+def _list_named(entry: Entry) -> str | None:
+    list_id = entry.wish.body.get("list_id")
+    return list_id if isinstance(list_id, str) else None
+
+
+def _anchors(entry: Entry) -> Sequence[str]:
     """The tasks and lists that a command names; what is created in the inbox has that in common."""
     wish = entry.wish
     named = [wish.task_id, *(wish.body.get(name) for name in ("parent_id", "before", "after", "list_id"))]
@@ -154,11 +202,31 @@ def _anchors(entry: Entry) -> Iterable[str]:
 # --- outcomes --------------------------------------------------------------------------------------------
 
 
+async def _outcomes(request: Request, run: Sequence[Entry], terms: Terms) -> dict[int, Outcome]:
+    """Carry out commands; whatever goes wrong with one is its outcome."""
+    if len(run) == 1:
+        return {run[0].index: await _outcome(request, run[0], terms)}
+    wanted = [(entry.wish, _own(terms, entry)) for entry in run]
+    try:
+        found = await edge_of(request).wishes.create_together(wanted)
+    except Exception as error:  # noqa: BLE001
+        return {entry.index: await _failure(request, error) for entry in run}
+    return {
+        entry.index: _success(each, is_on_list=False)
+        if isinstance(each, Granted)
+        else await _failure(request, each)
+        for entry, each in zip(run, found, strict=True)
+    }
+
+
+def _own(terms: Terms, entry: Entry) -> Terms:
+    return replace(terms, if_match=entry.if_match, key=entry.key)
+
+
 async def _outcome(request: Request, entry: Entry, terms: Terms) -> Outcome:
     """Carry out one of the commands; whatever goes wrong is its outcome."""
     try:
-        own = replace(terms, if_match=entry.if_match, key=entry.key)
-        granted = await edge_of(request).wishes.grant(entry.wish, own)
+        granted = await edge_of(request).wishes.grant(entry.wish, _own(terms, entry))
         return _success(granted, is_on_list=entry.wish.list_id is not None)
     except Exception as error:  # noqa: BLE001
         return await _failure(request, error)

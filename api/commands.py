@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -18,6 +18,7 @@ from typing import Any, TypeVar, assert_never
 
 from pydantic_core import from_json, to_json
 
+from api.creation import decided
 from api.deciding import decide, merged
 from api.entity_tags import EntityTag, Precondition, Tags
 from api.idempotency import CommandKey
@@ -183,6 +184,67 @@ class CommandHandler:
             await self._settle(call, deadline)
             return await self._race(call, deadline)
 
+    async def create_together(self, calls: Sequence[Call]) -> list[Effect | NotYetVisible | TaskError]:
+        """Create tasks of one list, as `handle` does one by one, with one append; in the order of the calls.
+
+        None of them has a parent, and all wait as long as the first. Raises `Unavailable` if the list's lock
+        is not to be had in time.
+        """
+        async with self.locked(calls[0]) as (locked, _):
+            under_lock = [replace(call, hold=locked.hold) for call in calls]
+            found = await self._created_together(under_lock)
+            return [
+                await self._alone(call) if each is None else each
+                for call, each in zip(under_lock, found, strict=True)
+            ]
+
+    async def _alone(self, call: Call) -> Effect | NotYetVisible | TaskError:
+        try:
+            return await self.handle(call)
+        except TaskError as error:
+            return error
+
+    async def _created_together(
+        self, calls: Sequence[Call]
+    ) -> list[Effect | NotYetVisible | TaskError | None]:
+        """Return what became of those that need no more than this; None for others."""
+        deadline = time.monotonic() + calls[0].wait_s
+        calls = [call if call.key else replace(call, event_id=self._new_id()) for call in calls]
+        found: list[Effect | NotYetVisible | TaskError | None] = [None] * len(calls)
+        with ExitStack() as stack:
+            # Requests that come one after the other create in that order, also if the first has to wait.
+            async with self._locks.hold(f"creations by {calls[0].user}", LOCK_WAIT_S):
+                records = await self._new_records(calls)
+                expected = {
+                    place: stack.enter_context(self._outcomes.expect(record.id))
+                    for place, record in records.items()
+                }
+                try:
+                    positions = await self._log.append(list(records.values())) if records else []
+                except Unavailable as error:
+                    for place, expectation in expected.items():
+                        accepted = expectation.accepted()
+                        found[place] = _effect(accepted) if accepted else _perhaps_written(error)
+                    return found
+            for (place, expectation), position in zip(expected.items(), positions, strict=True):
+                update = await expectation.at(position, max(0.0, deadline - time.monotonic()))
+                record, call = records[place], calls[place]
+                try:
+                    found[place] = await self._outcome(call, record, None, position, update, deadline)
+                except TaskError as refused:
+                    found[place] = refused
+        return found
+
+    async def _new_records(self, calls: Sequence[Call]) -> dict[int, Record]:
+        """Return the records of creations, by their places; without those that are decided by themselves."""
+        ids = [call.key.event_id if call.key else call.event_id or "" for call in calls]
+        decisions = await decided(calls, self._sight, self._clock, ids)
+        return {
+            place: self._record(call, Decision(None, *each), each[0])
+            for place, (call, each) in enumerate(zip(calls, decisions, strict=True))
+            if each is not None
+        }
+
     async def answer_of(self, key: CommandKey, wait_s: float) -> Effect | NotYetVisible | None:
         """The answer that the first command with this key got. Raises `KeyReused` if it was another one."""
         return await self._answer_of(key, time.monotonic() + wait_s)
@@ -286,8 +348,21 @@ class CommandHandler:
                 accepted = expectation.accepted()
                 if accepted is not None:
                     return _effect(accepted)
-                raise Unavailable(f"{error.detail}; it may have been written all the same") from error
+                raise _perhaps_written(error) from error
             update = await expectation.at(position, max(0.0, deadline - time.monotonic()))
+        result = await self._outcome(call, record, state, position, update, deadline)
+        return result or (await self._answer_of(call.key, deadline) if call.key else None)
+
+    async def _outcome(
+        self,
+        call: Call,
+        record: Record,
+        state: State | None,
+        position: Position,
+        update: Update | None,
+        deadline: float,
+    ) -> Effect | NotYetVisible | None:
+        """Return what became of a record; None if superseded. Raises `Conflict` if its stream is held."""
         if update is None:
             written = Written(position, record.id, record.command_hash, evolve(state, record))
             self._pending.add(call.stream, written)
@@ -300,7 +375,7 @@ class CommandHandler:
             case "parked":
                 return await self._withdrawn(record, position, deadline)
             case "superseded":
-                return await self._answer_of(call.key, deadline) if call.key else None
+                return None
             case _:
                 assert_never(update.outcome)
 
@@ -371,6 +446,10 @@ def _check_none_match(call: Call, current: State | None) -> None:
         there = call.if_none_match.weakly(EntityTag(str(current.version))) is not None
     if there:
         raise PreconditionFailed(f"If-None-Match names what is there, at version {current.version}")
+
+
+def _perhaps_written(error: Unavailable) -> Unavailable:
+    return Unavailable(f"{error.detail}; it may have been written all the same")
 
 
 def _check_same(key: CommandKey, command_hash: str | None) -> None:

@@ -23,6 +23,7 @@ from api import (
 from api.bodies import PATCH
 from api.imports import ImportOut, ImportRequest
 from api.notifications import ReadAll
+from api.quick import CreatedTask, CreateQuery, QuickQuery, preview_quick
 from api.routing import Endpoint, Handler
 from api.schemas import (
     ActivityOut,
@@ -65,6 +66,7 @@ from api.schemas import (
     Unread,
 )
 from app.lists import CreateList, EditList, HandOverList, TaskList
+from app.quick_add import QuickTask
 from app.task_commands import ChangeToUndo, NewPlace, TaskPatch
 from app.tasks import Task
 from projections.comment_queries import Comment
@@ -97,9 +99,18 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "Create a task; a sub-task goes to its parent's list",
         body=NewTask,
         example={"title": "Buy milk", "due": "2026-12-01", "tags": ["shop"], "assignees": ["bob"]},
-        query=Query,
+        query=CreateQuery,
         versioned=False,
-        answers={201: CommandedTask},
+        answers={201: CreatedTask},
+    ),
+    Endpoint(
+        "GET",
+        "/api/quick-add",
+        preview_quick,
+        "Read a quick text as a task, and create nothing",
+        "tasks",
+        query=QuickQuery,
+        answers={200: QuickTask},
     ),
     Endpoint(
         "GET",

@@ -39,7 +39,7 @@ from app.values import (
 from projections.comment_queries import Comment
 from projections.notification_queries import MAX_UNREAD, Notification
 
-MAX_BULK = 100
+MAX_BULK = 1_000
 """Commands in one request."""
 WishName = Literal[
     "create",
@@ -258,6 +258,9 @@ class BulkCommand(Command):
     if_match: int | None = Field(None, ge=0, le=2**53, description="The version that it is meant for")
     cascade: bool = Field(False, description="Sub-tasks too")
     scope: Scope | None = None
+    key: str | None = Field(
+        None, description="Its own Idempotency-Key: it is done once, in whichever requests it comes"
+    )
 
 
 class Bulk(Command):

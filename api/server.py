@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Iterator
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -38,6 +39,12 @@ class _Server(uvicorn.Server):
         self._node = node
         self._ready_file = ReadyFile(ready_file)
         self._announcing: asyncio.Task[None] | None = None
+        self.stopped_by: int | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal to stop."""
+        self.stopped_by = self.stopped_by or sig
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -74,13 +81,17 @@ class _Server(uvicorn.Server):
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises `BadSettings`, `Unavailable` or `WrongLog` if it can't start."""
+    """Serve until SIGTERM or SIGINT. Raises `BadSettings`, `Unavailable` or `WrongLog` if it can't start.
+
+    Raises `KeyboardInterrupt` once all is closed after SIGINT, as it would be without a handler.
+    """
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    asyncio.run(serve(settings))
+    if asyncio.run(serve(settings)) == signal.SIGINT:
+        raise KeyboardInterrupt
 
 
-async def serve(settings: Settings) -> None:
-    """Open a node and serve it."""
+async def serve(settings: Settings) -> int | None:
+    """Open a node and serve it; return the signal that ended it, if one did."""
     listening = _take_port(settings.host, settings.port, shared=settings.reuse_port == "on")
     async with open_node(settings) as node:
         app = application(settings)
@@ -103,7 +114,9 @@ async def serve(settings: Settings) -> None:
         collect_rarely()
         host, port = listening.getsockname()[:2]
         log.info("listening", host=host, port=port, node=node.edge.node)
-        await _Server(config, node, settings.ready_file).serve(sockets=[listening])
+        server = _Server(config, node, settings.ready_file)
+        await server.serve(sockets=[listening])
+    return server.stopped_by
 
 
 def _take_port(host: str, port: int, *, shared: bool) -> socket.socket:

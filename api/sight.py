@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,6 +29,9 @@ class Rows(Around, Protocol):
 
     async def accepted(self, event_id: str) -> AcceptedEvent | None:
         """The accepted event of this id."""
+
+    async def accepted_among(self, event_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of these event ids that were accepted."""
 
 
 class StateReader(Rows, Protocol):

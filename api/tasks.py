@@ -10,11 +10,14 @@ from starlette.responses import Response
 from api.answers import command_answer, json_answer, state_answer
 from api.asking import key_of, path_id, preference_of, query_of, terms_of
 from api.bodies import JSON, PATCH, read_object
+from api.commands import Effect, NotYetVisible
 from api.edge import caller_of, edge_of
+from api.headers import Preference
 from api.histories import history_answer
+from api.quick import CreateQuery, read_body, with_reading
 from api.schemas import CascadeQuery, EditQuery, HistoryQuery, Query, TaskQuery, WishName
 from api.surroundings import NO_TASK
-from api.wishes import Wish
+from api.wishes import Granted, Wish
 from app.errors import Malformed, NotFound
 from app.values import Scope
 
@@ -59,9 +62,18 @@ async def task_history(request: Request) -> Response:
 
 async def create_task(request: Request) -> Response:
     """POST /api/tasks."""
-    query_of(request, Query)
+    query = query_of(request, CreateQuery)
     body = await read_object(request, edge_of(request).settings.body_limit_bytes)
-    return await grant(request, Wish("create", None, body))
+    if not query.quick:
+        return await grant(request, Wish("create", None, body))
+    # A repetition is known by its text: what "tomorrow" is may have changed meanwhile.
+    key = key_of(request, body)
+    fields, read = await read_body(request, body, query.time_zone)
+    wanted = preference_of(request)
+    granted = await edge_of(request).wishes.grant(
+        Wish("create", None, fields), terms_of(request, wanted, key)
+    )
+    return _answer(request, granted, wanted, with_reading(granted.done.result, read))
 
 
 async def edit_task(request: Request) -> Response:
@@ -132,9 +144,15 @@ async def grant(request: Request, wish: Wish) -> Response:
     wanted = preference_of(request)
     terms = terms_of(request, wanted, key_of(request, wish.body))
     granted = await edge_of(request).wishes.grant(wish, terms)
+    return _answer(request, granted, wanted, granted.done.result)
+
+
+def _answer(
+    request: Request, granted: Granted, wanted: Preference, result: Effect | NotYetVisible
+) -> Response:
     return command_answer(
         request,
-        granted.done.result,
+        result,
         wanted,
         status=granted.status,
         location=granted.location,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,13 +11,14 @@ from pydantic import BaseModel
 
 from api.bodies import validated
 from api.cascades import Cascades, Done
-from api.commands import Call, CommandHandler
+from api.commands import Call, CommandHandler, Effect, NotYetVisible
 from api.entity_tags import Precondition, Tags
 from api.idempotency import CommandKey
 from api.schemas import NewComment, NewTask, Nothing, WishName
 from api.sight import Sight
 from api.surroundings import AnyCommand, Around
 from app.authorisation import role_in
+from app.errors import TaskError
 from app.ids import IdFactory, inbox_id
 from app.lists import RestoreList, TaskList
 from app.task_commands import (
@@ -131,7 +132,7 @@ class Wishes:
         new_id = terms.key.created_id if terms.key else self._new_id()
         match body:
             case NewTask():
-                given["list_id"] = await self._list_for(body, terms.user)
+                given["list_id"] = await self.list_for(body, terms.user)
                 task_id, location = new_id, f"/api/tasks/{new_id}"
             case NewComment():
                 given["comment_id"] = new_id
@@ -144,18 +145,46 @@ class Wishes:
         done = await self._cascades.handle(terms.call(kind.command(**given), stream))
         return Granted(done, kind.status, location)
 
+    async def create_together(self, wanted: Sequence[tuple[Wish, Terms]]) -> list[Granted | TaskError]:
+        """Create tasks of one list, in order: as `grant` for each, only quicker. None has a parent."""
+        found: list[Granted | TaskError | None] = []
+        calls: dict[int, Call] = {}
+        for place, (wish, terms) in enumerate(wanted):
+            try:
+                body = validated(NewTask, wish.body)
+            except TaskError as error:
+                found.append(error)
+                continue
+            given = {name: getattr(body, name) for name in body.model_fields_set}
+            given["list_id"] = body.list_id or inbox_id(terms.user)
+            new_id = terms.key.created_id if terms.key else self._new_id()
+            calls[place] = terms.call(CreateTask(**given), f"task:{new_id}")
+            found.append(None)
+        results = await self._commands.create_together(list(calls.values())) if calls else []
+        for (place, call), result in zip(calls.items(), results, strict=True):
+            found[place] = result if isinstance(result, TaskError) else _created(call, result)
+        return [each for each in found if each is not None]
+
     async def tops(self, task_ids: Collection[str]) -> Mapping[str, str]:
         """The tasks that these belong to, on the uppermost level; tasks that are not there are left out."""
         return await self._around.tops(task_ids)
 
-    async def _list_for(self, wanted: NewTask, user: str) -> str:
-        """Where a new task goes: where it says, else to its parent, else into the inbox."""
+    async def list_for(self, wanted: NewTask, user: str) -> str:
+        """Return the list that a new task goes to: the one it names, else its parent's, else the inbox."""
         if wanted.list_id is not None:
             return wanted.list_id
         home = None
         if wanted.parent_id is not None:
             home = await self._commands.surely(partial(_list_of, wanted.parent_id, user))
         return home or inbox_id(user)
+
+
+def _created(call: Call, result: Effect | NotYetVisible) -> Granted:
+    location = f"/api/tasks/{call.stream.removeprefix('task:')}"
+    position = result.position
+    return Granted(
+        Done(result, {} if position is None else {position.partition: position.offset}), 201, location
+    )
 
 
 async def _list_of(task_id: str, user: str, sight: Sight) -> str | None:

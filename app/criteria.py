@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from app.due import due_at
 from app.facets import facet, facets_of
+from app.natural_due import read_day
 from app.orders import PRIORITY_ORDER
 from app.search_conditions import Condition, Operator
 from app.search_language import Search, Term
@@ -176,7 +177,7 @@ def _compare(one: int, operator: Operator, other: int) -> bool:
 def _due_span(condition: Condition, now: datetime, zone: ZoneInfo) -> DueSpan:
     try:
         return _span(condition, now, zone)
-    except OverflowError:
+    except (ValueError, OverflowError):
         raise BeyondCalendar(condition) from None
 
 
@@ -187,15 +188,11 @@ def _span(condition: Condition, now: datetime, zone: ZoneInfo) -> DueSpan:
             return DueSpan(None, now, (None, today), open_only=True, negated=condition.negated)
         case "week":
             return _days(today, today + DAYS_OF_A_WEEK * _DAY, zone, negated=condition.negated)
-        case "today":
-            first, last = today, today
-        case "tomorrow":
-            first, last = today + _DAY, today + _DAY
-        case text if len(text) == 10:
-            first = last = date.fromisoformat(text)
-        case text:
-            return _instants(datetime.fromisoformat(text).astimezone(UTC), condition)
-    from_, to = _ends(condition.operator, first, last + _DAY)
+    day = read_day(condition.value)
+    if day is None:
+        return _instants(datetime.fromisoformat(condition.value).astimezone(UTC), condition)
+    named = day(today)
+    from_, to = _ends(condition.operator, named, named + _DAY)
     return _days(from_, to, zone, negated=condition.negated)
 
 

@@ -34,15 +34,15 @@ def mentions_in(text: str, members: Collection[str]) -> tuple[str, ...]:
     In which case, width or spelling it is written matters only if several ids differ in nothing else. What is
     part of a mail or web address or of code mentions nobody.
     """
-    names = _Names(members)
+    names = Names(members)
     prose = _without_code(text)
     ats = (at for at, character in enumerate(prose) if character == "@")
     found = (names.at(prose, at + 1) for at in ats if at == 0 or not _is_word(prose[at - 1]))
     return tuple(dict.fromkeys(name for name in found if name is not None))
 
 
-class _Names:
-    """The members' ids, by how they may be written."""
+class Names:
+    """Users' ids, by how they may be written."""
 
     def __init__(self, members: Collection[str]) -> None:
         self._called: dict[str, set[str]] = {}
@@ -52,7 +52,12 @@ class _Names:
 
     def at(self, text: str, start: int) -> str | None:
         """Return the longest id that starts here and ends where a word ends, if there is one and only one."""
-        longest: str | None = None
+        found = self.match(text, start)
+        return None if found is None else found[0]
+
+    def match(self, text: str, start: int) -> tuple[str, int] | None:
+        """Return the id as `at`, and where it ends."""
+        longest: tuple[str, int] | None = None
         said, end = "", start
         while end < len(text):
             following = boundary_after(text, end + 1)
@@ -60,7 +65,8 @@ class _Names:
             if not self._any_begins(said):
                 break
             if said in self._called and not _goes_on(text, end):
-                longest = self._only_one(self._called[said], text[start:end])
+                name = self._only_one(self._called[said], text[start:end])
+                longest = None if name is None else (name, end)
         return longest
 
     def _any_begins(self, said: str) -> bool:

@@ -35,6 +35,15 @@ def rank_at(time: datetime, task_id: str) -> str:
     return f"{ms + _ERA_MS:0{_TIME_DIGITS}x}{crc32(task_id.encode()) & 0xFFFF:04x}i"
 
 
+def rank_in_batch(time: datetime, place: int, task_id: str) -> str:
+    """Return the rank of a task that was created at `time` together with others, after `place` of them.
+
+    `place` is below 65,536. What is created a millisecond later sorts later.
+    """
+    ms = (time - _EPOCH) // timedelta(milliseconds=1)
+    return f"{ms + _ERA_MS:0{_TIME_DIGITS}x}{place:04x}{crc32(task_id.encode()) & 0xFFFF:04x}i"
+
+
 def rank_between(before: str | None, after: str | None, seed: str) -> str:
     """A rank strictly between two, where None is the end of the list. It never ends in "0".
 

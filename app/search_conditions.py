@@ -9,12 +9,12 @@ from dataclasses import field as dataclass_field
 from datetime import UTC, date, datetime
 from typing import Literal, NoReturn, get_args
 
+from app.natural_due import read_day
 from app.values import Priority, Status
 
 Field = Literal["status", "stage", "tag", "assignee", "creator", "priority", "due", "list", "has"]
 Operator = Literal["=", "<", "<=", ">", ">="]
 Has = Literal["notes", "due", "tags", "assignees", "parent", "recurrence", "reminders", "comments"]
-Day = Literal["today", "tomorrow"]
 Span = Literal["week", "overdue"]
 
 
@@ -22,9 +22,9 @@ Span = Literal["week", "overdue"]
 class Condition:
     """What must hold of a task or, negated, must not.
 
-    `value` is a `Status`, a `Priority`, a `Has`; for due a date, a date-time with an offset, a `Day` or, with
-    `=` only, a `Span`; else what was written: a stage, a tag, a user's id, a list's name or id. Only priority
-    and due have operators other than `=`. `place` is where it begins and how long it is, in characters.
+    `value` is a `Status`, a `Priority`, a `Has`; for due a day as people write it, a date-time with an offset
+    or, with `=` only, a `Span`; else what was written: a stage, a tag, a user's id, a list's name or id. Only
+    priority and due have operators other than `=`. `place` is where it begins and its length, in characters.
     """
 
     field: Field
@@ -79,9 +79,11 @@ def _priority(value: Value, operator: Operator) -> Condition:
 def _due(value: Value, operator: Operator) -> Condition:
     if _is_date(value.says):
         return Condition("due", value.says, operator)
-    due = _one_of(value, "due", _DUE, "a date (2026-12-01)", "a date-time with an offset")
-    if operator != "=" and due not in get_args(Day):
-        value.wrong(f"{operator} takes a date, today or tomorrow")
+    if read_day(value.says) is not None:
+        return Condition("due", " ".join(value.says.lower().split()), operator)
+    due = _one_of(value, "due", _DUE, "a day (2026-12-01, tomorrow, friday)", "a date-time with an offset")
+    if operator != "=":
+        value.wrong(f"{operator} takes a day, such as 2026-12-01, tomorrow or friday")
     return Condition("has", "due", negated=True) if due == "none" else Condition("due", due, operator)
 
 
@@ -107,7 +109,7 @@ def _is_date(text: str) -> bool:
 
 
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_DUE = (*get_args(Day), *get_args(Span), "none")
+_DUE = (*get_args(Span), "none")
 _IS = {
     "open": Condition("status", "open"),
     "done": Condition("status", "done"),

@@ -8,6 +8,7 @@ from importlib import import_module
 QUESTIONS = (
     "projecting",
     "importing",
+    "bulk",
     "latency",
     "flushing",
     "structure",

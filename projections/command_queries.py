@@ -62,6 +62,11 @@ _ACCEPTED = """
 """
 
 
+_ACCEPTED_AMONG = """
+    SELECT event_id FROM audit WHERE event_id = ANY($1) AND outcome = 'accepted'
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class AcceptedEvent:
     """An event that the fold accepted: where, from which command, and the state after it as JSON."""
@@ -171,6 +176,11 @@ class CommandRows:
             command_hash=row["command_hash"],
             state=row["state"],
         )
+
+    async def accepted_among(self, event_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of these event ids that were accepted."""
+        rows = await self._source.fetch(_ACCEPTED_AMONG, event_ids)
+        return frozenset(row["event_id"] for row in rows)
 
 
 class CommandQueries(CommandRows):

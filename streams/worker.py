@@ -176,7 +176,10 @@ class _Closer(Service):  # type: ignore[misc]
 class _Runner(faust.Worker):  # type: ignore[misc]
     """Faust's own runner, but it ends in time: without a broker Faust would wait to leave its group."""
 
+    stopped_by: int | None = None
+
     def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        self.stopped_by = self.stopped_by or signal
         deadline = threading.Timer(STOP_LIMIT_S, os._exit, (0,))
         deadline.daemon = True
         deadline.start()
@@ -192,7 +195,10 @@ def now() -> datetime:
 
 
 def run_worker(settings: Settings) -> None:
-    """Run a worker until SIGTERM or SIGINT. Raises `Unavailable` or `WrongLog` if it can't start."""
+    """Run a worker until SIGTERM or SIGINT. Raises `Unavailable` or `WrongLog` if it can't start.
+
+    Raises `KeyboardInterrupt` once all is closed after SIGINT.
+    """
     # A policy, and not just a loop: Faust runs its Kafka consumer in a thread with a loop of its own.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
@@ -220,4 +226,9 @@ def _run(app: faust.App, worker: Worker, loop: asyncio.AbstractEventLoop) -> Non
         stderr=io.StringIO(),
         quiet=True,
     )
-    runner.execute_from_commandline()
+    try:
+        runner.execute_from_commandline()
+    finally:
+        # As it would be without a handler; SIGTERM is what a supervisor sends.
+        if runner.stopped_by == signal.SIGINT:
+            raise KeyboardInterrupt

@@ -4,6 +4,7 @@ import { attempt, newKey } from "./attempts.js";
 import { choose } from "./dialogs.js";
 import { ApiError } from "./http.js";
 import { shortened } from "./text.js";
+import { timeZone } from "./values.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./store.js").Store} Store */
@@ -21,19 +22,31 @@ export class Commands {
     this.onChange = onChange;
   }
 
-  /** Add a task to the list that is shown, or below another one. @param {string} title @param {Task | null} parent
-   *  @param {() => void} onFailure */
+  /** Add a task below another one. @param {string} title @param {Task} parent @param {() => void} onFailure */
   async add(title, parent, onFailure) {
-    const listId = parent?.list_id ?? this.store.listId;
-    const parentId = parent?.id ?? null;
+    await this.#add("/api/tasks", title, parent.list_id, parent.id, onFailure);
+  }
+
+  /** Add a task to the list that is shown, with the fields that are in the text. @param {string} text
+   *  @param {() => void} onFailure */
+  async quickAdd(text, onFailure) {
+    const { listId } = this.store;
     if (!listId) return;
+    const zone = timeZone();
+    const path = `/api/tasks?quick=1${zone ? `&time_zone=${encodeURIComponent(zone)}` : ""}`;
+    await this.#add(path, text, listId, null, onFailure);
+  }
+
+  /** @param {string} path @param {string} title @param {string} listId @param {string | null} parentId
+   *  @param {() => void} onFailure */
+  async #add(path, title, listId, parentId, onFailure) {
     const correlation = newKey();
     if (listId === this.store.listId) this.store.drafts.set(correlation, draft(correlation, listId, title, parentId));
     this.onChange();
     await attempt(async () => {
       const body = { title, list_id: listId, ...(parentId ? { parent_id: parentId } : {}) };
       const headers = { "X-Correlation-ID": correlation, "Idempotency-Key": correlation };
-      this.#take(await this.api.ask("POST", "/api/tasks", { body, headers }));
+      this.#take(await this.api.ask("POST", path, { body, headers }));
     }, onFailure);
     this.store.drafts.delete(correlation);
     this.onChange();

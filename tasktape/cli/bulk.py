@@ -1,14 +1,15 @@
-"""The verb `bulk`: many commands from a file, each with an outcome of its own."""
+"""The verb `bulk`: many commands from a file or a pipe, each with an outcome of its own."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING
 
 import click
 
+from tasktape.cli.bulk_lines import Line, batches
+from tasktape.cli.bulk_pipeline import Pipeline
 from tasktape.cli.client import api_verb
 from tasktape.cli.lines import printable, task_line
 from tasktape.cli.options import json_option
@@ -16,24 +17,13 @@ from tasktape.cli.streams import carried_on
 
 if TYPE_CHECKING:
     from tasktape.client import BulkOutcome, Client
-    from tasktape.client.calls import Creation
 
-AT_ONCE = 100
-MAX_COMMANDS = 100_000
-MAX_CHARACTERS = 200_000
-"""Of commands that are sent at once: as UTF-8 less than a server takes. A larger one is sent alone."""
-
-
-class Numbered(NamedTuple):
-    """A command, which line of the file it is, and how long that is."""
-
-    line: int
-    command: dict[str, Any]
-    characters: int
+MAX_UNREADABLE = 1_000
+"""After so many lines that are no commands, the file is taken for another one."""
 
 
 @click.command(epilog="Example: tasktape bulk commands.jsonl")
-@click.argument("file", type=click.File(encoding="utf-8"))
+@click.argument("file", type=click.File("rb"))
 @click.option(
     "--key",
     metavar="NAME",
@@ -41,69 +31,40 @@ class Numbered(NamedTuple):
 )
 @json_option
 @api_verb
-async def bulk(client: Client, *, file: IO[str], key: str | None, as_json: bool) -> None:
+async def bulk(client: Client, *, file: IO[bytes], key: str | None, as_json: bool) -> None:
     """Carry out the commands in FILE (`-` is standard input), each a line of JSON; tell what became of each.
 
     A line such as {"command": "complete", "task_id": "…"} or {"command": "create", "body": {"title": "…"}}.
-    The exit status is 1 if any was refused; the others are carried out all the same. With a --key, a run
-    that broke off can be repeated.
+    They are carried out as they come, in their order where it matters. The exit status is 1 if any was
+    refused or is no command; the others are carried out all the same. With a --key, a run that broke off can
+    be repeated.
     """
-    commands = _commands(file)
-    refused = 0
+    refused = unreadable = 0
     with carried_on():
-        for part in _parts(commands):
-            named: Creation = {} if key is None else {"key": f"{key}:{part[0].line}"}
-            outcomes = await client.bulk([each.command for each in part], **named)
-            for each, outcome in zip(part, outcomes, strict=True):
-                refused += outcome.problem is not None
-                click.echo(_json_line(each.line, outcome) if as_json else _line(each.line, outcome))
+        async with Pipeline(client) as pipeline:
+            async for batch, outcomes in pipeline.results(batches(file.fileno(), key)):
+                for line, outcome in zip(batch, outcomes, strict=True):
+                    refused += outcome is None or outcome.problem is not None
+                    unreadable += outcome is None
+                    click.echo(_json_line(line, outcome) if as_json else _line(line, outcome))
+                sys.stdout.flush()
+                if unreadable >= MAX_UNREADABLE:
+                    raise click.ClickException(f"{unreadable:,} lines are no commands: this is another file")
     if refused:
         sys.exit(1)
 
 
-def _parts(commands: Iterable[Numbered]) -> Iterator[list[Numbered]]:
-    """The commands, as many at once as one request may have."""
-    part: list[Numbered] = []
-    characters = 0
-    for each in commands:
-        if part and (len(part) == AT_ONCE or characters + each.characters > MAX_CHARACTERS):
-            yield part
-            part, characters = [], 0
-        part.append(each)
-        characters += each.characters
-    if part:
-        yield part
+def _json_line(line: Line, outcome: BulkOutcome | None) -> str:
+    if outcome is None:
+        return json.dumps({"line": line.number, "error": line.error})
+    return json.dumps({"line": line.number, **outcome.as_sent()})
 
 
-def _commands(file: IO[str]) -> list[Numbered]:
-    """The commands of a file. Raises `click.ClickException`; then none is sent."""
-    found: list[Numbered] = []
-    try:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            command = json.loads(line)
-            if not isinstance(command, dict):
-                raise click.ClickException(f"line {number}: not a JSON object")
-            found.append(Numbered(number, command, len(line)))
-            if len(found) > MAX_COMMANDS:
-                raise click.ClickException(f"more than {MAX_COMMANDS:,} commands")
-    except UnicodeDecodeError:
-        raise click.ClickException("the file is not UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise click.ClickException(f"line {number}: not JSON: {error.msg}, at column {error.colno}") from None
-    except (ValueError, RecursionError) as error:
-        raise click.ClickException(f"line {number}: not JSON: {error}") from None
-    return found
-
-
-def _json_line(number: int, outcome: BulkOutcome) -> str:
-    return json.dumps({"line": number, **outcome.as_sent()})
-
-
-def _line(number: int, outcome: BulkOutcome) -> str:
+def _line(line: Line, outcome: BulkOutcome | None) -> str:
+    if outcome is None:
+        return printable(f"line {line.number}: {line.error}")
     if outcome.problem is not None:
-        return printable(f"line {number}: {outcome.problem.detail}")
+        return printable(f"line {line.number}: {outcome.problem.detail}")
     if outcome.task is not None:
-        return f"line {number}: {task_line(outcome.task)}"
-    return f"line {number}: " + ("written, and not visible yet" if outcome.status == 202 else "done")
+        return f"line {line.number}: {task_line(outcome.task)}"
+    return f"line {line.number}: " + ("written, and not visible yet" if outcome.status == 202 else "done")

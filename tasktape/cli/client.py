@@ -16,7 +16,8 @@ import click
 from app.graphemes import shortened
 from app.names import caseless
 from tasktape.cli.connection import connection_options, find_connection
-from tasktape.cli.lines import printable, short, task_line
+from tasktape.cli.failures import did_you_mean
+from tasktape.cli.lines import printable, reading_lines, short, task_line
 from tasktape.cli.streams import OutputFailed
 
 if TYPE_CHECKING:
@@ -130,6 +131,9 @@ async def show_task(command: Awaitable[Task], *, as_json: bool) -> None:
         click.echo(json.dumps(task.as_sent()) if as_json else task_line(task))
         for effect in () if as_json else task.effects:
             click.echo(printable(f"     also {effect.type} {short(effect.task_id)}: {effect.detail}"))
+        if task.quick is not None and not as_json:
+            for line in reading_lines(task.quick):
+                click.echo(line, err=True)
 
 
 # --- names -----------------------------------------------------------------------------------------------
@@ -201,7 +205,9 @@ async def the_list(client: Client, given: str) -> str:
     """As `find_list`; without one it is an error."""
     found = await find_list(client, given)
     if found is None:
-        raise click.ClickException(f"There is no list called {given.strip()}")
+        names = [each.name async for each in client.lists(at_most=SEARCHED_LISTS)]
+        meant = did_you_mean(given.strip(), names)
+        raise click.ClickException(f"There is no list called {given.strip()}{'.' if meant else ''}{meant}")
     return found
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tasktape.cli.client import api_verb
+from tasktape.cli.failures import Verbs
 from tasktape.cli.lines import printable
 from tasktape.cli.options import json_option
 
@@ -20,6 +21,7 @@ SHOWN = 10_000
 
 @click.group(
     name="dead-letters",
+    cls=Verbs,
     epilog="Example: tasktape dead-letters list",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from app.recurrence import DATE_LENGTH
 from tasktape.cli.client import find_task
-from tasktape.cli.zone import local_zone, with_offset
+from tasktape.cli.zone import due_given, local_zone
 
 if TYPE_CHECKING:
     from tasktape.client import Client
@@ -23,12 +24,13 @@ CLEARABLE = (
 )
 NAMED_OTHERWISE = {"parent": "parent_id"}
 """Fields that go by another name here than in the API."""
+_ISO_DURATION = re.compile(r"P(T?[0-9])", re.IGNORECASE)
 _BEFORE = re.compile(r"(\d{1,6})([smhdw])")
 _OPTIONS = (
     click.option("--notes", help="More about it."),
     click.option(
         "--due",
-        help="A date (2026-12-01), or a date-time with an offset or of the time zone (2026-12-01T09:00).",
+        help="A day, a time of the time zone, or both: tomorrow, fri 5pm, dec 24, 2026-12-01T09:00.",
     ),
     click.option(
         "--time-zone", help="Where it is due, such as Europe/Madrid.  [default: of times yours, of dates UTC]"
@@ -49,7 +51,7 @@ _OPTIONS = (
         "--remind",
         "reminders",
         multiple=True,
-        help="So long before it is due (30m, 2h, 1d), or at a date-time; several times, too.",
+        help="So long before it is due (30m, 2h, 1d), or at a time (tomorrow 9am); several times, too.",
     ),
 )
 
@@ -71,18 +73,23 @@ async def fields_of(client: Client, given: dict[str, Any]) -> dict[str, Any]:
     if "from_completion" in fields:
         fields["recurrence_from"] = "completion" if fields.pop("from_completion") else "due"
     if "due" in fields:
-        fields["due"] = with_offset(fields["due"], zone)
+        fields["due"] = due_given(fields["due"], zone, "--due")
     if "reminders" in fields:
-        fields["reminders"] = [reminder(with_offset(text, zone)) for text in fields["reminders"]]
+        fields["reminders"] = [reminder(text, zone) for text in fields["reminders"]]
     if "parent" in fields:
         fields["parent"] = await find_task(client, fields["parent"])
     return {NAMED_OTHERWISE.get(name, name): value for name, value in fields.items()}
 
 
-def reminder(text: str) -> dict[str, str]:
+def reminder(text: str, zone: str | None) -> dict[str, str]:
     """When to remind: a duration before it is due, as people or ISO 8601 write it; else a date-time."""
     short = _BEFORE.fullmatch(text.strip().lower())
     if short is not None:
         count, unit = short[1], short[2].upper()
         return {"before": f"P{count}{unit}" if unit in "DW" else f"PT{count}{unit}"}
-    return {"before": text.upper()} if text.upper().startswith("P") else {"at": text}
+    if _ISO_DURATION.match(text):
+        return {"before": text.upper()}
+    at = due_given(text, zone, "--remind")
+    if len(at) <= DATE_LENGTH:
+        raise click.BadParameter(f"{text!r} needs a time of day, as in {text} 9am", param_hint="--remind")
+    return {"at": at}

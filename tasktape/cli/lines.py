@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from app.rules_in_words import describe
 
 if TYPE_CHECKING:
     from tasktape.client import Event, Task
+    from tasktape.client.models import Quick, QuickPart
 
 SHORT_ID_CHARS = 7
 LONGEST_VALUE_CHARS = 60
@@ -49,6 +50,20 @@ def task_line(task: Task) -> str:
     parts += [f"#{tag}" for tag in task.tags]
     parts += [f"@{user}" for user in task.assignees]
     return printable(f"[{mark}]  {short(task.id)}  {' '.join(parts)}")
+
+
+def reading_lines(quick: Quick) -> Iterator[str]:
+    """Yield what was read of a quick text, on one line, and on one each what was not, and why."""
+    read = ", ".join(f"{part.text.strip()} as {part.field} {_said(part)}" for part in quick.parts)
+    if read:
+        yield printable(f"Read {read}")
+    for part in quick.unread:
+        yield printable(f"Not read: {part.text}: {part.reason}")
+
+
+def _said(part: QuickPart) -> str:
+    value = part.value or ""
+    return describe(value) if part.field == "recurrence" else value
 
 
 def event_line(event: Event, changes: Mapping[str, tuple[Any, Any]]) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tasktape.cli.client import api_verb, pending_said, the_deleted_list, the_list
+from tasktape.cli.connection import connection_options
+from tasktape.cli.failures import Verbs
 from tasktape.cli.lines import moment, printable
 from tasktape.cli.options import json_option
 
@@ -23,15 +25,20 @@ CATEGORIES = ("open", "active", "done")
 
 @click.group(
     name="lists",
-    epilog="Example: tasktape lists create Errands",
+    cls=Verbs,
+    epilog="Example: tasktape lists --json",
     context_settings={"help_option_names": ["-h", "--help"]},
     invoke_without_command=True,
 )
+@json_option
+@connection_options
 @click.pass_context
-def lists(context: click.Context) -> None:
+def lists(context: click.Context, /, **given: Any) -> None:
     """See, make, rename, delete and restore lists, and set their stages. Alone it is `lists list`."""
     if context.invoked_subcommand is None:
-        context.invoke(list_lists)
+        context.invoke(list_lists, **given)
+    else:  # what stands before a verb is for the verb
+        context.default_map = {context.invoked_subcommand: given}
 
 
 @lists.command(name="list", epilog="Example: tasktape lists list")

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from app.recurrence import DATE_LENGTH
 from tasktape.cli.client import api_verb, find_list, find_task, pending_said, show_task, the_list
 from tasktape.cli.fields import CLEARABLE, NAMED_OTHERWISE, PRIORITIES, field_options, fields_of
 from tasktape.cli.lines import NOTHING, event_line, field_text, printable, task_line
 from tasktape.cli.options import json_option
 from tasktape.cli.search import QueryVerb, pointing_at
 from tasktape.cli.streams import carried_on
-from tasktape.cli.zone import is_local, local_zone
+from tasktape.cli.zone import due_given, has_offset, local_zone
 
 if TYPE_CHECKING:
     from tasktape.client import Client, Task
@@ -29,8 +30,9 @@ OF_STATUS = re.compile(r"(^|\s)-?(is:(open|done)|status:)", re.IGNORECASE)
 """A query that says itself whether tasks are done."""
 
 
-@click.command(epilog='Example: tasktape add Buy milk --due 2026-12-01 --tag shop --list "Errands"')
-@click.argument("title", nargs=-1, required=True)
+@click.command(epilog="Example: tasktape add 'call bob #home !high tomorrow 5pm' --list Errands")
+@click.argument("text", nargs=-1, required=True)
+@click.option("--plain", is_flag=True, help="Take TEXT as the title, and read nothing in it.")
 @click.option("--list", "list_name", help="The list's name or id.  [default: your inbox]")
 @click.option("--new-list", is_flag=True, help="Make the list if there is none of that name.")
 @field_options
@@ -39,19 +41,30 @@ OF_STATUS = re.compile(r"(^|\s)-?(is:(open|done)|status:)", re.IGNORECASE)
 async def add(
     client: Client,
     *,
-    title: tuple[str, ...],
+    text: tuple[str, ...],
+    plain: bool,
     list_name: str | None,
     new_list: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Add a task called TITLE; its words need no quotes."""
-    if is_local(given["due"] or ""):
-        given["time_zone"] = given["time_zone"] or local_zone()  # so that nine o'clock stays nine o'clock
+    """Add a task; TEXT is its title, and its words need no quotes.
+
+    Dates, times and "every monday" in it, #tag, @person and !high are read as fields, and it is said which;
+    what an option sets is not looked for in it. In quotes, or after a backslash, text stays as it is. Quote
+    what means something to your shell: # and ! do.
+    """
     fields = await fields_of(client, given)
+    if len(fields.get("due") or "") > DATE_LENGTH and not has_offset(given["due"]):
+        fields.setdefault("time_zone", local_zone())  # so that nine o'clock stays nine o'clock
     if list_name is not None:
         fields["list_id"] = await _list_for(client, list_name, make=new_list)
-    await show_task(client.create_task(" ".join(title), **fields), as_json=as_json)
+    title = " ".join(text)
+    if plain:
+        await show_task(client.create_task(title, **fields), as_json=as_json)
+        return
+    zone = fields.get("time_zone") or local_zone()
+    await show_task(client.quick_add(title, zone=zone, **fields), as_json=as_json)
 
 
 async def _list_for(client: Client, name: str, *, make: bool) -> str:
@@ -69,8 +82,8 @@ async def _list_for(client: Client, name: str, *, make: bool) -> str:
 @click.option("--tag", "tags", multiple=True, help="With all of these tags.")
 @click.option("--assignee")
 @click.option("--priority", type=click.Choice(PRIORITIES))
-@click.option("--due-before", help="A date or a date-time with an offset.")
-@click.option("--due-after", help="A date or a date-time with an offset.")
+@click.option("--due-before", help="A day or a time: tomorrow, dec 24, 2026-12-01T09:00.")
+@click.option("--due-after", help="A day or a time: tomorrow, dec 24, 2026-12-01T09:00.")
 @click.option("--as-of", help="As they were at this time (RFC 3339).")
 @click.option("--sort", type=click.Choice(SORTS), default="rank", show_default=True)
 @click.option("--reverse", is_flag=True, help="From the other end.")
@@ -112,6 +125,9 @@ def _filters(
     words: str, *, status: str | None, tags: tuple[str, ...], sort: str, reverse: bool, **filters: Any
 ) -> dict[str, Any]:
     """The filters that a query and the options of `list` ask for."""
+    for name in ("due_before", "due_after"):
+        if filters[name] is not None:
+            filters[name] = due_given(filters[name], local_zone(), f"--{name.replace('_', '-')}")
     if status is None and not OF_STATUS.search(words):
         status = "open"
     return {

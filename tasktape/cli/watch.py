@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING
@@ -27,9 +25,8 @@ async def watch(client: Client, *, count: int | None, as_json: bool) -> None:
 
     A connection that breaks is made again, and what was missed meanwhile is printed too.
     """
-    with contextlib.suppress(asyncio.CancelledError):  # Ctrl-C is how it ends
-        await client.me()  # a server that is not there, or does not know us, is told of at once
-        await _watch(client, count, as_json=as_json)
+    await client.me()  # a server that is not there, or does not know us, is told of at once
+    await _watch(client, count, as_json=as_json)
 
 
 async def _watch(client: Client, count: int | None, *, as_json: bool) -> None:

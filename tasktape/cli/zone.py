@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
+import click
+
+from app.due import zone_of
+from app.natural_due import read_due
 from app.recurrence import DATE_LENGTH
 from app.zones import UnknownZone, zone
 
@@ -45,3 +49,28 @@ def with_offset(text: str, zone_name: str | None) -> str:
         )
     except ValueError:
         return text  # The server says what is wrong with it.
+
+
+def due_given(text: str, zone: str | None, option: str) -> str:
+    """Return a date or a date-time as the API takes it, however people write it, as in `tomorrow 5pm`.
+
+    Times without an offset are of `zone`. Raises `click.BadParameter`.
+    """
+    if _is_moment(text):
+        return with_offset(text, zone)
+    try:
+        return read_due(text, datetime.now(UTC), zone_of(zone))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
+
+
+def has_offset(text: str) -> bool:
+    """Return whether it is a date-time that says its offset itself."""
+    return _is_moment(text) and not is_local(text)
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return len(text) > DATE_LENGTH and bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False

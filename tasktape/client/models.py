@@ -61,6 +61,24 @@ class SideEffect(Answered):
     field: str | None = None
 
 
+class QuickPart(Answered):
+    """A part of a quick text: which field it was read as, or, without one, the `reason` why it was not."""
+
+    at: int
+    length: int
+    text: str
+    field: str | None = None
+    value: str | None = None
+    reason: str | None = None
+
+
+class Quick(Answered):
+    """What was read of a quick text, and what looks like a field and stays in the title."""
+
+    parts: tuple[QuickPart, ...] = ()
+    unread: tuple[QuickPart, ...] = ()
+
+
 class Task(Answered):
     """A task after `version` events. `due` is a date or a date-time with offset; other times are UTC."""
 
@@ -93,6 +111,8 @@ class Task(Answered):
     """Of a search for words."""
     effects: tuple[SideEffect, ...] = ()
     """What else the command has done that this is the answer to."""
+    quick: Quick | None = None
+    """Of a task that was just created by `quick_add`."""
 
 
 class Comment(Answered):

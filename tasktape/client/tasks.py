@@ -81,6 +81,19 @@ class TaskCalls(Calls):
         options: Any = {name: body.pop(name) for name in Creation.__annotations__ if name in body}
         return typed(Task, (await self.command("POST", path_of("tasks"), body, **options)).body)
 
+    async def quick_add(self, text: str, *, zone: str | None = None, **fields: Unpack[_Creating]) -> Task:
+        """Create a task from a line such as `call bob #home !high tomorrow 5pm`; fields given win over it.
+
+        Times in it are of `zone`, else of the field `time_zone`, else UTC. The task's `quick` says what was
+        read.
+        """
+        body: dict[str, Any] = {"title": text, **fields}
+        options: Any = {name: body.pop(name) for name in Creation.__annotations__ if name in body}
+        params = {"quick": "1", "time_zone": zone}
+        return typed(
+            Task, (await self.command("POST", path_of("tasks"), body, params=params, **options)).body
+        )
+
     async def task(
         self, task_id: str, *, version: int | None = None, as_of: datetime | str | None = None
     ) -> Task:
@@ -172,7 +185,7 @@ class TaskCalls(Calls):
     async def bulk(
         self, commands: Iterable[Mapping[str, Any]], **options: Unpack[Options]
     ) -> list[BulkOutcome]:
-        """Up to 100 commands at once, each with an outcome of its own.
+        """Up to 1,000 commands at once, each with an outcome of its own.
 
         One is {"command": "complete", "task_id": …}, with `body`, `if_match`, `cascade`, `scope` as needed.
         On lists there is {"command": "restore_list", "list_id": …}.

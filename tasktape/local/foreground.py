@@ -31,7 +31,10 @@ def install_parts(stack: Stack, progress: Progress) -> None:
 
 
 def run_instance(options: Options, progress: Progress, say: Say, on_ready: Callable[[], None]) -> None:
-    """Run an instance until it is told to stop; raise LocalError when it cannot start or go on."""
+    """Run an instance until it is told to stop; raise LocalError when it cannot start or go on.
+
+    Raises `KeyboardInterrupt` once all has been stopped after Ctrl-C.
+    """
     data = options.data
     data.create()
     lock = data.lock()
@@ -43,12 +46,14 @@ def run_instance(options: Options, progress: Progress, say: Say, on_ready: Calla
         stack = Stack(options)
         install_parts(stack, progress)
         try:
-            asyncio.run(_supervise(stack, say, on_ready))
+            stopped_by = asyncio.run(_supervise(stack, say, on_ready))
         except LocalError as error:
             data.note_failure(str(error))
             raise
         finally:
             data.forget_run()
+    if stopped_by == signal.SIGINT:
+        raise KeyboardInterrupt
 
 
 def check_port(options: Options) -> None:
@@ -60,8 +65,10 @@ def check_port(options: Options) -> None:
         )
 
 
-async def _supervise(stack: Stack, say: Say, on_ready: Callable[[], None]) -> None:
+async def _supervise(stack: Stack, say: Say, on_ready: Callable[[], None]) -> int | None:
+    """Run all processes; return the signal that stopped them, if one did."""
     ready = False
+    stopped_by: int | None = None
 
     def note(children: Sequence[Child]) -> None:
         stack.options.data.write_run(_describe(stack, children, ready=ready))
@@ -76,8 +83,10 @@ async def _supervise(stack: Stack, say: Say, on_ready: Callable[[], None]) -> No
     supervisor = Supervisor(stack.specs(), say, note)
     stop = asyncio.Event()
 
-    def interrupted() -> None:
+    def interrupted(number: int) -> None:
+        nonlocal stopped_by
         if not stop.is_set():
+            stopped_by = number
             say("Stopping …")
         stop.set()
         supervisor.request_stop()
@@ -85,10 +94,11 @@ async def _supervise(stack: Stack, say: Say, on_ready: Callable[[], None]) -> No
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup has us live on
-            loop.add_signal_handler(number, interrupted)
+            loop.add_signal_handler(number, interrupted, number)
     note(())
     if await _reach_external(stack, say, stop):
         await supervisor.run(announce)
+    return stopped_by
 
 
 async def _reach_external(stack: Stack, say: Say, stop: asyncio.Event) -> bool:

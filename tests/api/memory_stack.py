@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -332,6 +332,10 @@ class World:
                     state_json(each.after).decode(),
                 )
         return None
+
+    async def accepted_among(self, event_ids: Sequence[str]) -> frozenset[str]:
+        """See `api.sight.StateReader`."""
+        return frozenset(record.id for record in self.accepted_records).intersection(event_ids)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ def at(day: int, hour: int) -> datetime:
         ("due:tomorrow", DueSpan(at(8, 5), at(9, 4), (date(2026, 3, 8), date(2026, 3, 9)))),
         ("due:week", DueSpan(at(7, 5), at(14, 4), (date(2026, 3, 7), date(2026, 3, 14)))),
         ("due:<=tomorrow", DueSpan(None, at(9, 4), (None, date(2026, 3, 9)))),
+        ("due:monday", DueSpan(at(9, 4), at(10, 4), (date(2026, 3, 9), date(2026, 3, 10)))),
+        ('due:<"in 2 days"', DueSpan(None, at(9, 4), (None, date(2026, 3, 9)))),
         ("-due:>2026-03-08", DueSpan(at(9, 4), None, (date(2026, 3, 9), None), negated=True)),
         ("is:overdue", DueSpan(None, NOW, (None, date(2026, 3, 7)), open_only=True)),
         ("due:<2026-03-08T12:00:00+01:00", DueSpan(None, at(8, 11))),
@@ -58,7 +60,7 @@ def test_what_can_not_be_is_nothing() -> None:
     assert resolved("is:open is:done").statuses == frozenset()
 
 
-@pytest.mark.parametrize("text", ["due:9999-12-31", "due:<=9999-12-31"])
+@pytest.mark.parametrize("text", ["due:9999-12-31", "due:<=9999-12-31", 'due:"in 9999 years"'])
 def test_days_beyond_the_calendar(text: str) -> None:
     """There is no day after the last one."""
     with pytest.raises(BeyondCalendar):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,8 +103,8 @@ async def test_editing_and_moving_at_once(shell: Shell) -> None:
     """What can't be set is refused before anything is done; later on it is said what has been done."""
     await shell.works("lists", "create", "Work", "--stage", "Ideas", "--stage", "Live:done")
     task = await shell.json("add", "Website")
-    refused = await shell.fails("edit", task["id"], "--list", "Work", "--due", "someday")
-    assert refused.startswith("Error: due: must be a date")
+    refused = await shell.fails("edit", task["id"], "--list", "Work", "--due", "someday", status=2)
+    assert "Invalid value for --due: 'someday' is not a date" in refused
     assert (await shell.json("show", task["id"]))["version"] == 1
     wanted = ("--list", "Work", "--title", "Web site", "--stage")
     refused = await shell.fails("edit", task["id"], *wanted, "Nowhere")
@@ -178,6 +180,53 @@ async def test_many_commands(shell: Shell, tmp_path: Path) -> None:
     other = json.dumps({"command": "create", "body": {"title": "Another"}})
     status, out, _ = await shell.run("bulk", "-", "--key", "monday", stdin=other)
     assert (status, "came with another command before" in out) == (1, True), out
-    assert "line 2: not JSON" in await shell.fails("bulk", "-", stdin="{}\n{")
-    assert "line 1: not a JSON object" in await shell.fails("bulk", "-", stdin="[]")
     await shell.fails("bulk", str(tmp_path / "nowhere"), status=2)
+
+
+async def test_lines_that_are_no_commands_hold_up_no_others(shell: Shell) -> None:
+    """Each is told by its number, wherever it is; the status is 1."""
+    good = json.dumps({"command": "create", "body": {"title": "Good"}})
+    lines = f"{good}\n{{\n[]\n{{}}\n\n{good}"
+    status, out, err = await shell.run("bulk", "-", stdin=lines)
+    assert (status, err) == (1, "")
+    first, broken, array, nameless, last = out.splitlines()
+    assert (first[:10], last[:10]) == ("line 1: [ ", "line 6: [ ")
+    assert broken.startswith("line 2: not JSON")
+    assert array == "line 3: not a JSON object"
+    assert nameless.startswith("line 4: command")
+
+
+async def test_commands_are_carried_out_as_they_come(shell: Shell) -> None:
+    """Not only when there are no more; in their order, also where one is about another one's sub-task."""
+    process = await shell.start("bulk", "-", "--json")
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    async def outcome(**command: object) -> dict[str, Any]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(command).encode() + b"\n")
+        async with asyncio.timeout(60):
+            told: dict[str, Any] = json.loads(await process.stdout.readline())
+        return told
+
+    parent = (await outcome(command="create", body={"title": "Parent"}))["task"]["id"]
+    child = (await outcome(command="create", body={"title": "Child", "parent_id": parent}))["task"]["id"]
+    for task_id in (child, parent):
+        process.stdin.write(json.dumps({"command": "complete", "task_id": task_id}).encode() + b"\n")
+    process.stdin.write_eof()
+    told = [json.loads(line) for line in (await process.stdout.read()).splitlines()]
+    assert [each["status"] for each in told] == [200, 200]
+    assert await process.wait() == 0
+
+
+async def test_created_tasks_are_in_the_order_of_their_lines(shell: Shell) -> None:
+    """However many requests they take, and again under the same key."""
+    titles = [f"Task {number:04}" for number in range(1_200)]
+    lines = "".join(json.dumps({"command": "create", "body": {"title": title}}) + "\n" for title in titles)
+    for _ in range(2):
+        out = await shell.works("bulk", "-", "--json", "--key", "once", stdin=lines)
+        assert [json.loads(line)["task"]["title"] for line in out.splitlines()] == titles
+    for sort in ("rank", "created_at"):
+        listed = (await shell.json("list", "--limit", "2000", "--sort", sort))["items"]
+        assert [task["title"] for task in listed] == titles

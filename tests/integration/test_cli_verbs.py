@@ -55,7 +55,7 @@ async def test_what_can_not_be_done_is_one_line(shell: Shell, running_stack: Sta
     """Exit 1 for what is refused or fails, 2 for what is used wrongly."""
     assert "no task" in (await shell.fails("done", "ffffffff")).lower()
     assert "no list" in (await shell.fails("add", "X", "--list", "Nowhere")).lower()
-    assert "due" in await shell.fails("add", "X", "--due", "soon")
+    assert "--due" in await shell.fails("add", "X", "--due", "soon", status=2)
     assert "no such task" in await shell.fails("show", str(uuid4()))
     assert "administrators" in await shell.fails("dead-letters", "list")
     await shell.fails("edit", "ffffffff", status=2)

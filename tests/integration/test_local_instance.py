@@ -86,7 +86,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     one.up()
     one.wait_ready()
     yield one
-    if one.stop() != 0:
+    if one.stop() != 130:
         one.cli("down")
 
 
@@ -269,7 +269,7 @@ def test_interrupt_stops_all_in_order(instance: Instance) -> None:
     pids = list(instance.pids().values())
     (instance.data.root / "order").unlink(missing_ok=True)
     started_s = time.monotonic()
-    assert instance.stop() == 0
+    assert instance.stop() == 130
     assert time.monotonic() - started_s < 5
     assert (instance.data.root / "order").read_text().split() == ["api", "worker"]
     assert not any(lives(pid) for pid in pids)
@@ -323,7 +323,7 @@ def test_real_stores_are_used_instead(tmp_path: Path, kafka_brokers: str, databa
     assert found["kafka"] == {"brokers": kafka_brokers, "embedded": False}
     assert found["database"]["embedded"] is False
     assert ":***@" in found["database"]["url"]
-    assert one.stop() == 0
+    assert one.stop() == 130
 
 
 def test_an_unreachable_store_is_waited_for(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_an_unreachable_store_is_waited_for(tmp_path: Path) -> None:
     ]
     one.up(DATABASE_URL="postgresql://me:secret@127.0.0.1:2/db")
     eventually(lambda: bool(one.said()), 10)
-    assert one.stop() == 0
+    assert one.stop() == 130
     assert one.said() == [
         "The database at 127.0.0.1:2 (DATABASE_URL) does not answer; waiting up to 60 s …",
         "Stopping …",

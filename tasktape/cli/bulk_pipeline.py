@@ -1,0 +1,87 @@
+"""Batches of commands on their way: some at a time where their order does not matter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+if TYPE_CHECKING:
+    from tasktape.cli.bulk_lines import Line
+    from tasktape.client import BulkOutcome, Client
+
+MAX_IN_FLIGHT = 3
+"""Requests: while one is answered, the next one is read and another one is carried out."""
+
+Result: TypeAlias = "tuple[list[Line], list[BulkOutcome | None]]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    batch: list[Line]
+    outcomes: asyncio.Task[list[BulkOutcome | None]]
+
+
+class Pipeline:
+    """Sends batches, and returns their outcomes in the order in which they were sent."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._sent: deque[_Sent] = deque()
+
+    async def __aenter__(self) -> Self:
+        """Nothing is sent yet."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave no request behind."""
+        for each in self._sent:
+            each.outcomes.cancel()
+        await asyncio.gather(*(each.outcomes for each in self._sent), return_exceptions=True)
+
+    async def results(self, batches: AsyncIterator[list[Line]]) -> AsyncIterator[Result]:
+        """Send batches as they come; yield each with its outcomes, when they and those before are there.
+
+        Batches that only create tasks are sent one behind the other; any other one alone, as what it is about
+        may be a part of what another one is about. Raises `TasktapeError`.
+        """
+        source = aiter(batches)
+        reading: asyncio.Task[list[Line] | None] | None = asyncio.create_task(_next(source))
+        while reading is not None or self._sent:
+            tasks: list[asyncio.Task[Any]] = [self._sent[0].outcomes] if self._sent else []
+            if reading is not None and len(self._sent) < MAX_IN_FLIGHT:
+                tasks.append(reading)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            while self._sent and self._sent[0].outcomes.done():
+                yield self._answered()
+            if reading is None or not reading.done() or len(self._sent) >= MAX_IN_FLIGHT:
+                continue
+            batch = reading.result()
+            if batch is None:
+                reading = None
+                continue
+            while self._sent and not (_only_creates(batch) and _only_creates(self._sent[-1].batch)):
+                await asyncio.wait({self._sent[0].outcomes})
+                yield self._answered()
+            self._sent.append(_Sent(batch, asyncio.create_task(self._outcomes(batch))))
+            reading = asyncio.create_task(_next(source))
+
+    def _answered(self) -> Result:
+        sent = self._sent.popleft()
+        return sent.batch, sent.outcomes.result()
+
+    async def _outcomes(self, batch: list[Line]) -> list[BulkOutcome | None]:
+        """Return an outcome for each line; None for one that is no command."""
+        commands = [line.command for line in batch if line.command is not None]
+        found = iter(await self._client.bulk(commands) if commands else ())
+        return [None if line.command is None else next(found) for line in batch]
+
+
+def _only_creates(batch: list[Line]) -> bool:
+    return all(line.command is None or line.is_creation for line in batch)
+
+
+async def _next(source: AsyncIterator[list[Line]]) -> list[Line] | None:
+    return await anext(source, None)

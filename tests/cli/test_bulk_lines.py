@@ -1,0 +1,121 @@
+"""Lines of commands in batches, and batches on their way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from tasktape.cli.bulk_lines import MAX_BATCH_BYTES, MAX_COST, MAX_LINE_BYTES, Line, batches
+from tasktape.cli.bulk_pipeline import MAX_IN_FLIGHT, Pipeline
+from tasktape.client import Client
+
+CREATE = b'{"command":"create","body":{"title":"x"}}'
+DONE = b'{"command":"complete","task_id":"y"}'
+
+
+async def read(data: bytes, key: str | None = None) -> list[list[Line]]:
+    """The batches of a file."""
+    source, sink = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(sink, "wb") as file:
+            file.write(data)
+
+    writing = asyncio.create_task(asyncio.to_thread(write))
+    try:
+        return [batch async for batch in batches(source, key)]
+    finally:
+        await writing
+        os.close(source)
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (b"{", "not JSON: Expecting property name"),
+        (b"[]", "not a JSON object"),
+        (b"\xff", "not UTF-8"),
+        (b"[" * 100_000, "not JSON"),
+        (b'{"n":' + b"9" * 5_000 + b"}", "not JSON"),
+        (b"x" * (MAX_LINE_BYTES + 1), "longer than 1,000,000 bytes"),
+        (b"x" * 3 * MAX_LINE_BYTES, "longer than 1,000,000 bytes"),
+    ],
+)
+async def test_a_line_that_is_no_command_is_told_by_its_number(line: bytes, error: str) -> None:
+    """The lines around it are commands all the same."""
+    found = [each for batch in await read(b"\n".join((CREATE, b"", line, CREATE))) for each in batch]
+    assert [each.number for each in found] == [1, 3, 4]
+    assert found[1].error.startswith(error)
+    assert found[1].command is None
+    assert found[0].command == found[2].command == {"command": "create", "body": {"title": "x"}}
+
+
+async def test_a_batch_is_what_one_request_may_have() -> None:
+    """In number and in size; commands that take longer count for more."""
+    found = await read((CREATE + b"\n") * 1_100)
+    assert sum(map(len, found)) == 1_100
+    assert max(map(len, found)) <= MAX_COST
+    assert max(map(len, await read((DONE + b"\n") * 300))) <= MAX_COST // 5
+    long = b'{"command":"create","body":{"title":"%s"}}\n' % (b"x" * 50_000)
+    assert all(sum(each.size_bytes for each in batch) <= MAX_BATCH_BYTES for batch in await read(long * 12))
+
+
+async def test_lines_have_keys_of_their_own_whatever_the_batches() -> None:
+    """After the name of the run; one that is given stays."""
+    found = [each for batch in await read(CREATE + b"\n\n" + b'{"key":"mine"}', "run") for each in batch]
+    assert [(each.command or {}).get("key") for each in found] == ["run:1", "mine"]
+
+
+class Slow:
+    """A server that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.running = self.most = 0
+        self.order: list[str] = []
+
+    async def bulk(self, commands: list[dict[str, Any]]) -> list[str]:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        self.order.append(commands[0]["name"])
+        # The later ones are answered first.
+        await asyncio.sleep(0.02 / len(self.order))
+        self.running -= 1
+        return [command["name"] for command in commands]
+
+
+async def results(*names: str) -> tuple[list[str], Slow]:
+    async def source() -> AsyncIterator[list[Line]]:
+        for number, name in enumerate(names):
+            kind = "create" if name.startswith("c") else "complete"
+            yield [Line(number, 1, {"command": kind, "name": name}), Line(number, 0, error="none")]
+
+    server = Slow()
+    async with Pipeline(cast("Client", server)) as pipeline:
+        found = [str(outcomes[0]) async for _, outcomes in pipeline.results(source())]
+    return found, server
+
+
+async def test_creations_are_sent_behind_each_other_and_told_in_order() -> None:
+    """So many at a time, whichever is answered first."""
+    names = [f"c{number}" for number in range(10)]
+    found, server = await results(*names)
+    assert found == names
+    assert server.most == MAX_IN_FLIGHT
+
+
+async def test_other_commands_wait_for_those_before_and_keep_those_behind_waiting() -> None:
+    """What they are about may be a part of what another one is about."""
+    names = ["e0", "e1", "c2", "e3", "c4"]
+    found, server = await results(*names)
+    assert found == names == server.order
+    assert server.most == 1
+
+
+async def test_an_empty_file_is_no_batch() -> None:
+    """Nothing is sent."""
+    assert await read(b"") == []
+    assert (await results())[0] == []
