@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.commands import Effect, NotYetVisible
+from api.command_requests import Effect, NotYetVisible
 from api.edge import edge_of
 from api.headers import Preference
 from app.fold import State

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from api.commands import Effect, NotYetVisible
+from api.command_requests import Effect, NotYetVisible
 from api.edge import caller_of, edge_of
 from api.headers import Preference, if_match, if_none_match, preference, traceparent
 from api.idempotency import CommandKey, command_key

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from api.answers import OUTCOMES_PATH, json_answer
 from api.asking import preference_of, query_of, terms_of
 from api.bodies import read_object, validated
-from api.commands import NotYetVisible
+from api.command_requests import NotYetVisible
 from api.edge import caller_of, edge_of
 from api.entity_tags import Precondition
 from api.idempotency import CommandKey, command_key

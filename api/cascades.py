@@ -17,7 +17,8 @@ from itertools import groupby
 
 from pydantic_core import to_json
 
-from api.commands import Call, CommandHandler, Decision, Effect, NotYetVisible
+from api.command_requests import Call, Decision, Effect, NotYetVisible
+from api.commands import CommandHandler
 from api.lock_plan import MAX_LINE, LockPlan
 from api.schemas import SideEffect
 from api.surroundings import Around

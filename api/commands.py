@@ -11,16 +11,25 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar, assert_never
+from typing import TypeVar, assert_never
 
-from pydantic_core import from_json, to_json
-
+from api.command_requests import (
+    SOURCE,
+    Call,
+    Decision,
+    Effect,
+    NotYetVisible,
+    check_none_match,
+    check_same,
+    effect_of,
+    merged_command,
+    perhaps_written,
+    shown,
+)
 from api.creation import decided
-from api.deciding import decide, merged
-from api.entity_tags import EntityTag, Precondition, Tags
+from api.deciding import decide
 from api.idempotency import CommandKey
 from api.lock_plan import LockPlan, lock_plan
 from api.locks import StreamLocks
@@ -29,18 +38,17 @@ from api.pending import Pending, Written
 from api.recency import recent, surely
 from api.sight import Rows, Sight, StateReader
 from api.structure_locks import Hold, StructureLocks
-from api.surroundings import AnyCommand, gather
+from api.surroundings import gather
 from api.withdrawing import held, withdraw
-from app.errors import KeyReused, PreconditionFailed, TaskError, Unavailable
+from app.errors import TaskError, Unavailable
 from app.fold import State, evolve
 from app.ids import IdFactory
-from app.lists import SetMember, TaskList
 from app.ports import Clock, EventLog
 from app.positions import Position
-from app.records import Event, Record, source_of, stream_kind
+from app.records import Event, Record, stream_kind
 from app.surroundings import Change
 from app.tasks import Task
-from app.updates import Update, is_gone, state_from_json, state_json
+from app.updates import Update, state_from_json
 
 T = TypeVar("T")
 
@@ -52,61 +60,6 @@ LOCK_WAIT_S = 15.0
 JITTER_MS = 4.0
 WITHDRAW_WAIT_S = 1.0
 """At least so long it is waited for what is taken back to be gone."""
-SOURCE = source_of("api")
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A command with its stream, its caller, and how the caller wants it done.
-
-    `event_id` is the id of its event, if that is named beforehand; a key has one of its own. `causation_id`
-    names the event that this one comes along with. `hold` are the locks that are held for it already.
-    """
-
-    command: AnyCommand
-    stream: str
-    user: str
-    wait_s: float
-    if_match: Precondition | None = None
-    key: CommandKey | None = None
-    correlation_id: str | None = None
-    traceparent: str | None = None
-    event_id: str | None = None
-    causation_id: str | None = None
-    if_none_match: Tags | None = None
-    hold: Hold | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """The command has been done: the state after it as JSON (`null` if gone), and where its event lies.
-
-    `position` is None if there was nothing left to do, and nothing was written.
-    """
-
-    body: bytes
-    version: int
-    position: Position | None
-
-
-@dataclass(frozen=True, slots=True)
-class NotYetVisible:
-    """The event is written; its outcome will be known under its position."""
-
-    position: Position
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a command makes of a state at some time: an event, or nothing as there is nothing left to do.
-
-    `after` is the state that the event leads to, if it is accepted.
-    """
-
-    state: State | None
-    event: Event | None
-    time: datetime
-    after: State | None = None
 
 
 class CommandHandler:
@@ -224,7 +177,7 @@ class CommandHandler:
                 except Unavailable as error:
                     for place, expectation in expected.items():
                         accepted = expectation.accepted()
-                        found[place] = _effect(accepted) if accepted else _perhaps_written(error)
+                        found[place] = effect_of(accepted) if accepted else perhaps_written(error)
                     return found
             for (place, expectation), position in zip(expected.items(), positions, strict=True):
                 update = await expectation.at(position, max(0.0, deadline - time.monotonic()))
@@ -298,7 +251,7 @@ class CommandHandler:
                 return answered
             if decision.event is None:
                 assert decision.state is not None
-                return Effect(_shown(decision.state), decision.state.version, None)
+                return Effect(shown(decision.state), decision.state.version, None)
             record = self._record(call, decision, decision.event)
             result = await self._append(call, record, decision.state, deadline)
             if result is not None:
@@ -333,8 +286,8 @@ class CommandHandler:
     async def _decide(self, call: Call, sight: Sight) -> Decision:
         now, state = self._clock(), await sight.unheld(call.stream)
         around = await gather(call.command, state, call.user, now, sight.state, sight.rows)
-        _check_none_match(call, state)
-        command = await _merged(call, state, sight.rows)
+        check_none_match(call, state)
+        command = await merged_command(call, state, sight.rows)
         return Decision(state, decide(command, state, around), now)
 
     async def _append(
@@ -347,8 +300,8 @@ class CommandHandler:
             except Unavailable as error:
                 accepted = expectation.accepted()
                 if accepted is not None:
-                    return _effect(accepted)
-                raise _perhaps_written(error) from error
+                    return effect_of(accepted)
+                raise perhaps_written(error) from error
             update = await expectation.at(position, max(0.0, deadline - time.monotonic()))
         result = await self._outcome(call, record, state, position, update, deadline)
         return result or (await self._answer_of(call.key, deadline) if call.key else None)
@@ -371,7 +324,7 @@ class CommandHandler:
             return NotYetVisible(position)
         match update.outcome:
             case "accepted":
-                return _effect(update)
+                return effect_of(update)
             case "parked":
                 return await self._withdrawn(record, position, deadline)
             case "superseded":
@@ -391,7 +344,7 @@ class CommandHandler:
         done = await self._reader.accepted(record.id)
         if done is not None:
             state = state_from_json(stream_kind(done.stream), done.state)
-            return Effect(_shown(state), done.version, done.position)
+            return Effect(shown(state), done.version, done.position)
         _, holder = await self._reader.newest(record.stream)
         raise held(holder or str(position))
 
@@ -408,62 +361,13 @@ class CommandHandler:
         """The answer that the first command with this key got. Raises `KeyReused` if it was another one."""
         written = self._pending.of_event(key.event_id)
         if written is not None:
-            _check_same(key, written.command_hash)
+            check_same(key, written.command_hash)
             where = {written.position.partition: written.position.offset}
             if not await self._outcomes.wait_reached(where, max(0.0, deadline - time.monotonic())):
                 return NotYetVisible(written.position)
         first = await self._reader.accepted(key.event_id)
         if first is None:
             return None
-        _check_same(key, first.command_hash)
+        check_same(key, first.command_hash)
         state = state_from_json(stream_kind(first.stream), first.state)
-        return Effect(_shown(state), first.version, first.position)
-
-
-async def _merged(call: Call, current: State | None, rows: Rows) -> AnyCommand:
-    """The command as it applies to the present, if it was meant for an older version.
-
-    Raises as `app.merge.merged`.
-    """
-    if call.if_match is None:
-        return call.command
-    version = call.if_match.base_of(None if current is None else current.version)
-    if version is None or current is None:
-        return call.command
-    base = await rows.state_at(call.stream, version)
-    if base is None:
-        raise PreconditionFailed(f"version {version} is not known here")
-    return merged(call.command, base, current)
-
-
-def _check_none_match(call: Call, current: State | None) -> None:
-    """Check that `If-None-Match` names nothing that is there. Raises `PreconditionFailed`."""
-    if call.if_none_match is None or current is None or is_gone(current):
-        return
-    if call.if_none_match.wildcard and isinstance(call.command, SetMember):
-        there = isinstance(current, TaskList) and call.command.user in current.members
-    else:
-        there = call.if_none_match.weakly(EntityTag(str(current.version))) is not None
-    if there:
-        raise PreconditionFailed(f"If-None-Match names what is there, at version {current.version}")
-
-
-def _perhaps_written(error: Unavailable) -> Unavailable:
-    return Unavailable(f"{error.detail}; it may have been written all the same")
-
-
-def _check_same(key: CommandKey, command_hash: str | None) -> None:
-    if command_hash != key.command_hash:
-        raise KeyReused("this Idempotency-Key came with another command before; use a new one")
-
-
-def _shown(state: State) -> bytes:
-    return b"null" if is_gone(state) else state_json(state)
-
-
-def _effect(update: Update) -> Effect:
-    """What an accepted update says."""
-    message: dict[str, Any] = from_json(update.value)
-    return Effect(
-        to_json(message["task"] or message["list"]), int(message["event"]["version"]), update.position
-    )
+        return Effect(shown(state), first.version, first.position)

@@ -19,7 +19,7 @@ from app.ranks import rank_in_batch
 from app.tasks import TaskCreated
 
 if TYPE_CHECKING:
-    from api.commands import Call
+    from api.command_requests import Call
     from api.sight import Sight
     from app.ports import Clock
 

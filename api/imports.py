@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from api.answers import object_answer
 from api.bodies import JSON, check_type, parse_object, read_body, validated
-from api.commands import Call, NotYetVisible
+from api.command_requests import Call, NotYetVisible
 from api.edge import Edge, caller_of, edge_of
 from api.entity_tags import Precondition
 from api.headers import preference, wanted_positions

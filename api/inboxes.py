@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
-from api.commands import Call, CommandHandler
+from api.command_requests import Call
+from api.commands import CommandHandler
 from api.idempotency import CommandKey
 from app.errors import TaskError
 from app.ids import derived_id, inbox_id

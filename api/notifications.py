@@ -13,7 +13,7 @@ from starlette.responses import Response
 from api.answers import command_answer, json_answer, object_answer
 from api.asking import carry_out, key_of, path_id, query_of
 from api.bodies import read_object, validated
-from api.commands import Effect, NotYetVisible
+from api.command_requests import Effect, NotYetVisible
 from api.cursors import TIME_AND_ID, decode_cursor, encode_cursor
 from api.edge import Edge, caller_of, edge_of
 from api.schemas import Nothing, NotificationQuery, Query, Unread

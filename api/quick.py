@@ -14,7 +14,7 @@ from starlette.responses import Response
 from api.answers import object_answer
 from api.asking import query_of
 from api.bodies import validated
-from api.commands import Effect, NotYetVisible
+from api.command_requests import Effect, NotYetVisible
 from api.edge import caller_of, edge_of
 from api.schemas import CommandedTask, NewTask, Query
 from app.authorisation import role_in

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.answers import command_answer, json_answer, state_answer
 from api.asking import key_of, path_id, preference_of, query_of, terms_of
 from api.bodies import JSON, PATCH, read_object
-from api.commands import Effect, NotYetVisible
+from api.command_requests import Effect, NotYetVisible
 from api.edge import caller_of, edge_of
 from api.headers import Preference
 from api.histories import history_answer

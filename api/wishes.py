@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from api.bodies import validated
 from api.cascades import Cascades, Done
-from api.commands import Call, CommandHandler, Effect, NotYetVisible
+from api.command_requests import Call, Effect, NotYetVisible
+from api.commands import CommandHandler
 from api.entity_tags import Precondition, Tags
 from api.idempotency import CommandKey
 from api.schemas import NewComment, NewTask, Nothing, WishName

@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from api.commands import Call, CommandHandler, Effect
+from api.command_requests import Call, Effect
+from api.commands import CommandHandler
 from api.lock_plan import LockPlan
 from api.node import new_id, now, open_node
 from api.structure_locks import Hold

@@ -20,14 +20,13 @@ import structlog
 
 from app.errors import Unavailable
 from app.fold import State
-from app.ids import derived_id, inbox_id
 from app.lists import TaskList
 from app.ports import Clock, EventLog
 from app.positions import Position
 from app.records import Record
 from app.series import occurrence_ids
 from app.structure import StructureState, Violation, ancestors, touches_structure, violations
-from app.structure_repairs import REASONS, SOURCE, Repair, inbox_created, repair_of
+from app.structure_repairs import Repair, repair_of
 from app.tasks import Task
 from projections.advisory_locks import HeldLocks
 from projections.projection import Projected
@@ -35,6 +34,7 @@ from projections.projector import Batch
 from projections.structure_queries import Candidates, RepairCause
 from streams.postponed_repairs import RETRY_FIRST_S, RETRY_MOST_S, PostponedRepairs
 from streams.projection_loop import WAIT_FOR
+from streams.repair_records import repair_records
 
 log = structlog.get_logger()
 
@@ -256,25 +256,10 @@ class StructurePolicy:
         await self._until_projected(_ends(positions))
 
     async def _records(self, repair: Repair, state: StructureState) -> list[Record]:
-        violation = repair.violation
-        cause = await self._reads.cause(violation.involved)
-        kind, _, key = violation.stream.partition(":")
+        cause = await self._reads.cause(repair.violation.involved)
+        kind, _, key = repair.violation.stream.partition(":")
         before = state.lists[key] if kind == "list" else state.tasks[key]
-        record = Record(
-            id=repair.event_id,
-            stream=violation.stream,
-            version=before.version + 1,
-            time=self._clock(),
-            actor=before.created_by if cause is None else cause.actor,
-            source=SOURCE,
-            data=repair.event,
-            correlation_id=None if cause is None else cause.correlation_id,
-            causation_id=None if cause is None else cause.event_id,
-            reason=REASONS[violation.rule],
-        )
-        if repair.inbox_of is None:
-            return [record]
-        return [_inbox_record(repair.inbox_of, self._clock), record]
+        return repair_records(repair, before, cause, self._clock())
 
     async def _until_projected(self, ends: Mapping[int, int]) -> None:
         """Wait until the read models have these ends of the log. Raises `Unavailable` if that takes long."""
@@ -293,16 +278,3 @@ def _ends(positions: Sequence[Position]) -> dict[int, int]:
     for partition, offset in positions:
         ends[partition] = max(ends.get(partition, 0), offset + 1)
     return ends
-
-
-def _inbox_record(user: str, clock: Clock) -> Record:
-    """Return the record that makes somebody's inbox, as their first request would."""
-    return Record(
-        id=derived_id("inbox-created", user),
-        stream=f"list:{inbox_id(user)}",
-        version=1,
-        time=clock(),
-        actor=user,
-        source=SOURCE,
-        data=inbox_created(),
-    )

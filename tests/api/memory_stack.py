@@ -13,7 +13,8 @@ from typing import Any
 import uuid_utils
 
 from api.auth import Verifier
-from api.commands import SOURCE, Call, CommandHandler, Effect, NotYetVisible
+from api.command_requests import SOURCE, Call, Effect, NotYetVisible
+from api.commands import CommandHandler
 from api.counters import RelayCounters
 from api.edge import Edge
 from api.entity_tags import Precondition

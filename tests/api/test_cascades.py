@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from api import cascades
 from api.cascades import Cascades, Done
-from api.commands import Call, Effect
+from api.command_requests import Call, Effect
 from api.entity_tags import Precondition
 from api.idempotency import CommandKey
 from app.errors import Conflict, NotFound, PreconditionFailed, Unavailable

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from api import commands
-from api.commands import Effect
+from api.command_requests import Effect
 from app.errors import Conflict, KeyReused, NotFound, PreconditionFailed, Unavailable
 from app.ids import inbox_id
 from app.lists import CreateInbox, CreateList, DeleteList, EditList

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.commands import Effect
+from api.command_requests import Effect
 from app.errors import Conflict
 from app.ids import inbox_id
 from app.records import StreamResumed

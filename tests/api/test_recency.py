@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from api import patience
-from api.commands import Effect
+from api.command_requests import Effect
 from api.main import application
 from api.wishes import Terms, Wish, Wishes
 from app.errors import Conflict, Forbidden, NotFound, TaskError, Unavailable
