@@ -76,6 +76,7 @@ def test_a_taken_port_is_named(running_stack: Stack) -> None:
 async def test_a_stop_is_quick_and_clean(running_stack: Stack, number: signal.Signals, status: int) -> None:
     """With a request in hand and a socket open: the request is answered, the socket gets a goodbye."""
     part = running_stack.start_api()
+    worker = next(each for each in running_stack.parts if each.name.startswith("worker"))
     try:
         async with (
             running_stack.client(f"user-{uuid4().hex[:8]}", -1) as client,
@@ -84,7 +85,12 @@ async def test_a_stop_is_quick_and_clean(running_stack: Stack, number: signal.Si
             token = client.headers["authorization"].partition(" ")[2]
             await live.send(json.dumps({"id": 1, "type": "authenticate", "token": token}))
             assert json.loads(await live.recv())["type"] == "authenticated"
-            waiting = {"Tasktape-Position": "0:99999999", "Prefer": "wait=2"}
+            assert (await client.get("/api/me")).status_code == 200
+            worker.process.send_signal(signal.SIGSTOP)  # so that what is written now is not visible
+            written = await client.post(
+                "/api/tasks", json={"title": "Late"}, headers={"Prefer": "respond-async"}
+            )
+            waiting = {"Tasktape-Position": written.headers["tasktape-position"], "Prefer": "wait=2"}
             in_hand = asyncio.create_task(client.get("/api/me", headers=waiting))
             await asyncio.sleep(0.3)  # until the request is on its way in
             began = time.monotonic()
@@ -96,6 +102,7 @@ async def test_a_stop_is_quick_and_clean(running_stack: Stack, number: signal.Si
             assert (await last_message(live))["type"] == "goodbye"
             assert live.close_code == 4001
     finally:
+        worker.process.send_signal(signal.SIGCONT)
         running_stack.urls.pop()
         running_stack.parts.remove(part)
         part.kill()
