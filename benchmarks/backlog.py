@@ -46,7 +46,6 @@ def environment_of(parts: Parts) -> dict[str, str]:
         "TASKTAPE_EVENTS_TOPIC": "bench-events",
         "TASKTAPE_UPDATES_TOPIC": "bench-updates",
         "TASKTAPE_SCHEMA": "bench",
-        "TASKTAPE_READY_FILE": str(parts.folder / "worker.ready"),
     }
 
 

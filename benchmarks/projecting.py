@@ -29,6 +29,8 @@ from tasktape.importers.xes import XesTrace
 
 TARGET_PER_S = 8_000
 STOP_LIMIT_S = 15.0
+ASSIGNMENT_LIMIT_S = 60.0
+POLL_S = 0.02
 
 
 class Projecting(NamedTuple):
@@ -90,12 +92,22 @@ def _one_run(parts: Parts, records: Sequence[Record]) -> Projecting:
 def _project(parts: Parts, settings: Settings, events: int) -> Projecting:
     before, started_s = _cpu_s(parts), time.time()
     with _worker(parts) as worker:
+        assigned_s = _await_assignment(parts.folder / "worker.log")
         done_s = asyncio.run(_until_projected(settings))
         after = _cpu_s(parts)
         cpu = {"worker": cpu_s(worker.pid)} | {who: after[who] - before[who] for who in after}
-    assigned_s = Path(environment_of(parts)["TASKTAPE_READY_FILE"]).stat().st_mtime
     counts = asyncio.run(_counts(settings))
     return Projecting(events, done_s - started_s, done_s - assigned_s, counts, cpu)
+
+
+def _await_assignment(log: Path) -> float:
+    """Wait until the worker says that it has its partitions; returns the time (`time.time`)."""
+    deadline_s = time.monotonic() + ASSIGNMENT_LIMIT_S
+    while "partitions assigned" not in log.read_text():
+        if time.monotonic() > deadline_s:
+            raise SystemExit("the worker got no partitions")
+        time.sleep(POLL_S)
+    return time.time()
 
 
 @contextmanager

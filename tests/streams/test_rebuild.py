@@ -80,5 +80,4 @@ async def test_a_rebuild_that_was_cut_off_goes_on(kafka_brokers: str, database_u
     await make_outdated(place)
     identity = LogIdentity(place.events_topic, await cluster_id(place.kafka_brokers), place.partitions)
     assert await set_up(place.database_url, place.schema_name, identity) == 2
-    records = len(await table(place, "audit"))  # those of policies included
-    assert (await migrate(place))[-1] == f"read models: rebuilt as generation 2 from {records} records"
+    assert (await migrate(place))[-1] == "read models: rebuilt as generation 2 from 200 records"
