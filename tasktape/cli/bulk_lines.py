@@ -13,9 +13,14 @@ from typing import Any
 
 import click
 
+from app.errors import Malformed
+from app.json_text import MAX_DEPTH, is_shallow, read_json
+
 READ_BYTES = 128 * 1024
 MAX_LINE_BYTES = 1_000_000
 """A longer line is no command: no server takes one."""
+MAX_LINE_DEPTH = MAX_DEPTH - 2
+"""A request holds the commands in an array, and that in an object."""
 MAX_BATCH_BYTES = 200_000
 MAX_COST = 500
 OTHER_COST = 5
@@ -101,7 +106,7 @@ class _Splitter:
         self._number += 1
         if self._is_too_long or len(raw) > MAX_LINE_BYTES:
             self._is_too_long = False
-            return Line(self._number, 0, error=f"longer than {MAX_LINE_BYTES:,} bytes")
+            return Line(self._number, 0, error=f"this line is longer than {MAX_LINE_BYTES:,} bytes")
         if not raw.strip():
             return None
         command = _command(raw)
@@ -115,14 +120,20 @@ class _Splitter:
 def _command(raw: bytes) -> dict[str, Any] | str:
     """Return the command of a line, or why there is none."""
     try:
-        command = json.loads(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        return "not UTF-8"
-    except json.JSONDecodeError as error:
-        return f"not JSON: {error.msg}, at column {error.colno}"
-    except (ValueError, RecursionError) as error:
-        return f"not JSON: {error}"
-    return command if isinstance(command, dict) else "not a JSON object"
+        command = read_json(raw, "this line")
+    except Malformed as error:
+        return error.detail
+    if not isinstance(command, dict):
+        return "this line is not a JSON object"
+    if not is_shallow(command, MAX_LINE_DEPTH):
+        return f"this line is nested more than {MAX_LINE_DEPTH} deep"
+    try:
+        json.dumps(command, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        return "this line holds half of a surrogate pair"
+    except ValueError:
+        return "this line holds a number that is too large"
+    return command
 
 
 def _in_thread(call: Callable[[], bytes]) -> asyncio.Future[bytes]:

@@ -36,13 +36,20 @@ async def read(data: bytes, key: str | None = None) -> list[list[Line]]:
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        (b"{", "not JSON: Expecting property name"),
-        (b"[]", "not a JSON object"),
-        (b"\xff", "not UTF-8"),
-        (b"[" * 100_000, "not JSON"),
-        (b'{"n":' + b"9" * 5_000 + b"}", "not JSON"),
-        (b"x" * (MAX_LINE_BYTES + 1), "longer than 1,000,000 bytes"),
-        (b"x" * 3 * MAX_LINE_BYTES, "longer than 1,000,000 bytes"),
+        (b"{", "this line is not JSON: line 1, column 2: Expecting property name"),
+        (b"[]", "this line is not a JSON object"),
+        (b"\xff", "this line is not UTF-8"),
+        (b'{"command":"create","command":"delete"}', "this line names 'command' twice"),
+        (b'{"body":{"title":"a","title":"b"}}', "this line names 'title' twice"),
+        (b'{"if_match":NaN}', "this line holds NaN"),
+        (b'{"if_match":1e400}', "this line holds a number that is too large"),
+        (b'{"body":{"title":"\\ud800"}}', "this line holds half of a surrogate pair"),
+        (b'{"\\udfff":1}', "this line holds half of a surrogate pair"),
+        (b"[" * 100_000, "this line is nested more than 32 deep"),
+        (b'{"body":' + b"[" * 30 + b"]" * 30 + b"}", "this line is nested more than 30 deep"),
+        (b'{"n":' + b"9" * 5_000 + b"}", "this line holds a number that is too long"),
+        (b"x" * (MAX_LINE_BYTES + 1), "this line is longer than 1,000,000 bytes"),
+        (b"x" * 3 * MAX_LINE_BYTES, "this line is longer than 1,000,000 bytes"),
     ],
 )
 async def test_a_line_that_is_no_command_is_told_by_its_number(line: bytes, error: str) -> None:
@@ -52,6 +59,16 @@ async def test_a_line_that_is_no_command_is_told_by_its_number(line: bytes, erro
     assert found[1].error.startswith(error)
     assert found[1].command is None
     assert found[0].command == found[2].command == {"command": "create", "body": {"title": "x"}}
+
+
+async def test_lines_that_the_strict_reader_takes_are_commands() -> None:
+    """As deep as a request may be, with a byte order mark, and with the ends of lines of Windows."""
+    deep = b'{"body":' + b"[" * 29 + b"]" * 29 + b"}"
+    paired = b'{"body":{"title":"\\ud83d\\ude00"}}'
+    file = b"\xef\xbb\xbf" + CREATE + b"\r\n" + deep + b"\r\n" + paired
+    found = [each for batch in await read(file) for each in batch]
+    assert [each.error for each in found] == ["", "", ""]
+    assert found[2].command == {"body": {"title": "\U0001f600"}}
 
 
 async def test_a_batch_is_what_one_request_may_have() -> None:

@@ -191,8 +191,8 @@ async def test_lines_that_are_no_commands_hold_up_no_others(shell: Shell) -> Non
     assert (status, err) == (1, "")
     first, broken, array, nameless, last = out.splitlines()
     assert (first[:10], last[:10]) == ("line 1: [ ", "line 6: [ ")
-    assert broken.startswith("line 2: not JSON")
-    assert array == "line 3: not a JSON object"
+    assert broken.startswith("line 2: this line is not JSON")
+    assert array == "line 3: this line is not a JSON object"
     assert nameless.startswith("line 4: command")
 
 
