@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 def new_candidates() -> Iterator[int]:
-    """Yield each port of this process' share once; which one comes first is chance, as another run may go on."""
+    """Yield each port of this process' share once, in random order: another run may go on."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     first = FIRST + number * SHARE % (LAST - FIRST)
     ports = [port for port in range(first, first + SHARE) if port not in BAD_PORTS]
