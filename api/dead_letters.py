@@ -101,7 +101,7 @@ async def _settleable(request: Request, edge: Edge) -> asyncpg.Record:
     await edge.commands.recent()
     letter = await edge.audit.dead_letter(position)
     if letter is None:
-        raise NotFound("no record is parked there")
+        raise NotFound(f"no record is parked at {position}")
     if not letter["holds"] and letter["stream"] is not None:
         holder = await edge.audit.holder(letter["stream"])
         if holder is not None:

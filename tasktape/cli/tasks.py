@@ -30,7 +30,7 @@ OF_STATUS = re.compile(r"(^|\s)-?(is:(open|done)|status:)", re.IGNORECASE)
 """A query that says itself whether tasks are done."""
 
 
-@click.command(epilog="Example: tasktape add 'call bob #home !high tomorrow 5pm' --list Errands")
+@click.command(epilog="Example: tasktape add 'call bob #home !high tomorrow 5pm' --list Errands --new-list")
 @click.argument("text", nargs=-1, required=True)
 @click.option("--plain", is_flag=True, help="Take TEXT as the title, and read nothing in it.")
 @click.option("--list", "list_name", help="The list's name or id.  [default: your inbox]")

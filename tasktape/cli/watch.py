@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tasktape.client import Client, Connected, Disconnected, Update
 
 
-@click.command(epilog="Example: tasktape watch --json | jq .event.type")
+@click.command(epilog="Example: tasktape watch --json >> events.jsonl")
 @click.option("--count", type=click.IntRange(1), help="End after so many updates.")
 @json_option
 @api_verb

@@ -59,9 +59,10 @@ def worker() -> None:
 def migrate() -> None:
     """Create the topics and tables that are missing, and rebuild read models of another version.
 
-    It may be run at any time, as often as you like, and by several at once.
+    It may be run at any time, as often as you like, and by several at once. Settings come from the
+    environment; see the configuration reference. `tasktape up` runs it by itself.
 
-    Example: tasktape migrate
+    Example: KAFKA_BROKERS=kafka:9092 DATABASE_URL=postgresql://tasktape@db/tasktape tasktape migrate
     """
     from streams.migrate import migrate as run
 

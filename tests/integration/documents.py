@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
+from uuid import uuid4
 
+from tests.integration.stack import SECRET, Stack
 from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -22,7 +26,9 @@ def blocks(document: str, heading: str | None = None, language: str = "sh") -> l
         begin = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
         assert begin is not None, f"{document} has no heading {heading!r}"
         text = re.split(r"^#+ ", text[begin.end() :], maxsplit=1, flags=re.MULTILINE)[0]
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    # One that belongs to a point of a list is indented.
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```", text, re.MULTILINE | re.DOTALL)
+    return [dedent(block) for _, block in found]
 
 
 class Home:
@@ -30,7 +36,7 @@ class Home:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.ports = {port: str(free_port()) for port in ("8000", "8001")}
+        self.ports = {port: str(free_port()) for port in ("8000", "8001", "8080")}
         kept = ("PATH", "LANG", "XDG_CACHE_HOME", "PIP_INDEX_URL", "PIP_CONFIG_FILE")
         self.environment = {name: os.environ[name] for name in kept if name in os.environ} | {
             "HOME": str(folder),
@@ -57,3 +63,52 @@ class Home:
         )
         assert done.returncode == 0, f"{script}\n{done.stdout}"
         return done.stdout
+
+
+STRICT = 'curl() { command curl -sS --fail-with-body "$@"; }\n'
+"""A reader sees a refusal; here it ends the script."""
+
+
+def as_said(line: str) -> str:
+    """A line whose comment says that it is refused, as a check that it is."""
+    said = re.search(r"\s+# (\d{3}): .*", line)
+    if said is None:
+        return line
+    status = "command curl -s -o /dev/null -w '%{http_code}' " + line[: said.start()].removeprefix("curl ")
+    return f'test "$({status})" = {said[1]}'
+
+
+class Reader:
+    """Follow pages as `alice` of the documents, alone with that name, in an empty home."""
+
+    def __init__(self, stack: Stack, folder: Path, *, admin: bool = False) -> None:
+        self.folder = folder
+        self.user = f"alice-{uuid4().hex[:8]}"
+        self.environment = {
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(folder),
+            "LOGNAME": self.user,
+            "JWT_SECRET": SECRET,
+            "TASKTAPE_URL": stack.urls[0],
+            "TASKTAPE_TOKEN": stack.token(self.user, admin=admin),
+        }
+        self._address = stack.urls[0].removeprefix("http://")
+
+    async def follow(self, *scripts: str) -> str:
+        """Run blocks in one shell, up to the first refusal; what it printed."""
+        lines = "\n".join(scripts).splitlines()
+        script = STRICT + "\n".join(map(as_said, lines))
+        script = script.replace("127.0.0.1:8000", self._address).replace(
+            "--user alice", f"--user {self.user}"
+        )
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-e", "-u", "-o", "pipefail", "-x", "-c", script),
+            cwd=self.folder,
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(LIMIT_S):
+            printed, _ = await process.communicate()
+        assert process.returncode == 0, printed.decode()[-3000:]
+        return printed.decode()

@@ -128,4 +128,4 @@ async def test_poison_of_no_stream_is_skipped_from_the_command_line(
         return not await listed()
 
     await eventually(gone, 30)
-    assert "no record is parked there" in await shell.fails("dead-letters", "retry", poison)
+    assert f"no record is parked at {poison}" in await shell.fails("dead-letters", "retry", poison)

@@ -2,65 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import re
 import shlex
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tests.integration.documents import BIN, blocks
-from tests.integration.stack import SECRET, Stack
+from tests.integration.documents import Reader, blocks
+from tests.integration.stack import Stack
 
-LIMIT_S = 120
-STRICT = 'curl() { command curl -sS --fail-with-body "$@"; }\n'
-"""A reader sees a refusal; here it ends the script."""
 LISTS, TASKS = "docs/reference/lists.md", "docs/reference/tasks.md"
-
-
-def as_said(line: str) -> str:
-    """A line whose comment says that it is refused, as a check that it is."""
-    said = re.search(r"\s+# (\d{3}): .*", line)
-    if said is None:
-        return line
-    status = "command curl -s -o /dev/null -w '%{http_code}' " + line[: said.start()].removeprefix("curl ")
-    return f'test "$({status})" = {said[1]}'
-
-
-class Reader:
-    """Somebody who follows the pages: `alice` of the documents, and alone with that name."""
-
-    def __init__(self, stack: Stack, folder: Path) -> None:
-        self.user = f"alice-{uuid4().hex[:8]}"
-        self.environment = {
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(folder),
-            "LOGNAME": self.user,
-            "JWT_SECRET": SECRET,
-            "TASKTAPE_URL": stack.urls[0],
-            "TASKTAPE_TOKEN": stack.token(self.user),
-        }
-        self._address = stack.urls[0].removeprefix("http://")
-
-    async def follow(self, *scripts: str) -> str:
-        """Run blocks in one shell, up to the first refusal; what it printed."""
-        lines = "\n".join(scripts).splitlines()
-        script = STRICT + "\n".join(map(as_said, lines))
-        script = script.replace("127.0.0.1:8000", self._address).replace(
-            "--user alice", f"--user {self.user}"
-        )
-        process = await asyncio.create_subprocess_exec(
-            *("bash", "-e", "-u", "-o", "pipefail", "-x", "-c", script),
-            env=self.environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        async with asyncio.timeout(LIMIT_S):
-            printed, _ = await process.communicate()
-        assert process.returncode == 0, printed.decode()[-3000:]
-        return printed.decode()
 
 
 @pytest.fixture

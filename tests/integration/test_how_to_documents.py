@@ -1,0 +1,80 @@
+"""The how-tos whose commands need an instance that runs, and no other one, followed to the letter."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.documents import ROOT, Reader, blocks
+from tests.integration.stack import Stack
+from tests.integration.test_api_dead_letters import letters, put
+from tests.waiting import eventually
+
+DEAD_LETTERS, IMPORT = "docs/how-to/dead-letters.md", "docs/how-to/import.md"
+
+
+@pytest.fixture
+def reader(running_stack: Stack, tmp_path: Path) -> Reader:
+    """Return an operator in a folder with the documents, as in a checkout."""
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    return Reader(running_stack, tmp_path, admin=True)
+
+
+async def test_dead_letters_are_listed_retried_and_skipped_as_told(
+    running_stack: Stack, reader: Reader
+) -> None:
+    """Junk stays parked where it is after a retry, and is there no more after a skip."""
+    listing, retry, skip = blocks(DEAD_LETTERS)
+    async with running_stack.client(f"user-{uuid4().hex[:8]}", admin=True) as admin:
+        task = (await admin.post("/api/tasks", json={"title": "Held"})).json()["id"]
+        position = await put(running_stack, f"task:{task}".encode(), b"junk")
+
+        async def attempts() -> int:
+            return int((await letters(admin)).get(position, {"attempts": 0})["attempts"])
+
+        async def tried(times: int) -> bool:
+            return await attempts() == times
+
+        await eventually(lambda: tried(1))
+        [line] = [each for each in (await reader.follow(listing)).splitlines() if task in each]
+        assert position in line
+        await reader.follow(retry.replace("0:90", position))
+        await eventually(lambda: tried(2))
+        await reader.follow(skip.replace("0:90", position))
+        await eventually(lambda: tried(0))
+        assert (await admin.patch(f"/api/tasks/{task}", json={"title": "Free"})).status_code == 200
+
+
+async def test_event_log_is_imported_as_told(reader: Reader) -> None:
+    example, _ = blocks(IMPORT)
+    assert "2 tasks with 4 events" in await reader.follow(example)
+
+
+async def test_stages_that_a_list_lacks_are_added_as_told(reader: Reader) -> None:
+    """The file of the page is the example, gzipped."""
+    _, add_stages = blocks(IMPORT)
+    incidents = (ROOT / "docs" / "examples" / "incidents.xes").read_bytes()
+    (reader.folder / "incidents.xes.gz").write_bytes(gzip.compress(incidents))
+    await reader.follow("tasktape lists create Incidents --stage Ideas --stage Live:done")
+    printed = await reader.follow(add_stages)
+    assert "stages added to the list: Accepted/In Progress, " in printed
+
+
+async def test_histories_that_the_page_shows_are_imported(running_stack: Stack) -> None:
+    [body] = blocks(IMPORT, "From a program", "json")
+    async with running_stack.client(f"user-{uuid4().hex[:8]}") as client:
+        answer = await client.post("/api/import", json=json.loads(body))
+        assert answer.status_code == 200, answer.text
+        listed = answer.json()["list"]["id"] if "list" in answer.json() else answer.json()["list_id"]
+        positions = ",".join(f"{part}:{at}" for part, at in answer.json()["positions"].items())
+        tasks = await client.get(
+            "/api/tasks", params={"list_id": listed}, headers={"Tasktape-Position": positions}
+        )
+    [task] = tasks.json()["items"]
+    assert (task["title"], task["status"]) == ("1-364285768", "done")
+    assert re.match("2012-05-06", task["updated_at"])
