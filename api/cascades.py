@@ -21,6 +21,7 @@ from api.command_requests import Call, Decision, Effect, NotYetVisible
 from api.commands import CommandHandler
 from api.lock_plan import MAX_LINE, LockPlan
 from api.schemas import SideEffect
+from api.side_effects import ADAPTING, adapted, effects_of, opened
 from api.surroundings import Around
 from app.errors import Conflict, NotFound, TaskError
 from app.fold import State
@@ -74,8 +75,18 @@ class Cascades:
         deadline = time.monotonic() + call.wait_s
         async with self._commands.locked(call) as (locked, plan):
             if not _may_spread(call.command) and not _may_open(call.command, plan):
-                return _done([await self._commands.handle(locked)])
-            return await self._decide_and_spread(locked, deadline)
+                done = _done([await self._commands.handle(locked)])
+            else:
+                done = await self._decide_and_spread(locked, deadline)
+        return await self._as_first_told(call, done)
+
+    async def _as_first_told(self, call: Call, done: Done) -> Done:
+        """Add to the answer of a repeat what the first attempt has done beside what was asked for."""
+        result = done.result
+        if not isinstance(result, Effect) or not result.is_repeat or not isinstance(call.command, ADAPTING):
+            return done
+        effects = await effects_of(call.stream, result.version, self._commands.state, self._around)
+        return replace(done, result=_telling(result, effects))
 
     async def _decide_and_spread(self, call: Call, deadline: float) -> Done:
         answered = await self._answered(call)
@@ -112,7 +123,10 @@ class Cascades:
         result = await self._commands.handle(_in_time(call, deadline))
         for above_step in (step for step in steps if step.depth < 0):
             results += await self._level(call, [above_step], deadline)
-        return _done([*results, result], [*_opened(to_open), *_adapted(decision)])
+        if isinstance(result, Effect) and result.is_repeat:
+            return _done([*results, result])
+        effects = opened([task.id for task in to_open])
+        return _done([*results, result], [*effects, *adapted(decision.state, decision.after)])
 
     async def _to_open(self, decision: Decision) -> Sequence[Task]:
         """Return the tasks above that are done and must not be, the topmost first."""
@@ -152,6 +166,10 @@ class Cascades:
         if len(below) > MAX_SUB_TASKS:
             raise Conflict(f"the task has more than {MAX_SUB_TASKS} sub-tasks; see to some of them first")
         steps = [Step(each.id, each.depth, _told(event, task, each)) for each in below]
+        if isinstance(command, UndoChange):
+            # Its creation is undone: what was opened above it for that is completed again.
+            above = [each for each in await self._along(task, 1) if each.depth < 0]
+            steps += [Step(each.id, each.depth, _undo(each)) for each in above]
         return [step for step in steps if step.commands]
 
     async def _along(self, task: Task, version: int) -> Sequence[Along]:
@@ -248,30 +266,6 @@ def _may_open(command: object, plan: LockPlan) -> bool:
         return True
     opens = isinstance(command, CreateTask | ReopenTask | EditTask | MoveTask)
     return opens and any(above.status == "done" for above in plan.above)
-
-
-def _opened(tasks: Sequence[Task]) -> Sequence[SideEffect]:
-    return [SideEffect(task.id, "reopened", "a task below it is open now") for task in tasks]
-
-
-def _adapted(decision: Decision) -> Sequence[SideEffect]:
-    """Return what does not fit any longer of a task that has come back."""
-    before, after = decision.state, decision.after
-    if not isinstance(before, Task) or not isinstance(after, Task):
-        return ()
-    if before.deleted_at is None or after.deleted_at is not None:
-        return ()
-    return [
-        SideEffect(after.id, "adapted", why, name)
-        for name, why in _ADAPTED.items()
-        if getattr(before, name) != getattr(after, name)
-    ]
-
-
-_ADAPTED = {
-    "parent_id": "its parent is gone: it is a top-level task now",
-    "stage": "its list does not have its stage any longer",
-}
 
 
 def _in_time(call: Call, deadline: float) -> Call:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -50,12 +50,14 @@ class Call:
 class Effect:
     """The command has been done: the state after it as JSON (`null` if gone), and where its event lies.
 
-    `position` is None if there was nothing left to do, and nothing was written.
+    `position` is None if there was nothing left to do, and nothing was written. `is_repeat` says that an
+    earlier command with the same key has done it.
     """
 
     body: bytes
     version: int
     position: Position | None
+    is_repeat: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -370,4 +370,4 @@ class CommandHandler:
             return None
         check_same(key, first.command_hash)
         state = state_from_json(stream_kind(first.stream), first.state)
-        return Effect(shown(state), first.version, first.position)
+        return Effect(shown(state), first.version, first.position, is_repeat=True)

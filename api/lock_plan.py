@@ -137,6 +137,9 @@ async def _plan_for(
             if found is not None and found.before is not None:
                 plan.share(f"list:{found.before.list_id}")
                 await _share_line(plan, found.before.parent_id, load)
+            if found is not None:
+                # What was opened above may be completed again: nobody else may rely on its being open.
+                plan.alone(*(f"task:{each.id}" for each in found.along if each.depth < 0))
         case _:
             pass  # Who is told of it are members of the list, whose lock it shares.
 

@@ -2,7 +2,7 @@
 
 A task is in a list that is there, and in one of its stages. A sub-task is in its parent's list, below a task
 that is there, in no ring, at most `MAX_DEPTH` levels deep, and not open below a task that is done. A list has
-an owner. A series has one task for each of its occurrences.
+an owner; an inbox is there, and its user owns it. A series has one task for each of its occurrences.
 
 Commands keep these rules under locks (`app.lock_plan`). A lock can be lost, and the log takes whatever it is
 given; so the worker looks for violations after each commit, and repairs them (`app.structure_repairs`).
@@ -33,6 +33,7 @@ Rule: TypeAlias = Literal[
     "open_in_done_stage",
     "open_below_done",
     "no_owner",
+    "inbox_deleted",
     "occurrence_twice",
 ]
 
@@ -124,7 +125,9 @@ def _parent_rule(task: Task, parent: Task | None, around: StructureState) -> Rul
     if parent is None or parent.deleted_at is not None:
         return "parent_missing"
     there = around.lists.get(parent.list_id)
-    if parent.list_id != task.list_id and there is not None and there.deleted_at is not None:
+    # A parent that has to leave its list takes its sub-tasks along, or comes back to them.
+    is_elsewhere = parent.list_id != task.list_id and _place_rule(parent, there, around) is None
+    if is_elsewhere and there is not None and there.deleted_at is not None:
         return "parent_missing"
     above = ancestors(task, around.tasks)
     if any(each.id == task.id for each in above):
@@ -132,7 +135,7 @@ def _parent_rule(task: Task, parent: Task | None, around: StructureState) -> Rul
         last = max(ring, key=lambda each: (_parent_set(each, around), each.id))
         # One cut opens the ring: where the event that closed it set a parent.
         return "parent_ring" if last.id == task.id else None
-    if parent.list_id != task.list_id:
+    if is_elsewhere:
         return "parent_in_another_list"
     return "too_deep" if len(above) == MAX_DEPTH else None
 
@@ -164,8 +167,17 @@ def _stage_rule(task: Task, home: TaskList | None) -> Rule | None:
 
 def _of_lists(around: StructureState) -> Iterator[Violation]:
     for home in around.lists.values():
-        if home.deleted_at is None and "owner" not in home.members.values():
-            yield Violation("no_owner", f"list:{home.id}", frozenset({f"list:{home.id}"}))
+        rule = _list_rule(home)
+        if rule is not None:
+            yield Violation(rule, f"list:{home.id}", frozenset({f"list:{home.id}"}))
+
+
+def _list_rule(home: TaskList) -> Rule | None:
+    if home.inbox and home.deleted_at is not None:
+        return "inbox_deleted"
+    owners = {user for user, role in home.members.items() if role == "owner"}
+    is_owned = home.created_by in owners if home.inbox else bool(owners)
+    return None if is_owned else "no_owner"
 
 
 def _of_series(around: StructureState) -> Iterator[Violation]:

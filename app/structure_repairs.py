@@ -14,6 +14,7 @@ from app.ids import derived_id, inbox_id
 from app.lists import (
     INBOX_NAME,
     ListCreated,
+    ListRestored,
     MemberAdded,
     MemberRoleChanged,
     TaskList,
@@ -38,6 +39,7 @@ REASONS: Mapping[Rule, str] = {
     "open_in_done_stage": "its stage is for tasks that are done",
     "open_below_done": "a task below it is open",
     "no_owner": "the list had no owner",
+    "inbox_deleted": "an inbox is always there",
     "occurrence_twice": "its series has this occurrence already",
 }
 """Why each repair was made, as its event says it."""
@@ -54,7 +56,7 @@ class Repair:
 
 
 def repair_of(violation: Violation, around: StructureState) -> Repair | None:
-    """Return the event that repairs a violation, or None if these states do not have its stream.
+    """Return the event that repairs a violation, or None if there is none on these states.
 
     The event's id is derived from what it repairs, so that two workers make one event.
     """
@@ -64,7 +66,8 @@ def repair_of(violation: Violation, around: StructureState) -> Repair | None:
         return None
     event_id = derived_id("structure", violation.rule, violation.stream, str(state.version + 1))
     if isinstance(state, TaskList):
-        return Repair(violation, _with_owner(state), event_id)
+        event = ListRestored() if violation.rule == "inbox_deleted" else _with_owner(state)
+        return Repair(violation, event, event_id)
     assert isinstance(state, Task)
     if violation.rule in ("list_missing", "list_deleted"):
         return _back_where_it_came_from(violation, state, event_id, around)
@@ -88,7 +91,7 @@ def _event(rule: Rule, task: Task, around: StructureState) -> Event:
             return TaskReopened(stage=None if is_open else first_stage(home, "open", "active"))
         case "occurrence_twice":
             return TaskEdited({"recurrence": None})
-        case "list_missing" | "list_deleted" | "no_owner":
+        case "list_missing" | "list_deleted" | "no_owner" | "inbox_deleted":
             raise AssertionError(f"{rule} is repaired elsewhere")
         case _:
             assert_never(rule)
@@ -104,14 +107,19 @@ def _stage_for(task: Task, home: TaskList | None, around: StructureState) -> str
 
 def _back_where_it_came_from(
     violation: Violation, task: Task, event_id: str, around: StructureState
-) -> Repair:
-    """Move a task back to the list that it came from, else to the inbox of whoever moved it."""
+) -> Repair | None:
+    """Move a task back to the list that it came from, else to the inbox of whoever moved it.
+
+    None if it is in that inbox, which is deleted: then the inbox is what has to come back.
+    """
     placed = around.placements.get(task.id)
     origin = around.lists.get(placed.from_list_id or "") if placed is not None else None
     user = task.created_by if placed is None else placed.actor
     is_there = origin is not None and origin.deleted_at is None
     target = origin if is_there else around.lists.get(inbox_id(user))
     list_id = target.id if target is not None else inbox_id(user)
+    if list_id == task.list_id:
+        return None
     stage = stage_in(target, task, around.lists.get(task.list_id))
     moved = TaskMoved(list_id, stage=stage, parent_id=task.parent_id)
     return Repair(violation, moved, event_id, inbox_of=user if target is None else None)
@@ -120,7 +128,8 @@ def _back_where_it_came_from(
 def _with_owner(home: TaskList) -> Event:
     """Make the creator the owner, else the first of the editors, else the first of all members."""
     by_role = [user for role in ("editor", "viewer") for user in sorted(_with_role(home, role))]
-    user = home.created_by if home.created_by in home.members or not by_role else by_role[0]
+    is_creators = home.inbox or home.created_by in home.members or not by_role
+    user = home.created_by if is_creators else by_role[0]
     return MemberRoleChanged(user, "owner") if user in home.members else MemberAdded(user, "owner")
 
 

@@ -74,8 +74,10 @@ LINES = f"""
 """  # noqa: S608
 PAGE = "SELECT id FROM tasks WHERE id > $1 ORDER BY id LIMIT $2"
 OWNERLESS = """
-    SELECT id FROM lists WHERE deleted_at IS NULL AND ($1::text[] IS NULL OR id = ANY($1))
-        AND NOT jsonb_path_exists(members, '$.* ? (@ == "owner")')
+    SELECT id FROM lists WHERE ($1::text[] IS NULL OR id = ANY($1)) AND (
+        NOT jsonb_path_exists(members, '$.* ? (@ == "owner")')
+        OR (inbox AND (deleted_at IS NOT NULL OR members ->> created_by IS DISTINCT FROM 'owner'))
+    )
 """
 TWICE = """
     SELECT unnest(array_agg(id)) AS id FROM tasks WHERE series IS NOT NULL AND deleted_at IS NULL

@@ -102,6 +102,7 @@ class StructurePolicy:
         self._changed = Candidates()
         self._series: set[str] = set()
         self._sweep_due = True
+        self._series_due = False
         self._postponed = PostponedRepairs(monotonic_s)
         self._news = asyncio.Event()
         self.repaired = 0
@@ -118,7 +119,10 @@ class StructurePolicy:
         if isinstance(state, Task):
             self._changed.tasks.add(state.id)
             if state.series is not None:
-                self._series.update(occurrence_ids(state.series), [state.id])
+                ids = occurrence_ids(state.series)
+                self._series.update(ids, [state.id])
+                # Under an id of no series, another one may be anywhere.
+                self._series_due = self._series_due or state.id not in ids
         elif isinstance(state, TaskList):
             self._changed.lists.add(state.id)
         if len(self._changed) > MAX_CHANGED:
@@ -166,15 +170,18 @@ class StructurePolicy:
         changed, self._changed = self._changed, Candidates()
         series, self._series = self._series, set()
         is_sweep, self._sweep_due = self._sweep_due, False
+        looks_for_twins, self._series_due = self._series_due, False
         try:
             await self._until_projected(await self._event_log.ends())
             if is_sweep:
                 await self._sweep()
-            await self._repair(await self._reads.candidates(changed), series)
+            twins = await self._reads.occurrences_twice() if looks_for_twins else set()
+            await self._repair(await self._reads.candidates(changed), series | twins)
         except BaseException:
             self._changed.add(changed)
             self._series |= series
             self._sweep_due = self._sweep_due or is_sweep
+            self._series_due = self._series_due or looks_for_twins
             raise
 
     async def _sweep(self) -> None:

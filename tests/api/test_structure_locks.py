@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from api.structure_locks import JOIN_S, Leases, SharedLocks, StructureLocks
 from app.errors import Unavailable
 from app.positions import Position
 from projections.advisory_locks import AdvisoryLocks, open_advisory_locks
+from projections.database import asyncpg_dsn
+from tests.places import dying_with_us
 from tests.waiting import eventually
 
 SHORT_S, LONG_S = 0.05, 10.0
@@ -137,6 +143,70 @@ async def test_locks_end_with_the_process_that_held_them(database_url: str) -> N
     await here.acquire({"list:1": True}, LONG_S)
     here.close()
     await (await there.acquire({"list:1": True}, LONG_S)).release()
+    there.close()
+
+
+async def test_locks_of_a_suspended_process_end_with_its_lease(database_url: str) -> None:
+    """It does not renew it; the connection is there still."""
+    namespace = uuid4().hex
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _HOLDER, database_url, namespace, stdout=PIPE, preexec_fn=dying_with_us()
+    )
+    there = await open_advisory_locks(database_url, namespace, holders=1)
+    try:
+        assert holder.stdout is not None
+        assert await holder.stdout.readline() == b"held\n"
+        holder.send_signal(signal.SIGSTOP)
+        await (await there.acquire({"list:1": True}, LONG_S)).release()
+    finally:
+        holder.kill()
+        await holder.wait()
+        there.close()
+
+
+_HOLDER = """
+import asyncio, sys
+from projections.advisory_locks import open_advisory_locks
+
+async def hold():
+    locks = await open_advisory_locks(sys.argv[1], sys.argv[2], holders=1, lease_s=0.5)
+    await locks.acquire({"list:1": True}, 10)
+    print("held", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(hold())
+"""
+
+
+async def test_locks_whose_connection_the_server_closed_are_released_without_an_error(
+    database_url: str,
+) -> None:
+    """And others are to be had at once, of the same pool too."""
+    namespace = uuid4().hex
+    here = await open_advisory_locks(database_url, namespace, holders=1)
+    held = await here.acquire({"list:1": True}, LONG_S)
+    closed = asyncio.Event()
+    held.connection.add_termination_listener(lambda _: closed.set())
+    closing = await asyncpg.connect(asyncpg_dsn(database_url))
+    await closing.execute("SELECT pg_terminate_backend($1)", held.connection.get_server_pid())
+    await closing.close()
+    await closed.wait()
+    await held.release()
+    await (await here.acquire({"list:1": True}, LONG_S)).release()
+    here.close()
+
+
+async def test_locks_of_a_process_that_is_well_outlast_a_lease(database_url: str) -> None:
+    """It is renewed until they are released."""
+    namespace, lease_s = uuid4().hex, 0.4
+    here = await open_advisory_locks(database_url, namespace, holders=1, lease_s=lease_s)
+    there = await open_advisory_locks(database_url, namespace, holders=1)
+    held = await here.acquire({"list:1": True}, LONG_S)
+    with pytest.raises(Unavailable):
+        await there.acquire({"list:1": True}, 3 * lease_s)
+    await held.release()
+    await (await there.acquire({"list:1": True}, LONG_S)).release()
+    here.close()
     there.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from app import fold
 from app.ids import inbox_id
-from app.lists import MemberAdded, MemberRoleChanged, Stage, TaskList
+from app.lists import ListRestored, MemberAdded, MemberRoleChanged, Stage, TaskList
 from app.records import Event
 from app.structure import Placement, StructureState, touches_structure, violations
 from app.structure_repairs import SOURCE, repair_of
@@ -241,6 +241,45 @@ def test_a_list_that_never_was_loses_its_tasks_to_an_inbox() -> None:
 def test_a_list_without_an_owner_gets_one(members: dict[str, Any], event: Event) -> None:
     """Its creator, else the first editor, else the first member, else its creator again."""
     assert repairs_of(state_of(replace(HOME, members=members))) == {f"list:{LIST_ID}": event}
+
+
+def test_a_deleted_list_without_an_owner_gets_one_too() -> None:
+    """Somebody has to be able to restore it."""
+    gone = replace(HOME, members={"zoe": "editor"}, deleted_at=START)
+    assert repairs_of(state_of(gone)) == {f"list:{LIST_ID}": MemberRoleChanged("zoe", "owner")}
+
+
+def test_an_inbox_is_its_users_whoever_else_owns_it() -> None:
+    """Who lost it gets it back; the others stay."""
+    inbox = replace(HOME, inbox=True, members={"zoe": "owner"})
+    assert repairs_of(state_of(inbox)) == {f"list:{LIST_ID}": MemberAdded("alice", "owner")}
+
+
+def test_a_deleted_inbox_is_restored_and_what_came_to_it_stays() -> None:
+    """Moving a task from the inbox to the inbox would come to no end."""
+    inbox = replace(HOME, id=inbox_id("alice"), inbox=True, deleted_at=START)
+    state = state_of(
+        inbox,
+        task("t", list_id=inbox.id),
+        placements={"t": Placement(LATER, "alice", None)},
+        list_deleted_at={inbox.id: START},
+    )
+    assert repairs_of(state) == {f"list:{inbox.id}": ListRestored()}
+    assert settled(state).tasks["t"] == state.tasks["t"]
+
+
+@pytest.mark.parametrize("deleted", [[], [replace(OTHER, deleted_at=START)]])
+def test_a_parent_that_comes_back_to_its_list_keeps_its_sub_tasks(deleted: list[TaskList]) -> None:
+    """It was moved without them to a list that is deleted, or never was: only the parent is moved."""
+    state = state_of(
+        *deleted,
+        task("p", list_id=OTHER.id),
+        task("c", "p"),
+        placements={"p": Placement(LATER, "bob", LIST_ID)},
+        list_deleted_at={OTHER.id: START},
+    )
+    assert repairs_of(state) == {"task:p": TaskMoved(LIST_ID)}
+    assert settled(state).tasks["c"] == state.tasks["c"]
 
 
 def test_one_of_two_tasks_for_an_occurrence_leaves_the_series() -> None:

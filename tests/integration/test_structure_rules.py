@@ -14,10 +14,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.lists import MemberRemoved
+from app.lists import ListDeleted, MemberRemoved
 from app.records import Event, Record
 from app.settings import Settings
-from app.tasks import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved
+from app.tasks import Series, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved
 from projections.database import open_database
 from streams.event_log import KafkaEventLog
 from tests.integration.stack import Stack
@@ -185,6 +185,23 @@ async def test_no_open_sub_task_ends_below_a_task_that_is_done_or_deleted(home: 
             assert (task is None) == closed.is_success
 
 
+async def test_undoing_a_creation_completes_what_it_opened_unless_more_is_open_below(home: Home) -> None:
+    """Also if that more is created at the same time, on another node."""
+    for rivals in [0] + [1] * (PAIRS // 2):
+        parent = await home.create()
+        await home.ann.post(f"/api/tasks/{parent}/complete")
+        child = await home.create(parent_id=parent)
+        body = {"title": "t", "parent_id": parent}
+        undone, *created = await at_once(
+            home.ann.post(f"/api/tasks/{child}/undo"),
+            *[home.bob.post("/api/tasks", json=body) for _ in range(rivals)],
+        )
+        assert (undone, created) == (200, [201] * rivals)
+        found = await home.ann.get(f"/api/tasks/{parent}/history")
+        assert SOURCE not in {each["source"] for each in found.json()["items"]}, "no repair was needed"
+        assert (await home.task(parent))["status"] == ("open" if rivals else "done")
+
+
 async def test_one_of_two_owners_who_remove_each_other_stays(home: Home) -> None:
     """A list has an owner."""
     for _ in range(PAIRS):
@@ -322,6 +339,50 @@ async def test_a_list_that_another_program_left_without_an_owner_gets_one(home: 
         return answer.is_success and answer.json()["members"].get(home.owner) == "owner"
 
     await eventually(is_mine_again)
+
+
+async def test_an_inbox_that_another_program_deleted_comes_back_with_its_tasks(home: Home) -> None:
+    """And what is moved to it meanwhile."""
+    me = (await home.ann.get("/api/me")).json()
+    mine, moved = await home.create(list_id=me["inbox_id"]), await home.create()
+    await home.append(f"list:{me['inbox_id']}", ListDeleted())
+    await home.append(f"task:{moved}", TaskMoved(me["inbox_id"]))
+
+    async def are_back() -> bool:
+        return [await home.task(each) is not None for each in (mine, moved)] == [True, True]
+
+    await eventually(are_back)
+    assert (await home.ann.post("/api/tasks", json={"title": "t"})).status_code == 201
+
+
+async def test_of_two_tasks_that_another_program_made_for_an_occurrence_one_leaves_it(home: Home) -> None:
+    """Under ids that no series would have given them."""
+    series = Series(str(uuid4()), 3, "2026-12-01")
+    first, second = str(uuid4()), str(uuid4())
+    for task in (first, second):
+        event = TaskCreated(
+            home.list_id, "t", due="2026-12-01", recurrence="FREQ=DAILY", stage="To do", series=series
+        )
+        await home.append(f"task:{task}", event, 1)
+    await repaired(home, second, "this occurrence")
+    assert (await home.task(first))["series"] is not None
+
+
+async def test_the_answer_to_a_repeat_tells_the_effects_of_the_first(home: Home) -> None:
+    """Of tasks above that were opened, and of what did not fit any longer."""
+    top = await home.create()
+    middle = await home.create(parent_id=top)
+    await home.ann.post(f"/api/tasks/{top}/complete?cascade=true")
+    body, headers = {"title": "t", "parent_id": middle}, {"Idempotency-Key": uuid4().hex}
+    answers = [await home.ann.post("/api/tasks", json=body, headers=headers) for _ in range(2)]
+    assert [each["task_id"] for each in answers[0].json()["effects"]] == [top, middle]
+    assert answers[0].json() == answers[1].json()
+    child = answers[0].json()["id"]
+    await home.ann.delete(f"/api/tasks/{middle}?cascade=true")
+    headers = {"Idempotency-Key": uuid4().hex}
+    restored = [await home.ann.post(f"/api/tasks/{child}/restore", headers=headers) for _ in range(2)]
+    assert [each["field"] for each in restored[0].json()["effects"]] == ["parent_id"]
+    assert restored[0].json() == restored[1].json()
 
 
 @pytest.mark.parametrize(
