@@ -82,6 +82,8 @@ export function toast(text, { bad = false, action, onAction } = {}) {
   }
   box.append(make("button", { type: "button", class: "quiet icon", "aria-label": "Dismiss", click: close }, "✕"));
   const toasts = the("toasts", HTMLElement);
+  // What is wrong for several reasons is said once.
+  for (const same of [...toasts.children]) if (bad && same.querySelector("span")?.textContent === text) same.remove();
   if (toasts.children.length >= MOST_TOASTS) toasts.firstElementChild?.remove();
   toasts.append(box);
   setTimeout(close, TOAST_MS);

@@ -155,9 +155,8 @@ async def test_not_waiting_and_asking_later(running_stack: Stack) -> None:
         assert outcome.json()["event"]["changes"]["title"] == [None, "Later"]
         assert (await stranger.get(where)).status_code == 404
         assert (await client.get("/api/outcomes/0:99999999")).status_code == 404
-        late = await client.get("/api/tasks", headers={"Tasktape-Position": "0:99999999", "Prefer": "wait=0"})
-        assert (late.status_code, late.json()["code"]) == (503, "unavailable")
-        assert "retry-after" in late.headers
+        beyond = await client.get("/api/tasks", headers={"Tasktape-Position": "0:99999999"})
+        assert (beyond.status_code, beyond.json()["code"]) == (400, "malformed")
 
 
 async def test_lists(running_stack: Stack) -> None:

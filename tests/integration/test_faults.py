@@ -22,6 +22,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from app.errors import Unavailable
 from app.fold import fold_log
+from app.ids import inbox_id
 from app.lists import ListCreated
 from app.records import Record, StreamResumed
 from app.settings import Settings
@@ -209,12 +210,14 @@ async def test_poison_bytes_park_their_stream_only(place: Settings, worker: Work
             place.events_topic, key=stream.encode(), value=b"junk", partition=partition
         )
         await load.write(300)
-        await log.append([record_of(TaskCreated(str(uuid4()), "Behind"), 1, id=str(uuid4()), stream=stream)])
+        await log.append(
+            [record_of(TaskCreated(inbox_id("alice"), "Behind"), 1, id=str(uuid4()), stream=stream)]
+        )
     await producer.stop()
     await wait_until_projected(place)
     outcome = await check_place(place)
     assert [each.reason for each in outcome if each.raw.stream == stream] == [
-        "no attribute ce_type",
+        "no attribute ce_id",
         f"behind {partition}:{poison.offset}",
     ]
     await release(place, log, stream, f"{partition}:{poison.offset}")
@@ -272,7 +275,7 @@ async def test_the_same_record_twice(place: Settings, worker: WorkerProcess) -> 
     await started(worker)
     log = KafkaEventLog(place.kafka_brokers, place.events_topic, place.partitions)
     stream = f"task:{uuid4()}"
-    created = record_of(TaskCreated(str(uuid4()), "Once"), 1, id=str(uuid4()), stream=stream)
+    created = record_of(TaskCreated(inbox_id("alice"), "Once"), 1, id=str(uuid4()), stream=stream)
     await log.append([created, created])
     # A retry that decided again on a newer state: the version is right, but the event was accepted before.
     edited = record_of(TaskEdited({"title": "Twice"}), 2, id=created.id, stream=stream)

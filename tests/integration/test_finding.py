@@ -86,7 +86,12 @@ async def make(mine: Tasks, draw: random.Random, number: int) -> None:
         "stage": draw.choice([None, *STAGES]),
         "list_id": draw.choice(list(mine.lists.values())),
     }
-    siblings = [task for task in mine.tasks if task.list_id == body["list_id"] and task.parent_id is None]
+    siblings = [
+        task
+        for task in mine.tasks
+        # An open sub-task would open a task that is done.
+        if task.list_id == body["list_id"] and task.parent_id is None and task.status == "open"
+    ]
     if number % 6 == 5 and siblings:
         body["parent_id"] = siblings[0].id
     path = (await mine.client.post("/api/tasks", json=body)).headers["location"]

@@ -107,7 +107,7 @@ async def test_openapi_python_client_works(small: str, running_stack: Stack) -> 
     created = await call("create_task", body=new, idempotency_key=(key := uuid4().hex))
     assert (created.status_code, created.headers["etag"]) == (201, '"1"')
     task = created.parsed
-    assert isinstance(task, models.CommandedTask)
+    assert isinstance(task, models.CreatedTask)
     assert (task.title, task.due, task.tags, task.priority) == ("Buy milk", "2026-12-01", ["shop"], "none")
     assert task.reminders[0].before == "PT30M"
     again = await call("create_task", body=new, idempotency_key=key)
