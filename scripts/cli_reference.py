@@ -18,13 +18,21 @@ INTRODUCTION = """\
 The option `--help` of each verb prints what this page says of it. In a checkout the program is
 `.venv/bin/tasktape`.
 
-It exits with 0, with 1 when something was refused or failed, and with 2 when it was called wrongly. Errors
-are one line on standard error. It exits with 3 when what was asked for is done and only its output could
-not be written, on a full disk for instance: don't ask for it again. Who stops reading, as `head` does, is no
-error.
+The exit status is
 
-Arguments are text in the encoding of the terminal, and other bytes are refused; names of files may be any
-bytes. Signs that the terminal's encoding has not are printed as escapes (`\\u2713`).
+- 0 on success, also if the reader of the output stops early, as `head` does;
+- 1 if something was refused or failed;
+- 2 if it was called wrongly;
+- 3 if the command was carried out and only its output could not be written, for instance on a full disk. Do
+  not repeat it;
+- 130 after Ctrl-C.
+
+Errors are one line on standard error.
+
+Arguments are text in the encoding of the terminal, and other bytes are refused. Names of files may be any
+bytes. Characters that the terminal's encoding lacks are printed as escapes (`\\u2713`).
+
+The examples name tasks by `3f9a2c1`: put the end of an id in its place, as `tasktape list` shows it.
 """
 
 

@@ -37,8 +37,12 @@ class Home:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ports = {port: str(free_port()) for port in ("8000", "8001", "8080")}
-        kept = ("PATH", "LANG", "XDG_CACHE_HOME", "PIP_INDEX_URL", "PIP_CONFIG_FILE")
-        self.environment = {name: os.environ[name] for name in kept if name in os.environ} | {
+        kept = {"PATH", "LANG", "XDG_CACHE_HOME"}
+        # How pip is set up is the machine's business.
+        inherited = {
+            name: value for name, value in os.environ.items() if name in kept or name.startswith("PIP_")
+        }
+        self.environment = inherited | {
             "HOME": str(folder),
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "PORT": self.ports["8000"],

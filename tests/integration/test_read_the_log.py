@@ -1,10 +1,10 @@
-"""The program of docs/how-to/read-the-log.md runs as it stands, on a real broker."""
+"""The program and the commands of docs/how-to/read-the-log.md work as they stand, on a real broker."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-import sys
+import shlex
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,16 +13,22 @@ from app.records import RawRecord
 from app.tasks import TaskCompleted, TaskCreated
 from streams.event_log import KafkaEventLog
 from streams.topics import ensure_topics, events_topic
+from tests.integration.documents import Home, blocks
 from tests.spec import LIST_ID, START, record_of
 
-GUIDE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "read-the-log.md"
+PAGE = "docs/how-to/read-the-log.md"
 LIMIT_S = 30
 
 
-async def test_a_stranger_reads_the_log(kafka_brokers: str) -> None:
+async def test_a_stranger_reads_the_log_with_what_the_page_installs(
+    kafka_brokers: str, tmp_path: Path
+) -> None:
     topic = f"task-events-{uuid4()}"
-    (program,) = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    [program], [commands] = blocks(PAGE, language="python"), blocks(PAGE)
     assert program.count('"task-events"') == 1
+    (tmp_path / "follow.py").write_text(program.replace('"task-events"', f'"{topic}"'))
+    *install, follow = commands.replace("127.0.0.1:9092", kafka_brokers).splitlines()
+    await asyncio.to_thread(Home(tmp_path).run, "\n".join(install))
     await ensure_topics([kafka_brokers], [events_topic(topic, 1, 1)])
     log = KafkaEventLog([kafka_brokers], topic, 1)
     created, completed = TaskCreated(list_id=LIST_ID, title="Buy milk"), TaskCompleted()
@@ -32,7 +38,8 @@ async def test_a_stranger_reads_the_log(kafka_brokers: str) -> None:
     await log.close()
 
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", program.replace('"task-events"', f'"{topic}"'), kafka_brokers),
+        *shlex.split(follow),
+        cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
