@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 from datetime import date
 from importlib.metadata import version
+from pathlib import Path
+from textwrap import dedent
 
 from api import asyncapi, openapi
 from tests.compose import ROOT
@@ -57,3 +60,39 @@ def test_changelog_has_the_releases_in_order() -> None:
     assert numbers == sorted(set(numbers), reverse=True)
     days = [day for _, day in HEADINGS[1:]]
     assert days == sorted(days, reverse=True)
+
+
+def test_release_is_committed_tagged_pushed_and_built_as_the_how_to_says(tmp_path: Path) -> None:
+    """In a clone, up to the image: Docker is only asked for it."""
+    page = (ROOT / "docs" / "how-to" / "release.md").read_text()
+    found = re.findall(r"^ *```sh\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL)
+    made, commit, build = map(dedent, found)
+    assert made == "make format\nmake test\n"
+    (tmp_path / "docker").write_text('#!/bin/sh\necho "$@" > ../asked\n')
+    (tmp_path / "docker").chmod(0o755)
+    who = {f"GIT_{role}_{part}": "a@b" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
+    environment = os.environ | who | {"HOME": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    def run(script: str, folder: str = "clone") -> str:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=tmp_path / folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run(f"git clone -q --bare {ROOT} origin.git && git -C origin.git branch -f next HEAD", ".")
+    run("git clone -q --branch next origin.git clone", ".")
+    (tmp_path / "clone" / ".venv").symlink_to(Path(sys.prefix))
+    run("sed -i 's/^version = .*/version = \"9.8.7\"/' pyproject.toml")
+    run(commit + build)
+    assert run("git -C ../origin.git log -1 --format=%s v9.8.7").strip() == "Release 9.8.7"
+    assert run("git -C ../origin.git rev-parse next") == run("git rev-parse HEAD")
+    assert [path.name for path in (tmp_path / "clone" / "dist").iterdir()] == [
+        "tasktape-9.8.7-py3-none-any.whl"
+    ]
+    assert (tmp_path / "asked").read_text() == "build --tag tasktape:9.8.7 .\n"
