@@ -202,7 +202,9 @@ class SharedLocks:
                     taken[name] = modes[name]
         except TimeoutError:
             self.release(taken)
-            raise Unavailable("other commands on this task or list are taking too long") from None
+            raise Unavailable(
+                "other commands on this task or list are taking too long; nothing was changed, try again"
+            ) from None
         except BaseException:
             self.release(taken)
             raise

@@ -110,7 +110,9 @@ class AdvisoryLocks:
                     await self._pool.expire_connections()
                     return await self._acquire(keys)
         except TimeoutError:
-            raise Unavailable("other commands on this task or list are taking too long") from None
+            raise Unavailable(
+                "other commands on this task or list are taking too long; nothing was changed, try again"
+            ) from None
         except AWAY as error:
             raise Unavailable(f"the database can't be reached: {error}") from error
 
