@@ -125,7 +125,7 @@ class CommandHandler:
             await self._outcomes.wait_reached(self._pending.positions(), call.wait_s)
             return await self._reader.change(task, version, call.user)
 
-        return await lock_plan(call.command, call.stream, self._sight.state, change)
+        return await lock_plan(call.command, call.stream, self._sight.remembering, change)
 
     async def _handle(self, call: Call) -> Effect | NotYetVisible:
         async with self._locks.hold(call.stream, LOCK_WAIT_S):

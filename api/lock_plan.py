@@ -8,7 +8,7 @@ locks of all that will be above. Edits of plain fields, and places in the manual
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from app.fold import State
@@ -32,6 +32,8 @@ from app.tasks import Task
 from app.users import UserCommand
 
 LoadState = Callable[[str], Awaitable[State | None]]
+LoadLines = Callable[[Collection[str]], Awaitable[LoadState]]
+"""Reads tasks and all above them at once, and gives what loads them."""
 LoadChange = Callable[[Task, int | None], Awaitable[Change | None]]
 MAX_LINE = 2 * MAX_DEPTH
 """So many tasks above another are looked at: racing commands may have made too many levels, or a ring."""
@@ -66,7 +68,7 @@ class LockPlan:
 
 
 async def lock_plan(
-    command: TaskCommand | ListCommand | UserCommand, stream: str, load: LoadState, change: LoadChange
+    command: TaskCommand | ListCommand | UserCommand, stream: str, lines: LoadLines, change: LoadChange
 ) -> LockPlan:
     """Return the locks that a command on a stream needs, as things are arranged now."""
     plan = LockPlan()
@@ -76,7 +78,8 @@ async def lock_plan(
         return plan
     if isinstance(command, CreateTask):
         plan.share(f"list:{command.list_id}")
-        await _share_line(plan, command.parent_id, load)
+        if command.parent_id is not None:
+            await _share_line(plan, command.parent_id, await lines([command.parent_id]))
         return plan
     if isinstance(command, DeleteTask):
         plan.alone(stream)
@@ -84,6 +87,8 @@ async def lock_plan(
     if not isinstance(command, TaskCommand) or not _spans(command):
         return plan
     plan.is_certain = False
+    wanted = [command.parent_id] if isinstance(command, EditTask) and command.parent_id is not None else []
+    load = await lines([stream.removeprefix("task:"), *wanted])
     task = await load(stream)
     if isinstance(task, Task):
         await _plan_for(plan, command, task, load, change)

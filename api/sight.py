@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from api.pending import Pending
 from api.recency import Moment
-from api.surroundings import Around
+from api.surroundings import Around, LoadState
 from api.withdrawing import held
 from app.fold import State
 from app.positions import Positions
+from app.tasks import Task
 from projections.command_queries import AcceptedEvent
 
 
@@ -23,6 +24,9 @@ class Rows(Around, Protocol):
 
     async def newest(self, stream: str) -> tuple[State | None, str | None]:
         """The newest state of a stream, and the position of the record that holds it, if one does."""
+
+    async def lines(self, task_ids: Collection[str]) -> Mapping[str, Task]:
+        """Return these tasks and all above them, by id, deleted ones included."""
 
     async def state_at(self, stream: str, version: int) -> State | None:
         """The state of a stream after its first `version` events."""
@@ -54,6 +58,18 @@ class Sight:
     async def state(self, stream: str) -> State | None:
         """The newest state that this node knows of."""
         return self._over(await self.rows.state(stream), stream)
+
+    async def remembering(self, task_ids: Collection[str]) -> LoadState:
+        """Return `state` with these tasks and all above them read at once, as they are now."""
+        known = await self.rows.lines(task_ids)
+
+        async def state(stream: str) -> State | None:
+            kind, _, key = stream.partition(":")
+            if kind == "task" and key in known:
+                return self._over(known[key], stream)
+            return await self.state(stream)
+
+        return state
 
     async def unheld(self, stream: str) -> State | None:
         """The same, of a stream that goes on. Raises `Conflict` for one that a parked record holds."""

@@ -101,6 +101,10 @@ class CommandRows:
         """The tasks below a task, on any level, that are not deleted, the deepest first."""
         return await sub_tasks.below(self._source, task_id)
 
+    async def lines(self, task_ids: Collection[str]) -> Mapping[str, Task]:
+        """Return these tasks and all above them, by id, deleted ones included."""
+        return await sub_tasks.lines(self._source, task_ids)
+
     async def tops(self, task_ids: Collection[str]) -> Mapping[str, str]:
         """The tasks on the uppermost level that these are below of, or are; those not there are left out."""
         return await sub_tasks.tops(self._source, task_ids)

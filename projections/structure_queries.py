@@ -17,13 +17,12 @@ from app.structure import Placement, StructureState
 from app.task_rules import MAX_DEPTH
 from app.tasks import Task
 from app.values import Category
-from projections import lists, tasks
+from projections import lists, sub_tasks
 from projections.database import Database
 from projections.projection import Connection
 from projections.reading import snapshot
 
 DEEPEST = MAX_DEPTH + 1
-MAX_LINE = 12
 _RECENT = "interval '1 minute'"
 CANDIDATES = f"""
     WITH RECURSIVE below AS (
@@ -62,15 +61,6 @@ CANDIDATES = f"""
                 AND NOT (alive.status = 'open' AND known ->> 'category' = 'done')
         ))
     UNION SELECT start FROM line WHERE id = start OR height >= {MAX_DEPTH}
-"""  # noqa: S608
-LINES = f"""
-    WITH RECURSIVE line AS (
-        SELECT id, parent_id, 0 AS height FROM tasks WHERE id = ANY($1)
-        UNION
-        SELECT tasks.id, tasks.parent_id, height + 1 FROM line JOIN tasks ON tasks.id = line.parent_id
-        WHERE height < {MAX_LINE}
-    )
-    SELECT DISTINCT id FROM line
 """  # noqa: S608
 PAGE = "SELECT id FROM tasks WHERE id > $1 ORDER BY id LIMIT $2"
 OWNERLESS = """
@@ -188,8 +178,7 @@ class StructureQueries:
 
 
 async def _state(connection: Connection, candidates: Candidates) -> StructureState:
-    lines = await connection.fetch(LINES, list(candidates.tasks))
-    found = await tasks.load(connection, [row["id"] for row in lines])
+    found = await sub_tasks.lines(connection, candidates.tasks)
     homes = await lists.load(connection, sorted({task.list_id for task in found.values()} | candidates.lists))
     away = [each.id for each in found.values() if _is_away(each, homes)]
     placed = await _placements(connection, away)

@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from app.surroundings import Along, SubTask
 from app.task_rules import MAX_SUB_TASKS
+from app.tasks import Task
 from projections.projection import Source
+from projections.tasks import STATE_COLUMNS, task_from_row
 
 MAX_LEVELS = 10
 """Racing commands can make a tree deeper than it should be, or even a ring of it."""
@@ -44,6 +46,15 @@ ALONG = f"""
     ) AS caused
     GROUP BY around.id, depth ORDER BY depth DESC, around.id LIMIT $4
 """  # noqa: S608
+LINES = f"""
+    WITH RECURSIVE line AS (
+        SELECT id, parent_id, 0 AS height FROM tasks WHERE id = ANY($1)
+        UNION
+        SELECT tasks.id, tasks.parent_id, height + 1 FROM line JOIN tasks ON tasks.id = line.parent_id
+        WHERE height < $2
+    )
+    SELECT {", ".join(STATE_COLUMNS)} FROM tasks WHERE id IN (SELECT id FROM line)
+"""  # noqa: S608
 TOPS = """
     WITH RECURSIVE line AS (
         SELECT id AS start, id, parent_id, 1 AS height FROM tasks WHERE id = ANY($1::text[])
@@ -71,3 +82,9 @@ async def tops(source: Source, task_ids: Collection[str]) -> Mapping[str, str]:
     """The tasks on the uppermost level that these are below of, or are."""
     rows = await source.fetch(TOPS, list(task_ids), MAX_LEVELS)
     return {row["start"]: row["id"] for row in rows}
+
+
+async def lines(source: Source, task_ids: Collection[str]) -> Mapping[str, Task]:
+    """Return these tasks and all above them, by id, deleted ones included; as far as they are there."""
+    rows = await source.fetch(LINES, list(task_ids), MAX_LEVELS)
+    return {row["id"]: task_from_row(row) for row in rows}

@@ -273,6 +273,11 @@ class World:
         deeper = [found for each in own for found in self._below(each.id, depth + 1)]
         return sorted([*((each, depth) for each in own), *deeper], key=lambda found: found[1])
 
+    async def lines(self, task_ids: Collection[str]) -> dict[str, Task]:
+        """See `api.sight.Rows`."""
+        found = [each for each in self._tasks() if each.id in task_ids]
+        return {each.id: each for task in found for each in (task, *(one for one, _ in self._above(task)))}
+
     def _above(self, task: Task) -> list[tuple[Task, int]]:
         found: list[tuple[Task, int]] = []
         above = self.fold.states.get(f"task:{task.parent_id}")
