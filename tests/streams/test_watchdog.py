@@ -18,7 +18,7 @@ from streams.watchdog import Watchdog, watch_progress
 from tests.spec import LIST_ID, START, record_of
 from tests.waiting import eventually
 
-LIMIT_S = 1.0
+LIMIT_S = 2.0
 
 
 class Stall:
