@@ -95,14 +95,14 @@ async def test_the_newest_comments_are_searched(database: Database) -> None:
 @pytest.mark.parametrize(
     ("word", "most", "number"),
     [
-        ("w{}", 40_000, WORDS_SEARCHED - 3),
-        ("\U00010330" * 60 + "{}", 8_000, 3_400),
-        ("a" * 3_000 + " {}", 500, 499),
+        ("{:x}", 19_000, WORDS_SEARCHED - 3),
+        ("\U00010330" * 60 + "{}", 1_500, 1_499),
+        ("a" * 3_000 + " {}", 33, 32),
     ],
     ids=["many", "large", "long"],
 )
 async def test_no_text_is_too_much(database: Database, word: str, most: int, number: int) -> None:
-    """Whoever wrote it: the first words are searched, as many as Postgres takes."""
+    """Whoever wrote it, as long as an event may be: the first words are searched."""
     notes = " ".join(word.format(place) for place in range(most))
     document = await document_after(database, TaskCreated(LIST_ID, "T", notes=notes), at_once=True)
     assert document.count(":") >= number
