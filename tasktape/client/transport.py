@@ -21,6 +21,7 @@ PASSING = frozenset({429, 502, 503, 504})
 """The statuses of a server that is busy or restarting."""
 TIMEOUT_S = 90.0
 """More than the longest that a server is asked to wait for something."""
+KEEP_ALIVE_S = 3.0
 CONNECT_TIMEOUT_S = 10.0
 
 
@@ -68,6 +69,8 @@ class Transport:
                 transport=transport,
                 # A proxy of the environment knows nothing of this machine's own instance.
                 trust_env=not is_local(url),
+                # The server closes what idles for 5 s: no request is sent on a connection that it is closing.
+                limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_S),
             )
         except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
             reason = f"the environment names a proxy or certificates that can't be used: {error}"

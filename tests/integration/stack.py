@@ -130,7 +130,12 @@ class Stack:
         """A client of one API node, signed in as `user`."""
         headers = {"Authorization": f"Bearer {self.token(user, admin=admin)}"}
         async with httpx.AsyncClient(
-            base_url=self.urls[node], headers=headers, timeout=30, trust_env=False
+            base_url=self.urls[node],
+            headers=headers,
+            timeout=30,
+            trust_env=False,
+            # The server closes what idles for 5 s: a request must not meet that.
+            limits=httpx.Limits(keepalive_expiry=2),
         ) as client:
             yield client
 

@@ -14,7 +14,8 @@ STOPPED = threading.Event()
 class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = json.dumps({"ready": True, "lag": 0}).encode()
-        self.send_response(200 if self.path in ("/readyz", "/api/dead-letters?limit=1") else 404)
+        path = self.path.partition("?")[0]
+        self.send_response(200 if path in ("/readyz", "/api/dead-letters") else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -21,6 +21,8 @@ def main(data: str, port: str, limit_s: str = "60") -> None:
     )
     try:
         run_instance(options, lambda *_: None, click.echo, lambda: click.echo("ready"))
+    except KeyboardInterrupt:
+        sys.exit(130)
     except LocalError as error:
         raise SystemExit(f"Error: {error}") from None
 

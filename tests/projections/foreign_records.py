@@ -83,6 +83,7 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "to": SHORT,
     "role": st.sampled_from(["owner", "viewer"]),
     "inbox": st.booleans(),
+    "top_level": st.booleans(),
     "stages": st.lists(st.fixed_dictionaries({"name": SHORT, "category": st.just("open")}), max_size=2),
     "ids": st.lists(SHORT, max_size=3),
     "skipped": st.lists(st.sampled_from(["0:0", "0:1", "1:0", "1:1", "x"]), max_size=3),
