@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_IN_FLIGHT = 3
 """Requests: while one is answered, the next one is read and another one is carried out."""
+APART_S = 0.05
+"""Between two requests, at least: each has a connection of its own, and is to arrive before the next one."""
 
 Result: TypeAlias = "tuple[list[Line], list[BulkOutcome | None]]"
 
@@ -30,6 +33,8 @@ class Pipeline:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._sent: deque[_Sent] = deque()
+        self._sent_at_s = 0.0
+        self._is_warm = False
 
     async def __aenter__(self) -> Self:
         """Nothing is sent yet."""
@@ -44,8 +49,9 @@ class Pipeline:
     async def results(self, batches: AsyncIterator[list[Line]]) -> AsyncIterator[Result]:
         """Send batches as they come; yield each with its outcomes, when they and those before are there.
 
-        Batches that only create tasks are sent one behind the other; any other one alone, as what it is about
-        may be a part of what another one is about. Raises `TasktapeError`.
+        Batches that only create tasks are sent one behind the other, once the first has shown that the way
+        is free, and apart from each other: so they arrive in their order. Any other one is sent alone, as
+        what it is about may be a part of what another one is about. Raises `TasktapeError`.
         """
         source = aiter(batches)
         reading: asyncio.Task[list[Line] | None] | None = asyncio.create_task(_next(source))
@@ -62,14 +68,19 @@ class Pipeline:
             if batch is None:
                 reading = None
                 continue
-            while self._sent and not (_only_creates(batch) and _only_creates(self._sent[-1].batch)):
+            while self._sent and not (
+                self._is_warm and _only_creates(batch) and _only_creates(self._sent[-1].batch)
+            ):
                 await asyncio.wait({self._sent[0].outcomes})
                 yield self._answered()
+            if self._sent:
+                await asyncio.sleep(self._sent_at_s + APART_S - time.monotonic())
+            self._sent_at_s = time.monotonic()
             self._sent.append(_Sent(batch, asyncio.create_task(self._outcomes(batch))))
             reading = asyncio.create_task(_next(source))
 
     def _answered(self) -> Result:
-        sent = self._sent.popleft()
+        sent, self._is_warm = self._sent.popleft(), True
         return sent.batch, sent.outcomes.result()
 
     async def _outcomes(self, batch: list[Line]) -> list[BulkOutcome | None]:
