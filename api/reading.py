@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import isfinite
 from typing import Annotated
 
@@ -12,7 +11,7 @@ from pydantic_core import from_json
 
 from api.protocol import MAX_BATCH, MAX_MESSAGE_BYTES, BadFrame, ClientId, Incoming, Refused
 from app.errors import Malformed
-from app.json_text import MAX_DEPTH, read_json
+from app.json_text import MAX_DEPTH, inside, read_json
 
 MAX_DETAIL_CHARACTERS = 300
 BAD_ID = "id: an integer of at most 2^53, or text of at most 64 characters"
@@ -86,14 +85,8 @@ def _is_plain(value: object) -> bool:
             return False
         if kinds.isdisjoint((dict, list)):
             return True
-        level = [inner for each in level for inner in _inside(each)]
+        level = [inner for each in level for inner in inside(each)]
     return False
-
-
-def _inside(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 def _message(value: object) -> Incoming | Refused:

@@ -49,11 +49,12 @@ def is_shallow(value: object, levels: int = MAX_DEPTH) -> bool:
         # Level by level, and its kinds at once: a body may have a hundred thousand values.
         if {dict, list}.isdisjoint(map(type, level)):
             return True
-        level = [inner for each in level for inner in _inside(each)]
+        level = [inner for each in level for inner in inside(each)]
     return False
 
 
-def _inside(value: object) -> Iterable[object]:
+def inside(value: object) -> Iterable[object]:
+    """Return the values right inside an array or object; nothing for any other value."""
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
