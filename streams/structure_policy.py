@@ -206,45 +206,35 @@ class StructurePolicy:
         around = Candidates(candidates.tasks | series, candidates.lists)
         attempts: Counter[str] = Counter()
         while around:
-            broken = violations(await self._reads.state(around))
+            state = await self._reads.state(around)
+            broken = violations(state)
             found = [each for each in broken if attempts[each.stream] < MAX_ATTEMPTS]
             if not found:
                 self._postponed.add(broken)
                 return
             attempts.update(each.stream for each in found)
             for first in range(0, len(found), MAX_REPAIRS):
-                for busy in await self._repair_some(found[first : first + MAX_REPAIRS], around):
+                for busy in await self._repair_some(found[first : first + MAX_REPAIRS], around, state):
                     attempts[busy.stream] = MAX_ATTEMPTS
 
-    async def _repair_some(self, found: Sequence[Violation], around: Candidates) -> Sequence[Violation]:
+    async def _repair_some(
+        self, found: Sequence[Violation], around: Candidates, state: StructureState
+    ) -> Sequence[Violation]:
         """Repair these under the locks of all of them, else in halves; return those whose locks are held."""
-        modes = await self._modes(found, around)
+        modes = _modes(found, state)
         try:
             held = await self._locks.acquire(modes, LOCK_TIMEOUT_S)
         except Unavailable:
             if len(found) == 1:
                 return found
             middle = len(found) // 2
-            first = await self._repair_some(found[:middle], around)
-            return [*first, *await self._repair_some(found[middle:], around)]
+            first = await self._repair_some(found[:middle], around, state)
+            return [*first, *await self._repair_some(found[middle:], around, state)]
         try:
             await self._repair_locked(modes, around)
         finally:
             await held.release()
         return ()
-
-    async def _modes(self, found: Sequence[Violation], around: Candidates) -> dict[str, bool]:
-        """Return the locks for repairing: alone on what is changed, shared on what it depends on."""
-        state = await self._reads.state(around)
-        modes: dict[str, bool] = {}
-        for violation in found:
-            for stream in violation.involved:
-                modes.setdefault(stream, False)
-                task = state.tasks.get(stream.partition(":")[2])
-                for above in ancestors(task, state.tasks) if task is not None else ():
-                    modes.setdefault(f"task:{above.id}", False)
-            modes[violation.stream] = True
-        return modes
 
     async def _repair_locked(self, modes: Mapping[str, bool], around: Candidates) -> None:
         """Append the repairs of what is still broken, and wait until they are in the read models."""
@@ -285,3 +275,16 @@ def _ends(positions: Sequence[Position]) -> dict[int, int]:
     for partition, offset in positions:
         ends[partition] = max(ends.get(partition, 0), offset + 1)
     return ends
+
+
+def _modes(found: Sequence[Violation], state: StructureState) -> dict[str, bool]:
+    """Return the locks for repairing: alone on what is changed, shared on what it depends on."""
+    modes: dict[str, bool] = {}
+    for violation in found:
+        for stream in violation.involved:
+            modes.setdefault(stream, False)
+            task = state.tasks.get(stream.partition(":")[2])
+            for above in ancestors(task, state.tasks) if task is not None else ():
+                modes.setdefault(f"task:{above.id}", False)
+        modes[violation.stream] = True
+    return modes
