@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 from unicodedata import category
 
 from app.mentions import Names
+from app.names import label_of
 from app.quick_blanks import plain_blanks
-from app.values import Priority
+from app.values import MAX_LABEL_CHARS, Priority
 
-MAX_TAG_CHARS = 100
 PRIORITIES: Mapping[str, Priority] = {
     "none": "none",
     "low": "low",
@@ -141,9 +142,11 @@ class _Words:
             stop = end
             if name.isdigit() or not _NOT_IN_TAGS.isdisjoint(name) or category(name[:1] or " ")[0] in "PZ":
                 return None
-        if stop is None or not 0 < len(name) <= MAX_TAG_CHARS or "\x00" in name:
+        if stop is None:
             return None
-        return Word(start, stop, self._text[start:stop], "tags", name)
+        with suppress(ValueError):  # What can't be a tag is part of the title.
+            return Word(start, stop, self._text[start:stop], "tags", label_of(name, MAX_LABEL_CHARS))
+        return None
 
     def _stop(self, at: int) -> int | None:
         """Return where the word ends that only punctuation follows from `at` on."""

@@ -103,6 +103,7 @@ _CAUSE = """
     WHERE stream = ANY($1) AND outcome = 'accepted' AND version > 0
     ORDER BY recorded_at DESC, version DESC LIMIT 1
 """
+_HELD = "SELECT stream FROM dead_letters WHERE stream = ANY($1) AND holds"
 _PROJECTED = "SELECT partition, next_offset FROM checkpoints"
 
 
@@ -175,6 +176,11 @@ class StructureQueries:
         """Return the newest event of these streams."""
         row = await self._pool.fetchrow(_CAUSE, list(streams))
         return None if row is None else RepairCause(row["event_id"], row["actor"], row["correlation_id"])
+
+    async def held(self, streams: Collection[str]) -> set[str]:
+        """Return those of these streams that wait for a parked record."""
+        rows = await self._pool.fetch(_HELD, list(streams)) if streams else []
+        return {row["stream"] for row in rows}
 
 
 async def _state(connection: Connection, candidates: Candidates) -> StructureState:

@@ -74,6 +74,9 @@ class StructureReads(Protocol):
     async def cause(self, streams: Collection[str]) -> RepairCause | None:
         """Return the newest event of these streams."""
 
+    async def held(self, streams: Collection[str]) -> Collection[str]:
+        """Return those of these streams that wait for a parked record."""
+
 
 class RepairLocks(Protocol):
     """The locks that commands hold too: `projections.advisory_locks.AdvisoryLocks`."""
@@ -220,7 +223,10 @@ class StructurePolicy:
     async def _repair_some(
         self, found: Sequence[Violation], around: Candidates, state: StructureState
     ) -> Sequence[Violation]:
-        """Repair these under the locks of all of them, else in halves; return those whose locks are held."""
+        """Repair these under the locks of all of them, else in halves; return those that have to wait.
+
+        They wait while others have the locks, or an operator has to settle a parked record of the stream.
+        """
         modes = _modes(found, state)
         try:
             held = await self._locks.acquire(modes, LOCK_TIMEOUT_S)
@@ -231,26 +237,35 @@ class StructurePolicy:
             first = await self._repair_some(found[:middle], around, state)
             return [*first, *await self._repair_some(found[middle:], around, state)]
         try:
-            await self._repair_locked(modes, around)
+            return await self._repair_locked(modes, around)
         finally:
             await held.release()
-        return ()
 
-    async def _repair_locked(self, modes: Mapping[str, bool], around: Candidates) -> None:
-        """Append the repairs of what is still broken, and wait until they are in the read models."""
+    async def _repair_locked(self, modes: Mapping[str, bool], around: Candidates) -> Sequence[Violation]:
+        """Append the repairs of what is still broken, and wait until they are in the read models.
+
+        Return those whose streams are held: their repairs would be parked.
+        """
         state = await self._reads.state(around)
         ready = [
             each for each in violations(state) if modes.get(each.stream) and each.involved <= modes.keys()
         ]
-        repairs = [repair for each in ready if (repair := repair_of(each, state)) is not None]
+        held = await self._reads.held([each.stream for each in ready])
+        waiting = [each for each in ready if each.stream in held]
+        repairs = [
+            repair
+            for each in ready
+            if each.stream not in held and (repair := repair_of(each, state)) is not None
+        ]
         records = [record for repair in repairs for record in await self._records(repair, state)]
         if not records:
-            return
+            return waiting
         for repair in repairs:
             log.warning("repairing", rule=repair.violation.rule, stream=repair.violation.stream)
         positions = await self._event_log.append(records)
         self.repaired += len(repairs)
         await self._until_projected(_ends(positions))
+        return waiting
 
     async def _records(self, repair: Repair, state: StructureState) -> list[Record]:
         cause = await self._reads.cause(repair.violation.involved)

@@ -48,10 +48,9 @@ async def place(own_kafka: EmbeddedKafka, database_url: str) -> Settings:
         await log.append(records[first : first + 10])
     for partition in range(settings.partitions):
         await log.write([Message(partition, b"task:poison", b"junk", [])])
-        await log.append(
-            [record_of(ListCreated("Last"), 1, id=str(uuid4()), stream=f"list:{uuid4()}")],
-            partition=partition,
-        )
+        streams = (f"list:{uuid4()}" for _ in range(1000))
+        stream = next(each for each in streams if log.partition_of(each) == partition)
+        await log.append([record_of(ListCreated("Last"), 1, id=str(uuid4()), stream=stream)])
     await log.close()
     await fold_all(settings)
     return settings
@@ -75,7 +74,7 @@ async def fold_all(settings: Settings) -> None:
     log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
     database = await open_database(settings.database_url, settings.schema_name, pool_size=2)
     try:
-        projector = Projector(database, log.read, updates=None)
+        projector = Projector(database, log.read, updates=None, home=log.partition_of)
         for partition, end in (await log.ends()).items():
             await projector.catch_up(partition, end)
     finally:
@@ -228,7 +227,7 @@ async def test_records_in_the_places_of_lost_ones_are_found_and_both_are_kept(
     assert set(ids) == {one for one, _ in shown(before).values() if one} | {each.id for each in foreign}
     assert len(ids) == len(set(ids))
     assert await refusal(place) == ""
-    fold, outcome = fold_log(after)
+    fold, outcome = fold_log(after, log.partition_of)
     database = await open_database(place.database_url, place.schema_name, pool_size=1)
     await check_read_models(database, fold.states.values(), outcome)
     await database.close()

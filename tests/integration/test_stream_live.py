@@ -160,5 +160,6 @@ async def test_pages_elsewhere_may_read_it_as_they_may_the_rest(running_stack: S
     async with running_stack.client(user) as client:
         asked = {**CORS_HEADERS, "Access-Control-Request-Headers": "authorization,last-event-id"}
         refused = await client.options("/api/stream", headers=asked)
-        assert refused.status_code == 400
+        assert refused.status_code == 403
+        assert refused.headers["content-type"] == "application/problem+json"
         assert "access-control-allow-origin" not in refused.headers

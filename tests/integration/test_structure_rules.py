@@ -21,6 +21,7 @@ from app.tasks import Series, TaskCompleted, TaskCreated, TaskDeleted, TaskEdite
 from projections.database import open_database
 from streams.event_log import KafkaEventLog
 from tests.integration.stack import Stack
+from tests.integration.test_api_dead_letters import letters, put
 from tests.structure_races import OTHER_STAGES, STAGES, broken, race
 from tests.waiting import eventually
 
@@ -329,16 +330,52 @@ async def test_sub_tasks_follow_a_parent_that_another_program_moved(home: Home) 
     assert (found["list_id"], found["parent_id"], found["stage"]) == (elsewhere, parent, "New")
 
 
-async def test_a_list_that_another_program_left_without_an_owner_gets_one(home: Home) -> None:
-    """Its creator is a member again, and owns it."""
+async def test_a_list_that_another_program_left_without_an_owner_gets_an_editor_as_one(home: Home) -> None:
+    """Not its creator, who was removed."""
     going = await home.another_list()
     await home.append(f"list:{going}", MemberRemoved(home.owner))
 
+    async def has_other_owner() -> bool:
+        answer = await home.bob.get(f"/api/lists/{going}")
+        return answer.is_success and answer.json()["members"] == {home.other: "owner"}
+
+    await eventually(has_other_owner)
+
+
+async def test_a_list_that_another_program_left_without_members_is_its_creators_again(home: Home) -> None:
+    """Nobody else could."""
+    going = await home.another_list()
+    await home.append(f"list:{going}", MemberRemoved(home.other))
+    await home.append(f"list:{going}", MemberRemoved(home.owner), version=4)
+
     async def is_mine_again() -> bool:
         answer = await home.ann.get(f"/api/lists/{going}")
-        return answer.is_success and answer.json()["members"].get(home.owner) == "owner"
+        return answer.is_success and answer.json()["members"] == {home.owner: "owner"}
 
     await eventually(is_mine_again)
+
+
+async def test_a_repair_waits_for_a_parked_record_of_its_stream_and_delays_no_other(home: Home) -> None:
+    """It is made once the record is settled; meanwhile nothing is appended again and again."""
+    parent, another = await home.create(), await home.create()
+    child, other = await home.create(parent_id=parent), await home.create(parent_id=another)
+    poison = await put(home.stack, f"task:{child}".encode(), b"not an event")
+    async with home.stack.client("operator", admin=True) as admin:
+
+        async def parked() -> list[str]:
+            return [at for at, each in (await letters(admin)).items() if each["stream"] == f"task:{child}"]
+
+        async def is_parked() -> bool:
+            return await parked() == [poison]
+
+        await eventually(is_parked)
+        await home.append(f"task:{parent}", TaskDeleted())
+        await home.append(f"task:{another}", TaskDeleted())
+        await repaired(home, other, "parent was deleted")
+        assert (await home.task(child))["parent_id"] == parent
+        assert await parked() == [poison]
+        assert (await admin.post(f"/api/dead-letters/{poison}/skip")).is_success
+    await repaired(home, child, "parent was deleted")
 
 
 async def test_an_inbox_that_another_program_deleted_comes_back_with_its_tasks(home: Home) -> None:
