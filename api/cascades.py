@@ -22,6 +22,7 @@ from api.commands import CommandHandler
 from api.lock_plan import MAX_LINE, LockPlan
 from api.schemas import SideEffect
 from api.side_effects import ADAPTING, adapted, effects_of, opened
+from api.sight import NO_LINES
 from api.surroundings import Around
 from app.errors import Conflict, NotFound, TaskError
 from app.fold import State
@@ -94,6 +95,7 @@ class Cascades:
             return _done([answered])
         # What it means for other tasks is made out once: what old rows don't have would stay as it is.
         await self._commands.recent()
+        call = replace(call, lines=NO_LINES)
         try:
             decision = await self._commands.preview(call)
         except TaskError:

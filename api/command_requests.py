@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from api.deciding import merged
 from api.entity_tags import EntityTag, Precondition, Tags
 from api.idempotency import CommandKey
-from api.sight import Rows
+from api.sight import NO_LINES, Rows
 from api.structure_locks import Hold
 from api.surroundings import AnyCommand
 from app.errors import KeyReused, PreconditionFailed, Unavailable
@@ -20,6 +20,7 @@ from app.lists import SetMember, TaskList
 from app.positions import Position
 from app.records import Event, source_of
 from app.updates import Update, is_gone, state_json
+from projections.sub_tasks import Lines
 
 SOURCE = source_of("api")
 
@@ -29,7 +30,8 @@ class Call:
     """A command with its stream, its caller, and how the caller wants it done.
 
     `event_id` is the id of its event, if that is named beforehand; a key has one of its own. `causation_id`
-    names the event that this one comes along with. `hold` are the locks that are held for it already.
+    names the event that this one comes along with. `hold` are the locks that are held for it already, and
+    `lines` the tasks that were read under them, for the first decision.
     """
 
     command: AnyCommand
@@ -44,6 +46,7 @@ class Call:
     causation_id: str | None = None
     if_none_match: Tags | None = None
     hold: Hold | None = None
+    lines: Lines = NO_LINES
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar, assert_never
@@ -31,12 +31,12 @@ from api.command_requests import (
 from api.creation import decided
 from api.deciding import decide
 from api.idempotency import CommandKey
-from api.lock_plan import LockPlan, lock_plan
+from api.lock_plan import LoadState, LockPlan, lock_plan
 from api.locks import StreamLocks
 from api.outcomes import Outcomes
 from api.pending import Pending, Written
 from api.recency import recent, surely
-from api.sight import Rows, Sight, StateReader
+from api.sight import NO_LINES, Rows, Sight, StateReader
 from api.structure_locks import Hold, StructureLocks
 from api.surroundings import gather
 from api.withdrawing import held, withdraw
@@ -49,6 +49,7 @@ from app.records import Event, Record, stream_kind
 from app.surroundings import Change
 from app.tasks import Task
 from app.updates import Update, state_from_json
+from projections.sub_tasks import Lines
 
 T = TypeVar("T")
 
@@ -100,15 +101,15 @@ class CommandHandler:
         Commands that come along with it, and are given the same `hold`, are under these locks too. Raises
         `Unavailable` if they are not to be had in time.
         """
-        plan = await self._plan(call)
+        plan, lines = await self._plan(call)
         for _ in range(MAX_LOCK_TRIES):
             if not plan.modes:
                 yield replace(call, hold=Hold()), plan
                 return
             async with self._structure_locks.hold(plan.modes) as hold:
-                now = plan if plan.is_certain else await self._plan(call)
+                now, lines = (plan, lines) if plan.is_certain else await self._plan(call)
                 if plan.covers(now):
-                    yield replace(call, hold=hold), now
+                    yield replace(call, hold=hold, lines=lines), now
                     return
             plan = now
         raise Unavailable("what is around this is being moved all the time; try again")
@@ -119,13 +120,22 @@ class CommandHandler:
         async with self._structure_locks.hold({stream: False}) as hold:
             yield hold
 
-    async def _plan(self, call: Call) -> LockPlan:
+    async def _plan(self, call: Call) -> tuple[LockPlan, Lines]:
+        """Return the locks that a command needs, and the tasks that were read to find that out."""
+        sight = self._sight
+
+        async def lines(task_ids: Collection[str]) -> LoadState:
+            nonlocal sight
+            sight = await sight.with_lines(task_ids)
+            return sight.state
+
         async def change(task: Task, version: int | None) -> Change | None:
             # What this node wrote last may be what is to be undone.
             await self._outcomes.wait_reached(self._pending.positions(), call.wait_s)
             return await self._reader.change(task, version, call.user)
 
-        return await lock_plan(call.command, call.stream, self._sight.remembering, change)
+        plan = await lock_plan(call.command, call.stream, lines, change)
+        return plan, sight.lines
 
     async def _handle(self, call: Call) -> Effect | NotYetVisible:
         async with self._locks.hold(call.stream, LOCK_WAIT_S):
@@ -240,7 +250,7 @@ class CommandHandler:
         for attempt in range(MAX_TRIES):
             if attempt:
                 await asyncio.sleep(random.uniform(0, JITTER_MS) / 1000)  # noqa: S311
-                call = await self._with_free_id(call)
+                call = replace(await self._with_free_id(call), lines=NO_LINES)
             try:
                 decision = await self._decided(call)
             except TaskError:
@@ -281,6 +291,11 @@ class CommandHandler:
 
     async def _decided(self, call: Call) -> Decision:
         """What to make of a command; that it is refused, or makes nothing, is said on recent rows only."""
+        if call.lines is not NO_LINES:
+            with suppress(TaskError):
+                decision = await self._decide(call, replace(self._sight, lines=call.lines))
+                if decision.event is not None:
+                    return decision
         return await self.surely(partial(self._decide, call), lambda decision: decision.event is not None)
 
     async def _decide(self, call: Call, sight: Sight) -> Decision:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from api.pending import Pending
 from api.recency import Moment
-from api.surroundings import Around, LoadState
+from api.surroundings import Around
 from api.withdrawing import held
 from app.fold import State
 from app.positions import Positions
 from app.tasks import Task
 from projections.command_queries import AcceptedEvent
+from projections.sub_tasks import Lines
+
+NO_LINES = Lines()
 
 
 class Rows(Around, Protocol):
@@ -25,8 +28,8 @@ class Rows(Around, Protocol):
     async def newest(self, stream: str) -> tuple[State | None, str | None]:
         """The newest state of a stream, and the position of the record that holds it, if one does."""
 
-    async def lines(self, task_ids: Collection[str]) -> Mapping[str, Task]:
-        """Return these tasks and all above them, by id, deleted ones included."""
+    async def lines(self, task_ids: Collection[str]) -> Lines:
+        """Return these tasks and all above them, deleted ones included."""
 
     async def state_at(self, stream: str, version: int) -> State | None:
         """The state of a stream after its first `version` events."""
@@ -50,33 +53,38 @@ class StateReader(Rows, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """Rows, with what was written here and has not come back yet over them."""
+    """Rows, with what was written here and has not come back yet over them.
+
+    The states of tasks in `lines` are taken from there: they were read under locks just before.
+    """
 
     rows: Rows
     pending: Pending
+    lines: Lines = NO_LINES
 
     async def state(self, stream: str) -> State | None:
         """The newest state that this node knows of."""
-        return self._over(await self.rows.state(stream), stream)
+        known = self._known(stream)
+        return self._over(await self.rows.state(stream) if known is None else known, stream)
 
-    async def remembering(self, task_ids: Collection[str]) -> LoadState:
-        """Return `state` with these tasks and all above them read at once, as they are now."""
-        known = await self.rows.lines(task_ids)
-
-        async def state(stream: str) -> State | None:
-            kind, _, key = stream.partition(":")
-            if kind == "task" and key in known:
-                return self._over(known[key], stream)
-            return await self.state(stream)
-
-        return state
+    async def with_lines(self, task_ids: Collection[str]) -> Sight:
+        """Read these tasks and all above them at once, as they are now."""
+        return replace(self, lines=await self.rows.lines(task_ids))
 
     async def unheld(self, stream: str) -> State | None:
         """The same, of a stream that goes on. Raises `Conflict` for one that a parked record holds."""
-        state, holder = await self.rows.newest(stream)
+        state: State | None = self._known(stream)
+        if state is None:
+            state, holder = await self.rows.newest(stream)
+        else:
+            holder = self.lines.holders.get(state.id)
         if holder is not None:
             raise held(holder)
         return self._over(state, stream)
+
+    def _known(self, stream: str) -> Task | None:
+        kind, _, key = stream.partition(":")
+        return self.lines.tasks.get(key) if kind == "task" else None
 
     def _over(self, state: State | None, stream: str) -> State | None:
         written = self.pending.of_stream(stream)

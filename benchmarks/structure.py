@@ -9,11 +9,12 @@ Run it with `python -m benchmarks structure`.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+
+import uvloop
 
 from api.command_requests import Call, Effect
 from api.commands import CommandHandler
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--pairs", type=int, default=500, help="So many of each command, each way.")
     options = parser.parse_args(arguments)
     with measured("Locks for rules across streams"), running_instance() as instance:
-        rows = asyncio.run(_measure(instance, options.pairs))
+        rows = uvloop.run(_measure(instance, options.pairs))
         print(table(("command", "without: median ms", "p99", "with: median ms", "p99", "median + ms"), rows))
 
 

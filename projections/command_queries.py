@@ -21,6 +21,7 @@ from projections import sub_tasks
 from projections.projection import Source
 from projections.reading import positions_at, snapshot
 from projections.states import load_newest, load_states
+from projections.sub_tasks import Lines
 
 _STATES_AT = """
     SELECT version, state FROM audit
@@ -101,8 +102,8 @@ class CommandRows:
         """The tasks below a task, on any level, that are not deleted, the deepest first."""
         return await sub_tasks.below(self._source, task_id)
 
-    async def lines(self, task_ids: Collection[str]) -> Mapping[str, Task]:
-        """Return these tasks and all above them, by id, deleted ones included."""
+    async def lines(self, task_ids: Collection[str]) -> Lines:
+        """Return these tasks and all above them, deleted ones included."""
         return await sub_tasks.lines(self._source, task_ids)
 
     async def tops(self, task_ids: Collection[str]) -> Mapping[str, str]:

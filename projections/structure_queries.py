@@ -184,7 +184,7 @@ class StructureQueries:
 
 
 async def _state(connection: Connection, candidates: Candidates) -> StructureState:
-    found = await sub_tasks.lines(connection, candidates.tasks)
+    found = (await sub_tasks.lines(connection, candidates.tasks)).tasks
     homes = await lists.load(connection, sorted({task.list_id for task in found.values()} | candidates.lists))
     away = [each.id for each in found.values() if _is_away(each, homes)]
     placed = await _placements(connection, away)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from app.surroundings import Along, SubTask
 from app.task_rules import MAX_SUB_TASKS
@@ -46,15 +47,22 @@ ALONG = f"""
     ) AS caused
     GROUP BY around.id, depth ORDER BY depth DESC, around.id LIMIT $4
 """  # noqa: S608
-LINES = f"""
+_LINES = f"""
     WITH RECURSIVE line AS (
-        SELECT id, parent_id, 0 AS height FROM tasks WHERE id = ANY($1)
+        SELECT id, parent_id, 0 AS height FROM tasks WHERE id {{which}}
         UNION
         SELECT tasks.id, tasks.parent_id, height + 1 FROM line JOIN tasks ON tasks.id = line.parent_id
-        WHERE height < $2
+        WHERE height < $1
     )
-    SELECT {", ".join(STATE_COLUMNS)} FROM tasks WHERE id IN (SELECT id FROM line)
+    SELECT {", ".join(STATE_COLUMNS)}, (
+        SELECT partition || ':' || "offset" FROM dead_letters
+        WHERE stream = 'task:' || tasks.id AND holds LIMIT 1
+    ) AS held_by
+    FROM tasks WHERE id IN (SELECT id FROM line)
 """  # noqa: S608
+LINES = _LINES.format(which="= ANY($2)")
+LINES_OF_TWO = _LINES.format(which="IN ($2, $3)")
+"""For an array PostgreSQL would plan anew each time, which takes longer than the query."""
 TOPS = """
     WITH RECURSIVE line AS (
         SELECT id AS start, id, parent_id, 1 AS height FROM tasks WHERE id = ANY($1::text[])
@@ -64,6 +72,14 @@ TOPS = """
     )
     SELECT DISTINCT ON (start) start, id FROM line ORDER BY start, height DESC
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Tasks and all above them, by id; `holders` are the positions of the records that hold their streams."""
+
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    holders: Mapping[str, str] = field(default_factory=dict)
 
 
 async def below(source: Source, task_id: str) -> Sequence[SubTask]:
@@ -84,7 +100,14 @@ async def tops(source: Source, task_ids: Collection[str]) -> Mapping[str, str]:
     return {row["start"]: row["id"] for row in rows}
 
 
-async def lines(source: Source, task_ids: Collection[str]) -> Mapping[str, Task]:
-    """Return these tasks and all above them, by id, deleted ones included; as far as they are there."""
-    rows = await source.fetch(LINES, list(task_ids), MAX_LEVELS)
-    return {row["id"]: task_from_row(row) for row in rows}
+async def lines(source: Source, task_ids: Collection[str]) -> Lines:
+    """Return these tasks and all above them, deleted ones included; as far as they are there."""
+    ids = list(task_ids)
+    if 1 <= len(ids) <= 2:
+        rows = await source.fetch(LINES_OF_TWO, MAX_LEVELS, ids[0], ids[-1])
+    else:
+        rows = await source.fetch(LINES, MAX_LEVELS, ids)
+    return Lines(
+        {row["id"]: task_from_row(row) for row in rows},
+        {row["id"]: row["held_by"] for row in rows if row["held_by"] is not None},
+    )

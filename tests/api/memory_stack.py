@@ -44,6 +44,7 @@ from projections.comment_queries import CommentQueries
 from projections.database import Database
 from projections.list_queries import ListQueries
 from projections.notification_queries import NotificationQueries
+from projections.sub_tasks import Lines
 from projections.task_queries import TaskQueries
 from projections.workers import Workers
 from streams.memory_log import MemoryEventLog
@@ -273,10 +274,14 @@ class World:
         deeper = [found for each in own for found in self._below(each.id, depth + 1)]
         return sorted([*((each, depth) for each in own), *deeper], key=lambda found: found[1])
 
-    async def lines(self, task_ids: Collection[str]) -> dict[str, Task]:
+    async def lines(self, task_ids: Collection[str]) -> Lines:
         """See `api.sight.Rows`."""
         found = [each for each in self._tasks() if each.id in task_ids]
-        return {each.id: each for task in found for each in (task, *(one for one, _ in self._above(task)))}
+        found += [above for task in found for above, _ in self._above(task)]
+        holders = {each.id: self.fold.held.get(f"task:{each.id}") for each in found}
+        return Lines(
+            {each.id: each for each in found}, {key: at for key, at in holders.items() if at is not None}
+        )
 
     def _above(self, task: Task) -> list[tuple[Task, int]]:
         found: list[tuple[Task, int]] = []
