@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 import asyncpg
 
+from app.collation import collation_key
+
 TASKS = 200_000
 LISTS = 400
 """Half of the tasks are in list 0, the others are spread over so many lists."""
@@ -35,7 +37,13 @@ async def fill(connection: asyncpg.Connection[asyncpg.Record], tasks: int = TASK
         await connection.execute(f"DROP INDEX {index['name']}")
     await connection.execute(_MANY_LISTS, LISTS, NOW)
     await connection.execute(_MEMBERS)
-    await connection.execute(_MANY_TASKS, tasks, LISTS, NOW)
+    await connection.execute(_DRAWN, tasks, LISTS, NOW)
+    titles = await connection.fetch("SELECT DISTINCT title FROM drawn")
+    keys = [(title, collation_key(title)) for (title,) in titles]
+    await connection.execute("CREATE TEMPORARY TABLE title_orders (title text, title_order text)")
+    await connection.copy_records_to_table("title_orders", records=keys)
+    await connection.execute(_MANY_TASKS)
+    await connection.execute("DROP TABLE drawn, title_orders")
     await connection.execute(_COMMENTS)
     await connection.execute(_DOCUMENTS)
     for index in indexes:
@@ -59,12 +67,12 @@ _MEMBERS = """
     SELECT id, 'bob', 'editor' FROM lists WHERE name LIKE '%7'
 """
 # dice(n, of) is 0 to of - 1; the square of an even die is uneven.
-_MANY_TASKS = """
-    WITH numbers AS (
+_DRAWN = """
+    CREATE TEMPORARY TABLE drawn AS WITH numbers AS (
         SELECT n, n::float / $1::int AS age, $3::timestamptz - ($1 - n) * interval '8 minutes' AS created_at,
             abs(hashint4(n)) AS h, abs(hashint4(n + 1000000)) AS g, abs(hashint4(n + 2000000)) AS f
         FROM generate_series(1, $1) n
-    ), drawn AS (
+    )
         SELECT n, created_at, h, g, f,
             '10000000-0000-4000-8000-' || lpad(
                 (CASE WHEN n % 2 = 0 THEN 0 ELSE 1 + g % $2::int END)::text, 12, '0') AS list_id,
@@ -86,7 +94,8 @@ _MANY_TASKS = """
                 FROM generate_series(1, 30) k
             ) ELSE '' END AS notes
         FROM numbers
-    )
+"""
+_MANY_TASKS = """
     INSERT INTO tasks (id, list_id, title, notes, status, stage, priority, due, tags, assignees, parent_id,
         recurrence_from, reminders, reminded, comment_count, rank, version, created_at, created_by,
         updated_at, completed_at, due_at, priority_order, title_order, shelf, facets)
@@ -95,7 +104,7 @@ _MANY_TASKS = """
         lpad(to_hex(n + 1700000000), 13, '0') || 'i', 3, created_at, 'alice',
         created_at + (f % 90) * interval '1 day', CASE status WHEN 'done' THEN created_at END,
         due + interval '1 day - 1 microsecond',
-        array_position(ARRAY['none', 'low', 'medium', 'high', 'urgent'], priority) - 1, lower(title),
+        array_position(ARRAY['none', 'low', 'medium', 'high', 'urgent'], priority) - 1, title_order,
         CASE status WHEN 'open' THEN 0 ELSE 1 END,
         ARRAY['list:' || list_id, 'is:' || status, 'p:' || priority, 'by:alice']
             || CASE WHEN stage IS NULL THEN '{}' ELSE ARRAY['stage:' || stage] END
@@ -104,7 +113,7 @@ _MANY_TASKS = """
             || ARRAY(SELECT 'assignee:' || assignee FROM unnest(assignees) assignee)
             || CASE WHEN notes = '' THEN '{}' ELSE ARRAY['has:notes'] END
             || CASE WHEN due IS NULL THEN '{}' ELSE ARRAY['has:due'] END
-    FROM drawn
+    FROM drawn JOIN title_orders USING (title)
 """
 _COMMENTS = """
     INSERT INTO comments (task_id, id, author, text, mentions, created_at)
