@@ -178,15 +178,20 @@ class _Runner(faust.Worker):  # type: ignore[misc]
 
     stopped_by: int | None = None
 
-    def _schedule_shutdown(self, signal: signal.Signals) -> None:
+    def _schedule_shutdown(self, signal: int) -> None:
         self.stopped_by = self.stopped_by or signal
-        deadline = threading.Timer(STOP_LIMIT_S, os._exit, (0,))
+        deadline = threading.Timer(STOP_LIMIT_S, os._exit, (_stop_status(self.stopped_by),))
         deadline.daemon = True
         deadline.start()
         super()._schedule_shutdown(signal)
 
     async def _sentinel_task(self) -> None:
         """Do not sleep a second before the loop is closed."""
+
+
+def _stop_status(number: int) -> int:
+    """Return the exit status after a signal to stop: 130 after Ctrl-C, 0 after what a supervisor sends."""
+    return 128 + number if number == signal.SIGINT else 0
 
 
 def now() -> datetime:

@@ -1,5 +1,21 @@
-"""`python -m tasktape` is `tasktape`."""
+"""The program: `tasktape`, and `python -m tasktape`."""
 
-from tasktape.cli import main
+from __future__ import annotations
 
-main(prog_name="tasktape")
+import sys
+
+INTERRUPTED_STATUS = 130
+"""As of `tasktape.cli.failures`, which is not imported yet when it is needed here."""
+
+
+def run() -> None:
+    """Import the command line and run it; Ctrl-C ends it without a traceback from the first moment on."""
+    try:
+        from tasktape.cli import main
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED_STATUS)
+    main(prog_name="tasktape")
+
+
+if __name__ == "__main__":
+    run()

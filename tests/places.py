@@ -102,6 +102,10 @@ class WorkerProcess:
         """SIGTERM it, and return its exit code."""
         return self._end(signal.SIGTERM)
 
+    def interrupt(self) -> int:
+        """SIGINT it, and return its exit code."""
+        return self._end(signal.SIGINT)
+
     def _end(self, how: signal.Signals) -> int:
         if self._process is None:
             return 0
