@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -63,7 +63,7 @@ class Named(Text):
     async def _found(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         from tasktape.cli.client import open_client
 
-        given = {name: ctx.params.get(name) for name in ("url", "token", "data")}
+        given = {name: _given(ctx, name) for name in ("url", "token", "data")}
         typed = incomplete.lstrip("\"'").casefold()
         found: dict[str, CompletionItem] = {}
         async with asyncio.timeout(TIMEOUT_S), open_client(**given) as client:
@@ -81,6 +81,11 @@ def complete_names(command: click.Command) -> None:
             param.type = Named(candidates)
     for below in command.commands.values() if isinstance(command, click.Group) else ():
         complete_names(below)
+
+
+def _given(ctx: click.Context, name: str) -> Any:
+    """Return an option's value, which may stand before a verb of a group."""
+    return ctx.params.get(name) or (_given(ctx.parent, name) if ctx.parent is not None else None)
 
 
 def _word(name: str) -> str:

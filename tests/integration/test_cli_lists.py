@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,22 @@ async def test_a_deleted_list_is_found_and_restored(alice: Shell, bob: Shell) ->
     assert (await alice.json("lists", "restore", ids[1]))["deleted_at"] is None
     assert (await alice.json("lists", "restore", ids[1]))["id"] == ids[1], "restored again, it stays as it is"
     assert "no such list" in await bob.fails("lists", "restore", ids[1])
+
+
+async def test_options_before_the_verb_of_a_list_are_the_verbs(alice: Shell, bob: Shell) -> None:
+    """`lists --json` alone lists, as does `lists --json list`; what follows the verb counts more."""
+    made = json.loads(await alice.works("lists", "--json", "create", "Garden"))
+    for verb in ((), ("list",)):
+        found = json.loads(await alice.works("lists", "--json", *verb))["items"]
+        assert [each["id"] for each in found if each["name"] == "Garden"] == [made["id"]]
+    stages = json.loads(await alice.works("lists", "--json", "stages", "Garden", "Seeds"))["stages"]
+    assert stages == [{"name": "Seeds", "category": "open"}]
+    as_bob = await alice.works("lists", "--token", bob.environment["TASKTAPE_TOKEN"], "list")
+    assert "Garden" not in as_bob
+    assert "Garden" in await alice.works(
+        "lists", "--token", "nobody's", "list", "--token", alice.environment["TASKTAPE_TOKEN"]
+    )
+    assert json.loads(await alice.works("lists", "--json", "delete", "Garden", "--yes"))["deleted"] is True
 
 
 async def test_sharing_a_list(alice: Shell, bob: Shell) -> None:
