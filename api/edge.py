@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -43,6 +43,7 @@ class Edge:
     comments: CommentQueries
     audit: AuditQueries
     workers: Workers
+    missing_tables: Callable[[], Awaitable[Sequence[str]]]
     notifications: NotificationQueries
     activity: ActivityQueries
     verifier: Verifier

@@ -138,6 +138,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             comments=CommentQueries(database.pool),
             audit=AuditQueries(database.pool),
             workers=Workers(database),
+            missing_tables=database.missing_tables,
             notifications=NotificationQueries(database.pool),
             activity=ActivityQueries(database.pool),
             verifier=verifier,

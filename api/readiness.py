@@ -15,7 +15,8 @@ from api.schemas import Readiness
 from app.errors import TaskError
 from app.positions import positions_to_json
 from projections.audit_queries import Parked
-from projections.database import AWAY
+from projections.completeness import missing_in_words
+from projections.database import AWAY, GONE
 from projections.workers import WorkerReport, unserved
 
 T = TypeVar("T")
@@ -24,6 +25,8 @@ ANSWER_LIMIT_S = 3.0
 AT_ONCE_S = 1.0
 """What the log holds when somebody asks has to be in the read models within so many seconds."""
 LOOK_AGAIN_S = 0.05
+LOST = "the read models are gone"
+REMADE = "a worker that starts makes them again from the log"
 
 
 @dataclass(slots=True)
@@ -50,12 +53,16 @@ class Standing:
 async def find_standing(edge: Edge) -> Standing:
     """Ask the log and the database how things stand; `problems` says what did not answer."""
     problems: list[str] = []
-    ends, positions, workers, parked = await asyncio.gather(
+    ends, positions, workers, parked, missing = await asyncio.gather(
         _answer(edge.log.ends(), "the log", problems),
         _answer(edge.audit.positions(), "the database", problems),
         _answer(edge.workers.read(), "the database", problems),
         _answer(edge.audit.parked(), "the database", problems),
+        _answer(edge.missing_tables(), "the database", problems),
     )
+    if missing:
+        problems = [each.replace(LOST, missing_in_words(missing)) for each in problems]
+        problems.append(f"{missing_in_words(missing)}: {REMADE}")
     return Standing(ends, positions, workers, parked, list(dict.fromkeys(problems)))
 
 
@@ -64,6 +71,8 @@ async def _answer(asked: Awaitable[T], what: str, problems: list[str]) -> T | No
         return await asyncio.wait_for(asked, ANSWER_LIMIT_S)
     except TaskError as error:
         problems.append(error.detail)
+    except GONE:
+        problems.append(f"{LOST}: {REMADE}")
     except AWAY:
         problems.append(f"{what} does not answer")
     except asyncpg.PostgresError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,6 +11,7 @@ import asyncpg
 from sqlalchemy import URL, make_url
 
 from app.errors import Unavailable
+from projections.completeness import missing_in_words, missing_tables
 
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 60.0
@@ -69,6 +70,10 @@ class Database:
     pool: asyncpg.Pool[asyncpg.Record]
     schema: str
     control_schema: str
+
+    async def missing_tables(self) -> Sequence[str]:
+        """Return the tables that should be there, and are not."""
+        return await missing_tables(self.pool, self.control_schema, self.schema)
 
     async def close(self) -> None:
         """Close the pool at once; what is in flight is rolled back by Postgres."""
@@ -140,7 +145,7 @@ async def open_database(
 
 
 async def live_generation(dsn: str, control_schema: str) -> int:
-    """The number of the live generation. Raises `Unavailable`."""
+    """Return the number of the live generation. Raises `Unavailable`, or `NotSetUp` if it lacks tables."""
     try:
         connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
     except asyncpg.InvalidCatalogNameError as error:
@@ -152,12 +157,17 @@ async def live_generation(dsn: str, control_schema: str) -> int:
             f'SELECT number FROM "{control_schema}".generations WHERE status = $1',  # noqa: S608
             "live",
         )
+        lacking = await missing_tables(
+            connection, control_schema, generation_schema(control_schema, number or 0)
+        )
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
         number = None
     finally:
         await connection.close()
     if number is None:
         raise NotSetUp("the database has no read models yet; run `tasktape migrate`")
+    if lacking:
+        raise NotSetUp(f"{missing_in_words(lacking)}; run `tasktape migrate`")
     return int(number)
 
 

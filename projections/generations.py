@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, func, insert, inspect, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
-from sqlalchemy.schema import CreateSchema
+from sqlalchemy.schema import CreateSchema, DropSchema
 
 from app.errors import Unavailable, WrongLog
 from projections.database import Database, generation_schema, sqlalchemy_url
@@ -54,7 +54,8 @@ async def set_up(
 ) -> int | None:
     """Create what is missing, check that the log is the one we know, and make sure of a live generation.
 
-    A first generation is live at once, unless the log `has_records`: then it is to be filled before.
+    A first generation is live at once, unless the log `has_records`: then it is to be filled before. One that
+    lost tables counts as one of another version.
     Several processes may call this at once. Returns the number of the generation that has to be rebuilt, or
     None if the live one is of this version. Raises `WrongLog` or `Unavailable`.
     """
@@ -118,15 +119,28 @@ async def _ensure_generation(
     connection: AsyncConnection, control_schema: str, partitions: int, *, at_once: bool
 ) -> int | None:
     live = (await connection.execute(select(generations).where(generations.c.status == "live"))).one_or_none()
-    if live is not None and live.version == READ_MODELS_VERSION:
+    if (
+        live is not None
+        and live.version == READ_MODELS_VERSION
+        and not await _lacks_tables(connection, generation_schema(control_schema, live.number))
+    ):
         return None
     begun = generations.c.status == "building", generations.c.version == READ_MODELS_VERSION
     building = (await connection.execute(select(generations.c.number).where(*begun))).scalar()
     if building is not None:
+        schema = generation_schema(control_schema, building)
+        if await _lacks_tables(connection, schema):
+            await connection.execute(DropSchema(schema, cascade=True, if_exists=True))
+            await create_generation(connection, control_schema, building, partitions)
         return int(building)
     is_live = live is None and at_once
     number = await _next_generation(connection, control_schema, partitions, "live" if is_live else "building")
     return None if is_live else number
+
+
+async def _lacks_tables(connection: AsyncConnection, schema: str) -> bool:
+    there = await connection.run_sync(lambda each: inspect(each).get_table_names(schema))
+    return not set(there) >= set(read_models.tables)
 
 
 async def _next_generation(
@@ -202,10 +216,18 @@ async def create_generation(
 
 
 async def swap(url: str, control_schema: str, number: int) -> None:
-    """Make generation `number` the live one, in one transaction; the former stays, retired."""
+    """Make generation `number` the live one, in one transaction; the former stays, retired.
+
+    One that lost tables gives its own number to the new one: whoever uses it goes on with that.
+    """
     engine = open_engine(url, control_schema)
     try:
         async with engine.begin() as connection:
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            live = await _lost(connection, control_schema)
+            if live is not None:
+                await _exchange(connection, control_schema, live, number)
+                return
             await connection.execute(
                 update(generations).where(generations.c.status == "live").values(status="retired")
             )
@@ -214,3 +236,24 @@ async def swap(url: str, control_schema: str, number: int) -> None:
             )
     finally:
         await engine.dispose()
+
+
+async def _lost(connection: AsyncConnection, control_schema: str) -> int | None:
+    """Return the number of the live generation if it is of this version, and lacks tables."""
+    live = generations.c.status == "live", generations.c.version == READ_MODELS_VERSION
+    number: int | None = (await connection.execute(select(generations.c.number).where(*live))).scalar()
+    if number is None or not await _lacks_tables(connection, generation_schema(control_schema, number)):
+        return None
+    return number
+
+
+async def _exchange(connection: AsyncConnection, control_schema: str, live: int, number: int) -> None:
+    """Let two generations have each other's number; that which is not live any longer is retired."""
+    here, there = (f'"{generation_schema(control_schema, each)}"' for each in (live, number))
+    between = f'"{control_schema}_between"'
+    await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {here}"))
+    for old, new in ((here, between), (there, here), (between, there)):
+        await connection.execute(text(f"ALTER SCHEMA {old} RENAME TO {new}"))
+    await connection.execute(
+        update(generations).where(generations.c.number == number).values(status="retired")
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from app.errors import Unavailable
 from app.settings import Settings
-from projections.database import ensure_database, open_database
+from projections.database import GONE, ensure_database, open_database
 from projections.generations import set_up, swap
 from projections.rebuild import rebuild
 from streams.event_log import KafkaEventLog
@@ -43,6 +44,8 @@ async def fill(settings: Settings, number: int) -> str:
     try:
         await event_log.start()
         reached = await rebuild(database, event_log)
+    except GONE as error:
+        raise Unavailable(f"the read models changed while they were filled ({error}); try again") from error
     finally:
         await event_log.close()
         await database.close()

@@ -10,12 +10,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from app.errors import Unavailable, WrongLog
 from app.ports import EventLog
+from projections.completeness import missing_in_words
 from projections.database import AWAY, GONE
 from projections.projector import Projector
 
@@ -68,15 +69,23 @@ def _end_process() -> None:
 
 
 async def watch_progress(
-    watchdog: Watchdog, projector: Projector, event_log: EventLog, assigned: Callable[[], frozenset[int]]
+    watchdog: Watchdog,
+    projector: Projector,
+    event_log: EventLog,
+    assigned: Callable[[], frozenset[int]],
+    missing: Callable[[], Awaitable[Sequence[str]]],
 ) -> None:
-    """Beat while checkpoints move or need not, or Postgres or Kafka is away; runs for ever."""
+    """Beat while checkpoints move or need not, or Postgres or Kafka is away; runs for ever.
+
+    Ends the process when tables are `missing`: they are made again when it starts.
+    """
     before: dict[int, int] = {}
     while True:
         try:
             partitions = sorted(assigned())
             checkpoints = await projector.checkpoints(partitions)
             ends = await event_log.ends()
+            lacking = await missing()
         except WrongLog as error:
             watchdog.end(error.detail)
         except GONE as error:
@@ -85,6 +94,8 @@ async def watch_progress(
             log.warning("progress is unknown", reason=str(error) or repr(error))
             watchdog.beat()
         else:
+            if lacking:
+                watchdog.end(f"{missing_in_words(lacking)}; they are made again when it starts")
             now = {partition: checkpoint.next_offset for partition, checkpoint in checkpoints.items()}
             behind = [partition for partition in partitions if now[partition] < ends[partition]]
             if not behind or any(now[partition] != before.get(partition) for partition in behind):

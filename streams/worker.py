@@ -105,7 +105,9 @@ class Worker:
         self._watchdog.start()
         self._aside = [
             asyncio.create_task(
-                watch_progress(self._watchdog, projector, self._event_log, lambda: loop.assigned)
+                watch_progress(
+                    self._watchdog, projector, self._event_log, lambda: loop.assigned, database.missing_tables
+                )
             ),
             asyncio.create_task(reminders.run(), name="reminders"),
             asyncio.create_task(policies.run(), name="policies"),

@@ -401,6 +401,7 @@ def edge_on(world: World, node: Node, settings: Settings, reading: Any) -> Edge:
         comments=CommentQueries(reading),
         audit=AuditQueries(reading),
         workers=Workers(Database(reading, "t_g1", "t")),
+        missing_tables=Database(reading, "t_g1", "t").missing_tables,
         activity=ActivityQueries(reading),
         notifications=NotificationQueries(reading),
         verifier=Verifier.from_settings(settings),

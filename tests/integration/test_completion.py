@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
+import asyncio
 import sys
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tests.integration.shell import Shell
+from tests.integration.shell import LIMIT_S, Shell
 from tests.integration.stack import Stack
 
 
@@ -19,7 +19,7 @@ def shell(running_stack: Stack, tmp_path: Path) -> Shell:
 
 
 async def complete(shell: Shell, *words: str, language: str = "bash") -> list[list[str]]:
-    """What a shell is offered for the last word: the value, and for zsh and fish what tells it from others."""
+    """Return what is offered for the last word: values, for zsh and fish each with its description."""
     shell.environment |= {
         "_TASKTAPE_COMPLETE": f"{language}_complete",
         "COMP_WORDS": " ".join(("tasktape", *words)),
@@ -86,12 +86,11 @@ async def test_bash_puts_a_name_into_the_line_as_one_word(shell: Shell, tmp_path
         'eval "$(tasktape completion bash)"; COMP_WORDS=(tasktape list --list Gu); COMP_CWORD=3;'
         ' _tasktape_completion tasktape; printf "%s\\n" "${COMPREPLY[@]}"'
     )
-    done = subprocess.run(
-        ["bash", "-c", script],
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", script),
         env=shell.environment | {"PATH": f"{tmp_path}:{shell.environment['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
-    assert (done.stdout, done.stderr) == ("'Guest room'\n", "")
+    async with asyncio.timeout(LIMIT_S):
+        assert await process.communicate() == (b"'Guest room'\n", b"")

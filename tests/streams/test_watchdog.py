@@ -63,7 +63,9 @@ async def watched(
     projector = Projector(database, log.read, None)
     dog = Watchdog(LIMIT_S, stall)
     dog.start()
-    watching = asyncio.create_task(watch_progress(dog, projector, log, lambda: frozenset({0})))
+    watching = asyncio.create_task(
+        watch_progress(dog, projector, log, lambda: frozenset({0}), database.missing_tables)
+    )
     try:
         yield projector
     finally:

@@ -1,0 +1,110 @@
+"""`/readyz` where what is written now would not be visible: it says no, and why; and yes again afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from projections.database import asyncpg_dsn
+from tests.integration.stack import Stack, running
+from tests.waiting import eventually
+
+LIMIT_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def stack(kafka_brokers: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One of our own: what it has is dropped here."""
+    with running(kafka_brokers, database_url, tmp_path_factory.mktemp("readiness"), nodes=1) as stack:
+        yield stack
+
+
+async def told(client: httpx.AsyncClient, **query: str) -> tuple[int, dict[str, Any]]:
+    answer = await client.get("/readyz", params=query)
+    assert answer.json()["ready"] is (answer.status_code == 200)
+    return answer.status_code, answer.json()
+
+
+async def is_ready(client: httpx.AsyncClient) -> bool:
+    status, body = await told(client)
+    return status == 200 and body["problems"] == [] and body["lag"] == 0
+
+
+async def test_a_worker_that_hangs_is_named_by_readyz_until_it_goes_on(stack: Stack) -> None:
+    """A node can serve meanwhile: a proxy need not take it out."""
+    worker = next(part for part in reversed(stack.parts) if part.name.startswith("worker"))
+    async with stack.client("alice") as client:
+        await client.post("/api/tasks", json={"title": "Before"})
+        await eventually(lambda: is_ready(client), LIMIT_S)
+        worker.process.send_signal(signal.SIGSTOP)
+        try:
+            written = await client.post(
+                "/api/tasks", json={"title": "Behind"}, headers={"Prefer": "respond-async"}
+            )
+            assert written.status_code == 202
+            status, body = await told(client)
+            assert (status, body["lag"]) == (503, 1)
+            assert "the read models are 1 records behind the log" in body["problems"]
+
+            async def is_named() -> bool:
+                return "no worker is ready to project partitions 0, 1" in " ".join(
+                    (await told(client))[1]["problems"]
+                )
+
+            await eventually(is_named, LIMIT_S)
+            assert (await told(client, lag="any"))[0] == 200
+        finally:
+            worker.process.send_signal(signal.SIGCONT)
+        await eventually(lambda: is_ready(client), LIMIT_S)
+        assert (await client.get(written.headers["location"])).json()["outcome"] == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("dropped", "named"),
+    [
+        ("TABLE {schema}_g1.tasks", "{schema}_g1.tasks"),
+        ("TABLE {schema}_g1.checkpoints", "{schema}_g1.checkpoints"),
+        ("SCHEMA {schema}_g1 CASCADE", "{schema}_g1.tasks, {schema}_g1.task_search"),
+        ("SCHEMA {schema} CASCADE", "{schema}.generations"),
+    ],
+)
+async def test_read_models_that_were_dropped_are_named_by_readyz_until_they_are_made_again(
+    stack: Stack, dropped: str, named: str
+) -> None:
+    """The worker ends, and its successor makes them; no task is missing in between, or in the end."""
+    schema = stack.environment["TASKTAPE_SCHEMA"]
+    worker = next(part for part in reversed(stack.parts) if part.name.startswith("worker"))
+    async with stack.client("alice") as client:
+        made = [
+            (await client.post("/api/tasks", json={"title": f"Task {number}"})).headers["location"]
+            for number in range(5)
+        ]
+        await eventually(lambda: is_ready(client), LIMIT_S)
+        connection = await asyncpg.connect(asyncpg_dsn(stack.database_url))
+        await connection.execute(f"DROP {dropped.format(schema=schema)}")
+        await connection.close()
+        status, body = await told(client)
+        assert status == 503
+        assert any(f"the read models lack {named.format(schema=schema)}" in each for each in body["problems"])
+        assert not any("does not answer" in each for each in body["problems"])
+        await eventually(lambda: worker.process.poll() is not None, LIMIT_S, "the worker stayed")
+        assert worker.process.returncode == 70, worker.tail()
+        statuses = {(await client.get(path)).status_code for path in made}
+        assert statuses <= {200, 503}
+        starting = asyncio.create_task(asyncio.to_thread(stack.start_worker))
+        while not starting.done():
+            assert {(await client.get(path)).status_code for path in made} <= {200, 503}
+        await starting
+        await eventually(lambda: is_ready(client), LIMIT_S)
+        for path in made:
+            assert (await client.get(path)).status_code == 200
+        answer = await client.post("/api/tasks", json={"title": "After"})
+        assert answer.status_code == 201, answer.text
+        listed = (await client.get("/api/tasks", params={"limit": 200})).json()["items"]
+        assert {path.rpartition("/")[2] for path in made} < {task["id"] for task in listed}
