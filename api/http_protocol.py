@@ -7,6 +7,7 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from api.handshake import read_handshake
 from api.protocol import MAX_MESSAGE_BYTES
@@ -17,6 +18,19 @@ ABORT = "tasktape.abort"
 HEAD_S = 10.0
 """So long the head of a request may take, or the first one after connecting."""
 MAX_HEAD_BYTES = 64 * 1024
+
+
+class State(ServerState):
+    """What the connections of a server share; once it `is_ending`, each ends with its next answer."""
+
+    is_ending = False
+
+    def end(self) -> None:
+        """Begin to end. A connection that idles is left alone: its peer may be sending a request just now."""
+        self.is_ending = True
+        for connection in self.connections:
+            if isinstance(connection, HttpProtocol):
+                connection.end_with_answer()
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -59,6 +73,16 @@ class HttpProtocol(HttpToolsProtocol):
         """Go on as uvicorn does: the head is there."""
         self._end_head()
         super().on_headers_complete()
+        if isinstance(self.server_state, State) and self.server_state.is_ending:
+            self.end_with_answer()
+
+    def end_with_answer(self) -> None:
+        """End the connection with the answer to the request in hand, and say so in it, unless it has begun.
+
+        Its peer sends nothing more on it then, so nothing is lost.
+        """
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
 
     def handle_websocket_upgrade(self) -> None:
         """Go on as a WebSocket, unless something about the handshake is wrong: that uvicorn answers."""

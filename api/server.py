@@ -6,17 +6,19 @@ import asyncio
 import contextlib
 import signal
 import socket
+import time
 from collections.abc import Iterator
+from functools import partial
 from types import FrameType
 
 import structlog
 import uvicorn
 import uvloop
 
-from api.http_protocol import OPTIONS
+from api.http_protocol import OPTIONS, HttpProtocol, State
+from api.listening import BACKLOG, listen, stop_listening, take_port
 from api.main import application, attach
 from api.node import Node, open_node
-from app.errors import Unavailable
 from app.settings import Settings
 from streams.garbage import collect_rarely
 from streams.ready_file import ReadyFile
@@ -24,7 +26,9 @@ from streams.ready_file import ReadyFile
 log = structlog.get_logger()
 
 GRACEFUL_SHUTDOWN_S = 3
-BACKLOG = 2048
+BEGIN_LIMIT_S = 10.0
+"""After so long a node answers though it hears of no updates: it can say what is the matter."""
+LOOK_EVERY_S = 0.1
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -36,6 +40,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, node: Node, ready_file: str | None) -> None:
         super().__init__(config)
+        self.server_state = self._state = State()
         self._node = node
         self._ready_file = ReadyFile(ready_file)
         self._announcing: asyncio.Task[None] | None = None
@@ -69,15 +74,32 @@ class _Server(uvicorn.Server):
         self._ready_file.make()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say that one is not ready, stop listening, drain, then finish what is in hand."""
+        """Say that one is not ready, serve on, stop listening, drain, then finish what is in hand."""
+        settings = self._node.edge.settings
         self._node.edge.stopping.set()
         if self._announcing is not None:
             self._announcing.cancel()
         self._ready_file.remove()
-        for server in self.servers:
-            server.close()
-        await self._node.live.attendance.drain(self._node.edge.settings.drain_s)
+        self._state.end()
+        await self._serve_on(settings.shutdown_delay_s)
+        protocol = partial(
+            HttpProtocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        await stop_listening(self.servers, sockets or (), protocol)
+        await asyncio.gather(
+            self._node.live.attendance.drain(settings.drain_s),
+            self._serve_on(settings.drain_s, while_connected=True),
+        )
         await super().shutdown(sockets)
+
+    async def _serve_on(self, for_s: float, *, while_connected: bool = False) -> None:
+        """Serve for some time; `while_connected`, until nobody is connected any more."""
+        deadline = time.monotonic() + for_s
+        while time.monotonic() < deadline and not self.force_exit:
+            if while_connected and not self.server_state.connections:
+                return
+            await self.on_tick(0)  # the date of answers
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 def run(settings: Settings) -> None:
@@ -92,7 +114,7 @@ def run(settings: Settings) -> None:
 
 async def serve(settings: Settings) -> int | None:
     """Open a node and serve it; return the signal that ended it, if one did."""
-    listening = _take_port(settings.host, settings.port, shared=settings.reuse_port == "on")
+    taken = take_port(settings.host, settings.port, shared=settings.reuse_port == "on")
     async with open_node(settings) as node:
         app = application(settings)
         attach(app, node)
@@ -112,28 +134,11 @@ async def serve(settings: Settings) -> int | None:
             timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
         )
         collect_rarely()
-        host, port = listening.getsockname()[:2]
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(node.begun.wait(), BEGIN_LIMIT_S)
+        listen(taken)
+        host, port = taken.getsockname()[:2]
         log.info("listening", host=host, port=port, node=node.edge.node)
         server = _Server(config, node, settings.ready_file)
-        await server.serve(sockets=[listening])
+        await server.serve(sockets=[taken])
     return server.stopped_by
-
-
-def _take_port(host: str, port: int, *, shared: bool) -> socket.socket:
-    """Take the port before anything else, so that a taken one is told at once. Raises `Unavailable`.
-
-    A port that is shared is bound only: from when we listen, the kernel gives us our part of the clients,
-    who would have to wait until the node is open.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
-        if not shared:
-            return socket.create_server(address[:2], family=family, backlog=BACKLOG)
-        taken = socket.socket(family, socket.SOCK_STREAM)
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        taken.bind(address)
-        return taken  # noqa: TRY300
-    except OSError as error:
-        raise Unavailable(f"{host}:{port} can't be listened at: {error.strerror or error}") from error

@@ -63,6 +63,7 @@ class Settings(BaseModel):
     command_wait_ms: int = Field(5_000, alias="TASKTAPE_COMMAND_WAIT_MS", ge=0, le=60_000)
     reuse_port: Literal["on", "off"] = Field("off", alias="TASKTAPE_REUSE_PORT")
     trusted_proxies: CommaList = Field((), alias="TASKTAPE_TRUSTED_PROXIES")
+    shutdown_delay_s: int = Field(0, alias="TASKTAPE_SHUTDOWN_DELAY_S", ge=0, le=600)
     drain_s: int = Field(4, alias="TASKTAPE_DRAIN_S", ge=0, le=600)
 
     ping_s: int = Field(25, alias="TASKTAPE_PING_S", ge=1, le=600)

@@ -196,8 +196,16 @@ def seconds(duration: str) -> int:
 
 def test_nodes_are_given_the_time_to_say_goodbye(compose: dict[str, Any]) -> None:
     node = compose["services"]["api-1"]
-    drain_s = int(environment_of_service(node)["TASKTAPE_DRAIN_S"])
-    assert seconds(node["stop_grace_period"]) >= drain_s + 5
+    environment = environment_of_service(node)
+    delay_s, drain_s = int(environment["TASKTAPE_SHUTDOWN_DELAY_S"]), int(environment["TASKTAPE_DRAIN_S"])
+    assert seconds(node["stop_grace_period"]) >= delay_s + drain_s + 5
+
+
+def test_nodes_that_stop_serve_on_until_the_proxy_has_seen_it(compose: dict[str, Any]) -> None:
+    environment = environment_of_service(compose["services"]["api-1"])
+    caddyfile = (ROOT / "deploy" / "Caddyfile").read_text()
+    looks_s = sum(int(value) for value in re.findall(r"health_(?:interval|timeout) (\d+)s", caddyfile))
+    assert int(environment["TASKTAPE_SHUTDOWN_DELAY_S"]) > looks_s > 0
 
 
 def test_what_runs_is_restarted_and_what_ends_is_not(compose: dict[str, Any]) -> None:

@@ -25,8 +25,3 @@ export async function attempt(work, onFailure) {
 export function pause(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
-
-/** A key that nobody else has. (`crypto.randomUUID` is missing on addresses that are not secure.) */
-export function newKey() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}

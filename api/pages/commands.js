@@ -1,8 +1,8 @@
 /** What a person does to tasks: shown at once as if it were granted, asked for, and open to undo. */
 
-import { attempt, newKey } from "./attempts.js";
+import { attempt } from "./attempts.js";
 import { choose } from "./dialogs.js";
-import { ApiError } from "./http.js";
+import { ApiError, newKey } from "./http.js";
 import { shortened } from "./text.js";
 import { timeZone } from "./values.js";
 

@@ -1,6 +1,6 @@
 /** What people say about a task, as they say it. */
 
-import { attempt, newKey } from "./attempts.js";
+import { attempt } from "./attempts.js";
 import { avatar } from "./avatars.js";
 import { make, rows, the } from "./dom.js";
 import { when } from "./values.js";
@@ -96,10 +96,9 @@ export class Comments {
     const id = this.#taskId;
     if (!text || id === null) return;
     this.text.value = "";
-    const headers = { "Idempotency-Key": newKey() };
     await attempt(
       async () => {
-        await this.api.ask("POST", `/api/tasks/${id}/comments`, { body: { text }, headers });
+        await this.api.ask("POST", `/api/tasks/${id}/comments`, { body: { text } });
         if (this.#taskId === id) await this.#read(this.#cursor);
       },
       () => {

@@ -20,6 +20,11 @@ export function lineOf(error) {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** A key that nobody else has. (`crypto.randomUUID` is missing on addresses that are not secure.) */
+export function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 export class Api {
   /** @type {() => void} the token is no longer good */ onUnauthenticated = () => {};
 
@@ -53,6 +58,8 @@ export class Api {
         headers: {
           Authorization: `Bearer ${this.token}`,
           ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+          // So a proxy may send it again if it lost the node that had it.
+          ...(method === "GET" ? {} : { "Idempotency-Key": newKey() }),
           ...headers,
         },
         body: body === undefined ? null : JSON.stringify(body),

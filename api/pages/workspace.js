@@ -1,7 +1,7 @@
 /** What is open once one has signed in: reads a snapshot, follows the log, and draws what the store knows. */
 
 import { Activity } from "./activity.js";
-import { attempt, newKey, pause } from "./attempts.js";
+import { attempt, pause } from "./attempts.js";
 import { Commands } from "./commands.js";
 import { Detail } from "./detail.js";
 import { DeletedLists } from "./deleted_lists.js";
@@ -275,8 +275,7 @@ export class Workspace {
     input.value = "";
     void attempt(
       async () => {
-        const headers = { "Idempotency-Key": newKey() };
-        const list = await this.api.ask("POST", "/api/lists", { body: { name }, headers });
+        const list = await this.api.ask("POST", "/api/lists", { body: { name } });
         if (list.id) await this.#enter(list);
       },
       () => {

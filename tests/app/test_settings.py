@@ -54,6 +54,7 @@ def test_values_are_read() -> None:
         ("TASKTAPE_COMPRESSION", "true"),
         ("TASKTAPE_PING_S", "0"),
         ("TASKTAPE_DRAIN_S", "601"),
+        ("TASKTAPE_SHUTDOWN_DELAY_S", "-1"),
         ("TASKTAPE_SOCKET_MESSAGES_PER_S", "0"),
         ("TASKTAPE_USER_BURST", "0"),
         ("TASKTAPE_CONNECTIONS_PER_USER", "-1"),

@@ -104,6 +104,8 @@ class Proxy:
 class Caddy(Proxy):
     """Caddy with `deploy/Caddyfile`, set up as docker-compose.yml does: by the environment."""
 
+    verify = False  # there is no TLS, and so nothing to read certificates for
+
     def __init__(self, folder: Path, nodes: Sequence[str]) -> None:
         super().__init__(folder, nodes)
         self.url = f"http://{LOOPBACK}:{free_port()}"

@@ -1,0 +1,83 @@
+"""The port of an API process: who is refused, who waits, and who is served when it is given up."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+import uvloop
+
+from api.listening import listen, stop_listening, take_port
+from app.errors import Unavailable
+
+LOOPBACK = "127.0.0.1"
+LIMIT_S = 5
+CLIENTS = 50
+
+
+class Echo(asyncio.Protocol):
+    """Sends back what comes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Send it back, and end."""
+        self._transport.write(data)
+        self._transport.close()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_port_that_is_taken_refuses_clients_until_it_is_listened_at(*, shared: bool) -> None:
+    with take_port(LOOPBACK, 0, shared=shared) as taken:
+        address = taken.getsockname()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, LIMIT_S)
+        listen(taken)
+        socket.create_connection(address, LIMIT_S).close()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_port_at_which_somebody_listens_is_not_to_be_had(*, shared: bool) -> None:
+    with socket.create_server((LOOPBACK, 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(Unavailable, match=f"127.0.0.1:{port} can't be listened at"):
+            take_port(LOOPBACK, port, shared=shared)
+
+
+def test_port_that_two_took_is_listened_at_by_one() -> None:
+    with take_port(LOOPBACK, 0, shared=False) as first:
+        port = first.getsockname()[1]
+        with take_port(LOOPBACK, port, shared=False) as second:
+            listen(first)
+            with pytest.raises(Unavailable, match=f"127.0.0.1:{port} can't be listened at"):
+                listen(second)
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_clients_that_were_not_accepted_yet_are_served_when_a_port_is_given_up(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def check() -> None:
+        loop = asyncio.get_running_loop()
+        taken = take_port(LOOPBACK, 0, shared=False)
+        listen(taken)
+        address = taken.getsockname()
+        server = await loop.create_server(Echo, sock=taken)
+        # The loop does not run meanwhile: it is the kernel that connects them.
+        clients = [socket.create_connection(address, LIMIT_S) for _ in range(CLIENTS)]
+        for client in clients:
+            client.sendall(b"request")
+        await stop_listening([server], [taken], Echo)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, LIMIT_S)
+        for client in clients:
+            with client:
+                assert await asyncio.to_thread(client.recv, 100) == b"request"
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(check())
