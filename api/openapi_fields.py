@@ -109,6 +109,7 @@ FIELD_DESCRIPTIONS: Mapping[str, str] = {
     "user": "Name of the user",
     "values": "Values of fields edited for this occurrence only, as later occurrences have them",
     "version": "Number of events accepted in the stream; the ETag and If-Match have it too",
+    "waits_for": "Position of the parked record that an administrator has to retry or skip first",
     "yours": "Values of the fields in conflict as the command wanted them",
     "ImportOut.tasks": "Number of tasks in the import",
     "ImportRequest.list": "The list to import into, by id or by name",

@@ -423,10 +423,14 @@ class ActivityOut(BaseModel):
 
 
 class OutcomeOut(BaseModel):
-    """What became of a written event; `event` and the state after it are there unless it is pending."""
+    """What became of a written event; `event` and the state after it are there unless it is pending.
+
+    `position` is another than was asked for if the event was parked there, and folded later.
+    """
 
     position: str
-    outcome: Literal["pending", "accepted", "superseded", "parked"]
+    outcome: Literal["pending", "accepted", "superseded", "parked", "skipped"]
+    waits_for: str | None = None
     event: Event | None = None
     task: Task | None = None
     list: TaskList | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import asyncpg
@@ -56,11 +57,39 @@ async def outcome(request: Request) -> Response:
         )
     if not await _may_see(request, edge, row):
         raise NotFound("the log has no such position")
+    became = await _became(edge, row)
+    row, position = became.row, Position(became.row["partition"], became.row["offset"])
     return json_answer(
-        _outcome(row, position),
-        version=row["version"] if row["outcome"] == "accepted" else None,
+        _outcome(became, position),
+        version=row["version"] if became.outcome == "accepted" else None,
         positions={position.partition: position.offset},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Became:
+    """What a written event came to: the row that says so, and which record it waits for if it is parked."""
+
+    row: asyncpg.Record
+    outcome: str
+    waits_for: Position | None = None
+
+
+async def _became(edge: Edge, row: asyncpg.Record) -> _Became:
+    """Follow a parked record to the copy that was folded in its place; without a letter it was skipped."""
+    if row["outcome"] != "parked":
+        return _Became(row, row["outcome"])
+    copy = await edge.audit.last_copy(row)
+    if copy is not None and copy["outcome"] != "parked":
+        return _Became(copy, copy["outcome"])
+    for each in (copy, row):
+        if each is None:
+            continue
+        letter = await edge.audit.dead_letter(Position(each["partition"], each["offset"]))
+        if letter is not None:
+            stream = letter["stream"]
+            return _Became(row, "parked", None if stream is None else await edge.audit.holder(stream))
+    return _Became(row, "skipped")
 
 
 async def _may_see(request: Request, edge: Edge, row: asyncpg.Record) -> bool:
@@ -77,12 +106,14 @@ async def _may_see(request: Request, edge: Edge, row: asyncpg.Record) -> bool:
             return False
 
 
-def _outcome(row: asyncpg.Record, position: Position) -> bytes:
+def _outcome(became: _Became, position: Position) -> bytes:
+    row = became.row
     state = b"null" if row["gone"] else row["state"].encode()
     kind = (row["stream"] or "").partition(":")[0]
-    return b'{"position":%s,"outcome":%s,"event":%s,"task":%s,"list":%s}' % (
+    return b'{"position":%s,"outcome":%s,"waits_for":%s,"event":%s,"task":%s,"list":%s}' % (
         to_json(str(position)),
-        to_json(row["outcome"]),
+        to_json(became.outcome),
+        b"null" if became.waits_for is None else to_json(str(became.waits_for)),
         event_with_changes(row),
         state if kind == "task" else b"null",
         state if kind == "list" else b"null",

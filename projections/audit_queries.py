@@ -13,6 +13,11 @@ from projections.reading import positions_at
 from projections.task_queries import history
 
 _AT = f'SELECT {UPDATE_COLUMNS} FROM audit WHERE partition = $1 AND "offset" = $2'  # noqa: S608
+_LAST_COPY = f"""
+    SELECT {UPDATE_COLUMNS} FROM audit
+    WHERE event_id = $1 AND stream = $2 AND partition = $3 AND "offset" > $4
+    ORDER BY array_position(ARRAY['accepted', 'superseded', 'parked'], outcome), "offset" DESC LIMIT 1
+"""  # noqa: S608
 _LETTER_COLUMNS = 'partition, "offset", stream, holds, reason, attempts, parked_at, attempted_at, key'
 _LETTERS = f"""
     SELECT {_LETTER_COLUMNS} FROM dead_letters WHERE (partition, "offset") > ($1, $2)
@@ -55,6 +60,12 @@ class AuditQueries:
     async def at(self, position: Position) -> asyncpg.Record | None:
         """The row of one record, with the columns that `projections.audit` makes events of."""
         return await self._pool.fetchrow(_AT, position.partition, position.offset)
+
+    async def last_copy(self, row: asyncpg.Record) -> asyncpg.Record | None:
+        """Return the row of the copy of a parked record that settled it, else of the last that did not."""
+        return await self._pool.fetchrow(
+            _LAST_COPY, row["event_id"], row["stream"], row["partition"], row["offset"]
+        )
 
     async def history(
         self, stream: str, *, after: int, limit: int, with_superseded: bool

@@ -19,7 +19,11 @@ _HOLDS = 'SELECT stream, partition, "offset" FROM dead_letters WHERE holds'
 _PARK = """
     INSERT INTO dead_letters
         (partition, "offset", stream, holds, reason, attempts, parked_at, attempted_at, key)
-    VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
+_TAKE = """
+    DELETE FROM dead_letters WHERE partition = $1 AND "offset" = $2 AND stream IS NOT DISTINCT FROM $3
+    RETURNING attempts, parked_at
 """
 _TRIED = """
     UPDATE dead_letters SET attempts = attempts + 1, attempted_at = $3, reason = $4
@@ -53,11 +57,17 @@ async def _park(connection: Connection, folded: Folded, holds: dict[str, str]) -
     stream = folded.record.stream if folded.record else raw.stream
     holding = stream is not None and holds.get(stream) == str(raw.position)
     origin = retry_of(raw)
-    if not holding and origin is not None and origin.partition == raw.position.partition:
-        tried = await connection.execute(_TRIED, *origin, raw.recorded_at, reason, stream)
-        if tried != "UPDATE 0":
-            return
-    await connection.execute(_PARK, *raw.position, stream, holding, reason, raw.recorded_at, raw.key)
+    attempts, parked_at = 1, raw.recorded_at
+    if origin is not None and origin.partition == raw.position.partition:
+        if not holding:
+            tried = await connection.execute(_TRIED, *origin, raw.recorded_at, reason, stream)
+            if tried != "UPDATE 0":
+                return
+        # The stream waits for the copy now, which therefore takes the place of the first one.
+        elif (first := await connection.fetchrow(_TAKE, *origin, stream)) is not None:
+            attempts, parked_at = first["attempts"] + 1, first["parked_at"]
+    place = (*raw.position, stream, holding, reason)
+    await connection.execute(_PARK, *place, attempts, parked_at, raw.recorded_at, raw.key)
 
 
 def _settled(folded: Folded) -> Iterable[Position]:

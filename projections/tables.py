@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TSVECTOR
 read_models = MetaData()
 control = MetaData()
 
-READ_MODELS_VERSION = 7
+READ_MODELS_VERSION = 8
 """Raised whenever a table or a projection changes; a live generation of another version is rebuilt."""
 
 PENDING_KIB = 256

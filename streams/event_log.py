@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from app.errors import Unavailable, WrongLog
 from app.positions import Position
 from app.records import RawRecord, Record, encode
-from streams.producing import Message, TopicProducer, partition_of
+from streams.producing import Message, TopicProducer, partition_of, unavailable
 
 READ_AT_ONCE = 1000
 READ_WAIT_MS = 500
@@ -130,7 +130,7 @@ class KafkaEventLog:
             ends = await watcher.end_offsets(where)
         except (OSError, KafkaError) as error:
             await self._forget_watcher()
-            raise Unavailable(f"Kafka can't be reached: {error!r}") from error
+            raise unavailable(self._topic, error) from error
         for tp, offset in ends.items():
             self._check_forwards(tp.partition, offset, before.get(tp.partition, 0))
             self._known_ends[tp.partition] = max(offset, self._known_ends.get(tp.partition, 0))

@@ -16,6 +16,7 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     ProducerClosed,
     RequestTimedOutError,
+    UnknownTopicOrPartitionError,
 )
 from aiokafka.partitioner import murmur2
 
@@ -47,6 +48,13 @@ def partition_of(key: bytes, partitions: int) -> int:
     """The partition of a key, as Kafka's own clients choose it (murmur2)."""
     hashed: int = murmur2(key)
     return (hashed & 0x7FFFFFFF) % partitions
+
+
+def unavailable(topic: str, error: Exception) -> Unavailable:
+    """Return what to raise when Kafka does not say how a topic stands."""
+    if isinstance(error, UnknownTopicOrPartitionError):
+        return Unavailable(f"there is no topic {topic}")
+    return Unavailable(f"Kafka can't be reached: {error!r}")
 
 
 class TopicProducer:
@@ -86,7 +94,7 @@ class TopicProducer:
         try:
             return len(await producer.partitions_for(self._topic))
         except (OSError, KafkaError) as error:
-            raise Unavailable(f"Kafka can't be reached: {error!r}") from error
+            raise unavailable(self._topic, error) from error
 
     async def close(self) -> None:
         """Write what is pending and disconnect."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasktape.cli.program import typed
+from tasktape.local.parked import held_in_words
 from tasktape.local.stack import Options, Stack, signing_secret, signs_tokens
 from tasktape.local.tokens import mint, system_user
 
@@ -65,7 +66,7 @@ def status_text(found: Mapping[str, Any]) -> str:
 def _dead_letter_lines(letters: Mapping[str, Any] | None) -> list[str]:
     if not letters or not letters["records"]:
         return []
-    lines = [f"! dead letters: {letters['records']} parked, {letters['streams']} streams held"]
+    lines = [f"! dead letters: {letters['records']} parked, {held_in_words(letters['streams'])}"]
     lines += [
         f"    {held['stream']} waits for {held['position']}: {held['reason']}" for held in letters["held"]
     ]

@@ -12,7 +12,7 @@ Priority = Literal["none", "low", "medium", "high", "urgent"]
 Status = Literal["open", "done"]
 Role = Literal["owner", "editor", "viewer"]
 Category = Literal["open", "active", "done"]
-OutcomeName = Literal["pending", "accepted", "superseded", "parked"]
+OutcomeName = Literal["pending", "accepted", "superseded", "parked", "skipped"]
 
 
 class Answered(BaseModel):
@@ -214,6 +214,7 @@ class Outcome(Answered):
 
     position: str
     outcome: OutcomeName
+    waits_for: str | None = None
     event: Event | None = None
     task: Task | None = None
     list: TaskList | None = None

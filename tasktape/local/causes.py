@@ -30,15 +30,19 @@ MADE_AGAIN = "a worker that runs makes it again within seconds; so does `tasktap
 def find_causes(run: Mapping[str, Any], data: DataDir, answer: bytes) -> list[Finding]:
     """Return what is wrong with a running instance; `answer` is what `/readyz` says, empty if nothing."""
     disk = check_disk(data)
-    processes = [*filter(None, (_check_process(entry, data) for entry in run.get("processes", [])))]
-    found = [*([disk] if disk.status == "fail" else []), *processes]
-    named = {finding.name for finding in processes}
+    entries = run.get("processes", [])
+    hung = [*filter(None, (_check_hung(entry, data) for entry in entries))]
+    ended = [*filter(None, (_check_ended(entry, data) for entry in entries))]
+    found = [*([disk] if disk.status == "fail" else []), *hung]
     brokers = run.get("kafka", {}).get("brokers")
-    told = _told(answer)
-    if brokers and "kafka" not in named:
-        found += _check_brokers(brokers) or (check_topics(brokers, run.get("topics", ())) if told else [])
-    # The consequences are not told beside their cause.
-    return found or told
+    stores: list[Finding] = []
+    if brokers and "kafka" not in {finding.name for finding in (*hung, *ended)}:
+        stores = _check_brokers(brokers)
+        if not stores and not _says_ready(answer):
+            stores = check_topics(brokers, run.get("topics", ()))
+    # The consequences are not told beside their cause: no process stays up without a broker, or the log.
+    fatal = any(finding.mend != MADE_AGAIN for finding in stores)
+    return [*found, *stores, *([] if fatal else ended)] or _told(answer)
 
 
 def check_disk(data: DataDir) -> Finding:
@@ -56,17 +60,27 @@ def existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
-def _check_process(entry: Mapping[str, Any], data: DataDir) -> Finding | None:
-    """Return what is wrong with a process: it does not stay up, was stopped, or hangs."""
+def _does_not_stay_up(entry: Mapping[str, Any]) -> bool:
+    return bool(entry.get("reason")) and entry["status"] in ("restarting", "starting", "failed")
+
+
+def _check_ended(entry: Mapping[str, Any], data: DataDir) -> Finding | None:
+    """Return why a process does not stay up, if it does not."""
+    if not _does_not_stay_up(entry):
+        return None
+    name, reason = entry["name"], entry["reason"]
+    again = f" ({entry['restarts']} restarts)" if entry.get("restarts") else ""
+    see = f"mend that; it is started again; see {data.logs / f'{name}.log'}"
+    return Finding(name, "fail", f"{reason}{again}", LOG_BROKEN if REPAIR in reason else see)
+
+
+def _check_hung(entry: Mapping[str, Any], data: DataDir) -> Finding | None:
+    """Return what is wrong with a process that is up: it was stopped, or hangs."""
     name, status = entry["name"], entry["status"]
     identity = Identity.from_json(entry["identity"]) if entry.get("identity") else None
     process = identity.process() if identity else None
     log = data.logs / f"{name}.log"
-    if entry.get("reason") and status in ("restarting", "starting", "failed"):
-        mend = LOG_BROKEN if REPAIR in entry["reason"] else f"mend that; it is started again; see {log}"
-        again = f" ({entry['restarts']} restarts)" if entry.get("restarts") else ""
-        return Finding(name, "fail", f"{entry['reason']}{again}", mend)
-    if process is None:
+    if process is None or _does_not_stay_up(entry):
         return None
     with contextlib.suppress(psutil.Error):
         if process.status() == psutil.STATUS_STOPPED:
@@ -92,6 +106,13 @@ def _check_brokers(brokers: str) -> list[Finding]:
     if not any(port.isdigit() and broker_answers(host.strip("[]"), int(port)) for host, _, port in places):
         return [Finding("kafka", "fail", f"{brokers} does not answer", "see kafka.log in the logs folder")]
     return []
+
+
+def _says_ready(answer: bytes) -> bool:
+    with contextlib.suppress(ValueError):
+        told = json.loads(answer or b"null")
+        return isinstance(told, dict) and told.get("ready") is True
+    return False
 
 
 def _told(answer: bytes) -> list[Finding]:

@@ -16,7 +16,7 @@ from tasktape.local.data_dir import DataDir
 from tasktape.local.findings import Finding
 from tasktape.local.parked import dead_letters_finding, read_dead_letters
 from tasktape.local.ports import is_listening
-from tasktape.local.stack import PROBE_LIMIT_S, Options, ask, signing_secret, signs_tokens
+from tasktape.local.stack import PROBE_LIMIT_S, READINESS_LIMIT_S, Options, ask, signing_secret, signs_tokens
 from tasktape.local.tokens import mint
 
 LAG_SAMPLE_S = 1.0
@@ -34,7 +34,7 @@ def check_live(options: Options) -> list[Finding]:
     if not run:
         return [*findings, check_last_run(options.data)]
     # How far the read models are behind is a finding of its own.
-    _, answer = ask(f"{run['url']}/readyz?lag=any")
+    _, answer = ask(f"{run['url']}/readyz?lag=any", limit_s=READINESS_LIMIT_S)
     causes = [cause for cause in find_causes(run, options.data, answer) if cause.name != "disk"]
     findings = [each for each in findings if each.name not in {cause.name for cause in causes}] + causes
     ready = check_api(run, options.data)

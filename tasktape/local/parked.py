@@ -49,12 +49,17 @@ class DeadLetters:
 
     def in_words(self) -> str:
         """Return it as one line."""
-        streams = f", {self.streams} streams held" if self.streams else ""
+        streams = f", {held_in_words(self.streams)}" if self.streams else ""
         counted = f"{self.records} parked{streams}, the oldest for {self.oldest_age_s or 0:.0f} s"
         names = [f"{each.stream} by {each.position} ({each.reason})" for each in self.held]
         if self.streams > len(names):
             names.append(f"and {self.streams - len(names)} more")
         return f"{counted}: {'; '.join(names)}" if names else counted
+
+
+def held_in_words(streams: int) -> str:
+    """Return how many streams are held, in words."""
+    return f"{streams} stream{'s' * (streams != 1)} held"
 
 
 async def read_dead_letters(url: str, schema: str) -> DeadLetters | None:

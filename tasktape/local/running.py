@@ -19,7 +19,7 @@ from tasktape.local.data_dir import DataDir
 from tasktape.local.errors import LocalError
 from tasktape.local.parked import DeadLetters, read_dead_letters
 from tasktape.local.processes import Identity, reap
-from tasktape.local.stack import ask
+from tasktape.local.stack import READINESS_LIMIT_S, ask
 
 STOP_LIMIT_S = 8.0
 LOCK_POLL_S = 0.05
@@ -83,7 +83,9 @@ def status(data: DataDir) -> dict[str, Any]:
     """Describe what runs on a data folder, in the shape of `tasktape status --json`."""
     run = data.read_run() if data.root.is_dir() else {}
     running = bool(run) and data.is_locked()
-    code, body = ask(f"{run['url']}/readyz") if running and run.get("url") else (None, b"")
+    code, body = None, b""
+    if running and run.get("url"):
+        code, body = ask(f"{run['url']}/readyz", limit_s=READINESS_LIMIT_S)
     processes = [_measure(entry) for entry in run.get("processes", [])] if running else []
     if running:
         supervisor = {"name": "supervisor", "status": "ready", "restarts": 0, "identity": run["supervisor"]}

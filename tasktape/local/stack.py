@@ -14,6 +14,8 @@ from tasktape.local.processes import Launch
 from tasktape.local.supervisor import ProcessSpec
 
 PROBE_LIMIT_S = 2.0
+READINESS_LIMIT_S = 6.0
+"""`/readyz` gives each store 3 s to answer before it says that it does not."""
 TOPICS = (
     ("TASKTAPE_EVENTS_TOPIC", "task-events"),
     ("TASKTAPE_UPDATES_TOPIC", "task-updates"),
@@ -159,12 +161,14 @@ def read_ready(url: str) -> bytes | None:
     return body if status == 200 else None
 
 
-def ask(url: str, headers: Mapping[str, str] | None = None) -> tuple[int | None, bytes]:
+def ask(
+    url: str, headers: Mapping[str, str] | None = None, *, limit_s: float = PROBE_LIMIT_S
+) -> tuple[int | None, bytes]:
     """GET a page of our own instance; no status when nothing answers."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach this machine
     request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310  # http only
     try:
-        with direct.open(request, timeout=PROBE_LIMIT_S) as answer:
+        with direct.open(request, timeout=limit_s) as answer:
             return answer.status, answer.read(65_536)
     except urllib.error.HTTPError as error:
         with error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -75,7 +76,8 @@ async def test_poison_holds_its_stream_until_it_is_skipped(running_stack: Stack)
 
         await eventually(parked_behind)
         outcome = (await admin.get(f"/api/outcomes/{position}")).json()
-        assert (outcome["outcome"], outcome["event"]["reason"]) == ("parked", f"behind {poison}")
+        assert (outcome["outcome"], outcome["waits_for"]) == ("parked", poison)
+        assert outcome["event"]["reason"] == f"behind {poison}"
         assert set(await letters(admin)) >= {poison, position}
         ready = (await client.get("/readyz")).json()
         assert (ready["parked"] >= 2, ready["held"] >= 1) == (True, True)
@@ -107,6 +109,62 @@ async def test_poison_holds_its_stream_until_it_is_skipped(running_stack: Stack)
         assert not {poison, position} & set(await letters(admin))
         assert (await client.patch(path, json={"notes": "goes on"})).status_code == 200
         assert (await admin.post(f"/api/dead-letters/{poison}/skip")).status_code == 404
+
+
+async def test_command_answered_202_before_poison_is_folded_is_parked_and_takes_effect_later(
+    running_stack: Stack,
+) -> None:
+    """Its author finds that out where the answer said, who sees nobody else's dead letters."""
+    worker = next(each for each in running_stack.parts if each.name.startswith("worker")).process
+    async with (
+        running_stack.client(f"user-{uuid4().hex[:8]}") as client,
+        running_stack.client("operator", admin=True) as admin,
+    ):
+        task = (await client.post("/api/tasks", json={"title": "Before"})).json()
+        path, stream = f"/api/tasks/{task['id']}", f"task:{task['id']}"
+        worker.send_signal(signal.SIGSTOP)
+        try:
+            poison = await put(running_stack, stream.encode(), b"not an event")
+            answer = await client.patch(
+                path, json={"title": "After"}, headers={"Prefer": "respond-async", "Idempotency-Key": "k"}
+            )
+            assert answer.status_code == 202
+            position, where = answer.json()["position"], answer.headers["location"]
+            assert (await client.get(where)).json()["outcome"] == "pending"
+        finally:
+            worker.send_signal(signal.SIGCONT)
+
+        async def outcome() -> dict[str, Any]:
+            answer = await client.get(where)
+            assert answer.status_code in {200, 202}, answer.text
+            found: dict[str, Any] = answer.json()
+            return found
+
+        async def is_known() -> bool:
+            return bool((await outcome())["outcome"] != "pending")
+
+        await eventually(is_known)
+        found = await outcome()
+        assert (found["position"], found["outcome"], found["waits_for"]) == (position, "parked", poison)
+        assert found["event"]["reason"] == f"behind {poison}"
+        assert (await client.get(path)).json()["title"] == "Before"
+        repeated = await client.patch(path, json={"title": "After"}, headers={"Idempotency-Key": "k"})
+        assert (repeated.status_code, poison in repeated.json()["detail"]) == (409, True)
+        skipped = await admin.post(f"/api/dead-letters/{poison}/skip")
+        assert skipped.json()["appended"] == 2
+
+        async def is_settled() -> bool:
+            return bool((await outcome())["outcome"] != "parked")
+
+        await eventually(is_settled)
+        found = await outcome()
+        assert (found["outcome"], found["waits_for"], found["task"]["title"]) == ("accepted", None, "After")
+        assert found["position"] != position
+        assert (await client.get(path)).json() == found["task"]
+        of_the_poison = (await admin.get(f"/api/outcomes/{poison}")).json()
+        assert (of_the_poison["outcome"], of_the_poison["waits_for"]) == ("skipped", None)
+        repeated = await client.patch(path, json={"title": "After"}, headers={"Idempotency-Key": "k"})
+        assert (repeated.status_code, repeated.json()) == (200, found["task"])
 
 
 async def test_poison_of_no_stream_is_skipped_from_the_command_line(

@@ -332,6 +332,32 @@ async def test_a_retry_that_fails_again_counts_as_an_attempt(
     await check(database, log)
 
 
+async def test_junk_behind_junk_that_is_skipped_holds_the_stream_then_and_is_parked_once(
+    database: Database, log: MemoryEventLog, updates: Updates
+) -> None:
+    """At the place of its copy, for which the stream waits; with all its attempts, and gone once skipped."""
+    stream = f"task:{uuid4()}"
+    (position,) = await log.append(
+        [record_of(TaskCreated(LIST_ID, "Buy milk"), 1, id=str(uuid4()), stream=stream)]
+    )
+    first, second = await log.append_again([poisoned(position, stream)] * 2)
+    projector = Projector(database, log.read, updates)
+
+    async def skip(hold: Position, *behind: Position) -> list[Position]:
+        resumed = StreamResumed((str(hold),))
+        await log.append([Record(str(uuid4()), stream, 0, START, "admin", "/tasktape/api", resumed)])
+        copies = await log.append_again([raw for raw in log.records if raw.position in behind])
+        await projector.project(await batch_of(log))
+        await check(database, log)
+        return copies
+
+    [copy] = await skip(first, second)
+    rows = await database.pool.fetch('SELECT "offset", holds, attempts FROM dead_letters')
+    assert [tuple(row) for row in rows] == [(copy.offset, True, 2)]
+    await skip(copy)
+    assert await database.pool.fetchval("SELECT count(*) FROM dead_letters") == 0
+
+
 async def test_a_record_that_cannot_be_written_is_parked_and_the_rest_of_its_batch_is_projected(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
