@@ -218,12 +218,16 @@ async def create_generation(
 async def swap(url: str, control_schema: str, number: int) -> None:
     """Make generation `number` the live one, in one transaction; the former stays, retired.
 
-    One that lost tables gives its own number to the new one: whoever uses it goes on with that.
+    One that lost tables gives its own number to the new one: whoever uses it goes on with that. If another
+    process was quicker, it does nothing.
     """
     engine = open_engine(url, control_schema)
     try:
         async with engine.begin() as connection:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            status = select(generations.c.status).where(generations.c.number == number)
+            if (await connection.execute(status)).scalar() != "building":
+                return
             live = await _lost(connection, control_schema)
             if live is not None:
                 await _exchange(connection, control_schema, live, number)

@@ -6,13 +6,20 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
 
+from app.errors import Unavailable
+from app.lists import ListCreated
 from projections.database import asyncpg_dsn
+from streams.event_log import KafkaEventLog
+from streams.migrate import migrate
 from tests.integration.stack import Stack, running
+from tests.places import new_place
+from tests.spec import record_of
 from tests.waiting import eventually
 
 LIMIT_S = 60.0
@@ -63,6 +70,31 @@ async def test_a_worker_that_hangs_is_named_by_readyz_until_it_goes_on(stack: St
             worker.process.send_signal(signal.SIGCONT)
         await eventually(lambda: is_ready(client), LIMIT_S)
         assert (await client.get(written.headers["location"])).json()["outcome"] == "accepted"
+
+
+@pytest.mark.parametrize("dropped", ["TABLE {schema}_g1.tasks", "SCHEMA {schema}_g1 CASCADE"])
+async def test_read_models_that_were_dropped_are_made_again_once_by_many_at_once(
+    kafka_brokers: str, database_url: str, dropped: str
+) -> None:
+    """Those that were too late say so, or find them made; they are whole, under the number that they had."""
+    place = await new_place(kafka_brokers, database_url)
+    log = KafkaEventLog(place.kafka_brokers, place.events_topic, place.partitions)
+    streams = [f"list:{uuid4()}" for _ in range(20)]
+    await log.append([record_of(ListCreated("L"), 1, id=str(uuid4()), stream=stream) for stream in streams])
+    await log.close()
+    connection = await asyncpg.connect(asyncpg_dsn(database_url))
+    try:
+        for _ in range(2):
+            await connection.execute(f"DROP {dropped.format(schema=place.schema_name)}")
+            results = await asyncio.gather(*(migrate(place) for _ in range(3)), return_exceptions=True)
+            assert all(isinstance(each, list | Unavailable) for each in results), results
+            assert await migrate(place)
+            live = f"SELECT number FROM {place.schema_name}.generations WHERE status = 'live'"
+            assert [row["number"] for row in await connection.fetch(live)] == [1]
+            count = f"SELECT count(*) FROM {place.schema_name}_g1.lists"
+            assert await connection.fetchval(count) == len(streams)
+    finally:
+        await connection.close()
 
 
 @pytest.mark.parametrize(
