@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from websockets.exceptions import ProtocolError
 from websockets.extensions.permessage_deflate import PerMessageDeflate
-from websockets.frames import Frame, Opcode
+from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.utils import apply_mask
@@ -62,10 +63,12 @@ def read_here(chunks: Sequence[bytes], *, deflates: bool) -> Read:
     try:
         for chunk in chunks:
             for each in reader.read(chunk):
+                if each[0] == Opcode.CLOSE:
+                    Close.parse(each[1])  # As whoever reads its code does: the library has no reader without.
                 read.append(each)
                 if each[0] == Opcode.CLOSE:
                     return read
-    except BadFrames:
+    except (BadFrames, ProtocolError, UnicodeDecodeError):
         read.append(BAD)
     return read
 
@@ -80,7 +83,11 @@ def read_there(data: bytes, *, deflates: bool) -> Read:
     next(protocol.parser)
     protocol.receive_data(data)
     read: Read = list(_joined(event for event in protocol.events_received() if isinstance(event, Frame)))
-    if protocol.parser_exc is not None:
+    if str(protocol.parser_exc) == "incomplete fragmented message":
+        # It takes no close within a message. RFC 6455, 5.4, has control frames there.
+        assert protocol.close_rcvd is not None
+        read.append((Opcode.CLOSE, protocol.close_rcvd.serialize()))
+    elif protocol.parser_exc is not None:
         read.append(BAD)
     return read
 
@@ -111,9 +118,15 @@ compressed = st.builds(
     st.sampled_from([0, 0, 0, 3]),
 )
 
+closes = st.builds(
+    lambda code, reason: frame(0x88, code.to_bytes(2) + reason),
+    st.sampled_from([999, 1000, 1004, 1005, 1012, 2999, 3000, 4500, 5000]),
+    st.sampled_from([b"", b"bye", b"\xff"]),
+) | st.just(frame(0x88, b"\x03"))
+
 
 @settings(max_examples=1000, deadline=None)
-@given(st.lists(frames | compressed, max_size=6), st.binary(max_size=6), st.data())
+@given(st.lists(frames | compressed | closes, max_size=6), st.binary(max_size=6), st.data())
 def test_frames_are_read_as_the_library_reads_them(
     sent: list[bytes], rest: bytes, data: st.DataObject
 ) -> None:
