@@ -42,18 +42,18 @@ check: $(DEV) $(PROJECT) $(NODE) ## Formatting, lint, types, import rules, gener
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(NODE_BIN)/tsc --project api/pages
-	$(BIN)/python -m api.openapi --check
-	$(BIN)/python -m api.asyncapi --check
-	$(BIN)/python -m api.typescript --check
+	$(BIN)/python -m api.contract.openapi --check
+	$(BIN)/python -m api.contract.asyncapi --check
+	$(BIN)/python -m api.contract.typescript --check
 	$(BIN)/python scripts/cli_reference.py --check
 
 .PHONY: format
 format: $(DEV) $(PROJECT) $(NODE) ## Format the code, mend what the linter can, write the generated files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/python -m api.openapi --write
-	$(BIN)/python -m api.asyncapi --write
-	$(BIN)/python -m api.typescript --write
+	$(BIN)/python -m api.contract.openapi --write
+	$(BIN)/python -m api.contract.asyncapi --write
+	$(BIN)/python -m api.contract.typescript --write
 	cp node_modules/swagger-ui-dist/swagger-ui-bundle.js node_modules/swagger-ui-dist/swagger-ui.css api/docs/swagger/
 	$(BIN)/python scripts/cli_reference.py --write
 

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from app.errors import Malformed, Unauthenticated, Unavailable
-from app.json_text import read_json
-from app.names import user_name
 from app.settings import BadSettings, Settings
+from app.text.json_text import read_json
+from app.text.names import user_name
 
 MAX_TOKEN_CHARS = 8192
 MIN_RSA_BITS = 2048

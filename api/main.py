@@ -11,16 +11,16 @@ from starlette.middleware import Middleware
 from starlette.types import Lifespan, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from api.addresses import Addressed
-from api.cors import METHODS, PREFLIGHT_S, Cors
 from api.docs import docs_routes
-from api.endpoints import ENDPOINTS
-from api.middleware import ACCEPTED_HEADERS, EXPOSED_HEADERS, Envelope, Timed
+from api.endpoints.table import ENDPOINTS
+from api.http.addresses import Addressed
+from api.http.cors import METHODS, PREFLIGHT_S, Cors
+from api.http.middleware import ACCEPTED_HEADERS, EXPOSED_HEADERS, Envelope, Timed
+from api.http.problems import on_http_exception, on_task_error, on_unexpected
+from api.http.routing import routes
 from api.node import Node, new_id, open_node
 from api.pages import page_routes
-from api.problems import on_http_exception, on_task_error, on_unexpected
-from api.routing import routes
-from api.socketio import socketio_route
+from api.transports.socket_io.server import socketio_route
 from app.errors import TaskError
 from app.settings import Settings
 
@@ -72,7 +72,7 @@ def application(settings: Settings, lifespan: Lifespan[Starlette] | None = None)
 
 def attach(app: Starlette, node: Node) -> None:
     """Let the application answer with this node."""
-    app.state.edge = node.edge
+    app.state.deps = node.deps
     app.state.live = node.live
 
 

@@ -4,39 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from uuid import uuid4
 
 import uuid_utils
 
 from api.auth import Identity, Verifier
-from api.commands import CommandHandler
-from api.edge import Edge
-from api.inboxes import Inboxes
-from api.live import Live, live_of
-from api.metrics import Metrics
-from api.outcomes import Outcomes
-from api.recency import only_on_recent_rows
-from api.signal_topic import KafkaSignals
-from api.signals import Signals
-from api.structure_locks import StructureLocks
-from api.system_reports import SystemReports
-from api.wishes import Wishes
+from api.broadcast.signals_backend import KafkaSignals
+from api.broadcast.updates_backend import KafkaUpdates
+from api.commands.handler import CommandHandler
+from api.commands.inboxes import Inboxes
+from api.commands.outcomes import Outcomes
+from api.commands.structure_locks import StructureLocks
+from api.commands.task_actions import TaskActions
+from api.http.dependencies import Dependencies
+from api.presence.cluster import PresenceTracker, Signals
+from api.read_consistency import only_on_recent_rows
+from api.relay.channel_access import Visibility
+from api.relay.connections import TRANSPORTS, ConnectionRegistry
+from api.relay.context import Relay, Verify
+from api.relay.feed import Listener, UpdateFeed
+from api.relay.hub import Hub
+from api.relay.rate_limits import ConnectionLimits, RateLimits
+from api.relay.system_channel import SystemReports
+from api.telemetry.counters import RelayCounters
+from api.telemetry.prometheus import Metrics
+from api.transports.socket_io.server import SocketIo
+from api.transports.websocket.endpoint import LiveSockets
 from app.settings import Settings
-from projections.activity_queries import ActivityQueries
-from projections.advisory_locks import open_advisory_locks
-from projections.audit_queries import AuditQueries
-from projections.command_queries import CommandQueries
-from projections.comment_queries import CommentQueries
-from projections.database import open_database
-from projections.list_queries import ListQueries
-from projections.notification_queries import NotificationQueries
-from projections.task_queries import TaskQueries
-from projections.visibility import MemberVisibility
-from projections.workers import Workers
+from projections.postgres.advisory_locks import open_advisory_locks
+from projections.postgres.database import Database, open_database
+from projections.queries.activity import ActivityQueries
+from projections.queries.audit import AuditQueries
+from projections.queries.decisions import CommandQueries
+from projections.queries.missed_updates import AuditHistory
+from projections.queries.tasks import TaskQueries
+from projections.queries.visibility import MemberVisibility
+from projections.queries.workers import Workers
+from projections.read_models.comments import CommentQueries
+from projections.read_models.lists import ListQueries
+from projections.read_models.notifications import NotificationQueries
 from streams.event_log import KafkaEventLog
 from streams.same_log import check_same_log
 
@@ -53,7 +64,7 @@ SESSION = {
 class Node:
     """What answers requests, and what serves sockets."""
 
-    edge: Edge
+    deps: Dependencies
     live: Live
     begun: asyncio.Event
     """Set once it is settled where the stream of updates begins."""
@@ -121,17 +132,17 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         )
         live.feed.start()
         stack.push_async_callback(live.feed.stop)
-        reports = SystemReports(node, live.hub, live.attendance, live.relay.counters, now=time.time)
+        reports = SystemReports(node, live.hub, live.connection_registry, live.relay.counters, now=time.time)
         reports.start()
         stack.push_async_callback(reports.stop)
         stack.push_async_callback(live.socketio.stop)
-        stack.push_async_callback(live.attendance.drain)
-        edge = Edge(
+        stack.push_async_callback(live.connection_registry.drain)
+        deps = Dependencies(
             settings=settings,
             log=log,
             outcomes=outcomes,
             commands=commands,
-            wishes=Wishes(commands, reader, new_id),
+            task_actions=TaskActions(commands, reader, new_id),
             inboxes=inboxes,
             tasks=TaskQueries(database.pool),
             lists=ListQueries(database.pool),
@@ -149,7 +160,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             node=node,
             metrics=Metrics(node, live.relay.counters, live.hub.counters, live.feed),
         )
-        yield Node(edge, live, live.feed.begun)
+        yield Node(deps, live, live.feed.begun)
 
 
 def now() -> datetime:
@@ -160,3 +171,68 @@ def now() -> datetime:
 def new_id() -> str:
     """A new id, ordered by time (UUIDv7)."""
     return str(uuid_utils.uuid7())
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Start the feed when the node starts, drain the sockets before it stops, then stop the feed."""
+
+    feed: UpdateFeed
+    hub: Hub
+    relay: Relay
+    connection_registry: ConnectionRegistry
+    sockets: LiveSockets
+    socketio: SocketIo
+
+
+def live_of(
+    settings: Settings,
+    database: Database,
+    verifier: Verify,
+    presence_tracker: PresenceTracker,
+    visibility: Visibility,
+    *,
+    log_ends: Callable[[], Awaitable[Mapping[int, int]]],
+    listener: Listener,
+) -> Live:
+    """Build the live side; the `listener` is told what the feed tells the hub."""
+    hub, connection_registry, counters = Hub(), ConnectionRegistry(), RelayCounters()
+    history = AuditHistory(database)
+    feed = UpdateFeed(
+        topic=settings.updates_topic,
+        open_backend=lambda start: KafkaUpdates(settings.kafka_brokers, settings.updates_topic, start),
+        memory=history,
+        log_ends=log_ends,
+        hub=hub,
+        counters=counters,
+        listener=listener,
+    )
+    relay = Relay(
+        hub,
+        verifier,
+        visibility,
+        history,
+        now=time.time,
+        ping_s=settings.ping_s,
+        counters=counters,
+        presence_tracker=presence_tracker,
+        rates=RateLimits(
+            settings.socket_messages_per_s,
+            settings.socket_burst,
+            settings.user_messages_per_s,
+            settings.user_burst,
+        ),
+        places=ConnectionLimits(
+            per_user=settings.connections_per_user, per_address=settings.connections_per_address
+        ),
+    )
+    for transport in TRANSPORTS:
+        counters.waiting_bytes[transport] = partial(connection_registry.waiting_bytes, transport)
+    sockets = LiveSockets(relay, origins=settings.cors_origin, connection_registry=connection_registry)
+    socketio = SocketIo(
+        relay,
+        origins=settings.cors_origin,
+        connection_registry=connection_registry,
+        shares_port=settings.reuse_port == "on",
+    )
+    return Live(feed, hub, relay, connection_registry, sockets, socketio)

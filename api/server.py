@@ -15,10 +15,10 @@ import structlog
 import uvicorn
 import uvloop
 
-from api.http_protocol import OPTIONS, HttpProtocol, State
 from api.listening import BACKLOG, listen, stop_listening, take_port
 from api.main import application, attach
 from api.node import Node, open_node
+from api.transports.websocket.uvicorn_protocol import OPTIONS, HttpProtocol, State
 from app.settings import Settings
 from streams.garbage import collect_rarely
 from streams.ready_file import ReadyFile
@@ -75,8 +75,8 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say that one is not ready, serve on, stop listening, drain, then finish what is in hand."""
-        settings = self._node.edge.settings
-        self._node.edge.stopping.set()
+        settings = self._node.deps.settings
+        self._node.deps.stopping.set()
         if self._announcing is not None:
             self._announcing.cancel()
         self._ready_file.remove()
@@ -87,7 +87,7 @@ class _Server(uvicorn.Server):
         )
         await stop_listening(self.servers, sockets or (), protocol)
         await asyncio.gather(
-            self._node.live.attendance.drain(settings.drain_s),
+            self._node.live.connection_registry.drain(settings.drain_s),
             self._serve_on(settings.drain_s, while_connected=True),
         )
         await super().shutdown(sockets)
@@ -138,7 +138,7 @@ async def serve(settings: Settings) -> int | None:
             await asyncio.wait_for(node.begun.wait(), BEGIN_LIMIT_S)
         listen(taken)
         host, port = taken.getsockname()[:2]
-        log.info("listening", host=host, port=port, node=node.edge.node)
+        log.info("listening", host=host, port=port, node=node.deps.node)
         server = _Server(config, node, settings.ready_file)
         await server.serve(sockets=[taken])
     return server.stopped_by

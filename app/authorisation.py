@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app import lists, task_commands
 from app.errors import Forbidden, NotFound
-from app.lists import TaskList
+from app.lists import commands as list_commands
+from app.lists.state import TaskList
+from app.tasks import commands as task_commands
 from app.values import Command, Role
 
 
@@ -20,13 +21,13 @@ OWNERS: frozenset[Role] = frozenset({"owner"})
 
 ALLOWED: Mapping[type[Command], frozenset[Role]] = {
     ReadList: ANYONE,
-    lists.LeaveList: ANYONE,
-    lists.EditList: EDITORS,
-    lists.SetMember: OWNERS,
-    lists.RemoveMember: OWNERS,
-    lists.HandOverList: OWNERS,
-    lists.DeleteList: OWNERS,
-    lists.RestoreList: OWNERS,
+    list_commands.LeaveList: ANYONE,
+    list_commands.EditList: EDITORS,
+    list_commands.SetMember: OWNERS,
+    list_commands.RemoveMember: OWNERS,
+    list_commands.HandOverList: OWNERS,
+    list_commands.DeleteList: OWNERS,
+    list_commands.RestoreList: OWNERS,
     task_commands.CreateTask: EDITORS,
     task_commands.EditTask: EDITORS,
     task_commands.CompleteTask: EDITORS,
@@ -60,8 +61,8 @@ def check_in(task_list: TaskList | None, command: type[Command], user: str, miss
     """
     role = None if task_list is None else task_list.members.get(user)
     if task_list is not None and task_list.deleted_at is not None:
-        role = role if may(lists.RestoreList, role) else None
-        if role is not None and command is not lists.RestoreList:
+        role = role if may(list_commands.RestoreList, role) else None
+        if role is not None and command is not list_commands.RestoreList:
             raise NotFound(DELETED)
     check(command, role, missing)
 

@@ -1,4 +1,4 @@
-"""The one family of errors that a user may meet; `api/problems.py` alone turns them into HTTP."""
+"""The one family of errors that a user may meet; `api/http/problems.py` alone turns them into HTTP."""
 
 from __future__ import annotations
 

@@ -10,23 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.fold import Folded
 from app.ids import derived_id
-from app.lists import TaskList, first_stage
+from app.lists.state import TaskList, first_stage
+from app.log.fold import Folded
+from app.log.records import source_of
 from app.positions import Position
-from app.records import source_of
-from app.series import next_id, next_occurrence
-from app.tasks import (
-    Series,
-    Task,
-    TaskCreated,
-    TaskDeleted,
-    TaskEdited,
-    TaskEvent,
-    TaskMoved,
-    TaskRestored,
-    series_values,
-)
+from app.tasks.events import Series, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskMoved, TaskRestored
+from app.tasks.series import next_id, next_occurrence
+from app.tasks.state import Task, series_values
 
 IMPORT_PREFIX = "/tasktape/import"
 POLICY_PREFIX = "/tasktape/policy"

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, with_config
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from app.durations import duration
-from app.names import MAX_USER_CHARS, label_of, shows_something, user_name
-from app.recurrence import normal_rule
+from app.dates import duration
+from app.recurrence.next_date import normal_rule
+from app.text.names import MAX_USER_CHARS, label_of, shows_something, user_name
 from app.zones import zone
 
 Priority = Literal["none", "low", "medium", "high", "urgent"]

@@ -11,10 +11,10 @@ from typing import Self
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app.records import Record
+from app.log.records import Record
 from app.settings import Settings
 from benchmarks.parts import Parts
-from projections.database import asyncpg_dsn, generation_schema, live_generation
+from projections.postgres.database import asyncpg_dsn, generation_schema, live_generation
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from app.records import RawRecord, Record
+from app.log.records import RawRecord, Record
+from app.log.updates import Update
 from app.settings import Settings
-from app.updates import Update
 from benchmarks.backlog import write_backlog
-from projections.database import open_database
+from projections.postgres.database import open_database
 from projections.projector import Projector
 from streams.event_log import KafkaEventLog
 from streams.worker import POOL_SIZE, SESSION

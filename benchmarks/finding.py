@@ -21,22 +21,22 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from api.node import SESSION
-from app.criteria import Criteria, criteria_of
-from app.orders import SortKey
-from app.search_conditions import Condition
-from app.search_language import Search, parse
-from app.words import Needle
+from app.search.conditions import Condition
+from app.search.criteria import Criteria, criteria_of
+from app.search.parser import Search, parse
+from app.search.sorting import SortKey
+from app.text.tokens import Needle
 from benchmarks.machine import measured
 from benchmarks.many_tasks import NOW, TASKS, fill, list_id
 from benchmarks.tables import percentile, table
-from projections.database import Database, asyncpg_dsn, open_database
-from projections.generations import LogIdentity, set_up
-from projections.statements import Parameters
-from projections.task_filters import TaskFilter
-from projections.task_orders import Order
-from projections.task_pages import lists_of
-from projections.task_queries import TaskQueries
-from projections.tasks import load
+from projections.postgres.database import Database, asyncpg_dsn, open_database
+from projections.postgres.generations import LogIdentity, set_up
+from projections.postgres.sql_parameters import Parameters
+from projections.queries.tasks import TaskQueries
+from projections.read_models.tasks import load
+from projections.task_search.filters import TaskFilter
+from projections.task_search.ordering import Order
+from projections.task_search.planner import lists_of
 from streams.garbage import collect_rarely
 from tasktape.local.postgres import EmbeddedPostgres
 

@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from app.records import Record
-from app.tasks import TaskCreated
+from app.log.records import Record
+from app.tasks.events import TaskCreated
 from benchmarks.machine import measured
 from benchmarks.tables import percentile, table
 from streams.event_log import KafkaEventLog

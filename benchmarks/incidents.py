@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import cast
 from xml.sax.saxutils import quoteattr
 
-from app.imports import Import, ImportedTask, records_of
-from app.records import Record
+from app.imported_history import Import, ImportedTask, records_of
+from app.log.records import Record
 from tasktape.importers.histories import history_of
 from tasktape.importers.xes import XesEvent, XesTrace
 

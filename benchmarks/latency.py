@@ -18,7 +18,7 @@ from statistics import mean
 
 import uvloop
 
-from app.records import Record
+from app.log.records import Record
 from app.settings import Settings
 from benchmarks import incidents
 from benchmarks.committing import seconds_to_commit

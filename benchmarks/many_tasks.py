@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from app.collation import collation_key
+from app.text.collation import collation_key
 
 TASKS = 200_000
 LISTS = 400

@@ -29,7 +29,7 @@ from sqlalchemy import make_url
 
 from benchmarks import incidents
 from benchmarks.parts import Parts
-from projections.database import asyncpg_dsn
+from projections.postgres.database import asyncpg_dsn
 from tasktape.importers.histories import Event, history_of
 from tasktape.importers.xes import XesTrace
 

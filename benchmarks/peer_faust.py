@@ -25,7 +25,7 @@ from pydantic_core import from_json
 
 from app.settings import Settings
 from benchmarks.parts import Parts
-from projections.database import asyncpg_dsn
+from projections.postgres.database import asyncpg_dsn
 from streams.topics import ensure_topics, updates_topic
 
 TOPIC = "bench-plain-updates"

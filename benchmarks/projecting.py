@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from app.records import Record
+from app.log.records import Record
 from app.settings import Settings
 from benchmarks import incidents, peer_eventsourcing, peer_faust
 from benchmarks.backlog import Counts, Progress, environment_of, settings_of, write_backlog

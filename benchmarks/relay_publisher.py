@@ -21,12 +21,12 @@ import uuid_utils
 import uvloop
 from aiokafka import AIOKafkaProducer
 
-from app import records, updates
+from app.log import records, updates
+from app.log.records import Record
+from app.log.updates import Update
 from app.positions import Position
-from app.records import Record
-from app.tasks import TaskCommented
-from app.updates import Update
-from projections.database import open_database
+from app.tasks.events import TaskCommented
+from projections.postgres.database import open_database
 from streams.garbage import collect_rarely
 
 VALUE_BYTES = 300

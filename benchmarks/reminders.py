@@ -28,17 +28,17 @@ from uuid import uuid4
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app.lists import ListCreated
+from app.dates import format_time
+from app.lists.events import ListCreated
+from app.log.records import Event, Record
 from app.positions import Position
-from app.records import Event, Record
 from app.settings import Settings
-from app.tasks import TaskCreated, TaskReminded
-from app.times import format_time
+from app.tasks.events import TaskCreated, TaskReminded
 from benchmarks.backlog import environment_of, settings_of
 from benchmarks.machine import cpu_s, measured
 from benchmarks.parts import Parts, real_parts
 from benchmarks.tables import percentile, table
-from projections.database import asyncpg_dsn, generation_schema, live_generation
+from projections.postgres.database import asyncpg_dsn, generation_schema, live_generation
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 

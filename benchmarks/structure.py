@@ -16,19 +16,19 @@ from dataclasses import replace
 
 import uvloop
 
-from api.command_requests import Call, Effect
-from api.commands import CommandHandler
-from api.lock_plan import LockPlan
+from api.commands.handler import CommandHandler
+from api.commands.lock_plan import LockPlan
+from api.commands.requests import Applied, CommandRequest
+from api.commands.structure_locks import Hold
 from api.node import new_id, now, open_node
-from api.structure_locks import Hold
-from app.lists import CreateList
+from app.lists.commands import CreateList
 from app.settings import Settings
-from app.task_commands import CompleteTask, CreateTask, EditTask, ReopenTask, TaskCommand
+from app.tasks.commands import CompleteTask, CreateTask, EditTask, ReopenTask, TaskCommand
 from benchmarks.instance import Instance, running_instance
 from benchmarks.machine import measured
 from benchmarks.tables import percentile, table
-from projections.command_queries import CommandQueries
-from projections.database import open_database
+from projections.postgres.database import open_database
+from projections.queries.decisions import CommandQueries
 
 WARM_UP = 50
 WAIT_S = 10.0
@@ -39,7 +39,7 @@ class WithoutLocks(CommandHandler):
     """Commands as they would be without locks across streams."""
 
     @asynccontextmanager
-    async def locked(self, call: Call) -> AsyncIterator[tuple[Call, LockPlan]]:
+    async def locked(self, call: CommandRequest) -> AsyncIterator[tuple[CommandRequest, LockPlan]]:
         """Take none."""
         yield replace(call, hold=Hold()), LockPlan()
 
@@ -65,15 +65,15 @@ async def _measure(instance: Instance, pairs: int) -> list[tuple[str, ...]]:
     database = await open_database(settings.database_url, settings.schema_name, pool_size=4)
     async with open_node(settings) as node:
         await node.begun.wait()
-        edge = node.edge
+        deps = node.deps
         unlocked = WithoutLocks(
-            edge.log, edge.outcomes, CommandQueries(database.pool), clock=now, new_id=new_id
+            deps.log, deps.outcomes, CommandQueries(database.pool), clock=now, new_id=new_id
         )
-        both = (unlocked, edge.commands)
+        both = (unlocked, deps.commands)
         list_id, parent, child = new_id(), new_id(), new_id()
-        await _give(edge.commands, CreateList(name="L"), f"list:{list_id}")
+        await _give(deps.commands, CreateList(name="L"), f"list:{list_id}")
         for task_id in (parent, child):
-            await _give(edge.commands, CreateTask(title="t", list_id=list_id), f"task:{task_id}")
+            await _give(deps.commands, CreateTask(title="t", list_id=list_id), f"task:{task_id}")
         kinds: dict[str, tuple[TaskCommand, TaskCommand]] = {
             "edit a title": (EditTask(title="one"), EditTask(title="two")),
             "complete and reopen": (CompleteTask(), ReopenTask()),
@@ -110,8 +110,8 @@ async def _creating(both: Sequence[CommandHandler], list_id: str, pairs: int) ->
 
 async def _give(handler: CommandHandler, command: TaskCommand | CreateList, stream: str) -> float:
     started_s = time.perf_counter()
-    result = await handler.handle(Call(command, stream, USER, WAIT_S))
-    assert isinstance(result, Effect)
+    result = await handler.handle(CommandRequest(command, stream, USER, WAIT_S))
+    assert isinstance(result, Applied)
     return time.perf_counter() - started_s
 
 

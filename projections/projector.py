@@ -15,27 +15,28 @@ import structlog
 
 from app.bounds import MAX_UPDATE_BYTES
 from app.errors import Undecodable
-from app.fold import Fold, Home, State, decoded
-from app.ports import UpdateLog
+from app.log.fold import Fold, Home, State, decoded
+from app.log.ports import UpdateLog
+from app.log.records import RawRecord, Record, reason_of
 from app.positions import Position
-from app.records import RawRecord, Record, reason_of
-from projections import (
+from projections.postgres import checkpoints
+from projections.postgres.checkpoints import Checkpoint, Mismatch
+from projections.postgres.connections import Connection
+from projections.postgres.database import Database
+from projections.postgres.failures import comes_of_record
+from projections.read_models import (
     audit,
-    checkpoints,
     comments,
     dead_letters,
     lists,
     notifications,
     reminders,
-    search,
     tasks,
     users,
 )
-from projections.checkpoints import Checkpoint, Mismatch
-from projections.database import Database
-from projections.failures import comes_of_record
-from projections.projection import Connection, Projected, project
-from projections.states import load_streams
+from projections.read_models import search_index as search
+from projections.read_models.projected import Projected, project
+from projections.read_models.stream_states import load_streams
 
 ReadLog = Callable[[int, int, int], AsyncIterator[Sequence[RawRecord]]]
 """Reads the offsets `[first, end)` of a partition: `EventLog.read`."""

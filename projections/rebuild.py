@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import structlog
 
-from app.ports import EventLog
-from projections.database import Database
+from app.log.ports import EventLog
+from projections.postgres.database import Database
 from projections.projector import Projector
 
 log = structlog.get_logger()

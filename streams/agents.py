@@ -15,8 +15,8 @@ from typing import Any
 
 import faust
 
+from app.log.records import RawRecord
 from app.positions import Position
-from app.records import RawRecord
 from app.settings import Settings
 from streams.group_consumer import read_from
 from streams.projection_loop import ProjectionLoop

@@ -11,8 +11,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from app.errors import Unavailable, WrongLog
+from app.log.records import RawRecord, Record, encode
 from app.positions import Position
-from app.records import RawRecord, Record, encode
 from streams.producing import Message, TopicProducer, partition_of, unavailable
 
 READ_AT_ONCE = 1000
@@ -22,7 +22,7 @@ FETCH_BYTES = 4 * 1_048_576
 
 
 class KafkaEventLog:
-    """An `app.ports.EventLog` on Kafka."""
+    """An `app.log.ports.EventLog` on Kafka."""
 
     def __init__(self, brokers: Sequence[str], topic: str, partitions: int) -> None:
         self._brokers = list(brokers)
@@ -40,7 +40,7 @@ class KafkaEventLog:
         return self._partitions
 
     def partition_of(self, stream: str) -> int:
-        """See `app.ports.EventLog.partition_of`."""
+        """See `app.log.ports.EventLog.partition_of`."""
         return partition_of(stream.encode(), self._partitions)
 
     async def start(self) -> None:
@@ -55,7 +55,7 @@ class KafkaEventLog:
         await self._forget_watcher()
 
     async def append(self, records: Sequence[Record], *, partition: int | None = None) -> list[Position]:
-        """See `app.ports.EventLog.append`."""
+        """See `app.log.ports.EventLog.append`."""
         messages = []
         for record in records:
             key, value, headers = encode(record)
@@ -64,7 +64,7 @@ class KafkaEventLog:
         return await self.write(messages)
 
     async def append_again(self, raws: Sequence[RawRecord]) -> list[Position]:
-        """See `app.ports.EventLog.append_again`."""
+        """See `app.log.ports.EventLog.append_again`."""
         return await self.write([_copy(raw) for raw in raws])
 
     async def write(self, messages: Sequence[Message]) -> list[Position]:
@@ -93,7 +93,7 @@ class KafkaEventLog:
             raise WrongLog(self._backwards)
 
     async def read(self, partition: int, first: int, end: int) -> AsyncIterator[Sequence[RawRecord]]:
-        """See `app.ports.EventLog.read`. Raises `WrongLog` if the log lacks these offsets, `Unavailable`."""
+        """See `app.log.ports.EventLog.read`. Raises `WrongLog` if offsets are missing, and `Unavailable`."""
         if first >= end:
             return
         consumer = self._consumer()
@@ -122,7 +122,7 @@ class KafkaEventLog:
             await consumer.stop()
 
     async def ends(self) -> Mapping[int, int]:
-        """See `app.ports.EventLog.ends`. Raises `Unavailable`, and `WrongLog` if the log became shorter."""
+        """See `app.log.ports.EventLog.ends`. Raises `Unavailable`, and `WrongLog` for a shorter log."""
         before = dict(self._known_ends)
         where = [TopicPartition(self._topic, partition) for partition in range(self._partitions)]
         try:

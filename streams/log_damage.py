@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.errors import Undecodable, WrongLog
-from app.records import encode
-from projections.database import Database
-from projections.lost_records import KeptRecord, event_ids, kept_records, known_ends
+from app.log.records import encode
+from projections.postgres.database import Database
+from projections.queries.lost_records import KeptRecord, event_ids, kept_records, known_ends
 from streams.event_log import KafkaEventLog
 from streams.producing import Message
 

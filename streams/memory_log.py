@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from zlib import crc32
 
-from app.ports import Clock
+from app.log.ports import Clock
+from app.log.records import RawRecord, Record, encode
 from app.positions import Position
-from app.records import RawRecord, Record, encode
 
 
 class MemoryEventLog:
-    """An `app.ports.EventLog` whose partitions are lists."""
+    """An `app.log.ports.EventLog` whose partitions are lists."""
 
     def __init__(self, partitions: int, clock: Clock) -> None:
         self._logs: list[list[RawRecord]] = [[] for _ in range(partitions)]
@@ -25,7 +25,7 @@ class MemoryEventLog:
         return len(self._logs)
 
     def partition_of(self, stream: str) -> int:
-        """See `app.ports.EventLog.partition_of`."""
+        """See `app.log.ports.EventLog.partition_of`."""
         return crc32(stream.encode()) % len(self._logs)
 
     @property
@@ -34,11 +34,11 @@ class MemoryEventLog:
         return [raw for log in self._logs for raw in log]
 
     async def append(self, records: Sequence[Record], *, partition: int | None = None) -> list[Position]:
-        """See `app.ports.EventLog.append`."""
+        """See `app.log.ports.EventLog.append`."""
         return [await self._write(*encode(record), partition) for record in records]
 
     async def append_again(self, raws: Sequence[RawRecord]) -> list[Position]:
-        """See `app.ports.EventLog.append_again`."""
+        """See `app.log.ports.EventLog.append_again`."""
         return [
             await self._put(
                 raw.position.partition,
@@ -53,7 +53,7 @@ class MemoryEventLog:
         ]
 
     async def read(self, partition: int, first: int, end: int) -> AsyncIterator[Sequence[RawRecord]]:
-        """See `app.ports.EventLog.read`; waits for records that are not there yet."""
+        """See `app.log.ports.EventLog.read`; waits for records that are not there yet."""
         log = self._logs[partition]
         while first < end:
             async with self._grown:
@@ -63,7 +63,7 @@ class MemoryEventLog:
             first += len(records)
 
     async def ends(self) -> Mapping[int, int]:
-        """See `app.ports.EventLog.ends`."""
+        """See `app.log.ports.EventLog.ends`."""
         return {partition: len(log) for partition, log in enumerate(self._logs)}
 
     async def _write(

@@ -15,9 +15,9 @@ from typing import Protocol
 import structlog
 
 from app.errors import Unavailable
-from app.ports import EventLog
-from app.records import RawRecord
-from projections.database import AWAY
+from app.log.ports import EventLog
+from app.log.records import RawRecord
+from projections.postgres.database import AWAY
 from projections.projector import Projector
 from streams.batches import MicroBatches
 

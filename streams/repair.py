@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from app.errors import Unavailable, WrongLog
 from app.settings import Settings
-from projections.database import AWAY, Database, NotSetUp, ensure_database, open_database
-from projections.generations import LogIdentity, adopt, begin_anew, check_same, known_log
-from projections.lost_records import kept_records
+from projections.postgres.database import AWAY, Database, NotSetUp, ensure_database, open_database
+from projections.postgres.generations import LogIdentity, adopt, begin_anew, check_same, known_log
+from projections.queries.lost_records import kept_records
 from streams.event_log import KafkaEventLog
 from streams.log_damage import Damage, find_damage, shared_ends, write_back
 from streams.migrate import fill, migrate

@@ -11,9 +11,9 @@ from typing import Any
 import asyncpg
 import structlog
 
-from projections.database import AWAY
+from projections.postgres.database import AWAY
 from projections.projector import Projector
-from projections.workers import WorkerReport, Workers
+from projections.queries.workers import WorkerReport, Workers
 from streams.projection_loop import ProjectionLoop
 
 log = structlog.get_logger()

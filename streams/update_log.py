@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.updates import Update, encode
+from app.log.updates import Update, encode
 from streams.producing import Message, TopicProducer
 
 
 class KafkaUpdateLog:
-    """An `app.ports.UpdateLog` on Kafka. An update may be written twice: its position tells."""
+    """An `app.log.ports.UpdateLog` on Kafka. An update may be written twice: its position tells."""
 
     def __init__(self, brokers: Sequence[str], topic: str) -> None:
         self._producer = TopicProducer(brokers, topic, idempotent=False)
@@ -19,7 +19,7 @@ class KafkaUpdateLog:
         await self._producer.start()
 
     async def emit(self, updates: Sequence[Update]) -> None:
-        """See `app.ports.UpdateLog.emit`."""
+        """See `app.log.ports.UpdateLog.emit`."""
         await self._producer.write(
             [Message(update.position.partition, *encode(update)) for update in updates]
         )

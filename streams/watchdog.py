@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from app.errors import Unavailable, WrongLog
-from app.ports import EventLog
-from projections.completeness import missing_in_words
-from projections.database import AWAY, GONE
+from app.log.ports import EventLog
+from projections.postgres.completeness import missing_in_words
+from projections.postgres.database import AWAY, GONE
 from projections.projector import Projector
 
 log = structlog.get_logger()

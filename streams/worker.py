@@ -18,24 +18,24 @@ import uvloop
 from mode import Service
 
 from app.settings import Settings
-from projections.advisory_locks import AdvisoryLocks, open_advisory_locks
-from projections.database import Database, NotSetUp, open_database
-from projections.policy_queries import PolicyQueries
+from projections.postgres.advisory_locks import AdvisoryLocks, open_advisory_locks
+from projections.postgres.database import Database, NotSetUp, open_database
 from projections.projector import Projector
-from projections.reminder_queries import ReminderQueries
-from projections.structure_queries import StructureQueries
-from projections.workers import Workers
+from projections.queries.policies import PolicyQueries
+from projections.queries.structure import StructureQueries
+from projections.queries.workers import Workers
+from projections.read_models.reminders import ReminderQueries
 from streams.agents import create_faust_app
 from streams.event_log import KafkaEventLog
 from streams.garbage import collect_rarely
 from streams.migrate import migrate
-from streams.policies import PolicyLoop
+from streams.policies.recurrence import PolicyLoop
+from streams.policies.reminders import ReminderLoop
+from streams.policies.structure import StructurePolicy
 from streams.projection_loop import ProjectionLoop
 from streams.ready_file import ReadyFile
-from streams.reminders import ReminderLoop
 from streams.reporting import Reporter
 from streams.same_log import check_same_log
-from streams.structure_policy import StructurePolicy
 from streams.topic_keeping import keep_topics
 from streams.update_log import KafkaUpdateLog
 from streams.watchdog import Watchdog, watch_progress

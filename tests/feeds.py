@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from app.activity import Entry, activity_type, doer
-from app.fold import Folded
-from app.tasks import Task
+from app.log.fold import Folded
+from app.tasks.state import Task
 
 
 def feed_of(log: Iterable[Folded], lists: Collection[str]) -> list[Entry]:

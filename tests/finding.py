@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app.tasks import Task
+from app.tasks.state import Task
 
 PRIORITIES = ("none", "low", "medium", "high", "urgent")
 

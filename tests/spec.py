@@ -9,15 +9,20 @@ from typing import Any
 
 import pytest
 
-from app import fold, list_decisions, task_decisions
 from app.errors import TaskError
-from app.fold import State
-from app.lists import ListCommand, ListEvent, TaskList
+from app.lists import decide as list_decisions
+from app.lists.commands import ListCommand
+from app.lists.events import ListEvent
+from app.lists.state import TaskList
+from app.log import fold
+from app.log.fold import State
+from app.log.records import RawRecord, Record, encode
 from app.positions import Position
-from app.records import RawRecord, Record, encode
-from app.surroundings import Surroundings
-from app.task_commands import TaskCommand
-from app.tasks import Task, TaskEvent
+from app.tasks import decide as task_decisions
+from app.tasks.commands import TaskCommand
+from app.tasks.decision_context import DecisionContext
+from app.tasks.events import TaskEvent
+from app.tasks.state import Task
 from app.users import UserEvent
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -75,10 +80,10 @@ def list_after(*events: ListEvent) -> TaskList:
     return state
 
 
-def surroundings(**given: Any) -> Surroundings:
+def surroundings(**given: Any) -> DecisionContext:
     """What lies around a decision: alice's, in a list of hers, unless `given` says otherwise."""
     defaults: dict[str, Any] = {"user": "alice", "now": START + timedelta(days=10), "home": HOME}
-    return Surroundings(**{**defaults, **given})
+    return DecisionContext(**{**defaults, **given})
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ class When:
 
     events: Sequence[DomainEvent]
     command: TaskCommand | ListCommand
-    around: Surroundings
+    around: DecisionContext
 
     def decide(self) -> DomainEvent | None:
         """What the decider makes of it."""

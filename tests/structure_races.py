@@ -21,13 +21,13 @@ from uuid import uuid4
 
 import httpx
 
-from app.lists import MemberRemoved, TaskList
-from app.records import Event, Record
+from app.lists.events import MemberRemoved
+from app.lists.state import TaskList
+from app.log.records import Event, Record
 from app.settings import Settings
-from app.structure import Violation, violations
-from app.tasks import (
+from app.structure.rules import Violation, violations
+from app.tasks.events import (
     Series,
-    Task,
     TaskCompleted,
     TaskCreated,
     TaskDeleted,
@@ -35,8 +35,9 @@ from app.tasks import (
     TaskMoved,
     TaskReopened,
 )
-from projections.database import Database, open_database
-from projections.structure_queries import Candidates, StructureQueries
+from app.tasks.state import Task
+from projections.postgres.database import Database, open_database
+from projections.queries.structure import Candidates, StructureQueries
 from streams.event_log import KafkaEventLog
 from tests.integration.stack import Stack
 from tests.truth import check_place, wait_until_projected

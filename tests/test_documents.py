@@ -14,10 +14,12 @@ from typing import Any, get_args
 import click
 import pytest
 
-from api import connection, outbox, protocol
-from api.message_schemas import FROM_CLIENT, FROM_SERVER, type_of
-from api.problems import KINDS
-from app.records import EVENT_CLASSES
+from api.contract.message_schemas import FROM_CLIENT, FROM_SERVER, type_of
+from api.http.problems import KINDS
+from api.protocol import close_codes
+from api.protocol import messages as protocol
+from api.transports.websocket import connection
+from app.log.records import EVENT_CLASSES
 from app.settings import CLIENT_NAMES, Settings
 from tasktape.cli import main
 from tasktape.cli.search import QueryVerb
@@ -216,9 +218,9 @@ def test_what_is_in_messages_is_in_the_reference() -> None:
 def test_every_close_code_is_in_the_reference() -> None:
     text = (REFERENCE / "websocket.md").read_text()
     documented = {int(row[0]) for row in table_rows(text) if row[0].isdigit()}
-    farewells = [value for module in (connection, outbox, protocol) for value in vars(module).values()]
-    codes = {value.code for value in farewells if isinstance(value, outbox.Farewell)}
-    assert documented == codes | {protocol.BAD_TOKEN, protocol.BAD_MESSAGE}
+    farewells = [value for module in (connection, close_codes) for value in vars(module).values()]
+    codes = {value.code for value in farewells if isinstance(value, close_codes.CloseReason)}
+    assert documented == codes | {close_codes.BAD_TOKEN, close_codes.BAD_MESSAGE}
 
 
 def test_every_error_is_in_the_reference() -> None:

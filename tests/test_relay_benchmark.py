@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic_core import from_json
 
-from app import records, updates
 from app.ids import is_uuid
-from app.records import stream_kind
+from app.log import records, updates
+from app.log.records import stream_kind
 from benchmarks.relay_publisher import VALUE_BYTES, comment, update
 
 LIST = "10000000-0000-4000-8000-000000000000"

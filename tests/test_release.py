@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from textwrap import dedent
 
-from api import asyncapi, openapi
+from api.contract import asyncapi, openapi
 from tests.compose import ROOT
 
 HEADINGS = re.findall(

@@ -8,27 +8,27 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app.facets import facets_of
-from app.fold import Folded, State, channels, fold_log
-from app.lists import TaskList
-from app.notifications import notified
-from app.orders import sort_value
+from app.dates import format_time
+from app.lists.state import TaskList
+from app.log.fold import Folded, State, channels, fold_log
+from app.log.recipients import notified
+from app.log.records import RawRecord, Record
+from app.log.updates import decode, state_to_jsonable, update_of
 from app.positions import Position
-from app.records import RawRecord, Record
-from app.reminders import pending
+from app.search.facets import facets_of
+from app.search.sorting import sort_value
 from app.settings import Settings
-from app.tasks import Task
-from app.times import format_time
-from app.updates import decode, state_to_jsonable, update_of
+from app.tasks.reminders import pending
+from app.tasks.state import Task
+from app.text.tokens import forms_of
 from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnread, User
-from app.words import forms_of
-from projections import lists, tasks
-from projections.database import Database, open_database
-from projections.lists import list_from_row
-from projections.notification_queries import READ
-from projections.search import FACTS
-from projections.tables import read_models
-from projections.tasks import task_from_row
+from projections.postgres.database import Database, open_database
+from projections.postgres.tables import read_models
+from projections.read_models import lists, tasks
+from projections.read_models.lists import list_from_row
+from projections.read_models.notifications import READ
+from projections.read_models.search_index import FACTS
+from projections.read_models.tasks import task_from_row
 from streams.event_log import KafkaEventLog
 from tests.waiting import eventually
 

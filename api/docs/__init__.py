@@ -11,10 +11,10 @@ from pathlib import Path
 
 from starlette.routing import BaseRoute
 
-from api import asyncapi
-from api.openapi import document
+from api.contract import asyncapi
+from api.contract.openapi import document
+from api.http.static_content import StaticContent, digest
 from api.pages import folder_routes
-from api.static_content import StaticContent, digest
 
 FOLDER = Path(__file__).parent
 FILES = ("swagger/swagger-ui-bundle.js", "swagger/swagger-ui.css", "docs.js", "docs.css")

@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from api.representations import KEEP
-from api.static_content import KEEP_FOR_EVER, StaticContent, digest
-from app.activity_phrases import PHRASES
+from api.http.representations import KEEP
+from api.http.static_content import KEEP_FOR_EVER, StaticContent, digest
+from app.activity import PHRASES
 
 FOLDER = Path(__file__).parent
 SUFFIXES = frozenset({".js", ".css", ".svg"})

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from app.errors import Malformed
-from app.json_text import MAX_DEPTH, is_shallow, read_json
+from app.text.json_text import MAX_DEPTH, is_shallow, read_json
 
 READ_BYTES = 128 * 1024
 MAX_LINE_BYTES = 1_000_000

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from app.graphemes import shortened
-from app.names import caseless
+from app.text.graphemes import shortened
+from app.text.names import caseless
 from tasktape.cli.connection import connection_options, find_connection
 from tasktape.cli.failures import did_you_mean
 from tasktape.cli.lines import printable, reading_lines, short, task_line

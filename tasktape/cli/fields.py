@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from app.recurrence import DATE_LENGTH
+from app.recurrence.next_date import DATE_LENGTH
 from tasktape.cli.client import find_task
 from tasktape.cli.zone import due_given, local_zone
 

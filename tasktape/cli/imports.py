@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.graphemes import shortened
+from app.text.graphemes import shortened
 from tasktape.cli.client import open_client
 from tasktape.cli.connection import connection_options
 from tasktape.cli.options import json_option

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from app.graphemes import shortened
-from app.names import with_signs
-from app.rules_in_words import describe
+from app.recurrence.describe import describe
+from app.text.graphemes import shortened
+from app.text.names import with_signs
 
 if TYPE_CHECKING:
     from tasktape.client import Event, Task

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.graphemes import boundary_after, boundary_before
+from app.text.graphemes import boundary_after, boundary_before
 from tasktape.cli.client import api_verb, the_list
 from tasktape.cli.lines import printable, task_line
 from tasktape.cli.options import json_option

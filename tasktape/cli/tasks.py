@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.recurrence import DATE_LENGTH
+from app.recurrence.next_date import DATE_LENGTH
 from tasktape.cli.client import api_verb, find_list, find_task, pending_said, show_task, the_list
 from tasktape.cli.fields import CLEARABLE, NAMED_OTHERWISE, PRIORITIES, field_options, fields_of
 from tasktape.cli.lines import NOTHING, event_line, field_text, printable, task_line

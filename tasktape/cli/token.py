@@ -19,7 +19,7 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 @local_errors
 def token(user: str | None, ttl: str, data: Path | None, *, admin: bool) -> None:
     """Print a sign-in token (a JWT), signed with JWT_SECRET or the data folder's secret."""
-    from app.names import user_name
+    from app.text.names import user_name
     from tasktape.cli.program import typed
     from tasktape.local.data_dir import data_dir
     from tasktape.local.tokens import mint, system_user

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from app.due import zone_of
-from app.natural_due import read_due
-from app.recurrence import DATE_LENGTH
+from app.dates import zone_of
+from app.natural_dates.due import read_due
+from app.recurrence.next_date import DATE_LENGTH
 from app.zones import UnknownZone, zone
 
 LOCALTIME = Path("/etc/localtime")

@@ -16,8 +16,8 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from app.graphemes import shortened
-from app.names import MAX_USER_CHARS, normal_user, user_name
+from app.text.graphemes import shortened
+from app.text.names import MAX_USER_CHARS, normal_user, user_name
 from app.values import MAX_TITLE_CHARS
 from tasktape.importers.stages import one_line, stage_of
 from tasktape.importers.xes import XesEvent, XesTrace

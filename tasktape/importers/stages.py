@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from app.graphemes import shortened
-from app.names import normal_label, shows_something, without_unseen
+from app.text.graphemes import shortened
+from app.text.names import normal_label, shows_something, without_unseen
 
 MAX_STAGE_CHARS = 100
 STANDARD_TRANSITIONS = frozenset(

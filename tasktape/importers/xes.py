@@ -14,7 +14,7 @@ from math import isinf, isnan
 from typing import NamedTuple
 from xml.parsers import expat
 
-from app.names import shows_something
+from app.text.names import shows_something
 from tasktape.importers.encodings import BadEncoding, as_utf8
 from tasktape.importers.files import Damaged
 

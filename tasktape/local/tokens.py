@@ -5,7 +5,7 @@ import time
 
 import jwt
 
-from app.names import user_name
+from app.text.names import user_name
 
 
 def mint(

@@ -13,40 +13,40 @@ from typing import Any
 import uuid_utils
 
 from api.auth import Verifier
-from api.command_requests import SOURCE, Call, Effect, NotYetVisible
-from api.commands import CommandHandler
-from api.counters import RelayCounters
-from api.edge import Edge
-from api.entity_tags import Precondition
-from api.hub import Counters
-from api.idempotency import CommandKey, command_key
-from api.inboxes import Inboxes
-from api.metrics import Metrics
-from api.outcomes import Outcomes
-from api.presence import Presence
-from api.wishes import Wishes
+from api.commands.entity_tags import Precondition
+from api.commands.handler import CommandHandler
+from api.commands.idempotency import CommandKey, command_key
+from api.commands.inboxes import Inboxes
+from api.commands.outcomes import Outcomes
+from api.commands.requests import SOURCE, Applied, CommandRequest, Pending
+from api.commands.task_actions import TaskActions
+from api.http.dependencies import Dependencies
+from api.presence.state import Presence
+from api.telemetry.counters import Counters, RelayCounters
+from api.telemetry.prometheus import Metrics
 from app.errors import Unavailable
-from app.fold import Fold, Folded, State, decoded, fold_log
 from app.ids import inbox_id
-from app.lists import ListCommand, Occupied
+from app.lists.commands import ListCommand, Occupied
+from app.log.fold import Fold, Folded, State, decoded, fold_log
+from app.log.records import RawRecord, Record
+from app.log.updates import state_from_json, state_json, update_of
 from app.positions import Position
-from app.records import RawRecord, Record
 from app.settings import Settings
-from app.surroundings import Along, Change, CommentThen, Gap, PastEvent, SubTask
-from app.task_commands import CreateTask, TaskCommand
-from app.tasks import Task, TaskCommentDeleted, TaskCommented, TaskCommentEdited, TaskUndone
-from app.undo import newest_change
-from app.updates import state_from_json, state_json, update_of
-from projections.activity_queries import ActivityQueries
-from projections.audit_queries import AuditQueries
-from projections.command_queries import AcceptedEvent
-from projections.comment_queries import CommentQueries
-from projections.database import Database
-from projections.list_queries import ListQueries
-from projections.notification_queries import NotificationQueries
-from projections.sub_tasks import Lines
-from projections.task_queries import TaskQueries
-from projections.workers import Workers
+from app.tasks.commands import CreateTask, TaskCommand
+from app.tasks.decision_context import Along, Change, CommentThen, Gap, PastEvent, SubTask
+from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited, TaskUndone
+from app.tasks.state import Task
+from app.tasks.undo import newest_change
+from projections.postgres.database import Database
+from projections.queries.activity import ActivityQueries
+from projections.queries.audit import AuditQueries
+from projections.queries.decisions import AcceptedEvent
+from projections.queries.sub_tasks import Lines
+from projections.queries.tasks import TaskQueries
+from projections.queries.workers import Workers
+from projections.read_models.comments import CommentQueries
+from projections.read_models.lists import ListQueries
+from projections.read_models.notifications import NotificationQueries
 from streams.memory_log import MemoryEventLog
 
 FOR_EVER = 10**9
@@ -167,22 +167,22 @@ class World:
     # --- what the read models answer ---------------------------------------------------------------------
 
     async def state(self, stream: str) -> State | None:
-        """See `api.sight.StateReader`."""
+        """See `api.commands.in_flight.StateReader`."""
         await asyncio.sleep(0)
         return self.fold.states.get(stream)
 
     async def newest(self, stream: str) -> tuple[State | None, str | None]:
-        """See `api.sight.StateReader`."""
+        """See `api.commands.in_flight.StateReader`."""
         return await self.state(stream), self.fold.held.get(stream)
 
     async def positions(self) -> dict[int, int]:
-        """See `api.sight.StateReader`."""
+        """See `api.commands.in_flight.StateReader`."""
         await asyncio.sleep(0)
         return {each.raw.position.partition: each.raw.position.offset for each in self.folded}
 
     @asynccontextmanager
     async def moment(self) -> AsyncIterator[tuple[World, dict[int, int]]]:
-        """See `api.sight.StateReader`."""
+        """See `api.commands.in_flight.StateReader`."""
         self.moments += 1
         reached = await self.positions()
         # What it was at that moment, whatever comes meanwhile.
@@ -192,7 +192,7 @@ class World:
         yield then, reached
 
     async def state_at(self, stream: str, version: int) -> State | None:
-        """See `api.sight.StateReader`."""
+        """See `api.commands.in_flight.StateReader`."""
         found = self._accepted_at(stream, version)
         # Through JSON and back, as the audit keeps it.
         if found is None:
@@ -200,12 +200,12 @@ class World:
         return state_from_json(stream.partition(":")[0], state_json(found.after))
 
     async def sub_tasks(self, task_id: str) -> list[SubTask]:
-        """See `api.surroundings.Around`."""
+        """See `api.commands.load_context.Around`."""
         tree = [(each, depth) for each, depth in self._below(task_id) if each.deleted_at is None]
         return [SubTask(each.id, each.list_id, each.status, depth) for each, depth in reversed(tree)]
 
     async def tops(self, task_ids: Collection[str]) -> dict[str, str]:
-        """See `api.surroundings.Around`."""
+        """See `api.commands.load_context.Around`."""
         tasks = {each.id: each for each in self._tasks()}
 
         def top(task: Task) -> str:
@@ -214,7 +214,7 @@ class World:
         return {task_id: top(tasks[task_id]) for task_id in task_ids if task_id in tasks}
 
     async def gap(self, list_id: str, task_id: str, *, before: str | None, after: str | None) -> Gap | None:
-        """See `api.surroundings.Around`."""
+        """See `api.commands.load_context.Around`."""
         others = {
             each.id: each.rank for each in self._tasks() if each.list_id == list_id and each.id != task_id
         }
@@ -229,7 +229,7 @@ class World:
         return None
 
     async def change(self, task: Task, version: int | None, user: str) -> Change | None:
-        """See `api.surroundings.Around`."""
+        """See `api.commands.load_context.Around`."""
         task_id = task.id
         records = self.accepted_of(f"task:{task_id}")[: task.version]
         if len(records) < task.version and (version is None or len(records) < version <= task.version):
@@ -275,7 +275,7 @@ class World:
         return sorted([*((each, depth) for each in own), *deeper], key=lambda found: found[1])
 
     async def lines(self, task_ids: Collection[str]) -> Lines:
-        """See `api.sight.Rows`."""
+        """See `api.commands.in_flight.Rows`."""
         found = [each for each in self._tasks() if each.id in task_ids]
         found += [above for task in found for above, _ in self._above(task)]
         holders = {each.id: self.fold.held.get(f"task:{each.id}") for each in found}
@@ -292,18 +292,18 @@ class World:
         return found
 
     async def occupied(self, list_id: str) -> Occupied:
-        """See `api.surroundings.Around`."""
+        """See `api.commands.load_context.Around`."""
         there = [
             t for t in self._tasks() if t.list_id == list_id and t.stage is not None and t.deleted_at is None
         ]
         return Counter((t.stage or "", t.status) for t in there)
 
     async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
-        """See `api.surroundings.Around`."""
+        """See `api.commands.load_context.Around`."""
         return self._comments(task_id).get(comment_id)
 
     async def commenters(self, task_id: str) -> frozenset[str]:
-        """See `api.surroundings.Around`."""
+        """See `api.commands.load_context.Around`."""
         return frozenset(comment.author for comment in self._comments(task_id).values())
 
     def _accepted_at(self, stream: str, version: int) -> Folded | None:
@@ -331,7 +331,7 @@ class World:
         return found
 
     async def accepted(self, event_id: str) -> AcceptedEvent | None:
-        """See `api.sight.StateReader`."""
+        """See `api.commands.in_flight.StateReader`."""
         for each in self.folded:
             record = each.record
             if each.outcome == "accepted" and record is not None and record.id == event_id:
@@ -345,7 +345,7 @@ class World:
         return None
 
     async def accepted_among(self, event_ids: Sequence[str]) -> frozenset[str]:
-        """See `api.sight.StateReader`."""
+        """See `api.commands.in_flight.StateReader`."""
         return frozenset(record.id for record in self.accepted_records).intersection(event_ids)
 
 
@@ -365,36 +365,36 @@ class Node:
         wait_s: float = 5.0,
         if_match: int | None = None,
         key: CommandKey | None = None,
-    ) -> Effect | NotYetVisible:
+    ) -> Applied | Pending:
         """Give a command."""
         precondition = None if if_match is None else Precondition(frozenset({if_match}))
-        return await self.commands.handle(Call(command, stream, user, wait_s, precondition, key))
+        return await self.commands.handle(CommandRequest(command, stream, user, wait_s, precondition, key))
 
     async def done(
         self, command: TaskCommand | ListCommand, stream: str, user: str = "alice", **how: Any
-    ) -> Effect:
+    ) -> Applied:
         """Give a command that has to be done at once."""
         result = await self.give(command, stream, user, **how)
-        assert isinstance(result, Effect)
+        assert isinstance(result, Applied)
         return result
 
     async def written(
         self, command: TaskCommand | ListCommand, stream: str, user: str = "alice", **how: Any
-    ) -> NotYetVisible:
+    ) -> Pending:
         """Give a command whose outcome must not be known yet."""
         result = await self.give(command, stream, user, **how)
-        assert isinstance(result, NotYetVisible)
+        assert isinstance(result, Pending)
         return result
 
 
-def edge_on(world: World, node: Node, settings: Settings, reading: Any) -> Edge:
+def edge_on(world: World, node: Node, settings: Settings, reading: Any) -> Dependencies:
     """The parts of an API node in that world; `reading` stands for the pool that queries read from."""
-    return Edge(
+    return Dependencies(
         settings=settings,
         log=world.log,
         outcomes=node.outcomes,
         commands=node.commands,
-        wishes=Wishes(node.commands, world, new_id),
+        task_actions=TaskActions(node.commands, world, new_id),
         inboxes=Inboxes(node.commands),
         tasks=TaskQueries(reading),
         lists=ListQueries(reading),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from api.node_messages import Alive, Envelope, decode, encode
-from api.presence import HEARTBEAT_S, TTL_S, Effect, Presence, PresenceTold, Publish, SignalTold, Tell, Told
+from api.presence.events import Effect, PresenceTold, Publish, SignalTold, Tell, Told
+from api.presence.node_messages import Alive, Envelope, decode, encode
+from api.presence.state import HEARTBEAT_S, TTL_S, Presence
 
 TASK = "task:0190f3c0-0000-7000-8000-000000000001"
 LIST = "list:0190f3c0-0000-7000-8000-000000000002"

@@ -10,21 +10,21 @@ from typing import Any
 from uuid import uuid4
 
 from api.auth import Identity
-from api.broadcast import KafkaUpdates
-from api.counters import RelayCounters
-from api.feed import UpdateFeed
-from api.frames import JSON
-from api.hub import Hub
-from api.outbox import Outbox
-from api.protocol import Refused
-from api.reading import read_frame
-from api.relay import Relay
-from api.ring import Ring
-from api.session import Session
+from api.broadcast.updates_backend import KafkaUpdates
+from api.protocol.decoding import read_frame
+from api.protocol.frames import JSON
+from api.protocol.messages import Refused
+from api.relay.context import Relay
+from api.relay.feed import UpdateFeed
+from api.relay.hub import Hub
+from api.relay.replay_buffer import ReplayBuffer
+from api.relay.session import Session
+from api.telemetry.counters import RelayCounters
+from api.transports.send_queue import SendQueue
 from app.errors import Unauthenticated, Unavailable
-from app.fold import Outcome
+from app.log.fold import Outcome
+from app.log.updates import Update
 from app.positions import Position, Positions
-from app.updates import Update
 
 NOW = 1_000_000.0
 
@@ -139,7 +139,7 @@ class World:
     async def missed(
         self, channels: Collection[str], since: Positions, upto: Positions, limit: int
     ) -> list[Update] | None:
-        """See api.relay.History."""
+        """See api.relay.context.History."""
         await self._query()
         if not all(self._has_row(Position(*place)) for place in upto.items()):
             raise Unavailable("the read models are behind what was relayed")
@@ -154,7 +154,7 @@ class World:
         return None if len(found) > limit else sorted(found, key=lambda update: update.position)
 
     async def reached(self) -> dict[int, int]:
-        """See api.relay.History."""
+        """See api.relay.context.History."""
         reached = {p: self.next_position(p).offset - self.lost.get(p, 0) for p in range(self.partitions)}
         await self._query()
         return reached
@@ -164,14 +164,14 @@ class World:
         return {p: self.next_position(p).offset for p in range(self.partitions)}
 
     async def between(self, partition: int, first: int, end: int, limit: int) -> list[Update]:
-        """See api.feed.Memory."""
+        """See api.relay.feed.Memory."""
         rows = [each for each in self.of_partition(partition) if self._has_row(each.position)]
         return rows[first:end][:limit]
 
     # Visibility
 
     async def lists_at(self, user: str) -> tuple[set[str], dict[int, int]]:
-        """See api.channels.Visibility."""
+        """See api.relay.channel_access.Visibility."""
         reached = {p: self.next_position(p).offset - self.lost.get(p, 0) - 1 for p in range(self.partitions)}
         return await self._lists_of(user), reached
 
@@ -186,7 +186,7 @@ class World:
         return lists
 
     async def list_of_task_at(self, user: str, task_id: str) -> tuple[str | None, dict[int, int]]:
-        """See api.channels.Visibility."""
+        """See api.relay.channel_access.Visibility."""
         lists, reached = await self.lists_at(user)
         list_id = self.task_lists.get(task_id)
         return list_id if list_id in lists else None, reached
@@ -220,7 +220,7 @@ class Node:
 
     def __init__(self, world: World, *, ring: int = 1_000) -> None:
         self.world = world
-        self.hub = Hub(Ring(max_updates=ring), many=1)
+        self.hub = Hub(ReplayBuffer(max_updates=ring), many=1)
         self.hub.start({}, world.partitions)
         self.feed = UpdateFeed(
             topic="updates",
@@ -267,7 +267,7 @@ class Client:
         self.seen: list[dict[str, Any]] = []
         self.resynced: list[str] = []
         self.session: Session | None = None
-        self.outbox: Outbox | None = None
+        self.send_queue: SendQueue | None = None
         self._task: asyncio.Task[None] | None = None
         self._recovering = 0
         self._recovered: list[tuple[str, Position]] = []
@@ -278,8 +278,8 @@ class Client:
     def connect(self, node: Node) -> None:
         """Connect and authenticate, resuming if there is something to resume from."""
         since = {} if self.positions is None else {"since": {str(p): o for p, o in self.positions.items()}}
-        self.outbox = Outbox()
-        self.session = Session(node.relay, self.outbox, uuid4().hex)
+        self.send_queue = SendQueue()
+        self.session = Session(node.relay, self.send_queue, uuid4().hex)
         self._recovering, self._recovered = 0, []
         self.say({"type": "authenticate", "token": self.user, **since})
 
@@ -322,16 +322,16 @@ class Client:
             await asyncio.gather(self._task, return_exceptions=True)
         if self.session is not None:
             self.session.close()
-        self.session = self.outbox = self._task = None
+        self.session = self.send_queue = self._task = None
 
     async def receive(self, count: int = 10_000) -> None:
         """Receive at most `count` frames of those that are there."""
-        outbox = self.outbox
-        for _ in range(min(count, len(outbox) if outbox else 0)):
-            assert outbox is not None
-            for payload in (await outbox.first()).payloads(JSON):
+        send_queue = self.send_queue
+        for _ in range(min(count, len(send_queue) if send_queue else 0)):
+            assert send_queue is not None
+            for payload in (await send_queue.first()).payloads(JSON):
                 self._take(json.loads(payload))
-            outbox.sent()
+            send_queue.sent()
 
     def _take(self, message: dict[str, Any]) -> None:
         self.seen.append(message)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from asyncpg.exceptions._base import DataError as ClientSideDataError
 
-from api.edge import Edge
+from api.http.dependencies import Dependencies
 from api.main import application
 from app.ids import inbox_id
 from app.settings import Settings
@@ -52,7 +52,7 @@ def pool() -> Broken:
 
 
 @pytest.fixture
-def edge(world: World, pool: Broken) -> Edge:
+def deps(world: World, pool: Broken) -> Dependencies:
     settings = Settings(
         jwt_secret=SECRET,
         body_limit_bytes=LIMIT_BYTES,
@@ -64,10 +64,10 @@ def edge(world: World, pool: Broken) -> Edge:
 
 @asynccontextmanager
 async def client_of(
-    edge: Edge, user: str | None = "alice", **claims: Any
+    deps: Dependencies, user: str | None = "alice", **claims: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
-    app = application(edge.settings)
-    app.state.edge = edge
+    app = application(deps.settings)
+    app.state.deps = deps
     headers = {}
     if user is not None:
         token = mint(SECRET, user, **{"admin": False, "ttl_s": 60, **claims})
@@ -80,8 +80,8 @@ async def client_of(
 
 
 @pytest.fixture
-async def client(edge: Edge) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(edge) as found:
+async def client(deps: Dependencies) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(deps) as found:
         yield found
 
 
@@ -136,9 +136,9 @@ async def test_an_unusable_correlation_id_is_replaced(client: httpx.AsyncClient,
 @pytest.mark.parametrize(
     "token", ["", "nonsense", mint("another secret of thirty-two chars", "alice", admin=True, ttl_s=60)]
 )
-async def test_without_a_good_token_nothing_is_shown(edge: Edge, token: str) -> None:
+async def test_without_a_good_token_nothing_is_shown(deps: Dependencies, token: str) -> None:
     """Whatever the address and the method: 401, which says what to send."""
-    async with client_of(edge, None) as client:
+    async with client_of(deps, None) as client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         for method, path in (
             *(("GET", "/api/tasks"), ("POST", "/api/tasks"), ("GET", f"/api/tasks/{ID}")),
@@ -150,16 +150,16 @@ async def test_without_a_good_token_nothing_is_shown(edge: Edge, token: str) -> 
             assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_a_token_in_the_query_is_no_credential(edge: Edge) -> None:
+async def test_a_token_in_the_query_is_no_credential(deps: Dependencies) -> None:
     """Addresses end up in logs."""
-    async with client_of(edge, None) as client:
+    async with client_of(deps, None) as client:
         token = mint(SECRET, "alice", admin=False, ttl_s=60)
         assert_problem(await client.get("/api/me", params={"token": token}), 401, "unauthenticated")
 
 
-async def test_administration_is_for_administrators(edge: Edge) -> None:
+async def test_administration_is_for_administrators(deps: Dependencies) -> None:
     """403 for others."""
-    async with client_of(edge) as client:
+    async with client_of(deps) as client:
         for method, path in (
             ("GET", "/api/dead-letters"),
             ("POST", "/api/dead-letters/0:1/retry"),
@@ -298,9 +298,9 @@ async def test_bad_values_of_parameters_are_field_errors(
     assert [each["field"] for each in problem["errors"]] == [field]
 
 
-async def test_positions_of_partitions_that_are_not_there(edge: Edge) -> None:
+async def test_positions_of_partitions_that_are_not_there(deps: Dependencies) -> None:
     """Not found, however large the number."""
-    async with client_of(edge, admin=True) as client:
+    async with client_of(deps, admin=True) as client:
         for partition in (2, 2**31, 10**17):
             for method, path in (("GET", "/api/outcomes/{}:1"), ("POST", "/api/dead-letters/{}:1/skip")):
                 answer = await client.request(method, path.format(partition))
@@ -350,10 +350,10 @@ async def test_spacing_and_order_do_not_make_another_command(client: httpx.Async
     assert again.headers["location"] == first.headers["location"]
 
 
-async def test_the_same_key_of_two_users_is_two_keys(edge: Edge) -> None:
+async def test_the_same_key_of_two_users_is_two_keys(deps: Dependencies) -> None:
     """Keys are each user's own."""
     headers = {"Idempotency-Key": "mine"}
-    async with client_of(edge, "alice") as alice, client_of(edge, "bob") as bob:
+    async with client_of(deps, "alice") as alice, client_of(deps, "bob") as bob:
         ids = {
             (await client.post("/api/tasks", json={"title": "T"}, headers=headers)).json()["id"]
             for client in (alice, bob)
@@ -449,9 +449,9 @@ async def test_a_log_that_is_away_is_503(client: httpx.AsyncClient, world: World
     assert_problem(await client.post("/api/tasks", json={"title": "T"}), 503, "unavailable")
 
 
-async def test_everyone_gets_an_inbox_once(edge: Edge, world: World) -> None:
+async def test_everyone_gets_an_inbox_once(deps: Dependencies, world: World) -> None:
     """With the first request that is authenticated."""
-    async with client_of(edge, "bob") as client:
+    async with client_of(deps, "bob") as client:
         for _ in range(3):
             await client.get("/api/me")
     [record] = world.accepted_of(f"list:{inbox_id('bob')}")
@@ -469,9 +469,9 @@ async def test_readiness_says_what_is_wrong(client: httpx.AsyncClient) -> None:
     assert answer.json()["node"] == "a node of tests"
 
 
-async def test_a_process_that_stops_is_not_ready(edge: Edge, client: httpx.AsyncClient) -> None:
+async def test_a_process_that_stops_is_not_ready(deps: Dependencies, client: httpx.AsyncClient) -> None:
     """Whatever else it still could do."""
-    edge.stopping.set()
+    deps.stopping.set()
     assert "this process stops" in (await client.get("/readyz")).json()["problems"]
 
 
@@ -509,9 +509,9 @@ async def test_a_refused_preflight_is_a_problem(
     assert "Origin" in answer.headers["vary"]
 
 
-async def test_answers_depend_on_the_origin_for_caches(edge: Edge) -> None:
+async def test_answers_depend_on_the_origin_for_caches(deps: Dependencies) -> None:
     """Also without one, errors and preflights."""
-    async with client_of(edge) as client:
+    async with client_of(deps) as client:
         for method, path in (
             ("GET", "/healthz"),
             ("GET", "/api/nothing"),
@@ -536,9 +536,11 @@ async def test_answers_depend_on_the_origin_for_caches(edge: Edge) -> None:
         ("/page/app.js", "GET, HEAD, OPTIONS"),
     ],
 )
-async def test_options_tells_the_methods_of_every_address(edge: Edge, path: str, allowed: str) -> None:
+async def test_options_tells_the_methods_of_every_address(
+    deps: Dependencies, path: str, allowed: str
+) -> None:
     """Without a token; a method that is not possible is answered with the same."""
-    async with client_of(edge, None) as client:
+    async with client_of(deps, None) as client:
         answer = await client.options(path)
         assert (answer.status_code, answer.content, answer.headers["allow"]) == (204, b"", allowed)
         other = await client.request("TRACE", path)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from api import message_examples as examples
-from api import protocol
-from api.reading import read_frame
-from api.server_messages import Update
+from api.contract import message_examples as examples
+from api.protocol import messages as protocol
+from api.protocol.decoding import read_frame
+from api.protocol.update_messages import Update
 
 PAGES = Path(__file__).parents[2] / "api" / "pages"
 HELLO = examples.FROM_SERVER[protocol.Authenticated][0]

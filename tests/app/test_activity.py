@@ -12,10 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import from_json
 
-from app.activity import WINDOW_S, Entry, Group, activity_type, doer, grouped, whole_windows, window_of
-from app.activity_phrases import PHRASES, summary
-from app.fold import Folded, fold_log
-from app.lists import (
+from app.activity import (
+    PHRASES,
+    WINDOW_S,
+    Entry,
+    Group,
+    activity_type,
+    doer,
+    grouped,
+    summary,
+    whole_windows,
+    window_of,
+)
+from app.lists.events import (
     ListCreated,
     ListDeleted,
     ListEdited,
@@ -26,8 +35,9 @@ from app.lists import (
     MemberRemoved,
     MemberRoleChanged,
 )
-from app.records import EVENT_CLASSES, Record, StreamResumed, event_data_json
-from app.tasks import (
+from app.log.fold import Folded, fold_log
+from app.log.records import EVENT_CLASSES, Record, StreamResumed, event_data_json
+from app.tasks.events import (
     TaskCommentDeleted,
     TaskCommented,
     TaskCommentEdited,

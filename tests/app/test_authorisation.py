@@ -7,11 +7,14 @@ from typing import get_args
 
 import pytest
 
-from app import authorisation, lists, task_commands
+from app import authorisation
 from app.authorisation import ALLOWED, check, check_in, role_in
 from app.errors import Forbidden, NotFound
-from app.lists import ListCommand, ListCreated, ListDeleted, MemberAdded, RestoreList
-from app.task_commands import CreateTask, TaskCommand
+from app.lists import commands as list_commands
+from app.lists.commands import ListCommand, RestoreList
+from app.lists.events import ListCreated, ListDeleted, MemberAdded
+from app.tasks import commands as task_commands
+from app.tasks.commands import CreateTask, TaskCommand
 from app.values import Command, Role
 from tests.spec import list_after
 
@@ -49,7 +52,7 @@ CASES = [
 
 def command_called(name: str) -> type[Command]:
     """The class of a command."""
-    modules = (authorisation, lists, task_commands)
+    modules = (authorisation, list_commands, task_commands)
     found = next(getattr(module, name) for module in modules if hasattr(module, name))
     assert inspect.isclass(found)
     assert issubclass(found, Command)

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from app.fold import Fold, Folded
 from app.ids import derived_id
-from app.lists import Stage
+from app.lists.events import Stage
+from app.log.fold import Fold, Folded
 from app.policies import Cause, Successor, event_id, follows, reacts
 from app.positions import Position
-from app.series import next_id, next_occurrence
-from app.tasks import (
+from app.tasks.events import (
     Series,
     TaskCompleted,
     TaskCreated,
@@ -25,6 +24,7 @@ from app.tasks import (
     TaskRestored,
     TaskUndone,
 )
+from app.tasks.series import next_id, next_occurrence
 from tests.spec import HOME, LIST_ID, START, TASK_ID, raw_of, record_of, task_after
 
 WEEKLY = TaskCreated(LIST_ID, "Water", due="2026-03-02", recurrence="FREQ=WEEKLY")

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from app.fold import Folded, fold_log
-from app.tasks import TaskCreated
-from app.updates import update_of
+from app.log.fold import Folded, fold_log
+from app.log.updates import update_of
+from app.tasks.events import TaskCreated
 from app.users import (
     MAX_NOTIFICATIONS_AT_ONCE,
     AllNotificationsRead,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from app.positions import Position, positions_from_json, positions_to_json
 from tasktape.client.progress import Progress
+from tests.api.relay.test_hub_properties import Story, _check, _tell, joining_steps, steps
 from tests.api.relay_world import Client, Node
-from tests.api.test_hub_properties import Story, _check, _tell, joining_steps, steps
 
 
 class Listener(Client):

@@ -12,11 +12,9 @@ from uuid import UUID
 import asyncpg
 from pydantic_core import from_json, to_json
 
-from api.activity import group_json
-from app.activity import activity_type, grouped
-from app.activity_phrases import PHRASES
-from app.fold import Folded, changes, fold_log
-from app.lists import (
+from api.endpoints.activity import group_json
+from app.activity import PHRASES, activity_type, grouped
+from app.lists.events import (
     ListCreated,
     ListEdited,
     ListHandedOver,
@@ -24,11 +22,12 @@ from app.lists import (
     MemberAdded,
     MemberRemoved,
     MemberRoleChanged,
-    TaskList,
 )
-from app.records import event_data_json
-from app.tasks import (
-    Task,
+from app.lists.state import TaskList
+from app.log.fold import Folded, changes, fold_log
+from app.log.records import event_data_json
+from app.log.updates import changes_json, update_of
+from app.tasks.events import (
     TaskCommentDeleted,
     TaskCommented,
     TaskCommentEdited,
@@ -43,7 +42,7 @@ from app.tasks import (
     TaskSkipped,
     TaskUndone,
 )
-from app.updates import changes_json, update_of
+from app.tasks.state import Task
 from streams.memory_log import MemoryEventLog
 from tests.e2e.screens import Screens
 from tests.feeds import feed_of

@@ -8,9 +8,18 @@ from collections.abc import Callable, Iterator
 import ormsgpack
 from pydantic_core import from_json
 
-from api import message_examples as examples
-from api.protocol import MAX_BATCH, MAX_MESSAGE_BYTES, BadFrame, Error, Incoming, Refused, Signal, SignalSent
-from api.reading import read_frame
+from api.contract import message_examples as examples
+from api.protocol.decoding import read_frame
+from api.protocol.messages import (
+    MAX_BATCH,
+    MAX_MESSAGE_BYTES,
+    BadFrame,
+    Error,
+    Incoming,
+    Refused,
+    Signal,
+    SignalSent,
+)
 
 Read = list[Incoming | Refused]
 Frame = str | bytes

@@ -10,9 +10,9 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from app.fold import State, evolve
-from app.imports import Import, ImportedTask, records_of
-from app.tasks import Task
+from app.imported_history import Import, ImportedTask, records_of
+from app.log.fold import State, evolve
+from app.tasks.state import Task
 from tasktape.importers.histories import Unusable, history_of
 from tasktape.importers.occurrences import Occurrences
 from tasktape.importers.stages import Stage, stage_of

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from app.fold import Folded, State, channels
-from app.lists import TaskList
+from app.lists.state import TaskList
+from app.log.fold import Folded, State, channels
 from app.positions import Position
-from app.tasks import TaskCreated, TaskEdited
+from app.tasks.events import TaskCreated, TaskEdited
 from tests.integration.relay_readers import CarefulReader, PythonReader, Reader
 from tests.integration.relay_writers import Writer
 

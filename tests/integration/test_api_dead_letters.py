@@ -12,7 +12,7 @@ import httpx
 from aiokafka import AIOKafkaProducer
 
 from app.settings import Settings
-from app.tasks import TaskEdited
+from app.tasks.events import TaskEdited
 from streams.event_log import KafkaEventLog
 from tests.integration.shell import Shell
 from tests.integration.stack import Stack

@@ -9,8 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from projections import command_queries, comment_queries, sub_tasks
-from projections.database import Database, open_database
+from projections.postgres.database import Database, open_database
+from projections.queries import decisions as command_queries
+from projections.queries import sub_tasks
+from projections.read_models import comments as comment_queries
 from tests.integration.stack import Stack
 
 ID = str(uuid4())

@@ -14,12 +14,12 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.fold import fold_log
-from app.lists import ListCreated
+from app.lists.events import ListCreated
+from app.log.fold import fold_log
+from app.log.updates import update_of
 from app.settings import Settings
-from app.tasks import TaskCreated
-from app.updates import update_of
-from projections.database import open_database
+from app.tasks.events import TaskCreated
+from projections.postgres.database import open_database
 from projections.projector import Projector
 from streams.event_log import KafkaEventLog
 from streams.update_log import KafkaUpdateLog

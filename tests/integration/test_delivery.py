@@ -12,11 +12,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError
 
-from app.lists import ListCreated
+from app.lists.events import ListCreated
 from app.settings import Settings
-from app.tasks import TaskCreated
-from projections.database import Database, open_database
-from projections.workers import Workers
+from app.tasks.events import TaskCreated
+from projections.postgres.database import Database, open_database
+from projections.queries.workers import Workers
 from streams.agents import group_of
 from streams.event_log import KafkaEventLog
 from streams.projection_loop import FAR_BEHIND

@@ -21,12 +21,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata
 
 from app.errors import Unavailable
-from app.fold import fold_log
 from app.ids import inbox_id
-from app.lists import ListCreated
-from app.records import Record, StreamResumed
+from app.lists.events import ListCreated
+from app.log.fold import fold_log
+from app.log.records import Record, StreamResumed
 from app.settings import Settings
-from app.tasks import (
+from app.tasks.events import (
     TaskCompleted,
     TaskCreated,
     TaskDeleted,
@@ -36,7 +36,7 @@ from app.tasks import (
     TaskReopened,
     TaskRestored,
 )
-from projections.database import open_database
+from projections.postgres.database import open_database
 from streams.agents import group_of
 from streams.event_log import KafkaEventLog
 from streams.producing import partition_of

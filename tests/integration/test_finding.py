@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from app.tasks import Task
-from app.updates import state_from_json
+from app.log.updates import state_from_json
+from app.tasks.state import Task
 from tests import finding
 from tests.integration.stack import Stack
 

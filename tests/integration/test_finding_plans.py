@@ -15,18 +15,18 @@ import pytest
 from pydantic_core import from_json
 
 from api.node import SESSION
-from app.criteria import criteria_of
-from app.orders import SortKey
-from app.search_conditions import Condition
-from app.search_language import Search, parse
+from app.search.conditions import Condition
+from app.search.criteria import criteria_of
+from app.search.parser import Search, parse
+from app.search.sorting import SortKey
 from benchmarks.many_tasks import NOW, TASKS, fill, list_id
-from projections.database import Database, asyncpg_dsn, open_database
-from projections.finding_bounds import Bounds
-from projections.generations import LogIdentity, set_up
-from projections.task_filters import TaskFilter
-from projections.task_orders import Order, Portion
-from projections.task_pages import find, find_relevant, lists_of
-from projections.tasks_then import find_then
+from projections.postgres.database import Database, asyncpg_dsn, open_database
+from projections.postgres.generations import LogIdentity, set_up
+from projections.task_search.as_of import find_then
+from projections.task_search.cost_limits import Bounds
+from projections.task_search.filters import TaskFilter
+from projections.task_search.ordering import Order, Portion
+from projections.task_search.planner import find, find_relevant, lists_of
 from tests.waiting import eventually
 
 PAGE = 51

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from api import openapi
+from api.contract import openapi
 from tests.integration.stack import Stack
 
 GENERATION_LIMIT_S = 120

@@ -14,13 +14,13 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from app.errors import WrongLog
-from app.fold import fold_log
-from app.lists import ListCreated
+from app.lists.events import ListCreated
+from app.log.fold import fold_log
+from app.log.records import RawRecord, Record
 from app.positions import Position
-from app.records import RawRecord, Record
 from app.settings import Settings
-from app.tasks import TaskCreated, TaskEdited
-from projections.database import Database, open_database
+from app.tasks.events import TaskCreated, TaskEdited
+from projections.postgres.database import Database, open_database
 from projections.projector import Projector
 from streams.event_log import KafkaEventLog
 from streams.producing import Message

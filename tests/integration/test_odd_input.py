@@ -12,8 +12,8 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from api.endpoints import ENDPOINTS
-from api.routing import Endpoint
+from api.endpoints.table import ENDPOINTS
+from api.http.routing import Endpoint
 from tests.integration.stack import Stack
 
 T = TypeVar("T")

@@ -8,9 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from projections import activity_queries, list_queries, task_queries
-from projections.database import Database, open_database
-from projections.generations import LogIdentity, set_up
+from projections.postgres.database import Database, open_database
+from projections.postgres.generations import LogIdentity, set_up
+from projections.queries import activity as activity_queries
+from projections.queries import audit
+from projections.queries import tasks as task_queries
+from projections.read_models import lists as list_queries
 
 ROWS = 40_000
 FILL = """
@@ -58,7 +61,7 @@ async def plan_of(database: Database, sql: str, *arguments: object, may_sort: bo
 @pytest.mark.parametrize(
     ("sql", "arguments", "index"),
     [
-        (task_queries.HISTORY, ("task:x", 7, 51), "audit_by_stream"),
+        (audit.HISTORY, ("task:x", 7, 51), "audit_by_stream"),
         (task_queries.AT_VERSION, ("task:x", 7), "audit_by_stream"),
         (
             "SELECT 1 FROM audit WHERE event_id = $1 AND outcome = 'accepted'",

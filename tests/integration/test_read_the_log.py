@@ -8,9 +8,9 @@ import shlex
 from pathlib import Path
 from uuid import uuid4
 
+from app.log.records import RawRecord
 from app.positions import Position
-from app.records import RawRecord
-from app.tasks import TaskCompleted, TaskCreated
+from app.tasks.events import TaskCompleted, TaskCreated
 from streams.event_log import KafkaEventLog
 from streams.topics import ensure_topics, events_topic
 from tests.integration.documents import Home, blocks

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from app.errors import Unavailable
-from app.lists import ListCreated
-from projections.database import asyncpg_dsn
+from app.lists.events import ListCreated
+from projections.postgres.database import asyncpg_dsn
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 from tests.integration.stack import Stack, running

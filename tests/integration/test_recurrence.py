@@ -13,13 +13,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.fold import Folded, fold_log
-from app.lists import ListCreated
+from app.lists.events import ListCreated
+from app.log.fold import Folded, fold_log
 from app.policies import SOURCE
 from app.settings import Settings
-from app.tasks import TaskCompleted, TaskCreated, TaskEvent, TaskReopened
-from projections.database import open_database
-from projections.policy_queries import PolicyQueries
+from app.tasks.events import TaskCompleted, TaskCreated, TaskEvent, TaskReopened
+from projections.postgres.database import open_database
+from projections.queries.policies import PolicyQueries
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 from tests.integration.live_client import LiveClient, live

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.fold import Folded, fold_log
+from app.log.fold import Folded, fold_log
 from app.settings import Settings
 from tasktape.client import Client
 from tasktape.local.kafka import EmbeddedKafka

@@ -13,12 +13,12 @@ from uuid import uuid4
 
 import pytest
 
-from app.lists import ListCreated, ListDeleted, ListRestored
-from app.records import Record
+from app.dates import format_time
+from app.lists.events import ListCreated, ListDeleted, ListRestored
+from app.log.records import Record
 from app.settings import Settings
-from app.tasks import TaskCompleted, TaskCreated, TaskEdited, TaskEvent, TaskReminded
-from app.times import format_time
-from projections.database import open_database
+from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited, TaskEvent, TaskReminded
+from projections.postgres.database import open_database
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 from tests.places import WorkerProcess, new_place

@@ -11,11 +11,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.fold import fold_log
+from app.log.fold import fold_log
+from app.log.records import Record
 from app.policies import SOURCE as RECURRENCE
-from app.records import Record
 from app.settings import Settings
-from app.tasks import TaskCompleted, TaskCreated, TaskEdited
+from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited
 from streams.event_log import KafkaEventLog
 from tests.integration.live_client import LiveClient, live
 from tests.integration.stack import Stack

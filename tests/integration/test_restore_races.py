@@ -13,8 +13,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.fold import Folded, fold_log
 from app.ids import inbox_id
+from app.log.fold import Folded, fold_log
 from app.settings import Settings
 from tests.integration.relay_readers import Reader, SocketReader, StreamReader
 from tests.integration.relay_truth import check_read, expected_of

@@ -12,10 +12,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from broadcaster import BroadcastBackend
 
-from api.memory_signals import MemoryTopic
-from api.presence import PresenceTold, SignalTold, Told
-from api.signal_topic import KafkaSignals
-from api.signals import Signals, Timing
+from api.broadcast.memory_backend import MemoryTopic
+from api.broadcast.signals_backend import KafkaSignals
+from api.presence.cluster import Signals, Timing
+from api.presence.events import PresenceTold, SignalTold, Told
 from app.errors import Unavailable
 from streams.topics import ensure_topics, signals_topic
 from tests.waiting import eventually

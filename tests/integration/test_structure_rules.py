@@ -14,11 +14,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.lists import ListDeleted, MemberRemoved
-from app.records import Event, Record
+from app.lists.events import ListDeleted, MemberRemoved
+from app.log.records import Event, Record
 from app.settings import Settings
-from app.tasks import Series, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved
-from projections.database import open_database
+from app.tasks.events import Series, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved
+from projections.postgres.database import open_database
 from streams.event_log import KafkaEventLog
 from tests.integration.stack import Stack
 from tests.integration.test_api_dead_letters import letters, put

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from projections.database import Database, open_database
-from projections.generations import LogIdentity, set_up
-from projections.task_ids import BY_ID_PART, CANDIDATES, FOUND, tasks_by_id_part
+from projections.postgres.database import Database, open_database
+from projections.postgres.generations import LogIdentity, set_up
+from projections.queries.task_ids import BY_ID_PART, CANDIDATES, FOUND, tasks_by_id_part
 
 TASKS = 30_000
 FILL = """

@@ -11,12 +11,12 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from broadcaster import Broadcast
 
-from api.broadcast import Batch, KafkaUpdates
-from api.topic_tail import MAX_BATCHES_AHEAD
+from api.broadcast.topic_tail import MAX_BATCHES_AHEAD
+from api.broadcast.updates_backend import Batch, KafkaUpdates
 from app.errors import Unavailable
+from app.log.updates import Update, encode
 from app.positions import Position
 from app.settings import Settings
-from app.updates import Update, encode
 from streams.update_log import KafkaUpdateLog
 from tests.api.relay_world import nothing_update, task_update
 from tests.places import new_place

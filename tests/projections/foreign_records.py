@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from app.records import EVENT_CLASSES, SCHEMA_VERSIONS
-from app.tasks import SERIES_FIELDS
+from app.log.records import EVENT_CLASSES, SCHEMA_VERSIONS
+from app.tasks.state import SERIES_FIELDS
 from app.values import MAX_REMINDERS
 
 STREAMS = ["task:a", "task:b", "list:l", "user:alice"]

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from app.bounds import MAX_EVENT_BYTES
-from app.fold import fold_log
-from app.lists import ListCreated
-from app.records import Record, encode
-from app.tasks import Series, TaskCreated, TaskSkipped
-from projections.database import Database, open_database
-from projections.generations import LogIdentity, set_up
+from app.lists.events import ListCreated
+from app.log.fold import fold_log
+from app.log.records import Record, encode
+from app.tasks.events import Series, TaskCreated, TaskSkipped
+from projections.postgres.database import Database, open_database
+from projections.postgres.generations import LogIdentity, set_up
 from projections.projector import Projector
 from projections.rebuild import rebuild
 from streams.memory_log import MemoryEventLog

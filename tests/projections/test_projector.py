@@ -14,15 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.errors import Unavailable
-from app.fold import fold_log
-from app.lists import ListCreated, ListRenamed
+from app.lists.events import ListCreated, ListRenamed
+from app.log.fold import fold_log
+from app.log.records import RawRecord, Record, StreamResumed
+from app.log.updates import Update, update_of
 from app.positions import Position
-from app.records import RawRecord, Record, StreamResumed
-from app.tasks import TaskCompleted, TaskCreated, TaskEdited
-from app.updates import Update, update_of
-from projections.checkpoints import Mismatch
-from projections.database import Database, open_database
-from projections.generations import LogIdentity, set_up
+from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited
+from projections.postgres.checkpoints import Mismatch
+from projections.postgres.database import Database, open_database
+from projections.postgres.generations import LogIdentity, set_up
 from projections.projector import Projector
 from projections.rebuild import rebuild
 from streams.memory_log import MemoryEventLog

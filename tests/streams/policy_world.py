@@ -7,17 +7,18 @@ import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from app.fold import Fold, Folded, State, decoded, fold_log
-from app.lists import ListCreated
+from app.lists.events import ListCreated
+from app.log.fold import Fold, Folded, State, decoded, fold_log
+from app.log.records import RawRecord, Record
 from app.policies import POLICY_PREFIX, Successor
-from app.records import RawRecord, Record
-from app.task_commands import TaskCommand
-from app.task_decisions import decide
-from app.tasks import Task, TaskEvent
-from projections.policy_queries import Reacting
-from projections.projection import Projected, project
+from app.tasks.commands import TaskCommand
+from app.tasks.decide import decide
+from app.tasks.events import TaskEvent
+from app.tasks.state import Task
+from projections.queries.policies import Reacting
+from projections.read_models.projected import Projected, project
 from streams.memory_log import MemoryEventLog
-from streams.policies import PolicyLoop
+from streams.policies.recurrence import PolicyLoop
 from tests.spec import LIST_ID, START, record_of, surroundings
 
 PARTITIONS = 2

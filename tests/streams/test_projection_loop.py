@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from app.tasks import TaskCreated
-from projections.checkpoints import Checkpoint
+from app.tasks.events import TaskCreated
+from projections.postgres.checkpoints import Checkpoint
 from streams import projection_loop
 from streams.memory_log import MemoryEventLog
 from streams.projection_loop import ProjectionLoop

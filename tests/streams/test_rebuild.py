@@ -4,9 +4,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from app.settings import Settings
-from app.tasks import TaskCommented, TaskCreated, TaskEdited
-from projections.database import open_database
-from projections.generations import LogIdentity, set_up
+from app.tasks.events import TaskCommented, TaskCreated, TaskEdited
+from projections.postgres.database import open_database
+from projections.postgres.generations import LogIdentity, set_up
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 from streams.topics import cluster_id

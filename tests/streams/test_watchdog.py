@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from app.tasks import TaskCreated
-from projections.database import Database, open_database
-from projections.generations import LogIdentity, set_up
+from app.tasks.events import TaskCreated
+from projections.postgres.database import Database, open_database
+from projections.postgres.generations import LogIdentity, set_up
 from projections.projector import Projector
 from streams import watchdog
 from streams.memory_log import MemoryEventLog

@@ -1,0 +1,1 @@
+"""Backends of the broadcaster: updates and signals between nodes."""

@@ -1,0 +1,75 @@
+"""Our broadcaster backend for `task-signals`: every node reads all of it from its end on, and writes to it.
+
+What is on it is worth nothing a moment later. So it is read without a group from wherever it ends, and
+written without waiting for more than one replica; what does not get through is counted, and missed by nobody
+for longer than until the next heartbeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from api.broadcast.topic_tail import Polled, TopicTail
+
+DISCONNECT_TIMEOUT_S = 3.0
+REQUEST_TIMEOUT_MS = 5_000
+LINGER_MS = 5
+BATCH_BYTES = 64 * 1024
+REQUEST_BYTES = 1024 * 1024
+MAX_BATCH = 500
+
+
+class KafkaSignals(TopicTail):
+    """Reads and writes `topic`. An event is a tuple of messages."""
+
+    def __init__(self, brokers: Sequence[str], topic: str) -> None:
+        super().__init__(
+            brokers,
+            topic,
+            client_id="tasktape-signals",
+            auto_offset_reset="latest",
+            max_poll_records=MAX_BATCH,
+        )
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=list(brokers),
+            client_id="tasktape-signals",
+            acks=1,
+            linger_ms=LINGER_MS,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=REQUEST_BYTES,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+        )
+        self.lost = 0
+        """How many messages the brokers did not take."""
+
+    async def _begin(self) -> dict[int, int]:
+        ends = await super()._begin()
+        await self._producer.start()
+        return ends
+
+    async def disconnect(self) -> None:
+        """Send what is on its way, unless that takes too long, and leave the brokers."""
+        for client in (self._producer, self._consumer):
+            with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                async with asyncio.timeout(DISCONNECT_TIMEOUT_S):
+                    await client.stop()
+
+    async def publish(self, channel: str, message: Any) -> None:
+        """Hand a message, as (key, value), to the producer; waits only while that is full."""
+        key, value = message
+        sent: asyncio.Future[Any] = await self._producer.send(channel, value, key=key)
+        sent.add_done_callback(self._note)
+
+    def _note(self, sent: asyncio.Future[Any]) -> None:
+        if sent.cancelled() or sent.exception() is not None:
+            self.lost += 1
+
+    def read(self, polled: Polled) -> tuple[bytes, ...]:
+        """The messages of a batch."""
+        return tuple(record.value or b"" for records in polled.values() for record in records)

@@ -1,0 +1,89 @@
+"""Our backend for broadcaster: every node reads all of `task-updates`, from a known place on.
+
+So nothing lies unseen between "up to here it is in the database" and "from here it is live".
+
+One broadcaster channel stands for the whole topic, and an event on it is a batch of decoded updates. A
+subscription per `task:`, `list:` or `user:` channel would let two channels of one socket overtake each other
+in their separate queues; but a socket resumes by one position per partition over all its channels, so
+their order matters. The hub tells the channels apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiokafka import ConsumerRecord, TopicPartition
+
+from api.broadcast.topic_tail import Polled, TopicTail
+from app.errors import Malformed
+from app.log.updates import Update, decode
+
+log = structlog.get_logger(__name__)
+
+MAX_BATCH = 1_000
+MAX_FETCH_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Updates, in order for each partition of the topic, and the offsets that come after them."""
+
+    updates: tuple[Update, ...]
+    next_offsets: Mapping[int, int]
+
+
+class KafkaUpdates(TopicTail):
+    """Reads `topic` from the offsets in `start`, or from its end. An event is a `Batch`."""
+
+    def __init__(self, brokers: Sequence[str], topic: str, start: Mapping[int, int] | None = None) -> None:
+        super().__init__(
+            brokers,
+            topic,
+            client_id="tasktape-relay",
+            isolation_level="read_uncommitted",
+            # Offsets that retention has taken away: go on from the oldest; the gap is filled from the audit.
+            auto_offset_reset="earliest",
+            max_poll_records=MAX_BATCH,
+            max_partition_fetch_bytes=MAX_FETCH_BYTES,
+        )
+        self._start = start or {}
+        self.next_offsets: dict[int, int] = {}
+        """Partition → where reading starts; known once connected."""
+
+    async def _begin(self) -> dict[int, int]:
+        ends = await super()._begin()
+        self.next_offsets = {number: self._start.get(number, end) for number, end in ends.items()}
+        for number, offset in self.next_offsets.items():
+            self._consumer.seek(TopicPartition(self._topic, number), offset)
+        return ends
+
+    async def publish(self, channel: str, message: Any) -> None:
+        """Updates come from the worker alone."""
+        raise NotImplementedError("updates are emitted by the worker, not by the relay")
+
+    def read(self, polled: Polled) -> Batch:
+        """The updates of a batch."""
+        updates = (read_update(record) for records in polled.values() for record in records)
+        return Batch(
+            updates=tuple(update for update in updates if update),
+            next_offsets={tp.partition: records[-1].offset + 1 for tp, records in polled.items() if records},
+        )
+
+
+def read_update(record: ConsumerRecord) -> Update | None:
+    """The update in a Kafka record; what isn't one is logged and passed over."""
+    try:
+        update = decode(record.headers, record.value or b"")
+    except (KeyError, ValueError, Malformed) as error:
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        if update.position.partition == record.partition and update.value[:1] == b"{":
+            return update
+        reason = "not the update of a record of this partition"
+    log.warning(
+        "not an update", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason
+    )
+    return None

@@ -1,0 +1,1 @@
+"""The write path: load, decide, append, and wait for the outcome."""

@@ -1,0 +1,157 @@
+"""What commands are decided on: the read models, and over them what this node has written since."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from api.commands.load_context import ContextQueries
+from api.commands.withdrawal import held
+from api.read_consistency import SnapshotReader
+from app.log.fold import State
+from app.positions import Position, Positions
+from app.tasks.state import Task
+from projections.queries.decisions import AcceptedEvent
+from projections.queries.sub_tasks import Lines
+
+NO_LINES = Lines()
+
+
+class Rows(ContextQueries, Protocol):
+    """What deciding asks of the read models."""
+
+    async def state(self, stream: str) -> State | None:
+        """The newest state of a stream."""
+
+    async def newest(self, stream: str) -> tuple[State | None, str | None]:
+        """The newest state of a stream, and the position of the record that holds it, if one does."""
+
+    async def lines(self, task_ids: Collection[str]) -> Lines:
+        """Return these tasks and all above them, deleted ones included."""
+
+    async def state_at(self, stream: str, version: int) -> State | None:
+        """The state of a stream after its first `version` events."""
+
+    async def accepted(self, event_id: str) -> AcceptedEvent | None:
+        """The accepted event of this id."""
+
+    async def accepted_among(self, event_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of these event ids that were accepted."""
+
+
+class StateReader(Rows, Protocol):
+    """The read models as they are whenever they are asked, and how they are at one moment."""
+
+    async def positions(self) -> Positions:
+        """How far they are."""
+
+    def moment(self) -> SnapshotReader[Rows]:
+        """One moment of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadYourWritesReader:
+    """Rows, with what was written here and has not come back yet over them.
+
+    The states of tasks in `lines` are taken from there: they were read under locks just before.
+    """
+
+    rows: Rows
+    pending: InFlightWrites
+    lines: Lines = NO_LINES
+
+    async def state(self, stream: str) -> State | None:
+        """The newest state that this node knows of."""
+        known = self._known(stream)
+        return self._over(await self.rows.state(stream) if known is None else known, stream)
+
+    async def with_lines(self, task_ids: Collection[str]) -> ReadYourWritesReader:
+        """Read these tasks and all above them at once, as they are now."""
+        return replace(self, lines=await self.rows.lines(task_ids))
+
+    async def unheld(self, stream: str) -> State | None:
+        """The same, of a stream that goes on. Raises `Conflict` for one that a parked record holds."""
+        state: State | None = self._known(stream)
+        if state is None:
+            state, holder = await self.rows.newest(stream)
+        else:
+            holder = self.lines.holders.get(state.id)
+        if holder is not None:
+            raise held(holder)
+        return self._over(state, stream)
+
+    def _known(self, stream: str) -> Task | None:
+        kind, _, key = stream.partition(":")
+        return self.lines.tasks.get(key) if kind == "task" else None
+
+    def _over(self, state: State | None, stream: str) -> State | None:
+        written = self.pending.of_stream(stream)
+        if written is not None and (state is None or written.after.version > state.version):
+            return written.after
+        return state
+
+
+MAX_PENDING = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class InFlightWrite:
+    """A record that was appended and whose outcome is not known here yet."""
+
+    position: Position
+    event_id: str
+    command_hash: str | None
+    after: State
+    """The state after it, should it be accepted."""
+
+
+class InFlightWrites:
+    """The newest unresolved append of each stream, a bounded number of them, the oldest forgotten first.
+
+    Forgetting is harmless: a command then decides on an older state, and the fold supersedes its event.
+    """
+
+    def __init__(self, reached: Mapping[int, int], limit: int = MAX_PENDING) -> None:
+        self._reached = reached
+        self._limit = limit
+        self._streams: OrderedDict[str, InFlightWrite] = OrderedDict()
+        self._events: OrderedDict[str, InFlightWrite] = OrderedDict()
+
+    def add(self, stream: str, written: InFlightWrite) -> None:
+        """Remember an append, unless its outcome has come meanwhile."""
+        if self._is_resolved(written):
+            return
+        for entries, name in ((self._streams, stream), (self._events, written.event_id)):
+            entries[name] = written
+            entries.move_to_end(name)
+            if len(entries) > self._limit:
+                entries.popitem(last=False)
+
+    def of_stream(self, stream: str) -> InFlightWrite | None:
+        """The newest append to a stream that is not resolved."""
+        return self._open(self._streams, stream)
+
+    def of_event(self, event_id: str) -> InFlightWrite | None:
+        """The append of an event id that is not resolved."""
+        return self._open(self._events, event_id)
+
+    def positions(self) -> dict[int, int]:
+        """Up to where the log has to be folded for all of them to be resolved."""
+        found: dict[int, int] = {}
+        for written in self._events.values():
+            if not self._is_resolved(written):
+                partition, offset = written.position
+                found[partition] = max(offset, found.get(partition, -1))
+        return found
+
+    def _open(self, entries: OrderedDict[str, InFlightWrite], name: str) -> InFlightWrite | None:
+        written = entries.get(name)
+        if written is not None and self._is_resolved(written):
+            del entries[name]
+            return None
+        return written
+
+    def _is_resolved(self, written: InFlightWrite) -> bool:
+        return self._reached.get(written.position.partition, -1) >= written.position.offset

@@ -1,0 +1,163 @@
+"""Which locks a command needs: on the lists and tasks that its decision relies on, or whose order it changes.
+
+A list is locked for what its stages, its members and its being there mean to tasks; a task for what it means
+to those below it. Whoever relies on it shares the lock; whoever changes it has it alone. So nobody moves,
+completes or deletes a task while another puts something below it, and no ring can close: each move shares the
+locks of all that will be above. Edits of plain fields, and places in the manual order, need no lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+
+from app.lists.commands import CreateInbox, CreateList, EditList, ListCommand
+from app.log.fold import State
+from app.tasks.checks import MAX_DEPTH
+from app.tasks.commands import (
+    Comment,
+    CompleteTask,
+    CreateTask,
+    DeleteTask,
+    EditComment,
+    EditTask,
+    MoveTask,
+    ReopenTask,
+    RestoreTask,
+    TaskCommand,
+    UndoChange,
+)
+from app.tasks.decision_context import Change
+from app.tasks.state import Task
+from app.users import UserCommand
+
+LoadState = Callable[[str], Awaitable[State | None]]
+LoadLines = Callable[[Collection[str]], Awaitable[LoadState]]
+"""Reads tasks and all above them at once, and gives what loads them."""
+LoadChange = Callable[[Task, int | None], Awaitable[Change | None]]
+MAX_LINE = 2 * MAX_DEPTH
+"""So many tasks above another are looked at: racing commands may have made too many levels, or a ring."""
+
+
+@dataclass(slots=True)
+class LockPlan:
+    """The locks, by name → if exclusively. `is_certain` says that they follow from the command alone.
+
+    `above` are the tasks above the one that the command is on, as it is and as it may be afterwards.
+    """
+
+    modes: dict[str, bool] = field(default_factory=dict)
+    above: list[Task] = field(default_factory=list)
+    is_certain: bool = True
+
+    def share(self, *streams: str) -> None:
+        """Share these locks."""
+        for stream in streams:
+            self.modes.setdefault(stream, False)
+
+    def alone(self, *streams: str) -> None:
+        """Have these locks alone."""
+        self.modes.update(dict.fromkeys(streams, True))
+
+    def covers(self, other: LockPlan) -> bool:
+        """Tell if these locks are enough for another plan."""
+        return all(
+            stream in self.modes and self.modes[stream] >= exclusive
+            for stream, exclusive in other.modes.items()
+        )
+
+
+async def lock_plan(
+    command: TaskCommand | ListCommand | UserCommand, stream: str, lines: LoadLines, change: LoadChange
+) -> LockPlan:
+    """Return the locks that a command on a stream needs, as things are arranged now."""
+    plan = LockPlan()
+    if isinstance(command, ListCommand):
+        if not isinstance(command, CreateList | CreateInbox) and not _only_renames(command):
+            plan.alone(stream)
+        return plan
+    if isinstance(command, CreateTask):
+        plan.share(f"list:{command.list_id}")
+        if command.parent_id is not None:
+            await _share_line(plan, command.parent_id, await lines([command.parent_id]))
+        return plan
+    if isinstance(command, DeleteTask):
+        plan.alone(stream)
+        return plan
+    if not isinstance(command, TaskCommand) or not _spans(command):
+        return plan
+    plan.is_certain = False
+    wanted = [command.parent_id] if isinstance(command, EditTask) and command.parent_id is not None else []
+    load = await lines([stream.removeprefix("task:"), *wanted])
+    task = await load(stream)
+    if isinstance(task, Task):
+        await _plan_for(plan, command, task, load, change)
+    return plan
+
+
+def _only_renames(command: ListCommand) -> bool:
+    return isinstance(command, EditList) and "stages" not in command.model_fields_set
+
+
+def _spans(command: TaskCommand) -> bool:
+    """Tell if a command on a task reads or changes more than the task and who may give the command."""
+    match command:
+        case EditTask():
+            return not {"parent_id", "stage", "assignees"}.isdisjoint(command.model_fields_set)
+        case MoveTask(list_id=list_id, stage=stage):
+            return list_id is not None or stage is not None
+        case CompleteTask() | ReopenTask() | RestoreTask() | UndoChange() | Comment() | EditComment():
+            return True
+        case _:
+            return False
+
+
+async def _plan_for(
+    plan: LockPlan, command: TaskCommand, task: Task, load: LoadState, change: LoadChange
+) -> None:
+    own = f"task:{task.id}"
+    plan.share(f"list:{task.list_id}")
+    match command:
+        case CompleteTask():
+            plan.alone(own)
+        case ReopenTask():
+            await _share_line(plan, task.parent_id, load)
+        case RestoreTask():
+            plan.alone(own)
+            await _share_line(plan, task.parent_id, load)
+        case EditTask() if not {"parent_id", "stage"}.isdisjoint(command.model_fields_set):
+            plan.alone(own)
+            await _share_line(plan, task.parent_id, load)
+            if "parent_id" in command.model_fields_set:
+                await _share_line(plan, command.parent_id, load)
+        case MoveTask(list_id=list_id):
+            plan.alone(own)
+            await _share_line(plan, task.parent_id, load)
+            if list_id is not None:
+                plan.share(f"list:{list_id}")
+        case UndoChange(version=version):
+            plan.alone(own)
+            await _share_line(plan, task.parent_id, load)
+            found = await change(task, version)
+            if found is not None and found.before is not None:
+                plan.share(f"list:{found.before.list_id}")
+                await _share_line(plan, found.before.parent_id, load)
+            if found is not None:
+                # What was opened above may be completed again: nobody else may rely on its being open.
+                plan.alone(*(f"task:{each.id}" for each in found.along if each.depth < 0))
+        case _:
+            pass  # Who is told of it are members of the list, whose lock it shares.
+
+
+async def _share_line(plan: LockPlan, parent_id: str | None, load: LoadState) -> None:
+    """Share the locks of a task and of all above it."""
+    for _ in range(MAX_LINE):
+        if parent_id is None:
+            return
+        plan.share(f"task:{parent_id}")
+        plan.is_certain = False
+        state = await load(f"task:{parent_id}")
+        if not isinstance(state, Task):
+            return
+        plan.above.append(state)
+        parent_id = state.parent_id

@@ -1,0 +1,153 @@
+"""What became of appended records, and how far the read models are: told by the feed of updates.
+
+Every update that reaches this node is given to `Outcomes.resolve`. An update is emitted after its record is
+in the read models, so each one also says that they have reached its position.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+
+from app.errors import Unavailable
+from app.log.updates import Update
+from app.positions import Position, Positions, covers
+
+MAX_EXPECTATIONS = 20_000
+MAX_WAITERS = 20_000
+MAX_UPDATES_OF_ONE_ID = 32
+ROWS_FIRST_S = 0.1
+ROWS_MOST_S = 1.0
+"""How often rows are looked at for what was not told yet: seldom enough for many who wait."""
+
+
+class Expectation:
+    """The outcomes of one event id; ask for that of the position which the log gave."""
+
+    def __init__(self) -> None:
+        self._updates: dict[Position, Update] = {}
+        self._wanted: Position | None = None
+        self._found: asyncio.Future[Update] | None = None
+
+    def hear(self, update: Update) -> None:
+        """Take an update that has the expected event id."""
+        if len(self._updates) < MAX_UPDATES_OF_ONE_ID or update.position == self._wanted:
+            self._updates[update.position] = update
+        if self._found is not None and not self._found.done() and update.position == self._wanted:
+            self._found.set_result(update)
+
+    def accepted(self) -> Update | None:
+        """The update that says that the event was accepted, if it has come, wherever the event lies."""
+        return next((each for each in self._updates.values() if each.outcome == "accepted"), None)
+
+    async def at(self, position: Position, timeout_s: float) -> Update | None:
+        """The update of the record at `position`, or None if it doesn't come in time."""
+        if position in self._updates:
+            return self._updates[position]
+        self._wanted, self._found = position, asyncio.get_running_loop().create_future()
+        try:
+            return await asyncio.wait_for(self._found, timeout_s)
+        except TimeoutError:
+            return None
+
+
+class Outcomes:
+    """Expectations by event id, and the positions that the read models are known to have reached."""
+
+    def __init__(self) -> None:
+        self.reached: dict[int, int] = {}
+        self._expected: dict[str, list[Expectation]] = {}
+        self._expectations = 0
+        self._waiting: dict[int, list[tuple[int, int, asyncio.Future[None]]]] = {}
+        self._waiters = 0
+        self._sequence = count()
+
+    def start(self, positions: Positions) -> None:
+        """Begin with what the checkpoints say has been reached."""
+        for partition, offset in positions.items():
+            self._reach(Position(partition, offset))
+
+    def resolve(self, update: Update) -> None:
+        """Take an update from the feed: tell those who wait for it, and move the watermark."""
+        for expectation in self._expected.get(update.event_id, ()):
+            expectation.hear(update)
+        self._reach(update.position)
+
+    @contextmanager
+    def expect(self, event_id: str) -> Iterator[Expectation]:
+        """Listen for the outcomes of `event_id`; begin before appending, as an outcome may be quicker."""
+        if self._expectations >= MAX_EXPECTATIONS:
+            raise Unavailable("too many commands are waiting for their outcome")
+        expectation = Expectation()
+        self._expected.setdefault(event_id, []).append(expectation)
+        self._expectations += 1
+        try:
+            yield expectation
+        finally:
+            self._expectations -= 1
+            others = self._expected[event_id]
+            others.remove(expectation)
+            if not others:
+                del self._expected[event_id]
+
+    async def wait_reached(self, positions: Positions, timeout_s: float) -> bool:
+        """Wait until the read models have reached `positions`; False if they don't in time."""
+        if covers(self.reached, positions):
+            return True
+        try:
+            async with asyncio.timeout(timeout_s):
+                for partition, offset in positions.items():
+                    await self._wait_one(Position(partition, offset))
+        except TimeoutError:
+            return False
+        return True
+
+    async def wait_visible(
+        self, positions: Positions, timeout_s: float, rows: Callable[[], Awaitable[Positions]]
+    ) -> bool:
+        """Wait as `wait_reached`, but look at the rows too: they are there before anybody is told.
+
+        The feed may be late by any time, as while Kafka is away.
+        """
+        deadline, pause_s = time.monotonic() + timeout_s, ROWS_FIRST_S
+        while True:
+            left_s = deadline - time.monotonic()
+            if await self.wait_reached(positions, min(pause_s, left_s)):
+                return True
+            if covers(await rows(), positions):
+                return True
+            if left_s <= pause_s:
+                return False
+            pause_s = min(pause_s * 2, ROWS_MOST_S)
+
+    async def _wait_one(self, position: Position) -> None:
+        if self.reached.get(position.partition, -1) >= position.offset:
+            return
+        if self._waiters >= MAX_WAITERS:
+            raise Unavailable("too many requests are waiting for the read models")
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(position.partition, [])
+        entry = (position.offset, next(self._sequence), reached)
+        heapq.heappush(waiting, entry)
+        self._waiters += 1
+        try:
+            await reached
+        finally:
+            self._waiters -= 1
+            if entry in waiting:  # given up: forget it now, as its offset may never be reached
+                waiting.remove(entry)
+                heapq.heapify(waiting)
+
+    def _reach(self, position: Position) -> None:
+        if position.offset <= self.reached.get(position.partition, -1):
+            return
+        self.reached[position.partition] = position.offset
+        waiting = self._waiting.get(position.partition)
+        while waiting and waiting[0][0] <= position.offset:
+            _, _, reached = heapq.heappop(waiting)
+            if not reached.done():
+                reached.set_result(None)

@@ -1,0 +1,135 @@
+"""Commands as they are asked for, and the results that they come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from api.commands.entity_tags import EntityTag, Precondition, Tags
+from api.commands.idempotency import CommandKey
+from api.commands.in_flight import NO_LINES, Rows
+from api.commands.structure_locks import Hold
+from app.deciders import AnyCommand, merged
+from app.errors import KeyReused, PreconditionFailed, Unavailable
+from app.lists.commands import SetMember
+from app.lists.state import TaskList
+from app.log.fold import State
+from app.log.records import Event, source_of
+from app.log.updates import Update, is_gone, state_json
+from app.positions import Position
+from projections.queries.sub_tasks import Lines
+
+SOURCE = source_of("api")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRequest:
+    """A command with its stream, its caller, and how the caller wants it done.
+
+    `event_id` is the id of its event, if that is named beforehand; a key has one of its own. `causation_id`
+    names the event that this one comes along with. `hold` are the locks that are held for it already, and
+    `lines` the tasks that were read under them, for the first decision.
+    """
+
+    command: AnyCommand
+    stream: str
+    user: str
+    wait_s: float
+    if_match: Precondition | None = None
+    key: CommandKey | None = None
+    correlation_id: str | None = None
+    traceparent: str | None = None
+    event_id: str | None = None
+    causation_id: str | None = None
+    if_none_match: Tags | None = None
+    hold: Hold | None = None
+    lines: Lines = NO_LINES
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The command has been done: the state after it as JSON (`null` if gone), and where its event lies.
+
+    `position` is None if there was nothing left to do, and nothing was written. `is_repeat` says that an
+    earlier command with the same key has done it.
+    """
+
+    body: bytes
+    version: int
+    position: Position | None
+    is_repeat: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The event is written; its outcome will be known under its position."""
+
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a command makes of a state at some time: an event, or nothing as there is nothing left to do.
+
+    `after` is the state that the event leads to, if it is accepted.
+    """
+
+    state: State | None
+    event: Event | None
+    time: datetime
+    after: State | None = None
+
+
+async def merged_command(call: CommandRequest, current: State | None, rows: Rows) -> AnyCommand:
+    """Return the command as it applies to the present, if it was meant for an older version.
+
+    Raises as `app.conflicts.merge.merged`.
+    """
+    if call.if_match is None:
+        return call.command
+    version = call.if_match.base_of(None if current is None else current.version)
+    if version is None or current is None:
+        return call.command
+    base = await rows.state_at(call.stream, version)
+    if base is None:
+        raise PreconditionFailed(f"version {version} is not known here")
+    return merged(call.command, base, current)
+
+
+def check_none_match(call: CommandRequest, current: State | None) -> None:
+    """Check that `If-None-Match` names nothing that is there. Raises `PreconditionFailed`."""
+    if call.if_none_match is None or current is None or is_gone(current):
+        return
+    if call.if_none_match.wildcard and isinstance(call.command, SetMember):
+        there = isinstance(current, TaskList) and call.command.user in current.members
+    else:
+        there = call.if_none_match.weakly(EntityTag(str(current.version))) is not None
+    if there:
+        raise PreconditionFailed(f"If-None-Match names what is there, at version {current.version}")
+
+
+def perhaps_written(error: Unavailable) -> Unavailable:
+    """Return the error of an append that failed in between."""
+    return Unavailable(f"{error.detail}; it may have been written all the same")
+
+
+def check_same(key: CommandKey, command_hash: str | None) -> None:
+    """Check that a key comes with the command that it came with before. Raises `KeyReused`."""
+    if command_hash != key.command_hash:
+        raise KeyReused("this Idempotency-Key came with another command before; use a new one")
+
+
+def shown(state: State) -> bytes:
+    """Return a state as JSON, `null` if it is gone."""
+    return b"null" if is_gone(state) else state_json(state)
+
+
+def effect_of(update: Update) -> Applied:
+    """Return what an accepted update says."""
+    message: dict[str, Any] = from_json(update.value)
+    return Applied(
+        to_json(message["task"] or message["list"]), int(message["event"]["version"]), update.position
+    )

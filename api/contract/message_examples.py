@@ -1,0 +1,141 @@
+"""An example of every message, as it goes over the wire: for the AsyncAPI document, and as seeds of tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import BaseModel
+
+from api.protocol import messages as protocol
+from api.protocol import update_messages as server_messages
+
+LIST = "list:0199f3a1-5b1e-7c60-8a55-0d6f3b1c2a01"
+TASK_ID = "0199f3a1-7d22-7b10-9c3e-51a2c4d6e802"
+TASK = f"task:{TASK_ID}"
+_ALICE = {"user": "alice", "connections": 2, "viewing": True, "typing": False}
+_BOB = {"user": "bob", "connections": 1, "viewing": True, "typing": True}
+
+FROM_CLIENT: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxyType(
+    {
+        protocol.Authenticate: (
+            {"id": 1, "type": "authenticate", "token": "eyJhbGciOi…", "features": ["batch"]},
+            {"id": 1, "type": "authenticate", "token": "eyJhbGciOi…", "since": {"0": 118, "1": 80}},
+        ),
+        protocol.Subscribe: ({"id": 2, "type": "subscribe", "channel": TASK, "since": {"0": 118, "1": 80}},),
+        protocol.Unsubscribe: ({"id": 3, "type": "unsubscribe", "channel": TASK},),
+        protocol.Refresh: ({"id": "again", "type": "refresh", "token": "eyJhbGciOi…"},),
+        protocol.Signal: (
+            {"type": "signal", "channel": TASK, "kind": "typing"},
+            {"type": "signal", "channel": TASK, "kind": "cursor", "data": {"field": "notes", "at": 12}},
+        ),
+        protocol.Ping: ({"id": 5, "type": "ping"}, {"type": "ping"}),
+        protocol.Pong: ({"type": "pong"},),
+    }
+)
+
+_TASK_NOW = {
+    "id": TASK_ID,
+    "list_id": LIST.removeprefix("list:"),
+    "title": "Book a room",
+    "notes": "",
+    "status": "open",
+    "stage": None,
+    "priority": "high",
+    "due": "2026-12-01",
+    "time_zone": None,
+    "tags": ["office"],
+    "assignees": ["bob"],
+    "parent_id": None,
+    "recurrence": None,
+    "recurrence_from": "due",
+    "series": None,
+    "reminders": [{"before": "PT1H"}],
+    "reminded": [],
+    "comment_count": 0,
+    "rank": "a0",
+    "version": 2,
+    "created_at": "2026-11-23T09:00:00Z",
+    "created_by": "alice",
+    "updated_at": "2026-11-23T09:05:00Z",
+    "completed_at": None,
+    "deleted_at": None,
+}
+_EVENT = {
+    "id": "0199f3a1-9e40-7d31-b7a9-6c1f0e2d4b03",
+    "type": "task.edited",
+    "stream": TASK,
+    "version": 2,
+    "position": "0:121",
+    "outcome": "accepted",
+    "reason": None,
+    "time": "2026-11-23T09:05:00Z",
+    "recorded_at": "2026-11-23T09:05:00.012Z",
+    "actor": "alice",
+    "source": "/tasktape/api",
+    "correlation_id": None,
+    "causation_id": None,
+    "data": {"assignees": ["bob"]},
+}
+_HELLO = {
+    "id": 1,
+    "type": "authenticated",
+    "user": "alice",
+    "session": "5f0c7f1b6d3e4a52a0c1b2d3e4f50607",
+    "expires_in": 3600,
+    "ping_s": 25,
+    "channels": ["user:alice", LIST],
+    "positions": {"0": 120, "1": 88},
+    "missed": 0,
+    "limits": protocol.Limits().model_dump(),
+}
+_STATS = {"connections": 812, "subscriptions": 2940, "published": 10_332, "delivered": 91_554, "lag_ms": 11.5}
+
+FROM_SERVER: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxyType(
+    {
+        protocol.Authenticated: (_HELLO,),
+        protocol.Subscribed: (
+            {"id": 2, "type": "subscribed", "channel": TASK, "positions": {"0": 120, "1": 88}, "missed": 3},
+        ),
+        protocol.Unsubscribed: (
+            {"id": 3, "type": "unsubscribed", "channel": TASK},
+            {"type": "unsubscribed", "channel": LIST},
+        ),
+        protocol.Refreshed: ({"id": "again", "type": "refreshed", "expires_in": 3600},),
+        protocol.Error: ({"id": 2, "type": "error", "code": "not_found", "message": "no such task"},),
+        server_messages.Update: (
+            {
+                "type": "update",
+                "channel": LIST,
+                "position": "0:121",
+                "event": _EVENT,
+                "changes": {"assignees": [[], ["bob"]]},
+                "notifications": {"bob": "assigned"},
+                "task": _TASK_NOW,
+                "list": None,
+            },
+        ),
+        protocol.SignalSent: (
+            {
+                "type": "signal",
+                "channel": TASK,
+                "kind": "cursor",
+                "data": {"field": "notes", "at": 12},
+                "user": "bob",
+                "session": "c0a8e5d4b3f24f6f9d2e1a0b9c8d7e6f",
+            },
+        ),
+        protocol.Presence: (
+            {"type": "presence", "channel": TASK, "present": [_ALICE, _BOB]},
+            {"type": "presence", "channel": TASK, "left": [_BOB]},
+        ),
+        protocol.SystemReport: ({"type": "system", "channel": "system", "node": "api-1", "stats": _STATS},),
+        protocol.Resync: ({"type": "resync", "channel": LIST, "reason": "too much was missed"},),
+        protocol.Goodbye: (
+            {"type": "goodbye", "code": 4001, "reason": "restarting", "retry_after_ms": [0, 8000]},
+        ),
+        protocol.Ping: ({"type": "ping"},),
+        protocol.Pong: ({"id": 5, "type": "pong"},),
+    }
+)

@@ -1,0 +1,167 @@
+"""The activity feed over HTTP: what happened in the caller's lists, in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import asyncpg
+from pydantic import (
+    BaseModel,
+    Field,
+    TypeAdapter,
+)
+from pydantic_core import from_json, to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.endpoints.lists import unseen_list
+from api.http.cursors import Offset, Partition, Time, decode_cursor, encode_cursor
+from api.http.dependencies import caller_of, dependencies_of
+from api.http.query import PageQuery, UserFilter
+from api.http.requests import query_of
+from api.http.responses import page_answer
+from app.activity import Group, summary
+from app.positions import Position
+from app.text.graphemes import shortened
+from app.values import (
+    ListId,
+)
+from projections.queries.activity import EVENTS_SHOWN, Cut, Place
+
+
+class ActivityQuery(PageQuery):
+    """Whose activity, where."""
+
+    list_id: ListId | None = Field(None, description="What happened in this list")
+    actor: UserFilter | None = Field(None, description="What one user did, in the lists that you see")
+
+
+class ActivityEvent(BaseModel):
+    """An event as the feed shows it; long values are cut."""
+
+    id: str
+    type: str
+    stream: str
+    version: int
+    position: str = Field(examples=["0:121"])
+    task_id: str | None
+    title: str = Field(description="Of the task or list, after the event")
+    time: datetime = Field(description="When it happened")
+    recorded_at: datetime = Field(description="When the log took it")
+    actor: str
+    data: dict[str, Any]
+    changes: dict[str, tuple[Any, Any]] = Field(description="Field → value before and after")
+
+
+class ActivityGroup(BaseModel):
+    """What one user did in one list in one hour, of one type."""
+
+    summary: str = Field(examples=["alice completed 5 tasks"])
+    actor: str
+    type: str = Field(description="An event type, or one of the feed's own", examples=["task.completed"])
+    list_id: str
+    count: int = Field(description="How many events")
+    task_count: int = Field(description="Of how many tasks")
+    task_ids: list[str] = Field(description="The tasks, 50 at most")
+    first_at: datetime
+    last_at: datetime
+    events: list[ActivityEvent] = Field(description="The newest events, 5 at most, the newest first")
+
+
+class ActivityOut(BaseModel):
+    """Some groups, the newest first, and the positions they were read at; fewer than asked for may come."""
+
+    items: list[ActivityGroup]
+    next_cursor: str | None
+    positions: dict[str, int]
+
+
+TASK_IDS_SHOWN = 50
+LONGEST_TEXT = 200
+MOST_PARTS = 20
+"""What is longer, or has more parts, is cut in the feed's events; a task's history has it whole."""
+_END: TypeAdapter[tuple[list[tuple[int, int]], Place | None]] = TypeAdapter(
+    tuple[list[tuple[Partition, Offset]], tuple[Time, int, Offset] | None]
+)
+
+
+async def activity(request: Request) -> Response:
+    """GET /api/activity."""
+    query = query_of(request, ActivityQuery)
+    fingerprint = f"activity {query.model_dump_json(exclude={'cursor', 'limit'})}"
+    page = await dependencies_of(request).activity.page(
+        caller_of(request).user,
+        list_id=query.list_id,
+        actor=query.actor,
+        start=None if query.cursor is None else _read_cursor(fingerprint, query.cursor),
+        limit=query.limit,
+    )
+    if page is None:
+        raise await unseen_list(request, query.list_id or "")
+    items = [to_json(group_json(group, page.shown)) for group in page.groups]
+    end = None if page.end is None else _cursor(fingerprint, page.end)
+    return page_answer(items, end, page.positions)
+
+
+def _cursor(fingerprint: str, end: Cut) -> str:
+    after = None if end.after is None else [end.after[0].isoformat(), *end.after[1:]]
+    return encode_cursor(fingerprint, [list(end.below.items()), after])
+
+
+def _read_cursor(fingerprint: str, cursor: str) -> Cut:
+    below, after = decode_cursor(fingerprint, cursor, _END)
+    return Cut(dict(below), after)
+
+
+def group_json(group: Group, shown: Mapping[Position, asyncpg.Record]) -> dict[str, Any]:
+    """A group as the API shows it, with the rows of its newest events."""
+    task_ids, newest = group.task_ids, group.entries[0]
+    rows = [shown[entry.position] for entry in group.entries[:EVENTS_SHOWN]]
+    events = [_event(row) for row in rows]
+    n = len(task_ids) or len(group.entries)
+    return {
+        "summary": summary(
+            group.type, group.actor, n=n, title=rows[0]["title"], data=from_json(rows[0]["data"] or "{}")
+        ),
+        "actor": group.actor,
+        "type": group.type,
+        "list_id": group.list_id,
+        "count": len(group.entries),
+        "task_count": len(task_ids),
+        "task_ids": task_ids[:TASK_IDS_SHOWN],
+        "first_at": group.entries[-1].at,
+        "last_at": newest.at,
+        "events": events,
+    }
+
+
+def _event(row: asyncpg.Record) -> dict[str, Any]:
+    kind, _, key = row["stream"].partition(":")
+    return {
+        "id": row["event_id"],
+        "type": row["type"],
+        "stream": row["stream"],
+        "version": row["version"],
+        "position": f"{row['partition']}:{row['offset']}",
+        "task_id": key if kind == "task" else None,
+        "title": row["title"],
+        "time": row["time"],
+        "recorded_at": row["recorded_at"],
+        "actor": row["actor"],
+        "data": _brief(from_json(row["data"] or "{}")),
+        "changes": _brief(from_json(row["changes"] or "{}")),
+    }
+
+
+def _brief(value: Any) -> Any:
+    """The value with what is long in it cut."""
+    if isinstance(value, str):
+        return shortened(value, LONGEST_TEXT)
+    if isinstance(value, list):
+        return [_brief(each) for each in value[:MOST_PARTS]]
+    if isinstance(value, dict):
+        return {name: _brief(each) for name, each in islice(value.items(), MOST_PARTS)}
+    return value

@@ -1,0 +1,97 @@
+"""Comments over HTTP. Those who comment on a task change it: they are answered with the task."""
+
+from __future__ import annotations
+
+from pydantic import (
+    BaseModel,
+    TypeAdapter,
+)
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.commands.load_context import NO_TASK
+from api.commands.task_actions import NewComment, TaskAction
+from api.endpoints.tasks import execute
+from api.http.bodies import PATCH, read_object
+from api.http.cursors import TIME_AND_ID, decode_cursor, encode_cursor
+from api.http.dependencies import caller_of, dependencies_of
+from api.http.query import PageQuery, Query
+from api.http.requests import carry_out, key_of, path_id, query_of
+from api.http.responses import command_answer, object_answer, page_answer
+from app.errors import NotFound
+from app.ids import is_uuid
+from app.tasks.commands import DeleteComment, EditComment
+from app.validation import validated
+from projections.read_models.comments import Comment
+
+
+class CommentPageOut(BaseModel):
+    """Some comments, the oldest first, and the positions they were read at."""
+
+    items: list[Comment]
+    next_cursor: str | None
+    positions: dict[str, int]
+
+
+_COMMENT = TypeAdapter(Comment)
+NO_COMMENT = "no such comment"
+
+
+async def list_comments(request: Request) -> Response:
+    """GET /api/tasks/{id}/comments."""
+    query = query_of(request, PageQuery)
+    task_id = path_id(request, "task")
+    fingerprint, after = f"comments {task_id}", None
+    if query.cursor is not None:
+        after = decode_cursor(fingerprint, query.cursor, TIME_AND_ID)
+    deps, user = dependencies_of(request), caller_of(request).user
+    page = await deps.comments.page(user, task_id, after=after, limit=query.limit)
+    if page is None:
+        raise NotFound(NO_TASK)
+    end = encode_cursor(fingerprint, [page.items[-1].created_at, page.items[-1].id]) if page.more else None
+    return page_answer([_COMMENT.dump_json(each) for each in page.items], end, page.positions)
+
+
+async def get_comment(request: Request) -> Response:
+    """GET /api/tasks/{id}/comments/{comment_id}."""
+    query_of(request, Query)
+    task_id, user = path_id(request, "task"), caller_of(request).user
+    found = await dependencies_of(request).comments.one(user, task_id, _comment_id(request))
+    if found is None:
+        raise NotFound(NO_COMMENT)
+    return object_answer(found[0], positions=found[1])
+
+
+async def add_comment(request: Request) -> Response:
+    """POST /api/tasks/{id}/comments."""
+    query_of(request, Query)
+    task_id = path_id(request, "task")
+    body = await read_object(request, dependencies_of(request).settings.body_limit_bytes)
+    return await execute(request, TaskAction("comment", task_id, body))
+
+
+async def edit_comment(request: Request) -> Response:
+    """PATCH /api/tasks/{id}/comments/{comment_id}."""
+    query_of(request, Query)
+    stream, comment_id = f"task:{path_id(request, 'task')}", _comment_id(request)
+    body = await read_object(request, dependencies_of(request).settings.body_limit_bytes, PATCH)
+    command = EditComment(comment_id=comment_id, text=validated(NewComment, body).text)
+    result, wanted = await carry_out(request, command, stream, key_of(request, body))
+    return command_answer(request, result, wanted)
+
+
+async def delete_comment(request: Request) -> Response:
+    """DELETE /api/tasks/{id}/comments/{comment_id}."""
+    query_of(request, Query)
+    stream, comment_id = f"task:{path_id(request, 'task')}", _comment_id(request)
+    command = DeleteComment(comment_id=comment_id)
+    result, wanted = await carry_out(request, command, stream, key_of(request, {}))
+    return command_answer(request, result, wanted, status=204)
+
+
+def _comment_id(request: Request) -> str:
+    """The comment's id in the path. Raises `NotFound`: what is not an id names nothing."""
+    comment_id: str = request.path_params["comment_id"]
+    if not is_uuid(comment_id):
+        raise NotFound(NO_COMMENT)
+    return comment_id

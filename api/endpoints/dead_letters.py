@@ -1,0 +1,170 @@
+"""Dead letters over HTTP, for administrators: what is parked, and the two ways on.
+
+Both are facts of the log. A retry appends the parked record again, byte for byte, and those behind it. A skip
+appends a control record that lifts the hold, and then those behind it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import asyncpg
+from pydantic import (
+    BaseModel,
+    Field,
+    TypeAdapter,
+)
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http.cursors import Offset, Partition, decode_cursor, encode_cursor
+from api.http.dependencies import Dependencies, caller_of, dependencies_of
+from api.http.problems import correlation_id_of
+from api.http.query import PageQuery
+from api.http.requests import path_position, query_of
+from api.http.responses import object_answer
+from app.errors import Conflict, NotFound
+from app.log.records import Record, StreamResumed, source_of
+from app.positions import Position, positions_to_json
+
+
+class DeadLetter(BaseModel):
+    """A record that could not be folded, or that waits behind one."""
+
+    position: str
+    stream: str | None
+    holds: bool = Field(description="Whether its stream waits for it")
+    reason: str
+    attempts: int
+    parked_at: datetime
+    attempted_at: datetime
+    age_s: float
+    key: str | None
+
+
+class DeadLetterPageOut(BaseModel):
+    """Some parked records, in the log's order."""
+
+    items: list[DeadLetter]
+    next_cursor: str | None
+
+
+class LettersWritten(BaseModel):
+    """What was appended to the log to settle parked records."""
+
+    appended: int
+    positions: dict[str, int]
+
+
+APPEND_AT_ONCE = 500
+NOWHERE_STREAM = "user:operator"
+"""Carries the skip of a record that names no stream."""
+_CURSOR = "dead-letters"
+_PLACE: TypeAdapter[tuple[int, int]] = TypeAdapter(tuple[Partition, Offset])
+_SOURCE = source_of("api", "dead-letters")
+
+
+async def dead_letters(request: Request) -> Response:
+    """GET /api/dead-letters."""
+    query = query_of(request, PageQuery)
+    deps = dependencies_of(request)
+    after = Position(-1, -1)
+    if query.cursor is not None:
+        after = Position(*decode_cursor(_CURSOR, query.cursor, _PLACE))
+    rows = await deps.audit.dead_letters(after=after, limit=query.limit + 1)
+    now = deps.clock()
+    items = [_letter(row, now) for row in rows[: query.limit]]
+    end = None
+    if len(rows) > query.limit:
+        last = rows[query.limit - 1]
+        end = encode_cursor(_CURSOR, [last["partition"], last["offset"]])
+    return object_answer(DeadLetterPageOut(items=items, next_cursor=end))
+
+
+def _letter(row: asyncpg.Record, now: datetime) -> DeadLetter:
+    return DeadLetter(
+        position=f"{row['partition']}:{row['offset']}",
+        stream=row["stream"],
+        holds=row["holds"],
+        reason=row["reason"],
+        attempts=row["attempts"],
+        parked_at=row["parked_at"],
+        attempted_at=row["attempted_at"],
+        age_s=max(0.0, (now - row["parked_at"]).total_seconds()),
+        key=None if row["key"] is None else row["key"].decode(errors="replace"),
+    )
+
+
+async def retry(request: Request) -> Response:
+    """POST /api/dead-letters/{position}/retry."""
+    deps = dependencies_of(request)
+    letter = await _settleable(request, deps)
+    position = Position(letter["partition"], letter["offset"])
+    written = await _again(deps, [position])
+    if letter["holds"]:
+        written += await _again_behind(deps, letter["stream"], position)
+    return _answer(written)
+
+
+async def skip(request: Request) -> Response:
+    """POST /api/dead-letters/{position}/skip."""
+    deps = dependencies_of(request)
+    letter = await _settleable(request, deps)
+    position = Position(letter["partition"], letter["offset"])
+    control = Record(
+        id=deps.new_id(),
+        stream=letter["stream"] or NOWHERE_STREAM,
+        version=0,
+        time=deps.clock(),
+        actor=caller_of(request).user,
+        source=_SOURCE,
+        data=StreamResumed(skipped=(str(position),)),
+        correlation_id=correlation_id_of(request),
+    )
+    # Beside the record it skips, whatever partitioner put that there.
+    written = await deps.log.append([control], partition=position.partition)
+    if letter["holds"]:
+        written += await _again_behind(deps, letter["stream"], position)
+    return _answer(written)
+
+
+async def _settleable(request: Request, deps: Dependencies) -> asyncpg.Record:
+    """The parked record that the path names. Raises `NotFound`, or `Conflict` if it waits behind another."""
+    position = path_position(request)
+    await deps.commands.wait_until_recent()
+    letter = await deps.audit.dead_letter(position)
+    if letter is None:
+        raise NotFound(f"no record is parked at {position}")
+    if not letter["holds"] and letter["stream"] is not None:
+        holder = await deps.audit.holder(letter["stream"])
+        if holder is not None:
+            raise Conflict(f"this record waits behind {holder}; settle that one")
+    return letter
+
+
+async def _again_behind(deps: Dependencies, stream: str, position: Position) -> list[Position]:
+    """Append again what is parked behind a record, in order."""
+    written: list[Position] = []
+    after = position
+    while behind := await deps.audit.parked_behind(stream, after, APPEND_AT_ONCE):
+        written += await _again(deps, behind)
+        after = behind[-1]
+    return written
+
+
+async def _again(deps: Dependencies, positions: list[Position]) -> list[Position]:
+    """Append again records of one partition, which are given in order."""
+    partition, first, end = positions[0].partition, positions[0].offset, positions[-1].offset + 1
+    wanted = set(positions)
+    raws = [
+        raw async for batch in deps.log.read(partition, first, end) for raw in batch if raw.position in wanted
+    ]
+    return await deps.log.append_again(raws)
+
+
+def _answer(written: list[Position]) -> Response:
+    last: dict[int, int] = {}
+    for position in written:
+        last[position.partition] = max(position.offset, last.get(position.partition, -1))
+    result = LettersWritten(appended=len(written), positions=positions_to_json(last))
+    return object_answer(result, status=202, positions=last)

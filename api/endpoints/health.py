@@ -1,0 +1,78 @@
+"""The caller, outcomes by position, and the health of the process."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal
+
+import asyncpg
+from pydantic import (
+    BaseModel,
+)
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.endpoints.projection_metrics import read_projection_metrics
+from api.endpoints.readiness import ReadinessQuery, find_readiness
+from api.http.dependencies import Dependencies, dependencies_of
+from api.http.query import Query
+from api.http.requests import query_of
+from api.http.responses import object_answer
+from api.telemetry.prometheus import CONTENT_TYPE, text_of
+from app.positions import Position
+
+
+class Health(BaseModel):
+    """The process runs."""
+
+    status: Literal["ok"] = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class _Became:
+    """What a written event came to: the row that says so, and which record it waits for if it is parked."""
+
+    row: asyncpg.Record
+    outcome: str
+    waits_for: Position | None = None
+
+
+async def _became(deps: Dependencies, row: asyncpg.Record) -> _Became:
+    """Follow a parked record to the copy that was folded in its place; without a letter it was skipped."""
+    if row["outcome"] != "parked":
+        return _Became(row, row["outcome"])
+    copy = await deps.audit.last_copy(row)
+    if copy is not None and copy["outcome"] != "parked":
+        return _Became(copy, copy["outcome"])
+    for each in (copy, row):
+        if each is None:
+            continue
+        letter = await deps.audit.dead_letter(Position(each["partition"], each["offset"]))
+        if letter is not None:
+            stream = letter["stream"]
+            return _Became(row, "parked", None if stream is None else await deps.audit.holder(stream))
+    return _Became(row, "skipped")
+
+
+async def healthz(request: Request) -> Response:
+    """GET /healthz: the process answers."""
+    query_of(request, Query)
+    return object_answer(Health())
+
+
+async def readyz(request: Request) -> Response:
+    """GET /readyz: the process can serve, and what is written now is visible at once."""
+    query = query_of(request, ReadinessQuery)
+    readiness = await find_readiness(dependencies_of(request), lag_allowed=query.lag == "any")
+    return object_answer(readiness, status=200 if readiness.ready else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """GET /metrics: what this process has counted, and how projecting stands."""
+    query_of(request, Query)
+    deps = dependencies_of(request)
+    projecting = await read_projection_metrics(deps)
+    # Read here, where nothing changes meanwhile; written elsewhere, as sockets wait for this loop.
+    text = await asyncio.to_thread(text_of, [*deps.metrics.read(), *projecting])
+    return Response(text, headers={"Content-Type": CONTENT_TYPE})

@@ -1,0 +1,82 @@
+"""Histories: the events of one stream, with what each changed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+import asyncpg
+from pydantic import (
+    BaseModel,
+    Field,
+    TypeAdapter,
+)
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http.cursors import Offset, decode_cursor, encode_cursor
+from api.http.dependencies import dependencies_of
+from api.http.query import PageQuery
+from api.http.responses import page_answer
+from projections.read_models.audit import event_from_row
+
+
+class HistoryQuery(PageQuery):
+    """Which events of a history."""
+
+    outcome: Literal["accepted", "all"] = Field(
+        "accepted", description="`all` also gives events that lost a race, and changed nothing"
+    )
+
+
+class Event(BaseModel):
+    """An event of the log, with what it changed."""
+
+    id: str | None
+    type: str | None
+    stream: str | None
+    version: int | None
+    position: str = Field(examples=["0:121"])
+    outcome: Literal["accepted", "superseded", "parked"]
+    reason: str | None = Field(description="Why it is not accepted")
+    time: datetime | None = Field(description="When it happened")
+    recorded_at: datetime = Field(description="When the log took it")
+    actor: str | None
+    source: str | None
+    correlation_id: str | None
+    causation_id: str | None
+    data: Any
+    changes: dict[str, tuple[Any, Any]] = Field(description="Field → value before and after")
+
+
+class EventPageOut(BaseModel):
+    """Some events, in order."""
+
+    items: list[Event]
+    next_cursor: str | None
+
+
+_PLACE = TypeAdapter(tuple[Offset])
+
+
+async def history_answer(request: Request, stream: str, query: HistoryQuery) -> Response:
+    """A page of a stream's events, in order; what may be seen was checked by the caller."""
+    everything = query.outcome == "all"
+    fingerprint = f"history {stream} {query.outcome}"
+    after = -1
+    if query.cursor is not None:
+        [after] = decode_cursor(fingerprint, query.cursor, _PLACE)
+    rows = await dependencies_of(request).audit.history(
+        stream, after=after, limit=query.limit + 1, with_superseded=everything
+    )
+    shown = rows[: query.limit]
+    end = None
+    if len(rows) > query.limit:
+        end = encode_cursor(fingerprint, [shown[-1]["offset" if everything else "version"]])
+    return page_answer([event_with_changes(row) for row in shown], end)
+
+
+def event_with_changes(row: asyncpg.Record) -> bytes:
+    """The JSON of an event as histories show it."""
+    changes: str = row["changes"] or "{}"
+    return event_from_row(row)[:-1] + b',"changes":%s}' % changes.encode()

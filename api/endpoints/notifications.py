@@ -1,0 +1,155 @@
+"""Notifications over HTTP: what one was told, and what of it one has read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+)
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.commands.requests import Applied, Pending
+from api.commands.task_actions import Nothing
+from api.http.bodies import read_object
+from api.http.cursors import TIME_AND_ID, decode_cursor, encode_cursor
+from api.http.dependencies import Dependencies, caller_of, dependencies_of
+from api.http.query import PageQuery, Query
+from api.http.requests import carry_out, key_of, path_id, query_of
+from api.http.responses import command_answer, json_answer, object_answer
+from app.errors import NotFound
+from app.positions import Positions, positions_to_json
+from app.users import ReadAllNotifications, ReadNotifications, UnreadNotifications
+from app.validation import validated
+from app.values import (
+    Moment,
+)
+from projections.read_models.notifications import MAX_UNREAD, Notification
+
+_UNREAD = f"Notifications that are unread; {MAX_UNREAD} stands for so many or more"
+
+
+class NotificationQuery(PageQuery):
+    """Which notifications, the newest first."""
+
+    unread: bool = Field(False, description="Only those that are unread")
+
+
+class Unread(BaseModel):
+    """How many notifications are unread."""
+
+    unread: int = Field(description=_UNREAD)
+
+
+class NotificationPageOut(Unread):
+    """Some notifications, the newest first, and the positions they were read at."""
+
+    items: list[Notification]
+    next_cursor: str | None
+    positions: dict[str, int]
+
+
+_CURSOR = "notifications"
+_ONE, _MANY = TypeAdapter(Notification), TypeAdapter(list[Notification])
+NO_NOTIFICATION = "no such notification"
+
+
+class ReadAll(BaseModel):
+    """How far everything is read; without `until`, as far as there is anything."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    until: Moment | None = None
+
+
+async def list_notifications(request: Request) -> Response:
+    """GET /api/notifications."""
+    query = query_of(request, NotificationQuery)
+    after = None
+    if query.cursor is not None:
+        after = decode_cursor(_CURSOR, query.cursor, TIME_AND_ID)
+    queries, user = dependencies_of(request).notifications, caller_of(request).user
+    page = await queries.page(user, unread=query.unread, after=after, limit=query.limit)
+    end = encode_cursor(_CURSOR, [page.items[-1].time, page.items[-1].id]) if page.more else None
+    body = b'{"items":%s,"next_cursor":%s,"unread":%d,"positions":%s}' % (
+        _MANY.dump_json(list(page.items)),
+        to_json(end),
+        page.unread,
+        to_json(positions_to_json(page.positions)),
+    )
+    return json_answer(body, positions=page.positions)
+
+
+async def read_notification(request: Request) -> Response:
+    """POST /api/notifications/{id}/read."""
+    return await _say(request, ReadNotifications, read=True)
+
+
+async def unread_notification(request: Request) -> Response:
+    """POST /api/notifications/{id}/unread."""
+    return await _say(request, UnreadNotifications, read=False)
+
+
+async def read_all_notifications(request: Request) -> Response:
+    """POST /api/notifications/read-all."""
+    query_of(request, Query)
+    deps, user = dependencies_of(request), caller_of(request).user
+    body = await read_object(request, deps.settings.body_limit_bytes, optional=True)
+    action = validated(ReadAll, body)
+    until = await _unread_until(deps, user, action)
+    if until is None:
+        await deps.commands.wait_until_recent()
+        until = await _unread_until(deps, user, action)
+    positions: Positions = deps.outcomes.reached
+    if until is not None:
+        command = ReadAllNotifications(until=until.isoformat())
+        result, wanted = await carry_out(request, command, f"user:{user}", key_of(request, body))
+        if isinstance(result, Pending):
+            return command_answer(request, result, wanted)
+        positions = _positions(result)
+    left = Unread(unread=await deps.notifications.unread(user))
+    return object_answer(left, positions=positions)
+
+
+async def _unread_until(deps: Dependencies, user: str, action: ReadAll) -> datetime | None:
+    """Up to when all is to be read; None if nothing is unread up to there."""
+    newest = await deps.notifications.newest(user)
+    if newest is None:
+        return None
+    # What nobody has seen yet is not read, whatever the clock of the client says.
+    until = newest if action.until is None else min(newest, datetime.fromisoformat(action.until))
+    return until if await deps.notifications.any_unread(user, until) else None
+
+
+async def _say(
+    request: Request, command: type[ReadNotifications | UnreadNotifications], *, read: bool
+) -> Response:
+    """Say that a notification is read, or unread, unless it is; the answer is the notification."""
+    query_of(request, Query)
+    deps, user = dependencies_of(request), caller_of(request).user
+    validated(Nothing, await read_object(request, deps.settings.body_limit_bytes, optional=True))
+    notification_id = path_id(request, "notification")
+    found = await deps.notifications.one(user, notification_id)
+    if found is None or found.read == read:
+        await deps.commands.wait_until_recent()
+        found = await deps.notifications.one(user, notification_id)
+    if found is None:
+        raise NotFound(NO_NOTIFICATION)
+    positions: Positions = deps.outcomes.reached
+    if found.read != read:
+        key = key_of(request, {})
+        result, wanted = await carry_out(request, command(ids=(found.id,)), f"user:{user}", key)
+        if isinstance(result, Pending):
+            return command_answer(request, result, wanted)
+        positions = _positions(result)
+    return json_answer(_ONE.dump_json(replace(found, read=read)), positions=positions)
+
+
+def _positions(result: Applied) -> Positions:
+    return {} if result.position is None else {result.position.partition: result.position.offset}

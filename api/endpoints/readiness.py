@@ -1,0 +1,150 @@
+"""Readiness: whether a record that is appended now would be projected at once, and what stands against it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+import asyncpg
+from pydantic import (
+    BaseModel,
+    Field,
+)
+
+from api.http.dependencies import Dependencies
+from api.http.query import Query
+from app.errors import TaskError
+from app.positions import positions_to_json
+from projections.postgres.completeness import missing_in_words
+from projections.postgres.database import AWAY, GONE
+from projections.queries.audit import Parked
+from projections.queries.workers import WorkerReport, unserved
+
+
+class ReadinessQuery(Query):
+    """What is asked of readiness."""
+
+    lag: Literal["any"] | None = Field(
+        None, description="`any`: whether this process can serve, however far workers are behind or away"
+    )
+
+
+class Readiness(BaseModel):
+    """Whether everything behind the API works, and how far the read models are behind the log."""
+
+    ready: bool
+    lag: int | None = Field(description="Records that are not yet folded; null if it can't be told")
+    positions: dict[str, int]
+    log: dict[str, int] = Field(description="Partition → offset of the next record")
+    parked: int | None = Field(description="Dead letters: records that are parked; null if it can't be told")
+    held: int | None = Field(description="Streams that wait for a parked record; null if it can't be told")
+    problems: list[str]
+    node: str = Field(description="The process that answers, by the name that its metrics have too")
+
+
+T = TypeVar("T")
+
+ANSWER_LIMIT_S = 3.0
+AT_ONCE_S = 1.0
+"""What the log holds when somebody asks has to be in the read models within so many seconds."""
+LOOK_AGAIN_S = 0.05
+LOST = "the read models are gone"
+REMADE = "a worker that starts makes them again from the log"
+
+
+@dataclass(slots=True)
+class Standing:
+    """The log, the read models and the workers as they are found; None where that can't be told."""
+
+    ends: Mapping[int, int] | None
+    positions: Mapping[int, int] | None
+    workers: Sequence[WorkerReport] | None
+    parked: Parked | None
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def lags(self) -> Mapping[int, int] | None:
+        """Partition → records that are not in the read models."""
+        if self.ends is None or self.positions is None:
+            return None
+        return {
+            partition: max(0, end - 1 - self.positions.get(partition, -1))
+            for partition, end in self.ends.items()
+        }
+
+
+async def find_standing(deps: Dependencies) -> Standing:
+    """Ask the log and the database how things stand; `problems` says what did not answer."""
+    problems: list[str] = []
+    ends, positions, workers, parked, missing = await asyncio.gather(
+        _answer(deps.log.ends(), "the log", problems),
+        _answer(deps.audit.positions(), "the database", problems),
+        _answer(deps.workers.read(), "the database", problems),
+        _answer(deps.audit.parked(), "the database", problems),
+        _answer(deps.missing_tables(), "the database", problems),
+    )
+    if missing:
+        problems = [each.replace(LOST, missing_in_words(missing)) for each in problems]
+        problems.append(f"{missing_in_words(missing)}: {REMADE}")
+    return Standing(ends, positions, workers, parked, list(dict.fromkeys(problems)))
+
+
+async def _answer(asked: Awaitable[T], what: str, problems: list[str]) -> T | None:
+    try:
+        return await asyncio.wait_for(asked, ANSWER_LIMIT_S)
+    except TaskError as error:
+        problems.append(error.detail)
+    except GONE:
+        problems.append(f"{LOST}: {REMADE}")
+    except AWAY:
+        problems.append(f"{what} does not answer")
+    except asyncpg.PostgresError as error:
+        problems.append(f"the read models can't be read: {error}")
+    return None
+
+
+async def find_readiness(deps: Dependencies, *, lag_allowed: bool) -> Readiness:
+    """Return whether this node can serve and, unless `lag_allowed`, what is written is visible at once."""
+    problems = [] if deps.feed_alive() else ["the feed of updates is down"]
+    if deps.stopping.is_set():
+        problems.append("this process stops")
+    standing = await find_standing(deps)
+    problems += standing.problems
+    if not lag_allowed and not standing.problems:
+        problems += await _projecting_problems(deps, standing)
+    lags = standing.lags
+    return Readiness(
+        ready=not problems,
+        lag=None if lags is None else sum(lags.values()),
+        positions=positions_to_json(standing.positions or {}),
+        log=positions_to_json(standing.ends or {}),
+        parked=None if standing.parked is None else standing.parked.records,
+        held=None if standing.parked is None else standing.parked.holders,
+        problems=problems,
+        node=deps.node,
+    )
+
+
+async def _projecting_problems(deps: Dependencies, standing: Standing) -> list[str]:
+    problems = []
+    missing = unserved(deps.log.partitions, standing.workers or ())
+    if missing:
+        named = ", ".join(map(str, missing))
+        problems.append(f"no worker is ready to project partition{'s' * (len(missing) > 1)} {named}")
+    behind = await _still_behind(deps, standing)
+    if behind:
+        problems.append(f"the read models are {behind} records behind the log")
+    return problems
+
+
+async def _still_behind(deps: Dependencies, standing: Standing) -> int:
+    """Give the read models time to get to where the log ended; returns how many records they lack then."""
+    deadline = time.monotonic() + AT_ONCE_S
+    while (behind := sum((standing.lags or {}).values())) and time.monotonic() < deadline:
+        await asyncio.sleep(LOOK_AGAIN_S)
+        positions = await _answer(deps.audit.positions(), "the database", standing.problems)
+        standing.positions = standing.positions if positions is None else positions
+    return behind

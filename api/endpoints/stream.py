@@ -1,0 +1,91 @@
+"""Server-sent events at `/api/stream`: the relay for places where sockets do not pass.
+
+It is a session like that of a socket, whose client asks for everything at the start, by the request. Each
+update has its `id:`, the positions that it takes the client to, which a browser sends when it comes back.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Protocol
+
+from pydantic import (
+    Field,
+)
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth import Identity
+from api.http.dependencies import caller_of, token_of
+from api.http.query import Query
+from api.http.requests import query_of
+from api.protocol import messages as protocol
+from api.protocol.messages import Refused, Subscribe
+from api.relay.channel_access import list_behind
+from api.relay.connections import ConnectionRegistry
+from api.relay.context import Relay
+from api.transports.sse.response import HEADERS, MEDIA_TYPE, EventStream, StreamRequest
+from app.errors import Forbidden, Malformed, NotFound, TaskError, Unavailable
+from app.positions import parse_positions, positions_to_json
+
+
+class StreamQuery(Query):
+    """What an event stream brings, and from where on."""
+
+    channel: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(
+        (),
+        description="May be repeated: `task:…`, besides the channels that come by themselves",
+        max_length=100,
+    )
+    since: str | None = Field(
+        None, description="The positions to resume from, such as 0:121,3:44; `Last-Event-ID` comes first"
+    )
+    access_token: str | None = Field(None, description="The token, where no header can be set")
+
+
+class LiveSide(Protocol):
+    """What the composition root puts together for live readers."""
+
+    @property
+    def relay(self) -> Relay:
+        """What all sessions share."""
+
+    @property
+    def connection_registry(self) -> ConnectionRegistry:
+        """Who is connected."""
+
+
+async def stream(request: Request) -> Response:
+    """GET /api/stream."""
+    query = query_of(request, StreamQuery)
+    live: LiveSide = request.app.state.live
+    relay = live.relay
+    if relay.hub.partitions == 0:
+        raise Unavailable("the relay is not there yet")
+    caller = caller_of(request)
+    for channel in query.channel:
+        await _check_visible(relay, caller, channel)
+    action = StreamRequest(
+        caller.user, token_of(request), query.channel, _since(request, query, relay.hub.partitions)
+    )
+    if request.method == "HEAD":
+        return Response(media_type=MEDIA_TYPE, headers=HEADERS)
+    return EventStream(relay, live.connection_registry, action)
+
+
+async def _check_visible(relay: Relay, caller: Identity, channel: str) -> None:
+    """Refuse a channel before the stream begins, when that can still be a problem. Raises `TaskError`."""
+    kinds: dict[str, type[TaskError]] = {"forbidden": Forbidden, "not_found": NotFound}
+    try:
+        action = Subscribe(type="subscribe", channel=channel)
+        await list_behind(relay.visibility, relay.hub.positions, action, caller)
+    except Refused as refused:
+        raise kinds.get(refused.code, Malformed)(f"channel: {refused.detail}") from None
+
+
+def _since(request: Request, query: StreamQuery, partitions: int) -> dict[int, int] | None:
+    """Where to resume: a client that comes back knows better than the address it began with."""
+    last_id = request.headers.get("last-event-id")
+    text = query.since if last_id is None else last_id
+    if text is None:
+        return None
+    return protocol.read_since(positions_to_json(parse_positions(text)), partitions)

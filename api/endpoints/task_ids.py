@@ -1,0 +1,31 @@
+"""Tasks by a part of their ids, over HTTP."""
+
+from __future__ import annotations
+
+from pydantic import (
+    Field,
+)
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http.dependencies import caller_of, dependencies_of
+from api.http.query import Query
+from api.http.requests import query_of
+from api.http.responses import object_answer
+
+
+class IdPartQuery(Query):
+    """Which tasks, by a part of their ids."""
+
+    part: str = Field(
+        description="What an id begins or ends with, four characters of it at least",
+        pattern=r"^[0-9a-f-]{4,36}$",
+        examples=["3f9a2c1"],
+    )
+
+
+async def task_ids(request: Request) -> Response:
+    """GET /api/task-ids."""
+    query = query_of(request, IdPartQuery)
+    found, positions = await dependencies_of(request).tasks.by_id_part(caller_of(request).user, query.part)
+    return object_answer(found, positions=positions)

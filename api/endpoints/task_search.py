@@ -1,0 +1,214 @@
+"""Finding tasks over HTTP: by filters, by the language of the search box, now or then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import (
+    BaseModel,
+    Field,
+    TypeAdapter,
+)
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.endpoints.lists import unseen_list
+from api.http.cursors import Text, Time, decode_cursor, encode_cursor
+from api.http.dependencies import caller_of, dependencies_of
+from api.http.query import DueBound, Instant, PageQuery
+from api.http.requests import query_of
+from api.http.responses import page_answer
+from app.errors import FieldError, Invalid, NotFound
+from app.log.updates import state_json
+from app.search.conditions import Condition, SearchError
+from app.search.criteria import BeyondCalendar, Criteria, InList, criteria_of
+from app.search.parser import Search, parse
+from app.search.snippets import Match
+from app.search.sorting import PRIORITY_ORDER, SortKey
+from app.tasks.state import Task
+from app.values import (
+    ListId,
+    Priority,
+    Status,
+    TaskId,
+    TimeZone,
+)
+from app.zones import zone
+from projections.queries.tasks import TaskPage
+from projections.task_search.as_of import TooManyChanged
+from projections.task_search.cost_limits import Bounds
+from projections.task_search.ordering import Order, Place
+from projections.task_search.planner import NoSuchList
+
+
+class TaskPageQuery(PageQuery):
+    """Which tasks, in which order."""
+
+    list_id: ListId | None = Field(None, description="Tasks of this list")
+    status: Status | None = Field(None, description="Open tasks, or done ones")
+    stage: str | None = Field(None, description="Tasks in the stage of this name")
+    tag: tuple[str, ...] = Field((), description="May be repeated: all of them", max_length=20)
+    assignee: str | None = Field(None, description="Tasks assigned to this user")
+    priority: Priority | None = Field(None, description="Tasks of this priority")
+    due_before: DueBound | None = Field(None, description="A date, or a date-time with an offset")
+    due_after: DueBound | None = Field(None, description="A date, or a date-time with an offset")
+    parent_id: TaskId | None = Field(None, description="The sub-tasks of a task")
+    q: str = Field("", description="What to look for, in the language of the search box")
+    time_zone: TimeZone = Field("UTC", description="Of the days that `q`, `due_before` and `due_after` name")
+    as_of: Instant | None = Field(None, description="As the tasks were at this time, RFC 3339")
+    sort: Literal[
+        "rank",
+        "-rank",
+        "created_at",
+        "-created_at",
+        "updated_at",
+        "-updated_at",
+        "due",
+        "-due",
+        "priority",
+        "-priority",
+        "title",
+        "-title",
+        "relevance",
+    ] = Field(
+        "rank",
+        description="A leading minus is for descending; tasks without a value come last. `relevance`: those"
+        " with the words of `q` in their titles first, and what changed last before older ones",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTask(Task):
+    """A task, and, if `q` has words, where the task has them."""
+
+    match: Match | None = None
+
+
+class TaskPageOut(BaseModel):
+    """Some tasks, and the positions they were read at."""
+
+    items: list[FoundTask]
+    next_cursor: str | None
+    positions: dict[str, int]
+
+
+RELEVANCE = "relevance"
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+_ENDS: Mapping[str, TypeAdapter[tuple[datetime, Any, str]]] = {
+    key: TypeAdapter(tuple[Time, value, Text])  # type: ignore[valid-type]
+    for key, value in {
+        "rank": Text,
+        "created_at": Time,
+        "updated_at": Time,
+        "due": Time | None,
+        "priority": Annotated[int, Field(ge=0, le=max(PRIORITY_ORDER.values()))],
+        "title": Text,
+        RELEVANCE: tuple[Literal["title", "rest"], Time],
+    }.items()
+}
+"""Where a page may end, by its order."""
+TOO_MANY = f"more than {Bounds().changed:,} tasks changed since, or left; choose a later time, or one list"
+
+
+async def list_tasks(request: Request) -> Response:
+    """GET /api/tasks."""
+    query = query_of(request, TaskPageQuery)
+    deps, user = dependencies_of(request), caller_of(request).user
+    search = _search(query, user)
+    _check(query, search)
+    fingerprint = query.model_dump_json(exclude={"cursor", "limit"})
+    # What "today" is stays the same from page to page. Where it does not matter, equal pages are the same.
+    timed = any(condition.field == "due" for condition in search.conditions)
+    first = deps.clock() if timed else _ANY_TIME
+    now, after = (first, None) if query.cursor is None else _decoded(fingerprint, query)
+    wanted = _criteria(query, search, query.as_of or now)
+    try:
+        page = await deps.tasks.page(
+            user, wanted, _order(query), after=after, limit=query.limit, time=query.as_of
+        )
+    except NoSuchList as error:
+        raise await _no_list(request, error.wanted) from None
+    except TooManyChanged:
+        raise Invalid([FieldError("as_of", TOO_MANY)]) from None
+    end = None if page.end is None else encode_cursor(fingerprint, [now, page.end.value, page.end.id])
+    return page_answer([_item(task, page) for task in page.items], end, page.positions)
+
+
+def _check(query: TaskPageQuery, search: Search) -> None:
+    """Refuse what does not go together, on whichever page: then a cursor is of another order."""
+    if query.sort == RELEVANCE and all(term.negated for term in search.terms):
+        raise Invalid([FieldError("sort", "relevance is of words: there are none in q")])
+    if query.sort == RELEVANCE and query.as_of is not None:
+        raise Invalid([FieldError("sort", "relevance is of tasks as they are, without as_of")])
+
+
+def _order(query: TaskPageQuery) -> Order | None:
+    if query.sort == RELEVANCE:
+        return None
+    return Order(cast("SortKey", query.sort.removeprefix("-")), descending=query.sort.startswith("-"))
+
+
+def _search(query: TaskPageQuery, user: str) -> Search:
+    """The parameters and `q`, as one search."""
+    try:
+        search = parse(query.q, me=user)
+    except SearchError as error:
+        raise Invalid([FieldError("q", error.message, error.at, error.length)]) from None
+    return Search((*_conditions(query), *search.conditions), search.terms)
+
+
+def _conditions(query: TaskPageQuery) -> Iterator[Condition]:
+    if query.list_id is not None:
+        yield Condition("list", query.list_id)
+    if query.status is not None:
+        yield Condition("status", query.status)
+    if query.stage is not None:
+        yield Condition("stage", query.stage)
+    for tag in query.tag:
+        yield Condition("tag", tag)
+    if query.assignee is not None:
+        yield Condition("assignee", query.assignee)
+    if query.priority is not None:
+        yield Condition("priority", query.priority)
+    if query.due_before is not None:
+        yield Condition("due", query.due_before, "<")
+    if query.due_after is not None:
+        yield Condition("due", query.due_after, ">")
+
+
+def _criteria(query: TaskPageQuery, search: Search, now: datetime) -> Criteria:
+    try:
+        return criteria_of(search, now=now, zone=zone(query.time_zone), parent_id=query.parent_id)
+    except BeyondCalendar as error:
+        raise _beyond(error) from None
+
+
+def _beyond(error: BeyondCalendar) -> Invalid:
+    condition = error.condition
+    if condition.place is not None:
+        return Invalid([FieldError("q", str(error), *condition.place)])
+    return Invalid([FieldError("due_before" if condition.operator == "<" else "due_after", str(error))])
+
+
+async def _no_list(request: Request, wanted: InList) -> Invalid | NotFound:
+    if wanted.place is None:
+        return await unseen_list(request, wanted.called)
+    return Invalid([FieldError("q", f"you have no list that is called {wanted.called!r}", *wanted.place)])
+
+
+def _decoded(fingerprint: str, query: TaskPageQuery) -> tuple[datetime, Place]:
+    """When the first page was asked for, and where the last one ended."""
+    now, value, identifier = decode_cursor(
+        fingerprint, query.cursor or "", _ENDS[query.sort.removeprefix("-")]
+    )
+    return now, Place(value, identifier)
+
+
+def _item(task: Task, page: TaskPage) -> bytes:
+    if page.matches is None:
+        return state_json(task)
+    return state_json(task)[:-1] + b',"match":%s}' % to_json(page.matches.get(task.id))

@@ -1,0 +1,189 @@
+"""Tasks over HTTP: single ones as they are and were, and the commands on them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pydantic import (
+    Field,
+)
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.commands.load_context import NO_TASK
+from api.commands.requests import Applied, Pending
+from api.commands.task_actions import ActionName, ActionResult, TaskAction
+from api.endpoints.history import HistoryQuery, history_answer
+from api.endpoints.quick_add import CreateQuery, read_body, with_reading
+from api.http.bodies import JSON, PATCH, read_object
+from api.http.dependencies import caller_of, dependencies_of
+from api.http.headers import Preference
+from api.http.query import Instant, Query
+from api.http.requests import key_of, path_id, preference_of, query_of, terms_of
+from api.http.responses import command_answer, json_answer, state_answer
+from app.errors import Malformed, NotFound
+from app.values import (
+    Scope,
+)
+
+
+class TaskQuery(Query):
+    """A task as it is, or as it was: give one of the two."""
+
+    version: int | None = Field(None, ge=1, le=2**53, description="After that many of its events")
+    as_of: Instant | None = Field(None, description="By its events up to this time, RFC 3339")
+
+
+class CascadeQuery(Query):
+    """Whether sub-tasks are meant too."""
+
+    cascade: bool = Field(False, description="Sub-tasks too")
+
+
+class EditQuery(CascadeQuery):
+    """For which occurrences of a recurring task an edit is."""
+
+    cascade: bool = Field(False, description="Complete open sub-tasks too, should the stage mean that")
+    scope: Scope | None = Field(
+        None,
+        description="`this` occurrence only or all that are `following` too; unless given, a due date is for"
+        " this one only and everything else for all",
+    )
+
+
+async def get_task(request: Request) -> Response:
+    """GET /api/tasks/{id}, now or then."""
+    query = query_of(request, TaskQuery)
+    deps, user, task_id = dependencies_of(request), caller_of(request).user, path_id(request, "task")
+    if query.version is not None and query.as_of is not None:
+        raise Malformed("give version or as_of, not both")
+    if query.version is not None or query.as_of is not None:
+        return await _task_then(request, query)
+    found = await deps.tasks.one(user, task_id)
+    if found is None:
+        raise NotFound(NO_TASK)
+    return state_answer(*found)
+
+
+async def _task_then(request: Request, query: TaskQuery) -> Response:
+    deps, user, task_id = dependencies_of(request), caller_of(request).user, path_id(request, "task")
+    if query.version is not None:
+        then = await deps.tasks.at_version(user, task_id, query.version)
+    else:
+        assert query.as_of is not None
+        then = await deps.tasks.at_time(user, task_id, query.as_of)
+    if then is None:
+        raise NotFound("no such task at that version or time")
+    return json_answer(then.state.encode(), version=then.version)
+
+
+async def task_history(request: Request) -> Response:
+    """GET /api/tasks/{id}/history; also of a deleted task."""
+    query = query_of(request, HistoryQuery)
+    task_id = path_id(request, "task")
+    if not await dependencies_of(request).tasks.may_see(caller_of(request).user, task_id):
+        raise NotFound(NO_TASK)
+    return await history_answer(request, f"task:{task_id}", query)
+
+
+# --- commands --------------------------------------------------------------------------------------------
+
+
+async def create_task(request: Request) -> Response:
+    """POST /api/tasks."""
+    query = query_of(request, CreateQuery)
+    body = await read_object(request, dependencies_of(request).settings.body_limit_bytes)
+    if not query.quick:
+        return await execute(request, TaskAction("create", None, body))
+    # A repetition is known by its text: what "tomorrow" is may have changed meanwhile.
+    key = key_of(request, body)
+    fields, read = await read_body(request, body, query.time_zone)
+    wanted = preference_of(request)
+    granted = await dependencies_of(request).task_actions.execute(
+        TaskAction("create", None, fields), terms_of(request, wanted, key)
+    )
+    return _answer(request, granted, wanted, with_reading(granted.done.result, read))
+
+
+async def edit_task(request: Request) -> Response:
+    """PATCH /api/tasks/{id}."""
+    query = query_of(request, EditQuery)
+    return await _command(request, "edit", PATCH, cascade=query.cascade, scope=query.scope)
+
+
+async def delete_task(request: Request) -> Response:
+    """DELETE /api/tasks/{id}."""
+    cascade = query_of(request, CascadeQuery).cascade
+    return await execute(request, TaskAction("delete", path_id(request, "task"), {}, cascade))
+
+
+async def complete_task(request: Request) -> Response:
+    """POST /api/tasks/{id}/complete."""
+    cascade = query_of(request, CascadeQuery).cascade
+    return await _command(request, "complete", optional=True, cascade=cascade)
+
+
+async def reopen_task(request: Request) -> Response:
+    """POST /api/tasks/{id}/reopen."""
+    query_of(request, Query)
+    return await _command(request, "reopen", optional=True)
+
+
+async def restore_task(request: Request) -> Response:
+    """POST /api/tasks/{id}/restore."""
+    cascade = query_of(request, CascadeQuery).cascade
+    return await _command(request, "restore", optional=True, cascade=cascade)
+
+
+async def move_task(request: Request) -> Response:
+    """POST /api/tasks/{id}/move."""
+    return await _command(request, "move", cascade=query_of(request, CascadeQuery).cascade)
+
+
+async def skip_occurrence(request: Request) -> Response:
+    """POST /api/tasks/{id}/skip."""
+    query_of(request, Query)
+    return await _command(request, "skip", optional=True)
+
+
+async def undo_change(request: Request) -> Response:
+    """POST /api/tasks/{id}/undo."""
+    query_of(request, Query)
+    return await _command(request, "undo", optional=True)
+
+
+async def _command(
+    request: Request,
+    name: ActionName,
+    types: Collection[str] = JSON,
+    *,
+    optional: bool = False,
+    cascade: bool = False,
+    scope: Scope | None = None,
+) -> Response:
+    """A wish for the task in the path, with what the body says of it."""
+    task_id = path_id(request, "task")
+    limit_bytes = dependencies_of(request).settings.body_limit_bytes
+    body = await read_object(request, limit_bytes, types, optional=optional)
+    return await execute(request, TaskAction(name, task_id, body, cascade, scope))
+
+
+async def execute(request: Request, action: TaskAction) -> Response:
+    """Carry out a wish as the request's headers want it, and answer."""
+    wanted = preference_of(request)
+    terms = terms_of(request, wanted, key_of(request, action.body))
+    granted = await dependencies_of(request).task_actions.execute(action, terms)
+    return _answer(request, granted, wanted, granted.done.result)
+
+
+def _answer(
+    request: Request, granted: ActionResult, wanted: Preference, result: Applied | Pending
+) -> Response:
+    return command_answer(
+        request,
+        result,
+        wanted,
+        status=granted.status,
+        location=granted.location,
+        positions=granted.done.positions,
+    )

@@ -1,0 +1,1 @@
+"""HTTP: requests, bodies, headers, responses, problems and middleware."""

@@ -1,0 +1,44 @@
+"""Cross-origin requests: Starlette's rules, with refusals that say why."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api.http.problems import OriginRefused, problem
+
+METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
+PREFLIGHT_S = 3600
+"""So long a browser keeps the answer to a preflight."""
+_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
+
+
+class Cors(CORSMiddleware):
+    """Answers refused preflights with a problem, and tells caches that answers depend on the origin."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; a preflight ends here."""
+        headers = Headers(scope=scope)
+        asked = scope["type"] == "http" and scope["method"] == "OPTIONS" and "origin" in headers
+        if asked and "access-control-request-method" in headers:
+            answer = self._preflight(headers, scope.get("state", {}).get("correlation_id"))
+            await answer(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    def _preflight(self, headers: Headers, correlation_id: str | None) -> Response:
+        answer = self.preflight_response(headers)
+        if answer.status_code != 200:
+            answer = problem(OriginRefused(self._refusal(headers)), correlation_id)
+        answer.headers["Vary"] = _VARY
+        return answer
+
+    def _refusal(self, headers: Headers) -> str:
+        origin, method = headers["origin"], headers["access-control-request-method"]
+        if not self.is_allowed_origin(origin):
+            return f"pages of {origin[:200]} may not use this server; CORS_ORIGIN names those that may"
+        if method not in METHODS:
+            return f"the method {method[:50]} is not allowed from other origins"
+        return f"a header is not allowed from other origins; allowed are {', '.join(self.allow_headers)}"

@@ -1,0 +1,73 @@
+"""What request handlers are given: everything that the composition root has put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from starlette.requests import Request
+
+from api.auth import Identity, Verifier
+from api.commands.handler import CommandHandler
+from api.commands.inboxes import Inboxes
+from api.commands.outcomes import Outcomes
+from api.commands.task_actions import TaskActions
+from api.presence.state import Presence
+from api.telemetry.prometheus import Metrics
+from app.ids import IdFactory
+from app.log.ports import Clock, EventLog
+from app.settings import Settings
+from projections.queries.activity import ActivityQueries
+from projections.queries.audit import AuditQueries
+from projections.queries.tasks import TaskQueries
+from projections.queries.workers import Workers
+from projections.read_models.comments import CommentQueries
+from projections.read_models.lists import ListQueries
+from projections.read_models.notifications import NotificationQueries
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """The parts that handlers use; one for each application, in `app.state.edge`."""
+
+    settings: Settings
+    log: EventLog
+    outcomes: Outcomes
+    commands: CommandHandler
+    task_actions: TaskActions
+    inboxes: Inboxes
+    tasks: TaskQueries
+    lists: ListQueries
+    comments: CommentQueries
+    audit: AuditQueries
+    workers: Workers
+    missing_tables: Callable[[], Awaitable[Sequence[str]]]
+    notifications: NotificationQueries
+    activity: ActivityQueries
+    verifier: Verifier
+    presence: Presence
+    feed_alive: Callable[[], bool]
+    clock: Clock
+    new_id: IdFactory
+    node: str
+    """The name of this process: another one each time it starts."""
+    metrics: Metrics
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the process was told to stop."""
+
+
+def dependencies_of(request: Request) -> Dependencies:
+    """The parts behind this request."""
+    return cast("Dependencies", request.app.state.deps)
+
+
+def caller_of(request: Request) -> Identity:
+    """Who is asking; there on every route that is not public."""
+    return cast("Identity", request.state.identity)
+
+
+def token_of(request: Request) -> str:
+    """The token that says who is asking; there on every route that is not public."""
+    return cast("str", request.state.token)

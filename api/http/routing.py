@@ -1,0 +1,140 @@
+"""Endpoints as data, so that the router and the OpenAPI document are made from the same table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api.auth import bearer_token
+from api.http.bodies import JSON
+from api.http.dependencies import Dependencies, dependencies_of
+from api.http.headers import preference, wanted_positions
+from api.http.problems import UnsupportedType, on_error, on_http_exception
+from api.http.representations import finished
+from app.errors import Forbidden, Malformed, PreconditionFailed, Unavailable
+
+_NO_VERSION = (
+    "there is no version here to compare with; of bulk, each command has its `if_match`, and an"
+    " Idempotency-Key makes it safe to repeat what creates"
+)
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method of one path. `answers` maps each status of success to the type of its body, or None."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    tag: str
+    answers: Mapping[int, Any] = field(default_factory=dict)
+    query: type[BaseModel] | None = None
+    body: Any = None
+    body_types: tuple[str, ...] = JSON
+    body_optional: bool = False
+    example: Any = None
+    """A body, as one would send it."""
+    public: bool = False
+    admin: bool = False
+    command: bool = False
+    """Whether it writes to the log: then it takes the headers of commands."""
+    versioned: bool = True
+    """Whether a command is on something that has a version, which `If-Match` can name."""
+    many: bool = False
+    """Whether it carries out many commands, and tells of each what became of it."""
+    stream: bool = False
+    """Whether it answers with a stream of events, for which the token may come as `access_token`."""
+
+
+def routes(endpoints: Iterable[Endpoint]) -> list[Route]:
+    """One route for each path, so that a wrong method is answered with all that are possible."""
+    by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
+    for endpoint in endpoints:
+        by_path[endpoint.path][endpoint.method] = endpoint
+    return [_route(path, methods) for path, methods in by_path.items()]
+
+
+def _route(path: str, methods: Mapping[str, Endpoint]) -> Route:
+    async def serve(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await _serve(request, methods[method])
+
+    # A user's name may have a slash in it, which is `%2F` on its way here only.
+    return Route(path.replace("{user}", "{user:path}"), serve, methods=list(methods))
+
+
+async def _serve(request: Request, endpoint: Endpoint) -> Response:
+    """Admit the caller, wait for the positions a read asks for, and answer; every error becomes a problem."""
+    try:
+        deps = dependencies_of(request)
+        if not endpoint.public:
+            await _admit(request, deps, endpoint)
+        if not endpoint.command:
+            await _wait_visible(request, deps)
+        elif not endpoint.versioned:
+            _refuse_conditions(request)
+        response = await endpoint.handler(request)
+        if endpoint.stream:
+            return response
+        return await finished(request, response, private=not endpoint.public)
+    except HTTPException as error:
+        return await on_http_exception(request, error)
+    except ClientDisconnect:
+        return Response(status_code=400)  # nobody is there to read it
+    except UnsupportedType as error:
+        answer = await on_error(request, error)
+        answer.headers.update(_accepted(endpoint))
+        return answer
+    except Exception as error:  # noqa: BLE001
+        return await on_error(request, error)
+
+
+def _accepted(endpoint: Endpoint) -> dict[str, str]:
+    """Return headers that say what may be sent (RFC 5789, 2.2 and RFC 9110, 15.5.16)."""
+    name = "Accept-Patch" if endpoint.method == "PATCH" else "Accept-Post"
+    return {name: ", ".join(endpoint.body_types), "Accept-Encoding": "identity"}
+
+
+async def _admit(request: Request, deps: Dependencies, endpoint: Endpoint) -> None:
+    header, query_token = request.headers.get("authorization"), request.query_params.get("access_token")
+    # A page's `EventSource` can set no headers.
+    in_query = endpoint.stream and header is None and query_token is not None
+    token = query_token if in_query and query_token is not None else bearer_token(header)
+    identity = await deps.verifier.verify(token)
+    if endpoint.admin and not identity.admin:
+        raise Forbidden("this is for administrators")
+    request.state.identity, request.state.token = identity, token
+    if not endpoint.admin:  # Who operates it leaves no trace in it.
+        await deps.inboxes.ensure(identity.user)
+
+
+def _refuse_conditions(request: Request) -> None:
+    """Refuse a version of what has none. Raises `PreconditionFailed`."""
+    if "if-match" in request.headers or "if-none-match" in request.headers:
+        raise PreconditionFailed(_NO_VERSION)
+
+
+async def _wait_visible(request: Request, deps: Dependencies) -> None:
+    positions = wanted_positions(request, deps.log.partitions)
+    if not positions:
+        return
+    wait_s = preference(request, deps.settings.command_wait_ms / 1000).wait_s
+    if await deps.outcomes.wait_visible(positions, wait_s, deps.audit.positions):
+        return
+    ends = await deps.log.ends()
+    if any(offset >= ends.get(partition, 0) for partition, offset in positions.items()):
+        raise Malformed(
+            "Tasktape-Position: the log does not go that far; it is another log's, or lost records"
+        )
+    raise Unavailable("not yet visible: the read models have not reached that position")

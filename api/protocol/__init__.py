@@ -1,0 +1,1 @@
+"""The protocol of sockets: messages, frames, close codes."""

@@ -1,0 +1,119 @@
+"""How a frame from a client becomes messages: whatever is in it, they are read, refused, or it is bad."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Annotated
+
+import ormsgpack
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from api.protocol.messages import MAX_BATCH, MAX_MESSAGE_BYTES, BadFrame, ClientId, Incoming, Refused
+from app.errors import Malformed
+from app.text.json_text import MAX_DEPTH, inside, read_json
+
+MAX_DETAIL_CHARACTERS = 300
+BAD_ID = "id: an integer of at most 2^53, or text of at most 64 characters"
+_INCOMING: TypeAdapter[Incoming] = TypeAdapter(Annotated[Incoming, Field(discriminator="type")])
+_ID: TypeAdapter[int | str | None] = TypeAdapter(ClientId | None)
+
+
+def read_frame(data: str | bytes, *, batch: bool) -> list[Incoming | Refused]:
+    """Read a text frame as JSON, a binary one as msgpack; with `batch` it may be an array of messages.
+
+    A wrong message is refused without loss of its neighbours. Raises `BadFrame` for what is no message.
+    """
+    value = _from_text(data) if isinstance(data, str) else _from_binary(data)
+    if not _is_plain(value):
+        raise BadFrame(f"numbers are finite, and nothing is more than {MAX_DEPTH} deep or binary")
+    if batch and isinstance(value, list):
+        if not 1 <= len(value) <= MAX_BATCH:
+            raise BadFrame(f"a batch has 1 to {MAX_BATCH} messages")
+        return [_message(each) for each in value]
+    if not isinstance(value, dict):
+        raise BadFrame("a message is an object")
+    return [_message(value)]
+
+
+def _from_text(text: str) -> object:
+    _bound(len(text))  # No character has less than a byte: what is too long need not be encoded.
+    try:
+        encoded = text.encode()
+        _bound(len(encoded))
+        from_json(encoded, allow_inf_nan=False)  # It refuses lone surrogates, too.
+        return read_json(encoded, "a message")
+    except Malformed as error:
+        raise BadFrame(error.detail) from None
+    except ValueError:
+        raise BadFrame("not JSON") from None
+
+
+def _from_binary(data: bytes) -> object:
+    _bound(len(data))
+    try:
+        value = ormsgpack.unpackb(data)
+    except ValueError:
+        raise BadFrame("not msgpack") from None
+    if _is_whole(memoryview(data)[:-1]):
+        raise BadFrame("not msgpack: something follows the message")
+    return value
+
+
+def _bound(size_bytes: int) -> None:
+    if size_bytes > MAX_MESSAGE_BYTES:
+        raise BadFrame(f"a message has at most {MAX_MESSAGE_BYTES} bytes")
+
+
+def _is_whole(data: memoryview) -> bool:
+    """Whether it begins with a value. The library doesn't say where one ends, but misses its last byte."""
+    try:
+        ormsgpack.unpackb(data)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_plain(value: object) -> bool:
+    """Whether JSON and msgpack could both say it, in so many levels."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        kinds = set(map(type, level))  # Level by level: a frame may have tens of thousands of values.
+        if bytes in kinds:
+            return False
+        if float in kinds and not all(isfinite(each) for each in level if isinstance(each, float)):
+            return False
+        if kinds.isdisjoint((dict, list)):
+            return True
+        level = [inner for each in level for inner in inside(each)]
+    return False
+
+
+def _message(value: object) -> Incoming | Refused:
+    if not isinstance(value, dict):
+        return Refused(None, "malformed", "a message is an object")
+    try:
+        return _INCOMING.validate_python(value)
+    except ValidationError as error:
+        return _refused(_id(value.get("id")), error)
+
+
+def _id(value: object) -> int | str | None:
+    """The id, if it can be one: it comes back with the error."""
+    try:
+        return _ID.validate_python(value, strict=True)
+    except ValidationError:
+        return None
+
+
+def _refused(message_id: int | str | None, error: ValidationError) -> Refused:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    if first["type"] == "union_tag_invalid":
+        return Refused(message_id, "unknown_type", "there is no message of this type")
+    if first["type"] == "union_tag_not_found":
+        return Refused(message_id, "malformed", "a message has a type")
+    if first["loc"][1:2] == ("id",):
+        return Refused(message_id, "malformed", BAD_ID)
+    # The first part of a location is the message's type, which the union was told apart by.
+    where = ".".join(str(part) for part in first["loc"][1:])
+    return Refused(message_id, "malformed", f"{where}: {first['msg']}"[:MAX_DETAIL_CHARACTERS])

@@ -1,0 +1,1 @@
+"""The relay: from the feed of updates to the sessions of subscribers."""

@@ -1,0 +1,280 @@
+"""The feed: brings every update to this node's hub and outcomes, in order, for as long as the node runs.
+
+It watches over broadcaster's listener: when reading breaks or stalls it connects again and goes on at the
+Kafka offsets that it had reached. What task-updates no longer holds, or never got, is read from the audit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import structlog
+from aiokafka.errors import KafkaError
+from broadcaster import Broadcast
+from broadcaster._base import Subscriber
+
+from api.broadcast.topic_tail import Broken
+from api.broadcast.updates_backend import Batch, KafkaUpdates
+from api.relay.hub import Hub
+from api.telemetry.counters import RelayCounters
+from app.errors import Unavailable
+from app.log.updates import Update
+from app.positions import Positions
+
+log = structlog.get_logger(__name__)
+
+FIRST_DELAY_S = 0.2
+LONGEST_DELAY_S = 5.0
+REFILL_AT_ONCE = 500
+REFILL_DELAY_S = 0.1
+REFILL_MOST_S = 2.0
+JOINED_UPDATES = 128
+WATCH_EVERY_S = 5.0
+STALLED_AFTER = 3
+
+Open = Callable[[Mapping[int, int] | None], KafkaUpdates]
+"""Makes a backend that reads from these Kafka offsets, or from the end."""
+
+
+class Memory(Protocol):
+    """What the feed asks of the audit. Both raise `Unavailable`."""
+
+    async def reached(self) -> dict[int, int]:
+        """Partition → the offset that is folded next."""
+
+    async def between(self, partition: int, first: int, end: int, limit: int) -> list[Update]:
+        """Every update of the offsets `[first, end)`, at most `limit`, in order."""
+
+
+class Listener(Protocol):
+    """Who hears of the updates besides the hub."""
+
+    def start(self, positions: Positions) -> None:
+        """Take note, once, of what lies before the first update."""
+
+    def resolve(self, update: Update) -> None:
+        """Take an update."""
+
+
+class Stalled(Exception):
+    """There is more to read, but nothing comes."""
+
+
+class UpdateFeed:
+    """Feeds a hub, and tells the `listener` of all that it feeds.
+
+    `log_ends` tells how far the log of events goes: what lies beyond is no record's update.
+    """
+
+    def __init__(
+        self,
+        *,
+        topic: str,
+        open_backend: Open,
+        memory: Memory,
+        log_ends: Callable[[], Awaitable[Mapping[int, int]]],
+        hub: Hub,
+        counters: RelayCounters,
+        listener: Listener | None = None,
+    ) -> None:
+        self._topic = topic
+        self._open = open_backend
+        self._memory = memory
+        self._log_ends = log_ends
+        self._hub = hub
+        self._counters = counters
+        self._listener = listener
+        self.begun = asyncio.Event()
+        """Set once it is settled where the stream of updates begins."""
+        self._next_offsets: dict[int, int] | None = None
+        self._connected = False
+        self._reachable = True
+        self._waits = False
+        self._task: asyncio.Task[None] | None = None
+        self.restarts = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether updates come in, or would if there were any."""
+        return self._connected and self._reachable and self._task is not None and not self._task.done()
+
+    def start(self) -> None:
+        """Start feeding, in the background."""
+        self._task = asyncio.create_task(self._run(), name="update-feed")
+
+    async def stop(self) -> None:
+        """Stop feeding."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        delay_s = FIRST_DELAY_S
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                await self._listen()
+            except (Unavailable, Stalled, KafkaError, OSError, TimeoutError) as error:
+                log.warning("the updates are interrupted", reason=str(error) or type(error).__name__)
+            except Exception:
+                log.exception("the updates are interrupted")
+            finally:
+                self._connected = False
+            if asyncio.get_running_loop().time() - began > LONGEST_DELAY_S:
+                delay_s = FIRST_DELAY_S
+            self.restarts += 1
+            await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311
+            delay_s = min(delay_s * 2, LONGEST_DELAY_S)
+
+    async def _listen(self) -> None:
+        """Read until something breaks, and raise that."""
+        backend = self._open(self._next_offsets)
+        async with Broadcast(backend=backend) as broadcast:
+            if self._next_offsets is None:
+                self._next_offsets = await self._begin(backend)
+            async with broadcast.subscribe(self._topic) as subscriber:
+                self._connected = self._reachable = True
+                await _first_to_end(
+                    self._relay(subscriber, backend, self._next_offsets),
+                    self._watch(backend, self._next_offsets),
+                )
+
+    async def _begin(self, backend: KafkaUpdates) -> dict[int, int]:
+        """Settle where the stream of updates begins, and return the Kafka offsets from which it is read.
+
+        The end of the topic is known already. Rows are committed before their updates are emitted, so all
+        that was emitted before that end is below the checkpoints that are read now.
+        """
+        reached = await self._memory.reached()
+        positions = {partition: offset - 1 for partition, offset in reached.items()}
+        self._hub.start(positions, len(backend.next_offsets))
+        if self._listener is not None:
+            self._listener.start(positions)
+        self.begun.set()
+        return dict(backend.next_offsets)
+
+    # --- the updates -------------------------------------------------------------------------------------
+
+    async def _relay(self, subscriber: Subscriber, backend: KafkaUpdates, reached: dict[int, int]) -> None:
+        while True:
+            # broadcaster declares messages to be text and hands on what our backend gave: one of these two.
+            batch = cast("Batch | Broken", (await subscriber.get()).message)
+            if isinstance(batch, Broken):
+                raise batch.error
+            await self._take_all(batch.updates)
+            if batch.updates:
+                self._counters.delivered(batch.updates[0].time, time.time())
+            reached.update(batch.next_offsets)
+            backend.taken()
+
+    async def _take_all(self, updates: Sequence[Update]) -> None:
+        """Deliver updates, joined for each socket as far as they follow on each other."""
+        at = 0
+        while at < len(updates):
+            end = min(len(updates), at + JOINED_UPDATES)
+            with self._hub.joining() if end - at > 1 else contextlib.nullcontext():
+                while at < end and self._hub.follows(updates[at]):
+                    self._deliver(updates[at])
+                    at += 1
+            if at < end:
+                await self._take(updates[at])
+                at += 1
+            await asyncio.sleep(0)  # Let sockets be written to in between.
+
+    async def _take(self, update: Update, waiting: frozenset[int] = frozenset()) -> None:
+        """Deliver an update behind all that has to be told before it, unless the log has no such record.
+
+        The partitions that are `waiting` for it come no further now: of two that would each have to be told
+        before the other, neither was written after the other.
+        """
+        partition = update.position.partition
+        gap = self._hub.gap_before(update)
+        if gap is not None and not await self._refill(partition, gap, waiting):
+            log.error("not the update of a record of the log", position=str(update.position))
+            return
+        for place in update.after:
+            ahead = None if place.partition in waiting else self._hub.gap_up_to(place)
+            if ahead is not None and not await self._refill(place.partition, ahead, waiting | {partition}):
+                log.error("an update follows on a record that the log lacks", position=str(place))
+        self._deliver(update)
+
+    def _deliver(self, update: Update) -> None:
+        self._hub.publish(update)
+        if self._listener is not None:
+            self._listener.resolve(update)
+
+    async def _refill(self, partition: int, gap: range, waiting: frozenset[int]) -> bool:
+        """Deliver the offsets that are missing, from the audit; False if the log has no such records.
+
+        Rows are committed before their updates are emitted: what the log has and the audit lacks was lost in
+        a crash of the database, until the worker has made it again. That is waited for, as is the database
+        itself: of an update that is passed over nobody would hear again.
+        """
+        following, delay_s = gap.start, REFILL_DELAY_S
+        log.info("updates are read from the audit", partition=partition, first=gap.start, end=gap.stop)
+        while True:
+            try:
+                following = await self._from_audit(partition, following, gap.stop, waiting)
+                if following >= gap.stop:
+                    return True
+                if (await self._log_ends()).get(partition, 0) < gap.stop:
+                    return False
+                reason = f"the audit lacks {partition}:{following}"
+            except Unavailable as error:
+                reason = error.detail
+            log.warning("an update waits for others", partition=partition, first=following, reason=reason)
+            self._waits = True
+            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
+            self._waits = False
+            delay_s = min(delay_s * 2, REFILL_MOST_S)
+
+    async def _from_audit(self, partition: int, following: int, end: int, waiting: frozenset[int]) -> int:
+        """Deliver what the audit has of `[following, end)`, and return the offset that it comes to."""
+        while following < end:
+            missing = await self._memory.between(partition, following, end, REFILL_AT_ONCE)
+            if not missing or missing[0].position.offset != following:
+                break
+            for each in missing:
+                await self._take(each, waiting)
+            following = missing[-1].position.offset + 1
+        return following
+
+    # --- watching over it --------------------------------------------------------------------------------
+
+    async def _watch(self, backend: KafkaUpdates, reached: Mapping[int, int]) -> None:
+        """Ask the brokers now and then how far the topic goes. Raises `Stalled` if nothing comes of it."""
+        stalled, before = 0, dict(reached)
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            try:
+                async with asyncio.timeout(WATCH_EVERY_S):
+                    ends = await backend.ends()
+            except (KafkaError, OSError, TimeoutError):
+                self._reachable = False
+                continue
+            self._reachable = True
+            lag = sum(max(0, end - reached.get(partition, 0)) for partition, end in ends.items())
+            self._counters.feed_lag, behind = lag, lag > 0
+            stalled = stalled + 1 if behind and reached == before and not self._waits else 0
+            before = dict(reached)
+            if stalled >= STALLED_AFTER:
+                raise Stalled("there are updates, but none comes")
+
+
+async def _first_to_end(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run them together until one ends or raises; stop the others, and end the same way."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

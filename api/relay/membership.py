@@ -1,0 +1,56 @@
+"""What an update of a list says about who sees the list from then on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic_core import from_json
+
+from app.log.updates import Update
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The members of a list after one of its events, and before it."""
+
+    list_id: str
+    members: frozenset[str]
+    before: frozenset[str] = frozenset()
+
+
+def membership_after(update: Update) -> Membership | None:
+    """Whom the list belongs to after this update, or None if the update changes nothing about that."""
+    kind, _, list_id = update.stream.partition(":")
+    if kind != "list" or update.outcome != "accepted":
+        return None
+    message = from_json(update.value)
+    task_list, changes = message["list"], message["changes"]
+    if task_list is None:
+        return Membership(list_id, frozenset())
+    members = frozenset(task_list["members"])
+    if "deleted_at" in changes:
+        return Membership(list_id, members)  # It is back: before, it was nobody's.
+    if "members" not in changes:
+        return None
+    return Membership(list_id, members, frozenset(changes["members"][0] or ()))
+
+
+def moved_to(update: Update) -> str | None:
+    """The list that a task went to with this update, if it left another one for it."""
+    if not update.stream.startswith("task:"):
+        return None
+    lists = lists_of(update)
+    return lists[0] if len(lists) > 1 else None
+
+
+def lists_of(update: Update) -> list[str]:
+    """The lists that an update concerns: where the task or list is now, and the one it left."""
+    return [channel.removeprefix("list:") for channel in update.channels if channel.startswith("list:")]
+
+
+def joined_list(update: Update, user: str) -> str | None:
+    """The list that `user` becomes a member of with this update, if it is one that says so."""
+    membership = membership_after(update)
+    if membership is None or user not in membership.members or user in membership.before:
+        return None
+    return membership.list_id

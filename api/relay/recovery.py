@@ -1,0 +1,62 @@
+"""Finding what a client missed: in memory if it is there, else in the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from api.protocol import messages as protocol
+from api.read_consistency import retry_while_unavailable
+from api.relay.context import Relay
+from api.relay.replay_buffer import BufferOverrun
+from api.relay.subscribers import own_channels
+from app.log.updates import Update
+from app.positions import Positions
+
+
+async def missed_of(
+    relay: Relay, channels: Collection[str], since: Positions, upto: Positions
+) -> Sequence[Update] | None:
+    """The updates of the channels in `(since, upto]`, in order per partition; None if they are too many.
+
+    Raises `Unavailable`.
+    """
+    if all(since.get(partition, -1) >= offset for partition, offset in upto.items()):
+        return ()
+    counters = relay.counters
+    try:
+        missed: Sequence[Update] | None = relay.hub.missed(channels, since, upto, protocol.MAX_MISSED)
+        counters.recovered_memory += 1
+    except BufferOverrun:
+        counters.ring_misses += 1
+        missed = await retry_while_unavailable(
+            lambda: relay.history.missed(channels, since, upto, protocol.MAX_MISSED)
+        )
+        counters.recovered_audit += 1
+    return missed
+
+
+def furthest(one: Positions, other: Positions) -> Positions:
+    """What is included in either."""
+    return {p: max(one.get(p, -1), other.get(p, -1)) for p in {*one, *other}}
+
+
+def merged(some: Sequence[Update], others: Sequence[Update] | None) -> Sequence[Update] | None:
+    """Both in one order, each update once; None if there are too many."""
+    if others is None:
+        return None
+    updates = {update.position: update for update in (*some, *others)}
+    if len(updates) > protocol.MAX_MISSED:
+        return None
+    return [updates[position] for position in sorted(updates)]
+
+
+def without(updates: Sequence[Update] | None, channels: Collection[str]) -> Sequence[Update] | None:
+    """The updates that concern none of the channels; see `Subscriber.saw` for those of tasks."""
+    if updates is None:
+        return None
+    return [update for update in updates if not any(channel in channels for channel in own_channels(update))]
+
+
+def nearest(one: Positions, other: Positions) -> Positions:
+    """What is included in both."""
+    return {p: min(one[p], other[p]) for p in one.keys() & other.keys()}

@@ -1,0 +1,155 @@
+"""The newest updates of this node, in the order they came: what sockets that were away get back at once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterator, Sequence
+
+from api.protocol.frames import EncodedMessage, MessageBatch
+from app.log.updates import Update, frame
+from app.positions import Position, Positions
+
+MAX_JOINED = 64
+MAX_JOINED_BYTES = 8 * 1024 * 1024
+
+
+class BufferOverrun(Exception):
+    """The ring no longer reaches back that far."""
+
+
+class ReplayBuffer:
+    """A bounded memory of updates, numbered from 0 in the order they were published here.
+
+    Of each partition it holds what lies behind its floor, without a hole. The messages that were made of its
+    updates are kept with them.
+    """
+
+    def __init__(self, *, max_updates: int = 8_192, max_bytes: int = 16 * 1024 * 1024) -> None:
+        self._slots: list[Update | None] = [None] * max_updates
+        self._max_bytes = max_bytes
+        self._size = 0
+        self._first = 0
+        self._floor: dict[int, int] = {}
+        self._numbers: dict[int, deque[int]] = {}
+        self._by_channel: dict[str, deque[int]] = {}
+        self._messages: dict[tuple[Position, str], EncodedMessage] = {}
+        self._joined: OrderedDict[tuple[int, ...], MessageBatch] = OrderedDict()
+        self._joined_size = 0
+        self.end = 0
+        """The number that the next update will get."""
+
+    def start(self, positions: Positions) -> None:
+        """Say what comes before the first update."""
+        self._floor = dict(positions)
+
+    def append(self, update: Update) -> None:
+        """Remember an update, and forget the oldest ones beyond the bounds."""
+        if self.end - self._first == len(self._slots):
+            self._forget()
+        self._slots[self.end % len(self._slots)] = update
+        self._numbers.setdefault(update.position.partition, deque()).append(self.end)
+        for channel in update.channels:
+            numbers = self._by_channel.get(channel)
+            if numbers is None:
+                numbers = self._by_channel[channel] = deque()
+            numbers.append(self.end)
+        self.end += 1
+        self._size += len(update.value)
+        while self._size > self._max_bytes:
+            self._forget()
+
+    def _forget(self) -> None:
+        index = self._first % len(self._slots)
+        oldest = self._slots[index]
+        assert oldest is not None
+        self._slots[index] = None
+        self._size -= len(oldest.value)
+        self._first += 1
+        position = oldest.position
+        self._floor[position.partition] = position.offset
+        self._numbers[position.partition].popleft()
+        for channel in oldest.channels:
+            self._messages.pop((position, channel), None)
+            numbers = self._by_channel[channel]
+            numbers.popleft()
+            if not numbers:
+                del self._by_channel[channel]
+
+    def read(self, first: int, limit: int) -> Iterator[Update]:
+        """At most `limit` updates from number `first` on. Raises `BufferOverrun`."""
+        if first < self._first:
+            raise BufferOverrun
+        for number in range(first, min(self.end, first + limit)):
+            yield self._at(number)
+
+    # --- what was missed ---------------------------------------------------------------------------------
+
+    def missed(
+        self, channels: Collection[str], since: Positions, upto: Positions, limit: int
+    ) -> list[Update] | None:
+        """The updates of the channels in `(since, upto]`, in the order they came; None if more than `limit`.
+
+        Raises `BufferOverrun` if some of it was forgotten, or has not come yet.
+        """
+        start = self._start(since, upto)
+        numbers = self._numbers_of(channels, start)
+        found = []
+        for number in numbers:
+            update = self._at(number)
+            partition, offset = update.position
+            if since.get(partition, -1) < offset <= upto.get(partition, -1):
+                found.append(update)
+        return None if len(found) > limit else found
+
+    def _start(self, since: Positions, upto: Positions) -> int:
+        """The number of the first update that may have been missed. Raises `BufferOverrun`."""
+        start = self.end
+        for partition, last in upto.items():
+            after = since.get(partition, -1)
+            if after >= last:
+                continue
+            floor, numbers = self._floor.get(partition, -1), self._numbers.get(partition, ())
+            if after < floor or last > floor + len(numbers):
+                raise BufferOverrun
+            start = min(start, numbers[after - floor])
+        return start
+
+    def _numbers_of(self, channels: Collection[str], start: int) -> Sequence[int]:
+        found: dict[int, None] = {}
+        for channel in channels:
+            for number in reversed(self._by_channel.get(channel, ())):
+                if number < start:
+                    break
+                found[number] = None
+        return sorted(found)
+
+    def _at(self, number: int) -> Update:
+        update = self._slots[number % len(self._slots)]
+        assert update is not None
+        return update
+
+    # --- messages ----------------------------------------------------------------------------------------
+
+    def message(self, update: Update, channel: str) -> EncodedMessage:
+        """The message of an update under one of its channels, made once while the update is remembered."""
+        if update.position.offset <= self._floor.get(update.position.partition, -1):
+            return EncodedMessage(frame(channel, update.value))
+        key = (update.position, channel)
+        message = self._messages.get(key)
+        if message is None:
+            message = self._messages[key] = EncodedMessage(frame(channel, update.value))
+        return message
+
+    def joined(self, messages: Sequence[EncodedMessage]) -> MessageBatch:
+        """Messages as one, made once for all sockets that miss the same just now."""
+        key = tuple(map(id, messages))
+        joined = self._joined.get(key)
+        if joined is None:
+            joined = self._joined[key] = MessageBatch(messages)
+            self._joined_size += joined.size
+            while len(self._joined) > MAX_JOINED or (
+                self._joined_size > MAX_JOINED_BYTES and len(self._joined) > 1
+            ):
+                _, oldest = self._joined.popitem(last=False)
+                self._joined_size -= oldest.size
+        return joined

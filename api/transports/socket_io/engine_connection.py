@@ -1,0 +1,88 @@
+"""One Engine.IO connection: written to at the pace it is read, and ended for good."""
+
+from __future__ import annotations
+
+import asyncio
+
+from engineio.exceptions import EngineIOError
+from socketio import AsyncServer
+
+from api.protocol.close_codes import CloseReason
+from api.telemetry.counters import Transport
+from api.transports.socket_io.client import SocketIoClient
+from api.transports.websocket.wire import Wire
+
+
+class EngineConnection:
+    """One Engine.IO connection, and the client that it is for, once there is one."""
+
+    transport: Transport = "socketio"
+
+    def __init__(self, server: AsyncServer) -> None:
+        self._server = server
+        self._hanging_up: asyncio.Task[None] | None = None
+        self.engine_id = ""
+        self.address = ""
+        self.client_id = ""
+        self.client: SocketIoClient | None = None
+        self.wires: list[Wire] = []
+        self.deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def user(self) -> str | None:
+        """See `Visitor.user`."""
+        return None if self.client is None else self.client.user
+
+    @property
+    def waiting_bytes(self) -> int:
+        """See `Visitor.waiting_bytes`."""
+        return 0 if self.client is None else self.client.waiting_bytes
+
+    def close(self, close_reason: CloseReason | None) -> None:
+        """See `Visitor.close`."""
+        if self.client is not None:
+            self.client.close(close_reason)
+        else:
+            self.hang_up(close_reason)
+
+    async def write(self, packets: list[bytes]) -> None:
+        """See `Line.write`. Nothing more is written before the network, or a poll, has taken it."""
+        engine = self._server.eio
+        socket = engine.sockets.get(self.engine_id)
+        if socket is None:
+            return
+        try:
+            for packet in packets:
+                await engine.send(self.engine_id, packet.decode())
+        except EngineIOError:
+            return  # It is gone, which we are told of.
+        await socket.queue.join()
+
+    async def dismiss(self) -> None:
+        """See `Line.dismiss`."""
+        await self._server.disconnect(self.client_id)
+        socket = self._server.eio.sockets.get(self.engine_id)
+        if socket is not None:
+            await socket.queue.join()
+
+    def hang_up(self, close_reason: CloseReason | None) -> None:
+        """See `Line.hang_up`."""
+        if self._hanging_up is None:
+            self._hanging_up = asyncio.get_running_loop().create_task(self._hang_up(close_reason))
+
+    async def hung_up(self, close_reason: CloseReason) -> None:
+        """End the connection, and wait until it has ended."""
+        self.close(close_reason)
+        self.hang_up(close_reason)
+        if self._hanging_up is not None:
+            await self._hanging_up
+
+    async def _hang_up(self, close_reason: CloseReason | None) -> None:
+        socket = self._server.eio.sockets.get(self.engine_id)
+        await self._server.eio.disconnect(self.engine_id)
+        if socket is not None:
+            socket.queue.put_nowait(None)  # This ends the task that writes.
+        code, reason = (1000, "") if close_reason is None else (close_reason.code, close_reason.reason[:100])
+        for wire in self.wires:
+            # Of itself a server that hangs up waits for the client to do so, too.
+            wire.finish(None, code, reason)

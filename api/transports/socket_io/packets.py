@@ -1,0 +1,79 @@
+"""What Socket.IO clients are sent: messages of the relay as events, an update as `task:update`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import from_json, to_json
+from socketio.packet import EVENT, Packet
+
+from api.protocol.frames import Codec
+
+_UPDATES: Mapping[str, str] = {"task": "task:update", "list": "list:update", "user": "user:update"}
+_UPDATE_PREFIXES = tuple(b'2["%s"' % name.encode() for name in _UPDATES.values())
+_SUBSCRIBED_PREFIX = b'2["subscribed"'
+_RESERVED = (["connect"], ["disconnect"])
+
+
+class TextPacket(Packet):  # type: ignore[misc]
+    """A packet as clients may send it.
+
+    Attachments, which nothing asks for, would be gathered without end. And what handles a client's coming and
+    going is called for events of these names, too.
+    """
+
+    def decode(self, encoded_packet: str) -> int:
+        """Read a packet. Raises `ValueError`."""
+        attachments: int = super().decode(encoded_packet)
+        if attachments or self.packet_type in {5, 6}:
+            raise ValueError("there are no binary events here")
+        if self.packet_type == EVENT and isinstance(self.data, list) and self.data[:1] in _RESERVED:
+            raise ValueError("these events are the server's own")
+        return attachments
+
+
+class _PacketForm(Codec):
+    """A message as the text of a Socket.IO packet, made once for all clients."""
+
+    def frame(self, payload: bytes) -> bytes:
+        """The packet."""
+        message: dict[str, Any] = from_json(payload)
+        name: str = message["type"]
+        if name == "update":
+            name, message = _update(message)
+        return event_packet(name, message)
+
+
+PACKET = _PacketForm()
+
+
+def event_packet(name: str, message: Mapping[str, Any]) -> bytes:
+    """An event of the default namespace, with one argument."""
+    return b"2" + to_json([name, message])
+
+
+def _update(message: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """An update as an event: what happened to which task, by whom and when, is at hand beside all of it."""
+    event = message["event"]
+    kind, _, key = (event.get("stream") or "task:").partition(":")
+    ids = {"task": {"taskId": key}, "list": {"listId": key}}.get(kind, {})
+    first = {"type": event.get("type"), **ids, "userId": event.get("actor"), "timestamp": event.get("time")}
+    return _UPDATES.get(kind, "task:update"), message | first
+
+
+class Newest:
+    """Leaves out what was before a client joined a list: it reads that by HTTP, as when it connects."""
+
+    def __init__(self) -> None:
+        self._past = 0
+
+    def wants(self, packet: bytes) -> bool:
+        """Whether to send a packet."""
+        if packet.startswith(_SUBSCRIBED_PREFIX):
+            # The last of what follows is what one joined with.
+            self._past = max(0, from_json(packet[1:])[1]["missed"] - 1)
+        elif self._past and packet.startswith(_UPDATE_PREFIXES):
+            self._past -= 1
+            return False
+        return True

@@ -1,0 +1,228 @@
+"""One accepted socket: what comes in over its wire, in turn, and the clock.
+
+A message is read in the moment it comes, so that a slow query never keeps a pong from being seen; what it
+asks for is done by a task, one message after another, which is there only while there is something to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from secrets import token_hex
+
+import structlog
+
+from api.protocol import close_codes
+from api.protocol import messages as protocol
+from api.protocol.close_codes import INTERNAL_ERROR, TOO_SLOW, CloseReason
+from api.protocol.decoding import read_frame
+from api.protocol.frames import EncodedMessage, Sendable, codec
+from api.protocol.messages import BadFrame, Error, Incoming, Ping, Pong, Refused, ServerMessage
+from api.relay.context import Relay
+from api.relay.session import Session
+from api.telemetry.counters import Transport
+from api.transports.websocket.wire import Wire
+
+log = structlog.get_logger(__name__)
+
+MAX_COMMANDS_AHEAD = 64
+SILENT_PERIODS = 2
+
+
+class Connection:
+    """Serves one socket until someone closes it. It is its session's outlet, and its wire's listener."""
+
+    transport: Transport = "websocket"
+
+    def __init__(self, wire: Wire, relay: Relay, *, packed: bool = False) -> None:
+        self._wire = wire
+        self._relay = relay
+        self._loop = asyncio.get_running_loop()
+        self._commands: deque[Incoming] | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._heard_at = self._ping_at = self._loop.time()
+        self._deadline = self._loop.call_later(relay.authentication_s, self._tick)
+        self._expires_at: float | None = None
+        self._packed = packed
+        self.closed = False
+        self.close_reason: CloseReason | None = None
+        self._traffic = relay.counters.traffic_of("websocket", "msgpack" if packed else "json")
+        self._traffic.opened += 1
+        wire.traffic = self._traffic
+        self.push: Callable[[Sendable], object] = wire.push
+        """See `relay.Outlet.push`."""
+        self.raw_socket = wire.raw_socket
+        wire.codec = codec(packed=packed, deflated=wire.deflates, batched=False)
+        self.session = Session(relay, self, token_hex(16), self._wake)
+        wire.listen(self, relay.hub.audiences.clear)
+
+    @property
+    def user(self) -> str | None:
+        """Whom it speaks for, once that is known."""
+        identity = self.session.identity
+        return None if identity is None else identity.user
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What its peer has not taken yet."""
+        return self._wire.waiting_bytes
+
+    def batch(self) -> None:
+        """See `relay.Outlet.batch`."""
+        self._wire.codec = codec(packed=self._packed, deflated=self._wire.deflates, batched=True)
+        self._relay.hub.audiences.clear()
+
+    async def room(self) -> None:
+        """See `relay.Outlet.room`."""
+        await self._wire.room()
+
+    # --- what comes in -----------------------------------------------------------------------------------
+
+    def received(self, data: str | bytes) -> None:
+        """Read a frame, and put what it asks for in line."""
+        if self.closed:
+            return
+        self._heard_at = self._loop.time()
+        try:
+            for message in self._messages(data):
+                self._take(message)
+        except BadFrame as error:
+            self._say(Error(code="malformed", message=str(error)))
+            self.close(CloseReason(close_codes.BAD_MESSAGE, str(error)))
+        except Exception:
+            log.exception("a socket failed")
+            self.close(INTERNAL_ERROR)
+
+    def _messages(self, data: str | bytes) -> list[Incoming | Refused]:
+        if isinstance(data, bytes) != self._packed:
+            raise BadFrame(f"messages are {'binary' if self._packed else 'text'} frames")
+        return read_frame(data, batch=self._wire.codec.batched)
+
+    def _take(self, message: Incoming | Refused) -> None:
+        self._traffic.received += 1
+        if self.closed or not self.session.admits(None if isinstance(message, Refused) else message.id):
+            return
+        match message:
+            case Refused():
+                self.session.refuse(message)
+            case Ping():
+                self.push(protocol.pong_to(message))
+            case Pong():
+                pass
+            case _:
+                if self._commands is None:
+                    self._commands = deque()
+                self._commands.append(message)
+                if len(self._commands) >= MAX_COMMANDS_AHEAD:
+                    self._wire.pause()
+                self._wake()
+
+    def pinged(self) -> bool:
+        """A ping of the WebSocket protocol came in; whether to answer it."""
+        self._heard_at = self._loop.time()
+        return not self.closed and self.session.admits()
+
+    def too_slow(self) -> None:
+        """The peer does not read."""
+        self.close(TOO_SLOW)
+
+    def lost(self) -> None:
+        """The peer is gone."""
+        self.close(None)
+
+    # --- what is done about it ---------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self._work is None and not self.closed:
+            self._work = self._loop.create_task(self._converse())
+
+    async def _converse(self) -> None:
+        """Answer one message after another, until there is nothing more to do."""
+        try:
+            while self._commands or self.session.needs_settling:
+                while self._commands:
+                    await self._answer(self._commands.popleft())
+                await self.session.settle()
+            self._commands = None
+        except Exception:
+            log.exception("a socket failed")
+            self.close(INTERNAL_ERROR)
+        finally:
+            self._work = None
+
+    async def _answer(self, message: Incoming) -> None:
+        before = self.session.identity
+        await self.session.handle(message)
+        identity = self.session.identity
+        if identity is not None and identity is not before:
+            self._expires_at = identity.expires_at
+            if before is None:
+                self._ping_at = self._loop.time() + self._relay.ping_s
+            self._wait()
+        if self._commands is not None and len(self._commands) < MAX_COMMANDS_AHEAD // 2:
+            self._wire.resume()
+
+    # --- the clock ---------------------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        """See to the next thing that is due: a ping, or the end of the token."""
+        self._deadline.cancel()
+        if self.closed or self._expires_at is None:
+            return
+        expires_in_s = self._expires_at - self._relay.now()
+        delay_s = max(0.0, min(self._ping_at - self._loop.time(), expires_in_s))
+        self._deadline = self._loop.call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        """Close a socket that doesn't authenticate, falls silent, or outlives its token; ping it."""
+        if self._expires_at is None and self._work is not None:
+            # It has said who it is, and it is we who take so long.
+            self.close(close_codes.CAN_NOT_RECOVER)
+            return
+        if self._expires_at is None:
+            self._say(Error(code="unauthenticated", message=close_codes.NOT_AUTHENTICATED.reason))
+            self.close(close_codes.NOT_AUTHENTICATED)
+            return
+        if self._expires_at <= self._relay.now():
+            self.close(close_codes.TOKEN_EXPIRED)
+            return
+        now = self._loop.time()
+        if now >= self._ping_at:
+            if now - self._heard_at > SILENT_PERIODS * self._relay.ping_s:
+                self.close(close_codes.NO_PONG)
+                return
+            self.push(protocol.PING)
+            self._ping_at = now + self._relay.ping_s
+        self._wait()
+
+    # --- the end -----------------------------------------------------------------------------------------
+
+    def close(self, close_reason: CloseReason | None) -> None:
+        """Take nothing more; the first reason given is the one that stays. None: the peer is gone.
+
+        What follows from it follows a moment later: who closes may be in the middle of something.
+        """
+        if self.closed:
+            return
+        self.closed = True
+        self.close_reason = close_reason
+        self._deadline.cancel()
+        self._loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        if self._work is not None:
+            self._work.cancel()
+        self.session.close()
+        close_reason = self.close_reason
+        self._traffic.closed += 1
+        if close_reason is None:
+            self._relay.counters.left(self._wire.peer_code)
+            self._wire.finish(None, 1000, "")
+            return
+        self._relay.counters.closed(close_reason.code)
+        goodbye = protocol.goodbye(close_reason) if close_reason.come_back else None
+        self._wire.finish(goodbye, close_reason.code, close_reason.reason[:100])
+
+    def _say(self, message: ServerMessage) -> None:
+        self.push(EncodedMessage(message.encode().encode()))

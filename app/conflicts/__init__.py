@@ -1,0 +1,1 @@
+"""Merging edits that were made at the same time."""

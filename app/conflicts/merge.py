@@ -1,0 +1,164 @@
+"""Concurrent changes: the three-way merge by field that `If-Match` asks for.
+
+Different fields merge. Of the same field, tags and assignees merge as sets, notes as text where the changes
+lie apart. Anything else that both sides changed to different values is a conflict, which names exactly the
+fields that could not be merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.conflicts.text_merge import merge_texts
+from app.errors import Conflict, PreconditionFailed
+from app.lists.commands import DeleteList, EditList, ListCommand, RemoveMember, SetMember
+from app.lists.decide import wanted_fields as wanted_list_fields
+from app.lists.state import LIST_FIELDS, TaskList
+from app.tasks.commands import (
+    CompleteTask,
+    DeleteTask,
+    EditTask,
+    MoveTask,
+    ReopenTask,
+    SkipOccurrence,
+    TaskCommand,
+    UndoChange,
+    wanted_fields,
+)
+from app.tasks.state import TASK_FIELDS, Task
+from app.values import Notes, Role, StoredLabels, StoredUserIds
+
+ASIDE = frozenset({"comment_count", "reminded", "rank"})
+"""What changes beside a task, and in nobody's way."""
+OCCURRENCE = frozenset({"due", "time_zone", "recurrence", "recurrence_from", "series", "status"})
+"""What says which occurrence of a series a task is."""
+_LIMITS: Mapping[str, TypeAdapter[Any]] = {
+    "notes": TypeAdapter(Notes),
+    "tags": TypeAdapter(StoredLabels),
+    "assignees": TypeAdapter(StoredUserIds),
+}
+
+
+def merged(command: TaskCommand, base: Task, current: Task) -> TaskCommand:
+    """`command`, meant for `base`, as it is to be applied to `current`.
+
+    Raises `Conflict` with the fields that can't be merged, and `PreconditionFailed` for deleting a task that
+    has changed meanwhile, also by undoing its creation; for undoing whatever was last, if that may be another
+    change by now; and for skipping an occurrence that is another one by now.
+    """
+    moved_on = _moved_on(TASK_FIELDS, base, current) - ASIDE
+    if isinstance(command, DeleteTask) and moved_on:
+        raise PreconditionFailed(_read_first("task", current.version, "deleting"))
+    if isinstance(command, UndoChange) and command.version in (None, 1) and moved_on:
+        raise PreconditionFailed(_read_first("task", current.version, "undoing"))
+    if isinstance(command, SkipOccurrence) and moved_on & OCCURRENCE:
+        raise PreconditionFailed(_read_first("task", current.version, "skipping"))
+    fields = _merged_fields(_yours(command), moved_on, base, current, patch=isinstance(command, EditTask))
+    return command.model_copy(update=fields) if fields else command
+
+
+def merged_list(command: ListCommand, base: TaskList, current: TaskList) -> ListCommand:
+    """The same for a list: its name and its stages are fields, and so is each member's role."""
+    moved_on = _moved_on(LIST_FIELDS, base, current)
+    match command:
+        case DeleteList() if moved_on:
+            raise PreconditionFailed(_read_first("list", current.version, "deleting"))
+        case EditList():
+            fields = _merged_fields(wanted_list_fields(command), moved_on, base, current, patch=True)
+            return command.model_copy(update=fields) if fields else command
+        case SetMember(user=user, role=role):
+            _check_member(user, role, base, current)
+        case RemoveMember(user=user):
+            _check_member(user, None, base, current)
+        case _:
+            pass
+    return command
+
+
+def merge_sets(base: tuple[str, ...], theirs: tuple[str, ...], yours: tuple[str, ...]) -> tuple[str, ...]:
+    """What was added and taken away on either side, on top of `theirs`, in its order."""
+    taken = set(base) - set(yours)
+    kept = [value for value in theirs if value not in taken]
+    return (*kept, *(value for value in yours if value not in base and value not in kept))
+
+
+def _moved_on(names: Iterable[str], base: object, current: object) -> frozenset[str]:
+    return frozenset(name for name in names if getattr(base, name) != getattr(current, name))
+
+
+def _yours(command: TaskCommand) -> dict[str, Any]:
+    """The fields that a command sets, with their values."""
+    match command:
+        case EditTask():
+            return wanted_fields(command)
+        case MoveTask(list_id=list_id, stage=stage):
+            wanted = {"list_id": list_id, "stage": stage}
+            return {name: value for name, value in wanted.items() if value is not None}
+        case CompleteTask():
+            return {"status": "done"}
+        case ReopenTask():
+            return {"status": "open"}
+        case _:
+            return {}
+
+
+def _merged_fields(
+    yours: Mapping[str, Any],
+    moved_on: frozenset[str],
+    base: Task | TaskList,
+    current: Task | TaskList,
+    *,
+    patch: bool,
+) -> dict[str, Any]:
+    """The fields whose values are others than `yours`, once both sides are heard. Raises `Conflict`.
+
+    A `patch` that holds a field as it was has not changed it, so what others made of that stands. Other
+    commands mean what they say.
+    """
+    merged_values: dict[str, Any] = {}
+    apart: list[str] = []
+    for name in sorted(moved_on.intersection(yours)):
+        before, theirs, mine = getattr(base, name), getattr(current, name), yours[name]
+        if patch and mine == before:
+            merged_values[name] = theirs
+        elif mine != theirs:
+            merged_values[name] = _together(name, before, theirs, mine)
+            apart += [name] if merged_values[name] is None else []
+    if apart:
+        raise Conflict(
+            f"somebody else changed {', '.join(apart)} since version {base.version}",
+            base={name: getattr(base, name) for name in apart},
+            theirs={name: getattr(current, name) for name in apart},
+            yours={name: yours[name] for name in apart},
+        )
+    return merged_values
+
+
+def _together(name: str, before: Any, theirs: Any, yours: Any) -> Any:
+    """What both sides made of a field, in one; None if that can't be, or is more than a field may hold."""
+    if name not in _LIMITS:
+        return None
+    merge = merge_texts if name == "notes" else merge_sets
+    try:
+        return _LIMITS[name].validate_python(merge(before, theirs, yours))
+    except ValidationError:
+        return None
+
+
+def _check_member(user: str, yours: Role | None, base: TaskList, current: TaskList) -> None:
+    """Check that nobody else has given a member another role, or taken it. Raises `Conflict`."""
+    before, theirs = base.members.get(user), current.members.get(user)
+    if theirs not in (before, yours):
+        raise Conflict(
+            f"somebody else changed the role of {user} since version {base.version}",
+            base={"members": {user: before}},
+            theirs={"members": {user: theirs}},
+            yours={"members": {user: yours}},
+        )
+
+
+def _read_first(what: str, version: int, before: str) -> str:
+    return f"the {what} is at version {version} by now; read it before {before} it"

@@ -1,0 +1,263 @@
+"""Three-way merge of prose, such as a task's notes: by lines, and by words where lines were changed twice.
+
+It follows diff3 (Khanna, Kunal, Pierce: "A Formal Investigation of Diff3", 2007): a change of one side is
+taken, equal changes of both count once, other changes of both that overlap are a conflict. Moreover:
+
+- Lines that conflict are merged once more, by words.
+- Who made the other's change and then went on from there wins: saving twice does not conflict with itself.
+- Two who add lines at the very end both keep theirs: first what was there first. Two insertions at any other
+  place are a conflict, as their order would be a guess.
+- Blank lines and punctuation alone are no common ground between two texts.
+- No grapheme cluster is divided, and none is made that neither text has. A word is what has no space and no
+  punctuation in it, so in scripts without spaces it is a phrase: two who change one phrase are a conflict.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from difflib import Match, SequenceMatcher
+from itertools import accumulate, takewhile
+
+import regex
+
+from app.text.graphemes import clusters
+
+_WORD = re.compile(r"s*(?:p|w+)|s+")
+"""A word of any script or one sign, with the space before it, where each cluster is of a kind."""
+_KINDS = (("s", regex.compile(r"\s")), ("p", regex.compile(r"[\p{P}\p{S}]")))
+
+_STEPS = 600_000
+"""So far one comparison goes, and a merge makes four of this size at most; a step takes some 0.05 µs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """One side has `new` in the place of `base[start:end]`."""
+
+    start: int
+    end: int
+    new: list[str]
+    side: int
+
+    @property
+    def grows(self) -> bool:
+        return len(self.new) > self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class _Region:
+    """A part of the base that somebody changed, and what the two made of it."""
+
+    start: int
+    end: int
+    base: list[str]
+    theirs: list[str]
+    yours: list[str]
+
+
+def merge_texts(base: str, theirs: str, yours: str) -> str | None:
+    """`base` with the changes of both, or None if both changed the same place differently.
+
+    Line breaks at the very end are merged for themselves: if both changed their number, the larger one holds.
+    """
+    if theirs in {base, yours}:
+        return yours
+    if yours == base:
+        return theirs
+    lines = _merge_lines(_lines(base), _lines(theirs), _lines(yours))
+    if lines is None:
+        return None
+    breaks = [len(text) - len(text.rstrip("\n")) for text in (base, theirs, yours)]
+    merged = "\n".join(lines) + "\n" * _merge_numbers(*breaks)
+    return merged if _has_no_others(merged, base, theirs, yours) else None
+
+
+def _has_no_others(merged: str, *texts: str) -> bool:
+    """Tell whether a text has no grapheme clusters but those of some others.
+
+    A mark that began a line or a word may stand behind another letter than before: nobody wrote that.
+    """
+    known = {"\n", "\r\n", *(cluster for text in texts for cluster in clusters(text))}
+    return merged.isascii() or known.issuperset(clusters(merged))
+
+
+def _lines(text: str) -> list[str]:
+    body = text.rstrip("\n")
+    return body.split("\n") if body else []
+
+
+def _merge_numbers(base: int, theirs: int, yours: int) -> int:
+    if theirs == base:
+        return yours
+    return theirs if yours == base else max(theirs, yours)
+
+
+def _merge_lines(base: list[str], theirs: list[str], yours: list[str]) -> list[str] | None:
+    regions = _regions(base, theirs, yours, steps=_STEPS, may_grow=1)
+    settled = [_settled(region, end=len(base)) for region in regions]
+    conflicts = settled.count(None)
+    for index, region in enumerate(regions):
+        if settled[index] is None:
+            settled[index] = _merge_words(region, _STEPS // conflicts)
+    return _joined(base, regions, settled)
+
+
+def _merge_words(lines: _Region, steps: int) -> list[str] | None:
+    texts = ("\n".join(side) for side in (lines.base, lines.theirs, lines.yours))
+    base, theirs, yours = (_words(text) for text in texts)
+    if not (base and theirs and yours):
+        return None
+    regions = _regions(base, theirs, yours, steps=steps, may_grow=0)
+    words = _joined(base, regions, [_settled(region) for region in regions])
+    return None if words is None else "".join(words).split("\n")
+
+
+def _words(text: str) -> list[str]:
+    """Return words and signs, with the space before them; no grapheme cluster is divided."""
+    parts = clusters(text)
+    kinds = "".join(map(_kind, parts))
+    return ["".join(parts[slice(*match.span())]) for match in _WORD.finditer(kinds)]
+
+
+def _kind(cluster: str) -> str:
+    return next((kind for kind, pattern in _KINDS if pattern.match(cluster)), "w")
+
+
+def _joined(base: list[str], regions: list[_Region], settled: list[list[str] | None]) -> list[str] | None:
+    """The base with every region replaced by what was settled; None if one is not."""
+    joined: list[str] = []
+    at = 0
+    for region, new in zip(regions, settled, strict=True):
+        if new is None:
+            return None
+        joined += base[at : region.start] + new
+        at = region.end
+    return joined + base[at:]
+
+
+# --- who changed what ------------------------------------------------------------------------------------
+
+
+def _regions(
+    base: list[str], theirs: list[str], yours: list[str], *, steps: int, may_grow: int
+) -> list[_Region]:
+    """What somebody changed, in order; changes that can't be told apart are in one region.
+
+    These are changes that overlap. Changes that touch, too, if both have the same in them, or if more than
+    `may_grow` of the two add something: it is not clear what would come first.
+    """
+    changes = _changes(base, theirs, 0, steps) + _changes(base, yours, 1, steps)
+    groups: list[list[_Change]] = []
+    for change in sorted(changes, key=lambda change: (change.start, change.end)):
+        others = [other for other in groups[-1] if other.side != change.side] if groups else []
+        if others and _clash(others[-1], change, may_grow):
+            groups[-1].append(change)
+        else:
+            groups.append([change])
+    return [_region(base, group) for group in groups]
+
+
+def _changes(base: list[str], new: list[str], side: int, steps: int) -> list[_Change]:
+    start = _shared(base, new)
+    rest = min(len(base), len(new)) - start
+    end = min(rest, _shared(base[::-1], new[::-1]))
+    before, after = base[start : len(base) - end], new[start : len(new) - end]
+    changes: list[_Change] = []
+    at = side_at = 0
+    for alike in _BoundedMatcher(before, after, steps).get_matching_blocks():
+        if alike.size and all(map(_is_filler, before[alike.a : alike.a + alike.size])):
+            continue
+        if at < alike.a or side_at < alike.b:
+            changes.append(_Change(start + at, start + alike.a, after[side_at : alike.b], side))
+        at, side_at = alike.a + alike.size, alike.b + alike.size
+    return changes
+
+
+def _is_filler(token: str) -> bool:
+    return not any(map(str.isalnum, token))
+
+
+class _BoundedMatcher(SequenceMatcher[str]):
+    """Finds nothing more alike once it has taken so many steps: what is left then counts as changed."""
+
+    def __init__(self, before: list[str], after: list[str], steps: int) -> None:
+        super().__init__(None, before, after, autojunk=False)
+        self.steps_left = steps
+        found = Counter(after)
+        self.costs = list(accumulate((4 + found[token] for token in before), initial=0))
+
+    def find_longest_match(
+        self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None
+    ) -> Match:
+        self.steps_left -= self.costs[-1 if ahi is None else ahi] - self.costs[alo]
+        return super().find_longest_match(alo, ahi, blo, bhi) if self.steps_left > 0 else Match(alo, blo, 0)
+
+
+def _shared(one: list[str], other: list[str]) -> int:
+    """How many items both start with."""
+    return sum(1 for _ in takewhile(bool, map(str.__eq__, one, other)))
+
+
+def _clash(one: _Change, other: _Change, may_grow: int) -> bool:
+    if one.start < other.end and other.start < one.end:
+        return True
+    touching = one.end == other.start or other.end == one.start
+    return touching and (one.grows + other.grows > may_grow or not set(one.new).isdisjoint(other.new))
+
+
+def _region(base: list[str], changes: list[_Change]) -> _Region:
+    start, end = changes[0].start, max(change.end for change in changes)
+    theirs, yours = (_applied(base, start, end, [c for c in changes if c.side == side]) for side in (0, 1))
+    return _Region(start, end, base[start:end], theirs, yours)
+
+
+def _applied(base: list[str], start: int, end: int, changes: list[_Change]) -> list[str]:
+    applied: list[str] = []
+    for change in changes:
+        applied += base[start : change.start] + change.new
+        start = change.end
+    return applied + base[start:end]
+
+
+# --- what becomes of it ----------------------------------------------------------------------------------
+
+
+def _settled(region: _Region, *, end: int | None = None) -> list[str] | None:
+    """What a region becomes, or None for a conflict; `end` is where a text ends to which both may add."""
+    base, theirs, yours = region.base, region.theirs, region.yours
+    if theirs in (base, yours):
+        return yours
+    if yours == base:
+        return theirs
+    if further := _further(base, theirs, yours):
+        return further
+    if further := _further(base[::-1], theirs[::-1], yours[::-1]):
+        return further[::-1]
+    return _both(theirs, yours) if region.start == region.end == end else None
+
+
+def _further(base: list[str], theirs: list[str], yours: list[str]) -> list[str] | None:
+    """The side that starts with the other's change and goes on where the other left the base as it was."""
+    shared = _shared(theirs, yours)
+    pairs = sorted(((theirs, yours), (yours, theirs)), key=lambda pair: -len(pair[0]))
+    for one, other in pairs:
+        left = one[shared:]
+        replaced = max(0, len(base) - len(left))
+        if shared and base[replaced:] == left and not set(base[:replaced]) & set(other[shared:]):
+            return other
+    return None
+
+
+def _both(theirs: list[str], yours: list[str]) -> list[str]:
+    """The lines that both added at one place, theirs first; a line that both added is there once."""
+    start = _shared(theirs, yours)
+    repeated = Counter(line for line in theirs[start:] if not _is_filler(line))
+    added = []
+    for line in yours[start:]:
+        if repeated[line]:
+            repeated[line] -= 1
+        else:
+            added.append(line)
+    return theirs + added

@@ -1,0 +1,64 @@
+"""Dates, moments and durations as text."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from app.zones import UnknownZone, zone
+
+
+def due_at(due: str, time_zone: str | None) -> datetime | None:
+    """The instant that `due` means: a date is due when its day ends in `time_zone` (UTC if unset or unknown).
+
+    None for what is neither a date nor a date-time, which only foreign records can hold.
+    """
+    return _instant(due, time_zone, time.max)
+
+
+def due_from(due: str, time_zone: str | None) -> datetime | None:
+    """The instant from which reminders before `due` are counted: of a date, the beginning of its day."""
+    return _instant(due, time_zone, time.min)
+
+
+def zone_of(name: str | None) -> ZoneInfo:
+    """Return the time zone of this name, UTC if it is unset or unknown."""
+    try:
+        return zone(name or "UTC")
+    except UnknownZone:
+        return zone("UTC")
+
+
+def _instant(due: str, time_zone: str | None, time_of_day: time) -> datetime | None:
+    try:
+        if len(due) > 10:
+            return datetime.fromisoformat(due).astimezone(UTC)
+        return datetime.combine(date.fromisoformat(due), time_of_day, zone_of(time_zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+MOST_DAYS = 366
+_DURATION = re.compile(
+    r"^P(?:(?P<weeks>\d{1,4})W|(?:(?P<days>\d{1,4})D)?"
+    r"(?:T(?=\d)(?:(?P<hours>\d{1,5})H)?(?:(?P<minutes>\d{1,6})M)?(?:(?P<seconds>\d{1,8})S)?)?)$",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def duration(text: str) -> timedelta:
+    """Read a duration of at most `MOST_DAYS` days. Raises `ValueError`."""
+    found = _DURATION.match(text)
+    parts = {name: int(value) for name, value in found.groupdict().items() if value} if found else {}
+    if not parts:
+        raise ValueError("must be a duration, such as PT30M, PT2H, P1D or P1W")
+    length = timedelta(**parts)
+    if length > timedelta(days=MOST_DAYS):
+        raise ValueError(f"must be {MOST_DAYS} days or less")
+    return length
+
+
+def format_time(time: datetime) -> str:
+    """RFC 3339 in UTC, to the microsecond."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""Lists: their events, state, commands and decisions."""

@@ -1,0 +1,119 @@
+"""The commands on a list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from app.lists.events import Stage
+from app.text.names import label_of
+from app.values import (
+    MAX_LABEL_CHARS,
+    MAX_STAGES,
+    Command,
+    ListName,
+    Role,
+    Status,
+    StoredUserId,
+    UserId,
+)
+
+MAX_MEMBERS = 1_000
+
+
+# --- commands --------------------------------------------------------------------------------------------
+
+
+def _unlike(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    names = [stage["name"] for stage in stages]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two stages are called {twice!r}")
+    return stages
+
+
+def _with_an_open_one(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    # Else a task that is not done, and comes from another list, would have no stage to go to.
+    if stages and all(stage["category"] == "done" for stage in stages):
+        raise ValueError("one stage at least must be for tasks that are not done")
+    return stages
+
+
+def _well_named(stage: Stage) -> Stage:
+    return {**stage, "name": label_of(stage["name"], MAX_LABEL_CHARS)}
+
+
+Stages = Annotated[
+    tuple[Annotated[Stage, AfterValidator(_well_named)], ...],
+    Field(max_length=MAX_STAGES, strict=False),
+    AfterValidator(_unlike),
+    AfterValidator(_with_an_open_one),
+]
+
+
+Occupied = Mapping[tuple[str, Status], int]
+"""(stage, status) → how many tasks of the list are there."""
+
+
+class CreateList(Command):
+    """Create a list that the caller owns."""
+
+    name: ListName
+    stages: Stages = ()
+
+
+class CreateInbox(Command):
+    """Create the inbox that everyone has."""
+
+
+class EditList(Command):
+    """Set the fields that are given (a JSON merge patch, RFC 7396), the stages as a whole."""
+
+    name: ListName = ""
+    stages: Stages | None = None
+
+
+class DeleteList(Command):
+    """Delete a list and, with it, its tasks."""
+
+
+class RestoreList(Command):
+    """Have a deleted list back, with its members, its stages and its tasks."""
+
+
+class SetMember(Command):
+    """Let somebody see the list, or give a member another role."""
+
+    user: UserId
+    role: Role
+
+
+class RemoveMember(Command):
+    """Take the list away from a member."""
+
+    user: StoredUserId
+
+
+class LeaveList(Command):
+    """Leave a list."""
+
+
+class HandOverList(Command):
+    """Make another member the owner, and oneself an editor."""
+
+    to: StoredUserId
+
+
+ListCommand = (
+    CreateList
+    | CreateInbox
+    | EditList
+    | DeleteList
+    | RestoreList
+    | SetMember
+    | RemoveMember
+    | LeaveList
+    | HandOverList
+)

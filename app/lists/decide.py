@@ -1,0 +1,162 @@
+"""What the commands on a list decide."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from app.errors import Conflict, NotFound
+from app.lists.commands import (
+    MAX_MEMBERS,
+    CreateInbox,
+    CreateList,
+    DeleteList,
+    EditList,
+    HandOverList,
+    LeaveList,
+    ListCommand,
+    Occupied,
+    RemoveMember,
+    RestoreList,
+    SetMember,
+)
+from app.lists.events import (
+    INBOX_NAME,
+    ListCreated,
+    ListDeleted,
+    ListEdited,
+    ListEvent,
+    ListHandedOver,
+    ListRenamed,
+    ListRestored,
+    MemberAdded,
+    MemberRemoved,
+    MemberRoleChanged,
+    Stage,
+)
+from app.lists.state import TaskList, category_of, member_called
+from app.text.graphemes import shortened
+
+
+def decide(
+    command: ListCommand, task_list: TaskList | None, user: str, occupied: Occupied | None = None
+) -> ListEvent | None:
+    """The event that `user`'s command makes of `task_list`, or None if there is nothing left to do.
+
+    Raises `NotFound` for a list or member that is not there, and `Conflict` for an id that is taken, for the
+    inbox, which can't be renamed, shared or deleted, for a list that would be left without an owner, and for
+    stages that tasks are still in.
+    """
+    match command:
+        case CreateInbox():
+            return None if task_list else ListCreated(name=INBOX_NAME, inbox=True)
+        case CreateList(name=name, stages=stages):
+            if task_list is not None:
+                raise Conflict("a list with this id exists already")
+            return ListCreated(name=name, stages=stages)
+        case EditList():
+            return _edit(command, _alive(task_list), occupied or {})
+        case DeleteList():
+            _no_inbox(_alive(task_list), "deleted")
+            return ListDeleted()
+        case RestoreList():
+            return ListRestored() if _known(task_list).deleted_at else None
+        case SetMember():
+            return _set_member(command, _no_inbox(_alive(task_list), "shared"))
+        case RemoveMember(user=member):
+            return _remove(_alive(task_list), member_called(_alive(task_list), member))
+        case LeaveList():
+            return _remove(_alive(task_list), user)
+        case HandOverList(to=to):
+            return _hand_over(_alive(task_list), user, member_called(_alive(task_list), to))
+        case _:
+            assert_never(command)
+
+
+def wanted_fields(command: EditList) -> dict[str, Any]:
+    """The fields that an edit names; `null` empties the stages."""
+    given = {name: getattr(command, name) for name in command.model_fields_set}
+    return {name: () if value is None else value for name, value in given.items()}
+
+
+def _edit(command: EditList, task_list: TaskList, occupied: Occupied) -> ListEvent | None:
+    wanted = wanted_fields(command)
+    changed = {name: value for name, value in wanted.items() if getattr(task_list, name) != value}
+    if not changed:
+        return None
+    if "name" in changed:
+        _no_inbox(task_list, "renamed")
+        if len(changed) == 1:
+            return ListRenamed(changed["name"])
+    if "stages" in changed:
+        _check_free(changed["stages"], task_list, occupied)
+    return ListEdited(changed)  # type: ignore[arg-type]
+
+
+def _check_free(stages: tuple[Stage, ...], task_list: TaskList, occupied: Occupied) -> None:
+    """Check that no stage goes, or turns from open to done or back, under tasks that are in it."""
+    if not stages:
+        return  # Without stages of its own a list takes any.
+    then = {stage["name"]: stage["category"] for stage in stages}
+    stuck: dict[str, int] = {}
+    for (stage, status), count in occupied.items():
+        done, was_done = then.get(stage) == "done", category_of(task_list, stage) == "done"
+        turned = done not in (was_done, status == "done")
+        if stage not in then or turned:
+            stuck[stage] = stuck.get(stage, 0) + count
+    if stuck:
+        total = sum(stuck.values())
+        tasks = "1 task is" if total == 1 else f"{total} tasks are"
+        where = ", ".join(f"{stage} ({count})" for stage, count in sorted(stuck.items()))
+        raise Conflict(shortened(f"{tasks} still in {where}; move them to another stage first", 500))
+
+
+def _set_member(command: SetMember, task_list: TaskList) -> ListEvent | None:
+    role = task_list.members.get(command.user)
+    if role is None:
+        if len(task_list.members) >= MAX_MEMBERS:
+            raise Conflict(f"a list has {MAX_MEMBERS} members at most")
+        return MemberAdded(command.user, command.role)
+    if role == command.role:
+        return None
+    if role == "owner":
+        _another_owner(task_list, command.user)
+    return MemberRoleChanged(command.user, command.role)
+
+
+def _remove(task_list: TaskList, user: str) -> ListEvent:
+    if user not in task_list.members:
+        raise NotFound("no such member")
+    _no_inbox(task_list, "left")
+    if task_list.members[user] == "owner":
+        _another_owner(task_list, user)
+    return MemberRemoved(user)
+
+
+def _hand_over(task_list: TaskList, user: str, to: str) -> ListEvent | None:
+    if to not in task_list.members:
+        raise NotFound("no such member; make them one first")
+    return None if to == user else ListHandedOver(to)
+
+
+def _another_owner(task_list: TaskList, user: str) -> None:
+    if not any(role == "owner" for member, role in task_list.members.items() if member != user):
+        raise Conflict("a list has an owner: hand it over first, or delete it")
+
+
+def _known(task_list: TaskList | None) -> TaskList:
+    if task_list is None:
+        raise NotFound("no such list")
+    return task_list
+
+
+def _alive(task_list: TaskList | None) -> TaskList:
+    known = _known(task_list)
+    if known.deleted_at:
+        raise NotFound("no such list")
+    return known
+
+
+def _no_inbox(task_list: TaskList, what: str) -> TaskList:
+    if task_list.inbox:
+        raise Conflict(f"the inbox can't be {what}")
+    return task_list

@@ -1,0 +1,1 @@
+"""The log: records, the fold over them, the updates that come of it, and the ports to it."""

@@ -1,0 +1,207 @@
+"""The fold: from the log's records, in its order, to states and outcomes. A pure function of the log.
+
+A record is accepted if and only if its version is its stream's next one and its id is new among the
+stream's accepted records; otherwise it is superseded and changes nothing. A record that can't be read, or
+can't follow the state, is poison: it is parked and holds its stream, so that every later record of the
+stream is parked behind it. Two facts of the log lift a hold: a `stream.resumed` control record, and a
+retry of the record that put it on (see `Fold.apply`).
+
+A record in another partition than its stream's is parked by itself: the log gives it no place among the
+stream's records, so it can neither follow one of them nor hold the others up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSet
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from app import users
+from app.errors import Undecodable
+from app.lists import events as list_events
+from app.lists import evolve as list_evolve
+from app.lists.state import LIST_FIELDS, TaskList
+from app.log.recipients import notified
+from app.log.records import RawRecord, Record, StreamResumed, reason_of
+from app.tasks import events as task_events
+from app.tasks import evolve as tasks
+from app.tasks.state import TASK_FIELDS, Task
+from app.users import USER_FIELDS, User
+
+State = Task | TaskList | User
+Outcome = Literal["accepted", "superseded", "parked"]
+Changes = dict[str, tuple[Any, Any]]
+"""Field → (before, after), for the fields that differ."""
+Home = Callable[[str], int]
+"""Stream → the partition that its records lie in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What became of one record. `record` is None if it couldn't be read.
+
+    `reason` says why it was not accepted; of an accepted record, why a policy appended it, if one did.
+
+    `before` and `after` are the stream's states around it; for a superseded record both are the same.
+    """
+
+    raw: RawRecord
+    record: Record | None
+    outcome: Outcome
+    reason: str | None
+    before: State | None
+    after: State | None
+
+
+@dataclass(slots=True)
+class Fold:
+    """States of streams, and the rule that moves them.
+
+    A caller that folds a part of the log gives the three collections as they were before that part, for the
+    streams that occur in it: `states` by stream, `accepted` as (stream, event id), and `held`, the streams on
+    hold with the position, as text, of the record that put the hold on. Without `home` every record is where
+    it belongs.
+    """
+
+    states: MutableMapping[str, State | None] = field(default_factory=dict)
+    accepted: MutableSet[tuple[str, str]] = field(default_factory=set)
+    held: MutableMapping[str, str] = field(default_factory=dict)
+    home: Home | None = None
+
+    def apply(self, raw: RawRecord, record: Record | Undecodable) -> Folded:
+        """Fold one more record, decoded by the caller."""
+        stream = record.stream if isinstance(record, Record) else raw.stream
+        if stream is not None and self._is_astray(raw, stream):
+            return self._park_astray(raw, record)
+        if isinstance(record, Undecodable):
+            return self._park(raw, None, stream, record.detail)
+        assert stream is not None
+        if isinstance(record.data, StreamResumed):
+            return self._resume(raw, record, record.data)
+        state = self.states.get(stream)
+        hold = self.held.get(stream)
+        if hold is not None and record.retry_of != hold:
+            return Folded(raw, record, "parked", f"behind {hold}", state, state)
+        return self._fold(raw, record, state)
+
+    def _fold(self, raw: RawRecord, record: Record, state: State | None) -> Folded:
+        stream = record.stream
+        if (stream, record.id) in self.accepted:
+            self.held.pop(stream, None)
+            return Folded(raw, record, "superseded", "duplicate", state, state)
+        expected = 1 if state is None else state.version + 1
+        if record.version != expected:
+            self.held.pop(stream, None)
+            reason = f"version {record.version}, expected {expected}"
+            return Folded(raw, record, "superseded", reason, state, state)
+        try:
+            after = evolve(state, record)
+        except Undecodable as error:
+            return self._park(raw, record, stream, error.detail)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  # one record must not keep all others from being folded
+            return self._park(raw, record, stream, f"it can't be folded: {reason_of(error)}")
+        self.held.pop(stream, None)
+        self.states[stream] = after
+        self.accepted.add((stream, record.id))
+        return Folded(raw, record, "accepted", record.reason, state, after)
+
+    def _resume(self, raw: RawRecord, record: Record, event: StreamResumed) -> Folded:
+        state = self.states.get(record.stream)
+        if self.held.get(record.stream) in event.skipped:
+            del self.held[record.stream]
+            return Folded(raw, record, "accepted", None, state, state)
+        return Folded(raw, record, "superseded", "the stream is not held there", state, state)
+
+    def _is_astray(self, raw: RawRecord, stream: str) -> bool:
+        return self.home is not None and self.home(stream) != raw.position.partition
+
+    def _park_astray(self, raw: RawRecord, record: Record | Undecodable) -> Folded:
+        """Park a record by itself; no state is known at its place."""
+        found = record if isinstance(record, Record) else None
+        if found is not None and isinstance(found.data, StreamResumed):
+            # It settles what is parked beside it, and holds on streams lie elsewhere.
+            return Folded(raw, found, "superseded", "the stream is not held there", None, None)
+        return Folded(raw, found, "parked", "it lies in another partition than its stream", None, None)
+
+    def _park(self, raw: RawRecord, record: Record | None, stream: str | None, reason: str) -> Folded:
+        state = None if stream is None else self.states.get(stream)
+        if stream is not None and (record is None or record.retry_of is None):
+            self.held.setdefault(stream, str(raw.position))
+        return Folded(raw, record, "parked", reason, state, state)
+
+
+def evolve(state: State | None, record: Record) -> State:
+    """The state after one more record of its stream. Raises `Undecodable` if it can't follow."""
+    event = record.data
+    if isinstance(event, task_events.TaskEvent):
+        _check_kind(event.type, state, Task)
+        assert state is None or isinstance(state, Task)
+        return tasks.evolve(state, event, stream_key=record.stream_key, time=record.time, actor=record.actor)
+    if isinstance(event, list_events.ListEvent):
+        _check_kind(event.type, state, TaskList)
+        assert state is None or isinstance(state, TaskList)
+        return list_evolve.evolve(
+            state, event, stream_key=record.stream_key, time=record.time, actor=record.actor
+        )
+    if isinstance(event, users.UserEvent):
+        _check_kind(event.type, state, User)
+        assert state is None or isinstance(state, User)
+        return users.evolve(state, event, stream_key=record.stream_key, time=record.time)
+    raise Undecodable(f"{event.type} changes no state")
+
+
+def _check_kind(event_type: str, state: State | None, kind: type[State]) -> None:
+    if state is not None and not isinstance(state, kind):
+        raise Undecodable(f"{event_type} on a stream of another kind")
+
+
+def fold_log(records: Iterable[RawRecord], home: Home | None = None) -> tuple[Fold, list[Folded]]:
+    """Fold a whole log (or any whole streams of it) from nothing: the definition every read model obeys."""
+    fold = Fold(home=home)
+    return fold, [fold.apply(raw, decoded(raw)) for raw in records]
+
+
+def decoded(raw: RawRecord) -> Record | Undecodable:
+    """The record, or why it can't be read, as a value."""
+    try:
+        return raw.decode()
+    except Undecodable as error:
+        return error
+
+
+def changes(before: State | None, after: State | None) -> Changes:
+    """The fields that differ between two states of one stream, each with its value before and after.
+
+    Of a stream's first state those fields are listed that are not empty.
+    """
+    if after is None or before is after:
+        return {}
+    names = _FIELDS[type(after)]
+    if before is None:
+        values = ((name, getattr(after, name)) for name in names)
+        return {name: (None, value) for name, value in values if value not in (*_EMPTY, _UNSAID.get(name))}
+    return {
+        name: (old, new) for name in names if (old := getattr(before, name)) != (new := getattr(after, name))
+    }
+
+
+_FIELDS: Mapping[type[State], tuple[str, ...]] = {Task: TASK_FIELDS, TaskList: LIST_FIELDS, User: USER_FIELDS}
+_UNSAID = {"recurrence_from": "due"}
+_EMPTY: tuple[Any, ...] = (None, "", (), False, 0)
+
+
+def channels(folded: Folded) -> list[str]:
+    """The channels that an accepted record concerns, in the order `user:`, `list:`, `task:`."""
+    if folded.outcome != "accepted" or folded.after is None:
+        return []
+    after, before = folded.after, folded.before
+    if isinstance(after, User):
+        return [f"user:{after.id}"]
+    if isinstance(after, TaskList):
+        members = set(after.members) | (set(before.members) if isinstance(before, TaskList) else set())
+        return [*(f"user:{member}" for member in sorted(members)), f"list:{after.id}"]
+    told = sorted(notified(folded.record)) if folded.record is not None else []
+    left = [f"list:{before.list_id}"] if isinstance(before, Task) and before.list_id != after.list_id else []
+    return [*(f"user:{user}" for user in told), f"list:{after.list_id}", *left, f"task:{after.id}"]

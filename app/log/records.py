@@ -1,0 +1,291 @@
+"""Records: events with their envelope, and how they are written to the log.
+
+A record is a CloudEvents 1.0 event in the Kafka protocol binding's binary mode: attributes are headers
+prefixed `ce_`, the value is the event's JSON. What can't be read back raises `Undecodable`, nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
+
+from app import users
+from app.bounds import MAX_EVENT_BYTES, MAX_EVENT_ID_CHARS, MAX_NUMBER, MAX_USER_NAME_CHARS, Label, Many
+from app.dates import format_time
+from app.errors import Undecodable
+from app.lists import events as list_events
+from app.positions import Position
+from app.tasks import events as task_events
+
+
+@dataclass(frozen=True, slots=True)
+class StreamResumed:
+    """A control record: the parked records at `skipped` are passed over and their stream goes on.
+
+    It has no version of its own and changes no state; it lifts the hold that a poison record put on a stream.
+    """
+
+    type: ClassVar[str] = "stream.resumed"
+    skipped: Many[Label]
+
+
+Event = task_events.TaskEvent | list_events.ListEvent | users.UserEvent | StreamResumed
+Headers = Sequence[tuple[str, bytes]]
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+"""Turns the data of one schema version of an event type into that of the next version."""
+
+EVENT_CLASSES: tuple[type[Event], ...] = (
+    task_events.TaskCreated,
+    task_events.TaskEdited,
+    task_events.TaskCompleted,
+    task_events.TaskReopened,
+    task_events.TaskMoved,
+    task_events.TaskDeleted,
+    task_events.TaskRestored,
+    task_events.TaskSkipped,
+    task_events.TaskCommented,
+    task_events.TaskCommentEdited,
+    task_events.TaskCommentDeleted,
+    task_events.TaskReminded,
+    task_events.TaskUndone,
+    list_events.ListCreated,
+    list_events.ListRenamed,
+    list_events.ListEdited,
+    list_events.ListDeleted,
+    list_events.ListRestored,
+    list_events.MemberAdded,
+    list_events.MemberRoleChanged,
+    list_events.MemberRemoved,
+    list_events.ListHandedOver,
+    users.NotificationsRead,
+    users.NotificationsUnread,
+    users.AllNotificationsRead,
+    StreamResumed,
+)
+SCHEMA_VERSIONS: Mapping[str, int] = {cls.type: 1 for cls in EVENT_CLASSES}
+"""The schema version that this code writes, by event type."""
+UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
+"""(event type, schema version) → how to reach the next version; one entry for each version left behind."""
+
+_ADAPTERS: Mapping[str, TypeAdapter[Event]] = {cls.type: TypeAdapter(cls) for cls in EVENT_CLASSES}
+MAX_ATTRIBUTE_LENGTH = 2048
+"""Characters; the source of an import has a user's name in it, of which each may be twelve when encoded."""
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""U+0000 in JSON; not the text of that escape, which is a backslash's escape followed by `u0000`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An event with its envelope. `version` is its place in `stream`, from 1; control records have 0.
+
+    `command_hash` is there when the command came with an `Idempotency-Key`: it tells a retry from a misuse.
+    `reason` says why a policy did it.
+    """
+
+    id: str
+    stream: str
+    version: int
+    time: datetime
+    actor: str
+    source: str
+    data: Event
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+    command_hash: str | None = None
+    retry_of: str | None = None
+    reason: str | None = None
+
+    @property
+    def type(self) -> str:
+        """The event type, such as `task.completed`."""
+        return self.data.type
+
+    @property
+    def stream_key(self) -> str:
+        """The stream's id without its kind: the id of the task or list."""
+        return self.stream.partition(":")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """A record as it lies in the log: bytes, with its place and the broker's time of writing."""
+
+    position: Position
+    recorded_at: datetime
+    key: bytes | None
+    headers: Headers
+    value: bytes | None
+
+    @property
+    def stream(self) -> str | None:
+        """The stream that the key names, or None for a key that isn't one of ours."""
+        try:
+            text = (self.key or b"").decode()
+        except UnicodeDecodeError:
+            return None
+        return text if _is_stream(text) else None
+
+    def decode(self) -> Record:
+        """Read the record. Raises `Undecodable`."""
+        return decode(self.key, self.headers, self.value)
+
+
+def stream_kind(stream: str) -> str:
+    """The kind of a stream: `task`, `list` or `user`."""
+    return stream.partition(":")[0]
+
+
+def _is_stream(text: str) -> bool:
+    kind, _, key = text.partition(":")
+    return kind in {"task", "list", "user"} and 0 < len(key) <= 256 and _CONTROL.search(key) is None
+
+
+def source_of(*parts: str) -> str:
+    """A `ce_source` under our root: a relative URI reference, so names are percent-encoded."""
+    return "/" + "/".join(quote(part, safe="") for part in ("tasktape", *parts))
+
+
+def encode(record: Record) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+    """The key, value and headers that put `record` on the log."""
+    kind = record.data.type
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", record.id.encode()),
+        ("ce_type", kind.encode()),
+        ("ce_source", record.source.encode()),
+        ("ce_subject", record.stream.encode()),
+        ("ce_time", format_time(record.time).encode()),
+        ("ce_dataschema", b"urn:tasktape:%s:%d" % (kind.encode(), SCHEMA_VERSIONS[kind])),
+        ("ce_streamversion", str(record.version).encode()),
+        ("ce_actor", record.actor.encode()),
+    ]
+    optional = (
+        ("ce_correlationid", record.correlation_id),
+        ("ce_causationid", record.causation_id),
+        ("ce_traceparent", record.traceparent),
+        ("ce_commandhash", record.command_hash),
+        ("ce_retryof", record.retry_of),
+        ("ce_reason", record.reason),
+    )
+    headers += [(name, value.encode()) for name, value in optional if value is not None]
+    headers.append(("content-type", b"application/json"))
+    # Defaults are left out: an event says what happened, and an absent field is read as its default.
+    value = _ADAPTERS[kind].dump_json(record.data, exclude_defaults=True)
+    return record.stream.encode(), value, headers
+
+
+def decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
+    """Read what `encode` wrote, in any schema version so far. Raises `Undecodable`."""
+    try:
+        return _decode(key, headers, value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "value"
+        raise Undecodable(f"{where}: {first['msg']}"[:500]) from None
+    except KeyError as error:
+        raise Undecodable(f"no attribute {error.args[0]}"[:500]) from None
+    except (Undecodable, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever it is, it comes of the record
+        raise Undecodable(reason_of(error)) from None
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a record is parked that makes `error` be raised: text that every read model can hold."""
+    text = f"{type(error).__name__}: {error}"[:500]
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
+
+
+def _decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
+    attributes = {name: raw.decode() for name, raw in headers if name.startswith("ce_")}
+    _check_attributes(attributes)
+    kind, stream = attributes["ce_type"], attributes["ce_subject"]
+    _check_envelope(key, kind, stream, attributes)
+    if value is None:
+        raise Undecodable("no value")
+    if len(value) > MAX_EVENT_BYTES:
+        raise Undecodable(f"the value has {len(value)} bytes, and an event at most {MAX_EVENT_BYTES}")
+    if b"\\u0000" in value and _ESCAPED_NUL.search(value):
+        raise Undecodable("the value contains U+0000, which no read model can hold")
+    version = int(attributes["ce_streamversion"])
+    if not 0 <= version <= MAX_NUMBER or (version == 0) != (kind == StreamResumed.type):
+        raise Undecodable(f"ce_streamversion {version} is out of range")
+    time = datetime.fromisoformat(attributes["ce_time"])
+    if time.tzinfo is None:
+        raise Undecodable("ce_time has no offset")
+    return Record(
+        id=attributes["ce_id"],
+        stream=stream,
+        version=version,
+        time=time if time.tzinfo is UTC else time.astimezone(UTC),
+        actor=attributes["ce_actor"],
+        source=attributes["ce_source"],
+        data=_read_data(kind, attributes["ce_dataschema"], value),
+        correlation_id=attributes.get("ce_correlationid"),
+        causation_id=attributes.get("ce_causationid"),
+        traceparent=attributes.get("ce_traceparent"),
+        command_hash=attributes.get("ce_commandhash"),
+        retry_of=attributes.get("ce_retryof"),
+        reason=attributes.get("ce_reason"),
+    )
+
+
+def _check_attributes(attributes: Mapping[str, str]) -> None:
+    # One look at all of them together: this is done for every record there is.
+    if "\x00" in "".join(attributes.values()):
+        raise Undecodable("an attribute contains U+0000, which no read model can hold")
+    if max(map(len, attributes.values()), default=0) > MAX_ATTRIBUTE_LENGTH:
+        raise Undecodable("an attribute is too long")
+    if len(attributes["ce_id"]) > MAX_EVENT_ID_CHARS:
+        raise Undecodable(f"ce_id has more than {MAX_EVENT_ID_CHARS} characters")
+    if len(attributes["ce_actor"]) > MAX_USER_NAME_CHARS:
+        raise Undecodable(f"ce_actor has more than {MAX_USER_NAME_CHARS} characters")
+
+
+def _check_envelope(key: bytes | None, kind: str, stream: str, attributes: Mapping[str, str]) -> None:
+    if attributes["ce_specversion"] != "1.0":
+        raise Undecodable("not CloudEvents 1.0")
+    if key is None or key.decode() != stream or not _is_stream(stream):
+        raise Undecodable("the key is not the stream that ce_subject names")
+    if kind not in _ADAPTERS:
+        raise Undecodable(f"unknown event type {kind[:100]!r}")
+    if kind != StreamResumed.type and kind.partition(".")[0] != stream_kind(stream):
+        raise Undecodable(f"{kind} does not belong on {stream[:100]}")
+
+
+def _read_data(kind: str, dataschema: str, value: bytes) -> Event:
+    prefix, _, number = dataschema.rpartition(":")
+    current = SCHEMA_VERSIONS[kind]
+    if prefix != f"urn:tasktape:{kind}" or not 1 <= int(number) <= current:
+        raise Undecodable(f"unknown data schema {dataschema[:100]!r}")
+    if int(number) == current:
+        return _ADAPTERS[kind].validate_json(value, strict=True)
+    data = from_json(value)
+    for version in range(int(number), current):
+        data = UPCASTERS[kind, version](data)
+    return _ADAPTERS[kind].validate_json(to_json(data), strict=True)
+
+
+def event_from_data(kind: str, data: bytes) -> Event:
+    """Read what `event_data_json` wrote of an event of this type."""
+    return _ADAPTERS[kind].validate_json(data)
+
+
+def event_data(event: Event) -> dict[str, Any]:
+    """An event's data as JSON-ready values, as on the log."""
+    result: dict[str, Any] = _ADAPTERS[event.type].dump_python(event, mode="json", exclude_defaults=True)
+    return result
+
+
+def event_data_json(event: Event) -> bytes:
+    """An event's data as JSON, as on the log."""
+    return _ADAPTERS[event.type].dump_json(event, exclude_defaults=True)

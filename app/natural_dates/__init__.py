@@ -1,0 +1,1 @@
+"""Dates, times and recurrences as people write them."""

@@ -1,0 +1,1 @@
+"""Quick add: one line of text read as a task."""

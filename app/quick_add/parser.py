@@ -1,0 +1,186 @@
+"""Quick add: a task from one line such as `call bob #home !high tomorrow 5pm`.
+
+What is not read stays in the title, so nothing is lost; `parts` says which part of the text was read as what.
+docs/reference/quick-add.md is for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, Literal, cast
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+
+from app.natural_dates.recurrence import Repetition
+from app.quick_add.blanks import plain_blanks
+from app.quick_add.timings import Chosen, choose, timing_at
+from app.quick_add.tokens import Word, words_of
+from app.recurrence.next_date import DATE_LENGTH
+
+MAX_QUICK_CHARS = 2_000
+"""The length of a text: a title, and whatever else there is of the task."""
+MAX_LABELS = 50
+"""How many tags, and how many persons, one text may name; further ones stay in the title."""
+QuickField = Literal["due", "recurrence", "priority", "tags", "assignees"]
+REASONS = {
+    "assignees": "nobody in this list is called so",
+    "priority": "not a priority: write !low, !medium, !high, !urgent, or !1 (urgent) to !4 (low)",
+}
+
+
+Place = Annotated[int, Field(description="The character it begins at, from 0")]
+Length = Annotated[int, Field(description="How many characters long it is")]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPart:
+    """A part of a quick text, and the field that it was read as."""
+
+    at: Place
+    length: Length
+    text: Annotated[str, Field(description="The part")]
+    field: Annotated[QuickField, Field(description="The field that it sets or, if that has several, adds to")]
+    value: Annotated[str, Field(description="What it says of the field")]
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadPart:
+    """A part of a quick text that looks like a field and stays in the title."""
+
+    at: Place
+    length: Length
+    text: Annotated[str, Field(description="The part")]
+    reason: Annotated[str, Field(description="Why it was not read")]
+
+
+ReadParts = Annotated[tuple[ReadPart, ...], Field(description="What was read, in order")]
+UnreadParts = Annotated[tuple[UnreadPart, ...], Field(description="What looks like a field and was not read")]
+
+
+@dataclass(frozen=True, slots=True)
+class QuickTask:
+    """A text as a task: its title, its other fields as the API takes them, and what was read as what."""
+
+    title: Annotated[str, Field(description="What was not read")]
+    fields: Annotated[dict[str, Any], Field(description="The other fields of the task")] = field(
+        default_factory=dict
+    )
+    parts: ReadParts = ()
+    unread: UnreadParts = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QuickContext:
+    """What a text is read with: the time, the writer's time zone and id, and who may be assigned.
+
+    Fields in `given` are set in another way: `due`, `recurrence` and `priority` are then left in the title.
+    """
+
+    now: datetime
+    zone: ZoneInfo
+    me: str = ""
+    people: Collection[str] = ()
+    given: Collection[str] = ()
+
+
+def read_quick(text: str, context: QuickContext) -> QuickTask:
+    """Read a text. It never fails: whatever can't be read is the title."""
+    plain = plain_blanks(text)
+    words = words_of(text, context.people, context.me, lambda at: _timing_end(plain, at))
+    signs = list(_signs(words, context.given))
+    chosen = choose(text, words, now=context.now, zone=context.zone, given=context.given)
+    parts = sorted([*map(_part, signs), *_timing_parts(text, chosen)], key=lambda part: part.at)
+    return QuickTask(
+        _title(text, words, parts),
+        _fields(signs, chosen, context),
+        tuple(parts),
+        tuple(_unread(words, signs, context.given)),
+    )
+
+
+def _timing_end(plain: str, at: int) -> int | None:
+    timing = timing_at(plain, at)
+    return None if timing is None else timing.end
+
+
+def _signs(words: Sequence[Word], given: Collection[str]) -> Iterator[Word]:
+    """Yield the signs that count: the tags and persons, and the last priority."""
+    last = next((word for word in reversed(words) if word.kind == "priority" and word.is_sign), None)
+    seen = {"tags": 0, "assignees": 0}
+    for word in words:
+        if not word.is_sign:
+            continue
+        if word.kind != "priority" and seen[word.kind] < MAX_LABELS:
+            seen[word.kind] += 1
+            yield word
+        elif word is last and "priority" not in given:
+            yield word
+
+
+def _part(sign: Word) -> ReadPart:
+    assert sign.value is not None
+    return ReadPart(sign.start, sign.end - sign.start, sign.text, cast("QuickField", sign.kind), sign.value)
+
+
+def _timing_parts(text: str, chosen: Chosen) -> Iterator[ReadPart]:
+    """Yield the parts that are dates, those side by side as one, and the recurrence."""
+    spans: list[tuple[int, int, QuickField]] = []
+    for timing in chosen.timings:
+        name: QuickField = "recurrence" if isinstance(timing, Repetition) else "due"
+        if spans and name == spans[-1][2] and not text[spans[-1][1] : timing.start].strip():
+            spans[-1] = (spans[-1][0], timing.end, name)
+        else:
+            spans.append((timing.start, timing.end, name))
+    for start, end, name in spans:
+        value = chosen.due if name == "due" else chosen.recurrence
+        assert value is not None
+        yield ReadPart(start, end - start, text[start:end], name, value)
+
+
+def _fields(signs: Sequence[Word], chosen: Chosen, context: QuickContext) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if chosen.due is not None:
+        fields["due"] = chosen.due
+    if chosen.recurrence is not None:
+        fields["recurrence"] = chosen.recurrence
+    if chosen.from_completion:
+        fields["recurrence_from"] = "completion"
+    # So that nine o'clock stays nine o'clock, and a day that comes again ends where its writer is.
+    if chosen.recurrence is not None or len(chosen.due or "") > DATE_LENGTH:
+        fields["time_zone"] = context.zone.key
+    for sign in signs:
+        if sign.kind == "priority":
+            fields["priority"] = sign.value
+        elif sign.value not in fields.setdefault(sign.kind, []):
+            fields[sign.kind].append(sign.value)
+    return fields
+
+
+def _unread(words: Sequence[Word], signs: Sequence[Word], given: Collection[str]) -> Iterator[UnreadPart]:
+    for word in words:
+        if (
+            word.kind not in {"tags", *REASONS}
+            or word in signs
+            or (word.kind == "priority" and word.kind in given)
+        ):
+            continue
+        reason = REASONS[word.kind] if word.value is None else "there is another one, or too many"
+        yield UnreadPart(word.start, word.end - word.start, word.text, reason)
+
+
+def _title(text: str, words: Sequence[Word], parts: Sequence[ReadPart]) -> str:
+    """Return what was not read, as it stands but for marks that kept it from being read."""
+    kept = [
+        word for word in words if not any(part.at <= word.start < part.at + part.length for part in parts)
+    ]
+    if len(kept) == 1 and kept[0].kind == "quoted" and kept[0].value is not None:
+        return kept[0].value
+    title = ""
+    for place, word in enumerate(kept):
+        between = text[kept[place - 1].end : word.start] if place else ""
+        title += between if not between.strip() else " "
+        title += word.value if word.kind == "escaped" and word.value is not None else word.text
+    return title

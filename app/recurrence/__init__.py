@@ -1,0 +1,1 @@
+"""Recurrence by RFC 5545: rules, their dates, and how they read."""

@@ -1,0 +1,153 @@
+"""The conditions of a search, such as `is:open` or `due:<2026-12-01`: what each key takes and means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
+from datetime import UTC, date, datetime
+from typing import Literal, NoReturn, get_args
+
+from app.natural_dates.due import read_day
+from app.values import Priority, Status
+
+Field = Literal["status", "stage", "tag", "assignee", "creator", "priority", "due", "list", "has"]
+Operator = Literal["=", "<", "<=", ">", ">="]
+Has = Literal["notes", "due", "tags", "assignees", "parent", "recurrence", "reminders", "comments"]
+Span = Literal["week", "overdue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must hold of a task or, negated, must not.
+
+    `value` is a `Status`, a `Priority`, a `Has`; for due a day as people write it, a date-time with an offset
+    or, with `=` only, a `Span`; else what was written: a stage, a tag, a user's id, a list's name or id. Only
+    priority and due have operators other than `=`. `place` is where it begins and its length, in characters.
+    """
+
+    field: Field
+    value: str
+    operator: Operator = "="
+    negated: bool = False
+    place: tuple[int, int] | None = dataclass_field(default=None, compare=False)
+
+
+class SearchError(ValueError):
+    """The text is not of the language. `at` and `length` (in characters) say where, `message` what is."""
+
+    def __init__(self, message: str, at: int, length: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.at = at
+        self.length = length
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A word or a quotation: how it is written, where, and what it says."""
+
+    written: str
+    at: int
+    says: str
+    quoted: bool
+
+    def wrong(self, message: str) -> NoReturn:
+        """Raise `SearchError` for this value."""
+        raise SearchError(message, self.at, len(self.written))
+
+
+def _is(value: Value, _: Operator) -> Condition:
+    return _IS[_one_of(value, "is", _IS)]
+
+
+def _status(value: Value, _: Operator) -> Condition:
+    return Condition("status", _one_of(value, "status", get_args(Status)))
+
+
+def _has(value: Value, _: Operator) -> Condition:
+    plural = f"{value.says.lower()}s"
+    value = replace(value, says=plural) if plural in get_args(Has) else value
+    return Condition("has", _one_of(value, "has", get_args(Has)))
+
+
+def _priority(value: Value, operator: Operator) -> Condition:
+    return Condition("priority", _one_of(value, "priority", get_args(Priority)), operator)
+
+
+def _due(value: Value, operator: Operator) -> Condition:
+    if _is_date(value.says):
+        return Condition("due", value.says, operator)
+    if read_day(value.says) is not None:
+        return Condition("due", " ".join(value.says.lower().split()), operator)
+    due = _one_of(value, "due", _DUE, "a day (2026-12-01, tomorrow, friday)", "a date-time with an offset")
+    if operator != "=":
+        value.wrong(f"{operator} takes a day, such as 2026-12-01, tomorrow or friday")
+    return Condition("has", "due", negated=True) if due == "none" else Condition("due", due, operator)
+
+
+def _text_in(field: Field) -> Callable[[Value, Operator], Condition]:
+    return lambda value, _: Condition(field, value.says.strip())
+
+
+def _one_of(value: Value, key: str, known: Collection[str], *others: str) -> str:
+    word = value.says.lower()
+    return word if word in known else value.wrong(f"{key}: takes {', '.join([*others, *known])}")
+
+
+def _is_date(text: str) -> bool:
+    if not _DATE.match(text):
+        return False
+    try:
+        if len(text) == 10:
+            return bool(date.fromisoformat(text))
+        moment = datetime.fromisoformat(text)
+        return moment.tzinfo is not None and bool(moment.astimezone(UTC))
+    except (ValueError, OverflowError):
+        return False
+
+
+_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DUE = (*get_args(Span), "none")
+_IS = {
+    "open": Condition("status", "open"),
+    "done": Condition("status", "done"),
+    "overdue": Condition("due", "overdue"),
+    "recurring": Condition("has", "recurrence"),
+    "subtask": Condition("has", "parent"),
+    "assigned": Condition("has", "assignees"),
+    "unassigned": Condition("has", "assignees", negated=True),
+}
+
+KEYS: Mapping[str, Callable[[Value, Operator], Condition]] = {
+    "is": _is,
+    "status": _status,
+    "stage": _text_in("stage"),
+    "tag": _text_in("tag"),
+    "assignee": _text_in("assignee"),
+    "by": _text_in("creator"),
+    "list": _text_in("list"),
+    "priority": _priority,
+    "p": _priority,
+    "due": _due,
+    "has": _has,
+}
+"""What a key makes of its value; it raises `SearchError` for one that it does not take."""
+
+COMPARABLE = frozenset({"priority", "p", "due"})
+"""The keys that take an operator."""
+PEOPLE = frozenset({"assignee", "by"})
+"""The keys that take `me`."""
+WRITTEN: Mapping[Field, str] = {
+    "status": "is:",
+    "stage": "stage:",
+    "tag": "#",
+    "assignee": "@",
+    "creator": "by:",
+    "priority": "p:",
+    "due": "due:",
+    "list": "list:",
+    "has": "has:",
+}
+"""How the conditions of a field begin."""

@@ -1,0 +1,1 @@
+"""The rules that span streams, and the events that repair violations."""

@@ -1,0 +1,135 @@
+"""The events that repair violations of the rules that span streams (`app.structure.rules`).
+
+Nothing stays out of reach: what has lost its place goes back to where it came from, or to the next best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from app.ids import derived_id, inbox_id
+from app.lists.events import INBOX_NAME, ListCreated, ListRestored, MemberAdded, MemberRoleChanged
+from app.lists.state import TaskList, category_of, first_stage
+from app.log.fold import State
+from app.log.records import Event, source_of
+from app.structure.rules import Rule, StructureState, Violation
+from app.tasks.checks import MAX_DEPTH, stage_in
+from app.tasks.events import TaskEdited, TaskMoved, TaskReopened
+from app.tasks.state import Task
+
+SOURCE = source_of("policy", "structure")
+
+REASONS: Mapping[Rule, str] = {
+    "list_missing": "its list does not exist",
+    "list_deleted": "its list was deleted before the task came there",
+    "parent_ring": "it was a sub-task of itself",
+    "parent_missing": "its parent was deleted",
+    "parent_in_another_list": "its parent is in another list",
+    "too_deep": f"sub-tasks go {MAX_DEPTH} levels deep at most",
+    "stage_missing": "its list does not have its stage any longer",
+    "open_in_done_stage": "its stage is for tasks that are done",
+    "open_below_done": "a task below it is open",
+    "no_owner": "the list had no owner",
+    "inbox_deleted": "an inbox is always there",
+    "occurrence_twice": "its series has this occurrence already",
+}
+"""Why each repair was made, as its event says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """An event that repairs a violation, and whose inbox has to be made for it, if any."""
+
+    violation: Violation
+    event: Event
+    event_id: str
+    inbox_of: str | None = None
+
+
+def repair_of(violation: Violation, around: StructureState) -> Repair | None:
+    """Return the event that repairs a violation, or None if there is none on these states.
+
+    The event's id is derived from what it repairs, so that two workers make one event.
+    """
+    kind, _, key = violation.stream.partition(":")
+    state: State | None = around.lists.get(key) if kind == "list" else around.tasks.get(key)
+    if state is None:
+        return None
+    event_id = derived_id("structure", violation.rule, violation.stream, str(state.version + 1))
+    if isinstance(state, TaskList):
+        event = ListRestored() if violation.rule == "inbox_deleted" else _with_owner(state)
+        return Repair(violation, event, event_id)
+    assert isinstance(state, Task)
+    if violation.rule in ("list_missing", "list_deleted"):
+        return _back_where_it_came_from(violation, state, event_id, around)
+    return Repair(violation, _event(violation.rule, state, around), event_id)
+
+
+def _event(rule: Rule, task: Task, around: StructureState) -> Event:
+    home = around.lists.get(task.list_id)
+    match rule:
+        case "parent_ring" | "parent_missing" | "too_deep":
+            return TaskEdited({"parent_id": None})
+        case "parent_in_another_list":
+            parent = around.tasks[task.parent_id or ""]
+            target = around.lists.get(parent.list_id)
+            stage = stage_in(target, task, home)
+            return TaskMoved(parent.list_id, stage=stage, parent_id=task.parent_id)
+        case "stage_missing" | "open_in_done_stage":
+            return TaskEdited({"stage": _stage_for(task, home, around)})
+        case "open_below_done":
+            is_open = category_of(home, task.stage) in ("open", "active")
+            return TaskReopened(stage=None if is_open else first_stage(home, "open", "active"))
+        case "occurrence_twice":
+            return TaskEdited({"recurrence": None})
+        case "list_missing" | "list_deleted" | "no_owner" | "inbox_deleted":
+            raise AssertionError(f"{rule} is repaired elsewhere")
+        case _:
+            assert_never(rule)
+
+
+def _stage_for(task: Task, home: TaskList | None, around: StructureState) -> str | None:
+    """Return the first stage of the category that the task's had; of its status, if that is not known."""
+    if task.status == "done":
+        return first_stage(home, "done", "active", "open")
+    former = around.former_categories.get((task.list_id, task.stage or ""), "open")
+    return first_stage(home, "active" if former == "active" else "open", "open", "active")
+
+
+def _back_where_it_came_from(
+    violation: Violation, task: Task, event_id: str, around: StructureState
+) -> Repair | None:
+    """Move a task back to the list that it came from, else to the inbox of whoever moved it.
+
+    None if it is in that inbox, which is deleted: then the inbox is what has to come back.
+    """
+    placed = around.placements.get(task.id)
+    origin = around.lists.get(placed.from_list_id or "") if placed is not None else None
+    user = task.created_by if placed is None else placed.actor
+    is_there = origin is not None and origin.deleted_at is None
+    target = origin if is_there else around.lists.get(inbox_id(user))
+    list_id = target.id if target is not None else inbox_id(user)
+    if list_id == task.list_id:
+        return None
+    stage = stage_in(target, task, around.lists.get(task.list_id))
+    moved = TaskMoved(list_id, stage=stage, parent_id=task.parent_id)
+    return Repair(violation, moved, event_id, inbox_of=user if target is None else None)
+
+
+def _with_owner(home: TaskList) -> Event:
+    """Make the creator the owner, else the first of the editors, else the first of all members."""
+    by_role = [user for role in ("editor", "viewer") for user in sorted(_with_role(home, role))]
+    is_creators = home.inbox or home.created_by in home.members or not by_role
+    user = home.created_by if is_creators else by_role[0]
+    return MemberRoleChanged(user, "owner") if user in home.members else MemberAdded(user, "owner")
+
+
+def _with_role(home: TaskList, role: str) -> Iterable[str]:
+    return (user for user, given in home.members.items() if given == role)
+
+
+def inbox_created() -> ListCreated:
+    """Return the event that makes somebody's inbox."""
+    return ListCreated(name=INBOX_NAME, inbox=True)

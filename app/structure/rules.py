@@ -1,0 +1,213 @@
+"""The rules that span streams, as one pure function that returns every violation.
+
+A task is in a list that is there, and in one of its stages. A sub-task is in its parent's list, below a task
+that is there, in no ring, at most `MAX_DEPTH` levels deep, and not open below a task that is done. A list has
+an owner; an inbox is there, and its user owns it. A series has one task for each of its occurrences.
+
+Commands keep these rules under locks (`app.lock_plan`). A lock can be lost, and the log takes whatever it is
+given; so the worker looks for violations after each commit, and repairs them (`app.structure.repairs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from app.ids import inbox_id
+from app.lists.state import TaskList, category_of
+from app.log.fold import State
+from app.tasks.checks import MAX_DEPTH
+from app.tasks.state import Task
+from app.values import Category
+
+Rule: TypeAlias = Literal[
+    "list_missing",
+    "list_deleted",
+    "parent_ring",
+    "parent_missing",
+    "parent_in_another_list",
+    "too_deep",
+    "stage_missing",
+    "open_in_done_stage",
+    "open_below_done",
+    "no_owner",
+    "inbox_deleted",
+    "occurrence_twice",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The event that brought a task to its list: when it was recorded, by whom, and from which list."""
+
+    recorded_at: datetime
+    actor: str
+    from_list_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StructureState:
+    """What the rules look at: states by id, and what only the audit knows.
+
+    `placements` says how tasks of deleted lists came there; a task without one counts as there since before.
+    `list_deleted_at` is when the deletion of a list was recorded, `parent_set_at` when a task's parent was.
+    `former_categories` has the category that a stage had before it was taken out of its list.
+    """
+
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    lists: Mapping[str, TaskList] = field(default_factory=dict)
+    placements: Mapping[str, Placement] = field(default_factory=dict)
+    list_deleted_at: Mapping[str, datetime] = field(default_factory=dict)
+    parent_set_at: Mapping[str, datetime] = field(default_factory=dict)
+    former_categories: Mapping[tuple[str, str], Category] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that does not hold, and the stream whose event repairs it; `involved` are all it spans."""
+
+    rule: Rule
+    stream: str
+    involved: frozenset[str]
+
+
+# --- the rules ---------------------------------------------------------------------------------------------
+
+
+def violations(around: StructureState) -> list[Violation]:
+    """Return every violation among these states, at most one for a stream: repairs are made in rounds."""
+    found: dict[str, Violation] = {}
+    for violation in (*_of_tasks(around), *_of_lists(around), *_of_series(around)):
+        found.setdefault(violation.stream, violation)
+    return list(found.values())
+
+
+def _of_tasks(around: StructureState) -> Iterator[Violation]:
+    for task in around.tasks.values():
+        if task.deleted_at is not None:
+            continue
+        own = f"task:{task.id}"
+        home, parent = around.lists.get(task.list_id), around.tasks.get(task.parent_id or "")
+        place = _place_rule(task, home, around) or _parent_rule(task, parent, around)
+        if place is not None:
+            involved = {own, f"list:{task.list_id}"} | (
+                {f"task:{task.parent_id}"} if task.parent_id else set()
+            )
+            yield Violation(place, own, frozenset(involved))
+            continue
+        stage = _stage_rule(task, home)
+        if stage is not None:
+            yield Violation(stage, own, frozenset({own, f"list:{task.list_id}"}))
+        if task.status == "open":
+            for above in ancestors(task, around.tasks):
+                if above.status == "done" and above.deleted_at is None:
+                    yield Violation(
+                        "open_below_done", f"task:{above.id}", frozenset({own, f"task:{above.id}"})
+                    )
+
+
+def _place_rule(task: Task, home: TaskList | None, around: StructureState) -> Rule | None:
+    if home is None:
+        # Everyone's inbox is theirs, also before it is made.
+        return None if task.list_id == inbox_id(task.created_by) else "list_missing"
+    placed, deleted_at = around.placements.get(task.id), around.list_deleted_at.get(home.id)
+    if home.deleted_at is None or placed is None or deleted_at is None:
+        return None
+    # What was there when the list was deleted comes back with it; equal times count as there.
+    return "list_deleted" if placed.recorded_at > deleted_at else None
+
+
+def _parent_rule(task: Task, parent: Task | None, around: StructureState) -> Rule | None:
+    if task.parent_id is None:
+        return None
+    if parent is None or parent.deleted_at is not None:
+        return "parent_missing"
+    there = around.lists.get(parent.list_id)
+    # A parent that has to leave its list takes its sub-tasks along, or comes back to them.
+    is_elsewhere = parent.list_id != task.list_id and _place_rule(parent, there, around) is None
+    if is_elsewhere and there is not None and there.deleted_at is not None:
+        return "parent_missing"
+    above = ancestors(task, around.tasks)
+    if any(each.id == task.id for each in above):
+        ring = [task, *above[: next(place for place, each in enumerate(above) if each.id == task.id)]]
+        last = max(ring, key=lambda each: (_parent_set(each, around), each.id))
+        # One cut opens the ring: where the event that closed it set a parent.
+        return "parent_ring" if last.id == task.id else None
+    if is_elsewhere:
+        return "parent_in_another_list"
+    return "too_deep" if len(above) == MAX_DEPTH else None
+
+
+def _parent_set(task: Task, around: StructureState) -> datetime:
+    return around.parent_set_at.get(task.id, task.created_at)
+
+
+def ancestors(task: Task, tasks: Mapping[str, Task]) -> list[Task]:
+    """Return the tasks above, the parent first. In a ring they end with the first that comes again."""
+    found: list[Task] = []
+    seen: set[str] = set()
+    parent = tasks.get(task.parent_id or "")
+    while parent is not None and parent.id not in seen:
+        seen.add(parent.id)
+        found.append(parent)
+        parent = tasks.get(parent.parent_id or "")
+    return found
+
+
+def _stage_rule(task: Task, home: TaskList | None) -> Rule | None:
+    if task.stage is None or home is None or not home.stages or home.deleted_at is not None:
+        return None
+    category = category_of(home, task.stage)
+    if category is None:
+        return "stage_missing"
+    return "open_in_done_stage" if category == "done" and task.status == "open" else None
+
+
+def _of_lists(around: StructureState) -> Iterator[Violation]:
+    for home in around.lists.values():
+        rule = _list_rule(home)
+        if rule is not None:
+            yield Violation(rule, f"list:{home.id}", frozenset({f"list:{home.id}"}))
+
+
+def _list_rule(home: TaskList) -> Rule | None:
+    if home.inbox and home.deleted_at is not None:
+        return "inbox_deleted"
+    owners = {user for user, role in home.members.items() if role == "owner"}
+    is_owned = home.created_by in owners if home.inbox else bool(owners)
+    return None if is_owned else "no_owner"
+
+
+def _of_series(around: StructureState) -> Iterator[Violation]:
+    first: dict[tuple[str, int], Task] = {}
+    alive = (task for task in around.tasks.values() if task.series is not None and task.deleted_at is None)
+    for task in sorted(alive, key=lambda each: (each.created_at, each.id)):
+        assert task.series is not None
+        known = first.setdefault((task.series.id, task.series.occurrence), task)
+        if known is not task:
+            own = f"task:{task.id}"
+            yield Violation("occurrence_twice", own, frozenset({own, f"task:{known.id}"}))
+
+
+# --- what has to be looked at ------------------------------------------------------------------------------
+
+
+def touches_structure(before: State | None, after: State | None) -> bool:
+    """Tell if an event may have broken a rule that spans streams, from the states around it."""
+    if isinstance(after, Task):
+        return not isinstance(before, Task) or _spanning(before) != _spanning(after)
+    if isinstance(after, TaskList):
+        return isinstance(before, TaskList) and (
+            before.stages is not after.stages
+            or before.deleted_at != after.deleted_at
+            or before.members is not after.members
+        )
+    return False
+
+
+def _spanning(task: Task) -> tuple[object, ...]:
+    series = task.series
+    occurrence = None if series is None else (series.id, series.occurrence)
+    return task.list_id, task.parent_id, task.status, task.stage, task.deleted_at, occurrence

@@ -1,0 +1,1 @@
+"""Tasks: their events, state, commands and decisions."""

@@ -1,0 +1,262 @@
+"""What the commands on a task decide."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from app.errors import Conflict, FieldError, Invalid, NotFound
+from app.lists.state import category_of, first_stage
+from app.tasks.checks import (
+    check_children,
+    check_parent,
+    check_recurrence,
+    check_stage,
+    parent_fits,
+    stage_in,
+    stage_left,
+    status_in,
+)
+from app.tasks.commands import (
+    Comment,
+    CompleteTask,
+    CreateTask,
+    DeleteComment,
+    DeleteTask,
+    EditComment,
+    EditTask,
+    MoveTask,
+    RemindOfTask,
+    ReopenTask,
+    RestoreTask,
+    SkipOccurrence,
+    TaskCommand,
+    UndoChange,
+    wanted_fields,
+)
+from app.tasks.comments import comment, delete_comment, edit_comment
+from app.tasks.decision_context import DecisionContext, Gap
+from app.tasks.events import (
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskEvent,
+    TaskFields,
+    TaskMoved,
+    TaskReminded,
+    TaskReopened,
+    TaskRestored,
+    TaskSkipped,
+)
+from app.tasks.ranks import rank_between
+from app.tasks.reminders import pending
+from app.tasks.series import skipped
+from app.tasks.state import SERIES_FIELDS, Task, series_values
+from app.tasks.undo import undo
+from app.values import Status
+
+_DATING = frozenset({"recurrence", "recurrence_from", "due", "time_zone"})
+"""The fields that the dates of a series follow from."""
+_COMPLETE_TOO = "complete them too with ?cascade=true"
+
+
+def decide(command: TaskCommand, task: Task | None, around: DecisionContext) -> TaskEvent | None:
+    """The event that `command` makes of `task`, or None if there is nothing left to do.
+
+    Raises `NotFound` for a task that is not there, `Conflict` for an id that is taken and for what the state
+    forbids, `Invalid` for values that do not fit the list, `Forbidden` for what is another user's.
+    """
+    if isinstance(command, CreateTask):
+        if task is not None:
+            raise Conflict("a task with this id exists already")
+        return _create(command, around)
+    if task is None:
+        raise NotFound("no such task")
+    match command:
+        case RestoreTask():
+            return _restore(command, task, around)
+        case DeleteTask():
+            return _delete(command, task, around)
+        case UndoChange():
+            return undo(command, task, around)
+        case _:
+            if task.deleted_at:
+                raise NotFound("this task was deleted; restore it first")
+            return _decide_living(command, task, around)
+
+
+def _decide_living(
+    command: EditTask
+    | CompleteTask
+    | ReopenTask
+    | MoveTask
+    | SkipOccurrence
+    | Comment
+    | EditComment
+    | DeleteComment
+    | RemindOfTask,
+    task: Task,
+    around: DecisionContext,
+) -> TaskEvent | None:
+    match command:
+        case EditTask():
+            return _edit(command, task, around)
+        case CompleteTask():
+            return _complete(command, task, around)
+        case ReopenTask():
+            return _reopen(task, around)
+        case MoveTask():
+            return _move(command, task, around)
+        case SkipOccurrence():
+            return _skip(task, around)
+        case Comment():
+            return comment(command, task, around)
+        case EditComment():
+            return edit_comment(command, around)
+        case DeleteComment():
+            return delete_comment(command, around)
+        case RemindOfTask(at=at):
+            return _remind(at, task, around)
+        case _:
+            assert_never(command)
+
+
+def _create(command: CreateTask, around: DecisionContext) -> TaskCreated:
+    check_parent(command.parent_id, command.list_id, None, around)
+    check_recurrence(command.recurrence, command.recurrence_from, command.due, command.time_zone)
+    stage = command.stage or first_stage(around.home, "open", "active")
+    check_stage(stage, around.home)
+    if category_of(around.home, stage) == "done":
+        raise Invalid([FieldError("stage", "a new task can't be done already")])
+    given = {**dict(command), "stage": stage}
+    return TaskCreated(**given, notify=around.members(command.assignees))
+
+
+def _edit(command: EditTask, task: Task, around: DecisionContext) -> TaskEdited | None:
+    changed = changed_fields(command, task)
+    if "parent_id" in changed:
+        check_parent(changed["parent_id"], task.list_id, task, around)
+    if "stage" in changed:
+        check_stage(changed["stage"], around.home)
+        changed |= _status_after(
+            status_in(changed["stage"], around.home), task, around, cascade=command.cascade
+        )
+    if not changed:
+        return None
+    if _DATING.intersection(changed):
+        after = {name: getattr(task, name) for name in _DATING} | changed
+        check_recurrence(after["recurrence"], after["recurrence_from"], after["due"], after["time_zone"])
+    assigned = set(changed.get("assignees", ())) - set(task.assignees)
+    return TaskEdited(
+        TaskFields(**changed),  # type: ignore[typeddict-item]
+        this_only=_this_only(command, task, changed),
+        notify=around.members(assigned),
+    )
+
+
+def changed_fields(command: EditTask, task: Task) -> dict[str, Any]:
+    """The fields of an edit whose value would change, in the task or, for those to come, in its series."""
+    own = {}
+    if command.scope == "following" and task.series is not None:
+        own = {**series_values(task.series), "due": task.series.scheduled}
+    return {
+        name: value
+        for name, value in wanted_fields(command).items()
+        if getattr(task, name) != value or own.get(name, value) != value
+    }
+
+
+def _this_only(command: EditTask, task: Task, changed: dict[str, Any]) -> tuple[str, ...]:
+    """The fields of an edit that are for this occurrence only."""
+    if task.series is None or "recurrence" in changed or command.scope == "following":
+        return ()
+    own = SERIES_FIELDS | {"due"} if command.scope == "this" else {"due"}
+    return tuple(sorted(own.intersection(changed)))
+
+
+def _complete(command: CompleteTask, task: Task, around: DecisionContext) -> TaskCompleted | None:
+    if task.status == "done":
+        return None
+    check_children(around, _COMPLETE_TOO, cascade=command.cascade)
+    if category_of(around.home, task.stage) == "done":
+        return TaskCompleted()
+    return TaskCompleted(stage=first_stage(around.home, "done"))
+
+
+def _reopen(task: Task, around: DecisionContext) -> TaskReopened | None:
+    if task.status == "open":
+        return None
+    if category_of(around.home, task.stage) in ("open", "active"):
+        return TaskReopened()
+    return TaskReopened(stage=first_stage(around.home, "open", "active"))
+
+
+def _restore(command: RestoreTask, task: Task, around: DecisionContext) -> TaskRestored | None:
+    """Bring a task back; what does not fit any longer is adapted."""
+    if task.deleted_at is None:
+        return None
+    fits = command.keep_parent or parent_fits(task, around)
+    return TaskRestored(stage_left(around.home, task), top_level=not fits)
+
+
+def _skip(task: Task, around: DecisionContext) -> TaskSkipped:
+    if around.next_occurrence is not None and around.next_occurrence.deleted_at is None:
+        raise Conflict("the next occurrence is there already: complete this one, or delete it")
+    return skipped(task, around.now)
+
+
+def _move(command: MoveTask, task: Task, around: DecisionContext) -> TaskMoved | None:
+    target = around.target or around.home
+    list_id = command.list_id or task.list_id
+    stage = command.stage
+    if stage is not None:
+        check_stage(stage, target)
+    elif list_id != task.list_id:
+        stage = stage_in(target, task, around.home)
+    changed: dict[str, Any] = {}
+    if stage is not None and stage != task.stage:
+        changed = {"stage": stage}
+    if changed and command.stage is not None:
+        changed |= _status_after(status_in(stage, target), task, around, cascade=command.cascade)
+    if list_id != task.list_id and command.keep_parent:
+        changed["parent_id"] = task.parent_id
+    moved = TaskMoved(list_id, rank=_rank_in(around.gap, task), **changed)
+    return None if moved == TaskMoved(task.list_id) else moved
+
+
+def _rank_in(gap: Gap | None, task: Task) -> str | None:
+    """The rank that puts a task into a gap; None if it lies there already."""
+    if gap is None or ((gap.low or "") < task.rank and (gap.high is None or task.rank < gap.high)):
+        return None
+    try:
+        return rank_between(gap.low, gap.high, task.id)
+    except ValueError:
+        raise Conflict("there is no room between these two; move the task to another place") from None
+
+
+def _status_after(
+    status: Status | None, task: Task, around: DecisionContext, *, cascade: bool
+) -> dict[str, Status]:
+    """The status that a stage brings along, if that is news."""
+    if status is None or status == task.status:
+        return {}
+    if status == "done":
+        check_children(around, _COMPLETE_TOO, cascade=cascade)
+    return {"status": status}
+
+
+def _delete(command: DeleteTask, task: Task, around: DecisionContext) -> TaskDeleted | None:
+    if task.deleted_at:
+        return None
+    check_children(around, "delete them too with ?cascade=true", cascade=command.cascade)
+    return TaskDeleted()
+
+
+def _remind(at: str, task: Task, around: DecisionContext) -> TaskReminded | None:
+    if at not in pending(task):
+        return None
+    members = around.home.members if around.home is not None else {}
+    # Who has left reminds of nothing: then it is for whoever created the task.
+    assigned = {user for user in task.assignees if user in members}
+    told = assigned or {task.created_by}.intersection(members)
+    return TaskReminded(at, notify=tuple(sorted(told)))

@@ -1,0 +1,124 @@
+"""Mentions: who a text calls by `@name`, as people expect it of comments in Markdown."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Collection
+from unicodedata import category
+
+from app.text.graphemes import boundary_after
+from app.text.names import caseless, normal_user
+from app.text.tokens import stands_alone
+
+_FENCED = re.compile(
+    r"^[ \t>]*(?P<fence>`{3,}(?=[^`\n]*$)|~{3,})[^\n]*$.*?(?:^[ \t>]*(?P=fence)[`~]*[ \t\r]*$|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+"""A block of code between fences (CommonMark 0.31, 4.5), to the end of the text if nothing closes it."""
+
+_ADDRESS = re.compile(r"\bhttps?://\S+", re.IGNORECASE)
+_BLANK_LINE = re.compile(r"(\n[ \t\r]*\n)")
+_BACKTICKS = re.compile(r"`+")
+_BLOT = "\0"
+"""Stands where code was. No id has it: they have no controls."""
+_JOINERS = "\u200c\u200d"
+_INSIDE_NAMES = ".-+@"
+"""These go on with a name if a word follows them at once: `@bob-smith` is not bob, and `@bob.` is."""
+
+
+def mentions_in(text: str, members: Collection[str]) -> tuple[str, ...]:
+    """The members whom `text` mentions, in order, each once.
+
+    A mention is `@` and a member's whole id, which may be of several words; the longest id that fits counts.
+    In which case, width or spelling it is written matters only if several ids differ in nothing else. What is
+    part of a mail or web address or of code mentions nobody.
+    """
+    names = Names(members)
+    prose = _without_code(text)
+    ats = (at for at, character in enumerate(prose) if character == "@")
+    found = (names.at(prose, at + 1) for at in ats if at == 0 or not _is_word(prose[at - 1]))
+    return tuple(dict.fromkeys(name for name in found if name is not None))
+
+
+class Names:
+    """Users' ids, by how they may be written."""
+
+    def __init__(self, members: Collection[str]) -> None:
+        self._called: dict[str, set[str]] = {}
+        for name in members:
+            self._called.setdefault(caseless(name), set()).add(name)
+        self._in_order = sorted(self._called)
+
+    def at(self, text: str, start: int) -> str | None:
+        """Return the longest id that starts here and ends where a word ends, if there is one and only one."""
+        found = self.match(text, start)
+        return None if found is None else found[0]
+
+    def match(self, text: str, start: int) -> tuple[str, int] | None:
+        """Return the id as `at`, and where it ends."""
+        longest: tuple[str, int] | None = None
+        said, end = "", start
+        while end < len(text):
+            following = boundary_after(text, end + 1)
+            said, end = said + caseless(text[end:following]), following
+            if not self._any_begins(said):
+                break
+            if said in self._called and not _goes_on(text, end):
+                name = self._only_one(self._called[said], text[start:end])
+                longest = None if name is None else (name, end)
+        return longest
+
+    def _any_begins(self, said: str) -> bool:
+        at = bisect_left(self._in_order, said)
+        return at < len(self._in_order) and self._in_order[at].startswith(said)
+
+    def _only_one(self, names: set[str], written: str) -> str | None:
+        exact = names & {written} or names & {normal_user(written)} or names
+        return next(iter(exact)) if len(exact) == 1 else None
+
+
+def _goes_on(text: str, at: int) -> bool:
+    """Tell whether what ends here is only the beginning of a longer name.
+
+    In a script without spaces nobody can tell: there a name ends where a member's ends.
+    """
+    following = text[at : at + 2]
+    return any(map(_is_word, following[:1])) or (
+        following[:1] in _INSIDE_NAMES and any(map(_is_word, following[1:]))
+    )
+
+
+def _is_word(character: str) -> bool:
+    if stands_alone(character):
+        return False
+    return character.isalnum() or character in {"_", *_JOINERS} or category(character).startswith("M")
+
+
+def _without_code(text: str) -> str:
+    """The text with code and web addresses blotted out, as long as before."""
+    blotted = _FENCED.sub(_blot, text)
+    paragraphs = (_without_spans(paragraph) for paragraph in _BLANK_LINE.split(blotted))
+    return _ADDRESS.sub(_blot, "".join(paragraphs))
+
+
+def _blot(match: re.Match[str]) -> str:
+    return _BLOT * len(match[0])
+
+
+def _without_spans(paragraph: str) -> str:
+    """A paragraph without its code spans: from backticks to the next ones of the same number."""
+    runs = list(_BACKTICKS.finditer(paragraph))
+    closing: dict[int, int] = {}
+    ends: dict[int, int] = {}
+    for index in range(len(runs) - 1, -1, -1):
+        length = len(runs[index][0])
+        if length in closing:
+            ends[index] = closing[length]
+        closing[length] = index
+    pieces, at, index = [], 0, 0
+    while index < len(runs):
+        last = ends.get(index, index)
+        pieces += [paragraph[at : runs[index].start()], _BLOT * (runs[last].end() - runs[index].start())]
+        at, index = runs[last].end(), last + 1
+    return "".join([*pieces, paragraph[at:]])

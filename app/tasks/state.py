@@ -1,0 +1,86 @@
+"""The state of a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.tasks.events import Reminder, Series
+from app.values import Priority, RecurrenceFrom, Status
+
+# --- fold ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task's state after `version` events. Times are UTC; `due` is a date or a date-time with offset.
+
+    `recurrence` is an RFC 5545 rule whose COUNT says how many are left. `reminded` are the instants, in
+    RFC 3339 and UTC, whose reminders have fired, or had passed before they came to be.
+    """
+
+    id: str
+    list_id: str
+    title: str
+    notes: str
+    status: Status
+    stage: str | None
+    priority: Priority
+    due: str | None
+    time_zone: str | None
+    tags: tuple[str, ...]
+    assignees: tuple[str, ...]
+    parent_id: str | None
+    recurrence: str | None
+    recurrence_from: RecurrenceFrom
+    series: Series | None
+    reminders: tuple[Reminder, ...]
+    reminded: tuple[str, ...]
+    comment_count: int
+    rank: str
+    version: int
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    completed_at: datetime | None
+    deleted_at: datetime | None = None
+
+
+TASK_FIELDS = (
+    "list_id",
+    "title",
+    "notes",
+    "status",
+    "stage",
+    "priority",
+    "due",
+    "time_zone",
+    "tags",
+    "assignees",
+    "parent_id",
+    "recurrence",
+    "recurrence_from",
+    "series",
+    "reminders",
+    "reminded",
+    "comment_count",
+    "rank",
+    "completed_at",
+    "deleted_at",
+)
+"""The fields whose changes an audit shows; the others follow from the envelope."""
+
+SERIES_FIELDS = frozenset(
+    {"title", "notes", "priority", "time_zone", "tags", "assignees", "parent_id", "reminders"}
+)
+"""What each occurrence of a series has from the one before, unless that was edited for itself only."""
+
+
+def series_values(series: Series) -> dict[str, Any]:
+    """The fields whose value in the series is another than in this occurrence, with that value."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in series.values.items()
+        if name in SERIES_FIELDS
+    }

@@ -1,0 +1,135 @@
+"""Undo: the event that takes back what an earlier one changed.
+
+It names the fields as they were before, so nothing is lost: undoing the undo does it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from app.errors import Conflict, Forbidden, Invalid, NotFound
+from app.tasks.checks import check_children, check_parent, check_stage, parent_fits, stage_left
+from app.tasks.commands import UndoChange
+from app.tasks.decision_context import Change, DecisionContext, PastEvent
+from app.tasks.events import (
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskMoved,
+    TaskReopened,
+    TaskRestored,
+    TaskSkipped,
+    TaskUndone,
+    UndoneFields,
+)
+from app.tasks.state import TASK_FIELDS, Task
+
+NOT_UNDONE = frozenset({"comment_count", "reminded"})
+"""What the fields of a task say that lies beside it."""
+LOOK_BACK = 100
+"""So many events of a task, the newest ones, are searched for one's own newest change."""
+_CHANGES = frozenset(
+    each.type
+    for each in (
+        *(TaskCreated, TaskEdited, TaskCompleted, TaskReopened, TaskMoved, TaskDeleted, TaskRestored),
+        TaskSkipped,
+    )
+)
+"""The types of events that change something, and are no undo."""
+
+
+def newest_change(past: Iterable[PastEvent], user: str) -> int | None:
+    """The version of the user's newest change that still counts, of events from the newest to the oldest.
+
+    An undo, and what it has undone, does not count; what an undone undo had undone does again.
+    """
+    undone: set[int] = set()
+    for event in past:
+        if event.version in undone:
+            continue
+        if event.undid is not None:
+            undone.add(event.undid)
+        elif event.actor == user and event.type in _CHANGES:
+            return event.version
+    return None
+
+
+def undo(command: UndoChange, task: Task, around: DecisionContext) -> TaskUndone | TaskDeleted | None:
+    """Take back a change of one's own, if it still holds and the task could be so again.
+
+    Raises `NotFound`, `Forbidden` or `Conflict`, this one with the fields that changed again since.
+    """
+    change = _found(command, task, around)
+    if change.before is None:
+        if task.deleted_at:
+            return None
+        check_children(around, "see to them first")
+        return TaskDeleted()
+    fields = _fields(change, change.before)
+    if task.deleted_at and "deleted_at" not in fields:
+        raise NotFound("this task was deleted; restore it first")
+    _check_holds(change, task, fields)
+    _check_possible(task, fields, around)
+    if "deleted_at" in fields and fields["deleted_at"] is None:
+        fields |= _adapted(command, task, around)
+    return TaskUndone(change.after.version, UndoneFields(**fields))  # type: ignore[typeddict-item]
+
+
+def _adapted(command: UndoChange, task: Task, around: DecisionContext) -> dict[str, Any]:
+    """Return what does not fit any longer of a task that comes back, as it is from now on."""
+    adapted: dict[str, Any] = {}
+    if (stage := stage_left(around.home, task)) is not None:
+        adapted["stage"] = stage
+    if not command.keep_parent and not parent_fits(task, around):
+        adapted["parent_id"] = None
+    return adapted
+
+
+def _found(command: UndoChange, task: Task, around: DecisionContext) -> Change:
+    change = around.change
+    if change is None and command.version is None:
+        raise Conflict("there is nothing of yours to undo")
+    if change is None or change.after.version > task.version:
+        raise NotFound(f"the task has no version {command.version}")
+    if change.actor != around.user:
+        raise Forbidden(f"this change is {change.actor}'s; one undoes one's own")
+    return change
+
+
+def _fields(change: Change, before: Task) -> dict[str, Any]:
+    """The fields that the change changed, as they were before."""
+    fields = {
+        name: value
+        for name in TASK_FIELDS
+        if name not in NOT_UNDONE and (value := getattr(before, name)) != getattr(change.after, name)
+    }
+    if not fields:
+        raise Conflict("this change can't be undone; a comment can be deleted")
+    return fields
+
+
+def _check_holds(change: Change, task: Task, fields: dict[str, Any]) -> None:
+    since = [name for name in fields if getattr(task, name) != getattr(change.after, name)]
+    if since:
+        raise Conflict(
+            f"{', '.join(since)} changed again since version {change.after.version}",
+            base={name: getattr(change.after, name) for name in since},
+            theirs={name: getattr(task, name) for name in since},
+            yours={name: fields[name] for name in since},
+        )
+
+
+def _check_possible(task: Task, fields: dict[str, Any], around: DecisionContext) -> None:
+    """Check that what was then is still possible: the parent and the stage are there, no sub-task is open."""
+    if fields.get("status") == "done" or fields.get("deleted_at") is not None:
+        check_children(around, "see to them first")
+    list_id = fields.get("list_id", task.list_id)
+    try:
+        if "parent_id" in fields:
+            check_parent(fields["parent_id"], list_id, task, around)
+        if "stage" in fields or "list_id" in fields:
+            check_stage(fields.get("stage", task.stage), around.target or around.home)
+    except Invalid as error:
+        raise Conflict(f"this can't be undone any longer; {error.detail}") from None

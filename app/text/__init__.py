@@ -1,0 +1,1 @@
+"""Text by the rules of Unicode: names, folding, clusters, order, JSON."""

@@ -1,0 +1,61 @@
+"""Checkpoints: how far each partition of the log has been folded, moved by compare-and-set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from projections.postgres.connections import Connection, Source
+
+_ADVANCE = """
+    WITH wanted AS (
+        SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[])
+            AS w(partition, first, next, emitted)
+    ), locked AS (
+        SELECT partition FROM checkpoints WHERE partition = ANY($1) ORDER BY partition FOR UPDATE
+    )
+    UPDATE checkpoints AS c SET next_offset = w.next, emitted_offset = greatest(c.emitted_offset, w.emitted)
+    FROM wanted w JOIN locked l USING (partition)
+    WHERE c.partition = w.partition AND c.next_offset = w.first
+    RETURNING c.partition
+"""
+_READ = "SELECT partition, next_offset, emitted_offset FROM checkpoints WHERE partition = ANY($1)"
+_EMITTED = """
+    UPDATE checkpoints SET emitted_offset = greatest(emitted_offset, $2)
+    WHERE partition = $1 AND next_offset >= $2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a partition is: `next_offset` to fold, and below `emitted_offset` all updates are out."""
+
+    next_offset: int
+    emitted_offset: int
+
+
+class Mismatch(Exception):
+    """The checkpoints are not where the batch starts; nothing was written."""
+
+
+async def advance(
+    connection: Connection, firsts: Mapping[int, int], ends: Mapping[int, int], emitted: Mapping[int, int]
+) -> None:
+    """Move each partition of `ends` from its first offset to its end. Raises `Mismatch`."""
+    partitions = list(ends)
+    columns = [[values[partition] for partition in partitions] for values in (firsts, ends, emitted)]
+    moved = await connection.fetch(_ADVANCE, partitions, *columns)
+    if len(moved) != len(partitions):
+        raise Mismatch
+
+
+async def read(source: Source, partitions: Sequence[int]) -> dict[int, Checkpoint]:
+    """Return the checkpoints of these partitions."""
+    rows = await source.fetch(_READ, list(partitions))
+    return {row["partition"]: Checkpoint(row["next_offset"], row["emitted_offset"]) for row in rows}
+
+
+async def note_emitted(connection: Connection, emitted: Mapping[int, int]) -> None:
+    """Write down that all updates below these offsets are out."""
+    for partition, offset in emitted.items():
+        await connection.execute(_EMITTED, partition, offset)

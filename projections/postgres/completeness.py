@@ -1,0 +1,30 @@
+"""Completeness: the tables of read models that should be there, and are not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from projections.postgres.connections import Source
+from projections.postgres.tables import control, read_models
+
+NAMED = 3
+_MISSING = """
+    SELECT name FROM unnest($1::text[]) WITH ORDINALITY AS wanted (name, place)
+    WHERE to_regclass(name) IS NULL ORDER BY place
+"""
+
+
+async def missing_tables(source: Source, control_schema: str, schema: str) -> Sequence[str]:
+    """Return the tables that are not there, of a generation and of the control tables beside it."""
+    wanted = [
+        f'"{place}"."{name}"'
+        for place, tables in ((control_schema, control), (schema, read_models))
+        for name in tables.tables
+    ]
+    return [row["name"].replace('"', "") for row in await source.fetch(_MISSING, wanted)]
+
+
+def missing_in_words(missing: Sequence[str]) -> str:
+    """Return what is missing as a part of a sentence."""
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    return f"the read models lack {', '.join(missing[:NAMED])}{more}"

@@ -1,0 +1,263 @@
+"""Setting up Postgres: the control tables, and generations of the read models.
+
+Read models are disposable: they are never altered in place. A generation of another version is left as it
+is while a new one is filled from the log beside it (`rebuild.py`), and then swapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, insert, inspect, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateSchema, DropSchema
+
+from app.errors import Unavailable, WrongLog
+from projections.postgres.database import Database, generation_schema, sqlalchemy_url
+from projections.postgres.tables import (
+    READ_MODELS_VERSION,
+    checkpoints,
+    control,
+    generations,
+    log_identity,
+    policy_checkpoints,
+    read_models,
+)
+
+_MIGRATION_LOCK = 7_461_736_274
+
+
+@dataclass(frozen=True, slots=True)
+class LogIdentity:
+    """Which log read models follow: its topic, its Kafka cluster's id, its number of partitions."""
+
+    topic: str
+    cluster_id: str
+    partitions: int
+
+
+def open_engine(url: str, control_schema: str) -> AsyncEngine:
+    """An engine for set-up work, whose control tables lie in `control_schema`."""
+    return create_async_engine(
+        sqlalchemy_url(url),
+        poolclass=NullPool,
+        execution_options={"schema_translate_map": {None: control_schema}},
+    )
+
+
+async def set_up(
+    url: str, control_schema: str, identity: LogIdentity, *, has_records: bool = False
+) -> int | None:
+    """Create what is missing, check that the log is the one we know, and make sure of a live generation.
+
+    A first generation is live at once, unless the log `has_records`: then it is to be filled before. One that
+    lost tables counts as one of another version.
+    Several processes may call this at once. Returns the number of the generation that has to be rebuilt, or
+    None if the live one is of this version. Raises `WrongLog` or `Unavailable`.
+    """
+    engine = open_engine(url, control_schema)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            await connection.execute(CreateSchema(control_schema, if_not_exists=True))
+            await connection.run_sync(control.create_all)
+            await _check_identity(connection, identity)
+            return await _ensure_generation(
+                connection, control_schema, identity.partitions, at_once=not has_records
+            )
+    except (OSError, DBAPIError) as error:
+        raise Unavailable(f"the database can't be set up: {_first_line(error)}") from error
+    finally:
+        await engine.dispose()
+
+
+def _first_line(error: BaseException) -> str:
+    origin = getattr(error, "orig", None) or error
+    return str(origin).strip().partition("\n")[0]
+
+
+async def known_log(database: Database, topic: str) -> LogIdentity | None:
+    """The log that the read models follow, or None if they follow none by this name."""
+    row = await database.pool.fetchrow(
+        f'SELECT topic, cluster_id, partitions FROM "{database.control_schema}".log_identity '  # noqa: S608
+        "WHERE topic = $1",
+        topic,
+    )
+    return None if row is None else LogIdentity(*row.values())
+
+
+def check_same(known: LogIdentity, found: LogIdentity) -> None:
+    """Compare a log with the one that the read models were built from. Raises `WrongLog`."""
+    if known.cluster_id != found.cluster_id:
+        raise WrongLog(
+            f"this database follows {known.topic} of Kafka cluster {known.cluster_id}, "
+            f"but the brokers belong to cluster {found.cluster_id}"
+        )
+    if known.partitions != found.partitions:
+        raise WrongLog(
+            f"this database follows {known.topic} with {known.partitions} partitions, "
+            f"but the topic has {found.partitions}"
+        )
+
+
+async def _check_identity(connection: AsyncConnection, identity: LogIdentity) -> None:
+    """Note which log this is, or compare it with the one that is known. Raises `WrongLog`."""
+    await connection.execute(
+        upsert(log_identity)
+        .values(topic=identity.topic, cluster_id=identity.cluster_id, partitions=identity.partitions)
+        .on_conflict_do_nothing()
+    )
+    row = (await connection.execute(select(log_identity).where(log_identity.c.topic == identity.topic))).one()
+    check_same(LogIdentity(row.topic, row.cluster_id, row.partitions), identity)
+
+
+async def _ensure_generation(
+    connection: AsyncConnection, control_schema: str, partitions: int, *, at_once: bool
+) -> int | None:
+    live = (await connection.execute(select(generations).where(generations.c.status == "live"))).one_or_none()
+    if (
+        live is not None
+        and live.version == READ_MODELS_VERSION
+        and not await _lacks_tables(connection, generation_schema(control_schema, live.number))
+    ):
+        return None
+    begun = generations.c.status == "building", generations.c.version == READ_MODELS_VERSION
+    building = (await connection.execute(select(generations.c.number).where(*begun))).scalar()
+    if building is not None:
+        schema = generation_schema(control_schema, building)
+        if await _lacks_tables(connection, schema):
+            await connection.execute(DropSchema(schema, cascade=True, if_exists=True))
+            await create_generation(connection, control_schema, building, partitions)
+        return int(building)
+    is_live = live is None and at_once
+    number = await _next_generation(connection, control_schema, partitions, "live" if is_live else "building")
+    return None if is_live else number
+
+
+async def _lacks_tables(connection: AsyncConnection, schema: str) -> bool:
+    there = await connection.run_sync(lambda each: inspect(each).get_table_names(schema))
+    return not set(there) >= set(read_models.tables)
+
+
+async def _next_generation(
+    connection: AsyncConnection, control_schema: str, partitions: int, status: str
+) -> int:
+    number: int = ((await connection.execute(select(func.max(generations.c.number)))).scalar() or 0) + 1
+    await create_generation(connection, control_schema, number, partitions)
+    await connection.execute(
+        insert(generations).values(
+            number=number, version=READ_MODELS_VERSION, status=status, created_at=func.now()
+        )
+    )
+    return number
+
+
+async def begin_anew(
+    url: str, control_schema: str, identity: LogIdentity, policies_from: Mapping[int, int]
+) -> int:
+    """Begin another generation, to be filled from a log that is no longer what it was; returns its number.
+
+    The log's identity is noted anew, and policies react again from these offsets of its partitions on.
+    """
+    engine = open_engine(url, control_schema)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            await connection.execute(delete(generations).where(generations.c.status == "building"))
+            for partition, offset in policies_from.items():
+                await connection.execute(
+                    update(policy_checkpoints)
+                    .where(policy_checkpoints.c.partition == partition)
+                    .values(next_offset=func.least(policy_checkpoints.c.next_offset, offset))
+                )
+            await _adopt(connection, identity)
+            return await _next_generation(connection, control_schema, identity.partitions, "building")
+    finally:
+        await engine.dispose()
+
+
+async def adopt(url: str, control_schema: str, identity: LogIdentity) -> None:
+    """Note that this is the log from now on."""
+    engine = open_engine(url, control_schema)
+    try:
+        async with engine.begin() as connection:
+            await _adopt(connection, identity)
+    finally:
+        await engine.dispose()
+
+
+async def _adopt(connection: AsyncConnection, identity: LogIdentity) -> None:
+    values = {"cluster_id": identity.cluster_id, "partitions": identity.partitions}
+    await connection.execute(
+        upsert(log_identity)
+        .values(topic=identity.topic, **values)
+        .on_conflict_do_update(index_elements=["topic"], set_=values)
+    )
+
+
+async def create_generation(
+    connection: AsyncConnection, control_schema: str, number: int, partitions: int
+) -> None:
+    """Create the schema, the empty tables and the checkpoints (at offset 0) of a generation."""
+    schema = generation_schema(control_schema, number)
+    await connection.execute(CreateSchema(schema, if_not_exists=True))
+    inside = await connection.execution_options(schema_translate_map={None: schema})
+    await inside.run_sync(read_models.create_all)
+    await inside.execute(
+        upsert(checkpoints)
+        .values([{"partition": p, "next_offset": 0, "emitted_offset": 0} for p in range(partitions)])
+        .on_conflict_do_nothing()
+    )
+    await connection.execution_options(schema_translate_map={None: control_schema})
+
+
+async def swap(url: str, control_schema: str, number: int) -> None:
+    """Make generation `number` the live one, in one transaction; the former stays, retired.
+
+    One that lost tables gives its own number to the new one: whoever uses it goes on with that. If another
+    process was quicker, it does nothing.
+    """
+    engine = open_engine(url, control_schema)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            status = select(generations.c.status).where(generations.c.number == number)
+            if (await connection.execute(status)).scalar() != "building":
+                return
+            live = await _lost(connection, control_schema)
+            if live is not None:
+                await _exchange(connection, control_schema, live, number)
+                return
+            await connection.execute(
+                update(generations).where(generations.c.status == "live").values(status="retired")
+            )
+            await connection.execute(
+                update(generations).where(generations.c.number == number).values(status="live")
+            )
+    finally:
+        await engine.dispose()
+
+
+async def _lost(connection: AsyncConnection, control_schema: str) -> int | None:
+    """Return the number of the live generation if it is of this version, and lacks tables."""
+    live = generations.c.status == "live", generations.c.version == READ_MODELS_VERSION
+    number: int | None = (await connection.execute(select(generations.c.number).where(*live))).scalar()
+    if number is None or not await _lacks_tables(connection, generation_schema(control_schema, number)):
+        return None
+    return number
+
+
+async def _exchange(connection: AsyncConnection, control_schema: str, live: int, number: int) -> None:
+    """Let two generations have each other's number; that which is not live any longer is retired."""
+    here, there = (f'"{generation_schema(control_schema, each)}"' for each in (live, number))
+    between = f'"{control_schema}_between"'
+    await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {here}"))
+    for old, new in ((here, between), (there, here), (between, there)):
+        await connection.execute(text(f"ALTER SCHEMA {old} RENAME TO {new}"))
+    await connection.execute(
+        update(generations).where(generations.c.number == number).values(status="retired")
+    )

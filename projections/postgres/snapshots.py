@@ -1,0 +1,29 @@
+"""Reading consistently: several queries on one snapshot, and the positions that it was taken at."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from projections.postgres.connections import Connection, Source
+
+ACQUIRE_TIMEOUT_S = 10.0
+_POSITIONS = "SELECT partition, next_offset - 1 AS last FROM checkpoints WHERE next_offset > 0"
+
+
+@asynccontextmanager
+async def snapshot(pool: asyncpg.Pool[asyncpg.Record]) -> AsyncIterator[Connection]:
+    """A connection whose queries all see the same snapshot."""
+    async with (
+        pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        yield connection
+
+
+async def positions_at(source: Source) -> dict[int, int]:
+    """How far the read models are, as this connection sees them."""
+    rows = await source.fetch(_POSITIONS)
+    return {row["partition"]: row["last"] for row in rows}

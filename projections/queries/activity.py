@@ -1,0 +1,235 @@
+"""Reading the activity feed: what happened in some lists, the newest first, in groups, page by page.
+
+The feed is in the log's order: each partition's as it is, and they are merged by the time that the log took
+an event. What is read grows until a page is full, within `Bounds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from app.activity import Entry, Group, doer, grouped, whole_windows, window_of
+from app.positions import Position
+from projections.postgres.connections import Connection
+from projections.postgres.snapshots import positions_at, snapshot
+
+ENTRIES_GROWTH = 6
+DEPTH_GROWTH = 8
+EVENTS_SHOWN = 5
+"""How many events of a group are shown, the newest."""
+
+Place = tuple[datetime, int, int]
+"""The order of the feed: when an event was taken, its partition (downwards) and its offset."""
+
+_LISTS = "SELECT list_id FROM list_members WHERE user_id = $1"
+# Each branch is answered by one index and nothing else; of what they find, only the newest records of each
+# partition are looked at. The log's clock may be set back, its order stays.
+ENTRIES = """
+WITH span AS (
+    SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS s(partition, first, last)
+), place AS (
+    SELECT span.partition, newest."offset" FROM span, LATERAL (
+        SELECT a."offset" FROM unnest($4::text[]) AS wanted(list_id), LATERAL (
+            SELECT "offset" FROM audit
+            WHERE list_id = wanted.list_id AND partition = span.partition
+              AND "offset" BETWEEN span.first AND span.last AND activity IS NOT NULL
+            ORDER BY "offset" DESC LIMIT $5
+        ) a
+        UNION
+        SELECT a."offset" FROM unnest($4::text[]) AS wanted(list_id), LATERAL (
+            SELECT "offset" FROM audit
+            WHERE left_list_id = wanted.list_id AND partition = span.partition
+              AND "offset" BETWEEN span.first AND span.last
+            ORDER BY "offset" DESC LIMIT $5
+        ) a
+        ORDER BY "offset" DESC LIMIT $5
+    ) newest
+)
+SELECT partition, "offset", activity, actor, source, stream, list_id, left_list_id,
+    min(recorded_at) OVER (PARTITION BY partition ORDER BY "offset" DESC) AS at
+FROM place JOIN audit USING (partition, "offset")
+WHERE activity IS NOT NULL
+ORDER BY at DESC, partition, "offset" DESC LIMIT $5
+"""
+TAKEN = """
+    SELECT max(recorded_at) FROM audit
+    JOIN unnest($1::int[], $2::bigint[]) AS wanted(partition, "offset") USING (partition, "offset")
+"""
+_SHOWN = """
+    SELECT partition, "offset", event_id, type, stream, version, time, recorded_at, actor, data, changes,
+        coalesce(state ->> 'title', state ->> 'name', '') AS title
+    FROM audit
+    JOIN unnest($1::int[], $2::bigint[]) AS wanted(partition, "offset") USING (partition, "offset")
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is read for a page: events, at first and at most, and records of each partition, at first.
+
+    A group that is larger than the most is cut.
+    """
+
+    first_entries: int = 250
+    most_entries: int = 9_000
+    first_depth: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where a page ended: events after `below` (partition → offset) are done, and groups down to `after`."""
+
+    below: Mapping[int, int]
+    after: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """Some groups, the rows of their newest events by position, and where the page ended if there is more."""
+
+    groups: Sequence[Group]
+    shown: Mapping[Position, asyncpg.Record]
+    end: Cut | None
+    positions: dict[int, int]
+
+
+class ActivityQueries:
+    """The queries, on a pool that sees the live generation. A caller sees what happens in their own lists."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], bounds: Bounds | None = None) -> None:
+        self._pool = pool
+        self._bounds = bounds or Bounds()
+
+    async def page(
+        self, user: str, *, list_id: str | None, actor: str | None, start: Cut | None, limit: int
+    ) -> FeedPage | None:
+        """A page of the feed of the user's lists or of one of them; None if that is not one of theirs.
+
+        With `actor`, the groups of that user only. A page may hold fewer groups than `limit`, also none, and
+        have an end all the same.
+        """
+        async with snapshot(self._pool) as connection:
+            lists = {row["list_id"] for row in await connection.fetch(_LISTS, user)}
+            positions = await positions_at(connection)
+            if list_id is not None:
+                if list_id not in lists:
+                    return None
+                lists = {list_id}
+            cut = Cut(positions, None) if start is None else _within(start, positions)
+            groups, end = await _groups(connection, lists, cut, self._bounds, actor=actor, limit=limit)
+            shown = await _shown(connection, groups)
+        return FeedPage(groups, shown, end, positions)
+
+
+async def _groups(
+    connection: Connection,
+    lists: Collection[str],
+    start: Cut,
+    bounds: Bounds,
+    *,
+    actor: str | None,
+    limit: int,
+) -> tuple[list[Group], Cut | None]:
+    depth, size, most = bounds.first_depth, bounds.first_entries, bounds.most_entries
+    while True:
+        found = await _entries(connection, lists, start.below, depth, size)
+        entries = found.entries if found.end else whole_windows(found.entries)
+        if found.full and size == most and not entries:
+            entries = found.entries
+        groups = [
+            group
+            for group in grouped(entries)
+            if actor in (None, group.actor) and _is_behind(group, start.after)
+        ]
+        if len(groups) > limit:
+            return groups[:limit], _cut_after(groups[limit - 1], entries, start.below)
+        if found.end:
+            return groups, None
+        if not found.full:
+            depth *= DEPTH_GROWTH
+        elif size < most:
+            size = min(size * ENTRIES_GROWTH, most)
+        else:
+            return groups, Cut(_below(entries, start.below), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The newest entries in their order: all there are (`end`), or as many as were asked for (`full`)."""
+
+    entries: Sequence[Entry]
+    full: bool
+    end: bool
+
+
+async def _entries(
+    connection: Connection, lists: Collection[str], below: Mapping[int, int], depth: int, size: int
+) -> _Found:
+    first = {partition: max(0, last - depth + 1) for partition, last in below.items()}
+    rows = await connection.fetch(
+        ENTRIES, list(below), list(first.values()), list(below.values()), list(lists), size
+    )
+    entries = [_entry(row, lists) for row in rows]
+    # What lies further back in one partition may be newer than what was found in another.
+    further = {partition: offset - 1 for partition, offset in first.items() if offset > 0}
+    known_from = await connection.fetchval(TAKEN, list(further), list(further.values()))
+    known = [entry for entry in entries if known_from is None or entry.at > known_from]
+    full = len(rows) == size and len(known) == len(entries)
+    return _Found(known, full, end=not further and not full)
+
+
+def _entry(row: asyncpg.Record, lists: Collection[str]) -> Entry:
+    """The event as those see it who look at `lists`: of what left them, that it left."""
+    list_id, type_ = row["list_id"], row["activity"]
+    if list_id not in lists:
+        list_id = row["left_list_id"]
+        type_ = "task.moved_out" if type_ == "task.moved_in" else type_
+    return Entry(
+        row["at"],
+        row["partition"],
+        row["offset"],
+        type_,
+        doer(type_, row["actor"], row["source"]),
+        list_id,
+        row["stream"],
+    )
+
+
+def _within(cut: Cut, positions: Mapping[int, int]) -> Cut:
+    """A cut that names no places which the log does not have, wherever it came from."""
+    below = {partition: min(last, cut.below.get(partition, -1)) for partition, last in positions.items()}
+    return Cut(below, cut.after)
+
+
+def _is_behind(group: Group, after: Place | None) -> bool:
+    return after is None or _place(group.entries[0]) < after
+
+
+def _place(entry: Entry) -> Place:
+    return entry.at, -entry.partition, entry.offset
+
+
+def _cut_after(group: Group, entries: Sequence[Entry], below: Mapping[int, int]) -> Cut:
+    """The cut behind a group: windows before the group's are done, and those that stand before it in its."""
+    last = group.entries[0]
+    done = [entry for entry in entries if window_of(entry) > window_of(last)]
+    return Cut(_below(done, below), _place(last))
+
+
+def _below(done: Sequence[Entry], below: Mapping[int, int]) -> dict[int, int]:
+    left = dict(below)
+    for entry in done:
+        left[entry.partition] = min(left[entry.partition], entry.offset - 1)
+    return left
+
+
+async def _shown(connection: Connection, groups: Sequence[Group]) -> dict[Position, asyncpg.Record]:
+    places = [entry.position for group in groups for entry in group.entries[:EVENTS_SHOWN]]
+    rows = await connection.fetch(
+        _SHOWN, [place.partition for place in places], [place.offset for place in places]
+    )
+    return {Position(row["partition"], row["offset"]): row for row in rows}

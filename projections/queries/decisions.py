@@ -1,0 +1,206 @@
+"""What deciding a command asks of the read models: states, and what became of an event id."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from app.errors import Unavailable
+from app.lists.commands import Occupied
+from app.log.fold import State
+from app.log.records import stream_kind
+from app.log.updates import state_from_json
+from app.positions import Position
+from app.tasks.decision_context import Change, CommentThen, Gap, PastEvent, SubTask
+from app.tasks.state import Task
+from app.tasks.undo import LOOK_BACK, newest_change
+from projections.postgres.connections import Source
+from projections.postgres.snapshots import positions_at, snapshot
+from projections.queries import sub_tasks
+from projections.queries.sub_tasks import Lines
+from projections.read_models.stream_states import load_newest, load_states
+
+_STATES_AT = """
+    SELECT version, state FROM audit
+    WHERE stream = $1 AND version = ANY($2::bigint[]) AND outcome = 'accepted' AND state IS NOT NULL
+"""
+RECENT = """
+    SELECT version, type, actor, event_id, source = '/tasktape/api' AS asked,
+        CASE type WHEN 'task.undone' THEN (data ->> 'version')::bigint END AS undid
+    FROM audit
+    WHERE stream = $1 AND outcome = 'accepted' AND version BETWEEN 1 AND $2 ORDER BY version DESC LIMIT $3
+"""
+BESIDE = """
+    WITH found AS MATERIALIZED (SELECT id, list_id, rank FROM tasks WHERE id = ANY(ARRAY[$3, $4])),
+    beside AS (
+        SELECT rank, id = $4 AS behind FROM found
+        WHERE list_id = $1 ORDER BY behind DESC NULLS LAST LIMIT 1
+    )
+    SELECT
+        CASE WHEN behind THEN rank ELSE (
+            SELECT rank FROM tasks WHERE list_id = $1 AND rank < beside.rank AND id <> $2
+            ORDER BY rank DESC LIMIT 1
+        ) END AS low,
+        CASE WHEN behind THEN (
+            SELECT rank FROM tasks WHERE list_id = $1 AND rank > beside.rank AND id <> $2
+            ORDER BY rank LIMIT 1
+        ) ELSE rank END AS high
+    FROM beside
+"""
+LAST = "SELECT rank FROM tasks WHERE list_id = $1 AND id <> $2 ORDER BY rank DESC LIMIT 1"
+OCCUPIED = """
+    SELECT stage, status, count(*) AS tasks FROM tasks
+    WHERE list_id = $1 AND stage IS NOT NULL AND deleted_at IS NULL GROUP BY stage, status
+"""
+_COMMENT = "SELECT author, text FROM comments WHERE task_id = $1 AND id = $2 AND deleted_at IS NULL"
+_COMMENTERS = "SELECT DISTINCT author FROM comments WHERE task_id = $1 AND deleted_at IS NULL"
+_ACCEPTED = """
+    SELECT partition, "offset", stream, version, command_hash, state
+    FROM audit WHERE event_id = $1 AND outcome = 'accepted' ORDER BY partition, "offset" LIMIT 1
+"""
+
+
+_ACCEPTED_AMONG = """
+    SELECT event_id FROM audit WHERE event_id = ANY($1) AND outcome = 'accepted'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedEvent:
+    """An event that the fold accepted: where, from which command, and the state after it as JSON."""
+
+    position: Position
+    stream: str
+    version: int
+    command_hash: str | None
+    state: str
+
+
+class CommandRows:
+    """The queries, on whatever answers them."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    async def state(self, stream: str) -> State | None:
+        """The newest state of a stream."""
+        kind, _, key = stream.partition(":")
+        return (await load_states(self._source, kind, [key])).get(key)
+
+    async def newest(self, stream: str) -> tuple[State | None, str | None]:
+        """The newest state of a stream, and the position of the record that holds it, if one does."""
+        return await load_newest(self._source, stream)
+
+    async def state_at(self, stream: str, version: int) -> State | None:
+        """The state of a stream after its first `version` events."""
+        return (await self._states_at(stream, version)).get(version)
+
+    async def sub_tasks(self, task_id: str) -> Sequence[SubTask]:
+        """The tasks below a task, on any level, that are not deleted, the deepest first."""
+        return await sub_tasks.below(self._source, task_id)
+
+    async def lines(self, task_ids: Collection[str]) -> Lines:
+        """Return these tasks and all above them, deleted ones included."""
+        return await sub_tasks.lines(self._source, task_ids)
+
+    async def tops(self, task_ids: Collection[str]) -> Mapping[str, str]:
+        """The tasks on the uppermost level that these are below of, or are; those not there are left out."""
+        return await sub_tasks.tops(self._source, task_ids)
+
+    async def gap(self, list_id: str, task_id: str, *, before: str | None, after: str | None) -> Gap | None:
+        """The place in a list right after a task, else right before one, else at its end.
+
+        `after` counts unless it is not in the list; None if neither is. The task `task_id` is left out.
+        Deleted tasks keep their places.
+        """
+        if before is None and after is None:
+            return Gap(await self._source.fetchval(LAST, list_id, task_id), None)
+        row = await self._source.fetchrow(BESIDE, list_id, task_id, before, after)
+        return None if row is None else Gap(row["low"], row["high"])
+
+    async def change(self, task: Task, version: int | None, user: str) -> Change | None:
+        """What event `version` changed, or the user's newest event that can be undone, if there is one.
+
+        Only what has led to `task` counts. Raises `Unavailable` while that is not visible yet.
+        """
+        stream = f"task:{task.id}"
+        upto, limit = (task.version, LOOK_BACK) if version is None else (version, 1)
+        if upto > task.version:
+            return None
+        rows = await self._source.fetch(RECENT, stream, upto, limit)
+        if not rows or rows[0]["version"] != upto:
+            raise Unavailable("what was done to this task last is written, and not visible yet")
+        past = [
+            # What a policy or an import did in somebody's name is not what they would undo.
+            PastEvent(row["version"], row["type"], row["actor"] if row["asked"] else "", row["undid"])
+            for row in rows
+        ]
+        wanted = newest_change(past, user) if version is None else version
+        event = next((row for row in rows if row["version"] == wanted), None)
+        if event is None:
+            return None
+        states = await self._states_at(stream, event["version"] - 1, event["version"])
+        before, after = states.get(event["version"] - 1), states.get(event["version"])
+        if not isinstance(after, Task):
+            return None
+        along = await sub_tasks.along(self._source, task.id, event["event_id"])
+        return Change(event["actor"], before if isinstance(before, Task) else None, after, along)
+
+    async def _states_at(self, stream: str, *versions: int) -> Mapping[int, State]:
+        rows = await self._source.fetch(_STATES_AT, stream, versions)
+        kind = stream_kind(stream)
+        return {row["version"]: state_from_json(kind, row["state"]) for row in rows}
+
+    async def occupied(self, list_id: str) -> Occupied:
+        """Which stages of a list its tasks are in."""
+        rows = await self._source.fetch(OCCUPIED, list_id)
+        return {(row["stage"], row["status"]): row["tasks"] for row in rows}
+
+    async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
+        """A comment that is not deleted."""
+        row = await self._source.fetchrow(_COMMENT, task_id, comment_id)
+        return None if row is None else CommentThen(row["author"], row["text"])
+
+    async def commenters(self, task_id: str) -> frozenset[str]:
+        """Who has commented on a task."""
+        rows = await self._source.fetch(_COMMENTERS, task_id)
+        return frozenset(row["author"] for row in rows)
+
+    async def accepted(self, event_id: str) -> AcceptedEvent | None:
+        """The accepted event of this id, if there is one."""
+        row = await self._source.fetchrow(_ACCEPTED, event_id)
+        if row is None:
+            return None
+        return AcceptedEvent(
+            position=Position(row["partition"], row["offset"]),
+            stream=row["stream"],
+            version=row["version"],
+            command_hash=row["command_hash"],
+            state=row["state"],
+        )
+
+    async def accepted_among(self, event_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of these event ids that were accepted."""
+        rows = await self._source.fetch(_ACCEPTED_AMONG, event_ids)
+        return frozenset(row["event_id"] for row in rows)
+
+
+class CommandQueries(CommandRows):
+    """The queries, on a pool that sees the live generation."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        super().__init__(pool)
+        self._pool = pool
+
+    async def positions(self) -> dict[int, int]:
+        """How far the read models are."""
+        return await positions_at(self._pool)
+
+    @asynccontextmanager
+    async def moment(self) -> AsyncIterator[tuple[CommandRows, dict[int, int]]]:
+        """The same queries, which all see one moment, and the positions that it was at."""
+        async with snapshot(self._pool) as connection:
+            yield CommandRows(connection), await positions_at(connection)

@@ -1,0 +1,69 @@
+"""Records as the audit keeps them: enough of each to write it to the log again, should the log lose it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from app.log.records import Record, event_from_data
+from projections.postgres.database import Database
+
+_ROWS = """
+    SELECT "offset", stream, version, type, event_id, time, recorded_at, actor, source, correlation_id,
+        causation_id, command_hash, data
+    FROM audit WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3 ORDER BY "offset" LIMIT $4
+"""
+_IDS = """
+    SELECT "offset", event_id FROM audit WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3
+    ORDER BY "offset"
+"""
+_ENDS = "SELECT partition, next_offset FROM checkpoints ORDER BY partition"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRecord:
+    """A record as the audit has it; `record` is None if the record could never be read."""
+
+    offset: int
+    stream: str | None
+    recorded_at: datetime
+    record: Record | None
+
+
+async def known_ends(database: Database) -> dict[int, int]:
+    """Partition → the offset up to which the read models have the log."""
+    return {row["partition"]: row["next_offset"] for row in await database.pool.fetch(_ENDS)}
+
+
+async def event_ids(database: Database, partition: int, first: int, end: int) -> dict[int, str | None]:
+    """Offset → the id of the event there, None where the record could not be read."""
+    rows = await database.pool.fetch(_IDS, partition, first, end)
+    return {row["offset"]: row["event_id"] for row in rows}
+
+
+async def kept_records(
+    database: Database, partition: int, first: int, end: int, limit: int
+) -> Sequence[KeptRecord]:
+    """The records of the offsets `[first, end)` of a partition, at most `limit`, in order."""
+    rows = await database.pool.fetch(_ROWS, partition, first, end, limit)
+    return [KeptRecord(row["offset"], row["stream"], row["recorded_at"], _record(row)) for row in rows]
+
+
+def _record(row: asyncpg.Record) -> Record | None:
+    if row["event_id"] is None:
+        return None
+    return Record(
+        id=row["event_id"],
+        stream=row["stream"],
+        version=row["version"],
+        time=row["time"],
+        actor=row["actor"],
+        source=row["source"],
+        data=event_from_data(row["type"], row["data"].encode()),
+        correlation_id=row["correlation_id"],
+        causation_id=row["causation_id"],
+        command_hash=row["command_hash"],
+    )

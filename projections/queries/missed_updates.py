@@ -1,0 +1,115 @@
+"""What channels carried between two places of the log, read back from the audit, however long ago."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from app.errors import Unavailable
+from app.log.updates import Update
+from app.positions import Positions
+from projections.postgres.connections import Connection
+from projections.postgres.database import AWAY, Database
+from projections.read_models.audit import UPDATE_COLUMNS, update_from_row, updates_between
+
+_CHECKPOINTS = "SELECT partition, next_offset FROM checkpoints ORDER BY partition"
+
+# Each branch is answered by one index, and looks at no more rows than are asked for. So does reading them: a
+# planner that thinks of very many would read all of the audit instead, but for the limit.
+_MISSED = f"""
+WITH span AS (
+    SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS s(partition, first, last)
+), place AS (
+    SELECT found.* FROM unnest($4::text[]) AS wanted(list_id), span, LATERAL (
+        SELECT a.partition, a."offset" FROM audit a
+        WHERE a.list_id = wanted.list_id AND a.partition = span.partition
+          AND a."offset" BETWEEN span.first AND span.last
+        ORDER BY a."offset" LIMIT $7
+    ) found
+    UNION
+    SELECT found.* FROM unnest($4::text[]) AS wanted(list_id), span, LATERAL (
+        SELECT a.partition, a."offset" FROM audit a
+        WHERE a.left_list_id = wanted.list_id AND a.partition = span.partition
+          AND a."offset" BETWEEN span.first AND span.last
+        ORDER BY a."offset" LIMIT $7
+    ) found
+    UNION
+    SELECT found.* FROM unnest($5::text[]) AS wanted(user_id), span, LATERAL (
+        SELECT u.partition, u."offset" FROM audit_users u
+        WHERE u.user_id = wanted.user_id AND u.partition = span.partition
+          AND u."offset" BETWEEN span.first AND span.last
+        ORDER BY u."offset" LIMIT $7
+    ) found
+    UNION
+    SELECT a.partition, a."offset" FROM audit a JOIN span USING (partition)
+    WHERE a.stream = ANY($6::text[]) AND a."offset" BETWEEN span.first AND span.last
+      AND a.outcome = 'accepted' AND a.list_id IS NOT NULL
+), chosen AS (
+    SELECT * FROM place ORDER BY partition, "offset" LIMIT $7
+), missed AS (
+    SELECT found.* FROM chosen, LATERAL (
+        SELECT * FROM audit a WHERE a.partition = chosen.partition AND a."offset" = chosen."offset" LIMIT 1
+    ) found
+)
+SELECT {UPDATE_COLUMNS} FROM missed ORDER BY partition, "offset"
+"""  # noqa: S608
+
+
+class AuditHistory:
+    """The audit of the live generation, as the relay's memory. Its methods raise `Unavailable`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def reached(self) -> dict[int, int]:
+        """Partition → the offset that is folded next: all below is in the audit."""
+        try:
+            async with self._database.pool.acquire() as connection:
+                return await _checkpoints(connection)
+        except AWAY as error:
+            raise Unavailable("the database is away") from error
+
+    async def missed(
+        self, channels: Collection[str], since: Positions, upto: Positions, limit: int
+    ) -> list[Update] | None:
+        """The updates of the channels in `(since, upto]`, in order per partition; None if more than `limit`.
+
+        Raises `Unavailable` too if the audit does not reach `upto`.
+        """
+        spans = [(p, since.get(p, -1) + 1, last) for p, last in upto.items() if last > since.get(p, -1)]
+        if not spans or not channels:
+            return []
+        try:
+            async with self._database.pool.acquire() as connection:
+                # A database that crashed may have lost its latest rows, until the worker has made them anew.
+                reached = await _checkpoints(connection)
+                if any(reached.get(partition, 0) <= last for partition, _, last in spans):
+                    raise Unavailable("the read models are behind what was relayed")
+                rows = await connection.fetch(
+                    _MISSED,
+                    [partition for partition, _, _ in spans],
+                    [first for _, first, _ in spans],
+                    [last for _, _, last in spans],
+                    _keys(channels, "list:"),
+                    _keys(channels, "user:"),
+                    [channel for channel in channels if channel.startswith("task:")],
+                    limit + 1,
+                )
+        except AWAY as error:
+            raise Unavailable("the database is away") from error
+        return None if len(rows) > limit else [update_from_row(row) for row in rows]
+
+    async def between(self, partition: int, first: int, end: int, limit: int) -> list[Update]:
+        """Every update of the offsets `[first, end)` of a partition, at most `limit`, in order."""
+        try:
+            async with self._database.pool.acquire() as connection:
+                return await updates_between(connection, partition, first, end, limit=limit)
+        except AWAY as error:
+            raise Unavailable("the database is away") from error
+
+
+async def _checkpoints(connection: Connection) -> dict[int, int]:
+    return {row["partition"]: row["next_offset"] for row in await connection.fetch(_CHECKPOINTS)}
+
+
+def _keys(channels: Iterable[str], prefix: str) -> list[str]:
+    return [channel.removeprefix(prefix) for channel in channels if channel.startswith(prefix)]

@@ -1,0 +1,113 @@
+"""Reading what lies below a task, its sub-tasks on every level, and what lies above it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from app.tasks.checks import MAX_SUB_TASKS
+from app.tasks.decision_context import Along, SubTask
+from app.tasks.state import Task
+from projections.postgres.connections import Source
+from projections.read_models.tasks import STATE_COLUMNS, task_from_row
+
+MAX_LEVELS = 10
+"""Racing commands can make a tree deeper than it should be, or even a ring of it."""
+_TREE = """
+    WITH RECURSIVE tree AS (
+        SELECT id, 1 AS depth FROM tasks WHERE parent_id = $1{alive}
+        UNION
+        SELECT tasks.id, depth + 1 FROM tree JOIN tasks ON tasks.parent_id = tree.id{alive}
+        WHERE depth < $2
+    ),
+    once AS (SELECT id, max(depth) AS depth FROM tree WHERE id <> $1 GROUP BY id)
+"""
+BELOW = f"""
+    {_TREE.format(alive=" AND deleted_at IS NULL")}
+    SELECT tasks.id, list_id, status, depth FROM once JOIN tasks USING (id)
+    ORDER BY depth DESC, rank, id LIMIT $3
+"""  # noqa: S608
+ALONG = f"""
+    {_TREE.format(alive="")},
+    line AS (
+        SELECT parent_id AS id, -1 AS depth FROM tasks WHERE id = $1 AND parent_id IS NOT NULL
+        UNION
+        SELECT tasks.parent_id, depth - 1 FROM line JOIN tasks ON tasks.id = line.id
+        WHERE tasks.parent_id IS NOT NULL AND depth > -$2
+    ),
+    around AS (
+        SELECT id, depth FROM once
+        UNION ALL SELECT id, max(depth) FROM line WHERE id <> $1 GROUP BY id
+    )
+    SELECT around.id, depth, array_agg(version ORDER BY version DESC) AS versions
+    FROM around CROSS JOIN LATERAL (
+        SELECT version FROM audit
+        WHERE stream = 'task:' || around.id AND outcome = 'accepted' AND causation_id = $3
+        OFFSET 0  -- It is asked of each by itself, however few events there were when this was planned.
+    ) AS caused
+    GROUP BY around.id, depth ORDER BY depth DESC, around.id LIMIT $4
+"""  # noqa: S608
+_LINES = f"""
+    WITH RECURSIVE line AS (
+        SELECT id, parent_id, 0 AS height FROM tasks WHERE id {{which}}
+        UNION
+        SELECT tasks.id, tasks.parent_id, height + 1 FROM line JOIN tasks ON tasks.id = line.parent_id
+        WHERE height < $1
+    )
+    SELECT {", ".join(STATE_COLUMNS)}, (
+        SELECT partition || ':' || "offset" FROM dead_letters
+        WHERE stream = 'task:' || tasks.id AND holds LIMIT 1
+    ) AS held_by
+    FROM tasks WHERE id IN (SELECT id FROM line)
+"""  # noqa: S608
+LINES = _LINES.format(which="= ANY($2)")
+LINES_OF_TWO = _LINES.format(which="IN ($2, $3)")
+"""For an array PostgreSQL would plan anew each time, which takes longer than the query."""
+TOPS = """
+    WITH RECURSIVE line AS (
+        SELECT id AS start, id, parent_id, 1 AS height FROM tasks WHERE id = ANY($1::text[])
+        UNION
+        SELECT start, tasks.id, tasks.parent_id, height + 1 FROM line JOIN tasks ON tasks.id = line.parent_id
+        WHERE height < $2
+    )
+    SELECT DISTINCT ON (start) start, id FROM line ORDER BY start, height DESC
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Tasks and all above them, by id; `holders` are the positions of the records that hold their streams."""
+
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    holders: Mapping[str, str] = field(default_factory=dict)
+
+
+async def below(source: Source, task_id: str) -> Sequence[SubTask]:
+    """The tasks below a task that are not deleted, the deepest first; one more than there may be at most."""
+    rows = await source.fetch(BELOW, task_id, MAX_LEVELS, MAX_SUB_TASKS + 1)
+    return [SubTask(row["id"], row["list_id"], row["status"], row["depth"]) for row in rows]
+
+
+async def along(source: Source, task_id: str, event_id: str) -> tuple[Along, ...]:
+    """Return the tasks below and above, deleted ones included, that have events caused by this one."""
+    rows = await source.fetch(ALONG, task_id, MAX_LEVELS, event_id, MAX_SUB_TASKS + 1)
+    return tuple(Along(row["id"], row["depth"], tuple(row["versions"])) for row in rows)
+
+
+async def tops(source: Source, task_ids: Collection[str]) -> Mapping[str, str]:
+    """The tasks on the uppermost level that these are below of, or are."""
+    rows = await source.fetch(TOPS, list(task_ids), MAX_LEVELS)
+    return {row["start"]: row["id"] for row in rows}
+
+
+async def lines(source: Source, task_ids: Collection[str]) -> Lines:
+    """Return these tasks and all above them, deleted ones included; as far as they are there."""
+    ids = list(task_ids)
+    if 1 <= len(ids) <= 2:
+        rows = await source.fetch(LINES_OF_TWO, MAX_LEVELS, ids[0], ids[-1])
+    else:
+        rows = await source.fetch(LINES, MAX_LEVELS, ids)
+    return Lines(
+        {row["id"]: task_from_row(row) for row in rows},
+        {row["id"]: row["held_by"] for row in rows if row["held_by"] is not None},
+    )

@@ -1,0 +1,60 @@
+"""Tasks by a part of their ids: how a command line shortens them, and people type them again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from projections.postgres.connections import Connection
+
+CANDIDATES = 10_000
+"""So many tasks of all users are looked at, at most: ids of one minute may begin alike."""
+FOUND = 10
+"""So many are told; two are too many already."""
+_LOWEST = "00000000-0000-0000-0000-000000000000"
+_HIGHEST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+BY_ID_PART = """
+    WITH candidates AS (
+        (SELECT id FROM tasks WHERE id BETWEEN $2 AND $3 LIMIT $6)
+        UNION
+        (SELECT id FROM tasks WHERE reverse(id) COLLATE "C" >= $4 AND reverse(id) COLLATE "C" < $5 LIMIT $6)
+    )
+    SELECT tasks.id, tasks.title, (SELECT count(*) FROM candidates) AS candidates
+    FROM candidates JOIN tasks USING (id) JOIN list_members USING (list_id)
+    WHERE list_members.user_id = $1 AND tasks.deleted_at IS NULL
+    ORDER BY tasks.id LIMIT $7
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskName:
+    """A task by its id and its title."""
+
+    id: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskNames:
+    """Tasks whose ids begin or end alike; with `more`, there may be others."""
+
+    items: Sequence[TaskName]
+    more: bool
+
+
+async def tasks_by_id_part(connection: Connection, user: str, part: str) -> TaskNames:
+    """Return the tasks that `user` sees whose ids begin or end with `part`, digits and dashes."""
+    backwards = part[::-1]
+    rows = await connection.fetch(
+        BY_ID_PART,
+        user,
+        part + _LOWEST[len(part) :],
+        part + _HIGHEST[len(part) :],
+        backwards,
+        backwards + "g",  # It comes behind every digit.
+        CANDIDATES,
+        FOUND + 1,
+    )
+    items = [TaskName(row["id"], row["title"]) for row in rows[:FOUND]]
+    return TaskNames(items, more=len(rows) > FOUND or bool(rows and rows[0]["candidates"] >= CANDIDATES))

@@ -1,0 +1,77 @@
+"""Who may see what: one sees the tasks of the lists that one is a member of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import asyncpg
+
+from app.authorisation import ALLOWED, ReadList
+from app.errors import Unavailable
+from projections.postgres.batch_loader import Coalesced
+from projections.postgres.database import AWAY, Database
+
+_READERS = sorted(ALLOWED[ReadList])
+_CHECKPOINTS = """
+    (SELECT array_agg(partition ORDER BY partition) FROM checkpoints) AS partitions,
+    (SELECT array_agg(next_offset ORDER BY partition) FROM checkpoints) AS reached
+"""
+_LISTS = f"""
+    SELECT asked.user_id, array_remove(array_agg(list_id), NULL) AS lists, {_CHECKPOINTS}
+    FROM unnest($1::text[]) AS asked(user_id)
+    LEFT JOIN list_members m ON m.user_id = asked.user_id AND role = ANY($2) GROUP BY asked.user_id
+"""  # noqa: S608
+_LISTS_OF_TASKS = f"""
+    SELECT asked.id, asked.user_id, m.list_id, {_CHECKPOINTS}
+    FROM unnest($1::text[], $2::text[]) AS asked(id, user_id)
+    LEFT JOIN tasks ON tasks.id = asked.id
+    LEFT JOIN list_members m ON m.list_id = tasks.list_id AND m.user_id = asked.user_id AND role = ANY($3)
+"""  # noqa: S608
+
+
+class MemberVisibility:
+    """Visibility as the read models have it now. Its methods raise `Unavailable`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lists = Coalesced(self._lists_at)
+        self._tasks = Coalesced(self._lists_of_tasks)
+
+    async def lists_at(self, user: str) -> tuple[set[str], dict[int, int]]:
+        """The lists that the user may see, as a member of them, and the positions of the read models then."""
+        found = await self._lists.get(user)
+        assert found is not None
+        return found
+
+    async def lists_of(self, user: str) -> set[str]:
+        """The lists that the user may see, as a member of them."""
+        lists, _ = await self.lists_at(user)
+        return lists
+
+    async def list_of_task_at(self, user: str, task_id: str) -> tuple[str | None, dict[int, int]]:
+        """The list of a task, deleted ones included, that the user may see, or None; and the same."""
+        found = await self._tasks.get((task_id, user))
+        assert found is not None
+        return found
+
+    async def _lists_at(self, users: Collection[str]) -> dict[str, tuple[set[str], dict[int, int]]]:
+        rows = await self._fetch(_LISTS, list(users), _READERS)
+        return {row["user_id"]: (set(row["lists"]), _reached(row)) for row in rows}
+
+    async def _lists_of_tasks(
+        self, asked: Collection[tuple[str, str]]
+    ) -> dict[tuple[str, str], tuple[str | None, dict[int, int]]]:
+        ids, users = [task_id for task_id, _ in asked], [user for _, user in asked]
+        rows = await self._fetch(_LISTS_OF_TASKS, ids, users, _READERS)
+        return {(row["id"], row["user_id"]): (row["list_id"], _reached(row)) for row in rows}
+
+    async def _fetch(self, statement: str, *parameters: object) -> list[asyncpg.Record]:
+        try:
+            return await self._database.pool.fetch(statement, *parameters)
+        except AWAY as error:
+            raise Unavailable("the database is away") from error
+
+
+def _reached(row: asyncpg.Record) -> dict[int, int]:
+    pairs = zip(row["partitions"] or (), row["reached"] or (), strict=True)
+    return {partition: next_offset - 1 for partition, next_offset in pairs}

@@ -1,0 +1,1 @@
+"""The read models: what each writes for a batch, and its own queries."""

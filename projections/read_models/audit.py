@@ -1,0 +1,203 @@
+"""The audit: every record of the log, once, with its outcome, what it changed and the state after it.
+
+It also is the memory of the relay: updates are made again from it, however old.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+from pydantic_core import to_json
+
+from app.activity import activity_type
+from app.dates import format_time
+from app.lists.state import TaskList
+from app.log.fold import Outcome
+from app.log.recipients import notified
+from app.log.updates import Update
+from app.positions import Position
+from app.tasks.state import Task
+from app.users import User
+from projections.postgres.connections import Connection
+from projections.postgres.tables import audit, audit_users
+from projections.read_models.projected import Projected
+
+COLUMNS = tuple(column.name for column in audit.columns)
+_USER_IDS = COLUMNS.index("user_ids")
+_USER_COLUMNS = tuple(column.name for column in audit_users.columns)
+_ACCEPTED = "SELECT stream, event_id FROM audit WHERE event_id = ANY($1) AND outcome = 'accepted'"
+
+UPDATE_COLUMNS = """
+    partition, "offset", outcome, reason, stream, version, type, event_id, time, recorded_at, actor, source,
+    correlation_id, causation_id, data, changes, state, list_id, left_list_id, user_ids, notified,
+    coalesce(state ->> 'deleted_at', '') <> '' OR state IS NULL AS gone
+"""
+"""What `update_from_row` needs of a row."""
+
+_RANGE = f"""
+    SELECT {UPDATE_COLUMNS}, places.after FROM audit LEFT JOIN LATERAL (
+        SELECT array_agg(place.partition || ':' || place."offset") AS after
+        FROM unnest(ARRAY[audit.list_id, audit.left_list_id]) AS id CROSS JOIN LATERAL (
+            SELECT a.partition, a."offset" FROM audit a
+            WHERE a.stream = 'list:' || id AND a.outcome = 'accepted' AND a.recorded_at <= audit.recorded_at
+            ORDER BY a.version DESC LIMIT 1
+        ) place WHERE place.partition <> audit.partition
+    ) places ON audit.stream LIKE 'task:%'
+    WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3
+    ORDER BY "offset" LIMIT $4
+"""  # noqa: S608
+_LAST_CHANGES = """
+    SELECT id, place.partition, place."offset" FROM unnest($1::text[]) AS id CROSS JOIN LATERAL (
+        SELECT a.partition, a."offset" FROM audit a
+        WHERE a.stream = 'list:' || id AND a.outcome = 'accepted' ORDER BY a.version DESC LIMIT 1
+    ) place
+"""
+
+
+async def accepted_ids(connection: Connection, event_ids: Collection[str]) -> set[tuple[str, str]]:
+    """Which of these event ids were accepted already, as (stream, event id)."""
+    rows = await connection.fetch(_ACCEPTED, event_ids)
+    return {(row["stream"], row["event_id"]) for row in rows}
+
+
+async def write(connection: Connection, batch: list[Projected]) -> None:
+    """Write every record of the batch."""
+    rows = [_row(projected) for projected in batch]
+    await connection.copy_records_to_table("audit", records=rows, columns=COLUMNS)
+    concerned = [(user, *row[:2]) for row in rows for user in row[_USER_IDS] or ()]
+    if concerned:
+        await connection.copy_records_to_table("audit_users", records=concerned, columns=_USER_COLUMNS)
+
+
+def _row(projected: Projected) -> tuple[Any, ...]:
+    folded = projected.folded
+    record, raw, after, before = folded.record, folded.raw, folded.after, folded.before
+    list_id = left_list_id = user_ids = None
+    told: Mapping[str, str] = {}
+    if folded.outcome == "accepted" and record is not None:
+        told = notified(record)
+        if isinstance(after, Task):
+            list_id, left_list_id = (*projected.lists, None)[:2]
+            user_ids = sorted(told) or None
+        elif isinstance(after, TaskList):
+            list_id = after.id
+            user_ids = sorted({*after.members, *(before.members if isinstance(before, TaskList) else ())})
+        elif isinstance(after, User):
+            user_ids = [after.id]
+    state = None if after is None else projected.state.decode()
+    place = (*raw.position, folded.outcome, folded.reason)
+    if record is None:
+        nothing = (None,) * 7
+        return (
+            *place,
+            raw.stream,
+            None,
+            None,
+            None,
+            None,
+            raw.recorded_at,
+            *nothing,
+            None,
+            state,
+            *(None,) * 6,
+        )
+    return (
+        *place,
+        record.stream,
+        record.version,
+        record.type,
+        record.id,
+        record.time,
+        raw.recorded_at,
+        record.actor,
+        record.source,
+        record.correlation_id,
+        record.causation_id,
+        record.command_hash,
+        projected.data.decode(),
+        projected.changes.decode(),
+        state,
+        list_id,
+        left_list_id,
+        user_ids,
+        to_json(told).decode() if told else None,
+        projected.reacts or None,
+        activity_type(folded),
+    )
+
+
+async def updates_between(
+    connection: Connection, partition: int, first: int, end: int, *, limit: int
+) -> list[Update]:
+    """The updates of the offsets `[first, end)` of a partition, at most `limit`, in order."""
+    rows = await connection.fetch(_RANGE, partition, first, end, limit)
+    return [
+        replace(update_from_row(row), after=tuple(map(Position.parse, row["after"] or ()))) for row in rows
+    ]
+
+
+async def last_changes(connection: Connection, list_ids: Collection[str]) -> dict[str, Position]:
+    """List → where it last changed; lists that have not begun are left out."""
+    rows = await connection.fetch(_LAST_CHANGES, list_ids)
+    return {row["id"]: Position(row["partition"], row["offset"]) for row in rows}
+
+
+def update_from_row(row: asyncpg.Record) -> Update:
+    """The update of a row with `UPDATE_COLUMNS`, as it was first emitted but for the JSON's white space."""
+    outcome: Outcome = row["outcome"]
+    position = Position(row["partition"], row["offset"])
+    stream = row["stream"] or ""
+    shown = "null" if row["gone"] else row["state"]
+    task = shown if stream.startswith("task:") else "null"
+    task_list = shown if stream.startswith("list:") else "null"
+    told = f'"notifications":{row["notified"]},' if row["notified"] else ""
+    value = (
+        f'{{"type":"update","position":"{position}","event":{event_from_row(row).decode()},'
+        f'"changes":{row["changes"] or "{}"},{told}"task":{task},"list":{task_list}}}'
+    )
+    return Update(
+        position=position,
+        stream=stream,
+        event_id=row["event_id"] or "",
+        outcome=outcome,
+        channels=tuple(_channels(row)),
+        value=value.encode(),
+        time=format_time(row["recorded_at"]),
+    )
+
+
+def event_from_row(row: asyncpg.Record) -> bytes:
+    """The JSON of a row's event, as the API shows it, without its changes."""
+    head = {
+        "id": row["event_id"],
+        "type": row["type"],
+        "stream": row["stream"],
+        "version": row["version"],
+        "position": f"{row['partition']}:{row['offset']}",
+        "outcome": row["outcome"],
+        "reason": row["reason"],
+        "time": row["time"],
+        "recorded_at": row["recorded_at"],
+        "actor": row["actor"],
+        "source": row["source"],
+        "correlation_id": row["correlation_id"],
+        "causation_id": row["causation_id"],
+    }
+    return to_json(head)[:-1] + b',"data":%s}' % (row["data"] or "null").encode()
+
+
+def _channels(row: asyncpg.Record) -> Iterable[str]:
+    if row["outcome"] != "accepted":
+        return
+    for user in row["user_ids"] or ():
+        yield f"user:{user}"
+    if row["list_id"] is None:
+        return
+    yield f"list:{row['list_id']}"
+    if row["left_list_id"] is not None:
+        yield f"list:{row['left_list_id']}"
+    if row["stream"].startswith("task:"):
+        yield row["stream"]

@@ -1,0 +1,125 @@
+"""The read model of comments: one row for each that was ever made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import asyncpg
+
+from app.log.records import Record
+from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited
+from app.tasks.mentions import mentions_in
+from projections.postgres.connections import Connection
+from projections.postgres.snapshots import positions_at, snapshot
+from projections.read_models.projected import Projected
+
+_INSERT = """
+    INSERT INTO comments (task_id, id, author, text, mentions, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
+"""
+_MENTIONED = "SELECT mentions FROM comments WHERE task_id = $1 AND id = $2"
+_EDIT = """
+    UPDATE comments SET text = $3, mentions = $4, edited_at = $5
+    WHERE task_id = $1 AND id = $2 AND deleted_at IS NULL
+"""
+_DELETE = "UPDATE comments SET deleted_at = $3 WHERE task_id = $1 AND id = $2 AND deleted_at IS NULL"
+
+
+async def write(connection: Connection, batch: list[Projected]) -> None:
+    """Follow what the batch says of comments, in its order."""
+    for projected in batch:
+        record = projected.folded.record
+        if projected.folded.outcome == "accepted" and record is not None:
+            await _follow(connection, record)
+
+
+async def _follow(connection: Connection, record: Record) -> None:
+    task_id = record.stream_key
+    match record.data:
+        case TaskCommented(comment_id=comment_id, text=text, mentions=mentions):
+            await connection.execute(
+                _INSERT, task_id, comment_id, record.actor, text, list(mentions), record.time
+            )
+        case TaskCommentEdited(comment_id=comment_id, text=text, mentions=mentions):
+            known = await connection.fetchval(_MENTIONED, task_id, comment_id) or []
+            still = mentions_in(text, {*known, *mentions})
+            await connection.execute(_EDIT, task_id, comment_id, text, list(still), record.time)
+        case TaskCommentDeleted(comment_id=comment_id):
+            await connection.execute(_DELETE, task_id, comment_id, record.time)
+        case _:
+            pass
+
+
+_COLUMNS = "id, task_id, author, text, mentions, created_at, edited_at"
+PAGE = f"""
+    SELECT {_COLUMNS} FROM comments
+    WHERE task_id = $1 AND deleted_at IS NULL AND (created_at, id) > ($2, $3)
+    ORDER BY created_at, id LIMIT $4
+"""  # noqa: S608
+_ONE = f"SELECT {_COLUMNS} FROM comments WHERE task_id = $1 AND id = $2 AND deleted_at IS NULL"  # noqa: S608
+_VISIBLE = """
+    SELECT EXISTS (
+        SELECT 1 FROM tasks JOIN list_members USING (list_id)
+        WHERE tasks.id = $1 AND user_id = $2 AND deleted_at IS NULL
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """What somebody said about a task; `mentions` are the users whom the text calls by name."""
+
+    id: str
+    task_id: str
+    author: str
+    text: str
+    mentions: tuple[str, ...]
+    created_at: datetime
+    edited_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommentPage:
+    """Some comments, the oldest first, and the positions they were read at; `more` if others follow."""
+
+    items: Sequence[Comment]
+    more: bool
+    positions: dict[int, int]
+
+
+class CommentQueries:
+    """The queries, on a pool that sees the live generation."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+
+    async def page(
+        self, user: str, task_id: str, *, after: tuple[datetime, str] | None, limit: int
+    ) -> CommentPage | None:
+        """One page of a task's comments; None if `user` may not see the task, or it is deleted."""
+        created_at, comment_id = after or (datetime.min.replace(tzinfo=UTC), "")
+        async with snapshot(self._pool) as connection:
+            if not await _may_see(connection, user, task_id):
+                return None
+            positions = await positions_at(connection)
+            rows = await connection.fetch(PAGE, task_id, created_at, comment_id, limit + 1)
+        return CommentPage([_comment(row) for row in rows[:limit]], len(rows) > limit, positions)
+
+    async def one(self, user: str, task_id: str, comment_id: str) -> tuple[Comment, dict[int, int]] | None:
+        """A comment, with the positions of the same snapshot; None if it is not there for `user`."""
+        async with snapshot(self._pool) as connection:
+            if not await _may_see(connection, user, task_id):
+                return None
+            positions = await positions_at(connection)
+            row = await connection.fetchrow(_ONE, task_id, comment_id)
+        return None if row is None else (_comment(row), positions)
+
+
+async def _may_see(connection: Connection, user: str, task_id: str) -> bool:
+    return bool(await connection.fetchval(_VISIBLE, task_id, user))
+
+
+def _comment(row: asyncpg.Record) -> Comment:
+    return Comment(**{**row, "mentions": tuple(row["mentions"])})

@@ -1,0 +1,99 @@
+"""The read model of dead letters: the records that are parked now, and which of them holds its stream.
+
+A retry is a copy of the parked record, appended again with the position of the original in `ce_retryof`; a
+skip is a `stream.resumed` record. So both reach this table through the log, like everything else. They lie in
+the partition of the record that they settle: what lies elsewhere may come before or after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from app.errors import Malformed
+from app.log.fold import Folded
+from app.log.records import RawRecord, StreamResumed
+from app.positions import MAX_PARTITIONS, Position
+from projections.postgres.connections import Connection
+from projections.read_models.projected import Projected
+
+_HOLDS = 'SELECT stream, partition, "offset" FROM dead_letters WHERE holds'
+_PARK = """
+    INSERT INTO dead_letters
+        (partition, "offset", stream, holds, reason, attempts, parked_at, attempted_at, key)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
+_TAKE = """
+    DELETE FROM dead_letters WHERE partition = $1 AND "offset" = $2 AND stream IS NOT DISTINCT FROM $3
+    RETURNING attempts, parked_at
+"""
+_TRIED = """
+    UPDATE dead_letters SET attempts = attempts + 1, attempted_at = $3, reason = $4
+    WHERE partition = $1 AND "offset" = $2 AND stream IS NOT DISTINCT FROM $5
+"""
+# A stream's own letters, or one that names no stream: nobody settles those of another.
+_DELETE = """
+    DELETE FROM dead_letters WHERE partition = $1 AND "offset" = $2 AND (stream = $3 OR stream IS NULL)
+"""
+
+
+async def load_holds(connection: Connection) -> dict[str, str]:
+    """The streams on hold, with the position of the record that holds each."""
+    rows = await connection.fetch(_HOLDS)
+    return {row["stream"]: f"{row['partition']}:{row['offset']}" for row in rows if row["stream"]}
+
+
+async def write(connection: Connection, batch: list[Projected], holds: dict[str, str]) -> None:
+    """Write what the batch parked and tried, and forget what it settled; `holds` are those after it."""
+    for projected in batch:
+        folded = projected.folded
+        if folded.outcome == "parked":
+            await _park(connection, folded, holds)
+        elif folded.record is not None:
+            for settled in _settled(folded):
+                await connection.execute(_DELETE, *settled, folded.record.stream)
+
+
+async def _park(connection: Connection, folded: Folded, holds: dict[str, str]) -> None:
+    raw, reason = folded.raw, folded.reason or ""
+    stream = folded.record.stream if folded.record else raw.stream
+    holding = stream is not None and holds.get(stream) == str(raw.position)
+    origin = retry_of(raw)
+    attempts, parked_at = 1, raw.recorded_at
+    if origin is not None and origin.partition == raw.position.partition:
+        if not holding:
+            tried = await connection.execute(_TRIED, *origin, raw.recorded_at, reason, stream)
+            if tried != "UPDATE 0":
+                return
+        # The stream waits for the copy now, which therefore takes the place of the first one.
+        elif (first := await connection.fetchrow(_TAKE, *origin, stream)) is not None:
+            attempts, parked_at = first["attempts"] + 1, first["parked_at"]
+    place = (*raw.position, stream, holding, reason)
+    await connection.execute(_PARK, *place, attempts, parked_at, raw.recorded_at, raw.key)
+
+
+def _settled(folded: Folded) -> Iterable[Position]:
+    record = folded.record
+    if record is None:
+        return ()
+    texts = record.data.skipped if isinstance(record.data, StreamResumed) else (record.retry_of or "",)
+    return [each for each in _positions(texts) if each.partition == folded.raw.position.partition]
+
+
+def retry_of(raw: RawRecord) -> Position | None:
+    """The position of the record that `raw` is a copy of, if it is one; readable even of a poison record."""
+    for name, value in raw.headers:
+        if name == "ce_retryof":
+            return next(iter(_positions((value.decode(errors="replace"),))), None)
+    return None
+
+
+def _positions(texts: Iterable[str]) -> list[Position]:
+    positions = []
+    for text in texts:
+        try:
+            position = Position.parse(text)
+        except Malformed:
+            continue
+        if position.partition < MAX_PARTITIONS:
+            positions.append(position)
+    return positions

@@ -1,0 +1,242 @@
+"""The read model of notifications: what users were told, and what they said of having read it.
+
+These are two halves of a row, which meet in any order: they come from different partitions of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+
+from app.lists.state import TaskList
+from app.log.recipients import Kind, notified
+from app.log.records import Record
+from app.tasks.events import TaskCommented, TaskCommentEdited
+from app.tasks.state import Task
+from app.text.graphemes import boundary_before
+from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnread
+from projections.postgres.connections import Connection
+from projections.postgres.snapshots import positions_at, snapshot
+from projections.read_models.projected import Projected
+
+# In the order of the key, so that two projectors that meet wait for each other, and not both.
+_TELL = """
+    INSERT INTO notifications AS n
+        (user_id, id, kind, task_id, list_id, comment_id, actor, "time", partition, "offset")
+    SELECT * FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+        $8::timestamptz[], $9::int[], $10::bigint[]
+    )
+    ON CONFLICT (user_id, id) DO UPDATE SET
+        kind = excluded.kind, task_id = excluded.task_id, list_id = excluded.list_id,
+        comment_id = excluded.comment_id, actor = excluded.actor, "time" = excluded."time",
+        partition = excluded.partition, "offset" = excluded."offset"
+    WHERE n.kind IS NULL OR (excluded.partition, excluded."offset") < (n.partition, n."offset")
+"""
+_SAY = """
+    INSERT INTO notifications (user_id, id, read, read_version)
+    SELECT $1, unnest($2::text[]), $3::boolean, $4::bigint
+    ON CONFLICT (user_id, id) DO UPDATE SET read = excluded.read, read_version = excluded.read_version
+"""
+_FORGET_MARKS = "DELETE FROM notification_marks WHERE user_id = $1 AND read_until <= $2"
+_MARK = "INSERT INTO notification_marks (user_id, read_until, version) VALUES ($1, $2, $3)"
+
+
+async def write(connection: Connection, batch: list[Projected]) -> None:
+    """Write whom the batch tells of what, and what users have read."""
+    accepted = [each for each in batch if each.folded.outcome == "accepted"]
+    rows = [row for projected in accepted for row in _rows(projected)]
+    if rows:
+        await connection.execute(_TELL, *zip(*_once(rows), strict=True))
+    for projected in accepted:
+        if projected.folded.record is not None:
+            await _follow(connection, projected.folded.record)
+
+
+def _rows(projected: Projected) -> list[tuple[Any, ...]]:
+    record, after = projected.folded.record, projected.folded.after
+    told = {} if record is None else notified(record)
+    if not told or record is None or not isinstance(after, Task | TaskList):
+        return []
+    task_id, list_id = (after.id, after.list_id) if isinstance(after, Task) else (None, after.id)
+    said = isinstance(record.data, TaskCommented | TaskCommentEdited)
+    comment_id = record.data.comment_id if said else None  # type: ignore[union-attr]
+    rest = (task_id, list_id, comment_id, record.actor, record.time, *projected.folded.raw.position)
+    return [(user, record.id, kind, *rest) for user, kind in told.items()]
+
+
+def _once(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """One row for each user and id, the first by position: foreign streams may share an event id."""
+    first: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for row in sorted(rows, key=lambda row: row[-2:], reverse=True):
+        first[row[:2]] = row
+    return [first[key] for key in sorted(first)]
+
+
+async def _follow(connection: Connection, record: Record) -> None:
+    user, version = record.stream_key, record.version
+    match record.data:
+        case NotificationsRead(ids=ids):
+            await connection.execute(_SAY, user, sorted(set(ids)), True, version)
+        case NotificationsUnread(ids=ids):
+            await connection.execute(_SAY, user, sorted(set(ids)), False, version)
+        case AllNotificationsRead(until=until):
+            await connection.execute(_FORGET_MARKS, user, until)
+            await connection.execute(_MARK, user, until, version)
+        case _:
+            pass
+
+
+MAX_UNREAD = 1_000
+"""Unread notifications are counted no further: nobody reads a larger number, and everybody waits for it."""
+EXCERPT_CHARS = 200
+_READ_CHARS = EXCERPT_CHARS + 1
+"""One more shows whether a grapheme cluster ends where the excerpt does."""
+_BEGINNING, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+READ = """
+    (n.read IS TRUE OR EXISTS (
+        SELECT 1 FROM notification_marks m
+        WHERE m.user_id = n.user_id AND m.read_until >= n.time AND m.version > coalesce(n.read_version, 0)
+    ))
+"""
+"""Whether a notification is read: what the user said last, of it or of all up to a time."""
+
+# The limit keeps it apart: so the planner follows the index of the notifications, and looks at each in turn.
+_SEEN = f"""
+    notifications n CROSS JOIN LATERAL (
+        SELECT l.id AS list_id, coalesce(t.title, l.name) AS title, left(c.text, {_READ_CHARS}) AS excerpt
+        FROM (SELECT 1) AS nothing
+        LEFT JOIN tasks t ON t.id = n.task_id
+        LEFT JOIN comments c ON c.task_id = n.task_id AND c.id = n.comment_id
+        JOIN lists l ON l.id = coalesce(t.list_id, n.list_id)
+        JOIN list_members m ON m.list_id = l.id AND m.user_id = n.user_id
+        WHERE t.deleted_at IS NULL AND c.deleted_at IS NULL
+        LIMIT 1
+    ) AS seen
+"""  # noqa: S608
+_COLUMNS = f"""
+    n.id, n.kind, {READ} AS read, n.actor, n.task_id, seen.list_id, n.comment_id, seen.title, seen.excerpt,
+    n.time, n.partition || ':' || n."offset" AS position
+"""
+_ONE = f"SELECT {_COLUMNS} FROM {_SEEN} WHERE n.user_id = $1 AND n.id = $2 AND n.time IS NOT NULL"  # noqa: S608
+PAGE = f"""
+    SELECT {_COLUMNS} FROM {_SEEN}
+    WHERE n.user_id = $1 AND n.time IS NOT NULL AND (n.time, n.id) < ($2, $3)
+    ORDER BY n.time DESC, n.id DESC LIMIT $4
+"""  # noqa: S608
+
+# What came after everything was read, and then what was set back to unread before that.
+_NEWER = f"FROM {_SEEN} WHERE n.user_id = $1 AND n.time > $2 AND n.read IS NOT TRUE"
+_OLDER = f"FROM {_SEEN} WHERE n.user_id = $1 AND n.time <= $2 AND n.read IS FALSE AND NOT {READ}"
+_PART = "AND (n.time, n.id) < ($3, $4) ORDER BY n.time DESC, n.id DESC LIMIT $5"
+UNREAD_PAGE = f"""
+    (SELECT {_COLUMNS} {_NEWER} {_PART}) UNION ALL (SELECT {_COLUMNS} {_OLDER} {_PART})
+    ORDER BY time DESC, id DESC LIMIT $5
+"""
+UNREAD = f"""
+    SELECT count(*) FROM (
+        (SELECT 1 {_NEWER}) UNION ALL (SELECT 1 {_OLDER}) LIMIT {MAX_UNREAD}
+    ) AS unread
+"""  # noqa: S608
+_READ_UNTIL = "SELECT max(read_until) FROM notification_marks WHERE user_id = $1"
+_NEWEST = "SELECT max(time) FROM notifications WHERE user_id = $1 AND time IS NOT NULL"
+_ANY_UNREAD = f"""
+    SELECT EXISTS (SELECT 1 {_NEWER} AND n.time <= $3) OR EXISTS (SELECT 1 {_OLDER} AND n.time <= $3)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What a user was told. `list_id` and `title` are those of the task, or list, as it is now.
+
+    `actor` is who did it; of a reminder, `tasktape`. `excerpt` is the beginning of the comment.
+    """
+
+    id: str
+    kind: Kind
+    read: bool
+    actor: str
+    task_id: str | None
+    list_id: str
+    comment_id: str | None
+    title: str
+    excerpt: str | None
+    time: datetime
+    position: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationPage:
+    """Some notifications, the newest first, and the positions they were read at; `more` if others follow.
+
+    `unread` counts all of the user's, up to `MAX_UNREAD`.
+    """
+
+    items: Sequence[Notification]
+    more: bool
+    unread: int
+    positions: dict[int, int]
+
+
+class NotificationQueries:
+    """The queries, on a pool that sees the live generation."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+
+    async def page(
+        self, user: str, *, unread: bool, after: tuple[datetime, str] | None, limit: int
+    ) -> NotificationPage:
+        """One page of the user's notifications, or of the unread ones."""
+        place = after or (_END, "")
+        async with snapshot(self._pool) as connection:
+            positions = await positions_at(connection)
+            read_until = await _read_until(connection, user)
+            count = await connection.fetchval(UNREAD, user, read_until)
+            if unread:
+                rows = await connection.fetch(UNREAD_PAGE, user, read_until, *place, limit + 1)
+            else:
+                rows = await connection.fetch(PAGE, user, *place, limit + 1)
+        return NotificationPage(
+            [_notification(row) for row in rows[:limit]], len(rows) > limit, count, positions
+        )
+
+    async def one(self, user: str, notification_id: str) -> Notification | None:
+        """One of the user's notifications."""
+        row = await self._pool.fetchrow(_ONE, user, notification_id)
+        return None if row is None else _notification(row)
+
+    async def unread(self, user: str) -> int:
+        """How many notifications are unread; `MAX_UNREAD` stands for so many or more."""
+        async with snapshot(self._pool) as connection:
+            return int(await connection.fetchval(UNREAD, user, await _read_until(connection, user)))
+
+    async def newest(self, user: str) -> datetime | None:
+        """When the newest of the user's notifications was."""
+        time: datetime | None = await self._pool.fetchval(_NEWEST, user)
+        return time
+
+    async def any_unread(self, user: str, until: datetime) -> bool:
+        """Whether a notification up to a time is unread."""
+        async with snapshot(self._pool) as connection:
+            read_until = await _read_until(connection, user)
+            return bool(await connection.fetchval(_ANY_UNREAD, user, read_until, until))
+
+
+def _notification(row: asyncpg.Record) -> Notification:
+    """Return a row's notification, whose excerpt ends between grapheme clusters."""
+    notification = Notification(*row)
+    if (excerpt := notification.excerpt) is None:
+        return notification
+    return replace(notification, excerpt=excerpt[: boundary_before(excerpt, EXCERPT_CHARS)])
+
+
+async def _read_until(connection: Connection, user: str) -> datetime:
+    """Up to when the user has read everything, but for what was set back to unread."""
+    time: datetime | None = await connection.fetchval(_READ_UNTIL, user)
+    return time or _BEGINNING

@@ -1,0 +1,63 @@
+"""What every read model is given: a folded record with its parts encoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from app.log.fold import Folded, changes
+from app.log.records import event_data_json
+from app.log.updates import Update, assemble, changes_json, event_json, state_json
+from app.policies import reacts
+from app.positions import Position
+from app.tasks.state import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """A folded record, with its data, its changes and the state after it as JSON.
+
+    `reacts` says whether a policy has to look at it. `draft` is its update, but for where lists last changed:
+    made before anything is committed, as nothing can be done about it afterwards.
+    """
+
+    folded: Folded
+    data: bytes
+    changes: bytes
+    state: bytes
+    reacts: bool
+    draft: Update | None
+
+    @property
+    def size_bytes(self) -> int:
+        """How large its update is, but for some hundred bytes."""
+        return len(self.data) + len(self.changes) + len(self.state)
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The lists that an accepted record of a task concerns: where the task is, and the one it left."""
+        before, after = self.folded.before, self.folded.after
+        if self.folded.outcome != "accepted" or not isinstance(after, Task):
+            return ()
+        if isinstance(before, Task) and before.list_id != after.list_id:
+            return after.list_id, before.list_id
+        return (after.list_id,)
+
+    def update(self, changed: Mapping[str, Position]) -> Update:
+        """The update that tells of it; `changed` says where lists last changed."""
+        assert self.draft is not None
+        partition = self.folded.raw.position.partition
+        places = [changed[list_id] for list_id in self.lists if list_id in changed]
+        after = tuple(place for place in places if place.partition != partition)
+        return replace(self.draft, after=after) if after else self.draft
+
+
+def project(folded: Folded, *, tells: bool) -> Projected:
+    """Encode the parts of a folded record; with its update if it `tells` of it."""
+    data = event_data_json(folded.record.data) if folded.record else b"null"
+    difference = changes_json(changes(folded.before, folded.after))
+    state = state_json(folded.after)
+    draft = None
+    if tells:
+        draft = assemble(folded, event=event_json(folded, data), difference=difference, state=state)
+    return Projected(folded, data, difference, state, reacts=reacts(folded), draft=draft)

@@ -1,0 +1,131 @@
+"""The read model of finding: the words of every task and its facts, in one row; deleted tasks included."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
+
+from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited
+from app.tasks.state import Task
+from app.text.tokens import forms_of, stands_alone
+from projections.postgres.connections import Connection
+from projections.postgres.tables import task_search
+from projections.read_models.projected import Projected
+
+COMMENTS_SEARCHED = 200
+"""The newest ones of a task; what is said in older ones is not found."""
+WORDS_SEARCHED = 16_000
+"""The first ones of a task, title, notes and comments together: Postgres counts places up to 16,383."""
+_DOCUMENT_BYTES = 900_000
+"""Postgres takes 1,048,575."""
+
+IN_TITLE = "="
+"""Marks words of the title; no form has it."""
+
+FACTS = tuple(column.name for column in task_search.columns if column.name not in ("task_id", "document"))
+"""What `task_search` has of tasks as the table `tasks` has it."""
+_UPSERT = f"""
+    INSERT INTO task_search (task_id, document, {", ".join(FACTS)})
+    SELECT task_id, document::tsvector, {", ".join(f"tasks.{name}" for name in FACTS)}
+    FROM unnest($1::text[], $2::text[]) AS found(task_id, document) JOIN tasks ON tasks.id = task_id
+    ON CONFLICT (task_id) DO UPDATE
+    SET document = excluded.document, {", ".join(f"{name} = excluded.{name}" for name in FACTS)}
+"""  # noqa: S608
+_UPDATE = f"""
+    UPDATE task_search SET {", ".join(f"{name} = tasks.{name}" for name in FACTS)}
+    FROM tasks WHERE tasks.id = task_id AND tasks.id = ANY($1)
+"""  # noqa: S608
+_NEWEST_COMMENTS = """
+    SELECT task_id, text FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
+        SELECT task_id, text, created_at, comments.id FROM comments
+        WHERE task_id = wanted.id AND deleted_at IS NULL ORDER BY created_at DESC, comments.id DESC LIMIT $2
+    ) AS newest ORDER BY created_at DESC, newest.id DESC
+"""
+
+
+async def write(connection: Connection, batch: list[Projected]) -> None:
+    """Write the facts of every task that the batch changed, and its words if title, notes or comments did.
+
+    To be called when the tasks and the comments are written.
+    """
+    newest: dict[str, Task] = {}
+    changed: set[str] = set()
+    for projected in batch:
+        task = projected.folded.after
+        if projected.folded.outcome == "accepted" and isinstance(task, Task):
+            newest[task.id] = task
+            if _says_something_else(projected):
+                changed.add(task.id)
+    if same := sorted(newest.keys() - changed):
+        await connection.execute(_UPDATE, same)
+    if not changed:
+        return
+    ids = sorted(changed)
+    said = await newest_comments(connection, [key for key in ids if newest[key].comment_count])
+    documents = [_document(newest[key], said.get(key, ())) for key in ids]
+    await connection.execute(_UPSERT, ids, documents)
+
+
+def _says_something_else(projected: Projected) -> bool:
+    before, after = projected.folded.before, projected.folded.after
+    if not isinstance(before, Task) or not isinstance(after, Task):
+        return True
+    record = projected.folded.record
+    return (
+        before.title != after.title
+        or before.notes != after.notes
+        or (
+            record is not None
+            and isinstance(record.data, TaskCommented | TaskCommentEdited | TaskCommentDeleted)
+        )
+    )
+
+
+async def newest_comments(
+    connection: Connection, task_ids: Sequence[str], limit: int = COMMENTS_SEARCHED
+) -> Mapping[str, Sequence[str]]:
+    """The texts of at most `limit` comments of each task that has some, the newest first."""
+    said: dict[str, list[str]] = defaultdict(list)
+    if task_ids:
+        for row in await connection.fetch(_NEWEST_COMMENTS, task_ids, limit):
+            said[row["task_id"]].append(row["text"])
+    return said
+
+
+def _document(task: Task, comments: Iterable[str]) -> str:
+    """A `tsvector` as text. Between two texts a place is left free, so that no phrase runs over it.
+
+    The words of the title are in it a second time, marked: an index does not tell one text from another. So
+    are pairs of words of a script without spaces, each where the first of the two is: single characters are
+    in too many tasks for an index to be of use, and Postgres keeps 255 places of a lexeme only.
+    """
+    places: dict[str, list[str]] = {}
+    place = size = 0
+    for mark, text in ((IN_TITLE, task.title), ("", task.notes), *(("", comment) for comment in comments)):
+        place += 1
+        forms = forms_of(text)
+        for form, following in zip_longest(forms, forms[1:]):
+            place += 1
+            lexemes = [form, pair_of(form, following)] if are_pair(form, following) else [form]
+            for word in dict.fromkeys([*lexemes, *(mark + lexeme for lexeme in lexemes)]):
+                size += 2 if word in places else 4 * len(word) + 8
+                places.setdefault(word, []).append(str(place))
+            if place >= WORDS_SEARCHED or size >= _DOCUMENT_BYTES:
+                return _written(places)
+    return _written(places)
+
+
+def are_pair(form: str, following: str | None) -> bool:
+    """Tell whether two words in a row, of which the second may be missing, are in a document as a pair."""
+    return not form.isascii() and following is not None and stands_alone(form) and stands_alone(following)
+
+
+def pair_of(form: str, following: str) -> str:
+    """Return the lexeme of a pair; no form has its sign."""
+    return f"{form}-{following}"
+
+
+def _written(places: Mapping[str, Sequence[str]]) -> str:
+    # No lexeme has a quote or a backslash in it.
+    return " ".join(f"'{word}':{','.join(found)}" for word, found in places.items())

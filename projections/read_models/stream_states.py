@@ -1,0 +1,71 @@
+"""The states of streams, whatever their kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import asyncpg
+
+from app.log.fold import State
+from app.log.records import stream_kind
+from projections.postgres.connections import Connection, Source
+from projections.read_models import lists, tasks, users
+
+
+async def load_states(source: Source, kind: str, keys: Sequence[str]) -> Mapping[str, State]:
+    """The states of streams of one kind by key; keys without a state are absent."""
+    match kind:
+        case "task":
+            return await tasks.load(source, list(keys))
+        case "list":
+            return await lists.load(source, list(keys))
+        case "user":
+            return await users.load(source, list(keys))
+        case _:
+            return {}
+
+
+async def load_newest(source: Source, stream: str) -> tuple[State | None, str | None]:
+    """Return the state of one stream, and the position of the record that holds it, if one does.
+
+    Both with one query: this is asked for every command.
+    """
+    kind, _, key = stream.partition(":")
+    row = await source.fetchrow(_NEWEST[kind], key, stream)
+    assert row is not None
+    state = None if row["id"] is None else _FROM_ROW[kind](row)
+    return state, row["held_by"]
+
+
+def _newest(table: str, columns: Sequence[str]) -> str:
+    return f"""
+        SELECT {", ".join(f"{table}.{name}" for name in columns)}, hold.held_by FROM (
+            SELECT (
+                SELECT partition || ':' || "offset" FROM dead_letters WHERE stream = $2 AND holds LIMIT 1
+            ) AS held_by
+        ) AS hold LEFT JOIN {table} ON {table}.id = $1
+    """  # noqa: S608
+
+
+_NEWEST = {
+    "task": _newest("tasks", tasks.STATE_COLUMNS),
+    "list": _newest("lists", lists.STATE_COLUMNS),
+    "user": _newest("users", users.STATE_COLUMNS),
+}
+_FROM_ROW: Mapping[str, Callable[[asyncpg.Record], State]] = {
+    "task": tasks.task_from_row,
+    "list": lists.list_from_row,
+    "user": users.user_from_row,
+}
+
+
+async def load_streams(connection: Connection, streams: Collection[str]) -> dict[str, State]:
+    """The states of streams of any kinds; streams without a state are absent."""
+    kinds: dict[str, list[str]] = {}
+    for stream in streams:
+        kinds.setdefault(stream_kind(stream), []).append(stream.partition(":")[2])
+    return {
+        f"{kind}:{key}": state
+        for kind, keys in kinds.items()
+        for key, state in (await load_states(connection, kind, keys)).items()
+    }

@@ -1,0 +1,79 @@
+"""The read model of tasks: one row a task, its newest state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import asyncpg
+from pydantic_core import from_json, to_json
+
+from app.search.facets import facets_of
+from app.search.sorting import sort_value
+from app.tasks.events import Series
+from app.tasks.state import Task
+from app.values import Status
+from projections.postgres.connections import Connection, Source
+from projections.postgres.tables import tasks
+from projections.read_models.projected import Projected
+
+SHELVES: dict[Status, int] = {"open": 0, "done": 1}
+"""On which shelf of its list a task lies, by its status."""
+DELETED = 2
+"""The shelf of deleted tasks."""
+
+STATE_COLUMNS = tuple(Task.__dataclass_fields__)
+_COLUMNS = ", ".join(STATE_COLUMNS)
+_LOAD = f"SELECT {_COLUMNS} FROM tasks WHERE id = ANY($1)"  # noqa: S608
+_UPSERT = (
+    "INSERT INTO tasks SELECT * FROM json_populate_recordset(NULL::tasks, $1::json) "  # noqa: S608
+    "ON CONFLICT (id) DO UPDATE SET "
+    + ", ".join(f"{column.name} = excluded.{column.name}" for column in tasks.columns if column.name != "id")
+)
+
+
+async def load(source: Source, ids: list[str]) -> dict[str, Task]:
+    """The states of tasks by id; ids without a task are absent."""
+    rows = await source.fetch(_LOAD, ids)
+    return {row["id"]: task_from_row(row) for row in rows}
+
+
+def task_from_row(row: asyncpg.Record) -> Task:
+    """A task from a row that starts with the columns in `STATE_COLUMNS`, in their order."""
+    values = list(row.values())[: len(STATE_COLUMNS)]
+    for index in _ARRAYS:
+        values[index] = tuple(values[index])
+    values[_REMINDERS] = tuple(from_json(values[_REMINDERS]))
+    if values[_SERIES] is not None:
+        values[_SERIES] = Series(**from_json(values[_SERIES]))
+    return Task(*values)
+
+
+_ARRAYS = tuple(STATE_COLUMNS.index(name) for name in ("tags", "assignees", "reminded"))
+_REMINDERS = STATE_COLUMNS.index("reminders")
+_SERIES = STATE_COLUMNS.index("series")
+
+
+async def write(connection: Connection, batch: list[Projected]) -> None:
+    """Write the newest state of every task that the batch changed."""
+    newest = {
+        projected.folded.after.id: (projected.folded.after, projected.state)
+        for projected in batch
+        if projected.folded.outcome == "accepted" and isinstance(projected.folded.after, Task)
+    }
+    if newest:
+        await connection.execute(_UPSERT, _rows(newest.values()))
+
+
+def _rows(states: Iterable[tuple[Task, bytes]]) -> str:
+    return (b"[%s]" % b",".join(_row(task, state) for task, state in states)).decode()
+
+
+def _row(task: Task, state: bytes) -> bytes:
+    found_by = {
+        "due_at": sort_value(task, "due"),
+        "priority_order": sort_value(task, "priority"),
+        "title_order": sort_value(task, "title"),
+        "shelf": SHELVES[task.status] if task.deleted_at is None else DELETED,
+        "facets": facets_of(task),
+    }
+    return state[:-1] + b"," + to_json(found_by)[1:]

@@ -1,0 +1,1 @@
+"""The search for tasks: planner, filters, order, index walk and index lookup."""

@@ -1,0 +1,114 @@
+"""Tasks as they were at some time: what has not changed since is found as it is, the rest from the audit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import cast
+
+from pydantic_core import from_json
+
+from app.log.updates import state_from_json
+from app.search.sorting import sort_value
+from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited
+from app.tasks.state import Task
+from projections.postgres.connections import Connection
+from projections.read_models.search_index import COMMENTS_SEARCHED
+from projections.task_search.cost_limits import Bounds
+from projections.task_search.filters import TaskFilter
+from projections.task_search.ordering import Order, Place, Portion
+from projections.task_search.planner import find
+
+_READ_AT_ONCE = 500
+
+_CHANGED = """
+    SELECT id FROM tasks
+    WHERE list_id = ANY($1) AND shelf = ANY('{0,1,2}') AND updated_at > $2 AND created_at <= $2 LIMIT $3
+"""
+_LEFT = """
+    SELECT substr(stream, 6) AS id FROM audit
+    WHERE left_list_id = ANY($1) AND outcome = 'accepted' AND stream LIKE 'task:%' LIMIT $2
+"""
+_STATES = """
+    SELECT state FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
+        SELECT state FROM audit
+        WHERE stream = 'task:' || wanted.id AND outcome = 'accepted' AND state IS NOT NULL AND time <= $2
+        ORDER BY version DESC LIMIT 1
+    ) AS newest
+"""
+_SAID = """
+    SELECT id, version, data FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
+        SELECT version, data FROM audit
+        WHERE stream = 'task:' || wanted.id AND outcome = 'accepted' AND time <= $2 AND type = ANY($3)
+        ORDER BY version DESC LIMIT $4
+    ) AS newest
+"""
+_SAYING = [each.type for each in (TaskCommented, TaskCommentEdited, TaskCommentDeleted)]
+
+
+class TooManyChanged(Exception):
+    """More than `Bounds.changed` tasks have changed since, or left the lists at any time."""
+
+
+async def find_then(
+    connection: Connection,
+    chosen: TaskFilter,
+    order: Order,
+    portion: Portion,
+    bounds: Bounds,
+    time: datetime,
+) -> list[Place]:
+    """The places of the tasks in a portion of those that fitted then. Raises `TooManyChanged`."""
+    most = bounds.changed + 1
+    changed = await connection.fetch(_CHANGED, chosen.lists, time, most)
+    left = await connection.fetch(_LEFT, chosen.lists, most)
+    if len(changed) + len(left) >= most:
+        raise TooManyChanged
+    found: dict[str, Place] = {}
+    ids = sorted({row["id"] for row in (*changed, *left)})
+    for first in range(0, len(ids), _READ_AT_ONCE):
+        for task in await _fitting(connection, chosen, ids[first : first + _READ_AT_ONCE], time):
+            place = Place(sort_value(task, order.key), task.id)
+            if portion.after is None or order.is_after(portion.after, place):
+                found[task.id] = place
+    unchanged = replace(chosen, unchanged_since=time)
+    for place in await find(connection, unchanged, order, portion, bounds):
+        found[place.id] = place
+    return order.sorted(found.values())[: portion.size]
+
+
+async def _fitting(
+    connection: Connection, chosen: TaskFilter, ids: Sequence[str], time: datetime
+) -> Iterable[Task]:
+    criteria = chosen.criteria
+    tasks = [
+        task
+        for task in (await load_then(connection, ids, time)).values()
+        if task.list_id in chosen.lists and task.deleted_at is None and criteria.fits(task)
+    ]
+    if not criteria.needles:
+        return tasks
+    said = await comments_then(connection, [task.id for task in tasks if task.comment_count], time)
+    return [task for task in tasks if criteria.found_in((task.title, task.notes, *said.get(task.id, ())))]
+
+
+async def load_then(connection: Connection, ids: Sequence[str], time: datetime) -> dict[str, Task]:
+    """The states of tasks at that time, by id; those that were not there yet are absent."""
+    rows = await connection.fetch(_STATES, ids, time)
+    tasks = [cast("Task", state_from_json("task", row["state"])) for row in rows]
+    return {task.id: task for task in tasks}
+
+
+async def comments_then(
+    connection: Connection, ids: Sequence[str], time: datetime, limit: int = COMMENTS_SEARCHED
+) -> Mapping[str, Sequence[str]]:
+    """The texts of comments at that time by task, the newest first, from `limit` of its events at most."""
+    said: dict[str, dict[str, str | None]] = defaultdict(dict)
+    rows = await connection.fetch(_SAID, ids, time, _SAYING, limit)
+    for row in sorted(rows, key=lambda row: row["version"], reverse=True):
+        event = from_json(row["data"])
+        # What came later has been seen.
+        said[row["id"]].setdefault(event["comment_id"], event.get("text"))
+    return {task_id: [text for text in texts.values() if text is not None] for task_id, texts in said.items()}

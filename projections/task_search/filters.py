@@ -1,0 +1,231 @@
+"""Criteria as SQL: what of a search an index answers, and what is checked of each task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain, pairwise
+from typing import Any, Literal
+
+from app.search.criteria import Criteria, DueSpan
+from app.search.facets import facet
+from app.search.sorting import PRIORITY_ORDER, SortKey
+from app.text.tokens import Needle
+from projections.postgres.sql_parameters import Parameters
+from projections.read_models.search_index import IN_TITLE, are_pair, pair_of
+from projections.read_models.tasks import SHELVES
+
+Tier = Literal["all", "title", "rest"]
+"""Of the tasks with the words that are wanted: all, those with all of them in the title, the others."""
+
+FEW_LISTS = 64
+"""So many are looked up in the index of facets; of more, all of them are looked at."""
+
+_ZONES = timedelta(hours=36)
+"""More than a day in one time zone is before or after the same day in another."""
+_FIRST = datetime.min.replace(tzinfo=UTC) + _ZONES
+_LAST = datetime.max.replace(tzinfo=UTC) - _ZONES
+"""Beyond these the calendar has no day that a bound could be."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Criteria and the lists that they come down to, as conditions on a row `t` of tasks."""
+
+    criteria: Criteria
+    lists: Sequence[str]
+    tier: Tier = "all"
+    unchanged_since: datetime | None = None
+
+    @property
+    def shelves(self) -> list[int]:
+        """The shelves to look at."""
+        return [SHELVES[status] for status in sorted(self.criteria.statuses)]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every task on the shelves is meant."""
+        wanted = self.criteria
+        conditions = wanted.any_of, wanted.none_of, wanted.due, wanted.needles, self.unchanged_since
+        return not any(conditions)
+
+    @property
+    def can_be_gathered(self) -> bool:
+        """Whether there is something to look up by which tasks are found."""
+        dates = any(not span.negated for span in self.criteria.due)
+        return bool(self.criteria.any_of) or dates or self.has_words or self.unchanged_since is not None
+
+    @property
+    def has_words(self) -> bool:
+        """Whether there are words to look up."""
+        return any(not needle.negated for needle in self.criteria.needles)
+
+    def checked(self, parameters: Parameters) -> str:
+        """The condition on a row `t` that is checked task by task; of its list and shelf nothing is said."""
+        return " AND ".join([*self.facts(parameters), self.words(parameters)])
+
+    def sought(self, parameters: Parameters) -> str:
+        """The condition on a row `t` of task_search."""
+        return " AND ".join(
+            [self._placed(parameters), *self.indexed(parameters), *self._dates(parameters)],
+        )
+
+    def indexed(self, parameters: Parameters) -> list[str]:
+        """Conditions on a row `t` of task_search that an index of facets, words and due dates may answer."""
+        return [
+            *self._facets(parameters, self._shelved()),
+            *due_bounds(self.criteria.due, parameters),
+            *self._named(parameters),
+        ]
+
+    def shelved(self, parameters: Parameters) -> list[str]:
+        """Of these conditions those on the list and the shelf, without any on what lies there."""
+        return _grouped(self._shelved(), parameters)
+
+    def _shelved(self) -> list[tuple[str, ...]]:
+        """The facets of the lists and of the shelf, if these are few enough for an index to be of use."""
+        lists = tuple(facet("list", list_id) for list_id in self.lists)
+        overdue = any(span.open_only and not span.negated for span in self.criteria.due)
+        statuses = ["open"] if overdue else sorted(self.criteria.statuses)
+        groups = [lists] if 0 < len(lists) <= FEW_LISTS else []
+        return [*groups, (facet("is", statuses[0]),)] if len(statuses) == 1 else groups
+
+    def _placed(self, parameters: Parameters) -> str:
+        # The index of due dates starts with lists. It is not read whole for all of them.
+        column = "t.list_id" if due_bounds(self.criteria.due, Parameters()) else 't.list_id COLLATE "C"'
+        return (
+            f"{column} = ANY({parameters.add(list(self.lists), 'text[]')})"
+            f" AND t.shelf = ANY({parameters.add(self.shelves, 'smallint[]')})"
+        )
+
+    def words(self, parameters: Parameters) -> str:
+        """The condition on the words of a task whose id is `t.id`, looked up for it alone."""
+        if not self.criteria.needles:
+            return "true"
+        return f"(SELECT {self._has_words(parameters)} FROM task_search WHERE task_id = t.id)"  # noqa: S608
+
+    def _named(self, parameters: Parameters) -> list[str]:
+        """The condition on the words of a row of task_search, if there is one."""
+        if not self.criteria.needles:
+            return []
+        condition = self._has_words(parameters)
+        # An index would be read whole for what has not got a word.
+        return [condition if self.has_words else f"({condition}) IS NOT FALSE"]
+
+    def _has_words(self, parameters: Parameters) -> str:
+        return f"document @@ {parameters.add(tsquery_of(self.criteria.needles, self.tier), 'tsquery')}"
+
+    def bounds(self, key: SortKey, parameters: Parameters) -> list[str]:
+        """What the criteria say of the sort value of rows `t`: between which ends an index has to be read."""
+        if key == "due":
+            return due_bounds(self.criteria.due, parameters)
+        if key == "updated_at":
+            return self._unchanged(parameters)
+        if key != "priority":
+            return []
+        orders = {facet("p", name): order for name, order in PRIORITY_ORDER.items()}
+        groups = [
+            [orders[each] for each in group] for group in self.criteria.any_of if set(group) <= set(orders)
+        ]
+        ends = [
+            (parameters.add(min(group), "smallint"), parameters.add(max(group), "smallint"))
+            for group in groups
+            if group
+        ]
+        return [f"t.priority_order BETWEEN {low} AND {high}" for low, high in ends]
+
+    def facts(self, parameters: Parameters) -> list[str]:
+        """The conditions on a row `t`, but for its list, its shelf and its words."""
+        return [*self._facets(parameters), *self._dates(parameters)]
+
+    def _facets(self, parameters: Parameters, known: Sequence[Sequence[str]] = ()) -> list[str]:
+        conditions = _grouped([*known, *self.criteria.any_of], parameters)
+        if self.criteria.none_of:
+            conditions.append(f"NOT t.facets && {parameters.add(list(self.criteria.none_of), 'text[]')}")
+        return conditions
+
+    def _dates(self, parameters: Parameters) -> list[str]:
+        return [_due(span, parameters) for span in self.criteria.due] + self._unchanged(parameters)
+
+    def _unchanged(self, parameters: Parameters) -> list[str]:
+        if self.unchanged_since is None:
+            return []
+        return [f"t.updated_at <= {parameters.add(self.unchanged_since, 'timestamptz')}"]
+
+
+def _grouped(groups: Sequence[Sequence[str]], parameters: Parameters) -> list[str]:
+    """The conditions on a row `t` that it has a facet of each group."""
+    conditions = []
+    if all_of := [group[0] for group in groups if len(group) == 1]:
+        conditions.append(f"t.facets @> {parameters.add(all_of, 'text[]')}")
+    return conditions + [
+        f"t.facets && {parameters.add(list(group), 'text[]')}" for group in groups if len(group) != 1
+    ]
+
+
+def due_bounds(spans: Sequence[DueSpan], parameters: Parameters) -> list[str]:
+    """What follows for the instant at which tasks are due: less than the spans say, but an index has it."""
+    bounds = []
+    for span in spans:
+        if not span.negated and span.start is not None and span.start > _FIRST:
+            bounds.append(f"t.due_at >= {parameters.add(span.start - _ZONES, 'timestamptz')}")
+        if not span.negated and span.end is not None and span.end < _LAST:
+            bounds.append(f"t.due_at < {parameters.add(span.end + _ZONES, 'timestamptz')}")
+    return bounds
+
+
+def tsquery_of(needles: Iterable[Needle], tier: Tier) -> str:
+    """What to look for, as Postgres writes it. The forms have nothing in them that has a meaning there."""
+    needles = dict.fromkeys(needles)  # Postgres would expect few tasks to have the same word twice.
+    wanted = [needle for needle in needles if not needle.negated]
+    in_title = " & ".join(_phrase(needle, IN_TITLE) for needle in wanted)
+    parts = [f"!{_phrase(needle, '')}" for needle in needles if needle.negated]
+    parts += [in_title] if tier == "title" else [_phrase(needle, "") for needle in wanted]
+    parts += [f"!({in_title})"] if tier == "rest" else []
+    return " & ".join(parts)
+
+
+def _phrase(needle: Needle, mark: str) -> str:
+    lexemes = _lexemes(needle.forms)
+    operands = [f"'{mark}{lexeme}'" for _, lexeme in lexemes]
+    operands[-1] += ":*" if needle.prefix else ""
+    apart = [f" <{second - first}> " for (first, _), (second, _) in pairwise(lexemes)]
+    return f"({''.join(chain.from_iterable(zip(operands, [*apart, ''], strict=True)))})"
+
+
+def _lexemes(forms: Sequence[str]) -> list[tuple[int, str]]:
+    """Return the fewest lexemes that say where all of the words are, each with its place."""
+    lexemes: list[tuple[int, str]] = []
+    at = 0
+    while at < len(forms):
+        form, following = forms[at], forms[at + 1] if at + 1 < len(forms) else None
+        if following is not None and are_pair(form, following):
+            lexemes.append((at, pair_of(form, following)))
+            at += 2
+            continue
+        before = forms[at - 1] if at > 0 else ""
+        in_pair = bool(before) and are_pair(before, form)
+        lexemes.append((at - 1, pair_of(before, form)) if in_pair else (at, form))
+        at += 1
+    return lexemes
+
+
+def _due(span: DueSpan, parameters: Parameters) -> str:
+    instants = _within("t.due_at", "timestamptz", (span.start, span.end), parameters)
+    holds = instants
+    if span.days is not None:
+        first, end = span.days
+        days = (first and first.isoformat(), end and end.isoformat())
+        dates = _within('t.due COLLATE "C"', "text", days, parameters)
+        holds = f"CASE WHEN length(t.due) = 10 THEN {dates} ELSE {instants} END"
+    if span.open_only:
+        holds = f"t.shelf = {SHELVES['open']} AND {holds}"
+    return f"{'NOT ' if span.negated else ''}(t.due_at IS NOT NULL AND {holds})"
+
+
+def _within(column: str, kind: str, ends: tuple[Any, Any], parameters: Parameters) -> str:
+    start, end = ends
+    conditions = [f"{column} >= {parameters.add(start, kind)}"] if start is not None else []
+    conditions += [f"{column} < {parameters.add(end, kind)}"] if end is not None else []
+    return f"({' AND '.join(conditions)})"

@@ -1,0 +1,46 @@
+"""Where the tasks of a page have the words that were searched for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from app.search.snippets import FoundIn, Match, best_match
+from app.tasks.state import Task
+from app.text.tokens import Needle
+from projections.postgres.connections import Connection
+from projections.read_models.search_index import COMMENTS_SEARCHED, newest_comments
+from projections.task_search.as_of import comments_then
+
+MOST_COMMENTS = 1_000
+"""So many are looked through for a page: of each of its tasks, an equal share of the newest."""
+
+
+async def matches_of(
+    connection: Connection, needles: Sequence[Needle], tasks: Sequence[Task], time: datetime | None = None
+) -> Mapping[str, Match] | None:
+    """The best match of each task, by its id, or None if no words are wanted.
+
+    Comments count if title and notes don't have everything; as they were at `time`, if it is given.
+    """
+    wanted = [needle for needle in needles if not needle.negated]
+    if not wanted:
+        return None
+    best = {task.id: best_match(wanted, _texts(task, ())) for task in tasks}
+    partly = [task for task in tasks if task.comment_count and best[task.id][1] < len(wanted)]
+    if partly:
+        ids = [task.id for task in partly]
+        share = min(COMMENTS_SEARCHED, max(1, MOST_COMMENTS // len(partly)))
+        if time is None:
+            said = await newest_comments(connection, ids, share)
+        else:
+            said = await comments_then(connection, ids, time, share)
+        best |= {task.id: best_match(wanted, _texts(task, said.get(task.id, ()))) for task in partly}
+    return {task_id: match for task_id, (match, _) in best.items() if match is not None}
+
+
+def _texts(task: Task, comments: Sequence[str]) -> Iterator[tuple[FoundIn, str]]:
+    yield "title", task.title
+    yield "notes", task.notes
+    for comment in comments:
+        yield "comment", comment

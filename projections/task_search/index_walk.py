@@ -1,0 +1,205 @@
+"""Walking through tasks in their order, along an index, and keeping those that fit.
+
+An index has an order for each shelf of each list, so many shelves are walked at once. Where each begins is
+looked up first; then those that begin first are walked up to where the next one begins, and so on. So a walk
+looks at little more than what lies before the end of the page, however many lists there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from projections.postgres.connections import Connection
+from projections.postgres.sql_parameters import Parameters, Statement
+from projections.task_search.cost_limits import Bounds
+from projections.task_search.filters import TaskFilter
+from projections.task_search.ordering import Order, Place, Portion
+
+LEAST_AT_ONCE = 2
+"""So many tasks of a shelf are looked at by one statement."""
+GROWTH = 4
+"""How many times as many shelves, or tasks if none were fitting, the next statement is for."""
+MARGIN = 1.3
+"""By how much more tasks are looked at than are expected to be needed."""
+
+SETTINGS = """
+    SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off;
+    SET LOCAL enable_indexscan = on; SET LOCAL enable_indexonlyscan = on; SET LOCAL plan_cache_mode = auto
+"""
+"""For the transaction of a walk: indexes are read in their order, however large Postgres thinks a list is."""
+
+
+@dataclass(slots=True)
+class Shelf:
+    """A shelf of a list: walked up to `place`; what else is on it does not come before `head`."""
+
+    list_id: str
+    number: int
+    place: Place | None
+    head: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The statements of walks through one band of an order."""
+
+    chosen: TaskFilter
+    order: Order
+    with_value: bool
+
+    def heads(self, shelves: Sequence[Shelf]) -> Statement:
+        """The next task of each shelf, whether it fits or not."""
+        parameters = Parameters()
+        source, conditions = self._source(shelves, parameters)
+        return (
+            f"""
+            SELECT s.number, t.value, t.id FROM {source} CROSS JOIN LATERAL (
+                SELECT t.{self.order.column} AS value, t.id FROM tasks t
+                WHERE {" AND ".join(conditions)} ORDER BY {self.order.by} LIMIT 1
+            ) t
+            """,  # noqa: S608
+            *parameters.values,
+        )
+
+    def steps(self, shelves: Sequence[Shelf], at_once: int, until: Place | None) -> Statement:
+        """Of the next tasks of each shelf those that fit, and the last one that was looked at."""
+        parameters = Parameters()
+        source, conditions = self._source(shelves, parameters)
+        if until is not None:
+            conditions.append(self.order.up_to(until, parameters))
+        fits = self.chosen.checked(parameters)
+        return (
+            f"""
+            SELECT s.number, t.value, t.id, t.fits, t.row FROM {source} CROSS JOIN LATERAL (
+                SELECT t.*, row_number() OVER () AS row, count(*) OVER () AS rows FROM (
+                    SELECT t.{self.order.column} AS value, t.id, {fits} AS fits FROM tasks t
+                    WHERE {" AND ".join(conditions)} ORDER BY {self.order.by}
+                    LIMIT {parameters.add(at_once, "bigint")}
+                ) t
+            ) t
+            WHERE t.fits OR t.row = t.rows
+            """,  # noqa: S608
+            *parameters.values,
+        )
+
+    def _source(self, shelves: Sequence[Shelf], parameters: Parameters) -> tuple[str, list[str]]:
+        """The shelves as rows `s`, and the conditions on rows `t` that are still to be looked at."""
+        order = self.order
+        columns = {
+            "list_id": parameters.add([shelf.list_id for shelf in shelves], "text[]"),
+            "shelf": parameters.add([shelf.number for shelf in shelves], "smallint[]"),
+        }
+        conditions = [
+            "t.list_id = s.list_id",
+            "t.shelf = s.shelf",
+            *order.band(with_value=self.with_value),
+            *self.chosen.bounds(order.key, parameters),
+        ]
+        places = [shelf.place for shelf in shelves if shelf.place is not None]
+        if places:
+            if self.with_value:
+                columns["value"] = parameters.add([place.value for place in places], f"{order.kind}[]")
+            columns["id"] = parameters.add([place.id for place in places], "text[]")
+            conditions.append(order.beyond("s.value", "s.id", with_value=self.with_value))
+        rows = f"unnest({', '.join(columns.values())}) WITH ORDINALITY AS s({', '.join(columns)}, number)"
+        return rows, conditions
+
+
+class Walk:
+    """A walk through a portion of the tasks that fit."""
+
+    def __init__(self, steps: Steps, portion: Portion, bounds: Bounds) -> None:
+        self.found: list[Place] = []
+        self.examined = 0
+        """How many tasks were looked at."""
+        self._steps, self._bounds, self._wanted = steps, bounds, portion.size
+        self._order, chosen = steps.order, steps.chosen
+        self._open = [
+            Shelf(list_id, shelf, portion.after) for list_id in chosen.lists for shelf in chosen.shelves
+        ]
+        self._abreast = bounds.abreast
+
+    async def go(self, connection: Connection, most: int | None = None) -> bool:
+        """Walk until all that is wanted is found, or until about `most` tasks were looked at.
+
+        Returns whether it is done; else it can go on.
+        """
+        while self._open and (most is None or self.examined < most):
+            if len(self._open) > self._abreast and self._open[0].head is None:
+                await self._look_ahead(connection)
+            else:
+                left = self._promising() if most is None else min(most - self.examined, self._promising())
+                await self._step(connection, min(left, self._bounds.at_once))
+        return not self._open
+
+    @property
+    def is_half_done(self) -> bool:
+        """Whether at least half of the tasks that are wanted were found."""
+        return 2 * len(self.found) >= self._wanted
+
+    def _promising(self) -> int:
+        """How many more tasks to look at, by how many of those before were fitting."""
+        missing = self._wanted - len(self.found)
+        if not missing:
+            return self._bounds.at_once
+        if not self.found:
+            return max(self._wanted, GROWTH * self.examined)
+        return max(self._wanted, int(missing * self.examined / len(self.found) * MARGIN))
+
+    async def _look_ahead(self, connection: Connection) -> None:
+        for number, value, identifier in await connection.fetch(*self._steps.heads(self._open)):
+            shelf, head = self._open[number - 1], Place(value, identifier)
+            place = self._order.just_before(head)
+            # What has been seen on other pages is before the head, too.
+            seen = shelf.place is not None and not self._order.precedes(shelf.place, place)
+            shelf.head, shelf.place = head, shelf.place if seen else place
+        self._open = [shelf for shelf in self._open if shelf.head is not None]
+
+    async def _step(self, connection: Connection, most: int) -> None:
+        shelves, until = self._front()
+        at_once = max(LEAST_AT_ONCE, most // len(shelves))
+        ends: dict[int, tuple[Place, int]] = {}
+        rows = await connection.fetch(*self._steps.steps(shelves, at_once, until))
+        for number, value, identifier, fits, row in rows:
+            place = Place(value, identifier)
+            ends[number] = place, row
+            if fits:
+                self.found.append(place)
+        self.examined += sum(row for _, row in ends.values())
+        self._abreast *= GROWTH
+        self._narrow(shelves, at_once, until, ends)
+
+    def _front(self) -> tuple[list[Shelf], Place | None]:
+        """The shelves to walk now, and how far: all of them to where the last task is, if they are few."""
+        if len(self._open) <= self._abreast:
+            return self._open, self._last()
+        heads = self._order.sorted(shelf.head for shelf in self._open if shelf.head is not None)
+        until = heads[self._abreast - 1]
+        return [
+            shelf for shelf in self._open if shelf.head and not self._order.precedes(until, shelf.head)
+        ], until
+
+    def _last(self) -> Place | None:
+        """Where the last task is that may be wanted, once there are enough."""
+        return self.found[-1] if len(self.found) == self._wanted else None
+
+    def _narrow(
+        self,
+        walked: Sequence[Shelf],
+        at_once: int,
+        until: Place | None,
+        ends: Mapping[int, tuple[Place, int]],
+    ) -> None:
+        """Note how far the shelves were walked; keep the best tasks, and the shelves that may have better."""
+        for number, shelf in enumerate(walked, start=1):
+            place, rows = ends.get(number, (None, 0))
+            shelf.place = shelf.head = place if rows == at_once else until
+        order = self._order
+        self.found = order.sorted(self.found)[: self._wanted]
+        last = self._last()
+        self._open = [
+            shelf
+            for shelf in self._open
+            if shelf.head is not None and (last is None or order.precedes(shelf.head, last))
+        ]

@@ -1,0 +1,108 @@
+"""Pages of tasks: which way to find them, and what belongs on a page.
+
+There are two ways. A walk reads an index in the order that is wanted and checks each task, which finds what
+is frequent at once. Gathering lets the database choose an index of what is sought and sorts what it finds,
+which is good for what is rare. What the database expects decides which is tried first; that it was right
+is not relied on: when a walk has gone on for a while, or too much was gathered, the other one is tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from app.ids import inbox_id
+from app.search.criteria import InList
+from app.text.names import caseless
+from projections.postgres.connections import Connection
+from projections.task_search.cost_limits import Bounds
+from projections.task_search.filters import TaskFilter, Tier
+from projections.task_search.index_lookup import Gathering
+from projections.task_search.index_walk import SETTINGS as WALKING
+from projections.task_search.index_walk import Steps, Walk
+from projections.task_search.ordering import Order, Place, Portion
+
+NEWEST = Order("updated_at", descending=True)
+TIERS: tuple[Tier, ...] = ("title", "rest")
+
+_LISTS = "SELECT list_id AS id, NULL AS name FROM list_members WHERE user_id = $1"
+_NAMED_LISTS = """
+    SELECT lists.id, lists.name FROM list_members JOIN lists ON lists.id = list_id
+    WHERE user_id = $1
+"""
+
+
+class NoSuchList(Exception):
+    """The user has no list that is called so."""
+
+    def __init__(self, wanted: InList) -> None:
+        super().__init__(wanted.called)
+        self.wanted = wanted
+
+
+async def lists_of(connection: Connection, user: str, wanted: Sequence[InList]) -> list[str]:
+    """The ids of the user's lists that fit. Raises `NoSuchList` for what is not a list of theirs."""
+    rows = await connection.fetch(_NAMED_LISTS if wanted else _LISTS, user)
+    found = {row["id"] for row in rows}
+    names = {row["id"]: caseless(row["name"]) for row in rows} if wanted else {}
+    for each in wanted:
+        name = caseless(each.called)
+        called = {list_id for list_id in names if list_id == each.called or names[list_id] == name}
+        # Everyone has an inbox, also in the moment before it is in the read models.
+        if not called and each.called != inbox_id(user):
+            raise NoSuchList(each)
+        found = found - called if each.negated else found & called
+    return sorted(found)
+
+
+async def find(
+    connection: Connection, chosen: TaskFilter, order: Order, portion: Portion, bounds: Bounds
+) -> list[Place]:
+    """The places of the tasks in a portion of those that fit."""
+    gathering = Gathering(chosen, order, portion, bounds) if chosen.can_be_gathered else None
+    if gathering is not None and await gathering.is_promising(connection):
+        gathered = await gathering.go(connection)
+        if gathered is not None:
+            return gathered
+        gathering = None
+    await connection.execute(WALKING)
+    after, found = portion.after, list[Place]()
+    for with_value in order.bands(after):
+        # All of the band without values comes after any place with one.
+        start = after if after is not None and (after.value is not None) == with_value else None
+        steps = Steps(chosen, order, with_value=with_value)
+        walk = Walk(steps, Portion(start, portion.size - len(found)), bounds)
+        if gathering is not None and not await _walk_some(walk, connection, bounds.walked):
+            gathered = await gathering.go(connection)
+            if gathered is not None:
+                return gathered
+            gathering = None
+            await connection.execute(WALKING)
+        await walk.go(connection)
+        found += walk.found
+        if len(found) == portion.size:
+            break
+    return found
+
+
+async def _walk_some(walk: Walk, connection: Connection, most: int) -> bool:
+    """Try a walk; one that is half done by then may go on for a while. Returns whether it is done."""
+    return await walk.go(connection, most) or (walk.is_half_done and await walk.go(connection, 4 * most))
+
+
+async def find_relevant(
+    connection: Connection, chosen: TaskFilter, portion: Portion, bounds: Bounds
+) -> list[Place]:
+    """The same, the most relevant first: those with all the words in their titles before the others.
+
+    Of either those that changed last come first. The value of a place is the tier and the time of that.
+    """
+    after, found = portion.after, list[Place]()
+    for tier in TIERS[0 if after is None else TIERS.index(after.value[0]) :]:
+        start = Place(after.value[1], after.id) if after is not None and after.value[0] == tier else None
+        rest = Portion(start, portion.size - len(found))
+        places = await find(connection, replace(chosen, tier=tier), NEWEST, rest, bounds)
+        found += [Place((tier, place.value), place.id) for place in places]
+        if len(found) == portion.size:
+            break
+    return found

@@ -1,0 +1,1 @@
+"""Policies: loops that answer events with events."""

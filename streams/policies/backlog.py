@@ -1,0 +1,97 @@
+"""What a partition has for policies to react to; kept in memory, and made again from the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from app.policies import Cause
+from projections.queries.policies import Reacting
+
+OPEN_MOST = 1_000
+"""Reactions of a partition that are open at the same time."""
+QUICK_TRIES = 4
+"""So many times an event is appended without a pause: bringing a task back takes three."""
+PAUSE_FIRST_S = 0.2
+PAUSE_MOST_S = 300.0
+
+
+@dataclass(slots=True)
+class Reaction:
+    """Something to react to. It may be decided when the read models have reached `needs`, by partition."""
+
+    row: Reacting
+    cause: Cause | None = None
+    needs: Mapping[int, int] | None = None
+    tries: int = 0
+    not_before_s: float = 0.0
+
+    def may_be_decided(self, projected: Mapping[int, int]) -> bool:
+        """Whether the read models have what is needed."""
+        needs = self.needs or {}
+        return all(projected.get(partition, 0) >= offset for partition, offset in needs.items())
+
+    def tried(self, now_s: float) -> float:
+        """Note that something was appended; after many times it pauses. Returns for how many seconds."""
+        self.tries += 1
+        late = self.tries - QUICK_TRIES
+        pause_s = min(PAUSE_FIRST_S * 2 ** min(late, 20), PAUSE_MOST_S) if late > 0 else 0.0
+        self.not_before_s = now_s + pause_s
+        return pause_s
+
+    def failed(self, now_s: float) -> float:
+        """Note that it failed; it pauses. Returns for how many seconds."""
+        self.tries = max(self.tries, QUICK_TRIES)
+        return self.tried(now_s)
+
+
+@dataclass(slots=True)
+class Backlog:
+    """The reactions of one partition, in the log's order.
+
+    What reacts below offset `read` is either done or among the open ones; what lies below `known` is in the
+    read models; `saved` is the checkpoint as it was written down.
+    """
+
+    saved: int
+    read: int = field(init=False)
+    known: int = field(init=False)
+    _open: dict[int, Reaction] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.read = self.known = self.saved
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @property
+    def checkpoint(self) -> int:
+        """Below this offset everything is done."""
+        return next(iter(self._open), self.read)
+
+    @property
+    def room(self) -> int:
+        """How many reactions may be looked up now; 0 if there is nothing to look for."""
+        return OPEN_MOST - len(self._open) if self.read < self.known else 0
+
+    def committed(self, first: int, end: int, *, reacts: bool) -> None:
+        """`[first, end)` is in the read models. If nothing in it reacts, it need not be looked at."""
+        self.known = max(self.known, end)
+        if not reacts and first <= self.read:
+            self.read = max(self.read, end)
+
+    def looked_up(self, rows: Iterable[Reacting], end: int) -> None:
+        """These are all the rows that react from `read` to `end`."""
+        self._open.update((row.position.offset, Reaction(row)) for row in rows)
+        self.read = max(self.read, end)
+
+    def heads(self) -> Iterable[Reaction]:
+        """The first open reaction of every stream: the later ones wait for it."""
+        firsts: dict[str, Reaction] = {}
+        for reaction in self._open.values():
+            firsts.setdefault(reaction.row.stream, reaction)
+        return firsts.values()
+
+    def done(self, reaction: Reaction) -> None:
+        """Nothing is left to do about it."""
+        self._open.pop(reaction.row.position.offset, None)

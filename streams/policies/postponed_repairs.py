@@ -1,0 +1,68 @@
+"""Repairs that could not be made, because somebody held the locks or the repair was not accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from app.structure.rules import Violation
+from projections.queries.structure import Candidates
+
+log = structlog.get_logger()
+
+RETRY_FIRST_S = 0.2
+RETRY_MOST_S = 30.0
+MAX_POSTPONED = 20_000
+"""Beyond so many streams, others wait until they change, or until all tasks are looked at."""
+
+
+@dataclass(slots=True)
+class _Postponed:
+    """A stream that a rule does not hold for, with what that spans."""
+
+    involved: frozenset[str]
+    due_s: float
+    pause_s: float
+
+
+class PostponedRepairs:
+    """What could not be repaired, to be looked at again after a pause of its own that doubles each time."""
+
+    def __init__(self, monotonic_s: Callable[[], float]) -> None:
+        self._monotonic_s = monotonic_s
+        self._found: dict[str, _Postponed] = {}
+        self._taken: dict[str, _Postponed] = {}
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, found: Sequence[Violation]) -> None:
+        """Postpone these; what was postponed the last time already waits for longer."""
+        now_s = self._monotonic_s()
+        for each in found:
+            before = self._found.get(each.stream) or self._taken.pop(each.stream, None)
+            if before is None and len(self._found) >= MAX_POSTPONED:
+                continue
+            pause_s = RETRY_FIRST_S if before is None else min(before.pause_s * 2, RETRY_MOST_S)
+            self._found[each.stream] = _Postponed(each.involved, now_s + pause_s, pause_s)
+        if found:
+            log.warning("repairs postponed", violations=len(found), waiting=len(self._found))
+
+    def due_in_s(self) -> float | None:
+        """Return in how many seconds something is due; None if nothing is postponed."""
+        if not self._found:
+            return None
+        return max(0.0, min(each.due_s for each in self._found.values()) - self._monotonic_s())
+
+    def take_due(self) -> Candidates:
+        """Return what is due now. What was taken before and not added again counts as repaired."""
+        now_s = self._monotonic_s()
+        self._taken = {stream: each for stream, each in self._found.items() if each.due_s <= now_s}
+        self._found = {stream: each for stream, each in self._found.items() if each.due_s > now_s}
+        due = Candidates()
+        for stream in {stream for each in self._taken.values() for stream in each.involved}:
+            kind, _, key = stream.partition(":")
+            (due.lists if kind == "list" else due.tasks).add(key)
+        return due

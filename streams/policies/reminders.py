@@ -1,0 +1,228 @@
+"""Firing reminders: a worker fires those of the partitions that it projects, once they are due.
+
+What has fired is said by the log, not by us: a reminder is done when its `task.reminded` is folded, which
+takes it out of the read model. Until then it is decided again, on the newest state. The event's id follows
+from the task and the instant, and its version from the state it was decided on: so of two workers that fire
+the same reminder, or one that is killed in the middle and does it again, the fold accepts one event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import structlog
+
+from app.dates import format_time
+from app.ids import derived_id
+from app.log.ports import Clock, EventLog
+from app.log.records import Record, source_of
+from app.tasks.commands import RemindOfTask
+from app.tasks.decide import decide
+from app.tasks.decision_context import DecisionContext
+from app.tasks.reminders import pending
+from app.tasks.state import Task
+from projections.projector import Batch
+from projections.read_models.projected import Projected
+from projections.read_models.reminders import BEGINNING, Due, Place, ReminderQueries
+from streams.projection_loop import WAIT_FOR
+
+log = structlog.get_logger()
+
+ACTOR = "tasktape"
+SOURCE = source_of("policy", "reminders")
+POLL_S = 0.5
+"""How long we sleep at the most, whatever we know: workers come and go, and so do their partitions."""
+PAUSE_S = 0.02
+"""How long we let news gather before we look at them."""
+BATCH = 500
+"""Reminders that are read, and events that are written, at once."""
+SWEEP_MOST = 10_000
+"""Tasks of a partition; when so many have been reminded of, these have to be projected first."""
+OTHERS_LIMIT_S = 10.0
+"""How long we wait for other workers to catch up on their partitions, where the lists' members are."""
+LIST_LIMIT = timedelta(minutes=1)
+"""A list that is not there so long after a reminder in it was due is none."""
+RESTORE_LIMIT = timedelta(days=1)
+"""A reminder that comes due in a deleted list waits so long for the list to be restored; then it is settled,
+and nobody is told. So a list that comes back tells of a day at most, however long it was away."""
+RETRY_FIRST_S = 0.2
+RETRY_MOST_S = 1.0
+"""While Postgres or Kafka is away: when they are back, what is due is late already."""
+AGAIN_MOST_S = 30.0
+"""For an event that was not accepted: the first time it is tried again at once."""
+
+
+class Attempts(NamedTuple):
+    """How often an event was tried, and when it may be again, by the monotonic clock."""
+
+    times: int
+    not_before_s: float
+
+
+class ReminderLoop:
+    """Runs until it is cancelled. `assigned` tells the partitions that are this worker's."""
+
+    def __init__(
+        self,
+        queries: ReminderQueries,
+        event_log: EventLog,
+        assigned: Callable[[], frozenset[int]],
+        *,
+        clock: Clock,
+    ) -> None:
+        self._queries = queries
+        self._event_log = event_log
+        self._assigned = assigned
+        self._clock = clock
+        self._news = asyncio.Event()
+        self._known: frozenset[int] = frozenset()
+        self._known_since_s = 0.0
+        # Partition → the log's end as it was when we got new partitions, until that is projected.
+        self._behind: dict[int, int] = {}
+        # Partition → the offset of our last event there, until that is projected.
+        self._fired: dict[int, int] = {}
+        self._attempts: dict[int, dict[str, Attempts]] = {}
+
+    def heard(self, _batch: Batch, projected: Sequence[Projected]) -> None:
+        """Take note of what was projected (see `Projector`): a reminder may be due before all others."""
+        if any(isinstance(each.folded.after, Task) and each.folded.after.reminders for each in projected):
+            self._news.set()
+
+    async def run(self) -> None:
+        """Fire what is due, for ever. While Postgres or Kafka is away it waits."""
+        delay_s = RETRY_FIRST_S
+        while True:
+            self._news.clear()
+            try:
+                wait_s = await self._round()
+                delay_s = RETRY_FIRST_S
+            except Exception as error:  # nothing may end it; see ProjectionLoop
+                wait_s = delay_s * random.uniform(0.5, 1.0)  # noqa: S311
+                delay_s = min(delay_s * 2, RETRY_MOST_S)
+                if isinstance(error, WAIT_FOR):
+                    log.warning("reminders wait", reason=str(error) or repr(error))
+                else:
+                    log.exception("reminders failed")
+                await asyncio.sleep(wait_s)
+            else:
+                await self._sleep(wait_s)
+
+    async def _sleep(self, wait_s: float) -> None:
+        """Wait so long, or until there is news."""
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._news.wait()
+                await asyncio.sleep(PAUSE_S)
+        except TimeoutError:
+            pass
+
+    async def _round(self) -> float:
+        """Fire what is due now; returns in how many seconds to look again."""
+        partitions = await self._ready()
+        now = self._clock()
+        upcoming = await self._queries.next_due(sorted(partitions), now, now - RESTORE_LIMIT)
+        due = [partition for partition, at in upcoming.items() if at <= now]
+        for partition in due:
+            await self._sweep(partition, now)
+        if due or not upcoming:
+            return POLL_S
+        return min(POLL_S, (min(upcoming.values()) - self._clock()).total_seconds())
+
+    # --- when it is our turn -----------------------------------------------------------------------------
+
+    async def _ready(self) -> frozenset[int]:
+        """The partitions of ours whose read models have all that is to be known before firing.
+
+        That is what was in the log when they became ours, and then what we fired ourselves.
+        """
+        assigned = self._assigned()
+        if assigned - self._known:
+            self._behind = dict(await self._event_log.ends())
+            self._known_since_s = time.monotonic()
+        self._known = assigned
+        if not self._behind and not self._fired:
+            return assigned
+        reached = await self._queries.positions()
+        patient = time.monotonic() - self._known_since_s < OTHERS_LIMIT_S
+        self._behind = {
+            partition: end
+            for partition, end in self._behind.items()
+            if reached.get(partition, -1) < end - 1 and (patient or partition in assigned)
+        }
+        self._fired = {
+            partition: offset
+            for partition, offset in self._fired.items()
+            if reached.get(partition, -1) < offset
+        }
+        return frozenset() if self._behind else assigned - self._fired.keys()
+
+    # --- firing ------------------------------------------------------------------------------------------
+
+    async def _sweep(self, partition: int, now: datetime) -> None:
+        """Fire what is due in a partition, one reminder of each task: the next ones follow from its state."""
+        before, self._attempts[partition] = self._attempts.get(partition, {}), {}
+        place: Place | None = BEGINNING
+        seen: set[str] = set()
+        while place is not None and len(seen) < SWEEP_MOST:
+            page = await self._queries.due(partition, now, now - RESTORE_LIMIT, place, BATCH)
+            fresh = [due for due in page.items if due.task.id not in seen]
+            seen.update(due.task.id for due in fresh)
+            await self._fire(self._allowed(partition, before, reminders_of(fresh, now)))
+            place = page.end
+
+    async def _fire(self, records: Sequence[Record]) -> None:
+        if not records:
+            return
+        for partition, offset in await self._event_log.append(records):
+            self._fired[partition] = max(offset, self._fired.get(partition, -1))
+        log.info("reminded", reminders=len(records))
+
+    def _allowed(
+        self, partition: int, before: dict[str, Attempts], records: Iterable[Record]
+    ) -> list[Record]:
+        """The records to try now: after a lost race at once, and then after longer and longer pauses."""
+        now_s, attempts = time.monotonic(), self._attempts[partition]
+        allowed: list[Record] = []
+        for record in records:
+            times, not_before_s = before.get(record.id, (0, 0.0))
+            if now_s < not_before_s:
+                attempts[record.id] = before[record.id]
+                continue
+            pause_s = min(RETRY_FIRST_S * 2 ** min(times - 1, 10), AGAIN_MOST_S) if times else 0.0
+            attempts[record.id] = Attempts(times + 1, now_s + pause_s)
+            allowed.append(record)
+        return allowed
+
+
+def reminders_of(tasks: Iterable[Due], now: datetime) -> list[Record]:
+    """The event that tells of the first due reminder of each of these tasks, for those that have one.
+
+    A task whose list is not there yet has to wait. Of one whose list stays deleted nobody is told: it is
+    settled.
+    """
+    records = (_reminder_of(due, now) for due in tasks if due.home or now - due.at > LIST_LIMIT)
+    return [record for record in records if record is not None]
+
+
+def _reminder_of(due: Due, now: datetime) -> Record | None:
+    task, home = due.task, due.home
+    instant = next(iter(pending(task)), None)
+    if instant is None or instant > format_time(now):
+        return None
+    seen = home if home is not None and home.deleted_at is None else None
+    event = decide(RemindOfTask(at=instant), task, DecisionContext(ACTOR, now, seen))
+    assert event is not None, "what is pending can be reminded of"
+    return Record(
+        id=derived_id("reminded", task.id, instant),
+        stream=f"task:{task.id}",
+        version=task.version + 1,
+        time=now,
+        actor=ACTOR,
+        source=SOURCE,
+        data=event,
+    )

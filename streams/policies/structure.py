@@ -1,0 +1,305 @@
+"""The policy that repairs the rules that span streams (`app.structure.rules`), behind the locks that prevent.
+
+After each commit it looks at the neighbours of what changed, once the read models have all that the log had
+by then: what seems broken in between may only be half read. What is broken is repaired under the locks of
+those whom it concerns, on states as of the locks: so what a command is about to put right is left to it. The
+ids of repairs are derived, so of two workers that repair the same, the fold accepts one. When partitions are
+assigned to this worker, all of the tasks are looked at: whoever had them before may have died in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+import structlog
+
+from app.errors import Unavailable
+from app.lists.state import TaskList
+from app.log.fold import State
+from app.log.ports import Clock, EventLog
+from app.log.records import Record
+from app.positions import Position
+from app.structure.repairs import Repair, repair_of
+from app.structure.rules import StructureState, Violation, ancestors, touches_structure, violations
+from app.tasks.series import occurrence_ids
+from app.tasks.state import Task
+from projections.postgres.advisory_locks import HeldLocks
+from projections.projector import Batch
+from projections.queries.structure import Candidates, RepairCause
+from projections.read_models.projected import Projected
+from streams.policies.postponed_repairs import RETRY_FIRST_S, RETRY_MOST_S, PostponedRepairs
+from streams.policies.repair_records import repair_records
+from streams.projection_loop import WAIT_FOR
+
+log = structlog.get_logger()
+
+PAUSE_S = 0.1
+"""Between two looks: what changes in a burst is looked at together."""
+LOCK_TIMEOUT_S = 0.5
+POLL_S = 0.02
+WAIT_LIMIT_S = 5.0
+"""How long one look waits for the read models; then it is taken again."""
+MAX_CHANGED = 20_000
+"""Beyond so many changes that were not looked at yet, all tasks are looked at instead."""
+MAX_REPAIRS = 100
+"""So many violations are repaired under one set of locks."""
+SWEEP_PAGE = 2_000
+MAX_ATTEMPTS = 6
+"""So often one stream is repaired at once; what is broken then still is put off."""
+
+
+class StructureReads(Protocol):
+    """What the policy asks of the read models: `projections.queries.structure.StructureQueries`."""
+
+    async def projected(self) -> Mapping[int, int]:
+        """Return up to which offset each partition is in the read models."""
+
+    async def candidates(self, changed: Candidates, *, is_sweep: bool = False) -> Candidates:
+        """Return what may violate a rule, of what has changed and what is below it."""
+
+    async def page(self, after: str, limit: int) -> list[str]:
+        """Return ids of tasks, in their order."""
+
+    async def occurrences_twice(self) -> set[str]:
+        """Return the tasks that have the same occurrence of a series as another."""
+
+    async def state(self, candidates: Candidates) -> StructureState:
+        """Return the states around candidates, as of one moment."""
+
+    async def cause(self, streams: Collection[str]) -> RepairCause | None:
+        """Return the newest event of these streams."""
+
+    async def held(self, streams: Collection[str]) -> Collection[str]:
+        """Return those of these streams that wait for a parked record."""
+
+
+class RepairLocks(Protocol):
+    """The locks that commands hold too: `projections.postgres.advisory_locks.AdvisoryLocks`."""
+
+    async def acquire(self, modes: Mapping[str, bool], timeout_s: float) -> HeldLocks:
+        """Acquire all of them. Raises `Unavailable`."""
+
+
+class StructurePolicy:
+    """Runs until it is cancelled."""
+
+    def __init__(
+        self,
+        reads: StructureReads,
+        event_log: EventLog,
+        locks: RepairLocks,
+        *,
+        clock: Clock,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reads = reads
+        self._event_log = event_log
+        self._locks = locks
+        self._clock = clock
+        self._monotonic_s = monotonic_s
+        self._changed = Candidates()
+        self._series: set[str] = set()
+        self._sweep_due = True
+        self._series_due = False
+        self._postponed = PostponedRepairs(monotonic_s)
+        self._news = asyncio.Event()
+        self.repaired = 0
+        """So many repairs were appended."""
+
+    def heard(self, _batch: Batch, projected: Sequence[Projected]) -> None:
+        """Take note of what was projected (see `Projector`)."""
+        for each in projected:
+            folded = each.folded
+            if folded.outcome == "accepted" and touches_structure(folded.before, folded.after):
+                self._note(folded.after)
+
+    def _note(self, state: State | None) -> None:
+        if isinstance(state, Task):
+            self._changed.tasks.add(state.id)
+            if state.series is not None:
+                ids = occurrence_ids(state.series)
+                self._series.update(ids, [state.id])
+                # Under an id of no series, another one may be anywhere.
+                self._series_due = self._series_due or state.id not in ids
+        elif isinstance(state, TaskList):
+            self._changed.lists.add(state.id)
+        if len(self._changed) > MAX_CHANGED:
+            self._changed, self._series, self._sweep_due = Candidates(), set(), True
+        self._news.set()
+
+    def look_at_all(self) -> None:
+        """Look at all tasks: partitions came."""
+        self._sweep_due = True
+        self._news.set()
+
+    async def run(self) -> None:
+        """Look and repair, for ever. While Postgres or Kafka is away it waits."""
+        delay_s = RETRY_FIRST_S
+        while True:
+            await self._until_due()
+            try:
+                await self.round()
+                delay_s = RETRY_FIRST_S
+            except Exception as error:  # nothing may end it; see ProjectionLoop
+                if isinstance(error, WAIT_FOR):
+                    log.warning("repairing waits", reason=str(error) or repr(error))
+                else:
+                    log.exception("repairing failed")
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, RETRY_MOST_S)
+            else:
+                await asyncio.sleep(PAUSE_S)
+
+    async def _until_due(self) -> None:
+        """Wait until there is something to look at."""
+        if not self._sweep_due and not self._changed:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._postponed.due_in_s()):
+                    await self._news.wait()
+        self._news.clear()
+
+    async def round(self) -> None:
+        """Look at what has changed, or at everything, and repair what is broken.
+
+        Raises what the database and the log raise while they are away, and `Unavailable` while the read
+        models are late: what was to be looked at will be looked at again.
+        """
+        self._changed.add(self._postponed.take_due())
+        changed, self._changed = self._changed, Candidates()
+        series, self._series = self._series, set()
+        is_sweep, self._sweep_due = self._sweep_due, False
+        looks_for_twins, self._series_due = self._series_due, False
+        try:
+            await self._until_projected(await self._event_log.ends())
+            if is_sweep:
+                await self._sweep()
+            twins = await self._reads.occurrences_twice() if looks_for_twins else set()
+            await self._repair(await self._reads.candidates(changed), series | twins)
+        except BaseException:
+            self._changed.add(changed)
+            self._series |= series
+            self._sweep_due = self._sweep_due or is_sweep
+            self._series_due = self._series_due or looks_for_twins
+            raise
+
+    async def _sweep(self) -> None:
+        last, first = "", True
+        while True:
+            ids = await self._reads.page(last, SWEEP_PAGE)
+            if ids or first:
+                found = await self._reads.candidates(Candidates(set(ids)), is_sweep=True)
+                if not first:
+                    found.lists.clear()  # They do not come in pages.
+                await self._repair(found, set())
+            first = False
+            if len(ids) < SWEEP_PAGE:
+                break
+            last = ids[-1]
+        await self._repair(Candidates(), await self._reads.occurrences_twice())
+
+    # --- repairing -----------------------------------------------------------------------------------------
+
+    async def _repair(self, candidates: Candidates, series: set[str]) -> None:
+        """Repair until the rules hold around these candidates; what can't be repaired now is put off."""
+        around = Candidates(candidates.tasks | series, candidates.lists)
+        attempts: Counter[str] = Counter()
+        while around:
+            state = await self._reads.state(around)
+            broken = violations(state)
+            found = [each for each in broken if attempts[each.stream] < MAX_ATTEMPTS]
+            if not found:
+                self._postponed.add(broken)
+                return
+            attempts.update(each.stream for each in found)
+            for first in range(0, len(found), MAX_REPAIRS):
+                for busy in await self._repair_some(found[first : first + MAX_REPAIRS], around, state):
+                    attempts[busy.stream] = MAX_ATTEMPTS
+
+    async def _repair_some(
+        self, found: Sequence[Violation], around: Candidates, state: StructureState
+    ) -> Sequence[Violation]:
+        """Repair these under the locks of all of them, else in halves; return those that have to wait.
+
+        They wait while others have the locks, or an operator has to settle a parked record of the stream.
+        """
+        modes = _modes(found, state)
+        try:
+            held = await self._locks.acquire(modes, LOCK_TIMEOUT_S)
+        except Unavailable:
+            if len(found) == 1:
+                return found
+            middle = len(found) // 2
+            first = await self._repair_some(found[:middle], around, state)
+            return [*first, *await self._repair_some(found[middle:], around, state)]
+        try:
+            return await self._repair_locked(modes, around)
+        finally:
+            await held.release()
+
+    async def _repair_locked(self, modes: Mapping[str, bool], around: Candidates) -> Sequence[Violation]:
+        """Append the repairs of what is still broken, and wait until they are in the read models.
+
+        Return those whose streams are held: their repairs would be parked.
+        """
+        state = await self._reads.state(around)
+        ready = [
+            each for each in violations(state) if modes.get(each.stream) and each.involved <= modes.keys()
+        ]
+        held = await self._reads.held([each.stream for each in ready])
+        waiting = [each for each in ready if each.stream in held]
+        repairs = [
+            repair
+            for each in ready
+            if each.stream not in held and (repair := repair_of(each, state)) is not None
+        ]
+        records = [record for repair in repairs for record in await self._records(repair, state)]
+        if not records:
+            return waiting
+        for repair in repairs:
+            log.warning("repairing", rule=repair.violation.rule, stream=repair.violation.stream)
+        positions = await self._event_log.append(records)
+        self.repaired += len(repairs)
+        await self._until_projected(_ends(positions))
+        return waiting
+
+    async def _records(self, repair: Repair, state: StructureState) -> list[Record]:
+        cause = await self._reads.cause(repair.violation.involved)
+        kind, _, key = repair.violation.stream.partition(":")
+        before = state.lists[key] if kind == "list" else state.tasks[key]
+        return repair_records(repair, before, cause, self._clock())
+
+    async def _until_projected(self, ends: Mapping[int, int]) -> None:
+        """Wait until the read models have these ends of the log. Raises `Unavailable` if that takes long."""
+        deadline_s = self._monotonic_s() + WAIT_LIMIT_S
+        while True:
+            projected = await self._reads.projected()
+            if all(projected.get(partition, 0) >= end for partition, end in ends.items()):
+                return
+            if self._monotonic_s() > deadline_s:
+                raise Unavailable("the read models are behind the log")
+            await asyncio.sleep(POLL_S)
+
+
+def _ends(positions: Sequence[Position]) -> dict[int, int]:
+    ends: dict[int, int] = {}
+    for partition, offset in positions:
+        ends[partition] = max(ends.get(partition, 0), offset + 1)
+    return ends
+
+
+def _modes(found: Sequence[Violation], state: StructureState) -> dict[str, bool]:
+    """Return the locks for repairing: alone on what is changed, shared on what it depends on."""
+    modes: dict[str, bool] = {}
+    for violation in found:
+        for stream in violation.involved:
+            modes.setdefault(stream, False)
+            task = state.tasks.get(stream.partition(":")[2])
+            for above in ancestors(task, state.tasks) if task is not None else ():
+                modes.setdefault(f"task:{above.id}", False)
+        modes[violation.stream] = True
+    return modes

@@ -1,0 +1,108 @@
+"""Presence over HTTP: what is answered, and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from api.http.dependencies import Dependencies
+from api.main import application
+from app.settings import Settings
+from tasktape.local.tokens import mint
+from tests.api.memory_stack import World, edge_on
+
+SECRET = "a secret of the tests that is long enough"
+ID = "0190f3c0-0000-7000-8000-000000000000"
+TASK, LIST = f"task:{ID}", f"list:{ID}"
+
+
+class Seen:
+    """A pool in place of the database's: alice may see everything, and others nothing."""
+
+    async def fetchval(self, _sql: str, _key: str, user: str) -> bool:
+        """Whether a user may see something."""
+        return user == "alice"
+
+
+@pytest.fixture
+async def deps() -> AsyncIterator[Dependencies]:
+    async with World().running() as world:
+        yield edge_on(world, world.node(), Settings(jwt_secret=SECRET), Seen())
+
+
+async def get(deps: Dependencies, path: str, user: str = "alice", *, admin: bool = False) -> tuple[int, Any]:
+    """The status and the body of an answer."""
+    app = application(deps.settings)
+    app.state.deps = deps
+    transport = httpx.ASGITransport(app)
+    headers = {"Authorization": f"Bearer {mint(SECRET, user, admin=admin, ttl_s=60)}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers) as client:
+        answer = await client.get(path)
+        return answer.status_code, answer.json()
+
+
+async def test_who_is_on_a_channel(deps: Dependencies) -> None:
+    for session, user in (("s1", "alice"), ("s2", "bob"), ("s3", "bob")):
+        deps.presence.enter(session, user)
+        deps.presence.subscribe(session, TASK)
+    deps.presence.signal("s2", TASK, "viewing", {}, 0)
+    deps.presence.signal("s1", TASK, "typing", {}, 0)
+    status, body = await get(deps, f"/api/presence?channel={TASK}")
+    assert status == 200
+    assert body == {
+        "channel": TASK,
+        "present": [
+            {"user": "alice", "connections": 1, "viewing": False, "typing": True},
+            {"user": "bob", "connections": 2, "viewing": True, "typing": False},
+        ],
+        "total": 2,
+    }
+    nobody = {"channel": LIST, "present": [], "total": 0}
+    assert await get(deps, f"/api/presence?channel={LIST}") == (200, nobody)
+
+
+@pytest.mark.parametrize("channel", [TASK, LIST])
+async def test_what_one_may_not_see_is_not_there(deps: Dependencies, channel: str) -> None:
+    assert (await get(deps, f"/api/presence?channel={channel}", "bob"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "?channel=", "?channel=task:1", "?channel=user:alice", f"?channel={ID}", f"?channel={'x' * 257}"],
+)
+async def test_what_is_no_channel_is_invalid(deps: Dependencies, query: str) -> None:
+    status, body = await get(deps, f"/api/presence{query}")
+    assert (status, body["errors"][0]["field"]) == (422, "channel")
+
+
+async def test_connections_are_for_administrators(deps: Dependencies) -> None:
+    assert (await get(deps, "/api/connections"))[0] == 403
+    for number, user in enumerate(["carol", "alice", "bob", "alice"]):
+        deps.presence.enter(f"s{number}", user)
+    first = (await get(deps, "/api/connections?limit=2", admin=True))[1]
+    assert first["items"] == [
+        {"user": "alice", "connections": 2, "nodes": 1},
+        {"user": "bob", "connections": 1, "nodes": 1},
+    ]
+    assert (first["total_users"], first["total_connections"]) == (3, 4)
+    path = f"/api/connections?limit=2&cursor={first['next_cursor']}"
+    second = (await get(deps, path, admin=True))[1]
+    assert [each["user"] for each in second["items"]] == ["carol"]
+    assert second["next_cursor"] is None
+
+
+async def test_the_connections_of_one_user(deps: Dependencies) -> None:
+    deps.presence.enter("s1", "alice")
+    deps.presence.enter("s2", "bob")
+    one = (await get(deps, "/api/connections?user=bob", admin=True))[1]
+    assert one == {
+        "items": [{"user": "bob", "connections": 1, "nodes": 1}],
+        "next_cursor": None,
+        "total_users": 1,
+        "total_connections": 1,
+    }
+    none = (await get(deps, "/api/connections?user=dave", admin=True))[1]
+    assert (none["items"], none["total_connections"]) == ([], 0)

@@ -1,0 +1,523 @@
+"""A conversation, step by step: authentication, channels, what was missed, membership."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from api import read_consistency as patience
+from api.auth import Identity
+from api.broadcast.memory_backend import MemoryTopic
+from api.presence.cluster import Signals
+from api.protocol import close_codes
+from api.protocol import messages as protocol
+from api.relay.connections import ConnectionRegistry
+from api.relay.replay_buffer import BufferOverrun
+from api.relay.system_channel import SystemReports
+from app.log.updates import Update
+from app.positions import Position
+from tests.api.relay_world import NOW, Client, Node, World, list_update, nothing_update, task_update
+from tests.waiting import eventually
+
+L1, L2, L3 = (f"00000000-0000-7000-8000-00000000000{n}" for n in (1, 2, 3))
+T1, T2 = (f"00000000-0000-7000-8000-00000000001{n}" for n in (1, 2))
+
+
+@pytest.fixture
+def world() -> World:
+    """Ann has a list, Bob another; a task is in each."""
+    world = World(2)
+    world.members = {L1: {"ann"}, L2: {"bob"}}
+    world.task_lists = {T1: L1, T2: L2}
+    return world
+
+
+@pytest.fixture
+def node(world: World) -> Node:
+    """A node that has heard of everything so far."""
+    return Node(world)
+
+
+async def signed_in(node: Node, user: str = "ann", since: dict[int, int] | None = None) -> Client:
+    """A client that is connected and has what it missed."""
+    client = Client(user)
+    client.positions = since
+    client.connect(node)
+    await client.settled()
+    await client.receive()
+    return client
+
+
+async def said(client: Client, *messages: dict[str, Any]) -> list[dict[str, Any]]:
+    """What comes back when a client says something."""
+    before = len(client.seen)
+    for message in messages:
+        client.say(message)
+    await client.settled()
+    await client.receive()
+    return client.seen[before:]
+
+
+def kinds(messages: Sequence[dict[str, Any]]) -> list[str]:
+    """The types of messages."""
+    return [message["type"] for message in messages]
+
+
+async def test_authenticating_gives_the_automatic_channels(node: Node) -> None:
+    """One's own, and those of one's lists."""
+    client = await signed_in(node)
+    [reply] = client.seen
+    assert reply["type"] == "authenticated"
+    assert "id" not in reply
+    assert reply["user"] == "ann"
+    assert reply["channels"] == ["user:ann", f"list:{L1}"]
+    assert reply["expires_in"] == 3600
+    assert reply["limits"] == protocol.Limits().model_dump()
+
+
+async def test_what_another_socket_knows_is_not_read(
+    world: World, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's second socket, and a task that others have open, ask the read models nothing."""
+    subscribe = {"type": "subscribe", "channel": f"task:{T1}"}
+    first = await signed_in(node)
+    assert kinds(await said(first, subscribe)) == ["subscribed"]
+    reads: list[str] = []
+    for name in ("lists_at", "list_of_task_at"):
+        monkeypatch.setattr(world, name, lambda *asked: reads.append(str(asked)))
+    second = await signed_in(node)
+    assert second.seen[0]["channels"] == first.seen[0]["channels"]
+    assert kinds(await said(second, subscribe)) == ["subscribed"]
+    assert reads == []
+
+
+async def test_a_restored_list_is_read_once_for_all_of_its_members(
+    world: World, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many join it with that: each of them has all that was in it."""
+    people = {f"user {number}" for number in range(20)}
+    world.members[L2] = set(people)
+    clients = [await signed_in(node, user) for user in sorted(people)]
+    world.commit(task_update(world.next_position(0), T2, L2))
+    world.commit(list_update(world.next_position(1), L2, people, None))
+    node.hear_all()
+    for client in clients:
+        assert kinds(await said(client))[-1] == "unsubscribed"
+    reads: list[tuple[object, ...]] = []
+    missed = world.missed
+
+    async def counted(*asked: Any) -> list[Update] | None:
+        reads.append(asked)
+        return await missed(*asked)
+
+    def forgotten(*_: object) -> None:
+        raise BufferOverrun
+
+    monkeypatch.setattr(world, "missed", counted)
+    monkeypatch.setattr(node.hub, "missed", forgotten)
+    world.query_ticks = 3
+    world.commit(list_update(world.next_position(1), L2, people, people, restored=True))
+    node.hear_all()
+    told = await asyncio.gather(*(said(client) for client in clients))
+    assert len(reads) == 1
+    for messages in told:
+        assert kinds(messages) == ["subscribed", "update", "update"]
+        assert [each["position"] for each in messages[1:]] == ["0:0", "1:1"]
+
+
+async def test_what_another_socket_knows_is_as_new_as_the_node(world: World, node: Node) -> None:
+    """Lists that were joined and left meanwhile."""
+    first = await signed_in(node)
+    world.members[L2].add("ann")
+    world.commit(list_update(world.next_position(0), L2, {"bob"}, {"ann", "bob"}))
+    world.members[L1].clear()
+    world.commit(list_update(world.next_position(1), L1, {"ann"}, set()))
+    node.hear_all()
+    await first.settled()
+    second = await signed_in(node)
+    assert second.seen[0]["channels"] == ["user:ann", f"list:{L2}"]
+    assert [each["code"] for each in await said(second, {"type": "subscribe", "channel": f"task:{T1}"})] == [
+        "not_found"
+    ]
+
+
+async def test_a_bad_token_is_an_error_and_the_end(node: Node) -> None:
+    """There is no second try."""
+    client = await signed_in(node, "bad")
+    assert [(each["type"], each["code"]) for each in client.seen] == [("error", "unauthenticated")]
+    assert client.send_queue is not None
+    assert client.send_queue.close_reason is not None
+    assert client.send_queue.close_reason.code == close_codes.BAD_TOKEN
+
+
+async def test_nothing_but_authenticate_goes_before_it(node: Node) -> None:
+    """And it goes once."""
+    client = await signed_in(node)
+    stranger = Client("ann")
+    stranger.connect(node)
+    await stranger.disconnect()
+    [again] = await said(client, {"id": 2, "type": "authenticate", "token": "ann"})
+    assert (again["id"], again["code"]) == (2, "malformed")
+
+
+async def test_a_node_that_knows_no_positions_yet_sends_clients_away(world: World) -> None:
+    """They come back when it is fed."""
+    node = Node(world)
+    node.hub.partitions = 0
+    client = await signed_in(node)
+    assert client.seen == []
+    assert client.send_queue is not None
+    assert client.send_queue.close_reason == close_codes.CAN_NOT_RECOVER
+
+
+@pytest.mark.parametrize(
+    ("channel", "code"),
+    [
+        ("user:bob", "forbidden"),
+        (f"list:{L2}", "not_found"),
+        (f"list:{L3}", "not_found"),
+        (f"task:{T2}", "not_found"),
+        (f"task:{L3}", "not_found"),
+        ("task:nonsense", "malformed"),
+        ("nonsense", "malformed"),
+        ("system", "forbidden"),
+        ("system:x", "malformed"),
+        ("stats:x", "unsupported"),
+    ],
+)
+async def test_one_subscribes_to_what_one_may_see(node: Node, channel: str, code: str) -> None:
+    """What one may not see is not there."""
+    client = await signed_in(node)
+    [reply] = await said(client, {"id": 7, "type": "subscribe", "channel": channel})
+    assert (reply["id"], reply["type"], reply["code"]) == (7, "error", code)
+
+
+async def test_an_update_comes_once_under_the_first_of_its_channels(world: World, node: Node) -> None:
+    """`user:`, then `list:`, then `task:`."""
+    client = await signed_in(node)
+    await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
+    world.commit(task_update(Position(0, 0), T1, L1))
+    world.commit(list_update(Position(1, 0), L1, {"ann"}, {"ann"}))
+    node.hear_all()
+    await client.receive()
+    assert client.got == [(f"list:{L1}", Position(0, 0)), ("user:ann", Position(1, 0))]
+
+
+async def test_giving_channels_up_leaves_the_next_one(world: World, node: Node) -> None:
+    """Without the list, the task's own channel carries its updates."""
+    client = await signed_in(node)
+    replies = await said(
+        client,
+        {"id": 2, "type": "subscribe", "channel": f"task:{T1}"},
+        {"id": 3, "type": "unsubscribe", "channel": f"list:{L1}"},
+    )
+    assert [(reply["id"], reply["type"]) for reply in replies] == [(2, "subscribed"), (3, "unsubscribed")]
+    world.commit(task_update(Position(0, 0), T1, L1))
+    node.hear_all()
+    await client.receive()
+    assert client.got == [(f"task:{T1}", Position(0, 0))]
+
+
+async def test_subscribing_with_since_brings_what_was_missed(world: World, node: Node) -> None:
+    """First the reply with the number, then they, then what is new; none that the socket has had."""
+    for offset in range(3):
+        world.commit(task_update(Position(0, offset), T1, L1))
+    node.hear_all()
+    client = await signed_in(node)
+    world.commit(task_update(Position(0, 3), T1, L1))
+    node.hear_all()
+    await client.receive()
+    replies = await said(
+        client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}", "since": {"0": 0, "1": -1}}
+    )
+    assert kinds(replies) == ["subscribed", "update", "update"]
+    assert replies[0]["missed"] == 2
+    assert replies[0]["positions"] == {"0": 3}
+    assert [reply["position"] for reply in replies[1:]] == ["0:1", "0:2"]
+
+
+async def test_since_must_fit_the_log(node: Node) -> None:
+    """A partition that the log doesn't have is refused, and the socket lives on."""
+    client = await signed_in(node)
+    replies = await said(
+        client,
+        {"id": 2, "type": "subscribe", "channel": f"task:{T1}", "since": {"9": 0}},
+        {"id": 3, "type": "subscribe", "channel": f"task:{T1}"},
+    )
+    assert [(reply["id"], reply["type"]) for reply in replies] == [(2, "error"), (3, "subscribed")]
+
+
+async def test_a_since_ahead_of_the_node_loses_and_repeats_nothing(world: World) -> None:
+    """Another node had told the client more than this one has heard."""
+    behind = Node(world)
+    for offset in range(4):
+        world.commit(task_update(Position(0, offset), T1, L1))
+    behind.hear(0, 1)
+    client = await signed_in(behind, since={0: 2})
+    assert client.seen[0]["positions"] == {"0": 2}
+    behind.hear_all()
+    await client.receive()
+    assert client.got == [(f"list:{L1}", Position(0, 3))]
+
+
+async def test_a_database_that_lost_its_latest_rows_takes_no_list_away(world: World, node: Node) -> None:
+    """Nobody is told of lists before the read models are where the node is."""
+    world.commit(list_update(Position(1, 0), L3, {"bob"}, {"ann", "bob"}))
+    node.hear_all()
+    world.lost = {1: 1}
+    client = await signed_in(node, since={1: 0})
+    assert client.seen == []
+    assert client.send_queue is not None
+    assert client.send_queue.close_reason == close_codes.CAN_NOT_RECOVER
+    world.lost, world.members[L3] = {}, {"ann", "bob"}
+    again = await signed_in(node, since={1: 0})
+    assert again.seen[0]["channels"] == ["user:ann", f"list:{L1}", f"list:{L3}"]
+
+
+async def test_a_channel_is_not_refused_because_its_rows_are_lost(
+    world: World, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor given on old ones: what lies behind it is looked at where the read models are where the node is."""
+    monkeypatch.setattr(patience, "RETRY_DELAYS_S", (0.0,))
+    client, list_id = await signed_in(node), world.task_lists.pop(T1)
+    world.commit(list_update(Position(1, 0), L3, {"bob"}, {"ann", "bob"}))
+    world.commit(task_update(Position(0, 0), T1, L1))
+    node.hear_all()
+    await said(client)
+    for lost in ({0: 1}, {1: 1}):
+        world.lost = lost
+        for channel in (f"task:{T1}", f"list:{L3}"):
+            [answer] = await said(client, {"id": 1, "type": "subscribe", "channel": channel})
+            assert (answer["type"], answer["code"]) == ("error", "unavailable")
+    world.lost, world.members[L3], world.task_lists[T1] = {}, {"ann", "bob"}, list_id
+    for channel in (f"task:{T1}", f"list:{L3}"):
+        [answer] = await said(client, {"id": 2, "type": "subscribe", "channel": channel})
+        assert answer["type"] == "subscribed"
+
+
+async def test_too_much_missed_asks_for_a_snapshot(
+    world: World, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And goes on with what is new."""
+    monkeypatch.setattr(protocol, "MAX_MISSED", 2)
+    for offset in range(3):
+        world.commit(task_update(Position(0, offset), T1, L1))
+    node.hear_all()
+    client = await signed_in(node, since={})
+    assert kinds(client.seen) == ["authenticated", "resync", "resync"]
+    assert client.resynced == ["user:ann", f"list:{L1}"]
+    assert client.positions == {0: 2}
+    world.commit(task_update(Position(0, 3), T1, L1))
+    node.hear_all()
+    await client.receive()
+    assert client.got == [(f"list:{L1}", Position(0, 3))]
+
+
+async def test_subscriptions_are_bounded(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The automatic channels don't count."""
+    monkeypatch.setattr(protocol, "MAX_SUBSCRIPTIONS", 1)
+    node.world.task_lists[T2] = L1
+    client = await signed_in(node)
+    replies = await said(
+        client,
+        {"id": 2, "type": "subscribe", "channel": f"task:{T1}"},
+        {"id": 3, "type": "subscribe", "channel": f"task:{T2}"},
+        {"id": 4, "type": "subscribe", "channel": f"task:{T1}"},
+    )
+    assert [(reply["id"], reply.get("code")) for reply in replies] == [(2, None), (3, "too_many"), (4, None)]
+
+
+async def test_a_refresh_is_for_the_same_user(node: Node) -> None:
+    """Another user's token is refused, and so is a bad one: the one before still holds."""
+    client = await signed_in(node)
+    replies = await said(
+        client,
+        {"id": 2, "type": "refresh", "token": "bob"},
+        {"id": 3, "type": "refresh", "token": "bad"},
+        {"id": 4, "type": "refresh", "token": "ann"},
+    )
+    assert [(reply["id"], reply["type"]) for reply in replies] == [
+        (2, "error"),
+        (3, "error"),
+        (4, "refreshed"),
+    ]
+
+
+async def test_signals_reach_the_others_on_the_channel(node: Node) -> None:
+    """Who subscribed is told who is there, then who comes, what they do, and that they went."""
+    signals = Signals("signals", MemoryTopic().backend, node="n")
+    node.relay = replace(node.relay, presence_tracker=signals)
+    node.world.members[L1].add("bob")
+    ann, bob = await signed_in(node), await signed_in(node, "bob")
+    channel = f"task:{T1}"
+    [refused] = await said(ann, {"id": 1, "type": "signal", "channel": channel, "kind": "typing"})
+    assert (refused["id"], refused["code"]) == (1, "not_found")
+
+    async def heard(client: Client, kind: str) -> dict[str, Any]:
+        """The next message of a kind, as the client said nothing."""
+        before = len(client.seen)
+
+        async def has_come() -> bool:
+            await client.receive()
+            return any(each["type"] == kind for each in client.seen[before:])
+
+        await eventually(has_come)
+        return next(each for each in client.seen[before:] if each["type"] == kind)
+
+    await said(ann, {"type": "subscribe", "channel": channel})
+    assert (await heard(ann, "presence"))["present"] == [
+        {"user": "ann", "connections": 1, "viewing": False, "typing": False}
+    ]
+    await said(bob, {"type": "subscribe", "channel": channel})
+    assert [each["user"] for each in (await heard(ann, "presence"))["joined"]] == ["bob"]
+    await said(bob, {"type": "signal", "channel": channel, "kind": "cursor", "data": {"at": 3}})
+    sent = await heard(ann, "signal")
+    assert sent == {
+        "type": "signal",
+        "channel": channel,
+        "kind": "cursor",
+        "data": {"at": 3},
+        "user": "bob",
+        "session": sent["session"],
+    }
+    assert not any(each["type"] == "signal" for each in bob.seen)
+    await bob.disconnect()
+    assert [each["user"] for each in (await heard(ann, "presence"))["left"]] == ["bob"]
+    node.world.members[L1] = {"bob"}
+    node.world.commit(list_update(node.world.next_position(0), L1, {"ann", "bob"}, {"bob"}))
+    node.hear_all()
+    [refused] = (await said(ann, {"id": 2, "type": "signal", "channel": channel, "kind": "typing"}))[-1:]
+    assert (refused["id"], refused["code"]) == (2, "not_found")
+    await ann.disconnect()
+    assert not signals.presence.connected_users()
+    await signals.stop()
+
+
+async def test_the_system_channel_is_for_administrators(node: Node) -> None:
+    """They are told the figures of the node."""
+
+    async def verify(token: str) -> Identity:
+        return Identity(token, admin=token == "root", expires_at=NOW + 3600)
+
+    node.world.verify = verify  # type: ignore[method-assign]
+    root, ann = await signed_in(node, "root"), await signed_in(node)
+    [refused] = await said(ann, {"id": 1, "type": "subscribe", "channel": "system"})
+    assert (refused["id"], refused["code"]) == (1, "forbidden")
+    counters, times = node.relay.counters, [NOW]
+    reports = SystemReports("n", node.hub, ConnectionRegistry(), counters, now=lambda: times[0], every_s=0.01)
+    reports.start()
+    await said(root, {"id": 1, "type": "subscribe", "channel": "system"})
+
+    async def reported() -> bool:
+        await root.receive()
+        return bool(root.seen[-1]["type"] == "system")
+
+    await eventually(reported)
+    await reports.stop()
+    stats = root.seen[-1]["stats"]
+    assert (stats["subscriptions"], stats["lag_ms"]) == (4, None)
+    counters.delivered("2001-09-09T01:46:40.000000Z", 1_000_000_000.5)
+    times[0] = 1_000_000_001
+    assert reports.report().stats.lag_ms == 500
+    times[0] = 1_000_000_100
+    assert reports.report().stats.lag_ms is None
+
+
+async def test_the_system_channel_goes_with_the_right_to_it(node: Node) -> None:
+    """A newer token that is no administrator's takes it away."""
+    admin = [True]
+
+    async def verify(token: str) -> Identity:
+        return Identity("root", admin=admin[0], expires_at=NOW + 3600)
+
+    node.world.verify = verify  # type: ignore[method-assign]
+    root = await signed_in(node, "root")
+    await said(root, {"id": 1, "type": "subscribe", "channel": "system"})
+    admin[0] = False
+    replies = await said(root, {"id": 2, "type": "refresh", "token": "root"})
+    assert {"type": "unsubscribed", "channel": "system"} in replies
+    assert not node.hub.has("system")
+
+
+async def test_who_comes_from_beyond_the_log_starts_afresh(world: World, node: Node) -> None:
+    """The log was made anew, or restored from a copy: what it brings next is not what the client has had."""
+    world.commit(task_update(Position(0, 0), T1, L1))
+    node.hear_all()
+    client = Client("ann")
+    client.positions, client.beyond = {0: 500}, True
+    client.connect(node)
+    await client.settled()
+    await client.receive()
+    assert kinds(client.seen) == ["authenticated", "resync", "resync"]
+    assert client.positions == {0: 0}
+    world.commit(task_update(Position(0, 1), T1, L1))
+    node.hear_all()
+    await client.receive()
+    assert client.got == [(f"list:{L1}", Position(0, 1))]
+
+
+async def test_a_new_list_becomes_a_channel(world: World, node: Node) -> None:
+    """Before the event that makes it, come its tasks that overtook it."""
+    client = await signed_in(node)
+    world.members[L3] = {"ann"}
+    world.commit(list_update(Position(1, 0), L3, None, {"ann"}))
+    world.commit(task_update(Position(0, 0), T2, L3))
+    node.hear(0, 1)
+    node.hear(1, 1)
+    await client.settled()
+    await client.receive()
+    assert kinds(client.seen[1:]) == ["subscribed", "update", "update"]
+    assert client.seen[1]["channel"] == f"list:{L3}"
+    assert "id" not in client.seen[1]
+    assert client.got == [(f"list:{L3}", Position(0, 0)), ("user:ann", Position(1, 0))]
+
+
+async def test_a_deleted_list_takes_its_channels_along(world: World, node: Node) -> None:
+    """The event comes first; nothing of the list comes after it."""
+    client = await signed_in(node)
+    await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
+    world.commit(list_update(Position(0, 0), L1, {"ann"}, None))
+    world.commit(task_update(Position(0, 1), T1, L1))
+    node.hear_all()
+    await client.receive()
+    assert kinds(client.seen[-3:]) == ["update", "unsubscribed", "unsubscribed"]
+    assert {message["channel"] for message in client.seen[-2:]} == {f"list:{L1}", f"task:{T1}"}
+    assert client.got == [("user:ann", Position(0, 0))]
+
+
+async def test_a_task_moved_out_of_sight_is_followed_no_further(world: World, node: Node) -> None:
+    """Who sees the list that it left hears of the move."""
+    client = await signed_in(node)
+    await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
+    world.commit(task_update(Position(0, 0), T1, L2, L1))
+    world.commit(task_update(Position(0, 1), T1, L2))
+    node.hear_all()
+    await client.receive()
+    assert client.got == [(f"list:{L1}", Position(0, 0))]
+    assert client.seen[-1] == {"type": "unsubscribed", "channel": f"task:{T1}"}
+
+
+async def test_a_disconnected_client_leaves_nothing_behind(world: World, node: Node) -> None:
+    """The hub forgets channels that nobody has."""
+    client = await signed_in(node)
+    await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
+    await client.disconnect()
+    assert not node.hub._channels
+    assert not node.hub._users
+
+
+async def test_gaps_are_told_and_never_published_over(world: World, node: Node) -> None:
+    """What was there is dropped; what comes too early is refused."""
+    first, second, third = (nothing_update(Position(0, offset)) for offset in range(3))
+    assert node.hub.gap_before(first) is None
+    assert node.hub.publish(first)
+    assert not node.hub.publish(first)
+    assert node.hub.gap_before(third) == range(1, 2)
+    with pytest.raises(ValueError, match="gap"):
+        node.hub.publish(third)
+    assert node.hub.publish(second)
+    assert node.hub.positions == {0: 1}

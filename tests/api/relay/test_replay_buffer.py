@@ -1,0 +1,132 @@
+"""The ring: what it says of the past is what was, or that it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.protocol.frames import JSON, EncodedMessage
+from api.relay.replay_buffer import MAX_JOINED, MAX_JOINED_BYTES, BufferOverrun, ReplayBuffer
+from app.log.updates import Update
+from app.positions import Position
+from tests.api.relay_world import nothing_update
+
+PARTITIONS = 3
+CHANNELS = ("user:a", "list:b", "task:c")
+
+
+def update_at(partition: int, offset: int, channels: Collection[str], size: int = 20) -> Update:
+    update = nothing_update(Position(partition, offset))
+    return replace(update, channels=tuple(channels), value=b'{"pad":"%s"}' % (b"x" * size))
+
+
+histories = st.lists(
+    st.tuples(st.integers(0, PARTITIONS - 1), st.sets(st.sampled_from(CHANNELS))), max_size=40
+)
+places = st.fixed_dictionaries({}, optional={p: st.integers(-1, 20) for p in range(PARTITIONS)})
+
+
+@given(histories, st.integers(1, 12), places, places, places, st.sets(st.sampled_from(CHANNELS)))
+def test_what_was_missed_is_told_whole_or_not_at_all(
+    history: list[tuple[int, set[str]]],
+    size: int,
+    start: dict[int, int],
+    since: dict[int, int],
+    upto: dict[int, int],
+    channels: set[str],
+) -> None:
+    """In the order it came. It is not told only if something was forgotten, or has not come."""
+    ring, told, ends = ReplayBuffer(max_updates=size), list[Update](), dict(start)
+    ring.start(start)
+    for partition, concerned in history:
+        ends[partition] = ends.get(partition, -1) + 1
+        told.append(update_at(partition, ends[partition], sorted(concerned)))
+        ring.append(told[-1])
+    wanted = [
+        each
+        for each in told
+        if since.get(each.position.partition, -1) < each.position.offset
+        and each.position.offset <= upto.get(each.position.partition, -1)
+        and channels & set(each.channels)
+    ]
+    floor = dict(start)
+    for each in told[: max(0, len(told) - size)]:
+        floor[each.position.partition] = each.position.offset
+    known = all(
+        floor.get(partition, -1) <= since.get(partition, -1) and last <= ends.get(partition, -1)
+        for partition, last in upto.items()
+        if last > since.get(partition, -1)
+    )
+    if not known:
+        with pytest.raises(BufferOverrun):
+            ring.missed(channels, since, upto, 100)
+        return
+    assert ring.missed(channels, since, upto, 100) == wanted
+    if wanted:
+        assert ring.missed(channels, since, upto, len(wanted) - 1) is None
+
+
+@given(histories, st.integers(1, 12))
+def test_messages_are_made_once_and_forgotten_with_their_updates(
+    history: list[tuple[int, set[str]]], size: int
+) -> None:
+    """So that memory is bounded."""
+    ring, ends = ReplayBuffer(max_updates=size), dict[int, int]()
+    for partition, channels in history:
+        ends[partition] = ends.get(partition, -1) + 1
+        update = update_at(partition, ends[partition], sorted(channels))
+        ring.append(update)
+        for channel in channels:
+            message = ring.message(update, channel)
+            assert message is ring.message(update, channel)
+            assert message.value.startswith(b'{"channel":"%s",' % channel.encode())
+    assert len(ring._messages) <= size * len(CHANNELS)
+    kept = {update.position for update in ring._slots if update is not None}
+    assert {position for position, _ in ring._messages} <= kept
+    assert set(ring._by_channel) == {
+        channel for update in ring._slots if update is not None for channel in update.channels
+    }
+
+
+def test_a_message_of_what_was_forgotten_is_made_anew() -> None:
+    """It is not kept."""
+    ring = ReplayBuffer(max_updates=1)
+    for offset in range(2):
+        ring.append(update_at(0, offset, ["list:b"]))
+    old = update_at(0, 0, ["list:b"])
+    assert ring.message(old, "list:b") is not ring.message(old, "list:b")
+    assert not ring._messages
+
+
+def test_bytes_are_bounded_too() -> None:
+    """An update larger than all of it is not remembered."""
+    ring = ReplayBuffer(max_updates=10, max_bytes=1_000)
+    for offset in range(5):
+        ring.append(update_at(0, offset, [], size=400))
+    assert ring.missed([], {0: 2}, {0: 4}, 10) == []
+    with pytest.raises(BufferOverrun):
+        ring.missed([], {0: 1}, {0: 4}, 10)
+    ring.append(update_at(0, 5, [], size=5_000))
+    with pytest.raises(BufferOverrun):
+        ring.missed([], {0: 4}, {0: 5}, 10)
+
+
+def test_what_many_miss_is_joined_once() -> None:
+    """The same messages are the same bytes; few of such are kept."""
+    ring = ReplayBuffer()
+    messages = [EncodedMessage(b'{"n":%d}' % number) for number in range(MAX_JOINED + 5)]
+    first = ring.joined(messages[:2])
+    assert ring.joined(messages[:2]) is first
+    assert first.form(JSON) == messages[0].form(JSON) + messages[1].form(JSON)
+    for message in messages:
+        ring.joined([message])
+    assert len(ring._joined) == MAX_JOINED
+    assert ring.joined(messages[:2]) is not first
+    ring.joined([EncodedMessage(b'"%s"' % (b"x" * MAX_JOINED_BYTES))])
+    ring.joined([EncodedMessage(b'"%s"' % (b"x" * MAX_JOINED_BYTES))])
+    assert len(ring._joined) == 1
+    assert ring._joined_size <= MAX_JOINED_BYTES + 2

@@ -1,0 +1,265 @@
+"""A database that crashed has lost its latest rows for a while: nothing is refused because of that."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from api import read_consistency as patience
+from api.commands.requests import Applied
+from api.commands.task_actions import TaskAction, TaskActions, Terms
+from api.main import application
+from app.errors import Conflict, Forbidden, NotFound, TaskError, Unavailable
+from app.ids import inbox_id
+from app.lists.commands import CreateList, DeleteList, EditList, SetMember
+from app.settings import Settings
+from app.tasks.commands import Comment, CompleteTask, EditComment, EditTask, ReopenTask, TaskCommand
+from app.tasks.state import Task
+from tasktape.local.tokens import mint
+from tests.api.memory_stack import Node, World, edge_on, new_id, new_task
+from tests.waiting import eventually
+
+SECRET = "a secret of the tests that is long enough"
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    monkeypatch.setattr(patience, "RETRY_DELAYS_S", (0.01,) * 3)
+    async with World().running() as running:
+        yield running
+
+
+def new_stream() -> str:
+    return f"task:{new_id()}"
+
+
+async def refused(node: Node, command: TaskCommand, stream: str, user: str = "alice") -> type[TaskError]:
+    with pytest.raises(TaskError) as caught:
+        await node.give(command, stream, user)
+    return caught.type
+
+
+async def test_a_task_that_was_created_is_not_missing(world: World) -> None:
+    """While its row is away the caller is told to come back; then the command is carried out."""
+    node, stream = world.node(), new_stream()
+    await node.done(new_task(), stream)
+    world.crash(lost=1)
+    assert await refused(node, EditTask(title="Buy bread"), stream) is Unavailable
+    world.release()
+    assert (await node.done(EditTask(title="Buy bread"), stream)).version == 2
+
+
+async def test_a_command_waits_for_rows_that_come_back_soon(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then nobody notices anything."""
+    monkeypatch.setattr(patience, "RETRY_DELAYS_S", (0.01,) * 500)
+    node, stream = world.node(), new_stream()
+    await node.done(new_task(), stream)
+    world.crash(lost=1)
+    edit = asyncio.create_task(node.done(EditTask(title="Buy bread"), stream))
+    await eventually(lambda: world.moments >= 3)
+    assert not edit.done()
+    world.release()
+    assert (await edit).version == 2
+
+
+async def test_what_was_done_since_is_undone_not_passed_over(world: World) -> None:
+    """The old row says that there is nothing left to do."""
+    node, stream = world.node(), new_stream()
+    await node.done(new_task(), stream)
+    await node.done(CompleteTask(), stream)
+    world.crash(lost=1)
+    assert await refused(node, ReopenTask(), stream) is Unavailable
+    world.release()
+    assert (await node.done(ReopenTask(), stream)).version == 3
+
+
+async def test_who_was_made_an_editor_may_edit(world: World) -> None:
+    """The old row says that they may not, or may not even see it."""
+    node, stream, list_id = world.node(), new_stream(), new_id()
+    await node.done(CreateList(name="Errands"), f"list:{list_id}")
+    await node.done(new_task(list_id=list_id), stream)
+    await node.done(SetMember(user="bob", role="viewer"), f"list:{list_id}")
+    assert await refused(node, EditTask(title="X"), stream, "bob") is Forbidden
+    await node.done(SetMember(user="bob", role="editor"), f"list:{list_id}")
+    for lost in (1, 2):
+        world.crash(lost)
+        assert await refused(node, EditTask(title="X"), stream, "bob") is Unavailable
+        world.release()
+    assert (await node.done(EditTask(title="X"), stream, "bob")).version == 2
+
+
+async def test_an_edit_of_what_was_merged_before_does_not_conflict(world: World) -> None:
+    """Nor does an `If-Match` fail that names a version which was told."""
+    node, stream = world.node(), new_stream()
+    await node.done(new_task(), stream)
+    told = await node.done(EditTask(title="Buy bread"), stream)
+    world.crash(lost=1)
+    with pytest.raises(Unavailable):
+        await node.give(EditTask(title="Buy beer"), stream, if_match=told.version)
+    world.release()
+    assert (await node.done(EditTask(title="Buy beer"), stream, if_match=told.version)).version == 3
+
+
+async def test_what_lies_around_the_task_counts_too(world: World) -> None:
+    """A comment that was made may be edited."""
+    node, stream, comment_id = world.node(), new_stream(), new_id()
+    await node.done(new_task(), stream)
+    await node.done(Comment(comment_id=comment_id, text="Which?"), stream)
+    world.crash(lost=1)
+    edit = EditComment(comment_id=comment_id, text="Which one?")
+    assert await refused(node, edit, stream) is Unavailable
+    world.release()
+    assert (await node.done(edit, stream)).version == 3
+
+
+async def test_a_sub_task_goes_to_the_list_of_its_parent(world: World) -> None:
+    """And not to the inbox, as if the parent were not there."""
+    node, list_id, parent_id = world.node(), new_id(), new_id()
+    task_actions, terms = TaskActions(node.commands, world, new_id), Terms("alice", wait_s=5.0)
+    action = TaskAction("create", body={"title": "Compare prices", "parent_id": parent_id})
+    await node.done(CreateList(name="Errands"), f"list:{list_id}")
+    await node.done(new_task(list_id=list_id), f"task:{parent_id}")
+    world.crash(lost=1)
+    with pytest.raises(Unavailable):
+        await task_actions.execute(action, terms)
+    world.release()
+    result = (await task_actions.execute(action, terms)).done.result
+    assert isinstance(result, Applied)
+    assert json.loads(result.body)["list_id"] == list_id
+
+
+async def test_what_is_done_to_sub_tasks_is_done_to_all_of_them(world: World) -> None:
+    """Also to one whose row is away."""
+    node, parent_id = world.node(), new_id()
+    child = new_stream()
+    task_actions, terms = TaskActions(node.commands, world, new_id), Terms("alice", wait_s=5.0)
+    await node.done(new_task(), f"task:{parent_id}")
+    await node.done(new_task(parent_id=parent_id), child)
+    world.crash(lost=1)
+    with pytest.raises(Unavailable):
+        await task_actions.execute(TaskAction("delete", parent_id, cascade=True), terms)
+    world.release()
+    await task_actions.execute(TaskAction("delete", parent_id, cascade=True), terms)
+    deleted = await node.commands.state(child)
+    assert isinstance(deleted, Task)
+    assert deleted.deleted_at is not None
+
+
+async def test_undo_takes_back_the_newest_change(world: World) -> None:
+    """And not the one before, if the newest is away."""
+    node, task_id = world.node(), new_id()
+    task_actions, terms = TaskActions(node.commands, world, new_id), Terms("alice", wait_s=5.0)
+    await node.done(new_task(), f"task:{task_id}")
+    await node.done(EditTask(title="Buy bread"), f"task:{task_id}")
+    await node.done(EditTask(notes="Rye"), f"task:{task_id}")
+    world.crash(lost=1)
+    with pytest.raises(Unavailable):
+        await task_actions.execute(TaskAction("undo", task_id), terms)
+    world.release()
+    result = (await task_actions.execute(TaskAction("undo", task_id), terms)).done.result
+    assert isinstance(result, Applied)
+    undone = json.loads(result.body)
+    assert (undone["title"], undone["notes"]) == ("Buy bread", "")
+
+
+async def test_what_is_accepted_asks_nothing_more(world: World) -> None:
+    """Also on old rows: its record comes behind those that are made anew, and the fold decides."""
+    node, stream = world.node(), new_stream()
+    await node.done(new_task(), stream)
+    await node.done(EditTask(title="Buy bread"), stream)
+    await node.done(CompleteTask(), stream)
+    assert world.moments == 0
+    world.crash(lost=1)
+    edit = asyncio.create_task(node.done(EditTask(notes="Rye"), stream))
+    await eventually(lambda: len(world.log.records) == 4)
+    world.release()
+    done = await edit
+    assert done.version == 4
+    assert json.loads(done.body)["status"] == "done"
+    assert world.moments == 0
+
+
+async def test_what_is_refused_on_recent_rows_is_refused(world: World) -> None:
+    """Once they were looked at, and without a wait."""
+    node, list_id = world.node(), new_id()
+    await node.done(new_task(), new_stream())
+    assert await refused(node, EditTask(title="X"), new_stream()) is NotFound
+    assert world.moments == 1
+    await node.done(CreateList(name="Errands"), f"list:{list_id}")
+    await node.done(EditList(name="A"), f"list:{list_id}")
+    with pytest.raises(Conflict):
+        await node.give(EditList(name="B"), f"list:{list_id}", if_match=1)
+    assert (await node.done(EditList(name="A"), f"list:{list_id}")).position is None
+    assert world.moments == 3
+
+
+async def test_a_node_minds_only_what_it_was_told(world: World) -> None:
+    """One that has heard of nothing refuses as the rows have it: it has told nobody anything else."""
+    node, list_id = world.node(), new_id()
+    await node.done(CreateList(name="Errands"), f"list:{list_id}")
+    world.crash(lost=1)
+    with pytest.raises(NotFound):
+        await world.node().give(DeleteList(), f"list:{list_id}")
+
+
+class NoNotifications:
+    """The queries of somebody who was told nothing, as far as the rows go."""
+
+    async def one(self, user: str, notification_id: str) -> None:
+        """See `NotificationQueries.one`."""
+
+    async def newest(self, user: str) -> None:
+        """See `NotificationQueries.newest`."""
+
+    async def unread(self, user: str) -> int:
+        """See `NotificationQueries.unread`."""
+        return 0
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    settings = Settings(jwt_secret=SECRET)
+    app = application(settings)
+    notifications: Any = NoNotifications()
+    app.state.deps = replace(edge_on(world, world.node(), settings, None), notifications=notifications)
+    headers = {"Authorization": f"Bearer {mint(SECRET, 'alice', admin=False, ttl_s=60)}"}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://t", headers=headers) as client:
+        yield client
+
+
+async def test_over_http_it_is_503_and_says_when_to_try_again(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    """As for all that is not there right now."""
+    created = await client.post("/api/tasks", json={"title": "Buy milk", "list_id": inbox_id("alice")})
+    world.crash(lost=1)
+    answer = await client.patch(created.headers["location"], json={"title": "Buy bread"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["content-type"] == "application/problem+json"
+    world.release()
+    answer = await client.patch(created.headers["location"], json={"title": "Buy bread"})
+    assert (answer.status_code, answer.json()["version"]) == (200, 2)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [(f"{new_id()}/read", 404), ("read-all", 200)], ids=["one", "all"]
+)
+async def test_nothing_is_said_of_notifications_that_may_be_away(
+    world: World, client: httpx.AsyncClient, path: str, status: int
+) -> None:
+    """Neither that there is none, nor that all are read."""
+    await client.post("/api/tasks", json={"title": "Buy milk"})
+    world.crash(lost=1)
+    assert (await client.post(f"/api/notifications/{path}")).status_code == 503
+    world.release()
+    assert (await client.post(f"/api/notifications/{path}")).status_code == status

@@ -1,0 +1,590 @@
+"""Socket.IO over a real server, by the bytes of its protocol: deadlines, bounds, and the way clients end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin
+
+from api.protocol.frames import EncodedMessage, MessageBatch
+from api.relay.connections import ConnectionRegistry
+from api.relay.context import Relay
+from api.relay.rate_limits import ConnectionLimits, RateLimits
+from api.transports.socket_io import client as socketio_client
+from api.transports.socket_io.packets import PACKET, Newest, event_packet
+from api.transports.socket_io.server import SocketIo, socketio_route
+from api.transports.websocket import server_protocol as socket_protocol
+from api.transports.websocket.endpoint import LiveSockets
+from api.transports.websocket.uvicorn_protocol import OPTIONS
+from app.log.updates import Update
+from tests.api.relay_world import NOW, Node, World, list_update, task_update
+from tests.waiting import eventually
+
+LIST, OTHER = "00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000002"
+TASK, SECRET = "00000000-0000-7000-8000-000000000011", "00000000-0000-7000-8000-000000000012"
+QUERY = "/socket.io/?EIO=4&transport="
+
+
+@dataclass
+class Served:
+    """A node served at a port."""
+
+    node: Node
+    connection_registry: ConnectionRegistry
+    relay: Relay
+    socketio: SocketIo
+    server: uvicorn.Server
+    port: int
+    now: list[float]
+
+    def happen(self, count: int = 1, *, padding: int = 0) -> None:
+        """Let things happen to Ann's task."""
+        for _ in range(count):
+            update = task_update(self.node.world.next_position(0), TASK, LIST)
+            self.tell(replace(update, value=update.value[:-1] + b',"x":"%s"}' % (b"x" * padding)))
+
+    def tell(self, update: Update) -> None:
+        """Write an update and publish it."""
+        self.node.world.commit(update)
+        self.node.hub.publish(update)
+
+
+@asynccontextmanager
+async def served(*, shares_port: bool = False, **timing: Any) -> AsyncIterator[Served]:
+    """Serve a world with a list of Ann's, with other timing than the product's."""
+    world = World(1)
+    world.members = {LIST: {"ann"}, OTHER: {"bob"}}
+    world.task_lists = {TASK: LIST, SECRET: OTHER}
+    node = Node(world)
+    now = [NOW]
+    connection_registry = ConnectionRegistry()
+    relay = replace(node.relay, now=lambda: now[0], **timing)
+    origins = ["https://tasks.example"]
+    socketio = SocketIo(
+        relay, origins=origins, connection_registry=connection_registry, shares_port=shares_port
+    )
+    sockets = LiveSockets(relay, origins=origins, connection_registry=connection_registry)
+    app = Starlette(routes=[sockets.route(), socketio_route()])
+    app.state.live = SimpleNamespace(socketio=socketio)
+    config = uvicorn.Config(
+        app, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=1, **OPTIONS
+    )
+    server = uvicorn.Server(config)
+    # As the product's own server does: signals are not the server's to take.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
+    serving = asyncio.create_task(server.serve())
+    await eventually(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield Served(node, connection_registry, relay, socketio, server, port, now)
+    finally:
+        await connection_registry.drain()
+        server.should_exit = True
+        await serving
+        await socketio.stop()
+
+
+class Client:
+    """A client over a WebSocket that has entered the default namespace."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    async def emit(self, name: str, *arguments: Any, ack: int | None = None) -> None:
+        """Send an event."""
+        number = "" if ack is None else str(ack)
+        await self.socket.send(f"42{number}{json.dumps([name, *arguments])}")
+
+    async def packet(self) -> str:
+        """The next packet that is no ping, which is answered."""
+        while True:
+            packet = await asyncio.wait_for(self.socket.recv(), 5)
+            assert isinstance(packet, str)
+            if packet != "2":
+                return packet
+            await self.socket.send("3")
+
+    async def hear(self) -> tuple[str, Any]:
+        """The next event, and its argument."""
+        packet = await self.packet()
+        assert packet.startswith("42"), packet
+        name, argument = json.loads(packet[2:])
+        return name, argument
+
+    async def ask(self, name: str, *arguments: Any) -> Any:
+        """Send an event, and wait for the acknowledgement."""
+        await self.emit(name, *arguments, ack=7)
+        while not (packet := await self.packet()).startswith("437"):
+            pass
+        return json.loads(packet[3:])[0]
+
+    async def ending(self) -> tuple[list[str], int | None]:
+        """All packets that still come, and the code of the close."""
+        packets = []
+        try:
+            while True:
+                packets.append(await self.packet())
+        except ConnectionClosed as closed:
+            return packets, closed.rcvd.code if closed.rcvd else None
+
+
+@asynccontextmanager
+async def opened(at: Served, auth: Any = None, **options: Any) -> AsyncIterator[Client]:
+    """A client that has not authenticated, unless by the handshake."""
+    async with connect(f"ws://127.0.0.1:{at.port}{QUERY}websocket", max_size=None, **options) as socket:
+        hello = json.loads(str(await socket.recv())[1:])
+        assert hello["upgrades"] == []
+        await socket.send("40" if auth is None else f"40{json.dumps(auth)}")
+        client = Client(socket)
+        assert (await client.packet()).startswith('40{"sid"')
+        yield client
+
+
+@asynccontextmanager
+async def signed_in(at: Served, user: str = "ann") -> AsyncIterator[Client]:
+    """A client that has authenticated."""
+    async with opened(at) as client:
+        await client.emit("authenticate", {"userId": user, "token": user})
+        name, hello = await client.hear()
+        assert (name, hello["userId"]) == ("authenticated", user)
+        yield client
+
+
+async def test_a_client_gets_what_its_session_gets() -> None:
+    """An update as `task:update`; it is counted among those who are connected."""
+    async with served() as at, signed_in(at) as client:
+        assert [(each.transport, each.user) for each in at.connection_registry] == [("socketio", "ann")]
+        assert (await client.ask("subscribe:task", TASK))["channel"] == f"task:{TASK}"
+        at.happen()
+        name, update = await client.hear()
+        assert (name, update["channel"], update["position"]) == ("task:update", f"list:{LIST}", "0:0")
+        assert (await client.ask("subscribe:task", SECRET))["code"] == "not_found"
+
+
+def test_an_update_says_first_what_happened_to_what() -> None:
+    """Under the names that the seed's frontends read, beside our message."""
+    event = {"stream": f"task:{TASK}", "type": "task.completed", "actor": "ann", "time": "t"}
+    message = {"channel": "c", "type": "update", "position": "0:1", "event": event, "task": {"id": TASK}}
+    packet = EncodedMessage(json.dumps(message).encode()).form(PACKET)
+    told = {"type": "task.completed", "taskId": TASK, "userId": "ann", "timestamp": "t"}
+    assert json.loads(packet[1:]) == ["task:update", message | told]
+
+
+@pytest.mark.parametrize(
+    ("stream", "name"), [("list:x", "list:update"), ("user:ann", "user:update"), ("task:x", "task:update")]
+)
+def test_updates_are_named_by_what_they_are_of(stream: str, name: str) -> None:
+    """A frontend that knows tasks only passes over the others."""
+    message = {"type": "update", "event": {"stream": stream}, "task": None}
+    assert json.loads(EncodedMessage(json.dumps(message).encode()).form(PACKET)[1:])[0] == name
+
+
+def test_a_packet_is_made_once_for_all_clients() -> None:
+    """As are frames."""
+    one = EncodedMessage(b'{"type":"update","event":{}}')
+    assert one.form(PACKET) is one.form(PACKET)
+    assert list(MessageBatch([one, one]).forms(PACKET))[1] is one.form(PACKET)
+
+
+def test_of_a_list_that_one_joins_the_past_is_left_out() -> None:
+    """The update that one joined with is told."""
+    newest = Newest()
+    past = event_packet("task:update", {})
+    told = [
+        *(newest.wants(packet) for packet in (past, event_packet("subscribed", {"missed": 3}))),
+        *(newest.wants(packet) for packet in (past, past, event_packet("list:update", {}), past)),
+        *(newest.wants(packet) for packet in (event_packet("subscribed", {"missed": 0}), past)),
+    ]
+    assert told == [True, True, False, False, True, True, True, True]
+
+
+async def test_a_list_that_one_joins() -> None:
+    """Is announced, and from then on its updates come."""
+    async with served() as at, signed_in(at) as client:
+        for _ in range(3):
+            at.tell(task_update(at.node.world.next_position(0), SECRET, OTHER))
+        at.node.world.members[OTHER].add("ann")
+        at.tell(list_update(at.node.world.next_position(0), OTHER, {"bob"}, {"ann", "bob"}))
+        at.tell(task_update(at.node.world.next_position(0), SECRET, OTHER))
+        heard = [await client.hear() for _ in range(3)]
+        assert [name for name, _ in heard] == ["subscribed", "task:update", "task:update"]
+        assert [each["position"] for _, each in heard[1:]] == ["0:3", "0:4"]
+
+
+@pytest.mark.parametrize("origin", ["https://tasks.example", "SELF", None])
+async def test_our_own_and_allowed_origins_may_connect(origin: str | None) -> None:
+    """By either transport."""
+    async with served() as at:
+        own = f"http://127.0.0.1:{at.port}" if origin == "SELF" else origin
+        async with opened(at, origin=Origin(own) if own else None):
+            pass
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{at.port}", trust_env=False) as client:
+            answer = await client.get(f"{QUERY}polling", headers={"Origin": own} if own else {})
+            assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://["])
+async def test_other_origins_may_not(origin: str) -> None:
+    """By neither."""
+    async with served() as at:
+        with pytest.raises(InvalidStatus) as refused:
+            async with opened(at, origin=Origin(origin)):
+                pass
+        assert refused.value.response.status_code == 403
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{at.port}", trust_env=False) as client:
+            answer = await client.get(f"{QUERY}polling", headers={"Origin": origin})
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+async def test_one_may_ask_before_the_answer_to_authenticate() -> None:
+    """Frontends emit both, one after the other: they are done in their order, however long it takes."""
+    async with served() as at, opened(at) as client:
+        at.node.world.query_ticks = 20
+        await client.emit("authenticate", {"userId": "ann", "token": "ann"})
+        await client.emit("subscribe:task", TASK, ack=7)
+        assert (await client.hear())[0] == "authenticated"
+        packet = await client.packet()
+        assert packet.startswith("437"), packet
+        assert json.loads(packet[3:])[0]["type"] == "subscribed"
+
+
+async def test_who_does_not_authenticate_is_sent_away() -> None:
+    """For good, after a word on why."""
+    async with served(authentication_s=0.2) as at, opened(at) as client:
+        packets, code = await client.ending()
+        assert [packet[:10] for packet in packets[:2]] == ['42["error"', "41"]
+        assert code == 4502
+        await eventually(lambda: len(at.connection_registry) == 0)
+
+
+async def test_who_never_enters_is_hung_up_on() -> None:
+    """A connection below is no client yet."""
+    async with served(authentication_s=0.2) as at:
+        async with connect(f"ws://127.0.0.1:{at.port}{QUERY}websocket") as socket:
+            assert (await Client(socket).ending())[1] == 4502
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{at.port}", trust_env=False) as client:
+            session = json.loads((await client.get(f"{QUERY}polling")).text[1:])["sid"]
+            poll = await client.get(f"{QUERY}polling&sid={session}")
+            assert (poll.status_code, poll.text) in {(200, "1"), (400, '"Invalid session ' + session + '"')}
+        await eventually(lambda: len(at.connection_registry) == 0)
+
+
+async def test_an_expired_token_ends_the_connection() -> None:
+    """With an invitation to come back."""
+    async with served(ping_s=1) as at, signed_in(at) as client:
+        at.now[0] += 3600
+        packets, code = await client.ending()
+        assert json.loads(packets[0][2:])[1]["code"] == 4005
+        assert (packets[1:], code) == (["1"], 4005)
+        await eventually(lambda: not at.node.hub._users)
+
+
+async def test_draining_sends_everyone_away() -> None:
+    """Also those who have not said who they are, or not even entered."""
+    url = f"{QUERY}websocket"
+    async with served() as at:
+        bare = await connect(f"ws://127.0.0.1:{at.port}{url}")
+        async with signed_in(at) as one, opened(at) as other:
+            await eventually(lambda: len(at.connection_registry) == 3)
+            await at.connection_registry.drain()
+            assert len(at.connection_registry) == 0
+            for client in (one, other):
+                packets, code = await client.ending()
+                assert json.loads(packets[0][2:]) == [
+                    "goodbye",
+                    {"type": "goodbye", "code": 4001, "reason": "restarting", "retry_after_ms": [0, 8000]},
+                ]
+                assert code == 4001
+        assert (await Client(bare).ending())[1] == 4001
+        async with connect(f"ws://127.0.0.1:{at.port}{url}") as late:
+            assert (await Client(late).ending())[1] == 4001
+
+
+async def test_what_is_no_packet_harms_nobody() -> None:
+    """Neither garbage, nor attachments without end."""
+    async with served() as at, signed_in(at) as other, signed_in(at) as client:
+        for garbage in ("4", "4x", "42", "42[", "42{}", "42[]", '451-["x"]', '4599-["x",{}]', "9"):
+            await client.socket.send(garbage)
+        for _ in range(3):
+            await client.emit("no such event", {"a": 1})
+            await client.emit("authenticate")
+            assert (await client.hear())[1]["code"] == "malformed"
+        at.happen()
+        for each in (client, other):
+            assert (await each.hear())[0] == "task:update"
+
+
+@pytest.mark.parametrize("name", ["connect", "disconnect"])
+@pytest.mark.parametrize("arguments", [[], [{}], ["x", "y"]])
+async def test_events_that_are_the_servers_own(
+    name: str, arguments: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that sends one of them is neither let in nor forgotten by it, nor fills the log."""
+    async with served() as at, signed_in(at) as client:
+        await client.emit(name, *arguments)
+        assert (await client.ask("subscribe:task", TASK))["type"] == "subscribed"
+        assert len(at.connection_registry) == 1
+    gc.collect()
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("garbage", ["x", "", b"", b"\xff" * 100])
+async def test_what_is_not_even_engine_io_ends_the_connection(garbage: str | bytes) -> None:
+    """With the code that says so, and nothing is left of it."""
+    async with served() as at:
+        async with signed_in(at) as client:
+            await client.socket.send(garbage)
+            await client.socket.send("x")
+            assert (await client.ending())[1] in {4501, 1000}
+        await eventually(lambda: len(at.connection_registry) == 0)
+        assert not at.node.hub._users
+
+
+async def test_a_huge_packet_ends_the_connection() -> None:
+    """It is not buffered."""
+    async with served() as at, signed_in(at) as client:
+        await client.socket.send("4" + "x" * 1_000_000)
+        await client.ending()
+        await eventually(lambda: len(at.connection_registry) == 0)
+
+
+async def test_one_connection_has_one_client() -> None:
+    """Who enters twice is refused, and goes on as before."""
+    async with served() as at, signed_in(at) as client:
+        await client.socket.send("40")
+        assert (await client.packet()).startswith("44")
+        at.happen()
+        assert (await client.hear())[0] == "task:update"
+
+
+async def test_who_asks_for_too_much_at_once_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of waiting without end."""
+    monkeypatch.setattr(socketio_client, "MAX_COMMANDS_AHEAD", 3)
+    async with served() as at, signed_in(at) as client:
+        at.node.world.query_ticks = 100
+        for number in range(10):
+            await client.emit("subscribe:task", TASK, ack=number)
+        acks, refused = 0, 0
+        while acks < 10:
+            packet = await client.packet()
+            acks += packet.startswith("43")
+            refused += packet.startswith("43") and '"too_many"' in packet
+        assert 0 < refused < 10
+
+
+async def test_who_floods_is_told_so_and_sent_away() -> None:
+    """Also with what makes no sense; a client that goes slowly enough is not."""
+    async with served(rates=RateLimits(1.0, 5, 1.0, 5)) as at, signed_in(at) as client:
+        for number in range(200):
+            await client.socket.send("42[" if number % 2 else '42["x"]')
+        packets, code = await client.ending()
+        assert json.loads(packets[0][2:])[1]["code"] == "rate"
+        assert code == 4013
+
+
+async def test_there_are_so_many_for_an_address_and_a_user() -> None:
+    """One too many from an address does not come in; one too many of a user is sent away for good."""
+    places = ConnectionLimits(per_user=1, per_address=2)
+    async with served(places=places) as at:
+        async with signed_in(at):
+            async with opened(at, {"token": "ann"}) as second:
+                packets, code = await second.ending()
+                assert (packets, code) == (["41", "1"], 4504)
+            async with signed_in(at, "bob"):
+                with pytest.raises(InvalidStatus) as refused:
+                    async with opened(at):
+                        pass
+                assert refused.value.response.status_code == 429
+                async with httpx.AsyncClient(
+                    base_url=f"http://127.0.0.1:{at.port}", trust_env=False
+                ) as client:
+                    answer = await client.get(f"{QUERY}polling")
+                    assert (answer.status_code, answer.json()["code"]) == (429, "too_many")
+                    assert int(answer.headers["Retry-After"]) > 0
+        assert at.relay.counters.limited["address_connections"] == 2
+        await eventually(lambda: not len(places.addresses))
+        assert not len(places.users)
+
+
+async def test_clients_are_counted() -> None:
+    """What is open, what was sent and received, and why they ended."""
+    async with served(ping_s=0.05) as at:
+        traffic = at.relay.counters.traffic_of("socketio", "json")
+        async with signed_in(at) as client:
+            at.happen(3)
+            for _ in range(3):
+                await client.hear()
+            assert (traffic.open, traffic.messages) == (1, 4)
+            assert traffic.received == 1
+            assert traffic.size_bytes > 400
+            at.now[0] += 3600
+            await client.ending()
+        assert traffic.open == 0
+        assert at.relay.counters.closes["4005", "server"] == 1
+
+
+async def test_a_failure_ends_one_client_alone() -> None:
+    """It comes back; the others notice nothing."""
+    async with served() as at, signed_in(at) as other, opened(at) as client:
+
+        async def verify(token: str) -> Any:
+            raise RuntimeError(token)
+
+        at.node.world.verify = verify  # type: ignore[method-assign]
+        await client.emit("authenticate", {"token": "ann"})
+        packets, code = await client.ending()
+        assert json.loads(packets[0][2:])[1]["code"] == 4000
+        assert code == 4000
+        at.happen()
+        assert (await other.hear())[0] == "task:update"
+
+
+async def test_a_node_that_has_not_begun_invites_to_come_back() -> None:
+    """As it does not know yet where updates begin."""
+    async with served() as at:
+        at.node.hub.partitions = 0
+        async with opened(at, {"token": "ann"}) as client:
+            assert (await client.ending())[1] == 4001
+
+
+async def test_polling_alone_will_do() -> None:
+    """What happens waits for the next poll."""
+    async with (
+        served() as at,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{at.port}", trust_env=False) as client,
+    ):
+        session = json.loads((await client.get(f"{QUERY}polling")).text[1:])["sid"]
+        url = f"{QUERY}polling&sid={session}"
+        assert (await client.post(url, content="40" + json.dumps({"token": "ann"}))).text == "OK"
+        heard = ""
+        while "authenticated" not in heard:
+            heard += (await client.get(url)).text
+        at.happen(600)
+        packets: list[str] = []
+        while len(packets) < 600:
+            packets += (await client.get(url)).text.split("\x1e")
+        assert all(packet.startswith('42["task:update"') for packet in packets)
+        positions = [json.loads(packet[2:])[1]["position"] for packet in packets]
+        assert positions == [f"0:{offset}" for offset in range(600)]
+        await client.post(url, content="1")
+        await eventually(lambda: len(at.connection_registry) == 0)
+        for answer in (await client.get(url), await client.post(url, content="2")):
+            assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+            assert "connect anew" in answer.json()["detail"]
+
+
+async def test_a_session_that_ends_while_a_request_comes_in() -> None:
+    """It is answered as if it had ended before."""
+    async with (
+        served() as at,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{at.port}", trust_env=False) as client,
+    ):
+        session = json.loads((await client.get(f"{QUERY}polling")).text[1:])["sid"]
+
+        async def slowly() -> AsyncIterator[bytes]:
+            await at.connection_registry.drain()
+            yield b"40"
+
+        url, size = f"{QUERY}polling&sid={session}", {"Content-Length": "2"}
+        answer = await client.post(url, content=slowly(), headers=size)
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+
+
+@pytest.mark.parametrize("garbage", ["0", "6", "x" * 70_000])
+async def test_garbage_of_who_polls_leaves_nothing(garbage: str) -> None:
+    """It is answered, although nobody takes what is left for that client."""
+    async with (
+        served(ping_s=0.1) as at,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{at.port}", trust_env=False) as client,
+    ):
+        await client.get("/")
+        before = len(asyncio.all_tasks())
+        session = json.loads((await client.get(f"{QUERY}polling")).text[1:])["sid"]
+        answer = await client.post(f"{QUERY}polling&sid={session}", content=garbage)
+        assert answer.status_code == 400
+        assert len(at.connection_registry) == 0
+        await eventually(lambda: len(asyncio.all_tasks()) <= before + 2)  # those that look after all
+
+
+async def test_where_processes_share_a_port_one_does_not_poll() -> None:
+    """Requests of one client reach several processes then; sockets do not care."""
+    async with served(shares_port=True) as at, signed_in(at):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{at.port}", trust_env=False) as client:
+            answer = await client.get(f"{QUERY}polling")
+            assert answer.status_code == 400
+            assert 'transports: ["websocket"]' in answer.json()["detail"]
+        assert len(at.connection_registry) == 1
+
+
+async def test_one_that_never_reads_is_cut_off_and_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another one gets every update; its connection is not kept."""
+    monkeypatch.setattr("api.transports.socket_io.server.FAREWELL_S", 0.2)
+    monkeypatch.setattr(socket_protocol, "FAREWELL_S", 0.2)
+    async with served() as at, signed_in(at) as good:
+        reader, writer = await asyncio.open_connection("127.0.0.1", at.port, limit=1024)
+        writer.write(
+            f"GET {QUERY}websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(masked(b'40{"token":"ann"}'))
+        await eventually(lambda: len(at.node.hub._users.get("ann", ())) == 2)
+        largest = 0
+        for _ in range(120):
+            at.happen(50, padding=2_000)
+            sizes = [client._send_queue.size for client in at.socketio._clients.values()]
+            queues = [each.queue.qsize() for each in at.socketio._server.eio.sockets.values()]
+            largest = max(largest, *sizes)
+            assert max(queues) <= 2 * socketio_client.MAX_WRITTEN_PACKETS
+            for _ in range(50):
+                await good.hear()
+        await eventually(lambda: len(at.connection_registry) == 1)
+        await eventually(lambda: len(at.server.server_state.connections) == 1)
+        assert len(at.node.hub._users["ann"]) == 1
+        assert largest < 5 * 1024 * 1024
+        writer.transport.abort()
+
+
+def masked(payload: bytes) -> bytes:
+    """A text frame as clients send them, with a mask of zeros."""
+    assert len(payload) < 126
+    return bytes([0x81, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+async def test_hundreds_that_come_and_go_leave_nothing() -> None:
+    """No task, no subscriber, no connection stays; the pings to come end with their period."""
+    async with served(ping_s=1) as at:
+        async with signed_in(at):
+            before = len(asyncio.all_tasks())
+
+        async def visit(number: int) -> None:
+            async with opened(at, {"token": "ann"} if number % 3 else None) as client:
+                if number % 5 == 0:
+                    await client.socket.send("41")
+                if number % 2:
+                    client.socket.transport.abort()
+
+        for start in range(0, 300, 30):
+            await asyncio.gather(*(visit(number) for number in range(start, start + 30)))
+        await eventually(lambda: not at.server.server_state.connections, 20)
+        await eventually(lambda: len(at.connection_registry) == 0)
+        await eventually(lambda: len(asyncio.all_tasks()) <= before)
+        assert not at.node.hub._users
+        assert not at.node.hub._channels
+        assert not at.socketio._lines
+        assert not at.socketio._clients
+        assert not at.socketio._server.environ

@@ -1,0 +1,127 @@
+"""The places in an event stream: whoever comes back to one gets all the rest, and nothing a second time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from api.protocol.frames import EncodedMessage, MessageBatch
+from api.transports.sse.encoder import EVENT, EventText
+from app.positions import Position, format_positions, parse_positions
+from tests.api.relay import test_hub_properties as hub
+from tests.api.relay_world import Client, Node
+
+
+class Reader(Client):
+    """A client that resumes from the last id; an update is its own once the id has moved on with it."""
+
+    def __init__(self, user: str) -> None:
+        super().__init__(user)
+        self.place = ","
+        self._pending: list[tuple[str, Position]] = []
+        self._text: EventText | None = None
+        self._events: Iterator[bytes] = iter(())
+
+    def connect(self, node: Node) -> None:
+        """Connect where it is."""
+        self.positions = parse_positions(self.place)
+        self._pending.clear()
+        self._events = iter(())
+        super().connect(node)
+        assert self.session is not None
+        self._text = EventText(self.session, self.positions)
+
+    async def receive(self, count: int = 10_000) -> None:
+        """Receive at most `count` events of those that are there; a batch may be broken off."""
+        send_queue = self.send_queue
+        while count and send_queue is not None and self._text is not None:
+            event = next(self._events, None)
+            if event is not None:
+                self._read(event.decode())
+                count -= 1
+            elif len(send_queue):
+                self._events = self._text.events(await send_queue.first())
+                send_queue.sent()
+            else:
+                return
+
+    def _read(self, event: str) -> None:
+        lines = dict(line.split(": ", 1) for line in event.splitlines() if line)
+        message = json.loads(lines["data"])
+        assert lines["event"] == message["type"]
+        place = lines.get("id", self.place)
+        if message["type"] == "update":
+            assert "id" in lines
+            self._pending.append((message["channel"], Position.parse(message["position"])))
+        elif message["type"] == "resync":
+            self.resynced.append(message["channel"])
+        if place != self.place:
+            self.place = place
+            self.got += self._pending
+            self._pending.clear()
+
+
+@settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(hub.steps, st.sampled_from([1, 3, 1_000]))
+def test_wherever_a_stream_breaks_nothing_is_lost_or_doubled(history: list[Any], ring: int) -> None:
+    """From node to node, ahead of one and behind it, in the midst of what was missed."""
+    _check(history, ring)
+
+
+LATER_PARTITION: list[Any] = [
+    ("new list", 0),
+    ("new task", 1),
+    ("task", 1, "t1"),
+    ("hear", 0, 1, 2, 0),
+    ("run", 9),
+    ("receive", 0, 9),
+    ("hear", 1, 0, 1, 0),
+    ("hear", 1, 1, 2, 0),
+    ("reconnect", 0, 1),
+    ("run", 9),
+    ("receive", 0, 2),
+    ("reconnect", 0, 1),
+    ("run", 9),
+]
+
+
+@settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(hub.joining_steps, st.sampled_from([1, 1_000]))
+# The stream breaks off between the update that one joined with and the list's task in a later partition.
+@example(LATER_PARTITION, 1_000)
+# It breaks off between the list's task and the update that one joined with.
+@example([*hub.JOINED, ("receive", 0, 3), ("reconnect", 0, 0)], 1_000)
+def test_also_where_lists_come_whole(history: list[Any], ring: int) -> None:
+    """Whose past lies before the place that one has reached."""
+    _check(history, ring)
+
+
+def _check(history: list[Any], ring: int) -> None:
+    story = hub.Story(ring)
+    story.clients = [Reader("ann"), Reader("ann")]
+    asyncio.run(hub._tell(story, history))
+    hub._check(story)
+
+
+def test_line_ends_in_a_message_are_not_those_of_the_event() -> None:
+    """JSON may be laid out over lines; what is inside of its texts is escaped."""
+    form = EncodedMessage(b'{"type":"x",\r\n"text":"a\\nb"}').form(EVENT)
+    assert form == b'\nevent: x\ndata: {"type":"x", "text":"a\\nb"}\n'
+
+
+def test_an_event_is_made_once_for_all_streams() -> None:
+    """But for the place, which is each stream's own."""
+    one = EncodedMessage(b'{"type":"update","position":"0:1"}')
+    assert one.form(EVENT) is list(MessageBatch([one, one]).forms(EVENT))[1]
+
+
+@pytest.mark.parametrize("positions", [{}, {0: 0}, {0: 5, 3: 7}])
+def test_a_place_is_read_as_it_was_written(positions: dict[int, int]) -> None:
+    """Also the very beginning, which has to be something to come back to."""
+    assert parse_positions(format_positions(positions) or ",") == positions

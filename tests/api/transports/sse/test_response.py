@@ -1,0 +1,444 @@
+"""Event streams over a real server: what they bring, where one resumes, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+
+from api.endpoints import stream as sse
+from api.endpoints.table import ENDPOINTS
+from api.http.routing import routes
+from api.protocol.messages import Authenticate
+from api.relay.connections import ConnectionRegistry
+from api.relay.context import Relay
+from api.relay.rate_limits import ConnectionLimits
+from api.transports.websocket.uvicorn_protocol import OPTIONS
+from app.log.updates import Update
+from tests.api.event_client import events
+from tests.api.relay_world import NOW, Node, World, list_update, task_update
+from tests.waiting import eventually
+
+LIST, OTHER = "00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000002"
+TASK, SECRET = "00000000-0000-7000-8000-000000000011", "00000000-0000-7000-8000-000000000012"
+
+
+@dataclass
+class Served:
+    """A node served at a port, and a client of Ann's."""
+
+    node: Node
+    relay: Relay
+    connection_registry: ConnectionRegistry
+    server: uvicorn.Server
+    client: httpx.AsyncClient
+    port: int
+    now: list[float]
+
+    def happen(self, count: int = 1, *, padding: int = 0) -> None:
+        """Let things happen to Ann's task, in either partition in turn."""
+        world = self.node.world
+        for _ in range(count):
+            position = world.next_position(len(world.updates) % world.partitions)
+            self.tell(padded(task_update(position, TASK, LIST), padding))
+
+    def tell(self, update: Update) -> None:
+        """Write an update and publish it."""
+        self.node.world.commit(update)
+        self.node.hub.publish(update)
+
+
+def padded(update: Update, size: int) -> Update:
+    """The update with more in it."""
+    return replace(update, value=update.value[:-1] + b',"x":"%s"}' % (b"x" * size)) if size else update
+
+
+@asynccontextmanager
+async def served(**timing: Any) -> AsyncIterator[Served]:
+    """Serve a world with a list of Ann's, with other timing than the product's."""
+    world = World(2)
+    world.members = {LIST: {"ann"}, OTHER: {"bob"}}
+    world.task_lists = {TASK: LIST, SECRET: OTHER}
+    node = Node(world)
+    now = [NOW]
+    connection_registry = ConnectionRegistry()
+    app = Starlette(routes=routes(each for each in ENDPOINTS if each.handler is sse.stream))
+    app.state.deps = SimpleNamespace(verifier=world, inboxes=Everyone(), log=world)
+    relay = replace(node.relay, now=lambda: now[0], **timing)
+    app.state.live = SimpleNamespace(relay=relay, connection_registry=connection_registry)
+    config = uvicorn.Config(
+        app,
+        port=0,
+        lifespan="off",
+        log_config=None,
+        timeout_graceful_shutdown=1,
+        **OPTIONS,
+    )
+    server = uvicorn.Server(config)
+    # As the product's own server does: signals are not the server's to take.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
+    serving = asyncio.create_task(server.serve())
+    await eventually(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    headers = {"Authorization": "Bearer ann"}
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False
+    ) as client:
+        yield Served(node, relay, connection_registry, server, client, port, now)
+        await connection_registry.drain()
+    server.should_exit = True
+    await serving
+
+
+class Everyone:
+    """Has an inbox."""
+
+    async def ensure(self, user: str) -> None:
+        """It is there."""
+
+
+async def test_a_stream_begins_with_who_one_is_and_brings_what_happens() -> None:
+    """Each update with its type, its message, and the positions it takes one to."""
+    async with served() as at:
+        at.happen(3)
+        async with events(at.client) as stream:
+            assert stream.answer.headers["content-type"].startswith("text/event-stream")
+            assert stream.answer.headers["cache-control"] == "no-store"
+            assert stream.answer.headers["x-accel-buffering"] == "no"
+            hello = await stream.next()
+            assert (hello.name, hello.place) == ("authenticated", "0:1,1:0")
+            assert hello.retry_ms
+            assert hello.message["channels"] == ["user:ann", f"list:{LIST}"]
+            await eventually(lambda: bool(at.node.hub._users))
+            assert [(each.transport, each.user) for each in at.connection_registry] == [("sse", "ann")]
+            at.happen()
+            event = await stream.next()
+            assert (event.name, event.place) == ("update", "0:1,1:1")
+            assert (event.message["channel"], event.message["position"]) == (f"list:{LIST}", "1:1")
+
+
+async def test_nothing_is_in_the_log_yet() -> None:
+    """Also then there is a place to come back to."""
+    async with served() as at:
+        async with events(at.client) as stream:
+            place = (await stream.next()).place
+        at.happen(2)
+        async with events(at.client, place) as stream:
+            assert [(await stream.update())["position"] for _ in range(2)] == ["0:0", "1:0"]
+
+
+@pytest.mark.parametrize("ring", [1_000, 1])
+async def test_wherever_one_breaks_off_one_goes_on(ring: int) -> None:
+    """From memory as from the audit; also in the midst of what was missed."""
+    async with served() as at:
+        at.node.hub._ring._slots = [None] * ring
+        async with events(at.client) as stream:
+            place = (await stream.next()).place
+        got = list[str]()
+        for round_ in range(6):
+            at.happen(5)
+            async with events(at.client, place) as stream:
+                hello = await stream.next()
+                assert hello.message["missed"] == 5 * (round_ + 1) - len(got)
+                got += [(await stream.update())["position"] for _ in range(round_)]
+                place = stream.place
+        async with events(at.client, place) as stream:
+            got += [(await stream.update())["position"] for _ in range(30 - len(got))]
+            at.happen()
+            got.append((await stream.update())["position"])
+        assert len(got) == 31
+        assert set(got) == {str(each.position) for each in at.node.world.updates}
+        for partition in "01":
+            offsets = [int(each[2:]) for each in got if each.startswith(partition)]
+            assert offsets == sorted(offsets)
+
+
+async def test_since_in_the_address_is_for_the_first_time() -> None:
+    """A browser's `Last-Event-ID` comes first; an empty `since` is the very beginning."""
+    async with served() as at:
+        at.happen(4)
+        async with events(at.client, params={"since": "0:0"}) as stream:
+            assert (await stream.next()).message["missed"] == 3
+        async with events(at.client, "0:1,1:0", {"since": "0:0"}) as stream:
+            assert (await stream.update())["position"] == "1:1"
+        async with events(at.client, params={"since": ""}) as stream:
+            assert (await stream.next()).message["missed"] == 4
+
+
+async def test_a_list_that_one_joins_comes_whole_and_counts_when_it_is_there() -> None:
+    """Broken off in its midst, one gets it again, and loses nothing of what lies in other partitions."""
+    async with served() as at:
+        for _ in range(3):
+            at.tell(task_update(at.node.world.next_position(1), SECRET, OTHER))
+        at.happen()
+        async with events(at.client) as stream:
+            hello = await stream.next()
+            at.node.world.members[OTHER].add("ann")
+            at.tell(list_update(at.node.world.next_position(0), OTHER, {"bob"}, {"ann", "bob"}))
+            assert (await stream.named("subscribed")).message["missed"] == 4
+            some = [await stream.next() for _ in range(3)]
+            assert {event.place for event in some} == {hello.place}
+            last = await stream.next()
+            assert last.place == "0:0,1:3"
+        for count in (2, 4):
+            async with events(at.client, hello.place) as stream:
+                assert (await stream.next()).message["missed"] == 4
+                again = [await stream.next() for _ in range(count)]
+                assert {event.place for event in again[:3]} == {hello.place}
+        assert again[-1].place == "0:0,1:3"
+
+
+async def test_what_one_asks_for_comes_too() -> None:
+    """By name, and nothing twice."""
+    twice = {"channel": [f"task:{TASK}", f"task:{TASK}"]}
+    async with served() as at, events(at.client, params=twice) as stream:
+        assert (await stream.named("subscribed")).message["channel"] == f"task:{TASK}"
+        at.happen(2)
+        assert [(await stream.update())["position"] for _ in range(2)] == ["0:0", "1:0"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "params", "status", "code"),
+    [
+        ({"Authorization": ""}, {}, 401, "unauthenticated"),
+        ({"Authorization": "Bearer bad"}, {"access_token": "ann"}, 401, "unauthenticated"),
+        ({"Authorization": "Bearer bad"}, {}, 401, "unauthenticated"),
+        ({}, {"since": "x"}, 400, "malformed"),
+        ({}, {"since": "2:1"}, 400, "malformed"),
+        ({"Last-Event-ID": "0:-5"}, {}, 400, "malformed"),
+        ({}, {"channel": f"task:{SECRET}"}, 404, "not_found"),
+        ({}, {"channel": f"list:{OTHER}"}, 404, "not_found"),
+        ({}, {"channel": "user:bob"}, 403, "forbidden"),
+        ({}, {"channel": "weather"}, 400, "malformed"),
+        ({}, {"channel": ""}, 422, "invalid"),
+        ({}, {"chanel": "x"}, 400, "malformed"),
+    ],
+)
+async def test_what_can_not_be_streamed_is_a_problem(
+    headers: dict[str, str], params: dict[str, str], status: int, code: str
+) -> None:
+    """Before the stream begins."""
+    async with served() as at:
+        answer = await at.client.get("/api/stream", headers=headers, params=params)
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert len(at.connection_registry) == 0
+
+
+async def test_there_are_so_many_for_an_address_and_a_user() -> None:
+    """One too many from an address is a problem; one too many of a user ends, to be tried seldom."""
+    places = ConnectionLimits(per_user=1, per_address=2)
+    async with served(places=places) as at, events(at.client) as stream:
+        await stream.next()
+        async with events(at.client) as second:
+            (end,) = await second.rest()
+            assert (end.name, end.message["code"]) == ("goodbye", 4504)
+            assert (end.retry_ms or 0) >= 30_000
+        bob = {"Authorization": "Bearer bob"}
+        async with events(at.client, headers=bob) as third:
+            await third.next()
+            answer = await at.client.get("/api/stream")
+            assert (answer.status_code, answer.json()["code"]) == (429, "too_many")
+            assert answer.headers["Retry-After"]
+        await eventually(lambda: len(at.connection_registry) == 1)
+        async with events(at.client, headers=bob) as again:
+            assert (await again.next()).message["user"] == "bob"
+    assert not len(places.users)
+    assert not len(places.addresses)
+
+
+async def test_streams_are_counted() -> None:
+    """What is open, what was sent, and why they ended."""
+    async with served(ping_s=0.05) as at:
+        async with events(at.client) as stream:
+            await stream.next()
+            at.happen(3)
+            for _ in range(3):
+                await stream.update()
+            counters = at.relay.counters
+            traffic = counters.traffic_of("sse", "json")
+            assert (traffic.open, traffic.messages) == (1, 4)
+            assert traffic.size_bytes > 400
+            at.now[0] += 3600
+            await stream.rest()
+            at.now[0] -= 3600
+        async with events(at.client):
+            pass
+        await eventually(lambda: traffic.opened == 2 and traffic.open == 0)
+        assert counters.closes["4005", "server"] == 1
+
+
+async def test_a_node_that_has_not_begun_says_so() -> None:
+    """503, as it does not know yet where updates begin."""
+    async with served() as at:
+        at.node.hub.partitions = 0
+        assert (await at.client.get("/api/stream")).status_code == 503
+
+
+async def test_the_token_may_come_in_the_address() -> None:
+    """As browsers' `EventSource` sets no headers; only here."""
+    async with served() as at:
+        del at.client.headers["Authorization"]
+        async with events(at.client, params={"access_token": "ann"}) as stream:
+            assert (await stream.next()).message["user"] == "ann"
+
+
+async def test_head_is_no_stream() -> None:
+    """It ends."""
+    async with served() as at:
+        answer = await at.client.head("/api/stream")
+        assert (answer.status_code, answer.text) == (200, "")
+        assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+async def test_a_quiet_stream_has_heartbeats() -> None:
+    """Comments, which are no events."""
+    async with served(ping_s=0.05) as at, events(at.client) as stream:
+        names = [(await stream.next()).name for _ in range(4)]
+        assert names == ["authenticated", "", "", ""]
+
+
+async def test_a_stream_ends_with_its_token() -> None:
+    """With a word on why, and where one was."""
+    async with served(ping_s=0.05) as at, events(at.client) as stream:
+        await stream.next()
+        at.happen()
+        await stream.update()
+        at.now[0] += 3600
+        last = (await stream.rest())[-1]
+        assert (last.name, last.message["code"], last.place) == ("goodbye", 4005, "0:0")
+
+
+async def test_a_token_that_is_refused_later_ends_the_stream() -> None:
+    """With the error, and the goodbye."""
+    async with served() as at:
+        edge_verify = at.node.world.verify
+        asked = 0
+
+        async def verify(token: str) -> Any:
+            nonlocal asked
+            asked += 1
+            return await edge_verify(token if asked == 1 else "bad")
+
+        at.node.world.verify = verify  # type: ignore[method-assign]
+        async with events(at.client) as stream:
+            assert [(each.name, each.message["code"]) for each in await stream.rest()] == [
+                ("error", "unauthenticated"),
+                ("goodbye", 4500),
+            ]
+
+
+async def test_draining_ends_all_streams_each_with_a_time_of_its_own() -> None:
+    """So that not all come back at once; the connection is kept for the next request."""
+    async with served() as at:
+        async with contextlib.AsyncExitStack() as stack:
+            streams = [await stack.enter_async_context(events(at.client)) for _ in range(5)]
+            for stream in streams:
+                await stream.next()
+            at.happen()
+            await at.connection_registry.drain()
+            assert len(at.connection_registry) == 0
+            ends = [await stream.rest() for stream in streams]
+        for end in ends:
+            assert [event.name for event in end] == ["update", "goodbye"]
+            assert end[-1].message["code"] == 4001
+            assert end[-1].place == "0:0"
+        pauses = {end[-1].retry_ms for end in ends}
+        assert len(pauses) > 1
+        assert all(pause is not None and 0 <= pause <= 8_000 for pause in pauses)
+        async with events(at.client) as late:
+            assert (await late.rest())[-1].name == "goodbye"
+
+
+async def test_who_leaves_is_forgotten_at_once() -> None:
+    """No subscriber, no task stays."""
+    async with served() as at:
+        before = len(asyncio.all_tasks())
+
+        async def visit() -> None:
+            async with events(at.client) as stream:
+                await stream.next()
+
+        for _ in range(5):
+            await asyncio.gather(*(visit() for _ in range(20)))
+        await eventually(lambda: len(at.connection_registry) == 0)
+        await eventually(lambda: len(asyncio.all_tasks()) <= before)
+        assert not at.node.hub._users
+        assert not at.node.hub._channels
+
+
+async def test_more_than_is_sent_is_a_resync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every channel; until something new comes, one who breaks off is told again."""
+    monkeypatch.setattr("api.protocol.messages.MAX_MISSED", 3)
+    async with served() as at:
+        at.happen(8)
+        place: str | None = "0:0"
+        for _ in range(2):
+            async with events(at.client, place) as stream:
+                assert [(await stream.next()).name for _ in range(3)] == ["authenticated", "resync", "resync"]
+                place = stream.place
+        async with events(at.client, place) as stream:
+            await stream.named("resync")
+            at.happen()
+            assert (await stream.named("update")).place == "0:4,1:3"
+
+
+async def test_a_failure_ends_one_stream_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes back; the others notice nothing."""
+    async with served() as at, events(at.client) as other:
+        await other.next()
+
+        async def fail(self: object, message: Authenticate) -> None:
+            raise RuntimeError(message.type)
+
+        with monkeypatch.context() as patched:
+            patched.setattr("api.relay.session.Session.handle", fail)
+            async with events(at.client) as stream:
+                assert [event.message["code"] for event in await stream.rest()] == [4000]
+        at.happen()
+        assert (await other.update())["position"] == "0:0"
+
+
+async def test_one_that_never_reads_is_cut_off_and_costs_little() -> None:
+    """While another one gets every update; its connection is not kept."""
+    async with served() as at, events(at.client) as good:
+        reader, writer = await asyncio.open_connection("127.0.0.1", at.port, limit=1024)
+        writer.write(b"GET /api/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ann\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await good.next()
+        await eventually(lambda: len(at.node.hub._users.get("ann", ())) == 2)
+        largest = 0
+        for _ in range(120):
+            at.happen(50, padding=2_000)
+            largest = max(largest, *(each._send_queue.size for each in at.connection_registry))  # type: ignore[attr-defined]
+            for _ in range(50):
+                await good.update()
+        await eventually(lambda: len(at.connection_registry) == 1)
+        await eventually(lambda: len(at.server.server_state.connections) == 1)
+        assert largest < 5 * 1024 * 1024
+        writer.transport.abort()
+
+
+async def test_one_connection_serves_stream_after_stream() -> None:
+    """HTTP/1.1 keeps it, when a stream ends in order."""
+    async with served(ping_s=0.02) as at:
+        limits = httpx.Limits(max_connections=1)
+        async with httpx.AsyncClient(
+            base_url=at.client.base_url, headers=at.client.headers, limits=limits, trust_env=False
+        ) as one:
+            for _ in range(3):
+                async with events(one) as stream:
+                    await stream.next()
+                    at.now[0] += 3600
+                    assert (await stream.rest())[-1].name == "goodbye"
+                    at.now[0] -= 3600
+                assert len(at.server.server_state.connections) == 1

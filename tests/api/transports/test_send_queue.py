@@ -1,0 +1,96 @@
+"""The outbox: bounded, in order, and never a wait for who pushes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from api.protocol.close_codes import TOO_SLOW, CloseReason
+from api.protocol.frames import JSON, EncodedMessage, MessageBatch
+from api.transports.send_queue import SendQueue
+
+
+def message(text: str) -> EncodedMessage:
+    return EncodedMessage(text.encode())
+
+
+async def first(send_queue: SendQueue) -> str:
+    return b"".join((await send_queue.first()).payloads(JSON)).decode()
+
+
+async def test_frames_leave_in_the_order_they_came() -> None:
+    """A frame stays first until it was sent."""
+    send_queue = SendQueue()
+    send_queue.push(message("a"))
+    send_queue.push(message("b"))
+    assert [await first(send_queue), await first(send_queue)] == ["a", "a"]
+    send_queue.sent()
+    assert await first(send_queue) == "b"
+
+
+async def test_a_waiting_writer_is_woken_by_a_frame() -> None:
+    """`first` waits while there is nothing."""
+    send_queue = SendQueue()
+    waiting = asyncio.ensure_future(first(send_queue))
+    await asyncio.sleep(0)
+    send_queue.push(message("a"))
+    assert await asyncio.wait_for(waiting, 1) == "a"
+
+
+async def test_too_many_messages_close_it_and_free_what_it_held() -> None:
+    """A reader that does not keep up costs no more than the bound, and is told to resume."""
+    send_queue = SendQueue(max_messages=3)
+    for number in range(4):
+        send_queue.push(message(str(number)))
+    assert await send_queue.ended() == TOO_SLOW
+    assert len(send_queue) == 0
+    send_queue.push(message("late"))
+    assert len(send_queue) == 0
+
+
+async def test_messages_that_are_joined_are_counted_one_by_one() -> None:
+    """As many as they are."""
+    send_queue = SendQueue(max_messages=3)
+    assert send_queue.push(MessageBatch([message("a"), message("b"), message("c")]))
+    assert not send_queue.push(message("d"))
+    assert send_queue.size == 0
+
+
+async def test_too_many_bytes_close_it() -> None:
+    """The bytes are bounded, not just the messages."""
+    send_queue = SendQueue(max_bytes=10)
+    send_queue.push(message("12345678"))
+    assert not send_queue.closed
+    send_queue.push(message("123"))
+    assert not send_queue.closed
+    send_queue.push(message("1"))
+    assert await send_queue.ended() == TOO_SLOW
+
+
+async def test_a_frame_larger_than_the_bound_passes() -> None:
+    """Its reader could never get past it otherwise."""
+    send_queue = SendQueue(max_bytes=10)
+    send_queue.push(message("x" * 100))
+    assert await first(send_queue) == "x" * 100
+    send_queue.sent()
+    send_queue.push(message("y"))
+    assert not send_queue.closed
+
+
+async def test_room_is_there_again_when_half_of_it_is_sent() -> None:
+    """A recovery goes on at its reader's pace."""
+    send_queue = SendQueue(max_messages=4)
+    for number in range(3):
+        send_queue.push(message(str(number)))
+    room = asyncio.ensure_future(send_queue.room())
+    await asyncio.sleep(0)
+    assert not room.done()
+    send_queue.sent()
+    await asyncio.wait_for(room, 1)
+
+
+async def test_the_first_reason_to_close_is_the_one() -> None:
+    """Whoever comes later finds it closed."""
+    send_queue = SendQueue()
+    send_queue.close(None)
+    send_queue.close(CloseReason(4001, "restarting"))
+    assert await send_queue.ended() is None

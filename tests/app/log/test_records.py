@@ -1,0 +1,450 @@
+"""Records on the log: golden files that later versions must read for ever, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cloudevents.core.bindings import kafka as cloudevents_kafka
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.dates import format_time
+from app.errors import Undecodable
+from app.lists.events import (
+    ListCreated,
+    ListDeleted,
+    ListEdited,
+    ListHandedOver,
+    ListRenamed,
+    ListRestored,
+    MemberAdded,
+    MemberRemoved,
+    MemberRoleChanged,
+    Stage,
+)
+from app.log.records import (
+    EVENT_CLASSES,
+    SCHEMA_VERSIONS,
+    RawRecord,
+    Record,
+    StreamResumed,
+    decode,
+    encode,
+    event_data,
+    event_data_json,
+    source_of,
+)
+from app.positions import Position
+from app.tasks.events import (
+    Series,
+    TaskCommentDeleted,
+    TaskCommented,
+    TaskCommentEdited,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskMoved,
+    TaskReminded,
+    TaskReopened,
+    TaskRestored,
+    TaskSkipped,
+    TaskUndone,
+)
+from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnread
+from tests.spec import LIST_ID, OTHER_LIST_ID, TASK_ID, record_of
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "records"
+TIME = datetime(2026, 3, 1, 9, 30, 0, 250_000, UTC)
+PARENT_ID = "0f0e0d0c-0b0a-4908-8706-050403020199"
+COMMENT_ID = "018f0000-0000-7000-8000-0000000000cc"
+STAGES: tuple[Stage, ...] = ({"name": "To do", "category": "open"}, {"name": "Done", "category": "done"})
+
+EXPECTED: dict[str, Record] = {
+    "task.created": Record(
+        id="018f0000-0000-7000-8000-000000000001",
+        stream=f"task:{TASK_ID}",
+        version=1,
+        time=TIME,
+        actor="alice",
+        source="/tasktape/api",
+        data=TaskCreated(list_id=LIST_ID, title="Write the report"),
+        correlation_id="018f0000-0000-7000-8000-00000000000c",
+    ),
+    "task.created-in-full": Record(
+        id="018f0000-0000-7000-8000-000000000002",
+        stream=f"task:{TASK_ID}",
+        version=1,
+        time=TIME,
+        actor="José 🦊",
+        source="/tasktape/import/mar%C3%ADa%2Fx",
+        data=TaskCreated(
+            list_id=LIST_ID,
+            title='Ünï "quoted" \\u0000 </script>',
+            notes="two\nlines",
+            priority="urgent",
+            due="2026-12-01T09:00:00+01:00",
+            time_zone="Europe/Madrid",
+            tags=("home", "💶"),
+            assignees=("bob", "carol"),
+            stage="Accepted/In Progress",
+            rank="0m",
+        ),
+        correlation_id="corr",
+        causation_id="018f0000-0000-7000-8000-000000000001",
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        command_hash="9f86d081884c7d65",
+        retry_of="0:41",
+    ),
+    "task.edited": record_of(TaskEdited({"title": "Send it", "priority": "high", "tags": ("a", "b")}), 2),
+    "task.edited-to-nothing": record_of(
+        TaskEdited(
+            {
+                "notes": "",
+                "priority": "none",
+                "due": None,
+                "time_zone": None,
+                "tags": (),
+                "assignees": (),
+                "stage": None,
+            }
+        ),
+        3,
+    ),
+    "task.completed": record_of(TaskCompleted(), 4),
+    "task.completed-with-stage": record_of(TaskCompleted(stage="Closed", assignees=("bob",)), 5),
+    "task.reopened": record_of(TaskReopened(), 6),
+    "task.reopened-with-stage": record_of(TaskReopened(stage="Queued", assignees=()), 7),
+    "task.moved": record_of(TaskMoved(OTHER_LIST_ID), 8),
+    "task.deleted": record_of(TaskDeleted(), 9),
+    "task.restored": record_of(TaskRestored(), 10),
+    "task.restored-to-a-stage": record_of(TaskRestored(stage="To do"), 10),
+    "task.restored-without-its-parent": record_of(TaskRestored(top_level=True), 10),
+    "task.edited-by-a-policy": record_of(
+        TaskEdited({"parent_id": None}),
+        2,
+        source="/tasktape/policy/structure",
+        causation_id="018f0000-0000-7000-8000-000000000009",
+        reason="its parent was deleted",
+    ),
+    "task.created-in-a-series": record_of(
+        TaskCreated(
+            list_id=LIST_ID,
+            title="Water the plants",
+            due="2026-12-07T09:00:00+01:00",
+            time_zone="Europe/Madrid",
+            assignees=("bob",),
+            parent_id=PARENT_ID,
+            recurrence="FREQ=WEEKLY;BYDAY=MO;COUNT=4",
+            recurrence_from="completion",
+            reminders=({"at": "2026-12-07T08:00:00+01:00"}, {"before": "PT30M"}),
+            series=Series(TASK_ID, 2, "2026-12-07T09:00:00+01:00", {"title": "Water", "tags": ["home"]}),
+            notify=("bob",),
+        ),
+        1,
+    ),
+    "task.created-for-another": record_of(
+        TaskCreated(list_id=LIST_ID, title="Water the plants", due="2026-12-14", created_by="bob"), 1
+    ),
+    "task.edited-once": record_of(
+        TaskEdited(
+            {
+                "due": "2026-12-08",
+                "assignees": ("bob",),
+                "status": "done",
+                "stage": "Done",
+                "parent_id": None,
+                "recurrence": None,
+                "recurrence_from": "due",
+                "reminders": ({"before": "P1D"},),
+            },
+            this_only=("due",),
+            notify=("bob",),
+        ),
+        2,
+    ),
+    "task.moved-in-order": record_of(
+        TaskMoved(LIST_ID, rank="0dVi", stage="Done", status="done", parent_id=PARENT_ID), 3
+    ),
+    "task.skipped": record_of(TaskSkipped("2026-12-14", "FREQ=WEEKLY;COUNT=3"), 4),
+    "task.skipped-with-reminders": record_of(
+        TaskSkipped("2026-12-14", "FREQ=WEEKLY", reminders=({"at": "2026-12-13T18:00:00+01:00"},)), 10
+    ),
+    "task.commented": record_of(TaskCommented(COMMENT_ID, "@bob, look: ñ", ("bob",), ("carol",)), 6),
+    "task.comment_edited": record_of(TaskCommentEdited(COMMENT_ID, "@dan too", ("dan",)), 7),
+    "task.comment_deleted": record_of(TaskCommentDeleted(COMMENT_ID), 8),
+    "task.reminded": record_of(TaskReminded("2026-12-07T08:00:00.000000Z", ("bob",)), 9),
+    "task.undone": record_of(
+        TaskUndone(
+            3,
+            {
+                "status": "open",
+                "completed_at": None,
+                "deleted_at": TIME,
+                "list_id": OTHER_LIST_ID,
+                "rank": "0dVi",
+                "tags": ("a",),
+                "series": Series(TASK_ID, 2, None),
+                "reminders": ({"before": "PT30M"},),
+            },
+        ),
+        10,
+    ),
+    "list.created": record_of(ListCreated(name="Home"), 1),
+    "list.created-with-stages": record_of(ListCreated(name="Home", stages=STAGES), 1),
+    "list.edited": record_of(ListEdited({"name": "House", "stages": STAGES}), 2),
+    "list.edited-to-nothing": record_of(ListEdited({"stages": ()}), 3),
+    "list.member_added": record_of(MemberAdded("bob", "editor"), 4),
+    "list.member_role_changed": record_of(MemberRoleChanged("bob", "viewer"), 5),
+    "list.member_removed": record_of(MemberRemoved("bob"), 6),
+    "list.handed_over": record_of(ListHandedOver("carol"), 7),
+    "user.notifications_read": record_of(NotificationsRead((COMMENT_ID,)), 1, stream="user:alice"),
+    "user.notifications_unread": record_of(NotificationsUnread((COMMENT_ID,)), 2, stream="user:alice"),
+    "user.notifications_all_read": record_of(AllNotificationsRead(TIME), 3, stream="user:alice"),
+    "list.created-inbox": record_of(ListCreated(name="Inbox", inbox=True), 1),
+    "list.renamed": record_of(ListRenamed("House"), 2),
+    "list.deleted": record_of(ListDeleted(), 3),
+    "list.restored": record_of(ListRestored(), 4),
+    "stream.resumed": Record(
+        id="018f0000-0000-7000-8000-000000000003",
+        stream=f"task:{TASK_ID}",
+        version=0,
+        time=TIME,
+        actor="root",
+        source="/tasktape/api",
+        data=StreamResumed(("0:90", "0:93")),
+    ),
+}
+
+
+def golden(name: str) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+    """The key, value and headers in a golden file."""
+    held = json.loads((GOLDEN / f"{name}.json").read_text())
+    headers = [(header, text.encode()) for header, text in held["headers"].items()]
+    return held["key"].encode(), held["value"].encode(), headers
+
+
+def test_there_is_a_golden_file_for_every_event_type() -> None:
+    """A new event type, or a new schema version of one, brings its golden file along."""
+    assert {path.stem for path in GOLDEN.glob("*.json")} >= set(EXPECTED)
+    schemas = {json.loads(path.read_text())["headers"]["ce_dataschema"] for path in GOLDEN.glob("*.json")}
+    assert schemas == {f"urn:tasktape:{cls.type}:{SCHEMA_VERSIONS[cls.type]}" for cls in EVENT_CLASSES}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_golden_files_are_read_as_ever(name: str) -> None:
+    """What was written once is read the same for ever."""
+    key, value, headers = golden(name)
+    assert decode(key, headers, value) == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_records_are_written_as_ever(name: str) -> None:
+    """The same record is the same bytes, header order included."""
+    assert encode(EXPECTED[name]) == golden(name)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_cloudevents_package_reads_records(name: str) -> None:
+    """Third parties can read the log with the CNCF's own library."""
+    key, value, headers = golden(name)
+    record = EXPECTED[name]
+    event = cloudevents_kafka.from_binary_event(
+        cloudevents_kafka.KafkaMessage(headers=dict(headers), key=key, value=value)
+    )
+    assert event.get_id() == record.id
+    assert event.get_type() == record.type
+    assert event.get_source() == record.source
+    assert event.get_subject() == record.stream
+    assert event.get_time() == record.time
+    assert event.get_data() == event_data(record.data) == json.loads(event_data_json(record.data))
+    assert event.get_extension("streamversion") == str(record.version)
+    assert event.get_extension("actor") == record.actor
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
+TEXTS = st.lists(TEXT, max_size=3).map(tuple)
+
+
+@given(title=TEXT, notes=TEXT, tags=TEXTS, stage=st.none() | TEXT, actor=TEXT)
+def test_any_text_comes_back(
+    title: str, notes: str, tags: tuple[str, ...], stage: str | None, actor: str
+) -> None:
+    """Decoding undoes encoding for every text there is."""
+    created = TaskCreated(list_id=LIST_ID, title=title, notes=notes, tags=tags, stage=stage)
+    record = record_of(created, 1, actor=actor)
+    key, value, headers = encode(record)
+    assert decode(key, headers, value) == record
+    edited = record_of(TaskEdited({"title": title, "tags": tags, "stage": stage}), 2)
+    key, value, headers = encode(edited)
+    assert decode(key, headers, value) == edited
+
+
+@given(st.datetimes(timezones=st.timezones(), min_value=datetime(2, 1, 1), max_value=datetime(9998, 1, 1)))  # noqa: DTZ001
+def test_times_come_back_in_utc(time: datetime) -> None:
+    """A time keeps its instant, to the microsecond, in one form."""
+    key, value, headers = encode(record_of(TaskCompleted(), 2, time=time))
+    back = decode(key, headers, value).time
+    assert back == time.astimezone(UTC)
+    assert back.tzinfo is UTC
+    assert len(format_time(time)) == len("2026-03-01T09:30:00.250000Z")
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "a\\\\u0000b", "\\\\\\u0000", "u0000", "\\"])
+def test_the_text_of_an_escape_is_not_the_escape(text: str) -> None:
+    """Somebody may write about U+0000: only the character itself is refused."""
+    record = record_of(TaskCreated(list_id=LIST_ID, title=text), 1)
+    key, value, headers = encode(record)
+    assert decode(key, headers, value) == record
+
+
+def _with(**headers: bytes | None) -> list[tuple[str, bytes]]:
+    """The headers of a good record, with some replaced or (None) left out."""
+    _, _, good = encode(record_of(TaskCreated(list_id=LIST_ID, title="t"), 1))
+    kept = [(name, value) for name, value in good if name not in headers]
+    return kept + [(name, value) for name, value in headers.items() if value is not None]
+
+
+KEY = f"task:{TASK_ID}".encode()
+VALUE = b'{"list_id":"l","title":"t"}'
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        (_with(ce_id=None), "no attribute ce_id"),
+        (_with(ce_type=None), "no attribute ce_type"),
+        (_with(ce_subject=None), "no attribute ce_subject"),
+        (_with(ce_actor=None), "no attribute ce_actor"),
+        (_with(ce_time=None), "no attribute ce_time"),
+        (_with(ce_streamversion=None), "no attribute ce_streamversion"),
+        (_with(ce_specversion=b"0.3"), "CloudEvents 1.0"),
+        (_with(ce_type=b"task.exploded"), "unknown event type"),
+        (_with(ce_type=b"list.deleted"), "does not belong"),
+        (_with(ce_subject=b"task:another"), "the key is not the stream"),
+        (_with(ce_streamversion=b"0"), "out of range"),
+        (_with(ce_streamversion=b"-1"), "out of range"),
+        (_with(ce_streamversion=b"9" * 30), "out of range"),
+        (_with(ce_streamversion=b"9" * 4000), "ValueError|out of range|too long"),
+        (_with(ce_streamversion=b"one"), "ValueError"),
+        (_with(ce_time=b"yesterday"), "ValueError"),
+        (_with(ce_time=b"2026-03-01T09:00:00"), "no offset"),
+        (_with(ce_time=b"0001-01-01T00:00:00+14:00"), "OverflowError"),
+        (_with(ce_dataschema=b"urn:tasktape:task.created:2"), "unknown data schema"),
+        (_with(ce_dataschema=b"urn:tasktape:task.created:0"), "unknown data schema"),
+        (_with(ce_dataschema=b"urn:other:1"), "unknown data schema"),
+        (_with(ce_dataschema=b""), "ValueError|unknown data schema"),
+        (_with(ce_actor=b"\xff\xfe"), "UnicodeDecodeError"),
+        (_with(ce_actor=b"a\x00b"), "an attribute (contains U.0000|is too long)"),
+        (_with(ce_actor=b"x" * 5000), "an attribute (contains U.0000|is too long)"),
+        ([], "no attribute"),
+    ],
+)
+def test_bad_envelopes_are_refused(headers: list[tuple[str, bytes]], reason: str) -> None:
+    """A record that is not one of ours says why, in one line."""
+    with pytest.raises(Undecodable, match=reason) as caught:
+        decode(KEY, headers, VALUE)
+    assert "\n" not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "no value"),
+        (b"", "Invalid JSON"),
+        (b"{", "Invalid JSON"),
+        (b"\xff", "Invalid JSON"),
+        (b"[]", "value: "),
+        (b"null", "value: "),
+        (b'{"list_id":"l"}', "title: "),
+        (b'{"list_id":"l","title":7}', "title: "),
+        (b'{"list_id":"l","title":"t","priority":"huge"}', "priority: "),
+        (b'{"list_id":"l","title":"a\\u0000b"}', r"U\+0000"),
+        (b'{"list_id":"l","title":"\\\\\\u0000"}', r"U\+0000"),
+        (b'{"list_id":"l","title":"\\ud800"}', "Invalid JSON"),
+        (b"[" * 100_000, "Invalid JSON|recursion"),
+    ],
+)
+def test_bad_values_are_refused(value: bytes | None, reason: str) -> None:
+    """A value that can't be read says why, and never ends the reader."""
+    with pytest.raises(Undecodable, match=reason):
+        decode(KEY, _with(), value)
+
+
+@given(st.binary(max_size=200), st.lists(st.tuples(st.text(max_size=12), st.binary(max_size=40)), max_size=8))
+def test_nothing_but_undecodable_is_raised(value: bytes, headers: list[tuple[str, bytes]]) -> None:
+    """Whatever bytes lie in the log, reading them either works or raises `Undecodable`."""
+    for key in (None, b"", b"\xff", KEY, value):
+        with pytest.raises(Undecodable):
+            decode(key, headers, value)
+        with pytest.raises(Undecodable):
+            decode(key, [*_with(), *headers, ("ce_id", b"\x00")], value)
+
+
+def test_fields_of_the_future_are_passed_over() -> None:
+    """A field that a later version added does not stop this one from reading the record."""
+    record = decode(KEY, _with(ce_future=b"x"), b'{"list_id":"l","title":"t","colour":"red"}')
+    assert record.data == TaskCreated(list_id="l", title="t")
+
+
+@pytest.mark.parametrize(
+    ("key", "stream"),
+    [
+        (KEY, KEY.decode()),
+        (b"list:x", "list:x"),
+        (b"user:x y", "user:x y"),
+        (None, None),
+        (b"", None),
+        (b"task:", None),
+        (b"cat:x", None),
+        (b"\xff", None),
+        (b"task:a\nb", None),
+        (b"task:" + b"x" * 257, None),
+    ],
+)
+def test_the_stream_of_raw_bytes(key: bytes | None, stream: str | None) -> None:
+    """The key alone says which stream a record that can't be read would hold."""
+    assert RawRecord(Position(0, 0), TIME, key, [], b"").stream == stream
+
+
+@pytest.mark.parametrize(
+    ("parts", "source"),
+    [
+        (("api",), "/tasktape/api"),
+        (("import", "alice"), "/tasktape/import/alice"),
+        (("import", "a/b c?#é"), "/tasktape/import/a%2Fb%20c%3F%23%C3%A9"),
+    ],
+)
+def test_sources_are_uri_references(parts: tuple[str, ...], source: str) -> None:
+    """A user's name can't break out of its place in the source."""
+    assert source_of(*parts) == source
+
+
+def test_offsets_are_written_in_utc() -> None:
+    """All times leave in UTC."""
+    cest = timezone(timedelta(hours=2))
+    assert format_time(datetime(2012, 5, 5, 14, 54, 27, tzinfo=cest)) == "2012-05-05T12:54:27.000000Z"
+
+
+def test_upcasters_bring_old_data_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data of an older schema version goes through every upcaster in between, in order."""
+
+    def renamed(data: dict[str, Any]) -> dict[str, Any]:
+        return {"list_id": data["list"], "title": data["name"]}
+
+    def shouted(data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "title": data["title"].upper()}
+
+    first_version = _with()
+    monkeypatch.setattr("app.log.records.SCHEMA_VERSIONS", {**SCHEMA_VERSIONS, "task.created": 3})
+    steps = {("task.created", 1): renamed, ("task.created", 2): shouted}
+    monkeypatch.setattr("app.log.records.UPCASTERS", steps)
+    old = decode(KEY, first_version, b'{"list":"l","name":"t"}')
+    assert old.data == TaskCreated(list_id="l", title="T")
+    key, value, headers = encode(old)
+    assert dict(headers)["ce_dataschema"] == b"urn:tasktape:task.created:3"
+    assert decode(key, headers, value) == old

@@ -1,0 +1,62 @@
+"""What deciding asks of the read models: just what has led to the state that is decided on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.errors import Unavailable
+from app.lists.events import ListCreated
+from app.tasks.events import TaskCreated, TaskEdited, TaskEvent
+from app.tasks.state import Task
+from projections.postgres.database import open_database
+from projections.postgres.generations import LogIdentity, set_up
+from projections.projector import Projector
+from projections.queries.decisions import CommandQueries
+from streams.memory_log import MemoryEventLog
+from tests.spec import START, record_of
+
+LIST_ID, TASK_ID = (str(UUID(int=number << 120 | 1)) for number in (1, 2))
+
+
+@pytest.fixture
+async def queries(database_url: str) -> AsyncIterator[CommandQueries]:
+    """Over a task of three versions."""
+    log = MemoryEventLog(1, lambda: START)
+    events: list[TaskEvent] = [
+        TaskCreated(LIST_ID, "A"),
+        TaskEdited({"title": "B"}),
+        TaskEdited({"title": "C"}),
+    ]
+    await log.append([record_of(ListCreated("L"), 1, id=str(uuid4()), stream=f"list:{LIST_ID}")])
+    for version, event in enumerate(events, start=1):
+        await log.append([record_of(event, version, id=str(uuid4()), stream=f"task:{TASK_ID}")])
+    schema = f"m_{uuid4().hex[:12]}"
+    await set_up(database_url, schema, LogIdentity("memory", "memory", 1))
+    database = await open_database(database_url, schema, pool_size=1)
+    await Projector(database, log.read, None).catch_up(0, (await log.ends())[0])
+    yield CommandQueries(database.pool)
+    await database.close()
+
+
+async def test_a_change_is_one_that_led_to_the_task(queries: CommandQueries) -> None:
+    """Not one that came meanwhile; and there is none to tell while the last ones are not visible."""
+    task = await queries.state(f"task:{TASK_ID}")
+    then = await queries.state_at(f"task:{TASK_ID}", 2)
+    assert isinstance(task, Task)
+    assert isinstance(then, Task)
+    for state, title in ((task, "C"), (then, "B")):
+        change = await queries.change(state, None, "alice")
+        assert change is not None
+        assert change.after.title == title
+    assert await queries.change(then, 3, "alice") is None
+    ahead = replace(task, version=5)
+    for version in (None, 4, 5):
+        with pytest.raises(Unavailable):
+            await queries.change(ahead, version, "alice")
+    known = await queries.change(ahead, 2, "alice")
+    assert known is not None
+    assert known.after == then

@@ -1,0 +1,230 @@
+"""What was missed, read from the audit: just what the fold of the log says, and quickly."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import AsyncIterator, Collection
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.errors import Unavailable
+from app.lists.events import ListCreated, ListDeleted, ListRenamed
+from app.log.fold import fold_log
+from app.log.records import RawRecord, StreamResumed
+from app.log.updates import Update, update_of
+from app.positions import Position, Positions
+from app.tasks.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved, TaskRestored
+from projections.postgres.database import Database, open_database
+from projections.postgres.generations import LogIdentity, set_up
+from projections.projector import Projector
+from projections.queries import missed_updates as missed_module
+from projections.queries.missed_updates import AuditHistory
+from projections.queries.visibility import MemberVisibility
+from streams.memory_log import MemoryEventLog
+from tests.spec import START, record_of
+
+PARTITIONS = 3
+USERS = ("ann", "bob %")
+
+
+def identifier(kind: int, number: int) -> str:
+    """The id of one of the lists (1) or tasks (2) of this test."""
+    return str(UUID(int=kind << 120 | number))
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """Empty tables."""
+    schema = f"m_{uuid4().hex[:12]}"
+    await set_up(database_url, schema, LogIdentity("memory", "memory", PARTITIONS))
+    database = await open_database(database_url, schema, pool_size=2)
+    yield database
+    await database.close()
+
+
+async def eventful_log() -> MemoryEventLog:
+    """Two users with two lists each; tasks that are edited, moved, deleted, restored; strays and holds."""
+    log, chance = MemoryEventLog(PARTITIONS, lambda: START), random.Random(3)
+    versions: dict[str, int] = {}
+
+    async def happen(stream: str, event: Any, actor: str = "ann", *, stale: bool = False) -> None:
+        version = versions.get(stream, 0) + (not stale)
+        versions[stream] = version
+        await log.append([record_of(event, version, id=str(uuid4()), stream=stream, actor=actor)])
+
+    lists = [identifier(1, number) for number in range(4)]
+    for number, list_id in enumerate(lists):
+        await happen(f"list:{list_id}", ListCreated(f"list {number}"), USERS[number % 2])
+    for number in range(60):
+        stream = f"task:{identifier(2, number)}"
+        await happen(stream, TaskCreated(chance.choice(lists), f"task {number}"))
+        for event in chance.sample(
+            [TaskEdited({"title": "ü\u2028"}), TaskMoved(chance.choice(lists)), TaskCompleted()], k=2
+        ):
+            await happen(stream, event)
+        await happen(stream, TaskEdited({"title": "too late"}), stale=True)
+        if number % 5 == 0:
+            await happen(stream, TaskDeleted())
+        if number % 10 == 0:
+            await happen(stream, TaskRestored())
+    poison = f"task:{identifier(2, 99)}"
+    await log.append_again(
+        [RawRecord(Position(1, 0), START, poison.encode(), [("ce_type", b"junk")], b"junk")]
+    )
+    await happen(f"list:{lists[0]}", ListRenamed("renamed"))
+    await happen(f"list:{lists[3]}", ListDeleted(), "bob %")
+    control = StreamResumed((f"1:{(await log.ends())[1] - 1}",))
+    await log.append([record_of(TaskEdited({"title": "x"}), 1, id="c", stream=poison, data=control)])
+    return log
+
+
+async def projected(database: Database) -> list[Update]:
+    """Project the eventful log; returns its updates."""
+    log = await eventful_log()
+    projector = Projector(database, log.read, None)
+    for partition, end in (await log.ends()).items():
+        await projector.catch_up(partition, end)
+    return [update_of(folded) for folded in fold_log(log.records)[1]]
+
+
+def expected(
+    updates: list[Update], channels: Collection[str], since: Positions, upto: Positions
+) -> list[Any]:
+    """What the definition says."""
+    found = [
+        update
+        for update in updates
+        if since.get(update.position.partition, -1) < update.position.offset
+        and update.position.offset <= upto.get(update.position.partition, -1)
+        and set(update.channels) & set(channels)
+    ]
+    return [plain(update) for update in sorted(found, key=lambda update: update.position)]
+
+
+def plain(update: Update) -> tuple[Any, ...]:
+    """An update with its JSON read."""
+    return (update.position, update.stream, update.outcome, update.channels, json.loads(update.value))
+
+
+async def test_it_is_what_the_log_says_for_all_channels_and_spans(database: Database) -> None:
+    """Whatever the channels, wherever the span begins and ends."""
+    updates = await projected(database)
+    history, chance = AuditHistory(database), random.Random(5)
+    channels = sorted({channel for update in updates for channel in update.channels})
+    ends = {
+        p: max(u.position.offset for u in updates if u.position.partition == p) for p in range(PARTITIONS)
+    }
+    for _ in range(60):
+        wanted = chance.sample(channels, k=chance.choice([1, 2, 5, len(channels)]))
+        since = {p: chance.randint(-1, end) for p, end in ends.items() if chance.random() < 0.8}
+        upto = {p: chance.randint(-1, end) for p, end in ends.items() if chance.random() < 0.9}
+        found = await history.missed(wanted, since, upto, 10_000)
+        assert found is not None
+        assert [plain(update) for update in found] == expected(updates, wanted, since, upto)
+    assert await history.missed([], {}, ends, 10) == []
+
+
+async def test_too_many_are_none_and_exactly_enough_are_all(database: Database) -> None:
+    """The bound is of updates, not of rows that were looked at."""
+    updates = await projected(database)
+    history = AuditHistory(database)
+    upto = {
+        p: max(u.position.offset for u in updates if u.position.partition == p) for p in range(PARTITIONS)
+    }
+    for channel in (f"list:{identifier(1, 0)}", f"task:{identifier(2, 0)}", "user:ann", "user:bob %"):
+        everything = expected(updates, [channel], {}, upto)
+        assert everything
+        found = await history.missed([channel], {}, upto, len(everything))
+        assert found is not None
+        assert [plain(update) for update in found] == everything
+        assert await history.missed([channel], {}, upto, len(everything) - 1) is None
+
+
+async def test_an_audit_that_is_behind_says_so(database: Database) -> None:
+    """Instead of leaving out what it has lost."""
+    updates = await projected(database)
+    end = max(update.position.offset for update in updates if update.position.partition == 0)
+    with pytest.raises(Unavailable):
+        await AuditHistory(database).missed(["user:ann"], {}, {0: end + 1}, 10)
+
+
+async def test_a_database_that_is_away_is_unavailable(database: Database) -> None:
+    """For every question."""
+    await database.close()
+    history, visibility = AuditHistory(database), MemberVisibility(database)
+    for question in (
+        history.reached(),
+        history.missed(["user:ann"], {}, {0: 1}, 10),
+        history.between(0, 0, 1, 1),
+        visibility.lists_of("ann"),
+        visibility.list_of_task_at("ann", "x"),
+    ):
+        with pytest.raises(Unavailable):
+            await question
+
+
+async def test_members_see_lists_that_are_there_and_their_tasks(database: Database) -> None:
+    """Deleted lists are seen by nobody; deleted tasks by the members of their list."""
+    updates = await projected(database)
+    visibility = MemberVisibility(database)
+    assert await visibility.lists_of("ann") == {identifier(1, 0), identifier(1, 2)}
+    assert await visibility.lists_of("bob %") == {identifier(1, 1)}
+    reached = {partition: end - 1 for partition, end in (await AuditHistory(database).reached()).items()}
+    assert await visibility.lists_at("ann") == (await visibility.lists_of("ann"), reached)
+    assert await visibility.lists_at("nobody") == (set(), reached)
+    lists = await visibility.lists_of("ann")
+    last = {update.stream: update for update in updates if update.outcome == "accepted"}
+    for number in range(60):
+        task_id = identifier(2, number)
+        at = last[f"task:{task_id}"].channels[0].removeprefix("list:")
+        assert await visibility.list_of_task_at("ann", task_id) == (at if at in lists else None, reached)
+    assert await visibility.list_of_task_at("ann", "nothing") == (None, reached)
+
+
+async def test_it_reads_the_rows_it_needs_and_no_more(database: Database) -> None:
+    """By index, also in an audit that is large: one list's last hundred of a hundred thousand.
+
+    So for a user who was told of every third event that ever was.
+    """
+    await database.pool.execute("""
+        INSERT INTO audit (partition, "offset", outcome, stream, version, type, event_id, time, recorded_at,
+            actor, source, data, changes, state, list_id, user_ids)
+        SELECT n % 3, n / 3, 'accepted', 'task:' || (n % 5000), n / 5000 + 1, 'task.edited', 'e' || n,
+            now(), now(), 'ann', '/', '{}', '{}', '{}', 'list ' || (n % 50),
+            CASE n % 3 WHEN 1 THEN ARRAY['ann'] END
+        FROM generate_series(0, 99999) n
+    """)
+    await database.pool.execute(
+        "INSERT INTO audit_users SELECT 'ann', partition, \"offset\" FROM audit WHERE user_ids IS NOT NULL"
+    )
+    await database.pool.execute("UPDATE checkpoints SET next_offset = 100000")
+    await database.pool.execute("ANALYZE audit, audit_users")
+    since, upto = [33_000] * 3, [33_332] * 3
+    plan = json.loads(
+        await database.pool.fetchval(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {missed_module._MISSED}",
+            [0, 1, 2],
+            since,
+            upto,
+            ["list 7"],
+            ["ann"],
+            ["task:7"],
+            10_001,
+        )
+    )
+    nodes = list(_nodes(plan[0]["Plan"]))
+    scans = [node for node in nodes if node.get("Relation Name") in {"audit", "audit_users"}]
+    assert scans
+    assert not [node for node in scans if node["Node Type"] == "Seq Scan"]
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in scans) < 1_000
+    history = AuditHistory(database)
+    found = await history.missed(["list:list 7"], {0: 33_000}, {0: 33_332}, 10)
+    numbers = [n for n in range(0, 100_000, 3) if n % 50 == 7 and 33_000 < n // 3 <= 33_332]
+    assert [update.event_id for update in found or ()] == [f"e{number}" for number in numbers]
+
+
+def _nodes(node: dict[str, Any]) -> list[dict[str, Any]]:
+    return [node, *(each for child in node.get("Plans", []) for each in _nodes(child))]

@@ -1,0 +1,154 @@
+"""What policies ask of PostgreSQL is answered as the pure fold would: the tests of the loop rely on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.log.records import StreamResumed
+from app.policies import POLICY_PREFIX
+from app.tasks.events import (
+    TaskCommented,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskEvent,
+    TaskReminded,
+    TaskReopened,
+)
+from app.tasks.series import next_id
+from projections.postgres.database import Database, open_database
+from projections.postgres.generations import LogIdentity, set_up
+from projections.projector import Projector
+from projections.queries.policies import REACTING, SUCCESSORS, PolicyQueries
+from tests.spec import LIST_ID, record_of
+from tests.streams.policy_world import PARTITIONS, Worker, World
+from tests.truth import emptied
+
+DAILY = TaskCreated(LIST_ID, "Water", due="2026-03-02", recurrence="FREQ=DAILY;COUNT=4", tags=("a",))
+KEYS = ["one", "two"]
+
+
+@pytest.fixture(scope="module")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    schema = f"q_{uuid4().hex[:12]}"
+    await set_up(database_url, schema, LogIdentity("memory", "memory", PARTITIONS))
+    database = await open_database(database_url, schema, pool_size=2)
+    yield database
+    await database.close()
+
+
+happenings = st.lists(
+    st.sampled_from(
+        [
+            TaskCompleted(),
+            TaskCompleted(),
+            TaskReopened(),
+            TaskReopened(),
+            TaskEdited({"title": "Feed"}),
+            TaskEdited({"status": "done", "recurrence": None}),
+            TaskCommented(LIST_ID, "Hello"),
+            TaskReminded("2026-03-01T00:00:00.000000Z"),
+            TaskDeleted(),
+            "child",
+            "resumed",
+        ]
+    ),
+    max_size=12,
+)
+
+
+@given(happenings=happenings)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+async def test_the_answers_are_those_of_the_fold(
+    database: Database, happenings: list[TaskEvent | str]
+) -> None:
+    """What reacts, what became of next occurrences and who touched them, and the states around."""
+    world = World()
+    await world.begin(DAILY, DAILY, keys=KEYS)
+    worker = Worker(world)
+    for number, happening in enumerate(happenings):
+        await happen(world, number, happening)
+        for _ in range(4):
+            world.project_all()
+            await worker.finish()
+    world.project_all()
+    projector = Projector(await emptied(database), world.log.read, None)
+    for partition, end in (await world.log.ends()).items():
+        await projector.catch_up(partition, end)
+    await same(world, PolicyQueries(database))
+
+
+async def happen(world: World, number: int, happening: TaskEvent | str) -> None:
+    """Something happens to one of the tasks there are, in turn; a few versions are stale."""
+    tasks = sorted(world.tasks().values(), key=lambda task: task.id)
+    task = tasks[number % len(tasks)]
+    if happening == "child":
+        await world.append(f"task:child-{number}", TaskCreated(LIST_ID, "Rinse", parent_id=task.id), 1)
+    elif happening == "resumed":
+        record = record_of(TaskCompleted(), 0, stream=f"task:{task.id}", id=f"resumed-{number}")
+        await world.log.append([replace(record, data=StreamResumed(("0:0",)))])
+    else:
+        assert not isinstance(happening, str)
+        source = f"{POLICY_PREFIX}/reminders" if isinstance(happening, TaskReminded) else "/tasktape/api"
+        await world.append(f"task:{task.id}", happening, task.version + (number % 5 != 4), source=source)
+
+
+async def same(world: World, queries: PolicyQueries) -> None:
+    """Ask both everything."""
+    ends = await world.log.ends()
+    assert await queries.projected() == await world.reads.projected() == ends
+    for partition, end in ends.items():
+        for first, last, limit in ((0, end, 100), (end // 2, end, 100), (0, end // 2, 100), (0, end, 1)):
+            found = await queries.reacting(partition, first, last, limit)
+            expected = await world.reads.reacting(partition, first, last, limit)
+            assert [row.cause() for row in found] == [row.cause() for row in expected]
+            assert [row.stream for row in found] == [row.stream for row in expected]
+    wanted = {
+        (task_id, f"task:{task.id}")
+        for task in world.tasks().values()
+        for task_id in (*world.tasks(), next_id(task.series) if task.series else "")
+    }
+    assert await queries.successors(wanted) == await world.reads.successors(wanted)
+    streams = {f"list:{LIST_ID}", "list:none", *(f"task:{task_id}" for task_id in world.tasks())}
+    assert await queries.states(streams) == await world.reads.states(streams)
+
+
+async def test_checkpoints_begin_at_the_beginning_and_never_go_back(database: Database) -> None:
+    """Whatever a worker says that was cut off and knows no better."""
+    queries = PolicyQueries(database)
+    assert await queries.checkpoints([0, 1]) == {0: 0, 1: 0}
+    await queries.advance({0: 7})
+    await queries.advance({0: 5, 1: 3})
+    assert await queries.checkpoints([0, 1]) == {0: 7, 1: 3}
+    assert await queries.checkpoints([1]) == {1: 3}
+
+
+@pytest.mark.parametrize(
+    ("sql", "arguments", "indexes"),
+    [
+        (REACTING, (0, 5, 900, 10), ["audit_by_reaction"]),
+        (
+            SUCCESSORS,
+            (["x"], ["task:y"], POLICY_PREFIX),
+            ["tasks_pkey", "tasks_by_parent", "audit_by_stream"],
+        ),
+    ],
+)
+async def test_the_answers_are_found_by_index(
+    database: Database, sql: str, arguments: tuple[object, ...], indexes: list[str]
+) -> None:
+    """However long the log is."""
+    async with database.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        await connection.execute("SET LOCAL enable_bitmapscan = off")
+        rows = await connection.fetch(f"EXPLAIN {sql}", *arguments)
+    plan = "\n".join(row[0] for row in rows)
+    assert "Seq Scan" not in plan, plan
+    assert all(index in plan for index in indexes), plan

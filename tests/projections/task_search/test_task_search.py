@@ -1,0 +1,384 @@
+"""Finding tasks, whatever way it takes: just what the fold of the log has of it, in order, now and then."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.lists.events import ListCreated, ListDeleted, MemberAdded
+from app.log.fold import Folded, fold_log
+from app.search.criteria import criteria_of
+from app.search.parser import parse
+from app.search.sorting import SortKey
+from app.tasks.events import (
+    TaskCommentDeleted,
+    TaskCommented,
+    TaskCommentEdited,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskMoved,
+    TaskReopened,
+    TaskRestored,
+)
+from app.tasks.state import Task
+from projections.postgres.database import Database, open_database
+from projections.postgres.generations import LogIdentity, set_up
+from projections.projector import Projector
+from projections.queries.tasks import TaskQueries
+from projections.task_search.as_of import TooManyChanged
+from projections.task_search.cost_limits import Bounds
+from projections.task_search.ordering import Order, Place
+from streams.memory_log import MemoryEventLog
+from tests import finding
+from tests.spec import START, record_of
+
+LISTS = [str(UUID(int=1 << 120 | number)) for number in range(14)]
+"""The first twelve are alice's, the last of these deleted; bob sees the even ones; the others are carol's."""
+ALICES = LISTS[:11]
+NAMES = ["Home", "home", "Work", *(f"List {number}" for number in range(3, 14))]
+WORDS = ["milk", "bread", "mild", "meeting", "follow", "up", "x1"]
+TAGS, PEOPLE, STAGES = ["a", "b", "c d"], ["alice", "bob", "dora"], ["Next", "Doing it"]
+DUES = ["2026-03-01", "2026-03-02", "2026-03-03", "2026-03-01T23:30:00-05:00", "2026-03-02T12:00:00+01:00"]
+NOW = datetime(2026, 3, 2, 14, tzinfo=UTC)
+ZONE = ZoneInfo("America/New_York")
+KEYS: list[SortKey] = ["rank", "created_at", "updated_at", "due", "priority", "title"]
+PARTITIONS = 2
+
+
+class World:
+    """A log of many tasks, and what it leads to; many values are equal, times too."""
+
+    def __init__(self) -> None:
+        self.chance = random.Random(3)
+        self.time = START
+        self.log = MemoryEventLog(PARTITIONS, lambda: self.time)
+        self._versions: dict[str, int] = {}
+        self._folded: list[Folded] = []
+
+    async def happen(self, stream: str, event: Any, actor: str = "alice") -> None:
+        version = self._versions[stream] = self._versions.get(stream, 0) + 1
+        given = {"id": str(uuid4()), "stream": stream, "actor": actor, "time": self.time}
+        await self.log.append([record_of(event, version, **given)])
+
+    def text(self, most: int) -> str:
+        return " ".join(self.chance.choices(WORDS, k=self.chance.randrange(most + 1)))
+
+    def fields(self) -> dict[str, Any]:
+        choice, sample = self.chance.choice, self.chance.sample
+        return {
+            "title": f"{choice(['Milk', 'milk', 'A'])} {self.text(3)}".strip(),
+            "notes": self.text(4),
+            "priority": choice(finding.PRIORITIES),
+            "due": choice([None, *DUES]),
+            "time_zone": choice([None, "Asia/Tokyo"]),
+            "tags": tuple(sample(TAGS, self.chance.randrange(3))),
+            "assignees": tuple(sample(PEOPLE, self.chance.randrange(3))),
+            "stage": choice([None, *STAGES]),
+        }
+
+    async def go_on(self) -> None:
+        """Days of work."""
+        await self.make_lists()
+        tasks = [f"task:{UUID(int=2 << 120 | number)}" for number in range(260)]
+        for number, stream in enumerate(tasks):
+            self.time += timedelta(minutes=self.chance.choice([0, 0, 7]))
+            fields = self.fields() | {"rank": self.chance.choice(["04i", f"05{number:03}i"])}
+            parent = tasks[0].partition(":")[2] if number % 9 == 1 else None
+            await self.happen(stream, TaskCreated(self.chance.choice(LISTS), parent_id=parent, **fields))
+        for stream in self.chance.choices(tasks, k=500):
+            self.time += timedelta(minutes=self.chance.choice([0, 0, 11]))
+            for event in self.chance.choice(self.events(stream)):
+                await self.happen(stream, event)
+
+    async def make_lists(self) -> None:
+        for number, list_id in enumerate(LISTS):
+            await self.happen(
+                f"list:{list_id}", ListCreated(NAMES[number]), "alice" if number < 12 else "carol"
+            )
+            if number % 2 == 0:
+                await self.happen(f"list:{list_id}", MemberAdded("bob", "viewer"))
+        await self.happen(f"list:{LISTS[11]}", ListDeleted())
+
+    def events(self, stream: str) -> Sequence[Sequence[Any]]:
+        name, edited = self.chance.choice(list(self.fields().items()))
+        comment = f"{stream}-{self._versions[stream]}"
+        return (
+            (TaskEdited({name: edited}),),  # type: ignore[misc]
+            (TaskCompleted(),),
+            (TaskReopened(),),
+            (TaskMoved(self.chance.choice(LISTS)),),
+            (TaskDeleted(),),
+            (TaskDeleted(), TaskRestored()),
+            (TaskCommented(comment, self.text(3) or "hm"),),
+            (TaskCommented(comment, "bread"), TaskCommentEdited(comment, self.text(2) or "hm")),
+            (TaskCommented(comment, "milk"), TaskCommentDeleted(comment)),
+        )
+
+    def states(self, time: datetime | None = None) -> list[Task]:
+        """The tasks that are there, or were at a time."""
+        states = {folded.raw.key: folded.after for folded in self.until(time)}
+        return [each for each in states.values() if isinstance(each, Task) and each.deleted_at is None]
+
+    def comments(self, time: datetime | None = None) -> dict[str, dict[str, str]]:
+        """The comments that are there, or were, by task."""
+        said: dict[str, dict[str, str]] = {}
+        for folded in self.until(time):
+            assert folded.record is not None
+            mine = said.setdefault(folded.record.stream_key, {})
+            match folded.record.data:
+                case TaskCommented(comment_id=key, text=text) | TaskCommentEdited(comment_id=key, text=text):
+                    mine[key] = text
+                case TaskCommentDeleted(comment_id=key):
+                    del mine[key]
+        return said
+
+    def until(self, time: datetime | None) -> list[Folded]:
+        """What became of the records up to a time."""
+        if not self._folded:
+            self._folded = fold_log(self.log.records)[1]
+        return [each for each in self._folded if time is None or (each.record and each.record.time <= time)]
+
+
+@pytest.fixture(scope="module")
+async def world() -> World:
+    """The log, filled."""
+    made = World()
+    await made.go_on()
+    return made
+
+
+@pytest.fixture(scope="module")
+async def database(database_url: str, world: World) -> AsyncIterator[Database]:
+    """Tables of that log."""
+    schema = f"f_{uuid4().hex[:12]}"
+    await set_up(database_url, schema, LogIdentity("memory", "memory", PARTITIONS))
+    opened = await open_database(database_url, schema, pool_size=2)
+    projector = Projector(opened, world.log.read, None)
+    for partition, end in (await world.log.ends()).items():
+        await projector.catch_up(partition, end)
+    yield opened
+    await opened.close()
+
+
+Check = Callable[[Task, list[str]], bool]
+"""Whether a task, with these texts, is meant."""
+
+
+def due_in(first: str | None, end: str | None) -> Check:
+    def check(task: Task, _: list[str]) -> bool:
+        day = finding.due_day(task, ZONE)
+        return day is not None and (first or "") <= day.isoformat() < (end or "9")
+
+    return check
+
+
+def by_instant(check: Callable[[datetime], bool]) -> Check:
+    return lambda task, _: (instant := finding.due_instant(task)) is not None and check(instant)
+
+
+def has(wanted: str) -> Check:
+    return lambda _, texts: any(finding.says(text, wanted) for text in texts)
+
+
+def overdue(task: Task, _: list[str]) -> bool:
+    if task.due is None or task.status == "done":
+        return False
+    if len(task.due) == 10:
+        return task.due < "2026-03-02"
+    return datetime.fromisoformat(task.due) < NOW
+
+
+NOON = datetime(2026, 3, 2, 11, tzinfo=UTC)
+PARTS: dict[str, Check] = {
+    "is:open": lambda t, _: t.status == "open",
+    "is:done": lambda t, _: t.status == "done",
+    "#a": lambda t, _: "a" in t.tags,
+    'tag:"c d"': lambda t, _: "c d" in t.tags,
+    "@me": lambda t, _: "alice" in t.assignees,
+    "@dora": lambda t, _: "dora" in t.assignees,
+    "is:unassigned": lambda t, _: not t.assignees,
+    "by:alice": lambda t, _: t.created_by == "alice",
+    'stage:"Doing it"': lambda t, _: t.stage == "Doing it",
+    "p:high": lambda t, _: t.priority == "high",
+    "p:>=medium": lambda t, _: t.priority in ("medium", "high", "urgent"),
+    "p:<low": lambda t, _: t.priority == "none",
+    "p:>urgent": lambda _, __: False,
+    "is:subtask": lambda t, _: t.parent_id is not None,
+    "has:notes": lambda t, _: t.notes != "",
+    "has:comments": lambda t, _: t.comment_count > 0,
+    "due:none": lambda t, _: t.due is None,
+    "due:2026-03-01": due_in("2026-03-01", "2026-03-02"),
+    "due:today": due_in("2026-03-02", "2026-03-03"),
+    "due:tomorrow": due_in("2026-03-03", "2026-03-04"),
+    "due:<today": due_in(None, "2026-03-02"),
+    "due:>2026-03-01": due_in("2026-03-02", None),
+    "due:week": due_in("2026-03-02", "2026-03-09"),
+    "due:<2026-03-02T12:00:00+01:00": by_instant(lambda instant: instant < NOON),
+    "due:<=2026-03-02T12:00:00+01:00": by_instant(lambda instant: instant <= NOON),
+    "due:2026-03-02T12:00:00+01:00": by_instant(lambda instant: instant == NOON),
+    "is:overdue": overdue,
+    "list:home": lambda t, _: t.list_id in LISTS[:2],
+    f"list:{LISTS[5]}": lambda t, _: t.list_id == LISTS[5],
+    "milk": has("milk"),
+    "mil*": has("mil*"),
+    "MEETING": has("meeting"),
+    '"follow up"': has("follow up"),
+    '"milk milk bread"': has("milk milk bread"),
+    "bread": has("bread"),
+    "nowhere": lambda _, __: False,
+}
+"""Parts of searches, and what each means, on 2 March in New York."""
+
+searches = st.lists(st.tuples(st.sampled_from(sorted(PARTS)), st.booleans()), max_size=4)
+bounds = st.builds(
+    Bounds,
+    walked=st.sampled_from([0, 5, 40, 1_000]),
+    expected=st.sampled_from([0, 10, 1_000_000]),
+    gathered=st.sampled_from([0, 5, 40, 8_000]),
+    shelf=st.sampled_from([0.0, 20.0]),
+    at_once=st.sampled_from([1, 10, 4_000]),
+    abreast=st.sampled_from([1, 3, 32]),
+    changed=st.just(10_000),
+)
+orders = st.builds(Order, key=st.sampled_from(KEYS), descending=st.booleans())
+
+
+async def pages(
+    queries: TaskQueries, text: str, order: Order | None, limit: int, time: datetime | None = None
+) -> list[str]:
+    """The ids of all tasks that a search finds for alice, page by page."""
+    criteria = criteria_of(parse(text, me="alice"), now=NOW, zone=ZONE)
+    found: list[str] = []
+    after: Place | None = None
+    for _ in range(300):
+        page = await queries.page("alice", criteria, order, after=after, limit=limit, time=time)
+        found += [task.id for task in page.items]
+        assert page.end is None or len(page.items) == limit
+        if page.end is None:
+            return found
+        after = page.end
+    raise AssertionError("the pages do not end")
+
+
+def meant(world: World, parts: Sequence[tuple[str, bool]], time: datetime | None = None) -> list[Task]:
+    """The tasks that fit, by the fold."""
+    said = world.comments(time)
+    return [
+        task
+        for task in world.states(time)
+        if task.list_id in ALICES
+        and all(
+            PARTS[part](task, [task.title, task.notes, *said.get(task.id, {}).values()]) != negated
+            for part, negated in parts
+        )
+    ]
+
+
+def text_of(parts: Sequence[tuple[str, bool]]) -> str:
+    return " ".join("-" * negated + part for part, negated in parts)
+
+
+@given(parts=searches, order=orders, limit=st.sampled_from([3, 7, 50, 200]), bounds=bounds)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+async def test_pages_are_what_fits_in_order(
+    world: World,
+    database: Database,
+    parts: list[tuple[str, bool]],
+    order: Order,
+    limit: int,
+    bounds: Bounds,
+) -> None:
+    """For any search and order, whichever ways are taken and wherever pages end."""
+    sort = f"{'-' * order.descending}{order.key}"
+    found = await pages(TaskQueries(database.pool, bounds), text_of(parts), order, limit)
+    assert found == finding.in_order(meant(world, parts), sort)
+
+
+@given(
+    parts=searches,
+    order=orders,
+    limit=st.sampled_from([7, 200]),
+    bounds=bounds,
+    minutes=st.integers(-10, 4_000),
+)
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+async def test_pages_of_the_past_are_what_fitted_then(
+    world: World,
+    database: Database,
+    parts: list[tuple[str, bool]],
+    order: Order,
+    limit: int,
+    bounds: Bounds,
+    minutes: int,
+) -> None:
+    """By the events up to a time: titles, lists, comments and all."""
+    time = START + timedelta(minutes=minutes)
+    sort = f"{'-' * order.descending}{order.key}"
+    found = await pages(TaskQueries(database.pool, bounds), text_of(parts), order, limit, time)
+    assert found == finding.in_order(meant(world, parts, time), sort)
+
+
+@pytest.mark.parametrize("parts", [[("mil*", False)], [("milk", False), ("bread", False), ("#a", True)]])
+@pytest.mark.parametrize("small", [Bounds(walked=5, expected=5, gathered=5), Bounds()])
+async def test_relevance_is_titles_first_and_then_what_changed_last(
+    world: World, database: Database, parts: list[tuple[str, bool]], small: Bounds
+) -> None:
+    """All the words have to be in the title for that."""
+    fitting = meant(world, parts)
+    words = [part for part, _ in parts if not part.startswith("#")]
+    titled = [task for task in fitting if all(finding.says(task.title, word) for word in words)]
+    others = [task for task in fitting if task not in titled]
+    assert titled
+    assert others
+    expected = [*finding.in_order(titled, "-updated_at"), *finding.in_order(others, "-updated_at")]
+    assert await pages(TaskQueries(database.pool, small), text_of(parts), None, 9) == expected
+
+
+@pytest.mark.parametrize(
+    ("fitting", "shelves", "with_words", "gathers"),
+    [
+        (1_000, 1, False, True),
+        (10_000, 1, False, False),
+        (10_000, 400, False, True),
+        (10_000, 400, True, True),
+        (20_000, 400, False, False),
+        (20_000, 400, True, True),
+        (40_000, 4_000, True, False),
+    ],
+)
+def test_what_is_rare_is_gathered_and_more_so_if_a_walk_is_wide(
+    *, fitting: int, shelves: int, with_words: bool, gathers: bool
+) -> None:
+    """Of 200,000 tasks, for a page of fifty."""
+    steps = 2 * shelves + 50 * 200_000 / fitting
+    chosen = Bounds().rather_gathers(fitting, shelves=shelves, steps=steps, with_words=with_words)
+    assert chosen == gathers
+
+
+async def test_a_past_that_takes_too_much_is_refused(database: Database) -> None:
+    """Rather than answered in part."""
+    criteria = criteria_of(parse("", me="alice"), now=NOW, zone=ZONE)
+    queries = TaskQueries(database.pool, Bounds(changed=20))
+    with pytest.raises(TooManyChanged):
+        await queries.page("alice", criteria, Order("rank"), after=None, limit=5, time=START)
+
+
+async def test_one_finds_in_ones_own_lists_only(world: World, database: Database) -> None:
+    """A member who reads, too; not in deleted lists, and nobody else anything."""
+    criteria = criteria_of(parse("mil*", me="bob"), now=NOW, zone=ZONE)
+    queries = TaskQueries(database.pool)
+    found = await queries.page("bob", criteria, Order("title"), after=None, limit=200)
+    states = {task.id: task for task in world.states()}
+    assert {states[task.id].list_id for task in found.items} <= set(LISTS[::2]) - {LISTS[11]}
+    assert found.items
+    assert (await queries.page("eve", criteria, Order("title"), after=None, limit=200)).items == []

@@ -1,0 +1,65 @@
+"""Repairs that have to wait: each for itself, longer each time."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.structure.rules import Violation
+from streams.policies.postponed_repairs import MAX_POSTPONED, RETRY_FIRST_S, RETRY_MOST_S, PostponedRepairs
+
+
+class Watch:
+    """A clock that is set by hand."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def broken(name: str) -> Violation:
+    return Violation("no_owner", f"list:{name}", frozenset({f"list:{name}"}))
+
+
+def test_nothing_is_due_while_nothing_is_postponed() -> None:
+    """There is no time to wait for."""
+    postponed = PostponedRepairs(Watch())
+    assert postponed.due_in_s() is None
+    assert not postponed.take_due()
+
+
+def test_a_pause_doubles_up_to_its_bound_for_one_stream_only() -> None:
+    """A stream that stays broken does not make others wait."""
+    watch = Watch()
+    postponed = PostponedRepairs(watch)
+    postponed.add([broken("old")])
+    for _ in range(20):
+        watch.now_s += RETRY_MOST_S
+        assert postponed.take_due().lists == {"old"}
+        postponed.add([broken("old")])
+    assert postponed.due_in_s() == pytest.approx(RETRY_MOST_S)
+    postponed.add([broken("new")])
+    assert postponed.due_in_s() == pytest.approx(RETRY_FIRST_S)
+    watch.now_s += RETRY_FIRST_S
+    assert postponed.take_due().lists == {"new"}
+
+
+def test_a_repaired_stream_begins_with_a_short_pause_again() -> None:
+    """What was taken and not added again is repaired."""
+    watch = Watch()
+    postponed = PostponedRepairs(watch)
+    for _ in range(3):
+        postponed.add([broken("one")])
+        watch.now_s += RETRY_MOST_S
+        postponed.take_due()
+    postponed.take_due()
+    assert postponed.due_in_s() is None
+    postponed.add([broken("one")])
+    assert postponed.due_in_s() == pytest.approx(RETRY_FIRST_S)
+
+
+def test_no_more_than_the_bound_are_postponed() -> None:
+    """Others wait until they change."""
+    postponed = PostponedRepairs(Watch())
+    postponed.add([broken(str(number)) for number in range(MAX_POSTPONED + 5)])
+    assert len(postponed) == MAX_POSTPONED
