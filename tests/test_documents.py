@@ -237,3 +237,16 @@ def test_decisions_have_their_parts(adr: Path) -> None:
     headings = re.findall(r"^## (.*)$", adr.read_text(), re.MULTILINE)
     assert headings == ["Context", "Decision", "Consequences", "Alternatives"]
     assert adr.read_text().startswith(f"# {adr.name[:4]} ")
+
+
+def test_files_that_contributing_names_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = text[text.index("## Where do I") : text.index("## Glossary")]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and "--" not in line][1:]
+    assert len(rows) == 10
+    for row in rows:
+        folder = ""
+        for name in re.findall(r"`([\w/.]+(?:\.py|/|\.yml|\.example))`", row):
+            folder = name.rpartition("/")[0] if "/" in name else folder
+            path = name if "/" in name or (ROOT / name).exists() else f"{folder}/{name}"
+            assert (ROOT / path).exists(), path

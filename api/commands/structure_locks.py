@@ -18,6 +18,7 @@ from typing import Protocol
 
 from app.errors import Unavailable
 from app.positions import Position
+from projections.postgres.advisory_locks import LockModes
 
 LOCK_TIMEOUT_S = 15.0
 OUTCOME_TIMEOUT_S = 30.0
@@ -28,12 +29,10 @@ MAX_WAITING_PER_LOCK = 1_000
 JOIN_S = 0.05
 """How long others of this process may join in a lock that is shared already."""
 
-LockModes = Mapping[str, bool]
-"""What is locked, by name → if exclusively."""
 WaitReached = Callable[[Mapping[int, int], float], Awaitable[bool]]
 
 
-class HeldLocks(Protocol):
+class ClusterHold(Protocol):
     """Locks that other processes respect."""
 
     async def release(self) -> None:
@@ -43,7 +42,7 @@ class HeldLocks(Protocol):
 class ClusterLocks(Protocol):
     """Locks between processes: `projections.postgres.advisory_locks.AdvisoryLocks`."""
 
-    async def acquire(self, modes: LockModes, timeout_s: float) -> HeldLocks:
+    async def acquire(self, modes: LockModes, timeout_s: float) -> ClusterHold:
         """Acquire all of them. Raises `Unavailable`."""
 
 
@@ -74,7 +73,7 @@ class StructureLocks:
     async def hold(self, modes: LockModes) -> AsyncIterator[Hold]:
         """Hold all of these locks. Raises `Unavailable` if one is not to be had in time: nothing was done."""
         await self._local.acquire(modes, LOCK_TIMEOUT_S)
-        held: HeldLocks | None = None
+        held: ClusterHold | None = None
         hold = Hold()
         try:
             if self._leases is not None:
@@ -89,7 +88,9 @@ class StructureLocks:
             give_up.set()
             await asyncio.wait({task})
 
-    def _release_later(self, modes: LockModes, held: HeldLocks | None, positions: Mapping[int, int]) -> None:
+    def _release_later(
+        self, modes: LockModes, held: ClusterHold | None, positions: Mapping[int, int]
+    ) -> None:
         """Release without keeping the answer waiting."""
         if held is None and not positions:
             self._local.release(modes)
@@ -107,7 +108,7 @@ class StructureLocks:
         task.add_done_callback(lambda done: self._late.pop(done, None))
 
     async def _release(
-        self, modes: LockModes, held: HeldLocks | None, positions: Mapping[int, int], give_up: asyncio.Event
+        self, modes: LockModes, held: ClusterHold | None, positions: Mapping[int, int], give_up: asyncio.Event
     ) -> None:
         try:
             if positions and not give_up.is_set():
@@ -134,7 +135,7 @@ class _Lease:
 
     leases: dict[frozenset[str], _Lease]
     names: frozenset[str]
-    held: HeldLocks
+    held: ClusterHold
     until_s: float
     holders: int = 1
 
@@ -158,7 +159,7 @@ class Leases:
         self._monotonic_s = monotonic_s
         self._leases: dict[frozenset[str], _Lease] = {}
 
-    async def acquire(self, modes: LockModes, timeout_s: float) -> HeldLocks:
+    async def acquire(self, modes: LockModes, timeout_s: float) -> ClusterHold:
         """Acquire all of these locks. Raises `Unavailable`."""
         if any(modes.values()):
             return await self._cluster.acquire(modes, timeout_s)

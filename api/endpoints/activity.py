@@ -23,6 +23,7 @@ from api.http.dependencies import caller_of, dependencies_of
 from api.http.query import PageQuery, UserFilter
 from api.http.requests import query_of
 from api.http.responses import page_answer
+from api.http.routing import Endpoint
 from app.activity import Group, summary
 from app.positions import Position
 from app.text.graphemes import shortened
@@ -165,3 +166,16 @@ def _brief(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _brief(each) for name, each in islice(value.items(), MOST_PARTS)}
     return value
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "GET",
+        "/api/activity",
+        activity,
+        "What happened in your lists, in groups, the newest first",
+        "activity",
+        query=ActivityQuery,
+        answers={200: ActivityOut},
+    ),
+)

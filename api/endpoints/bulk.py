@@ -28,6 +28,7 @@ from api.http.problems import Problem, on_error
 from api.http.query import Query
 from api.http.requests import preference_of, query_of, terms_of
 from api.http.responses import OUTCOMES_PATH, json_answer
+from api.http.routing import Endpoint, command
 from app.errors import FieldError, Invalid, Malformed
 from app.ids import is_uuid
 from app.lists.state import TaskList
@@ -321,3 +322,27 @@ def _answer(outcomes: Sequence[Outcome], applied: str | None) -> Response:
     headers = {} if applied is None else {"Preference-Applied": applied}
     body = b'{"outcomes":[%s]}' % b",".join(outcome.body for outcome in outcomes)
     return json_answer(body, positions=positions, headers=headers)
+
+
+_ID = "0190f3c0-0000-7000-8000-000000000000"
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    command(
+        "POST",
+        "/api/bulk",
+        bulk,
+        "Carry out many commands on tasks; each has an outcome of its own",
+        body=Bulk,
+        example={
+            "commands": [
+                {"command": "create", "body": {"title": "Buy milk"}},
+                {"command": "edit", "task_id": _ID, "body": {"priority": "high"}, "if_match": 3},
+                {"command": "complete", "task_id": _ID, "cascade": True},
+            ]
+        },
+        query=Query,
+        versioned=False,
+        many=True,
+        answers={200: BulkOut},
+    ),
+)

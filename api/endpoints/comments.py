@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.commands.load_context import NO_TASK
+from api.commands.side_effects import CommandedTask
 from api.commands.task_actions import NewComment, TaskAction
 from api.endpoints.tasks import execute
 from api.http.bodies import PATCH, read_object
@@ -18,6 +19,7 @@ from api.http.dependencies import caller_of, dependencies_of
 from api.http.query import PageQuery, Query
 from api.http.requests import carry_out, key_of, path_id, query_of
 from api.http.responses import command_answer, object_answer, page_answer
+from api.http.routing import Endpoint, command
 from app.errors import NotFound
 from app.ids import is_uuid
 from app.tasks.commands import DeleteComment, EditComment
@@ -95,3 +97,49 @@ def _comment_id(request: Request) -> str:
     if not is_uuid(comment_id):
         raise NotFound(NO_COMMENT)
     return comment_id
+
+
+_TASK = "/api/tasks/{id}"
+_ONE_COMMENT = f"{_TASK}/comments/{{comment_id}}"
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    command(
+        "POST",
+        f"{_TASK}/comments",
+        add_comment,
+        "Say something about a task; `@name` mentions a member of its list",
+        body=NewComment,
+        example={"text": "@bob, could you take this one?"},
+        query=Query,
+        answers={201: CommandedTask},
+    ),
+    Endpoint(
+        "GET",
+        f"{_TASK}/comments",
+        list_comments,
+        "What was said about a task, the oldest first",
+        "tasks",
+        query=PageQuery,
+        answers={200: CommentPageOut},
+    ),
+    Endpoint("GET", _ONE_COMMENT, get_comment, "A comment", "tasks", query=Query, answers={200: Comment}),
+    command(
+        "PATCH",
+        _ONE_COMMENT,
+        edit_comment,
+        "Say it otherwise; one's own comments only",
+        body=NewComment,
+        body_types=PATCH,
+        example={"text": "@bob and @carol, could you take this one?"},
+        query=Query,
+        answers={200: CommandedTask},
+    ),
+    command(
+        "DELETE",
+        _ONE_COMMENT,
+        delete_comment,
+        "Take a comment back; an owner of the list may take anyone's away",
+        query=Query,
+        answers={204: None},
+    ),
+)

@@ -23,6 +23,7 @@ from api.http.problems import correlation_id_of
 from api.http.query import PageQuery
 from api.http.requests import path_position, query_of
 from api.http.responses import object_answer
+from api.http.routing import Endpoint
 from app.errors import Conflict, NotFound
 from app.log.records import Record, StreamResumed, source_of
 from app.positions import Position, positions_to_json
@@ -168,3 +169,37 @@ def _answer(written: list[Position]) -> Response:
         last[position.partition] = max(position.offset, last.get(position.partition, -1))
     result = LettersWritten(appended=len(written), positions=positions_to_json(last))
     return object_answer(result, status=202, positions=last)
+
+
+_LETTER = "/api/dead-letters/{position}"
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "GET",
+        "/api/dead-letters",
+        dead_letters,
+        "Parked records",
+        "operation",
+        query=PageQuery,
+        admin=True,
+        answers={200: DeadLetterPageOut},
+    ),
+    Endpoint(
+        "POST",
+        f"{_LETTER}/retry",
+        retry,
+        "Try a parked record again, and those behind it",
+        "operation",
+        admin=True,
+        answers={202: LettersWritten},
+    ),
+    Endpoint(
+        "POST",
+        f"{_LETTER}/skip",
+        skip,
+        "Pass over a parked record, and try those behind it",
+        "operation",
+        admin=True,
+        answers={202: LettersWritten},
+    ),
+)

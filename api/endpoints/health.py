@@ -14,11 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.endpoints.projection_metrics import read_projection_metrics
-from api.endpoints.readiness import ReadinessQuery, find_readiness
+from api.endpoints.readiness import Readiness, ReadinessQuery, find_readiness
 from api.http.dependencies import Dependencies, dependencies_of
 from api.http.query import Query
 from api.http.requests import query_of
 from api.http.responses import object_answer
+from api.http.routing import Endpoint
 from api.telemetry.prometheus import CONTENT_TYPE, text_of
 from app.positions import Position
 
@@ -76,3 +77,37 @@ async def metrics(request: Request) -> Response:
     # Read here, where nothing changes meanwhile; written elsewhere, as sockets wait for this loop.
     text = await asyncio.to_thread(text_of, [*deps.metrics.read(), *projecting])
     return Response(text, headers={"Content-Type": CONTENT_TYPE})
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "GET",
+        "/healthz",
+        healthz,
+        "The process answers",
+        "operation",
+        query=Query,
+        public=True,
+        answers={200: Health},
+    ),
+    Endpoint(
+        "GET",
+        "/readyz",
+        readyz,
+        "Everything behind it works",
+        "operation",
+        query=ReadinessQuery,
+        public=True,
+        answers={200: Readiness, 503: Readiness},
+    ),
+    Endpoint(
+        "GET",
+        "/metrics",
+        metrics,
+        "What this process has counted, for Prometheus",
+        "operation",
+        query=Query,
+        public=True,
+        answers={200: str},
+    ),
+)

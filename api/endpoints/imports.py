@@ -23,6 +23,7 @@ from api.http.dependencies import Dependencies, caller_of, dependencies_of
 from api.http.headers import preference, wanted_positions
 from api.http.problems import correlation_id_of
 from api.http.responses import object_answer
+from api.http.routing import Endpoint
 from app import authorisation
 from app.errors import (
     Conflict,
@@ -289,3 +290,16 @@ async def _create_list(request: Request, deps: Dependencies, list_id: str, name:
     if isinstance(made, Pending):
         raise Unavailable("the list is written and not visible yet; try again")
     return list_id
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "POST",
+        "/api/import",
+        import_tasks,
+        "Import tasks with their histories; what is there already is not written again",
+        "import",
+        body=ImportRequest,
+        answers={200: ImportOut},
+    ),
+)

@@ -12,35 +12,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.commands.task_actions import Nothing
-from api.endpoints.history import HistoryQuery, history_answer
+from api.endpoints.history import EventPageOut, HistoryQuery, history_answer
 from api.http.bodies import JSON, PATCH, read_object
 from api.http.cursors import TIME_AND_ID, decode_cursor, encode_cursor
 from api.http.dependencies import caller_of, dependencies_of
 from api.http.query import PageQuery, Query
 from api.http.requests import carry_out, key_of, path_id, query_of
-from api.http.responses import command_answer, object_answer, page_answer, state_answer
+from api.http.responses import command_answer, page_answer, state_answer
+from api.http.routing import Endpoint, command
 from app.authorisation import DELETED
 from app.errors import NotFound
 from app.lists.commands import (
     CreateList,
     DeleteList,
     EditList,
-    HandOverList,
-    LeaveList,
     ListCommand,
-    RemoveMember,
     RestoreList,
-    SetMember,
 )
 from app.lists.state import TaskList
 from app.log.updates import state_json
 from app.positions import Positions
-from app.text.names import normal_user
 from app.validation import validated
-from app.values import (
-    Command,
-    Role,
-)
 
 
 class ListPageQuery(PageQuery):
@@ -50,26 +42,6 @@ class ListPageQuery(PageQuery):
         False,
         description="Instead of yours: those that were deleted and that you may restore, the last one first",
     )
-
-
-class MemberRole(Command):
-    """What a member of a list is to be."""
-
-    role: Role
-
-
-class MemberOut(BaseModel):
-    """A member of a list."""
-
-    user: str
-    role: Role
-
-
-class MembersOut(BaseModel):
-    """The members of a list by name; there is one page only."""
-
-    items: list[MemberOut]
-    next_cursor: str | None = None
 
 
 class ListPageOut(BaseModel):
@@ -171,38 +143,71 @@ async def change_list(
     return command_answer(request, result, wanted, status=status)
 
 
-async def list_members(request: Request) -> Response:
-    """GET /api/lists/{id}/members."""
-    query_of(request, Query)
-    task_list, positions = await list_in_path(request)
-    members = [MemberOut(user=user, role=role) for user, role in sorted(task_list.members.items())]
-    return object_answer(MembersOut(items=members), positions=positions)
+_LIST = "/api/lists/{id}"
+_STAGES = [
+    {"name": "To do", "category": "open"},
+    {"name": "Doing", "category": "active"},
+    {"name": "Done", "category": "done"},
+]
 
-
-async def set_member(request: Request) -> Response:
-    """PUT /api/lists/{id}/members/{user}."""
-    body = await read_object(request, dependencies_of(request).settings.body_limit_bytes)
-    role = validated(MemberRole, body).role
-    command = validated(SetMember, {"user": request.path_params["user"], "role": role})
-    return await change_list(request, command, body)
-
-
-async def remove_member(request: Request) -> Response:
-    """DELETE /api/lists/{id}/members/{user}; to remove oneself is to leave."""
-    command = validated(RemoveMember, {"user": request.path_params["user"]})
-    if normal_user(command.user) == caller_of(request).user:
-        return await change_list(request, LeaveList(), {}, status=204)
-    return await change_list(request, command, {}, status=204)
-
-
-async def leave_list(request: Request) -> Response:
-    """POST /api/lists/{id}/leave."""
-    body = await read_object(request, dependencies_of(request).settings.body_limit_bytes, JSON, optional=True)
-    validated(Nothing, body)
-    return await change_list(request, LeaveList(), body, status=204)
-
-
-async def hand_over_list(request: Request) -> Response:
-    """POST /api/lists/{id}/hand-over."""
-    body = await read_object(request, dependencies_of(request).settings.body_limit_bytes)
-    return await change_list(request, validated(HandOverList, body), body)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    command(
+        "POST",
+        "/api/lists",
+        create_list,
+        "Create a list",
+        body=CreateList,
+        example={"name": "Groceries", "stages": _STAGES},
+        query=Query,
+        versioned=False,
+        answers={201: TaskList},
+    ),
+    Endpoint(
+        "GET",
+        "/api/lists",
+        list_lists,
+        "Your lists, or those that were deleted and that you may restore",
+        "lists",
+        query=ListPageQuery,
+        answers={200: ListPageOut},
+    ),
+    Endpoint("GET", _LIST, get_list, "A list", "lists", query=Query, answers={200: TaskList}),
+    command(
+        "PATCH",
+        _LIST,
+        edit_list,
+        "Edit a list (JSON merge patch): its name, its stages as a whole",
+        body=EditList,
+        body_types=PATCH,
+        example={"name": "Errands", "stages": _STAGES},
+        query=Query,
+        answers={200: TaskList},
+    ),
+    command(
+        "DELETE",
+        _LIST,
+        delete_list,
+        "Delete a list and its tasks; its owners can have it back",
+        query=Query,
+        answers={204: None},
+    ),
+    command(
+        "POST",
+        f"{_LIST}/restore",
+        restore_list,
+        "Have a deleted list back, with its members, its stages and its tasks",
+        body=Nothing,
+        body_optional=True,
+        query=Query,
+        answers={200: TaskList},
+    ),
+    Endpoint(
+        "GET",
+        f"{_LIST}/history",
+        list_history,
+        "A list's events",
+        "lists",
+        query=HistoryQuery,
+        answers={200: EventPageOut},
+    ),
+)

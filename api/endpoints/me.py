@@ -21,6 +21,7 @@ from api.http.dependencies import Dependencies, caller_of, dependencies_of
 from api.http.query import Query
 from api.http.requests import path_position, query_of
 from api.http.responses import OUTCOMES_PATH, json_answer, object_answer
+from api.http.routing import Endpoint
 from app.errors import NotFound
 from app.ids import inbox_id
 from app.lists.state import TaskList
@@ -120,3 +121,17 @@ def _outcome(became: _Became, position: Position) -> bytes:
         state if kind == "task" else b"null",
         state if kind == "list" else b"null",
     )
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("GET", "/api/me", me, "The caller", "caller", query=Query, answers={200: Me}),
+    Endpoint(
+        "GET",
+        "/api/outcomes/{position}",
+        outcome,
+        "What became of a written event; 202 while that is not known",
+        "caller",
+        query=Query,
+        answers={200: OutcomeOut, 202: OutcomeOut},
+    ),
+)

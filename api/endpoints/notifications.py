@@ -23,6 +23,7 @@ from api.http.dependencies import Dependencies, caller_of, dependencies_of
 from api.http.query import PageQuery, Query
 from api.http.requests import carry_out, key_of, path_id, query_of
 from api.http.responses import command_answer, json_answer, object_answer
+from api.http.routing import Endpoint, command
 from app.errors import NotFound
 from app.positions import Positions, positions_to_json
 from app.users import ReadAllNotifications, ReadNotifications, UnreadNotifications
@@ -153,3 +154,52 @@ async def _say(
 
 def _positions(result: Applied) -> Positions:
     return {} if result.position is None else {result.position.partition: result.position.offset}
+
+
+_NOTIFICATION = "/api/notifications/{id}"
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "GET",
+        "/api/notifications",
+        list_notifications,
+        "What you were told, the newest first",
+        "notifications",
+        query=NotificationQuery,
+        answers={200: NotificationPageOut},
+    ),
+    command(
+        "POST",
+        f"{_NOTIFICATION}/read",
+        read_notification,
+        "Say that you have read it",
+        body=Nothing,
+        body_optional=True,
+        query=Query,
+        versioned=False,
+        answers={200: Notification},
+    ),
+    command(
+        "POST",
+        f"{_NOTIFICATION}/unread",
+        unread_notification,
+        "Say that you have not read it: keep it for later",
+        body=Nothing,
+        body_optional=True,
+        query=Query,
+        versioned=False,
+        answers={200: Notification},
+    ),
+    command(
+        "POST",
+        "/api/notifications/read-all",
+        read_all_notifications,
+        "Say that you have read all of them, or all up to a time",
+        body=ReadAll,
+        body_optional=True,
+        example={"until": "2026-12-01T09:00:00Z"},
+        query=Query,
+        versioned=False,
+        answers={200: Unread},
+    ),
+)

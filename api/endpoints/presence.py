@@ -15,6 +15,7 @@ from api.http.dependencies import caller_of, dependencies_of
 from api.http.query import PageQuery, Query, UserFilter
 from api.http.requests import query_of
 from api.http.responses import object_answer
+from api.http.routing import Endpoint
 from app.errors import FieldError, Invalid, NotFound
 from app.ids import is_uuid
 
@@ -121,3 +122,26 @@ async def connections(request: Request) -> Response:
             total_connections=sum(presence_tracker.connection_count(user) for user in users),
         )
     )
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "GET",
+        "/api/presence",
+        presence,
+        "Who is on a channel now: who has a task open, or which members of a list are connected",
+        "presence",
+        query=PresenceQuery,
+        answers={200: PresenceOut},
+    ),
+    Endpoint(
+        "GET",
+        "/api/connections",
+        connections,
+        "Who is connected to any node, and how often",
+        "presence",
+        query=ConnectionsQuery,
+        admin=True,
+        answers={200: ConnectionsOut},
+    ),
+)

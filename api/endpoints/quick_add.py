@@ -18,6 +18,7 @@ from api.http.dependencies import caller_of, dependencies_of
 from api.http.query import Query
 from api.http.requests import query_of
 from api.http.responses import object_answer
+from api.http.routing import Endpoint
 from app.authorisation import role_in
 from app.errors import FieldError, Invalid
 from app.lists.state import TaskList
@@ -117,3 +118,16 @@ async def _read(
     members = home.members if isinstance(home, TaskList) and role_in(home, user) is not None else (user,)
     context = QuickContext(deps.clock(), ZoneInfo(zone), user, tuple(members), given)
     return read_quick(text, context)
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "GET",
+        "/api/quick-add",
+        preview_quick,
+        "Read a quick text as a task, and create nothing",
+        "tasks",
+        query=QuickQuery,
+        answers={200: QuickTask},
+    ),
+)

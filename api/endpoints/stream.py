@@ -18,6 +18,7 @@ from api.auth import Identity
 from api.http.dependencies import caller_of, token_of
 from api.http.query import Query
 from api.http.requests import query_of
+from api.http.routing import Endpoint
 from api.protocol import messages as protocol
 from api.protocol.messages import Refused, Subscribe
 from api.relay.channel_access import list_behind
@@ -89,3 +90,17 @@ def _since(request: Request, query: StreamQuery, partitions: int) -> dict[int, i
     if text is None:
         return None
     return protocol.read_since(positions_to_json(parse_positions(text)), partitions)
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "GET",
+        "/api/stream",
+        stream,
+        "What happens from now on, or since one was away, as server-sent events",
+        "live",
+        query=StreamQuery,
+        stream=True,
+        answers={200: str},
+    ),
+)

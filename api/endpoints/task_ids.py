@@ -12,6 +12,8 @@ from api.http.dependencies import caller_of, dependencies_of
 from api.http.query import Query
 from api.http.requests import query_of
 from api.http.responses import object_answer
+from api.http.routing import Endpoint
+from projections.queries.task_ids import TaskNames
 
 
 class IdPartQuery(Query):
@@ -29,3 +31,16 @@ async def task_ids(request: Request) -> Response:
     query = query_of(request, IdPartQuery)
     found, positions = await dependencies_of(request).tasks.by_id_part(caller_of(request).user, query.part)
     return object_answer(found, positions=positions)
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "GET",
+        "/api/task-ids",
+        task_ids,
+        "Tasks by the beginning or the end of their ids",
+        "tasks",
+        query=IdPartQuery,
+        answers={200: TaskNames},
+    ),
+)

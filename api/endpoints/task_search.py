@@ -22,6 +22,7 @@ from api.http.dependencies import caller_of, dependencies_of
 from api.http.query import DueBound, Instant, PageQuery
 from api.http.requests import query_of
 from api.http.responses import page_answer
+from api.http.routing import Endpoint
 from app.errors import FieldError, Invalid, NotFound
 from app.log.updates import state_json
 from app.search.conditions import Condition, SearchError
@@ -212,3 +213,16 @@ def _item(task: Task, page: TaskPage) -> bytes:
     if page.matches is None:
         return state_json(task)
     return state_json(task)[:-1] + b',"match":%s}' % to_json(page.matches.get(task.id))
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "GET",
+        "/api/tasks",
+        list_tasks,
+        "Tasks by filter and order",
+        "tasks",
+        query=TaskPageQuery,
+        answers={200: TaskPageOut},
+    ),
+)

@@ -12,16 +12,20 @@ from starlette.responses import Response
 
 from api.commands.load_context import NO_TASK
 from api.commands.requests import Applied, Pending
-from api.commands.task_actions import ActionName, ActionResult, TaskAction
-from api.endpoints.history import HistoryQuery, history_answer
-from api.endpoints.quick_add import CreateQuery, read_body, with_reading
+from api.commands.side_effects import CommandedTask
+from api.commands.task_actions import ActionName, ActionResult, NewTask, Nothing, TaskAction
+from api.endpoints.history import EventPageOut, HistoryQuery, history_answer
+from api.endpoints.quick_add import CreatedTask, CreateQuery, read_body, with_reading
 from api.http.bodies import JSON, PATCH, read_object
 from api.http.dependencies import caller_of, dependencies_of
 from api.http.headers import Preference
 from api.http.query import Instant, Query
 from api.http.requests import key_of, path_id, preference_of, query_of, terms_of
 from api.http.responses import command_answer, json_answer, state_answer
+from api.http.routing import Endpoint, command
 from app.errors import Malformed, NotFound
+from app.tasks.commands import ChangeToUndo, NewPlace, TaskPatch
+from app.tasks.state import Task
 from app.values import (
     Scope,
 )
@@ -187,3 +191,111 @@ def _answer(
         location=granted.location,
         positions=granted.done.positions,
     )
+
+
+_TASK = "/api/tasks/{id}"
+_ID = "0190f3c0-0000-7000-8000-000000000000"
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    command(
+        "POST",
+        "/api/tasks",
+        create_task,
+        "Create a task; a sub-task goes to its parent's list",
+        body=NewTask,
+        example={"title": "Buy milk", "due": "2026-12-01", "tags": ["shop"], "assignees": ["bob"]},
+        query=CreateQuery,
+        versioned=False,
+        answers={201: CreatedTask},
+    ),
+    Endpoint("GET", _TASK, get_task, "A task, now or then", "tasks", query=TaskQuery, answers={200: Task}),
+    command(
+        "PATCH",
+        _TASK,
+        edit_task,
+        "Edit a task (JSON merge patch)",
+        body=TaskPatch,
+        body_types=PATCH,
+        example={"title": "Buy oat milk", "due": None},
+        query=EditQuery,
+        answers={200: CommandedTask},
+    ),
+    command(
+        "DELETE",
+        _TASK,
+        delete_task,
+        "Delete a task; it can be restored",
+        query=CascadeQuery,
+        answers={204: None},
+    ),
+    Endpoint(
+        "GET",
+        f"{_TASK}/history",
+        task_history,
+        "A task's events, also of a deleted one",
+        "tasks",
+        query=HistoryQuery,
+        answers={200: EventPageOut},
+    ),
+    command(
+        "POST",
+        f"{_TASK}/complete",
+        complete_task,
+        "Say that the work is done",
+        body=Nothing,
+        body_optional=True,
+        query=CascadeQuery,
+        answers={200: CommandedTask},
+    ),
+    command(
+        "POST",
+        f"{_TASK}/reopen",
+        reopen_task,
+        "Say that work goes on",
+        body=Nothing,
+        body_optional=True,
+        query=Query,
+        answers={200: CommandedTask},
+    ),
+    command(
+        "POST",
+        f"{_TASK}/restore",
+        restore_task,
+        "Bring a deleted task back",
+        body=Nothing,
+        body_optional=True,
+        query=CascadeQuery,
+        answers={200: CommandedTask},
+    ),
+    command(
+        "POST",
+        f"{_TASK}/move",
+        move_task,
+        "Move a task in the order of its list, or to another list or stage; sub-tasks follow",
+        body=NewPlace,
+        example={"after": _ID, "stage": "Doing"},
+        query=CascadeQuery,
+        answers={200: CommandedTask},
+    ),
+    command(
+        "POST",
+        f"{_TASK}/skip",
+        skip_occurrence,
+        "Pass over this occurrence of a recurring task",
+        body=Nothing,
+        body_optional=True,
+        query=Query,
+        answers={200: CommandedTask},
+    ),
+    command(
+        "POST",
+        f"{_TASK}/undo",
+        undo_change,
+        "Undo a change of one's own: the newest, or any that still holds",
+        body=ChangeToUndo,
+        body_optional=True,
+        example={"version": 3},
+        query=Query,
+        answers={200: CommandedTask | None},
+    ),
+)

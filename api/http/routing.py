@@ -57,6 +57,11 @@ class Endpoint:
     """Whether it answers with a stream of events, for which the token may come as `access_token`."""
 
 
+def command(method: str, path: str, handler: Handler, summary: str, **rest: Any) -> Endpoint:
+    """Return an endpoint that writes to the log; its tag is the resource that its path names."""
+    return Endpoint(method, path, handler, summary, path.split("/")[2], command=True, **rest)
+
+
 def routes(endpoints: Iterable[Endpoint]) -> list[Route]:
     """One route for each path, so that a wrong method is answered with all that are possible."""
     by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)

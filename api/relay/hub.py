@@ -268,14 +268,14 @@ class Hub:
     def missed(
         self, channels: Collection[str], since: Positions, upto: Positions, limit: int
     ) -> list[Update] | None:
-        """What the channels carried in `(since, upto]`; None if more than `limit`. Raises `Overrun`."""
+        """What the channels carried in `(since, upto]`; None if more than `limit`. Raises `BufferOverrun`."""
         return self._ring.missed(channels, since, upto, limit)
 
     def advance(self, subscriber: Subscriber, limit: int) -> bool:
         """Bring a held subscriber on by at most `limit` updates; True once it is live.
 
-        It stops early before an update with which its user joins a list. Raises `Overrun` when the ring has
-        forgotten what comes next: then that has to be read from the audit.
+        It stops early before an update with which its user joins a list. Raises `BufferOverrun` when the ring
+        has forgotten what comes next: then that has to be read from the audit.
         """
         place = subscriber.place
         if place is None:

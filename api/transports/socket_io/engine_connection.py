@@ -30,16 +30,16 @@ class EngineConnection:
 
     @property
     def user(self) -> str | None:
-        """See `Visitor.user`."""
+        """See `ClientConnection.user`."""
         return None if self.client is None else self.client.user
 
     @property
     def waiting_bytes(self) -> int:
-        """See `Visitor.waiting_bytes`."""
+        """See `ClientConnection.waiting_bytes`."""
         return 0 if self.client is None else self.client.waiting_bytes
 
     def close(self, close_reason: CloseReason | None) -> None:
-        """See `Visitor.close`."""
+        """See `ClientConnection.close`."""
         if self.client is not None:
             self.client.close(close_reason)
         else:

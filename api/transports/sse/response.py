@@ -68,16 +68,16 @@ class EventStream(Response):
 
     @property
     def waiting_bytes(self) -> int:
-        """See `Visitor.waiting_bytes`."""
+        """See `ClientConnection.waiting_bytes`."""
         return self._send_queue.size + sum(map(len, self._pieces))
 
     @property
     def user(self) -> str:
-        """See `Visitor.user`."""
+        """See `ClientConnection.user`."""
         return self._action.user
 
     def close(self, close_reason: CloseReason | None) -> None:
-        """See `Visitor.close`."""
+        """See `ClientConnection.close`."""
         self._send_queue.close(close_reason)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

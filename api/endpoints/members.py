@@ -1,0 +1,141 @@
+"""Members of lists over HTTP."""
+
+from __future__ import annotations
+
+from pydantic import (
+    BaseModel,
+)
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.commands.task_actions import Nothing
+from api.endpoints.lists import change_list, list_in_path
+from api.http.bodies import JSON, read_object
+from api.http.dependencies import caller_of, dependencies_of
+from api.http.query import Query
+from api.http.requests import query_of
+from api.http.responses import object_answer
+from api.http.routing import Endpoint, command
+from app.lists.commands import (
+    HandOverList,
+    LeaveList,
+    RemoveMember,
+    SetMember,
+)
+from app.lists.state import TaskList
+from app.text.names import normal_user
+from app.validation import validated
+from app.values import (
+    Command,
+    Role,
+)
+
+
+class MemberRole(Command):
+    """What a member of a list is to be."""
+
+    role: Role
+
+
+class MemberOut(BaseModel):
+    """A member of a list."""
+
+    user: str
+    role: Role
+
+
+class MembersOut(BaseModel):
+    """The members of a list by name; there is one page only."""
+
+    items: list[MemberOut]
+    next_cursor: str | None = None
+
+
+async def list_members(request: Request) -> Response:
+    """GET /api/lists/{id}/members."""
+    query_of(request, Query)
+    task_list, positions = await list_in_path(request)
+    members = [MemberOut(user=user, role=role) for user, role in sorted(task_list.members.items())]
+    return object_answer(MembersOut(items=members), positions=positions)
+
+
+async def set_member(request: Request) -> Response:
+    """PUT /api/lists/{id}/members/{user}."""
+    body = await read_object(request, dependencies_of(request).settings.body_limit_bytes)
+    role = validated(MemberRole, body).role
+    command = validated(SetMember, {"user": request.path_params["user"], "role": role})
+    return await change_list(request, command, body)
+
+
+async def remove_member(request: Request) -> Response:
+    """DELETE /api/lists/{id}/members/{user}; to remove oneself is to leave."""
+    command = validated(RemoveMember, {"user": request.path_params["user"]})
+    if normal_user(command.user) == caller_of(request).user:
+        return await change_list(request, LeaveList(), {}, status=204)
+    return await change_list(request, command, {}, status=204)
+
+
+async def leave_list(request: Request) -> Response:
+    """POST /api/lists/{id}/leave."""
+    body = await read_object(request, dependencies_of(request).settings.body_limit_bytes, JSON, optional=True)
+    validated(Nothing, body)
+    return await change_list(request, LeaveList(), body, status=204)
+
+
+async def hand_over_list(request: Request) -> Response:
+    """POST /api/lists/{id}/hand-over."""
+    body = await read_object(request, dependencies_of(request).settings.body_limit_bytes)
+    return await change_list(request, validated(HandOverList, body), body)
+
+
+_LIST = "/api/lists/{id}"
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "GET",
+        f"{_LIST}/members",
+        list_members,
+        "Who sees a list, and in which role",
+        "lists",
+        query=Query,
+        answers={200: MembersOut},
+    ),
+    command(
+        "PUT",
+        f"{_LIST}/members/{{user}}",
+        set_member,
+        "Let somebody see a list, or give a member another role",
+        body=MemberRole,
+        example={"role": "editor"},
+        query=Query,
+        answers={200: TaskList},
+    ),
+    command(
+        "DELETE",
+        f"{_LIST}/members/{{user}}",
+        remove_member,
+        "Take a list away from a member; from oneself: leave it",
+        query=Query,
+        answers={204: None},
+    ),
+    command(
+        "POST",
+        f"{_LIST}/leave",
+        leave_list,
+        "Leave a list",
+        body=Nothing,
+        body_optional=True,
+        query=Query,
+        answers={204: None},
+    ),
+    command(
+        "POST",
+        f"{_LIST}/hand-over",
+        hand_over_list,
+        "Make another member the owner, and oneself an editor",
+        body=HandOverList,
+        example={"to": "bob"},
+        query=Query,
+        answers={200: TaskList},
+    ),
+)
