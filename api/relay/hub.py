@@ -11,7 +11,7 @@ pace, until nothing lies between and it is live again. So its updates come in or
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from api.protocol.frames import EncodedMessage, MessageBatch
@@ -22,6 +22,8 @@ from api.relay.subscribers import EVICTED, StreamCursor, Subscriber, Subscriptio
 from api.telemetry.counters import Counters
 from app.log.updates import Update
 from app.positions import Position, Positions, covers
+
+NOTHING_LEFT: Mapping[str, int] = {}
 
 
 class Hub:
@@ -301,22 +303,32 @@ class Hub:
 
     # --- membership --------------------------------------------------------------------------------------
 
-    def joins(self, subscriber: Subscriber, update: Update) -> bool:
-        """Whether its user joins a list with this update, the next one for it; then it is `joining`."""
+    def joins(self, subscriber: Subscriber, update: Update, left: Mapping[str, int] = NOTHING_LEFT) -> bool:
+        """Tell if its user joins a list with this update, the next one for it; then it is `joining`.
+
+        A list that the user has `left` by a later update (see `leaves`) is not joined for the time between.
+        """
         list_id = joined_list(update, subscriber.user)
         if list_id is None or list_id in subscriber.lists or subscriber.knows(update):
+            return False
+        if left.get(list_id, -1) > update.position.offset:
             return False
         subscriber.joining = update
         return True
 
-    def leaves(self, subscriber: Subscriber, updates: Iterable[Update]) -> None:
+    def leaves(self, subscriber: Subscriber, updates: Iterable[Update]) -> dict[str, int]:
         """Take away the lists that its user leaves with one of these updates, before it is their turn.
 
-        Where the ring has forgotten the order, one partition comes after the other: what happened in a list
-        after its user had left it must not come because it lies in an earlier one.
+        Return these lists, each with the offset of the last update that takes it away. Where the ring has
+        forgotten the order, one partition comes after the other: what happened in a list after its user had
+        left it must not come because it lies in an earlier one.
         """
+        left: dict[str, int] = {}
         for update in updates:
-            self._follow_membership(subscriber, update)
+            list_id = self._follow_membership(subscriber, update)
+            if list_id is not None:
+                left[list_id] = update.position.offset
+        return left
 
     def _hold_joining(self, update: Update) -> None:
         """Hold those whose user joins a list with the update that is about to be published."""
@@ -346,10 +358,13 @@ class Hub:
         if list_id is not None:
             self._moved(subscriber, update.stream, list_id)
 
-    def _follow_membership(self, subscriber: Subscriber, update: Update) -> None:
+    def _follow_membership(self, subscriber: Subscriber, update: Update) -> str | None:
+        """Take a list away if its user leaves it with this update; return the list."""
         membership = None if subscriber.knows(update) else membership_after(update)
-        if membership is not None and subscriber.user not in membership.members:
-            self._leave(subscriber, membership.list_id)
+        if membership is None or subscriber.user in membership.members:
+            return None
+        self._leave(subscriber, membership.list_id)
+        return membership.list_id
 
     def _users_of(self, update: Update) -> list[Subscriber]:
         users = [channel.removeprefix("user:") for channel in update.channels if channel.startswith("user:")]

@@ -432,9 +432,9 @@ class Session:
             self._outlet.close(TOO_SLOW)
             return
         place.number = EVICTED
-        self._hub.leaves(subscriber, missed)
+        left = self._hub.leaves(subscriber, missed)
         for update in missed:
-            if self._hub.joins(subscriber, update):
+            if self._hub.joins(subscriber, update, left):
                 # All before it has come. The list comes first; then we go on behind it, with its channel.
                 place.positions[update.position.partition] = update.position.offset - 1
                 return

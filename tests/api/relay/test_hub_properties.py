@@ -495,6 +495,16 @@ class Guest(Member):
 
 
 SHARED_AND_LOST = [*SHARING, ("lose", 1, 2), ("reconnect", 0, 0), ("run", 9), ("receive", 0, 9), ("mend",)]
+COMES_AND_GOES = [
+    ("join", "ann"),
+    ("delete or restore",),
+    ("delete or restore",),
+    ("delete or restore",),
+    ("reconnect", 0, 1),
+    ("catch up", 0, 0),
+    ("tell", 0, SHARED, set()),
+    ("catch up", 0, 1),
+]
 LEFT_ELSEWHERE = [("join", "ann"), ("catch up", 0, 0), ("leave", "ann"), ("tell", 0, SHARED, {"ann"})]
 
 
@@ -502,6 +512,8 @@ LEFT_ELSEWHERE = [("join", "ann"), ("catch up", 0, 0), ("leave", "ann"), ("tell"
 @given(fed_steps, st.sampled_from([1, 3, 1_000]))
 # The read models have lost that one had joined a list, and somebody comes back meanwhile.
 @example(SHARED_AND_LOST, 1_000)
+# The audit has that one left a list behind what happened in it afterwards; one had come back in between.
+@example(COMES_AND_GOES, 1)
 # What happened after one had left is read before that.
 @example([*LEFT_ELSEWHERE, ("read", 0, [(0, 1)], 0, 0), ("receive", 0, 9)], 1_000)
 def test_the_same_holds_through_the_feed_and_over_crashes(history: list[Any], ring: int) -> None:
