@@ -495,7 +495,7 @@ class Guest(Member):
 
 
 SHARED_AND_LOST = [*SHARING, ("lose", 1, 2), ("reconnect", 0, 0), ("run", 9), ("receive", 0, 9), ("mend",)]
-COMES_AND_GOES = [
+COMES_AND_GOES: list[Any] = [
     ("join", "ann"),
     ("delete or restore",),
     ("delete or restore",),
