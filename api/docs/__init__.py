@@ -1,7 +1,7 @@
 """`/openapi.json`, `/asyncapi.json`, and `/docs`: the first as a page, with nothing from another server.
 
 The page is Swagger UI, whose files are copies of the npm package `swagger-ui-dist`, and `docs.js`, which adds
-the token of who is signed in, a search, and links to schemas.
+the token of the signed-in user, a search, and links to schemas.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FILES = ("swagger/swagger-ui-bundle.js", "swagger/swagger-ui.css", "docs.js", "d
 
 
 def docs_routes() -> list[BaseRoute]:
-    """Return the routes, whose contents are made once."""
+    """Return the routes; their contents are generated once."""
     texts = {path.name: path.read_bytes() for path in (FOLDER / name for name in FILES)}
     version = digest(b"".join(digest(text).encode() for text in texts.values()))
     page = (FOLDER / "index.html").read_bytes().replace(b'"/docs/', b'"/docs/%s/' % version.encode())

@@ -1,4 +1,4 @@
-"""The activity feed over HTTP: what happened in the caller's lists, in groups."""
+"""The activity feed over HTTP: events in the caller's lists, in groups."""
 
 from __future__ import annotations
 
@@ -34,14 +34,16 @@ from projections.queries.activity import EVENTS_SHOWN, Cut, Place
 
 
 class ActivityQuery(PageQuery):
-    """Whose activity, where."""
+    """A selection of activity: by list, by actor."""
 
-    list_id: ListId | None = Field(None, description="What happened in this list")
-    actor: UserFilter | None = Field(None, description="What one user did, in the lists that you see")
+    list_id: ListId | None = Field(None, description="Events in this list only")
+    actor: UserFilter | None = Field(
+        None, description="Events of this user only, in the lists that you can see"
+    )
 
 
 class ActivityEvent(BaseModel):
-    """An event as the feed shows it; long values are cut."""
+    """An event in the feed; long values are shortened."""
 
     id: str
     type: str
@@ -49,31 +51,31 @@ class ActivityEvent(BaseModel):
     version: int
     position: str = Field(examples=["0:121"])
     task_id: str | None
-    title: str = Field(description="Of the task or list, after the event")
-    time: datetime = Field(description="When it happened")
-    recorded_at: datetime = Field(description="When the log took it")
+    title: str = Field(description="Title of the task or list after the event")
+    time: datetime = Field(description="Time of the event")
+    recorded_at: datetime = Field(description="Time when the log recorded it")
     actor: str
     data: dict[str, Any]
     changes: dict[str, tuple[Any, Any]] = Field(description="Field → value before and after")
 
 
 class ActivityGroup(BaseModel):
-    """What one user did in one list in one hour, of one type."""
+    """Events of one type by one user in one list within one hour."""
 
     summary: str = Field(examples=["alice completed 5 tasks"])
     actor: str
     type: str = Field(description="An event type, or one of the feed's own", examples=["task.completed"])
     list_id: str
-    count: int = Field(description="How many events")
-    task_count: int = Field(description="Of how many tasks")
-    task_ids: list[str] = Field(description="The tasks, 50 at most")
+    count: int = Field(description="Number of events")
+    task_count: int = Field(description="Number of tasks")
+    task_ids: list[str] = Field(description="Ids of the tasks, at most 50")
     first_at: datetime
     last_at: datetime
-    events: list[ActivityEvent] = Field(description="The newest events, 5 at most, the newest first")
+    events: list[ActivityEvent] = Field(description="The newest events, at most 5, newest first")
 
 
 class ActivityOut(BaseModel):
-    """Some groups, the newest first, and the positions they were read at; fewer than asked for may come."""
+    """Groups, newest first, and the positions they were read at; there may be fewer than requested."""
 
     items: list[ActivityGroup]
     next_cursor: str | None
@@ -83,7 +85,7 @@ class ActivityOut(BaseModel):
 TASK_IDS_SHOWN = 50
 LONGEST_TEXT = 200
 MOST_PARTS = 20
-"""What is longer, or has more parts, is cut in the feed's events; a task's history has it whole."""
+"""Limits of events in the feed; longer values are shortened. A task's history has them in full."""
 _END: TypeAdapter[tuple[list[tuple[int, int]], Place | None]] = TypeAdapter(
     tuple[list[tuple[Partition, Offset]], tuple[Time, int, Offset] | None]
 )
@@ -118,7 +120,7 @@ def _read_cursor(fingerprint: str, cursor: str) -> Cut:
 
 
 def group_json(group: Group, shown: Mapping[Position, asyncpg.Record]) -> dict[str, Any]:
-    """A group as the API shows it, with the rows of its newest events."""
+    """Return the JSON of a group, with the rows of its newest events."""
     task_ids, newest = group.task_ids, group.entries[0]
     rows = [shown[entry.position] for entry in group.entries[:EVENTS_SHOWN]]
     events = [_event(row) for row in rows]
@@ -158,7 +160,7 @@ def _event(row: asyncpg.Record) -> dict[str, Any]:
 
 
 def _brief(value: Any) -> Any:
-    """The value with what is long in it cut."""
+    """Return the value with its long parts shortened."""
     if isinstance(value, str):
         return shortened(value, LONGEST_TEXT)
     if isinstance(value, list):
@@ -173,7 +175,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/api/activity",
         activity,
-        "What happened in your lists, in groups, the newest first",
+        "List the activity in your lists, in groups, newest first",
         "activity",
         query=ActivityQuery,
         answers={200: ActivityOut},

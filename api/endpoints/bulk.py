@@ -1,4 +1,4 @@
-"""Many commands in one request, each with an outcome of its own: `POST /api/bulk`."""
+"""Many commands in one request, each with its own outcome: `POST /api/bulk`."""
 
 from __future__ import annotations
 
@@ -42,63 +42,63 @@ from app.values import (
 )
 
 MAX_BULK = 1_000
-"""Commands in one request."""
+"""The most commands in one request."""
 
 
 class BulkCommand(Command):
-    """One of many commands. `task_id` says on which task, unless one is to be created.
+    """One of many commands. `task_id` is the task it is for, except with `create`.
 
-    Of `restore_list`, `list_id` says which list.
+    With `restore_list`, `list_id` is the list.
     """
 
     command: ActionName
     task_id: TaskId | None = None
     list_id: ListId | None = Field(None, description="With `restore_list` only")
     body: dict[str, Any] = Field(
-        default_factory=dict, description="What the body would be if the command came alone"
+        default_factory=dict, description="The request body of the command on its own"
     )
-    if_match: int | None = Field(None, ge=0, le=2**53, description="The version that it is meant for")
-    cascade: bool = Field(False, description="Sub-tasks too")
+    if_match: int | None = Field(None, ge=0, le=2**53, description="The version that the command expects")
+    cascade: bool = Field(False, description="Include sub-tasks")
     scope: Scope | None = None
     key: str | None = Field(
-        None, description="Its own Idempotency-Key: it is done once, in whichever requests it comes"
+        None, description="Its own Idempotency-Key: it is carried out once, whichever requests contain it"
     )
 
 
 class Bulk(Command):
-    """Many commands. Those on tasks that have to do with each other are carried out in their order."""
+    """Many commands. Related tasks' commands are carried out in their order."""
 
-    # Each is looked at by itself: a bad one spoils no other.
+    # Each is validated separately, so that an invalid one does not fail the others.
     commands: list[SkipValidation[BulkCommand]] = Field(max_length=MAX_BULK)
 
 
 class BulkOutcome(BaseModel):
-    """What became of one command: what it would have been answered with if it had come alone."""
+    """The outcome of one command: the response that it would have had on its own."""
 
     status: int = Field(examples=[200])
-    position: str | None = Field(None, description="Where its event lies, if one was written")
-    location: str | None = Field(None, description="Of what was created, or where to ask for the outcome")
-    task: Task | None = Field(None, description="The task after it; not of a deleted one")
-    list: TaskList | None = Field(None, description="The list after it, of a command on a list")
+    position: str | None = Field(None, description="Position of its event, if one was written")
+    location: str | None = Field(None, description="Address of what was created, or of the pending outcome")
+    task: Task | None = Field(None, description="The task after the command; absent if deleted")
+    list: TaskList | None = Field(None, description="The list after a command on a list")
     problem: Problem | None = None
 
 
 class BulkOut(BaseModel):
-    """What became of each command, in their order."""
+    """The outcome of each command, in their order."""
 
     outcomes: list[BulkOutcome]
 
 
 AT_ONCE = 8
-"""So many commands of a request are carried out at the same time, of those whose order does not matter."""
+"""The most independent commands of a request that are carried out concurrently."""
 ON_LISTS = frozenset({"restore_list"})
 """The commands on lists; the others are on tasks."""
-CREATED_LATER = "must not be there: the task does not exist yet"
+CREATED_LATER = "must be absent: the task does not exist yet"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A command that could be read, with its place among the others."""
+    """A valid command, with its index in the request."""
 
     index: int
     action: TaskAction
@@ -108,7 +108,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a command, as JSON, and the positions of its events."""
+    """The outcome of a command as JSON, and the positions of its events."""
 
     body: bytes
     positions: Mapping[int, int]
@@ -124,16 +124,16 @@ async def bulk(request: Request) -> Response:
     outcomes: dict[int, Outcome] = {}
     entries: list[Entry] = []
     header = request.headers.get("idempotency-key")
-    command_key("", header, method="", path="", body=None)  # a bad one spoils all
+    command_key("", header, method="", path="", body=None)  # an invalid header fails the whole request
     for index, raw in enumerate(given):
         try:
             entries.append(_entry(index, raw, _key(request, header, index, raw), strict=wanted.strict))
         except (Invalid, Malformed) as error:
             outcomes[index] = await _failure(request, error)
-    room = asyncio.Semaphore(AT_ONCE)
+    limit = asyncio.Semaphore(AT_ONCE)
 
     async def serve(family: Sequence[Entry]) -> None:
-        async with room:
+        async with limit:
             for run in _runs(family):
                 own = replace(terms, wait_s=max(0.0, deadline - time.monotonic()))
                 outcomes.update(await _outcomes(request, run, own))
@@ -143,9 +143,9 @@ async def bulk(request: Request) -> Response:
 
 
 def _key(request: Request, header: str | None, index: int, raw: object) -> CommandKey | None:
-    """Return the key of one of the commands: its own, or what follows from the request's key and its place.
+    """Return the key of one of the commands: its own, or one derived from the request's key and its index.
 
-    Raises `Invalid`.
+    Raise `Invalid`.
     """
     user, path = caller_of(request).user, request.url.path
     own = raw.get("key") if isinstance(raw, dict) else None
@@ -159,15 +159,15 @@ def _key(request: Request, header: str | None, index: int, raw: object) -> Comma
 
 
 def _entry(index: int, raw: object, key: CommandKey | None, *, strict: bool) -> Entry:
-    """One of the commands. Raises `Malformed` or `Invalid`."""
+    """Parse one of the commands. Raise `Malformed` or `Invalid`."""
     if not isinstance(raw, dict):
         raise Malformed("a command is a JSON object")
     command = validated(BulkCommand, raw)
     name, problem = command.command, _misnamed(command)
     if command.cascade and not KINDS[name].cascades:
-        problem = problem or FieldError("cascade", f"means nothing to {name!r}")
+        problem = problem or FieldError("cascade", f"has no meaning for {name!r}")
     elif command.scope is not None and name != "edit":
-        problem = problem or FieldError("scope", f"means nothing to {name!r}")
+        problem = problem or FieldError("scope", f"has no meaning for {name!r}")
     if problem is not None:
         raise Invalid([problem])
     action = TaskAction(name, command.task_id, command.body, command.cascade, command.scope, command.list_id)
@@ -177,14 +177,14 @@ def _entry(index: int, raw: object, key: CommandKey | None, *, strict: bool) -> 
 
 
 def _misnamed(command: BulkCommand) -> FieldError | None:
-    """The problem with the id of the task or list that a command is on, if there is one."""
+    """Return the error in the id of the task or list that a command is for, if there is one."""
     name = command.command
     is_on_list = name in ON_LISTS
     if is_on_list == (command.list_id is None):
-        return FieldError("list_id", "is required" if is_on_list else f"means nothing to {name!r}")
+        return FieldError("list_id", "is required" if is_on_list else f"has no meaning for {name!r}")
     if command.task_id is not None:
         if is_on_list:
-            return FieldError("task_id", f"means nothing to {name!r}")
+            return FieldError("task_id", f"has no meaning for {name!r}")
         return FieldError("task_id", CREATED_LATER) if name == "create" else None
     return None if is_on_list or name == "create" else FieldError("task_id", "is required")
 
@@ -193,10 +193,10 @@ def _misnamed(command: BulkCommand) -> FieldError | None:
 
 
 async def _families(request: Request, entries: Sequence[Entry]) -> Sequence[Sequence[Entry]]:
-    """Groups of commands that have something in common, so that the order in which they come matters.
+    """Return groups of related commands, within which the order matters.
 
-    That is a task, one of the tasks above it, or a task or list that another is put beside or into. A command
-    on a list has something in common with all others, whose tasks may be in it.
+    Commands are related by a task, by one of its ancestors, or by a task or list that another is moved next
+    to or into. A command on a list is related to all others, whose tasks may be in the list.
     """
     if any(entry.action.list_id is not None for entry in entries):
         return [entries]
@@ -213,16 +213,16 @@ async def _families(request: Request, entries: Sequence[Entry]) -> Sequence[Sequ
 
 
 class _Groups:
-    """What has been joined, directly or by way of others (a union-find)."""
+    """Names that are joined, directly or transitively (a union-find)."""
 
     def __init__(self) -> None:
         self._above: dict[str, str] = {}
 
     def of(self, name: str) -> str:
-        """Return the one that stands for the group of `name`."""
+        """Return the representative of the group of `name`."""
         above = self._above.setdefault(name, name)
         while above != name:
-            self._above[name] = self._above[above]  # halves the way for the next time
+            self._above[name] = self._above[above]  # path halving
             name, above = above, self._above[above]
         return name
 
@@ -234,7 +234,7 @@ class _Groups:
 
 
 def _runs(family: Sequence[Entry]) -> Iterable[Sequence[Entry]]:
-    """Yield the commands in their order, with those together that create tasks of one list in a row."""
+    """Yield the commands in order; combine consecutive creations of tasks in the same list."""
     for (is_creation, _), run in groupby(family, key=lambda entry: (_is_creation(entry), _list_named(entry))):
         entries = list(run)
         if is_creation:
@@ -254,10 +254,10 @@ def _list_named(entry: Entry) -> str | None:
 
 
 def _anchors(entry: Entry) -> Sequence[str]:
-    """The tasks and lists that a command names; what is created in the inbox has that in common."""
+    """Return the tasks and lists that a command names; creations in the inbox are related by it."""
     action = entry.action
     named = [action.task_id, *(action.body.get(name) for name in ("parent_id", "before", "after", "list_id"))]
-    # The body is not checked yet: what is no id names nothing, and is the outcome of its own command.
+    # The body is not validated yet: an invalid id relates to nothing, and fails its own command.
     found = [name for name in named if isinstance(name, str) and is_uuid(name)]
     return found or ["inbox"]
 
@@ -266,7 +266,7 @@ def _anchors(entry: Entry) -> Sequence[str]:
 
 
 async def _outcomes(request: Request, run: Sequence[Entry], terms: Terms) -> dict[int, Outcome]:
-    """Carry out commands; whatever goes wrong with one is its outcome."""
+    """Carry out commands; an error of one is its outcome."""
     if len(run) == 1:
         return {run[0].index: await _outcome(request, run[0], terms)}
     wanted = [(entry.action, _own(terms, entry)) for entry in run]
@@ -287,26 +287,26 @@ def _own(terms: Terms, entry: Entry) -> Terms:
 
 
 async def _outcome(request: Request, entry: Entry, terms: Terms) -> Outcome:
-    """Carry out one of the commands; whatever goes wrong is its outcome."""
+    """Carry out one of the commands; an error is its outcome."""
     try:
-        granted = await dependencies_of(request).task_actions.execute(entry.action, _own(terms, entry))
-        return _success(granted, is_on_list=entry.action.list_id is not None)
+        executed = await dependencies_of(request).task_actions.execute(entry.action, _own(terms, entry))
+        return _success(executed, is_on_list=entry.action.list_id is not None)
     except Exception as error:  # noqa: BLE001
         return await _failure(request, error)
 
 
-def _success(granted: ActionResult, *, is_on_list: bool) -> Outcome:
-    result = granted.done.result
-    told: dict[str, Any] = {"status": granted.status}
+def _success(executed: ActionResult, *, is_on_list: bool) -> Outcome:
+    result = executed.done.result
+    summary: dict[str, Any] = {"status": executed.status}
     if result.position is not None:
-        told["position"] = str(result.position)
-    if granted.location is not None:
-        told["location"] = granted.location
+        summary["position"] = str(result.position)
+    if executed.location is not None:
+        summary["location"] = executed.location
     if isinstance(result, Pending):
-        told |= {"status": 202, "location": f"{OUTCOMES_PATH}/{result.position}"}
-        return Outcome(to_json(told), granted.done.positions)
-    shown = b"" if granted.status == 204 else b',"%s":%s' % (b"list" if is_on_list else b"task", result.body)
-    return Outcome(to_json(told)[:-1] + shown + b"}", granted.done.positions)
+        summary |= {"status": 202, "location": f"{OUTCOMES_PATH}/{result.position}"}
+        return Outcome(to_json(summary), executed.done.positions)
+    shown = b"" if executed.status == 204 else b',"%s":%s' % (b"list" if is_on_list else b"task", result.body)
+    return Outcome(to_json(summary)[:-1] + shown + b"}", executed.done.positions)
 
 
 async def _failure(request: Request, error: Exception) -> Outcome:
@@ -331,7 +331,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         "/api/bulk",
         bulk,
-        "Carry out many commands on tasks; each has an outcome of its own",
+        "Carry out many commands on tasks; each has its own outcome",
         body=Bulk,
         example={
             "commands": [

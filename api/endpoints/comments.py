@@ -1,4 +1,4 @@
-"""Comments over HTTP. Those who comment on a task change it: they are answered with the task."""
+"""Comments over HTTP. A comment changes its task: the response is the task."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from projections.read_models.comments import Comment
 
 
 class CommentPageOut(BaseModel):
-    """Some comments, the oldest first, and the positions they were read at."""
+    """Comments, oldest first, and the positions they were read at."""
 
     items: list[Comment]
     next_cursor: str | None
@@ -92,7 +92,7 @@ async def delete_comment(request: Request) -> Response:
 
 
 def _comment_id(request: Request) -> str:
-    """The comment's id in the path. Raises `NotFound`: what is not an id names nothing."""
+    """Return the comment's id in the path. Raise `NotFound` if it is not a valid id."""
     comment_id: str = request.path_params["comment_id"]
     if not is_uuid(comment_id):
         raise NotFound(NO_COMMENT)
@@ -107,7 +107,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         f"{_TASK}/comments",
         add_comment,
-        "Say something about a task; `@name` mentions a member of its list",
+        "Comment on a task; `@name` mentions a member of its list",
         body=NewComment,
         example={"text": "@bob, could you take this one?"},
         query=Query,
@@ -117,17 +117,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         f"{_TASK}/comments",
         list_comments,
-        "What was said about a task, the oldest first",
+        "List the comments on a task, oldest first",
         "tasks",
         query=PageQuery,
         answers={200: CommentPageOut},
     ),
-    Endpoint("GET", _ONE_COMMENT, get_comment, "A comment", "tasks", query=Query, answers={200: Comment}),
+    Endpoint("GET", _ONE_COMMENT, get_comment, "Get a comment", "tasks", query=Query, answers={200: Comment}),
     command(
         "PATCH",
         _ONE_COMMENT,
         edit_comment,
-        "Say it otherwise; one's own comments only",
+        "Edit a comment of your own",
         body=NewComment,
         body_types=PATCH,
         example={"text": "@bob and @carol, could you take this one?"},
@@ -138,7 +138,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "DELETE",
         _ONE_COMMENT,
         delete_comment,
-        "Take a comment back; an owner of the list may take anyone's away",
+        "Delete a comment of your own, or anyone's as an owner of the list",
         query=Query,
         answers={204: None},
     ),

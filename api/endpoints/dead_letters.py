@@ -1,7 +1,7 @@
-"""Dead letters over HTTP, for administrators: what is parked, and the two ways on.
+"""Dead letters over HTTP, for administrators: parked records, and the two ways to resolve them.
 
-Both are facts of the log. A retry appends the parked record again, byte for byte, and those behind it. A skip
-appends a control record that lifts the hold, and then those behind it.
+Both are written to the log. A retry appends the parked record again, byte for byte, and the records that wait
+behind it. A skip appends a control record that resumes the stream, and then the records that wait behind it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class DeadLetter(BaseModel):
 
     position: str
     stream: str | None
-    holds: bool = Field(description="Whether its stream waits for it")
+    holds: bool = Field(description="True if its stream waits for it")
     reason: str
     attempts: int
     parked_at: datetime
@@ -44,14 +44,14 @@ class DeadLetter(BaseModel):
 
 
 class DeadLetterPageOut(BaseModel):
-    """Some parked records, in the log's order."""
+    """Parked records, in the order of the log."""
 
     items: list[DeadLetter]
     next_cursor: str | None
 
 
 class LettersWritten(BaseModel):
-    """What was appended to the log to settle parked records."""
+    """The records that were appended to the log to resolve parked records."""
 
     appended: int
     positions: dict[str, int]
@@ -59,7 +59,7 @@ class LettersWritten(BaseModel):
 
 APPEND_AT_ONCE = 500
 NOWHERE_STREAM = "user:operator"
-"""Carries the skip of a record that names no stream."""
+"""The stream of the skip of a record that names no stream."""
 _CURSOR = "dead-letters"
 _PLACE: TypeAdapter[tuple[int, int]] = TypeAdapter(tuple[Partition, Offset])
 _SOURCE = source_of("api", "dead-letters")
@@ -122,7 +122,7 @@ async def skip(request: Request) -> Response:
         data=StreamResumed(skipped=(str(position),)),
         correlation_id=correlation_id_of(request),
     )
-    # Beside the record it skips, whatever partitioner put that there.
+    # Append it to the partition of the skipped record, whichever partitioner chose that.
     written = await deps.log.append([control], partition=position.partition)
     if letter["holds"]:
         written += await _again_behind(deps, letter["stream"], position)
@@ -130,7 +130,7 @@ async def skip(request: Request) -> Response:
 
 
 async def _settleable(request: Request, deps: Dependencies) -> asyncpg.Record:
-    """The parked record that the path names. Raises `NotFound`, or `Conflict` if it waits behind another."""
+    """Return the parked record in the path. Raise `NotFound`, or `Conflict` if it waits behind another."""
     position = path_position(request)
     await deps.commands.wait_until_recent()
     letter = await deps.audit.dead_letter(position)
@@ -139,12 +139,12 @@ async def _settleable(request: Request, deps: Dependencies) -> asyncpg.Record:
     if not letter["holds"] and letter["stream"] is not None:
         holder = await deps.audit.holder(letter["stream"])
         if holder is not None:
-            raise Conflict(f"this record waits behind {holder}; settle that one")
+            raise Conflict(f"this record waits behind {holder}; retry or skip that record first")
     return letter
 
 
 async def _again_behind(deps: Dependencies, stream: str, position: Position) -> list[Position]:
-    """Append again what is parked behind a record, in order."""
+    """Append again, in order, the records parked behind a record."""
     written: list[Position] = []
     after = position
     while behind := await deps.audit.parked_behind(stream, after, APPEND_AT_ONCE):
@@ -178,7 +178,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/api/dead-letters",
         dead_letters,
-        "Parked records",
+        "List parked records",
         "operation",
         query=PageQuery,
         admin=True,
@@ -188,7 +188,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         f"{_LETTER}/retry",
         retry,
-        "Try a parked record again, and those behind it",
+        "Retry a parked record and the records that wait behind it",
         "operation",
         admin=True,
         answers={202: LettersWritten},
@@ -197,7 +197,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         f"{_LETTER}/skip",
         skip,
-        "Pass over a parked record, and try those behind it",
+        "Skip a parked record and retry the records that wait behind it",
         "operation",
         admin=True,
         answers={202: LettersWritten},

@@ -1,4 +1,4 @@
-"""The caller, outcomes by position, and the health of the process."""
+"""Health of the process: liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from app.positions import Position
 
 
 class Health(BaseModel):
-    """The process runs."""
+    """The state of a running process."""
 
     status: Literal["ok"] = "ok"
 
 
 @dataclass(frozen=True, slots=True)
 class _Became:
-    """What a written event came to: the row that says so, and which record it waits for if it is parked."""
+    """The outcome of a written event: its audit row, and the record it waits for if it is parked."""
 
     row: asyncpg.Record
     outcome: str
@@ -40,7 +40,7 @@ class _Became:
 
 
 async def _became(deps: Dependencies, row: asyncpg.Record) -> _Became:
-    """Follow a parked record to the copy that was folded in its place; without a letter it was skipped."""
+    """Follow a parked record to the copy that was folded instead; without a dead letter it was skipped."""
     if row["outcome"] != "parked":
         return _Became(row, row["outcome"])
     copy = await deps.audit.last_copy(row)
@@ -57,24 +57,24 @@ async def _became(deps: Dependencies, row: asyncpg.Record) -> _Became:
 
 
 async def healthz(request: Request) -> Response:
-    """GET /healthz: the process answers."""
+    """GET /healthz: report that the process answers."""
     query_of(request, Query)
     return object_answer(Health())
 
 
 async def readyz(request: Request) -> Response:
-    """GET /readyz: the process can serve, and what is written now is visible at once."""
+    """GET /readyz: report whether the process can serve and new records become visible immediately."""
     query = query_of(request, ReadinessQuery)
     readiness = await find_readiness(dependencies_of(request), lag_allowed=query.lag == "any")
     return object_answer(readiness, status=200 if readiness.ready else 503)
 
 
 async def metrics(request: Request) -> Response:
-    """GET /metrics: what this process has counted, and how projecting stands."""
+    """GET /metrics: return the counters of this process and the state of projecting."""
     query_of(request, Query)
     deps = dependencies_of(request)
     projecting = await read_projection_metrics(deps)
-    # Read here, where nothing changes meanwhile; written elsewhere, as sockets wait for this loop.
+    # Read counters here, where nothing changes meanwhile; format them in a thread, to keep the loop free.
     text = await asyncio.to_thread(text_of, [*deps.metrics.read(), *projecting])
     return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
@@ -84,7 +84,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/healthz",
         healthz,
-        "The process answers",
+        "Check that the process answers",
         "operation",
         query=Query,
         public=True,
@@ -94,7 +94,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/readyz",
         readyz,
-        "Everything behind it works",
+        "Check that everything behind the process works",
         "operation",
         query=ReadinessQuery,
         public=True,
@@ -104,7 +104,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/metrics",
         metrics,
-        "What this process has counted, for Prometheus",
+        "Get the metrics of this process, for Prometheus",
         "operation",
         query=Query,
         public=True,

@@ -1,4 +1,4 @@
-"""Histories: the events of one stream, with what each changed."""
+"""Histories: the events of one stream, with the changes each made."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from projections.read_models.audit import event_from_row
 
 
 class HistoryQuery(PageQuery):
-    """Which events of a history."""
+    """A selection of events of a history."""
 
     outcome: Literal["accepted", "all"] = Field(
-        "accepted", description="`all` also gives events that lost a race, and changed nothing"
+        "accepted", description="`all` includes events that lost a race and changed nothing"
     )
 
 
 class Event(BaseModel):
-    """An event of the log, with what it changed."""
+    """An event of the log, with the changes it made."""
 
     id: str | None
     type: str | None
@@ -38,9 +38,9 @@ class Event(BaseModel):
     version: int | None
     position: str = Field(examples=["0:121"])
     outcome: Literal["accepted", "superseded", "parked"]
-    reason: str | None = Field(description="Why it is not accepted")
-    time: datetime | None = Field(description="When it happened")
-    recorded_at: datetime = Field(description="When the log took it")
+    reason: str | None = Field(description="Reason why it is not accepted")
+    time: datetime | None = Field(description="Time of the event")
+    recorded_at: datetime = Field(description="Time when the log recorded it")
     actor: str | None
     source: str | None
     correlation_id: str | None
@@ -50,7 +50,7 @@ class Event(BaseModel):
 
 
 class EventPageOut(BaseModel):
-    """Some events, in order."""
+    """Events, in order."""
 
     items: list[Event]
     next_cursor: str | None
@@ -60,7 +60,7 @@ _PLACE = TypeAdapter(tuple[Offset])
 
 
 async def history_answer(request: Request, stream: str, query: HistoryQuery) -> Response:
-    """A page of a stream's events, in order; what may be seen was checked by the caller."""
+    """Return a page of a stream's events, in order; the caller has checked access."""
     everything = query.outcome == "all"
     fingerprint = f"history {stream} {query.outcome}"
     after = -1
@@ -77,6 +77,6 @@ async def history_answer(request: Request, stream: str, query: HistoryQuery) -> 
 
 
 def event_with_changes(row: asyncpg.Record) -> bytes:
-    """The JSON of an event as histories show it."""
+    """Return the JSON of an event in a history."""
     changes: str = row["changes"] or "{}"
     return event_from_row(row)[:-1] + b',"changes":%s}' % changes.encode()

@@ -1,9 +1,9 @@
-"""Importing tasks with their histories over HTTP.
+"""Import of tasks with their histories over HTTP.
 
-An import appends what of each history is missing. A request that carries `Tasktape-Position` is answered on
-read models that have reached it; any other waits for the end of the log as it is then, so that an import
-which was interrupted sees its own events. Either way a repeated event changes nothing: its id is derived, and
-the fold accepts an id once.
+An import appends the missing events of each history. A request with `Tasktape-Position` waits until the read
+models have reached that position. Any other request waits for the current end of the log, so that an
+interrupted import sees its own events. Either way a repeated event changes nothing: its id is derived, and
+the fold accepts each id once.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ from app.values import ListId, Title
 APPEND_AT_ONCE = 1_000
 MAX_DELETED_LISTS = 1_000
 MAX_TRIES = 5
-"""Of adding stages while others do."""
+"""The most attempts to add stages while others do the same."""
 
 
 class ListById(BaseModel):
-    """A list that is there."""
+    """An existing list."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     id: ListId
@@ -66,38 +66,36 @@ class ListByName(BaseModel):
 
 
 class ImportRequest(BaseModel):
-    """Tasks with their histories, and the list they go to. Without tasks it names, or makes, the list."""
+    """Tasks with their histories, and the list they go to. Without tasks it finds or creates the list."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     list: ListById | ListByName
     add_stages: bool = Field(
-        False, description="Give the list the stages that it lacks, instead of taking those that it has"
+        False, description="Add missing stages to the list, instead of mapping to its own"
     )
     tasks: tuple[ImportedTask, ...] = Field((), strict=False)
 
 
 class ImportOut(BaseModel):
-    """What became of an import."""
+    """The result of an import."""
 
     list_id: str
     tasks: int
-    events: int = Field(description="Events of these tasks' histories")
-    added: int = Field(description="Events that were written now")
-    present: int = Field(description="Events that were there before")
+    events: int = Field(description="Events in the histories of these tasks")
+    added: int = Field(description="Events written by this request")
+    present: int = Field(description="Events that existed before")
     diverged: list[str] = Field(
-        description="Keys of tasks that went another way since their import, and were left alone"
+        description="Keys of tasks that have diverged since their import, and were not changed"
     )
-    stages: dict[str, str] = Field(
-        description="Which stages of the source have become which of the list, by name or category"
-    )
-    settled: int = Field(description="Edits that completed or reopened a task, as the list's stages say")
-    added_stages: list[str] = Field(description="Stages that the list has got")
-    positions: dict[str, int] = Field(description="Where the read models have all of it")
+    stages: dict[str, str] = Field(description="Stage of the source → stage of the list, by name or category")
+    settled: int = Field(description="Edits that completed or reopened a task because of the list's stages")
+    added_stages: list[str] = Field(description="Stages that were added to the list")
+    positions: dict[str, int] = Field(description="Positions at which the read models contain the import")
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What of some histories is to be written."""
+    """The events of some histories that must be written."""
 
     added: list[Record]
     events: int
@@ -110,13 +108,13 @@ async def import_tasks(request: Request) -> Response:
     deps, user = dependencies_of(request), caller_of(request).user
     check_type(request, JSON)
     body = await read_body(request, deps.settings.body_limit_bytes)
-    # Reading thousands of events takes a while: in a thread it holds nobody up.
+    # Parsing thousands of events takes long: a thread keeps the event loop free.
     action = await asyncio.to_thread(_read, body)
     positions = wanted_positions(request, deps.log.partitions) or await _catch_up(request, deps)
     await deps.commands.wait_until_recent()
     list_id = await _list_of(request, deps, action.list)
     _, added_stages = await _home(request, deps, list_id, action)
-    # From here on the list is neither deleted nor given other stages, until what is imported is visible.
+    # From here the list cannot be deleted or get other stages until the imported events are visible.
     async with deps.commands.sharing(f"list:{list_id}") as hold:
         stages = ImportStages(await _home_now(deps, list_id, user))
         run = Import(list_id, user, correlation_id_of(request))
@@ -149,7 +147,7 @@ def _read(body: bytes) -> ImportRequest:
 
 
 def _histories(run: Import, tasks: Sequence[ImportedTask], stages: ImportStages) -> list[list[Record]]:
-    """The records of every task. Raises `Invalid`, also for a task that comes twice."""
+    """Return the records of every task. Raise `Invalid`, also for a task that is repeated."""
     histories: list[list[Record]] = []
     seen: set[str] = set()
     for index, task in enumerate(tasks):
@@ -158,7 +156,7 @@ def _histories(run: Import, tasks: Sequence[ImportedTask], stages: ImportStages)
         except Undecodable as error:
             raise Invalid([FieldError(f"tasks.{index}.events", error.detail)]) from None
         if history[0].stream in seen:
-            raise Invalid([FieldError(f"tasks.{index}.key", "comes twice; tell them apart by nth")])
+            raise Invalid([FieldError(f"tasks.{index}.key", "is repeated; distinguish the tasks by nth")])
         seen.add(history[0].stream)
         histories.append(history)
     return histories
@@ -182,7 +180,7 @@ def _plan(
 
 
 async def _append(log: EventLog, records: Sequence[Record]) -> list[Position]:
-    """Append records in their order, some at a time, so that other requests get their turn."""
+    """Append records in order, in batches, so that other requests get their turn."""
     positions: list[Position] = []
     for first in range(0, len(records), APPEND_AT_ONCE):
         positions += await log.append(records[first : first + APPEND_AT_ONCE])
@@ -190,7 +188,7 @@ async def _append(log: EventLog, records: Sequence[Record]) -> list[Position]:
 
 
 async def _catch_up(request: Request, deps: Dependencies) -> dict[int, int]:
-    """Wait until the read models have reached the log's end as it is now. Raises `Unavailable`."""
+    """Wait until the read models have reached the current end of the log. Raise `Unavailable`."""
     ends = {partition: end - 1 for partition, end in (await deps.log.ends()).items() if end > 0}
     wait_s = preference(request, deps.settings.command_wait_ms / 1000).wait_s
     if not await deps.outcomes.wait_reached(ends, wait_s):
@@ -201,15 +199,15 @@ async def _catch_up(request: Request, deps: Dependencies) -> dict[int, int]:
 async def _home(
     request: Request, deps: Dependencies, list_id: str, action: ImportRequest
 ) -> tuple[TaskList | None, list[str]]:
-    """Return the list, with the stages that it lacks if that is asked for, and their names.
+    """Return the list, with its missing stages added if requested, and their names.
 
-    Raises as `CommandHandler.handle`.
+    Raise the errors of `CommandHandler.handle`.
     """
     for _ in range(MAX_TRIES):
         home = await deps.commands.state(f"list:{list_id}")
         if not isinstance(home, TaskList):
             return None, []
-        # A list without stages of its own takes any.
+        # A list without its own stages accepts any stage.
         new = (
             lacking(home, [each["events"] for each in action.tasks])
             if action.add_stages and home.stages
@@ -220,14 +218,14 @@ async def _home(
         try:
             await _edit_stages(request, home, [*home.stages, *new])
         except PreconditionFailed:
-            continue  # another part of the same import did so at the same moment
+            continue  # another part of the same import added stages concurrently
         made = await deps.commands.state(f"list:{list_id}")
         return made if isinstance(made, TaskList) else None, [each["name"] for each in new]
     raise Conflict("the list's stages are being changed; try again")
 
 
 async def _home_now(deps: Dependencies, list_id: str, user: str) -> TaskList | None:
-    """Return the list as it is under its lock. Raises `NotFound` or `Forbidden` if it is gone by now."""
+    """Return the list as it is under its lock. Raise `NotFound` or `Forbidden` if it is gone."""
     home = await deps.commands.state(f"list:{list_id}")
     if not isinstance(home, TaskList):
         return None
@@ -237,7 +235,7 @@ async def _home_now(deps: Dependencies, list_id: str, user: str) -> TaskList | N
 
 async def _edit_stages(request: Request, home: TaskList, stages: Sequence[Stage]) -> None:
     deps = dependencies_of(request)
-    call = CommandRequest(
+    command_request = CommandRequest(
         command=validated(EditList, {"stages": list(stages)}),
         stream=f"list:{home.id}",
         user=caller_of(request).user,
@@ -245,12 +243,12 @@ async def _edit_stages(request: Request, home: TaskList, stages: Sequence[Stage]
         if_match=Precondition(frozenset({home.version}), strict=True),
         correlation_id=correlation_id_of(request),
     )
-    if isinstance(await deps.commands.handle(call), Pending):
+    if isinstance(await deps.commands.handle(command_request), Pending):
         raise Unavailable("the list's stages are written and not visible yet; try again")
 
 
 async def _list_of(request: Request, deps: Dependencies, wanted: ListById | ListByName) -> str:
-    """The id of the list that an import goes to. Raises `NotFound`, `Forbidden`, `Unavailable`."""
+    """Return the id of the list that an import goes to. Raise `NotFound`, `Forbidden` or `Unavailable`."""
     user = caller_of(request).user
     if isinstance(wanted, ListByName):
         return await _list_by_name(request, deps, wanted.name)
@@ -268,7 +266,7 @@ async def _list_by_name(request: Request, deps: Dependencies, name: str) -> str:
         if state is None:
             named = await deps.lists.named(user, name)
             return named.id if named else await _create_list(request, deps, list_id, name)
-        # Deleted, or given away: then the next one. An imported list that was renamed is still the one.
+        # It is deleted or transferred: try the next id. A renamed imported list is still the same.
         role = authorisation.role_in(state, user) if isinstance(state, TaskList) else None
         if authorisation.may(CreateTask, role):
             return list_id
@@ -276,7 +274,7 @@ async def _list_by_name(request: Request, deps: Dependencies, name: str) -> str:
 
 
 async def _create_list(request: Request, deps: Dependencies, list_id: str, name: str) -> str:
-    call = CommandRequest(
+    command_request = CommandRequest(
         command=CreateList(name=name),
         stream=f"list:{list_id}",
         user=caller_of(request).user,
@@ -284,9 +282,9 @@ async def _create_list(request: Request, deps: Dependencies, list_id: str, name:
         correlation_id=correlation_id_of(request),
     )
     try:
-        made = await deps.commands.handle(call)
+        made = await deps.commands.handle(command_request)
     except Conflict:
-        return list_id  # another import made it at the same moment
+        return list_id  # another import created it concurrently
     if isinstance(made, Pending):
         raise Unavailable("the list is written and not visible yet; try again")
     return list_id
@@ -297,7 +295,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         "/api/import",
         import_tasks,
-        "Import tasks with their histories; what is there already is not written again",
+        "Import tasks with their histories; existing events are not written again",
         "import",
         body=ImportRequest,
         answers={200: ImportOut},

@@ -36,16 +36,16 @@ from app.validation import validated
 
 
 class ListPageQuery(PageQuery):
-    """Which lists."""
+    """A selection of lists."""
 
     deleted: bool = Field(
         False,
-        description="Instead of yours: those that were deleted and that you may restore, the last one first",
+        description="Deleted lists that you may restore, newest deletion first, instead of yours",
     )
 
 
 class ListPageOut(BaseModel):
-    """Some lists, and the positions they were read at."""
+    """Lists, and the positions they were read at."""
 
     items: list[TaskList]
     next_cursor: str | None
@@ -119,7 +119,7 @@ async def list_history(request: Request) -> Response:
 
 
 async def list_in_path(request: Request) -> tuple[TaskList, Positions]:
-    """The list in the path, and the positions it was read at. Raises `NotFound`."""
+    """Return the list in the path, and the positions it was read at. Raise `NotFound`."""
     list_id = path_id(request, "list")
     found = await dependencies_of(request).lists.one(caller_of(request).user, list_id)
     if found is None:
@@ -128,7 +128,7 @@ async def list_in_path(request: Request) -> tuple[TaskList, Positions]:
 
 
 async def unseen_list(request: Request, list_id: str) -> NotFound:
-    """The error for a list that the caller does not see; to those who may restore it, it says so."""
+    """Return the error for a list that the caller cannot see; say if they may restore it."""
     may_restore = await dependencies_of(request).lists.may_restore(caller_of(request).user, list_id)
     return NotFound(DELETED if may_restore else NO_LIST)
 
@@ -166,12 +166,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/api/lists",
         list_lists,
-        "Your lists, or those that were deleted and that you may restore",
+        "List your lists, or the deleted lists that you may restore",
         "lists",
         query=ListPageQuery,
         answers={200: ListPageOut},
     ),
-    Endpoint("GET", _LIST, get_list, "A list", "lists", query=Query, answers={200: TaskList}),
+    Endpoint("GET", _LIST, get_list, "Get a list", "lists", query=Query, answers={200: TaskList}),
     command(
         "PATCH",
         _LIST,
@@ -187,7 +187,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "DELETE",
         _LIST,
         delete_list,
-        "Delete a list and its tasks; its owners can have it back",
+        "Delete a list and its tasks; its owners can restore it",
         query=Query,
         answers={204: None},
     ),
@@ -195,7 +195,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         f"{_LIST}/restore",
         restore_list,
-        "Have a deleted list back, with its members, its stages and its tasks",
+        "Restore a deleted list with its members, its stages and its tasks",
         body=Nothing,
         body_optional=True,
         query=Query,
@@ -205,7 +205,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         f"{_LIST}/history",
         list_history,
-        "A list's events",
+        "Get the events of a list",
         "lists",
         query=HistoryQuery,
         answers={200: EventPageOut},

@@ -30,9 +30,9 @@ from app.tasks.state import Task
 
 
 class OutcomeOut(BaseModel):
-    """What became of a written event; `event` and the state after it are there unless it is pending.
+    """The outcome of a written event; `event` and the state after it are present unless it is pending.
 
-    `position` is another than was asked for if the event was parked there, and folded later.
+    `position` differs from the requested one if the event was parked there and folded later.
     """
 
     position: str
@@ -70,7 +70,7 @@ async def me(request: Request) -> Response:
 
 
 async def outcome(request: Request) -> Response:
-    """GET /api/outcomes/{position}: what became of an event that its author was told is written."""
+    """GET /api/outcomes/{position}: return the outcome of a written event."""
     query_of(request, Query)
     deps = dependencies_of(request)
     position = path_position(request)
@@ -124,12 +124,12 @@ def _outcome(became: _Became, position: Position) -> bytes:
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint("GET", "/api/me", me, "The caller", "caller", query=Query, answers={200: Me}),
+    Endpoint("GET", "/api/me", me, "Get the caller", "caller", query=Query, answers={200: Me}),
     Endpoint(
         "GET",
         "/api/outcomes/{position}",
         outcome,
-        "What became of a written event; 202 while that is not known",
+        "Get the outcome of a written event; 202 while it is pending",
         "caller",
         query=Query,
         answers={200: OutcomeOut, 202: OutcomeOut},

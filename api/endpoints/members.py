@@ -32,7 +32,7 @@ from app.values import (
 
 
 class MemberRole(Command):
-    """What a member of a list is to be."""
+    """The role that a member of a list gets."""
 
     role: Role
 
@@ -45,7 +45,7 @@ class MemberOut(BaseModel):
 
 
 class MembersOut(BaseModel):
-    """The members of a list by name; there is one page only."""
+    """The members of a list, ordered by name; there is only one page."""
 
     items: list[MemberOut]
     next_cursor: str | None = None
@@ -68,7 +68,7 @@ async def set_member(request: Request) -> Response:
 
 
 async def remove_member(request: Request) -> Response:
-    """DELETE /api/lists/{id}/members/{user}; to remove oneself is to leave."""
+    """DELETE /api/lists/{id}/members/{user}; removing oneself is leaving."""
     command = validated(RemoveMember, {"user": request.path_params["user"]})
     if normal_user(command.user) == caller_of(request).user:
         return await change_list(request, LeaveList(), {}, status=204)
@@ -95,7 +95,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         f"{_LIST}/members",
         list_members,
-        "Who sees a list, and in which role",
+        "List the members of a list with their roles",
         "lists",
         query=Query,
         answers={200: MembersOut},
@@ -104,7 +104,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "PUT",
         f"{_LIST}/members/{{user}}",
         set_member,
-        "Let somebody see a list, or give a member another role",
+        "Add a member to a list, or change a member's role",
         body=MemberRole,
         example={"role": "editor"},
         query=Query,
@@ -114,7 +114,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "DELETE",
         f"{_LIST}/members/{{user}}",
         remove_member,
-        "Take a list away from a member; from oneself: leave it",
+        "Remove a member from a list; removing oneself is leaving",
         query=Query,
         answers={204: None},
     ),
@@ -132,7 +132,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         f"{_LIST}/hand-over",
         hand_over_list,
-        "Make another member the owner, and oneself an editor",
+        "Make another member the owner, and become an editor",
         body=HandOverList,
         example={"to": "bob"},
         query=Query,

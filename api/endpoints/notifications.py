@@ -1,4 +1,4 @@
-"""Notifications over HTTP: what one was told, and what of it one has read."""
+"""Notifications over HTTP: the caller's notifications, and which of them are read."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from app.values import (
 )
 from projections.read_models.notifications import MAX_UNREAD, Notification
 
-_UNREAD = f"Notifications that are unread; {MAX_UNREAD} stands for so many or more"
+_UNREAD = f"Number of unread notifications; {MAX_UNREAD} means that many or more"
 
 
 class NotificationQuery(PageQuery):
-    """Which notifications, the newest first."""
+    """A selection of notifications, newest first."""
 
-    unread: bool = Field(False, description="Only those that are unread")
+    unread: bool = Field(False, description="Unread notifications only")
 
 
 class Unread(BaseModel):
-    """How many notifications are unread."""
+    """The number of unread notifications."""
 
     unread: int = Field(description=_UNREAD)
 
 
 class NotificationPageOut(Unread):
-    """Some notifications, the newest first, and the positions they were read at."""
+    """Notifications, newest first, and the positions they were read at."""
 
     items: list[Notification]
     next_cursor: str | None
@@ -62,7 +62,7 @@ NO_NOTIFICATION = "no such notification"
 
 
 class ReadAll(BaseModel):
-    """How far everything is read; without `until`, as far as there is anything."""
+    """The time up to which all notifications become read; without `until`, up to the newest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -89,12 +89,12 @@ async def list_notifications(request: Request) -> Response:
 
 async def read_notification(request: Request) -> Response:
     """POST /api/notifications/{id}/read."""
-    return await _say(request, ReadNotifications, read=True)
+    return await _mark(request, ReadNotifications, read=True)
 
 
 async def unread_notification(request: Request) -> Response:
     """POST /api/notifications/{id}/unread."""
-    return await _say(request, UnreadNotifications, read=False)
+    return await _mark(request, UnreadNotifications, read=False)
 
 
 async def read_all_notifications(request: Request) -> Response:
@@ -119,19 +119,19 @@ async def read_all_notifications(request: Request) -> Response:
 
 
 async def _unread_until(deps: Dependencies, user: str, action: ReadAll) -> datetime | None:
-    """Up to when all is to be read; None if nothing is unread up to there."""
+    """Return the time up to which to mark as read; None if nothing before it is unread."""
     newest = await deps.notifications.newest(user)
     if newest is None:
         return None
-    # What nobody has seen yet is not read, whatever the clock of the client says.
+    # Notifications that nobody has seen yet stay unread, whatever the client's clock says.
     until = newest if action.until is None else min(newest, datetime.fromisoformat(action.until))
     return until if await deps.notifications.any_unread(user, until) else None
 
 
-async def _say(
+async def _mark(
     request: Request, command: type[ReadNotifications | UnreadNotifications], *, read: bool
 ) -> Response:
-    """Say that a notification is read, or unread, unless it is; the answer is the notification."""
+    """Mark a notification as read or unread, unless it already is; answer with the notification."""
     query_of(request, Query)
     deps, user = dependencies_of(request), caller_of(request).user
     validated(Nothing, await read_object(request, deps.settings.body_limit_bytes, optional=True))
@@ -163,7 +163,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/api/notifications",
         list_notifications,
-        "What you were told, the newest first",
+        "List your notifications, newest first",
         "notifications",
         query=NotificationQuery,
         answers={200: NotificationPageOut},
@@ -172,7 +172,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         f"{_NOTIFICATION}/read",
         read_notification,
-        "Say that you have read it",
+        "Mark a notification as read",
         body=Nothing,
         body_optional=True,
         query=Query,
@@ -183,7 +183,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         f"{_NOTIFICATION}/unread",
         unread_notification,
-        "Say that you have not read it: keep it for later",
+        "Mark a notification as unread",
         body=Nothing,
         body_optional=True,
         query=Query,
@@ -194,7 +194,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         "/api/notifications/read-all",
         read_all_notifications,
-        "Say that you have read all of them, or all up to a time",
+        "Mark all notifications as read, or all up to a time",
         body=ReadAll,
         body_optional=True,
         example={"until": "2026-12-01T09:00:00Z"},

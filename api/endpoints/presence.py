@@ -1,4 +1,4 @@
-"""Presence over HTTP: who is on a channel, and, for administrators, who is connected."""
+"""Presence over HTTP: users on a channel, and, for administrators, connected users."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.ids import is_uuid
 
 
 class PresenceQuery(Query):
-    """Of which channel."""
+    """The channel of a presence request."""
 
     channel: str = Field(
         description="`task:` or `list:`, and an id",
@@ -31,38 +31,38 @@ class PresenceQuery(Query):
 
 
 class ConnectionsQuery(PageQuery):
-    """Whose connections."""
+    """A selection of connections."""
 
-    user: UserFilter | None = Field(None, description="Only this user's", max_length=128)
+    user: UserFilter | None = Field(None, description="Connections of this user only", max_length=128)
 
 
 class PresentOut(BaseModel):
-    """A user on a channel."""
+    """A user who is present on a channel."""
 
     user: str
-    connections: int = Field(description="The user's sockets that have the channel")
-    viewing: bool = Field(description="Whether one of them said so")
-    typing: bool = Field(description="Whether one of them said so in the last 4 s")
+    connections: int = Field(description="Number of the user's sockets that are subscribed to the channel")
+    viewing: bool = Field(description="True if one of them reports viewing")
+    typing: bool = Field(description="True if one of them reported typing in the last 4 s")
 
 
 class PresenceOut(BaseModel):
-    """Who is on a channel, on any node."""
+    """The users present on a channel, on any node."""
 
     channel: str
-    present: list[PresentOut] = Field(description="At most 1,000, in the order in which they came")
-    total: int = Field(description="How many users there are")
+    present: list[PresentOut] = Field(description="At most 1,000 users, in the order of their arrival")
+    total: int = Field(description="Number of users")
 
 
 class ConnectedUser(BaseModel):
     """A user who is connected."""
 
     user: str
-    connections: int = Field(description="Sockets on all nodes")
-    nodes: int = Field(description="On so many nodes")
+    connections: int = Field(description="Number of sockets on all nodes")
+    nodes: int = Field(description="Number of nodes")
 
 
 class ConnectionsOut(BaseModel):
-    """Some of those who are connected, by name, and how many that are in all."""
+    """Connected users, ordered by name, and their total number."""
 
     items: list[ConnectedUser]
     next_cursor: str | None
@@ -91,7 +91,7 @@ async def presence(request: Request) -> Response:
 
 
 async def _may_see(request: Request, channel: str) -> bool:
-    """Whether the caller may see a channel. Raises `Invalid` if it is none with presence."""
+    """Return True if the caller may see a channel. Raise `Invalid` if the channel has no presence."""
     deps, user = dependencies_of(request), caller_of(request).user
     kind, _, key = channel.partition(":")
     match kind:
@@ -129,7 +129,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/api/presence",
         presence,
-        "Who is on a channel now: who has a task open, or which members of a list are connected",
+        "List the users on a channel: those who have a task open, or a list's connected members",
         "presence",
         query=PresenceQuery,
         answers={200: PresenceOut},
@@ -138,7 +138,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/api/connections",
         connections,
-        "Who is connected to any node, and how often",
+        "List the connected users on all nodes, with their numbers of connections",
         "presence",
         query=ConnectionsQuery,
         admin=True,

@@ -1,7 +1,6 @@
-"""The metrics of projecting: asked of the log and the database at the moment somebody asks.
+"""Metrics of projecting: read from the log and the database at the time of the request.
 
-They are the same whichever node is asked: workers have no port of their own, they leave their figures in the
-database.
+They are the same on every node: workers have no port of their own and store their metrics in the database.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ _COUNTERS = {
 
 
 async def read_projection_metrics(deps: Dependencies) -> list[Metric]:
-    """Return the metrics that can be told now; those whose source is away are missing."""
+    """Return the metrics that are available now; those whose source is unavailable are missing."""
     standing = await find_standing(deps)
     return projection_metrics(standing, await _ages_s(deps, standing), deps.clock())
 
 
 def projection_metrics(standing: Standing, ages_s: Mapping[int, float], now: datetime) -> list[Metric]:
-    """Return the metrics of a standing; `ages_s` is how old the first record is that each partition lacks."""
+    """Return the metrics of a standing; `ages_s` is the age of each partition's first unprojected record."""
     found: list[Metric] = []
     if standing.lags is not None:
         found += _lag_metrics(standing.lags, ages_s)
@@ -71,7 +70,7 @@ def _lag_metrics(lags: Mapping[int, int], ages_s: Mapping[int, float]) -> Iterab
 
 
 async def _ages_s(deps: Dependencies, standing: Standing) -> dict[int, float]:
-    """How old the first record is that each partition's read models lack; 0 where they lack none."""
+    """Return the age of each partition's first unprojected record; 0 where there is none."""
     lags, positions = standing.lags or {}, standing.positions or {}
     ages = {partition: 0.0 for partition, lag in lags.items() if not lag}
     behind = [Position(partition, positions.get(partition, -1) + 1) for partition, lag in lags.items() if lag]

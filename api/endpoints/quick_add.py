@@ -1,4 +1,4 @@
-"""Quick add over HTTP: a text is read as a task, to create it or to show what it would be."""
+"""Quick add over HTTP: parse a text as a task, to create the task or to preview it."""
 
 from __future__ import annotations
 
@@ -27,30 +27,36 @@ from app.validation import validated
 from app.values import ListId, TaskId, TimeZone
 
 ADDED = ("tags", "assignees")
-"""Fields to which a text adds; others that are given are not looked for in it."""
+"""Fields to which a text adds; other fields that are given are not parsed from it."""
 
 
 class CreateQuery(Query):
-    """How a new task is given."""
+    """Options for creating a task."""
 
-    quick: bool = Field(False, description="Read `title` for dates, recurrence, #tag, @person and !priority")
+    quick: bool = Field(
+        False, description="Parse dates, recurrence, #tag, @person and !priority from `title`"
+    )
     time_zone: TimeZone | None = Field(
-        None, description="Of the times in a quick text; the task's `time_zone`, or UTC, unless given"
+        None, description="Time zone of the times in a quick text; by default the task's `time_zone`, or UTC"
     )
 
 
 class QuickQuery(Query):
-    """A text to read, and where its task would go."""
+    """A text to parse, and the list its task would go to."""
 
-    text: str = Field(max_length=MAX_QUICK_CHARS, description="What `title` would be with `quick=1`")
-    list_id: ListId | None = Field(None, description="Whose members may be assigned; your inbox unless given")
-    parent_id: TaskId | None = Field(None, description="The task whose list it is, without `list_id`")
-    time_zone: TimeZone = Field("UTC", description="Of the times in the text")
+    text: str = Field(
+        max_length=MAX_QUICK_CHARS, description="The text that `title` would have with `quick=1`"
+    )
+    list_id: ListId | None = Field(
+        None, description="List whose members may be assigned; by default your inbox"
+    )
+    parent_id: TaskId | None = Field(None, description="Parent whose list is used, without `list_id`")
+    time_zone: TimeZone = Field("UTC", description="Time zone of the times in the text")
 
 
 @dataclass(frozen=True, slots=True)
 class QuickReading:
-    """What was read of a text: `at` and `length`, in characters, say which part is which field."""
+    """The parsed parts of a text: `at` and `length`, in characters, locate the part of each field."""
 
     parts: ReadParts
     unread: UnreadParts
@@ -58,10 +64,10 @@ class QuickReading:
 
 @dataclass(frozen=True, slots=True)
 class CreatedTask(CommandedTask):
-    """A new task, and, with `quick=1`, what was read of its text, if anything was."""
+    """A new task, and, with `quick=1`, the parsed parts of its text, if there are any."""
 
     quick: Annotated[
-        QuickReading | None, Field(description="What was read of a quick text, if anything was")
+        QuickReading | None, Field(description="The parsed parts of a quick text, if there are any")
     ] = None
 
 
@@ -78,9 +84,9 @@ async def preview_quick(request: Request) -> Response:
 async def read_body(
     request: Request, body: Mapping[str, Any], zone: str | None
 ) -> tuple[dict[str, Any], QuickTask]:
-    """Return the body of a new task with what its title says, and what was read. Raises `Invalid`.
+    """Return the body of a new task with the fields parsed from its title, and the result of parsing.
 
-    What the body itself gives comes first: a text only adds to tags and assignees.
+    Fields of the body take precedence; a text only adds to tags and assignees. Raise `Invalid`.
     """
     text = body.get("title")
     if not isinstance(text, str) or not text.strip():
@@ -91,9 +97,9 @@ async def read_body(
     given = [name for name in body if name not in ADDED]
     read = await _read(request, text, where, zone or where.time_zone or "UTC", given=given)
     if not read.title.strip():
-        said = "".join(f", {part.text!r} as {part.field}" for part in read.parts)
+        parsed = "".join(f", {part.text!r} as {part.field}" for part in read.parts)
         raise Invalid(
-            [FieldError("title", f"has no words left for the title{said}; quotes keep text as it is")]
+            [FieldError("title", f"has no words left for the title{parsed}; quotes keep text as it is")]
         )
     added = {name: [*getattr(where, name), *read.fields.get(name, ())] for name in ADDED}
     own = {name: value for name, value in body.items() if name not in ADDED}
@@ -101,7 +107,7 @@ async def read_body(
 
 
 def with_reading(result: Applied | Pending, read: QuickTask) -> Applied | Pending:
-    """Return the result of creating a task with what was read of its text, if anything was."""
+    """Return the result of creating a task with the parsed parts of its text, if there are any."""
     is_read = read.parts or read.unread
     if not is_read or not isinstance(result, Applied) or not result.body.endswith(b"}"):
         return result
@@ -125,7 +131,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/api/quick-add",
         preview_quick,
-        "Read a quick text as a task, and create nothing",
+        "Parse a quick text as a task, and create nothing",
         "tasks",
         query=QuickQuery,
         answers={200: QuickTask},

@@ -1,4 +1,4 @@
-"""Readiness: whether a record that is appended now would be projected at once, and what stands against it."""
+"""Readiness: whether a record appended now would be projected immediately, and the problems if not."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ from projections.queries.workers import WorkerReport, unserved
 
 
 class ReadinessQuery(Query):
-    """What is asked of readiness."""
+    """Options of the readiness check."""
 
     lag: Literal["any"] | None = Field(
-        None, description="`any`: whether this process can serve, however far workers are behind or away"
+        None, description="`any`: ignore workers that lag or are unavailable; check only this process"
     )
 
 
 class Readiness(BaseModel):
-    """Whether everything behind the API works, and how far the read models are behind the log."""
+    """The state of everything behind the API, and how far the read models are behind the log."""
 
     ready: bool
-    lag: int | None = Field(description="Records that are not yet folded; null if it can't be told")
+    lag: int | None = Field(description="Records that are not folded yet; null if unknown")
     positions: dict[str, int]
     log: dict[str, int] = Field(description="Partition → offset of the next record")
-    parked: int | None = Field(description="Dead letters: records that are parked; null if it can't be told")
-    held: int | None = Field(description="Streams that wait for a parked record; null if it can't be told")
+    parked: int | None = Field(description="Dead letters: parked records; null if unknown")
+    held: int | None = Field(description="Streams that wait for a parked record; null if unknown")
     problems: list[str]
-    node: str = Field(description="The process that answers, by the name that its metrics have too")
+    node: str = Field(description="The name of the process that answers, as in its metrics")
 
 
 T = TypeVar("T")
 
 ANSWER_LIMIT_S = 3.0
 AT_ONCE_S = 1.0
-"""What the log holds when somebody asks has to be in the read models within so many seconds."""
+"""Seconds within which the read models must reach the log's end at the time of the request."""
 LOOK_AGAIN_S = 0.05
 LOST = "the read models are gone"
 REMADE = "a worker that starts makes them again from the log"
@@ -57,7 +57,7 @@ REMADE = "a worker that starts makes them again from the log"
 
 @dataclass(slots=True)
 class Standing:
-    """The log, the read models and the workers as they are found; None where that can't be told."""
+    """The state of the log, the read models and the workers; None where it is unknown."""
 
     ends: Mapping[int, int] | None
     positions: Mapping[int, int] | None
@@ -67,7 +67,7 @@ class Standing:
 
     @property
     def lags(self) -> Mapping[int, int] | None:
-        """Partition → records that are not in the read models."""
+        """Map each partition to the number of records that are not in the read models."""
         if self.ends is None or self.positions is None:
             return None
         return {
@@ -77,7 +77,7 @@ class Standing:
 
 
 async def find_standing(deps: Dependencies) -> Standing:
-    """Ask the log and the database how things stand; `problems` says what did not answer."""
+    """Query the state of the log and the database; `problems` lists what did not answer."""
     problems: list[str] = []
     ends, positions, workers, parked, missing = await asyncio.gather(
         _answer(deps.log.ends(), "the log", problems),
@@ -92,9 +92,9 @@ async def find_standing(deps: Dependencies) -> Standing:
     return Standing(ends, positions, workers, parked, list(dict.fromkeys(problems)))
 
 
-async def _answer(asked: Awaitable[T], what: str, problems: list[str]) -> T | None:
+async def _answer(query: Awaitable[T], what: str, problems: list[str]) -> T | None:
     try:
-        return await asyncio.wait_for(asked, ANSWER_LIMIT_S)
+        return await asyncio.wait_for(query, ANSWER_LIMIT_S)
     except TaskError as error:
         problems.append(error.detail)
     except GONE:
@@ -102,12 +102,12 @@ async def _answer(asked: Awaitable[T], what: str, problems: list[str]) -> T | No
     except AWAY:
         problems.append(f"{what} does not answer")
     except asyncpg.PostgresError as error:
-        problems.append(f"the read models can't be read: {error}")
+        problems.append(f"the read models cannot be read: {error}")
     return None
 
 
 async def find_readiness(deps: Dependencies, *, lag_allowed: bool) -> Readiness:
-    """Return whether this node can serve and, unless `lag_allowed`, what is written is visible at once."""
+    """Return whether this node can serve and, unless `lag_allowed`, new records are visible at once."""
     problems = [] if deps.feed_alive() else ["the feed of updates is down"]
     if deps.stopping.is_set():
         problems.append("this process stops")
@@ -141,7 +141,7 @@ async def _projecting_problems(deps: Dependencies, standing: Standing) -> list[s
 
 
 async def _still_behind(deps: Dependencies, standing: Standing) -> int:
-    """Give the read models time to get to where the log ended; returns how many records they lack then."""
+    """Wait for the read models to reach the log's end as of the request; return the remaining lag."""
     deadline = time.monotonic() + AT_ONCE_S
     while (behind := sum((standing.lags or {}).values())) and time.monotonic() < deadline:
         await asyncio.sleep(LOOK_AGAIN_S)

@@ -1,7 +1,7 @@
-"""Server-sent events at `/api/stream`: the relay for places where sockets do not pass.
+"""Server-sent events at `/api/stream`: the relay for clients that cannot use sockets.
 
-It is a session like that of a socket, whose client asks for everything at the start, by the request. Each
-update has its `id:`, the positions that it takes the client to, which a browser sends when it comes back.
+A stream is a session like that of a socket, whose client sends all its requests at the start. Each update has
+an `id:`, the positions that the client has then reached, which a browser sends when it reconnects.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ from app.positions import parse_positions, positions_to_json
 
 
 class StreamQuery(Query):
-    """What an event stream brings, and from where on."""
+    """The channels of an event stream, and the positions to start from."""
 
     channel: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(
         (),
-        description="May be repeated: `task:…`, besides the channels that come by themselves",
+        description="May be repeated: `task:…`, in addition to the automatic channels",
         max_length=100,
     )
     since: str | None = Field(
-        None, description="The positions to resume from, such as 0:121,3:44; `Last-Event-ID` comes first"
+        None, description="The positions to resume from, such as 0:121,3:44; `Last-Event-ID` takes precedence"
     )
-    access_token: str | None = Field(None, description="The token, where no header can be set")
+    access_token: str | None = Field(None, description="The token, for clients that cannot set headers")
 
 
 class LiveSide(Protocol):
-    """What the composition root puts together for live readers."""
+    """The parts of the composition root that live connections need."""
 
     @property
     def relay(self) -> Relay:
-        """What all sessions share."""
+        """Return the state that all sessions share."""
 
     @property
     def connection_registry(self) -> ConnectionRegistry:
-        """Who is connected."""
+        """Return the registry of connections."""
 
 
 async def stream(request: Request) -> Response:
@@ -61,7 +61,7 @@ async def stream(request: Request) -> Response:
     live: LiveSide = request.app.state.live
     relay = live.relay
     if relay.hub.partitions == 0:
-        raise Unavailable("the relay is not there yet")
+        raise Unavailable("the relay has not started yet")
     caller = caller_of(request)
     for channel in query.channel:
         await _check_visible(relay, caller, channel)
@@ -74,7 +74,7 @@ async def stream(request: Request) -> Response:
 
 
 async def _check_visible(relay: Relay, caller: Identity, channel: str) -> None:
-    """Refuse a channel before the stream begins, when that can still be a problem. Raises `TaskError`."""
+    """Refuse a channel before the stream starts, while a problem can still be sent. Raise `TaskError`."""
     kinds: dict[str, type[TaskError]] = {"forbidden": Forbidden, "not_found": NotFound}
     try:
         action = Subscribe(type="subscribe", channel=channel)
@@ -84,7 +84,7 @@ async def _check_visible(relay: Relay, caller: Identity, channel: str) -> None:
 
 
 def _since(request: Request, query: StreamQuery, partitions: int) -> dict[int, int] | None:
-    """Where to resume: a client that comes back knows better than the address it began with."""
+    """Return the positions to resume from; `Last-Event-ID` of a reconnecting client precedes `since`."""
     last_id = request.headers.get("last-event-id")
     text = query.since if last_id is None else last_id
     if text is None:
@@ -97,7 +97,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/api/stream",
         stream,
-        "What happens from now on, or since one was away, as server-sent events",
+        "Stream updates from now on, or since the given positions, as server-sent events",
         "live",
         query=StreamQuery,
         stream=True,

@@ -1,4 +1,4 @@
-"""Tasks by a part of their ids, over HTTP."""
+"""Lookup of tasks by a part of their ids, over HTTP."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from projections.queries.task_ids import TaskNames
 
 
 class IdPartQuery(Query):
-    """Which tasks, by a part of their ids."""
+    """A part of task ids to look up."""
 
     part: str = Field(
-        description="What an id begins or ends with, four characters of it at least",
+        description="The beginning or the end of an id, at least four characters",
         pattern=r"^[0-9a-f-]{4,36}$",
         examples=["3f9a2c1"],
     )
@@ -38,7 +38,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/api/task-ids",
         task_ids,
-        "Tasks by the beginning or the end of their ids",
+        "Find tasks by the beginning or the end of their ids",
         "tasks",
         query=IdPartQuery,
         answers={200: TaskNames},

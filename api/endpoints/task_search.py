@@ -1,4 +1,4 @@
-"""Finding tasks over HTTP: by filters, by the language of the search box, now or then."""
+"""Search for tasks over HTTP: by filters or by the search language, now or at an earlier time."""
 
 from __future__ import annotations
 
@@ -47,20 +47,22 @@ from projections.task_search.planner import NoSuchList
 
 
 class TaskPageQuery(PageQuery):
-    """Which tasks, in which order."""
+    """A search for tasks, and the order of its results."""
 
     list_id: ListId | None = Field(None, description="Tasks of this list")
-    status: Status | None = Field(None, description="Open tasks, or done ones")
+    status: Status | None = Field(None, description="Open tasks, or done tasks")
     stage: str | None = Field(None, description="Tasks in the stage of this name")
-    tag: tuple[str, ...] = Field((), description="May be repeated: all of them", max_length=20)
+    tag: tuple[str, ...] = Field((), description="May be repeated: tasks with all these tags", max_length=20)
     assignee: str | None = Field(None, description="Tasks assigned to this user")
     priority: Priority | None = Field(None, description="Tasks of this priority")
     due_before: DueBound | None = Field(None, description="A date, or a date-time with an offset")
     due_after: DueBound | None = Field(None, description="A date, or a date-time with an offset")
     parent_id: TaskId | None = Field(None, description="The sub-tasks of a task")
-    q: str = Field("", description="What to look for, in the language of the search box")
-    time_zone: TimeZone = Field("UTC", description="Of the days that `q`, `due_before` and `due_after` name")
-    as_of: Instant | None = Field(None, description="As the tasks were at this time, RFC 3339")
+    q: str = Field("", description="A query in the search language")
+    time_zone: TimeZone = Field(
+        "UTC", description="Time zone of the days in `q`, `due_before` and `due_after`"
+    )
+    as_of: Instant | None = Field(None, description="Tasks as of this time, RFC 3339")
     sort: Literal[
         "rank",
         "-rank",
@@ -77,20 +79,20 @@ class TaskPageQuery(PageQuery):
         "relevance",
     ] = Field(
         "rank",
-        description="A leading minus is for descending; tasks without a value come last. `relevance`: those"
-        " with the words of `q` in their titles first, and what changed last before older ones",
+        description="A leading minus means descending; tasks without a value come last. `relevance`: tasks"
+        " with the words of `q` in their titles first, then the most recently changed",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class FoundTask(Task):
-    """A task, and, if `q` has words, where the task has them."""
+    """A task, and, if `q` has words, where they occur in it."""
 
     match: Match | None = None
 
 
 class TaskPageOut(BaseModel):
-    """Some tasks, and the positions they were read at."""
+    """Tasks, and the positions they were read at."""
 
     items: list[FoundTask]
     next_cursor: str | None
@@ -111,8 +113,8 @@ _ENDS: Mapping[str, TypeAdapter[tuple[datetime, Any, str]]] = {
         RELEVANCE: tuple[Literal["title", "rest"], Time],
     }.items()
 }
-"""Where a page may end, by its order."""
-TOO_MANY = f"more than {Bounds().changed:,} tasks changed since, or left; choose a later time, or one list"
+"""The types of the end of a page, by sort key."""
+TOO_MANY = f"more than {Bounds().changed:,} tasks changed or left since; choose a later time, or one list"
 
 
 async def list_tasks(request: Request) -> Response:
@@ -122,7 +124,7 @@ async def list_tasks(request: Request) -> Response:
     search = _search(query, user)
     _check(query, search)
     fingerprint = query.model_dump_json(exclude={"cursor", "limit"})
-    # What "today" is stays the same from page to page. Where it does not matter, equal pages are the same.
+    # "Today" stays the same from page to page. Where it does not matter, equal pages have equal cursors.
     timed = any(condition.field == "due" for condition in search.conditions)
     first = deps.clock() if timed else _ANY_TIME
     now, after = (first, None) if query.cursor is None else _decoded(fingerprint, query)
@@ -140,11 +142,11 @@ async def list_tasks(request: Request) -> Response:
 
 
 def _check(query: TaskPageQuery, search: Search) -> None:
-    """Refuse what does not go together, on whichever page: then a cursor is of another order."""
+    """Refuse invalid combinations on every page, before a cursor of another order is read."""
     if query.sort == RELEVANCE and all(term.negated for term in search.terms):
-        raise Invalid([FieldError("sort", "relevance is of words: there are none in q")])
+        raise Invalid([FieldError("sort", "relevance needs words in q: there are none")])
     if query.sort == RELEVANCE and query.as_of is not None:
-        raise Invalid([FieldError("sort", "relevance is of tasks as they are, without as_of")])
+        raise Invalid([FieldError("sort", "relevance cannot be combined with as_of")])
 
 
 def _order(query: TaskPageQuery) -> Order | None:
@@ -154,7 +156,7 @@ def _order(query: TaskPageQuery) -> Order | None:
 
 
 def _search(query: TaskPageQuery, user: str) -> Search:
-    """The parameters and `q`, as one search."""
+    """Return the parameters and `q` as one search."""
     try:
         search = parse(query.q, me=user)
     except SearchError as error:
@@ -202,7 +204,7 @@ async def _no_list(request: Request, wanted: InList) -> Invalid | NotFound:
 
 
 def _decoded(fingerprint: str, query: TaskPageQuery) -> tuple[datetime, Place]:
-    """When the first page was asked for, and where the last one ended."""
+    """Return the time of the first page's request, and the end of the previous page."""
     now, value, identifier = decode_cursor(
         fingerprint, query.cursor or "", _ENDS[query.sort.removeprefix("-")]
     )
@@ -220,7 +222,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/api/tasks",
         list_tasks,
-        "Tasks by filter and order",
+        "Find tasks by filters, in an order",
         "tasks",
         query=TaskPageQuery,
         answers={200: TaskPageOut},

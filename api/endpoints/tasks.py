@@ -1,4 +1,4 @@
-"""Tasks over HTTP: single ones as they are and were, and the commands on them."""
+"""Tasks over HTTP: single tasks now and at earlier times, and the commands on them."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ from app.values import (
 
 
 class TaskQuery(Query):
-    """A task as it is, or as it was: give one of the two."""
+    """A task now or at an earlier time: at most one of the two may be given."""
 
-    version: int | None = Field(None, ge=1, le=2**53, description="After that many of its events")
-    as_of: Instant | None = Field(None, description="By its events up to this time, RFC 3339")
+    version: int | None = Field(None, ge=1, le=2**53, description="The task after this number of its events")
+    as_of: Instant | None = Field(None, description="The task as of this time, RFC 3339")
 
 
 class CascadeQuery(Query):
-    """Whether sub-tasks are meant too."""
+    """An option to include sub-tasks."""
 
-    cascade: bool = Field(False, description="Sub-tasks too")
+    cascade: bool = Field(False, description="Include sub-tasks")
 
 
 class EditQuery(CascadeQuery):
-    """For which occurrences of a recurring task an edit is."""
+    """The occurrences of a recurring task that an edit applies to."""
 
-    cascade: bool = Field(False, description="Complete open sub-tasks too, should the stage mean that")
+    cascade: bool = Field(False, description="Include open sub-tasks if the stage completes the task")
     scope: Scope | None = Field(
         None,
-        description="`this` occurrence only or all that are `following` too; unless given, a due date is for"
-        " this one only and everything else for all",
+        description="`this` occurrence only, or all `following` too; by default a due date changes"
+        " this one only, and other fields all",
     )
 
 
 async def get_task(request: Request) -> Response:
-    """GET /api/tasks/{id}, now or then."""
+    """GET /api/tasks/{id}, now or at an earlier time."""
     query = query_of(request, TaskQuery)
     deps, user, task_id = dependencies_of(request), caller_of(request).user, path_id(request, "task")
     if query.version is not None and query.as_of is not None:
@@ -99,14 +99,14 @@ async def create_task(request: Request) -> Response:
     body = await read_object(request, dependencies_of(request).settings.body_limit_bytes)
     if not query.quick:
         return await execute(request, TaskAction("create", None, body))
-    # A repetition is known by its text: what "tomorrow" is may have changed meanwhile.
+    # A repeated command is recognized by its text: the date of "tomorrow" may have changed meanwhile.
     key = key_of(request, body)
     fields, read = await read_body(request, body, query.time_zone)
     wanted = preference_of(request)
-    granted = await dependencies_of(request).task_actions.execute(
+    executed = await dependencies_of(request).task_actions.execute(
         TaskAction("create", None, fields), terms_of(request, wanted, key)
     )
-    return _answer(request, granted, wanted, with_reading(granted.done.result, read))
+    return _answer(request, executed, wanted, with_reading(executed.done.result, read))
 
 
 async def edit_task(request: Request) -> Response:
@@ -165,7 +165,7 @@ async def _command(
     cascade: bool = False,
     scope: Scope | None = None,
 ) -> Response:
-    """A wish for the task in the path, with what the body says of it."""
+    """Carry out an action on the task in the path, with the request's body."""
     task_id = path_id(request, "task")
     limit_bytes = dependencies_of(request).settings.body_limit_bytes
     body = await read_object(request, limit_bytes, types, optional=optional)
@@ -173,23 +173,23 @@ async def _command(
 
 
 async def execute(request: Request, action: TaskAction) -> Response:
-    """Carry out a wish as the request's headers want it, and answer."""
+    """Carry out an action as the request's headers specify, and answer."""
     wanted = preference_of(request)
     terms = terms_of(request, wanted, key_of(request, action.body))
-    granted = await dependencies_of(request).task_actions.execute(action, terms)
-    return _answer(request, granted, wanted, granted.done.result)
+    executed = await dependencies_of(request).task_actions.execute(action, terms)
+    return _answer(request, executed, wanted, executed.done.result)
 
 
 def _answer(
-    request: Request, granted: ActionResult, wanted: Preference, result: Applied | Pending
+    request: Request, executed: ActionResult, wanted: Preference, result: Applied | Pending
 ) -> Response:
     return command_answer(
         request,
         result,
         wanted,
-        status=granted.status,
-        location=granted.location,
-        positions=granted.done.positions,
+        status=executed.status,
+        location=executed.location,
+        positions=executed.done.positions,
     )
 
 
@@ -201,14 +201,22 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         "/api/tasks",
         create_task,
-        "Create a task; a sub-task goes to its parent's list",
+        "Create a task; a sub-task is added to its parent's list",
         body=NewTask,
         example={"title": "Buy milk", "due": "2026-12-01", "tags": ["shop"], "assignees": ["bob"]},
         query=CreateQuery,
         versioned=False,
         answers={201: CreatedTask},
     ),
-    Endpoint("GET", _TASK, get_task, "A task, now or then", "tasks", query=TaskQuery, answers={200: Task}),
+    Endpoint(
+        "GET",
+        _TASK,
+        get_task,
+        "Get a task, now or at an earlier time",
+        "tasks",
+        query=TaskQuery,
+        answers={200: Task},
+    ),
     command(
         "PATCH",
         _TASK,
@@ -232,7 +240,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         f"{_TASK}/history",
         task_history,
-        "A task's events, also of a deleted one",
+        "Get the events of a task, also of a deleted task",
         "tasks",
         query=HistoryQuery,
         answers={200: EventPageOut},
@@ -241,7 +249,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         f"{_TASK}/complete",
         complete_task,
-        "Say that the work is done",
+        "Complete a task",
         body=Nothing,
         body_optional=True,
         query=CascadeQuery,
@@ -251,7 +259,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         f"{_TASK}/reopen",
         reopen_task,
-        "Say that work goes on",
+        "Reopen a task",
         body=Nothing,
         body_optional=True,
         query=Query,
@@ -261,7 +269,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         f"{_TASK}/restore",
         restore_task,
-        "Bring a deleted task back",
+        "Restore a deleted task",
         body=Nothing,
         body_optional=True,
         query=CascadeQuery,
@@ -281,7 +289,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         f"{_TASK}/skip",
         skip_occurrence,
-        "Pass over this occurrence of a recurring task",
+        "Skip this occurrence of a recurring task",
         body=Nothing,
         body_optional=True,
         query=Query,
@@ -291,7 +299,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "POST",
         f"{_TASK}/undo",
         undo_change,
-        "Undo a change of one's own: the newest, or any that still holds",
+        "Undo a change of your own: the newest, or any that is still in effect",
         body=ChangeToUndo,
         body_optional=True,
         example={"version": 3},

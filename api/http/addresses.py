@@ -1,7 +1,7 @@
-"""Addresses of requests: percent-encoded text, decoded strictly before anything else reads it.
+"""Check the addresses of requests: decode percent-encoded text strictly before anything else reads it.
 
-The libraries below put U+FFFD in the place of each byte that is no UTF-8: `Ren%E9` and `Ren%E8` would be one
-and the same person.
+The libraries below replace each byte that is not UTF-8 by U+FFFD: `Ren%E9` and `Ren%E8` would be the same
+person.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 class Addressed:
-    """Refuses requests and handshakes whose address is no text."""
+    """Middleware that refuses requests and handshakes whose address is not valid text."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -40,7 +40,7 @@ class Addressed:
 
 
 def check_address(scope: Scope) -> None:
-    """Check the path and the query string. Raises `Malformed`."""
+    """Check the path and the query string. Raise `Malformed` if one is not valid."""
     _check(scope.get("raw_path") or b"", "path")
     _check(scope["query_string"], "query string")
 

@@ -1,4 +1,4 @@
-"""Request bodies: bounded, of a content type that we read, and JSON that means one thing only."""
+"""Request bodies: limited in size, of an accepted content type, and JSON that all parsers read alike."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATCH = ("application/merge-patch+json", "application/json")
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The whole body. Raises `UnsupportedType`, and `BodyTooLarge` as soon as it grows past the limit."""
+    """Return the whole body. Raise `UnsupportedType`, or `BodyTooLarge` as soon as it exceeds the limit."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedType("send the body as it is, without a content encoding")
     declared = request.headers.get("content-length", "0")
@@ -33,9 +33,9 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
 async def read_object(
     request: Request, limit_bytes: int, types: Collection[str] = JSON, *, optional: bool = False
 ) -> dict[str, Any]:
-    """The JSON object in the body; an empty one if `optional` and there is no body.
+    """Return the JSON object in the body; an empty one if `optional` and there is no body.
 
-    Raises `BodyTooLarge`, `UnsupportedType` or `Malformed`.
+    Raise `BodyTooLarge`, `UnsupportedType` or `Malformed`.
     """
     body = await read_body(request, limit_bytes)
     if not body.strip():
@@ -47,7 +47,7 @@ async def read_object(
 
 
 def check_type(request: Request, types: Collection[str]) -> None:
-    """Check the content type. Raises `UnsupportedType`."""
+    """Check the content type. Raise `UnsupportedType` if it is not one of `types`."""
     given = request.headers.getlist("content-type")
     kind, parameters = _media_type(given[0]) if len(given) == 1 else ("", {})
     if kind not in types:
@@ -64,7 +64,7 @@ def _media_type(header: str) -> tuple[str, dict[str, str]]:
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Read a JSON object. Raises `Malformed`, also for what JSON parsers are known to disagree on."""
+    """Parse a JSON object. Raise `Malformed`, also for JSON that parsers are known to disagree on."""
     value = read_json(body)
     if not isinstance(value, dict):
         raise Malformed("the body must be a JSON object")

@@ -1,7 +1,7 @@
-"""Content coding: which one a client accepts, and gzip.
+"""Content coding: negotiation of what a client accepts, and gzip.
 
-Compressing a secret together with what an attacker chose would give it away by the length (BREACH). No answer
-of ours holds one: tokens are sent by clients only, and never by browsers of their own accord.
+Compressing a secret together with data chosen by an attacker would reveal the secret by the length (BREACH).
+No response contains a secret: only clients send tokens, and browsers never send them automatically.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import re
 from collections.abc import Sequence
 
 MIN_BYTES = 1024
-"""A smaller content is not worth it: it fits into a packet as it is."""
+"""Smaller content is not worth compressing: it fits into a packet."""
 LEVEL = 5
 _COMPRESSIBLE = re.compile(r"^(text/(?!event-stream)|application/([^;]*\+)?(json|javascript)|image/svg\+xml)")
 _WEIGHT = re.compile(r"^q=(0(\.\d{0,3})?|1(\.0{0,3})?)$")
 
 
 def compressible(media_type: str, size_bytes: int) -> bool:
-    """Return True if compressing such a content is worth it."""
+    """Return True if compressing content of this type and size is worth it."""
     return size_bytes >= MIN_BYTES and _COMPRESSIBLE.match(media_type) is not None
 
 
 def accepts_gzip(accept_encoding: Sequence[str]) -> bool:
-    """Return True if gzip is accepted, and not less than the content as it is (RFC 9110, 12.5.3)."""
+    """Return True if gzip is accepted with at least the weight of uncompressed content (RFC 9110, 12.5.3)."""
     weights: dict[str, float] = {}
     for part in ",".join(accept_encoding).lower().split(","):
         coding, *parameters = (each.strip() for each in part.split(";"))
@@ -34,5 +34,5 @@ def accepts_gzip(accept_encoding: Sequence[str]) -> bool:
 
 
 def compressed(content: bytes | memoryview) -> bytes:
-    """Return the content in gzip; the same bytes each time."""
+    """Return the content compressed with gzip; equal content gives equal bytes."""
     return gzip.compress(content, LEVEL, mtime=0)

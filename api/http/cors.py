@@ -1,4 +1,4 @@
-"""Cross-origin requests: Starlette's rules, with refusals that say why."""
+"""Cross-origin requests: Starlette's rules, with refusals that state the reason."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from api.http.problems import OriginRefused, problem
 
 METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
 PREFLIGHT_S = 3600
-"""So long a browser keeps the answer to a preflight."""
+"""Seconds for which a browser caches the response to a preflight."""
 _VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 
 
 class Cors(CORSMiddleware):
-    """Answers refused preflights with a problem, and tells caches that answers depend on the origin."""
+    """CORS middleware that answers refused preflights with a problem and sends `Vary: Origin` to caches."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request; a preflight ends here."""
+        """Serve a request; answer a preflight here."""
         headers = Headers(scope=scope)
-        asked = scope["type"] == "http" and scope["method"] == "OPTIONS" and "origin" in headers
-        if asked and "access-control-request-method" in headers:
+        is_preflight = scope["type"] == "http" and scope["method"] == "OPTIONS" and "origin" in headers
+        if is_preflight and "access-control-request-method" in headers:
             answer = self._preflight(headers, scope.get("state", {}).get("correlation_id"))
             await answer(scope, receive, send)
         else:

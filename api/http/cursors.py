@@ -1,7 +1,7 @@
-"""Cursors: where a page ended, as opaque text that only fits the query it came from.
+"""Cursors: the end of a page as opaque text that is only valid for the query it came from.
 
-A cursor grants nothing, as every page asks anew what its reader may see; the digest is there to find damage
-and mix-ups early. Anybody could make one up, so what is in it is checked as other input is.
+A cursor grants nothing, as every page checks again what its reader may see. The digest detects damage and
+mix-ups early. Anybody could forge a cursor, so its content is validated like other input.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.values import storable
 
 DIGEST_BYTES = 8
 MAX_CURSOR_CHARS = 16_384
-"""Room for an offset of each of the partitions that a log may have."""
+"""Enough for an offset of each partition that a log may have."""
 
 Place = TypeVar("Place")
 
@@ -37,17 +37,17 @@ Offset = Annotated[int, Field(ge=-1, lt=2**63)]
 Time = Annotated[AwareDatetime, AfterValidator(_in_calendar)]
 Text = Annotated[str, AfterValidator(storable)]
 TIME_AND_ID: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[Time, Text])
-"""The place of what goes by the time when it came to be."""
+"""The end of a page in collections that are ordered by creation time."""
 
 
 def encode_cursor(query: str, place: list[Any]) -> str:
-    """Text that stands for `place`, a list of JSON values, in the results of `query`."""
+    """Return text that encodes `place`, a list of JSON values, in the results of `query`."""
     payload = to_json(place)
     return urlsafe_b64encode(_digest(query, payload) + payload).rstrip(b"=").decode()
 
 
 def decode_cursor(query: str, cursor: str, place: TypeAdapter[Place]) -> Place:
-    """The place that a cursor stands for. Raises `Malformed`."""
+    """Return the place that a cursor encodes. Raise `Malformed` if the cursor is not of `query`."""
     payload = _payload(query, cursor)
     if payload is not None:
         try:

@@ -1,4 +1,4 @@
-"""What request handlers are given: everything that the composition root has put together."""
+"""The dependencies of request handlers: everything that the composition root has created."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from projections.read_models.notifications import NotificationQueries
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """The parts that handlers use; one for each application, in `app.state.edge`."""
+    """The parts that handlers use; one instance for each application, in `app.state.deps`."""
 
     settings: Settings
     log: EventLog
@@ -52,22 +52,22 @@ class Dependencies:
     clock: Clock
     new_id: IdFactory
     node: str
-    """The name of this process: another one each time it starts."""
+    """The name of this process; a new one at each start."""
     metrics: Metrics
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the process was told to stop."""
+    """Set when the process has been asked to stop."""
 
 
 def dependencies_of(request: Request) -> Dependencies:
-    """The parts behind this request."""
+    """Return the dependencies of the application that serves this request."""
     return cast("Dependencies", request.app.state.deps)
 
 
 def caller_of(request: Request) -> Identity:
-    """Who is asking; there on every route that is not public."""
+    """Return the identity of the caller; set on every route that is not public."""
     return cast("Identity", request.state.identity)
 
 
 def token_of(request: Request) -> str:
-    """The token that says who is asking; there on every route that is not public."""
+    """Return the caller's token; set on every route that is not public."""
     return cast("str", request.state.token)

@@ -1,4 +1,4 @@
-"""The request headers that we read, each with its rules in one place."""
+"""The request headers that the API reads; each has its rules here only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PARAMETERS = re.compile(r";.*", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """The caller's wishes in `Prefer` (RFC 7240); `applied` is what to answer."""
+    """The caller's preferences from `Prefer` (RFC 7240); `applied` is the value of `Preference-Applied`."""
 
     wait_s: float
     applied: str | None
@@ -30,14 +30,15 @@ class Preference:
 
 
 def preference(request: Request, default_s: float) -> Preference:
-    """Read `Prefer`: `respond-async` does not wait, `wait=N` waits N seconds, at most `MAX_WAIT_S`.
+    """Parse `Prefer`: `respond-async` does not wait, `wait=N` waits N seconds, at most `MAX_WAIT_S`.
 
-    `handling=strict` wants `If-Match` to be exact. What is not understood is ignored, as the standard asks.
+    `handling=strict` requires an exact match of `If-Match`. Ignore unknown preferences, as the standard
+    requires.
     """
     wanted = _preferences(request.headers.getlist("prefer"))
     wait_s, applied = default_s, list[str]()
     if _SECONDS.match(wanted.get("wait", "")):
-        # A number of any length, of which Python reads so many digits.
+        # The number may have any length; Python reads all its digits as a float.
         wait_s = min(float(wanted["wait"]), MAX_WAIT_S)
         applied.append(f"wait={wait_s:.0f}")
     elif "respond-async" in wanted:
@@ -50,7 +51,7 @@ def preference(request: Request, default_s: float) -> Preference:
 
 
 def _preferences(lines: Sequence[str]) -> dict[str, str]:
-    """Return values by name; of those that come twice the first counts."""
+    """Return values by name; if a name is repeated, its first value counts."""
     found: dict[str, str] = {}
     for text in _PREFERENCES.findall(",".join(lines)):
         name, _, value = _PARAMETERS.sub("", text).partition("=")
@@ -61,7 +62,7 @@ def _preferences(lines: Sequence[str]) -> dict[str, str]:
 def if_match(request: Request, *, strict: bool) -> Precondition | None:
     """Return the versions that `If-Match` names; None if it is absent or `*`.
 
-    Raises `Malformed`, and `PreconditionFailed` for foreign tags.
+    Raise `Malformed`, and `PreconditionFailed` for foreign tags.
     """
     tags = parse_tags("If-Match", request.headers.getlist("if-match"))
     if tags is None or tags.wildcard:
@@ -73,12 +74,12 @@ def if_match(request: Request, *, strict: bool) -> Precondition | None:
 
 
 def if_none_match(request: Request) -> Tags | None:
-    """Return the tags that `If-None-Match` names, if any. Raises `Malformed`."""
+    """Return the tags that `If-None-Match` names, if any. Raise `Malformed`."""
     return parse_tags("If-None-Match", request.headers.getlist("if-none-match"))
 
 
 def wanted_positions(request: Request, partitions: int) -> dict[int, int]:
-    """The positions that a read must have reached. Raises `Malformed`."""
+    """Return the positions that a read must have reached. Raise `Malformed`."""
     header = request.headers.get("tasktape-position")
     if not header:
         return {}
@@ -92,13 +93,13 @@ def wanted_positions(request: Request, partitions: int) -> dict[int, int]:
 
 
 def correlation_id(given: str | None) -> str | None:
-    """A caller's correlation id, or None for one that can't be used."""
+    """Return the caller's correlation id, or None if it cannot be used."""
     if given and len(given) <= MAX_CORRELATION_CHARS and given.isascii() and given.isprintable():
         return given
     return None
 
 
 def traceparent(request: Request) -> str | None:
-    """The caller's trace context (W3C), if it is valid; an invalid one is ignored, as the standard asks."""
+    """Return the caller's trace context (W3C); ignore an invalid one, as the standard requires."""
     given = request.headers.get("traceparent", "")
     return given if _TRACEPARENT.match(given) else None

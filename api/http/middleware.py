@@ -1,4 +1,4 @@
-"""What every request and answer gets: a correlation id and headers that browsers heed."""
+"""Middleware for every request and response: correlation ids, security headers, and request metrics."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ACCEPTED_HEADERS = (
 
 
 class Envelope:
-    """Gives each request its correlation id, its own or a new one, and puts it into logs and the answer."""
+    """Assigns each request its own or a new correlation id, and adds it to logs and the response."""
 
     def __init__(self, app: ASGIApp, new_id: IdFactory) -> None:
         self._app = app
@@ -76,7 +76,7 @@ class Envelope:
 
 
 class Timed:
-    """Counts each request, with the time until its answer began."""
+    """Counts each request, with the time until its response started."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -89,7 +89,7 @@ class Timed:
         began_s = time.perf_counter()
 
         def count(status: int) -> None:
-            # Its path as the route has it: what clients ask for has no bound.
+            # Use the route's path template: the paths that clients request are unbounded.
             route = getattr(scope.get("route"), "path", None)
             template = None if route is None else route.replace(":path}", "}")
             http = cast("Dependencies", scope["app"].state.deps).metrics.http
@@ -108,5 +108,5 @@ class Timed:
             await self._app(scope, receive, send_and_count)
         except Exception:
             if not answered:
-                count(500)  # it is answered further out
+                count(500)  # an outer layer answers it
             raise

@@ -1,4 +1,4 @@
-"""Errors as HTTP sees them: the one map from `TaskError` to problem+json (RFC 9457)."""
+"""HTTP representation of errors: the only mapping from `TaskError` to problem+json (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from projections.postgres.database import AWAY
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one field."""
+    """An error in one field."""
 
     field: str
     message: str
@@ -33,7 +33,7 @@ class FieldProblem(BaseModel):
 
 
 class Problem(BaseModel):
-    """An error, as RFC 9457 has it."""
+    """An error response in the format of RFC 9457."""
 
     type: str
     title: str
@@ -55,72 +55,72 @@ _log = structlog.get_logger()
 
 
 class BodyTooLarge(TaskError):
-    """The body is larger than this server reads."""
+    """The body is larger than this server accepts."""
 
     code = "body_too_large"
 
 
 class UnsupportedType(TaskError):
-    """The body has another content type than this resource reads."""
+    """The body has a content type that this resource does not accept."""
 
     code = "unsupported_media_type"
 
 
 class MethodNotAllowed(TaskError):
-    """The resource does not know this method."""
+    """The resource does not support this method."""
 
     code = "method_not_allowed"
 
 
 class OriginRefused(TaskError):
-    """A page of another origin may not do this here (CORS)."""
+    """The origin of the page is not allowed to send this request (CORS)."""
 
     code = "cors_refused"
 
 
 class TooMany(TaskError):
-    """The caller has as much open as it may have."""
+    """The caller has reached the limit of what it may have open."""
 
     code = "too_many"
 
 
 class Unexpected(TaskError):
-    """Our own mistake; what went wrong is in the log, under the correlation id."""
+    """An internal error; the log has its details under the correlation id."""
 
     code: ClassVar[str] = "internal"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How one class of errors is answered."""
+    """The status and the title of one class of errors."""
 
     status: int
     title: str
 
 
 KINDS: Mapping[type[TaskError], Kind] = {
-    errors.Malformed: Kind(400, "The request can't be read"),
-    errors.Unauthenticated: Kind(401, "Who are you?"),
-    errors.Forbidden: Kind(403, "Not allowed"),
-    OriginRefused: Kind(403, "Not allowed from this origin"),
-    errors.NotFound: Kind(404, "Not found"),
-    MethodNotAllowed: Kind(405, "Method not allowed"),
+    errors.Malformed: Kind(400, "Bad Request"),
+    errors.Unauthenticated: Kind(401, "Unauthorized"),
+    errors.Forbidden: Kind(403, "Forbidden"),
+    OriginRefused: Kind(403, "Origin not allowed"),
+    errors.NotFound: Kind(404, "Not Found"),
+    MethodNotAllowed: Kind(405, "Method Not Allowed"),
     errors.Conflict: Kind(409, "Conflict"),
-    errors.PreconditionFailed: Kind(412, "The precondition does not hold"),
-    BodyTooLarge: Kind(413, "The body is too large"),
-    UnsupportedType: Kind(415, "Unsupported content type"),
-    errors.Invalid: Kind(422, "Invalid"),
-    errors.KeyReused: Kind(422, "The idempotency key was used for another command"),
-    TooMany: Kind(429, "Too many at a time"),
-    Unexpected: Kind(500, "Something went wrong on our side"),
-    errors.Unavailable: Kind(503, "Not available right now"),
-    errors.WrongLog: Kind(503, "Not available right now"),
+    errors.PreconditionFailed: Kind(412, "Precondition Failed"),
+    BodyTooLarge: Kind(413, "Content Too Large"),
+    UnsupportedType: Kind(415, "Unsupported Media Type"),
+    errors.Invalid: Kind(422, "Unprocessable Content"),
+    errors.KeyReused: Kind(422, "Idempotency key reused"),
+    TooMany: Kind(429, "Too Many Requests"),
+    Unexpected: Kind(500, "Internal Server Error"),
+    errors.Unavailable: Kind(503, "Service Unavailable"),
+    errors.WrongLog: Kind(503, "Service Unavailable"),
 }
-"""Every error that may reach a caller; what is not listed is answered as `Unexpected`."""
+"""Every error that may reach a caller; an error that is not listed is answered as `Unexpected`."""
 
 
 def problem(error: TaskError, correlation_id: str | None = None) -> Response:
-    """The answer that tells of `error`."""
+    """Return the problem response for `error`."""
     kind = KINDS.get(type(error))
     if kind is None:
         return problem(Unexpected(_UNEXPECTED), correlation_id)
@@ -128,7 +128,7 @@ def problem(error: TaskError, correlation_id: str | None = None) -> Response:
         "type": TYPE_PREFIX + error.code,
         "title": kind.title,
         "status": kind.status,
-        # It may quote what was sent, in which a lone surrogate is no text.
+        # It may quote the request, and a lone surrogate cannot be encoded.
         "detail": error.detail.encode(errors="backslashreplace").decode(),
         "code": error.code,
         **_extensions(error),
@@ -174,19 +174,19 @@ def _headers(error: TaskError) -> dict[str, str]:
 
 
 async def on_error(request: Request, error: Exception) -> Response:
-    """The answer to whatever went wrong with a request."""
+    """Return the response for any error of a request."""
     if isinstance(error, TaskError):
         return await on_task_error(request, error)
-    # asyncpg also says so of values that it can't send, and that is our mistake.
+    # asyncpg raises the same class for values that it cannot send, which is an error of the server.
     if isinstance(error, AWAY) and not isinstance(error, ValueError):
-        # The traceback is worth nothing: a dependency stopped answering, and the caller may come back.
-        away = errors.Unavailable(f"the database is away ({type(error).__name__})")
-        return await on_task_error(request, away)
+        # The traceback has no value: a dependency stopped answering, and the caller may retry.
+        unavailable = errors.Unavailable(f"the database is unavailable ({type(error).__name__})")
+        return await on_task_error(request, unavailable)
     return await on_unexpected(request, error)
 
 
 async def on_task_error(request: Request, error: Exception) -> Response:
-    """Starlette's handler of our own errors."""
+    """Answer a `TaskError`; an exception handler of Starlette."""
     assert isinstance(error, TaskError)
     if type(error) not in KINDS:
         return await on_unexpected(request, error)
@@ -194,7 +194,7 @@ async def on_task_error(request: Request, error: Exception) -> Response:
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Starlette's handler of what its router refuses."""
+    """Answer what Starlette's router refuses; an exception handler of Starlette."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405 and request.method == "OPTIONS":
         return Response(status_code=204, headers={"Allow": _allowed(error), "Cache-Control": "no-cache"})
@@ -211,13 +211,13 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _allowed(error: HTTPException) -> str:
-    """Return the methods of an address in order, of which routes do not know OPTIONS."""
+    """Return the allowed methods in order, with OPTIONS, which routes do not list."""
     methods = (error.headers or {}).get("Allow", "")
     return ", ".join(sorted({*methods.replace(" ", "").split(","), "OPTIONS"} - {""}))
 
 
 async def on_unexpected(request: Request, error: Exception) -> Response:
-    """The last resort: log the mistake with its traceback, and tell the caller nothing but an id."""
+    """Log an unexpected error with its traceback, and send the caller only its correlation id."""
     _log.error(
         "request failed",
         exc_info=error,
@@ -229,13 +229,13 @@ async def on_unexpected(request: Request, error: Exception) -> Response:
 
 
 def correlation_id_of(request: HTTPConnection) -> str | None:
-    """The id that ties the answer, the events and the log lines of a request together."""
+    """Return the id that links the response, the events and the log lines of a request."""
     found: str | None = request.scope.get("state", {}).get("correlation_id")
     return found
 
 
 async def deny(socket: WebSocket, error: TaskError) -> None:
-    """Answer a handshake with a problem instead of a socket."""
+    """Answer a handshake with a problem instead of accepting it."""
     if "websocket.http.response" in socket.scope.get("extensions", {}):
         await socket.send_denial_response(problem(error))
     else:

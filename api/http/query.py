@@ -1,4 +1,4 @@
-"""The query parameters of requests: whole numbers, moments, filters and pages."""
+"""Query parameters: whole numbers, times, filters and pages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TRUTHS = {"true": True, "false": False, "1": True, "0": False}
 
 
 def _offset_as_sent(value: str) -> str:
-    """In a query string `+` means a space, which is where the offset of an unescaped time ends up."""
+    """Restore `+`: in a query string it means a space, also in the offset of an unescaped time."""
     return value.replace(" ", "+")
 
 
@@ -38,14 +38,14 @@ def _instant(value: str) -> datetime:
 
 
 def whole_number(text: str) -> int:
-    """Read a number as a query string has it: digits, and nothing else. Raises `ValueError`."""
+    """Parse a number as query strings spell it: digits, and nothing else. Raise `ValueError`."""
     if not _NUMBER.match(text):
         raise ValueError("should be a whole number, in digits")
     return int(text)
 
 
 def truth(text: str) -> bool:
-    """Read a truth value as a query string has it. Raises `ValueError`."""
+    """Parse a truth value as query strings spell it. Raise `ValueError`."""
     if text not in _TRUTHS:
         raise ValueError(f"should be one of {', '.join(_TRUTHS)}")
     return _TRUTHS[text]
@@ -57,14 +57,14 @@ DueBound = Annotated[Due, BeforeValidator(_offset_as_sent)]
 
 
 class Query(BaseModel):
-    """A query string; unknown parameters are refused, and values have one spelling each."""
+    """A query string; unknown parameters are refused, and each value has one spelling only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     @field_validator("*", mode="before")
     @classmethod
     def _from_text(cls, value: Any, info: ValidationInfo) -> Any:
-        """Read a number or a truth value as it is written; all else is text already."""
+        """Parse a number or a truth value strictly; everything else is text already."""
         annotation = cls.model_fields[info.field_name or ""].annotation
         kinds = get_args(annotation) or (annotation,)
         if not isinstance(value, str):
@@ -75,7 +75,7 @@ class Query(BaseModel):
 
 
 class PageQuery(Query):
-    """Which page of a collection."""
+    """A page of a collection."""
 
     limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_LIMIT, description="How many items a page has at most")
     cursor: str | None = Field(None, description="`next_cursor` of the page before")

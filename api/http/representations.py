@@ -1,4 +1,4 @@
-"""The last touch to an answer: its entity tag, the conditions of the request, caching and content coding."""
+"""Finishing of responses: entity tags, conditional requests, caching and content coding."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from app.errors import Malformed, PreconditionFailed
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 KEEP_PRIVATELY = "private, no-cache"
-"""Keep it for the one who asked, and ask again each time: most often the answer is 304."""
+"""Cache privately, and revalidate each time: most often the response is 304."""
 KEEP = "no-cache"
 IN_THREAD_BYTES = 128 * 1024
-"""What takes milliseconds to compress is compressed beside the loop."""
+"""Bodies of this size take milliseconds to compress, so a thread compresses them outside the event loop."""
 _OF_CONTENT = frozenset({"content-length", "content-type", "content-encoding"})
 
 
 async def finished(request: Request, response: Response, *, private: bool) -> Response:
-    """Return the answer with its tag, or 304, compressed if that is accepted. Raises `PreconditionFailed`."""
+    """Return the response with its tag, or 304; compress it if accepted. Raise `PreconditionFailed`."""
     if request.method in SAFE_METHODS and response.status_code == 200:
         headers = response.headers
         headers.setdefault("Cache-Control", KEEP_PRIVATELY if private else KEEP)
@@ -37,7 +37,7 @@ async def finished(request: Request, response: Response, *, private: bool) -> Re
 
 
 def unchanged(request: Request, tag: EntityTag) -> EntityTag | None:
-    """Return the tag that the caller has already, if it is this one. Raises `PreconditionFailed`."""
+    """Return the tag if the caller already has this content. Raise `PreconditionFailed`."""
     wanted = parse_tags("If-Match", request.headers.getlist("if-match"))
     if wanted is not None and not wanted.strongly(tag):
         raise PreconditionFailed(f"If-Match names another version than {tag}")
@@ -46,7 +46,7 @@ def unchanged(request: Request, tag: EntityTag) -> EntityTag | None:
 
 
 def _known(request: Request) -> Tags | None:
-    """Read `If-None-Match`; what can't be read is nothing that we sent, and so has changed."""
+    """Parse `If-None-Match`; a tag that cannot be parsed was not sent by us, so the content has changed."""
     try:
         return parse_tags("If-None-Match", request.headers.getlist("if-none-match"))
     except Malformed:
@@ -54,7 +54,7 @@ def _known(request: Request) -> Tags | None:
 
 
 def not_modified(response: Response, tag: EntityTag) -> Response:
-    """Return 304 with the headers that the answer would have had (RFC 9110, 15.4.5)."""
+    """Return 304 with the headers that the full response would have had (RFC 9110, 15.4.5)."""
     kept = {name: value for name, value in response.headers.items() if name not in _OF_CONTENT}
     return Response(status_code=304, headers=kept | {"etag": str(tag)})
 

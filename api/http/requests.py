@@ -1,4 +1,4 @@
-"""Reading a request: its path, its query string, and the command that it makes."""
+"""Parsing of a request: its path, its query string, and the command that it carries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Model = TypeVar("Model", bound=Query)
 
 
 def path_id(request: Request, what: str) -> str:
-    """The id in the path. Raises `NotFound`: what is not an id names nothing."""
+    """Return the id in the path. Raise `NotFound` if it is not a valid id, as nothing has such an id."""
     identifier: str = request.path_params["id"]
     if not is_uuid(identifier):
         raise NotFound(f"no such {what}")
@@ -34,7 +34,7 @@ def path_id(request: Request, what: str) -> str:
 
 
 def path_position(request: Request) -> Position:
-    """The position in the path. Raises `Malformed`, or `NotFound` for a partition that isn't there."""
+    """Return the position in the path. Raise `Malformed`, or `NotFound` for an unknown partition."""
     position = Position.parse(request.path_params["position"])
     if position.partition >= dependencies_of(request).log.partitions:
         raise NotFound("the log has no such position")
@@ -42,7 +42,7 @@ def path_position(request: Request) -> Position:
 
 
 def query_of(request: Request, model: type[Model]) -> Model:
-    """The query string as `model`. Raises `Malformed` for unknown parameters, `Invalid` for bad values."""
+    """Parse the query string as `model`. Raise `Malformed` for unknown parameters, `Invalid` for values."""
     names = model.model_fields
     unknown = sorted({name for name in request.query_params if name not in names})
     if unknown:
@@ -69,7 +69,7 @@ def _check_storable(values: dict[str, Any]) -> None:
 
 
 def key_of(request: Request, body: Mapping[str, Any]) -> CommandKey | None:
-    """What the `Idempotency-Key` stands for, if there is one. Raises `Malformed`."""
+    """Return the key of the command from `Idempotency-Key`, if present. Raise `Malformed`."""
     path, parameters = request.url.path, sorted(request.query_params.multi_items())
     return command_key(
         caller_of(request).user,
@@ -83,19 +83,19 @@ def key_of(request: Request, body: Mapping[str, Any]) -> CommandKey | None:
 async def carry_out(
     request: Request, command: AnyCommand, stream: str, key: CommandKey | None
 ) -> tuple[Applied | Pending, Preference]:
-    """Carry out a command as the request's headers want it."""
+    """Carry out a command as the request's headers specify."""
     wanted = preference_of(request)
-    call = terms_of(request, wanted, key).call(command, stream)
-    return await dependencies_of(request).commands.handle(call), wanted
+    command_request = terms_of(request, wanted, key).call(command, stream)
+    return await dependencies_of(request).commands.handle(command_request), wanted
 
 
 def preference_of(request: Request) -> Preference:
-    """How long the caller wants to wait for an outcome."""
+    """Return the caller's preferences, such as how long to wait for an outcome."""
     return preference(request, dependencies_of(request).settings.command_wait_ms / 1000)
 
 
 def terms_of(request: Request, wanted: Preference, key: CommandKey | None) -> Terms:
-    """Who asks, and how they want it done."""
+    """Return the caller and the conditions of the request's command."""
     return Terms(
         user=caller_of(request).user,
         wait_s=wanted.wait_s,

@@ -1,4 +1,4 @@
-"""Answers: JSON with the headers that say which version and which position it is of."""
+"""Responses: JSON with headers that state its version and its position."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from app.positions import Position, Positions, format_positions, positions_to_js
 
 
 class WrittenOut(BaseModel):
-    """The event is written, and not yet visible; `Location` tells where to ask."""
+    """An event that is written and not yet visible; `Location` is the address of its outcome."""
 
     position: str
     outcome: Literal["pending"] = "pending"
@@ -39,7 +39,7 @@ def json_answer(
     positions: Positions | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An answer of JSON, with `ETag` for a version and `Tasktape-Position` for positions."""
+    """Return a JSON response, with `ETag` for a version and `Tasktape-Position` for positions."""
     response = Response(body, status_code=status, media_type="application/json", headers=headers)
     if version is not None:
         response.headers["ETag"] = f'"{version}"'
@@ -49,20 +49,20 @@ def json_answer(
 
 
 def object_answer(value: object, *, status: int = 200, positions: Positions | None = None) -> Response:
-    """An answer of a value that is turned into JSON."""
+    """Return a response with a value serialized as JSON."""
     body = TypeAdapter(type(value)).dump_json(value)
     return json_answer(body, status=status, positions=positions)
 
 
 def state_answer(state: State, positions: Positions) -> Response:
-    """Return one task or list."""
+    """Return a response with one task or list."""
     return json_answer(state_json(state), version=state.version, positions=positions)
 
 
 def page_answer(
     items: Sequence[bytes], next_cursor: str | None, positions: Positions | None = None
 ) -> Response:
-    """A page of a collection, of items that are JSON already."""
+    """Return a page of a collection, of items that are serialized already."""
     body = b'{"items":[%s],"next_cursor":%s' % (b",".join(items), to_json(next_cursor))
     if positions is not None:
         body += b',"positions":%s' % to_json(positions_to_json(positions))
@@ -78,13 +78,14 @@ def command_answer(
     location: str | None = None,
     positions: Positions | None = None,
 ) -> Response:
-    """What a command led to; 202 if that is not known yet.
+    """Return the response to a command; 202 if its outcome is not known yet.
 
     `positions` are those of all events that were written, if there may be more than one.
     """
     match result:
         case Applied(body=body, version=version, position=position):
-            # A command with nothing left to do is answered with what was visible before it.
+            # A command that had nothing left to do wrote nothing: answer with the positions visible before
+            # it.
             visible = (
                 dependencies_of(request).outcomes.reached if position is None else positions or _one(position)
             )
@@ -115,7 +116,7 @@ def _effect_answer(body: bytes, version: int, positions: Positions, status: int)
 
 
 def _shown_at(request: Request, location: str | None) -> str:
-    """Return the address of the task or list that the answer to a command shows."""
+    """Return the address of the task or list in the response to a command."""
     path = request.scope["path"] if location is None else location
     return "/".join(path.split("/")[:4])
 

@@ -1,4 +1,4 @@
-"""Endpoints as data, so that the router and the OpenAPI document are made from the same table."""
+"""Endpoints as data: the router and the OpenAPI document are made from the same table."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ class Endpoint:
     body_types: tuple[str, ...] = JSON
     body_optional: bool = False
     example: Any = None
-    """A body, as one would send it."""
+    """An example of a request body."""
     public: bool = False
     admin: bool = False
     command: bool = False
-    """Whether it writes to the log: then it takes the headers of commands."""
+    """True if it writes to the log; then it accepts the headers of commands."""
     versioned: bool = True
-    """Whether a command is on something that has a version, which `If-Match` can name."""
+    """True if the command's target has a version, which `If-Match` can name."""
     many: bool = False
-    """Whether it carries out many commands, and tells of each what became of it."""
+    """True if it carries out many commands and reports the outcome of each."""
     stream: bool = False
-    """Whether it answers with a stream of events, for which the token may come as `access_token`."""
+    """True if it answers with an event stream, for which the token may be sent as `access_token`."""
 
 
 def command(method: str, path: str, handler: Handler, summary: str, **rest: Any) -> Endpoint:
-    """Return an endpoint that writes to the log; its tag is the resource that its path names."""
+    """Return an endpoint that writes to the log; its tag is the resource in its path."""
     return Endpoint(method, path, handler, summary, path.split("/")[2], command=True, **rest)
 
 
 def routes(endpoints: Iterable[Endpoint]) -> list[Route]:
-    """One route for each path, so that a wrong method is answered with all that are possible."""
+    """Return one route for each path, so that a 405 lists all methods of the path."""
     by_path: dict[str, dict[str, Endpoint]] = defaultdict(dict)
     for endpoint in endpoints:
         by_path[endpoint.path][endpoint.method] = endpoint
@@ -75,12 +75,12 @@ def _route(path: str, methods: Mapping[str, Endpoint]) -> Route:
         method = "GET" if request.method == "HEAD" else request.method
         return await _serve(request, methods[method])
 
-    # A user's name may have a slash in it, which is `%2F` on its way here only.
+    # A user's name may contain a slash, which is `%2F` in the request and decoded here.
     return Route(path.replace("{user}", "{user:path}"), serve, methods=list(methods))
 
 
 async def _serve(request: Request, endpoint: Endpoint) -> Response:
-    """Admit the caller, wait for the positions a read asks for, and answer; every error becomes a problem."""
+    """Authenticate the caller, wait for the requested positions, and answer; errors become problems."""
     try:
         deps = dependencies_of(request)
         if not endpoint.public:
@@ -96,7 +96,7 @@ async def _serve(request: Request, endpoint: Endpoint) -> Response:
     except HTTPException as error:
         return await on_http_exception(request, error)
     except ClientDisconnect:
-        return Response(status_code=400)  # nobody is there to read it
+        return Response(status_code=400)  # the client has disconnected
     except UnsupportedType as error:
         answer = await on_error(request, error)
         answer.headers.update(_accepted(endpoint))
@@ -106,26 +106,26 @@ async def _serve(request: Request, endpoint: Endpoint) -> Response:
 
 
 def _accepted(endpoint: Endpoint) -> dict[str, str]:
-    """Return headers that say what may be sent (RFC 5789, 2.2 and RFC 9110, 15.5.16)."""
+    """Return headers that list the accepted content types (RFC 5789, 2.2 and RFC 9110, 15.5.16)."""
     name = "Accept-Patch" if endpoint.method == "PATCH" else "Accept-Post"
     return {name: ", ".join(endpoint.body_types), "Accept-Encoding": "identity"}
 
 
 async def _admit(request: Request, deps: Dependencies, endpoint: Endpoint) -> None:
     header, query_token = request.headers.get("authorization"), request.query_params.get("access_token")
-    # A page's `EventSource` can set no headers.
+    # `EventSource` in browsers cannot set headers.
     in_query = endpoint.stream and header is None and query_token is not None
     token = query_token if in_query and query_token is not None else bearer_token(header)
     identity = await deps.verifier.verify(token)
     if endpoint.admin and not identity.admin:
         raise Forbidden("this is for administrators")
     request.state.identity, request.state.token = identity, token
-    if not endpoint.admin:  # Who operates it leaves no trace in it.
+    if not endpoint.admin:  # Administrators operate the service and leave no events in it.
         await deps.inboxes.ensure(identity.user)
 
 
 def _refuse_conditions(request: Request) -> None:
-    """Refuse a version of what has none. Raises `PreconditionFailed`."""
+    """Refuse conditions where there is no version. Raise `PreconditionFailed`."""
     if "if-match" in request.headers or "if-none-match" in request.headers:
         raise PreconditionFailed(_NO_VERSION)
 

@@ -1,4 +1,4 @@
-"""Contents that stay the same while the process runs, served from memory: tagged, compressed once."""
+"""Content that does not change while the process runs: served from memory, tagged, compressed once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from api.http.content_coding import accepts_gzip, compressed, compressible
 from api.http.representations import KEEP, not_modified, unchanged
 
 KEEP_FOR_EVER = "public, max-age=31536000, immutable"
-"""For addresses with a digest of the content in them: another content has another address."""
+"""For addresses that contain a digest of the content: other content has another address."""
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -26,7 +26,7 @@ MEDIA_TYPES = {
 
 
 class StaticContent:
-    """A content with its tag. It is sent whole: parts of it (`Range`) are not served."""
+    """Content with its entity tag. It is sent whole: range requests are not supported."""
 
     def __init__(self, body: bytes, suffix: str) -> None:
         self.body = body
@@ -36,7 +36,7 @@ class StaticContent:
         self._compressed: bytes | None = None
 
     async def answer(self, request: Request, cache_control: str = KEEP) -> Response:
-        """Return the content, or 304 if the caller has it. Raises `PreconditionFailed`."""
+        """Return the content, or 304 if the caller has it. Raise `PreconditionFailed`."""
         headers = {
             "Accept-Ranges": "none",
             "Cache-Control": cache_control,
@@ -56,7 +56,7 @@ class StaticContent:
         return Response(self._compressed, headers=headers)
 
     def route(self, path: str) -> Route:
-        """Return the route of an address that stays while the content may change."""
+        """Return a route for an address that stays the same when the content changes."""
 
         async def serve(request: Request) -> Response:
             return await self.answer(request)
@@ -65,5 +65,5 @@ class StaticContent:
 
 
 def digest(content: bytes) -> str:
-    """Return a name for the content."""
+    """Return a short digest of the content."""
     return sha256(content).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""The page: plain files, served as they are, without a build step.
+"""The web page: plain files, served without a build step.
 
-They refer to each other by relative addresses, below one that names the contents of all of them. So a browser
-keeps them for ever, and a page never has scripts of two versions.
+The files refer to each other by relative addresses below one that contains a digest of all of them. So
+browsers cache them for a long time, and a page never mixes scripts of two versions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SUFFIXES = frozenset({".js", ".css", ".svg"})
 def page_routes() -> list[BaseRoute]:
     """Return the routes of the page and its files."""
     texts = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in SUFFIXES}
-    # What the activity feed says of each type, so that the page says the same of what comes live.
+    # The phrases of the activity feed, so that the page shows the same sentences for live updates.
     texts["phrases.json"] = json.dumps(dict(PHRASES), ensure_ascii=False).encode()
     version = digest(b"".join(digest(text).encode() for text in texts.values()))
     index = (FOLDER / "index.html").read_bytes().replace(b'"/page/', b'"/page/%s/' % version.encode())
@@ -40,8 +40,8 @@ def page_routes() -> list[BaseRoute]:
 def folder_routes(prefix: str, version: str, contents: Mapping[str, StaticContent]) -> list[BaseRoute]:
     """Return the routes of some files, at an address with their version and at one without.
 
-    The version of another release, which one of several servers may have, leads to the files of this one: a
-    page that is loaded while they change works. But it is asked about each time.
+    The version of another release, which one of several servers may have, serves the files of this one: a
+    page that is loaded during a deployment works. Those responses are revalidated each time.
     """
 
     async def serve(request: Request) -> Response:

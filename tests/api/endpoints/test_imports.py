@@ -323,7 +323,7 @@ async def test_tasks_of_one_key(importer: Importer) -> None:
     twice = await importer.post({"list": {"name": "log"}, "tasks": [told("A"), told("A")]})
     assert twice.status_code == 422
     assert twice.json()["errors"] == [
-        {"field": "tasks.1.key", "message": "comes twice; tell them apart by nth"}
+        {"field": "tasks.1.key", "message": "is repeated; distinguish the tasks by nth"}
     ]
 
 
