@@ -6,22 +6,19 @@ No exception leaves it. While Postgres or Kafka is away it waits; the events it 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
-
-import structlog
 
 from app.errors import Unavailable
 from app.log.ports import EventLog
 from app.log.records import RawRecord
 from projections.postgres.database import AWAY
 from projections.projector import Projector
+from streams.backoff import Backoff
 from streams.batches import MicroBatches
-
-log = structlog.get_logger()
+from streams.supervised_loop import SupervisedLoop
 
 WAIT_FOR: tuple[type[BaseException], ...] = (Unavailable, *AWAY)
 RETRY_FIRST_S = 0.1
@@ -77,6 +74,14 @@ class ProjectionLoop:
         self._assigned: frozenset[int] = frozenset()
         self._to_recover: set[int] = set()
         self._stopping = False
+        self._supervised = SupervisedLoop(
+            Backoff(RETRY_FIRST_S, RETRY_MOST_S),
+            WAIT_FOR,
+            waiting="waiting",
+            failed="projecting failed",
+            on_failure=self._count_failure,
+            is_stopped=lambda: self._stopping,
+        )
         self._task: asyncio.Task[None] | None = None
         self._seen: dict[int, int] = {}
 
@@ -206,19 +211,12 @@ class ProjectionLoop:
 
     async def _until_done(self, action: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
         """Try until it works or we stop; `once` gives up, with a line in the log, at the first failure."""
-        delay_s = RETRY_FIRST_S
-        while True:
-            try:
-                await action()
-            except WAIT_FOR as error:
-                log.warning("waiting", reason=str(error) or repr(error), retry_in_s=round(delay_s, 2))
-            except Exception:
-                log.exception("projecting failed", retry_in_s=round(delay_s, 2))
-            else:
-                self._alive_at_s = time.monotonic()
-                return
-            self.counts.retries += 1
-            if once or self._stopping:
-                return
-            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
-            delay_s = min(delay_s * 2, RETRY_MOST_S)
+
+        async def do() -> None:
+            await action()
+            self._alive_at_s = time.monotonic()
+
+        await (self._supervised.try_once(do) if once else self._supervised.until_done(do))
+
+    def _count_failure(self) -> None:
+        self.counts.retries += 1

@@ -9,14 +9,13 @@ from dataclasses import asdict
 from typing import Any
 
 import asyncpg
-import structlog
 
 from projections.postgres.database import AWAY
 from projections.projector import Projector
 from projections.queries.workers import WorkerReport, Workers
+from streams.backoff import Backoff
 from streams.projection_loop import ProjectionLoop
-
-log = structlog.get_logger()
+from streams.supervised_loop import SupervisedLoop
 
 REPORT_S = 1.0
 FORGET_LIMIT_S = 0.5
@@ -43,18 +42,15 @@ class Reporter:
 
     async def run(self) -> None:
         """Report until cancelled."""
-        while True:
-            try:
-                report = WorkerReport(
-                    self._slot, self._loop.ready, sorted(self._loop.assigned), self._figures()
-                )
-                await self._workers.write(report)
-            except UNWRITTEN as error:
-                log.info("no report", reason=str(error) or repr(error))
-            else:
-                if report.ready:
-                    self._on_ready()
-            await asyncio.sleep(REPORT_S)
+        backoff = Backoff(REPORT_S, REPORT_S)
+        await SupervisedLoop(backoff, UNWRITTEN, waiting="no report", level="info").run(self._step)
+
+    async def _step(self) -> None:
+        report = WorkerReport(self._slot, self._loop.ready, sorted(self._loop.assigned), self._figures())
+        await self._workers.write(report)
+        if report.ready:
+            self._on_ready()
+        await asyncio.sleep(REPORT_S)
 
     async def end(self) -> None:
         """Take the last report back, if the database lets us."""

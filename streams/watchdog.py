@@ -19,6 +19,8 @@ from app.log.ports import EventLog
 from projections.postgres.completeness import missing_in_words
 from projections.postgres.database import AWAY, GONE
 from projections.projector import Projector
+from streams.backoff import Backoff
+from streams.supervised_loop import SupervisedLoop
 
 log = structlog.get_logger()
 
@@ -80,7 +82,9 @@ async def watch_progress(
     Ends the process when tables are `missing`: they are made again when it starts.
     """
     before: dict[int, int] = {}
-    while True:
+
+    async def step() -> None:
+        nonlocal before
         try:
             partitions = sorted(assigned())
             checkpoints = await projector.checkpoints(partitions)
@@ -90,9 +94,9 @@ async def watch_progress(
             watchdog.end(error.detail)
         except GONE as error:
             watchdog.end(f"the read models are gone ({error}); they are made again when it starts")
-        except AWAY_OR_BUSY as error:
-            log.warning("progress is unknown", reason=str(error) or repr(error))
+        except AWAY_OR_BUSY:
             watchdog.beat()
+            raise
         else:
             if lacking:
                 watchdog.end(f"{missing_in_words(lacking)}; they are made again when it starts")
@@ -102,3 +106,7 @@ async def watch_progress(
                 watchdog.beat()
             before = now
         await asyncio.sleep(CHECK_S)
+
+    # An error that nobody expects is no beat: if it stays, the process ends.
+    supervised = SupervisedLoop(Backoff(CHECK_S, CHECK_S), AWAY_OR_BUSY, waiting="progress is unknown")
+    await supervised.run(step)

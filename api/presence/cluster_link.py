@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Protocol, cast
 
-import structlog
 from aiokafka.errors import KafkaError
 from broadcaster import Broadcast, BroadcastBackend
 from broadcaster._base import Subscriber
 
 from api.broadcast.topic_tail import Broken
 from app.errors import Unavailable
-
-log = structlog.get_logger(__name__)
+from streams.backoff import Backoff
+from streams.supervised_loop import SupervisedLoop
 
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 5.0
+SPREAD = (0.5, 1.5)
 STOP_TIMEOUT_S = 2.0
 MAX_POSTED = 2_000
 MAX_CURSORS = 1_000
@@ -131,19 +130,12 @@ class SignalLink:
         self._outgoing.post(value, cursor)
 
     async def _run(self) -> None:
-        delay_s = FIRST_DELAY_S
-        while True:
-            began = asyncio.get_running_loop().time()
-            try:
-                await self._connect()
-            except* (Unavailable, Silence, KafkaError, OSError) as group:
-                log.warning("signals are interrupted", reason=_reason(group))
-            except* Exception:
-                log.exception("signals are interrupted")
-            if asyncio.get_running_loop().time() - began > LONGEST_DELAY_S:
-                delay_s = FIRST_DELAY_S
-            await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311
-            delay_s = min(delay_s * 2, LONGEST_DELAY_S)
+        supervised = SupervisedLoop(
+            Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, spread=SPREAD, steady_s=LONGEST_DELAY_S),
+            (Unavailable, Silence, KafkaError, OSError),
+            waiting="signals are interrupted",
+        )
+        await supervised.run(self._connect)
 
     async def _connect(self) -> None:
         """Carry messages until something breaks, and raise that."""
@@ -179,10 +171,3 @@ class SignalLink:
         while True:
             for value in await outgoing.take():
                 await broadcast.publish(self._topic, (self._key, value))
-
-
-def _reason(group: BaseExceptionGroup[BaseException]) -> str:
-    first: BaseException = group
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return str(first) or type(first).__name__

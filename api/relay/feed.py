@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, cast
@@ -25,11 +24,14 @@ from api.telemetry.counters import RelayCounters
 from app.errors import Unavailable
 from app.log.updates import Update
 from app.positions import Positions
+from streams.backoff import Backoff
+from streams.supervised_loop import SupervisedLoop
 
 log = structlog.get_logger(__name__)
 
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 5.0
+SPREAD = (0.5, 1.5)
 REFILL_AT_ONCE = 500
 REFILL_DELAY_S = 0.1
 REFILL_MOST_S = 2.0
@@ -63,6 +65,9 @@ class Listener(Protocol):
 
 class Stalled(Exception):
     """There is more to read, but nothing comes."""
+
+
+INTERRUPTIONS: tuple[type[BaseException], ...] = (Unavailable, Stalled, KafkaError, OSError, TimeoutError)
 
 
 class UpdateFeed:
@@ -115,22 +120,16 @@ class UpdateFeed:
                 await self._task
 
     async def _run(self) -> None:
-        delay_s = FIRST_DELAY_S
-        while True:
-            began = asyncio.get_running_loop().time()
-            try:
-                await self._listen()
-            except (Unavailable, Stalled, KafkaError, OSError, TimeoutError) as error:
-                log.warning("the updates are interrupted", reason=str(error) or type(error).__name__)
-            except Exception:
-                log.exception("the updates are interrupted")
-            finally:
-                self._connected = False
-            if asyncio.get_running_loop().time() - began > LONGEST_DELAY_S:
-                delay_s = FIRST_DELAY_S
-            self.restarts += 1
-            await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311
-            delay_s = min(delay_s * 2, LONGEST_DELAY_S)
+        supervised = SupervisedLoop(
+            Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, spread=SPREAD, steady_s=LONGEST_DELAY_S),
+            INTERRUPTIONS,
+            waiting="the updates are interrupted",
+            on_failure=self._count_restart,
+        )
+        await supervised.run(self._listen)
+
+    def _count_restart(self) -> None:
+        self.restarts += 1
 
     async def _listen(self) -> None:
         """Read until something breaks, and raise that."""
@@ -140,10 +139,13 @@ class UpdateFeed:
                 self._next_offsets = await self._begin(backend)
             async with broadcast.subscribe(self._topic) as subscriber:
                 self._connected = self._reachable = True
-                await _first_to_end(
-                    self._relay(subscriber, backend, self._next_offsets),
-                    self._watch(backend, self._next_offsets),
-                )
+                try:
+                    await _first_to_end(
+                        self._relay(subscriber, backend, self._next_offsets),
+                        self._watch(backend, self._next_offsets),
+                    )
+                finally:
+                    self._connected = False
 
     async def _begin(self, backend: KafkaUpdates) -> dict[int, int]:
         """Settle where the stream of updates begins, and return the Kafka offsets from which it is read.
@@ -216,7 +218,7 @@ class UpdateFeed:
         a crash of the database, until the worker has made it again. That is waited for, as is the database
         itself: of an update that is passed over nobody would hear again.
         """
-        following, delay_s = gap.start, REFILL_DELAY_S
+        following, pauses, tries = gap.start, Backoff(REFILL_DELAY_S, REFILL_MOST_S), 0
         log.info("updates are read from the audit", partition=partition, first=gap.start, end=gap.stop)
         while True:
             try:
@@ -229,10 +231,10 @@ class UpdateFeed:
             except Unavailable as error:
                 reason = error.detail
             log.warning("an update waits for others", partition=partition, first=following, reason=reason)
+            tries += 1
             self._waits = True
-            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
+            await asyncio.sleep(pauses.pause_s(tries))
             self._waits = False
-            delay_s = min(delay_s * 2, REFILL_MOST_S)
 
     async def _from_audit(self, partition: int, following: int, end: int, waiting: frozenset[int]) -> int:
         """Deliver what the audit has of `[following, end)`, and return the offset that it comes to."""

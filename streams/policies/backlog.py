@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 from app.policies import Cause
 from projections.queries.policies import Reacting
+from streams.backoff import Backoff
 
 OPEN_MOST = 1_000
 """Reactions of a partition that are open at the same time."""
 QUICK_TRIES = 4
 """So many times an event is appended without a pause: bringing a task back takes three."""
-PAUSE_FIRST_S = 0.2
-PAUSE_MOST_S = 300.0
+PAUSES = Backoff(first_s=0.4, longest_s=300.0)
+"""Of an event that is appended more often than that."""
 
 
 @dataclass(slots=True)
@@ -35,7 +36,7 @@ class Reaction:
         """Note that something was appended; after many times it pauses. Returns for how many seconds."""
         self.tries += 1
         late = self.tries - QUICK_TRIES
-        pause_s = min(PAUSE_FIRST_S * 2 ** min(late, 20), PAUSE_MOST_S) if late > 0 else 0.0
+        pause_s = PAUSES.length_s(late) if late > 0 else 0.0
         self.not_before_s = now_s + pause_s
         return pause_s
 

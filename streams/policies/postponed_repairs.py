@@ -9,11 +9,13 @@ import structlog
 
 from app.structure.rules import Violation
 from projections.queries.structure import Candidates
+from streams.backoff import Backoff
 
 log = structlog.get_logger()
 
 RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 30.0
+PAUSES = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
 MAX_POSTPONED = 20_000
 """Beyond so many streams, others wait until they change, or until all tasks are looked at."""
 
@@ -24,7 +26,7 @@ class _Postponed:
 
     involved: frozenset[str]
     due_s: float
-    pause_s: float
+    failures: int
 
 
 class PostponedRepairs:
@@ -45,8 +47,9 @@ class PostponedRepairs:
             before = self._found.get(each.stream) or self._taken.pop(each.stream, None)
             if before is None and len(self._found) >= MAX_POSTPONED:
                 continue
-            pause_s = RETRY_FIRST_S if before is None else min(before.pause_s * 2, RETRY_MOST_S)
-            self._found[each.stream] = _Postponed(each.involved, now_s + pause_s, pause_s)
+            failures = 1 if before is None else before.failures + 1
+            due_s = now_s + PAUSES.length_s(failures)
+            self._found[each.stream] = _Postponed(each.involved, due_s, failures)
         if found:
             log.warning("repairs postponed", violations=len(found), waiting=len(self._found))
 

@@ -10,7 +10,6 @@ appended ourselves: so what was appended before a restart is not appended again.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -21,10 +20,12 @@ from app.log.ports import Clock, EventLog
 from app.log.records import Record
 from projections.projector import Batch
 from projections.read_models.projected import Projected
+from streams.backoff import Backoff
 from streams.policies.backlog import Reaction
 from streams.policies.decisions import PolicyDecisionReads, decide
 from streams.policies.progress import POLL_S, PolicyProgress, PolicyProgressReads
 from streams.projection_loop import WAIT_FOR
+from streams.supervised_loop import SupervisedLoop
 
 log = structlog.get_logger()
 
@@ -72,21 +73,13 @@ class PolicyLoop:
 
     async def run(self) -> None:
         """React, for ever. While Postgres or Kafka is away it waits."""
-        delay_s = RETRY_FIRST_S
-        while True:
-            self._news.clear()
-            try:
-                wait_s = await self.round()
-                delay_s = RETRY_FIRST_S
-            except Exception as error:  # nothing may end it; see ProjectionLoop
-                if isinstance(error, WAIT_FOR):
-                    log.warning("policies wait", reason=str(error) or repr(error))
-                else:
-                    log.exception("policies failed")
-                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
-                delay_s = min(delay_s * 2, RETRY_MOST_S)
-            else:
-                await self._sleep(wait_s)
+        backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
+        supervised = SupervisedLoop(backoff, WAIT_FOR, waiting="policies wait", failed="policies failed")
+        await supervised.run(self._step)
+
+    async def _step(self) -> None:
+        self._news.clear()
+        await self._sleep(await self.round())
 
     async def _sleep(self, wait_s: float) -> None:
         try:

@@ -9,7 +9,6 @@ the same reminder, or one that is killed in the middle and does it again, the fo
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -29,7 +28,9 @@ from app.tasks.state import Task
 from projections.projector import Batch
 from projections.read_models.projected import Projected
 from projections.read_models.reminders import BEGINNING, Due, Place, ReminderQueries
+from streams.backoff import Backoff
 from streams.projection_loop import WAIT_FOR
+from streams.supervised_loop import SupervisedLoop
 
 log = structlog.get_logger()
 
@@ -95,22 +96,13 @@ class ReminderLoop:
 
     async def run(self) -> None:
         """Fire what is due, for ever. While Postgres or Kafka is away it waits."""
-        delay_s = RETRY_FIRST_S
-        while True:
-            self._news.clear()
-            try:
-                wait_s = await self._round()
-                delay_s = RETRY_FIRST_S
-            except Exception as error:  # nothing may end it; see ProjectionLoop
-                wait_s = delay_s * random.uniform(0.5, 1.0)  # noqa: S311
-                delay_s = min(delay_s * 2, RETRY_MOST_S)
-                if isinstance(error, WAIT_FOR):
-                    log.warning("reminders wait", reason=str(error) or repr(error))
-                else:
-                    log.exception("reminders failed")
-                await asyncio.sleep(wait_s)
-            else:
-                await self._sleep(wait_s)
+        backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
+        supervised = SupervisedLoop(backoff, WAIT_FOR, waiting="reminders wait", failed="reminders failed")
+        await supervised.run(self._step)
+
+    async def _step(self) -> None:
+        self._news.clear()
+        await self._sleep(await self._round())
 
     async def _sleep(self, wait_s: float) -> None:
         """Wait so long, or until there is news."""
@@ -193,7 +185,7 @@ class ReminderLoop:
             if now_s < not_before_s:
                 attempts[record.id] = before[record.id]
                 continue
-            pause_s = min(RETRY_FIRST_S * 2 ** min(times - 1, 10), AGAIN_MOST_S) if times else 0.0
+            pause_s = Backoff(RETRY_FIRST_S, AGAIN_MOST_S).length_s(times) if times else 0.0
             attempts[record.id] = Attempts(times + 1, now_s + pause_s)
             allowed.append(record)
         return allowed

@@ -32,9 +32,11 @@ from projections.postgres.advisory_locks import HeldLocks
 from projections.projector import Batch
 from projections.queries.structure import Candidates, RepairCause
 from projections.read_models.projected import Projected
+from streams.backoff import Backoff
 from streams.policies.postponed_repairs import RETRY_FIRST_S, RETRY_MOST_S, PostponedRepairs
 from streams.policies.repair_records import repair_records
 from streams.projection_loop import WAIT_FOR
+from streams.supervised_loop import SupervisedLoop
 
 log = structlog.get_logger()
 
@@ -139,21 +141,14 @@ class StructurePolicy:
 
     async def run(self) -> None:
         """Look and repair, for ever. While Postgres or Kafka is away it waits."""
-        delay_s = RETRY_FIRST_S
-        while True:
-            await self._until_due()
-            try:
-                await self.round()
-                delay_s = RETRY_FIRST_S
-            except Exception as error:  # nothing may end it; see ProjectionLoop
-                if isinstance(error, WAIT_FOR):
-                    log.warning("repairing waits", reason=str(error) or repr(error))
-                else:
-                    log.exception("repairing failed")
-                await asyncio.sleep(delay_s)
-                delay_s = min(delay_s * 2, RETRY_MOST_S)
-            else:
-                await asyncio.sleep(PAUSE_S)
+        backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
+        supervised = SupervisedLoop(backoff, WAIT_FOR, waiting="repairing waits", failed="repairing failed")
+        await supervised.run(self._step)
+
+    async def _step(self) -> None:
+        await self._until_due()
+        await self.round()
+        await asyncio.sleep(PAUSE_S)
 
     async def _until_due(self) -> None:
         """Wait until there is something to look at."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import random
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, TypeVar
 
+from streams.backoff import Backoff
 from tasktape.local.errors import LocalError
 from tasktape.local.log_files import shorten
 from tasktape.local.processes import Identity, Launch, describe_exit, ended, gist, kill, spawn
@@ -141,10 +141,11 @@ class Supervisor:
                 return
             child.reason = reason
             self._set(child, "restarting")
-            delay_s = min(BACKOFF_LIMIT_S, BACKOFF_FIRST_S * 2 ** min(child.failures - 1, 16))
+            backoff = Backoff(BACKOFF_FIRST_S, BACKOFF_LIMIT_S)
+            delay_s = backoff.length_s(child.failures)
             again = f" in {delay_s:.0f} s" if delay_s > 1 else ""
             self._say(f"{reason}; starting it again{again}")
-            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311  # not for secrets
+            await asyncio.sleep(backoff.pause_s(child.failures))
             child.restarts += 1
 
     async def _live(self, child: Child) -> str | None:
