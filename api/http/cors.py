@@ -20,13 +20,13 @@ class Cors(CORSMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; answer a preflight here."""
-        headers = Headers(scope=scope)
-        is_preflight = scope["type"] == "http" and scope["method"] == "OPTIONS" and "origin" in headers
-        if is_preflight and "access-control-request-method" in headers:
-            answer = self._preflight(headers, scope.get("state", {}).get("correlation_id"))
-            await answer(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            headers = Headers(scope=scope)
+            if "origin" in headers and "access-control-request-method" in headers:
+                answer = self._preflight(headers, scope.get("state", {}).get("correlation_id"))
+                await answer(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
 
     def _preflight(self, headers: Headers, correlation_id: str | None) -> Response:
         answer = self.preflight_response(headers)
