@@ -1,7 +1,7 @@
-"""Creating many tasks of one list together: one look at the list, one append, one wait for all outcomes.
+"""Creation of many tasks of one list together: one read of the list, one append, one wait for all outcomes.
 
-It is a short cut for the usual case. Whatever needs more than that (a refusal, which has to be made on recent
-rows; a repetition of what was done before; a lost race) is left to `CommandHandler.handle`, one by one.
+It is a fast path for the usual case. Everything else (a refusal, which must be decided on recent rows; a
+repeat of an earlier command; a lost race) is left to `CommandHandler.handle`, one by one.
 """
 
 from __future__ import annotations
@@ -27,44 +27,44 @@ _TICK = timedelta(microseconds=1)
 
 
 async def decided(
-    calls: Sequence[CommandRequest], sight: ReadYourWritesReader, clock: Clock, event_ids: Sequence[str]
+    requests: Sequence[CommandRequest], reader: ReadYourWritesReader, clock: Clock, event_ids: Sequence[str]
 ) -> list[tuple[TaskCreated, datetime] | None]:
-    """Return the events of creations, each with its time; None for one that has to be decided by itself.
+    """Return the events of creations, each with its time; None for one that must be decided separately.
 
-    They come in the order of the calls, in time and by rank.
+    Their times and ranks follow the order of the requests.
     """
-    load, done = _remembering(sight.state), await sight.rows.accepted_among(event_ids)
+    load, done = _cached(reader.state), await reader.rows.accepted_among(event_ids)
     found: list[tuple[TaskCreated, datetime] | None] = []
     now = clock()
-    for place, (call, event_id) in enumerate(zip(calls, event_ids, strict=True)):
+    for place, (request, event_id) in enumerate(zip(requests, event_ids, strict=True)):
         now = max(clock(), now + _TICK)
         event = None
-        if event_id not in done and sight.pending.of_event(event_id) is None:
-            event = await _event(call, load, sight, now, place)
+        if event_id not in done and reader.in_flight.of_event(event_id) is None:
+            event = await _event(request, load, reader, now, place)
         found.append(None if event is None else (event, now))
     return found
 
 
 async def _event(
-    call: CommandRequest, load: LoadState, sight: ReadYourWritesReader, now: datetime, place: int
+    request: CommandRequest, load: LoadState, reader: ReadYourWritesReader, now: datetime, place: int
 ) -> TaskCreated | None:
     try:
-        around = await load_context(call.command, None, call.user, now, load, sight.rows)
-        event = decide(call.command, None, around)
+        context = await load_context(request.command, None, request.user, now, load, reader.rows)
+        event = decide(request.command, None, context)
     except TaskError:
         return None
     if not isinstance(event, TaskCreated):
         return None
-    return replace(event, rank=rank_in_batch(now, place, call.stream.removeprefix("task:")))
+    return replace(event, rank=rank_in_batch(now, place, request.stream.removeprefix("task:")))
 
 
-def _remembering(load: LoadState) -> LoadState:
-    """Return `load` that loads each stream once."""
+def _cached(load: LoadState) -> LoadState:
+    """Return `load` with a cache, so that it loads each stream once."""
     known: dict[str, State | None] = {}
 
-    async def remembered(stream: str) -> State | None:
+    async def cached(stream: str) -> State | None:
         if stream not in known:
             known[stream] = await load(stream)
         return known[stream]
 
-    return remembered
+    return cached

@@ -1,10 +1,10 @@
-"""Commands on a task that change other tasks of its tree too, each with an event of its own.
+"""Commands on a task that also change other tasks of its tree, each with its own event.
 
-Tasks above that are done are opened first, the topmost before all others, if the task is to be open below
-them. Sub-tasks come next, the deepest before all others, and the task itself last. So whoever gives the
-command again after a failure in the middle, with or without an `Idempotency-Key`, ends where the first
-attempt would have. The other events name the task's event as their cause, before there is one: that is how
-they are found when it is undone. All of it is done under the locks of the command (`api.commands.lock_plan`).
+Done ancestors are reopened first, topmost first, if the task is to be open below them. Sub-tasks follow,
+deepest first, and the task itself is last. So repeating the command after a failure in the middle, with or
+without an `Idempotency-Key`, ends in the same state as the first attempt. The other events name the task's
+event as their cause, before it exists: undo finds them by it. All of it is done under the locks of the
+command (`api.commands.lock_plan`).
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from app.tasks.events import TaskCompleted, TaskDeleted, TaskEdited, TaskMoved, 
 from app.tasks.state import Task
 
 AT_ONCE = 8
-"""So many sub-tasks of a level are changed at the same time."""
+"""The most sub-tasks of a level that are changed concurrently."""
 
 
 @dataclass(frozen=True, slots=True)
 class CascadeResult:
-    """What became of the command on the task, and the positions of all the events that were written."""
+    """The result of the command on the task, and the positions of all events that were written."""
 
     result: Applied | Pending
     positions: Mapping[int, int]
@@ -57,7 +57,7 @@ class CascadeResult:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a sub-task is to be told, one command after the other."""
+    """Consecutive commands on one sub-task."""
 
     task_id: str
     depth: int
@@ -65,73 +65,73 @@ class Step:
 
 
 class Cascades:
-    """Carries out commands on tasks, with what they mean for sub-tasks."""
+    """Carries out commands on tasks, with their effects on sub-tasks."""
 
-    def __init__(self, commands: CommandHandler, around: ContextQueries) -> None:
+    def __init__(self, commands: CommandHandler, queries: ContextQueries) -> None:
         self._commands = commands
-        self._around = around
+        self._queries = queries
 
-    async def handle(self, call: CommandRequest) -> CascadeResult:
-        """Carry out one command. Raises as `CommandHandler.handle`, and `Conflict` for too many sub-tasks."""
-        deadline = time.monotonic() + call.wait_s
-        async with self._commands.locked(call) as (locked, plan):
-            if not _may_spread(call.command) and not _may_open(call.command, plan):
+    async def handle(self, request: CommandRequest) -> CascadeResult:
+        """Carry out one command. Raise as `CommandHandler.handle`, and `Conflict` for too many sub-tasks."""
+        deadline = time.monotonic() + request.wait_s
+        async with self._commands.locked(request) as (locked, plan):
+            if not _may_spread(request.command) and not _may_open(request.command, plan):
                 done = _done([await self._commands.handle(locked)])
             else:
                 done = await self._decide_and_spread(locked, deadline)
-        return await self._as_first_told(call, done)
+        return await self._with_first_effects(request, done)
 
-    async def _as_first_told(self, call: CommandRequest, done: CascadeResult) -> CascadeResult:
-        """Add to the answer of a repeat what the first attempt has done beside what was asked for."""
+    async def _with_first_effects(self, request: CommandRequest, done: CascadeResult) -> CascadeResult:
+        """Add the side effects of the first attempt to the response to a repeat."""
         result = done.result
-        if not isinstance(result, Applied) or not result.is_repeat or not isinstance(call.command, ADAPTING):
+        if not isinstance(result, Applied) or not result.is_repeat or not _may_adapt(request):
             return done
-        effects = await effects_of(call.stream, result.version, self._commands.state, self._around)
-        return replace(done, result=_telling(result, effects))
+        effects = await effects_of(request.stream, result.version, self._commands.state, self._queries)
+        return replace(done, result=_with_effects(result, effects))
 
-    async def _decide_and_spread(self, call: CommandRequest, deadline: float) -> CascadeResult:
-        answered = await self._answered(call)
+    async def _decide_and_spread(self, request: CommandRequest, deadline: float) -> CascadeResult:
+        answered = await self._answered(request)
         if answered is not None:
             return _done([answered])
-        # What it means for other tasks is made out once: what old rows don't have would stay as it is.
+        # Effects on other tasks are determined once: tasks missing in old rows would stay unchanged.
         await self._commands.wait_until_recent()
-        call = replace(call, lines=NO_LINES)
+        request = replace(request, lines=NO_LINES)
         try:
-            decision = await self._commands.preview(call)
+            decision = await self._commands.preview(request)
         except TaskError:
-            # A repeat that came before its first attempt was visible finds that attempt's work.
-            answered = await self._answered(call)
+            # A repeat that arrived before its first attempt was visible returns that attempt's result.
+            answered = await self._answered(request)
             if answered is None:
                 raise
             return _done([answered])
-        return await self._spread(call, decision, deadline)
+        return await self._spread(request, decision, deadline)
 
-    async def _answered(self, call: CommandRequest) -> Applied | Pending | None:
-        return None if call.key is None else await self._commands.answer_of(call.key, call.wait_s)
+    async def _answered(self, request: CommandRequest) -> Applied | Pending | None:
+        return None if request.key is None else await self._commands.answer_of(request.key, request.wait_s)
 
-    async def _spread(self, call: CommandRequest, decision: Decision, deadline: float) -> CascadeResult:
+    async def _spread(self, request: CommandRequest, decision: Decision, deadline: float) -> CascadeResult:
         event = decision.event
-        call = replace(call, event_id=_event_id(call, decision.state))
+        request = replace(request, event_id=_event_id(request, decision.state))
         if isinstance(event, TaskUndone):
-            # What is undone must not change between the sub-tasks and the task.
-            call = replace(call, command=UndoChange(version=event.version))
+            # The change to undo must not differ between the sub-tasks and the task.
+            request = replace(request, command=UndoChange(version=event.version))
         results: list[Applied | Pending] = []
         to_open = await self._to_open(decision)
         for above in to_open:
-            results += await self._level(call, [Step(above.id, 0, (ReopenTask(),))], deadline)
-        steps = await self._steps(call.command, decision.state, event)
+            results += await self._change_level(request, [Step(above.id, 0, (ReopenTask(),))], deadline)
+        steps = await self._steps(request.command, decision.state, event)
         for _, level in groupby((step for step in steps if step.depth > 0), key=lambda step: step.depth):
-            results += await self._level(call, list(level), deadline)
-        result = await self._commands.handle(_in_time(call, deadline))
+            results += await self._change_level(request, list(level), deadline)
+        result = await self._commands.handle(_in_time(request, deadline))
         for above_step in (step for step in steps if step.depth < 0):
-            results += await self._level(call, [above_step], deadline)
+            results += await self._change_level(request, [above_step], deadline)
         if isinstance(result, Applied) and result.is_repeat:
             return _done([*results, result])
         effects = opened([task.id for task in to_open])
         return _done([*results, result], [*effects, *adapted(decision.state, decision.after)])
 
     async def _to_open(self, decision: Decision) -> Sequence[Task]:
-        """Return the tasks above that are done and must not be, the topmost first."""
+        """Return the ancestors that are done and must be reopened, topmost first."""
         after = decision.after
         if not isinstance(after, Task) or after.status == "done" or after.deleted_at is not None:
             return ()
@@ -145,10 +145,10 @@ class Cascades:
             parent_id = above.parent_id
         return done[::-1]
 
-    # --- what sub-tasks are told -------------------------------------------------------------------------
+    # --- commands on sub-tasks ---------------------------------------------------------------------------
 
     async def _steps(self, command: object, task: State | None, event: Event | None) -> Sequence[Step]:
-        """What the sub-tasks are to be told, the deepest first, given what is decided on the task."""
+        """Return the commands on sub-tasks, deepest first, that follow from the decision on the task."""
         if event is None or not isinstance(task, Task):
             return ()
         if isinstance(event, TaskRestored):
@@ -164,67 +164,71 @@ class Cascades:
         if isinstance(event, TaskUndone):
             along = await self._along(task, event.version)
             return [Step(each.id, each.depth, _undo(each)) for each in along]
-        below = await self._around.sub_tasks(task.id)
+        below = await self._queries.sub_tasks(task.id)
         if len(below) > MAX_SUB_TASKS:
             raise Conflict(f"the task has more than {MAX_SUB_TASKS} sub-tasks; see to some of them first")
-        steps = [Step(each.id, each.depth, _told(event, task, each)) for each in below]
+        steps = [Step(each.id, each.depth, _commands_for(event, task, each)) for each in below]
         if isinstance(command, UndoChange):
-            # Its creation is undone: what was opened above it for that is completed again.
+            # Undoing the creation completes the ancestors again that it reopened.
             above = [each for each in await self._along(task, 1) if each.depth < 0]
             steps += [Step(each.id, each.depth, _undo(each)) for each in above]
         return [step for step in steps if step.commands]
 
     async def _along(self, task: Task, version: int) -> Sequence[Along]:
-        change = await self._around.change(task, version, "")
+        change = await self._queries.change(task, version, "")
         return () if change is None else change.along
 
-    async def _level(
-        self, call: CommandRequest, steps: Sequence[Step], deadline: float
+    async def _change_level(
+        self, request: CommandRequest, steps: Sequence[Step], deadline: float
     ) -> Sequence[Applied | Pending]:
-        """Tell the sub-tasks of one level, some of them at a time; all of them, whatever one says to it."""
-        room = asyncio.Semaphore(AT_ONCE)
+        """Change the sub-tasks of one level, some concurrently; all of them, even if one fails."""
+        limit = asyncio.Semaphore(AT_ONCE)
 
-        async def tell(step: Step) -> list[Applied | Pending | None]:
-            async with room:
-                return [await self._tell(call, step.task_id, each, deadline) for each in step.commands]
+        async def change(step: Step) -> list[Applied | Pending | None]:
+            async with limit:
+                return [await self._change(request, step.task_id, each, deadline) for each in step.commands]
 
-        told = await asyncio.gather(*(tell(step) for step in steps), return_exceptions=True)
+        changed = await asyncio.gather(*(change(step) for step in steps), return_exceptions=True)
         results: list[Applied | Pending] = []
-        for each in told:
+        for each in changed:
             if isinstance(each, BaseException):
                 raise each
             results += [result for result in each if result is not None]
         return results
 
-    async def _tell(
-        self, call: CommandRequest, task_id: str, command: TaskCommand, deadline: float
+    async def _change(
+        self, request: CommandRequest, task_id: str, command: TaskCommand, deadline: float
     ) -> Applied | Pending | None:
         own = replace(
-            _in_time(call, deadline),
+            _in_time(request, deadline),
             command=command,
             stream=f"task:{task_id}",
             if_match=None,
-            key=None if call.key is None else call.key.part(f"{task_id} {command.model_dump_json()}"),
+            key=None if request.key is None else request.key.part(f"{task_id} {command.model_dump_json()}"),
             event_id=None,
-            causation_id=call.event_id,
+            causation_id=request.event_id,
         )
         try:
             return await self._commands.handle(own)
         except (NotFound, Conflict):
-            return None  # Somebody has deleted it meanwhile, or changed it again: that stands.
+            return None  # Somebody has deleted or changed it meanwhile: that takes precedence.
 
 
-def _event_id(call: CommandRequest, state: State | None) -> str:
-    """The id of the event on the task; the same for the same command on the same version."""
-    if call.key is not None:
-        return call.key.event_id
+def _may_adapt(request: CommandRequest) -> bool:
+    return isinstance(request.command, ADAPTING)
+
+
+def _event_id(request: CommandRequest, state: State | None) -> str:
+    """Return the id of the event on the task; the same for the same command on the same version."""
+    if request.key is not None:
+        return request.key.event_id
     version = 0 if state is None else state.version
-    kind, action = type(call.command).__name__, call.command.model_dump_json()
-    return derived_id("event on", call.stream, str(version), call.user, kind, action)
+    kind, action = type(request.command).__name__, request.command.model_dump_json()
+    return derived_id("event on", request.stream, str(version), request.user, kind, action)
 
 
 def _may_spread(command: object) -> bool:
-    """Whether a command may be one for sub-tasks too; `CompleteTask` without `cascade` isn't, for one."""
+    """Return True if a command may change sub-tasks; `CompleteTask` without `cascade` does not."""
     match command:
         case DeleteTask() | UndoChange():
             return True
@@ -236,16 +240,16 @@ def _may_spread(command: object) -> bool:
             return False
 
 
-def _told(event: Event, task: Task, sub_task: SubTask) -> tuple[TaskCommand, ...]:
-    """What an event of the task means for a sub-task."""
-    told: list[TaskCommand] = []
+def _commands_for(event: Event, task: Task, sub_task: SubTask) -> tuple[TaskCommand, ...]:
+    """Return the commands on a sub-task that an event of the task implies."""
+    commands: list[TaskCommand] = []
     if isinstance(event, TaskDeleted):
-        told.append(DeleteTask(cascade=True))
+        commands.append(DeleteTask(cascade=True))
     if _completes(event) and sub_task.status == "open":
-        told.append(CompleteTask(cascade=True))
+        commands.append(CompleteTask(cascade=True))
     if isinstance(event, TaskMoved) and task.list_id != event.list_id != sub_task.list_id:
-        told.append(MoveTask(list_id=event.list_id, keep_parent=True))
-    return tuple(told)
+        commands.append(MoveTask(list_id=event.list_id, keep_parent=True))
+    return tuple(commands)
 
 
 def _completes(event: Event) -> bool:
@@ -263,15 +267,15 @@ def _undo(along: Along) -> tuple[TaskCommand, ...]:
 
 
 def _may_open(command: object, plan: LockPlan) -> bool:
-    """Tell if a command may have to open tasks above, or to be adapted to what has become of them."""
+    """Return True if a command may have to reopen ancestors, or to be adapted to their state."""
     if isinstance(command, RestoreTask):
         return True
     opens = isinstance(command, CreateTask | ReopenTask | EditTask | MoveTask)
     return opens and any(above.status == "done" for above in plan.above)
 
 
-def _in_time(call: CommandRequest, deadline: float) -> CommandRequest:
-    return replace(call, wait_s=max(0.0, deadline - time.monotonic()))
+def _in_time(request: CommandRequest, deadline: float) -> CommandRequest:
+    return replace(request, wait_s=max(0.0, deadline - time.monotonic()))
 
 
 def _done(results: Sequence[Applied | Pending], effects: Sequence[SideEffect] = ()) -> CascadeResult:
@@ -280,11 +284,11 @@ def _done(results: Sequence[Applied | Pending], effects: Sequence[SideEffect] = 
         if result.position is not None:
             partition, offset = result.position
             positions[partition] = max(offset, positions.get(partition, -1))
-    return CascadeResult(_telling(results[-1], effects), positions)
+    return CascadeResult(_with_effects(results[-1], effects), positions)
 
 
-def _telling(result: Applied | Pending, effects: Sequence[SideEffect]) -> Applied | Pending:
-    """Add what else was done to the answer."""
+def _with_effects(result: Applied | Pending, effects: Sequence[SideEffect]) -> Applied | Pending:
+    """Add side effects to the response."""
     if not effects or isinstance(result, Pending) or result.body == b"null":
         return result
     return replace(

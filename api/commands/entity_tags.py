@@ -1,8 +1,9 @@
-"""Entity tags and the conditions on them, as RFC 9110 has them.
+"""Entity tags and conditional requests of RFC 9110.
 
 A version is the strong tag `"3"`. Compressed, the same version is another representation, with the strong tag
-`"3-gzip"`: both name version 3, so both can be sent back with `If-Match` and `If-None-Match`. So can those of
-proxies that compress and do likewise (Apache, Caddy). What has no version has a weak tag of its content.
+`"3-gzip"`: both name version 3, so both can be sent back with `If-Match` and `If-None-Match`. The same holds
+for tags that compressing proxies change in this way (Apache, Caddy). Content without a version has a weak
+tag.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ _VERSION = re.compile(r"^(0|[1-9][0-9]{0,15})$")
 
 @dataclass(frozen=True, slots=True)
 class EntityTag:
-    """A tag; a weak one names what is as good as equal, a strong one the very bytes."""
+    """A tag; a weak one identifies equivalent content, a strong one the exact bytes."""
 
     value: str
     weak: bool = False
 
     @property
     def base(self) -> str:
-        """The value without the coding of the content."""
+        """Return the value without the suffix of the content coding."""
         return self.value if self.weak else _CODING.sub("", self.value)
 
     def compressed(self) -> EntityTag:
@@ -50,12 +51,12 @@ class Tags:
     wildcard: bool = False
 
     def strongly(self, current: EntityTag) -> bool:
-        """Return True if one is strong and names what `current` does, in whichever coding."""
+        """Return True if a strong tag names the same content as `current`, in any coding."""
         named = (tag.base for tag in self.tags if not tag.weak)
         return self.wildcard or (not current.weak and current.base in named)
 
     def weakly(self, current: EntityTag) -> EntityTag | None:
-        """Return the tag that names what `current` does, as an answer has it; None if there is none."""
+        """Return the tag that names the same content as `current`, for the response; None if none does."""
         if self.wildcard:
             return current
         found = next((tag for tag in self.tags if tag.base == current.base), None)
@@ -74,7 +75,7 @@ class Precondition:
     strict: bool = False
 
     def base_of(self, current: int | None) -> int | None:
-        """Return the version to merge from; None if the current one is named. Raises `PreconditionFailed`."""
+        """Return the version to merge from; None if the current one is named. Raise `PreconditionFailed`."""
         if current in self.versions:
             return None
         older = [version for version in self.versions if current is not None and version < current]
@@ -86,7 +87,7 @@ class Precondition:
 
 
 def parse_tags(name: str, lines: Sequence[str]) -> Tags | None:
-    """Read the lines of a header; None if there are none. Raises `Malformed`."""
+    """Parse the lines of a header; return None if there are none. Raise `Malformed`."""
     if not lines:
         return None
     header = ",".join(lines).strip()
@@ -106,10 +107,10 @@ def parse_tags(name: str, lines: Sequence[str]) -> Tags | None:
 
 
 def read_tag(header: str) -> EntityTag:
-    """Read an `ETag` of ours."""
+    """Parse an `ETag` of this server."""
     return EntityTag(header.removeprefix("W/")[1:-1], header.startswith("W/"))
 
 
 def tag_of_content(content: bytes | memoryview) -> EntityTag:
-    """Return the weak tag of a content without a version."""
+    """Return the weak tag of content without a version."""
     return EntityTag(blake2b(content, digest_size=12).hexdigest(), weak=True)

@@ -1,7 +1,7 @@
-"""The write path: decide on the newest state, append one event, and wait for what became of it.
+"""The write path: decide on the newest state, append one event, and wait for its outcome.
 
 Kafka has no conditional append, so two nodes may stamp the same version; the fold accepts the first and
-supersedes the other, whose node decides again. Within this process a lock keeps a stream's commands in line.
+supersedes the other, whose node decides again. Within this process a lock serializes a stream's commands.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ from projections.queries.sub_tasks import Lines
 T = TypeVar("T")
 
 MAX_TRIES = 64
-"""How often a command is decided again after losing a race; each try is won by one of the racing nodes."""
+"""The most decisions for one command that loses races; each attempt is won by one of the racing nodes."""
 MAX_LOCK_TRIES = 8
-"""How often locks are planned again because things were arranged anew before they were had."""
+"""The most plans for locks, as the structure may change before they are acquired."""
 LOCK_WAIT_S = 15.0
 JITTER_MS = 4.0
 WITHDRAW_WAIT_S = 1.0
-"""At least so long it is waited for what is taken back to be gone."""
+"""The minimum time to wait for the withdrawal of a parked record."""
 
 
 class CommandHandler:
@@ -82,7 +82,7 @@ class CommandHandler:
         new_id: IdFactory,
         structure_locks: StructureLocks | None = None,
     ) -> None:
-        """Without `structure_locks`, rules that span streams are kept among this process's commands only."""
+        """Without `structure_locks`, rules that span streams hold only among this process's commands."""
         self._log = log
         self._outcomes = outcomes
         self._reader = reader
@@ -90,100 +90,104 @@ class CommandHandler:
         self._new_id = new_id
         self._locks = StreamLocks()
         self._structure_locks = structure_locks or StructureLocks(outcomes.wait_reached)
-        self._pending = InFlightWrites(outcomes.reached)
-        self._sight = ReadYourWritesReader(reader, self._pending)
+        self._in_flight = InFlightWrites(outcomes.reached)
+        self._own_writes_reader = ReadYourWritesReader(reader, self._in_flight)
 
-    async def handle(self, call: CommandRequest) -> Applied | Pending:
-        """Carry out one command. Raises a `TaskError` only if its event was not written, or had no effect."""
-        if call.hold is not None:
-            return await self._handle(call)
-        async with self.locked(call) as (locked, _):
+    async def handle(self, request: CommandRequest) -> Applied | Pending:
+        """Carry out one command. Raise `TaskError` only if its event was not written or had no effect."""
+        if request.hold is not None:
+            return await self._handle(request)
+        async with self.locked(request) as (locked, _):
             return await self._handle(locked)
 
     @asynccontextmanager
-    async def locked(self, call: CommandRequest) -> AsyncIterator[tuple[CommandRequest, LockPlan]]:
-        """Hold the locks that a command needs, planned on rows as of the locks.
+    async def locked(self, request: CommandRequest) -> AsyncIterator[tuple[CommandRequest, LockPlan]]:
+        """Hold the locks that a command needs, planned on rows read under the locks.
 
-        Commands that come along with it, and are given the same `hold`, are under these locks too. Raises
-        `Unavailable` if they are not to be had in time.
+        They also cover commands that are carried out with it and get the same `hold`. Raise `Unavailable` if
+        the locks cannot be acquired in time.
         """
-        plan, lines = await self._plan(call)
+        plan, lines = await self._plan(request)
         for _ in range(MAX_LOCK_TRIES):
             if not plan.modes:
-                yield replace(call, hold=Hold()), plan
+                yield replace(request, hold=Hold()), plan
                 return
             async with self._structure_locks.hold(plan.modes) as hold:
-                now, lines = (plan, lines) if plan.is_certain else await self._plan(call)
+                now, lines = (plan, lines) if plan.is_certain else await self._plan(request)
                 if plan.covers(now):
-                    yield replace(call, hold=hold, lines=lines), now
+                    yield replace(request, hold=hold, lines=lines), now
                     return
             plan = now
-        raise Unavailable("what is around this is being moved all the time; try again")
+        raise Unavailable("the tasks and lists around this are being moved concurrently; try again")
 
     @asynccontextmanager
     async def sharing(self, stream: str) -> AsyncIterator[Hold]:
-        """Share the lock of a list, as for creating tasks in it. Raises `Unavailable` if that takes long."""
+        """Share the lock of a list, as for creating tasks in it. Raise `Unavailable` on a timeout."""
         async with self._structure_locks.hold({stream: False}) as hold:
             yield hold
 
-    async def _plan(self, call: CommandRequest) -> tuple[LockPlan, Lines]:
-        """Return the locks that a command needs, and the tasks that were read to find that out."""
-        sight = self._sight
+    async def _plan(self, request: CommandRequest) -> tuple[LockPlan, Lines]:
+        """Return the locks that a command needs, and the tasks that were read to plan them."""
+        reader = self._own_writes_reader
 
         async def lines(task_ids: Collection[str]) -> LoadState:
-            nonlocal sight
-            sight = await sight.with_lines(task_ids)
-            return sight.state
+            nonlocal reader
+            reader = await reader.with_lines(task_ids)
+            return reader.state
 
         async def change(task: Task, version: int | None) -> Change | None:
-            # What this node wrote last may be what is to be undone.
-            await self._outcomes.wait_reached(self._pending.positions(), call.wait_s)
-            return await self._reader.change(task, version, call.user)
+            # The change to undo may be this node's latest write.
+            await self._outcomes.wait_reached(self._in_flight.positions(), request.wait_s)
+            return await self._reader.change(task, version, request.user)
 
-        plan = await lock_plan(call.command, call.stream, lines, change)
-        return plan, sight.lines
+        plan = await lock_plan(request.command, request.stream, lines, change)
+        return plan, reader.lines
 
-    async def _handle(self, call: CommandRequest) -> Applied | Pending:
-        async with self._locks.hold(call.stream, LOCK_WAIT_S):
-            deadline = time.monotonic() + call.wait_s
-            if call.key is not None:
-                answered = await self._answer_of(call.key, deadline)
+    async def _handle(self, request: CommandRequest) -> Applied | Pending:
+        async with self._locks.hold(request.stream, LOCK_WAIT_S):
+            deadline = time.monotonic() + request.wait_s
+            if request.key is not None:
+                answered = await self._answer_of(request.key, deadline)
                 if answered is not None:
                     return answered
-            await self._settle(call, deadline)
-            return await self._race(call, deadline)
+            await self._wait_for_own_write(request, deadline)
+            return await self._race(request, deadline)
 
-    async def create_together(self, calls: Sequence[CommandRequest]) -> list[Applied | Pending | TaskError]:
-        """Create tasks of one list, as `handle` does one by one, with one append; in the order of the calls.
+    async def create_together(
+        self, requests: Sequence[CommandRequest]
+    ) -> list[Applied | Pending | TaskError]:
+        """Create tasks of one list with one append; return results as `handle`, in the order of `requests`.
 
-        None of them has a parent, and all wait as long as the first. Raises `Unavailable` if the list's lock
-        is not to be had in time.
+        None of them has a parent, and all wait as long as the first. Raise `Unavailable` if the list's lock
+        cannot be acquired in time.
         """
-        async with self.locked(calls[0]) as (locked, _):
-            under_lock = [replace(call, hold=locked.hold) for call in calls]
+        async with self.locked(requests[0]) as (locked, _):
+            under_lock = [replace(request, hold=locked.hold) for request in requests]
             found = await self._created_together(under_lock)
             return [
-                await self._alone(call) if each is None else each
-                for call, each in zip(under_lock, found, strict=True)
+                await self._handle_one(request) if each is None else each
+                for request, each in zip(under_lock, found, strict=True)
             ]
 
-    async def _alone(self, call: CommandRequest) -> Applied | Pending | TaskError:
+    async def _handle_one(self, request: CommandRequest) -> Applied | Pending | TaskError:
         try:
-            return await self.handle(call)
+            return await self.handle(request)
         except TaskError as error:
             return error
 
     async def _created_together(
-        self, calls: Sequence[CommandRequest]
+        self, requests: Sequence[CommandRequest]
     ) -> list[Applied | Pending | TaskError | None]:
-        """Return what became of those that need no more than this; None for others."""
-        deadline = time.monotonic() + calls[0].wait_s
-        calls = [call if call.key else replace(call, event_id=self._new_id()) for call in calls]
-        found: list[Applied | Pending | TaskError | None] = [None] * len(calls)
+        """Return the results of requests that the batch completes; None for the others."""
+        deadline = time.monotonic() + requests[0].wait_s
+        requests = [
+            request if request.key else replace(request, event_id=self._new_id()) for request in requests
+        ]
+        found: list[Applied | Pending | TaskError | None] = [None] * len(requests)
         with ExitStack() as stack:
-            # Requests that come one after the other create in that order, also if the first has to wait.
-            async with self._locks.hold(f"creations by {calls[0].user}", LOCK_WAIT_S):
-                records = await self._new_records(calls)
+            # Consecutive requests create in their order, even if the first has to wait.
+            async with self._locks.hold(f"creations by {requests[0].user}", LOCK_WAIT_S):
+                records = await self._new_records(requests)
                 expected = {
                     place: stack.enter_context(self._outcomes.expect(record.id))
                     for place, record in records.items()
@@ -197,130 +201,132 @@ class CommandHandler:
                     return found
             for (place, expectation), position in zip(expected.items(), positions, strict=True):
                 update = await expectation.at(position, max(0.0, deadline - time.monotonic()))
-                record, call = records[place], calls[place]
+                record, request = records[place], requests[place]
                 try:
-                    found[place] = await self._outcome(call, record, None, position, update, deadline)
+                    found[place] = await self._outcome(request, record, None, position, update, deadline)
                 except TaskError as refused:
                     found[place] = refused
         return found
 
-    async def _new_records(self, calls: Sequence[CommandRequest]) -> dict[int, Record]:
-        """Return the records of creations, by their places; without those that are decided by themselves."""
-        ids = [call.key.event_id if call.key else call.event_id or "" for call in calls]
-        decisions = await decided(calls, self._sight, self._clock, ids)
+    async def _new_records(self, requests: Sequence[CommandRequest]) -> dict[int, Record]:
+        """Return the records of creations by index; without those that must be decided separately."""
+        ids = [request.key.event_id if request.key else request.event_id or "" for request in requests]
+        decisions = await decided(requests, self._own_writes_reader, self._clock, ids)
         return {
-            place: self._record(call, Decision(None, *each), each[0])
-            for place, (call, each) in enumerate(zip(calls, decisions, strict=True))
+            place: self._record(request, Decision(None, *each), each[0])
+            for place, (request, each) in enumerate(zip(requests, decisions, strict=True))
             if each is not None
         }
 
     async def answer_of(self, key: CommandKey, wait_s: float) -> Applied | Pending | None:
-        """The answer that the first command with this key got. Raises `KeyReused` if it was another one."""
+        """Return the response to the first command with this key. Raise `KeyReused` for another command."""
         return await self._answer_of(key, time.monotonic() + wait_s)
 
-    async def preview(self, call: CommandRequest) -> Decision:
-        """What would be made of a command now; nothing is written. Raises as `handle`.
+    async def preview(self, request: CommandRequest) -> Decision:
+        """Return the decision on a command now, without writing. Raise as `handle`.
 
-        What this node wrote before, to whichever stream, has the chance to be folded first.
+        Wait first for this node's earlier writes, to any stream, to be folded.
         """
-        await self._outcomes.wait_reached(self._pending.positions(), call.wait_s)
-        decision = await self._decided(call)
+        await self._outcomes.wait_reached(self._in_flight.positions(), request.wait_s)
+        decision = await self._decided(request)
         if decision.event is None:
             return decision
-        return replace(decision, after=evolve(decision.state, self._record(call, decision, decision.event)))
+        return replace(
+            decision, after=evolve(decision.state, self._record(request, decision, decision.event))
+        )
 
     async def state(self, stream: str) -> State | None:
-        """The newest state that this node knows of."""
-        return await self._sight.state(stream)
+        """Return the newest state that this node knows."""
+        return await self._own_writes_reader.state(stream)
 
     async def wait_until_recent(self) -> None:
-        """Wait until the rows are recent (`api.read_consistency`). Raise `Unavailable` if that takes long."""
+        """Wait until the rows are recent (`api.read_consistency`). Raise `Unavailable` on a timeout."""
         await wait_until_recent(self._reader.positions, self._outcomes.reached)
 
     async def retry_refusal_on_recent_rows(
         self,
         ask: Callable[[ReadYourWritesReader], Awaitable[T]],
-        stands: Callable[[T], bool] = bool,
+        is_accepted: Callable[[T], bool] = bool,
     ) -> T:
-        """Return `ask` of the rows; of recent rows if it is a refusal or does not stand.
+        """Return `ask(reader)` if accepted; otherwise retry it on recent rows.
 
-        Raises as `ask`, and `Unavailable` if the rows are not recent before long.
+        Raise the errors of `ask`, and `Unavailable` if the rows do not become recent in time.
         """
         rows: Rows = self._reader
         return await retry_refusal_on_recent_rows(
             rows,
             self._reader.moment,
             self._outcomes.reached,
-            lambda rows: ask(ReadYourWritesReader(rows, self._pending)),
-            stands,
+            lambda rows: ask(ReadYourWritesReader(rows, self._in_flight)),
+            is_accepted,
         )
 
-    async def _race(self, call: CommandRequest, deadline: float) -> Applied | Pending:
-        """Decide and append until the event is accepted, or its outcome does not come in time."""
+    async def _race(self, request: CommandRequest, deadline: float) -> Applied | Pending:
+        """Decide and append until the event is accepted, or its outcome does not arrive in time."""
         for attempt in range(MAX_TRIES):
             if attempt:
                 await asyncio.sleep(random.uniform(0, JITTER_MS) / 1000)  # noqa: S311
-                call = replace(await self._with_free_id(call), lines=NO_LINES)
+                request = replace(await self._with_free_id(request), lines=NO_LINES)
             try:
-                decision = await self._decided(call)
+                decision = await self._decided(request)
             except TaskError:
-                # A repeat that came before its first attempt was visible finds that attempt's work.
-                answered = await self._answer_of(call.key, deadline) if call.key else None
+                # A repeat that arrived before its first attempt was visible returns that attempt's result.
+                answered = await self._answer_of(request.key, deadline) if request.key else None
                 if answered is None:
                     raise
                 return answered
             if decision.event is None:
                 assert decision.state is not None
                 return Applied(shown(decision.state), decision.state.version, None)
-            record = self._record(call, decision, decision.event)
-            result = await self._append(call, record, decision.state, deadline)
+            record = self._record(request, decision, decision.event)
+            result = await self._append(request, record, decision.state, deadline)
             if result is not None:
                 return result
         raise Unavailable("too many others change this at the same time; nothing was changed")
 
-    async def _with_free_id(self, call: CommandRequest) -> CommandRequest:
-        """The call without the id that was named for its event, if an event has it already."""
-        if call.event_id is None or await self._reader.accepted(call.event_id) is None:
-            return call
-        return replace(call, event_id=None)
+    async def _with_free_id(self, request: CommandRequest) -> CommandRequest:
+        """Return the request without its given event id if an event already has that id."""
+        if request.event_id is None or await self._reader.accepted(request.event_id) is None:
+            return request
+        return replace(request, event_id=None)
 
-    def _record(self, call: CommandRequest, decision: Decision, event: Event) -> Record:
+    def _record(self, request: CommandRequest, decision: Decision, event: Event) -> Record:
         return Record(
-            id=call.key.event_id if call.key else call.event_id or self._new_id(),
-            stream=call.stream,
+            id=request.key.event_id if request.key else request.event_id or self._new_id(),
+            stream=request.stream,
             version=1 if decision.state is None else decision.state.version + 1,
             time=decision.time,
-            actor=call.user,
+            actor=request.user,
             source=SOURCE,
             data=event,
-            correlation_id=call.correlation_id,
-            causation_id=call.causation_id,
-            traceparent=call.traceparent,
-            command_hash=call.key.command_hash if call.key else None,
+            correlation_id=request.correlation_id,
+            causation_id=request.causation_id,
+            traceparent=request.traceparent,
+            command_hash=request.key.command_hash if request.key else None,
         )
 
-    async def _decided(self, call: CommandRequest) -> Decision:
-        """What to make of a command; that it is refused, or makes nothing, is said on recent rows only."""
-        if call.lines is not NO_LINES:
+    async def _decided(self, request: CommandRequest) -> Decision:
+        """Decide on a command; refuse it, or return no event, on recent rows only."""
+        if request.lines is not NO_LINES:
             with suppress(TaskError):
-                decision = await self._decide(call, replace(self._sight, lines=call.lines))
+                decision = await self._decide(request, replace(self._own_writes_reader, lines=request.lines))
                 if decision.event is not None:
                     return decision
         return await self.retry_refusal_on_recent_rows(
-            partial(self._decide, call), lambda decision: decision.event is not None
+            partial(self._decide, request), lambda decision: decision.event is not None
         )
 
-    async def _decide(self, call: CommandRequest, sight: ReadYourWritesReader) -> Decision:
-        now, state = self._clock(), await sight.unheld(call.stream)
-        around = await load_context(call.command, state, call.user, now, sight.state, sight.rows)
-        check_none_match(call, state)
-        command = await merged_command(call, state, sight.rows)
-        return Decision(state, decide(command, state, around), now)
+    async def _decide(self, request: CommandRequest, reader: ReadYourWritesReader) -> Decision:
+        now, state = self._clock(), await reader.state_unless_held(request.stream)
+        context = await load_context(request.command, state, request.user, now, reader.state, reader.rows)
+        check_none_match(request, state)
+        command = await merged_command(request, state, reader.rows)
+        return Decision(state, decide(command, state, context), now)
 
     async def _append(
-        self, call: CommandRequest, record: Record, state: State | None, deadline: float
+        self, request: CommandRequest, record: Record, state: State | None, deadline: float
     ) -> Applied | Pending | None:
-        """Append, and wait for the outcome; None asks for another try."""
+        """Append, and wait for the outcome; return None if the command must be decided again."""
         with self._outcomes.expect(record.id) as expectation:
             try:
                 [position] = await self._log.append([record])
@@ -330,24 +336,24 @@ class CommandHandler:
                     return effect_of(accepted)
                 raise perhaps_written(error) from error
             update = await expectation.at(position, max(0.0, deadline - time.monotonic()))
-        result = await self._outcome(call, record, state, position, update, deadline)
-        return result or (await self._answer_of(call.key, deadline) if call.key else None)
+        result = await self._outcome(request, record, state, position, update, deadline)
+        return result or (await self._answer_of(request.key, deadline) if request.key else None)
 
     async def _outcome(
         self,
-        call: CommandRequest,
+        request: CommandRequest,
         record: Record,
         state: State | None,
         position: Position,
         update: Update | None,
         deadline: float,
     ) -> Applied | Pending | None:
-        """Return what became of a record; None if superseded. Raises `Conflict` if its stream is held."""
+        """Return the outcome of a record; None if superseded. Raise `Conflict` if its stream is held."""
         if update is None:
             written = InFlightWrite(position, record.id, record.command_hash, evolve(state, record))
-            self._pending.add(call.stream, written)
-            if call.hold is not None:
-                call.hold.until(position)
+            self._in_flight.add(request.stream, written)
+            if request.hold is not None:
+                request.hold.until(position)
             return Pending(position)
         match update.outcome:
             case "accepted":
@@ -360,7 +366,7 @@ class CommandHandler:
                 assert_never(update.outcome)
 
     async def _withdrawn(self, record: Record, position: Position, deadline: float) -> Applied | Pending:
-        """Take back what was parked. Raises `Conflict`, unless it was tried again and done before."""
+        """Withdraw a parked record. Raise `Conflict`, unless it was retried and accepted before."""
         wait_s = max(WITHDRAW_WAIT_S, deadline - time.monotonic())
         clock, new_id = self._clock, self._new_id
         taken_back = await withdraw(
@@ -375,9 +381,9 @@ class CommandHandler:
         _, holder = await self._reader.newest(record.stream)
         raise held(holder or str(position))
 
-    async def _settle(self, call: CommandRequest, deadline: float) -> None:
-        """Give what this node wrote before the chance to be folded, rather than decide on a guess."""
-        written = self._pending.of_stream(call.stream)
+    async def _wait_for_own_write(self, request: CommandRequest, deadline: float) -> None:
+        """Wait for this node's earlier write to be folded, rather than decide on an assumption."""
+        written = self._in_flight.of_stream(request.stream)
         remaining_s = deadline - time.monotonic()
         if written is not None and remaining_s > 0:
             await self._outcomes.wait_reached(
@@ -385,8 +391,8 @@ class CommandHandler:
             )
 
     async def _answer_of(self, key: CommandKey, deadline: float) -> Applied | Pending | None:
-        """The answer that the first command with this key got. Raises `KeyReused` if it was another one."""
-        written = self._pending.of_event(key.event_id)
+        """Return the response to the first command with this key. Raise `KeyReused` for another command."""
+        written = self._in_flight.of_event(key.event_id)
         if written is not None:
             check_same(key, written.command_hash)
             where = {written.position.partition: written.position.offset}

@@ -1,4 +1,4 @@
-"""Idempotency keys: a repeated command becomes the same event, on whichever node it arrives."""
+"""Idempotency keys: a repeated command gives the same event, on whichever node it arrives."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MAX_KEY_CHARS = 255
 
 @dataclass(frozen=True, slots=True)
 class CommandKey:
-    """What a user's `Idempotency-Key` stands for.
+    """The identity of a command, derived from a user's `Idempotency-Key`.
 
-    `event_id` and `created_id` follow from user and key, so that a retry that races its first attempt makes
-    the same event. `command_hash` tells a retry from another command under the same key.
+    `event_id` and `created_id` are derived from user and key, so that a retry that races its first attempt
+    creates the same event. `command_hash` distinguishes a retry from another command with the same key.
     """
 
     event_id: str
@@ -26,7 +26,7 @@ class CommandKey:
     command_hash: str
 
     def part(self, name: str) -> CommandKey:
-        """The key of a command that is a part of this one."""
+        """Return the key of a command that is a part of this one."""
         return CommandKey(
             event_id=derived_id("event of", self.event_id, name),
             created_id=derived_id("created of", self.event_id, name),
@@ -35,7 +35,7 @@ class CommandKey:
 
 
 def command_key(user: str, header: str | None, *, method: str, path: str, body: Any) -> CommandKey | None:
-    """Read an `Idempotency-Key` header. Raises `Malformed`."""
+    """Parse an `Idempotency-Key` header. Raise `Malformed`."""
     if header is None:
         return None
     key = header.strip()
@@ -49,6 +49,6 @@ def command_key(user: str, header: str | None, *, method: str, path: str, body: 
 
 
 def command_hash(method: str, path: str, body: Any) -> str:
-    """A short digest of a command; the order and spacing of the JSON members do not matter."""
+    """Return a short digest of a command; order and spacing of JSON members do not matter."""
     canonical = json.dumps([method, path, body], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

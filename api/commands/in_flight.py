@@ -1,4 +1,4 @@
-"""What commands are decided on: the read models, and over them what this node has written since."""
+"""The states that commands are decided on: the read models, overlaid with this node's unprojected writes."""
 
 from __future__ import annotations
 
@@ -20,59 +20,59 @@ NO_LINES = Lines()
 
 
 class Rows(ContextQueries, Protocol):
-    """What deciding asks of the read models."""
+    """The queries of the read models that deciding needs."""
 
     async def state(self, stream: str) -> State | None:
-        """The newest state of a stream."""
+        """Return the newest state of a stream."""
 
     async def newest(self, stream: str) -> tuple[State | None, str | None]:
-        """The newest state of a stream, and the position of the record that holds it, if one does."""
+        """Return the newest state of a stream, and the position of the record that holds it, if any."""
 
     async def lines(self, task_ids: Collection[str]) -> Lines:
-        """Return these tasks and all above them, deleted ones included."""
+        """Return these tasks and all their ancestors, deleted ones included."""
 
     async def state_at(self, stream: str, version: int) -> State | None:
-        """The state of a stream after its first `version` events."""
+        """Return the state of a stream after its first `version` events."""
 
     async def accepted(self, event_id: str) -> AcceptedEvent | None:
-        """The accepted event of this id."""
+        """Return the accepted event of this id."""
 
     async def accepted_among(self, event_ids: Sequence[str]) -> frozenset[str]:
         """Return those of these event ids that were accepted."""
 
 
 class StateReader(Rows, Protocol):
-    """The read models as they are whenever they are asked, and how they are at one moment."""
+    """The read models at the time of each query, and as a snapshot."""
 
     async def positions(self) -> Positions:
-        """How far they are."""
+        """Return the positions that they have reached."""
 
     def moment(self) -> SnapshotReader[Rows]:
-        """One moment of them."""
+        """Return a reader of one snapshot of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadYourWritesReader:
-    """Rows, with what was written here and has not come back yet over them.
+    """Rows overlaid with this node's writes that are not projected yet.
 
     The states of tasks in `lines` are taken from there: they were read under locks just before.
     """
 
     rows: Rows
-    pending: InFlightWrites
+    in_flight: InFlightWrites
     lines: Lines = NO_LINES
 
     async def state(self, stream: str) -> State | None:
-        """The newest state that this node knows of."""
+        """Return the newest state that this node knows."""
         known = self._known(stream)
-        return self._over(await self.rows.state(stream) if known is None else known, stream)
+        return self._overlay(await self.rows.state(stream) if known is None else known, stream)
 
     async def with_lines(self, task_ids: Collection[str]) -> ReadYourWritesReader:
-        """Read these tasks and all above them at once, as they are now."""
+        """Load these tasks and all their ancestors at once, as they are now."""
         return replace(self, lines=await self.rows.lines(task_ids))
 
-    async def unheld(self, stream: str) -> State | None:
-        """The same, of a stream that goes on. Raises `Conflict` for one that a parked record holds."""
+    async def state_unless_held(self, stream: str) -> State | None:
+        """Return the same for a stream that is not held. Raise `Conflict` if a parked record holds it."""
         state: State | None = self._known(stream)
         if state is None:
             state, holder = await self.rows.newest(stream)
@@ -80,20 +80,20 @@ class ReadYourWritesReader:
             holder = self.lines.holders.get(state.id)
         if holder is not None:
             raise held(holder)
-        return self._over(state, stream)
+        return self._overlay(state, stream)
 
     def _known(self, stream: str) -> Task | None:
         kind, _, key = stream.partition(":")
         return self.lines.tasks.get(key) if kind == "task" else None
 
-    def _over(self, state: State | None, stream: str) -> State | None:
-        written = self.pending.of_stream(stream)
+    def _overlay(self, state: State | None, stream: str) -> State | None:
+        written = self.in_flight.of_stream(stream)
         if written is not None and (state is None or written.after.version > state.version):
             return written.after
         return state
 
 
-MAX_PENDING = 10_000
+MAX_IN_FLIGHT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +104,23 @@ class InFlightWrite:
     event_id: str
     command_hash: str | None
     after: State
-    """The state after it, should it be accepted."""
+    """The state after it, if it is accepted."""
 
 
 class InFlightWrites:
-    """The newest unresolved append of each stream, a bounded number of them, the oldest forgotten first.
+    """The newest unresolved append of each stream; bounded, the oldest is evicted first.
 
-    Forgetting is harmless: a command then decides on an older state, and the fold supersedes its event.
+    Eviction is harmless: a command then decides on an older state, and the fold supersedes its event.
     """
 
-    def __init__(self, reached: Mapping[int, int], limit: int = MAX_PENDING) -> None:
+    def __init__(self, reached: Mapping[int, int], limit: int = MAX_IN_FLIGHT) -> None:
         self._reached = reached
         self._limit = limit
         self._streams: OrderedDict[str, InFlightWrite] = OrderedDict()
         self._events: OrderedDict[str, InFlightWrite] = OrderedDict()
 
     def add(self, stream: str, written: InFlightWrite) -> None:
-        """Remember an append, unless its outcome has come meanwhile."""
+        """Add an append, unless its outcome has arrived meanwhile."""
         if self._is_resolved(written):
             return
         for entries, name in ((self._streams, stream), (self._events, written.event_id)):
@@ -130,15 +130,15 @@ class InFlightWrites:
                 entries.popitem(last=False)
 
     def of_stream(self, stream: str) -> InFlightWrite | None:
-        """The newest append to a stream that is not resolved."""
+        """Return the newest unresolved append to a stream."""
         return self._open(self._streams, stream)
 
     def of_event(self, event_id: str) -> InFlightWrite | None:
-        """The append of an event id that is not resolved."""
+        """Return the unresolved append of an event id."""
         return self._open(self._events, event_id)
 
     def positions(self) -> dict[int, int]:
-        """Up to where the log has to be folded for all of them to be resolved."""
+        """Return the positions at which all of them are resolved."""
         found: dict[int, int] = {}
         for written in self._events.values():
             if not self._is_resolved(written):

@@ -1,4 +1,4 @@
-"""Everyone has an inbox: a list that is made when a user is first seen."""
+"""Inboxes: a list of each user, created when the user is first seen."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _log = structlog.get_logger()
 
 
 class Inboxes:
-    """Remembers, within bounds, whose inbox is known to be there."""
+    """Remembers, within bounds, which users have an inbox."""
 
     def __init__(
         self, commands: CommandHandler, lists_of: Callable[[str], Awaitable[Collection[str]]] | None = None
     ) -> None:
-        """`lists_of` gives the lists of a user, which is quicker to ask than to give the command again."""
+        """`lists_of` returns the lists of a user, which is faster than repeating the command."""
         self._commands = commands
         self._lists_of = lists_of
         self._known: OrderedDict[str, float] = OrderedDict()
 
     async def ensure(self, user: str) -> None:
-        """Make the user's inbox unless it is there; if that fails for now, most things work all the same."""
+        """Create the user's inbox unless it exists; on a temporary failure most requests work without it."""
         if self._known.get(user, 0.0) > time.monotonic():
             self._known.move_to_end(user)
             return
@@ -54,7 +54,7 @@ class Inboxes:
 
 
 def _create_inbox(user: str) -> CommandRequest:
-    """The command; its event id is derived, so that nodes which race make the same event."""
+    """Return the command; its event id is derived, so that racing nodes create the same event."""
     identifier = inbox_id(user)
     key = CommandKey(derived_id("inbox-created", user), identifier, "inbox")
     return CommandRequest(CreateInbox(), f"list:{identifier}", user, wait_s=WAIT_S, key=key)

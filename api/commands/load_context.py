@@ -1,4 +1,4 @@
-"""What a decision looks at beside its stream, and whether its user may give the command at all."""
+"""Loads the context of a decision, and checks whether the user may give the command at all."""
 
 from __future__ import annotations
 
@@ -35,39 +35,40 @@ from app.tasks.state import Task
 from app.users import User, UserCommand
 
 LoadState = Callable[[str], Awaitable[State | None]]
-"""Gives the newest state of a stream."""
+"""Loads the newest state of a stream."""
 NO_LIST, NO_TASK = "no such list", "no such task"
 
 
 class ContextQueries(Protocol):
-    """What the read models know of what lies around a stream."""
+    """Queries to the read models about the surroundings of a stream."""
 
     async def sub_tasks(self, task_id: str) -> Sequence[SubTask]:
-        """The tasks below a task, on any level, that are not deleted, the deepest first."""
+        """Return the tasks below a task, on any level, that are not deleted, deepest first."""
 
     async def tops(self, task_ids: Collection[str]) -> Mapping[str, str]:
-        """The tasks on the uppermost level that these are below of, or are; those not there are left out."""
+        """Map each task to its topmost ancestor, or to itself; tasks that do not exist are left out."""
 
     async def occupied(self, list_id: str) -> Occupied:
-        """Which stages of a list its tasks are in."""
+        """Return the stages of a list that its tasks are in."""
 
     async def gap(self, list_id: str, task_id: str, *, before: str | None, after: str | None) -> Gap | None:
-        """The place in a list right after a task, else right before one, else at its end.
+        """Return the gap in a list right after a task, else right before one, else at its end.
 
-        `after` counts unless it is not in the list; None if neither is. The task `task_id` is left out.
+        `after` takes precedence if it is in the list; return None if neither is. The task `task_id` is
+        ignored.
         """
 
     async def change(self, task: Task, version: int | None, user: str) -> Change | None:
-        """What event `version` changed, or the user's newest event that can be undone, if there is one.
+        """Return the change of event `version`, or of the user's newest event that can be undone, if any.
 
-        Only what has led to `task` counts. Raises `Unavailable` while that is not visible yet.
+        Only events that led to `task` count. Raise `Unavailable` while that event is not visible yet.
         """
 
     async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
-        """A comment that is not deleted."""
+        """Return a comment that is not deleted."""
 
     async def commenters(self, task_id: str) -> frozenset[str]:
-        """Who has commented on a task."""
+        """Return the users who have commented on a task."""
 
 
 async def load_context(
@@ -76,15 +77,15 @@ async def load_context(
     user: str,
     now: datetime,
     load: LoadState,
-    around: ContextQueries,
+    queries: ContextQueries,
 ) -> DecisionContext:
-    """What `command` may look at. Raises `NotFound` or `Forbidden` if `user` may not give it.
+    """Return the decision context of `command`. Raise `NotFound` or `Forbidden` if `user` may not give it.
 
-    What one may not see is not found, and so are the tasks of a deleted list.
+    What the user may not see is not found, and neither are the tasks of a deleted list.
     """
     found = DecisionContext(user, now)
     if isinstance(command, ListCommand):
-        return await _around_list(command, state, found, around)
+        return await _list_context(command, state, found, queries)
     if isinstance(command, UserCommand):
         _check_user(state, user)
         return found
@@ -96,18 +97,18 @@ async def load_context(
         raise NotFound(NO_TASK)
     home = await _list(state.list_id, user, load)
     authorisation.check_in(home, type(command), user, NO_TASK)
-    return await _around_task(command, state, replace(found, home=home), load, around)
+    return await _task_context(command, state, replace(found, home=home), load, queries)
 
 
-async def _around_list(
-    command: ListCommand, state: State | None, found: DecisionContext, around: ContextQueries
+async def _list_context(
+    command: ListCommand, state: State | None, found: DecisionContext, queries: ContextQueries
 ) -> DecisionContext:
     if isinstance(command, CreateList | CreateInbox):
         return found
     task_list = state if isinstance(state, TaskList) else None
     authorisation.check_in(task_list, type(command), found.user, NO_LIST)
     if isinstance(command, EditList) and command.stages is not None and task_list is not None:
-        return replace(found, occupied=await around.occupied(task_list.id))
+        return replace(found, occupied=await queries.occupied(task_list.id))
     return found
 
 
@@ -116,72 +117,72 @@ def _check_user(state: State | None, user: str) -> None:
         raise Forbidden("this is another user's")
 
 
-async def _around_task(
-    command: TaskCommand, task: Task, found: DecisionContext, load: LoadState, around: ContextQueries
+async def _task_context(
+    command: TaskCommand, task: Task, found: DecisionContext, load: LoadState, queries: ContextQueries
 ) -> DecisionContext:
     match command:
         case EditTask():
-            return await _around_edit(command, task, found, load, around)
+            return await _edit_context(command, task, found, load, queries)
         case MoveTask():
-            return await _around_move(command, task, found, load, around)
+            return await _move_context(command, task, found, load, queries)
         case CompleteTask() | DeleteTask():
-            return _with_sub_tasks(found, await around.sub_tasks(task.id))
+            return _with_sub_tasks(found, await queries.sub_tasks(task.id))
         case RestoreTask():
             found = replace(found, ancestors=await _ancestors(task.parent_id, load))
-            return _with_sub_tasks(found, await around.sub_tasks(task.id))
+            return _with_sub_tasks(found, await queries.sub_tasks(task.id))
         case SkipOccurrence():
             state = await load(f"task:{next_id(task.series)}") if task.series is not None else None
             return replace(found, next_occurrence=state if isinstance(state, Task) else None)
         case Comment():
-            return replace(found, commenters=await around.commenters(task.id))
+            return replace(found, commenters=await queries.commenters(task.id))
         case EditComment(comment_id=comment_id) | DeleteComment(comment_id=comment_id):
-            return replace(found, comment=await around.comment(task.id, comment_id))
+            return replace(found, comment=await queries.comment(task.id, comment_id))
         case UndoChange(version=version):
-            change = await around.change(task, version, found.user)
-            return found if change is None else await _around_change(change, task, found, load, around)
+            change = await queries.change(task, version, found.user)
+            return found if change is None else await _undo_context(change, task, found, load, queries)
         case _:
             return found
 
 
-async def _around_edit(
-    command: EditTask, task: Task, found: DecisionContext, load: LoadState, around: ContextQueries
+async def _edit_context(
+    command: EditTask, task: Task, found: DecisionContext, load: LoadState, queries: ContextQueries
 ) -> DecisionContext:
     if command.parent_id is not None:
         found = replace(found, ancestors=await _ancestors(command.parent_id, load))
     if command.parent_id is None and command.stage is None:
         return found
-    return _with_sub_tasks(found, await around.sub_tasks(task.id))
+    return _with_sub_tasks(found, await queries.sub_tasks(task.id))
 
 
-async def _around_move(
-    command: MoveTask, task: Task, found: DecisionContext, load: LoadState, around: ContextQueries
+async def _move_context(
+    command: MoveTask, task: Task, found: DecisionContext, load: LoadState, queries: ContextQueries
 ) -> DecisionContext:
     list_id = command.list_id or task.list_id
     if list_id != task.list_id:
         found = replace(found, target=await _target(list_id, found.user, load))
     if command.stage is not None:
-        found = _with_sub_tasks(found, await around.sub_tasks(task.id))
-    beside = command.before is not None or command.after is not None
-    if not beside and (command.keep_parent or list_id == task.list_id):
+        found = _with_sub_tasks(found, await queries.sub_tasks(task.id))
+    has_neighbour = command.before is not None or command.after is not None
+    if not has_neighbour and (command.keep_parent or list_id == task.list_id):
         return found
-    return replace(found, gap=await _gap(command, list_id, task, around))
+    return replace(found, gap=await _gap(command, list_id, task, queries))
 
 
-async def _gap(command: MoveTask, list_id: str, task: Task, around: ContextQueries) -> Gap:
+async def _gap(command: MoveTask, list_id: str, task: Task, queries: ContextQueries) -> Gap:
     for name in ("before", "after"):
         if getattr(command, name) == task.id:
             raise Invalid([FieldError(name, "must be another task")])
-    gap = await around.gap(list_id, task.id, before=command.before, after=command.after)
+    gap = await queries.gap(list_id, task.id, before=command.before, after=command.after)
     if gap is None:
         name = "before" if command.after is None else "after"
         raise Invalid([FieldError(name, "must be a task of the list that the task is to be in")])
     return gap
 
 
-async def _around_change(
-    change: Change, task: Task, found: DecisionContext, load: LoadState, around: ContextQueries
+async def _undo_context(
+    change: Change, task: Task, found: DecisionContext, load: LoadState, queries: ContextQueries
 ) -> DecisionContext:
-    """What undoing a change has to look at: where the task would be, under which parent, with what below."""
+    """Load the context of undoing a change: the task's former list, its ancestors, and its sub-tasks."""
     found = replace(found, change=change)
     before, after = change.before, change.after
     if before is not None and before.list_id != after.list_id:
@@ -191,7 +192,7 @@ async def _around_change(
     elif task.deleted_at is not None:
         found = replace(found, ancestors=await _ancestors(task.parent_id, load))
     along = {each.id for each in change.along}
-    below = [each for each in await around.sub_tasks(task.id) if each.id not in along]
+    below = [each for each in await queries.sub_tasks(task.id) if each.id not in along]
     return _with_sub_tasks(found, below)
 
 
@@ -207,7 +208,7 @@ async def _list(list_id: str, user: str, load: LoadState) -> TaskList | None:
     state = await load(f"list:{list_id}")
     if isinstance(state, TaskList):
         return state
-    # Everyone's inbox is theirs, also in the moment before it is in the read models.
+    # Everyone owns their inbox, even before it is in the read models.
     return _inbox(user) if state is None and list_id == inbox_id(user) else None
 
 
@@ -217,14 +218,14 @@ def _inbox(user: str) -> TaskList:
 
 
 async def _target(list_id: str, user: str, load: LoadState) -> TaskList | None:
-    """The list that a task goes to; one has to be allowed to create tasks there."""
+    """Return the list that a task moves to; the user must be allowed to create tasks there."""
     target = await _list(list_id, user, load)
     authorisation.check_in(target, CreateTask, user, NO_LIST)
     return target
 
 
 async def _ancestors(parent_id: str | None, load: LoadState) -> tuple[Task, ...]:
-    """The tasks above, from the parent on; no more than are needed to see that there are too many."""
+    """Return the ancestors from the parent on; no more than needed to detect that there are too many."""
     found: list[Task] = []
     while parent_id is not None and len(found) < MAX_DEPTH:
         state = await load(f"task:{parent_id}")

@@ -1,9 +1,10 @@
-"""Which locks a command needs: on the lists and tasks that its decision relies on, or whose order it changes.
+"""Planning of locks: the lists and tasks that a command's decision relies on, or whose structure it changes.
 
-A list is locked for what its stages, its members and its being there mean to tasks; a task for what it means
-to those below it. Whoever relies on it shares the lock; whoever changes it has it alone. So nobody moves,
-completes or deletes a task while another puts something below it, and no ring can close: each move shares the
-locks of all that will be above. Edits of plain fields, and places in the manual order, need no lock.
+A list is locked for the effect of its stages, its members and its existence on tasks; a task for its effect
+on its descendants. A command that relies on it shares the lock; one that changes it holds the lock
+exclusively. So nobody moves, completes or deletes a task while another adds something below it, and no cycle
+can form: each move shares the locks of all future ancestors. Edits of plain fields, and moves in the manual
+order, need no lock.
 """
 
 from __future__ import annotations
@@ -33,17 +34,17 @@ from app.users import UserCommand
 
 LoadState = Callable[[str], Awaitable[State | None]]
 LoadLines = Callable[[Collection[str]], Awaitable[LoadState]]
-"""Reads tasks and all above them at once, and gives what loads them."""
+"""Loads tasks and all their ancestors at once, and returns a loader of those states."""
 LoadChange = Callable[[Task, int | None], Awaitable[Change | None]]
 MAX_LINE = 2 * MAX_DEPTH
-"""So many tasks above another are looked at: racing commands may have made too many levels, or a ring."""
+"""The most ancestors to look at: racing commands may have made too many levels, or a cycle."""
 
 
 @dataclass(slots=True)
 class LockPlan:
-    """The locks, by name → if exclusively. `is_certain` says that they follow from the command alone.
+    """Locks: name → True if exclusive. `is_certain` means that they follow from the command alone.
 
-    `above` are the tasks above the one that the command is on, as it is and as it may be afterwards.
+    `above` contains the current and the future ancestors of the command's task.
     """
 
     modes: dict[str, bool] = field(default_factory=dict)
@@ -51,16 +52,16 @@ class LockPlan:
     is_certain: bool = True
 
     def share(self, *streams: str) -> None:
-        """Share these locks."""
+        """Add shared locks."""
         for stream in streams:
             self.modes.setdefault(stream, False)
 
-    def alone(self, *streams: str) -> None:
-        """Have these locks alone."""
+    def hold_alone(self, *streams: str) -> None:
+        """Add exclusive locks."""
         self.modes.update(dict.fromkeys(streams, True))
 
     def covers(self, other: LockPlan) -> bool:
-        """Tell if these locks are enough for another plan."""
+        """Return True if these locks are enough for another plan."""
         return all(
             stream in self.modes and self.modes[stream] >= exclusive
             for stream, exclusive in other.modes.items()
@@ -70,11 +71,11 @@ class LockPlan:
 async def lock_plan(
     command: TaskCommand | ListCommand | UserCommand, stream: str, lines: LoadLines, change: LoadChange
 ) -> LockPlan:
-    """Return the locks that a command on a stream needs, as things are arranged now."""
+    """Return the locks that a command on a stream needs, in the current structure."""
     plan = LockPlan()
     if isinstance(command, ListCommand):
         if not isinstance(command, CreateList | CreateInbox) and not _only_renames(command):
-            plan.alone(stream)
+            plan.hold_alone(stream)
         return plan
     if isinstance(command, CreateTask):
         plan.share(f"list:{command.list_id}")
@@ -82,7 +83,7 @@ async def lock_plan(
             await _share_line(plan, command.parent_id, await lines([command.parent_id]))
         return plan
     if isinstance(command, DeleteTask):
-        plan.alone(stream)
+        plan.hold_alone(stream)
         return plan
     if not isinstance(command, TaskCommand) or not _spans(command):
         return plan
@@ -100,7 +101,7 @@ def _only_renames(command: ListCommand) -> bool:
 
 
 def _spans(command: TaskCommand) -> bool:
-    """Tell if a command on a task reads or changes more than the task and who may give the command."""
+    """Return True if a command on a task reads or changes more than the task and the user's role."""
     match command:
         case EditTask():
             return not {"parent_id", "stage", "assignees"}.isdisjoint(command.model_fields_set)
@@ -119,38 +120,38 @@ async def _plan_for(
     plan.share(f"list:{task.list_id}")
     match command:
         case CompleteTask():
-            plan.alone(own)
+            plan.hold_alone(own)
         case ReopenTask():
             await _share_line(plan, task.parent_id, load)
         case RestoreTask():
-            plan.alone(own)
+            plan.hold_alone(own)
             await _share_line(plan, task.parent_id, load)
         case EditTask() if not {"parent_id", "stage"}.isdisjoint(command.model_fields_set):
-            plan.alone(own)
+            plan.hold_alone(own)
             await _share_line(plan, task.parent_id, load)
             if "parent_id" in command.model_fields_set:
                 await _share_line(plan, command.parent_id, load)
         case MoveTask(list_id=list_id):
-            plan.alone(own)
+            plan.hold_alone(own)
             await _share_line(plan, task.parent_id, load)
             if list_id is not None:
                 plan.share(f"list:{list_id}")
         case UndoChange(version=version):
-            plan.alone(own)
+            plan.hold_alone(own)
             await _share_line(plan, task.parent_id, load)
             found = await change(task, version)
             if found is not None and found.before is not None:
                 plan.share(f"list:{found.before.list_id}")
                 await _share_line(plan, found.before.parent_id, load)
             if found is not None:
-                # What was opened above may be completed again: nobody else may rely on its being open.
-                plan.alone(*(f"task:{each.id}" for each in found.along if each.depth < 0))
+                # The reopened ancestors may be completed again: nobody else may rely on their being open.
+                plan.hold_alone(*(f"task:{each.id}" for each in found.along if each.depth < 0))
         case _:
-            pass  # Who is told of it are members of the list, whose lock it shares.
+            pass  # Its notifications go to members of the list, whose lock it shares.
 
 
 async def _share_line(plan: LockPlan, parent_id: str | None, load: LoadState) -> None:
-    """Share the locks of a task and of all above it."""
+    """Share the locks of a task and of all its ancestors."""
     for _ in range(MAX_LINE):
         if parent_id is None:
             return

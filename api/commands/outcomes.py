@@ -1,7 +1,7 @@
-"""What became of appended records, and how far the read models are: told by the feed of updates.
+"""Outcomes of appended records, and the positions reached by the read models, from the feed of updates.
 
-Every update that reaches this node is given to `Outcomes.resolve`. An update is emitted after its record is
-in the read models, so each one also says that they have reached its position.
+The feed passes every update of this node to `Outcomes.resolve`. An update is emitted after its record is in
+the read models, so each update also means that they have reached its position.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ MAX_WAITERS = 20_000
 MAX_UPDATES_OF_ONE_ID = 32
 ROWS_FIRST_S = 0.1
 ROWS_MOST_S = 1.0
-"""How often rows are looked at for what was not told yet: seldom enough for many who wait."""
+"""The interval of polling rows for missing updates: long enough for many waiters."""
 
 
 class Expectation:
-    """The outcomes of one event id; ask for that of the position which the log gave."""
+    """The outcomes of one event id; `at` returns that of the position which the log assigned."""
 
     def __init__(self) -> None:
         self._updates: dict[Position, Update] = {}
         self._wanted: Position | None = None
         self._found: asyncio.Future[Update] | None = None
 
-    def hear(self, update: Update) -> None:
-        """Take an update that has the expected event id."""
+    def receive(self, update: Update) -> None:
+        """Receive an update with the expected event id."""
         if len(self._updates) < MAX_UPDATES_OF_ONE_ID or update.position == self._wanted:
             self._updates[update.position] = update
         if self._found is not None and not self._found.done() and update.position == self._wanted:
             self._found.set_result(update)
 
     def accepted(self) -> Update | None:
-        """The update that says that the event was accepted, if it has come, wherever the event lies."""
+        """Return the update that accepted the event, if it has arrived, wherever the event lies."""
         return next((each for each in self._updates.values() if each.outcome == "accepted"), None)
 
     async def at(self, position: Position, timeout_s: float) -> Update | None:
-        """The update of the record at `position`, or None if it doesn't come in time."""
+        """Return the update of the record at `position`, or None if it does not arrive in time."""
         if position in self._updates:
             return self._updates[position]
         self._wanted, self._found = position, asyncio.get_running_loop().create_future()
@@ -67,19 +67,19 @@ class Outcomes:
         self._sequence = count()
 
     def start(self, positions: Positions) -> None:
-        """Begin with what the checkpoints say has been reached."""
+        """Start with the positions of the checkpoints."""
         for partition, offset in positions.items():
             self._reach(Position(partition, offset))
 
     def resolve(self, update: Update) -> None:
-        """Take an update from the feed: tell those who wait for it, and move the watermark."""
+        """Receive an update from the feed: notify its waiters, and advance the watermark."""
         for expectation in self._expected.get(update.event_id, ()):
-            expectation.hear(update)
+            expectation.receive(update)
         self._reach(update.position)
 
     @contextmanager
     def expect(self, event_id: str) -> Iterator[Expectation]:
-        """Listen for the outcomes of `event_id`; begin before appending, as an outcome may be quicker."""
+        """Expect outcomes of `event_id`; start before appending, as an outcome may arrive first."""
         if self._expectations >= MAX_EXPECTATIONS:
             raise Unavailable("too many commands are waiting for their outcome")
         expectation = Expectation()
@@ -95,7 +95,7 @@ class Outcomes:
                 del self._expected[event_id]
 
     async def wait_reached(self, positions: Positions, timeout_s: float) -> bool:
-        """Wait until the read models have reached `positions`; False if they don't in time."""
+        """Wait until the read models have reached `positions`; return False on a timeout."""
         if covers(self.reached, positions):
             return True
         try:
@@ -109,9 +109,9 @@ class Outcomes:
     async def wait_visible(
         self, positions: Positions, timeout_s: float, rows: Callable[[], Awaitable[Positions]]
     ) -> bool:
-        """Wait as `wait_reached`, but look at the rows too: they are there before anybody is told.
+        """Wait as `wait_reached`, but poll the rows too: they are visible before the feed delivers.
 
-        The feed may be late by any time, as while Kafka is away.
+        The feed may be arbitrarily late, as while Kafka is unavailable.
         """
         deadline, pause_s = time.monotonic() + timeout_s, ROWS_FIRST_S
         while True:
@@ -138,7 +138,7 @@ class Outcomes:
             await reached
         finally:
             self._waiters -= 1
-            if entry in waiting:  # given up: forget it now, as its offset may never be reached
+            if entry in waiting:  # timed out: remove it now, as its offset may never be reached
                 waiting.remove(entry)
                 heapq.heapify(waiting)
 

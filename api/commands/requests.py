@@ -1,4 +1,4 @@
-"""Commands as they are asked for, and the results that they come to."""
+"""Requests for commands, and their results."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SOURCE = source_of("api")
 
 @dataclass(frozen=True, slots=True)
 class CommandRequest:
-    """A command with its stream, its caller, and how the caller wants it done.
+    """A command with its stream, its user, and the conditions of carrying it out.
 
-    `event_id` is the id of its event, if that is named beforehand; a key has one of its own. `causation_id`
-    names the event that this one comes along with. `hold` are the locks that are held for it already, and
-    `lines` the tasks that were read under them, for the first decision.
+    `event_id` is the id of its event, if given in advance; a key has its own. `causation_id` is the event
+    that causes this command. `hold` contains the locks that are already held for it, and `lines` the tasks
+    that were read under them, for the first decision.
     """
 
     command: AnyCommand
@@ -51,10 +51,10 @@ class CommandRequest:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The command has been done: the state after it as JSON (`null` if gone), and where its event lies.
+    """A command that took effect: the state after it as JSON (`null` if gone), and the position of its event.
 
-    `position` is None if there was nothing left to do, and nothing was written. `is_repeat` says that an
-    earlier command with the same key has done it.
+    `position` is None if there was nothing left to do and nothing was written. `is_repeat` means that an
+    earlier command with the same key carried it out.
     """
 
     body: bytes
@@ -65,16 +65,16 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The event is written; its outcome will be known under its position."""
+    """A command whose event is written; its outcome will be available under its position."""
 
     position: Position
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a command makes of a state at some time: an event, or nothing as there is nothing left to do.
+    """The result of deciding on a state at some time: an event, or None if there is nothing left to do.
 
-    `after` is the state that the event leads to, if it is accepted.
+    `after` is the state after the event, if it is accepted.
     """
 
     state: State | None
@@ -83,41 +83,41 @@ class Decision:
     after: State | None = None
 
 
-async def merged_command(call: CommandRequest, current: State | None, rows: Rows) -> AnyCommand:
-    """Return the command as it applies to the present, if it was meant for an older version.
+async def merged_command(request: CommandRequest, current: State | None, rows: Rows) -> AnyCommand:
+    """Return the command rebased to the current version, if it was meant for an older one.
 
-    Raises as `app.conflicts.merge.merged`.
+    Raise as `app.conflicts.merge.merged`.
     """
-    if call.if_match is None:
-        return call.command
-    version = call.if_match.base_of(None if current is None else current.version)
+    if request.if_match is None:
+        return request.command
+    version = request.if_match.base_of(None if current is None else current.version)
     if version is None or current is None:
-        return call.command
-    base = await rows.state_at(call.stream, version)
+        return request.command
+    base = await rows.state_at(request.stream, version)
     if base is None:
         raise PreconditionFailed(f"version {version} is not known here")
-    return merged(call.command, base, current)
+    return merged(request.command, base, current)
 
 
-def check_none_match(call: CommandRequest, current: State | None) -> None:
-    """Check that `If-None-Match` names nothing that is there. Raises `PreconditionFailed`."""
-    if call.if_none_match is None or current is None or is_gone(current):
+def check_none_match(request: CommandRequest, current: State | None) -> None:
+    """Check that `If-None-Match` does not match the current state. Raise `PreconditionFailed`."""
+    if request.if_none_match is None or current is None or is_gone(current):
         return
-    if call.if_none_match.wildcard and isinstance(call.command, SetMember):
-        there = isinstance(current, TaskList) and call.command.user in current.members
+    if request.if_none_match.wildcard and isinstance(request.command, SetMember):
+        there = isinstance(current, TaskList) and request.command.user in current.members
     else:
-        there = call.if_none_match.weakly(EntityTag(str(current.version))) is not None
+        there = request.if_none_match.weakly(EntityTag(str(current.version))) is not None
     if there:
         raise PreconditionFailed(f"If-None-Match names what is there, at version {current.version}")
 
 
 def perhaps_written(error: Unavailable) -> Unavailable:
-    """Return the error of an append that failed in between."""
+    """Return the error of an append that failed and may have been written."""
     return Unavailable(f"{error.detail}; it may have been written all the same")
 
 
 def check_same(key: CommandKey, command_hash: str | None) -> None:
-    """Check that a key comes with the command that it came with before. Raises `KeyReused`."""
+    """Check that a key is used with the same command as before. Raise `KeyReused`."""
     if command_hash != key.command_hash:
         raise KeyReused("this Idempotency-Key came with another command before; use a new one")
 
@@ -128,7 +128,7 @@ def shown(state: State) -> bytes:
 
 
 def effect_of(update: Update) -> Applied:
-    """Return what an accepted update says."""
+    """Return the result in an accepted update."""
     message: dict[str, Any] = from_json(update.value)
     return Applied(
         to_json(message["task"] or message["list"]), int(message["event"]["version"]), update.position

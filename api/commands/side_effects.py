@@ -1,4 +1,4 @@
-"""Effects of a command beside what was asked for: tasks above that were reopened, and fields adapted."""
+"""Side effects of a command: ancestors that were reopened, and fields that were adapted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.tasks.state import Task
 
 @dataclass(frozen=True, slots=True)
 class SideEffect:
-    """What a command has done beside what was asked for: a task above was reopened, or a field adapted."""
+    """A change in addition to the requested one: an ancestor was reopened, or a field adapted."""
 
     task_id: str
     type: Literal["reopened", "adapted"]
@@ -26,7 +26,7 @@ class SideEffect:
 
 @dataclass(frozen=True, slots=True)
 class CommandedTask(Task):
-    """A task after a command, and what else the command has done; left out where that is nothing."""
+    """A task after a command, and the side effects of the command; left out if there are none."""
 
     effects: tuple[SideEffect, ...] = ()
 
@@ -40,12 +40,12 @@ _ADAPTED = {
 
 
 def opened(task_ids: Sequence[str]) -> Sequence[SideEffect]:
-    """Return the effects of opening these tasks."""
+    """Return the effects of reopening these tasks."""
     return [SideEffect(task_id, "reopened", "a task below it is open now") for task_id in task_ids]
 
 
 def adapted(before: State | None, after: State | None) -> Sequence[SideEffect]:
-    """Return the fields that did not fit any longer of a task that has come back."""
+    """Return the fields of a restored task that had to be adapted."""
     if not isinstance(before, Task) or not isinstance(after, Task):
         return ()
     if before.deleted_at is None or after.deleted_at is not None:
@@ -58,23 +58,23 @@ def adapted(before: State | None, after: State | None) -> Sequence[SideEffect]:
 
 
 async def effects_of(
-    stream: str, version: int, load: LoadState, around: ContextQueries
+    stream: str, version: int, load: LoadState, queries: ContextQueries
 ) -> Sequence[SideEffect]:
-    """Return the effects of the command that led to this version of a task, as the audit has them."""
+    """Return the effects of the command that led to this version of a task, from the audit."""
     task = await load(stream)
-    change = await around.change(task, version, "") if isinstance(task, Task) else None
+    change = await queries.change(task, version, "") if isinstance(task, Task) else None
     if change is None:
         return ()
     above = reversed([each for each in change.along if each.depth < 0])
-    task_ids = [each.id for each in above if await _was_opened(each, load, around)]
+    task_ids = [each.id for each in above if await _was_opened(each, load, queries)]
     return [*opened(task_ids), *adapted(change.before, change.after)]
 
 
-async def _was_opened(along: Along, load: LoadState, around: ContextQueries) -> bool:
+async def _was_opened(along: Along, load: LoadState, queries: ContextQueries) -> bool:
     task = await load(f"task:{along.id}")
     if not isinstance(task, Task):
         return False
-    changes = [await around.change(task, version, "") for version in along.versions]
+    changes = [await queries.change(task, version, "") for version in along.versions]
     return any(
         each is not None
         and each.before is not None

@@ -1,4 +1,4 @@
-"""One command at a time on a stream, within this process."""
+"""Locks that serialize the commands on a stream, within this process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_WAITING_PER_STREAM = 1000
 
 
 class StreamLocks:
-    """A fair lock for every stream that is in use; what nobody uses is forgotten."""
+    """A fair lock for every stream in use; unused locks are dropped."""
 
     def __init__(self, max_waiting: int = MAX_WAITING_PER_STREAM) -> None:
         self._locks: dict[str, _Shared] = {}
@@ -20,7 +20,7 @@ class StreamLocks:
 
     @asynccontextmanager
     async def hold(self, stream: str, timeout_s: float) -> AsyncIterator[None]:
-        """Hold the stream. Raises `Unavailable` if too many wait, or for too long: nothing was done then."""
+        """Hold the stream's lock. Raise `Unavailable` if too many wait, or on a timeout."""
         shared = self._locks.setdefault(stream, _Shared())
         if shared.users > self._max_waiting:
             raise Unavailable("too many commands are waiting for this task or list")

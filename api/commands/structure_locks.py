@@ -1,9 +1,9 @@
 """Locks on lists and tasks for commands whose rules span streams: in this process, and between nodes.
 
-A command that relies on how things are arranged shares a lock; one that changes the arrangement has it alone
-(`api.commands.lock_plan`). Locks are held until the outcome is visible in the read models, also if the answer
-was given before, within bounds: a lock that is given up early is like one that was lost, and the worker
-repairs what comes of it (`streams.policies.structure`).
+A command that relies on the structure shares a lock; one that changes the structure holds it exclusively
+(`api.commands.lock_plan`). Locks are held until the outcome is visible in the read models, even if the
+response was sent before, within bounds: a lock that is released early is like a lost one, and the worker
+repairs the consequences (`streams.policies.structure`).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from projections.postgres.advisory_locks import LockModes
 
 LOCK_TIMEOUT_S = 15.0
 OUTCOME_TIMEOUT_S = 30.0
-"""How long locks are held for an outcome that is late."""
+"""The maximum time to hold locks for a late outcome."""
 MAX_LATE_HOLDS = 8
-"""So many commands at a time hold their locks after they were answered; beyond, the oldest gives them up."""
+"""The most commands that hold their locks after their response; beyond it, the oldest releases them."""
 MAX_WAITING_PER_LOCK = 1_000
 JOIN_S = 0.05
-"""How long others of this process may join in a lock that is shared already."""
+"""The time in which others of this process may join a lock that is already shared."""
 
 WaitReached = Callable[[Mapping[int, int], float], Awaitable[bool]]
 
@@ -43,11 +43,11 @@ class ClusterLocks(Protocol):
     """Locks between processes: `projections.postgres.advisory_locks.AdvisoryLocks`."""
 
     async def acquire(self, modes: LockModes, timeout_s: float) -> ClusterHold:
-        """Acquire all of them. Raises `Unavailable`."""
+        """Acquire all of them. Raise `Unavailable`."""
 
 
 class Hold:
-    """The locks of one command. `until` says which outcomes have to be visible before they are released."""
+    """The locks of one command. `until` adds outcomes that must be visible before they are released."""
 
     __slots__ = ("positions",)
 
@@ -71,7 +71,7 @@ class StructureLocks:
 
     @asynccontextmanager
     async def hold(self, modes: LockModes) -> AsyncIterator[Hold]:
-        """Hold all of these locks. Raises `Unavailable` if one is not to be had in time: nothing was done."""
+        """Hold all of these locks. Raise `Unavailable` on a timeout; nothing was done then."""
         await self._local.acquire(modes, LOCK_TIMEOUT_S)
         held: ClusterHold | None = None
         hold = Hold()
@@ -83,7 +83,7 @@ class StructureLocks:
             self._release_later(modes, held, hold.positions)
 
     async def close(self) -> None:
-        """Release what is still held for late outcomes."""
+        """Release the locks that are still held for late outcomes."""
         for task, give_up in list(self._late.items()):
             give_up.set()
             await asyncio.wait({task})
@@ -91,7 +91,7 @@ class StructureLocks:
     def _release_later(
         self, modes: LockModes, held: ClusterHold | None, positions: Mapping[int, int]
     ) -> None:
-        """Release without keeping the answer waiting."""
+        """Release without delaying the response."""
         if held is None and not positions:
             self._local.release(modes)
             return
@@ -131,7 +131,7 @@ class StructureLocks:
 
 @dataclass(slots=True)
 class _Lease:
-    """Locks of the cluster, shared by holders of this process, until a time after which none joins them."""
+    """Locks of the cluster, shared by holders of this process; nobody can join after `until_s`."""
 
     leases: dict[frozenset[str], _Lease]
     names: frozenset[str]
@@ -149,9 +149,9 @@ class _Lease:
 
 
 class Leases:
-    """Locks of the cluster. Holders who share the same locks at the same time take them once.
+    """Locks of the cluster. Holders that share the same locks at the same time acquire them once.
 
-    Nobody joins a lease that is `JOIN_S` old: a holder of another process who waits gets its turn.
+    Nobody joins a lease older than `JOIN_S`, so that a waiting holder of another process gets its turn.
     """
 
     def __init__(self, cluster: ClusterLocks, monotonic_s: Callable[[], float]) -> None:
@@ -160,7 +160,7 @@ class Leases:
         self._leases: dict[frozenset[str], _Lease] = {}
 
     async def acquire(self, modes: LockModes, timeout_s: float) -> ClusterHold:
-        """Acquire all of these locks. Raises `Unavailable`."""
+        """Acquire all of these locks. Raise `Unavailable`."""
         if any(modes.values()):
             return await self._cluster.acquire(modes, timeout_s)
         names = frozenset(modes)
@@ -178,14 +178,14 @@ class Leases:
 
 @dataclass(slots=True)
 class _Entry:
-    """A lock that is in use: by how many (-1 is one who has it alone), and who waits, in order."""
+    """A lock in use: its number of holders (-1 means exclusive), and its waiters in order."""
 
     holders: int = 0
     waiting: deque[tuple[bool, asyncio.Future[None]]] = field(default_factory=deque)
 
 
 class SharedLocks:
-    """Fair locks by name, shared or exclusive; what nobody uses is forgotten."""
+    """Fair locks by name, shared or exclusive; unused locks are dropped."""
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
@@ -194,7 +194,7 @@ class SharedLocks:
         return len(self._entries)
 
     async def acquire(self, modes: LockModes, timeout_s: float) -> None:
-        """Acquire all of these, always in the same order. Raises `Unavailable`: then none is held."""
+        """Acquire all of these, always in the same order. Raise `Unavailable`; then none is held."""
         taken: dict[str, bool] = {}
         try:
             async with asyncio.timeout(timeout_s):
@@ -211,7 +211,7 @@ class SharedLocks:
             raise
 
     def release(self, modes: LockModes) -> None:
-        """Release these."""
+        """Release these locks."""
         for name in modes:
             entry = self._entries[name]
             entry.holders = 0 if entry.holders == -1 else entry.holders - 1
@@ -230,14 +230,14 @@ class SharedLocks:
             await turn
         except BaseException:
             if turn.done() and not turn.cancelled():
-                self.release({name: exclusive})  # It was ours in the very moment that we gave up.
+                self.release({name: exclusive})  # It was granted while this waiter gave up.
             else:
                 entry.waiting.remove((exclusive, turn))
                 self._admit(name, entry)
             raise
 
     def _admit(self, name: str, entry: _Entry) -> None:
-        """Give the lock to whoever is next, to all of them if they share it."""
+        """Grant the lock to the next waiter, or to all consecutive waiters that share it."""
         while entry.waiting and _is_free(entry, exclusive=entry.waiting[0][0]):
             exclusive, turn = entry.waiting.popleft()
             if turn.cancelled():

@@ -1,4 +1,4 @@
-"""What callers want done with tasks, alone or in bulk: from a word and a body to a command carried out."""
+"""Actions on tasks, alone or in bulk: from a name and a body to a command that is carried out."""
 
 from __future__ import annotations
 
@@ -65,24 +65,24 @@ ActionName = Literal[
 
 
 class NewTask(CreateTask):
-    """A task to create; without `list_id` it goes to the caller's inbox."""
+    """A task to create; without `list_id` it is added to the caller's inbox."""
 
     list_id: ListId | None = None  # type: ignore[assignment]
 
 
 class Nothing(Command):
-    """An object without members; it may be left out."""
+    """An empty object; it may be left out."""
 
 
 class NewComment(Command):
-    """What to say about a task; `@name` mentions a member of its list."""
+    """A comment on a task; `@name` mentions a member of its list."""
 
     text: CommentText
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of wish: its body, its command, how success is answered, and whether sub-tasks may be meant."""
+    """A kind of action: its body, its command, its success status, and whether it can include sub-tasks."""
 
     body: type[BaseModel]
     command: type[TaskCommand | RestoreList]
@@ -107,7 +107,7 @@ KINDS: Mapping[ActionName, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Who asks, and how they want it done; see `CommandRequest`."""
+    """The user and the conditions of a request; see `CommandRequest`."""
 
     user: str
     wait_s: float
@@ -117,8 +117,8 @@ class Terms:
     correlation_id: str | None = None
     traceparent: str | None = None
 
-    def call(self, command: AnyCommand, stream: str) -> CommandRequest:
-        """The call of a command on these terms."""
+    def to_request(self, command: AnyCommand, stream: str) -> CommandRequest:
+        """Return the request of a command on these terms."""
         return CommandRequest(
             command=command,
             stream=stream,
@@ -134,7 +134,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class TaskAction:
-    """A command by its name: on the task `task_id`, unless one is to be created, or on the list `list_id`."""
+    """A command by its name: on the task `task_id`, unless it creates one, or on the list `list_id`."""
 
     name: ActionName
     task_id: str | None = None
@@ -146,7 +146,7 @@ class TaskAction:
 
 @dataclass(frozen=True, slots=True)
 class ActionResult:
-    """What a wish led to, and how that is answered."""
+    """The result of an action, and how to answer it."""
 
     done: CascadeResult
     status: int
@@ -154,16 +154,16 @@ class ActionResult:
 
 
 class TaskActions:
-    """Grants wishes."""
+    """Carries out actions on tasks."""
 
-    def __init__(self, commands: CommandHandler, around: ContextQueries, new_id: IdFactory) -> None:
+    def __init__(self, commands: CommandHandler, queries: ContextQueries, new_id: IdFactory) -> None:
         self._commands = commands
-        self._cascades = Cascades(commands, around)
-        self._around = around
+        self._cascades = Cascades(commands, queries)
+        self._queries = queries
         self._new_id = new_id
 
     async def execute(self, action: TaskAction, terms: Terms) -> ActionResult:
-        """Carry out what is wanted. Raises `Invalid` for a bad body, and as `Cascades.handle`."""
+        """Carry out an action. Raise `Invalid` for an invalid body, and as `Cascades.handle`."""
         kind = KINDS[action.name]
         body = validated(kind.body, action.body)
         given = {name: getattr(body, name) for name in body.model_fields_set}
@@ -181,15 +181,15 @@ class TaskActions:
         if kind.cascades:
             given["cascade"] = action.cascade
         stream = f"task:{task_id}" if action.list_id is None else f"list:{action.list_id}"
-        done = await self._cascades.handle(terms.call(kind.command(**given), stream))
+        done = await self._cascades.handle(terms.to_request(kind.command(**given), stream))
         return ActionResult(done, kind.status, location)
 
     async def create_together(
         self, wanted: Sequence[tuple[TaskAction, Terms]]
     ) -> list[ActionResult | TaskError]:
-        """Create tasks of one list, in order: as `execute` for each, only quicker. None has a parent."""
+        """Create tasks of one list, in order: as `execute` for each, but faster. None has a parent."""
         found: list[ActionResult | TaskError | None] = []
-        calls: dict[int, CommandRequest] = {}
+        requests: dict[int, CommandRequest] = {}
         for place, (action, terms) in enumerate(wanted):
             try:
                 body = validated(NewTask, action.body)
@@ -199,19 +199,19 @@ class TaskActions:
             given = {name: getattr(body, name) for name in body.model_fields_set}
             given["list_id"] = body.list_id or inbox_id(terms.user)
             new_id = terms.key.created_id if terms.key else self._new_id()
-            calls[place] = terms.call(CreateTask(**given), f"task:{new_id}")
+            requests[place] = terms.to_request(CreateTask(**given), f"task:{new_id}")
             found.append(None)
-        results = await self._commands.create_together(list(calls.values())) if calls else []
-        for (place, call), result in zip(calls.items(), results, strict=True):
-            found[place] = result if isinstance(result, TaskError) else _created(call, result)
+        results = await self._commands.create_together(list(requests.values())) if requests else []
+        for (place, request), result in zip(requests.items(), results, strict=True):
+            found[place] = result if isinstance(result, TaskError) else _created(request, result)
         return [each for each in found if each is not None]
 
     async def tops(self, task_ids: Collection[str]) -> Mapping[str, str]:
-        """The tasks that these belong to, on the uppermost level; tasks that are not there are left out."""
-        return await self._around.tops(task_ids)
+        """Map each task to its topmost ancestor; tasks that do not exist are left out."""
+        return await self._queries.tops(task_ids)
 
     async def list_for(self, wanted: NewTask, user: str) -> str:
-        """Return the list that a new task goes to: the one it names, else its parent's, else the inbox."""
+        """Return the list of a new task: the one it names, else its parent's, else the inbox."""
         if wanted.list_id is not None:
             return wanted.list_id
         home = None
@@ -222,8 +222,8 @@ class TaskActions:
         return home or inbox_id(user)
 
 
-def _created(call: CommandRequest, result: Applied | Pending) -> ActionResult:
-    location = f"/api/tasks/{call.stream.removeprefix('task:')}"
+def _created(request: CommandRequest, result: Applied | Pending) -> ActionResult:
+    location = f"/api/tasks/{request.stream.removeprefix('task:')}"
     position = result.position
     return ActionResult(
         CascadeResult(result, {} if position is None else {position.partition: position.offset}),
@@ -232,8 +232,8 @@ def _created(call: CommandRequest, result: Applied | Pending) -> ActionResult:
     )
 
 
-async def _list_of(task_id: str, user: str, sight: ReadYourWritesReader) -> str | None:
-    """The list of a task, if the user may see it."""
-    task = await sight.state(f"task:{task_id}")
-    home = await sight.state(f"list:{task.list_id}") if isinstance(task, Task) else None
+async def _list_of(task_id: str, user: str, reader: ReadYourWritesReader) -> str | None:
+    """Return the list of a task, if the user may see it."""
+    task = await reader.state(f"task:{task_id}")
+    home = await reader.state(f"list:{task.list_id}") if isinstance(task, Task) else None
     return home.id if isinstance(home, TaskList) and role_in(home, user) is not None else None

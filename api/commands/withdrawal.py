@@ -1,7 +1,7 @@
-"""Withdrawing: what was appended to a stream that a parked record has come to hold meanwhile is taken back.
+"""Withdrawal of a record that was appended to a stream which a parked record has come to hold meanwhile.
 
-It is parked behind that record, and would be done whenever an operator settles it, however late, or be
-superseded then by another one of its kind. So its author is refused, and it is never tried again.
+It is parked behind that record, and would be folded whenever an administrator resolves it, however late, or
+be superseded then by a similar one. So its author gets a refusal, and it is never retried.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ async def withdraw(
     new_id: IdFactory,
     wait_s: float,
 ) -> Update | None:
-    """Take a parked record of ours back; returns what became of that, None if it is not known in time.
+    """Withdraw our own parked record; return the withdrawal's outcome, None if it is not known in time.
 
-    Raises `Unavailable`.
+    Raise `Unavailable`.
     """
     control = Record(
         id=new_id(),

@@ -85,7 +85,7 @@ async def carry_out(
 ) -> tuple[Applied | Pending, Preference]:
     """Carry out a command as the request's headers specify."""
     wanted = preference_of(request)
-    command_request = terms_of(request, wanted, key).call(command, stream)
+    command_request = terms_of(request, wanted, key).to_request(command, stream)
     return await dependencies_of(request).commands.handle(command_request), wanted
 
 
