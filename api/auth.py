@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jwt
+from cachetools import TLRUCache
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -135,9 +135,8 @@ class Verifier:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
-        self._now = now
         self._tokens = StrictTokens()
-        self._known: OrderedDict[str, tuple[float, Identity]] = OrderedDict()
+        self._known: TLRUCache[str, Identity] = TLRUCache(MAX_KNOWN_TOKENS, _known_until, timer=now)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Verifier:
@@ -146,16 +145,13 @@ class Verifier:
 
     async def verify(self, token: str) -> Identity:
         """Who the token was given to. Raises `Unauthenticated`, or `Unavailable` if keys can't be fetched."""
-        until, identity = self._known.get(token, (0.0, None))
-        if identity is not None and self._now() < until:
+        identity = self._known.get(token)
+        if identity is not None:
             return identity
         if not 0 < len(token) <= MAX_TOKEN_CHARS or not token.isascii():
             raise Unauthenticated("the token is not a JSON Web Token")
         identity = await self._verify(token)
-        self._known[token] = (min(self._now() + KNOWN_S, identity.expires_at), identity)
-        self._known.move_to_end(token)
-        if len(self._known) > MAX_KNOWN_TOKENS:
-            self._known.popitem(last=False)
+        self._known[token] = identity
         return identity
 
     async def _verify(self, token: str) -> Identity:
@@ -174,6 +170,10 @@ class Verifier:
         except (ValueError, TypeError, RecursionError, OverflowError):
             raise Unauthenticated("the token is not a JSON Web Token") from None
         return _identity(claims)
+
+
+def _known_until(_token: str, identity: Identity, now_s: float) -> float:
+    return min(now_s + KNOWN_S, identity.expires_at)
 
 
 def bearer_token(header: str | None) -> str:

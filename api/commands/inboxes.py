@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
 
 import structlog
+from cachetools import TLRUCache
 
 from api.commands.handler import CommandHandler
 from api.commands.idempotency import CommandKey
@@ -31,26 +32,25 @@ class Inboxes:
         """`lists_of` returns the lists of a user, which is faster than repeating the command."""
         self._commands = commands
         self._lists_of = lists_of
-        self._known: OrderedDict[str, float] = OrderedDict()
+        # Each user with the seconds after which to look again.
+        self._known: TLRUCache[str, float] = TLRUCache(MAX_KNOWN_USERS, _until, timer=time.monotonic)
 
     async def ensure(self, user: str) -> None:
         """Create the user's inbox unless it exists; on a temporary failure most requests work without it."""
-        if self._known.get(user, 0.0) > time.monotonic():
-            self._known.move_to_end(user)
+        if self._known.get(user) is not None:
             return
         try:
             if self._lists_of is None or inbox_id(user) not in await self._lists_of(user):
                 await self._commands.handle(_create_inbox(user))
         except TaskError as error:
             _log.warning("inbox not made", user=user, reason=error.detail)
-            self._remember(user, RETRY_AFTER_S)
+            self._known[user] = RETRY_AFTER_S
         else:
-            self._remember(user, float("inf"))
+            self._known[user] = math.inf
 
-    def _remember(self, user: str, for_s: float) -> None:
-        self._known[user] = time.monotonic() + for_s
-        if len(self._known) > MAX_KNOWN_USERS:
-            self._known.popitem(last=False)
+
+def _until(_user: str, for_s: float, now_s: float) -> float:
+    return now_s + for_s
 
 
 def _create_inbox(user: str) -> CommandRequest:

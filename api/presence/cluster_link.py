@@ -44,6 +44,7 @@ class Outgoing:
 
     def __init__(self) -> None:
         self._posted: list[bytes] = []
+        # A queue, which counts what it sheds: no cache.
         self._cursors: OrderedDict[Hashable, bytes] = OrderedDict()
         self._there = asyncio.Event()
         self.idle = asyncio.Event()

@@ -111,6 +111,7 @@ class RateLimits:
     user_messages_per_s: float
     user_burst: int
     _users: dict[str, _UserBucket] = field(default_factory=dict)
+    # A bucket that is full again ends it, which no cache of cachetools looks at.
     _absent: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
     def __len__(self) -> int:

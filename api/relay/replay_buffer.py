@@ -33,6 +33,7 @@ class ReplayBuffer:
         self._numbers: dict[int, deque[int]] = {}
         self._by_channel: dict[str, deque[int]] = {}
         self._messages: dict[tuple[Position, str], EncodedMessage] = {}
+        # Bounded by count and by bytes at once, which no cache of cachetools is.
         self._joined: OrderedDict[tuple[int, ...], MessageBatch] = OrderedDict()
         self._joined_size = 0
         self.end = 0

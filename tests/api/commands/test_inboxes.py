@@ -1,0 +1,83 @@
+"""Inboxes: each user's is made once, and asked for again when that failed or was forgotten."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from api.commands import inboxes as module
+from api.commands.inboxes import RETRY_AFTER_S, Inboxes
+from api.commands.requests import CommandRequest
+from app.errors import Unavailable
+from app.ids import inbox_id
+
+
+class Commands:
+    """Notes whose inboxes are asked for, and fails for some."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.failing: set[str] = set()
+
+    async def handle(self, request: CommandRequest) -> None:
+        self.asked.append(request.user)
+        if request.user in self.failing:
+            raise Unavailable("the log is away")
+
+
+@pytest.fixture
+def now_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which stands still until it is changed."""
+    now = [100.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+async def test_an_inbox_is_made_once(now_s: list[float]) -> None:
+    commands = Commands()
+    inboxes = Inboxes(cast("Any", commands))
+    for _ in range(2):
+        await inboxes.ensure("alice")
+        now_s[0] += 1_000_000
+    assert commands.asked == ["alice"]
+
+
+async def test_it_is_not_made_if_it_is_there(now_s: list[float]) -> None:
+    commands = Commands()
+
+    async def lists_of(user: str) -> list[str]:
+        return [inbox_id(user)] if user == "alice" else []
+
+    inboxes = Inboxes(cast("Any", commands), lists_of)
+    for user in ("alice", "bob"):
+        await inboxes.ensure(user)
+    assert commands.asked == ["bob"]
+
+
+async def test_after_a_failure_it_is_tried_again_later(now_s: list[float]) -> None:
+    commands = Commands()
+    inboxes = Inboxes(cast("Any", commands))
+    commands.failing.add("alice")
+    await inboxes.ensure("alice")
+    now_s[0] += RETRY_AFTER_S - 0.1
+    await inboxes.ensure("alice")
+    assert commands.asked == ["alice"]
+    commands.failing.clear()
+    now_s[0] += 0.1
+    for _ in range(2):
+        await inboxes.ensure("alice")
+        now_s[0] += 1_000_000
+    assert commands.asked == ["alice", "alice"]
+
+
+async def test_the_users_seen_longest_ago_are_forgotten_first(
+    now_s: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_KNOWN_USERS", 2)
+    commands = Commands()
+    inboxes = Inboxes(cast("Any", commands))
+    for user in ("alice", "bob", "alice", "carol", "alice", "bob"):
+        await inboxes.ensure(user)
+    assert commands.asked == ["alice", "bob", "carol", "bob"]
