@@ -9,6 +9,7 @@ QUESTIONS = (
     "projecting",
     "importing",
     "bulk",
+    "commands",
     "latency",
     "flushing",
     "structure",
