@@ -12,26 +12,26 @@ from app.errors import Unavailable
 
 
 class MemoryTopic:
-    """What all nodes of a test write to and read from. While it is `away`, nobody can connect."""
+    """The topic shared by all nodes of a test. While it is `unavailable`, connecting fails."""
 
     def __init__(self) -> None:
         self.readers: set[MemorySignals] = set()
-        self.away = False
+        self.unavailable = False
 
     def backend(self) -> MemorySignals:
-        """A connection to it."""
+        """Return a connection to the topic."""
         return MemorySignals(self)
 
-    def break_off(self) -> None:
-        """Let all connections break, and none be made any more."""
-        self.away = True
+    def break_connections(self) -> None:
+        """Break all connections, and refuse new ones."""
+        self.unavailable = True
         for reader in list(self.readers):
-            reader.ready.put_nowait(Broken(ConnectionResetError("the topic is away")))
+            reader.ready.put_nowait(Broken(ConnectionResetError("the topic is unavailable")))
         self.readers.clear()
 
 
 class MemorySignals(BroadcastBackend):
-    """Reads what is written while it is connected (see `signal_topic.KafkaSignals`)."""
+    """Reads messages that are written while it is connected (see `signals_backend.KafkaSignals`)."""
 
     def __init__(self, topic: MemoryTopic) -> None:
         self._topic = topic
@@ -39,30 +39,30 @@ class MemorySignals(BroadcastBackend):
         self.ready: asyncio.Queue[tuple[bytes, ...] | Broken] = asyncio.Queue()
 
     async def connect(self) -> None:
-        """Begin to read. Raises `Unavailable`."""
-        if self._topic.away:
-            raise Unavailable("the topic is away")
+        """Start reading. Raise `Unavailable`."""
+        if self._topic.unavailable:
+            raise Unavailable("the topic is unavailable")
         self._topic.readers.add(self)
 
     async def disconnect(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._topic.readers.discard(self)
 
     async def subscribe(self, group: str) -> None:
-        """There is one channel only."""
+        """Remember the channel; there is only one."""
         self._channel = group
 
     async def unsubscribe(self, group: str) -> None:
-        """There is one channel only."""
+        """Do nothing; there is only one channel."""
 
     async def publish(self, channel: str, message: Any) -> None:  # noqa: ARG002
-        """Give a message, as (key, value), to all."""
+        """Send a message, as (key, value), to all readers."""
         for reader in self._topic.readers:
             reader.ready.put_nowait((message[1],))
 
     async def next_published(self) -> Event:
-        """The next message."""
+        """Return the next message."""
         return Event(self._channel, cast("Any", await self.ready.get()))
 
-    def taken(self) -> None:
-        """Nothing is bounded here."""
+    def processed(self) -> None:
+        """Do nothing; the queue is unbounded."""

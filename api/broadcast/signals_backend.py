@@ -1,8 +1,8 @@
-"""Our broadcaster backend for `task-signals`: every node reads all of it from its end on, and writes to it.
+"""The broadcaster backend for `task-signals`: every node reads the whole topic from its end, and writes.
 
-What is on it is worth nothing a moment later. So it is read without a group from wherever it ends, and
-written without waiting for more than one replica; what does not get through is counted, and missed by nobody
-for longer than until the next heartbeat.
+Signals lose their value within a moment. So they are read without a consumer group from the end, and written
+without waiting for more than one replica. Lost messages are counted, and their effect lasts only until the
+next heartbeat.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class KafkaSignals(TopicTail):
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
         self.lost = 0
-        """How many messages the brokers did not take."""
+        """The number of messages that the brokers did not accept."""
 
     async def _begin(self) -> dict[int, int]:
         ends = await super()._begin()
@@ -54,14 +54,14 @@ class KafkaSignals(TopicTail):
         return ends
 
     async def disconnect(self) -> None:
-        """Send what is on its way, unless that takes too long, and leave the brokers."""
+        """Flush pending messages, within a time limit, and disconnect from the brokers."""
         for client in (self._producer, self._consumer):
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(DISCONNECT_TIMEOUT_S):
                     await client.stop()
 
     async def publish(self, channel: str, message: Any) -> None:
-        """Hand a message, as (key, value), to the producer; waits only while that is full."""
+        """Pass a message, as (key, value), to the producer; wait only while its buffer is full."""
         key, value = message
         sent: asyncio.Future[Any] = await self._producer.send(channel, value, key=key)
         sent.add_done_callback(self._note)
@@ -71,5 +71,5 @@ class KafkaSignals(TopicTail):
             self.lost += 1
 
     def read(self, polled: Polled) -> tuple[bytes, ...]:
-        """The messages of a batch."""
+        """Return the messages of a batch."""
         return tuple(record.value or b"" for records in polled.values() for record in records)

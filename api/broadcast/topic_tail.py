@@ -1,8 +1,8 @@
-"""What our broadcaster backends have in common: a node reads all of a topic, from a known place on.
+"""The base of the broadcaster backends: a node reads a whole topic from a known position.
 
-broadcaster's own Kafka backend joins a consumer group that is balanced anew for each subscription, and starts
-wherever the group happens to be. Here is no group: every partition is assigned, at offsets that are known
-before anything is read.
+broadcaster's own Kafka backend joins a consumer group that is rebalanced for each subscription, and starts at
+the group's offsets. Here there is no group: every partition is assigned, at offsets that are known before
+anything is read.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Broken:
 
 
 class TopicTail(BroadcastBackend):
-    """Reads `topic`. Its one broadcaster channel is the topic, and an event is what `read` makes of a batch.
+    """Reads `topic`. Its only broadcaster channel is the topic; an event is what `read` returns for a batch.
 
-    broadcaster's listener dies without a word when reading raises. So reading doesn't raise: what went wrong
-    is delivered as the last event, `Broken`, behind everything that was read before.
+    broadcaster's listener stops silently when reading raises. So reading does not raise: an error is
+    delivered as the last event, `Broken`, after everything that was read before.
     """
 
     def __init__(self, brokers: Sequence[str], topic: str, **options: Any) -> None:
@@ -56,22 +56,22 @@ class TopicTail(BroadcastBackend):
 
     @abstractmethod
     def read(self, polled: Polled) -> object:
-        """What to make of a batch."""
+        """Return the event for a batch."""
 
     async def connect(self) -> None:
-        """Begin. Raises `Unavailable`."""
+        """Connect and start. Raise `Unavailable`."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._begin()
         except (KafkaError, OSError, TimeoutError) as error:
             await self.disconnect()
-            raise Unavailable(f"{self._topic} can't be used: {error or type(error).__name__}") from error
+            raise Unavailable(f"{self._topic} cannot be used: {error or type(error).__name__}") from error
         except BaseException:
             await self.disconnect()
             raise
 
     async def _begin(self) -> dict[int, int]:
-        """Start the consumer, at the ends of all partitions; those are returned."""
+        """Start the consumer at the ends of all partitions, and return them."""
         await self._consumer.start()
         if self._topic not in await self._consumer.topics():
             raise Unavailable(f"there is no topic {self._topic} yet; run `tasktape migrate`")
@@ -87,26 +87,26 @@ class TopicTail(BroadcastBackend):
         return ends
 
     async def ends(self) -> dict[int, int]:
-        """Partition → the offset that its next record will get, asked of the brokers."""
+        """Query the brokers; return partition → offset of its next record."""
         ends: Mapping[TopicPartition, int] = await self._consumer.end_offsets(self._consumer.assignment())
         return {partition.partition: end for partition, end in ends.items()}
 
     async def disconnect(self) -> None:
-        """Leave the brokers."""
+        """Disconnect from the brokers."""
         await self._consumer.stop()
 
     async def subscribe(self, group: str) -> None:
-        """Let the events flow. Never suspends: broadcaster would lose a concurrent first subscriber."""
+        """Start the events. Never suspend: broadcaster would lose a concurrent first subscriber."""
         if group != self._topic:
             raise ValueError(f"the only channel is {self._topic}")
         self._subscribed.set()
 
     async def unsubscribe(self, group: str) -> None:  # noqa: ARG002
-        """Hold the events back."""
+        """Pause the events."""
         self._subscribed.clear()
 
     async def next_published(self) -> Event:
-        """The next batch, once there is a subscriber and room ahead of it."""
+        """Return the next batch, once there is a subscriber and capacity to read ahead."""
         await self._subscribed.wait()
         await self._credit.acquire()
         if self._broken:
@@ -115,11 +115,11 @@ class TopicTail(BroadcastBackend):
             message = self.read(await self._poll())
         except Exception as error:  # noqa: BLE001
             self._broken, message = True, Broken(error)
-        # broadcaster hands a message on as it is, whatever its type.
+        # broadcaster passes a message unchanged, whatever its type.
         return Event(self._topic, cast("Any", message))
 
-    def taken(self) -> None:
-        """Say that an event was dealt with: another one may be read ahead."""
+    def processed(self) -> None:
+        """Release the capacity of a processed event, so that another one may be read ahead."""
         self._credit.release()
 
     async def _poll(self) -> Polled:

@@ -1,11 +1,11 @@
-"""Our backend for broadcaster: every node reads all of `task-updates`, from a known place on.
+"""The broadcaster backend for updates: every node reads all of `task-updates` from a known position.
 
-So nothing lies unseen between "up to here it is in the database" and "from here it is live".
+So there is no gap between the updates in the database and those that arrive live.
 
-One broadcaster channel stands for the whole topic, and an event on it is a batch of decoded updates. A
-subscription per `task:`, `list:` or `user:` channel would let two channels of one socket overtake each other
-in their separate queues; but a socket resumes by one position per partition over all its channels, so
-their order matters. The hub tells the channels apart.
+One broadcaster channel stands for the whole topic, and an event on it is a batch of decoded updates. With a
+subscription per `task:`, `list:` or `user:` channel, two channels of one socket could overtake each other in
+their separate queues; but a socket resumes by one position per partition over all its channels, so their
+order matters. The hub distributes updates to channels.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_FETCH_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Updates, in order for each partition of the topic, and the offsets that come after them."""
+    """Updates, in order for each partition of the topic, and the next offsets."""
 
     updates: tuple[Update, ...]
     next_offsets: Mapping[int, int]
@@ -44,14 +44,14 @@ class KafkaUpdates(TopicTail):
             topic,
             client_id="tasktape-relay",
             isolation_level="read_uncommitted",
-            # Offsets that retention has taken away: go on from the oldest; the gap is filled from the audit.
+            # Offsets beyond retention: continue from the oldest; the gap is filled from the audit.
             auto_offset_reset="earliest",
             max_poll_records=MAX_BATCH,
             max_partition_fetch_bytes=MAX_FETCH_BYTES,
         )
         self._start = start or {}
         self.next_offsets: dict[int, int] = {}
-        """Partition → where reading starts; known once connected."""
+        """Partition → first offset to read; set when connected."""
 
     async def _begin(self) -> dict[int, int]:
         ends = await super()._begin()
@@ -61,11 +61,11 @@ class KafkaUpdates(TopicTail):
         return ends
 
     async def publish(self, channel: str, message: Any) -> None:
-        """Updates come from the worker alone."""
+        """Refuse to publish: only the worker writes updates."""
         raise NotImplementedError("updates are emitted by the worker, not by the relay")
 
     def read(self, polled: Polled) -> Batch:
-        """The updates of a batch."""
+        """Return the updates of a batch."""
         updates = (read_update(record) for records in polled.values() for record in records)
         return Batch(
             updates=tuple(update for update in updates if update),
@@ -74,7 +74,7 @@ class KafkaUpdates(TopicTail):
 
 
 def read_update(record: ConsumerRecord) -> Update | None:
-    """The update in a Kafka record; what isn't one is logged and passed over."""
+    """Return the update in a Kafka record; log and skip a record that is not an update."""
     try:
         update = decode(record.headers, record.value or b"")
     except (KeyError, ValueError, Malformed) as error:

@@ -27,7 +27,7 @@ export type FromServer =
   | Pong;
 
 /**
- * Say who one is; with `since`, the automatic channels resume from there.
+ * Authenticate the socket; with `since`, resume the automatic channels from there.
  */
 export interface Authenticate {
   id?: number | string;
@@ -42,7 +42,7 @@ export interface Authenticate {
   };
 }
 /**
- * Ask for a channel; with `since`, for what was missed too.
+ * Subscribe to a channel; with `since`, also get missed updates.
  */
 export interface Subscribe {
   id?: number | string;
@@ -53,7 +53,7 @@ export interface Subscribe {
   };
 }
 /**
- * Give a channel up.
+ * Unsubscribe from a channel.
  */
 export interface Unsubscribe {
   id?: number | string;
@@ -61,7 +61,7 @@ export interface Unsubscribe {
   channel: string;
 }
 /**
- * Go on with a newer token of the same user.
+ * Continue with a newer token of the same user.
  */
 export interface Refresh {
   id?: number | string;
@@ -69,7 +69,7 @@ export interface Refresh {
   token: string;
 }
 /**
- * Tell the others on a channel something that is not kept.
+ * Send an ephemeral signal to the others on a channel.
  */
 export interface Signal {
   id?: number | string;
@@ -84,7 +84,7 @@ export interface Signal {
   };
 }
 /**
- * Ask for a pong.
+ * Request a pong.
  */
 export interface Ping {
   id?: number | string;
@@ -98,7 +98,7 @@ export interface Pong {
   type: "pong";
 }
 /**
- * The socket speaks for `user` and has the automatic channels; `missed` updates come next.
+ * The socket is authenticated as `user` and has the automatic channels; `missed` updates follow.
  */
 export interface Authenticated {
   id?: number | string;
@@ -115,7 +115,7 @@ export interface Authenticated {
   limits: Limits;
 }
 /**
- * What a socket may do at most; `messages_per_s` on average, `burst` of them at once.
+ * The limits of a socket; `messages_per_s` on average, in bursts of up to `burst`.
  */
 export interface Limits {
   message_bytes: number;
@@ -125,7 +125,7 @@ export interface Limits {
   burst: number;
 }
 /**
- * The socket has the channel; `missed` updates come next. Without `id`: a new list of the user's.
+ * The socket is subscribed to the channel; `missed` updates follow. Without `id`: a new list.
  */
 export interface Subscribed {
   id?: number | string;
@@ -137,7 +137,7 @@ export interface Subscribed {
   missed: number;
 }
 /**
- * The socket no longer has the channel. Without `id`: it may not be seen any longer.
+ * The socket is unsubscribed from the channel. Without `id`: the user has lost access to it.
  */
 export interface Unsubscribed {
   id?: number | string;
@@ -145,7 +145,7 @@ export interface Unsubscribed {
   channel: string;
 }
 /**
- * The newer token holds.
+ * The newer token was accepted.
  */
 export interface Refreshed {
   id?: number | string;
@@ -162,7 +162,7 @@ export interface Error {
   message: string;
 }
 /**
- * Something happened: the event, what it changed, and the task or list as it is now.
+ * An update: the event, its changes, and the current task or list.
  */
 export interface Update {
   type: "update";
@@ -177,22 +177,22 @@ export interface Update {
     [k: string]: [unknown, unknown];
   };
   /**
-   * User → what it is told to them as
+   * User → kind of their notification
    */
   notifications?: {
     [k: string]: string;
   };
   /**
-   * After it; null if it is not a task's, or the task is gone
+   * The task after it; null for other streams, or if it is gone
    */
   task: Task | null;
   /**
-   * After it; null if it is not a list's, or the list is gone
+   * The list after it; null for other streams, or if it is gone
    */
   list: TaskList | null;
 }
 /**
- * An event of the log. What is not accepted is not told of, nor what can't be read.
+ * An event of the log. Events that are not accepted, or cannot be decoded, are not sent.
  */
 export interface UpdateEvent {
   id: string;
@@ -202,15 +202,15 @@ export interface UpdateEvent {
   position: string;
   outcome: "accepted" | "superseded" | "parked";
   /**
-   * Why it is not accepted
+   * Reason why it is not accepted
    */
   reason: string | null;
   /**
-   * When it happened
+   * Time of the event
    */
   time: string;
   /**
-   * When the log took it
+   * Time when the log recorded it
    */
   recorded_at: string;
   actor: string;
@@ -333,7 +333,7 @@ export interface SignalSent {
   session: string;
 }
 /**
- * Who is on a channel: all who are `present`, or since then who `joined` (or changed) and who `left`.
+ * The users on a channel: all `present`, or since then those who `joined` (or changed) and who `left`.
  */
 export interface Presence {
   type: "presence";
@@ -343,7 +343,7 @@ export interface Presence {
   left?: PresentUser[];
 }
 /**
- * A user on a channel: with so many sockets, and what one of those said last.
+ * A user on a channel: the number of sockets, and their latest state.
  */
 export interface PresentUser {
   user: string;
@@ -352,7 +352,7 @@ export interface PresentUser {
   typing: boolean;
 }
 /**
- * How a node does, for admins.
+ * The state of a node, for administrators.
  */
 export interface SystemReport {
   type: "system";
@@ -361,7 +361,7 @@ export interface SystemReport {
   stats: SystemStats;
 }
 /**
- * What a node does: what it has now, and what it counted since it started.
+ * The state of a node: its current figures, and its counters since it started.
  */
 export interface SystemStats {
   connections: number;
@@ -369,12 +369,12 @@ export interface SystemStats {
   published: number;
   delivered: number;
   /**
-   * How late updates come in; null if none came lately
+   * Delay of the latest update; null if none arrived recently
    */
   lag_ms: number | null;
 }
 /**
- * More was missed than is sent: read a snapshot; what is new comes all the same.
+ * More updates were missed than are sent: load a snapshot; new updates still arrive.
  */
 export interface Resync {
   type: "resync";
@@ -382,7 +382,7 @@ export interface Resync {
   reason: string;
 }
 /**
- * The socket is about to be closed; come back after a time drawn from the window.
+ * The socket is about to be closed; reconnect at a time within the window.
  */
 export interface Goodbye {
   type: "goodbye";

@@ -1,1 +1,1 @@
-"""Presence: who is where, across nodes."""
+"""Presence: users on channels, across nodes."""

@@ -1,4 +1,4 @@
-"""Signals: presence at work. It hears what sockets do, and tells sockets and other nodes of it."""
+"""Signals: presence connected to sockets and to other nodes, in both directions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import structlog
 from broadcaster import BroadcastBackend
 
 from api.presence.cluster_link import SignalLink
-from api.presence.events import Effect, Publish, Tell, Told
+from api.presence.events import Effect, Notify, PresenceNotification, Publish
 from api.presence.node_messages import Envelope, NodeMessage, Signalled, decode, encode
 from api.presence.state import HEARTBEAT_S, TTL_S, Presence
 from app.errors import Malformed
@@ -28,34 +28,34 @@ JITTER = 0.2
 class Listener(Protocol):
     """A socket of this node."""
 
-    def told(self, message: Told) -> None:
-        """Take a message; the same object goes to all who get the same. Never waits, and raises nothing."""
+    def notify(self, message: PresenceNotification) -> None:
+        """Send a message; all recipients share the same object. Never wait or raise."""
 
 
 class PresenceTracker(Protocol):
-    """What a conversation says of its socket, and asks. None of it waits."""
+    """The interface of presence for a session. No method waits."""
 
     def enter(self, session: str, user: str, listener: Listener) -> None:
-        """It speaks for a user."""
+        """Register a session of a user."""
 
     def attend(self, session: str, channels: Iterable[str]) -> None:
-        """It was given channels that it did not ask for."""
+        """Add channels that the session has without a subscription."""
 
     def subscribe(self, session: str, channel: str) -> None:
-        """It was given a channel that it asked for: it will be told who is present there."""
+        """Add a channel that the session subscribed to; send it the users who are present there."""
 
     def unsubscribe(self, session: str, channel: str) -> None:
-        """It gave a channel up, or the channel was taken away."""
+        """Remove a channel that the session unsubscribed from or lost access to."""
 
     def signal(self, session: str, channel: str, kind: str, data: Mapping[str, Any]) -> None:
-        """It has something to say. Raises `NotFound` or `Malformed`."""
+        """Send a signal of the session. Raise `NotFound` or `Malformed`."""
 
     def leave(self, session: str) -> None:
-        """It is closed."""
+        """Remove a closed session."""
 
 
 class NullPresence:
-    """A `PresenceTracker` of which nothing is kept or told."""
+    """A `PresenceTracker` that stores and sends nothing."""
 
     def enter(self, session: str, user: str, listener: Listener) -> None:
         """See `PresenceTracker.enter`."""
@@ -78,7 +78,7 @@ class NullPresence:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How often a node says that it is there, and after how long one is gone that does not."""
+    """The interval of heartbeats, and the time without one after which a node counts as gone."""
 
     heartbeat_s: float = HEARTBEAT_S
     ttl_s: float = TTL_S
@@ -86,12 +86,12 @@ class Timing:
 
 @dataclass(slots=True)
 class Counters:
-    """What was said and heard."""
+    """The counters of published and received messages."""
 
     published: int = 0
     received: int = 0
     undecodable: int = 0
-    told: int = 0
+    notified: int = 0
 
 
 class Signals:
@@ -108,7 +108,7 @@ class Signals:
     ) -> None:
         self._timing = timing or Timing()
         self._clock = clock
-        # A later start of a node has a larger number; nodes are named anew each time anyhow.
+        # A later start of a node has a larger number; a node also has a new name after each start.
         self.presence = Presence(node, time.time_ns(), ttl_s=self._timing.ttl_s)
         self.counters = Counters()
         self._listeners: dict[str, Listener] = {}
@@ -119,28 +119,28 @@ class Signals:
             topic,
             node.encode(),
             open_backend,
-            on_connected=lambda: self._do(self.presence.hello()),
+            on_connected=lambda: self._apply(self.presence.hello()),
             on_message=self._receive,
             silence_s=self._timing.ttl_s,
         )
 
     @property
     def connected(self) -> bool:
-        """Whether this node can talk to the others."""
+        """Return True if this node is connected to the others."""
         return self._link.connected
 
     @property
     def lost(self) -> int:
-        """How many messages never left this node."""
+        """Return the number of messages that never left this node."""
         return self._link.lost
 
     def start(self) -> None:
-        """Look for the other nodes, in the background."""
+        """Connect to the other nodes in the background."""
         self._link.start()
         self._pulse_task = asyncio.create_task(self._pulse(), name="signals-pulse")
 
     async def stop(self) -> None:
-        """Say goodbye, and stop."""
+        """Publish a goodbye, and stop."""
         self._stopped = True
         if self._tick is not None:
             self._tick.cancel()
@@ -148,57 +148,57 @@ class Signals:
             self._pulse_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._pulse_task
-        self._do(self.presence.goodbye())
+        self._apply(self.presence.goodbye())
         await self._link.stop()
 
-    # --- what sockets do (see Crowd) ---------------------------------------------------------------------
+    # --- the interface for sessions (see PresenceTracker) ---------------------------------------------------
 
     def enter(self, session: str, user: str, listener: Listener) -> None:
         """See `PresenceTracker.enter`."""
         self._listeners[session] = listener
         self.presence.enter(session, user)
-        self._soon()
+        self._schedule_tick()
 
     def attend(self, session: str, channels: Iterable[str]) -> None:
         """See `PresenceTracker.attend`."""
         self.presence.attend(session, channels)
-        self._soon()
+        self._schedule_tick()
 
     def subscribe(self, session: str, channel: str) -> None:
         """See `PresenceTracker.subscribe`."""
         self.presence.subscribe(session, channel)
-        self._soon()
+        self._schedule_tick()
 
     def unsubscribe(self, session: str, channel: str) -> None:
         """See `PresenceTracker.unsubscribe`."""
-        self._do(self.presence.unsubscribe(session, channel, self._clock()))
+        self._apply(self.presence.unsubscribe(session, channel, self._clock()))
 
     def signal(self, session: str, channel: str, kind: str, data: Mapping[str, Any]) -> None:
         """See `PresenceTracker.signal`."""
-        self._do(self.presence.signal(session, channel, kind, data, self._clock()))
+        self._apply(self.presence.signal(session, channel, kind, data, self._clock()))
 
     def leave(self, session: str) -> None:
         """See `PresenceTracker.leave`."""
         if self._listeners.pop(session, None) is not None:
-            self._do(self.presence.leave(session, self._clock()))
+            self._apply(self.presence.leave(session, self._clock()))
 
-    # --- what comes of it --------------------------------------------------------------------------------
+    # --- effects -------------------------------------------------------------------------------------------
 
-    def _do(self, effects: list[Effect]) -> None:
+    def _apply(self, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
-                case Tell():
-                    self._tell(effect)
+                case Notify():
+                    self._notify(effect)
                 case Publish(message=message):
                     self._publish(message)
-        self._soon()
+        self._schedule_tick()
 
-    def _tell(self, tell: Tell) -> None:
-        for session in tell.sessions:
+    def _notify(self, effect: Notify) -> None:
+        for session in effect.sessions:
             listener = self._listeners.get(session)
             if listener is not None:
-                listener.told(tell.message)
-                self.counters.told += 1
+                listener.notify(effect.message)
+                self.counters.notified += 1
 
     def _publish(self, message: NodeMessage) -> None:
         cursor = None
@@ -214,26 +214,26 @@ class Signals:
             self.counters.undecodable += 1
             return
         self.counters.received += 1
-        self._do(self.presence.receive(envelope, self._clock()))
+        self._apply(self.presence.receive(envelope, self._clock()))
 
-    # --- as time goes by ---------------------------------------------------------------------------------
+    # --- timers --------------------------------------------------------------------------------------------
 
-    def _soon(self) -> None:
-        if self._tick is None and not self._stopped and self.presence.restless:
-            self._tick = asyncio.get_running_loop().call_later(TICK_S, self._ticked)
+    def _schedule_tick(self) -> None:
+        if self._tick is None and not self._stopped and self.presence.needs_tick:
+            self._tick = asyncio.get_running_loop().call_later(TICK_S, self._on_tick)
 
-    def _ticked(self) -> None:
+    def _on_tick(self) -> None:
         self._tick = None
-        self._do(self.presence.tick(self._clock()))
+        self._apply(self.presence.tick(self._clock()))
 
     async def _pulse(self) -> None:
-        """Say now and then that this node is there, and look who has fallen silent."""
+        """Publish heartbeats, and drop nodes that have become silent."""
         steps = 5
         while True:
             for _ in range(steps):
                 await asyncio.sleep(self._timing.heartbeat_s / steps * _jitter())
-                self._do(self.presence.tick(self._clock()))
-            self._do(self.presence.heartbeat())
+                self._apply(self.presence.tick(self._clock()))
+            self._apply(self.presence.heartbeat())
 
 
 def _jitter() -> float:

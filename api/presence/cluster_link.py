@@ -1,6 +1,6 @@
-"""The link between the nodes: brings messages to all of them, for as long as there is a way.
+"""The link between the nodes: broadcasts messages to all nodes while it is connected.
 
-It connects again whenever something breaks. What is posted meanwhile is lost, and counted.
+It reconnects after errors. Messages that are posted meanwhile are lost and counted.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ MAX_CURSORS = 1_000
 
 
 class SignalBackend(Protocol):
-    """What the link needs of a broadcaster backend besides (see `signal_topic.KafkaSignals`)."""
+    """The additional methods that the link needs of a broadcaster backend (see `KafkaSignals`)."""
 
-    def taken(self) -> None:
-        """Say that an event was dealt with."""
-
-
-class Silence(Exception):
-    """Nothing comes, not even what one has said oneself."""
+    def processed(self) -> None:
+        """Release the capacity of a processed event."""
 
 
-class Outgoing:
-    """Messages that wait to be written. Of cursors the latest is kept; they go last, and are shed first."""
+class NoMessages(Exception):
+    """No message arrives, not even this node's own."""
+
+
+class PublishQueue:
+    """Messages to publish. Only the latest cursors are kept; they are sent last, and shed first."""
 
     def __init__(self) -> None:
         self._posted: list[bytes] = []
         # A queue, which counts what it sheds: no cache.
         self._cursors: OrderedDict[Hashable, bytes] = OrderedDict()
-        self._there = asyncio.Event()
+        self._available = asyncio.Event()
         self.idle = asyncio.Event()
         self.idle.set()
         self.shed = 0
 
     def post(self, value: bytes, cursor: Hashable | None) -> None:
-        """Take a message; `cursor` says whose cursor it is, if it is one."""
+        """Queue a message; `cursor` identifies the cursor, if it is one."""
         if cursor is not None and len(self._posted) < MAX_CURSORS:
             self._cursors.pop(cursor, None)
             self._cursors[cursor] = value
@@ -63,15 +63,15 @@ class Outgoing:
             self._posted.append(value)
         else:
             self.shed += 1
-        self._there.set()
+        self._available.set()
         self.idle.clear()
 
     async def take(self) -> list[bytes]:
-        """All that waits, as soon as something does."""
+        """Wait until there are messages, and return all of them."""
         if not (self._posted or self._cursors):
             self.idle.set()
-        await self._there.wait()
-        self._there.clear()
+        await self._available.wait()
+        self._available.clear()
         taken = [*self._posted, *self._cursors.values()]
         self._posted.clear()
         self._cursors.clear()
@@ -79,10 +79,10 @@ class Outgoing:
 
 
 class SignalLink:
-    """Connects with a new backend, as often as needed. Both callbacks are called in the event loop's thread.
+    """Connects with a new backend, as often as needed. Both callbacks run in the event loop's thread.
 
-    `on_message` gets what any node has said, this one too. If nothing comes in `silence_s`, the connection
-    counts as broken: a node has to say something more often than that.
+    `on_message` receives the messages of all nodes, including this one. If nothing arrives within
+    `silence_s`, the connection counts as broken: a node must publish more often than that.
     """
 
     def __init__(
@@ -101,74 +101,74 @@ class SignalLink:
         self._on_connected = on_connected
         self._on_message = on_message
         self._silence_s = silence_s
-        self._outgoing = Outgoing()
+        self._queue = PublishQueue()
         self._task: asyncio.Task[None] | None = None
         self.connected = False
         self.lost = 0
-        """How many messages were posted while there was no connection, or too many of them."""
+        """The number of messages that were posted while disconnected, or shed."""
 
     def start(self) -> None:
-        """Connect, in the background."""
+        """Connect in the background."""
         self._task = asyncio.create_task(self._run(), name="signal-link")
 
     async def stop(self) -> None:
-        """Write what was posted, unless that takes too long, and disconnect."""
+        """Flush pending messages, within a time limit, and disconnect."""
         if self._task is None:
             return
         if self.connected:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STOP_TIMEOUT_S):
-                    await self._outgoing.idle.wait()
+                    await self._queue.idle.wait()
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
 
     def post(self, value: bytes, cursor: Hashable | None = None) -> None:
-        """Say something to all nodes. Never waits."""
+        """Broadcast a message to all nodes. Never wait."""
         if not self.connected:
             self.lost += 1
             return
-        self._outgoing.post(value, cursor)
+        self._queue.post(value, cursor)
 
     async def _run(self) -> None:
         supervised = SupervisedLoop(
             Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, spread=SPREAD, steady_s=LONGEST_DELAY_S),
-            (Unavailable, Silence, KafkaError, OSError),
+            (Unavailable, NoMessages, KafkaError, OSError),
             waiting="signals are interrupted",
         )
         await supervised.run(self._connect)
 
     async def _connect(self) -> None:
-        """Carry messages until something breaks, and raise that."""
+        """Transfer messages until an error occurs, and raise it."""
         backend = self._open()
         async with Broadcast(backend=backend) as broadcast, broadcast.subscribe(self._topic) as subscriber:
-            self._outgoing, self.connected = Outgoing(), True
+            self._queue, self.connected = PublishQueue(), True
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._read(subscriber, cast("SignalBackend", backend)))
-                    group.create_task(self._write(broadcast, self._outgoing))
+                    group.create_task(self._write(broadcast, self._queue))
                     self._on_connected()
             finally:
                 self.connected = False
-                self.lost += self._outgoing.shed
+                self.lost += self._queue.shed
 
     async def _read(self, subscriber: Subscriber, backend: SignalBackend) -> None:
         while True:
             try:
-                # Not `wait_for`: before Python 3.12 it may swallow a cancellation, and we would go on.
+                # Not `wait_for`: before Python 3.12 it may swallow a cancellation and continue.
                 async with asyncio.timeout(self._silence_s):
                     event = await subscriber.get()
             except TimeoutError:
-                raise Silence("nothing comes") from None
-            # broadcaster declares messages to be text and hands on what our backend gave: one of these two.
+                raise NoMessages("nothing comes") from None
+            # broadcaster declares messages as text and passes on what our backend returned: one of these.
             message = cast("tuple[bytes, ...] | Broken", event.message)
             if isinstance(message, Broken):
                 raise message.error
             for value in message:
                 self._on_message(value)
-            backend.taken()
+            backend.processed()
 
-    async def _write(self, broadcast: Broadcast, outgoing: Outgoing) -> None:
+    async def _write(self, broadcast: Broadcast, queue: PublishQueue) -> None:
         while True:
-            for value in await outgoing.take():
+            for value in await queue.take():
                 await broadcast.publish(self._topic, (self._key, value))

@@ -1,4 +1,4 @@
-"""What presence sends to sockets and to other nodes."""
+"""Messages of presence to sockets and to other nodes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from api.presence.node_messages import (
     SignalKind,
 )
 
-# --- what comes of it ------------------------------------------------------------------------------------
+# --- effects -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class PresentUser:
-    """A user on a channel, with so many sockets."""
+    """A user on a channel, with the number of sockets."""
 
     user: str
     connections: int
@@ -25,8 +25,8 @@ class PresentUser:
 
 
 @dataclass(frozen=True, slots=True)
-class PresenceTold:
-    """Who is on a channel: all who are `present`, or since then who `joined` and who `left`."""
+class PresenceChange:
+    """The users on a channel: all `present`, or since then those who `joined` and who `left`."""
 
     channel: str
     present: tuple[PresentUser, ...] | None = None
@@ -35,8 +35,8 @@ class PresenceTold:
 
 
 @dataclass(frozen=True, slots=True)
-class SignalTold:
-    """What a socket of a user said."""
+class PresenceSignal:
+    """A signal that a socket of a user sent."""
 
     channel: str
     kind: SignalKind
@@ -45,30 +45,30 @@ class SignalTold:
     session: str
 
 
-Told = PresenceTold | SignalTold
+PresenceNotification = PresenceChange | PresenceSignal
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
-    """Send a message to sockets of this node, who all get the same."""
+class Notify:
+    """The effect of sending a message to sockets of this node; all receive the same object."""
 
-    message: Told
+    message: PresenceNotification
     sessions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Send a message to the other nodes."""
+    """The effect of sending a message to the other nodes."""
 
     message: NodeMessage
 
 
-Effect = Tell | Publish
+Effect = Notify | Publish
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A user with sockets, on so many nodes."""
+    """A connected user, with the number of nodes."""
 
     user: str
     connections: int

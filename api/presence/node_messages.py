@@ -1,7 +1,7 @@
-"""What nodes tell each other on `task-signals`: the messages, and how they are written (msgpack).
+"""Messages between nodes on `task-signals`, and their encoding (msgpack).
 
-A node says who it is (`node`) and since when it runs (`incarnation`). What it says of who is connected is
-numbered (`sequence`), so that another one notices that it missed something, and asks for all of it.
+A message contains the node's name (`node`) and its start number (`incarnation`). Messages about connected
+users are numbered (`sequence`), so that another node detects a missed message and asks for all entries.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from app.errors import Malformed
 
 VERSION: Final = 1
 MAX_MESSAGE_BYTES = 768 * 1024
-"""More than a message of the most entries has, with the longest names."""
+"""Larger than a message with the most entries and the longest names."""
 MAX_ENTRIES = 500
-"""In one message."""
+"""The most entries in one message."""
 SignalKind = Literal["viewing", "typing", "cursor"]
 SIGNAL_KINDS: tuple[SignalKind, ...] = get_args(SignalKind)
 
@@ -30,7 +30,7 @@ Entries = Annotated[tuple[Entry, ...], Field(max_length=MAX_ENTRIES)]
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """A heartbeat: the node is there, and this was the last change that it told."""
+    """A heartbeat: the node is alive, with the number of its latest change."""
 
     sequence: Number
     type: Literal["alive"] = "alive"
@@ -38,7 +38,7 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Some entries have changed; each is told as it is now."""
+    """Changed entries, each with its current state."""
 
     sequence: Number
     entries: Entries
@@ -47,7 +47,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """Part number `part`, from 0, of all entries of the node as they were after a change."""
+    """Part number `part`, from 0, of all entries of the node as of a change."""
 
     sequence: Number
     part: Number
@@ -58,7 +58,7 @@ class Roster:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A node, or every other one if it is None, is asked for its roster."""
+    """A request for the roster of a node, or of every other node if it is None."""
 
     of: Name | None
     type: Literal["ask"] = "ask"
@@ -66,7 +66,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Signalled:
-    """A socket has sent a signal."""
+    """A signal that a socket has sent."""
 
     channel: Name
     user: Name
@@ -78,7 +78,7 @@ class Signalled:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """The node stops; nobody is on it any more."""
+    """The node stops; all its users are gone."""
 
     type: Literal["goodbye"] = "goodbye"
 
@@ -89,7 +89,7 @@ NodeMessage = Alive | Changed | Roster | Ask | Signalled | Goodbye
 @with_config(ConfigDict(extra="ignore"))
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message, and who says it. A later incarnation of a node has a larger number."""
+    """A message with its sender. A later incarnation of a node has a larger number."""
 
     node: Name
     incarnation: Number
@@ -101,16 +101,16 @@ _ENVELOPE = TypeAdapter(Envelope)
 
 
 def encode(envelope: Envelope) -> bytes:
-    """The bytes on Kafka."""
+    """Encode a message for Kafka."""
     value = asdict(envelope)
     if "entries" in value["message"]:
-        # To msgpack, a named tuple is none.
+        # msgpack does not encode named tuples.
         value["message"]["entries"] = [tuple(entry) for entry in value["message"]["entries"]]
     return ormsgpack.packb(value)
 
 
 def decode(value: bytes) -> Envelope:
-    """Read a message. Raises `Malformed`, also for one of a later version."""
+    """Decode a message. Raise `Malformed`, also for a message of a later version."""
     if len(value) > MAX_MESSAGE_BYTES:
         raise Malformed("too large for a message of a node")
     try:

@@ -1,4 +1,4 @@
-"""Pacing: the latest of what comes too fast is kept and sent when it is due. Pure."""
+"""Throttling: the latest of values that arrive too fast is kept and sent when it is due. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Value = TypeVar("Value")
 MAX_KEYS = 10_000
 
 
-class Pacing(Generic[Key, Value]):
-    """Lets one value of a key pass in `interval_s`. Of those that come in between, the last one waits."""
+class Throttle(Generic[Key, Value]):
+    """Passes one value of each key in `interval_s`. The last of those that arrive in between waits."""
 
     def __init__(self, interval_s: float, max_keys: int = MAX_KEYS) -> None:
         self._interval_s = interval_s
@@ -20,14 +20,14 @@ class Pacing(Generic[Key, Value]):
         self._passed: dict[Key, float] = {}
         self._waiting: dict[Key, Value] = {}
         self.shed = 0
-        """How many found no room: of so many keys none is remembered."""
+        """The number of values that were shed: there were too many keys."""
 
     def __bool__(self) -> bool:
-        """Whether there is something to be asked for with `due`."""
+        """Return True if `due` may return something later."""
         return bool(self._passed)
 
     def passes(self, key: Key, value: Value, now: float) -> bool:
-        """Whether a value may be sent now; if not, it waits in place of the one that did."""
+        """Return True if a value may be sent now; otherwise it replaces the waiting one."""
         passed = self._passed.get(key)
         if passed is None and len(self._passed) >= self._max_keys:
             self.shed += 1
@@ -40,7 +40,7 @@ class Pacing(Generic[Key, Value]):
         return True
 
     def due(self, now: float) -> list[tuple[Key, Value]]:
-        """What has waited for long enough. It counts as sent."""
+        """Return the values that have waited long enough. They count as sent."""
         over = [key for key, passed in self._passed.items() if now >= passed + self._interval_s]
         found = []
         for key in over:
@@ -52,5 +52,5 @@ class Pacing(Generic[Key, Value]):
         return found
 
     def drop(self, key: Key) -> None:
-        """Send nothing of a key any more; the next value of it is still not let through too early."""
+        """Discard the waiting value of a key; its next value still has to wait for the interval."""
         self._waiting.pop(key, None)

@@ -1,4 +1,4 @@
-"""Who is typing right now: nobody is for longer than a few seconds without saying so again. Pure."""
+"""Typing users: nobody types for more than a few seconds without repeating the signal. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 TYPING_S = 4.0
 MAX_TYPING = 10_000
-"""On all channels; whoever begins when so many are typing is passed over."""
+"""The limit over all channels; users who start to type beyond it are ignored."""
 
 
 class Typist(NamedTuple):
@@ -18,18 +18,18 @@ class Typist(NamedTuple):
 
 
 class TypingUsers:
-    """The sockets in which somebody types, on all nodes."""
+    """The sockets in which users type, on all nodes."""
 
     def __init__(self) -> None:
         self._until: dict[Typist, float] = {}
         self._counts: dict[tuple[str, str], int] = {}
 
     def __bool__(self) -> bool:
-        """Whether anybody is typing."""
+        """Return True if anybody is typing."""
         return bool(self._until)
 
     def begin(self, typist: Typist, now: float) -> bool:
-        """Somebody types, or still does; False if there is no room."""
+        """Start or extend typing; return False beyond the limit."""
         if typist not in self._until:
             if len(self._until) >= MAX_TYPING:
                 return False
@@ -40,7 +40,7 @@ class TypingUsers:
         return True
 
     def end(self, typist: Typist) -> bool:
-        """Somebody stops; whether they were typing."""
+        """Stop typing; return True if the socket was typing."""
         if self._until.pop(typist, None) is None:
             return False
         where = typist.channel, typist.user
@@ -50,7 +50,7 @@ class TypingUsers:
         return True
 
     def expire(self, now: float) -> list[Typist]:
-        """End those who have not said it again in time; the longest ago comes first."""
+        """End those who have not repeated the signal in time, oldest first; return them."""
         over = []
         for typist, until in self._until.items():
             if until > now:
@@ -61,5 +61,5 @@ class TypingUsers:
         return over
 
     def is_typing(self, channel: str, user: str) -> bool:
-        """Whether a user types on a channel, in any socket."""
+        """Return True if a user types on a channel, in any socket."""
         return (channel, user) in self._counts

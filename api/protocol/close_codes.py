@@ -1,4 +1,4 @@
-"""The close codes of sockets, and what each tells the client to do."""
+"""The close codes of sockets, and the client's reaction to each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CloseReason:
-    """Why a socket is closed. Codes 4000 to 4499 invite to come back, after a time drawn from the window."""
+    """The reason for closing a socket. After codes 4000 to 4499 clients reconnect within the window."""
 
     code: int
     reason: str
@@ -15,7 +15,7 @@ class CloseReason:
 
     @property
     def come_back(self) -> bool:
-        """Whether the client should connect again."""
+        """Return True if the client should reconnect."""
         return 4000 <= self.code < 4500
 
 
@@ -31,4 +31,4 @@ INTERNAL_ERROR = CloseReason(4000, "internal error", (1_000, 5_000))
 NO_PONG = CloseReason(4012, "no pong")
 RATE = CloseReason(4013, "too many messages", (1_000, 5_000))
 RESTARTING = CloseReason(4001, "restarting", (0, 8_000))
-CAN_NOT_RECOVER = CloseReason(4001, "what was missed can't be read now", (1_000, 5_000))
+CAN_NOT_RECOVER = CloseReason(4001, "missed updates cannot be read now", (1_000, 5_000))

@@ -1,4 +1,4 @@
-"""How a frame from a client becomes messages: whatever is in it, they are read, refused, or it is bad."""
+"""Decoding of client frames into messages: each message is decoded or refused, or the frame is bad."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _ID: TypeAdapter[int | str | None] = TypeAdapter(ClientId | None)
 
 
 def read_frame(data: str | bytes, *, batch: bool) -> list[Incoming | Refused]:
-    """Read a text frame as JSON, a binary one as msgpack; with `batch` it may be an array of messages.
+    """Decode a text frame as JSON, a binary one as msgpack; with `batch` it may be an array of messages.
 
-    A wrong message is refused without loss of its neighbours. Raises `BadFrame` for what is no message.
+    An invalid message is refused without affecting the others. Raise `BadFrame` for anything but a message.
     """
     value = _from_text(data) if isinstance(data, str) else _from_binary(data)
     if not _is_plain(value):
@@ -37,11 +37,11 @@ def read_frame(data: str | bytes, *, batch: bool) -> list[Incoming | Refused]:
 
 
 def _from_text(text: str) -> object:
-    _bound(len(text))  # No character has less than a byte: what is too long need not be encoded.
+    _bound(len(text))  # Each character has at least one byte: text that is too long need not be encoded.
     try:
         encoded = text.encode()
         _bound(len(encoded))
-        from_json(encoded, allow_inf_nan=False)  # It refuses lone surrogates, too.
+        from_json(encoded, allow_inf_nan=False)  # It also refuses lone surrogates.
         return read_json(encoded, "a message")
     except Malformed as error:
         raise BadFrame(error.detail) from None
@@ -66,7 +66,7 @@ def _bound(size_bytes: int) -> None:
 
 
 def _is_whole(data: memoryview) -> bool:
-    """Whether it begins with a value. The library doesn't say where one ends, but misses its last byte."""
+    """Return True if it starts with a value. The library does not report where a value ends."""
     try:
         ormsgpack.unpackb(data)
     except ValueError:
@@ -75,7 +75,7 @@ def _is_whole(data: memoryview) -> bool:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether JSON and msgpack could both say it, in so many levels."""
+    """Return True if both JSON and msgpack can represent it within the maximum depth."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         kinds = set(map(type, level))  # Level by level: a frame may have tens of thousands of values.
@@ -99,7 +99,7 @@ def _message(value: object) -> Incoming | Refused:
 
 
 def _id(value: object) -> int | str | None:
-    """The id, if it can be one: it comes back with the error."""
+    """Return the id if it is valid; the error contains it."""
     try:
         return _ID.validate_python(value, strict=True)
     except ValidationError:
@@ -114,6 +114,6 @@ def _refused(message_id: int | str | None, error: ValidationError) -> Refused:
         return Refused(message_id, "malformed", "a message has a type")
     if first["loc"][1:2] == ("id",):
         return Refused(message_id, "malformed", BAD_ID)
-    # The first part of a location is the message's type, which the union was told apart by.
+    # The first part of a location is the message's type, the discriminator of the union.
     where = ".".join(str(part) for part in first["loc"][1:])
     return Refused(message_id, "malformed", f"{where}: {first['msg']}"[:MAX_DETAIL_CHARACTERS])

@@ -1,7 +1,7 @@
-"""What is sent to sockets: a message once as JSON, and once in each form that clients want it in.
+"""Frames for sockets: each message encoded once as JSON, and once in each form that clients negotiate.
 
-A form is a whole WebSocket frame (RFC 6455, section 5.2), so the same bytes are written to every socket whose
-client speaks that way. Messages that are compressed (RFC 7692) share no context with others, for that reason.
+A form is a whole WebSocket frame (RFC 6455, section 5.2), so the same bytes are written to every socket with
+that form. For this reason compressed messages (RFC 7692) share no context with others.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import ormsgpack
 from pydantic_core import from_json
 
 MAX_BATCH_MESSAGES = 256
-"""So many messages go into one array."""
+"""The most messages in one array."""
 MAX_BATCH_BYTES = 512 * 1024
 DEFLATED_FROM_BYTES = 256
-"""Smaller payloads are sent as they are."""
+"""Smaller payloads are not compressed."""
 WINDOW_BITS = 12
 _LEVEL, _MEMORY_LEVEL = 6, 5
 _TEXT, _BINARY, _DEFLATED, _LAST = 0x81, 0x82, 0x40, 0x80
@@ -26,22 +26,22 @@ _TEXT, _BINARY, _DEFLATED, _LAST = 0x81, 0x82, 0x40, 0x80
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Codec:
-    """How a client wants its messages; there is one of each kind, and it is compared by identity."""
+    """The encoding that a client negotiated; one instance for each kind, compared by identity."""
 
     packed: bool = False
-    """msgpack instead of JSON."""
+    """Use msgpack instead of JSON."""
     deflated: bool = False
     batched: bool = False
-    """Several messages may come as an array."""
+    """Allow several messages in an array."""
 
     @property
     def name(self) -> str:
-        """What it is called in figures."""
+        """Return its name in metrics."""
         words = ("msgpack" if self.packed else "json", "deflate" * self.deflated, "batch" * self.batched)
         return "-".join(filter(None, words))
 
     def frame(self, payload: bytes) -> bytes:
-        """A payload as one frame."""
+        """Return a payload as one frame."""
         first = _BINARY if self.packed else _TEXT
         if self.deflated and len(payload) >= DEFLATED_FROM_BYTES:
             first, payload = first | _DEFLATED, _deflated(payload)
@@ -53,7 +53,7 @@ class Codec:
         return bytes((first, 127)) + size.to_bytes(8) + payload
 
     def array(self, payloads: Sequence[bytes]) -> bytes:
-        """Payloads as the payload of an array."""
+        """Return the payload of an array of payloads."""
         if not self.packed:
             return b"[%s]" % b",".join(payloads)
         return _array_head(len(payloads)) + b"".join(payloads)
@@ -69,31 +69,31 @@ JSON, PACKED = CODECS[0], CODECS[4]
 
 
 def codec(*, packed: bool, deflated: bool, batched: bool) -> Codec:
-    """The one codec of a kind."""
+    """Return the one codec of a kind."""
     return CODECS[packed * 4 + deflated * 2 + batched]
 
 
 def control_frame(opcode: int, payload: bytes) -> bytes:
-    """The frame of a close, ping or pong, of at most 125 bytes."""
+    """Return the frame of a close, ping or pong, of at most 125 bytes."""
     return bytes((_LAST | opcode, len(payload))) + payload
 
 
 class Sendable(Protocol):
-    """What a socket can be given."""
+    """Data that can be written to a socket."""
 
     size: int
-    """About how many bytes it takes."""
+    """The approximate number of bytes."""
     count: int
-    """How many messages it is."""
+    """The number of messages."""
 
     def form(self, wanted: Codec) -> bytes:
-        """The frames to write."""
+        """Return the frames to write."""
 
     def forms(self, wanted: Codec) -> Iterable[bytes]:
-        """The frames one by one, as none is batched."""
+        """Return the frames one by one, without batching."""
 
     def payloads(self, wanted: Codec) -> Iterable[bytes]:
-        """The messages one by one, without frames."""
+        """Return the messages one by one, without frames."""
 
 
 class EncodedMessage:
@@ -109,18 +109,18 @@ class EncodedMessage:
         self._packed: bytes | None = None
 
     def form(self, wanted: Codec) -> bytes:
-        """The frame, made once."""
+        """Return the frame, which is encoded once."""
         made = self._forms.get(wanted)
         if made is None:
             made = self._forms[wanted] = wanted.frame(self.payload(wanted))
         return made
 
     def forms(self, wanted: Codec) -> Iterable[bytes]:
-        """The one frame."""
+        """Return the only frame."""
         return (self.form(wanted),)
 
     def payload(self, wanted: Codec) -> bytes:
-        """The message without the frame."""
+        """Return the message without the frame."""
         if not wanted.packed:
             return self.value
         if self._packed is None:
@@ -128,12 +128,12 @@ class EncodedMessage:
         return self._packed
 
     def payloads(self, wanted: Codec) -> Iterable[bytes]:
-        """The one message, without a frame."""
+        """Return the only message, without a frame."""
         return (self.payload(wanted),)
 
 
 class MessageBatch:
-    """Several messages that are written at once, in their order."""
+    """Several messages that are written at once, in order."""
 
     __slots__ = ("_forms", "count", "messages", "size")
 
@@ -144,7 +144,7 @@ class MessageBatch:
         self._forms: dict[Codec, bytes] = {}
 
     def form(self, wanted: Codec) -> bytes:
-        """The frames, made once."""
+        """Return the frames, which are encoded once."""
         made = self._forms.get(wanted)
         if made is None:
             made = self._forms[wanted] = b"".join(
@@ -155,16 +155,16 @@ class MessageBatch:
         return made
 
     def forms(self, wanted: Codec) -> Iterable[bytes]:
-        """The frames one by one, made once for each message."""
+        """Return the frames one by one, encoded once for each message."""
         return (message.form(wanted) for message in self.messages)
 
     def payloads(self, wanted: Codec) -> Iterable[bytes]:
-        """The messages one by one, without frames."""
+        """Return the messages one by one, without frames."""
         return (message.payload(wanted) for message in self.messages)
 
 
 def _arrays(messages: Sequence[EncodedMessage], wanted: Codec) -> Iterable[bytes]:
-    """Frames of as many messages as may be in one."""
+    """Yield frames, each with as many messages as fit."""
     some: list[EncodedMessage] = []
     size = 0
     for message in messages:
@@ -183,11 +183,11 @@ def _array(messages: Sequence[EncodedMessage], wanted: Codec) -> bytes:
 
 
 def _array_head(count: int) -> bytes:
-    """The head of a msgpack array."""
+    """Return the head of a msgpack array."""
     return bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2)
 
 
 def _deflated(payload: bytes) -> bytes:
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -WINDOW_BITS, _MEMORY_LEVEL)
-    # The empty block at the end of a flush is left out (RFC 7692, section 7.2.1).
+    # The empty block at the end of a flush is omitted (RFC 7692, section 7.2.1).
     return (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]

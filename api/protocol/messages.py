@@ -1,4 +1,4 @@
-"""The WebSocket protocol: its messages, typed. `reading.py` tells how frames become messages."""
+"""The typed messages of the WebSocket protocol. `decoding.py` turns frames into messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKED_SUBPROTOCOL = "tasktape.v1.msgpack"
 SUBPROTOCOLS = (SUBPROTOCOL, PACKED_SUBPROTOCOL)
 SYSTEM_CHANNEL = "system"
 BATCH = "batch"
-"""The feature of a client that sends and takes arrays of messages."""
+"""The feature of a client that sends and accepts arrays of messages."""
 
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_BATCH = 64
@@ -37,11 +37,11 @@ SignalKind = Literal["typing", "cursor", "viewing"]
 
 
 class BadFrame(Exception):
-    """A frame that is not a message at all; the socket is closed for it."""
+    """A frame that is not a message; the socket is closed for it."""
 
 
 class Refused(Exception):
-    """A message that is understood as far as that it can be answered with an error."""
+    """A refused message that is well-formed enough to be answered with an error."""
 
     def __init__(self, message_id: int | str | None, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -51,7 +51,7 @@ class Refused(Exception):
 
 
 def _small(data: dict[str, Any]) -> dict[str, Any]:
-    """What is short enough, and can be written in msgpack too."""
+    """Check that data is short enough and can be encoded in msgpack too."""
     if not _fits(data):
         raise PydanticCustomError("too_large", "integers have at most 64 bits")
     if len(to_json(data)) > MAX_SIGNAL_BYTES:
@@ -71,7 +71,7 @@ def _fits(value: object) -> bool:
 
 
 class ClientMessage(BaseModel):
-    """What all messages of a client have; `id` comes back with the reply."""
+    """The base of all client messages; the reply contains the same `id`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -79,7 +79,7 @@ class ClientMessage(BaseModel):
 
 
 class Authenticate(ClientMessage):
-    """Say who one is; with `since`, the automatic channels resume from there."""
+    """Authenticate the socket; with `since`, resume the automatic channels from there."""
 
     type: Literal["authenticate"]
     token: str
@@ -88,7 +88,7 @@ class Authenticate(ClientMessage):
 
 
 class Subscribe(ClientMessage):
-    """Ask for a channel; with `since`, for what was missed too."""
+    """Subscribe to a channel; with `since`, also get missed updates."""
 
     type: Literal["subscribe"]
     channel: Channel
@@ -96,21 +96,21 @@ class Subscribe(ClientMessage):
 
 
 class Unsubscribe(ClientMessage):
-    """Give a channel up."""
+    """Unsubscribe from a channel."""
 
     type: Literal["unsubscribe"]
     channel: Channel
 
 
 class Refresh(ClientMessage):
-    """Go on with a newer token of the same user."""
+    """Continue with a newer token of the same user."""
 
     type: Literal["refresh"]
     token: str
 
 
 class Signal(ClientMessage):
-    """Tell the others on a channel something that is not kept."""
+    """Send an ephemeral signal to the others on a channel."""
 
     type: Literal["signal"]
     channel: Channel
@@ -121,7 +121,7 @@ class Signal(ClientMessage):
 
 
 class Ping(ClientMessage):
-    """Ask for a pong."""
+    """Request a pong."""
 
     type: Literal["ping"] = "ping"
 
@@ -136,7 +136,7 @@ Incoming = Authenticate | Subscribe | Unsubscribe | Refresh | Signal | Ping | Po
 
 
 def read_since(since: Mapping[str, int], partitions: int) -> dict[int, int]:
-    """The positions of a `since`. Raises `Malformed`, also for a partition that the log doesn't have."""
+    """Parse the positions of a `since`. Raise `Malformed`, also for a partition that the log lacks."""
     positions = positions_from_json(since)
     unknown = [partition for partition in positions if partition >= partitions]
     if unknown:
@@ -148,23 +148,23 @@ def read_since(since: Mapping[str, int], partitions: int) -> dict[int, int]:
 
 
 class ServerMessage(BaseModel):
-    """What all messages of the server have: they can be written."""
+    """The base of all server messages."""
 
     model_config = ConfigDict(frozen=True)
 
     def encode(self) -> str:
-        """The message as JSON; what is None is left out."""
+        """Return the message as JSON, without fields that are None."""
         return self.model_dump_json(exclude_none=True)
 
 
 class Reply(ServerMessage):
-    """What answers a message has its `id`; some come unasked too, without."""
+    """The reply to a message, with its `id`; some are also sent unprompted, without `id`."""
 
     id: MessageId | None = None
 
 
 class Limits(BaseModel):
-    """What a socket may do at most; `messages_per_s` on average, `burst` of them at once."""
+    """The limits of a socket; `messages_per_s` on average, in bursts of up to `burst`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -176,7 +176,7 @@ class Limits(BaseModel):
 
 
 class Authenticated(Reply):
-    """The socket speaks for `user` and has the automatic channels; `missed` updates come next."""
+    """The socket is authenticated as `user` and has the automatic channels; `missed` updates follow."""
 
     type: Literal["authenticated"] = "authenticated"
     user: str
@@ -190,7 +190,7 @@ class Authenticated(Reply):
 
 
 class Subscribed(Reply):
-    """The socket has the channel; `missed` updates come next. Without `id`: a new list of the user's."""
+    """The socket is subscribed to the channel; `missed` updates follow. Without `id`: a new list."""
 
     type: Literal["subscribed"] = "subscribed"
     channel: str
@@ -199,14 +199,14 @@ class Subscribed(Reply):
 
 
 class Unsubscribed(Reply):
-    """The socket no longer has the channel. Without `id`: it may not be seen any longer."""
+    """The socket is unsubscribed from the channel. Without `id`: the user has lost access to it."""
 
     type: Literal["unsubscribed"] = "unsubscribed"
     channel: str
 
 
 class Refreshed(Reply):
-    """The newer token holds."""
+    """The newer token was accepted."""
 
     type: Literal["refreshed"] = "refreshed"
     expires_in: int
@@ -221,7 +221,7 @@ class Error(Reply):
 
 
 class Resync(ServerMessage):
-    """More was missed than is sent: read a snapshot; what is new comes all the same."""
+    """More updates were missed than are sent: load a snapshot; new updates still arrive."""
 
     type: Literal["resync"] = "resync"
     channel: str
@@ -229,7 +229,7 @@ class Resync(ServerMessage):
 
 
 class Goodbye(ServerMessage):
-    """The socket is about to be closed; come back after a time drawn from the window."""
+    """The socket is about to be closed; reconnect at a time within the window."""
 
     type: Literal["goodbye"] = "goodbye"
     code: int
@@ -249,7 +249,7 @@ class SignalSent(ServerMessage):
 
 
 class PresentUser(BaseModel):
-    """A user on a channel: with so many sockets, and what one of those said last."""
+    """A user on a channel: the number of sockets, and their latest state."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -260,7 +260,7 @@ class PresentUser(BaseModel):
 
 
 class Presence(ServerMessage):
-    """Who is on a channel: all who are `present`, or since then who `joined` (or changed) and who `left`."""
+    """The users on a channel: all `present`, or since then those who `joined` (or changed) and who `left`."""
 
     type: Literal["presence"] = "presence"
     channel: str
@@ -270,7 +270,7 @@ class Presence(ServerMessage):
 
 
 class SystemStats(BaseModel):
-    """What a node does: what it has now, and what it counted since it started."""
+    """The state of a node: its current figures, and its counters since it started."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -278,11 +278,11 @@ class SystemStats(BaseModel):
     subscriptions: int
     published: int
     delivered: int
-    lag_ms: float | None = Field(description="How late updates come in; null if none came lately")
+    lag_ms: float | None = Field(description="Delay of the latest update; null if none arrived recently")
 
 
 class SystemReport(ServerMessage):
-    """How a node does, for admins."""
+    """The state of a node, for administrators."""
 
     type: Literal["system"] = "system"
     channel: Literal["system"] = "system"
@@ -290,7 +290,7 @@ class SystemReport(ServerMessage):
     stats: SystemStats
 
     def encode(self) -> str:
-        """The message as JSON; a lag that isn't known is null."""
+        """Return the message as JSON; an unknown lag is null."""
         return self.model_dump_json()
 
 
@@ -299,14 +299,14 @@ PONG = EncodedMessage(Pong().model_dump_json(exclude_none=True).encode())
 
 
 def pong_to(ping: Ping) -> EncodedMessage:
-    """The answer to a ping."""
+    """Return the reply to a ping."""
     if ping.id is None:
         return PONG
     return EncodedMessage(Pong(id=ping.id).model_dump_json(exclude_none=True).encode())
 
 
 def goodbye(close_reason: CloseReason) -> EncodedMessage:
-    """The message that precedes a close which invites to come back."""
+    """Return the message that precedes a close after which clients reconnect."""
     message = Goodbye(
         code=close_reason.code, reason=close_reason.reason, retry_after_ms=close_reason.retry_after_ms
     )
@@ -314,5 +314,5 @@ def goodbye(close_reason: CloseReason) -> EncodedMessage:
 
 
 def positions_json(positions: Positions) -> dict[str, int]:
-    """Positions as messages carry them: partitions without anything are left out."""
+    """Return positions as messages contain them: without empty partitions."""
     return positions_to_json({p: offset for p, offset in positions.items() if offset >= 0})

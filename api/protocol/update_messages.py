@@ -1,4 +1,4 @@
-"""All that a server says, for who describes it; here is what the relay passes on and never builds itself."""
+"""All messages of the server, for documentation; this module adds those that the relay only forwards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from app.tasks.state import Task
 
 
 class UpdateEvent(BaseModel):
-    """An event of the log. What is not accepted is not told of, nor what can't be read."""
+    """An event of the log. Events that are not accepted, or cannot be decoded, are not sent."""
 
     id: str
     type: str
@@ -35,9 +35,9 @@ class UpdateEvent(BaseModel):
     version: int
     position: str
     outcome: Literal["accepted", "superseded", "parked"]
-    reason: str | None = Field(description="Why it is not accepted")
-    time: datetime = Field(description="When it happened")
-    recorded_at: datetime = Field(description="When the log took it")
+    reason: str | None = Field(description="Reason why it is not accepted")
+    time: datetime = Field(description="Time of the event")
+    recorded_at: datetime = Field(description="Time when the log recorded it")
     actor: str
     source: str
     correlation_id: str | None
@@ -46,16 +46,16 @@ class UpdateEvent(BaseModel):
 
 
 class Update(ServerMessage):
-    """Something happened: the event, what it changed, and the task or list as it is now."""
+    """An update: the event, its changes, and the current task or list."""
 
     type: Literal["update"] = "update"
     channel: str
     position: str
     event: UpdateEvent
     changes: dict[str, tuple[Any, Any]]
-    notifications: dict[str, str] | None = Field(None, description="User → what it is told to them as")
-    task: Task | None = Field(description="After it; null if it is not a task's, or the task is gone")
-    list: TaskList | None = Field(description="After it; null if it is not a list's, or the list is gone")
+    notifications: dict[str, str] | None = Field(None, description="User → kind of their notification")
+    task: Task | None = Field(description="The task after it; null for other streams, or if it is gone")
+    list: TaskList | None = Field(description="The list after it; null for other streams, or if it is gone")
 
 
 FromServer = (

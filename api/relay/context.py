@@ -14,7 +14,7 @@ from api.protocol.frames import Sendable
 from api.relay.channel_access import Visibility
 from api.relay.fanout import RawSocket
 from api.relay.hub import Hub
-from api.relay.presence_messages import Telling
+from api.relay.presence_messages import PresenceMessages
 from api.relay.rate_limits import ConnectionLimits, RateLimits
 from api.relay.single_flight import Shared
 from api.telemetry.counters import RelayCounters
@@ -60,7 +60,7 @@ class Relay:
         )
     )
     presence_tracker: PresenceTracker = field(default_factory=NullPresence)
-    telling: Telling = field(default_factory=Telling)
+    presence_messages: PresenceMessages = field(default_factory=PresenceMessages)
     places: ConnectionLimits = field(default_factory=lambda: ConnectionLimits(per_user=0, per_address=0))
     chunk: int = 256
     """How many updates a recovery gives out before it looks whether the client keeps up."""

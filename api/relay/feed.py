@@ -173,7 +173,7 @@ class UpdateFeed:
             if batch.updates:
                 self._counters.delivered(batch.updates[0].time, time.time())
             reached.update(batch.next_offsets)
-            backend.taken()
+            backend.processed()
 
     async def _take_all(self, updates: Sequence[Update]) -> None:
         """Deliver updates, joined for each socket as far as they follow on each other."""

@@ -1,42 +1,46 @@
-"""What is told of presence and signals, as messages: one for all sockets that get the same."""
+"""Messages of presence and signals, encoded once for all sockets that get the same."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from api.presence import events as presence_events
-from api.presence.events import PresenceTold, Told
+from api.presence.events import PresenceChange, PresenceNotification
 from api.protocol.frames import EncodedMessage
 from api.protocol.messages import Presence, PresentUser, SignalSent
 
 
-class Telling:
-    """Makes messages. The same object is told to one socket after another, so the last one is kept."""
+class PresenceMessages:
+    """Encodes messages. The same object goes to one socket after another, so the latest is cached."""
 
     def __init__(self) -> None:
-        self._last: tuple[Told, EncodedMessage] | None = None
+        self._last: tuple[PresenceNotification, EncodedMessage] | None = None
 
-    def message(self, told: Told) -> EncodedMessage:
-        """The message that tells it."""
-        if self._last is not None and self._last[0] is told:
+    def message(self, notification: PresenceNotification) -> EncodedMessage:
+        """Return the encoded message of a notification."""
+        if self._last is not None and self._last[0] is notification:
             return self._last[1]
-        sent = _presence(told) if isinstance(told, PresenceTold) else _signal(told)
-        self._last = (told, EncodedMessage(sent.encode().encode()))
+        sent = _presence(notification) if isinstance(notification, PresenceChange) else _signal(notification)
+        self._last = (notification, EncodedMessage(sent.encode().encode()))
         return self._last[1]
 
 
-def _signal(told: presence_events.SignalTold) -> SignalSent:
+def _signal(notification: presence_events.PresenceSignal) -> SignalSent:
     return SignalSent(
-        channel=told.channel, kind=told.kind, data=dict(told.data), user=told.user, session=told.session
+        channel=notification.channel,
+        kind=notification.kind,
+        data=dict(notification.data),
+        user=notification.user,
+        session=notification.session,
     )
 
 
-def _presence(told: PresenceTold) -> Presence:
+def _presence(notification: PresenceChange) -> Presence:
     return Presence(
-        channel=told.channel,
-        present=None if told.present is None else _users(told.present),
-        joined=_users(told.joined) or None,
-        left=_users(told.left) or None,
+        channel=notification.channel,
+        present=None if notification.present is None else _users(notification.present),
+        joined=_users(notification.joined) or None,
+        left=_users(notification.left) or None,
     )
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from time import monotonic, perf_counter
 
 from api.auth import Identity
-from api.presence.events import SignalTold, Told
+from api.presence.events import PresenceNotification, PresenceSignal
 from api.protocol import close_codes
 from api.protocol import messages as protocol
 from api.protocol.close_codes import TOO_SLOW, CloseReason
@@ -87,11 +87,11 @@ class Session:
         if self._wake is not None:
             self._wake()
 
-    def told(self, message: Told) -> None:
+    def notify(self, message: PresenceNotification) -> None:
         """Tell of who is present, or of a signal (see signals.Listener); cursors only while there is room."""
-        is_cursor = isinstance(message, SignalTold) and message.kind == "cursor"
+        is_cursor = isinstance(message, PresenceSignal) and message.kind == "cursor"
         if not self._outlet.closed and not (is_cursor and self._outlet.waiting_bytes):
-            self.push(self._relay.telling.message(message))
+            self.push(self._relay.presence_messages.message(message))
 
     # --- what the client says ----------------------------------------------------------------------------
 

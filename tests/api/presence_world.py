@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from api.presence.events import Effect, PresenceTold, Publish, SignalTold, Tell, Told
+from api.presence.events import Effect, Notify, PresenceChange, PresenceNotification, PresenceSignal, Publish
 from api.presence.node_messages import Alive, Envelope, decode, encode
 from api.presence.state import HEARTBEAT_S, TTL_S, Presence
 
@@ -27,7 +27,7 @@ class PresenceNode:
     presence: Presence
     coming: list[bytes] = field(default_factory=list)
     sockets: dict[str, str] = field(default_factory=dict)
-    told: dict[str, list[Told]] = field(default_factory=dict)
+    told: dict[str, list[PresenceNotification]] = field(default_factory=dict)
     views: dict[tuple[str, str], View] = field(default_factory=dict)
     alive: bool = True
 
@@ -108,7 +108,7 @@ class PresenceWorld:
     def do(self, node: PresenceNode, effects: list[Effect]) -> None:
         """Carry effects out."""
         for effect in effects:
-            if isinstance(effect, Tell):
+            if isinstance(effect, Notify):
                 for session in effect.sessions:
                     self._tell(node, session, effect.message)
                 continue
@@ -119,11 +119,11 @@ class PresenceWorld:
                 for other in self.nodes.values():
                     other.coming.append(value)
 
-    def _tell(self, node: PresenceNode, session: str, message: Told) -> None:
+    def _tell(self, node: PresenceNode, session: str, message: PresenceNotification) -> None:
         assert session in node.sockets, "told to a socket that is gone"
         node.told[session].append(message)
         view = node.views[session, message.channel]
-        if isinstance(message, SignalTold):
+        if isinstance(message, PresenceSignal):
             assert message.session != session, "an echo"
             assert view.users is not None, "a signal before who is present"
             return
@@ -191,12 +191,12 @@ class PresenceWorld:
         return isinstance(decode(value).message, Alive)
 
 
-def told_of(node: PresenceNode, session: str, kind: str | None = None) -> list[SignalTold]:
+def told_of(node: PresenceNode, session: str, kind: str | None = None) -> list[PresenceSignal]:
     """The signals that a socket was told, of one kind."""
     return [
         message
         for message in node.told[session]
-        if isinstance(message, SignalTold) and kind in {None, message.kind}
+        if isinstance(message, PresenceSignal) and kind in {None, message.kind}
     ]
 
 
@@ -205,5 +205,5 @@ def news_of(node: PresenceNode, session: str) -> list[tuple[list[str], list[str]
     return [
         ([user.user for user in message.joined], [user.user for user in message.left])
         for message in node.told[session]
-        if isinstance(message, PresenceTold) and message.present is None
+        if isinstance(message, PresenceChange) and message.present is None
     ]

@@ -15,7 +15,7 @@ from broadcaster import BroadcastBackend
 from api.broadcast.memory_backend import MemoryTopic
 from api.broadcast.signals_backend import KafkaSignals
 from api.presence.cluster import Signals, Timing
-from api.presence.events import PresenceTold, SignalTold, Told
+from api.presence.events import PresenceChange, PresenceNotification, PresenceSignal
 from app.errors import Unavailable
 from streams.topics import ensure_topics, signals_topic
 from tests.waiting import eventually
@@ -28,29 +28,29 @@ QUICK = Timing(heartbeat_s=0.2, ttl_s=1.5)
 class Socket:
     """What a socket was told."""
 
-    messages: list[Told] = field(default_factory=list)
+    messages: list[PresenceNotification] = field(default_factory=list)
 
-    def told(self, message: Told) -> None:
+    def notify(self, message: PresenceNotification) -> None:
         """Take note."""
         self.messages.append(message)
 
-    def signals(self, kind: str) -> list[SignalTold]:
+    def signals(self, kind: str) -> list[PresenceSignal]:
         """The signals of a kind."""
-        return [each for each in self.messages if isinstance(each, SignalTold) and each.kind == kind]
+        return [each for each in self.messages if isinstance(each, PresenceSignal) and each.kind == kind]
 
     def joined(self) -> list[str]:
         """Who joined."""
-        news = [each for each in self.messages if isinstance(each, PresenceTold)]
+        news = [each for each in self.messages if isinstance(each, PresenceChange)]
         return [user.user for each in news for user in each.joined]
 
     def knows(self) -> set[str]:
         """Who was present, or joined."""
-        news = [each for each in self.messages if isinstance(each, PresenceTold)]
+        news = [each for each in self.messages if isinstance(each, PresenceChange)]
         return {user.user for each in news for user in (*(each.present or ()), *each.joined)}
 
     def left(self) -> list[str]:
         """Who left."""
-        news = [each for each in self.messages if isinstance(each, PresenceTold)]
+        news = [each for each in self.messages if isinstance(each, PresenceChange)]
         return [user.user for each in news for user in each.left]
 
 
@@ -127,7 +127,7 @@ async def test_signals_cross_nodes(wire: Wire) -> None:
         one.signal(session, TASK, "cursor", {"x": 3, "y": 4})
         await eventually(lambda: len(bob.signals("cursor")) == 2)
         assert [each.data for each in bob.signals("cursor")] == [{"x": 1, "y": 2}, {"x": 3, "y": 4}]
-        assert bob.signals("typing") == [SignalTold(TASK, "typing", {}, "alice", session)]
+        assert bob.signals("typing") == [PresenceSignal(TASK, "typing", {}, "alice", session)]
         assert len(bob.signals("viewing")) == 1
         seen = {each.user: (each.viewing, each.typing) for each in two.presence.present(TASK)}
         assert seen == {"alice": (True, True), "bob": (False, False)}
@@ -170,11 +170,11 @@ async def test_when_the_topic_goes_away_and_comes_back_so_does_everyone() -> Non
         session, alice = join(one, "alice")
         join(two, "bob")
         await eventually(lambda: "bob" in alice.knows())
-        topic.break_off()
+        topic.break_connections()
         await eventually(lambda: alice.left() == ["bob"])
         one.signal(session, TASK, "cursor", {})
         assert one.lost > 0
-        topic.away = False
+        topic.unavailable = False
         await eventually(lambda: alice.joined()[-1:] == ["bob"] and one.presence.is_connected("bob"))
 
 
@@ -205,7 +205,7 @@ async def test_a_topic_that_is_missing_is_waited_for(kafka_brokers: str) -> None
 
 
 async def test_a_broker_that_is_away_stops_nobody() -> None:
-    with pytest.raises(Unavailable, match="can't be used"):
+    with pytest.raises(Unavailable, match="cannot be used"):
         await KafkaSignals(["127.0.0.1:1"], "signals").connect()
     signals = Signals("signals", lambda: KafkaSignals(["127.0.0.1:1"], "signals"), node="n")
     signals.start()

@@ -47,7 +47,7 @@ async def read(place: Settings, count: int, start: dict[int, int] | None = None)
             batch = cast("Any", await asyncio.wait_for(events.get(), 10)).message
             assert isinstance(batch, Batch)
             found.extend(batch.updates)
-            backend.taken()
+            backend.processed()
     return found
 
 
@@ -63,7 +63,7 @@ async def test_every_partition_is_read_from_the_end_that_is_known(place: Setting
                 positions, reached = list[Position](), dict[int, int]()
                 while len(positions) < place.partitions:
                     batch = cast("Any", await asyncio.wait_for(events.get(), 10)).message
-                    backend.taken()
+                    backend.processed()
                     reached |= batch.next_offsets
                     positions += [update.position for update in batch.updates]
             assert reached == dict.fromkeys(range(place.partitions), 2)
@@ -125,7 +125,7 @@ async def test_a_missing_topic_says_what_to_do(kafka_brokers: str) -> None:
     """So does a broker that isn't there."""
     with pytest.raises(Unavailable, match="tasktape migrate"):
         await KafkaUpdates(kafka_brokers.split(","), "no-such-topic").connect()
-    with pytest.raises(Unavailable, match="can't be used"):
+    with pytest.raises(Unavailable, match="cannot be used"):
         await KafkaUpdates(["127.0.0.1:1"], "no-such-topic").connect()
 
 

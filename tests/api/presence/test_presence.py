@@ -8,7 +8,7 @@ import pytest
 
 from api.presence import peers as neighbours_module
 from api.presence import state as presence_module
-from api.presence.events import PresenceTold, PresentUser, Publish, SignalTold, Tell
+from api.presence.events import Notify, PresenceChange, PresenceSignal, PresentUser, Publish
 from api.presence.node_messages import Alive, Ask, Changed, Envelope, Goodbye, Roster, Signalled
 from api.presence.roster import Entry
 from api.presence.state import CURSOR_EVERY_S, ROSTER_EVERY_S, TTL_S, Presence
@@ -34,9 +34,9 @@ def test_one_is_told_who_is_present_then_who_comes_and_goes(world: PresenceWorld
     one, two = world.nodes["one"], world.nodes["two"]
     alice = world.joined(one, "alice")
     bob = world.joined(two, "bob")
-    assert one.told[alice][0] == PresenceTold(TASK, present=(PresentUser("alice", 1, False, False),))
+    assert one.told[alice][0] == PresenceChange(TASK, present=(PresentUser("alice", 1, False, False),))
     first = two.told[bob][0]
-    assert isinstance(first, PresenceTold)
+    assert isinstance(first, PresenceChange)
     assert [each.user for each in first.present or ()] == ["alice", "bob"]
     world.leave(two, bob)
     world.settle()
@@ -201,7 +201,7 @@ def test_signals_come_to_all_others_and_not_back(world: PresenceWorld) -> None:
     for kind in ("viewing", "typing", "cursor"):
         world.signal(one, sender, kind)
         world.settle()
-        wanted = [SignalTold(TASK, kind, {}, "alice", sender)]
+        wanted = [PresenceSignal(TASK, kind, {}, "alice", sender)]
         assert told_of(one, sibling, kind) == told_of(two, other, kind) == wanted
     assert told_of(one, sender) == []
     assert one.presence.present(TASK) == two.presence.present(TASK) == (PresentUser("alice", 3, True, True),)
@@ -215,7 +215,7 @@ def test_a_signal_comes_behind_the_news_that_its_sender_joined(world: PresenceWo
     world.signal(one, bob, "typing")
     world.deliver(two)
     kinds = [type(message).__name__ for message in two.told[alice]]
-    assert kinds == ["PresenceTold", "PresenceTold", "SignalTold"]
+    assert kinds == ["PresenceChange", "PresenceChange", "PresenceSignal"]
 
 
 def test_viewing_holds_until_it_is_said_otherwise(world: PresenceWorld) -> None:
@@ -261,7 +261,7 @@ def test_who_stops_typing_is_told_at_once(world: PresenceWorld) -> None:
     world.settle()
     assert [each.data for each in told_of(two, bob, "typing")] == [{}, {"on": False}]
     assert not two.presence.present(TASK)[0].typing
-    assert not one.presence.restless
+    assert not one.presence.needs_tick
 
 
 def test_of_many_cursors_the_latest_come(world: PresenceWorld) -> None:
@@ -347,7 +347,7 @@ def test_users_on_channels_are_bounded(world: PresenceWorld, monkeypatch: pytest
 def test_cursors_are_shed_when_too_many_would_be_told(
     world: PresenceWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence_module, "MAX_CURSORS_TOLD", 5)
+    monkeypatch.setattr(presence_module, "MAX_CURSORS_SENT", 5)
     one = world.nodes["one"]
     sessions = [world.joined(one, f"user{number}") for number in range(4)]
     for session in sessions:
@@ -380,5 +380,5 @@ def test_what_a_node_said_itself_is_passed_over() -> None:
     for message in (Alive(9), Ask(None), Goodbye(), Signalled(TASK, "bob", "t", "typing", {})):
         assert presence.receive(Envelope("one", 1, message), 0.0) == []
     assert presence.connected_users() == ["alice"]
-    assert [type(effect) for effect in presence.tick(0.0)] == [Tell]
+    assert [type(effect) for effect in presence.tick(0.0)] == [Notify]
     assert presence.heartbeat() == [Publish(Alive(1))]

@@ -142,7 +142,7 @@ class Presences(RuleBasedStateMachine):
             for node in self.world.living
         ]
         assert all(each == viewing[0] for each in viewing)
-        assert not any(node.presence.restless for node in self.world.living)
+        assert not any(node.presence.needs_tick for node in self.world.living)
 
     def teardown(self) -> None:
         if hasattr(self, "world"):

@@ -134,7 +134,7 @@ class Backend(KafkaUpdates):
             message = Batch((topic.updates[self._next - 1],), {0: self._next})
         return Event(TOPIC, message)
 
-    def taken(self) -> None:
+    def processed(self) -> None:
         """Nothing is bounded here."""
 
     async def ends(self) -> dict[int, int]:
