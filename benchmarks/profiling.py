@@ -37,7 +37,7 @@ async def shares_by_room(pid: int, seconds: float) -> Sequence[tuple[str, float]
 
 
 def _room(frame: str) -> str:
-    """Return the room of ours, or the library, that a frame like `fetch (asyncpg/connection.py:738)` is in."""
+    """Return the room, or the library, that a frame like `fetch (asyncpg/connection.py:738)` is in."""
     found = _FILE.search(frame)
     parts = (found[1] if found else frame).rpartition("site-packages/")[2].split("/")
     return "/".join(parts[: 2 if parts[0] in _OURS else 1]).removesuffix(".py")
