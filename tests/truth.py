@@ -10,10 +10,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.dates import format_time
 from app.lists.state import TaskList
-from app.log.fold import Folded, State, channels, fold_log
+from app.log.fold import Folded, State, channels
 from app.log.recipients import notified
 from app.log.records import RawRecord, Record
-from app.log.updates import decode, state_to_jsonable, update_of
+from app.log.updates import decode, state_json
 from app.positions import Position
 from app.search.facets import facets_of
 from app.search.sorting import sort_value
@@ -30,6 +30,7 @@ from projections.read_models.notifications import READ
 from projections.read_models.search_index import FACTS
 from projections.read_models.tasks import task_from_row
 from streams.event_log import KafkaEventLog
+from tests.folding import fold_log, update_of
 from tests.waiting import eventually
 
 
@@ -224,7 +225,7 @@ async def _check_audit(database: Database, outcome: list[Folded]) -> None:
         if folded.outcome == "accepted":
             assert json.loads(row["changes"]) == message["changes"]
             state = json.loads(row["state"] or "null")
-            assert state == (folded.after and state_to_jsonable(folded.after))
+            assert state == json.loads(state_json(folded.after))
 
 
 async def _check_updates(settings: Settings, outcome: list[Folded]) -> None:

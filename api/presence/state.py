@@ -409,10 +409,6 @@ class Presence:
         """Return the number of a user's sockets, on all nodes."""
         return self._user_roster.total(EVERYWHERE, user).connections
 
-    def is_connected(self, user: str) -> bool:
-        """Return True if a user is connected to any node."""
-        return self.connection_count(user) > 0
-
 
 def has_presence(channel: str) -> bool:
     """Return True if channels of this kind have presence."""

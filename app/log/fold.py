@@ -12,7 +12,7 @@ stream's records, so it can neither follow one of them nor hold the others up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSet
+from collections.abc import Callable, Mapping, MutableMapping, MutableSet
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -155,12 +155,6 @@ def evolve(state: State | None, record: Record) -> State:
 def _check_kind(event_type: str, state: State | None, kind: type[State]) -> None:
     if state is not None and not isinstance(state, kind):
         raise Undecodable(f"{event_type} on a stream of another kind")
-
-
-def fold_log(records: Iterable[RawRecord], home: Home | None = None) -> tuple[Fold, list[Folded]]:
-    """Fold a whole log (or any whole streams of it) from nothing: the definition every read model obeys."""
-    fold = Fold(home=home)
-    return fold, [fold.apply(raw, decoded(raw)) for raw in records]
 
 
 def decoded(raw: RawRecord) -> Record | Undecodable:

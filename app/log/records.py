@@ -280,12 +280,6 @@ def event_from_data(kind: str, data: bytes) -> Event:
     return _ADAPTERS[kind].validate_json(data)
 
 
-def event_data(event: Event) -> dict[str, Any]:
-    """An event's data as JSON-ready values, as on the log."""
-    result: dict[str, Any] = _ADAPTERS[event.type].dump_python(event, mode="json", exclude_defaults=True)
-    return result
-
-
 def event_data_json(event: Event) -> bytes:
     """An event's data as JSON, as on the log."""
     return _ADAPTERS[event.type].dump_json(event, exclude_defaults=True)

@@ -15,9 +15,9 @@ from pydantic_core import to_json
 
 from app.dates import format_time
 from app.lists.state import TaskList
-from app.log.fold import Changes, Folded, Outcome, State, changes, channels
+from app.log.fold import Changes, Folded, Outcome, State, channels
 from app.log.recipients import notified
-from app.log.records import Headers, event_data_json
+from app.log.records import Headers
 from app.positions import Position
 from app.tasks.state import Task
 from app.users import User
@@ -58,12 +58,6 @@ def state_json(state: State | None) -> bytes:
     return b"null" if state is None else _ADAPTERS[type(state)].dump_json(state)
 
 
-def state_to_jsonable(state: State) -> dict[str, Any]:
-    """A state as the API shows it, as a dict of JSON values."""
-    result: dict[str, Any] = _ADAPTERS[type(state)].dump_python(state, mode="json")
-    return result
-
-
 def state_from_json(kind: str, value: bytes | str) -> State:
     """Read what `state_json` wrote of a stream of this kind: `task`, `list` or `user`."""
     state: State = _KINDS[kind].validate_json(value)
@@ -100,19 +94,6 @@ def event_json(folded: Folded, data: bytes) -> bytes:
             }
         )[:-1]
         + b',"data":%s}' % data
-    )
-
-
-def update_of(folded: Folded) -> Update:
-    """The update that tells of `folded`."""
-    record = folded.record
-    data = event_data_json(record.data) if record else b"null"
-    difference = changes_json(changes(folded.before, folded.after))
-    return assemble(
-        folded,
-        event=event_json(folded, data),
-        difference=difference,
-        state=state_json(folded.after),
     )
 
 

@@ -139,15 +139,3 @@ COMPARABLE = frozenset({"priority", "p", "due"})
 """The keys that take an operator."""
 PEOPLE = frozenset({"assignee", "by"})
 """The keys that take `me`."""
-WRITTEN: Mapping[Field, str] = {
-    "status": "is:",
-    "stage": "stage:",
-    "tag": "#",
-    "assignee": "@",
-    "creator": "by:",
-    "priority": "p:",
-    "due": "due:",
-    "list": "list:",
-    "has": "has:",
-}
-"""How the conditions of a field begin."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, NoReturn, cast
 
-from app.search.conditions import COMPARABLE, KEYS, PEOPLE, WRITTEN, Condition, Operator, SearchError, Value
+from app.search.conditions import COMPARABLE, KEYS, PEOPLE, Condition, Operator, SearchError, Value
 from app.text.tokens import forms_of
 
 MAX_CHARACTERS = 500
@@ -50,11 +50,6 @@ def parse(text: str, *, me: str) -> Search:
     if unstorable := _UNSTORABLE.search(text):
         raise SearchError("no text contains this character", unstorable.start(), 1)
     return _Reader(text, me).search()
-
-
-def to_text(search: Search) -> str:
-    """A text that asks for `search`, whoever reads it: no name in it is `@me`."""
-    return " ".join([*map(_condition_text, search.conditions), *map(_term_text, search.terms)])
 
 
 # --- reading ---------------------------------------------------------------------------------------------
@@ -180,30 +175,3 @@ class _Reader:
 
     def _wrong(self, message: str, start: int, end: int) -> NoReturn:
         raise SearchError(message, start, end - start)
-
-
-# --- writing ---------------------------------------------------------------------------------------------
-
-_PLAIN = re.compile(r'[^\s"\\]+')
-_TO_ESCAPE = re.compile(r"[\s\\*]")
-
-
-def _condition_text(condition: Condition) -> str:
-    operator = "" if condition.operator == "=" else condition.operator
-    plain = _PLAIN.fullmatch(condition.value) and condition.value != "me"
-    value = condition.value if plain else _quoted(condition.value)
-    return f"{'-' * condition.negated}{WRITTEN[condition.field]}{operator}{value}"
-
-
-def _term_text(term: Term) -> str:
-    minus = "-" * term.negated
-    if term.kind == "phrase":
-        return minus + _quoted(term.text)
-    word = _TO_ESCAPE.sub(r"\\\g<0>", term.text)
-    if word[0] in '-"@#(' or word in _LOGIC or _KEY.match(word):
-        word = f"\\{word}"
-    return f"{minus}{word}{'*' * (term.kind == 'prefix')}"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'

@@ -44,13 +44,6 @@ class TaskFilter:
         return [SHELVES[status] for status in sorted(self.criteria.statuses)]
 
     @property
-    def is_plain(self) -> bool:
-        """Whether every task on the shelves is meant."""
-        wanted = self.criteria
-        conditions = wanted.any_of, wanted.none_of, wanted.due, wanted.needles, self.unchanged_since
-        return not any(conditions)
-
-    @property
     def can_be_gathered(self) -> bool:
         """Whether there is something to look up by which tasks are found."""
         dates = any(not span.negated for span in self.criteria.due)

@@ -110,8 +110,6 @@ class StructurePolicy:
         self._series_due = False
         self._postponed = PostponedRepairs(monotonic_s)
         self._news = asyncio.Event()
-        self.repaired = 0
-        """So many repairs were appended."""
 
     def heard(self, _batch: Batch, projected: Sequence[Projected]) -> None:
         """Take note of what was projected (see `Projector`)."""
@@ -258,7 +256,6 @@ class StructurePolicy:
         for repair in repairs:
             log.warning("repairing", rule=repair.violation.rule, stream=repair.violation.stream)
         positions = await self._event_log.append(records)
-        self.repaired += len(repairs)
         await self._until_projected(_ends(positions))
         return waiting
 

@@ -27,9 +27,9 @@ from api.telemetry.prometheus import Metrics
 from app.errors import Unavailable
 from app.ids import inbox_id
 from app.lists.commands import ListCommand, Occupied
-from app.log.fold import Fold, Folded, State, decoded, fold_log
+from app.log.fold import Fold, Folded, State, decoded
 from app.log.records import RawRecord, Record
-from app.log.updates import state_from_json, state_json, update_of
+from app.log.updates import state_from_json, state_json
 from app.positions import Position
 from app.settings import Settings
 from app.tasks.commands import CreateTask, TaskCommand
@@ -47,7 +47,8 @@ from projections.queries.workers import Workers
 from projections.read_models.comments import CommentQueries
 from projections.read_models.lists import ListQueries
 from projections.read_models.notifications import NotificationQueries
-from streams.memory_log import MemoryEventLog
+from tests.folding import fold_log, update_of
+from tests.memory_log import MemoryEventLog
 
 FOR_EVER = 10**9
 

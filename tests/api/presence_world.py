@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from api.presence.events import Effect, Notify, PresenceChange, PresenceNotification, PresenceSignal, Publish
-from api.presence.node_messages import Alive, Envelope, decode, encode
+from api.presence.node_messages import Envelope, decode, encode
 from api.presence.state import HEARTBEAT_S, TTL_S, Presence
 
 TASK = "task:0190f3c0-0000-7000-8000-000000000001"
@@ -184,11 +184,6 @@ class PresenceWorld:
             for session, user in node.sockets.items()
             if channel is None or (session, channel) in node.views
         )
-
-    @staticmethod
-    def is_heartbeat(value: bytes) -> bool:
-        """Whether a message is one."""
-        return isinstance(decode(value).message, Alive)
 
 
 def told_of(node: PresenceNode, session: str, kind: str | None = None) -> list[PresenceSignal]:

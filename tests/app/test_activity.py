@@ -35,7 +35,7 @@ from app.lists.events import (
     MemberRemoved,
     MemberRoleChanged,
 )
-from app.log.fold import Folded, fold_log
+from app.log.fold import Folded
 from app.log.records import EVENT_CLASSES, Record, StreamResumed, event_data_json
 from app.tasks.events import (
     TaskCommentDeleted,
@@ -52,6 +52,7 @@ from app.tasks.events import (
     TaskSkipped,
     TaskUndone,
 )
+from tests.folding import fold_log
 from tests.spec import LIST_ID, OTHER_LIST_ID, START, raw_of, record_of
 
 CREATED = TaskCreated(list_id=LIST_ID, title="Buy milk")

@@ -13,13 +13,13 @@ from pydantic import TypeAdapter
 from app.bounds import MAX_EVENT_BYTES, MAX_MEMBERS, MAX_UPDATE_BYTES, MAX_USER_NAME_CHARS
 from app.lists.events import ListCreated, MemberAdded
 from app.lists.state import TaskList
-from app.log.fold import Fold, fold_log
+from app.log.fold import Fold
 from app.log.records import EVENT_CLASSES, Record, decode, encode
-from app.log.updates import update_of
 from app.tasks.commands import CreateTask
 from app.tasks.events import TaskCreated, TaskEdited
 from app.text.names import MAX_USER_CHARS
 from app.values import MAX_REMINDERS
+from tests.folding import fold_log, update_of
 from tests.spec import LIST_ID, list_after, raw_of, record_of
 
 WIDEST = "\U0001f600"

@@ -13,9 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.errors import Undecodable
 from app.imported_history import Import, ImportedTask, import_list_id, missing, records_of, task_id
-from app.log.fold import fold_log
 from app.log.records import Record, encode
 from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited, TaskReopened
+from tests.folding import fold_log
 from tests.spec import LIST_ID, OTHER_LIST_ID, raw_of
 
 TASK = TypeAdapter(ImportedTask)

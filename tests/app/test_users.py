@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from app.log.fold import Folded, fold_log
-from app.log.updates import update_of
+from app.log.fold import Folded
 from app.tasks.events import TaskCreated
 from app.users import (
     MAX_NOTIFICATIONS_AT_ONCE,
@@ -21,6 +20,7 @@ from app.users import (
     User,
     decide,
 )
+from tests.folding import fold_log, update_of
 from tests.spec import LIST_ID, START, raw_of, record_of
 
 ID = "20000000-0000-4000-8000-000000000001"

@@ -24,9 +24,9 @@ from app.lists.events import (
     MemberRoleChanged,
 )
 from app.lists.state import TaskList
-from app.log.fold import Folded, changes, fold_log
+from app.log.fold import Folded, changes
 from app.log.records import event_data_json
-from app.log.updates import changes_json, update_of
+from app.log.updates import changes_json
 from app.tasks.events import (
     TaskCommentDeleted,
     TaskCommented,
@@ -43,9 +43,10 @@ from app.tasks.events import (
     TaskUndone,
 )
 from app.tasks.state import Task
-from streams.memory_log import MemoryEventLog
 from tests.e2e.screens import Screens
 from tests.feeds import feed_of
+from tests.folding import fold_log, update_of
+from tests.memory_log import MemoryEventLog
 from tests.spec import START, record_of
 
 LISTS = [str(UUID(int=1 << 120 | number)) for number in range(3)]

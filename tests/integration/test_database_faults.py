@@ -15,8 +15,6 @@ import httpx
 import pytest
 
 from app.lists.events import ListCreated
-from app.log.fold import fold_log
-from app.log.updates import update_of
 from app.settings import Settings
 from app.tasks.events import TaskCreated
 from projections.postgres.database import open_database
@@ -24,6 +22,7 @@ from projections.projector import Projector
 from streams.event_log import KafkaEventLog
 from streams.update_log import KafkaUpdateLog
 from tasktape.local.postgres import EmbeddedPostgres
+from tests.folding import fold_log, update_of
 from tests.integration.live_client import live
 from tests.integration.stack import Stack, running
 from tests.spec import record_of

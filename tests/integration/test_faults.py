@@ -23,7 +23,6 @@ from aiokafka.structs import OffsetAndMetadata
 from app.errors import Unavailable
 from app.ids import inbox_id
 from app.lists.events import ListCreated
-from app.log.fold import fold_log
 from app.log.records import Record, StreamResumed
 from app.settings import Settings
 from app.tasks.events import (
@@ -42,6 +41,7 @@ from streams.event_log import KafkaEventLog
 from streams.producing import partition_of
 from tasktape.local.kafka import EmbeddedKafka
 from tasktape.local.postgres import EmbeddedPostgres
+from tests.folding import fold_log
 from tests.integration.live_client import live
 from tests.integration.stack import Stack, running
 from tests.places import WorkerProcess, new_place

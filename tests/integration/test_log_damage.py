@@ -15,7 +15,6 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from app.errors import WrongLog
 from app.lists.events import ListCreated
-from app.log.fold import fold_log
 from app.log.records import RawRecord, Record
 from app.positions import Position
 from app.settings import Settings
@@ -28,6 +27,7 @@ from streams.repair import diagnose, mend
 from streams.same_log import check_same_log
 from tasktape.local.kafka import EmbeddedKafka
 from tasktape.local.postgres import EmbeddedPostgres
+from tests.folding import fold_log
 from tests.integration.live_client import live
 from tests.integration.stack import Stack, running
 from tests.places import new_place

@@ -28,7 +28,6 @@ SOCKETS_PER_ADDRESS = 3
 LIMIT_S = 15
 ASKING = 8
 MIB = 2**20
-TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 FORGED = {"X-Forwarded-For": "203.0.113.7", "X-Real-IP": "203.0.113.7", "Forwarded": "for=203.0.113.7"}
 OF_THE_CONNECTION = {"date", "server", "via", "connection", "keep-alive", "transfer-encoding", "alt-svc"}
 """Headers that each hop writes for itself."""

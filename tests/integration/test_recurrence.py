@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from app.lists.events import ListCreated
-from app.log.fold import Folded, fold_log
+from app.log.fold import Folded
 from app.policies import SOURCE
 from app.settings import Settings
 from app.tasks.events import TaskCompleted, TaskCreated, TaskEvent, TaskReopened
@@ -22,6 +22,7 @@ from projections.postgres.database import open_database
 from projections.queries.policies import PolicyQueries
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
+from tests.folding import fold_log
 from tests.integration.live_client import LiveClient, live
 from tests.integration.stack import Part, Stack
 from tests.places import WorkerProcess, new_place

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from app.log.fold import Folded, fold_log
+from app.log.fold import Folded
 from app.settings import Settings
 from tasktape.client import Client
 from tasktape.local.kafka import EmbeddedKafka
 from tasktape.local.postgres import EmbeddedPostgres
+from tests.folding import fold_log
 from tests.integration.relay_faults import Faults
 from tests.integration.relay_readers import PythonReader, Reader, SocketReader, StreamReader
 from tests.integration.relay_truth import check_read, check_written, expected_of

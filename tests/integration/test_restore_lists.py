@@ -11,12 +11,12 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.log.fold import fold_log
 from app.log.records import Record
 from app.policies import SOURCE as RECURRENCE
 from app.settings import Settings
 from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited
 from streams.event_log import KafkaEventLog
+from tests.folding import fold_log
 from tests.integration.live_client import LiveClient, live
 from tests.integration.stack import Stack
 from tests.integration.test_api_members import STAGES, Team, hears_of, team_of

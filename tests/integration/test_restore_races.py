@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from app.ids import inbox_id
-from app.log.fold import Folded, fold_log
+from app.log.fold import Folded
 from app.settings import Settings
+from tests.folding import fold_log
 from tests.integration.relay_readers import Reader, SocketReader, StreamReader
 from tests.integration.relay_truth import check_read, expected_of
 from tests.integration.stack import Stack

@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, given, settings
 
 from app.bounds import MAX_EVENT_BYTES
 from app.lists.events import ListCreated
-from app.log.fold import fold_log
 from app.log.records import Record, encode
 from app.tasks.events import Series, TaskCreated, TaskSkipped
 from projections.postgres.database import Database, open_database
 from projections.postgres.generations import LogIdentity, set_up
 from projections.projector import Projector
 from projections.rebuild import rebuild
-from streams.memory_log import MemoryEventLog
+from tests.folding import fold_log
+from tests.memory_log import MemoryEventLog
 from tests.projections.foreign_records import Foreign, foreign_logs
 from tests.projections.test_projector import Updates
 from tests.spec import LIST_ID, START, record_of

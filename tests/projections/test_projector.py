@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from app.errors import Unavailable
 from app.lists.events import ListCreated, ListRenamed
-from app.log.fold import fold_log
 from app.log.records import RawRecord, Record, StreamResumed
-from app.log.updates import Update, update_of
+from app.log.updates import Update
 from app.positions import Position
 from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited
 from projections.postgres.checkpoints import Mismatch
@@ -25,7 +24,8 @@ from projections.postgres.database import Database, open_database
 from projections.postgres.generations import LogIdentity, set_up
 from projections.projector import Projector
 from projections.rebuild import rebuild
-from streams.memory_log import MemoryEventLog
+from tests.folding import fold_log, update_of
+from tests.memory_log import MemoryEventLog
 from tests.spec import LIST_ID, START, record_of
 from tests.truth import check_read_models, emptied
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from app.lists.events import ListCreated
-from app.log.fold import Fold, Folded, State, decoded, fold_log
+from app.log.fold import Fold, Folded, State, decoded
 from app.log.records import RawRecord, Record
 from app.policies import POLICY_PREFIX, Successor
 from app.tasks.commands import TaskCommand
@@ -17,8 +17,9 @@ from app.tasks.events import TaskEvent
 from app.tasks.state import Task
 from projections.queries.policies import Reacting
 from projections.read_models.projected import Projected, project
-from streams.memory_log import MemoryEventLog
 from streams.policies.recurrence import PolicyLoop
+from tests.folding import fold_log
+from tests.memory_log import MemoryEventLog
 from tests.spec import LIST_ID, START, record_of, surroundings
 
 PARTITIONS = 2

@@ -8,13 +8,13 @@ from uuid import uuid4
 import pytest
 
 from app.errors import Unavailable, WrongLog
-from app.log.fold import fold_log
 from app.log.ports import EventLog
 from app.log.records import RawRecord, Record
 from app.tasks.events import TaskCreated, TaskEdited
 from streams.event_log import KafkaEventLog
-from streams.memory_log import MemoryEventLog
 from streams.topics import ensure_topics, events_topic
+from tests.folding import fold_log
+from tests.memory_log import MemoryEventLog
 from tests.spec import LIST_ID, record_of
 
 PARTITIONS = 3

@@ -11,8 +11,8 @@ import pytest
 from app.tasks.events import TaskCreated
 from projections.postgres.checkpoints import Checkpoint
 from streams import projection_loop
-from streams.memory_log import MemoryEventLog
 from streams.projection_loop import ProjectionLoop
+from tests.memory_log import MemoryEventLog
 from tests.spec import LIST_ID, START, record_of
 from tests.waiting import eventually
 

@@ -13,8 +13,8 @@ from projections.postgres.database import Database, open_database
 from projections.postgres.generations import LogIdentity, set_up
 from projections.projector import Projector
 from streams import watchdog
-from streams.memory_log import MemoryEventLog
 from streams.watchdog import Watchdog, watch_progress
+from tests.memory_log import MemoryEventLog
 from tests.spec import LIST_ID, START, record_of
 from tests.waiting import eventually
 

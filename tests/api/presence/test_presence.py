@@ -85,8 +85,8 @@ def test_who_is_connected(world: PresenceWorld) -> None:
     assert presence.connected_users() == ["alice", "bob"]
     bob = presence.connected("bob")
     assert (bob.connections, bob.nodes) == (2, 2)
-    assert presence.is_connected("alice")
-    assert not presence.is_connected("carol")
+    assert presence.connection_count("alice")
+    assert not presence.connection_count("carol")
 
 
 def test_what_is_unknown_is_passed_over(world: PresenceWorld) -> None:
@@ -109,10 +109,10 @@ def test_a_node_that_is_not_heard_of_is_gone(world: PresenceWorld) -> None:
     world.kill("two")
     world.now += TTL_S
     world.tick()
-    assert one.presence.is_connected("bob")
+    assert one.presence.connection_count("bob")
     world.now += 0.1
     world.tick()
-    assert not one.presence.is_connected("bob")
+    assert not one.presence.connection_count("bob")
     assert news_of(one, alice)[-1] == ([], ["bob"])
 
 
@@ -124,7 +124,7 @@ def test_a_node_that_stops_is_gone_at_once_and_for_good(world: PresenceWorld) ->
     world.stop("two")
     one.coming.append(late)
     world.settle()
-    assert not one.presence.is_connected("bob")
+    assert not one.presence.connection_count("bob")
     assert news_of(one, alice)[-1] == ([], ["bob"])
 
 
@@ -136,11 +136,11 @@ def test_a_node_that_starts_again_has_nobody_yet(world: PresenceWorld) -> None:
     world.now += ROSTER_EVERY_S
     two = world.start("two")
     world.settle()
-    assert not one.presence.is_connected("bob")
-    assert two.presence.is_connected("alice")
+    assert not one.presence.connection_count("bob")
+    assert two.presence.connection_count("alice")
     world.do(old, old.presence.goodbye())
     world.joined(two, "carol")
-    assert one.presence.is_connected("carol"), "the goodbye was that of an earlier incarnation"
+    assert one.presence.connection_count("carol"), "the goodbye was that of an earlier incarnation"
 
 
 def test_a_change_that_was_missed_is_asked_for_once_a_second(world: PresenceWorld) -> None:
@@ -153,9 +153,9 @@ def test_a_change_that_was_missed_is_asked_for_once_a_second(world: PresenceWorl
         world.heartbeats()
         world.deliver(one)
     assert world.published["ask"] == 1
-    assert not one.presence.is_connected("bob")
+    assert not one.presence.connection_count("bob")
     world.settle()
-    assert one.presence.is_connected("bob")
+    assert one.presence.connection_count("bob")
     assert world.published["roster"] == 1
 
 
@@ -334,7 +334,7 @@ def test_users_on_channels_are_bounded(world: PresenceWorld, monkeypatch: pytest
     alice = world.joined(one, "alice")
     bob = world.joined(one, "bob")
     assert [each.user for each in one.presence.present(TASK)] == ["alice"]
-    assert (one.presence.is_connected("bob"), one.presence.shed) == (True, 1)
+    assert (one.presence.connection_count("bob"), one.presence.shed) == (1, 1)
     world.signal(one, bob, "viewing")
     world.signal(one, bob, "cursor")
     assert len(told_of(one, alice)) == 1

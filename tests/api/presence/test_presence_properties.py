@@ -117,7 +117,7 @@ class Presences(RuleBasedStateMachine):
     def own_sockets_are_known_at_once(self) -> None:
         for node in self.world.living if hasattr(self, "world") else ():
             for user in node.sockets.values():
-                assert node.presence.is_connected(user)
+                assert node.presence.connection_count(user)
 
     def _is_true(self) -> None:
         everywhere = self.world.true_connections()

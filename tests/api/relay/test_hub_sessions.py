@@ -11,7 +11,6 @@ import pytest
 
 from api import read_consistency as patience
 from api.auth import Identity
-from api.broadcast.memory_backend import MemoryTopic
 from api.presence.cluster import Signals
 from api.protocol import close_codes
 from api.protocol import messages as protocol
@@ -20,6 +19,7 @@ from api.relay.replay_buffer import BufferOverrun
 from api.relay.system_channel import SystemReports
 from app.log.updates import Update
 from app.positions import Position
+from tests.api.memory_signals import MemoryTopic
 from tests.api.relay_world import NOW, Client, Node, World, list_update, nothing_update, task_update
 from tests.waiting import eventually
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.errors import Conflict, Invalid, NotFound
 from app.lists.events import ListCreated, ListDeleted, ListRenamed
-from app.log.fold import Fold, Folded, State, changes, channels, decoded, evolve, fold_log
+from app.log.fold import Fold, Folded, State, changes, channels, decoded, evolve
 from app.log.records import RawRecord, Record, StreamResumed
 from app.positions import Position
 from app.tasks import decide as task_decisions
@@ -35,6 +35,7 @@ from app.tasks.commands import (
 from app.tasks.decision_context import Change, CommentThen, DecisionContext, Gap
 from app.tasks.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved
 from app.tasks.state import Task
+from tests.folding import fold_log
 from tests.spec import (
     LIST_ID,
     OTHER_LIST_ID,

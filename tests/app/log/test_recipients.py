@@ -15,10 +15,9 @@ from app.lists.commands import SetMember
 from app.lists.decide import decide as decide_list
 from app.lists.events import MemberAdded, MemberRemoved
 from app.lists.state import TaskList
-from app.log.fold import Folded, fold_log
+from app.log.fold import Folded
 from app.log.recipients import notified
 from app.log.records import Record
-from app.log.updates import update_of
 from app.tasks.commands import Comment, CreateTask, EditComment, EditTask, RemindOfTask, TaskCommand
 from app.tasks.decide import decide
 from app.tasks.decision_context import CommentThen, DecisionContext
@@ -32,6 +31,7 @@ from app.tasks.events import (
     TaskReminded,
 )
 from app.tasks.state import Task
+from tests.folding import fold_log, update_of
 from tests.spec import HOME, LIST_ID, TASK_ID, raw_of, record_of, surroundings, task_after
 
 COMMENT_ID = "20000000-0000-4000-8000-000000000001"

@@ -40,11 +40,6 @@ def state_of(*states: Task | TaskList, **given: Any) -> StructureState:
     return StructureState({each.id: each for each in states if isinstance(each, Task)}, lists, **given)
 
 
-def rules_of(state: StructureState) -> dict[str, str]:
-    """Which rule each stream violates."""
-    return {each.stream: each.rule for each in violations(state)}
-
-
 def repairs_of(state: StructureState) -> dict[str, Event]:
     """The event that repairs each stream."""
     repairs = [repair_of(each, state) for each in violations(state)]

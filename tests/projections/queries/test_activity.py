@@ -13,14 +13,15 @@ import pytest
 
 from app.activity import Group, grouped, window_of
 from app.lists.events import ListCreated, MemberAdded
-from app.log.fold import Folded, fold_log
+from app.log.fold import Folded
 from app.tasks.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved, TaskReopened
 from projections.postgres.database import Database, open_database
 from projections.postgres.generations import LogIdentity, set_up
 from projections.projector import Projector
 from projections.queries.activity import ActivityQueries, Bounds, Cut, FeedPage
-from streams.memory_log import MemoryEventLog
 from tests.feeds import feed_of
+from tests.folding import fold_log
+from tests.memory_log import MemoryEventLog
 from tests.spec import START, record_of
 
 PARTITIONS = 3

@@ -16,7 +16,7 @@ from projections.postgres.database import open_database
 from projections.postgres.generations import LogIdentity, set_up
 from projections.projector import Projector
 from projections.queries.decisions import CommandQueries
-from streams.memory_log import MemoryEventLog
+from tests.memory_log import MemoryEventLog
 from tests.spec import START, record_of
 
 LIST_ID, TASK_ID = (str(UUID(int=number << 120 | 1)) for number in (1, 2))

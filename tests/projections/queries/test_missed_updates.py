@@ -12,9 +12,8 @@ import pytest
 
 from app.errors import Unavailable
 from app.lists.events import ListCreated, ListDeleted, ListRenamed
-from app.log.fold import fold_log
 from app.log.records import RawRecord, StreamResumed
-from app.log.updates import Update, update_of
+from app.log.updates import Update
 from app.positions import Position, Positions
 from app.tasks.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved, TaskRestored
 from projections.postgres.database import Database, open_database
@@ -23,7 +22,8 @@ from projections.projector import Projector
 from projections.queries import missed_updates as missed_module
 from projections.queries.missed_updates import AuditHistory
 from projections.queries.visibility import MemberVisibility
-from streams.memory_log import MemoryEventLog
+from tests.folding import fold_log, update_of
+from tests.memory_log import MemoryEventLog
 from tests.spec import START, record_of
 
 PARTITIONS = 3

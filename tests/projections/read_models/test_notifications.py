@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.lists.events import ListCreated, MemberAdded, MemberRemoved
-from app.log.fold import fold_log
 from app.log.records import RawRecord, Record
 from app.tasks.events import (
     TaskCommentDeleted,
@@ -31,7 +30,8 @@ from projections.postgres.generations import LogIdentity, set_up
 from projections.projector import Projector
 from projections.read_models import notifications as notification_queries
 from projections.read_models.notifications import MAX_UNREAD, NotificationPage, NotificationQueries
-from streams.memory_log import MemoryEventLog
+from tests.folding import fold_log
+from tests.memory_log import MemoryEventLog
 from tests.spec import LIST_ID, OTHER_LIST_ID, START, TASK_ID, raw_of, record_of
 from tests.truth import check_read_models, emptied
 

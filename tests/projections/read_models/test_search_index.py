@@ -24,7 +24,7 @@ from projections.postgres.database import Database, open_database
 from projections.postgres.generations import LogIdentity, set_up
 from projections.projector import Projector
 from projections.read_models.search_index import COMMENTS_SEARCHED, WORDS_SEARCHED
-from streams.memory_log import MemoryEventLog
+from tests.memory_log import MemoryEventLog
 from tests.spec import LIST_ID, START, record_of
 
 

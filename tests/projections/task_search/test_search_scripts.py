@@ -21,8 +21,8 @@ from projections.projector import Projector
 from projections.queries.tasks import TaskQueries
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.ordering import Order, Place
-from streams.memory_log import MemoryEventLog
 from tests.app.text.test_collation import IN_ORDER
+from tests.memory_log import MemoryEventLog
 from tests.spec import LIST_ID, START, record_of
 
 EDITED = START + timedelta(hours=1)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.lists.events import ListCreated, ListDeleted, MemberAdded
-from app.log.fold import Folded, fold_log
+from app.log.fold import Folded
 from app.search.criteria import criteria_of
 from app.search.parser import parse
 from app.search.sorting import SortKey
@@ -38,8 +38,9 @@ from projections.queries.tasks import TaskQueries
 from projections.task_search.as_of import TooManyChanged
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.ordering import Order, Place
-from streams.memory_log import MemoryEventLog
 from tests import finding
+from tests.folding import fold_log
+from tests.memory_log import MemoryEventLog
 from tests.spec import START, record_of
 
 LISTS = [str(UUID(int=1 << 120 | number)) for number in range(14)]

@@ -16,7 +16,7 @@ from app.dates import format_time
 from app.errors import Unavailable
 from app.ids import derived_id
 from app.lists.events import ListCreated, ListDeleted, ListRestored, MemberAdded
-from app.log.fold import Folded, fold_log
+from app.log.fold import Folded
 from app.log.records import Record
 from app.positions import Position
 from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited, TaskReminded
@@ -25,9 +25,10 @@ from projections.postgres.database import Database, open_database
 from projections.postgres.generations import LogIdentity, set_up
 from projections.projector import Projector
 from projections.read_models.reminders import BEGINNING, DUE, NEXT_DUE, Due, ReminderQueries
-from streams.memory_log import MemoryEventLog
 from streams.policies import reminders
 from streams.policies.reminders import ReminderLoop, reminders_of
+from tests.folding import fold_log
+from tests.memory_log import MemoryEventLog
 from tests.spec import HOME, LIST_ID, OTHER_LIST_ID, START, record_of, task_after
 from tests.truth import check_read_models, emptied
 from tests.waiting import eventually

@@ -55,7 +55,7 @@ class MemorySignals(BroadcastBackend):
     async def unsubscribe(self, group: str) -> None:
         """Do nothing; there is only one channel."""
 
-    async def publish(self, channel: str, message: Any) -> None:  # noqa: ARG002
+    async def publish(self, channel: str, message: Any) -> None:
         """Send a message, as (key, value), to all readers."""
         for reader in self._topic.readers:
             reader.ready.put_nowait((message[1],))

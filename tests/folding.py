@@ -1,0 +1,27 @@
+"""A whole log folded from nothing, and the update of each record: what every read model has to agree with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from app.log.fold import Fold, Folded, Home, changes, decoded
+from app.log.records import RawRecord, event_data_json
+from app.log.updates import Update, assemble, changes_json, event_json, state_json
+
+
+def fold_log(records: Iterable[RawRecord], home: Home | None = None) -> tuple[Fold, list[Folded]]:
+    """Fold a whole log, or whole streams of it, from nothing."""
+    fold = Fold(home=home)
+    return fold, [fold.apply(raw, decoded(raw)) for raw in records]
+
+
+def update_of(folded: Folded) -> Update:
+    """Return the update of `folded`."""
+    record = folded.record
+    data = event_data_json(record.data) if record else b"null"
+    return assemble(
+        folded,
+        event=event_json(folded, data),
+        difference=changes_json(changes(folded.before, folded.after)),
+        state=state_json(folded.after),
+    )
