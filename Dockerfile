@@ -8,12 +8,14 @@ RUN python -m venv /opt/tasktape
 COPY requirements-prod.lock ./
 RUN /opt/tasktape/bin/pip install --no-cache-dir --require-hashes -r requirements-prod.lock
 COPY pyproject.toml README.md LICENSE ./
+COPY scripts/build_backend.py scripts/
+COPY client client
 COPY app app
 COPY projections projections
 COPY streams streams
 COPY api api
 COPY tasktape tasktape
-RUN /opt/tasktape/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+RUN /opt/tasktape/bin/pip install --no-cache-dir --no-deps --no-build-isolation ./client .
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --no-create-home tasktape

@@ -57,6 +57,11 @@ format: $(DEV) $(PROJECT) $(NODE) ## Format the code, mend what the linter can, 
 	cp node_modules/swagger-ui-dist/swagger-ui-bundle.js node_modules/swagger-ui-dist/swagger-ui.css api/docs/swagger/
 	$(BIN)/python scripts/cli_reference.py --write
 
+.PHONY: wheels
+wheels: $(RUNTIME) ## Build the wheels of the server and of the client into dist/
+	@rm -rf build client/build
+	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist ./client .
+
 .PHONY: bench
 bench: $(DEV) $(PROJECT) ## Run the benchmarks; each prints a table (half an hour or so)
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -68,7 +73,7 @@ lock: $(DEV) ## Choose new versions of all dependencies and pin them
 
 .PHONY: clean
 clean: ## Remove the virtual environment, node packages and caches; your data stays
-	rm -rf $(VENV) node_modules build dist *.egg-info
+	rm -rf $(VENV) node_modules build dist *.egg-info client/build client/*.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -91,8 +96,8 @@ $(DEV): requirements-dev.lock $(RUNTIME)
 	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
 	@touch $@
 
-$(PROJECT): pyproject.toml $(RUNTIME)
-	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+$(PROJECT): pyproject.toml client/pyproject.toml client/VERSION $(RUNTIME)
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable client --editable .
 	@touch $@
 
 $(NODE): package.json package-lock.json

@@ -17,7 +17,7 @@ from statistics import median
 from benchmarks.instance import VERB, Instance, running_instance
 from benchmarks.machine import measured
 from benchmarks.tables import ratios, table
-from tasktape.client import Client
+from tasktape_client import Client
 
 TARGET_PER_S = 1_500
 XES = '<trace><string key="concept:name" value="Task {number}"/><event>{attributes}</event></trace>\n'

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PRODUCTION = ["api.server", "streams.worker", "streams.migrate", "tasktape.cli.run", "tasktape.cli.worker"]
+PRODUCTION = [
+    "api.server",
+    "streams.worker",
+    "streams.migrate",
+    "tasktape.cli.run",
+    "tasktape.cli.worker",
+    "tasktape_client.updates",
+]
 LOCAL = [*PRODUCTION, "tasktape.local.foreground", "tasktape.cli.local", "tasktape.cli.doctor"]
 IMPORT_WITHOUT = """
 import sys
@@ -46,7 +53,7 @@ def installed() -> dict[str, set[str]]:
 
 def absent_from(lock: str, installed: dict[str, set[str]]) -> list[str]:
     """The packages that would not be there if only what the lock file pins were installed."""
-    present = pinned(lock).keys() | {"tasktape"}
+    present = pinned(lock).keys() | {"tasktape", "tasktape-client"}
     return [package for package, distributions in installed.items() if not present & distributions]
 
 

@@ -24,14 +24,13 @@ HEADINGS = re.findall(
 
 def project_version() -> str:
     """The one place where it is written."""
-    found = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    assert found is not None
-    return found[1]
+    return (ROOT / "client" / "VERSION").read_text().strip()
 
 
 def test_version_is_a_semantic_one_and_installed() -> None:
     assert re.fullmatch(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", project_version())
     assert version("tasktape") == project_version(), "make setup installs it"
+    assert version("tasktape-client") == project_version(), "make setup installs it"
 
 
 def test_program_tells_the_version() -> None:
@@ -88,11 +87,12 @@ def test_release_is_committed_tagged_pushed_and_built_as_the_how_to_says(tmp_pat
     run(f"git clone -q --bare {ROOT} origin.git && git -C origin.git branch -f next HEAD", ".")
     run("git clone -q --branch next origin.git clone", ".")
     (tmp_path / "clone" / ".venv").symlink_to(Path(sys.prefix))
-    run("sed -i 's/^version = .*/version = \"9.8.7\"/' pyproject.toml")
+    run("echo 9.8.7 > client/VERSION")
     run(commit + build)
     assert run("git -C ../origin.git log -1 --format=%s v9.8.7").strip() == "Release 9.8.7"
     assert run("git -C ../origin.git rev-parse next") == run("git rev-parse HEAD")
-    assert [path.name for path in (tmp_path / "clone" / "dist").iterdir()] == [
-        "tasktape-9.8.7-py3-none-any.whl"
-    ]
+    assert {path.name for path in (tmp_path / "clone" / "dist").iterdir()} == {
+        "tasktape-9.8.7-py3-none-any.whl",
+        "tasktape_client-9.8.7-py3-none-any.whl",
+    }
     assert (tmp_path / "asked").read_text() == "build --tag tasktape:9.8.7 .\n"

@@ -12,7 +12,7 @@ from tasktape.cli.lines import moment, printable
 from tasktape.cli.options import json_option
 
 if TYPE_CHECKING:
-    from tasktape.client import Client
+    from tasktape_client import Client
 
 
 @click.command(epilog="Example: tasktape activity --list Errands --by bob")

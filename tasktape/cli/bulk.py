@@ -16,7 +16,7 @@ from tasktape.cli.options import json_option
 from tasktape.cli.streams import carried_on
 
 if TYPE_CHECKING:
-    from tasktape.client import BulkOutcome, Client
+    from tasktape_client import BulkOutcome, Client
 
 MAX_UNREADABLE = 1_000
 """After so many lines that are no commands, the file is taken for another one."""

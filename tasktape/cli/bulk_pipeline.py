@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 if TYPE_CHECKING:
     from tasktape.cli.bulk_lines import Line
-    from tasktape.client import BulkOutcome, Client
+    from tasktape_client import BulkOutcome, Client
 
 MAX_IN_FLIGHT = 3
 """Requests: while one is answered, the next one is read and another one is carried out."""

@@ -21,8 +21,8 @@ from tasktape.cli.lines import printable, reading_lines, short, task_line
 from tasktape.cli.streams import OutputFailed
 
 if TYPE_CHECKING:
-    from tasktape.client import Client, Comment, Notification, Patience, Task, TasktapeError
-    from tasktape.client.calls import Items
+    from tasktape_client import Client, Comment, Notification, Patience, Task, TasktapeError
+    from tasktape_client.calls import Items
 
 Named = TypeVar("Named", "Task", "Comment", "Notification")
 
@@ -52,7 +52,7 @@ def api_verb(verb: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn what the API refuses into one line. Raises `click.ClickException`."""
-    from tasktape.client import TasktapeError
+    from tasktape_client import TasktapeError
 
     try:
         with pending_said():
@@ -67,7 +67,7 @@ def after_commands(client: Client) -> Iterator[None]:
 
     Raises `click.ClickException`, and `OutputFailed` that says so.
     """
-    from tasktape.client import Pending, TasktapeError
+    from tasktape_client import Pending, TasktapeError
 
     try:
         yield
@@ -100,7 +100,7 @@ def open_client(
     url: str | None, token: str | None, data: Path | None, *, patience: Patience | None = None
 ) -> Client:
     """A client of the API that options and environment name."""
-    from tasktape.client import Client
+    from tasktape_client import Client
 
     connection = find_connection(url, token, data)
     try:
@@ -112,7 +112,7 @@ def open_client(
 @contextmanager
 def pending_said(*, as_json: bool = False) -> Iterator[None]:
     """Say it of a command whose outcome is not known yet; then there is nothing else to show."""
-    from tasktape.client import Pending
+    from tasktape_client import Pending
 
     try:
         yield

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 from tasktape.cli.texts import Text
 
 if TYPE_CHECKING:
-    from tasktape.client import Client
+    from tasktape_client import Client
 
 Candidates = Callable[["Client"], AsyncIterator[tuple[str, str]]]
 """Names, each with what helps to tell it from others."""

@@ -13,8 +13,8 @@ from tasktape.cli.lines import printable
 from tasktape.cli.options import json_option
 
 if TYPE_CHECKING:
-    from tasktape.client import Client
-    from tasktape.client.models import LettersWritten
+    from tasktape_client import Client
+    from tasktape_client.models import LettersWritten
 
 SHOWN = 10_000
 

@@ -13,7 +13,7 @@ from tasktape.cli.client import find_task
 from tasktape.cli.zone import due_given, local_zone
 
 if TYPE_CHECKING:
-    from tasktape.client import Client
+    from tasktape_client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
 

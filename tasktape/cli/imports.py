@@ -90,11 +90,11 @@ async def _run(file: Path, list_name: str, *, add_stages: bool, **where: Any) ->
     """Import; what became of it, in the shape of `--json`."""
     from uuid_utils import uuid7
 
-    from tasktape.client import TasktapeError
     from tasktape.importers.files import ImportFile
     from tasktape.importers.run import import_xes
     from tasktape.importers.server import PATIENCE, ImportServer
     from tasktape.importers.summary import Summary
+    from tasktape_client import TasktapeError
 
     summary, started = Summary(), time.monotonic()
     try:

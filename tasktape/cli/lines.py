@@ -12,8 +12,8 @@ from app.text.graphemes import shortened
 from app.text.names import with_signs
 
 if TYPE_CHECKING:
-    from tasktape.client import Event, Task
-    from tasktape.client.models import Quick, QuickPart
+    from tasktape_client import Event, Task
+    from tasktape_client.models import Quick, QuickPart
 
 SHORT_ID_CHARS = 7
 LONGEST_VALUE_CHARS = 60

@@ -16,8 +16,8 @@ from tasktape.cli.options import json_option
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from tasktape.client import Client, TaskList
-    from tasktape.client.models import Stage
+    from tasktape_client import Client, TaskList
+    from tasktape_client.models import Stage
 
 SHOWN = 2_000
 CATEGORIES = ("open", "active", "done")

@@ -13,8 +13,8 @@ from tasktape.cli.lists import show_list
 from tasktape.cli.options import json_option
 
 if TYPE_CHECKING:
-    from tasktape.client import Client
-    from tasktape.client.models import Role
+    from tasktape_client import Client
+    from tasktape_client.models import Role
 
 ROLES = ("owner", "editor", "viewer")
 

@@ -12,7 +12,7 @@ from tasktape.cli.lines import task_line
 from tasktape.cli.options import json_option
 
 if TYPE_CHECKING:
-    from tasktape.client import Client
+    from tasktape_client import Client
 
 
 @click.command(epilog="Example: tasktape move 3f9a2c1 --before 77b01ee")

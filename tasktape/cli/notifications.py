@@ -12,7 +12,7 @@ from tasktape.cli.lines import moment, printable, short
 from tasktape.cli.options import json_option
 
 if TYPE_CHECKING:
-    from tasktape.client import Client, Notification
+    from tasktape_client import Client, Notification
 
 
 @click.command(epilog="Example: tasktape notifications --unread")

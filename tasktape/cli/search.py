@@ -20,7 +20,7 @@ from tasktape.cli.options import json_option
 from tasktape.cli.zone import local_zone
 
 if TYPE_CHECKING:
-    from tasktape.client import Client, Task
+    from tasktape_client import Client, Task
 
 
 class QueryVerb(click.Command):
@@ -79,7 +79,7 @@ async def search(
 
 async def _found(client: Client, wanted: dict[str, Any]) -> list[Task]:
     """The tasks, the best first; without words that say what that is, what changed last."""
-    from tasktape.client import TasktapeError
+    from tasktape_client import TasktapeError
 
     try:
         return await client.tasks(**wanted, sort="relevance").all()
@@ -92,7 +92,7 @@ async def _found(client: Client, wanted: dict[str, Any]) -> list[Task]:
 @contextmanager
 def pointing_at(query: str) -> Iterator[None]:
     """Show which part of a query is refused. Raises `click.ClickException`."""
-    from tasktape.client import TasktapeError
+    from tasktape_client import TasktapeError
 
     try:
         yield

@@ -20,7 +20,7 @@ from tasktape.cli.streams import carried_on
 from tasktape.cli.zone import due_given, has_offset, local_zone
 
 if TYPE_CHECKING:
-    from tasktape.client import Client, Task
+    from tasktape_client import Client, Task
 
 SORTS = ("rank", "created_at", "updated_at", "due", "priority", "title")
 HISTORY_SHOWN = 1000
@@ -247,7 +247,7 @@ async def edit(
 @contextmanager
 def _after(done: str) -> Iterator[None]:
     """Say with an error what has been done nevertheless. Raises `click.ClickException`."""
-    from tasktape.client import Pending, TasktapeError
+    from tasktape_client import Pending, TasktapeError
 
     try:
         yield

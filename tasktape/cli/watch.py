@@ -13,7 +13,7 @@ from tasktape.cli.lines import event_line, printable
 from tasktape.cli.options import json_option
 
 if TYPE_CHECKING:
-    from tasktape.client import Client, Connected, Disconnected, Update
+    from tasktape_client import Client, Connected, Disconnected, Update
 
 
 @click.command(epilog="Example: tasktape watch --json >> events.jsonl")
@@ -30,7 +30,7 @@ async def watch(client: Client, *, count: int | None, as_json: bool) -> None:
 
 
 async def _watch(client: Client, count: int | None, *, as_json: bool) -> None:
-    from tasktape.client import Connected, Resync, Unsubscribed
+    from tasktape_client import Connected, Resync, Unsubscribed
 
     def tell(news: Connected | Disconnected) -> None:
         if isinstance(news, Connected):

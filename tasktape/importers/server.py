@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.positions import Positions, positions_from_json
-from tasktape.client import Client, Patience, TasktapeError
 from tasktape.importers.batches import Batch
 from tasktape.importers.summary import Summary
 from tasktape.importers.xes import Refused
+from tasktape_client import Client, Patience, TasktapeError
 
 PATIENCE = Patience(unanswered_s=5.0, limit_s=120.0, longest_delay_s=2.0)
 """How long a server may be away, or behind its log, before an import gives up."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tasktape.client.models import Imported
 from tasktape.importers.xes import Refused
+from tasktape_client.models import Imported
 
 MAX_NAMED = 1_000
 """How many refused and diverged tasks are named; beyond that they are counted."""

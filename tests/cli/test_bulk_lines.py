@@ -11,7 +11,7 @@ import pytest
 
 from tasktape.cli.bulk_lines import MAX_BATCH_BYTES, MAX_COST, MAX_LINE_BYTES, Line, batches
 from tasktape.cli.bulk_pipeline import MAX_IN_FLIGHT, Pipeline
-from tasktape.client import Client
+from tasktape_client import Client
 
 CREATE = b'{"command":"create","body":{"title":"x"}}'
 DONE = b'{"command":"complete","task_id":"y"}'

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tasktape.cli.lines import event_line, field_text, printable, task_line
-from tasktape.client import Event, Task
+from tasktape_client import Event, Task
 from tests.client.made_up import update_of
 from tests.client.test_calls import TASK
 

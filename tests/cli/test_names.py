@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tasktape.cli.client import find_list, find_task
-from tasktape.client import Client
+from tasktape_client import Client
 
 IDS = ["0190f3c0-0000-7000-8000-0000003f9a2c", "0190f3c0-0000-7000-8000-000000111111"]
 LIST = {

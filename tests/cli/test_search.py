@@ -10,7 +10,7 @@ import pytest
 from tasktape.cli.search import marked, pointing_at
 from tasktape.cli.tasks import OF_STATUS
 from tasktape.cli.zone import local_zone
-from tasktape.client import TasktapeError
+from tasktape_client import TasktapeError
 
 
 def test_what_was_found_stands_out() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tasktape.cli.client import after_commands
 from tasktape.cli.streams import OutputFailed, OutputFile
-from tasktape.client import Client, TasktapeError
+from tasktape_client import Client, TasktapeError
 
 UTF_8: dict[str, str | bytes] = {"LC_ALL": "C.UTF-8"}
 TASKTAPE = (sys.executable, "-m", "tasktape")

@@ -12,10 +12,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tasktape.client.link import PACKED_SUBPROTOCOL, Server
-from tasktape.client.patience import Patience
-from tasktape.client.tokens import Token, TokenSource
-from tasktape.client.updates import Updates
+from tasktape_client.link import PACKED_SUBPROTOCOL, Server
+from tasktape_client.patience import Patience
+from tasktape_client.tokens import Token, TokenSource
+from tasktape_client.updates import Updates
 
 SOON = Patience(first_delay_s=0.0, longest_delay_s=0.05)
 

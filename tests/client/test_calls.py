@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tasktape.client import Client, Patience, Pending, TasktapeError
-from tasktape.client.transport import is_local
+from tasktape_client import Client, Patience, Pending, TasktapeError
+from tasktape_client.transport import is_local
 
 TASK: dict[str, Any] = {
     "id": "0190f3c0-0000-7000-8000-0000003f9a2c",
@@ -230,6 +230,15 @@ async def test_reads_wait_for_what_was_written() -> None:
         await client.lists().all()
         assert client.positions == {"0": 9, "1": 7}
     assert [request.headers.get("tasktape-position") for request in seen] == [None] * 3 + ["0:9,1:7"] * 2
+
+
+@pytest.mark.parametrize("header", ["here", "0:1:2", "0", "0:x"])
+async def test_a_position_that_is_none_is_not_an_answer_of_tasktape(header: str) -> None:
+    answer, _ = in_turn(ok(headers={"Tasktape-Position": header}))
+    async with client_of(answer) as client:
+        with pytest.raises(TasktapeError, match=r"does not answer as Tasktape does") as caught:
+            await client.complete_task(TASK["id"])
+    assert caught.value.code == "foreign"
 
 
 async def test_how_commands_are_sent() -> None:

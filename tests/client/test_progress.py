@@ -8,7 +8,7 @@ from itertools import islice
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasktape.client.progress import Progress
+from tasktape_client.progress import Progress
 
 
 def test_the_positions_of_a_reply_count_once_the_missed_have_come() -> None:

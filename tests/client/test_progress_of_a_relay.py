@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.positions import Position, positions_from_json, positions_to_json
-from tasktape.client.progress import Progress
+from tasktape_client.progress import Progress
 from tests.api.relay.test_hub_properties import Story, _check, _tell, joining_steps, steps
 from tests.api.relay_world import Client, Node
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from websockets.typing import Subprotocol
 
-from tasktape.client import (
+from tasktape_client import (
     Client,
     Connected,
     Disconnected,
@@ -22,10 +22,10 @@ from tasktape.client import (
     Unsubscribed,
     Update,
 )
-from tasktape.client import link as link_module
-from tasktape.client import updates as updates_module
-from tasktape.client.link import PACKED_SUBPROTOCOL, SUBPROTOCOL
-from tasktape.client.updates import Updates
+from tasktape_client import link as link_module
+from tasktape_client import updates as updates_module
+from tasktape_client.link import PACKED_SUBPROTOCOL, SUBPROTOCOL
+from tasktape_client.updates import Updates
 from tests.client.made_up import MadeUp, Peer, Script, hello_of, made_up, update_of
 from tests.waiting import eventually
 

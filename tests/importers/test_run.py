@@ -12,14 +12,14 @@ import orjson
 import pytest
 
 from app.positions import parse_positions
-from tasktape.client import Client, Patience, TasktapeError
-from tasktape.client.models import Imported
 from tasktape.importers.batches import BATCH_BYTES, BATCH_TASKS
 from tasktape.importers.files import ImportFile
 from tasktape.importers.run import IN_FLIGHT, import_xes
 from tasktape.importers.server import Destination, ImportServer
 from tasktape.importers.summary import MAX_NAMED, Summary
 from tasktape.importers.xes import Refused
+from tasktape_client import Client, Patience, TasktapeError
+from tasktape_client.models import Imported
 
 Answer = Callable[[dict[str, Any]], httpx.Response | None]
 

@@ -15,11 +15,11 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 from websockets.typing import Subprotocol
 
 from app.positions import Position, Positions, parse_positions, positions_to_json
-from tasktape.client import Connected, Disconnected, Unsubscribed, Update
-from tasktape.client.link import Server
-from tasktape.client.patience import Patience
-from tasktape.client.tokens import TokenSource
-from tasktape.client.updates import Updates
+from tasktape_client import Connected, Disconnected, Unsubscribed, Update
+from tasktape_client.link import Server
+from tasktape_client.patience import Patience
+from tasktape_client.tokens import TokenSource
+from tasktape_client.updates import Updates
 from tests.api.event_client import Event, EventReader
 from tests.integration.gate import Gate
 from tests.integration.transcript import Transcript

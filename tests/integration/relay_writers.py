@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
-from tasktape.client import Client, Pending, TasktapeError
-from tasktape.client.models import Task
-from tasktape.client.patience import Patience
+from tasktape_client import Client, Pending, TasktapeError
+from tasktape_client.models import Task
+from tasktape_client.patience import Patience
 from tests.integration.gate import Gate
 from tests.waiting import eventually
 

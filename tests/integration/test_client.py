@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from tasktape.client import Client, Connected, Disconnected, TasktapeError, Unsubscribed, Update
+from tasktape_client import Client, Connected, Disconnected, TasktapeError, Unsubscribed, Update
 from tests.integration.stack import Stack
 from tests.ports import free_port
 from tests.waiting import eventually

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from tasktape.client import Client, Update
+from tasktape_client import Client, Update
 from tests.integration.stack import Stack
 from tests.waiting import eventually
 
@@ -33,7 +33,7 @@ async def run(program: str, stack: Stack, user: str) -> str:
     """Run a program with a token in the environment; what it prints."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", program.replace("http://127.0.0.1:8000", stack.urls[0])),
-        env={**os.environ, "TASKTAPE_TOKEN": stack.token(user), "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "TASKTAPE_TOKEN": stack.token(user), "PYTHONPATH": f"{ROOT}:{ROOT / 'client'}"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -12,9 +12,9 @@ import pytest
 
 from app.log.fold import Folded
 from app.settings import Settings
-from tasktape.client import Client
 from tasktape.local.kafka import EmbeddedKafka
 from tasktape.local.postgres import EmbeddedPostgres
+from tasktape_client import Client
 from tests.folding import fold_log
 from tests.integration.relay_faults import Faults
 from tests.integration.relay_readers import PythonReader, Reader, SocketReader, StreamReader

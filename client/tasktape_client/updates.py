@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any, Self
 
-from tasktape.client.calls import typed
-from tasktape.client.errors import TasktapeError
-from tasktape.client.link import (
+from tasktape_client.calls import typed
+from tasktape_client.errors import TasktapeError
+from tasktape_client.link import (
     BAD_TOKEN,
     CLOSE_TIMEOUT_S,
     HELLO_ID,
@@ -20,11 +20,11 @@ from tasktape.client.link import (
     Server,
     open_link,
 )
-from tasktape.client.models import Resync, Unsubscribed, Update
-from tasktape.client.news import Connected, Disconnected, Told
-from tasktape.client.patience import Patience
-from tasktape.client.progress import Progress
-from tasktape.client.transport import foreign
+from tasktape_client.models import Resync, Unsubscribed, Update
+from tasktape_client.news import Connected, Disconnected, Told
+from tasktape_client.patience import Patience
+from tasktape_client.progress import Progress
+from tasktape_client.transport import foreign
 
 RECONNECT = Patience(first_delay_s=0.5, longest_delay_s=10.0)
 ASKED_AT_ONCE = 16

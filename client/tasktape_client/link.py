@@ -17,9 +17,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
-from tasktape.client.errors import TasktapeError
-from tasktape.client.tokens import TokenSource
-from tasktape.client.transport import foreign, is_local
+from tasktape_client.errors import TasktapeError
+from tasktape_client.tokens import TokenSource
+from tasktape_client.transport import foreign, is_local
 
 SUBPROTOCOL = Subprotocol("tasktape.v1.json")
 PACKED_SUBPROTOCOL = Subprotocol("tasktape.v1.msgpack")

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tasktape.client.errors import TasktapeError
-from tasktape.client.patience import Patience
-from tasktape.client.tokens import TokenSource
+from tasktape_client.errors import TasktapeError
+from tasktape_client.patience import Patience
+from tasktape_client.tokens import TokenSource
 
 PASSING = frozenset({429, 502, 503, 504})
 """The statuses of a server that is busy or restarting."""

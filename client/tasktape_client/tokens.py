@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
-from tasktape.client.errors import TasktapeError
+from tasktape_client.errors import TasktapeError
 
 Token = str | Callable[[], str | Awaitable[str]]
 """A token, or what gives one that is valid now; it is called again when the server wants a newer one."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Unpack
 
-from tasktape.client.calls import Calls, Items, Options, path_of, typed
-from tasktape.client.models import Event, Role, Stage, TaskList
+from tasktape_client.calls import Calls, Items, Options, path_of, typed
+from tasktape_client.models import Event, Role, Stage, TaskList
 
 
 class ListCalls(Calls):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from tasktape.client.calls import Calls, Items, Options, path_of, typed
-from tasktape.client.models import Comment
+from tasktape_client.calls import Calls, Items, Options, path_of, typed
+from tasktape_client.models import Comment
 
 
 class CommentCalls(Calls):

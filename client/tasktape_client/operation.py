@@ -8,10 +8,9 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from app.positions import Positions, format_positions
-from tasktape.client.calls import JSON, Calls, Items, path_of, typed
-from tasktape.client.errors import TasktapeError
-from tasktape.client.models import (
+from tasktape_client.calls import JSON, Calls, Items, path_of, typed
+from tasktape_client.errors import TasktapeError
+from tasktape_client.models import (
     ConnectedUser,
     DeadLetter,
     Imported,
@@ -20,7 +19,8 @@ from tasktape.client.models import (
     Present,
     Readiness,
 )
-from tasktape.client.transport import PASSING, Call
+from tasktape_client.positions import Positions, format_positions
+from tasktape_client.transport import PASSING, Call
 
 STEP_S = 20
 """How long a server is asked to wait for its read models at a time."""

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 from uuid_utils import uuid7
 
-from app.positions import format_positions, parse_positions, positions_to_json
-from tasktape.client.errors import Pending, TasktapeError
-from tasktape.client.models import Answered
-from tasktape.client.transport import Answer, Call, Transport, foreign
+from tasktape_client.errors import Pending, TasktapeError
+from tasktape_client.models import Answered
+from tasktape_client.positions import format_positions, parse_positions, positions_to_json
+from tasktape_client.transport import Answer, Call, Transport, foreign
 
 M = TypeVar("M", bound=Answered)
 
@@ -138,7 +138,11 @@ class Calls:
         return Items(self, model, path, params or {}, at_most)
 
     def _remember(self, answer: Answer) -> None:
-        for partition, offset in parse_positions(answer.headers.get("tasktape-position", "")).items():
+        try:
+            written = parse_positions(answer.headers.get("tasktape-position", ""))
+        except ValueError:
+            raise foreign(f"{self._transport.url} (Tasktape-Position)", answer.status) from None
+        for partition, offset in written.items():
             self._written[partition] = max(offset, self._written.get(partition, -1))
 
     @staticmethod

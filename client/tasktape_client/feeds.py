@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Unpack
 
-from tasktape.client.calls import Calls, Items, Options, path_of, typed
-from tasktape.client.models import ActivityGroup, Me, Notification, Unread
+from tasktape_client.calls import Calls, Items, Options, path_of, typed
+from tasktape_client.models import ActivityGroup, Me, Notification, Unread
 
 
 class FeedCalls(Calls):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Literal, TypedDict, Unpack
 
-from tasktape.client.calls import Calls, Creation, Items, Options, path_of, typed
-from tasktape.client.models import BulkOutcome, Event, Priority, Reminder, Status, Task, TaskNames
+from tasktape_client.calls import Calls, Creation, Items, Options, path_of, typed
+from tasktape_client.models import BulkOutcome, Event, Priority, Reminder, Status, Task, TaskNames
 
 Scope = Literal["this", "following"]
 

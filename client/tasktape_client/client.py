@@ -9,18 +9,18 @@ from weakref import WeakSet
 
 import httpx
 
-from tasktape.client.comments import CommentCalls
-from tasktape.client.feeds import FeedCalls
-from tasktape.client.lists import ListCalls
-from tasktape.client.operation import OperationCalls
-from tasktape.client.patience import Patience
-from tasktape.client.tasks import TaskCalls
-from tasktape.client.tokens import Token, TokenSource
-from tasktape.client.transport import Transport, address
+from tasktape_client.comments import CommentCalls
+from tasktape_client.feeds import FeedCalls
+from tasktape_client.lists import ListCalls
+from tasktape_client.operation import OperationCalls
+from tasktape_client.patience import Patience
+from tasktape_client.tasks import TaskCalls
+from tasktape_client.tokens import Token, TokenSource
+from tasktape_client.transport import Transport, address
 
 if TYPE_CHECKING:
-    from tasktape.client.news import Told
-    from tasktape.client.updates import Updates
+    from tasktape_client.news import Told
+    from tasktape_client.updates import Updates
 
 
 class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
@@ -79,8 +79,8 @@ class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
         if self._closed:
             raise RuntimeError("this client is closed")
         # They bring libraries along that calls do not need.
-        from tasktape.client.link import Server
-        from tasktape.client.updates import Updates
+        from tasktape_client.link import Server
+        from tasktape_client.updates import Updates
 
         server = Server(self.url, self._tokens, self._packed)
         updates = Updates(server, channels, since, attempts=attempts, on_connection=on_connection)
