@@ -1,9 +1,10 @@
-"""Activity: what the feed calls an event, and which events it shows as one line.
+"""Activity: the type of each event in the feed, and the groups of events that the feed shows as one line.
 
-Events of one actor, type and list in the same hour are a group, whatever others did between them: `alice
-completed 5 tasks`. An hour is one of UTC, by the log's own clock. So to which group an event belongs depends
-on that event alone: a feed that is read, one that is read page by page, and one that grows live as events
-come in any order are the same. `api/pages/activity_groups.js` has the same rules for the page.
+Events of one actor, type and list within the same hour form a group, whatever other actors did in between:
+`alice completed 5 tasks`. An hour is a UTC hour of the log's own clock. The group of an event therefore
+depends on that event alone. A feed that is read at once, a feed that is read page by page, and a feed that
+grows live as events arrive in any order are identical. `api/pages/activity_groups.js` implements the same
+rules for the page.
 """
 
 from __future__ import annotations
@@ -37,13 +38,14 @@ _EFFECTS = {"done": "task.completed", "open": "task.reopened"}
 
 
 def activity_type(folded: Folded) -> str | None:
-    """What the feed calls a record; None if it is not shown.
+    """Return the activity type of a record, or None if the feed does not show it.
 
-    Mostly the event's type. But a move or an edit that completes a task is `task.completed`; a move from
-    another list is `task.moved_in`, and one to another stage `task.staged`; who removes themselves has
-    `list.left`. The next occurrence of a task that a policy created is `task.recurred`, or `task.withdrawn`
-    when it took it back. Of an imported history the first event alone is shown, as `task.imported`. Inboxes
-    that come to be, places within a list, reminders, read marks and what is not accepted are no activity.
+    It is usually the event's type, with these exceptions. A move or an edit that completes a task is
+    `task.completed`. A move from another list is `task.moved_in`, and a move to another stage is
+    `task.staged`. Members who remove themselves give `list.left`. The next occurrence of a task, created by a
+    policy, is `task.recurred`; if the policy deletes it again, `task.withdrawn`. Of an imported history only
+    the first event is shown, as `task.imported`. Creations of inboxes, moves within a list, reminders, read
+    marks and records that are not accepted are no activity.
     """
     record, after = folded.record, folded.after
     if folded.outcome != "accepted" or record is None or record.version == 0:
@@ -82,9 +84,9 @@ def _of_list(record: Record) -> str | None:
 
 
 class Entry(NamedTuple):
-    """An event as the feed has it: `at` is when the log took it, `list_id` the list it is told of.
+    """An event in the feed: `at` is the log's time, `list_id` the list in whose feed it appears.
 
-    Flat, as thousands of them are made for one line of an import.
+    It is flat, because one line for an import is made from thousands of them.
     """
 
     at: datetime
@@ -97,12 +99,12 @@ class Entry(NamedTuple):
 
     @property
     def position(self) -> Position:
-        """Its place in the log."""
+        """The position of the event in the log."""
         return Position(self.partition, self.offset)
 
 
 def doer(type_: str, actor: str, source: str) -> str:
-    """Who did it: of what was imported, the one who imported it."""
+    """Return the user who did it; for an imported event, the user who imported it."""
     return unquote(source.removeprefix(IMPORT_PREFIX)[1:]) if type_ == "task.imported" else actor
 
 
@@ -111,7 +113,7 @@ def doer(type_: str, actor: str, source: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Events that are one line of the feed, the newest first."""
+    """Events that form one line of the feed, newest first."""
 
     actor: str
     type: str
@@ -120,13 +122,13 @@ class Group:
 
     @property
     def task_ids(self) -> list[str]:
-        """The tasks they are of, those with the newest events first; none for events of a list."""
+        """The tasks of the group, ordered by their newest event; empty for events of a list."""
         streams = dict.fromkeys(entry.stream for entry in self.entries)
         return [stream[5:] for stream in streams if stream.startswith("task:")]
 
 
 def grouped(entries: Iterable[Entry]) -> list[Group]:
-    """The groups of entries, which come the newest first; and so do the groups, by their newest entry."""
+    """Group entries that are ordered newest first; order the groups by their newest entry."""
     groups: dict[tuple[int, str, str, str], list[Entry]] = {}
     for entry in entries:
         key = (window_of(entry), entry.actor, entry.type, entry.list_id)
@@ -135,12 +137,12 @@ def grouped(entries: Iterable[Entry]) -> list[Group]:
 
 
 def window_of(entry: Entry) -> int:
-    """Which window of time an entry lies in."""
+    """Return the number of the time window that contains an entry."""
     return int(entry.at.timestamp()) // WINDOW_S
 
 
 def whole_windows(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """The entries of the windows that are whole, when older ones than these are there."""
+    """Return the entries of complete windows, given that older entries than these exist."""
     if not entries:
         return entries
     end_of_last = datetime.fromtimestamp((window_of(entries[-1]) + 1) * WINDOW_S, UTC)
@@ -198,6 +200,6 @@ PHRASES: Mapping[str, tuple[str, str]] = {
 
 
 def summary(type_: str, actor: str, *, n: int, title: str, data: Mapping[str, Any]) -> str:
-    """The line for `n` tasks, or `n` events of a list; `title` and `data` are those of the newest event."""
+    """Return the line for `n` tasks or `n` events of a list; `title` and `data` are the newest event's."""
     one, many = PHRASES[type_]
     return (one if n == 1 else many).format_map({**data, "actor": actor, "title": title, "n": f"{n:,}"})

@@ -1,4 +1,4 @@
-"""Who may do what: one table of roles and commands. HTTP, sockets and the command line all obey it."""
+"""Authorisation: one table of roles and commands, which HTTP, sockets and the command line all use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.values import Command, Role
 
 
 class ReadList(Command):
-    """See a list, its tasks and what happens to them."""
+    """Permission to read a list, its tasks and its events."""
 
 
 ANYONE: frozenset[Role] = frozenset({"owner", "editor", "viewer"})
@@ -47,7 +47,7 @@ DELETED = "the list was deleted: restore it first"
 
 
 def role_in(task_list: TaskList | None, user: str) -> Role | None:
-    """What `user` is in a list; None if it is not theirs to see, or gone."""
+    """Return the role of `user` in a list, or None if the user may not see it or it is deleted."""
     if task_list is None or task_list.deleted_at is not None:
         return None
     return task_list.members.get(user)
@@ -56,8 +56,9 @@ def role_in(task_list: TaskList | None, user: str) -> Role | None:
 def check_in(task_list: TaskList | None, command: type[Command], user: str, missing: str) -> None:
     """Check that `user` may give a command to a list, or to a task of it.
 
-    Raises `Forbidden`, or `NotFound(missing)` for who is no member. A deleted list takes `RestoreList` alone:
-    for those who may give that the `NotFound` says so, and all others are as if they were no members.
+    Raise `Forbidden`, or `NotFound(missing)` for a user who is not a member. A deleted list accepts only
+    `RestoreList`. Users who may give that command get a `NotFound` that says so; all others get the same
+    error as users who are not members.
     """
     role = None if task_list is None else task_list.members.get(user)
     if task_list is not None and task_list.deleted_at is not None:
@@ -68,7 +69,7 @@ def check_in(task_list: TaskList | None, command: type[Command], user: str, miss
 
 
 def check(command: type[Command], role: Role | None, missing: str) -> None:
-    """Check that a role may give a command. Raises `Forbidden`, or `NotFound(missing)` without a role."""
+    """Check that a role may give a command. Raise `Forbidden`, or `NotFound(missing)` if there is no role."""
     if role is None:
         raise NotFound(missing)
     if not may(command, role):
@@ -76,7 +77,7 @@ def check(command: type[Command], role: Role | None, missing: str) -> None:
 
 
 def may(command: type[Command], role: Role | None) -> bool:
-    """Whether a role may give a command."""
+    """Return whether a role may give a command."""
     return role in ALLOWED.get(command, frozenset())
 
 

@@ -1,8 +1,9 @@
-"""Bounds of what an event may hold, checked when a record is decoded.
+"""Bounds on the content of an event, checked when a record is decoded.
 
-They are wider than those of commands, as the log takes what others write. But whatever keeps them fits every
-table, every index and one message of `task-updates`, so that no record is accepted that cannot be told. A
-record that breaks one is parked, by whoever folds the log: the bounds depend on nothing but the record.
+They are wider than the bounds of commands, because other programs can write to the log too. Every record
+within the bounds fits every table, every index and one message of `task-updates`, so an accepted record can
+always be published. A record outside of them is parked by every process that folds the log. The result of the
+check depends only on the record.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ T = TypeVar("T")
 
 
 def _utc(time: datetime) -> datetime:
-    # A read model gives times back in UTC: so a state is the same, whether it was loaded or folded.
+    # Read models return times in UTC. With this a state is the same whether it is loaded or folded.
     try:
         return time.astimezone(UTC)
     except OverflowError:
         raise ValueError("must be a time that can be told in UTC") from None
 
 
-# Two ids and a rank, or two ids and a text, are in one index, whose rows have 2,704 bytes at most.
+# Two ids and a rank, or two ids and a text, share an index whose rows have 2,704 bytes at most.
 Id = Annotated[str, StringConstraints(max_length=128)]
 UserName = Annotated[str, StringConstraints(max_length=MAX_USER_NAME_CHARS)]
 Rank = Annotated[str, StringConstraints(pattern=r"^[ -~]{0,1000}$")]

@@ -10,20 +10,21 @@ from app.zones import UnknownZone, zone
 
 
 def due_at(due: str, time_zone: str | None) -> datetime | None:
-    """The instant that `due` means: a date is due when its day ends in `time_zone` (UTC if unset or unknown).
+    """Return the instant at which a task is due: a date is due at the end of its day in `time_zone`.
 
-    None for what is neither a date nor a date-time, which only foreign records can hold.
+    The zone is UTC if it is unset or unknown. Return None for a value that is neither a date nor a date-time,
+    which only foreign records can contain.
     """
     return _instant(due, time_zone, time.max)
 
 
 def due_from(due: str, time_zone: str | None) -> datetime | None:
-    """The instant from which reminders before `due` are counted: of a date, the beginning of its day."""
+    """Return the instant from which reminders before `due` are counted: for a date, the start of its day."""
     return _instant(due, time_zone, time.min)
 
 
 def zone_of(name: str | None) -> ZoneInfo:
-    """Return the time zone of this name, UTC if it is unset or unknown."""
+    """Return the time zone of this name, or UTC if it is unset or unknown."""
     try:
         return zone(name or "UTC")
     except UnknownZone:
@@ -48,7 +49,7 @@ _DURATION = re.compile(
 
 
 def duration(text: str) -> timedelta:
-    """Read a duration of at most `MOST_DAYS` days. Raises `ValueError`."""
+    """Parse a duration of at most `MOST_DAYS` days. Raise `ValueError`."""
     found = _DURATION.match(text)
     parts = {name: int(value) for name, value in found.groupdict().items() if value} if found else {}
     if not parts:
@@ -60,5 +61,5 @@ def duration(text: str) -> timedelta:
 
 
 def format_time(time: datetime) -> str:
-    """RFC 3339 in UTC, to the microsecond."""
+    """Format a time as RFC 3339 in UTC, with microseconds."""
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Deciding on any kind of stream: the deciders and the merges of the domain, chosen by the command."""
+"""Decisions on any kind of stream: dispatch of a command to its decider or merge."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.users import UserCommand
 
 
 def decide(command: AnyCommand, state: State | None, around: DecisionContext) -> Event | None:
-    """The event that a command makes of a stream; see the deciders of the domain."""
+    """Return the event that a command produces on a stream, by the decider of its kind."""
     if isinstance(command, UserCommand):
         return users.decide(command)
     if isinstance(command, ListCommand):
@@ -32,7 +32,7 @@ def decide(command: AnyCommand, state: State | None, around: DecisionContext) ->
 
 
 def merged(command: AnyCommand, base: State, current: State) -> AnyCommand:
-    """`command`, meant for `base`, as it is to be applied to `current`. Raises as `app.conflicts.merge`."""
+    """Return `command`, made for `base`, as it applies to `current`. Raise as `app.conflicts.merge` does."""
     if isinstance(base, Task) and isinstance(current, Task):
         assert not isinstance(command, ListCommand | UserCommand)
         return merge.merged(command, base, current)

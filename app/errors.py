@@ -1,4 +1,4 @@
-"""The one family of errors that a user may meet; `api/http/problems.py` alone turns them into HTTP."""
+"""The errors that a user can meet; only `api/http/problems.py` turns them into HTTP."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field; `field` is a dotted path such as `reminders.0.at`.
+    """A fault of one field; `field` is a dotted path such as `reminders.0.at`.
 
-    If it is wrong in one place of a text, that begins at character `at` and is `length` characters long.
+    A fault at one place of a text begins at character `at` and is `length` characters long.
     """
 
     field: str
@@ -21,7 +21,7 @@ class FieldError:
 
 
 class TaskError(Exception):
-    """Something a caller did, or met, that has a name. `code` is stable and machine readable."""
+    """Base class of the errors that a user can meet. `code` is stable and machine readable."""
 
     code: ClassVar[str] = "error"
 
@@ -31,7 +31,7 @@ class TaskError(Exception):
 
 
 class Invalid(TaskError):
-    """The command is well formed but breaks a rule; `errors` names the fields."""
+    """Error for a well-formed command that breaks a rule; `errors` names the fields."""
 
     code = "invalid"
 
@@ -41,33 +41,33 @@ class Invalid(TaskError):
 
 
 class Malformed(TaskError):
-    """The request cannot be read at all: broken JSON, an unknown parameter, a bad position."""
+    """Error for a request that cannot be parsed: broken JSON, an unknown parameter, a bad position."""
 
     code = "malformed"
 
 
 class Unauthenticated(TaskError):
-    """No token, or one that does not verify."""
+    """Error for a missing token, or a token that fails verification."""
 
     code = "unauthenticated"
 
 
 class Forbidden(TaskError):
-    """The caller is known and may see the thing, but may not do this to it."""
+    """Error for an authenticated caller who may see the resource, but may not give this command."""
 
     code = "forbidden"
 
 
 class NotFound(TaskError):
-    """There is no such thing, or the caller may not see it: the two answer alike."""
+    """Error for a resource that does not exist or that the caller may not see; both give the same answer."""
 
     code = "not_found"
 
 
 class Conflict(TaskError):
-    """The command and a change it did not know of touch the same fields, or the state forbids it.
+    """Error for concurrent changes of the same fields, and for commands that the state forbids.
 
-    `base`, `theirs` and `yours` map field names to values; they are empty when no merge was tried.
+    `base`, `theirs` and `yours` map field names to values. They are empty if no merge was tried.
     """
 
     code = "conflict"
@@ -87,19 +87,19 @@ class Conflict(TaskError):
 
 
 class PreconditionFailed(TaskError):
-    """`If-Match` names a version that the stream is not at and that cannot be merged."""
+    """Error for an `If-Match` version that is not the stream's and cannot be merged."""
 
     code = "precondition_failed"
 
 
 class KeyReused(TaskError):
-    """An `Idempotency-Key` came back with another command than its first."""
+    """Error for an `Idempotency-Key` that is used again with a different command."""
 
     code = "idempotency_key_reused"
 
 
 class Unavailable(TaskError):
-    """Not now: a dependency is away or a bound was hit. Nothing was written; try again later."""
+    """Temporary error: a dependency is unavailable or a bound is hit. Nothing was written; retry later."""
 
     code = "unavailable"
 
@@ -109,12 +109,12 @@ class Unavailable(TaskError):
 
 
 class Undecodable(TaskError):
-    """A record of the log is not one of ours, or not one that this version can read."""
+    """Error for a record of the log that is foreign, or that this version cannot read."""
 
     code = "undecodable"
 
 
 class WrongLog(TaskError):
-    """The log is not the one the read models were built from, or has another shape."""
+    """Error for a log that the read models were not built from, or that has another number of partitions."""
 
     code = "wrong_log"

@@ -1,4 +1,4 @@
-"""Identifiers: time-ordered ones for what is new, derived ones for what must not be made twice."""
+"""Identifiers: time-ordered ids for new things, derived ids for things that must exist only once."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _NAMESPACE = UUID("5f0e2f43-7f0b-5d0e-9a77-7461736b7470")
 
 
 def derived_id(*parts: str) -> str:
-    """The UUIDv5 (RFC 9562) of `parts`: the same parts give the same id on every node, for ever."""
+    """Return the UUIDv5 (RFC 9562) of `parts`: the same parts always give the same id, on every node."""
     return str(uuid5(_NAMESPACE, "\x1f".join(parts)))
 
 
 def inbox_id(user: str) -> str:
-    """The id of a user's inbox list."""
+    """Return the id of a user's inbox list."""
     return derived_id("inbox", user)
 
 
 def is_uuid(text: str) -> bool:
-    """Whether `text` is a UUID in its canonical, lower-case form."""
+    """Return whether `text` is a UUID in canonical lower-case form."""
     try:
         return len(text) == 36 and str(UUID(text)) == text
     except ValueError:

@@ -1,9 +1,9 @@
-"""Imported histories: what other programs recorded, as events of tasks that keep their own time and actor.
+"""Imported histories: events recorded by other programs, as events of tasks with original time and actor.
 
-All ids are derived: of a task from its list and its key in the source, of an event from its task, its place
-and all that it says. So importing again makes the same events, what is missing can be told from what is
-there, and a task that went another way since is recognised. The source of each event names the user who
-imported it: nobody can pass for another.
+All ids are derived: the id of a task from its list and its key in the source, the id of an event from its
+task, its place and its content. Importing again therefore makes the same events. Missing events can be
+derived from the existing ones, and a task that was changed since is recognised. The source of each event
+names the user who imported it, so nobody can impersonate another user.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ Key = Annotated[str, StringConstraints(min_length=1, max_length=1_000), AfterVal
 
 @_strict
 class CreatedData(TypedDict):
-    """What is known of a task when it comes to be; its list is the import's."""
+    """The initial fields of an imported task; its list is the import's."""
 
     title: Title
     notes: NotRequired[Notes]
@@ -76,7 +76,7 @@ class CreatedData(TypedDict):
 
 @_strict
 class EditedData(TypedDict, total=False):
-    """The fields that were set."""
+    """The fields that an edit sets."""
 
     title: Title
     notes: Notes
@@ -90,7 +90,7 @@ class EditedData(TypedDict, total=False):
 
 @_strict
 class PlacedData(TypedDict, total=False):
-    """The stage and the owners that came with completing or reopening."""
+    """The stage and the assignees set along with completing or reopening."""
 
     stage: Label
     assignees: UserIds
@@ -98,7 +98,7 @@ class PlacedData(TypedDict, total=False):
 
 @_strict
 class ImportedCreation(TypedDict):
-    """The task came to be."""
+    """The creation of an imported task."""
 
     type: Literal["task.created"]
     time: Time
@@ -108,7 +108,7 @@ class ImportedCreation(TypedDict):
 
 @_strict
 class ImportedEdit(TypedDict):
-    """Some fields were set."""
+    """An edit of some fields."""
 
     type: Literal["task.edited"]
     time: Time
@@ -118,7 +118,7 @@ class ImportedEdit(TypedDict):
 
 @_strict
 class ImportedCompletion(TypedDict):
-    """The work was done."""
+    """The completion of an imported task."""
 
     type: Literal["task.completed"]
     time: Time
@@ -128,7 +128,7 @@ class ImportedCompletion(TypedDict):
 
 @_strict
 class ImportedReopening(TypedDict):
-    """Work went on after all."""
+    """The reopening of an imported task."""
 
     type: Literal["task.reopened"]
     time: Time
@@ -144,7 +144,7 @@ ImportedEvent = Annotated[
 
 @_strict
 class ImportedTask(TypedDict):
-    """A task with its whole history; `nth` tells tasks of one key apart."""
+    """A task with its whole history; `nth` distinguishes tasks with the same key."""
 
     key: Key
     nth: NotRequired[Annotated[int, Field(ge=0, lt=2**53)]]
@@ -156,7 +156,7 @@ class ImportedTask(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One import: the list it goes to, the user who imports, and the id that all its events carry."""
+    """One import: the target list, the importing user, and the id that all its events carry."""
 
     list_id: str
     user: str
@@ -164,25 +164,26 @@ class Import:
 
 
 def import_list_id(user: str, name: str, nth: int) -> str:
-    """The id of the list that an import of this name goes to; `nth` counts those that were deleted since."""
+    """Return the id of the target list of an import; `nth` counts deleted lists of that name."""
     return derived_id("import-list", user, name, str(nth))
 
 
 def task_id(list_id: str, task: ImportedTask) -> str:
-    """The id of an imported task."""
+    """Return the id of an imported task."""
     return derived_id("import", list_id, task["key"], str(task.get("nth", 0)))
 
 
 def importer(source: str) -> str | None:
-    """Return who imported an event, from its `ce_source`; None if it was not imported."""
+    """Return the user who imported an event, by its `ce_source`, or None if it was not imported."""
     prefix = source_of("import", "")
     return unquote(source.removeprefix(prefix)) if source.startswith(prefix) else None
 
 
 def records_of(run: Import, task: ImportedTask, stages: ImportStages | None = None) -> list[Record]:
-    """Return the records of a task's whole history, from version 1. Raises `Undecodable` if they do not fold.
+    """Return the records of a task's history, from version 1. Raise `Undecodable` if they do not fold.
 
-    `stages` fits them into the list. Their ids are of what the source says, whatever the list makes of it.
+    `stages` adapts the events to the list. The ids derive from the source's data only, whatever stages the
+    list has.
     """
     identifier = task_id(run.list_id, task)
     stream, source = f"task:{identifier}", source_of("import", run.user)
@@ -221,10 +222,11 @@ def _event_of(event: ImportedEvent, list_id: str) -> TaskEvent:
 
 
 def missing(history: Sequence[Record], there: Sequence[str]) -> Sequence[Record] | None:
-    """The records of a history that are not there yet; `there` are the ids of the task's events so far.
+    """Return the records of a history that are missing; `there` are the ids of the task's existing events.
 
-    None if the task went another way: it was changed after a part of its history had been imported, or the
-    source tells another history now. What was changed after the whole history came in lacks nothing.
+    Return None if the task has diverged: it was changed after a part of its history was imported, or the
+    source has another history now. If it was changed after its whole history was imported, nothing is
+    missing.
     """
     ids = [record.id for record in history]
     if list(there[: len(ids)]) != ids[: len(there)]:

@@ -1,7 +1,8 @@
-"""Stages of imported histories in a list that has stages of its own: the list's rules hold for what comes in.
+"""Stages of imported histories in a list that has stages of its own: the list's rules apply to the import.
 
-A stage is the list's of the same name, in capitals or not; else the first of the category that its event
-speaks of. A task that gets to a stage for what is done is done, and open again in any other.
+A stage becomes the list's stage of the same name, compared without case; otherwise the first stage of the
+category that its event implies. A task that enters a stage of category done is completed, and reopened by any
+other.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _DONE: tuple[Category, ...] = ("done",)
 
 
 class ImportStages:
-    """Fits events into a list; `renamed` says which stages of the source have become which of the list."""
+    """Adapter of imported events to a list; `renamed` maps stages of the source to stages of the list."""
 
     def __init__(self, home: TaskList | None) -> None:
         self._home = home
@@ -33,7 +34,7 @@ class ImportStages:
         """How many tasks an edit completed or opened again, by its stage."""
 
     def fitted(self, event: TaskEvent, task: Task | None) -> TaskEvent:
-        """Return the event as it is in the list; `task` is as the events before left it."""
+        """Return the event adapted to the list; `task` is the state after the preceding events."""
         if not self._by_name:
             return event
         match event:
@@ -72,9 +73,10 @@ class ImportStages:
 
 
 def lacking(home: TaskList, histories: Iterable[Iterable[Mapping[str, object]]]) -> list[Stage]:
-    """Return the stages that imported events name and a list has not, each with its category.
+    """Return the stages that imported events name and the list lacks, each with its category.
 
-    What a task is completed with is done, what it is created with open, and what else it gets to active.
+    A stage that a task is completed with is done, one that it is created with is open, and any other is
+    active.
     """
     has = {_folded(each["name"]) for each in home.stages}
     found: dict[str, Stage] = {}

@@ -1,8 +1,9 @@
-"""Policies: which accepted records something follows from, and what.
+"""Policies: rules that derive further events from accepted records.
 
-There is one: when a recurring task is completed, its next occurrence follows; when it is opened again, that
-one goes, unless somebody touched it. A sub-task that was completed along with its parent does not come again:
-it would be open below what is done. Imported history is what others did, long ago: nothing follows from it.
+There is one. When a recurring task is completed, its next occurrence is created. When the task is reopened,
+that occurrence is deleted, unless a user changed it. A sub-task that was completed along with its parent does
+not recur: it would be open below a completed task. Imported events are old events of other programs: nothing
+follows from them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SOURCE = source_of("policy", "recurrence")
 
 
 def reacts(folded: Folded) -> bool:
-    """Whether a policy has to look at this record: a recurring task was completed, or reopened."""
+    """Return whether a policy must process this record: a recurring task was completed or reopened."""
     record, before, after = folded.record, folded.before, folded.after
     if folded.outcome != "accepted" or record is None or record.source.startswith(IMPORT_PREFIX):
         return False
@@ -37,10 +38,10 @@ def reacts(folded: Folded) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """An accepted event that something follows from: what its record says, and the task after it.
+    """An accepted event that another event follows from: its record's facts, and the task after it.
 
-    `series` is the place of the task that was completed, or is no longer. `came_along` says that this
-    was done along with the task above it, by the same command.
+    `series` is the place in its series of the task that was completed or reopened. `came_along` says that it
+    was completed along with its parent, by the same command.
     """
 
     position: Position
@@ -54,7 +55,7 @@ class Cause:
 
     @property
     def next_id(self) -> str | None:
-        """The id of the task that it is about: the next occurrence; None if there can't be one."""
+        """The id of the next occurrence, or None if there cannot be one."""
         return None if self.series is None else next_id(self.series)
 
     @property
@@ -64,7 +65,7 @@ class Cause:
 
     @property
     def parent(self) -> str | None:
-        """The stream of what the next occurrence is a sub-task of."""
+        """The stream of the next occurrence's parent."""
         if self.series is None:
             return None
         parent_id = series_values(self.series).get("parent_id", self.task.parent_id)
@@ -73,11 +74,11 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Successor:
-    """The next occurrence as it is by now.
+    """The next occurrence in its present state.
 
-    `touched` says whether anybody did anything to it: a person, not a policy. `event_ids` are those of the
-    policies' events on it, and `newest_cause` is the version of the newest event of the task before it that
-    any of them followed from; 0 if there is none.
+    `touched` says whether a user, not a policy, changed it. `event_ids` are the ids of the policies' events
+    on it. `newest_cause` is the version of the newest event of the previous task that any of them followed
+    from, or 0.
     """
 
     task: Task
@@ -87,17 +88,17 @@ class Successor:
 
 
 def event_id(cause: Cause, event_type: str) -> str:
-    """The id of the event of this type that follows from `cause`: whoever appends it, and however often."""
+    """Return the id of the event of this type that follows from `cause`; it is the same for each attempt."""
     return derived_id("policy", cause.event_id, event_type)
 
 
 def follows(
     cause: Cause, successor: Successor | None, home: TaskList | None, parent: Task | None
 ) -> TaskEvent | None:
-    """The event on the next occurrence that follows from `cause`, or None if nothing is left to do.
+    """Return the event on the next occurrence that follows from `cause`, or None if nothing is left to do.
 
-    `home` is the list of the cause's task, and `parent` what it is a sub-task of. To be asked again when the
-    event was folded, since what an earlier event took away comes back in more than one step.
+    `home` is the list of the cause's task, and `parent` the parent of the next occurrence. Call it again
+    after the event was folded, because restoring what an earlier event removed takes several steps.
     """
     wanted = _wanted(cause, home, parent) if cause.task.status == "done" else None
     if successor is None:
@@ -109,9 +110,9 @@ def follows(
 
 
 def _wanted(cause: Cause, home: TaskList | None, parent: Task | None) -> TaskCreated | None:
-    """The next occurrence; none is wanted below what was completed with it.
+    """Return the next occurrence, or None if its parent was completed along with the task.
 
-    A list that is deleted gets one like any other: should it be restored, its series are whole.
+    A deleted list gets one like any other list, so that its series are complete if it is restored.
     """
     if home is None or cause.came_along:
         return None
@@ -123,14 +124,14 @@ def _wanted(cause: Cause, home: TaskList | None, parent: Task | None) -> TaskCre
 
 
 def _step(task: Task, wanted: TaskCreated | None, *, is_wanted: bool) -> TaskEvent | None:
-    """The next step towards a task that is there as wanted, or is gone."""
+    """Return the next step that makes a task as wanted, or deletes it."""
     if not is_wanted:
         return TaskDeleted() if task.deleted_at is None else None
     return None if wanted is None or task.deleted_at is None else _back(task, wanted)
 
 
 def _back(task: Task, wanted: TaskCreated) -> TaskMoved | TaskEdited | TaskRestored:
-    """The next step from the deleted `task` to the one that is wanted now: it is restored as the last."""
+    """Return the next step from the deleted `task` to the wanted one; restoring is the last step."""
     if (task.list_id, task.rank) != (wanted.list_id, wanted.rank):
         return TaskMoved(wanted.list_id, rank=wanted.rank, parent_id=wanted.parent_id)
     fields: dict[str, Any] = {

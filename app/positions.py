@@ -1,4 +1,4 @@
-"""Positions: places in the `task-events` log, and sets of them, one per partition."""
+"""Positions: places in the `task-events` log, and sets of them with one per partition."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_PARTITIONS = 1024
 
 
 class Position(NamedTuple):
-    """One record's place: its partition and its offset there. Written `partition:offset`."""
+    """The place of one record: its partition and its offset there. Written `partition:offset`."""
 
     partition: int
     offset: int
@@ -24,7 +24,7 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `"0:121"`. Raises `Malformed`."""
+        """Parse `"0:121"`. Raise `Malformed`."""
         partition, colon, offset = text.partition(":")
         if not (colon and _is_count(partition) and _is_count(offset)):
             raise Malformed(f"{text[:40]!r} is not a position; one looks like 0:121")
@@ -36,12 +36,12 @@ def _is_count(text: str) -> bool:
 
 
 def format_positions(positions: Positions) -> str:
-    """Write positions as the `Tasktape-Position` header does: `0:121,3:44`."""
+    """Format positions as in the `Tasktape-Position` header: `0:121,3:44`."""
     return ",".join(f"{partition}:{offset}" for partition, offset in sorted(positions.items()))
 
 
 def parse_positions(text: str) -> dict[int, int]:
-    """Read what `format_positions` wrote; the later of two for one partition wins. Raises `Malformed`."""
+    """Parse the result of `format_positions`; the later of two for a partition wins. Raise `Malformed`."""
     positions: dict[int, int] = {}
     for part in text.split(",", MAX_PARTITIONS):
         if part.strip():
@@ -51,12 +51,12 @@ def parse_positions(text: str) -> dict[int, int]:
 
 
 def positions_to_json(positions: Positions) -> dict[str, int]:
-    """The JSON form, `{"0": 121}`."""
+    """Return the JSON form, `{"0": 121}`."""
     return {str(partition): offset for partition, offset in sorted(positions.items())}
 
 
 def positions_from_json(value: Mapping[str, int]) -> dict[int, int]:
-    """Read the JSON form. Raises `Malformed`; an offset of -1 says "from the very beginning"."""
+    """Parse the JSON form. Raise `Malformed`; an offset of -1 means "from the very beginning"."""
     positions: dict[int, int] = {}
     for partition, offset in value.items():
         if not _is_count(partition) or isinstance(offset, bool) or not -1 <= offset < 2**62:
@@ -66,5 +66,5 @@ def positions_from_json(value: Mapping[str, int]) -> dict[int, int]:
 
 
 def covers(reached: Positions, wanted: Positions) -> bool:
-    """Whether everything in `wanted` is included in `reached`."""
+    """Return whether `reached` includes everything in `wanted`."""
     return all(reached.get(partition, -1) >= offset for partition, offset in wanted.items())

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 
 class BadSettings(Exception):
-    """The environment holds an unknown or unusable setting; the message is one line for a person."""
+    """Error for an unknown or unusable setting in the environment; the message is one line for users."""
 
 
 def _comma_list(value: object) -> object:
@@ -22,7 +22,7 @@ CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 
 
 class Settings(BaseModel):
-    """Everything that can be set. A field's alias is the name of its environment variable."""
+    """All settings. A field's alias is the name of its environment variable."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -84,7 +84,7 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read settings; empty values count as unset. Raises `BadSettings`."""
+        """Read settings; empty values count as unset. Raise `BadSettings`."""
         known = {field.alias for field in cls.model_fields.values()} | CLIENT_NAMES
         unknown = sorted(name for name in environment if name.startswith("TASKTAPE_") and name not in known)
         if unknown:

@@ -1,9 +1,9 @@
 """Users: events, state and fold, commands, decisions.
 
-A user is one stream, `user:{id}`: what is theirs alone.
+A user is one stream, `user:{id}`: the private state of that user.
 
-Which notifications are read follows from these events, whatever order they meet the notifications in: so a
-read model of both is the same, however the partitions of the log interleave.
+The read state of notifications follows from these events, whatever their order relative to the notifications.
+A read model of both is therefore the same, however the partitions of the log interleave.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_NOTIFICATIONS_AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class NotificationsRead:
-    """The user has seen these notifications."""
+    """Event of notifications that the user has seen."""
 
     type: ClassVar[str] = "user.notifications_read"
     ids: Many[Label]
@@ -32,7 +32,7 @@ class NotificationsRead:
 
 @dataclass(frozen=True, slots=True)
 class NotificationsUnread:
-    """The user wants to see these notifications again."""
+    """Event of notifications that the user marked as unseen."""
 
     type: ClassVar[str] = "user.notifications_unread"
     ids: Many[Label]
@@ -40,7 +40,7 @@ class NotificationsUnread:
 
 @dataclass(frozen=True, slots=True)
 class AllNotificationsRead:
-    """The user has seen all notifications up to the time `until`."""
+    """Event of all notifications up to the time `until` being seen."""
 
     type: ClassVar[str] = "user.notifications_all_read"
     until: Instant
@@ -53,7 +53,7 @@ UserEvent = NotificationsRead | NotificationsUnread | AllNotificationsRead
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user's state after `version` events."""
+    """The state of a user after `version` events."""
 
     id: str
     version: int
@@ -67,7 +67,7 @@ USER_FIELDS: tuple[str, ...] = ()
 
 
 def evolve(user: User | None, event: UserEvent, *, stream_key: str, time: datetime) -> User:
-    """The user after one more event."""
+    """Return the user after one more event."""
     del event
     if user is None:
         return User(stream_key, 1, time, time)
@@ -82,19 +82,19 @@ NotificationIds = Annotated[
 
 
 class ReadNotifications(Command):
-    """Say that some notifications have been seen."""
+    """Command to mark some notifications as seen."""
 
     ids: NotificationIds
 
 
 class UnreadNotifications(Command):
-    """Say that some notifications are to be seen again."""
+    """Command to mark some notifications as unseen."""
 
     ids: NotificationIds
 
 
 class ReadAllNotifications(Command):
-    """Say that all notifications up to a time have been seen."""
+    """Command to mark all notifications up to a time as seen."""
 
     until: Moment
 
@@ -105,7 +105,7 @@ UserCommand = ReadNotifications | UnreadNotifications | ReadAllNotifications
 
 
 def decide(command: UserCommand) -> UserEvent:
-    """The event that a command makes. Whether there is anything left to do is for the edge to see."""
+    """Return the event of a command. The caller checks whether it would change anything."""
     match command:
         case ReadNotifications(ids=ids):
             return NotificationsRead(ids)

@@ -1,4 +1,4 @@
-"""Validation of what comes from outside: every fault with its field, in plain words."""
+"""Validation of external input: every fault with its field, in plain words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validated(model: type[Model], body: Mapping[str, Any]) -> Model:
-    """The body as `model`. Raises `Invalid` with the fields that are wrong."""
+    """Validate the body as `model`. Raise `Invalid` with the faulty fields."""
     try:
         return model.model_validate(body)
     except ValidationError as error:
@@ -25,7 +25,7 @@ MAX_FIELD_ERRORS = 50
 
 
 def invalid(error: ValidationError, prefix: str = "") -> Invalid:
-    """What pydantic found, as field errors in plain words."""
+    """Convert errors of pydantic to field errors in plain words."""
     return Invalid(
         [
             FieldError(".".join([prefix, *_path(found["loc"])]).strip(".") or "body", _message(found))

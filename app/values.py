@@ -1,4 +1,4 @@
-"""The values that commands carry, each with its rules: what a title, a date or a reminder may be."""
+"""The values of commands, each with its rules: valid titles, dates and reminders."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _MOMENT = re.compile(
 
 
 class Command(BaseModel):
-    """A wish, in the imperative; validated by its types, decided by a decider."""
+    """Base class of commands: validated by their types, decided by a decider."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def storable(text: str) -> str:
-    """A text that Postgres can keep. Raises `ValueError`."""
+    """Return a text that Postgres can store. Raise `ValueError`."""
     if "\x00" in text:
         raise ValueError("must not contain the character U+0000")
     return text
@@ -55,15 +55,15 @@ def _due(text: str) -> str:
 
 
 def moment(text: str) -> str:
-    """Return a date-time with an offset, as ISO 8601. Raises as `instant`."""
+    """Return a date-time with an offset, as ISO 8601. Raise as `instant` does."""
     return instant(text).isoformat()
 
 
 def instant(text: str) -> datetime:
-    """Read a date-time with an offset. Raises `ValueError`, also at the ends of the calendar.
+    """Parse a date-time with an offset. Raise `ValueError`, also at the ends of the calendar.
 
-    It is written as RFC 3339 says, or without seconds, or without the colon of its offset; ISO 8601 has more
-    forms, which programs read in different ways.
+    It has the form of RFC 3339, or lacks the seconds, or the colon of its offset. ISO 8601 has more forms,
+    which programs interpret in different ways.
     """
     if not _MOMENT.match(text):
         raise ValueError(f"must be {_A_MOMENT}")
@@ -128,7 +128,7 @@ CommentText = Annotated[
     AfterValidator(storable),
     AfterValidator(_seen),
 ]
-# Strictly, a list of JSON would be no tuple; what is in it is taken strictly all the same.
+# In strict mode a JSON list would not be a tuple; its items are still validated strictly.
 _FEW = Field(max_length=50, strict=False)
 Labels = Annotated[tuple[Label, ...], _FEW, AfterValidator(_unique)]
 UserIds = Annotated[tuple[UserId, ...], _FEW, AfterValidator(_unique)]
@@ -152,7 +152,7 @@ def _duration(text: str) -> str:
 
 @with_config(ConfigDict(extra="forbid"))
 class NewReminder(TypedDict, total=False):
-    """When to remind: `at` a date-time with offset, or `before` the due date by an ISO 8601 duration."""
+    """A new reminder: `at` a date-time with offset, or `before` the due date by an ISO 8601 duration."""
 
     at: Moment
     before: Annotated[str, AfterValidator(_duration)]

@@ -1,7 +1,7 @@
-"""Time zones: those of the IANA database, as the pinned package `tzdata` has it, the same on every machine.
+"""Time zones: those of the IANA database in the pinned package `tzdata`, the same on every machine.
 
-The files of the machine are not asked: they may be older, lack some, or have names such as `localtime` and
-`posixrules`, which mean another zone on each.
+The machine's own files are not used: they may be older, lack some zones, or have names such as `localtime`
+and `posixrules`, whose meaning differs by machine.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ NO_ZONES = frozenset({"Factory"})
 
 
 class UnknownZone(ValueError):
-    """Nothing in the database has this name."""
+    """Error for a name that is not in the database."""
 
 
 @cache
 def zone_names() -> frozenset[str]:
-    """Return the names of all zones, in the only case that they are written in."""
+    """Return the names of all zones, in the only case that is valid."""
     return frozenset(files("tzdata").joinpath("zones").read_text(encoding="ascii").split()) - NO_ZONES
 
 
 def zone(name: str) -> ZoneInfo:
-    """Return the time zone of this name. Raises `UnknownZone`."""
+    """Return the time zone of this name. Raise `UnknownZone`."""
     if name not in zone_names():
         raise UnknownZone("must be a time zone of the IANA database, such as Europe/Madrid")
     return _loaded(name)

@@ -1,8 +1,8 @@
-"""Concurrent changes: the three-way merge by field that `If-Match` asks for.
+"""Concurrent changes: the three-way merge by field that `If-Match` requests.
 
-Different fields merge. Of the same field, tags and assignees merge as sets, notes as text where the changes
-lie apart. Anything else that both sides changed to different values is a conflict, which names exactly the
-fields that could not be merged.
+Changes of different fields merge. Within the same field, tags and assignees merge as sets, and notes merge as
+text where the changes do not overlap. Any other field that both sides changed to different values is a
+conflict. It names exactly the fields that cannot be merged.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _LIMITS: Mapping[str, TypeAdapter[Any]] = {
 
 
 def merged(command: TaskCommand, base: Task, current: Task) -> TaskCommand:
-    """`command`, meant for `base`, as it is to be applied to `current`.
+    """Return `command`, which was made for `base`, as it applies to `current`.
 
-    Raises `Conflict` with the fields that can't be merged, and `PreconditionFailed` for deleting a task that
-    has changed meanwhile, also by undoing its creation; for undoing whatever was last, if that may be another
-    change by now; and for skipping an occurrence that is another one by now.
+    Raise `Conflict` with the fields that cannot be merged. Raise `PreconditionFailed` for deleting a task
+    that has changed meanwhile, also by undoing its creation; for undoing the newest change, if another change
+    may be the newest now; and for skipping an occurrence, if another one is current now.
     """
     moved_on = _moved_on(TASK_FIELDS, base, current) - ASIDE
     if isinstance(command, DeleteTask) and moved_on:
@@ -61,7 +61,7 @@ def merged(command: TaskCommand, base: Task, current: Task) -> TaskCommand:
 
 
 def merged_list(command: ListCommand, base: TaskList, current: TaskList) -> ListCommand:
-    """The same for a list: its name and its stages are fields, and so is each member's role."""
+    """Merge a command on a list: its name, its stages and the role of each member are fields."""
     moved_on = _moved_on(LIST_FIELDS, base, current)
     match command:
         case DeleteList() if moved_on:
@@ -79,7 +79,7 @@ def merged_list(command: ListCommand, base: TaskList, current: TaskList) -> List
 
 
 def merge_sets(base: tuple[str, ...], theirs: tuple[str, ...], yours: tuple[str, ...]) -> tuple[str, ...]:
-    """What was added and taken away on either side, on top of `theirs`, in its order."""
+    """Apply the additions and removals of both sides to the base; keep the order of `theirs`."""
     taken = set(base) - set(yours)
     kept = [value for value in theirs if value not in taken]
     return (*kept, *(value for value in yours if value not in base and value not in kept))
@@ -90,7 +90,7 @@ def _moved_on(names: Iterable[str], base: object, current: object) -> frozenset[
 
 
 def _yours(command: TaskCommand) -> dict[str, Any]:
-    """The fields that a command sets, with their values."""
+    """Return the fields that a command sets, with their values."""
     match command:
         case EditTask():
             return wanted_fields(command)
@@ -113,10 +113,10 @@ def _merged_fields(
     *,
     patch: bool,
 ) -> dict[str, Any]:
-    """The fields whose values are others than `yours`, once both sides are heard. Raises `Conflict`.
+    """Return the fields whose merged values differ from `yours`. Raise `Conflict`.
 
-    A `patch` that holds a field as it was has not changed it, so what others made of that stands. Other
-    commands mean what they say.
+    A field of a `patch` with the base's value counts as unchanged, so the value of the other side stays.
+    Other commands always set their values.
     """
     merged_values: dict[str, Any] = {}
     apart: list[str] = []
@@ -138,7 +138,7 @@ def _merged_fields(
 
 
 def _together(name: str, before: Any, theirs: Any, yours: Any) -> Any:
-    """What both sides made of a field, in one; None if that can't be, or is more than a field may hold."""
+    """Combine both changes of a field; return None if that is impossible or exceeds the field's bounds."""
     if name not in _LIMITS:
         return None
     merge = merge_texts if name == "notes" else merge_sets
@@ -149,7 +149,7 @@ def _together(name: str, before: Any, theirs: Any, yours: Any) -> Any:
 
 
 def _check_member(user: str, yours: Role | None, base: TaskList, current: TaskList) -> None:
-    """Check that nobody else has given a member another role, or taken it. Raises `Conflict`."""
+    """Check that nobody else has changed a member's role or removed the member. Raise `Conflict`."""
     before, theirs = base.members.get(user), current.members.get(user)
     if theirs not in (before, yours):
         raise Conflict(

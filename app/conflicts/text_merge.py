@@ -1,15 +1,17 @@
-"""Three-way merge of prose, such as a task's notes: by lines, and by words where lines were changed twice.
+"""Three-way merge of prose, such as a task's notes: by lines, and by words where lines conflict.
 
 It follows diff3 (Khanna, Kunal, Pierce: "A Formal Investigation of Diff3", 2007): a change of one side is
-taken, equal changes of both count once, other changes of both that overlap are a conflict. Moreover:
+applied, equal changes of both sides are applied once, other overlapping changes are a conflict. In addition:
 
-- Lines that conflict are merged once more, by words.
-- Who made the other's change and then went on from there wins: saving twice does not conflict with itself.
-- Two who add lines at the very end both keep theirs: first what was there first. Two insertions at any other
-  place are a conflict, as their order would be a guess.
-- Blank lines and punctuation alone are no common ground between two texts.
-- No grapheme cluster is divided, and none is made that neither text has. A word is what has no space and no
-  punctuation in it, so in scripts without spaces it is a phrase: two who change one phrase are a conflict.
+- Conflicting lines are merged again, by words.
+- A side that contains the other side's change and continues from it wins. Saving twice therefore does not
+  conflict with itself.
+- Lines that both sides append at the very end are all kept, first those of `theirs`. Two insertions at any
+  other place are a conflict, because their order would be a guess.
+- Blank lines and punctuation alone do not count as common parts of two texts.
+- No grapheme cluster is divided, and no cluster is made that neither text contains. A word is a run of text
+  without spaces and punctuation, so in scripts without spaces it is a phrase: two changes of one phrase are a
+  conflict.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ _STEPS = 600_000
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """One side has `new` in the place of `base[start:end]`."""
+    """A replacement of `base[start:end]` by `new` on one side."""
 
     start: int
     end: int
@@ -48,7 +50,7 @@ class _Change:
 
 @dataclass(frozen=True, slots=True)
 class _Region:
-    """A part of the base that somebody changed, and what the two made of it."""
+    """A changed part of the base, with the text of both sides."""
 
     start: int
     end: int
@@ -58,9 +60,9 @@ class _Region:
 
 
 def merge_texts(base: str, theirs: str, yours: str) -> str | None:
-    """`base` with the changes of both, or None if both changed the same place differently.
+    """Merge the changes of both texts into `base`; return None if both changed the same place differently.
 
-    Line breaks at the very end are merged for themselves: if both changed their number, the larger one holds.
+    Line breaks at the very end are merged separately: if both changed their number, the larger one wins.
     """
     if theirs in {base, yours}:
         return yours
@@ -75,9 +77,10 @@ def merge_texts(base: str, theirs: str, yours: str) -> str | None:
 
 
 def _has_no_others(merged: str, *texts: str) -> bool:
-    """Tell whether a text has no grapheme clusters but those of some others.
+    """Return whether all grapheme clusters of the merged text occur in the given texts.
 
-    A mark that began a line or a word may stand behind another letter than before: nobody wrote that.
+    A mark at the beginning of a line or a word may now follow another letter, and form a cluster that nobody
+    wrote.
     """
     known = {"\n", "\r\n", *(cluster for text in texts for cluster in clusters(text))}
     return merged.isascii() or known.issuperset(clusters(merged))
@@ -115,7 +118,7 @@ def _merge_words(lines: _Region, steps: int) -> list[str] | None:
 
 
 def _words(text: str) -> list[str]:
-    """Return words and signs, with the space before them; no grapheme cluster is divided."""
+    """Split a text into words and signs, each with the space before it; keep grapheme clusters whole."""
     parts = clusters(text)
     kinds = "".join(map(_kind, parts))
     return ["".join(parts[slice(*match.span())]) for match in _WORD.finditer(kinds)]
@@ -126,7 +129,7 @@ def _kind(cluster: str) -> str:
 
 
 def _joined(base: list[str], regions: list[_Region], settled: list[list[str] | None]) -> list[str] | None:
-    """The base with every region replaced by what was settled; None if one is not."""
+    """Replace each region of the base by its merged lines; return None if a region has a conflict."""
     joined: list[str] = []
     at = 0
     for region, new in zip(regions, settled, strict=True):
@@ -143,10 +146,10 @@ def _joined(base: list[str], regions: list[_Region], settled: list[list[str] | N
 def _regions(
     base: list[str], theirs: list[str], yours: list[str], *, steps: int, may_grow: int
 ) -> list[_Region]:
-    """What somebody changed, in order; changes that can't be told apart are in one region.
+    """Return the changed regions in order; changes that cannot be separated share a region.
 
-    These are changes that overlap. Changes that touch, too, if both have the same in them, or if more than
-    `may_grow` of the two add something: it is not clear what would come first.
+    These are overlapping changes. Adjacent changes are included if both contain the same lines, or if more
+    than `may_grow` of the two add something, because their order is not clear.
     """
     changes = _changes(base, theirs, 0, steps) + _changes(base, yours, 1, steps)
     groups: list[list[_Change]] = []
@@ -180,7 +183,7 @@ def _is_filler(token: str) -> bool:
 
 
 class _BoundedMatcher(SequenceMatcher[str]):
-    """Finds nothing more alike once it has taken so many steps: what is left then counts as changed."""
+    """A matcher that stops after a bounded number of steps; the remainder then counts as changed."""
 
     def __init__(self, before: list[str], after: list[str], steps: int) -> None:
         super().__init__(None, before, after, autojunk=False)
@@ -196,7 +199,7 @@ class _BoundedMatcher(SequenceMatcher[str]):
 
 
 def _shared(one: list[str], other: list[str]) -> int:
-    """How many items both start with."""
+    """Return the length of the common prefix."""
     return sum(1 for _ in takewhile(bool, map(str.__eq__, one, other)))
 
 
@@ -225,7 +228,7 @@ def _applied(base: list[str], start: int, end: int, changes: list[_Change]) -> l
 
 
 def _settled(region: _Region, *, end: int | None = None) -> list[str] | None:
-    """What a region becomes, or None for a conflict; `end` is where a text ends to which both may add."""
+    """Merge a region, or return None for a conflict; both sides may append at the text's end, `end`."""
     base, theirs, yours = region.base, region.theirs, region.yours
     if theirs in (base, yours):
         return yours
@@ -239,7 +242,7 @@ def _settled(region: _Region, *, end: int | None = None) -> list[str] | None:
 
 
 def _further(base: list[str], theirs: list[str], yours: list[str]) -> list[str] | None:
-    """The side that starts with the other's change and goes on where the other left the base as it was."""
+    """Return the side that begins with the other's change and continues where the other kept the base."""
     shared = _shared(theirs, yours)
     pairs = sorted(((theirs, yours), (yours, theirs)), key=lambda pair: -len(pair[0]))
     for one, other in pairs:
@@ -251,7 +254,7 @@ def _further(base: list[str], theirs: list[str], yours: list[str]) -> list[str] 
 
 
 def _both(theirs: list[str], yours: list[str]) -> list[str]:
-    """The lines that both added at one place, theirs first; a line that both added is there once."""
+    """Return the lines that both sides inserted at one place, `theirs` first, without duplicates."""
     start = _shared(theirs, yours)
     repeated = Counter(line for line in theirs[start:] if not _is_filler(line))
     added = []

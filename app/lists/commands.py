@@ -35,7 +35,7 @@ def _unlike(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
 
 
 def _with_an_open_one(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    # Else a task that is not done, and comes from another list, would have no stage to go to.
+    # Otherwise an open task moved from another list would have no stage to enter.
     if stages and all(stage["category"] == "done" for stage in stages):
         raise ValueError("one stage at least must be for tasks that are not done")
     return stages
@@ -58,50 +58,50 @@ Occupied = Mapping[tuple[str, Status], int]
 
 
 class CreateList(Command):
-    """Create a list that the caller owns."""
+    """Command to create a list that the caller owns."""
 
     name: ListName
     stages: Stages = ()
 
 
 class CreateInbox(Command):
-    """Create the inbox that everyone has."""
+    """Command to create the inbox that every user has."""
 
 
 class EditList(Command):
-    """Set the fields that are given (a JSON merge patch, RFC 7396), the stages as a whole."""
+    """Command to set the given fields (a JSON merge patch, RFC 7396); stages are replaced as a whole."""
 
     name: ListName = ""
     stages: Stages | None = None
 
 
 class DeleteList(Command):
-    """Delete a list and, with it, its tasks."""
+    """Command to delete a list together with its tasks."""
 
 
 class RestoreList(Command):
-    """Have a deleted list back, with its members, its stages and its tasks."""
+    """Command to restore a deleted list with its members, stages and tasks."""
 
 
 class SetMember(Command):
-    """Let somebody see the list, or give a member another role."""
+    """Command to add a member to the list, or to change a member's role."""
 
     user: UserId
     role: Role
 
 
 class RemoveMember(Command):
-    """Take the list away from a member."""
+    """Command to remove a member from the list."""
 
     user: StoredUserId
 
 
 class LeaveList(Command):
-    """Leave a list."""
+    """Command to leave a list."""
 
 
 class HandOverList(Command):
-    """Make another member the owner, and oneself an editor."""
+    """Command to make another member the owner and the caller an editor."""
 
     to: StoredUserId
 

@@ -1,4 +1,4 @@
-"""What the commands on a list decide."""
+"""The decider of commands on lists."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ from app.text.graphemes import shortened
 def decide(
     command: ListCommand, task_list: TaskList | None, user: str, occupied: Occupied | None = None
 ) -> ListEvent | None:
-    """The event that `user`'s command makes of `task_list`, or None if there is nothing left to do.
+    """Return the event that `user`'s command produces on `task_list`, or None if it changes nothing.
 
-    Raises `NotFound` for a list or member that is not there, and `Conflict` for an id that is taken, for the
-    inbox, which can't be renamed, shared or deleted, for a list that would be left without an owner, and for
-    stages that tasks are still in.
+    Raise `NotFound` for a list or member that does not exist. Raise `Conflict` for an id that is taken; for
+    the inbox, which cannot be renamed, shared or deleted; for a list that would lose its only owner; and for
+    removing stages that contain tasks.
     """
     match command:
         case CreateInbox():
@@ -73,7 +73,7 @@ def decide(
 
 
 def wanted_fields(command: EditList) -> dict[str, Any]:
-    """The fields that an edit names; `null` empties the stages."""
+    """Return the fields that an edit names; `null` empties the stages."""
     given = {name: getattr(command, name) for name in command.model_fields_set}
     return {name: () if value is None else value for name, value in given.items()}
 
@@ -93,9 +93,9 @@ def _edit(command: EditList, task_list: TaskList, occupied: Occupied) -> ListEve
 
 
 def _check_free(stages: tuple[Stage, ...], task_list: TaskList, occupied: Occupied) -> None:
-    """Check that no stage goes, or turns from open to done or back, under tasks that are in it."""
+    """Check that no stage that contains tasks is removed, or changed between open and done."""
     if not stages:
-        return  # Without stages of its own a list takes any.
+        return  # A list without stages accepts any stage.
     then = {stage["name"]: stage["category"] for stage in stages}
     stuck: dict[str, int] = {}
     for (stage, status), count in occupied.items():

@@ -22,7 +22,7 @@ INBOX_NAME = "Inbox"
 
 @with_config(ConfigDict(extra="forbid"))
 class Stage(TypedDict):
-    """A column of a list, and what being there says of a task."""
+    """A column of a list; its category determines the status of its tasks."""
 
     name: StoredLabel
     category: Category
@@ -37,7 +37,7 @@ class ListFields(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class ListCreated:
-    """A list came to be; who created it owns it."""
+    """Event of a new list; its creator is its owner."""
 
     type: ClassVar[str] = "list.created"
     name: bounds.Title
@@ -47,7 +47,7 @@ class ListCreated:
 
 @dataclass(frozen=True, slots=True)
 class ListRenamed:
-    """The list has another name."""
+    """Event of a list that has a new name."""
 
     type: ClassVar[str] = "list.renamed"
     name: bounds.Title
@@ -55,7 +55,7 @@ class ListRenamed:
 
 @dataclass(frozen=True, slots=True)
 class ListEdited:
-    """Some fields were set, the stages as a whole."""
+    """Event of an edit of some fields; stages are replaced as a whole."""
 
     type: ClassVar[str] = "list.edited"
     fields: ListFields
@@ -63,21 +63,21 @@ class ListEdited:
 
 @dataclass(frozen=True, slots=True)
 class ListDeleted:
-    """The list is gone, and its tasks with it."""
+    """Event of a list that was deleted together with its tasks."""
 
     type: ClassVar[str] = "list.deleted"
 
 
 @dataclass(frozen=True, slots=True)
 class ListRestored:
-    """The list is back, and its tasks with it: members, stages and tasks are as they were."""
+    """Event of a list that was restored: members, stages and tasks are as they were."""
 
     type: ClassVar[str] = "list.restored"
 
 
 @dataclass(frozen=True, slots=True)
 class MemberAdded:
-    """Somebody sees the list from now on."""
+    """Event of a user who became a member and sees the list from then on."""
 
     type: ClassVar[str] = "list.member_added"
     user: bounds.UserName
@@ -86,7 +86,7 @@ class MemberAdded:
 
 @dataclass(frozen=True, slots=True)
 class MemberRoleChanged:
-    """A member may do more, or less."""
+    """Event of a member whose role was changed."""
 
     type: ClassVar[str] = "list.member_role_changed"
     user: bounds.UserName
@@ -95,7 +95,7 @@ class MemberRoleChanged:
 
 @dataclass(frozen=True, slots=True)
 class MemberRemoved:
-    """Somebody left, or was removed: they see the list no longer."""
+    """Event of a member who left or was removed, and no longer sees the list."""
 
     type: ClassVar[str] = "list.member_removed"
     user: bounds.UserName
@@ -103,7 +103,7 @@ class MemberRemoved:
 
 @dataclass(frozen=True, slots=True)
 class ListHandedOver:
-    """Another member owns the list now; who handed it over is an editor."""
+    """Event of a change of owner; the previous owner becomes an editor."""
 
     type: ClassVar[str] = "list.handed_over"
     to: bounds.UserName

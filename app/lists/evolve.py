@@ -27,7 +27,7 @@ from app.lists.state import TaskList
 def evolve(
     task_list: TaskList | None, event: ListEvent, *, stream_key: str, time: datetime, actor: str
 ) -> TaskList:
-    """The list after one more event. Raises `Undecodable` for an event that can't follow this state."""
+    """Return the list after one more event. Raise `Undecodable` if the event cannot follow this state."""
     if isinstance(event, ListCreated):
         if task_list is not None:
             raise Undecodable("list.created on a list that exists")
@@ -51,7 +51,7 @@ def evolve(
 
 
 def _changed(task_list: TaskList, event: ListEvent, time: datetime, actor: str) -> Mapping[str, Any]:
-    """What an event changes, beside the version."""
+    """Return the fields that an event changes, other than the version."""
     members = task_list.members
     match event:
         case ListRenamed(name=name):

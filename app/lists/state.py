@@ -1,4 +1,4 @@
-"""Lists: events, state and fold, commands. What these decide is in `list_decisions.py`.
+"""The state of a list.
 
 A list is one stream, `list:{id}`, and the unit of sharing: its members see its tasks.
 """
@@ -20,7 +20,7 @@ from app.values import (
 
 @dataclass(frozen=True, slots=True)
 class TaskList:
-    """A list's state after `version` events; `members` maps user to role, `stages` are in their order."""
+    """The state of a list after `version` events; `members` maps users to roles, `stages` are in order."""
 
     id: str
     name: str
@@ -35,7 +35,7 @@ class TaskList:
 
 
 def member_called(task_list: TaskList, name: str) -> str:
-    """Return the member of a name: as it is written, as events may have it, or as it is spelled normally."""
+    """Return the member with a name: spelled as given, as events may contain it, or else normalised."""
     return name if name in task_list.members else normal_user(name)
 
 
@@ -44,13 +44,13 @@ LIST_FIELDS = ("name", "inbox", "members", "stages", "deleted_at")
 
 
 def category_of(task_list: TaskList | None, stage: str | None) -> Category | None:
-    """The category of a stage; None if the list has no such stage."""
+    """Return the category of a stage, or None if the list has no such stage."""
     stages = () if task_list is None else task_list.stages
     return next((each["category"] for each in stages if each["name"] == stage), None)
 
 
 def first_stage(task_list: TaskList | None, *categories: Category) -> str | None:
-    """The first stage of the first of these categories that the list has a stage of."""
+    """Return the first stage of the first of these categories that has one in the list."""
     stages = () if task_list is None else task_list.stages
     for category in categories:
         found = next((each["name"] for each in stages if each["category"] == category), None)

@@ -1,13 +1,13 @@
-"""The fold: from the log's records, in its order, to states and outcomes. A pure function of the log.
+"""The fold: from the records of the log, in order, to states and outcomes. It is a pure function of the log.
 
-A record is accepted if and only if its version is its stream's next one and its id is new among the
-stream's accepted records; otherwise it is superseded and changes nothing. A record that can't be read, or
-can't follow the state, is poison: it is parked and holds its stream, so that every later record of the
-stream is parked behind it. Two facts of the log lift a hold: a `stream.resumed` control record, and a
-retry of the record that put it on (see `Fold.apply`).
+A record is accepted if and only if its version is the next one of its stream and its id is new among the
+stream's accepted records. Otherwise it is superseded and changes nothing. A record that cannot be read, or
+cannot follow the state, is poison: it is parked and holds its stream, so that every later record of the
+stream is parked behind it. Two facts of the log lift a hold: a `stream.resumed` control record, and a retry
+of the record that caused it (see `Fold.apply`).
 
-A record in another partition than its stream's is parked by itself: the log gives it no place among the
-stream's records, so it can neither follow one of them nor hold the others up.
+A record in a partition other than its stream's is parked by itself. The log gives it no place among the
+stream's records, so it can neither follow one of them nor hold the others.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ Home = Callable[[str], int]
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """What became of one record. `record` is None if it couldn't be read.
+    """The outcome of one record. `record` is None if it could not be read.
 
     `reason` says why it was not accepted; of an accepted record, why a policy appended it, if one did.
 
-    `before` and `after` are the stream's states around it; for a superseded record both are the same.
+    `before` and `after` are the stream's states before and after it. For a superseded record both are the
+    same.
     """
 
     raw: RawRecord
@@ -55,12 +56,12 @@ class Folded:
 
 @dataclass(slots=True)
 class Fold:
-    """States of streams, and the rule that moves them.
+    """The states of streams, and the rule that advances them.
 
-    A caller that folds a part of the log gives the three collections as they were before that part, for the
-    streams that occur in it: `states` by stream, `accepted` as (stream, event id), and `held`, the streams on
-    hold with the position, as text, of the record that put the hold on. Without `home` every record is where
-    it belongs.
+    A caller that folds a part of the log provides the three collections as they were before that part, for
+    the streams that occur in it: `states` by stream, `accepted` as (stream, event id), and `held`, which maps
+    the streams on hold to the position, as text, of the record that caused the hold. Without `home` every
+    record counts as in its stream's partition.
     """
 
     states: MutableMapping[str, State | None] = field(default_factory=dict)
@@ -69,7 +70,7 @@ class Fold:
     home: Home | None = None
 
     def apply(self, raw: RawRecord, record: Record | Undecodable) -> Folded:
-        """Fold one more record, decoded by the caller."""
+        """Fold the next record, which the caller has decoded."""
         stream = record.stream if isinstance(record, Record) else raw.stream
         if stream is not None and self._is_astray(raw, stream):
             return self._park_astray(raw, record)
@@ -118,10 +119,10 @@ class Fold:
         return self.home is not None and self.home(stream) != raw.position.partition
 
     def _park_astray(self, raw: RawRecord, record: Record | Undecodable) -> Folded:
-        """Park a record by itself; no state is known at its place."""
+        """Park a record by itself; no state is known in its partition."""
         found = record if isinstance(record, Record) else None
         if found is not None and isinstance(found.data, StreamResumed):
-            # It settles what is parked beside it, and holds on streams lie elsewhere.
+            # It settles records parked in its partition. Holds on streams belong to other partitions.
             return Folded(raw, found, "superseded", "the stream is not held there", None, None)
         return Folded(raw, found, "parked", "it lies in another partition than its stream", None, None)
 
@@ -133,7 +134,7 @@ class Fold:
 
 
 def evolve(state: State | None, record: Record) -> State:
-    """The state after one more record of its stream. Raises `Undecodable` if it can't follow."""
+    """Return the state after one more record of its stream. Raise `Undecodable` if it cannot follow."""
     event = record.data
     if isinstance(event, task_events.TaskEvent):
         _check_kind(event.type, state, Task)
@@ -158,7 +159,7 @@ def _check_kind(event_type: str, state: State | None, kind: type[State]) -> None
 
 
 def decoded(raw: RawRecord) -> Record | Undecodable:
-    """The record, or why it can't be read, as a value."""
+    """Return the record, or the error that decoding it raises, as a value."""
     try:
         return raw.decode()
     except Undecodable as error:
@@ -166,9 +167,9 @@ def decoded(raw: RawRecord) -> Record | Undecodable:
 
 
 def changes(before: State | None, after: State | None) -> Changes:
-    """The fields that differ between two states of one stream, each with its value before and after.
+    """Return the fields that differ between two states of a stream, each with its value before and after.
 
-    Of a stream's first state those fields are listed that are not empty.
+    For the first state of a stream, return the fields that are not empty.
     """
     if after is None or before is after:
         return {}
@@ -187,7 +188,7 @@ _EMPTY: tuple[Any, ...] = (None, "", (), False, 0)
 
 
 def channels(folded: Folded) -> list[str]:
-    """The channels that an accepted record concerns, in the order `user:`, `list:`, `task:`."""
+    """Return the channels that an accepted record concerns, in the order `user:`, `list:`, `task:`."""
     if folded.outcome != "accepted" or folded.after is None:
         return []
     after, before = folded.after, folded.before

@@ -1,4 +1,4 @@
-"""What the product needs of the outside: protocols, implemented at the edges and in memory for tests."""
+"""The ports of the domain: protocols that the edges implement, and tests implement in memory."""
 
 from __future__ import annotations
 
@@ -15,34 +15,35 @@ Clock = Callable[[], datetime]
 
 
 class EventLog(Protocol):
-    """The log `task-events`. Records of one stream are in one partition; offsets are contiguous from 0."""
+    """The log `task-events`. All records of a stream are in one partition; offsets are contiguous from 0."""
 
     @property
     def partitions(self) -> int:
-        """How many partitions the log has; fixed for its life."""
+        """The number of partitions of the log; it never changes."""
 
     def partition_of(self, stream: str) -> int:
-        """The partition that a stream's records are in."""
+        """Return the partition of a stream's records."""
 
     async def append(self, records: Sequence[Record], *, partition: int | None = None) -> list[Position]:
-        """Write records, in order per stream, durably; returns their positions.
+        """Append records durably, in order per stream, and return their positions.
 
-        `partition` puts control records beside the record that they are about, wherever that lies.
-        Raises `Unavailable` when the log can't be reached: then some may have been written all the same.
+        `partition` puts control records into the partition of the record that they refer to, whichever it is.
+        Raise `Unavailable` if the log cannot be reached. Some records may then have been written
+        nevertheless.
         """
 
     async def append_again(self, raws: Sequence[RawRecord]) -> list[Position]:
-        """Write raw records again, byte for byte, into their own partition, each naming its origin."""
+        """Append raw records again, byte for byte, to their partition; each names its origin."""
 
     def read(self, partition: int, first: int, end: int) -> AsyncIterator[Sequence[RawRecord]]:
-        """Read the offsets `[first, end)` of a partition in batches, in order, and stop."""
+        """Read the offsets `[first, end)` of a partition in batches, in order, then stop."""
 
     async def ends(self) -> Mapping[int, int]:
-        """Partition → the offset that its next record will get."""
+        """Return the next offset of each partition."""
 
 
 class UpdateLog(Protocol):
-    """The log `task-updates`, partitioned as `task-events` is."""
+    """The log `task-updates`, with the same partitions as `task-events`."""
 
     async def emit(self, updates: Sequence[Update]) -> None:
-        """Write updates durably, in order per partition. Raises `Unavailable`."""
+        """Write updates durably, in order per partition. Raise `Unavailable`."""

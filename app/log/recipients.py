@@ -1,4 +1,4 @@
-"""Notifications: who is told of an event, and why. One of each event at most for each user."""
+"""Recipients of notifications: at most one notification for each event and user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Kind = Literal["assigned", "mentioned", "reminded", "shared", "commented"]
 
 
 def notified(record: Record) -> dict[str, Kind]:
-    """Whom an accepted record is told to, and as what."""
+    """Return the users whom an accepted record notifies, each with the kind of the notification."""
     match record.data:
         case TaskCreated(notify=users) | TaskEdited(notify=users):
             return dict.fromkeys(users, "assigned")

@@ -1,7 +1,7 @@
-"""Records: events with their envelope, and how they are written to the log.
+"""Records: events with their envelope, and their encoding in the log.
 
-A record is a CloudEvents 1.0 event in the Kafka protocol binding's binary mode: attributes are headers
-prefixed `ce_`, the value is the event's JSON. What can't be read back raises `Undecodable`, nothing else.
+A record is a CloudEvents 1.0 event in the Kafka protocol binding's binary mode: attributes are headers with
+the prefix `ce_`, the value is the event's JSON. Decoding raises only `Undecodable`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from app.tasks import events as task_events
 
 @dataclass(frozen=True, slots=True)
 class StreamResumed:
-    """A control record: the parked records at `skipped` are passed over and their stream goes on.
+    """A control record: the parked records at `skipped` are skipped and their stream continues.
 
-    It has no version of its own and changes no state; it lifts the hold that a poison record put on a stream.
+    It has no version and changes no state. It lifts the hold that a poison record put on a stream.
     """
 
     type: ClassVar[str] = "stream.resumed"
@@ -86,7 +86,7 @@ _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 class Record:
     """An event with its envelope. `version` is its place in `stream`, from 1; control records have 0.
 
-    `command_hash` is there when the command came with an `Idempotency-Key`: it tells a retry from a misuse.
+    `command_hash` is set if the command had an `Idempotency-Key`: it distinguishes a retry from a misuse.
     `reason` says why a policy did it.
     """
 
@@ -111,13 +111,13 @@ class Record:
 
     @property
     def stream_key(self) -> str:
-        """The stream's id without its kind: the id of the task or list."""
+        """The id of the stream without its kind: the id of the task or list."""
         return self.stream.partition(":")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
-    """A record as it lies in the log: bytes, with its place and the broker's time of writing."""
+    """A record as stored in the log: bytes, with its position and the broker's timestamp."""
 
     position: Position
     recorded_at: datetime
@@ -127,7 +127,7 @@ class RawRecord:
 
     @property
     def stream(self) -> str | None:
-        """The stream that the key names, or None for a key that isn't one of ours."""
+        """The stream that the key names, or None for a foreign key."""
         try:
             text = (self.key or b"").decode()
         except UnicodeDecodeError:
@@ -135,12 +135,12 @@ class RawRecord:
         return text if _is_stream(text) else None
 
     def decode(self) -> Record:
-        """Read the record. Raises `Undecodable`."""
+        """Decode the record. Raise `Undecodable`."""
         return decode(self.key, self.headers, self.value)
 
 
 def stream_kind(stream: str) -> str:
-    """The kind of a stream: `task`, `list` or `user`."""
+    """Return the kind of a stream: `task`, `list` or `user`."""
     return stream.partition(":")[0]
 
 
@@ -150,12 +150,12 @@ def _is_stream(text: str) -> bool:
 
 
 def source_of(*parts: str) -> str:
-    """A `ce_source` under our root: a relative URI reference, so names are percent-encoded."""
+    """Return a `ce_source` under our root: a relative URI reference with percent-encoded names."""
     return "/" + "/".join(quote(part, safe="") for part in ("tasktape", *parts))
 
 
 def encode(record: Record) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
-    """The key, value and headers that put `record` on the log."""
+    """Encode `record` as the key, value and headers of a message."""
     kind = record.data.type
     headers = [
         ("ce_specversion", b"1.0"),
@@ -178,13 +178,13 @@ def encode(record: Record) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     )
     headers += [(name, value.encode()) for name, value in optional if value is not None]
     headers.append(("content-type", b"application/json"))
-    # Defaults are left out: an event says what happened, and an absent field is read as its default.
+    # Defaults are omitted: readers replace an absent field by its default.
     value = _ADAPTERS[kind].dump_json(record.data, exclude_defaults=True)
     return record.stream.encode(), value, headers
 
 
 def decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
-    """Read what `encode` wrote, in any schema version so far. Raises `Undecodable`."""
+    """Decode the result of `encode`, in any schema version so far. Raise `Undecodable`."""
     try:
         return _decode(key, headers, value)
     except ValidationError as error:
@@ -200,7 +200,7 @@ def decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
 
 
 def reason_of(error: Exception) -> str:
-    """Return why a record is parked that makes `error` be raised: text that every read model can hold."""
+    """Return why a record that raises `error` is parked, as text that every read model can store."""
     text = f"{type(error).__name__}: {error}"[:500]
     return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
 
@@ -240,7 +240,7 @@ def _decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
 
 
 def _check_attributes(attributes: Mapping[str, str]) -> None:
-    # One look at all of them together: this is done for every record there is.
+    # One check of all of them together, because it runs for every record.
     if "\x00" in "".join(attributes.values()):
         raise Undecodable("an attribute contains U+0000, which no read model can hold")
     if max(map(len, attributes.values()), default=0) > MAX_ATTRIBUTE_LENGTH:
@@ -276,10 +276,10 @@ def _read_data(kind: str, dataschema: str, value: bytes) -> Event:
 
 
 def event_from_data(kind: str, data: bytes) -> Event:
-    """Read what `event_data_json` wrote of an event of this type."""
+    """Decode the result of `event_data_json` for an event of this type."""
     return _ADAPTERS[kind].validate_json(data)
 
 
 def event_data_json(event: Event) -> bytes:
-    """An event's data as JSON, as on the log."""
+    """Return an event's data as JSON, as on the log."""
     return _ADAPTERS[event.type].dump_json(event, exclude_defaults=True)

@@ -1,7 +1,7 @@
-"""Updates: what `task-updates` carries, one for every record of the log, ready to be relayed as it is.
+"""Updates: the messages of `task-updates`, one for each record of the log, ready to be relayed unchanged.
 
 An update is a CloudEvents 1.0 event in binary mode, as records are. Its value is a WebSocket message that
-lacks only its channel: a relay puts `"channel":"…",` behind the first brace (`frame`) and never parses it.
+lacks only its channel. A relay inserts `"channel":"…",` after the first brace (`frame`) and never parses it.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _OUTCOMES: dict[str, Outcome] = {"accepted": "accepted", "superseded": "supersed
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One record's outcome: where it lies, whom it concerns, and the message to relay (`value`, JSON).
+    """The outcome of one record: its position, its channels, and the message to relay (`value`, JSON).
 
-    `after` are positions of other partitions that have to be told first: those at which the lists of a task
-    last changed. So nobody is told what happened in a list after they had left it.
+    `after` are positions of other partitions that must be delivered first: those at which the lists of a task
+    last changed. Former members therefore never receive a list's later updates.
     """
 
     position: Position
@@ -54,12 +54,12 @@ class Update:
 
 
 def state_json(state: State | None) -> bytes:
-    """A state as the API shows it."""
+    """Return a state as JSON, as in the API."""
     return b"null" if state is None else _ADAPTERS[type(state)].dump_json(state)
 
 
 def state_from_json(kind: str, value: bytes | str) -> State:
-    """Read what `state_json` wrote of a stream of this kind: `task`, `list` or `user`."""
+    """Decode the result of `state_json` for a stream of this kind: `task`, `list` or `user`."""
     state: State = _KINDS[kind].validate_json(value)
     return state
 
@@ -68,12 +68,12 @@ _KINDS: Mapping[str, TypeAdapter[Any]] = {"task": _TASK, "list": _LIST, "user": 
 
 
 def changes_json(difference: Changes) -> bytes:
-    """`{"field": [before, after]}`."""
+    """Return the changes as JSON: `{"field": [before, after]}`."""
     return to_json(difference)
 
 
 def event_json(folded: Folded, data: bytes) -> bytes:
-    """An event as the API shows it, without its changes; `data` is its data as JSON."""
+    """Return an event as JSON, as in the API but without its changes; `data` is its data as JSON."""
     record, raw = folded.record, folded.raw
     return (
         to_json(
@@ -98,7 +98,7 @@ def event_json(folded: Folded, data: bytes) -> bytes:
 
 
 def assemble(folded: Folded, *, event: bytes, difference: bytes, state: bytes) -> Update:
-    """Make an update of parts that the caller has encoded already."""
+    """Build an update from parts that the caller has already encoded."""
     record, raw = folded.record, folded.raw
     return Update(
         position=raw.position,
@@ -119,19 +119,19 @@ def assemble(folded: Folded, *, event: bytes, difference: bytes, state: bytes) -
 
 
 def is_gone(state: State | None) -> bool:
-    """Whether there is nothing to show: no state, or a deleted one."""
+    """Return whether there is nothing to show: no state, or a deleted one."""
     return state is None or state.deleted_at is not None
 
 
 def told_json(told: Mapping[str, str]) -> bytes:
-    """The part of a message that says who is notified, as what; nothing if nobody is."""
+    """Return the part of a message that lists who is notified and as what; empty if nobody is."""
     return b'"notifications":%s,' % to_json(told) if told else b""
 
 
 def message(
     position: str, event: bytes, difference: bytes, told: bytes, state: State | None, shown: bytes
 ) -> bytes:
-    """The message of an update, of JSON parts; `shown` is the state's JSON, under `task` or `list`."""
+    """Return the message of an update from JSON parts; `shown` is the state, under `task` or `list`."""
     return b'{"type":"update","position":"%s","event":%s,"changes":%s,%s"task":%s,"list":%s}' % (
         position.encode(),
         event,
@@ -143,12 +143,12 @@ def message(
 
 
 def frame(channel: str, value: bytes) -> bytes:
-    """The WebSocket message for one channel: `value` with the channel put in front."""
+    """Return the WebSocket message for one channel: insert the channel at the front of `value`."""
     return b'{"channel":%s,%s' % (to_json(channel), value[1:])
 
 
 def encode(update: Update) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
-    """The key, value and headers that put `update` on `task-updates`."""
+    """Encode `update` as the key, value and headers of a message of `task-updates`."""
     position = str(update.position).encode()
     stream = update.stream.encode()
     headers: list[tuple[str, bytes]] = [
@@ -168,7 +168,7 @@ def encode(update: Update) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
 
 
 def decode(headers: Headers, value: bytes) -> Update:
-    """Read what `encode` wrote. Raises `KeyError`, `ValueError` or `Malformed` for what isn't an update."""
+    """Decode the result of `encode`. Raise `KeyError`, `ValueError` or `Malformed` for anything else."""
     attributes = {name: raw.decode() for name, raw in headers}
     return Update(
         position=Position.parse(attributes["ce_position"]),
@@ -183,7 +183,7 @@ def decode(headers: Headers, value: bytes) -> Update:
 
 
 def _escape(channel: str) -> str:
-    """Channels are separated by spaces, and user names may contain some."""
+    """Escape a channel: channels are separated by spaces, and user names may contain spaces."""
     if "%" not in channel and " " not in channel:
         return channel
     return channel.replace("%", "%25").replace(" ", "%20")

@@ -1,4 +1,4 @@
-"""Days that follow from today: the next Friday, the last of the month, the next 29 February."""
+"""Days relative to today: the next Friday, the last of the month, the next 29 February."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEAP_CYCLE_YEARS = 8
 
 
 def in_months(day: date, months: int) -> date:
-    """Return the day so many months later; a month that is too short gives its last day."""
+    """Return the same day so many months later, or the last day of a month that is too short."""
     years, month = divmod(day.month - 1 + months, 12)
     first = date(day.year + years, month + 1, 1)
     return next(first.replace(day=number) for number in range(day.day, 0, -1) if is_day(first, number))
@@ -24,7 +24,7 @@ def last_of_month(day: date) -> date:
 
 
 def is_day(first: date, number: int) -> bool:
-    """Return whether the month that begins at `first` has such a day."""
+    """Return whether the month that begins at `first` has a day of this number."""
     try:
         first.replace(day=number)
     except ValueError:
@@ -33,17 +33,17 @@ def is_day(first: date, number: int) -> bool:
 
 
 def next_weekday(today: date, weekday: int) -> date:
-    """Return the first such weekday after today."""
+    """Return the first day after today with this weekday."""
     return today + timedelta(days=(weekday - today.weekday() - 1) % 7 + 1)
 
 
 def monday_of(today: date) -> date:
-    """Return the Monday that the week of `today` begins with."""
+    """Return the Monday of the week of `today`."""
     return today - timedelta(days=today.weekday())
 
 
 def yearly(month: int, number: int) -> Day:
-    """Return the rule of a day of the year: the next one, today included. Raises `ValueError` for none."""
+    """Return a rule for a day of the year: the next one, including today. Raise `ValueError` for none."""
     date(2000, month, number)  # a leap year
 
     def coming(today: date) -> date:

@@ -1,8 +1,8 @@
-"""Days and times of day as people write them in English: `tomorrow`, `next monday`, `dec 24`, `5pm`.
+"""Days and times of day in English text: `tomorrow`, `next monday`, `dec 24`, `5pm`.
 
-`phrase_at` knows no clock: a phrase says how its day follows from today. Words such as `sun`, `3:16` or
-`12/24` may as well mean something else; a phrase's `strength` says so, and the reader of a whole text decides
-by what stands around it. docs/reference/quick-add.md is for people.
+`phrase_at` knows no clock: a phrase contains a function that computes its day from today. Words such as
+`sun`, `3:16` or `12/24` are ambiguous. The `strength` of a phrase says so, and the parser of the whole text
+decides by the surrounding words. docs/reference/quick-add.md describes the language for users.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ Reader = Callable[[re.Match[str]], Found]
 
 
 def phrase_at(text: str, at: int) -> Found:
-    """Return the longest phrase that begins at `at`, if there is one; `text` has no blanks but spaces."""
+    """Return the longest phrase that begins at `at`, or None; the only blanks of `text` are spaces."""
     found = [
         phrase
         for pattern, read in _PATTERNS
@@ -75,7 +75,7 @@ def phrase_at(text: str, at: int) -> Found:
 
 
 def phrases(text: str) -> Iterator[Phrase]:
-    """Yield the phrases of a text that is nothing but phrases; stop where it is something else."""
+    """Yield the phrases of a text that consists of phrases only; stop at anything else."""
     at = 0
     while at < len(text):
         phrase = phrase_at(text, at)
@@ -94,7 +94,7 @@ def _read(read: Reader, match: re.Match[str]) -> Found:
     try:
         phrase = read(match)
     except (ValueError, OverflowError):
-        return None  # The 30th of February, 25 o'clock.
+        return None  # For example the 30th of February, 25 o'clock.
     if phrase is None:
         return None
     introduced = match.groupdict().get("by")
@@ -219,7 +219,7 @@ def _iso(match: re.Match[str]) -> Found:
 
 
 def _slashes(match: re.Match[str]) -> Found:
-    """Read a date of two numbers, unless either may be the month; 24/7 is no date."""
+    """Parse a date of two numbers, unless either can be the month; 24/7 is no date."""
     one, other, year = int(match["one"]), int(match["other"]), match["year"]
     if (one <= 12) == (other <= 12) or (one, other, year) == (24, 7, None):
         return None
@@ -247,7 +247,7 @@ def _clock_12(match: re.Match[str]) -> Found:
 
 
 def _clock_24(match: re.Match[str]) -> Found:
-    # `3:16` may be a verse, a score or a ratio; `17:00` hardly ever is.
+    # `3:16` can be a verse, a score or a ratio; `17:00` hardly ever is.
     strength: Strength = "weak" if len(match["hour"]) == 1 else "sure"
     return _time(match, time(int(match["hour"]), int(match["minute"])), strength)
 

@@ -1,4 +1,4 @@
-"""Due dates as people write them, resolved: `tomorrow 5pm` is a date-time with an offset."""
+"""Due dates in English text, resolved: `tomorrow 5pm` becomes a date-time with an offset."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ EXAMPLES = "tomorrow, next friday, dec 24 5pm, in 3 days, 2026-12-01, 2026-12-01
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """A day, a time of day or both, or a moment, as phrases say it."""
+    """A day, a time of day or both, or a moment, as named by phrases."""
 
     day: Day | None = None
     time: time | None = None
     moment: Moment | None = None
 
     def joined(self, phrase: Phrase) -> When | None:
-        """Return what both say together; None if that is a contradiction."""
+        """Combine this with another phrase; return None if they contradict each other."""
         names_day = phrase.day is not None or phrase.moment is not None
         if names_day and (self.day is not None or self.moment is not None):
             return None
@@ -35,10 +35,11 @@ class When:
         )
 
     def due(self, now: datetime, zone: ZoneInfo) -> str:
-        """Return it as a task's `due`: a date, or a date-time with the offset that it has in `zone`.
+        """Return the value of a task's `due`: a date, or a date-time with its offset in `zone`.
 
-        A time alone is the next one. One that clocks jump over has the offset from before, and of one that
-        comes twice the first is meant. Raises `ValueError` or `OverflowError` beyond the calendar.
+        A time alone is the next such time. A time that clocks skip has the offset from before the change. A
+        time that occurs twice is the first one. Raise `ValueError` or `OverflowError` for values outside of
+        the calendar.
         """
         today = now.astimezone(zone).date()
         if self.moment is not None:
@@ -53,14 +54,14 @@ class When:
 
 
 def moment_of(day: date, at: time, zone: ZoneInfo) -> datetime:
-    """Return a local time with its offset. Raises `OverflowError` where there is no such instant."""
+    """Return a local time with its offset. Raise `OverflowError` if there is no such instant."""
     moment = datetime.combine(day, at, zone)
     _checked(moment)
     return moment
 
 
 def _checked(moment: datetime) -> str:
-    """Return it as a task takes it. Raises `ValueError` where offsets had seconds, before 1972."""
+    """Return the moment as a task's `due`. Raise `ValueError` where offsets had seconds, before 1972."""
     moment.astimezone(UTC)
     if (moment.utcoffset() or timedelta()) % timedelta(minutes=1):
         raise ValueError("an offset has no seconds")
@@ -68,7 +69,7 @@ def _checked(moment: datetime) -> str:
 
 
 def read_when(text: str) -> When | None:
-    """Return what a text says that is nothing but a day, a time of day, or both; else None."""
+    """Parse a text that is nothing but a day, a time of day, or both; return None for any other text."""
     plain = " ".join(text.split())
     when: When | None = When()
     end = 0
@@ -79,7 +80,7 @@ def read_when(text: str) -> When | None:
 
 
 def read_due(text: str, now: datetime, zone: ZoneInfo) -> str:
-    """Return a text as a task's `due`. Raises `ValueError` with a line that a person understands."""
+    """Parse a text as a task's `due`. Raise `ValueError` with a message for users."""
     when = read_when(text)
     if when is not None:
         with suppress(ValueError, OverflowError):
@@ -88,6 +89,6 @@ def read_due(text: str, now: datetime, zone: ZoneInfo) -> str:
 
 
 def read_day(text: str) -> Day | None:
-    """Return the day that a text names, without a time of day; None if it is anything else."""
+    """Parse a text that names a day without a time of day; return None for any other text."""
     when = read_when(text)
     return None if when is None or when.time is not None or when.moment is not None else when.day

@@ -1,4 +1,4 @@
-"""Recurrence as people write it in English, as RFC 5545 rules: `every monday`, `every! 3 days`."""
+"""Recurrence in English text, parsed to RFC 5545 rules: `every monday`, `every! 3 days`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _WORKDAYS = "MO,TU,WE,TH,FR"
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """A part of a text that says how a task comes again; `rule` is one of RFC 5545.
+    """A part of a text that describes a recurrence; `rule` follows RFC 5545.
 
     `first` is the day it begins on, if one is named, and `until` the last day.
     """
@@ -62,14 +62,14 @@ class Repetition:
     strength: Strength = "sure"
 
     def rule_from(self, today: date) -> str:
-        """Return the rule with its end. Raises `ValueError` or `OverflowError` for a day that is none."""
+        """Return the rule with its end. Raise `ValueError` or `OverflowError` for an impossible day."""
         if self.until is None:
             return self.rule
         return normal_rule(f"{self.rule};UNTIL={self.until(today):%Y%m%d}")
 
 
 def repetition_at(text: str, at: int) -> Repetition | None:
-    """Return the repetition that begins at `at`, if there is one; `text` has no blanks but spaces."""
+    """Return the repetition that begins at `at`, or None; the only blanks of `text` are spaces."""
     for pattern, read in _PATTERNS:
         match = pattern.match(text, at)
         found = None if match is None else _read(read, match)
@@ -79,9 +79,9 @@ def repetition_at(text: str, at: int) -> Repetition | None:
 
 
 def first_day(rule: str, earliest: date) -> date:
-    """Return the first day of a rule from `earliest` on, whatever its interval and its end.
+    """Return the first day of a rule from `earliest` on, regardless of its interval and its end.
 
-    Raises `ValueError` or `OverflowError` if there is none.
+    Raise `ValueError` or `OverflowError` if there is none.
     """
     parts = [part for part in rule.split(";") if not part.startswith(("INTERVAL=", "COUNT=", "UNTIL="))]
     if not any(part.startswith("BY") for part in parts):
@@ -93,9 +93,9 @@ def first_day(rule: str, earliest: date) -> date:
 
 
 def first_due(repetition: Repetition, at: time | None, now: datetime, zone: ZoneInfo) -> str:
-    """Return when a task of this repetition is due first, as its `due`: what has passed today is not.
+    """Return the first `due` of a task with this repetition; times of today that have passed are skipped.
 
-    Raises `ValueError` or `OverflowError` if there is none.
+    Raise `ValueError` or `OverflowError` if there is none.
     """
     today = now.astimezone(zone).date()
     earliest = repetition.first(today) if repetition.first else today
@@ -136,14 +136,14 @@ def _read(read: _Reader, match: re.Match[str]) -> Repetition | None:
         count = f";COUNT={number_of(match['times'])}" if match["times"] else ""
         text = normal_rule(rule + count)
     except (ValueError, OverflowError):
-        return None  # Every 40th, every 0 days.
+        return None  # For example every 40th, every 0 days.
     bang = bool(match.groupdict().get("bang"))
     strength: Strength = "weak" if "adverb" in match.groupdict() else "sure"
     return Repetition(match.start(), match.end(), text, bang, at, strength=strength)
 
 
 def _with_ends(text: str, found: Repetition) -> Repetition:
-    """Add the days on which it begins and ends, where they are named right after it."""
+    """Add the first and last day, if they are named directly after the repetition."""
     for _ in range(2):
         match = _ENDS.match(text, found.end)
         phrase = None if match is None else phrase_at(text, match.end())
@@ -199,7 +199,7 @@ def _ordinal(text: str) -> int:
 def _weekday_of_month(match: re.Match[str]) -> Rule:
     ordinal, kind = _ordinal(match["ordinal"]), match["days"].lower()
     if kind == "day" and ordinal > 0 and not match["of"]:
-        return None  # "Every 2nd day" may as well be every other one.
+        return None  # "Every 2nd day" can also mean every other day.
     if kind in {"day", "weekday", "workday"}:
         days = f";BYDAY={_WORKDAYS};BYSETPOS={ordinal}" if kind != "day" else f";BYMONTHDAY={ordinal}"
         return f"FREQ=MONTHLY{days}", None

@@ -1,4 +1,4 @@
-"""The words that dates are made of in English, as patterns, and what they say."""
+"""The English words of dates, as patterns, with their values."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def month_of(text: str) -> int:
 
 
 def day_number(text: str) -> int:
-    """Return the number in `DAY_OF_MONTH`. Raises `ValueError` for none of the calendar."""
+    """Return the number in `DAY_OF_MONTH`. Raise `ValueError` if no month has such a day."""
     number = int(re.sub("[a-z]", "", text.lower()))
     if not 1 <= number <= 31:
         raise ValueError(text)

@@ -1,1 +1,1 @@
-"""Quick add: one line of text read as a task."""
+"""Quick add: a parser of one line of text into a task."""

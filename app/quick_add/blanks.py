@@ -1,6 +1,6 @@
-"""Blanks in texts of people: whichever they are, they separate words."""
+"""Blanks in users' texts: every kind of blank separates words."""
 
 
 def plain_blanks(text: str) -> str:
-    """Return the text with a space for each blank character, as long as before."""
+    """Replace each blank character by a space; keep the length of the text."""
     return "".join(" " if character.isspace() else character for character in text)

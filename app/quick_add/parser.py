@@ -1,7 +1,7 @@
 """Quick add: a task from one line such as `call bob #home !high tomorrow 5pm`.
 
-What is not read stays in the title, so nothing is lost; `parts` says which part of the text was read as what.
-docs/reference/quick-add.md is for people.
+Text that is not recognised stays in the title, so nothing is lost. `parts` lists the recognised parts and
+their fields. docs/reference/quick-add.md describes the language for users.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Length = Annotated[int, Field(description="How many characters long it is")]
 
 @dataclass(frozen=True, slots=True)
 class ReadPart:
-    """A part of a quick text, and the field that it was read as."""
+    """A part of a quick text, and the field that it was recognised as."""
 
     at: Place
     length: Length
@@ -48,7 +48,7 @@ class ReadPart:
 
 @dataclass(frozen=True, slots=True)
 class UnreadPart:
-    """A part of a quick text that looks like a field and stays in the title."""
+    """A part of a quick text that looks like a field but stays in the title."""
 
     at: Place
     length: Length
@@ -62,7 +62,7 @@ UnreadParts = Annotated[tuple[UnreadPart, ...], Field(description="What looks li
 
 @dataclass(frozen=True, slots=True)
 class QuickTask:
-    """A text as a task: its title, its other fields as the API takes them, and what was read as what."""
+    """A text parsed as a task: its title, its other fields in the API's form, and the recognised parts."""
 
     title: Annotated[str, Field(description="What was not read")]
     fields: Annotated[dict[str, Any], Field(description="The other fields of the task")] = field(
@@ -74,9 +74,9 @@ class QuickTask:
 
 @dataclass(frozen=True, slots=True)
 class QuickContext:
-    """What a text is read with: the time, the writer's time zone and id, and who may be assigned.
+    """The context of a text: the time, the writer's time zone and id, and the possible assignees.
 
-    Fields in `given` are set in another way: `due`, `recurrence` and `priority` are then left in the title.
+    Fields in `given` are set in another way: `due`, `recurrence` and `priority` then stay in the title.
     """
 
     now: datetime
@@ -87,7 +87,7 @@ class QuickContext:
 
 
 def read_quick(text: str, context: QuickContext) -> QuickTask:
-    """Read a text. It never fails: whatever can't be read is the title."""
+    """Parse a text. It never fails: text that is not recognised is the title."""
     plain = plain_blanks(text)
     words = words_of(text, context.people, context.me, lambda at: _timing_end(plain, at))
     signs = list(_signs(words, context.given))
@@ -126,7 +126,7 @@ def _part(sign: Word) -> ReadPart:
 
 
 def _timing_parts(text: str, chosen: Chosen) -> Iterator[ReadPart]:
-    """Yield the parts that are dates, those side by side as one, and the recurrence."""
+    """Yield the parts that are dates, adjacent ones as one, and the recurrence."""
     spans: list[tuple[int, int, QuickField]] = []
     for timing in chosen.timings:
         name: QuickField = "recurrence" if isinstance(timing, Repetition) else "due"
@@ -148,7 +148,7 @@ def _fields(signs: Sequence[Word], chosen: Chosen, context: QuickContext) -> dic
         fields["recurrence"] = chosen.recurrence
     if chosen.from_completion:
         fields["recurrence_from"] = "completion"
-    # So that nine o'clock stays nine o'clock, and a day that comes again ends where its writer is.
+    # Without it nine o'clock would not stay nine o'clock, and a series would not end in the writer's zone.
     if chosen.recurrence is not None or len(chosen.due or "") > DATE_LENGTH:
         fields["time_zone"] = context.zone.key
     for sign in signs:
@@ -172,7 +172,7 @@ def _unread(words: Sequence[Word], signs: Sequence[Word], given: Collection[str]
 
 
 def _title(text: str, words: Sequence[Word], parts: Sequence[ReadPart]) -> str:
-    """Return what was not read, as it stands but for marks that kept it from being read."""
+    """Return the text that was not recognised, without the marks that escaped it."""
     kept = [
         word for word in words if not any(part.at <= word.start < part.at + part.length for part in parts)
     ]

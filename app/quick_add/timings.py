@@ -1,8 +1,8 @@
-"""The dates, times and repetitions of a quick text, and which of them count.
+"""The dates, times and repetitions of a quick text, and the choice of those that count.
 
-The last day, the last time and the last repetition count. A phrase that may as well be other words counts
-only where it stands at the end, before nothing but signs and phrases that count, or beside one that completes
-it: in `mon ami` and `enjoy the sun` there is no date, in `dentist mon` and `mon 9:00 standup` there is.
+The last day, the last time and the last repetition count. An ambiguous phrase counts only at the end, before
+nothing but signs and phrases that count, or next to a phrase that completes it: `mon ami` and `enjoy the sun`
+contain no date, `dentist mon` and `mon 9:00 standup` contain one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NO_DATE_AFTER = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The phrases that count, in order, and what they come to."""
+    """The phrases that count, in order, and the values that they resolve to."""
 
     timings: tuple[Timing, ...] = ()
     due: str | None = None
@@ -44,7 +44,7 @@ class Chosen:
 
 
 def timing_at(text: str, at: int) -> Timing | None:
-    """Return the longest phrase or repetition that begins at `at`; `text` has no blanks but spaces."""
+    """Return the longest phrase or repetition that begins at `at`; the only blanks of `text` are spaces."""
     found = [each for each in (phrase_at(text, at), repetition_at(text, at)) if each is not None]
     return max(found, key=lambda each: each.end, default=None)
 
@@ -52,7 +52,7 @@ def timing_at(text: str, at: int) -> Timing | None:
 def choose(
     text: str, words: Sequence[Word], *, now: datetime, zone: ZoneInfo, given: Collection[str]
 ) -> Chosen:
-    """Return the dates and the repetition of a text that count; fields in `given` are not looked for."""
+    """Return the dates and the repetition that count in a text; fields in `given` are not looked for."""
     plain = plain_blanks(text)
     items = list(_items(plain, words))
     counting = [
@@ -81,7 +81,7 @@ def _resolved(
     zone: ZoneInfo,
     given: Collection[str],
 ) -> Chosen:
-    """Return what the chosen phrases come to together; less of them where that lies beyond the calendar."""
+    """Resolve the chosen phrases together; drop phrases that lie outside of the calendar."""
     at = time.time if time else day.time if day else repetition.time if repetition else None
     try:
         if repetition is None:
@@ -106,7 +106,7 @@ def _names_day(phrase: Phrase) -> bool:
 
 
 def _exists(timing: Timing, now: datetime, zone: ZoneInfo) -> bool:
-    """Return whether the calendar has it."""
+    """Return whether the calendar contains it."""
     try:
         if isinstance(timing, Phrase):
             When(timing.day, timing.time, timing.moment).due(now, zone)
@@ -122,7 +122,7 @@ def _exists(timing: Timing, now: datetime, zone: ZoneInfo) -> bool:
 
 
 def _items(plain: str, words: Sequence[Word]) -> Iterator[Word | Timing]:
-    """Yield the text's phrases, and the words that are part of none."""
+    """Yield the text's phrases, and the words that are not part of one."""
     end, before = 0, ""
     for word in words:
         if word.start < end:
@@ -135,7 +135,7 @@ def _items(plain: str, words: Sequence[Word]) -> Iterator[Word | Timing]:
 
 
 def _is_no_date(plain: str, timing: Timing, before: str) -> bool:
-    """Return whether the word before makes something else of it."""
+    """Return whether the preceding word rules out a date."""
     first = plain[timing.start : timing.end].split(maxsplit=1)[0].rstrip(",;.!?").lower()
     return (before in NO_WEEKDAY_AFTER and first in WEEKDAYS) or (
         before in NO_DATE_AFTER and (timing.strength != "sure" or first in WEEKDAYS)
@@ -143,7 +143,7 @@ def _is_no_date(plain: str, timing: Timing, before: str) -> bool:
 
 
 def _counting(items: Sequence[Word | Timing]) -> Iterator[Timing]:
-    """Yield the phrases that are sure, that stand at the end, or that another one beside completes."""
+    """Yield the phrases that are unambiguous, that stand at the end, or that an adjacent one completes."""
     counts: Mapping[int, bool] = {
         index: item.strength == "sure" or _is_completed(items, index)
         for index, item in enumerate(items)
@@ -165,7 +165,7 @@ def _counting(items: Sequence[Word | Timing]) -> Iterator[Timing]:
 
 
 def _is_completed(items: Sequence[Word | Timing], index: int) -> bool:
-    """Return whether a day stands beside this time, or a time beside this day, and one is hardly else."""
+    """Return whether a day is next to this time, or a time next to this day, and one is unambiguous."""
     item = items[index]
     neighbours = [items[each] for each in (index - 1, index + 1) if 0 <= each < len(items)]
     return any(

@@ -1,7 +1,7 @@
-"""The words of a quick text: which are plain, which are kept as they stand, and which are signs.
+"""The words of a quick text: plain words, literal text, and signs.
 
 `#home` is a tag, `@bob` a person, `!high` a priority. Text between quotation marks, or after a backslash that
-keeps something from being read, is kept as it stands.
+escapes it, is literal.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _WORD = re.compile(r"[^ ]+")
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word, or what is kept together; `value` is what a sign says, or a kept text without its marks."""
+    """A word or a literal text; `value` is the value of a sign, or a literal text without its marks."""
 
     start: int
     end: int
@@ -56,14 +56,14 @@ class Word:
 
     @property
     def is_sign(self) -> bool:
-        """Return whether it says something of the task."""
+        """Return whether it is a sign that sets a field of the task."""
         return self.kind in SIGNS.values() and self.value is not None
 
 
 def words_of(
     text: str, people: Collection[str], me: str, phrase_end: Callable[[int], int | None]
 ) -> list[Word]:
-    """Return the words of a text in order; `phrase_end` says where a date that begins at an index ends."""
+    """Return the words of a text in order; `phrase_end` returns the end of a date that begins at an index."""
     return list(_Words(text, people, me, phrase_end))
 
 
@@ -109,7 +109,7 @@ class _Words:
         return Word(start, end, self._text[start:end], "quoted", self._said(start, close, end))
 
     def _closing(self, start: int) -> int | None:
-        """Return where a quotation that begins at `start` ends: at a mark that no letter follows."""
+        """Return the end of a quotation that begins at `start`: at a mark that no letter follows."""
         mark, at = CLOSING[self._text[start]], start + 1
         while at < len(self._text):
             if self._text[at] == "\\":
@@ -120,7 +120,7 @@ class _Words:
         return None
 
     def _said(self, start: int, close: int, end: int) -> str | None:
-        """Return what a quotation says, without its marks; None if more than that is in the word."""
+        """Return the content of a quotation without its marks, or None if the word contains more."""
         return re.sub(r"\\([\\\"])", r"\1", self._text[start + 1 : close]) if end == close + 1 else None
 
     def _escaped(self, start: int, end: int) -> Word | None:
@@ -144,12 +144,12 @@ class _Words:
                 return None
         if stop is None:
             return None
-        with suppress(ValueError):  # What can't be a tag is part of the title.
+        with suppress(ValueError):  # Text that cannot be a tag is part of the title.
             return Word(start, stop, self._text[start:stop], "tags", label_of(name, MAX_LABEL_CHARS))
         return None
 
     def _stop(self, at: int) -> int | None:
-        """Return where the word ends that only punctuation follows from `at` on."""
+        """Return the end of the word if only punctuation follows from `at` on."""
         while self._blank[at : at + 1] in set(_PUNCTUATION):
             at += 1
         return at if self._blank[at : at + 1] in {"", " "} else None

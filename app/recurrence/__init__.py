@@ -1,1 +1,1 @@
-"""Recurrence by RFC 5545: rules, their dates, and how they read."""
+"""Recurrence by RFC 5545: rules, their dates, and their descriptions."""

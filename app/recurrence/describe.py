@@ -1,4 +1,4 @@
-"""Recurrence rules in English, for people: what is common is said, anything else stays a rule."""
+"""Recurrence rules in English, for users: common rules are described, others are shown as text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ALL_DAYS = tuple((weekday, 0) for weekday in range(7))
 
 
 def describe(rule: str) -> str:
-    """The rule in words, such as "every 2 weeks on Mon, Thu, 5 times"; its text if there are none for it."""
+    """Describe the rule, as "every 2 weeks on Mon, Thu, 5 times"; return its text if that is not possible."""
     try:
         read = rule_of(rule)
     except ValueError:
@@ -33,7 +33,7 @@ def _every(rule: Rule) -> str:
 
 
 def _days(rule: Rule) -> str | None:
-    """On which days; empty where the frequency says it all, None where words fail."""
+    """Describe the days; return "" if the frequency implies them, None if they cannot be described."""
     named = (
         bool(rule.by_month),
         bool(rule.by_month_day),
@@ -106,7 +106,7 @@ def _dates(rule: Rule) -> str:
 
 
 def _ordinal(number: int) -> str:
-    """1st, 2nd, 3rd; -1 is the last, -2 the 2nd last."""
+    """Format an ordinal: 1st, 2nd, 3rd; -1 is the last, -2 the 2nd last."""
     if number < 0:
         return "last" if number == -1 else f"{_ordinal(-number)} last"
     ending = "th" if number % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

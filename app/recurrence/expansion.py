@@ -1,8 +1,9 @@
 """The dates of a recurrence rule, by the definition of RFC 5545, section 3.3.10.
 
-The days of the calendar, those that the rule's parts let through, fall into periods of the rule's frequency;
-of these every INTERVAL-th counts, and of its set BYSETPOS chooses. Libraries that jump from hit to hit search
-without end for what never comes, the 30th of February; this one looks `HORIZON_YEARS` far.
+The days of the calendar, filtered by the rule's parts, are divided into periods of the rule's frequency. Of
+these periods every INTERVAL-th counts, and BYSETPOS chooses from the set of each. Libraries that jump from
+match to match search without end for dates that never occur, such as the 30th of February. This module stops
+after `HORIZON_YEARS`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from app.recurrence.rrule import Rule
 HORIZON_YEARS = 50
 """How far ahead a next date is looked for: the 29th of February falls on a Monday every 40 years at least."""
 
-# The days that a period may have: 53 weeks, if weeks are numbered.
+# The number of days in a period, at most: 53 weeks, if weeks are numbered.
 _MOST_DAYS = {"YEARLY": 371, "MONTHLY": 31, "WEEKLY": 7, "DAILY": 1, "HOURLY": 1}
 
 
 def explicit(rule: Rule, anchor: datetime) -> Rule:
-    """The rule with what it takes from its start spelt out: "every month" from the 31st is BYMONTHDAY=31."""
+    """Make explicit what a rule takes from its start: "every month" from the 31st is BYMONTHDAY=31."""
     days = rule.by_year_day or rule.by_month_day or rule.by_day
     if rule.freq == "YEARLY" and rule.by_week_no and not days:
         rule = replace(rule, by_day=((anchor.weekday(), 0),))
@@ -42,10 +43,10 @@ def explicit(rule: Rule, anchor: datetime) -> Rule:
 
 
 def expanded(rule: Rule, anchor: datetime) -> Iterator[datetime]:
-    """The local times of an `explicit` rule, in order, in step with `anchor`.
+    """Yield the local times of an `explicit` rule, in order, aligned with `anchor`.
 
-    They begin a day or more before the anchor, with a whole period, and end with the one that `HORIZON_YEARS`
-    reach. COUNT and UNTIL are the caller's.
+    They begin a day or more before the anchor, with a whole period, and end with the last one within
+    `HORIZON_YEARS`. The caller applies COUNT and UNTIL.
     """
     positions = _within_reach(rule)
     if rule.by_set_pos and not positions:
@@ -59,14 +60,14 @@ def expanded(rule: Rule, anchor: datetime) -> Iterator[datetime]:
 
 
 def _within_reach(rule: Rule) -> Sequence[int]:
-    """The positions that the set of some period may have: no others are looked for to the horizon."""
+    """Return the positions that a period's set can have, so that no others are searched for."""
     times = len(rule.by_minute) * len(rule.by_second) * (1 if rule.freq == "HOURLY" else len(rule.by_hour))
     most = _MOST_DAYS[rule.freq] * times
     return [position for position in rule.by_set_pos if abs(position) <= most]
 
 
 def _places(positions: Sequence[int], size: int) -> Sequence[int]:
-    """Which of a set's `size` times count, from 0: those at the positions of BYSETPOS, all if it has none."""
+    """Return the indexes, from 0, that BYSETPOS chooses in a set of `size` times; all if it is empty."""
     if not positions:
         return range(size)
     places = {position - 1 if position > 0 else size + position for position in positions}
@@ -74,7 +75,7 @@ def _places(positions: Sequence[int], size: int) -> Sequence[int]:
 
 
 def _sets(rule: Rule, anchor: datetime) -> Iterator[tuple[Sequence[date], Sequence[time]]]:
-    """The days and the times of day of each period: every time of each day is in its set."""
+    """Yield the days and the times of day of each period; its set contains every time of each day."""
     if rule.freq == "HOURLY":
         for day in _days(rule, anchor.date()):
             for hour in _hours(rule, anchor, day):
@@ -102,7 +103,7 @@ def _hours(rule: Rule, anchor: datetime, day: date) -> Sequence[int]:
 
 
 def _period(rule: Rule, day: date) -> int:
-    """The number of the period that `day` is in, counted from long ago."""
+    """Return the number of the period that contains `day`, counted from a fixed day in the past."""
     match rule.freq:
         case "YEARLY":
             return _week(day, rule.week_start)[0] if rule.by_week_no else day.year
@@ -118,8 +119,8 @@ def _period(rule: Rule, day: date) -> int:
 
 
 def _days(rule: Rule, anchor: date) -> Iterator[date]:
-    """The days that the rule's parts let through, from before the anchor to past the horizon."""
-    lead = timedelta(days=_MOST_DAYS[rule.freq])  # so the period of the day before the anchor is whole
+    """Yield the days that the rule's parts accept, from before the anchor to past the horizon."""
+    lead = timedelta(days=_MOST_DAYS[rule.freq])  # so the period of the day before the anchor is complete
     begin = anchor - lead if anchor - date.min > lead else date.min
     first = begin.year * 12 + begin.month - 1
     end = min(anchor.year + HORIZON_YEARS + 2, date.max.year + 1) * 12
@@ -153,7 +154,10 @@ def _fits(rule: Rule, day: date) -> bool:
 
 
 def _is_on_weekday(rule: Rule, day: date) -> bool:
-    """Whether it is such a weekday, or say the second Tuesday or last Friday of its month, or of the year."""
+    """Return whether a day has a weekday of the rule: any, or the nth or nth last of the month or year.
+
+    For example the second Tuesday or the last Friday.
+    """
     weekday = day.weekday()
     if (weekday, 0) in rule.by_day:
         return True
@@ -168,15 +172,15 @@ def _is_on_weekday(rule: Rule, day: date) -> bool:
 
 
 def _place_in_year(day: date) -> tuple[int, int]:
-    """The number of the day in its year, and how many days the year has."""
+    """Return the number of the day in its year, and the number of days in the year."""
     return day.toordinal() - date(day.year, 1, 1).toordinal() + 1, 365 + isleap(day.year)
 
 
 def _week(day: date, week_start: int) -> tuple[int, int, int]:
-    """The year that the day's week belongs to, the week's number in it, and its number from the end, -1 last.
+    """Return the year of the day's week, the week's number in it, and its number from the end, -1 last.
 
-    A week belongs to the year that has four or more of its days, so to that of its fourth day; at the ends of
-    the calendar, which may cut it off, of the day nearest to that.
+    A week belongs to the year that contains four or more of its days, so to the year of its fourth day. At
+    the ends of the calendar, which may cut a week off, the nearest day within the calendar decides.
     """
     ordinal = day.toordinal() - (day.weekday() - week_start) % 7 + 3
     fourth = date.fromordinal(min(max(ordinal, date.min.toordinal()), date.max.toordinal()))

@@ -1,7 +1,7 @@
 """Recurring tasks: the next date of a series, from the due date or from the completion.
 
-A rule travels with its task. COUNT in it is how many occurrences are left, this one included; so each date is
-the start that the rest of the series is counted from.
+Each task carries its rule. COUNT in it is the number of remaining occurrences, including this one. Each date
+is therefore the start from which the rest of the series is counted.
 """
 
 from __future__ import annotations
@@ -26,31 +26,34 @@ LONGEST_GAP = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """A date of a series, written as a task's `due`, and the rule it carries on."""
+    """A date of a series, written as a task's `due`, with the rule that continues from it."""
 
     due: str
     recurrence: str
 
 
 def normal_rule(text: str) -> str:
-    """An RFC 5545 recurrence rule in its one form: upper case, without `RRULE:`.
+    """Return an RFC 5545 recurrence rule in canonical form: upper case, without `RRULE:`.
 
-    Raises `ValueError` with a line that a person understands.
+    Raise `ValueError` with a message for users.
     """
     return text_of(rule_of(text))
 
 
 def occurs(rule: str, due: str, time_zone: str | None) -> bool:
-    """Whether any date follows `due` in sight, COUNT and UNTIL aside: the 30th of February never comes."""
+    """Return whether a date follows `due` within the horizon, ignoring COUNT and UNTIL.
+
+    The 30th of February, for example, never occurs.
+    """
     return _step(replace(rule_of(rule), count=None, until=None), due, time_zone) is not None
 
 
 def following(rule: str, scheduled: str, time_zone: str | None) -> Occurrence | None:
-    """The occurrence after `scheduled`, the date that the series gave to this one.
+    """Return the occurrence after `scheduled`, the date that the series gave to this one.
 
-    None when COUNT or UNTIL end the series, or when nothing comes for `HORIZON_YEARS`. Times of day are those
-    of `time_zone`, or keep the offset of `scheduled` if it is unset. Raises `ValueError` for what is no rule
-    or no date.
+    Return None if COUNT or UNTIL end the series, or if no date follows within `HORIZON_YEARS`. Times of day
+    are in `time_zone`, or keep the offset of `scheduled` if it is unset. Raise `ValueError` for an invalid
+    rule or date.
     """
     return _step(rule_of(rule), scheduled, time_zone)
 
@@ -58,10 +61,11 @@ def following(rule: str, scheduled: str, time_zone: str | None) -> Occurrence | 
 def following_completion(
     rule: str, completed_at: datetime, due: str | None, time_zone: str | None
 ) -> Occurrence | None:
-    """The occurrence after one that was completed at `completed_at`, counted from that day in `time_zone`.
+    """Return the occurrence after one completed at `completed_at`, counted from that day in `time_zone`.
 
     It keeps the time of day of `due`, unless the rule is hourly: then hours count from the completion. A
-    month too short for the day of the completion gives its last one. None and `ValueError` as in `following`.
+    month that is too short for the day of the completion gives its last day. Return None and raise
+    `ValueError` as `following` does.
     """
     read = rule_of(rule)
     with suppress(OverflowError):
@@ -97,7 +101,7 @@ def _after_moment(
 
 
 def _carried(rule: Rule, found: date | datetime | None, zone: tzinfo) -> Occurrence | None:
-    """`found` as the next occurrence, unless COUNT or UNTIL end the series before it."""
+    """Return `found` as the next occurrence, or None if COUNT or UNTIL end the series before it."""
     if found is None or rule.count == 1 or _is_past(rule.until, found, zone):
         return None
     left = replace(rule, count=rule.count - 1) if rule.count else rule
@@ -105,9 +109,9 @@ def _carried(rule: Rule, found: date | datetime | None, zone: tzinfo) -> Occurre
 
 
 def _is_past(until: date | datetime | None, found: date | datetime, zone: tzinfo) -> bool:
-    """Whether `found` lies after UNTIL: as instants if both have a time, else as days in `zone`."""
+    """Return whether `found` is after UNTIL: as instants if both have a time, otherwise as days in `zone`."""
     if until is None or until.year in {MINYEAR, MAXYEAR}:
-        return until is not None and until.year == MINYEAR  # where instants may lie outside of the calendar
+        return until is not None and until.year == MINYEAR  # where instants may be outside of the calendar
     if not isinstance(until, datetime):
         return (found.date() if isinstance(found, datetime) else found) > until
     limit = until.replace(tzinfo=until.tzinfo or zone).astimezone(UTC)
@@ -123,7 +127,7 @@ def _next_date(rule: Rule, after: date) -> date | None:
 
 
 def _next_moment(rule: Rule, anchor: datetime, after: datetime, zone: tzinfo) -> datetime | None:
-    """The first instant after `after`: where clocks go forward, a later local time may come earlier."""
+    """Return the first instant after `after`: where clocks go forward, a later local time may be earlier."""
     walls = expanded(explicit(rule, anchor), anchor)
     near = dropwhile(lambda wall: anchor - wall > LONGEST_GAP, walls)
     later = (moment for wall in near if (moment := wall.replace(tzinfo=zone)).astimezone(UTC) > after)
@@ -135,12 +139,12 @@ def _next_moment(rule: Rule, anchor: datetime, after: datetime, zone: tzinfo) ->
 
 
 def _whole_days(rule: Rule) -> Rule:
-    """The rule for dates without a time, for which section 3.3.10 has BYHOUR and its like ignored."""
+    """Return the rule for dates without a time, for which section 3.3.10 ignores BYHOUR and the like."""
     return replace(rule, by_hour=(), by_minute=(), by_second=())
 
 
 def _kept_in_month(rule: Rule, day: date) -> Rule:
-    """The rule with "the 31st" meaning the last day where the rule itself names no day."""
+    """Return the rule with "the 31st" meaning the last day of a month, if the rule itself names no day."""
     named = rule.by_week_no or rule.by_year_day or rule.by_month_day or rule.by_day or rule.by_set_pos
     yearly = rule.freq == "YEARLY"
     if named or not (yearly or rule.freq == "MONTHLY") or (yearly and len(rule.by_month) > 1):
@@ -152,14 +156,14 @@ def _kept_in_month(rule: Rule, day: date) -> Rule:
 
 
 def _zone(name: str | None, moment: datetime) -> tzinfo:
-    """The zone that is named, or the offset that the date-time has of its own."""
+    """Return the named zone, or the offset of the date-time if none is named."""
     if moment.tzinfo is None:
         raise ValueError("must have an offset, such as +01:00")
     return zone_of(name) if name else moment.tzinfo
 
 
 def _wall(moment: datetime, zone: tzinfo) -> datetime:
-    """The local time of `moment`; one that clocks jumped over is the time that the series means."""
+    """Return the local time of `moment`; for one that clocks skipped, the time that the series intends."""
     meant = moment.replace(tzinfo=zone)
     if meant.utcoffset() == moment.utcoffset():
         return meant.replace(tzinfo=None)

@@ -1,4 +1,4 @@
-"""Recurrence rules as text: RFC 5545, section 3.3.10, read strictly and written in one way."""
+"""Recurrence rules as text: RFC 5545, section 3.3.10, parsed strictly and written in canonical form."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MOST_WEEKS_IN_A_MONTH = 5
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A recurrence rule. A `by_` part that the rule does not have is empty; weekdays count from Monday, 0.
+    """A recurrence rule. A `by_` part that is absent is empty; weekdays count from Monday, 0.
 
-    `by_day` holds weekdays with their ordinal, 0 for every one: `-1FR` is `(4, -1)`. `until` is a date, a
+    `by_day` contains weekdays with their ordinal, 0 for every one: `-1FR` is `(4, -1)`. `until` is a date, a
     local date-time or one in UTC.
     """
 
@@ -43,18 +43,18 @@ class Rule:
 
     @property
     def has_ordinals(self) -> bool:
-        """Whether a weekday has a number, as in `1MO`."""
+        """Return whether a weekday has an ordinal, as in `1MO`."""
         return any(ordinal for _, ordinal in self.by_day)
 
     @property
     def times_a_day(self) -> int:
-        """How often it may occur in one day."""
+        """Return the number of times that it may occur in one day."""
         hours = len(self.by_hour) or (24 if self.freq == "HOURLY" else 1)
         return hours * (len(self.by_minute) or 1) * (len(self.by_second) or 1)
 
 
 def rule_of(text: str) -> Rule:
-    """The rule that `text` writes, with or without `RRULE:`. Raises `ValueError` with a line for people."""
+    """Parse a rule, with or without `RRULE:`. Raise `ValueError` with a message for users."""
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"must have {MOST_CHARACTERS} characters or fewer")
     parts = _parts(text.strip().upper().removeprefix("RRULE:"))
@@ -66,7 +66,7 @@ def rule_of(text: str) -> Rule:
 
 
 def text_of(rule: Rule) -> str:
-    """The rule in its one form: parts and values in order, nothing that goes without saying."""
+    """Return the rule in canonical form: parts and values in order, defaults omitted."""
     unsaid = Rule(rule.freq)
     said = {
         name: write(getattr(rule, field))
@@ -101,7 +101,7 @@ _RANGES = {
     "BYMONTHDAY": (-31, 31),
     "BYHOUR": (0, 23),
     "BYMINUTE": (0, 59),
-    "BYSECOND": (0, 59),  # RFC 5545 allows 60, for leap seconds, which no clock of ours knows
+    "BYSECOND": (0, 59),  # RFC 5545 allows 60, for leap seconds, which no clock of ours has
     "BYSETPOS": (-366, 366),
 }
 _NUMBER = re.compile(r"[+-]?[0-9]{1,5}", re.ASCII)
@@ -157,7 +157,7 @@ def _until(name: str, value: str) -> date | datetime:
                 else moment.replace(tzinfo=UTC if value.endswith("Z") else None)
             )
     except ValueError:
-        pass  # a month 13, an hour 25
+        pass  # for example month 13, hour 25
     raise ValueError(f"{name} must be a date (20261201) or a date-time (20261201T090000Z)")
 
 
@@ -195,7 +195,7 @@ _PARTS: dict[str, tuple[str, Callable[[str, str], Any], Callable[[Any], str]]] =
 
 
 def _check(rule: Rule) -> None:
-    """Hold the rule against what section 3.3.10 says of parts together, and against our own bounds."""
+    """Check the combination of parts against section 3.3.10, and against our own bounds."""
     yearly, monthly = rule.freq == "YEARLY", rule.freq == "MONTHLY"
     weeks_in_span = 53 if yearly and not rule.by_month else MOST_WEEKS_IN_A_MONTH
     days = rule.by_month or rule.by_week_no or rule.by_year_day or rule.by_month_day or rule.by_day

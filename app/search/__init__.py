@@ -1,1 +1,1 @@
-"""The search language, and what it finds in a task."""
+"""The search language, and the matching of tasks."""

@@ -1,4 +1,4 @@
-"""The conditions of a search, such as `is:open` or `due:<2026-12-01`: what each key takes and means."""
+"""The conditions of a search, such as `is:open` or `due:<2026-12-01`: the values and meaning of each key."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ Span = Literal["week", "overdue"]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must hold of a task or, negated, must not.
+    """A condition that a task must meet or, negated, must not.
 
-    `value` is a `Status`, a `Priority`, a `Has`; for due a day as people write it, a date-time with an offset
-    or, with `=` only, a `Span`; else what was written: a stage, a tag, a user's id, a list's name or id. Only
-    priority and due have operators other than `=`. `place` is where it begins and its length, in characters.
+    `value` is a `Status`, a `Priority`, a `Has`. For due it is a day in English, a date-time with an offset
+    or, with `=` only, a `Span`. For other keys it is the text as typed: a stage, a tag, a user's id, a list's
+    name or id. Only priority and due have operators other than `=`. `place` is its start and its length, in
+    characters.
     """
 
     field: Field
@@ -35,7 +36,7 @@ class Condition:
 
 
 class SearchError(ValueError):
-    """The text is not of the language. `at` and `length` (in characters) say where, `message` what is."""
+    """Error for a text outside of the language; `at` and `length`, in characters, locate the fault."""
 
     def __init__(self, message: str, at: int, length: int) -> None:
         super().__init__(message)
@@ -46,7 +47,7 @@ class SearchError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A word or a quotation: how it is written, where, and what it says."""
+    """A word or a quotation: its text, its place, and its value."""
 
     written: str
     at: int

@@ -1,4 +1,4 @@
-"""What somebody looks for: a search, resolved to what can be checked of a task."""
+"""Criteria: a search, resolved to conditions that can be checked on a task."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _STATUSES: frozenset[Status] = frozenset({"open", "done"})
 
 @dataclass(frozen=True, slots=True)
 class DueSpan:
-    """A time that tasks are due in or, `negated`, are not; each end is the first moment beyond it, if any.
+    """A time span that tasks are due in or, `negated`, are not; each end is the first moment outside, if any.
 
-    A due date without a time of day is compared by `days` where there are any, whatever the time zones.
+    A due date without a time of day is compared by `days`, if set, regardless of time zones.
     """
 
     start: datetime | None
@@ -39,7 +39,7 @@ class DueSpan:
     negated: bool = False
 
     def fits(self, task: Task) -> bool:
-        """Whether the task is due in it, or as it may be is not."""
+        """Return whether the task is due in the span or, negated, is not."""
         return self._holds(task) != self.negated
 
     def _holds(self, task: Task) -> bool:
@@ -55,7 +55,7 @@ class DueSpan:
 
 @dataclass(frozen=True, slots=True)
 class InList:
-    """A list, by its name or its id, that tasks are in or, `negated`, are not."""
+    """A list, by its name or its id, that contains the tasks or, `negated`, does not."""
 
     called: str
     negated: bool = False
@@ -64,7 +64,7 @@ class InList:
 
 
 class BeyondCalendar(ValueError):
-    """A due date is so near the first or the last one there is that its day can't be told."""
+    """Error for a due date so close to an end of the calendar that its day cannot be determined."""
 
     def __init__(self, condition: Condition) -> None:
         super().__init__("is beyond the calendar's end")
@@ -73,9 +73,9 @@ class BeyondCalendar(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """What tasks must be like: all of it.
+    """Criteria that a task must meet, all of them.
 
-    They have one facet at least of each group in `any_of`, and none of `none_of`.
+    A task has at least one facet of each group in `any_of`, and none of `none_of`.
     """
 
     statuses: frozenset[Status] = _STATUSES
@@ -86,7 +86,7 @@ class Criteria:
     needles: tuple[Needle, ...] = ()
 
     def fits(self, task: Task) -> bool:
-        """Whether a task is like that, but for its list and its words."""
+        """Return whether a task meets the criteria, except those on its list and its words."""
         facets = set(facets_of(task))
         return (
             task.status in self.statuses
@@ -96,7 +96,7 @@ class Criteria:
         )
 
     def found_in(self, texts: Iterable[str]) -> bool:
-        """Whether texts, together, have the words that are wanted and no others; see `Needle`."""
+        """Return whether texts together contain the required words and no excluded ones; see `Needle`."""
         forms = [forms_of(text) for text in texts]
         return all(
             any(True for each in forms for _ in needle.found_at(each)) != needle.negated
@@ -105,9 +105,9 @@ class Criteria:
 
 
 def criteria_of(search: Search, *, now: datetime, zone: ZoneInfo, parent_id: str | None = None) -> Criteria:
-    """What a search asks for; `now` and `zone` say what "today" is.
+    """Return the criteria of a search; `now` and `zone` determine "today".
 
-    Raises `BeyondCalendar`.
+    Raise `BeyondCalendar`.
     """
     statuses = set(_STATUSES)
     any_of: list[tuple[str, ...]] = []
@@ -139,7 +139,7 @@ def _needle(term: Term) -> Needle:
 
 
 def _facets(condition: Condition) -> tuple[str, ...]:
-    """The facets of which a task has one if the condition holds, its negation apart."""
+    """Return the facets of which a task that meets the condition has one, ignoring its negation."""
     match condition.field:
         case "priority":
             than = PRIORITY_ORDER[condition.value]  # type: ignore[index]
@@ -202,7 +202,7 @@ def _instants(moment: datetime, condition: Condition) -> DueSpan:
 
 
 def _ends(operator: Operator, start: _When, end: _When) -> tuple[_When | None, _When | None]:
-    """The ends of what is before, in or after `[start, end)`."""
+    """Return the ends of the times before, in or after `[start, end)`."""
     match operator:
         case "=":
             return start, end

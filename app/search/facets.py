@@ -1,4 +1,4 @@
-"""What a task can be found by exactly, each as a short text: `tag:home`, `assignee:alice`, `is:open`."""
+"""Facets: the exact search keys of a task, each as a short text: `tag:home`, `assignee:alice`, `is:open`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _SPELLED: Mapping[FacetKind, Callable[[str], str]] = {
 
 
 def facet(kind: FacetKind, value: str) -> str:
-    """Return a facet as text: the same for each spelling of a name."""
+    """Return a facet as text; all spellings of a name give the same facet."""
     spelled = _SPELLED.get(kind)
     return f"{kind}:{value if spelled is None else spelled(value)}"[:LONGEST_FACET]
 
 
 def facets_of(task: Task) -> tuple[str, ...]:
-    """Every facet of a task, each once. The same `has:` as in the search language."""
+    """Return every facet of a task, each once. `has:` is the same as in the search language."""
     return tuple(dict.fromkeys(_facets(task)))
 
 

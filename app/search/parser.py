@@ -1,7 +1,8 @@
 """The language of the search box: `is:open due:<2026-12-01 @alice #home p:high "exact words"`.
 
-`parse` makes conditions and terms of a text. It knows no clock and no database: who runs the search resolves
-dates such as `today`, and lets full-text search split the terms. docs/reference/search.md is for people.
+`parse` turns a text into conditions and terms. It knows no clock and no database. The caller resolves dates
+such as `today`, and lets full-text search split the terms. docs/reference/search.md describes the language
+for users.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ TermKind = Literal["word", "prefix", "phrase"]
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """Text that a task must contain or, negated, must not: a word, a word's beginning, or words in a row.
+    """Text that a task must contain or, negated, must not: a word, a prefix, or consecutive words.
 
-    `text` is as typed. Full-text search sees a word in it at least, and may see several, as in `foo-bar`.
+    `text` is as typed. Full-text search finds at least one word in it, and may find several, as in `foo-bar`.
     """
 
     text: str
@@ -35,14 +36,14 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """All of this must hold."""
+    """A parsed search; a task must meet all of it."""
 
     conditions: tuple[Condition, ...] = ()
     terms: tuple[Term, ...] = ()
 
 
 def parse(text: str, *, me: str) -> Search:
-    """What `text` asks for; `me` is the user id that `@me` stands for. Raises `SearchError`."""
+    """Parse `text`; `@me` stands for the user id `me`. Raise `SearchError`."""
     if len(text) > MAX_CHARACTERS:
         raise SearchError(
             f"a search has at most {MAX_CHARACTERS} characters", MAX_CHARACTERS, len(text) - MAX_CHARACTERS
@@ -73,7 +74,7 @@ _LOGIC = {
 
 
 class _Reader:
-    """Reads a text from its beginning to its end."""
+    """Parser of one text, from its beginning to its end."""
 
     def __init__(self, text: str, me: str) -> None:
         self._text = text
@@ -83,7 +84,7 @@ class _Reader:
         """The first term in which there is nothing to look for, such as the `&` of `salt & pepper`."""
 
     def search(self) -> Search:
-        """All of it. What has no word in it is passed over beside what has. Raises `SearchError`."""
+        """Parse the whole text. Ignore a part without words if another part has some. Raise `SearchError`."""
         conditions: list[Condition] = []
         terms: list[Term] = []
         for part in self._parts():

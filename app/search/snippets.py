@@ -1,4 +1,4 @@
-"""Snippets: the part of a text where something was found, as HTML with the words marked."""
+"""Snippets: the part of a text that matches a search, as HTML with the matching words marked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SPACE = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Where a task has what was searched for: HTML that has nothing in it but text and `<mark>`."""
+    """The place where a task matches a search: HTML that contains nothing but text and `<mark>`."""
 
     field: FoundIn
     snippet: str
@@ -37,7 +37,7 @@ class _Hit:
 
 
 def best_match(needles: Sequence[Needle], texts: Iterable[tuple[FoundIn, str]]) -> tuple[Match | None, int]:
-    """The first text that has most of what is wanted, and how many of the needles it has."""
+    """Return the first text that matches the most needles, and the number of needles that match."""
     best: tuple[FoundIn, str, list[_Hit]] | None = None
     most = 0
     for field, text in texts:
@@ -64,7 +64,7 @@ def _hits(needles: Sequence[Needle], text: str) -> list[_Hit]:
 
 
 def snippet(text: str, hits: Sequence[_Hit]) -> str:
-    """The part of `text` with most of the hits, which are in order."""
+    """Return the part of `text` with the most hits; `hits` are in order."""
     best = max(hits[:MOST_HITS], key=lambda hit: (_near(hit, hits), -hit.start))
     start, end = _part(text, best)
     pieces, at = ["…" if start > 0 else ""], start
@@ -75,7 +75,7 @@ def snippet(text: str, hits: Sequence[_Hit]) -> str:
 
 
 def _marked(text: str, hits: Iterable[_Hit]) -> list[tuple[int, int]]:
-    """Return the places to mark, in order and apart: whole clusters, and hits that overlap as one."""
+    """Return the places to mark, in order and disjoint: whole clusters, overlapping hits as one."""
     places: list[tuple[int, int]] = []
     for hit in hits:
         start, end = boundary_before(text, hit.start), boundary_after(text, hit.end)
@@ -92,7 +92,7 @@ def _near(hit: _Hit, hits: Sequence[_Hit]) -> int:
 
 
 def _part(text: str, hit: _Hit) -> tuple[int, int]:
-    """Return the ends of what is shown of a text: whole words if they are not too long, or whole clusters."""
+    """Return the ends of the shown part of a text: whole words unless too long, else clusters."""
     start = max(0, hit.start - LEAD_CHARACTERS)
     end = max(hit.end, min(len(text), start + SNIPPET_CHARACTERS))
     if start > 0 and (space := _SPACE.search(text, start, hit.start)):

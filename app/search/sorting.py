@@ -1,4 +1,4 @@
-"""The orders that tasks can be listed in, and by which value of a task each goes."""
+"""The sort orders of tasks, and the value of a task that each sorts by."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ LONGEST_ORDER = 600
 
 
 def title_order(title: str) -> str:
-    """Return what titles are compared by: letters first, then accents, then case."""
+    """Return the sort key of a title: by letters first, then accents, then case."""
     return collation_key(title[:COMPARED_TITLE])[:LONGEST_ORDER]
 
 
 def sort_value(task: Task, key: SortKey) -> SortValue:
-    """The value by which a task has its place."""
+    """Return the value that a task is sorted by."""
     match key:
         case "rank":
             return task.rank

@@ -1,6 +1,7 @@
 """The events that repair violations of the rules that span streams (`app.structure.rules`).
 
-Nothing stays out of reach: what has lost its place goes back to where it came from, or to the next best.
+No task or list stays unreachable: one that has lost its place returns to its previous place, or to the next
+best.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ REASONS: Mapping[Rule, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """An event that repairs a violation, and whose inbox has to be made for it, if any."""
+    """An event that repairs a violation, and the user whose inbox must be created for it, if any."""
 
     violation: Violation
     event: Event
@@ -49,9 +50,9 @@ class Repair:
 
 
 def repair_of(violation: Violation, around: StructureState) -> Repair | None:
-    """Return the event that repairs a violation, or None if there is none on these states.
+    """Return the event that repairs a violation, or None if there is none for these states.
 
-    The event's id is derived from what it repairs, so that two workers make one event.
+    The event's id is derived from its cause, so that two workers make the same event.
     """
     kind, _, key = violation.stream.partition(":")
     state: State | None = around.lists.get(key) if kind == "list" else around.tasks.get(key)
@@ -91,7 +92,7 @@ def _event(rule: Rule, task: Task, around: StructureState) -> Event:
 
 
 def _stage_for(task: Task, home: TaskList | None, around: StructureState) -> str | None:
-    """Return the first stage of the category that the task's had; of its status, if that is not known."""
+    """Return the first stage of the former category of the task; of its status, if that is unknown."""
     if task.status == "done":
         return first_stage(home, "done", "active", "open")
     former = around.former_categories.get((task.list_id, task.stage or ""), "open")
@@ -101,9 +102,9 @@ def _stage_for(task: Task, home: TaskList | None, around: StructureState) -> str
 def _back_where_it_came_from(
     violation: Violation, task: Task, event_id: str, around: StructureState
 ) -> Repair | None:
-    """Move a task back to the list that it came from, else to the inbox of whoever moved it.
+    """Move a task to the list that it came from, otherwise to the inbox of the user who moved it.
 
-    None if it is in that inbox, which is deleted: then the inbox is what has to come back.
+    Return None if it is in that inbox and the inbox is deleted: then the inbox must be restored.
     """
     placed = around.placements.get(task.id)
     origin = around.lists.get(placed.from_list_id or "") if placed is not None else None
@@ -119,7 +120,7 @@ def _back_where_it_came_from(
 
 
 def _with_owner(home: TaskList) -> Event:
-    """Make the creator the owner, else the first of the editors, else the first of all members."""
+    """Make the creator the owner, otherwise the first of the editors, otherwise the first of all members."""
     by_role = [user for role in ("editor", "viewer") for user in sorted(_with_role(home, role))]
     is_creators = home.inbox or home.created_by in home.members or not by_role
     user = home.created_by if is_creators else by_role[0]
@@ -131,5 +132,5 @@ def _with_role(home: TaskList, role: str) -> Iterable[str]:
 
 
 def inbox_created() -> ListCreated:
-    """Return the event that makes somebody's inbox."""
+    """Return the event that creates a user's inbox."""
     return ListCreated(name=INBOX_NAME, inbox=True)

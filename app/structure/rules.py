@@ -1,11 +1,11 @@
 """The rules that span streams, as one pure function that returns every violation.
 
-A task is in a list that is there, and in one of its stages. A sub-task is in its parent's list, below a task
-that is there, in no ring, at most `MAX_DEPTH` levels deep, and not open below a task that is done. A list has
-an owner; an inbox is there, and its user owns it. A series has one task for each of its occurrences.
+A task is in a list that exists, and in one of its stages. A sub-task is in its parent's list, below a task
+that exists, in no cycle, at most `MAX_DEPTH` levels deep, and not open below a completed task. A list has an
+owner. An inbox exists, and its user owns it. A series has one task for each of its occurrences.
 
-Commands keep these rules under locks (`app.lock_plan`). A lock can be lost, and the log takes whatever it is
-given; so the worker looks for violations after each commit, and repairs them (`app.structure.repairs`).
+Commands keep these rules under locks (`app.lock_plan`). A lock can be lost, and the log accepts any record.
+The worker therefore looks for violations after each commit, and repairs them (`app.structure.repairs`).
 """
 
 from __future__ import annotations
@@ -49,11 +49,12 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class StructureState:
-    """What the rules look at: states by id, and what only the audit knows.
+    """The input of the rules: states by id, and facts that only the audit has.
 
-    `placements` says how tasks of deleted lists came there; a task without one counts as there since before.
-    `list_deleted_at` is when the deletion of a list was recorded, `parent_set_at` when a task's parent was.
-    `former_categories` has the category that a stage had before it was taken out of its list.
+    `placements` says how tasks of deleted lists got there; a task without one counts as there since before.
+    `list_deleted_at` is the time at which the deletion of a list was recorded, `parent_set_at` the time at
+    which a task's parent was. `former_categories` has the category that a stage had before it was removed
+    from its list.
     """
 
     tasks: Mapping[str, Task] = field(default_factory=dict)
@@ -66,7 +67,7 @@ class StructureState:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A rule that does not hold, and the stream whose event repairs it; `involved` are all it spans."""
+    """A broken rule, and the stream whose event repairs it; `involved` are all streams that it spans."""
 
     rule: Rule
     stream: str
@@ -110,12 +111,12 @@ def _of_tasks(around: StructureState) -> Iterator[Violation]:
 
 def _place_rule(task: Task, home: TaskList | None, around: StructureState) -> Rule | None:
     if home is None:
-        # Everyone's inbox is theirs, also before it is made.
+        # Everyone's inbox belongs to them, even before it is created.
         return None if task.list_id == inbox_id(task.created_by) else "list_missing"
     placed, deleted_at = around.placements.get(task.id), around.list_deleted_at.get(home.id)
     if home.deleted_at is None or placed is None or deleted_at is None:
         return None
-    # What was there when the list was deleted comes back with it; equal times count as there.
+    # Tasks that were in the list when it was deleted are restored with it; equal times count as in it.
     return "list_deleted" if placed.recorded_at > deleted_at else None
 
 
@@ -125,7 +126,7 @@ def _parent_rule(task: Task, parent: Task | None, around: StructureState) -> Rul
     if parent is None or parent.deleted_at is not None:
         return "parent_missing"
     there = around.lists.get(parent.list_id)
-    # A parent that has to leave its list takes its sub-tasks along, or comes back to them.
+    # A parent that must leave its list takes its sub-tasks along, or returns to them.
     is_elsewhere = parent.list_id != task.list_id and _place_rule(parent, there, around) is None
     if is_elsewhere and there is not None and there.deleted_at is not None:
         return "parent_missing"
@@ -133,7 +134,7 @@ def _parent_rule(task: Task, parent: Task | None, around: StructureState) -> Rul
     if any(each.id == task.id for each in above):
         ring = [task, *above[: next(place for place, each in enumerate(above) if each.id == task.id)]]
         last = max(ring, key=lambda each: (_parent_set(each, around), each.id))
-        # One cut opens the ring: where the event that closed it set a parent.
+        # One cut opens the cycle: at the task whose parent was set last.
         return "parent_ring" if last.id == task.id else None
     if is_elsewhere:
         return "parent_in_another_list"
@@ -145,7 +146,7 @@ def _parent_set(task: Task, around: StructureState) -> datetime:
 
 
 def ancestors(task: Task, tasks: Mapping[str, Task]) -> list[Task]:
-    """Return the tasks above, the parent first. In a ring they end with the first that comes again."""
+    """Return the ancestors of a task, the parent first. In a cycle they end with the first repeated one."""
     found: list[Task] = []
     seen: set[str] = set()
     parent = tasks.get(task.parent_id or "")
@@ -195,7 +196,7 @@ def _of_series(around: StructureState) -> Iterator[Violation]:
 
 
 def touches_structure(before: State | None, after: State | None) -> bool:
-    """Tell if an event may have broken a rule that spans streams, from the states around it."""
+    """Return whether an event may have broken a rule that spans streams, given the states around it."""
     if isinstance(after, Task):
         return not isinstance(before, Task) or _spanning(before) != _spanning(after)
     if isinstance(after, TaskList):

@@ -19,7 +19,7 @@ MAX_SUB_TASKS = 500
 
 
 def check_parent(parent_id: str | None, list_id: str, task: Task | None, around: DecisionContext) -> None:
-    """Check that a task may be a sub-task of another. Raises `Invalid`."""
+    """Check that a task may become a sub-task of another. Raise `Invalid`."""
     if parent_id is None:
         return
     parent = around.ancestors[0] if around.ancestors else None
@@ -35,7 +35,7 @@ def check_parent(parent_id: str | None, list_id: str, task: Task | None, around:
 
 
 def parent_fits(task: Task, around: DecisionContext) -> bool:
-    """Tell if a task that comes back may be below its parent again."""
+    """Return whether a restored task may return to its parent."""
     try:
         check_parent(task.parent_id, task.list_id, task, around)
     except Invalid:
@@ -46,18 +46,18 @@ def parent_fits(task: Task, around: DecisionContext) -> bool:
 def check_recurrence(
     rule: str | None, counted_from: RecurrenceFrom, due: str | None, time_zone: str | None
 ) -> None:
-    """Check that there is a date to count from, and one that comes of it. Raises `Invalid`."""
+    """Check that there is a date to count from, and a date that follows it. Raise `Invalid`."""
     if rule is None or counted_from == "completion":
         return
     if due is None:
         raise Invalid([FieldError("due", "a task that recurs from its due date needs one")])
-    with suppress(ValueError):  # A rule that can't be read, which only foreign records can hold, stays.
+    with suppress(ValueError):  # An unreadable rule, which only foreign records contain, stays.
         if not occurs(rule, due, time_zone):
             raise Invalid([FieldError("recurrence", "never comes after the due date")])
 
 
 def check_stage(stage: str | None, task_list: TaskList | None) -> None:
-    """Check that the list has the stage; a list without stages takes any. Raises `Invalid`."""
+    """Check that the list has the stage; a list without stages accepts any. Raise `Invalid`."""
     if stage is None or task_list is None or not task_list.stages:
         return
     if category_of(task_list, stage) is None:
@@ -66,14 +66,14 @@ def check_stage(stage: str | None, task_list: TaskList | None) -> None:
 
 
 def check_children(around: DecisionContext, what: str, *, cascade: bool = False) -> None:
-    """Check that no sub-task is open, unless they come along. Raises `Conflict`."""
+    """Check that no sub-task is open, unless `cascade` includes them. Raise `Conflict`."""
     if around.open_children and not cascade:
         count = f"{around.open_children} open sub-task{'s' if around.open_children > 1 else ''}"
         raise Conflict(f"the task has {count}; {what}")
 
 
 def status_in(stage: str | None, task_list: TaskList | None) -> Status | None:
-    """What being in a stage of the list says of whether a task is done."""
+    """Return the status that a stage of the list gives to its tasks."""
     category = category_of(task_list, stage)
     if category is None:
         return None
@@ -81,13 +81,13 @@ def status_in(stage: str | None, task_list: TaskList | None) -> Status | None:
 
 
 def stage_left(task_list: TaskList | None, task: Task) -> str | None:
-    """The stage for a task whose own was taken out of its list while it was deleted; None if it was not."""
+    """Return a stage for a task whose own was removed while it was deleted; None if it was not removed."""
     lost = task.stage is not None and category_of(task_list, task.stage) is None
     return stage_in(task_list, task, None) if lost else None
 
 
 def stage_in(target: TaskList | None, task: Task, home: TaskList | None) -> str | None:
-    """The stage of another list that says the same of the task as its present one; None if that stays."""
+    """Return the stage of another list that matches the task's present one; None if that stays."""
     if target is None or not target.stages or status_in(task.stage, target) == task.status:
         return None
     if task.status == "done":

@@ -1,4 +1,4 @@
-"""The commands on tasks; `task_decisions.py` says what event each makes."""
+"""The commands on tasks; `app.tasks.decide` makes their events."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from app.values import (
 
 
 class CreateTask(Command):
-    """Create a task; without `list_id` it goes to the caller's inbox."""
+    """Command to create a task; without `list_id` it goes to the caller's inbox."""
 
     title: Title
     list_id: ListId
@@ -63,10 +63,11 @@ class TaskPatch(Command):
 
 
 class EditTask(TaskPatch):
-    """Set the fields that are given.
+    """Command to set the given fields.
 
-    `scope` says for which occurrences of a recurring task; unset, a due date is for this one only and
-    everything else for all to come. `cascade` completes open sub-tasks too, should the stage mean that.
+    `scope` chooses the occurrences of a recurring task. If it is unset, a due date applies to this occurrence
+    only and every other field to all following ones. `cascade` completes open sub-tasks too, if the stage
+    completes the task.
     """
 
     scope: Scope | None = None
@@ -74,19 +75,20 @@ class EditTask(TaskPatch):
 
 
 class CompleteTask(Command):
-    """Say that the work is done; with `cascade`, whatever its sub-tasks say."""
+    """Command to complete the task; with `cascade`, with its open sub-tasks."""
 
     cascade: bool = False
 
 
 class ReopenTask(Command):
-    """Say that work goes on."""
+    """Command to reopen the task."""
 
 
 class NewPlace(Command):
-    """Where a task is to be: in which list, before or after which task of it, in which stage.
+    """The target place of a task: the list, the task before or after it, the stage.
 
-    Of `before` and `after`, ids of tasks, the latter counts. In another list, without them, it is the end.
+    `before` and `after` are ids of tasks; if both are given, `after` counts. In another list, without them,
+    it is the end.
     """
 
     list_id: ListId | None = None
@@ -96,10 +98,10 @@ class NewPlace(Command):
 
 
 class MoveTask(NewPlace):
-    """Move the task to another list, another place in the manual order, another stage.
+    """Command to move the task to another list, another place in the manual order, another stage.
 
-    `cascade` completes open sub-tasks too, should the stage mean that. `keep_parent` is for a sub-task that
-    follows its parent to another list.
+    `cascade` completes open sub-tasks too, if the stage completes the task. `keep_parent` is for a sub-task
+    that follows its parent to another list.
     """
 
     cascade: bool = False
@@ -107,15 +109,15 @@ class MoveTask(NewPlace):
 
 
 class DeleteTask(Command):
-    """Delete the task; it can be restored. With `cascade`, whatever sub-tasks it has."""
+    """Command to delete the task; it can be restored. With `cascade`, together with its sub-tasks."""
 
     cascade: bool = False
 
 
 class RestoreTask(Command):
-    """Bring a deleted task back; with `cascade` also the sub-tasks that were deleted with it.
+    """Command to restore a deleted task; with `cascade` also the sub-tasks that were deleted with it.
 
-    `keep_parent` is for a sub-task whose parent comes back after it, by the same command.
+    `keep_parent` is for a sub-task whose parent is restored after it, by the same command.
     """
 
     cascade: bool = False
@@ -123,46 +125,46 @@ class RestoreTask(Command):
 
 
 class SkipOccurrence(Command):
-    """Pass over this occurrence of a recurring task: it moves on to the next date."""
+    """Command to skip this occurrence of a recurring task: the task moves on to the next date."""
 
 
 class Comment(Command):
-    """Say something about the task; `@name` mentions a member of its list."""
+    """Command to comment on the task; `@name` mentions a member of its list."""
 
     comment_id: Uuid
     text: CommentText
 
 
 class EditComment(Command):
-    """Say it otherwise."""
+    """Command to change the text of a comment."""
 
     comment_id: Uuid
     text: CommentText
 
 
 class DeleteComment(Command):
-    """Take a comment back."""
+    """Command to delete a comment."""
 
     comment_id: Uuid
 
 
 class ChangeToUndo(Command):
-    """A change of one's own to undo: what event `version` changed, or the newest that is not undone yet."""
+    """A change by the caller to undo: the change by event `version`, or the newest that is not undone yet."""
 
     version: int | None = Field(None, ge=1, le=2**53)
 
 
 class UndoChange(ChangeToUndo):
-    """Undo a change of one's own.
+    """Command to undo a change by the caller.
 
-    `keep_parent` is for a sub-task whose parent comes back after it, by the same command.
+    `keep_parent` is for a sub-task whose parent is restored after it, by the same command.
     """
 
     keep_parent: bool = False
 
 
 class RemindOfTask(Command):
-    """Tell that the reminder of the instant `at` is due."""
+    """Command to fire the reminder that is due at the instant `at`."""
 
     at: str
 
@@ -195,7 +197,7 @@ CLEARED: dict[str, Any] = {
 
 
 def wanted_fields(command: EditTask) -> dict[str, Any]:
-    """The fields that an edit names, with `null` read as each field's empty value."""
+    """Return the fields that an edit names, with `null` replaced by each field's empty value."""
     named = [name for name in TaskPatch.model_fields if name in command.model_fields_set]
     given = {name: getattr(command, name) for name in named}
     return {name: CLEARED.get(name) if value is None else value for name, value in given.items()}

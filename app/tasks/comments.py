@@ -1,4 +1,4 @@
-"""What the commands about comments decide."""
+"""The decider of commands on comments."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from app.tasks.state import Task
 
 
 def comment(command: Comment, task: Task, around: DecisionContext) -> TaskCommented:
-    """Say something: those who are mentioned are told, and those whom the task concerns."""
+    """Add a comment; notify the mentioned members and the users whom the task concerns."""
     mentioned = around.members(_mentions(command.text, around))
     concerned = {*task.assignees, task.created_by, *around.commenters}.difference(mentioned)
     return TaskCommented(command.comment_id, command.text, mentioned, around.members(concerned))
 
 
 def edit_comment(command: EditComment, around: DecisionContext) -> TaskCommentEdited | None:
-    """Say it otherwise; None if the text is the same. Raises `NotFound` or `Forbidden`."""
+    """Change the text; return None if it is the same. Raise `NotFound` or `Forbidden`."""
     then = _own_comment(around)
     if then.text == command.text:
         return None
@@ -28,7 +28,7 @@ def edit_comment(command: EditComment, around: DecisionContext) -> TaskCommentEd
 
 
 def delete_comment(command: DeleteComment, around: DecisionContext) -> TaskCommentDeleted:
-    """Take it back, or as an owner of the list away. Raises `NotFound` or `Forbidden`."""
+    """Delete a comment, as its author or as an owner of the list. Raise `NotFound` or `Forbidden`."""
     role = around.home.members.get(around.user) if around.home is not None else None
     if role != "owner":
         _own_comment(around)

@@ -1,4 +1,4 @@
-"""What the commands on a task decide."""
+"""The decider of commands on tasks."""
 
 from __future__ import annotations
 
@@ -61,10 +61,11 @@ _COMPLETE_TOO = "complete them too with ?cascade=true"
 
 
 def decide(command: TaskCommand, task: Task | None, around: DecisionContext) -> TaskEvent | None:
-    """The event that `command` makes of `task`, or None if there is nothing left to do.
+    """Return the event that `command` produces on `task`, or None if it changes nothing.
 
-    Raises `NotFound` for a task that is not there, `Conflict` for an id that is taken and for what the state
-    forbids, `Invalid` for values that do not fit the list, `Forbidden` for what is another user's.
+    Raise `NotFound` for a task that does not exist, `Conflict` for an id that is taken and for commands that
+    the state forbids, `Invalid` for values that do not fit the list, and `Forbidden` for changes by another
+    user.
     """
     if isinstance(command, CreateTask):
         if task is not None:
@@ -155,7 +156,7 @@ def _edit(command: EditTask, task: Task, around: DecisionContext) -> TaskEdited 
 
 
 def changed_fields(command: EditTask, task: Task) -> dict[str, Any]:
-    """The fields of an edit whose value would change, in the task or, for those to come, in its series."""
+    """Return the fields of an edit that would change the task or, for following occurrences, its series."""
     own = {}
     if command.scope == "following" and task.series is not None:
         own = {**series_values(task.series), "due": task.series.scheduled}
@@ -167,7 +168,7 @@ def changed_fields(command: EditTask, task: Task) -> dict[str, Any]:
 
 
 def _this_only(command: EditTask, task: Task, changed: dict[str, Any]) -> tuple[str, ...]:
-    """The fields of an edit that are for this occurrence only."""
+    """Return the fields of an edit that apply to this occurrence only."""
     if task.series is None or "recurrence" in changed or command.scope == "following":
         return ()
     own = SERIES_FIELDS | {"due"} if command.scope == "this" else {"due"}
@@ -192,7 +193,7 @@ def _reopen(task: Task, around: DecisionContext) -> TaskReopened | None:
 
 
 def _restore(command: RestoreTask, task: Task, around: DecisionContext) -> TaskRestored | None:
-    """Bring a task back; what does not fit any longer is adapted."""
+    """Restore a task; adapt fields that no longer fit."""
     if task.deleted_at is None:
         return None
     fits = command.keep_parent or parent_fits(task, around)
@@ -225,7 +226,7 @@ def _move(command: MoveTask, task: Task, around: DecisionContext) -> TaskMoved |
 
 
 def _rank_in(gap: Gap | None, task: Task) -> str | None:
-    """The rank that puts a task into a gap; None if it lies there already."""
+    """Return the rank that puts a task into a gap, or None if it is there already."""
     if gap is None or ((gap.low or "") < task.rank and (gap.high is None or task.rank < gap.high)):
         return None
     try:
@@ -237,7 +238,7 @@ def _rank_in(gap: Gap | None, task: Task) -> str | None:
 def _status_after(
     status: Status | None, task: Task, around: DecisionContext, *, cascade: bool
 ) -> dict[str, Status]:
-    """The status that a stage brings along, if that is news."""
+    """Return the status that a stage sets, if it differs from the present one."""
     if status is None or status == task.status:
         return {}
     if status == "done":
@@ -256,7 +257,7 @@ def _remind(at: str, task: Task, around: DecisionContext) -> TaskReminded | None
     if at not in pending(task):
         return None
     members = around.home.members if around.home is not None else {}
-    # Who has left reminds of nothing: then it is for whoever created the task.
+    # A reminder of a user who has left goes to the task's creator instead.
     assigned = {user for user in task.assignees if user in members}
     told = assigned or {task.created_by}.intersection(members)
     return TaskReminded(at, notify=tuple(sorted(told)))

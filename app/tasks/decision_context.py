@@ -1,4 +1,4 @@
-"""What a decision may look at beside its own stream: who decides, when, and what lies around."""
+"""The context of a decision beyond its own stream: the user, the time, and related state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SubTask:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A place in a list's order: behind the rank `low` and before `high`; None is the end of the list."""
+    """A place in a list's order: after the rank `low` and before `high`; None is the end of the list."""
 
     low: str | None
     high: str | None
@@ -31,7 +31,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class CommentThen:
-    """A comment as it is before the command."""
+    """A comment in its state before the command."""
 
     author: str
     text: str
@@ -39,7 +39,7 @@ class CommentThen:
 
 @dataclass(frozen=True, slots=True)
 class PastEvent:
-    """An event of a task: whose command it was, and which version it undid if it is an undo."""
+    """An event of a task: the user of its command, and the version that it undid if it is an undo."""
 
     version: int
     type: str
@@ -49,7 +49,7 @@ class PastEvent:
 
 @dataclass(frozen=True, slots=True)
 class Along:
-    """Another task that was changed along with the task: by which of its events, the newest first.
+    """Another task that the same command changed: the versions of its events, newest first.
 
     `depth` is 1 for a sub-task, 2 for those of a sub-task, -1 for the parent, -2 for the one above that.
     """
@@ -61,9 +61,9 @@ class Along:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An event that somebody wants undone: who did it, and the states around it.
+    """An event to undo: the user of its command, and the states before and after it.
 
-    `along` are the tasks below and above that the same command had changed, the deepest first.
+    `along` are the tasks below and above that the same command changed, the deepest first.
     """
 
     actor: str
@@ -74,12 +74,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class DecisionContext:
-    """What a decision may look at beside the task: who decides, when, and what lies around.
+    """The context of a decision beyond the task: the user, the time, and related state.
 
-    `home` is the task's list, and `target` the one it is wanted in, at the place `gap`. `ancestors` are those
-    of the parent that is wanted, itself first. `next_occurrence` is what comes after the task in its series.
-    `open_children` counts the sub-tasks on any level that are not
-    done, and `levels_below` the levels. `occupied` says which stages of a list its tasks are in.
+    `home` is the task's list, and `target` the list to move it to, at the place `gap`. `ancestors` are those
+    of the new parent, which comes first. `next_occurrence` is the task that follows in its series.
+    `open_children` counts the sub-tasks on all levels that are not done, and `levels_below` the levels.
+    `occupied` has the stages of a list that contain tasks.
     """
 
     user: str
@@ -97,6 +97,6 @@ class DecisionContext:
     occupied: Occupied = field(default_factory=dict)
 
     def members(self, users: set[str] | tuple[str, ...]) -> tuple[str, ...]:
-        """Those of `users` who see the list and did not do this themselves."""
+        """Return those of `users` who see the list, without the user who decides."""
         seeing = self.home.members if self.home is not None else {}
         return tuple(sorted(user for user in set(users) if user in seeing and user != self.user))

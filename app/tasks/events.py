@@ -15,14 +15,14 @@ from app.values import Priority, RecurrenceFrom, Status
 
 
 class Reminder(TypedDict, total=False):
-    """When to remind: `at` a date-time with offset, or `before` the due date by an ISO 8601 duration."""
+    """A reminder: `at` a date-time with offset, or `before` the due date by an ISO 8601 duration."""
 
     at: Moment
     before: Moment
 
 
 class SeriesValues(TypedDict, total=False):
-    """Values of fields in a series, as JSON has them: those of `SERIES_FIELDS`."""
+    """Values of fields in a series, in their JSON form: those of `SERIES_FIELDS`."""
 
     title: Title
     notes: Text
@@ -38,8 +38,9 @@ class SeriesValues(TypedDict, total=False):
 class Series:
     """The place of a task in its series.
 
-    `occurrence` counts from 1. `scheduled` is the date that the series gave it, wherever it is due by now.
-    `values` are those of fields that were edited for this occurrence only, as the next ones have them.
+    `occurrence` counts from 1. `scheduled` is the date that the series gave it, whenever it is due now.
+    `values` are the series' values of fields that were edited for this occurrence only; the next occurrences
+    have them.
     """
 
     id: Id
@@ -49,7 +50,7 @@ class Series:
 
 
 class TaskFields(TypedDict, total=False):
-    """The fields that an edit may set; a field that is absent stays as it is."""
+    """The fields that an edit may set; an absent field stays unchanged."""
 
     title: Title
     notes: Text
@@ -78,9 +79,9 @@ class UndoneFields(TaskFields, total=False):
 
 @dataclass(frozen=True, slots=True)
 class TaskCreated:
-    """A task came to be, in a list. `notify` are those who hear that it is theirs.
+    """Event of a new task in a list. `notify` are the assignees to notify.
 
-    `created_by` is set where that is not the actor: an occurrence of a series is by whom the first one is.
+    `created_by` is set if it is not the actor: an occurrence of a series has the creator of the first one.
     """
 
     type: ClassVar[str] = "task.created"
@@ -105,7 +106,7 @@ class TaskCreated:
 
 @dataclass(frozen=True, slots=True)
 class TaskEdited:
-    """Some fields were set; those in `this_only` for this occurrence of its series only."""
+    """Event of an edit; the fields in `this_only` are set for this occurrence of its series only."""
 
     type: ClassVar[str] = "task.edited"
     fields: TaskFields
@@ -115,7 +116,7 @@ class TaskEdited:
 
 @dataclass(frozen=True, slots=True)
 class TaskCompleted:
-    """The work is done; a process that has stages and owners may say which with the same event."""
+    """Event of a completion; a process with stages and owners may set both with the same event."""
 
     type: ClassVar[str] = "task.completed"
     stage: Label | None = None
@@ -124,7 +125,7 @@ class TaskCompleted:
 
 @dataclass(frozen=True, slots=True)
 class TaskReopened:
-    """Work goes on after all."""
+    """Event of a reopening."""
 
     type: ClassVar[str] = "task.reopened"
     stage: Label | None = None
@@ -133,9 +134,9 @@ class TaskReopened:
 
 @dataclass(frozen=True, slots=True)
 class TaskMoved:
-    """The task is in another list now, or at another place of the same one.
+    """Event of a task moved to another list, or to another place of the same one.
 
-    In another list it is nobody's sub-task, unless `parent_id` says so.
+    In another list it has no parent, unless `parent_id` names one.
     """
 
     type: ClassVar[str] = "task.moved"
@@ -148,16 +149,16 @@ class TaskMoved:
 
 @dataclass(frozen=True, slots=True)
 class TaskDeleted:
-    """The task is gone from every list, until restored."""
+    """Event of a deleted task, which is in no list until it is restored."""
 
     type: ClassVar[str] = "task.deleted"
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRestored:
-    """A deleted task is back where it was; in another stage if the list has lost its own meanwhile.
+    """Event of a restored task: it is back in its place, in another stage if the list lost its own meanwhile.
 
-    With `top_level` it is nobody's sub-task any longer: its parent is gone.
+    With `top_level` it no longer has a parent, because its parent is deleted.
     """
 
     type: ClassVar[str] = "task.restored"
@@ -167,9 +168,9 @@ class TaskRestored:
 
 @dataclass(frozen=True, slots=True)
 class TaskSkipped:
-    """A recurring task moved on to the next date of its series; `recurrence` is the rule from there on.
+    """Event of a recurring task moved to the next date of its series; `recurrence` is the rule from there on.
 
-    `reminders` is unset where they stay as they are in the series.
+    `reminders` is unset if they stay as they are in the series.
     """
 
     type: ClassVar[str] = "task.skipped"
@@ -180,7 +181,7 @@ class TaskSkipped:
 
 @dataclass(frozen=True, slots=True)
 class TaskCommented:
-    """Somebody said something; `mentions` and `notify` are those who hear of it."""
+    """Event of a new comment; `mentions` and `notify` are the users to notify."""
 
     type: ClassVar[str] = "task.commented"
     comment_id: Id
@@ -191,7 +192,7 @@ class TaskCommented:
 
 @dataclass(frozen=True, slots=True)
 class TaskCommentEdited:
-    """A comment has another text; `mentions` are those who were not mentioned before."""
+    """Event of an edited comment; `mentions` are the users who were not mentioned before."""
 
     type: ClassVar[str] = "task.comment_edited"
     comment_id: Id
@@ -201,7 +202,7 @@ class TaskCommentEdited:
 
 @dataclass(frozen=True, slots=True)
 class TaskCommentDeleted:
-    """A comment was taken back."""
+    """Event of a deleted comment."""
 
     type: ClassVar[str] = "task.comment_deleted"
     comment_id: Id
@@ -209,7 +210,7 @@ class TaskCommentDeleted:
 
 @dataclass(frozen=True, slots=True)
 class TaskReminded:
-    """A reminder fired that was due at the instant `at` (RFC 3339, UTC)."""
+    """Event of a fired reminder, which was due at the instant `at` (RFC 3339, UTC)."""
 
     type: ClassVar[str] = "task.reminded"
     at: Moment
@@ -218,7 +219,7 @@ class TaskReminded:
 
 @dataclass(frozen=True, slots=True)
 class TaskUndone:
-    """What event `version` had changed is as it was before."""
+    """Event of an undo of the changes by event `version`."""
 
     type: ClassVar[str] = "task.undone"
     version: Number

@@ -1,6 +1,6 @@
-"""Tasks: events, and the state that they fold to. What commands make of it is in `task_decisions.py`.
+"""The fold of a task's events into its state.
 
-A task is one stream, `task:{id}`. Deleting is an event like any other, so what was deleted can be restored.
+A task is one stream, `task:{id}`. Deleting is an event like any other, so a deleted task can be restored.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from app.values import Status
 
 
 def evolve(task: Task | None, event: TaskEvent, *, stream_key: str, time: datetime, actor: str) -> Task:
-    """The task after one more event. Raises `Undecodable` for an event that can't follow this state."""
+    """Return the task after one more event. Raise `Undecodable` if the event cannot follow this state."""
     if isinstance(event, TaskCreated):
         if task is not None:
             raise Undecodable("task.created on a task that exists")
@@ -49,7 +49,7 @@ def evolve(task: Task | None, event: TaskEvent, *, stream_key: str, time: dateti
 
 
 def _settling(before: Task | None, after: Task, time: datetime) -> Task:
-    """The task, without waiting for reminders that had passed before they came to be."""
+    """Mark reminders that had passed before they were set as fired."""
     if not (after.reminders or after.reminded):
         return after
     reminded = settled(before, after, time)
@@ -57,7 +57,7 @@ def _settling(before: Task | None, after: Task, time: datetime) -> Task:
 
 
 def _changed(task: Task, event: TaskEvent, time: datetime) -> dict[str, Any]:
-    """What an event changes, beside the version."""
+    """Return the fields that an event changes, other than the version."""
     match event:
         case TaskEdited():
             return _edited(task, event, time)
@@ -78,7 +78,7 @@ def _changed(task: Task, event: TaskEvent, time: datetime) -> dict[str, Any]:
         case TaskCommented() | TaskCommentEdited() | TaskCommentDeleted():
             return {"comment_count": _comment_count(task, event)}
         case TaskReminded(at=at):
-            # Nobody touched the task: it is no news among those that were changed lately.
+            # No user changed the task, so it is not among the recently changed ones.
             return {"reminded": (*task.reminded, at), "updated_at": task.updated_at}
         case TaskUndone(fields=undone):
             return dict(undone)
@@ -93,7 +93,7 @@ _VALUES = attrgetter(*_NAMES)
 
 
 def _with(task: Task, **changed: Any) -> Task:
-    """`dataclasses.replace`, in half the time: this is done for every event there is."""
+    """Do the same as `dataclasses.replace` in half the time, because it runs for every event."""
     return Task(**dict(zip(_NAMES, _VALUES(task), strict=True)) | changed)
 
 
@@ -164,7 +164,7 @@ def _moved(task: Task, event: TaskMoved, time: datetime) -> dict[str, Any]:
 
 
 def _skipped(task: Task, event: TaskSkipped) -> dict[str, Any]:
-    """The task as its next occurrence: what was edited for this one only does not hold any longer."""
+    """Return the task as its next occurrence; edits of this occurrence only no longer apply."""
     series = task.series or Series(task.id, 1, task.due)
     return {
         **series_values(series),
@@ -186,7 +186,7 @@ def _comment_count(task: Task, event: TaskCommented | TaskCommentEdited | TaskCo
 
 
 def _series_after(task: Task, changed: dict[str, Any], this_only: tuple[str, ...]) -> Series | None:
-    """The place in a series after an edit: setting a rule begins a series, clearing it ends one."""
+    """Return the place in a series after an edit: setting a rule begins a series, clearing it ends one."""
     if changed.get("recurrence", task.recurrence) is None:
         return None
     due = changed.get("due", task.due)

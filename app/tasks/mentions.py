@@ -1,4 +1,4 @@
-"""Mentions: who a text calls by `@name`, as people expect it of comments in Markdown."""
+"""Mentions: the users that a text names by `@name`, by the usual rules of comments in Markdown."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _INSIDE_NAMES = ".-+@"
 
 
 def mentions_in(text: str, members: Collection[str]) -> tuple[str, ...]:
-    """The members whom `text` mentions, in order, each once.
+    """Return the members whom `text` mentions, in order, each once.
 
-    A mention is `@` and a member's whole id, which may be of several words; the longest id that fits counts.
-    In which case, width or spelling it is written matters only if several ids differ in nothing else. What is
-    part of a mail or web address or of code mentions nobody.
+    A mention is `@` and a member's whole id, which may consist of several words; the longest matching id
+    counts. Case, width and spelling matter only if several ids differ in nothing else. Parts of mail
+    addresses, web addresses and code mention nobody.
     """
     names = Names(members)
     prose = _without_code(text)
@@ -42,7 +42,7 @@ def mentions_in(text: str, members: Collection[str]) -> tuple[str, ...]:
 
 
 class Names:
-    """Users' ids, by how they may be written."""
+    """The ids of users, indexed by their possible spellings."""
 
     def __init__(self, members: Collection[str]) -> None:
         self._called: dict[str, set[str]] = {}
@@ -51,12 +51,12 @@ class Names:
         self._in_order = sorted(self._called)
 
     def at(self, text: str, start: int) -> str | None:
-        """Return the longest id that starts here and ends where a word ends, if there is one and only one."""
+        """Return the longest id that starts here and ends at the end of a word, if there is exactly one."""
         found = self.match(text, start)
         return None if found is None else found[0]
 
     def match(self, text: str, start: int) -> tuple[str, int] | None:
-        """Return the id as `at`, and where it ends."""
+        """Return the same id as `at`, and its end."""
         longest: tuple[str, int] | None = None
         said, end = "", start
         while end < len(text):
@@ -79,9 +79,9 @@ class Names:
 
 
 def _goes_on(text: str, at: int) -> bool:
-    """Tell whether what ends here is only the beginning of a longer name.
+    """Return whether the text that ends here is only the beginning of a longer name.
 
-    In a script without spaces nobody can tell: there a name ends where a member's ends.
+    In a script without spaces this cannot be determined: there a name ends where a member's name ends.
     """
     following = text[at : at + 2]
     return any(map(_is_word, following[:1])) or (
@@ -96,7 +96,7 @@ def _is_word(character: str) -> bool:
 
 
 def _without_code(text: str) -> str:
-    """The text with code and web addresses blotted out, as long as before."""
+    """Blank out code and web addresses; keep the length of the text."""
     blotted = _FENCED.sub(_blot, text)
     paragraphs = (_without_spans(paragraph) for paragraph in _BLANK_LINE.split(blotted))
     return _ADDRESS.sub(_blot, "".join(paragraphs))
@@ -107,7 +107,7 @@ def _blot(match: re.Match[str]) -> str:
 
 
 def _without_spans(paragraph: str) -> str:
-    """A paragraph without its code spans: from backticks to the next ones of the same number."""
+    """Blank out the code spans of a paragraph: from backticks to the next run of the same length."""
     runs = list(_BACKTICKS.finditer(paragraph))
     closing: dict[int, int] = {}
     ends: dict[int, int] = {}

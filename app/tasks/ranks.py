@@ -1,11 +1,11 @@
 """Ranks: the manual order of a list's tasks, as texts that compare in plain byte order (collation "C").
 
-A rank is the digits of a fraction, so there is room between any two, and moving a task rewrites no other's.
-See "Implementing Fractional Indexing" (David Greenspan, 2020) and, for the idea, "Realtime Editing of Ordered
-Sequences" (Evan Wallace, Figma, 2017). Two things are ours. The new rank lies close to the longer neighbour,
-which is the newer one as a rule: a run of moves to one place then takes 2 digits per 100 moves instead of 17
-(LSEQ, Nédelec et al. 2013, has the same aim). And what comes last stays within the millisecond of the task
-before it, so that what is created later still comes later.
+A rank is the digits of a fraction. There is always room between any two, and moving a task changes no other's
+rank. See "Implementing Fractional Indexing" (David Greenspan, 2020) and, for the idea, "Realtime Editing of
+Ordered Sequences" (Evan Wallace, Figma, 2017). Two things are ours. The new rank lies close to the longer
+neighbour, which is usually the newer one: a run of moves to one place then takes 2 digits per 100 moves
+instead of 17 (LSEQ, Nédelec et al. 2013, has the same aim). And a rank at the end stays within the
+millisecond of the task before it, so that tasks created later still sort later.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ _SINCE_1970 = "04"
 
 
 def rank_at(time: datetime, task_id: str) -> str:
-    """The rank of what was created at `time`: later sorts later, and the same millisecond is rarely a tie."""
+    """Return the rank of a task created at `time`: later sorts later, and ties in a millisecond are rare."""
     ms = (time - _EPOCH) // timedelta(milliseconds=1)
     return f"{ms + _ERA_MS:0{_TIME_DIGITS}x}{crc32(task_id.encode()) & 0xFFFF:04x}i"
 
 
 def rank_in_batch(time: datetime, place: int, task_id: str) -> str:
-    """Return the rank of a task that was created at `time` together with others, after `place` of them.
+    """Return the rank of a task created at `time` together with others, after `place` of them.
 
-    `place` is below 65,536. What is created a millisecond later sorts later.
+    `place` is below 65,536. A task created a millisecond later sorts later.
     """
     ms = (time - _EPOCH) // timedelta(milliseconds=1)
     return f"{ms + _ERA_MS:0{_TIME_DIGITS}x}{place:04x}{crc32(task_id.encode()) & 0xFFFF:04x}i"
 
 
 def rank_between(before: str | None, after: str | None, seed: str) -> str:
-    """A rank strictly between two, where None is the end of the list. It never ends in "0".
+    """Return a rank strictly between two, where None is the end of the list. It never ends in "0".
 
-    The same three always give the same rank. Another seed, such as another task's id, nearly always gives
-    another, so that two people who move tasks to one place at once seldom tie. Neighbours may be any texts.
-    Raises `ValueError` when they are out of order or equal, or when nothing fits: "a" and "a0" are the same
-    fraction.
+    The same three arguments always give the same rank. Another seed, such as another task's id, nearly always
+    gives another rank, so that two users who move tasks to one place at once seldom tie. Neighbours may be
+    any texts. Raise `ValueError` if they are out of order or equal, or if nothing fits: "a" and "a0" are the
+    same fraction.
     """
     low = before or ""
     high = _SINCE_1970 if before is None and after is None else after
@@ -61,19 +61,19 @@ def rank_between(before: str | None, after: str | None, seed: str) -> str:
     rest = _fraction(low[len(shared) :], None if high is None else high[len(shared) :], jitter)
     if rest is not None:
         return shared + rest
-    if high is None or not high.startswith(low):  # texts beyond our digits: whatever starts with `low` fits
+    if high is None or not high.startswith(low):  # foreign digits: any text that starts with `low` fits
         return low + _text(_ROOM // 2 + _unrounded(jitter % (_ROOM // 2)), 4)
     raise ValueError(f"there is no rank between {low!r} and {high!r}")
 
 
 def _shared(one: str, other: str) -> str:
-    """What both start with."""
+    """Return the common prefix."""
     end = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
     return min(one, other, key=len) if end is None else one[:end]
 
 
 def _fraction(low: str, high: str | None, jitter: int) -> str | None:
-    """The digits of a fraction between two, or None if these have the same value."""
+    """Return the digits of a fraction between two, or None if these have the same value."""
     places = max(len(low), len(high or ""), _TIME_DIGITS) + 5
     lows = _values(low, places)
     highs = _next_time(lows) if high is None else _values(high, places)
@@ -87,16 +87,16 @@ def _fraction(low: str, high: str | None, jitter: int) -> str | None:
 
 
 def _next_time(values: list[int]) -> list[int]:
-    """The next fraction that has only as many digits as a time."""
+    """Return the next fraction that has only as many digits as a time."""
     last = _TIME_DIGITS - 1
     return [*values[:last], values[last] + 1, *[0] * (len(values) - _TIME_DIGITS)]
 
 
 def _values(text: str, places: int) -> list[int]:
-    """The values of a text's first digits, padded with zeros.
+    """Return the values of a text's first digits, padded with zeros.
 
-    A foreign character ends it, and has the value of the next higher digit: our ranks on either side of the
-    text are on the same side of that.
+    A foreign character ends the text, and has the value of the next higher digit: our ranks on either side of
+    the text are on the same side of that value.
     """
     values = [0] * places
     for place, character in enumerate(text[:places]):
@@ -107,7 +107,10 @@ def _values(text: str, places: int) -> list[int]:
 
 
 def _chosen(from_: int, to: int, longer: int, jitter: int) -> int:
-    """A number between two: beside `from_` if that is longer (positive), or `to`, or in the middle (0)."""
+    """Return a number between two: next to the longer of them, or in the middle if they are equally long.
+
+    `longer` is the length of `from_` minus that of `to`.
+    """
     gap = to - from_
     if longer == 0:
         return _unrounded(from_ + gap * 3 // 8 + jitter % (gap // 4))

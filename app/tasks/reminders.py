@@ -1,7 +1,7 @@
-"""Reminders: the instants at which those of a task are due, and which of them are still to fire.
+"""Reminders: the instants at which a task's reminders are due, and those that are still to fire.
 
-A reminder is for the future: what had passed before it came to be, as a date was set, a task opened again or
-the next occurrence began, does not fire.
+Reminders fire only in the future. A reminder does not fire if its instant had passed before it was set, for
+example as a date was set, a task was reopened or the next occurrence began.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from app.dates import due_from, duration, format_time
 
-if TYPE_CHECKING:  # The fold of tasks asks here what has passed.
+if TYPE_CHECKING:  # The fold of tasks calls this module.
     from app.tasks.events import Reminder
     from app.tasks.state import Task
 
@@ -23,9 +23,9 @@ SETTLED_KEPT = 50
 
 
 def pending(task: Task) -> list[str]:
-    """The instants of the reminders that are still to fire, in order; a task that is done has none.
+    """Return the instants of the reminders still to fire, in order; a completed task has none.
 
-    Reminders that make no sense, which only foreign records can hold, have no instant.
+    Meaningless reminders, which only foreign records can contain, have no instant.
     """
     if task.status == "done" or task.deleted_at is not None or not task.reminders:
         return []
@@ -33,7 +33,7 @@ def pending(task: Task) -> list[str]:
 
 
 def settled(before: Task | None, after: Task, time: datetime) -> tuple[str, ...]:
-    """What `reminded` is after an event of the time `time`: what had passed before it came to be is added."""
+    """Return `reminded` after an event at `time`: add the instants that had passed before they were set."""
     instants = _instants(after)
     waiting = () if before is None else pending(before)
     passed = {text for text, instant in instants.items() if time - instant >= GRACE}
@@ -42,14 +42,14 @@ def settled(before: Task | None, after: Task, time: datetime) -> tuple[str, ...]
 
 
 def _bounded(known: tuple[str, ...], instants: Collection[str]) -> tuple[str, ...]:
-    """The newest ones, and whatever a present reminder stands for: that must not fire again."""
+    """Keep the newest instants, and those of present reminders, which must not fire again."""
     others = [instant for instant in known if instant not in instants]
     forgotten = set(others[: max(0, len(others) - SETTLED_KEPT)])
     return tuple(instant for instant in known if instant not in forgotten)
 
 
 def _instants(task: Task) -> dict[str, datetime]:
-    """The instants of a task's reminders, by how events write them."""
+    """Return the instants of a task's reminders, by their form in events."""
     found = (_instant(reminder, task) for reminder in task.reminders)
     return {format_time(instant): instant for instant in found if instant is not None}
 

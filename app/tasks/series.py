@@ -1,6 +1,6 @@
-"""Series of recurring tasks: what comes after an occurrence. The dates come from `recurrence.py`.
+"""Series of recurring tasks: the occurrence after each one. `app.recurrence` computes the dates.
 
-A rule that can't be read, which only foreign records can hold, has no dates: its series ends.
+An unreadable rule, which only foreign records can contain, has no dates: its series ends.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ MAX_SKIPPED = 10
 
 
 def next_date(task: Task, completed_at: datetime) -> Occurrence | None:
-    """The date after a task's occurrence, if it is done at `completed_at`; None if the series ends with it.
+    """Return the date after a task's occurrence that is completed at `completed_at`; None if the series ends.
 
-    It follows from what the series gave to this occurrence, wherever that was moved to.
+    It follows from the date that the series gave to this occurrence, even if that was moved.
     """
     if task.recurrence is None or task.series is None:
         return None
@@ -39,14 +39,14 @@ def next_date(task: Task, completed_at: datetime) -> Occurrence | None:
 
 
 def next_id(series: Series) -> str:
-    """The id of the task after an occurrence: the same for whoever makes it, however often."""
+    """Return the id of the task after an occurrence; it is the same for each attempt to create it."""
     return derived_id("occurrence", series.id, str(series.occurrence + 1))
 
 
 def occurrence_ids(series: Series) -> list[str]:
-    """Return the ids under which tasks of this and of the last occurrences of a series may be.
+    """Return the ids that tasks of this and of the previous occurrences of a series may have.
 
-    A task that skips stays the same: so it has an id of an occurrence before, or of the series.
+    A task that skips keeps its id, so it has the id of an earlier occurrence, or of the series.
     """
     first = max(1, series.occurrence - MAX_SKIPPED)
     numbers = range(first, series.occurrence + 1)
@@ -54,9 +54,10 @@ def occurrence_ids(series: Series) -> list[str]:
 
 
 def next_occurrence(task: Task, stage: str | None) -> TaskCreated | None:
-    """The beginning of the task after a completed one, in `stage`; None if the series ends.
+    """Return the creation of the task after a completed one, in `stage`; None if the series ends.
 
-    Nobody is notified: it is theirs as the one before was. It comes right after that one in the manual order.
+    Nobody is notified, because the assignees stay the same. It follows the completed task directly in the
+    manual order.
     """
     date = next_date(task, task.completed_at or task.updated_at)
     if date is None or task.series is None:
@@ -77,10 +78,10 @@ def next_occurrence(task: Task, stage: str | None) -> TaskCreated | None:
 
 
 def skipped(task: Task, now: datetime) -> TaskSkipped:
-    """What passing over an occurrence makes of the task. Raises `Conflict` if nothing comes after it.
+    """Return the event that skips an occurrence. Raise `Conflict` if no occurrence follows.
 
-    Where the next date is counted from the completion, it is counted from `now`, or from when the task is due
-    if that is later.
+    If the next date is counted from the completion, it is counted from `now`, or from the task's due date if
+    that is later.
     """
     if task.recurrence is None:
         raise Conflict("the task does not recur")
@@ -98,13 +99,13 @@ def skipped(task: Task, now: datetime) -> TaskSkipped:
 
 
 def _of_series(task: Task) -> dict[str, Any]:
-    """The fields that each occurrence has from the one before, with their values in the series."""
+    """Return the fields that each occurrence inherits from the previous one, with the series' values."""
     values = {name: getattr(task, name) for name in SERIES_FIELDS}
     return values if task.series is None else values | series_values(task.series)
 
 
 def _dates(task: Task) -> list[str]:
-    """The dates that a task's reminders may have been set for: what the series gave, and when it is due."""
+    """Return the dates that reminders may have been set for: the series' date, and the due date."""
     scheduled = None if task.series is None else task.series.scheduled
     return [each for each in (scheduled, task.due) if each]
 
@@ -112,10 +113,10 @@ def _dates(task: Task) -> list[str]:
 def shifted(
     reminders: Iterable[Reminder], dates: list[str], due: str, time_zone: str | None
 ) -> tuple[Reminder, ...]:
-    """Reminders for another due date. Those at a time keep their distance from the nearest of `dates`.
+    """Shift reminders to another due date. Those at a time keep their distance from the nearest of `dates`.
 
-    The distance is one of days and hours on the clock: nine o'clock stays nine o'clock when summer comes.
-    Without dates such reminders go.
+    The distance is counted in days and hours on the clock: nine o'clock stays nine o'clock when summer time
+    begins. Without dates such reminders are removed.
     """
     kept: list[Reminder] = []
     for reminder in reminders:
@@ -140,7 +141,7 @@ def _zone(due: str, time_zone: str | None) -> tzinfo:
 
 
 def _wall(moment: str, zone: tzinfo) -> datetime:
-    """The local time of a date-time, or midnight of a date. Raises `ValueError`."""
+    """Return the local time of a date-time, or midnight of a date. Raise `ValueError`."""
     found = datetime.fromisoformat(moment)
     if len(moment) <= DATE_LENGTH:
         return datetime.combine(found, time.min)

@@ -14,10 +14,10 @@ from app.values import Priority, RecurrenceFrom, Status
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task's state after `version` events. Times are UTC; `due` is a date or a date-time with offset.
+    """The state of a task after `version` events. Times are UTC; `due` is a date or a date-time with offset.
 
-    `recurrence` is an RFC 5545 rule whose COUNT says how many are left. `reminded` are the instants, in
-    RFC 3339 and UTC, whose reminders have fired, or had passed before they came to be.
+    `recurrence` is an RFC 5545 rule whose COUNT is the number of remaining occurrences. `reminded` are the
+    instants, in RFC 3339 and UTC, whose reminders have fired, or had passed before they were set.
     """
 
     id: str
@@ -78,7 +78,7 @@ SERIES_FIELDS = frozenset(
 
 
 def series_values(series: Series) -> dict[str, Any]:
-    """The fields whose value in the series is another than in this occurrence, with that value."""
+    """Return the fields whose value in the series differs from this occurrence's, with the series' value."""
     return {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in series.values.items()

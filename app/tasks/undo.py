@@ -1,6 +1,6 @@
-"""Undo: the event that takes back what an earlier one changed.
+"""Undo: the event that reverts the changes of an earlier one.
 
-It names the fields as they were before, so nothing is lost: undoing the undo does it again.
+It names the fields with their previous values, so nothing is lost: undoing the undo restores the change.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _CHANGES = frozenset(
 
 
 def newest_change(past: Iterable[PastEvent], user: str) -> int | None:
-    """The version of the user's newest change that still counts, of events from the newest to the oldest.
+    """Return the version of the user's newest change that still counts, of events ordered newest first.
 
-    An undo, and what it has undone, does not count; what an undone undo had undone does again.
+    An undo and the change that it undid do not count. A change whose undo was undone counts again.
     """
     undone: set[int] = set()
     for event in past:
@@ -57,9 +57,9 @@ def newest_change(past: Iterable[PastEvent], user: str) -> int | None:
 
 
 def undo(command: UndoChange, task: Task, around: DecisionContext) -> TaskUndone | TaskDeleted | None:
-    """Take back a change of one's own, if it still holds and the task could be so again.
+    """Undo a change by the user, if it still holds and the task can have its previous values.
 
-    Raises `NotFound`, `Forbidden` or `Conflict`, this one with the fields that changed again since.
+    Raise `NotFound`, `Forbidden` or `Conflict`, the latter with the fields that changed again since.
     """
     change = _found(command, task, around)
     if change.before is None:
@@ -78,7 +78,7 @@ def undo(command: UndoChange, task: Task, around: DecisionContext) -> TaskUndone
 
 
 def _adapted(command: UndoChange, task: Task, around: DecisionContext) -> dict[str, Any]:
-    """Return what does not fit any longer of a task that comes back, as it is from now on."""
+    """Return the fields that no longer fit a restored task, with their new values."""
     adapted: dict[str, Any] = {}
     if (stage := stage_left(around.home, task)) is not None:
         adapted["stage"] = stage
@@ -99,7 +99,7 @@ def _found(command: UndoChange, task: Task, around: DecisionContext) -> Change:
 
 
 def _fields(change: Change, before: Task) -> dict[str, Any]:
-    """The fields that the change changed, as they were before."""
+    """Return the fields that the change changed, with their previous values."""
     fields = {
         name: value
         for name in TASK_FIELDS
@@ -122,7 +122,7 @@ def _check_holds(change: Change, task: Task, fields: dict[str, Any]) -> None:
 
 
 def _check_possible(task: Task, fields: dict[str, Any], around: DecisionContext) -> None:
-    """Check that what was then is still possible: the parent and the stage are there, no sub-task is open."""
+    """Check that the previous values are possible: parent and stage exist, and no sub-task is open."""
     if fields.get("status") == "done" or fields.get("deleted_at") is not None:
         check_children(around, "see to them first")
     list_id = fields.get("list_id", task.list_id)

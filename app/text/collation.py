@@ -1,7 +1,7 @@
 """Collation: the order of texts by the Unicode Collation Algorithm (UTS 10), in any database.
 
-Keys are texts that compare as the texts do, code point by code point: in Postgres by the collation "C", so
-that an index, a cursor and Python agree, and no two databases differ. Letters decide first, then accents,
+Keys are texts that compare as the original texts do, code point by code point: in Postgres by the collation
+"C". An index, a cursor and Python therefore agree, in every database. Letters decide first, then accents,
 then case. The weights are those of the Default Unicode Collation Element Table.
 """
 
@@ -24,7 +24,7 @@ Weights = tuple[str, str, str]
 
 
 def collation_key(text: str) -> str:
-    """Return what a text is sorted by."""
+    """Return the sort key of a text."""
     if text.isascii():
         levels = [text.translate(level) for level in _ascii()]
     else:
@@ -36,7 +36,7 @@ def collation_key(text: str) -> str:
 
 
 class _Table(dict[str, Weights]):
-    """The weights of single characters and of contractions, each looked up when it is first met."""
+    """The weights of single characters and of contractions, each computed on first use."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ def _ascii() -> tuple[dict[int, str], ...]:
 
 
 def _pattern(pairs: Iterable[str]) -> list[str]:
-    """Return patterns, few and quick, of two characters in a row."""
+    """Return a few fast patterns for pairs of consecutive characters."""
     following: defaultdict[str, set[str]] = defaultdict(set)
     for pair in pairs:
         following[pair[0]].add(pair[1])
@@ -85,7 +85,7 @@ def _level(elements: Iterable[Iterable[int]], level: int) -> str:
 
 
 def _sign(weight: int) -> str:
-    """Return a weight as a character: past what ends a level, and past the surrogates, which are none."""
+    """Return a weight as a character: above the end-of-level mark and the surrogates."""
     code = weight + 0x20
     return chr(code if code < 0xD800 else code + 0x800)
 

@@ -1,13 +1,13 @@
 """Folding: the form in which words are compared, by script.
 
-Case, width and other differences of compatibility never count. Marks count where they make another letter:
-an Indic vowel sign, a Japanese voicing mark, a Thai tone, the breve of Cyrillic й. They do not count where
-people leave them out as they like: accents of Latin and Greek, Hebrew points, Arabic vowels and hamzas, the
-dots of ё and stresses. Joiners, soft hyphens, variation selectors and the like never count. Digits of any
-script are the same as 0 to 9.
+Case, width and other compatibility differences never count. Marks count where they make another letter: an
+Indic vowel sign, a Japanese voicing mark, a Thai tone, the breve of Cyrillic й. They do not count where
+writers often omit them: accents of Latin and Greek, Hebrew points, Arabic vowels and hamzas, the dots of ё
+and stresses. Joiners, soft hyphens, variation selectors and the like never count. Digits of any script equal
+0 to 9.
 """
 
-# ruff: noqa: RUF001  # letters that look alike are what this is about
+# ruff: noqa: RUF001  # similar letters are the subject of this module
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CYRILLIC_MARKS = regex.compile(r"(?<=\p{Cyrillic})[\u0300-\u036f\u0483-\u0489]+
 _NIKHAHIT_FIRST = regex.compile(r"([\u0e4d\u0ecd])([\u0e48-\u0e4b\u0ec8-\u0ecb])")
 _DIGIT = regex.compile(r"[\p{Nd}--0-9]", regex.V1)
 _ALIKE = {
-    # Latin letters with a stroke and ligatures, which Unicode's decompositions do not take apart.
+    # Latin letters with a stroke and ligatures, which Unicode does not decompose.
     "o": "ø",
     "l": "ł",
     "d": "đð",
@@ -34,10 +34,10 @@ _ALIKE = {
     "i": "ı",
     "ae": "æ",
     "oe": "œ",
-    # Cyrillic letters whose dots and stresses are left out as one likes.
+    # Cyrillic letters whose dots and stresses are optional.
     "е": "ёѐ",
     "и": "ѝ",
-    # Arabic: one letter for what keyboards of Arabic, Persian and Urdu write differently.
+    # Arabic: one letter for those that keyboards of Arabic, Persian and Urdu write differently.
     "ا": "ٱ",
     "ه": "ةہھەۃ",
     "ي": "ىیې",
@@ -49,7 +49,7 @@ _ROUNDS = 4
 
 
 def folded(text: str) -> str:
-    """Return the form of a text; it is its own form."""
+    """Return the folded form of a text; folding it again changes nothing."""
     return text.lower() if text.isascii() else _folded(text)
 
 

@@ -1,7 +1,7 @@
-"""Grapheme clusters: what people see as one character (Unicode Standard Annex 29), which no cut may split.
+"""Grapheme clusters: user-perceived characters (Unicode Standard Annex 29), which are never divided.
 
 Limits count code points, as JSON Schema's `maxLength` does: their number is the same in every program and in
-every version of Unicode. Where a text is cut to fit one, it is cut between clusters.
+every version of Unicode. A text that is shortened to a limit is cut between clusters.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def clusters(text: str) -> list[str]:
 
 
 def boundary_before(text: str, at: int) -> int:
-    """Return the last boundary between clusters that is at a place or before it."""
+    """Return the last boundary between clusters at or before an index."""
     if at <= 0:
         return 0
     if at >= len(text):
@@ -33,7 +33,7 @@ def boundary_before(text: str, at: int) -> int:
 
 
 def boundary_after(text: str, at: int) -> int:
-    """Return the first boundary between clusters that is at a place or after it."""
+    """Return the first boundary between clusters at or after an index."""
     if at <= 0:
         return 0
     if at >= len(text):
@@ -42,7 +42,7 @@ def boundary_after(text: str, at: int) -> int:
 
 
 def shortened(text: str, limit: int, sign: str = "…") -> str:
-    """Return a text of at most `limit` code points, with a sign where something was cut off."""
+    """Shorten a text to at most `limit` code points, with a sign if something was cut off."""
     if len(text) <= limit:
         return text
     kept = text[: boundary_before(text, limit - len(sign))]
@@ -50,7 +50,7 @@ def shortened(text: str, limit: int, sign: str = "…") -> str:
 
 
 def _boundaries(text: str, at: int) -> Iterator[int]:
-    """Yield boundaries in order, from one that is not after a place on."""
+    """Yield boundaries in order, starting at or before an index."""
     start = _known_boundary(text, at)
     yield start
     for match in _CLUSTER.finditer(text, start):
@@ -58,7 +58,7 @@ def _boundaries(text: str, at: int) -> Iterator[int]:
 
 
 def _known_boundary(text: str, at: int) -> int:
-    """Return a place, not after `at`, that is a boundary whatever comes before it."""
+    """Return an index, at most `at`, that is a boundary regardless of the preceding text."""
     for start in range(at, max(0, at - _FAR), -1):
         if text[start].isascii() and not _PREPENDED.match(text[start - 1]):
             return start

@@ -1,7 +1,7 @@
-"""JSON that means one thing only, whoever reads it: the one reader of what comes from outside.
+"""JSON with exactly one meaning for every parser: the only parser of input from outside.
 
-It is strict where parsers are known to disagree: UTF-8 without a broken byte, no member twice, no `NaN` or
-`Infinity`, a bounded depth, and numbers that every step can write again.
+It is strict where parsers are known to disagree: it requires valid UTF-8, unique members, no `NaN` or
+`Infinity`, a bounded depth, and numbers that every later step can write again.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ MAX_DEPTH = 32
 
 
 def read_json(text: bytes, subject: str = "the body") -> Any:
-    """Read JSON; `subject` is what it is called in errors. Raises `Malformed`.
+    """Parse JSON; `subject` names it in errors. Raise `Malformed`.
 
-    What is read may hold U+0000 and lone surrogates, as escapes: the rules of the field that they are in
-    refuse them.
+    The result may contain U+0000 and lone surrogates, from escapes; the rules of each field reject them.
     """
     try:
         value = json.loads(
@@ -43,10 +42,10 @@ def read_json(text: bytes, subject: str = "the body") -> Any:
 
 
 def is_shallow(value: object, levels: int = MAX_DEPTH) -> bool:
-    """Tell whether no more than so many arrays and objects lie in each other."""
+    """Return whether arrays and objects are nested at most `levels` deep."""
     level: list[object] = [value]
     for _ in range(levels + 1):
-        # Level by level, and its kinds at once: a body may have a hundred thousand values.
+        # Level by level, with one pass for all kinds: a body may contain a hundred thousand values.
         if {dict, list}.isdisjoint(map(type, level)):
             return True
         level = [inner for each in level for inner in inside(each)]
@@ -54,14 +53,14 @@ def is_shallow(value: object, levels: int = MAX_DEPTH) -> bool:
 
 
 def inside(value: object) -> Iterable[object]:
-    """Return the values right inside an array or object; nothing for any other value."""
+    """Return the values directly inside an array or object; nothing for any other value."""
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
 
 
 class _NotOneThing(ValueError):
-    """Parsers read this in different ways."""
+    """Error for JSON that parsers interpret in different ways."""
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

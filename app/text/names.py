@@ -1,9 +1,9 @@
-"""Names by the rules of Unicode: what users, lists, tags and stages may be called, and when two are one.
+"""Names by the rules of Unicode: valid names of users, lists, tags and stages, and their comparison.
 
-A name shows all that is in it: controls, bidirectional ones too, and invisible characters are refused, but
-for joiners, variation selectors and the like where scripts and emoji need them (UAX 31, profile for joiners;
-RFC 5892, appendix A). Names of users are normalised to NFKC, as in RFC 8266, and names of lists, tags and
-stages to NFC, so that one name has one spelling.
+All characters of a name are visible. Controls, including bidirectional ones, and invisible characters are
+refused, except joiners, variation selectors and the like where scripts and emoji need them (UAX 31, profile
+for joiners; RFC 5892, appendix A). Names of users are normalised to NFKC, as in RFC 8266, and names of lists,
+tags and stages to NFC, so that one name has one spelling.
 """
 
 from __future__ import annotations
@@ -41,29 +41,29 @@ _BLANKS = regex.compile(r"\p{Zs}+")
 
 
 def shows_something(text: str) -> bool:
-    """Tell whether anything of a text is seen."""
+    """Return whether any character of a text is visible."""
     return _SHOWN.search(text) is not None
 
 
 def normal_label(name: str) -> str:
-    """Return the spelling of the name of a list, tag or stage."""
+    """Return the normalised spelling of a list's, tag's or stage's name."""
     return normalize("NFC", name)
 
 
 def normal_user(name: str) -> str:
-    """Return the spelling of a user's name."""
+    """Return the normalised spelling of a user's name."""
     if name.isascii() and "  " not in name:
         return name
     return _BLANKS.sub(" ", normalize("NFKC", _SELECTORS.sub("", name)))
 
 
 def label_of(name: str, limit: int) -> str:
-    """Return the name of a list, tag or stage, normalised. Raises `ValueError` for what can't be one."""
+    """Return the name of a list, tag or stage, normalised. Raise `ValueError` for an invalid name."""
     return _checked(normal_label(name), limit)
 
 
 def user_name(name: str) -> str:
-    """Return a user's name, normalised. Raises `ValueError` for what can't be one."""
+    """Return a user's name, normalised. Raise `ValueError` for an invalid name."""
     name = _checked(normal_user(name), MAX_USER_CHARS)
     if name in LEADING_ELSEWHERE:
         raise ValueError("must not be . or .., which lead elsewhere in an address")
@@ -71,21 +71,21 @@ def user_name(name: str) -> str:
 
 
 def without_unseen(text: str) -> str:
-    """Return a text without what names must not have in them."""
+    """Remove the characters that names must not contain."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(part for at, part in enumerate(text) if not _is_out_of_place(text, at))
 
 
 def with_signs(text: str, sign: str = "\ufffd") -> str:
-    """Return a text on one line, with a sign for what is not seen, or sets the direction of what follows."""
+    """Return a text on one line, with a sign for invisible characters and those that set a direction."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(sign if _is_out_of_place(text, at) else part for at, part in enumerate(text))
 
 
 def caseless(name: str) -> str:
-    """Return what names are compared by where case, width and invisible characters do not matter."""
+    """Return the form for comparing names regardless of case, width and invisible characters."""
     if name.isascii():
         return name.lower()
     bare = _NOT_COMPARED.sub("", normalize("NFD", name))
@@ -116,7 +116,7 @@ def _is_out_of_place(text: str, at: int) -> bool:
 
 
 def _places(text: str, at: int) -> list[regex.Match[str]]:
-    """Return what begins at a place, or at a flag's tags before it, and is where it belongs."""
+    """Return the matches at an index, or at a flag's tags before it, that are allowed there."""
     starts = [at]
     while starts[-1] > 0 and "\U000e0020" <= text[starts[-1] - 1] <= "\U000e007e":
         starts.append(starts[-1] - 1)

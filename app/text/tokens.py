@@ -1,8 +1,8 @@
-"""The words of a text, as searching sees them, whatever the database's locale and text search know.
+"""The words of a text for searching, independent of the database's locale and text search.
 
 A run of letters and digits is a word, with its marks and joiners. In scripts without spaces between words,
-such as Chinese, Japanese, Thai and Khmer, each grapheme cluster is a word by itself, so that whatever stands
-in a row is found; and so is each emoji.
+such as Chinese, Japanese, Thai and Khmer, each grapheme cluster is a word, so that any consecutive characters
+can be found. Each emoji is a word too.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _FORMS_KEPT = 16_384
 
 
 class _Kinds(dict[int, str]):
-    """The kind of each code point, looked up when it is first met."""
+    """The kind of each code point, computed on first use."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -63,7 +63,7 @@ _KINDS = _Kinds()
 
 
 class Word(NamedTuple):
-    """A word of a text: where it stands, and the form that it is compared in."""
+    """A word of a text: its place, and the form that it is compared in."""
 
     start: int
     end: int
@@ -72,14 +72,14 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Needle:
-    """Words in a row that a text must contain or, `negated`, must not; a `prefix` may go on at its end."""
+    """Consecutive words that a text must contain or, `negated`, must not; a `prefix` may go on."""
 
     forms: tuple[str, ...]
     prefix: bool = False
     negated: bool = False
 
     def found_at(self, forms: Sequence[str]) -> Iterator[int]:
-        """The places among a text's forms where these words begin."""
+        """Yield the indexes among a text's forms at which these words begin."""
         *firsts, last = self.forms
         for at in range(len(forms) - len(firsts)):
             end = at + len(firsts)
@@ -91,8 +91,8 @@ class Needle:
 def words_of(text: str) -> Iterator[Word]:
     """Yield the words of a text in order.
 
-    Each begins and ends where a grapheme cluster does. Where a cluster is several words, such as the unit ㌔
-    that is short for キロ, each of them stands where the cluster does.
+    Each begins and ends at a boundary of grapheme clusters. If a cluster is several words, such as the unit
+    ㌔ that is short for キロ, each of them has the place of the cluster.
     """
     if text.isascii():
         for match in _ASCII_WORD.finditer(text.lower()):
@@ -117,7 +117,7 @@ def forms_of(text: str) -> list[str]:
 
 
 def stands_alone(form: str) -> bool:
-    """Tell whether a form is of a script without spaces, in which it is a part of a word at most."""
+    """Return whether a form is of a script without spaces, in which it is only a part of a word."""
     return not form.isascii() and _KINDS[ord(form[0])] == _UNSPACED
 
 
@@ -136,7 +136,7 @@ def _form(word: str) -> str:
 @lru_cache(maxsize=_FORMS_KEPT)
 def _forms_unspaced(cluster: str) -> tuple[str, ...]:
     if _UNSPACED not in cluster.translate(_KINDS):
-        return ()  # a mark that a character of control parts from its letter
+        return ()  # a mark that a control character separates from its letter
     normal = normalize("NFKC", cluster)
     if normal == cluster:
         return (folded(cluster)[:LONGEST_FORM],)
