@@ -26,7 +26,7 @@ from app.tasks.events import TaskEdited, TaskMoved, TaskReminded
 from app.tasks.state import Task
 
 WINDOW_S = 3_600
-"""The length of the windows of time that groups lie in, aligned to the epoch."""
+"""The length of a group's time window, aligned to the epoch."""
 _BY_POLICY = {
     "task.created": "task.recurred",
     "task.restored": "task.recurred",
@@ -196,7 +196,7 @@ PHRASES: Mapping[str, tuple[str, str]] = {
     "list.left": ("{actor} left the list", "{actor} left the list {n} times"),
     "list.handed_over": ("{actor} handed the list over to {to}", "{actor} handed the list over {n} times"),
 }
-"""Type of activity → how one is told, and how `{n}` are. Other names are of the newest event's data."""
+"""Type of activity → its sentence for one, and for `{n}`. Other names are of the newest event's data."""
 
 
 def summary(type_: str, actor: str, *, n: int, title: str, data: Mapping[str, Any]) -> str:

@@ -41,9 +41,9 @@ ALLOWED: Mapping[type[Command], frozenset[Role]] = {
     task_commands.DeleteComment: EDITORS,
     task_commands.UndoChange: EDITORS,
 }
-"""The roles in a list that may give each command to it, or to its tasks. What is not here nobody may."""
+"""The roles in a list that may give each command to it, or to its tasks. Other commands are forbidden."""
 DELETED = "the list was deleted: restore it first"
-"""The detail that those who may restore a list get for it, or for a task of it, as long as it is deleted."""
+"""The error for users who may restore a list, for it or a task of it, while the list is deleted."""
 
 
 def role_in(task_list: TaskList | None, user: str) -> Role | None:

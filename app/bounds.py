@@ -16,12 +16,14 @@ from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 MAX_EVENT_BYTES = 512 * 1024
 """Bytes of an event's JSON, after decompression."""
 MAX_UPDATE_BYTES = 7 * 1024 * 1024
-"""Bytes of the JSON of an update: an event, its changes and the state after it. Within the bounds of this
-module none is so large."""
+"""Bytes of the JSON of an update: an event, its changes and the state after it.
+
+Within the bounds of this module no update is that large.
+"""
 MAX_MEMBERS = 2_000
-"""Members of a list; commands stop at half of that."""
+"""Members of a list; commands stop at half of it."""
 MAX_NUMBER = 2**53
-"""The largest version: beyond it JSON's numbers are not exact everywhere."""
+"""The largest version: larger JSON numbers are not exact everywhere."""
 MAX_EVENT_ID_CHARS = 256
 MAX_USER_NAME_CHARS = 200
 
@@ -50,4 +52,4 @@ Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
 Number = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
 Few = Annotated[tuple[T, ...], Field(max_length=200)]
 Many = Annotated[tuple[T, ...], Field(max_length=10_000)]
-"""Those who are told, or what they have read."""
+"""The users who are notified, or the notifications that a user has read."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from uuid import UUID, uuid5
 
 IdFactory = Callable[[], str]
-"""Makes a new, time-ordered id (UUIDv7, RFC 9562) as text; given by the composition root."""
+"""A source of new, time-ordered ids (UUIDv7, RFC 9562) as text; the composition root provides it."""
 
 _NAMESPACE = UUID("5f0e2f43-7f0b-5d0e-9a77-7461736b7470")
 

@@ -31,7 +31,7 @@ class ImportStages:
         self._by_name |= {each["name"]: each["name"] for each in stages}
         self.renamed: dict[str, str] = {}
         self.settled = 0
-        """How many tasks an edit completed or opened again, by its stage."""
+        """The number of tasks that an edit completed or reopened by its stage."""
 
     def fitted(self, event: TaskEvent, task: Task | None) -> TaskEvent:
         """Return the event adapted to the list; `task` is the state after the preceding events."""

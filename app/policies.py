@@ -22,7 +22,7 @@ from app.tasks.state import Task, series_values
 
 IMPORT_PREFIX = "/tasktape/import"
 POLICY_PREFIX = "/tasktape/policy"
-"""What the source of every event starts with that no person decided on."""
+"""The prefix of the source of every event that a policy decided on."""
 SOURCE = source_of("policy", "recurrence")
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 from app.errors import Malformed
 
 Positions = Mapping[int, int]
-"""Partition → the last offset that is included; a partition that is absent has nothing."""
+"""Partition → the last included offset; an absent partition includes nothing."""
 
 MAX_PARTITIONS = 1024
 

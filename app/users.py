@@ -63,7 +63,7 @@ class User:
 
 
 USER_FIELDS: tuple[str, ...] = ()
-"""The fields whose changes an audit shows: none, the events say it all."""
+"""The fields whose changes the audit shows: none, because the events contain everything."""
 
 
 def evolve(user: User | None, event: UserEvent, *, stream_key: str, time: datetime) -> User:

@@ -48,7 +48,7 @@ _PLAINLY = {
     "bool_type": "should be true or false",
     "bool_parsing": "should be true or false",
 }
-"""What pydantic says in words of Python, by the type of its error."""
+"""Plain words for pydantic's messages that use words of Python, by the type of the error."""
 
 
 def _message(found: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ Role = Literal["owner", "editor", "viewer"]
 Category = Literal["open", "active", "done"]
 RecurrenceFrom = Literal["due", "completion"]
 Scope = Literal["this", "following"]
-"""What an edit of a recurring task is for: this occurrence only, or this one and all to come."""
+"""The scope of an edit of a recurring task: this occurrence only, or this one and all following ones."""
 
 MAX_LABEL_CHARS = 100
 MAX_TITLE_CHARS = 500
@@ -109,7 +109,7 @@ StoredLabel = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_LABEL_CHARS),
     AfterValidator(storable),
 ]
-"""A tag or a stage as events have it: what a command may call one is for `Label` to say."""
+"""A tag or a stage as stored in events; `Label` has the rules for commands."""
 Label = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_LABEL_CHARS),
@@ -120,7 +120,7 @@ StoredUserId = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_USER_CHARS),
     AfterValidator(storable),
 ]
-"""The name of a user that is in events already."""
+"""The name of a user as stored in events."""
 UserId = Annotated[StoredUserId, AfterValidator(user_name)]
 CommentText = Annotated[
     str,

@@ -11,7 +11,7 @@ from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 NO_ZONES = frozenset({"Factory"})
-"""Names of the database that stand for no place: a clock that was never set."""
+"""Names in the database that are no places: a clock that was never set."""
 
 
 class UnknownZone(ValueError):

@@ -32,9 +32,9 @@ from app.tasks.state import TASK_FIELDS, Task
 from app.values import Notes, Role, StoredLabels, StoredUserIds
 
 ASIDE = frozenset({"comment_count", "reminded", "rank"})
-"""What changes beside a task, and in nobody's way."""
+"""Fields that change independently of commands, and never conflict."""
 OCCURRENCE = frozenset({"due", "time_zone", "recurrence", "recurrence_from", "series", "status"})
-"""What says which occurrence of a series a task is."""
+"""The fields that determine the occurrence of a series."""
 _LIMITS: Mapping[str, TypeAdapter[Any]] = {
     "notes": TypeAdapter(Notes),
     "tags": TypeAdapter(StoredLabels),

@@ -31,7 +31,7 @@ _WORD = re.compile(r"s*(?:p|w+)|s+")
 _KINDS = (("s", regex.compile(r"\s")), ("p", regex.compile(r"[\p{P}\p{S}]")))
 
 _STEPS = 600_000
-"""So far one comparison goes, and a merge makes four of this size at most; a step takes some 0.05 µs."""
+"""The limit of one comparison; a merge makes at most four of this size. A step takes some 0.05 µs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ Stages = Annotated[
 
 
 Occupied = Mapping[tuple[str, Status], int]
-"""(stage, status) → how many tasks of the list are there."""
+"""(stage, status) → the number of such tasks in the list."""
 
 
 class CreateList(Command):

@@ -40,7 +40,7 @@ def member_called(task_list: TaskList, name: str) -> str:
 
 
 LIST_FIELDS = ("name", "inbox", "members", "stages", "deleted_at")
-"""The fields whose changes an audit shows."""
+"""The fields whose changes the audit shows."""
 
 
 def category_of(task_list: TaskList | None, stage: str | None) -> Category | None:

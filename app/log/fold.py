@@ -33,7 +33,7 @@ Outcome = Literal["accepted", "superseded", "parked"]
 Changes = dict[str, tuple[Any, Any]]
 """Field → (before, after), for the fields that differ."""
 Home = Callable[[str], int]
-"""Stream → the partition that its records lie in."""
+"""Stream → the partition of its records."""
 
 
 @dataclass(frozen=True, slots=True)

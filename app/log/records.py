@@ -39,7 +39,7 @@ class StreamResumed:
 Event = task_events.TaskEvent | list_events.ListEvent | users.UserEvent | StreamResumed
 Headers = Sequence[tuple[str, bytes]]
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
-"""Turns the data of one schema version of an event type into that of the next version."""
+"""A function from the data of one schema version of an event type to that of the next version."""
 
 EVENT_CLASSES: tuple[type[Event], ...] = (
     task_events.TaskCreated,
@@ -72,14 +72,14 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
 SCHEMA_VERSIONS: Mapping[str, int] = {cls.type: 1 for cls in EVENT_CLASSES}
 """The schema version that this code writes, by event type."""
 UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
-"""(event type, schema version) → how to reach the next version; one entry for each version left behind."""
+"""(event type, schema version) → its upcaster to the next version; one entry for each previous version."""
 
 _ADAPTERS: Mapping[str, TypeAdapter[Event]] = {cls.type: TypeAdapter(cls) for cls in EVENT_CLASSES}
 MAX_ATTRIBUTE_LENGTH = 2048
-"""Characters; the source of an import has a user's name in it, of which each may be twelve when encoded."""
+"""Characters. The source of an import contains a user's name, whose characters may take 12 when encoded."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""U+0000 in JSON; not the text of that escape, which is a backslash's escape followed by `u0000`."""
+"""U+0000 in JSON, but not an escaped backslash followed by `u0000`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import MAXYEAR, date, timedelta
 
 Day = Callable[[date], date]
-"""Returns the day that is meant if today is the argument. Raises `ValueError` or `OverflowError`."""
+"""A function from today to the day that is meant. It raises `ValueError` or `OverflowError`."""
 LEAP_CYCLE_YEARS = 8
-"""29 February comes at least once in so many years."""
+"""29 February occurs at least once in this many years."""
 
 
 def in_months(day: date, months: int) -> date:

@@ -39,13 +39,13 @@ from app.natural_dates.words import (
 )
 
 Moment = Callable[[datetime], datetime]
-"""Returns the moment that is meant if it is now the argument. Raises `ValueError` or `OverflowError`."""
+"""A function from now to the moment that is meant. It raises `ValueError` or `OverflowError`."""
 
 Strength = Literal["sure", "weak", "bound"]
 """`weak` counts at the end of a text or next to another phrase, `bound` only next to another one."""
 
 END = r"(?P<stop>[,;.!?]*)(?= |$)"
-"""Where a phrase ends: before a blank, with the punctuation that closes it."""
+"""The end of a phrase: before a blank, with closing punctuation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from app.quick_add.tokens import Word, words_of
 from app.recurrence.next_date import DATE_LENGTH
 
 MAX_QUICK_CHARS = 2_000
-"""The length of a text: a title, and whatever else there is of the task."""
+"""The length of a text: a title, and the other fields of the task."""
 MAX_LABELS = 50
-"""How many tags, and how many persons, one text may name; further ones stay in the title."""
+"""The number of tags, and of persons, that one text may name; further ones stay in the title."""
 QuickField = Literal["due", "recurrence", "priority", "tags", "assignees"]
 REASONS = {
     "assignees": "nobody in this list is called so",

@@ -23,14 +23,14 @@ from app.quick_add.tokens import Word
 T = TypeVar("T")
 Timing: TypeAlias = Phrase | Repetition
 NO_WEEKDAY_AFTER = frozenset(("black", "good", "cyber", "super", "ash", "shrove", "taco", "casual"))
-"""Words that make another thing of a weekday, as in Black Friday."""
+"""Words that change the meaning of a weekday, as in Black Friday."""
 NO_DATE_AFTER = frozenset(
     (
         *("the", "a", "an", "my", "your", "his", "her", "our", "their"),
         *("i", "you", "he", "she", "it", "we", "they", "who", "that"),
     )
 )
-"""Words after which `sun`, `daily` or a weekday alone are no dates."""
+"""Words after which `sun`, `daily` or a weekday alone is no date."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ SIGNS: Mapping[str, Literal["tags", "assignees", "priority"]] = {
     "!": "priority",
     "\uff01": "priority",
 }
-"""The signs, and as East Asian keyboards make them."""
+"""The signs, with their forms on East Asian keyboards."""
 CLOSING = {'"': '"', "\u201c": "\u201d"}
 _PUNCTUATION = ",;.:!?"
 _NOT_IN_TAGS = frozenset('#"\\()[]{}<>\u201c\u201d')

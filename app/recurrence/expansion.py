@@ -17,7 +17,7 @@ from itertools import groupby
 from app.recurrence.rrule import Rule
 
 HORIZON_YEARS = 50
-"""How far ahead a next date is looked for: the 29th of February falls on a Monday every 40 years at least."""
+"""The search limit for a next date: the 29th of February is a Monday at least every 40 years."""
 
 # The number of days in a period, at most: 53 weeks, if weeks are numbered.
 _MOST_DAYS = {"YEARLY": 371, "MONTHLY": 31, "WEEKLY": 7, "DAILY": 1, "HOURLY": 1}

@@ -21,7 +21,7 @@ __all__ = ["Occurrence", "describe", "following", "following_completion", "norma
 DATE_LENGTH = 10
 SHORTEST_MONTH_DAYS = 28
 LONGEST_GAP = timedelta(days=1)
-"""The most local time that a change of offset has left out: a whole day, where the date line moved."""
+"""The longest local time that a change of offset has skipped: a whole day, where the date line moved."""
 
 
 @dataclass(frozen=True, slots=True)

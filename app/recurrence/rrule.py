@@ -189,7 +189,7 @@ _PARTS: dict[str, tuple[str, Callable[[str, str], Any], Callable[[Any], str]]] =
     "BYSETPOS": ("by_set_pos", _numbers, _list_text),
     "WKST": ("week_start", _weekday, WEEKDAYS.__getitem__),
 }
-"""How each part is held in a `Rule`, read and written, in the order in which it is written."""
+"""The field, the parser and the formatter of each part, in the order in which the parts are written."""
 
 # --- what goes with what ---------------------------------------------------------------------------------
 

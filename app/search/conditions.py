@@ -134,9 +134,9 @@ KEYS: Mapping[str, Callable[[Value, Operator], Condition]] = {
     "due": _due,
     "has": _has,
 }
-"""What a key makes of its value; it raises `SearchError` for one that it does not take."""
+"""The parser of each key's value; it raises `SearchError` for an invalid value."""
 
 COMPARABLE = frozenset({"priority", "p", "due"})
 """The keys that take an operator."""
 PEOPLE = frozenset({"assignee", "by"})
-"""The keys that take `me`."""
+"""The keys that accept `me`."""

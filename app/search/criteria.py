@@ -60,7 +60,7 @@ class InList:
     called: str
     negated: bool = False
     place: tuple[int, int] | None = None
-    """Where a text says so; see `Condition`."""
+    """The place of the condition in the text; see `Condition`."""
 
 
 class BeyondCalendar(ValueError):

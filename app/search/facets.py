@@ -11,7 +11,7 @@ from app.text.names import normal_label, normal_user
 FacetKind = Literal["list", "is", "p", "stage", "tag", "assignee", "by", "parent", "has"]
 
 LONGEST_FACET = 200
-"""Characters: beyond what our commands take, and what other producers write must fit an index too."""
+"""Characters: more than our commands accept, because other producers' values must fit an index too."""
 
 
 _SPELLED: Mapping[FacetKind, Callable[[str], str]] = {

@@ -17,7 +17,7 @@ from app.text.tokens import forms_of
 
 MAX_CHARACTERS = 500
 MAX_PARTS = 30
-"""Conditions and terms together."""
+"""The number of conditions and terms together."""
 
 TermKind = Literal["word", "prefix", "phrase"]
 
@@ -81,7 +81,7 @@ class _Reader:
         self._me = me
         self._at = 0
         self._wordless: Value | None = None
-        """The first term in which there is nothing to look for, such as the `&` of `salt & pepper`."""
+        """The first term without a word, such as the `&` of `salt & pepper`."""
 
     def search(self) -> Search:
         """Parse the whole text. Ignore a part without words if another part has some. Raise `SearchError`."""

@@ -13,9 +13,9 @@ from app.text.tokens import Needle, words_of
 
 SNIPPET_CHARACTERS = 160
 LEAD_CHARACTERS = 40
-"""About so much of a snippet stands before what was found."""
+"""The approximate length of a snippet before the match."""
 MOST_HITS = 100
-"""So many places in a text are looked at for the best one."""
+"""The number of places of a text that are considered for the best one."""
 
 FoundIn = Literal["title", "notes", "comment"]
 _SPACE = re.compile(r"\s+")

@@ -12,14 +12,14 @@ from app.values import Priority
 
 SortKey = Literal["rank", "created_at", "updated_at", "due", "priority", "title"]
 SortValue = str | int | datetime | None
-"""None sorts last in either direction; texts compare by their characters' numbers."""
+"""None sorts last in either direction; texts compare by code points."""
 
 PRIORITY_ORDER: dict[Priority, int] = {"none": 0, "low": 1, "medium": 2, "high": 3, "urgent": 4}
 
 COMPARED_TITLE = 200
-"""Code points: titles that are alike for so many are in the order of their ids."""
+"""Code points: titles with the same prefix of this length are ordered by their ids."""
 LONGEST_ORDER = 600
-"""Code points of what titles are compared by, whose UTF-8 must fit an index."""
+"""Code points of a sort key, whose UTF-8 must fit an index."""
 
 
 def title_order(title: str) -> str:

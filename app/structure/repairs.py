@@ -36,7 +36,7 @@ REASONS: Mapping[Rule, str] = {
     "inbox_deleted": "an inbox is always there",
     "occurrence_twice": "its series has this occurrence already",
 }
-"""Why each repair was made, as its event says it."""
+"""The reason of each repair, as its event states it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from app.text.graphemes import shortened
 from app.values import RecurrenceFrom, Status
 
 MAX_DEPTH = 5
-"""Levels of sub-tasks, the top one included."""
+"""Levels of sub-tasks, including the top one."""
 MAX_SUB_TASKS = 500
-"""No command changes more of them, on all levels together."""
+"""The number of sub-tasks, on all levels together, that one command may change."""
 
 
 def check_parent(parent_id: str | None, list_id: str, task: Task | None, around: DecisionContext) -> None:

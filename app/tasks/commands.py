@@ -193,7 +193,7 @@ CLEARED: dict[str, Any] = {
     "recurrence_from": "due",
     "reminders": (),
 }
-"""What `null` means for the fields that always have a value."""
+"""The meaning of `null` for fields that always have a value."""
 
 
 def wanted_fields(command: EditTask) -> dict[str, Any]:

@@ -56,7 +56,7 @@ from app.tasks.undo import undo
 from app.values import Status
 
 _DATING = frozenset({"recurrence", "recurrence_from", "due", "time_zone"})
-"""The fields that the dates of a series follow from."""
+"""The fields that determine the dates of a series."""
 _COMPLETE_TOO = "complete them too with ?cascade=true"
 
 

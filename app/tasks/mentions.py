@@ -21,10 +21,10 @@ _ADDRESS = re.compile(r"\bhttps?://\S+", re.IGNORECASE)
 _BLANK_LINE = re.compile(r"(\n[ \t\r]*\n)")
 _BACKTICKS = re.compile(r"`+")
 _BLOT = "\0"
-"""Stands where code was. No id has it: they have no controls."""
+"""The replacement of code. No id contains it, because ids have no control characters."""
 _JOINERS = "\u200c\u200d"
 _INSIDE_NAMES = ".-+@"
-"""These go on with a name if a word follows them at once: `@bob-smith` is not bob, and `@bob.` is."""
+"""Characters that continue a name if a word follows directly: `@bob-smith` is not bob, and `@bob.` is."""
 
 
 def mentions_in(text: str, members: Collection[str]) -> tuple[str, ...]:

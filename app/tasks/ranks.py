@@ -19,14 +19,14 @@ DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 _BASE = len(DIGITS)
 _ROOM = _BASE**4
-"""So many fractions are between the neighbours at least; the seed chooses one of half a million or more."""
+"""The minimal number of fractions between the neighbours; the seed chooses one of half a million or more."""
 _NEAR = 16
-"""A rank beside its longer neighbour takes at most this part of the gap."""
+"""A rank next to its longer neighbour takes at most this fraction of the gap."""
 _TIME_DIGITS = 13
 _ERA_MS = 2**46
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SINCE_1970 = "04"
-"""Every rank by a time since 1970 starts with this or more."""
+"""A lower bound of every rank made from a time since 1970."""
 
 
 def rank_at(time: datetime, task_id: str) -> str:

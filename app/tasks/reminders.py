@@ -17,9 +17,9 @@ if TYPE_CHECKING:  # The fold of tasks calls this module.
     from app.tasks.state import Task
 
 GRACE = timedelta(minutes=1)
-"""A reminder that lies in the past by less, when it is set, is one for now."""
+"""A reminder that had passed by less than this when it was set still fires."""
 SETTLED_KEPT = 50
-"""How many instants a task remembers that none of its present reminders stands for."""
+"""The number of settled instants that a task keeps besides those of its present reminders."""
 
 
 def pending(task: Task) -> list[str]:

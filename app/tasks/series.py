@@ -19,7 +19,7 @@ from app.tasks.ranks import rank_between
 from app.tasks.state import SERIES_FIELDS, Task, series_values
 
 MAX_SKIPPED = 10
-"""So many occurrences before one are looked at for tasks that have skipped to it."""
+"""The number of earlier occurrences that are searched for tasks that have skipped to this one."""
 
 
 def next_date(task: Task, completed_at: datetime) -> Occurrence | None:

@@ -69,12 +69,12 @@ TASK_FIELDS = (
     "completed_at",
     "deleted_at",
 )
-"""The fields whose changes an audit shows; the others follow from the envelope."""
+"""The fields whose changes the audit shows; the others follow from the envelope."""
 
 SERIES_FIELDS = frozenset(
     {"title", "notes", "priority", "time_zone", "tags", "assignees", "parent_id", "reminders"}
 )
-"""What each occurrence of a series has from the one before, unless that was edited for itself only."""
+"""The fields that each occurrence of a series inherits, unless they were edited for one occurrence only."""
 
 
 def series_values(series: Series) -> dict[str, Any]:

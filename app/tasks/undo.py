@@ -27,9 +27,9 @@ from app.tasks.events import (
 from app.tasks.state import TASK_FIELDS, Task
 
 NOT_UNDONE = frozenset({"comment_count", "reminded"})
-"""What the fields of a task say that lies beside it."""
+"""Fields of a task that describe other data, such as its comments."""
 LOOK_BACK = 100
-"""So many events of a task, the newest ones, are searched for one's own newest change."""
+"""The number of a task's newest events that are searched for the user's newest change."""
 _CHANGES = frozenset(
     each.type
     for each in (
@@ -37,7 +37,7 @@ _CHANGES = frozenset(
         TaskSkipped,
     )
 )
-"""The types of events that change something, and are no undo."""
+"""The types of events that change something and are not an undo."""
 
 
 def newest_change(past: Iterable[PastEvent], user: str) -> int | None:

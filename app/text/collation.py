@@ -18,7 +18,7 @@ from pyuca.trie import Node
 
 _END_OF_LEVEL = "!"
 _LEAST = (_END_OF_LEVEL, "\u0040", "\u0022")
-"""The least there is at each level: at the end of a level it says nothing. Of the first it is not there."""
+"""The least weight of each level, omitted at the level's end. That of the first does not occur."""
 
 Weights = tuple[str, str, str]
 

@@ -17,7 +17,7 @@ from unicodedata import decimal, normalize
 import regex
 
 _UNSEEN = regex.compile(r"[\p{Default_Ignorable_Code_Point}\u0640]+")
-"""What is not seen, and Arabic's tatweel, which only makes a word longer."""
+"""Invisible characters, and Arabic's tatweel, which only lengthens a word."""
 _OPTIONAL_MARKS = regex.compile(
     r"(?<=[\p{Latin}\p{Greek}\p{Coptic}\p{Hebrew}\p{Arabic}\p{Syriac}\p{Samaritan}\p{Nd}])[\p{Mn}\p{Me}]+"
 )
@@ -45,7 +45,7 @@ _ALIKE = {
 }
 _LETTERS = {ord(letter): form for form, letters in _ALIKE.items() for letter in letters}
 _ROUNDS = 4
-"""What a round leaves to do, such as a capital that only a decomposition shows, the next ones do."""
+"""The number of rounds: one folds what an earlier one reveals, such as a capital in a decomposition."""
 
 
 def folded(text: str) -> str:

@@ -13,9 +13,9 @@ import regex
 _CLUSTER = regex.compile(r"\X")
 _PREPENDED = regex.compile(r"[\p{GCB=Prepend}\r]")
 _JOINS_NOTHING = "\u200c"
-"""The non-joiner, where what it kept apart was cut off."""
+"""The non-joiner, at a place where the text that it separated was cut off."""
 _FAR = 200
-"""Code points: so far back from a place an ASCII character is looked for, from which on clusters are told."""
+"""Code points to search backwards for an ASCII character, from which clusters can be determined."""
 
 
 def clusters(text: str) -> list[str]:

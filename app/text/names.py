@@ -19,7 +19,7 @@ _UNSEEN = regex.compile(
     r"--[\p{GCB=Prepend}\p{Extended_Pictographic}\U00013430-\U0001345f]]",
     regex.V1,
 )
-"""What is not seen, or not known to be; Arabic number signs and hieroglyphs' joiners are."""
+"""Invisible or unassigned characters, except Arabic number signs and hieroglyphs' joiners."""
 _IN_ITS_PLACE = regex.compile(
     r"\u200c(?:(?<=\p{L}\p{M}*\p{ccc=9}\u200c)(?=\p{L})"
     r"|(?<=[\p{jt=L}\p{jt=D}]\p{jt=T}*\u200c)(?=\p{jt=T}*[\p{jt=R}\p{jt=D}]))"
@@ -30,7 +30,7 @@ _IN_ITS_PLACE = regex.compile(
     r"|(?<=\p{Mongolian})[\u180b-\u180f]"
     r"|(?<=\U0001f3f4)[\U000e0020-\U000e007e]+\U000e007f"
 )
-"""Where what is not seen changes how its neighbours look: between letters, after a virama, in emoji."""
+"""Valid places of invisible characters that change their neighbours: letters, viramas, emoji."""
 _SHOWN = regex.compile(
     r"[^\p{Default_Ignorable_Code_Point}\p{White_Space}\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}\p{Mn}\p{Me}"
     r"\u2800\ufff9-\ufffb\U0001d159\U00013441\U00013442]"
@@ -93,7 +93,7 @@ def caseless(name: str) -> str:
 
 
 LEADING_ELSEWHERE = frozenset({".", ".."})
-"""What nothing is called that is a part of an address: clients take such parts out, even percent-encoded."""
+"""Names that are invalid in a URL path: clients remove such segments, even percent-encoded."""
 
 
 def _checked(name: str, limit: int) -> str:

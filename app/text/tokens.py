@@ -20,11 +20,11 @@ from app.text.folding import folded
 from app.text.graphemes import clusters
 
 LONGEST_FORM = 64
-"""Code points; what is longer is cut, in what is searched as in what is searched for."""
+"""Code points; longer words are cut, both in texts and in searches."""
 
 _ASCII_WORD = re.compile("[a-z0-9]+")
 _LETTER, _UNSPACED, _PICTURE, _ATTACHED, _PREPENDED, _OTHER = "l", "u", "p", "a", "m", " "
-"""The kinds of characters. A text's kinds are as many as its code points, and quick to search through."""
+"""The kinds of characters. A text's kinds are as many as its code points, which makes them fast to search."""
 _WORD = re.compile("m*(?:(?P<picture>p[pa]*)|(?P<unspaced>u[ua]*)|l[la]*)")
 _IN_UNSPACED = (
     r"[\p{scx=Hani}\p{scx=Hira}\p{scx=Kana}\p{scx=Bopo}\p{Yi}\p{Nushu}\p{Tangut}\p{Khitan_Small_Script}"
@@ -38,7 +38,7 @@ _PATTERNS = {
     _PICTURE: r"[\p{Extended_Pictographic}\p{Regional_Indicator}]",
     _LETTER: r"[\p{L}\p{N}]",
 }
-"""The first that fits says the kind; numbers are runs in every script."""
+"""The first matching pattern determines the kind; numbers are runs in every script."""
 _KIND_OF = tuple((kind, regex.compile(pattern, regex.V1)) for kind, pattern in _PATTERNS.items())
 _IS_PICTURE = regex.compile(
     r"[\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff\p{Regional_Indicator}\p{Emoji_Presentation}]|.*\ufe0f"
