@@ -82,7 +82,7 @@ def may(command: type[Command], role: Role | None) -> bool:
 
 
 _REASONS: Mapping[Role, str] = {
-    "viewer": "you may look at this list, and not change it",
+    "viewer": "you may read this list, but not change it",
     "editor": "only an owner of this list may do that",
     "owner": "nobody may do that",
 }

@@ -35,7 +35,7 @@ def _utc(time: datetime) -> datetime:
     try:
         return time.astimezone(UTC)
     except OverflowError:
-        raise ValueError("must be a time that can be told in UTC") from None
+        raise ValueError("must be a time that exists in UTC") from None
 
 
 # Two ids and a rank, or two ids and a text, share an index whose rows have 2,704 bytes at most.

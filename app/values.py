@@ -77,7 +77,7 @@ def instant(text: str) -> datetime:
 
 def _seen(text: str) -> str:
     if not shows_something(text):
-        raise ValueError("must have something in it that is seen")
+        raise ValueError("must contain a visible character")
     return text
 
 

@@ -134,13 +134,13 @@ def _remove(task_list: TaskList, user: str) -> ListEvent:
 
 def _hand_over(task_list: TaskList, user: str, to: str) -> ListEvent | None:
     if to not in task_list.members:
-        raise NotFound("no such member; make them one first")
+        raise NotFound("no such member; add them first")
     return None if to == user else ListHandedOver(to)
 
 
 def _another_owner(task_list: TaskList, user: str) -> None:
     if not any(role == "owner" for member, role in task_list.members.items() if member != user):
-        raise Conflict("a list has an owner: hand it over first, or delete it")
+        raise Conflict("a list needs an owner: hand it over first, or delete it")
 
 
 def _known(task_list: TaskList | None) -> TaskList:

@@ -83,7 +83,7 @@ def _parts(text: str) -> dict[str, str]:
         if not (name and equals and value):
             raise ValueError("must be a recurrence rule, such as FREQ=WEEKLY;BYDAY=MO,TH")
         if name not in _PARTS:
-            raise ValueError(f"has a part that is not known: {name[:20]}")
+            raise ValueError(f"has an unknown part: {name[:20]}")
         if name in parts:
             raise ValueError(f"has {name} twice")
         parts[name] = value

@@ -111,9 +111,9 @@ class _Reader:
         negated = bool(self._skip(_MINUS))
         following = self._text[self._at : self._at + 1]
         if negated and (following in {"", "-"} or following.isspace()):
-            self._wrong("a minus stands right before what must not hold, as in -word", start, self._at)
+            self._wrong("put a minus directly before what to exclude, as in -word", start, self._at)
         if following == "(":
-            self._wrong("there are no brackets; put text that has some in quotes", self._at, self._at + 1)
+            self._wrong("brackets have no meaning; put text with them in quotes", self._at, self._at + 1)
         part = self._condition() or self._term()
         if isinstance(part, Condition):
             part = replace(part, place=(start, self._at - start))
@@ -127,11 +127,12 @@ class _Reader:
         key = _SIGNS.get(sign) or sign[:-1].lower()
         if key not in KEYS:
             known = ", ".join(f"{key}:" for key in KEYS)
-            self._wrong(f"there is no {sign} but {known}; put text with a colon in quotes", start, self._at)
+            message = f"unknown key {sign} (known: {known}); put text with a colon in quotes"
+            self._wrong(message, start, self._at)
         operator = self._skip(_OPERATOR) if key in COMPARABLE else ""
         value = self._value()
         if not value.says.strip():
-            self._wrong(f"{sign} needs something right after it", start, self._at)
+            self._wrong(f"{sign} needs a value directly after it", start, self._at)
         if key in PEOPLE and value.written == "me":
             value = replace(value, says=self._me)
         return KEYS[key](value, cast("Operator", operator or "="))
@@ -145,7 +146,7 @@ class _Reader:
             last = len(value.written) - 1
             if stars and stars != [last]:
                 at = value.at + stars[0]
-                self._wrong("a * stands at the end of a word, for words that start so", at, at + 1)
+                self._wrong("put a * only at the end of a word, to find its prefix", at, at + 1)
             term = Term(value.says[:-1], "prefix") if stars else Term(value.says)
         if value.written in _LOGIC:
             value.wrong(_LOGIC[value.written])
@@ -166,7 +167,7 @@ class _Reader:
             return Value(quotation, start, _ESCAPE.sub(r"\1", quotation[1:-1]), quoted=True)
         word = self._skip(_BARE)
         if self._text.startswith("\\", self._at):
-            self._wrong("a backslash stands before the character it is for", self._at, self._at + 1)
+            self._wrong("put a backslash before the character that it escapes", self._at, self._at + 1)
         return Value(word, start, _ESCAPE.sub(r"\1", word), quoted=False)
 
     def _skip(self, pattern: re.Pattern[str]) -> str:

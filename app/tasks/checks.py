@@ -53,7 +53,7 @@ def check_recurrence(
         raise Invalid([FieldError("due", "a task that recurs from its due date needs one")])
     with suppress(ValueError):  # An unreadable rule, which only foreign records contain, stays.
         if not occurs(rule, due, time_zone):
-            raise Invalid([FieldError("recurrence", "never comes after the due date")])
+            raise Invalid([FieldError("recurrence", "never occurs after the due date")])
 
 
 def check_stage(stage: str | None, task_list: TaskList | None) -> None:

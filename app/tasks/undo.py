@@ -65,7 +65,7 @@ def undo(command: UndoChange, task: Task, around: DecisionContext) -> TaskUndone
     if change.before is None:
         if task.deleted_at:
             return None
-        check_children(around, "see to them first")
+        check_children(around, "complete or delete them first")
         return TaskDeleted()
     fields = _fields(change, change.before)
     if task.deleted_at and "deleted_at" not in fields:
@@ -90,11 +90,11 @@ def _adapted(command: UndoChange, task: Task, around: DecisionContext) -> dict[s
 def _found(command: UndoChange, task: Task, around: DecisionContext) -> Change:
     change = around.change
     if change is None and command.version is None:
-        raise Conflict("there is nothing of yours to undo")
+        raise Conflict("you have no change to undo")
     if change is None or change.after.version > task.version:
         raise NotFound(f"the task has no version {command.version}")
     if change.actor != around.user:
-        raise Forbidden(f"this change is {change.actor}'s; one undoes one's own")
+        raise Forbidden(f"this change is {change.actor}'s; you can undo only your own changes")
     return change
 
 
@@ -124,7 +124,7 @@ def _check_holds(change: Change, task: Task, fields: dict[str, Any]) -> None:
 def _check_possible(task: Task, fields: dict[str, Any], around: DecisionContext) -> None:
     """Check that the previous values are possible: parent and stage exist, and no sub-task is open."""
     if fields.get("status") == "done" or fields.get("deleted_at") is not None:
-        check_children(around, "see to them first")
+        check_children(around, "complete or delete them first")
     list_id = fields.get("list_id", task.list_id)
     try:
         if "parent_id" in fields:
@@ -132,4 +132,4 @@ def _check_possible(task: Task, fields: dict[str, Any], around: DecisionContext)
         if "stage" in fields or "list_id" in fields:
             check_stage(fields.get("stage", task.stage), around.target or around.home)
     except Invalid as error:
-        raise Conflict(f"this can't be undone any longer; {error.detail}") from None
+        raise Conflict(f"this can no longer be undone; {error.detail}") from None

@@ -66,7 +66,7 @@ def user_name(name: str) -> str:
     """Return a user's name, normalised. Raise `ValueError` for an invalid name."""
     name = _checked(normal_user(name), MAX_USER_CHARS)
     if name in LEADING_ELSEWHERE:
-        raise ValueError("must not be . or .., which lead elsewhere in an address")
+        raise ValueError("must not be . or .., which URL paths can't contain")
     return name
 
 
@@ -103,9 +103,9 @@ def _checked(name: str, limit: int) -> str:
         return name
     for match in _UNSEEN.finditer(name):
         if _is_out_of_place(name, match.start()):
-            raise ValueError(f"must not contain U+{ord(match[0]):04X}, which is not seen where it is")
+            raise ValueError(f"must not contain U+{ord(match[0]):04X}, which is invisible there")
     if not shows_something(name):
-        raise ValueError("must have something in it that is seen")
+        raise ValueError("must contain a visible character")
     return name
 
 

@@ -373,7 +373,7 @@ def test_undo_of_what_is_not_possible_any_more() -> None:
     given(*edited).when(UndoChange(version=1), change=change(*edited, version=1)).then_nothing()
     given(CREATED).when(
         UndoChange(version=1), change=change(CREATED, version=1), open_children=1
-    ).then_refused(Conflict, "1 open sub-task; see")
+    ).then_refused(Conflict, "1 open sub-task; complete or delete")
     reopened: tuple[TaskEvent, ...] = (CREATED, TaskCompleted(), TaskReopened())
     undo = given(*reopened).when(UndoChange(), change=change(*reopened, version=3), open_children=2)
     undo.then_refused(Conflict, "2 open sub-tasks")
@@ -392,7 +392,7 @@ def test_undo_of_what_is_not_possible_any_more() -> None:
 
 def test_nothing_to_undo() -> None:
     """Nobody has changed anything."""
-    given(CREATED).when(UndoChange()).then_refused(Conflict, "nothing of yours")
+    given(CREATED).when(UndoChange()).then_refused(Conflict, "you have no change to undo")
 
 
 def past_of(*events: tuple[str, str, int | None]) -> list[PastEvent]:
@@ -460,7 +460,7 @@ def test_recurrence_needs_a_date_to_count_from() -> None:
     daily = TaskCreated(list_id=LIST_ID, title="T", recurrence=rule, due="2026-12-01")
     given(daily).when(EditTask(due=None)).then_refused(Invalid, "due")
     given(daily).when(EditTask(recurrence="FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30")).then_refused(
-        Invalid, "never comes"
+        Invalid, "never occurs"
     )
     given(daily).when(EditTask(recurrence="FREQ=DAILY;COUNT=1")).then(
         TaskEdited({"recurrence": "FREQ=DAILY;COUNT=1"})
