@@ -1,1 +1,1 @@
-"""Read models: Postgres tables that follow the log, and the projector that keeps them."""
+"""Read models: Postgres tables that follow the log, and the projector that maintains them."""

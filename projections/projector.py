@@ -1,8 +1,8 @@
-"""The projector: folds batches of the log into the read models, exactly once in effect.
+"""The projector: folds batches of the log into the read models, with exactly-once effect.
 
-One transaction a batch moves each partition's checkpoint by compare-and-set, so of two projectors that meet
-the same records one wins and the other drops them. What was committed is emitted as updates afterwards;
-how far is kept beside the checkpoint, so that a projector that dies between the two is made up for.
+One transaction per batch moves each partition's checkpoint by compare-and-set. Of two projectors that process
+the same records, one therefore commits and the other drops them. Updates are emitted after the commit. The
+emitted offset is kept in the checkpoint, so that the next projector emits what a crashed one did not.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from projections.read_models.projected import Projected, project
 from projections.read_models.stream_states import load_streams
 
 ReadLog = Callable[[int, int, int], AsyncIterator[Sequence[RawRecord]]]
-"""Reads the offsets `[first, end)` of a partition: `EventLog.read`."""
+"""A reader of the offsets `[first, end)` of a partition: `EventLog.read`."""
 Batch = Mapping[int, Sequence[RawRecord]]
 """Partition → records with ascending offsets."""
 Committed = Callable[[Batch, Sequence[Projected]], None]
-"""Is told of a committed batch, and what was made of its records; it must not fail, nor take long."""
+"""A listener to committed batches and their projected records; it must not fail, nor block."""
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ STATES_KEPT = 20_000
 
 @dataclass(slots=True)
 class Counts:
-    """What the projector met, for metrics and logs; all in records."""
+    """Counters of a projector, for metrics and logs; all in records."""
 
     projected: int = 0
     parked: int = 0
@@ -64,7 +64,7 @@ class Counts:
 
 @dataclass(slots=True)
 class _Memory:
-    """States of streams as this projector left them: true while nobody else moves the checkpoints."""
+    """The states of streams after this projector's commits: valid while nobody else moves the checkpoints."""
 
     next_offsets: dict[int, int] = field(default_factory=dict)
     states: dict[str, State | None] = field(default_factory=dict)
@@ -72,9 +72,9 @@ class _Memory:
 
 
 class Projector:
-    """Keeps the read models of one database. Not safe for concurrent use: one task owns it.
+    """The maintainer of the read models of one database. Not safe for concurrent use: one task owns it.
 
-    With `updates=None` it is silent, as a rebuild must be. `home` is the fold's.
+    With `updates=None` it emits nothing, as a rebuild requires. `home` is the fold's.
     """
 
     def __init__(
@@ -92,20 +92,20 @@ class Projector:
         self._listeners = listeners
         self._home = home
         self._memory = _Memory()
-        # Partition → below this offset all updates are out, as far as this projector knows.
+        # Partition → the offset below which all updates are emitted, as far as this projector knows.
         self._emitted: dict[int, int] = {}
         self._settled: dict[int, int] = {}
         self._refused: dict[Position, str] = {}
         self.counts = Counts()
         self.refilled: set[int] = set()
-        """Partitions that were read by ourselves, past who delivers; for that one to be told, and emptied."""
+        """Partitions that were read directly from the log, past the delivery; the loop clears them."""
 
     async def project(self, batch: Batch) -> None:
         """Fold a batch, commit it and emit its updates; then everything up to the batch's end is done.
 
-        Records that were done before are dropped, but their updates are emitted again; a gap before or inside
-        the batch is read from the log first. Raises what the database or the log raise while they are away;
-        the same batch may be given again then.
+        Records that are already done are dropped, but their updates are emitted again. A gap before or inside
+        the batch is read from the log first. Raise the errors of an unavailable database or log; the same
+        batch may then be given again.
         """
         todo = {partition: records for partition, records in batch.items() if records}
         while todo:
@@ -122,7 +122,7 @@ class Projector:
                 return
 
     async def catch_up(self, partition: int, end: int) -> None:
-        """Bring a partition to `end` by reading the log from its checkpoint ourselves."""
+        """Bring a partition to `end` by reading the log directly from its checkpoint."""
         first = (await self.checkpoints([partition]))[partition].next_offset
         if first >= end:
             return
@@ -135,11 +135,11 @@ class Projector:
                 projected = await self._commit_batch(batch)
                 if emission is not None:
                     await emission
-                # Kafka takes these while Postgres takes the next ones.
+                # Kafka receives these while Postgres receives the next ones.
                 emission = asyncio.create_task(self._emit(batch, projected))
                 self.counts.refilled += len(records)
         except Mismatch:
-            # Somebody else projects this partition too; they will do it, or we shall come back.
+            # Another projector advances this partition too; it finishes the work, or we return to it.
             log.info("catching up stopped: the checkpoint moved", partition=partition)
         finally:
             if emission is not None:
@@ -153,7 +153,7 @@ class Projector:
             self._emitted[partition] = checkpoint.next_offset
 
     async def settle(self) -> None:
-        """Write down that all updates of what this projector committed are out; for idle moments."""
+        """Record that all updates committed by this projector are emitted; for idle moments."""
         news = dict(self._emitted.items() - self._settled.items())
         if not news:
             return
@@ -162,13 +162,13 @@ class Projector:
         self._settled |= news
 
     async def checkpoints(self, partitions: Sequence[int]) -> dict[int, Checkpoint]:
-        """The checkpoints of these partitions."""
+        """Return the checkpoints of these partitions."""
         return await checkpoints.read(self._database.pool, partitions)
 
     async def _align(self, batch: Batch) -> dict[int, Sequence[RawRecord]]:
-        """What is left of a batch once done records are dropped and gaps are filled.
+        """Return the records that remain after dropping done ones and filling gaps.
 
-        Updates of done records are emitted again, unless this projector knows that they are out.
+        Emit the updates of done records again, unless this projector knows that they are emitted.
         """
         left: dict[int, Sequence[RawRecord]] = {}
         for partition, checkpoint in (await self.checkpoints(list(batch))).items():
@@ -197,7 +197,7 @@ class Projector:
         try:
             projected = await self._commit(batch)
         except BaseException as error:
-            # Whether the commit took effect is not known: forget what we believed.
+            # It is unknown whether the commit took effect: forget the remembered states.
             self._memory = _Memory()
             if isinstance(error, Mismatch) or not comes_of_record(error):
                 raise
@@ -209,7 +209,7 @@ class Projector:
 
     async def _emit(self, batch: Batch, projected: list[Projected]) -> None:
         for partition, records in batch.items():
-            # What lies before was committed by somebody who may have died before telling, or we failed to.
+            # A projector that died before emitting committed what precedes, or our emitting failed.
             await self._emit_again(partition, self._emitted[partition], records[0].position.offset)
         if self._updates is not None:
             changed = await self._last_changes({list_id for each in projected for list_id in each.lists})
@@ -218,14 +218,14 @@ class Projector:
             self._emitted[partition] = records[-1].position.offset + 1
 
     async def _last_changes(self, list_ids: Collection[str]) -> dict[str, Position]:
-        """Where lists last changed, as committed: all that happened before a batch is in it."""
+        """Return the committed positions at which lists last changed, which include all before a batch."""
         if not list_ids:
             return {}
         async with self._database.pool.acquire() as connection:
             return await audit.last_changes(connection, list_ids)
 
     async def _commit_in_parts(self, batch: Batch, error: BaseException) -> list[Projected]:
-        """Find the record that a batch failed for, by halves, and park it."""
+        """Find the record that made a batch fail, by bisection, and park it."""
         raws = [raw for part in batch.values() for raw in part]
         if len(raws) > 1:
             half = len(raws) // 2
@@ -240,7 +240,7 @@ class Projector:
         return await self._commit_batch(batch)
 
     async def _commit(self, batch: Batch) -> list[Projected]:
-        """Fold and write a batch in one transaction. Raises `Mismatch`."""
+        """Fold and write a batch in one transaction. Raise `Mismatch`."""
         ends = {partition: records[-1].position.offset + 1 for partition, records in batch.items()}
         firsts = {partition: records[0].position.offset for partition, records in batch.items()}
         raws = [raw for records in batch.values() for raw in records]
@@ -274,10 +274,10 @@ class Projector:
         streams: Collection[str | None],
         records: Sequence[Record | Undecodable],
     ) -> Fold:
-        """A fold that knows the states, accepted ids and holds of the streams in a batch."""
+        """Return a fold with the states, accepted ids and holds of the streams in a batch."""
         memory = self._memory
         if any(memory.next_offsets.get(partition) != first for partition, first in firsts.items()):
-            # Partitions come and go; what is remembered holds only for those that we never let go of.
+            # Assignments change; remembered states are valid only for partitions that we never gave up.
             self._memory = memory = _Memory()
             memory.held = await dead_letters.load_holds(connection)
         missing = {stream for stream in streams if stream is not None and stream not in memory.states}
@@ -339,7 +339,7 @@ def _by_partition(raws: Sequence[RawRecord]) -> Batch:
 
 
 def _check_sizes(batch: Sequence[Projected]) -> None:
-    """Check that each update fits a message, as bounds of events see to. Raises `Undecodable`."""
+    """Check that each update fits a message, as the bounds of events ensure. Raise `Undecodable`."""
     largest = max((each.size_bytes for each in batch), default=0)
     if largest > MAX_UPDATE_BYTES:
         raise Undecodable(f"its update would have {largest} bytes, and has at most {MAX_UPDATE_BYTES}")

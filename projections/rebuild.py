@@ -1,4 +1,4 @@
-"""Rebuilding: filling a new generation of the read models from the log, beside the live one."""
+"""Rebuilding: fills a new generation of the read models from the log, while another is live."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from projections.projector import Projector
 log = structlog.get_logger()
 
 ROUNDS = 10
-"""How often the end of the log is looked up again: each round has only what was written during the last."""
+"""The number of rounds in which the log's end is read again; each has only the records written meanwhile."""
 
 
 async def rebuild(database: Database, event_log: EventLog) -> Mapping[int, int]:
-    """Fold the whole log into `database`'s generation, from wherever it is, without emitting anything.
+    """Fold the whole log into `database`'s generation, from its checkpoints on, without emitting anything.
 
-    It may be stopped and started again at any time. Returns the offsets reached.
+    It can be stopped and started again at any time. Return the offsets reached.
     """
     projector = Projector(database, event_log.read, updates=None, home=event_log.partition_of)
     reached: dict[int, int] = {}

@@ -1,9 +1,9 @@
 """Shared and exclusive locks between processes, as PostgreSQL's advisory locks.
 
-A lock is the session's, so it ends with its connection at the latest: a process that dies holds nothing. The
-server ends a session that holds locks and is silent for `LEASE_S`: a process that is suspended, or cut off,
-holds nothing for longer. All locks of one holder are taken by one statement, in one order, so holders cannot
-wait for each other in a ring.
+A lock belongs to a session, so it ends with its connection at the latest: a process that dies holds no lock.
+The server ends a session that holds locks and is silent for `LEASE_S`, so a process that is suspended or
+disconnected holds none for longer. All locks of one holder are acquired by one statement, in one order, so
+holders cannot deadlock.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from projections.postgres.database import AWAY, CONNECT_TIMEOUT_S, asyncpg_dsn
 
 LEASE_S = 10.0
 RENEWALS = 3
-"""So many times a lease is renewed before it would end: some may be late."""
+"""The number of renewals within a lease, because some may be late."""
 log = structlog.get_logger()
 _LOST: tuple[type[BaseException], ...] = (*AWAY, asyncpg.PostgresError)
 _LOCK = """
@@ -37,12 +37,12 @@ _RENEW = "SELECT"
 GIVE_BACK_TIMEOUT_S = 5.0
 
 LockModes = Mapping[str, bool]
-"""What is locked, by name → if exclusively."""
+"""Lock names → whether to lock exclusively."""
 
 
 @dataclass(eq=False, slots=True)
 class HeldLocks:
-    """Locks that are held, on a connection of their own."""
+    """Acquired locks, on a connection of their own."""
 
     connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
     pool: asyncpg.Pool[asyncpg.Record]
@@ -53,11 +53,11 @@ class HeldLocks:
     is_released: bool = False
 
     def renew_later(self) -> None:
-        """Renew the lease now and then, until they are released."""
+        """Start renewing the lease periodically until the locks are released."""
         self.timer = asyncio.get_running_loop().call_later(self.renew_s, self._start)
 
     async def release(self) -> None:
-        """Release them all. A connection that is broken is closed, which releases them too."""
+        """Release all locks. A broken connection is closed, which releases them too."""
         try:
             async with self.in_use:
                 self.is_released = True
@@ -65,7 +65,7 @@ class HeldLocks:
                     self.timer.cancel()
                 await self.connection.execute(_UNLOCK, timeout=GIVE_BACK_TIMEOUT_S)
         except BaseException as error:
-            with suppress(asyncpg.InterfaceError):  # One that is closed already is the pool's again.
+            with suppress(asyncpg.InterfaceError):  # The pool already has a closed connection back.
                 self.connection.terminate()
             if not isinstance(error, Exception):
                 raise
@@ -82,14 +82,14 @@ class HeldLocks:
             try:
                 await self.connection.execute(_RENEW, timeout=GIVE_BACK_TIMEOUT_S)
             except _LOST as error:
-                # They are lost; what comes of that is repaired (`streams.policies.structure`).
+                # They are lost. `streams.policies.structure` repairs the consequences.
                 log.warning("locks were lost", reason=str(error) or repr(error))
             else:
                 self.renew_later()
 
 
 class AdvisoryLocks:
-    """Locks by name, shared by all processes that name the same `namespace` in one database."""
+    """Locks by name, shared by all processes that use the same `namespace` in one database."""
 
     def __init__(
         self, pool: asyncpg.Pool[asyncpg.Record], namespace: str, *, lease_s: float = LEASE_S
@@ -99,14 +99,14 @@ class AdvisoryLocks:
         self._lease_s = lease_s
 
     async def acquire(self, modes: LockModes, timeout_s: float) -> HeldLocks:
-        """Acquire all of these locks. Raises `Unavailable` if that takes longer, or the database is away."""
+        """Acquire all of these locks. Raise `Unavailable` on timeout, or if the database is unavailable."""
         keys = sorted((_key(self._namespace, name), exclusive) for name, exclusive in modes.items())
         try:
             async with asyncio.timeout(timeout_s):
                 try:
                     return await self._acquire(keys)
                 except AWAY:
-                    # A connection that broke while nobody used it is found out when it is used: take another.
+                    # A connection that broke while idle is only detected when it is used: take another.
                     await self._pool.expire_connections()
                     return await self._acquire(keys)
         except TimeoutError:
@@ -123,21 +123,21 @@ class AdvisoryLocks:
         try:
             await connection.fetch(_LOCK, [key for key, _ in keys], [mode for _, mode in keys], lease_ms)
         except BaseException:
-            # Those that were taken before the wait was cut off are held until they are released.
+            # Locks acquired before the timeout are held until they are released.
             await asyncio.shield(held.release())
             raise
         held.renew_later()
         return held
 
     def close(self) -> None:
-        """Close all connections at once, and with them all locks."""
+        """Close all connections at once, which releases all locks."""
         self._pool.terminate()
 
 
 async def open_advisory_locks(
     url: str, namespace: str, *, holders: int, lease_s: float = LEASE_S
 ) -> AdvisoryLocks:
-    """Open connections for as many holders at the same time. Raises `Unavailable`."""
+    """Open connections for so many concurrent holders. Raise `Unavailable`."""
     try:
         pool = await asyncpg.create_pool(
             asyncpg_dsn(url),
@@ -153,7 +153,7 @@ async def open_advisory_locks(
 
 
 async def _nothing_to_reset(_connection: Any) -> None:
-    """Save a round trip: a connection comes back without its locks."""
+    """Skip the reset query, which saves a round trip: a connection is returned without locks."""
 
 
 def _key(namespace: str, name: str) -> int:

@@ -1,4 +1,4 @@
-"""Coalescing: what many ask for at once is read from the database once."""
+"""Coalescing: concurrent requests for values are answered by one query."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ MAX_KEYS_AT_ONCE = 500
 
 
 class Coalesced(Generic[K, V]):
-    """Loads values by key, many at a time: those that are asked for while a load is under way are the next.
+    """A loader of values by key, many at a time: requests during a load form the next batch.
 
-    So a value is never older than the question. What loading raises, all who wait for it are told.
+    A value is therefore never older than its request. An error of a load is raised to all who wait for it.
     """
 
     def __init__(self, load: Callable[[Collection[K]], Awaitable[Mapping[K, V]]]) -> None:
@@ -24,7 +24,7 @@ class Coalesced(Generic[K, V]):
         self._running: asyncio.Task[None] | None = None
 
     async def get(self, key: K) -> V | None:
-        """The value, or None if there is none."""
+        """Return the value of a key, or None if there is none."""
         future: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, []).append(future)
         if self._running is None:
@@ -46,7 +46,7 @@ class Coalesced(Generic[K, V]):
             for future in (each for waiting in asked.values() for each in waiting):
                 if not future.done():
                     future.set_exception(error)
-                    future.exception()  # Who asked may be gone; then nobody reads it.
+                    future.exception()  # The caller may be gone; then nobody reads the exception.
             if not isinstance(error, Exception):
                 raise
             return

@@ -1,4 +1,4 @@
-"""Checkpoints: how far each partition of the log has been folded, moved by compare-and-set."""
+"""Checkpoints: the folded offsets of each partition of the log, moved by compare-and-set."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ _EMITTED = """
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a partition is: `next_offset` to fold, and below `emitted_offset` all updates are out."""
+    """The checkpoint of a partition: `next_offset` is folded next, updates below `emitted_offset` are out."""
 
     next_offset: int
     emitted_offset: int
 
 
 class Mismatch(Exception):
-    """The checkpoints are not where the batch starts; nothing was written."""
+    """Error if the checkpoints are not at the start of the batch; nothing was written."""
 
 
 async def advance(
     connection: Connection, firsts: Mapping[int, int], ends: Mapping[int, int], emitted: Mapping[int, int]
 ) -> None:
-    """Move each partition of `ends` from its first offset to its end. Raises `Mismatch`."""
+    """Move each partition of `ends` from its first offset to its end. Raise `Mismatch`."""
     partitions = list(ends)
     columns = [[values[partition] for partition in partitions] for values in (firsts, ends, emitted)]
     moved = await connection.fetch(_ADVANCE, partitions, *columns)
@@ -56,6 +56,6 @@ async def read(source: Source, partitions: Sequence[int]) -> dict[int, Checkpoin
 
 
 async def note_emitted(connection: Connection, emitted: Mapping[int, int]) -> None:
-    """Write down that all updates below these offsets are out."""
+    """Record that all updates below these offsets are emitted."""
     for partition, offset in emitted.items():
         await connection.execute(_EMITTED, partition, offset)

@@ -1,4 +1,4 @@
-"""Completeness: the tables of read models that should be there, and are not."""
+"""Completeness: the missing tables of read models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MISSING = """
 
 
 async def missing_tables(source: Source, control_schema: str, schema: str) -> Sequence[str]:
-    """Return the tables that are not there, of a generation and of the control tables beside it."""
+    """Return the missing tables of a generation, and of its control tables."""
     wanted = [
         f'"{place}"."{name}"'
         for place, tables in ((control_schema, control), (schema, read_models))
@@ -25,6 +25,6 @@ async def missing_tables(source: Source, control_schema: str, schema: str) -> Se
 
 
 def missing_in_words(missing: Sequence[str]) -> str:
-    """Return what is missing as a part of a sentence."""
+    """Return the missing tables as a part of a sentence."""
     more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
     return f"the read models lack {', '.join(missing[:NAMED])}{more}"

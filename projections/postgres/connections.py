@@ -10,4 +10,4 @@ Connection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 )
 Source: TypeAlias = "Connection | asyncpg.Pool[asyncpg.Record]"
-"""What answers queries: one connection, or a pool for each query by itself."""
+"""The source of queries: one connection, or a pool that takes one for each query."""

@@ -1,4 +1,4 @@
-"""The connection to Postgres: a pool that sees the tables of the live generation under their plain names."""
+"""The connection to Postgres: a pool that resolves plain table names to the live generation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GONE: tuple[type[Exception], ...] = (
     asyncpg.InvalidSchemaNameError,
     asyncpg.UndefinedTableError,
 )
-"""What asyncpg raises when the database or its tables were dropped: a worker that starts makes them again."""
+"""The errors of asyncpg if the database or its tables were dropped. A starting worker creates them again."""
 
 AWAY: tuple[type[BaseException], ...] = (
     OSError,
@@ -32,19 +32,19 @@ AWAY: tuple[type[BaseException], ...] = (
     asyncpg.TooManyConnectionsError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    # A connection whose server was killed in the midst of an answer.
+    # A connection whose server was killed during an answer.
     asyncpg.InternalClientError,
     *GONE,
 )
-"""What asyncpg raises while the database is away, stopping or starting: wait and try again."""
+"""The errors of asyncpg while the database is unavailable, stopping or starting: wait and retry."""
 
 
 class NotSetUp(Unavailable):
-    """The database, or the tables in it, have yet to be made."""
+    """Error if the database, or its tables, do not exist yet."""
 
 
 async def ensure_database(url: str) -> None:
-    """Create the database that the URL names, if its server has none. Raises `Unavailable`."""
+    """Create the database that the URL names, if the server lacks it. Raise `Unavailable`."""
     name = make_url(asyncpg_dsn(url)).database
     try:
         connection = await asyncpg.connect(asyncpg_dsn(url), timeout=CONNECT_TIMEOUT_S)
@@ -53,7 +53,7 @@ async def ensure_database(url: str) -> None:
             connection = await asyncpg.connect(_maintenance_dsn(url), timeout=CONNECT_TIMEOUT_S)
             with suppress(
                 asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError
-            ):  # another was quicker
+            ):  # another process was faster
                 quoted = str(name).replace('"', '""')
                 await connection.execute(f'CREATE DATABASE "{quoted}"')
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
@@ -72,36 +72,36 @@ class Database:
     control_schema: str
 
     async def missing_tables(self) -> Sequence[str]:
-        """Return the tables that should be there, and are not."""
+        """Return the tables that are missing."""
         return await missing_tables(self.pool, self.control_schema, self.schema)
 
     async def close(self) -> None:
-        """Close the pool at once; what is in flight is rolled back by Postgres."""
+        """Close the pool at once; Postgres rolls back what is in flight."""
         self.pool.terminate()
 
 
 if TYPE_CHECKING:
     _Base = asyncpg.Connection[asyncpg.Record]
 else:
-    _Base = asyncpg.Connection  # which takes no parameters but in its stubs
+    _Base = asyncpg.Connection  # takes parameters only in its stubs
 
 
 Connection: TypeAlias = _Base
 
 
 class _Connection(_Base):
-    """A connection that is given back as it is, which saves a round trip for every use of one.
+    """A connection that is returned to the pool without a reset, which saves a round trip for each use.
 
-    Nothing that we do leaves anything behind: settings are local to transactions, as are locks and cursors.
+    We leave no state behind: settings are local to transactions, as are locks and cursors.
     """
 
     def get_reset_query(self) -> str:
-        """Nothing to be reset."""
+        """Return an empty query, because there is nothing to reset."""
         return ""
 
 
 def generation_schema(control_schema: str, number: int) -> str:
-    """The name of one generation's schema."""
+    """Return the name of one generation's schema."""
     return f"{control_schema}_g{number}"
 
 
@@ -114,10 +114,10 @@ async def open_database(
     server_settings: Mapping[str, str] | None = None,
     on_connect: Callable[[Connection], Coroutine[Any, Any, None]] | None = None,
 ) -> Database:
-    """Open a pool on the live generation, or on the one given.
+    """Open a pool on the live generation, or on the given one.
 
-    `on_connect` looks at each new connection before it is used; who wanted one gets what it raises.
-    Raises `Unavailable` if the database can't be reached or was not migrated yet.
+    `on_connect` checks each new connection before its first use; its errors are raised to the caller that
+    needs the connection. Raise `Unavailable` if the database cannot be reached or is not migrated yet.
     """
     dsn = asyncpg_dsn(url)
     if generation is None:
@@ -145,7 +145,7 @@ async def open_database(
 
 
 async def live_generation(dsn: str, control_schema: str) -> int:
-    """Return the number of the live generation. Raises `Unavailable`, or `NotSetUp` if it lacks tables."""
+    """Return the number of the live generation. Raise `Unavailable`, or `NotSetUp` if it lacks tables."""
     try:
         connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
     except asyncpg.InvalidCatalogNameError as error:
@@ -172,18 +172,18 @@ async def live_generation(dsn: str, control_schema: str) -> int:
 
 
 def asyncpg_dsn(url: str) -> str:
-    """The URL as asyncpg takes it."""
+    """Return the URL in asyncpg's form."""
     return _parsed(url, "postgresql")
 
 
 def _maintenance_dsn(url: str) -> str:
-    """The URL of the server's own database, from which others are created."""
+    """Return the URL of the server's maintenance database, from which others are created."""
     parsed = make_url(asyncpg_dsn(url)).set(database="postgres")
     return parsed.render_as_string(hide_password=False)
 
 
 def sqlalchemy_url(url: str) -> str:
-    """The URL as SQLAlchemy's asyncpg dialect takes it."""
+    """Return the URL in the form of SQLAlchemy's asyncpg dialect."""
     return _parsed(url, "postgresql+asyncpg")
 
 

@@ -1,4 +1,4 @@
-"""Failures of projecting: those that come of a record, which is parked, and those that pass by themselves."""
+"""Failures of projecting: those caused by a record, which is parked, and temporary ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ENVIRONMENT: tuple[type[BaseException], ...] = (
     asyncpg.InsufficientResourcesError,
     # An administrator, a time limit, a start or a stop.
     asyncpg.OperatorInterventionError,
-    # Deadlocks, and transactions that another one got in the way of.
+    # Deadlocks, and transactions that conflict with another one.
     asyncpg.TransactionRollbackError,
     asyncpg.PostgresSystemError,
     # Missing tables and missing rights.
@@ -28,13 +28,13 @@ _ENVIRONMENT: tuple[type[BaseException], ...] = (
 
 
 def comes_of_record(error: BaseException) -> bool:
-    """Whether a batch failed for what is in it, rather than for what is around it.
+    """Return whether a record of the batch caused the failure, rather than the environment.
 
-    What is not known to come of the environment comes of a record: then one record is parked, with its
-    reason, and can be retried, where otherwise nobody's records would be projected any more.
+    Unknown failures count as caused by a record. Then one record is parked, with its reason, and can be
+    retried. Otherwise no further record would be projected.
     """
     if not isinstance(error, Exception) or isinstance(error, _ENVIRONMENT):
         return False
-    # asyncpg also says so of values that it cannot send.
+    # asyncpg also raises it for values that it cannot send.
     is_refused_value = isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
     return is_refused_value or not isinstance(error, AWAY)

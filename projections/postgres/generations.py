@@ -1,7 +1,7 @@
-"""Setting up Postgres: the control tables, and generations of the read models.
+"""Set-up of Postgres: the control tables, and generations of the read models.
 
-Read models are disposable: they are never altered in place. A generation of another version is left as it
-is while a new one is filled from the log beside it (`rebuild.py`), and then swapped.
+Read models are disposable: they are never altered in place. A generation of another version stays unchanged
+while a new one is filled from the log (`rebuild.py`), and is then replaced by it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MIGRATION_LOCK = 7_461_736_274
 
 @dataclass(frozen=True, slots=True)
 class LogIdentity:
-    """Which log read models follow: its topic, its Kafka cluster's id, its number of partitions."""
+    """The log that read models follow: its topic, its Kafka cluster's id, its number of partitions."""
 
     topic: str
     cluster_id: str
@@ -41,7 +41,7 @@ class LogIdentity:
 
 
 def open_engine(url: str, control_schema: str) -> AsyncEngine:
-    """An engine for set-up work, whose control tables lie in `control_schema`."""
+    """Return an engine for set-up work, whose control tables are in `control_schema`."""
     return create_async_engine(
         sqlalchemy_url(url),
         poolclass=NullPool,
@@ -52,12 +52,12 @@ def open_engine(url: str, control_schema: str) -> AsyncEngine:
 async def set_up(
     url: str, control_schema: str, identity: LogIdentity, *, has_records: bool = False
 ) -> int | None:
-    """Create what is missing, check that the log is the one we know, and make sure of a live generation.
+    """Create what is missing, check the identity of the log, and ensure that a live generation exists.
 
-    A first generation is live at once, unless the log `has_records`: then it is to be filled before. One that
-    lost tables counts as one of another version.
-    Several processes may call this at once. Returns the number of the generation that has to be rebuilt, or
-    None if the live one is of this version. Raises `WrongLog` or `Unavailable`.
+    A first generation is live at once, unless the log `has_records`: then it must be filled first. A
+    generation that lost tables counts as one of another version. Several processes may call this at once.
+    Return the number of the generation that must be rebuilt, or None if the live one is of this version.
+    Raise `WrongLog` or `Unavailable`.
     """
     engine = open_engine(url, control_schema)
     try:
@@ -81,7 +81,7 @@ def _first_line(error: BaseException) -> str:
 
 
 async def known_log(database: Database, topic: str) -> LogIdentity | None:
-    """The log that the read models follow, or None if they follow none by this name."""
+    """Return the log that the read models follow, or None if they follow none of this name."""
     row = await database.pool.fetchrow(
         f'SELECT topic, cluster_id, partitions FROM "{database.control_schema}".log_identity '  # noqa: S608
         "WHERE topic = $1",
@@ -91,7 +91,7 @@ async def known_log(database: Database, topic: str) -> LogIdentity | None:
 
 
 def check_same(known: LogIdentity, found: LogIdentity) -> None:
-    """Compare a log with the one that the read models were built from. Raises `WrongLog`."""
+    """Compare a log with the one that the read models were built from. Raise `WrongLog`."""
     if known.cluster_id != found.cluster_id:
         raise WrongLog(
             f"this database follows {known.topic} of Kafka cluster {known.cluster_id}, "
@@ -105,7 +105,7 @@ def check_same(known: LogIdentity, found: LogIdentity) -> None:
 
 
 async def _check_identity(connection: AsyncConnection, identity: LogIdentity) -> None:
-    """Note which log this is, or compare it with the one that is known. Raises `WrongLog`."""
+    """Record the log's identity, or compare it with the recorded one. Raise `WrongLog`."""
     await connection.execute(
         upsert(log_identity)
         .values(topic=identity.topic, cluster_id=identity.cluster_id, partitions=identity.partitions)
@@ -159,9 +159,9 @@ async def _next_generation(
 async def begin_anew(
     url: str, control_schema: str, identity: LogIdentity, policies_from: Mapping[int, int]
 ) -> int:
-    """Begin another generation, to be filled from a log that is no longer what it was; returns its number.
+    """Begin another generation, to be filled from a log that has changed; return its number.
 
-    The log's identity is noted anew, and policies react again from these offsets of its partitions on.
+    Record the log's new identity, and make policies react from these offsets of its partitions on.
     """
     engine = open_engine(url, control_schema)
     try:
@@ -181,7 +181,7 @@ async def begin_anew(
 
 
 async def adopt(url: str, control_schema: str, identity: LogIdentity) -> None:
-    """Note that this is the log from now on."""
+    """Record this log as the one to follow from now on."""
     engine = open_engine(url, control_schema)
     try:
         async with engine.begin() as connection:
@@ -216,10 +216,10 @@ async def create_generation(
 
 
 async def swap(url: str, control_schema: str, number: int) -> None:
-    """Make generation `number` the live one, in one transaction; the former stays, retired.
+    """Make generation `number` the live one, in one transaction; retire the former one.
 
-    One that lost tables gives its own number to the new one: whoever uses it goes on with that. If another
-    process was quicker, it does nothing.
+    A live generation that lost tables gives its number to the new one, so that its users continue with that.
+    If another process was faster, do nothing.
     """
     engine = open_engine(url, control_schema)
     try:
@@ -243,7 +243,7 @@ async def swap(url: str, control_schema: str, number: int) -> None:
 
 
 async def _lost(connection: AsyncConnection, control_schema: str) -> int | None:
-    """Return the number of the live generation if it is of this version, and lacks tables."""
+    """Return the number of the live generation if it is of this version and lacks tables."""
     live = generations.c.status == "live", generations.c.version == READ_MODELS_VERSION
     number: int | None = (await connection.execute(select(generations.c.number).where(*live))).scalar()
     if number is None or not await _lacks_tables(connection, generation_schema(control_schema, number)):
@@ -252,7 +252,7 @@ async def _lost(connection: AsyncConnection, control_schema: str) -> int | None:
 
 
 async def _exchange(connection: AsyncConnection, control_schema: str, live: int, number: int) -> None:
-    """Let two generations have each other's number; that which is not live any longer is retired."""
+    """Exchange the numbers of two generations; retire the one that is no longer live."""
     here, there = (f'"{generation_schema(control_schema, each)}"' for each in (live, number))
     between = f'"{control_schema}_between"'
     await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {here}"))

@@ -1,4 +1,4 @@
-"""Reading consistently: several queries on one snapshot, and the positions that it was taken at."""
+"""Consistent reads: several queries on one snapshot, and the snapshot's positions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _POSITIONS = "SELECT partition, next_offset - 1 AS last FROM checkpoints WHERE n
 
 @asynccontextmanager
 async def snapshot(pool: asyncpg.Pool[asyncpg.Record]) -> AsyncIterator[Connection]:
-    """A connection whose queries all see the same snapshot."""
+    """Provide a connection whose queries all see the same snapshot."""
     async with (
         pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
@@ -24,6 +24,6 @@ async def snapshot(pool: asyncpg.Pool[asyncpg.Record]) -> AsyncIterator[Connecti
 
 
 async def positions_at(source: Source) -> dict[int, int]:
-    """How far the read models are, as this connection sees them."""
+    """Return the positions that the read models have reached, as this connection sees them."""
     rows = await source.fetch(_POSITIONS)
     return {row["partition"]: row["last"] for row in rows}

@@ -1,4 +1,4 @@
-"""Statements that are put together: text with numbered parameters, and their values."""
+"""Composed statements: text with numbered parameters, and their values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Statement = tuple[Any, ...]
-"""The text and the values, as asyncpg takes them."""
+"""The text and the values, in asyncpg's form."""
 
 
 @dataclass(slots=True)
@@ -16,6 +16,6 @@ class Parameters:
     values: list[Any] = field(default_factory=list)
 
     def add(self, value: Any, kind: str) -> str:
-        """The SQL that stands for one more value, of that type."""
+        """Add a value of an SQL type, and return the SQL of its parameter."""
         self.values.append(value)
         return f"${len(self.values)}::{kind}"

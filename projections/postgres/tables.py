@@ -1,7 +1,7 @@
-"""The tables of the read models, and the control tables beside them.
+"""The tables of the read models, and the control tables.
 
-Read models live in one schema per generation (`schema_translate_map` puts it in place of None), so that a
-new generation can be built beside the live one. The control tables outlive every generation.
+Read models are in one schema per generation (`schema_translate_map` replaces None by it), so that a new
+generation can be built while another is live. The control tables outlive every generation.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ tasks = Table(
     _time("completed_at", nullable=True),
     _time("deleted_at", nullable=True),
     # For sorting and searching: the instant that `due` means, 0 (none) to 4 (urgent), the sort key of the
-    # title, the shelf that the task lies on (`projections.read_models.tasks`), and `app.search.facets`.
+    # title, the status bucket of the task (`projections.read_models.tasks`), and `app.search.facets`.
     _time("due_at", nullable=True),
     Column("priority_order", SmallInteger, nullable=False),
     Column("title_order", Text(collation="C"), nullable=False),
@@ -83,14 +83,14 @@ tasks = Table(
         "status",
         postgresql_where=text("stage IS NOT NULL AND deleted_at IS NULL"),
     ),
-    # Every order in which tasks are listed; lists and shelves are merged.
+    # Every sort order of tasks; queries merge lists and status buckets.
     Index("tasks_by_rank", "list_id", "shelf", "rank", "id"),
     Index("tasks_by_creation", "list_id", "shelf", "created_at", "id"),
     Index("tasks_by_change", "list_id", "shelf", "updated_at", "id"),
     Index("tasks_by_due", "list_id", "shelf", "due_at", "id"),
     Index("tasks_by_priority", "list_id", "shelf", "priority_order", "id"),
     Index("tasks_by_title", "list_id", "shelf", "title_order", "id"),
-    # People name tasks by the ends of their ids, where those differ most.
+    # Users name tasks by the ends of their ids, which differ the most.
     Index("tasks_by_end_of_id", text('reverse(id) COLLATE "C"')),
 )
 """The state of every task, deleted ones included."""
@@ -99,8 +99,8 @@ task_search = Table(
     "task_search",
     read_models,
     Column("task_id", Text, primary_key=True),
-    # As in `tasks`. Of these only facets and due dates are in an index: while neither they nor the words
-    # change, a row is rewritten in place, for which its page has some room.
+    # As in `tasks`. Of these only facets and due dates are indexed: while neither they nor the words change,
+    # Postgres updates a row in its page, which has some free space for it.
     Column("list_id", Text, nullable=False),
     Column("shelf", SmallInteger, nullable=False),
     Column("priority_order", SmallInteger, nullable=False),
@@ -112,8 +112,8 @@ task_search = Table(
     Column("title_order", Text(collation="C"), nullable=False),
     _texts("facets"),
     Column("document", TSVECTOR, nullable=False),
-    # One index of both finds what has words and facets. What is written is merged into it now and then;
-    # until then, reading it looks through these KiB.
+    # One index of both finds tasks by words and facets. New entries are merged into it periodically;
+    # until then, a search also scans up to this many KiB.
     Index(
         "task_search_by_words_and_facets",
         "document",
@@ -124,8 +124,10 @@ task_search = Table(
     Index("task_search_by_due", "list_id", "due_at"),
     postgresql_with={"fillfactor": 85},
 )
-"""What tasks are gathered by: the words of every task, with their places in title, notes and comments, and
-what else it is found and sorted by, so that no other table is looked at."""
+"""The index of tasks for lookups: the words of every task, with their places in title, notes and comments.
+
+It also contains the other search and sort keys, so that no other table is read.
+"""
 
 lists = Table(
     "lists",
@@ -158,7 +160,7 @@ list_members = Table(
     Column("role", Text, nullable=False),
     Index("list_members_by_user", "user_id"),
 )
-"""Who may see which list that is not deleted: what authorisation asks."""
+"""The members of each list that is not deleted, for authorisation."""
 
 audit = Table(
     "audit",
@@ -180,18 +182,18 @@ audit = Table(
     Column("command_hash", Text),
     Column("data", JSONB),
     Column("changes", JSONB),
-    # Kept as text: it is only ever handed on whole.
+    # Kept as text, because it is only passed on as a whole.
     Column("state", JSON),
-    # Whom an accepted record concerns: list_id for list: channels, left_list_id for the list a task left,
+    # The recipients of an accepted record: list_id for list: channels, left_list_id for the list a task left,
     # user_ids for user: channels. Null unless accepted; the stream itself is the task: channel.
     Column("list_id", Text),
     Column("left_list_id", Text),
     Column("user_ids", ARRAY(Text)),
-    # User → kind of notification, for those who are told of an accepted record.
+    # User → kind of notification, for the users whom an accepted record notifies.
     Column("notified", JSONB),
-    # Whether a policy has something to do about it.
+    # True if a policy must process it.
     Column("reacts", Boolean),
-    # What the activity feed calls an accepted record; null if it is not shown there.
+    # The activity type of an accepted record; null if the feed does not show it.
     Column("activity", Text),
     Index("audit_by_stream", "stream", "version"),
     Index("audit_by_list", "list_id", "partition", "offset"),
@@ -212,7 +214,7 @@ audit = Table(
         postgresql_where=text("left_list_id IS NOT NULL"),
     ),
 )
-"""Every record of the log, once, with its outcome, what it changed, and the state after it."""
+"""Every record of the log, once, with its outcome, its changes, and the state after it."""
 
 audit_users = Table(
     "audit_users",
@@ -236,7 +238,7 @@ comments = Table(
     _time("deleted_at", nullable=True),
     Index("comments_by_task", "task_id", "created_at", "id"),
 )
-"""What was said about tasks, deleted comments included."""
+"""The comments on tasks, including deleted ones."""
 
 reminders = Table(
     "reminders",
@@ -247,9 +249,9 @@ reminders = Table(
     Column("partition", Integer, nullable=False),
     Index("reminders_by_time", "partition", "at", "task_id"),
 )
-"""The reminders that have not fired, of open tasks; `instant` is the time as events write it.
+"""The reminders of open tasks that have not fired; `instant` is the time in the form of events.
 
-`partition` is the task's: whoever projects it fires them.
+`partition` is the task's: the worker that projects it fires them.
 """
 
 notifications = Table(
@@ -257,7 +259,7 @@ notifications = Table(
     read_models,
     Column("user_id", Text, primary_key=True),
     Column("id", Text, primary_key=True),
-    # What the user was told; null while the user's word of having read it is all that was folded yet.
+    # The content of the notification; null while only the user's read mark has been folded.
     Column("kind", Text),
     Column("task_id", Text),
     Column("list_id", Text),
@@ -266,7 +268,7 @@ notifications = Table(
     _time("time", nullable=True),
     Column("partition", Integer),
     Column("offset", BigInteger),
-    # What the user said of it, and with which version of their stream; see notification_marks.
+    # The user's read mark, and the version of their stream that set it; see notification_marks.
     Column("read", Boolean),
     Column("read_version", BigInteger),
     Index("notifications_by_time", "user_id", "time", "id", postgresql_where=text("time IS NOT NULL")),
@@ -285,7 +287,7 @@ notifications = Table(
         postgresql_where=text("time IS NOT NULL AND read IS FALSE"),
     ),
 )
-"""What users were told of, and what they said of having read it; `id` is the event's.
+"""The notifications of users, and their read marks; `id` is the event's.
 
 Both halves of a row come from different partitions of the log, in any order.
 """
@@ -297,9 +299,9 @@ notification_marks = Table(
     Column("version", BigInteger, primary_key=True),
     _time("read_until"),
 )
-"""Up to which times users have read everything, as they said with that version of their stream.
+"""The times up to which users have read everything, with the version of their stream that set them.
 
-A mark that a later one covers is gone. What users said of a notification before a mark, the mark overrides.
+A mark that a later one covers is removed. A mark overrides earlier read marks of single notifications.
 """
 
 users = Table(
@@ -327,17 +329,17 @@ dead_letters = Table(
     Column("key", LargeBinary),
     Index("dead_letters_by_stream", "stream"),
 )
-"""Records that are parked now; `holds` marks the one that its stream waits for."""
+"""The parked records; `holds` marks the one that its stream waits for."""
 
 checkpoints = Table(
     "checkpoints",
     read_models,
     Column("partition", Integer, primary_key=True),
     Column("next_offset", BigInteger, nullable=False),
-    # Updates of the offsets below are known to be on task-updates; those from here to next_offset may not be.
+    # Updates of the offsets below are on task-updates; those from here to next_offset may be missing.
     Column("emitted_offset", BigInteger, nullable=False),
 )
-"""How far each partition of the log has been folded into the tables of this schema."""
+"""The folded offsets of each partition of the log, in the tables of this schema."""
 
 generations = Table(
     "generations",
@@ -355,7 +357,10 @@ policy_checkpoints = Table(
     Column("partition", Integer, primary_key=True),
     Column("next_offset", BigInteger, nullable=False),
 )
-"""How far policies have reacted to the log. A rebuild leaves it as it is: nothing is done twice."""
+"""The offsets up to which policies have reacted to the log.
+
+A rebuild leaves them unchanged, so that nothing is done twice.
+"""
 
 workers = Table(
     "workers",
@@ -366,7 +371,7 @@ workers = Table(
     Column("partitions", ARRAY(Integer), nullable=False),
     Column("figures", JSON, nullable=False),
 )
-"""What each worker last said of itself."""
+"""The last report of each worker."""
 
 log_identity = Table(
     "log_identity",
@@ -375,4 +380,4 @@ log_identity = Table(
     Column("cluster_id", Text, nullable=False),
     Column("partitions", Integer, nullable=False),
 )
-"""Which log the read models were built from."""
+"""The log that the read models were built from."""

@@ -1,7 +1,7 @@
-"""Reading the activity feed: what happened in some lists, the newest first, in groups, page by page.
+"""Queries of the activity feed: the events of some lists, newest first, in groups, page by page.
 
-The feed is in the log's order: each partition's as it is, and they are merged by the time that the log took
-an event. What is read grows until a page is full, within `Bounds`.
+The feed is in the order of the log: the order within each partition, merged by the log's time of each event.
+The number of events read grows until a page is full, within `Bounds`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from projections.postgres.snapshots import positions_at, snapshot
 ENTRIES_GROWTH = 6
 DEPTH_GROWTH = 8
 EVENTS_SHOWN = 5
-"""How many events of a group are shown, the newest."""
+"""The number of events shown of a group, the newest ones."""
 
 Place = tuple[datetime, int, int]
-"""The order of the feed: when an event was taken, its partition (downwards) and its offset."""
+"""The order of the feed: the log's time of an event, its partition (descending) and its offset."""
 
 _LISTS = "SELECT list_id FROM list_members WHERE user_id = $1"
-# Each branch is answered by one index and nothing else; of what they find, only the newest records of each
-# partition are looked at. The log's clock may be set back, its order stays.
+# Each branch is answered by one index only. Of its results, only the newest records of each partition
+# are considered. The log's clock may be set back, but its order stays.
 ENTRIES = """
 WITH span AS (
     SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS s(partition, first, last)
@@ -69,9 +69,9 @@ _SHOWN = """
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much is read for a page: events, at first and at most, and records of each partition, at first.
+    """The number of events read for a page, at first and at most, and of records per partition, at first.
 
-    A group that is larger than the most is cut.
+    A group that is larger than the maximum is cut.
     """
 
     first_entries: int = 250
@@ -81,7 +81,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where a page ended: events after `below` (partition → offset) are done, and groups down to `after`."""
+    """The end of a page: events from `below` (partition → offset) on are done, and groups down to `after`."""
 
     below: Mapping[int, int]
     after: Place | None
@@ -89,7 +89,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """Some groups, the rows of their newest events by position, and where the page ended if there is more."""
+    """Some groups, the rows of their newest events by position, and the end of the page if there is more."""
 
     groups: Sequence[Group]
     shown: Mapping[Position, asyncpg.Record]
@@ -98,7 +98,7 @@ class FeedPage:
 
 
 class ActivityQueries:
-    """The queries, on a pool that sees the live generation. A caller sees what happens in their own lists."""
+    """The queries, on a pool of the live generation. Callers see the events of their own lists."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], bounds: Bounds | None = None) -> None:
         self._pool = pool
@@ -107,10 +107,10 @@ class ActivityQueries:
     async def page(
         self, user: str, *, list_id: str | None, actor: str | None, start: Cut | None, limit: int
     ) -> FeedPage | None:
-        """A page of the feed of the user's lists or of one of them; None if that is not one of theirs.
+        """Return a page of the feed of the user's lists or of one of them; None if that list is not theirs.
 
-        With `actor`, the groups of that user only. A page may hold fewer groups than `limit`, also none, and
-        have an end all the same.
+        With `actor`, return only the groups of that user. A page may contain fewer groups than `limit`, even
+        none, and still have an end.
         """
         async with snapshot(self._pool) as connection:
             lists = {row["list_id"] for row in await connection.fetch(_LISTS, user)}
@@ -159,7 +159,7 @@ async def _groups(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The newest entries in their order: all there are (`end`), or as many as were asked for (`full`)."""
+    """The newest entries in order: all that exist (`end`), or as many as requested (`full`)."""
 
     entries: Sequence[Entry]
     full: bool
@@ -174,7 +174,7 @@ async def _entries(
         ENTRIES, list(below), list(first.values()), list(below.values()), list(lists), size
     )
     entries = [_entry(row, lists) for row in rows]
-    # What lies further back in one partition may be newer than what was found in another.
+    # An older event of one partition can be newer than the events found in another.
     further = {partition: offset - 1 for partition, offset in first.items() if offset > 0}
     known_from = await connection.fetchval(TAKEN, list(further), list(further.values()))
     known = [entry for entry in entries if known_from is None or entry.at > known_from]
@@ -183,7 +183,7 @@ async def _entries(
 
 
 def _entry(row: asyncpg.Record, lists: Collection[str]) -> Entry:
-    """The event as those see it who look at `lists`: of what left them, that it left."""
+    """Return the event as shown to the members of `lists`: a task that left them shows that it left."""
     list_id, type_ = row["list_id"], row["activity"]
     if list_id not in lists:
         list_id = row["left_list_id"]
@@ -200,7 +200,7 @@ def _entry(row: asyncpg.Record, lists: Collection[str]) -> Entry:
 
 
 def _within(cut: Cut, positions: Mapping[int, int]) -> Cut:
-    """A cut that names no places which the log does not have, wherever it came from."""
+    """Limit a cut from any source to positions that exist in the log."""
     below = {partition: min(last, cut.below.get(partition, -1)) for partition, last in positions.items()}
     return Cut(below, cut.after)
 
@@ -214,7 +214,7 @@ def _place(entry: Entry) -> Place:
 
 
 def _cut_after(group: Group, entries: Sequence[Entry], below: Mapping[int, int]) -> Cut:
-    """The cut behind a group: windows before the group's are done, and those that stand before it in its."""
+    """Return the cut after a group: earlier windows are done, and the preceding groups of its window."""
     last = group.entries[0]
     done = [entry for entry in entries if window_of(entry) > window_of(last)]
     return Cut(_below(done, below), _place(last))

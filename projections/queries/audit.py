@@ -1,4 +1,4 @@
-"""Reading the audit and the dead letters."""
+"""Queries of the audit and the dead letters."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _EVENT_IDS = """
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """How many records are parked, how many of them hold a stream, and for how long the oldest is."""
+    """The number of parked records, the number that hold a stream, and the age of the oldest one."""
 
     records: int
     holders: int
@@ -52,17 +52,17 @@ class Parked:
 
 
 class AuditQueries:
-    """The queries, on a pool that sees the live generation. Who may see what is for the caller to check."""
+    """The queries, on a pool of the live generation. The caller checks permissions."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._pool = pool
 
     async def at(self, position: Position) -> asyncpg.Record | None:
-        """The row of one record, with the columns that `projections.read_models.audit` makes events of."""
+        """Return the row of one record, with the columns for events (`projections.read_models.audit`)."""
         return await self._pool.fetchrow(_AT, position.partition, position.offset)
 
     async def last_copy(self, row: asyncpg.Record) -> asyncpg.Record | None:
-        """Return the row of the copy of a parked record that settled it, else of the last that did not."""
+        """Return the row of the copy that settled a parked record, or else of the last copy that did not."""
         return await self._pool.fetchrow(
             _LAST_COPY, row["event_id"], row["stream"], row["partition"], row["offset"]
         )
@@ -70,42 +70,42 @@ class AuditQueries:
     async def history(
         self, stream: str, *, after: int, limit: int, with_superseded: bool
     ) -> Sequence[asyncpg.Record]:
-        """Rows of a stream's events in order; `after` is a version, or with superseded ones an offset."""
+        """Return a stream's events in order; `after` is a version, or with superseded ones an offset."""
         async with self._pool.acquire() as connection:
             return await history(
                 connection, stream, after=after, limit=limit, with_superseded=with_superseded
             )
 
     async def event_ids(self, streams: Sequence[str]) -> dict[str, list[str]]:
-        """The ids of the accepted events of each of these streams that has some, in order."""
+        """Return the ids of the accepted events of each of these streams that has some, in order."""
         rows = await self._pool.fetch(_EVENT_IDS, streams)
         return {row["stream"]: row["event_ids"] for row in rows}
 
     async def positions(self) -> dict[int, int]:
-        """How far the read models are."""
+        """Return the positions that the read models have reached."""
         return await positions_at(self._pool)
 
     async def dead_letters(self, *, after: Position, limit: int) -> Sequence[asyncpg.Record]:
-        """Parked records in the log's order."""
+        """Return parked records in the log's order."""
         return await self._pool.fetch(_LETTERS, after.partition, after.offset, limit)
 
     async def parked(self) -> Parked:
-        """How many records are parked."""
+        """Return the number of parked records."""
         row = await self._pool.fetchrow(_PARKED)
         assert row is not None
         return Parked(row["records"], row["holders"], max(0.0, row["oldest_age_s"]))
 
     async def dead_letter(self, position: Position) -> asyncpg.Record | None:
-        """One parked record."""
+        """Return one parked record."""
         return await self._pool.fetchrow(_LETTER, position.partition, position.offset)
 
     async def holder(self, stream: str) -> Position | None:
-        """The record that a stream waits for, if it is on hold."""
+        """Return the record that a stream waits for, if it is on hold."""
         row = await self._pool.fetchrow(_HOLDER, stream)
         return None if row is None else Position(row["partition"], row["offset"])
 
     async def parked_behind(self, stream: str, position: Position, limit: int) -> list[Position]:
-        """The records of a stream that are parked behind the one at `position`."""
+        """Return the records of a stream that are parked behind the one at `position`."""
         rows = await self._pool.fetch(_BEHIND, stream, *position, limit)
         return [Position(row["partition"], row["offset"]) for row in rows]
 
@@ -123,8 +123,8 @@ _HISTORY_OF_ALL = f"""
 async def history(
     connection: Connection, stream: str, *, after: int, limit: int, with_superseded: bool
 ) -> list[asyncpg.Record]:
-    """Rows of a stream's events: the accepted ones after version `after`, or all records after that offset.
+    """Return a stream's events: the accepted ones after a version, or all records after an offset.
 
-    Control records have no version, so they are among all records only.
+    `after` is that version or offset. Control records have no version, so only the latter include them.
     """
     return await connection.fetch(_HISTORY_OF_ALL if with_superseded else HISTORY, stream, after, limit)

@@ -1,4 +1,4 @@
-"""What deciding a command asks of the read models: states, and what became of an event id."""
+"""Queries for deciding a command: states, and the outcomes of event ids."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _ACCEPTED_AMONG = """
 
 @dataclass(frozen=True, slots=True)
 class AcceptedEvent:
-    """An event that the fold accepted: where, from which command, and the state after it as JSON."""
+    """An accepted event: its position, its command, and the state after it as JSON."""
 
     position: Position
     stream: str
@@ -80,40 +80,40 @@ class AcceptedEvent:
 
 
 class CommandRows:
-    """The queries, on whatever answers them."""
+    """The queries, on any source."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
 
     async def state(self, stream: str) -> State | None:
-        """The newest state of a stream."""
+        """Return the newest state of a stream."""
         kind, _, key = stream.partition(":")
         return (await load_states(self._source, kind, [key])).get(key)
 
     async def newest(self, stream: str) -> tuple[State | None, str | None]:
-        """The newest state of a stream, and the position of the record that holds it, if one does."""
+        """Return the newest state of a stream, and the position of the record that holds it, if one does."""
         return await load_newest(self._source, stream)
 
     async def state_at(self, stream: str, version: int) -> State | None:
-        """The state of a stream after its first `version` events."""
+        """Return the state of a stream after its first `version` events."""
         return (await self._states_at(stream, version)).get(version)
 
     async def sub_tasks(self, task_id: str) -> Sequence[SubTask]:
-        """The tasks below a task, on any level, that are not deleted, the deepest first."""
+        """Return the tasks below a task, on all levels, that are not deleted, the deepest first."""
         return await sub_tasks.below(self._source, task_id)
 
     async def lines(self, task_ids: Collection[str]) -> Lines:
-        """Return these tasks and all above them, deleted ones included."""
+        """Return these tasks and all their ancestors, deleted ones included."""
         return await sub_tasks.lines(self._source, task_ids)
 
     async def tops(self, task_ids: Collection[str]) -> Mapping[str, str]:
-        """The tasks on the uppermost level that these are below of, or are; those not there are left out."""
+        """Return the top-level ancestor of each task, or the task itself; omit tasks that do not exist."""
         return await sub_tasks.tops(self._source, task_ids)
 
     async def gap(self, list_id: str, task_id: str, *, before: str | None, after: str | None) -> Gap | None:
-        """The place in a list right after a task, else right before one, else at its end.
+        """Return the place in a list directly after a task, else directly before one, else at its end.
 
-        `after` counts unless it is not in the list; None if neither is. The task `task_id` is left out.
+        `after` counts unless it is not in the list; return None if neither is. The task `task_id` is ignored.
         Deleted tasks keep their places.
         """
         if before is None and after is None:
@@ -122,9 +122,9 @@ class CommandRows:
         return None if row is None else Gap(row["low"], row["high"])
 
     async def change(self, task: Task, version: int | None, user: str) -> Change | None:
-        """What event `version` changed, or the user's newest event that can be undone, if there is one.
+        """Return the change by event `version`, or by the user's newest event that can be undone, if any.
 
-        Only what has led to `task` counts. Raises `Unavailable` while that is not visible yet.
+        Only events up to the state `task` count. Raise `Unavailable` while they are not visible yet.
         """
         stream = f"task:{task.id}"
         upto, limit = (task.version, LOOK_BACK) if version is None else (version, 1)
@@ -134,7 +134,7 @@ class CommandRows:
         if not rows or rows[0]["version"] != upto:
             raise Unavailable("what was done to this task last is written, and not visible yet")
         past = [
-            # What a policy or an import did in somebody's name is not what they would undo.
+            # Events that a policy or an import made for a user are not offered to undo.
             PastEvent(row["version"], row["type"], row["actor"] if row["asked"] else "", row["undid"])
             for row in rows
         ]
@@ -155,22 +155,22 @@ class CommandRows:
         return {row["version"]: state_from_json(kind, row["state"]) for row in rows}
 
     async def occupied(self, list_id: str) -> Occupied:
-        """Which stages of a list its tasks are in."""
+        """Return the stages of a list that contain tasks."""
         rows = await self._source.fetch(OCCUPIED, list_id)
         return {(row["stage"], row["status"]): row["tasks"] for row in rows}
 
     async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
-        """A comment that is not deleted."""
+        """Return a comment that is not deleted."""
         row = await self._source.fetchrow(_COMMENT, task_id, comment_id)
         return None if row is None else CommentThen(row["author"], row["text"])
 
     async def commenters(self, task_id: str) -> frozenset[str]:
-        """Who has commented on a task."""
+        """Return the users who have commented on a task."""
         rows = await self._source.fetch(_COMMENTERS, task_id)
         return frozenset(row["author"] for row in rows)
 
     async def accepted(self, event_id: str) -> AcceptedEvent | None:
-        """The accepted event of this id, if there is one."""
+        """Return the accepted event of this id, if it exists."""
         row = await self._source.fetchrow(_ACCEPTED, event_id)
         if row is None:
             return None
@@ -189,18 +189,18 @@ class CommandRows:
 
 
 class CommandQueries(CommandRows):
-    """The queries, on a pool that sees the live generation."""
+    """The queries, on a pool of the live generation."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         super().__init__(pool)
         self._pool = pool
 
     async def positions(self) -> dict[int, int]:
-        """How far the read models are."""
+        """Return the positions that the read models have reached."""
         return await positions_at(self._pool)
 
     @asynccontextmanager
     async def moment(self) -> AsyncIterator[tuple[CommandRows, dict[int, int]]]:
-        """The same queries, which all see one moment, and the positions that it was at."""
+        """Provide the same queries on one snapshot, with the snapshot's positions."""
         async with snapshot(self._pool) as connection:
             yield CommandRows(connection), await positions_at(connection)

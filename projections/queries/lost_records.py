@@ -1,4 +1,4 @@
-"""Records as the audit keeps them: enough of each to write it to the log again, should the log lose it."""
+"""Records as stored in the audit: sufficient to write each to the log again, if the log loses it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ENDS = "SELECT partition, next_offset FROM checkpoints ORDER BY partition"
 
 @dataclass(frozen=True, slots=True)
 class KeptRecord:
-    """A record as the audit has it; `record` is None if the record could never be read."""
+    """A record as stored in the audit; `record` is None if the record could never be decoded."""
 
     offset: int
     stream: str | None
@@ -34,12 +34,12 @@ class KeptRecord:
 
 
 async def known_ends(database: Database) -> dict[int, int]:
-    """Partition → the offset up to which the read models have the log."""
+    """Return, for each partition, the end offset of the log in the read models."""
     return {row["partition"]: row["next_offset"] for row in await database.pool.fetch(_ENDS)}
 
 
 async def event_ids(database: Database, partition: int, first: int, end: int) -> dict[int, str | None]:
-    """Offset → the id of the event there, None where the record could not be read."""
+    """Return the event id at each offset, None where the record could not be decoded."""
     rows = await database.pool.fetch(_IDS, partition, first, end)
     return {row["offset"]: row["event_id"] for row in rows}
 
@@ -47,7 +47,7 @@ async def event_ids(database: Database, partition: int, first: int, end: int) ->
 async def kept_records(
     database: Database, partition: int, first: int, end: int, limit: int
 ) -> Sequence[KeptRecord]:
-    """The records of the offsets `[first, end)` of a partition, at most `limit`, in order."""
+    """Return the records of the offsets `[first, end)` of a partition, at most `limit`, in order."""
     rows = await database.pool.fetch(_ROWS, partition, first, end, limit)
     return [KeptRecord(row["offset"], row["stream"], row["recorded_at"], _record(row)) for row in rows]
 

@@ -1,4 +1,4 @@
-"""What channels carried between two places of the log, read back from the audit, however long ago."""
+"""Missed updates: the messages of channels between two positions, read from the audit, at any age."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from projections.read_models.audit import UPDATE_COLUMNS, update_from_row, updat
 
 _CHECKPOINTS = "SELECT partition, next_offset FROM checkpoints ORDER BY partition"
 
-# Each branch is answered by one index, and looks at no more rows than are asked for. So does reading them: a
-# planner that thinks of very many would read all of the audit instead, but for the limit.
+# Each branch is answered by one index, and reads at most the requested number of rows. The limit also keeps
+# a planner that expects very many rows from scanning the whole audit.
 _MISSED = f"""
 WITH span AS (
     SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS s(partition, first, last)
@@ -55,13 +55,13 @@ SELECT {UPDATE_COLUMNS} FROM missed ORDER BY partition, "offset"
 
 
 class AuditHistory:
-    """The audit of the live generation, as the relay's memory. Its methods raise `Unavailable`."""
+    """The audit of the live generation, as the relay's history. Its methods raise `Unavailable`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def reached(self) -> dict[int, int]:
-        """Partition → the offset that is folded next: all below is in the audit."""
+        """Return the next offset to fold of each partition: everything below it is in the audit."""
         try:
             async with self._database.pool.acquire() as connection:
                 return await _checkpoints(connection)
@@ -71,16 +71,16 @@ class AuditHistory:
     async def missed(
         self, channels: Collection[str], since: Positions, upto: Positions, limit: int
     ) -> list[Update] | None:
-        """The updates of the channels in `(since, upto]`, in order per partition; None if more than `limit`.
+        """Return the channels' updates in `(since, upto]`, in order per partition; None if more than `limit`.
 
-        Raises `Unavailable` too if the audit does not reach `upto`.
+        Raise `Unavailable` also if the audit has not reached `upto`.
         """
         spans = [(p, since.get(p, -1) + 1, last) for p, last in upto.items() if last > since.get(p, -1)]
         if not spans or not channels:
             return []
         try:
             async with self._database.pool.acquire() as connection:
-                # A database that crashed may have lost its latest rows, until the worker has made them anew.
+                # A crashed database may lack its latest rows until the worker has projected them again.
                 reached = await _checkpoints(connection)
                 if any(reached.get(partition, 0) <= last for partition, _, last in spans):
                     raise Unavailable("the read models are behind what was relayed")
@@ -99,7 +99,7 @@ class AuditHistory:
         return None if len(rows) > limit else [update_from_row(row) for row in rows]
 
     async def between(self, partition: int, first: int, end: int, limit: int) -> list[Update]:
-        """Every update of the offsets `[first, end)` of a partition, at most `limit`, in order."""
+        """Return every update of the offsets `[first, end)` of a partition, at most `limit`, in order."""
         try:
             async with self._database.pool.acquire() as connection:
                 return await updates_between(connection, partition, first, end, limit=limit)

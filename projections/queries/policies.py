@@ -1,4 +1,4 @@
-"""What policies ask of the read models, and their checkpoints."""
+"""Queries of policies, and their checkpoints."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Reacting:
     changes: str
 
     def cause(self) -> Cause:
-        """Read it. Raises `ValueError` or `TypeError` if this release can't."""
+        """Decode the row. Raise `ValueError` or `TypeError` if this release cannot."""
         task = state_from_json("task", self.state)
         if not isinstance(task, Task):
             raise TypeError("not a task")
@@ -82,7 +82,7 @@ class Reacting:
 
 
 class PolicyQueries:
-    """The queries, on the live generation; the checkpoints are beside all generations."""
+    """The queries, on the live generation; the checkpoints are outside of all generations."""
 
     def __init__(self, database: Database) -> None:
         self._pool = database.pool
@@ -94,31 +94,31 @@ class PolicyQueries:
         """  # noqa: S608
 
     async def checkpoints(self, partitions: Collection[int]) -> dict[int, int]:
-        """Up to which offset policies have reacted to each of these partitions; 0 where they never did."""
+        """Return the offset up to which policies have reacted to each of these partitions, or 0."""
         rows = await self._pool.fetch(self._checkpoints, list(partitions))
         return {**dict.fromkeys(partitions, 0), **{row["partition"]: row["next_offset"] for row in rows}}
 
     async def advance(self, checkpoints: Mapping[int, int]) -> None:
-        """Note how far policies have reacted; a checkpoint never goes back."""
+        """Record how far policies have reacted; a checkpoint never moves back."""
         await self._pool.execute(self._advance, list(checkpoints), list(checkpoints.values()))
 
     async def projected(self) -> dict[int, int]:
-        """Up to which offset each partition is in the read models."""
+        """Return the offset up to which each partition is projected."""
         return {row["partition"]: row["next_offset"] for row in await self._pool.fetch(_PROJECTED)}
 
     async def reacting(self, partition: int, first: int, end: int, limit: int) -> list[Reacting]:
-        """What there is to react to in `[first, end)` of a partition, at most `limit`, in order."""
+        """Return the events to react to in `[first, end)` of a partition, at most `limit`, in order."""
         rows = await self._pool.fetch(REACTING, partition, first, end, limit)
         return [Reacting(Position(row["partition"], row["offset"]), *list(row.values())[2:]) for row in rows]
 
     async def successors(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], Successor]:
-        """Those of the tasks that are there; each is asked for by its id and the stream of its causes."""
+        """Return those of the tasks that exist; each key is a task id and the stream of its causes."""
         ids, streams = [task_id for task_id, _ in wanted], [stream for _, stream in wanted]
         rows = await self._pool.fetch(SUCCESSORS, ids, streams, POLICY_PREFIX)
         return {(row["id"], row["cause_stream"]): _successor(row) for row in rows}
 
     async def states(self, streams: Collection[str]) -> dict[str, State]:
-        """The newest states of those of the streams that have one."""
+        """Return the newest states of those of the streams that have one."""
         async with self._pool.acquire() as connection:
             return await load_streams(connection, streams)
 

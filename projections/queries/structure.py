@@ -1,6 +1,6 @@
-"""Queries for violations of the rules that span streams: candidates, and what is around them.
+"""Queries for violations of the rules that span streams: candidates, and their related states.
 
-The queries find what may violate a rule; whether it does, the pure rules say.
+The queries find candidates; the pure rules decide whether they violate a rule.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ TWICE = """
     SELECT unnest(array_agg(id)) AS id FROM tasks WHERE series IS NOT NULL AND deleted_at IS NULL
     GROUP BY series ->> 'id', series ->> 'occurrence' HAVING count(*) > 1
 """
-# The next occurrence of a series belongs to the list of the series, deleted or not: nobody moved it there.
+# The next occurrence belongs to the list of its series, even a deleted one: it was not moved there.
 _PLACED = """
     SELECT id, recorded_at, actor, source, origin FROM (
         SELECT DISTINCT ON (stream)
@@ -131,7 +131,7 @@ class Candidates:
         return len(self.tasks) + len(self.lists)
 
     def add(self, other: Candidates) -> None:
-        """Add others."""
+        """Add other candidates."""
         self.tasks |= other.tasks
         self.lists |= other.lists
 
@@ -143,13 +143,13 @@ class StructureQueries:
         self._pool = database.pool
 
     async def projected(self) -> dict[int, int]:
-        """Return up to which offset each partition is in the read models."""
+        """Return the offset up to which each partition is projected."""
         return {row["partition"]: row["next_offset"] for row in await self._pool.fetch(_PROJECTED)}
 
     async def candidates(self, changed: Candidates, *, is_sweep: bool = False) -> Candidates:
-        """Return what may violate a rule, of what has changed and what is below it.
+        """Return the tasks and lists that may violate a rule, among the changed ones and those below them.
 
-        In a sweep, tasks that had no change around the deletion of their list are passed over.
+        In a sweep, skip tasks without a change around the deletion of their list.
         """
         ids, list_ids = list(changed.tasks), [] if is_sweep else list(changed.lists)
         rows = await self._pool.fetch(CANDIDATES, ids, list_ids, is_sweep)
@@ -161,15 +161,15 @@ class StructureQueries:
         return Candidates({row["id"] for row in rows}, {row["id"] for row in ownerless})
 
     async def page(self, after: str, limit: int) -> list[str]:
-        """Return ids of tasks, in their order, for a sweep."""
+        """Return a page of task ids, in order, for a sweep."""
         return [row["id"] for row in await self._pool.fetch(PAGE, after, limit)]
 
     async def occurrences_twice(self) -> set[str]:
-        """Return the tasks that have the same occurrence of a series as another."""
+        """Return the tasks that share an occurrence of a series with another task."""
         return {row["id"] for row in await self._pool.fetch(TWICE)}
 
     async def state(self, candidates: Candidates) -> StructureState:
-        """Return the states around candidates, and what the rules need of the audit, as of one moment."""
+        """Return the states around candidates, and the rules' input from the audit, on one snapshot."""
         async with snapshot(self._pool) as connection:
             return await _state(connection, candidates)
 
@@ -179,7 +179,7 @@ class StructureQueries:
         return None if row is None else RepairCause(row["event_id"], row["actor"], row["correlation_id"])
 
     async def held(self, streams: Collection[str]) -> set[str]:
-        """Return those of these streams that wait for a parked record."""
+        """Return those of these streams that a parked record holds."""
         rows = await self._pool.fetch(_HELD, list(streams)) if streams else []
         return {row["stream"] for row in rows}
 

@@ -1,4 +1,4 @@
-"""Reading what lies below a task, its sub-tasks on every level, and what lies above it."""
+"""Queries of a task's tree: its sub-tasks on every level, and its ancestors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from projections.postgres.connections import Source
 from projections.read_models.tasks import STATE_COLUMNS, task_from_row
 
 MAX_LEVELS = 10
-"""Racing commands can make a tree deeper than it should be, or even a ring of it."""
+"""Concurrent commands can make a tree deeper than allowed, or even a cycle."""
 _TREE = """
     WITH RECURSIVE tree AS (
         SELECT id, 1 AS depth FROM tasks WHERE parent_id = $1{alive}
@@ -62,7 +62,7 @@ _LINES = f"""
 """  # noqa: S608
 LINES = _LINES.format(which="= ANY($2)")
 LINES_OF_TWO = _LINES.format(which="IN ($2, $3)")
-"""For an array PostgreSQL would plan anew each time, which takes longer than the query."""
+"""PostgreSQL would plan a query with an array again each time, which takes longer than running it."""
 TOPS = """
     WITH RECURSIVE line AS (
         SELECT id AS start, id, parent_id, 1 AS height FROM tasks WHERE id = ANY($1::text[])
@@ -76,14 +76,14 @@ TOPS = """
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Tasks and all above them, by id; `holders` are the positions of the records that hold their streams."""
+    """Tasks and all their ancestors, by id; `holders` are the positions of records that hold streams."""
 
     tasks: Mapping[str, Task] = field(default_factory=dict)
     holders: Mapping[str, str] = field(default_factory=dict)
 
 
 async def below(source: Source, task_id: str) -> Sequence[SubTask]:
-    """The tasks below a task that are not deleted, the deepest first; one more than there may be at most."""
+    """Return the undeleted tasks below a task, the deepest first; one more than the limit at most."""
     rows = await source.fetch(BELOW, task_id, MAX_LEVELS, MAX_SUB_TASKS + 1)
     return [SubTask(row["id"], row["list_id"], row["status"], row["depth"]) for row in rows]
 
@@ -95,13 +95,13 @@ async def along(source: Source, task_id: str, event_id: str) -> tuple[Along, ...
 
 
 async def tops(source: Source, task_ids: Collection[str]) -> Mapping[str, str]:
-    """The tasks on the uppermost level that these are below of, or are."""
+    """Return the top-level ancestor of each task, or the task itself."""
     rows = await source.fetch(TOPS, list(task_ids), MAX_LEVELS)
     return {row["start"]: row["id"] for row in rows}
 
 
 async def lines(source: Source, task_ids: Collection[str]) -> Lines:
-    """Return these tasks and all above them, deleted ones included; as far as they are there."""
+    """Return these tasks and all their ancestors, deleted ones included, as far as they exist."""
     ids = list(task_ids)
     if 1 <= len(ids) <= 2:
         rows = await source.fetch(LINES_OF_TWO, MAX_LEVELS, ids[0], ids[-1])

@@ -1,4 +1,4 @@
-"""Tasks by a part of their ids: how a command line shortens them, and people type them again."""
+"""Tasks by a part of their ids: as the command line shortens them, and users type them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from projections.postgres.connections import Connection
 
 CANDIDATES = 10_000
-"""So many tasks of all users are looked at, at most: ids of one minute may begin alike."""
+"""The number of tasks of all users to examine, at most: ids of one minute may share a prefix."""
 FOUND = 10
-"""So many are told; two are too many already."""
+"""The number of tasks to return; already two are ambiguous."""
 _LOWEST = "00000000-0000-0000-0000-000000000000"
 _HIGHEST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
@@ -29,7 +29,7 @@ BY_ID_PART = """
 
 @dataclass(frozen=True, slots=True)
 class TaskName:
-    """A task by its id and its title."""
+    """A task's id and title."""
 
     id: str
     title: str
@@ -37,14 +37,14 @@ class TaskName:
 
 @dataclass(frozen=True, slots=True)
 class TaskNames:
-    """Tasks whose ids begin or end alike; with `more`, there may be others."""
+    """Tasks whose ids share a prefix or a suffix; with `more`, there may be others."""
 
     items: Sequence[TaskName]
     more: bool
 
 
 async def tasks_by_id_part(connection: Connection, user: str, part: str) -> TaskNames:
-    """Return the tasks that `user` sees whose ids begin or end with `part`, digits and dashes."""
+    """Return the visible tasks of `user` whose ids begin or end with `part`, digits and dashes."""
     backwards = part[::-1]
     rows = await connection.fetch(
         BY_ID_PART,
@@ -52,7 +52,7 @@ async def tasks_by_id_part(connection: Connection, user: str, part: str) -> Task
         part + _LOWEST[len(part) :],
         part + _HIGHEST[len(part) :],
         backwards,
-        backwards + "g",  # It comes behind every digit.
+        backwards + "g",  # It sorts after every digit.
         CANDIDATES,
         FOUND + 1,
     )

@@ -1,4 +1,4 @@
-"""Reading tasks: pages by filter and order, and single tasks as they are or were."""
+"""Queries of tasks: pages by filter and order, and single tasks, now or in the past."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ _AT_TIME = """
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
-    """Some tasks in order, where the page ended if there are more, and the positions it was read at."""
+    """A page of tasks in order, its end if there are more, and the positions of its snapshot."""
 
     items: Sequence[Task]
     end: Place | None
     positions: dict[int, int]
     matches: Mapping[str, Match] | None
-    """Where tasks have the words that were searched for, by their ids; None if there were none."""
+    """The matches of a text search, by task id; None if there was none."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskThen:
-    """A task at some time, as JSON."""
+    """A past state of a task, as JSON."""
 
     version: int
     state: str
 
 
 class TaskQueries:
-    """The queries, on a pool that sees the live generation. A caller sees the tasks of their own lists."""
+    """The queries, on a pool of the live generation. Callers see the tasks of their own lists."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], bounds: Bounds | None = None) -> None:
         self._pool = pool
@@ -74,10 +74,10 @@ class TaskQueries:
         limit: int,
         time: datetime | None = None,
     ) -> TaskPage:
-        """One page of the tasks that `user` may see, with the positions of the same snapshot.
+        """Return one page of the tasks that `user` may see, with the positions of the same snapshot.
 
-        Without an order, the most relevant come first. With a time, tasks are as they were, in the lists that
-        the user sees now. Raises `NoSuchList` and, with a time, `TooManyChanged`.
+        Without an order, the most relevant come first. With a time, tasks are in their states of that time,
+        in the lists that the user sees now. Raise `NoSuchList` and, with a time, `TooManyChanged`.
         """
         async with snapshot(self._pool) as connection:
             positions = await positions_at(connection)
@@ -96,7 +96,7 @@ class TaskQueries:
         return TaskPage(tasks, places[limit - 1] if len(places) > limit else None, positions, matches)
 
     async def one(self, user: str, task_id: str) -> tuple[Task, dict[int, int]] | None:
-        """A task that is there, with the positions of the same snapshot."""
+        """Return an existing task, with the positions of the same snapshot."""
         async with snapshot(self._pool) as connection:
             row = await connection.fetchrow(_ONE, task_id, user)
             positions = await positions_at(connection)
@@ -108,15 +108,15 @@ class TaskQueries:
             return await tasks_by_id_part(connection, user, part), await positions_at(connection)
 
     async def may_see(self, user: str, task_id: str) -> bool:
-        """Whether the task is, or before its deletion was, in a list of the user's."""
+        """Return whether the task is, or was before its deletion, in a list of the user."""
         return bool(await self._pool.fetchval(_MAY_SEE, task_id, user))
 
     async def at_version(self, user: str, task_id: str, version: int) -> TaskThen | None:
-        """The task after its first `version` events."""
+        """Return the task after its first `version` events."""
         return await self._then(user, task_id, AT_VERSION, version)
 
     async def at_time(self, user: str, task_id: str, time: datetime) -> TaskThen | None:
-        """The task as its events up to `time` left it."""
+        """Return the task after its events up to `time`."""
         return await self._then(user, task_id, _AT_TIME, time)
 
     async def _then(self, user: str, task_id: str, sql: str, argument: int | datetime) -> TaskThen | None:

@@ -1,4 +1,4 @@
-"""Who may see what: one sees the tasks of the lists that one is a member of."""
+"""Visibility: users see the tasks of the lists that they are members of."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LISTS_OF_TASKS = f"""
 
 
 class MemberVisibility:
-    """Visibility as the read models have it now. Its methods raise `Unavailable`."""
+    """The present visibility in the read models. Its methods raise `Unavailable`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -38,18 +38,18 @@ class MemberVisibility:
         self._tasks = Coalesced(self._lists_of_tasks)
 
     async def lists_at(self, user: str) -> tuple[set[str], dict[int, int]]:
-        """The lists that the user may see, as a member of them, and the positions of the read models then."""
+        """Return the lists that the user may see as a member, and the positions of the read models."""
         found = await self._lists.get(user)
         assert found is not None
         return found
 
     async def lists_of(self, user: str) -> set[str]:
-        """The lists that the user may see, as a member of them."""
+        """Return the lists that the user may see as a member."""
         lists, _ = await self.lists_at(user)
         return lists
 
     async def list_of_task_at(self, user: str, task_id: str) -> tuple[str | None, dict[int, int]]:
-        """The list of a task, deleted ones included, that the user may see, or None; and the same."""
+        """Return the list of a task, deleted or not, and the positions; None if the user may not see it."""
         found = await self._tasks.get((task_id, user))
         assert found is not None
         return found

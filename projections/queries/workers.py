@@ -1,6 +1,6 @@
-"""Workers, as they report of themselves: what each attends to, and whether it is ready.
+"""Workers and their own reports: the partitions of each, and whether it is ready.
 
-The table lies beside all generations. A worker that says nothing for a while is taken for gone.
+The table is outside of all generations. A worker that has not reported for a while counts as gone.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pydantic_core import from_json, to_json
 from projections.postgres.database import Database
 
 FRESH_S = 5.0
-"""A report is believed for so long; there is one every second."""
+"""The time for which a report is valid; there is one every second."""
 FORGET_AFTER = "1 day"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """What a worker says of itself, `age_s` seconds ago; `figures` are for metrics."""
+    """A worker's own report of `age_s` seconds ago; `figures` are for metrics."""
 
     slot: str
     ready: bool
@@ -30,12 +30,12 @@ class WorkerReport:
 
     @property
     def is_up(self) -> bool:
-        """Whether it reported lately."""
+        """Return whether it reported recently."""
         return self.age_s <= FRESH_S
 
 
 class Workers:
-    """The reports, in the database's control schema, at times of its own: clocks need not agree."""
+    """The reports, in the database's control schema, with the database's times: clocks may differ."""
 
     def __init__(self, database: Database) -> None:
         self._pool = database.pool
@@ -56,12 +56,12 @@ class Workers:
         """  # noqa: S608
 
     async def write(self, report: WorkerReport) -> None:
-        """Write down a report, in place of the slot's last one."""
+        """Write a report in place of the slot's last one."""
         figures = to_json(report.figures).decode()
         await self._pool.execute(self._write, report.slot, report.ready, list(report.partitions), figures)
 
     async def forget(self, slot: str) -> None:
-        """Take back what a slot reported, as its worker ends; and what is a day old."""
+        """Delete the report of a slot as its worker ends, and reports that are a day old."""
         await self._pool.execute(self._forget, slot)
 
     async def read(self) -> list[WorkerReport]:
@@ -80,7 +80,7 @@ class Workers:
 
 
 def unserved(partitions: int, reports: Sequence[WorkerReport]) -> list[int]:
-    """Return the partitions to which no worker that is up and ready attends."""
+    """Return the partitions that no running and ready worker has."""
     served = {
         partition for report in reports if report.ready and report.is_up for partition in report.partitions
     }

@@ -1,1 +1,1 @@
-"""The read models: what each writes for a batch, and its own queries."""
+"""The read models: the rows that each writes for a batch, and its own queries."""

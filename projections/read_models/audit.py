@@ -1,6 +1,6 @@
-"""The audit: every record of the log, once, with its outcome, what it changed and the state after it.
+"""The audit: every record of the log, once, with its outcome, its changes and the state after it.
 
-It also is the memory of the relay: updates are made again from it, however old.
+It is also the history of the relay: updates of any age are rebuilt from it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ UPDATE_COLUMNS = """
     correlation_id, causation_id, data, changes, state, list_id, left_list_id, user_ids, notified,
     coalesce(state ->> 'deleted_at', '') <> '' OR state IS NULL AS gone
 """
-"""What `update_from_row` needs of a row."""
+"""The columns that `update_from_row` needs."""
 
 _RANGE = f"""
     SELECT {UPDATE_COLUMNS}, places.after FROM audit LEFT JOIN LATERAL (
@@ -58,7 +58,7 @@ _LAST_CHANGES = """
 
 
 async def accepted_ids(connection: Connection, event_ids: Collection[str]) -> set[tuple[str, str]]:
-    """Which of these event ids were accepted already, as (stream, event id)."""
+    """Return those of these event ids that were accepted already, as (stream, event id)."""
     rows = await connection.fetch(_ACCEPTED, event_ids)
     return {(row["stream"], row["event_id"]) for row in rows}
 
@@ -132,7 +132,7 @@ def _row(projected: Projected) -> tuple[Any, ...]:
 async def updates_between(
     connection: Connection, partition: int, first: int, end: int, *, limit: int
 ) -> list[Update]:
-    """The updates of the offsets `[first, end)` of a partition, at most `limit`, in order."""
+    """Return the updates of the offsets `[first, end)` of a partition, at most `limit`, in order."""
     rows = await connection.fetch(_RANGE, partition, first, end, limit)
     return [
         replace(update_from_row(row), after=tuple(map(Position.parse, row["after"] or ()))) for row in rows
@@ -140,13 +140,13 @@ async def updates_between(
 
 
 async def last_changes(connection: Connection, list_ids: Collection[str]) -> dict[str, Position]:
-    """List → where it last changed; lists that have not begun are left out."""
+    """Return the position at which each list last changed; omit lists that do not exist."""
     rows = await connection.fetch(_LAST_CHANGES, list_ids)
     return {row["id"]: Position(row["partition"], row["offset"]) for row in rows}
 
 
 def update_from_row(row: asyncpg.Record) -> Update:
-    """The update of a row with `UPDATE_COLUMNS`, as it was first emitted but for the JSON's white space."""
+    """Return the update of a row with `UPDATE_COLUMNS`, as first emitted except for JSON white space."""
     outcome: Outcome = row["outcome"]
     position = Position(row["partition"], row["offset"])
     stream = row["stream"] or ""
@@ -170,7 +170,7 @@ def update_from_row(row: asyncpg.Record) -> Update:
 
 
 def event_from_row(row: asyncpg.Record) -> bytes:
-    """The JSON of a row's event, as the API shows it, without its changes."""
+    """Return the JSON of a row's event, as in the API, without its changes."""
     head = {
         "id": row["event_id"],
         "type": row["type"],

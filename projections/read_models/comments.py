@@ -1,4 +1,4 @@
-"""The read model of comments: one row for each that was ever made."""
+"""The read model of comments: one row for each comment, including deleted ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DELETE = "UPDATE comments SET deleted_at = $3 WHERE task_id = $1 AND id = $2 AN
 
 
 async def write(connection: Connection, batch: list[Projected]) -> None:
-    """Follow what the batch says of comments, in its order."""
+    """Write the changes of comments in the batch, in order."""
     for projected in batch:
         record = projected.folded.record
         if projected.folded.outcome == "accepted" and record is not None:
@@ -69,7 +69,7 @@ _VISIBLE = """
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """What somebody said about a task; `mentions` are the users whom the text calls by name."""
+    """A comment on a task; `mentions` are the users whom the text names."""
 
     id: str
     task_id: str
@@ -82,7 +82,7 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class CommentPage:
-    """Some comments, the oldest first, and the positions they were read at; `more` if others follow."""
+    """A page of comments, oldest first, and the positions of its snapshot; `more` if others follow."""
 
     items: Sequence[Comment]
     more: bool
@@ -90,7 +90,7 @@ class CommentPage:
 
 
 class CommentQueries:
-    """The queries, on a pool that sees the live generation."""
+    """The queries, on a pool of the live generation."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._pool = pool
@@ -98,7 +98,7 @@ class CommentQueries:
     async def page(
         self, user: str, task_id: str, *, after: tuple[datetime, str] | None, limit: int
     ) -> CommentPage | None:
-        """One page of a task's comments; None if `user` may not see the task, or it is deleted."""
+        """Return one page of a task's comments; None if `user` may not see the task, or it is deleted."""
         created_at, comment_id = after or (datetime.min.replace(tzinfo=UTC), "")
         async with snapshot(self._pool) as connection:
             if not await _may_see(connection, user, task_id):
@@ -108,7 +108,7 @@ class CommentQueries:
         return CommentPage([_comment(row) for row in rows[:limit]], len(rows) > limit, positions)
 
     async def one(self, user: str, task_id: str, comment_id: str) -> tuple[Comment, dict[int, int]] | None:
-        """A comment, with the positions of the same snapshot; None if it is not there for `user`."""
+        """Return a comment, with the positions of the same snapshot; None if `user` may not see it."""
         async with snapshot(self._pool) as connection:
             if not await _may_see(connection, user, task_id):
                 return None

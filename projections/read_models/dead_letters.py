@@ -1,8 +1,8 @@
-"""The read model of dead letters: the records that are parked now, and which of them holds its stream.
+"""The read model of dead letters: the parked records, and which of them holds its stream.
 
-A retry is a copy of the parked record, appended again with the position of the original in `ce_retryof`; a
-skip is a `stream.resumed` record. So both reach this table through the log, like everything else. They lie in
-the partition of the record that they settle: what lies elsewhere may come before or after it.
+A retry is a copy of the parked record, appended again with the position of the original in `ce_retryof`. A
+skip is a `stream.resumed` record. Both therefore reach this table through the log, like everything else. They
+are in the partition of the record that they settle: in another partition, their order would be undefined.
 """
 
 from __future__ import annotations
@@ -30,20 +30,23 @@ _TRIED = """
     UPDATE dead_letters SET attempts = attempts + 1, attempted_at = $3, reason = $4
     WHERE partition = $1 AND "offset" = $2 AND stream IS NOT DISTINCT FROM $5
 """
-# A stream's own letters, or one that names no stream: nobody settles those of another.
+# Letters of the same stream, or one without a stream: nobody settles those of another stream.
 _DELETE = """
     DELETE FROM dead_letters WHERE partition = $1 AND "offset" = $2 AND (stream = $3 OR stream IS NULL)
 """
 
 
 async def load_holds(connection: Connection) -> dict[str, str]:
-    """The streams on hold, with the position of the record that holds each."""
+    """Return the streams on hold, with the position of the record that holds each."""
     rows = await connection.fetch(_HOLDS)
     return {row["stream"]: f"{row['partition']}:{row['offset']}" for row in rows if row["stream"]}
 
 
 async def write(connection: Connection, batch: list[Projected], holds: dict[str, str]) -> None:
-    """Write what the batch parked and tried, and forget what it settled; `holds` are those after it."""
+    """Write the parked and retried records of the batch, and delete the settled ones.
+
+    `holds` are the holds after the batch.
+    """
     for projected in batch:
         folded = projected.folded
         if folded.outcome == "parked":
@@ -64,7 +67,7 @@ async def _park(connection: Connection, folded: Folded, holds: dict[str, str]) -
             tried = await connection.execute(_TRIED, *origin, raw.recorded_at, reason, stream)
             if tried != "UPDATE 0":
                 return
-        # The stream waits for the copy now, which therefore takes the place of the first one.
+        # The stream now waits for the copy, which therefore replaces the original.
         elif (first := await connection.fetchrow(_TAKE, *origin, stream)) is not None:
             attempts, parked_at = first["attempts"] + 1, first["parked_at"]
     place = (*raw.position, stream, holding, reason)
@@ -80,7 +83,7 @@ def _settled(folded: Folded) -> Iterable[Position]:
 
 
 def retry_of(raw: RawRecord) -> Position | None:
-    """The position of the record that `raw` is a copy of, if it is one; readable even of a poison record."""
+    """Return the position of the record that `raw` is a copy of, if any; also for a poison record."""
     for name, value in raw.headers:
         if name == "ce_retryof":
             return next(iter(_positions((value.decode(errors="replace"),))), None)

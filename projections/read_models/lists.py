@@ -1,4 +1,4 @@
-"""The read models of lists: one row a list, and who may see which."""
+"""The read models of lists: one row per list, and the members of each."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _WRITE_MEMBERS = """
 
 
 async def load(source: Source, ids: list[str]) -> dict[str, TaskList]:
-    """The states of lists by id; ids without a list are absent."""
+    """Return the states of lists by id; omit ids without a list."""
     rows = await source.fetch(_LOAD, ids)
     return {row["id"]: list_from_row(row) for row in rows}
 
 
 def list_from_row(row: asyncpg.Record) -> TaskList:
-    """A list from a row that starts with the columns in `STATE_COLUMNS`, in their order."""
+    """Return a list from a row that starts with the columns in `STATE_COLUMNS`, in their order."""
     values = list(row.values())[: len(STATE_COLUMNS)]
     values[_MEMBERS] = from_json(values[_MEMBERS])
     values[_STAGES] = tuple(from_json(values[_STAGES]))
@@ -96,7 +96,7 @@ _MAY_SEE = "SELECT EXISTS (SELECT 1 FROM list_members WHERE list_id = $1 AND use
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """Some lists in order, and the positions they were read at; `more` if others follow."""
+    """A page of lists in order, and the positions of its snapshot; `more` if others follow."""
 
     items: Sequence[TaskList]
     more: bool
@@ -104,13 +104,13 @@ class ListPage:
 
 
 class ListQueries:
-    """The queries, on a pool that sees the live generation. A caller sees the lists they are a member of."""
+    """The queries, on a pool of the live generation. Callers see the lists they are members of."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._pool = pool
 
     async def page(self, user: str, *, after: tuple[datetime, str] | None, limit: int) -> ListPage:
-        """One page of the user's lists, oldest first."""
+        """Return one page of the user's lists, oldest first."""
         created_at, list_id = after or (None, None)
         async with snapshot(self._pool) as connection:
             positions = await positions_at(connection)
@@ -118,7 +118,7 @@ class ListQueries:
         return ListPage([list_from_row(row) for row in rows[:limit]], len(rows) > limit, positions)
 
     async def deleted(self, user: str, *, before: tuple[datetime, str] | None, limit: int) -> ListPage:
-        """One page of the deleted lists that the user may restore, those deleted last first."""
+        """Return one page of the deleted lists that the user may restore, the last deleted first."""
         deleted_at, list_id = before or (None, None)
         async with snapshot(self._pool) as connection:
             positions = await positions_at(connection)
@@ -126,26 +126,26 @@ class ListQueries:
         return ListPage([list_from_row(row) for row in rows[:limit]], len(rows) > limit, positions)
 
     async def may_restore(self, user: str, list_id: str) -> bool:
-        """Whether the list is deleted, and the user one who may restore it."""
+        """Return whether the list is deleted and the user may restore it."""
         return bool(await self._pool.fetchval(MAY_RESTORE, _restorer(user), list_id))
 
     async def one(self, user: str, list_id: str) -> tuple[TaskList, dict[int, int]] | None:
-        """One of the user's lists, with the positions of the same snapshot."""
+        """Return one of the user's lists, with the positions of the same snapshot."""
         async with snapshot(self._pool) as connection:
             row = await connection.fetchrow(_ONE, user, list_id)
             positions = await positions_at(connection)
         return None if row is None else (list_from_row(row), positions)
 
     async def named(self, user: str, name: str) -> TaskList | None:
-        """The oldest list of this name that the user may add tasks to."""
+        """Return the oldest list of this name that the user may add tasks to."""
         row = await self._pool.fetchrow(_NAMED, user, name, sorted(ALLOWED[CreateTask]))
         return None if row is None else list_from_row(row)
 
     async def may_see(self, user: str, list_id: str) -> bool:
-        """Whether the user is a member of the list."""
+        """Return whether the user is a member of the list."""
         return bool(await self._pool.fetchval(_MAY_SEE, list_id, user))
 
 
 def _restorer(user: str) -> list[str]:
-    """The user in each role that may restore a list, as `members` contains them."""
+    """Return the user with each role that may restore a list, in the form of the column `members`."""
     return [to_json({user: role}).decode() for role in sorted(ALLOWED[RestoreList])]

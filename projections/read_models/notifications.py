@@ -1,6 +1,6 @@
-"""The read model of notifications: what users were told, and what they said of having read it.
+"""The read model of notifications: those that users received, and their read marks.
 
-These are two halves of a row, which meet in any order: they come from different partitions of the log.
+These are two halves of a row, which arrive in any order: they come from different partitions of the log.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from projections.postgres.connections import Connection
 from projections.postgres.snapshots import positions_at, snapshot
 from projections.read_models.projected import Projected
 
-# In the order of the key, so that two projectors that meet wait for each other, and not both.
+# In the order of the key, so that two concurrent projectors cannot deadlock.
 _TELL = """
     INSERT INTO notifications AS n
         (user_id, id, kind, task_id, list_id, comment_id, actor, "time", partition, "offset")
@@ -47,7 +47,7 @@ _MARK = "INSERT INTO notification_marks (user_id, read_until, version) VALUES ($
 
 
 async def write(connection: Connection, batch: list[Projected]) -> None:
-    """Write whom the batch tells of what, and what users have read."""
+    """Write the batch's notifications, and the read marks of users."""
     accepted = [each for each in batch if each.folded.outcome == "accepted"]
     rows = [row for projected in accepted for row in _rows(projected)]
     if rows:
@@ -70,7 +70,7 @@ def _rows(projected: Projected) -> list[tuple[Any, ...]]:
 
 
 def _once(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """One row for each user and id, the first by position: foreign streams may share an event id."""
+    """Return one row for each user and id, the first by position: foreign streams may share an event id."""
     first: dict[tuple[str, str], tuple[Any, ...]] = {}
     for row in sorted(rows, key=lambda row: row[-2:], reverse=True):
         first[row[:2]] = row
@@ -92,10 +92,10 @@ async def _follow(connection: Connection, record: Record) -> None:
 
 
 MAX_UNREAD = 1_000
-"""Unread notifications are counted no further: nobody reads a larger number, and everybody waits for it."""
+"""Unread notifications are counted up to here: larger numbers are of no use, and slow to count."""
 EXCERPT_CHARS = 200
 _READ_CHARS = EXCERPT_CHARS + 1
-"""One more shows whether a grapheme cluster ends where the excerpt does."""
+"""One character more shows whether a grapheme cluster ends at the end of the excerpt."""
 _BEGINNING, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 READ = """
@@ -104,9 +104,9 @@ READ = """
         WHERE m.user_id = n.user_id AND m.read_until >= n.time AND m.version > coalesce(n.read_version, 0)
     ))
 """
-"""Whether a notification is read: what the user said last, of it or of all up to a time."""
+"""The condition that a notification is read: by the user's last mark of it, or of all up to a time."""
 
-# The limit keeps it apart: so the planner follows the index of the notifications, and looks at each in turn.
+# The limit keeps it separate, so that the planner follows the notifications' index and checks each in turn.
 _SEEN = f"""
     notifications n CROSS JOIN LATERAL (
         SELECT l.id AS list_id, coalesce(t.title, l.name) AS title, left(c.text, {_READ_CHARS}) AS excerpt
@@ -130,7 +130,7 @@ PAGE = f"""
     ORDER BY n.time DESC, n.id DESC LIMIT $4
 """  # noqa: S608
 
-# What came after everything was read, and then what was set back to unread before that.
+# Notifications after everything was read, then those that were set back to unread before that.
 _NEWER = f"FROM {_SEEN} WHERE n.user_id = $1 AND n.time > $2 AND n.read IS NOT TRUE"
 _OLDER = f"FROM {_SEEN} WHERE n.user_id = $1 AND n.time <= $2 AND n.read IS FALSE AND NOT {READ}"
 _PART = "AND (n.time, n.id) < ($3, $4) ORDER BY n.time DESC, n.id DESC LIMIT $5"
@@ -152,9 +152,9 @@ _ANY_UNREAD = f"""
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What a user was told. `list_id` and `title` are those of the task, or list, as it is now.
+    """A notification. `list_id` and `title` are the present ones of the task, or list.
 
-    `actor` is who did it; of a reminder, `tasktape`. `excerpt` is the beginning of the comment.
+    `actor` is the user who did it; of a reminder, `tasktape`. `excerpt` is the beginning of the comment.
     """
 
     id: str
@@ -172,7 +172,7 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class NotificationPage:
-    """Some notifications, the newest first, and the positions they were read at; `more` if others follow.
+    """A page of notifications, newest first, and the positions of its snapshot; `more` if others follow.
 
     `unread` counts all of the user's, up to `MAX_UNREAD`.
     """
@@ -184,7 +184,7 @@ class NotificationPage:
 
 
 class NotificationQueries:
-    """The queries, on a pool that sees the live generation."""
+    """The queries, on a pool of the live generation."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._pool = pool
@@ -192,7 +192,7 @@ class NotificationQueries:
     async def page(
         self, user: str, *, unread: bool, after: tuple[datetime, str] | None, limit: int
     ) -> NotificationPage:
-        """One page of the user's notifications, or of the unread ones."""
+        """Return one page of the user's notifications, or of the unread ones."""
         place = after or (_END, "")
         async with snapshot(self._pool) as connection:
             positions = await positions_at(connection)
@@ -207,22 +207,22 @@ class NotificationQueries:
         )
 
     async def one(self, user: str, notification_id: str) -> Notification | None:
-        """One of the user's notifications."""
+        """Return one of the user's notifications."""
         row = await self._pool.fetchrow(_ONE, user, notification_id)
         return None if row is None else _notification(row)
 
     async def unread(self, user: str) -> int:
-        """How many notifications are unread; `MAX_UNREAD` stands for so many or more."""
+        """Return the number of unread notifications; `MAX_UNREAD` means that many or more."""
         async with snapshot(self._pool) as connection:
             return int(await connection.fetchval(UNREAD, user, await _read_until(connection, user)))
 
     async def newest(self, user: str) -> datetime | None:
-        """When the newest of the user's notifications was."""
+        """Return the time of the user's newest notification."""
         time: datetime | None = await self._pool.fetchval(_NEWEST, user)
         return time
 
     async def any_unread(self, user: str, until: datetime) -> bool:
-        """Whether a notification up to a time is unread."""
+        """Return whether a notification up to a time is unread."""
         async with snapshot(self._pool) as connection:
             read_until = await _read_until(connection, user)
             return bool(await connection.fetchval(_ANY_UNREAD, user, read_until, until))
@@ -237,6 +237,6 @@ def _notification(row: asyncpg.Record) -> Notification:
 
 
 async def _read_until(connection: Connection, user: str) -> datetime:
-    """Up to when the user has read everything, but for what was set back to unread."""
+    """Return the time up to which the user has read everything, except what was set back to unread."""
     time: datetime | None = await connection.fetchval(_READ_UNTIL, user)
     return time or _BEGINNING

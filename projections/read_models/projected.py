@@ -1,4 +1,4 @@
-"""What every read model is given: a folded record with its parts encoded once."""
+"""The input of every read model: a folded record with its parts encoded once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from app.tasks.state import Task
 class Projected:
     """A folded record, with its data, its changes and the state after it as JSON.
 
-    `reacts` says whether a policy has to look at it. `draft` is its update, but for where lists last changed:
-    made before anything is committed, as nothing can be done about it afterwards.
+    `reacts` says whether a policy must process it. `draft` is its update without the positions at which lists
+    last changed. It is built before the commit, because errors can no longer be handled afterwards.
     """
 
     folded: Folded
@@ -30,12 +30,12 @@ class Projected:
 
     @property
     def size_bytes(self) -> int:
-        """How large its update is, but for some hundred bytes."""
+        """The size of its update, without some hundred bytes."""
         return len(self.data) + len(self.changes) + len(self.state)
 
     @property
     def lists(self) -> tuple[str, ...]:
-        """The lists that an accepted record of a task concerns: where the task is, and the one it left."""
+        """The lists that an accepted record of a task concerns: the task's list, and the one it left."""
         before, after = self.folded.before, self.folded.after
         if self.folded.outcome != "accepted" or not isinstance(after, Task):
             return ()
@@ -44,7 +44,7 @@ class Projected:
         return (after.list_id,)
 
     def update(self, changed: Mapping[str, Position]) -> Update:
-        """The update that tells of it; `changed` says where lists last changed."""
+        """Return the update; `changed` has the positions at which lists last changed."""
         assert self.draft is not None
         partition = self.folded.raw.position.partition
         places = [changed[list_id] for list_id in self.lists if list_id in changed]
@@ -53,7 +53,7 @@ class Projected:
 
 
 def project(folded: Folded, *, tells: bool) -> Projected:
-    """Encode the parts of a folded record; with its update if it `tells` of it."""
+    """Encode the parts of a folded record, and its update if `tells`."""
     data = event_data_json(folded.record.data) if folded.record else b"null"
     difference = changes_json(changes(folded.before, folded.after))
     state = state_json(folded.after)

@@ -1,4 +1,4 @@
-"""The read model of reminders that have not fired: what is to be told, and when."""
+"""The read model of reminders that have not fired."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def write(connection: Connection, batch: list[Projected]) -> None:
         await connection.execute(_WRITE, *zip(*rows, strict=True))
 
 
-# A reminder in a deleted list is not looked at unless it was due by `$2`: the list may be restored.
+# A reminder in a deleted list is ignored unless it was due by `$2`: the list may be restored.
 _NOT_HELD = """
     (r."at" <= $2 OR NOT EXISTS (
         SELECT FROM tasks JOIN lists ON lists.id = tasks.list_id
@@ -73,7 +73,7 @@ DUE = f"""
 
 
 class Place(NamedTuple):
-    """How far the due reminders of a partition have been read."""
+    """The place up to which the due reminders of a partition have been read."""
 
     at: datetime
     task_id: str
@@ -84,7 +84,7 @@ BEGINNING = Place(datetime.min.replace(tzinfo=UTC), "")
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A task that has a reminder which was due at `at`, and its list; None if that is not there yet."""
+    """A task with a reminder that was due at `at`, and its list; None if the list does not exist yet."""
 
     at: datetime
     task: Task
@@ -93,29 +93,29 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class DuePage:
-    """Some tasks with due reminders, those due first, first; `end` is where to go on, None if that is all."""
+    """Tasks with due reminders, first due first; `end` is the start of the next page, if there is one."""
 
     items: Sequence[Due]
     end: Place | None
 
 
 class ReminderQueries:
-    """The queries, on a pool that sees the live generation."""
+    """The queries, on a pool of the live generation."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._pool = pool
 
     async def positions(self) -> Mapping[int, int]:
-        """Partition → the last offset that is projected."""
+        """Return the last projected offset of each partition."""
         async with self._pool.acquire() as connection:
             return await positions_at(connection)
 
     async def next_due(
         self, partitions: Sequence[int], now: datetime, held_after: datetime
     ) -> Mapping[int, datetime]:
-        """When the first reminder of each of these partitions is due, for those that have some.
+        """Return the time of the first reminder of each of these partitions that has one.
 
-        A reminder in a deleted list is left out if it was due after `held_after`, and by `now`.
+        A reminder in a deleted list is omitted if it was due after `held_after`, and by `now`.
         """
         if not partitions:
             return {}
@@ -125,7 +125,7 @@ class ReminderQueries:
     async def due(
         self, partition: int, now: datetime, held_after: datetime, after: Place, limit: int
     ) -> DuePage:
-        """The tasks of a partition with reminders that are due, from a place on; `limit` at most."""
+        """Return a partition's tasks with due reminders, from a place on; at most `limit`."""
         async with snapshot(self._pool) as connection:
             rows = await connection.fetch(DUE, partition, held_after, now, *after, limit)
             found = await tasks.load(connection, list({row["task_id"] for row in rows}))

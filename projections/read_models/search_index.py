@@ -1,4 +1,4 @@
-"""The read model of finding: the words of every task and its facts, in one row; deleted tasks included."""
+"""The read model of search: the words and search keys of every task, in one row; also of deleted tasks."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from projections.postgres.tables import task_search
 from projections.read_models.projected import Projected
 
 COMMENTS_SEARCHED = 200
-"""The newest ones of a task; what is said in older ones is not found."""
+"""The number of a task's newest comments that are searched; older ones are not found."""
 WORDS_SEARCHED = 16_000
-"""The first ones of a task, title, notes and comments together: Postgres counts places up to 16,383."""
+"""The number of a task's first words, from title, notes and comments: Postgres has places up to 16,383."""
 _DOCUMENT_BYTES = 900_000
 """Postgres takes 1,048,575."""
 
 IN_TITLE = "="
-"""Marks words of the title; no form has it."""
+"""The mark of words in the title; no form contains it."""
 
 FACTS = tuple(column.name for column in task_search.columns if column.name not in ("task_id", "document"))
-"""What `task_search` has of tasks as the table `tasks` has it."""
+"""The columns of `task_search` that the table `tasks` has too."""
 _UPSERT = f"""
     INSERT INTO task_search (task_id, document, {", ".join(FACTS)})
     SELECT task_id, document::tsvector, {", ".join(f"tasks.{name}" for name in FACTS)}
@@ -45,9 +45,9 @@ _NEWEST_COMMENTS = """
 
 
 async def write(connection: Connection, batch: list[Projected]) -> None:
-    """Write the facts of every task that the batch changed, and its words if title, notes or comments did.
+    """Write the search keys of every changed task, and its words if title, notes or comments changed.
 
-    To be called when the tasks and the comments are written.
+    Call it after the tasks and the comments are written.
     """
     newest: dict[str, Task] = {}
     changed: set[str] = set()
@@ -85,7 +85,7 @@ def _says_something_else(projected: Projected) -> bool:
 async def newest_comments(
     connection: Connection, task_ids: Sequence[str], limit: int = COMMENTS_SEARCHED
 ) -> Mapping[str, Sequence[str]]:
-    """The texts of at most `limit` comments of each task that has some, the newest first."""
+    """Return the texts of at most `limit` comments of each task that has some, newest first."""
     said: dict[str, list[str]] = defaultdict(list)
     if task_ids:
         for row in await connection.fetch(_NEWEST_COMMENTS, task_ids, limit):
@@ -94,11 +94,11 @@ async def newest_comments(
 
 
 def _document(task: Task, comments: Iterable[str]) -> str:
-    """A `tsvector` as text. Between two texts a place is left free, so that no phrase runs over it.
+    """Return a `tsvector` as text. A free place separates two texts, so that no phrase spans them.
 
-    The words of the title are in it a second time, marked: an index does not tell one text from another. So
-    are pairs of words of a script without spaces, each where the first of the two is: single characters are
-    in too many tasks for an index to be of use, and Postgres keeps 255 places of a lexeme only.
+    The words of the title are included again with a mark, because an index does not distinguish texts. So are
+    pairs of words of a script without spaces, at the place of the first word: single characters are in too
+    many tasks for a useful index, and Postgres keeps only 255 places of a lexeme.
     """
     places: dict[str, list[str]] = {}
     place = size = 0
@@ -117,15 +117,15 @@ def _document(task: Task, comments: Iterable[str]) -> str:
 
 
 def are_pair(form: str, following: str | None) -> bool:
-    """Tell whether two words in a row, of which the second may be missing, are in a document as a pair."""
+    """Return whether two consecutive words, of which the second may be missing, are indexed as a pair."""
     return not form.isascii() and following is not None and stands_alone(form) and stands_alone(following)
 
 
 def pair_of(form: str, following: str) -> str:
-    """Return the lexeme of a pair; no form has its sign."""
+    """Return the lexeme of a pair; no form contains its sign."""
     return f"{form}-{following}"
 
 
 def _written(places: Mapping[str, Sequence[str]]) -> str:
-    # No lexeme has a quote or a backslash in it.
+    # No lexeme contains a quote or a backslash.
     return " ".join(f"'{word}':{','.join(found)}" for word, found in places.items())

@@ -1,4 +1,4 @@
-"""The states of streams, whatever their kind."""
+"""The states of streams of any kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from projections.read_models import lists, tasks, users
 
 
 async def load_states(source: Source, kind: str, keys: Sequence[str]) -> Mapping[str, State]:
-    """The states of streams of one kind by key; keys without a state are absent."""
+    """Return the states of streams of one kind by key; omit keys without a state."""
     match kind:
         case "task":
             return await tasks.load(source, list(keys))
@@ -28,7 +28,7 @@ async def load_states(source: Source, kind: str, keys: Sequence[str]) -> Mapping
 async def load_newest(source: Source, stream: str) -> tuple[State | None, str | None]:
     """Return the state of one stream, and the position of the record that holds it, if one does.
 
-    Both with one query: this is asked for every command.
+    One query reads both, because it runs for every command.
     """
     kind, _, key = stream.partition(":")
     row = await source.fetchrow(_NEWEST[kind], key, stream)
@@ -60,7 +60,7 @@ _FROM_ROW: Mapping[str, Callable[[asyncpg.Record], State]] = {
 
 
 async def load_streams(connection: Connection, streams: Collection[str]) -> dict[str, State]:
-    """The states of streams of any kinds; streams without a state are absent."""
+    """Return the states of streams of any kind; omit streams without a state."""
     kinds: dict[str, list[str]] = {}
     for stream in streams:
         kinds.setdefault(stream_kind(stream), []).append(stream.partition(":")[2])

@@ -1,4 +1,4 @@
-"""The read model of tasks: one row a task, its newest state."""
+"""The read model of tasks: one row per task, its newest state."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from projections.postgres.tables import tasks
 from projections.read_models.projected import Projected
 
 SHELVES: dict[Status, int] = {"open": 0, "done": 1}
-"""On which shelf of its list a task lies, by its status."""
+"""The status bucket of a task in its list, by its status."""
 DELETED = 2
-"""The shelf of deleted tasks."""
+"""The status bucket of deleted tasks."""
 
 STATE_COLUMNS = tuple(Task.__dataclass_fields__)
 _COLUMNS = ", ".join(STATE_COLUMNS)
@@ -32,13 +32,13 @@ _UPSERT = (
 
 
 async def load(source: Source, ids: list[str]) -> dict[str, Task]:
-    """The states of tasks by id; ids without a task are absent."""
+    """Return the states of tasks by id; omit ids without a task."""
     rows = await source.fetch(_LOAD, ids)
     return {row["id"]: task_from_row(row) for row in rows}
 
 
 def task_from_row(row: asyncpg.Record) -> Task:
-    """A task from a row that starts with the columns in `STATE_COLUMNS`, in their order."""
+    """Return a task from a row that starts with the columns in `STATE_COLUMNS`, in their order."""
     values = list(row.values())[: len(STATE_COLUMNS)]
     for index in _ARRAYS:
         values[index] = tuple(values[index])

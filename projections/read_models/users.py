@@ -1,4 +1,4 @@
-"""The read model of users: one row for each who has a stream."""
+"""The read model of users: one row for each user who has a stream."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _UPSERT = f"""
 
 
 async def load(source: Source, ids: list[str]) -> dict[str, User]:
-    """The states of users by id; ids without a stream are absent."""
+    """Return the states of users by id; omit ids without a stream."""
     rows = await source.fetch(_LOAD, ids)
     return {row["id"]: user_from_row(row) for row in rows}
 
 
 def user_from_row(row: asyncpg.Record) -> User:
-    """A user from a row that starts with the columns in `STATE_COLUMNS`, in their order."""
+    """Return a user from a row that starts with the columns in `STATE_COLUMNS`, in their order."""
     return User(*list(row.values())[: len(STATE_COLUMNS)])
 
 
 async def write(connection: Connection, batch: list[Projected]) -> None:
-    """Write the newest state of every user whose stream the batch holds."""
+    """Write the newest state of every user whose stream is in the batch."""
     newest = {
         projected.folded.after.id: projected.state
         for projected in batch

@@ -1,1 +1,1 @@
-"""The search for tasks: planner, filters, order, index walk and index lookup."""
+"""Task search: planner, filters, order, index walk and index lookup."""

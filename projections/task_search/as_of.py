@@ -1,4 +1,4 @@
-"""Tasks as they were at some time: what has not changed since is found as it is, the rest from the audit."""
+"""Tasks as of a past time: unchanged ones are found in their present state, the others in the audit."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _SAYING = [each.type for each in (TaskCommented, TaskCommentEdited, TaskCommentD
 
 
 class TooManyChanged(Exception):
-    """More than `Bounds.changed` tasks have changed since, or left the lists at any time."""
+    """Error if more than `Bounds.changed` tasks have changed since, or ever left the lists."""
 
 
 async def find_then(
@@ -60,7 +60,7 @@ async def find_then(
     bounds: Bounds,
     time: datetime,
 ) -> list[Place]:
-    """The places of the tasks in a portion of those that fitted then. Raises `TooManyChanged`."""
+    """Return the places of a portion of the tasks that matched then. Raise `TooManyChanged`."""
     most = bounds.changed + 1
     changed = await connection.fetch(_CHANGED, chosen.lists, time, most)
     left = await connection.fetch(_LEFT, chosen.lists, most)
@@ -95,7 +95,7 @@ async def _fitting(
 
 
 async def load_then(connection: Connection, ids: Sequence[str], time: datetime) -> dict[str, Task]:
-    """The states of tasks at that time, by id; those that were not there yet are absent."""
+    """Return the states of tasks at that time, by id; omit those that did not exist yet."""
     rows = await connection.fetch(_STATES, ids, time)
     tasks = [cast("Task", state_from_json("task", row["state"])) for row in rows]
     return {task.id: task for task in tasks}
@@ -104,11 +104,11 @@ async def load_then(connection: Connection, ids: Sequence[str], time: datetime) 
 async def comments_then(
     connection: Connection, ids: Sequence[str], time: datetime, limit: int = COMMENTS_SEARCHED
 ) -> Mapping[str, Sequence[str]]:
-    """The texts of comments at that time by task, the newest first, from `limit` of its events at most."""
+    """Return the comments at that time by task, newest first, from at most `limit` events of each task."""
     said: dict[str, dict[str, str | None]] = defaultdict(dict)
     rows = await connection.fetch(_SAID, ids, time, _SAYING, limit)
     for row in sorted(rows, key=lambda row: row["version"], reverse=True):
         event = from_json(row["data"])
-        # What came later has been seen.
+        # The newest event of a comment comes first; older ones do not replace it.
         said[row["id"]].setdefault(event["comment_id"], event.get("text"))
     return {task_id: [text for text in texts.values() if text is not None] for task_id, texts in said.items()}

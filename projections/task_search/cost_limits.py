@@ -1,4 +1,4 @@
-"""How much finding tasks looks at before it tries another way."""
+"""The cost limits of finding tasks, after which another way is tried."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Numbers of tasks, but for `abreast`; the last three are what something costs, in gathered tasks.
+    """Numbers of tasks, except `abreast`; the last three are costs, in tasks that are looked up.
 
-    Tasks are gathered at once if the database expects no more than `expected`, or that a walk would be more
-    work. Else a walk is tried for the first `walked`, or four times as far if half is found by then. Then
-    tasks are gathered, if they are not more than `gathered`; more are frequent enough to walk on. A statement
-    looks at `at_once` at most, of `abreast` shelves at first. Of what has changed since a time that is asked
-    for, `changed` are looked up one by one.
+    Tasks are looked up at once if the database expects no more than `expected`, or that a walk would be more
+    work. Otherwise a walk is tried for the first `walked` tasks, or four times as many if half is found by
+    then. Then tasks are looked up, if they are not more than `gathered`; if they are more, they are frequent
+    enough to continue the walk. One statement examines `at_once` tasks at most, of `abreast` status buckets
+    at first. Of the tasks that changed since a requested time, `changed` are looked up one by one.
     """
 
     expected: int = 1_500
@@ -23,13 +23,13 @@ class Bounds:
     abreast: int = 32
     changed: int = 10_000
     shelf: float = 20.0
-    """To find where a shelf begins."""
+    """The cost of finding the start of a status bucket."""
     step: float = 2.0
-    """To look at a task's facts on a walk."""
+    """The cost of checking a task's search keys on a walk."""
     step_with_words: float = 10.0
-    """To look at its words, too, which are in a row of another table."""
+    """The cost of checking its words too, which are in a row of another table."""
 
     def rather_gathers(self, fitting: int, *, shelves: int, steps: float, with_words: bool) -> bool:
-        """Whether to gather so many tasks, instead of walking so many steps along so many shelves."""
+        """Return whether to look up so many tasks, instead of walking so many steps in so many buckets."""
         walk = shelves * self.shelf + steps * (self.step_with_words if with_words else self.step)
         return fitting <= self.expected or fitting <= min(self.gathered, walk)

@@ -1,4 +1,4 @@
-"""Criteria as SQL: what of a search an index answers, and what is checked of each task."""
+"""Criteria as SQL: the conditions that an index answers, and those that are checked for each task."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from projections.read_models.search_index import IN_TITLE, are_pair, pair_of
 from projections.read_models.tasks import SHELVES
 
 Tier = Literal["all", "title", "rest"]
-"""Of the tasks with the words that are wanted: all, those with all of them in the title, the others."""
+"""Of the tasks with the wanted words: all, those with all of the words in the title, the others."""
 
 FEW_LISTS = 64
-"""So many are looked up in the index of facets; of more, all of them are looked at."""
+"""Up to so many lists are looked up in the index of facets; for more, all lists are read."""
 
 _ZONES = timedelta(hours=36)
-"""More than a day in one time zone is before or after the same day in another."""
+"""The most by which a day in one time zone can be before or after the same day in another."""
 _FIRST = datetime.min.replace(tzinfo=UTC) + _ZONES
 _LAST = datetime.max.replace(tzinfo=UTC) - _ZONES
-"""Beyond these the calendar has no day that a bound could be."""
+"""The calendar's end, before which every bound has a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
-    """Criteria and the lists that they come down to, as conditions on a row `t` of tasks."""
+    """Criteria and their resolved lists, as conditions on a row `t` of tasks."""
 
     criteria: Criteria
     lists: Sequence[str]
@@ -40,32 +40,32 @@ class TaskFilter:
 
     @property
     def shelves(self) -> list[int]:
-        """The shelves to look at."""
+        """The status buckets to examine."""
         return [SHELVES[status] for status in sorted(self.criteria.statuses)]
 
     @property
     def can_be_gathered(self) -> bool:
-        """Whether there is something to look up by which tasks are found."""
+        """Return whether an index can find the tasks."""
         dates = any(not span.negated for span in self.criteria.due)
         return bool(self.criteria.any_of) or dates or self.has_words or self.unchanged_since is not None
 
     @property
     def has_words(self) -> bool:
-        """Whether there are words to look up."""
+        """Return whether there are words to find."""
         return any(not needle.negated for needle in self.criteria.needles)
 
     def checked(self, parameters: Parameters) -> str:
-        """The condition on a row `t` that is checked task by task; of its list and shelf nothing is said."""
+        """Return the condition on a row `t` for a single task, without its list and bucket."""
         return " AND ".join([*self.facts(parameters), self.words(parameters)])
 
     def sought(self, parameters: Parameters) -> str:
-        """The condition on a row `t` of task_search."""
+        """Return the condition on a row `t` of task_search."""
         return " AND ".join(
             [self._placed(parameters), *self.indexed(parameters), *self._dates(parameters)],
         )
 
     def indexed(self, parameters: Parameters) -> list[str]:
-        """Conditions on a row `t` of task_search that an index of facets, words and due dates may answer."""
+        """Return the conditions on a row `t` of task_search that an index of facets, words or dates has."""
         return [
             *self._facets(parameters, self._shelved()),
             *due_bounds(self.criteria.due, parameters),
@@ -73,11 +73,11 @@ class TaskFilter:
         ]
 
     def shelved(self, parameters: Parameters) -> list[str]:
-        """Of these conditions those on the list and the shelf, without any on what lies there."""
+        """Return only the conditions on the list and the bucket."""
         return _grouped(self._shelved(), parameters)
 
     def _shelved(self) -> list[tuple[str, ...]]:
-        """The facets of the lists and of the shelf, if these are few enough for an index to be of use."""
+        """Return the facets of the lists and of the bucket, if few enough for an index to be useful."""
         lists = tuple(facet("list", list_id) for list_id in self.lists)
         overdue = any(span.open_only and not span.negated for span in self.criteria.due)
         statuses = ["open"] if overdue else sorted(self.criteria.statuses)
@@ -85,7 +85,7 @@ class TaskFilter:
         return [*groups, (facet("is", statuses[0]),)] if len(statuses) == 1 else groups
 
     def _placed(self, parameters: Parameters) -> str:
-        # The index of due dates starts with lists. It is not read whole for all of them.
+        # The index of due dates starts with lists. It is not scanned whole for all of them.
         column = "t.list_id" if due_bounds(self.criteria.due, Parameters()) else 't.list_id COLLATE "C"'
         return (
             f"{column} = ANY({parameters.add(list(self.lists), 'text[]')})"
@@ -93,24 +93,24 @@ class TaskFilter:
         )
 
     def words(self, parameters: Parameters) -> str:
-        """The condition on the words of a task whose id is `t.id`, looked up for it alone."""
+        """Return the condition on the words of a task whose id is `t.id`, looked up for it alone."""
         if not self.criteria.needles:
             return "true"
         return f"(SELECT {self._has_words(parameters)} FROM task_search WHERE task_id = t.id)"  # noqa: S608
 
     def _named(self, parameters: Parameters) -> list[str]:
-        """The condition on the words of a row of task_search, if there is one."""
+        """Return the condition on the words of a row of task_search, if there is one."""
         if not self.criteria.needles:
             return []
         condition = self._has_words(parameters)
-        # An index would be read whole for what has not got a word.
+        # An index would be scanned whole for excluded words.
         return [condition if self.has_words else f"({condition}) IS NOT FALSE"]
 
     def _has_words(self, parameters: Parameters) -> str:
         return f"document @@ {parameters.add(tsquery_of(self.criteria.needles, self.tier), 'tsquery')}"
 
     def bounds(self, key: SortKey, parameters: Parameters) -> list[str]:
-        """What the criteria say of the sort value of rows `t`: between which ends an index has to be read."""
+        """Return the bounds on the sort value of rows `t`, between which an index must be read."""
         if key == "due":
             return due_bounds(self.criteria.due, parameters)
         if key == "updated_at":
@@ -129,7 +129,7 @@ class TaskFilter:
         return [f"t.priority_order BETWEEN {low} AND {high}" for low, high in ends]
 
     def facts(self, parameters: Parameters) -> list[str]:
-        """The conditions on a row `t`, but for its list, its shelf and its words."""
+        """Return the conditions on a row `t`, without its list, its bucket and its words."""
         return [*self._facets(parameters), *self._dates(parameters)]
 
     def _facets(self, parameters: Parameters, known: Sequence[Sequence[str]] = ()) -> list[str]:
@@ -148,7 +148,7 @@ class TaskFilter:
 
 
 def _grouped(groups: Sequence[Sequence[str]], parameters: Parameters) -> list[str]:
-    """The conditions on a row `t` that it has a facet of each group."""
+    """Return the conditions on a row `t` that it has a facet of each group."""
     conditions = []
     if all_of := [group[0] for group in groups if len(group) == 1]:
         conditions.append(f"t.facets @> {parameters.add(all_of, 'text[]')}")
@@ -158,7 +158,7 @@ def _grouped(groups: Sequence[Sequence[str]], parameters: Parameters) -> list[st
 
 
 def due_bounds(spans: Sequence[DueSpan], parameters: Parameters) -> list[str]:
-    """What follows for the instant at which tasks are due: less than the spans say, but an index has it."""
+    """Return bounds on the due instant: weaker than the spans, but an index can answer them."""
     bounds = []
     for span in spans:
         if not span.negated and span.start is not None and span.start > _FIRST:
@@ -169,8 +169,8 @@ def due_bounds(spans: Sequence[DueSpan], parameters: Parameters) -> list[str]:
 
 
 def tsquery_of(needles: Iterable[Needle], tier: Tier) -> str:
-    """What to look for, as Postgres writes it. The forms have nothing in them that has a meaning there."""
-    needles = dict.fromkeys(needles)  # Postgres would expect few tasks to have the same word twice.
+    """Return the query in Postgres' syntax. The forms contain no character that is special there."""
+    needles = dict.fromkeys(needles)  # Postgres would expect few tasks to contain the same word twice.
     wanted = [needle for needle in needles if not needle.negated]
     in_title = " & ".join(_phrase(needle, IN_TITLE) for needle in wanted)
     parts = [f"!{_phrase(needle, '')}" for needle in needles if needle.negated]
@@ -188,7 +188,7 @@ def _phrase(needle: Needle, mark: str) -> str:
 
 
 def _lexemes(forms: Sequence[str]) -> list[tuple[int, str]]:
-    """Return the fewest lexemes that say where all of the words are, each with its place."""
+    """Return the fewest lexemes that locate all of the words, each with its place."""
     lexemes: list[tuple[int, str]] = []
     at = 0
     while at < len(forms):

@@ -1,4 +1,4 @@
-"""Where the tasks of a page have the words that were searched for."""
+"""Highlights: the matches of the searched words in the tasks of a page."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from projections.read_models.search_index import COMMENTS_SEARCHED, newest_comme
 from projections.task_search.as_of import comments_then
 
 MOST_COMMENTS = 1_000
-"""So many are looked through for a page: of each of its tasks, an equal share of the newest."""
+"""The number of comments to search for a page: an equal share of the newest of each of its tasks."""
 
 
 async def matches_of(
     connection: Connection, needles: Sequence[Needle], tasks: Sequence[Task], time: datetime | None = None
 ) -> Mapping[str, Match] | None:
-    """The best match of each task, by its id, or None if no words are wanted.
+    """Return the best match of each task, by its id, or None if the search has no words.
 
-    Comments count if title and notes don't have everything; as they were at `time`, if it is given.
+    Comments count if title and notes do not contain everything; as of `time`, if it is given.
     """
     wanted = [needle for needle in needles if not needle.negated]
     if not wanted:

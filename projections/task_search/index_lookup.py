@@ -1,4 +1,4 @@
-"""Gathering tasks that are rare: looking them all up in an index of what is sought, and sorting them."""
+"""Index lookup of rare tasks: find all that match in an index, and sort them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ _SETTINGS = """
     SET LOCAL seq_page_cost = 0.1; SET LOCAL random_page_cost = 0.1;
     SET LOCAL max_parallel_workers_per_gather = 0
 """
-"""For the transaction: no index is read for its order, plans are made for the values that are sought, by what
-pages cost in memory, and what is united comes one after the other."""
+"""Settings of the transaction: no index is read for its order, and plans use the actual values.
+
+Costs assume pages in memory, and the parts of a union run one after the other.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    """The search for a portion of the tasks that fit, if few enough of them are after its place."""
+    """The search for a portion of the matching tasks, if few enough of them are after its place."""
 
     chosen: TaskFilter
     order: Order
@@ -33,7 +35,7 @@ class Gathering:
     bounds: Bounds
 
     async def is_promising(self, connection: Connection) -> bool:
-        """Whether the database expects it to be less work than a walk would be; it may be wrong."""
+        """Return whether the database expects less work than for a walk; it may be wrong."""
         await connection.execute(_SETTINGS)
         fitting, everything = await self._expected(connection)
         shelves = len(self.chosen.lists) * len(self.chosen.shelves)
@@ -45,9 +47,9 @@ class Gathering:
         )
 
     async def _expected(self, connection: Connection) -> tuple[int, int]:
-        """How many tasks the database expects that fit, and how many in all on the shelves.
+        """Return the number of tasks that the database expects to match, and of all in the buckets.
 
-        Of either those in whatever lists, if the lists are many.
+        If the lists are many, both numbers are for all lists.
         """
         parameters = Parameters()
         fitting = " AND ".join(self.chosen.indexed(parameters)) or "true"
@@ -61,7 +63,7 @@ class Gathering:
         return int(one["Plan Rows"]), int(other["Plan Rows"])
 
     async def go(self, connection: Connection) -> list[Place] | None:
-        """The places, in order, or None if there are more than `bounds.gathered`."""
+        """Return the places, in order, or None if there are more than `bounds.gathered`."""
         await connection.execute(_SETTINGS)
         rows = await connection.fetch(*self._first())
         if not rows[0]["is_end"]:
@@ -69,9 +71,9 @@ class Gathering:
         return [Place(row["value"], row["id"]) for row in rows[1:]]
 
     def _first(self) -> Statement:
-        """The first tasks that fit, and before them the end of all that do, if it is not too far to see.
+        """Return the first matching tasks, preceded by the end of all that match, if it is near enough.
 
-        They are read one after the other until there are too many. To see the end costs less than to count.
+        They are read one by one until there are too many. Finding the end costs less than counting.
         """
         parameters, after = Parameters(), self.portion.after
         conditions = [self.chosen.sought(parameters)]

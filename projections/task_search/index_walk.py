@@ -1,8 +1,8 @@
-"""Walking through tasks in their order, along an index, and keeping those that fit.
+"""Index walk: read tasks in order, along an index, and keep those that match.
 
-An index has an order for each shelf of each list, so many shelves are walked at once. Where each begins is
-looked up first; then those that begin first are walked up to where the next one begins, and so on. So a walk
-looks at little more than what lies before the end of the page, however many lists there are.
+An index has an order for each status bucket of each list, so many buckets are walked at once. First the start
+of each is looked up. Then the buckets that start first are walked up to the start of the next one, and so on.
+A walk therefore reads little more than what precedes the end of the page, for any number of lists.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from projections.task_search.filters import TaskFilter
 from projections.task_search.ordering import Order, Place, Portion
 
 LEAST_AT_ONCE = 2
-"""So many tasks of a shelf are looked at by one statement."""
+"""The minimal number of tasks of a bucket that one statement examines."""
 GROWTH = 4
-"""How many times as many shelves, or tasks if none were fitting, the next statement is for."""
+"""The growth of the number of buckets, or of tasks if none matched, in the next statement."""
 MARGIN = 1.3
-"""By how much more tasks are looked at than are expected to be needed."""
+"""The factor by which more tasks are examined than are expected to be needed."""
 
 SETTINGS = """
     SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off;
     SET LOCAL enable_indexscan = on; SET LOCAL enable_indexonlyscan = on; SET LOCAL plan_cache_mode = auto
 """
-"""For the transaction of a walk: indexes are read in their order, however large Postgres thinks a list is."""
+"""Settings of a walk's transaction: indexes are read in order, whatever size Postgres expects of a list."""
 
 
 @dataclass(slots=True)
 class Shelf:
-    """A shelf of a list: walked up to `place`; what else is on it does not come before `head`."""
+    """A status bucket of a list, walked up to `place`; its remaining tasks do not precede `head`."""
 
     list_id: str
     number: int
@@ -49,7 +49,7 @@ class Steps:
     with_value: bool
 
     def heads(self, shelves: Sequence[Shelf]) -> Statement:
-        """The next task of each shelf, whether it fits or not."""
+        """Return the statement for the next task of each bucket, matching or not."""
         parameters = Parameters()
         source, conditions = self._source(shelves, parameters)
         return (
@@ -63,7 +63,7 @@ class Steps:
         )
 
     def steps(self, shelves: Sequence[Shelf], at_once: int, until: Place | None) -> Statement:
-        """Of the next tasks of each shelf those that fit, and the last one that was looked at."""
+        """Return the statement for the matches among the next tasks per bucket, and the last one examined."""
         parameters = Parameters()
         source, conditions = self._source(shelves, parameters)
         if until is not None:
@@ -84,7 +84,7 @@ class Steps:
         )
 
     def _source(self, shelves: Sequence[Shelf], parameters: Parameters) -> tuple[str, list[str]]:
-        """The shelves as rows `s`, and the conditions on rows `t` that are still to be looked at."""
+        """Return the buckets as rows `s`, and the conditions on rows `t` that remain to be examined."""
         order = self.order
         columns = {
             "list_id": parameters.add([shelf.list_id for shelf in shelves], "text[]"),
@@ -107,12 +107,12 @@ class Steps:
 
 
 class Walk:
-    """A walk through a portion of the tasks that fit."""
+    """A walk through a portion of the matching tasks."""
 
     def __init__(self, steps: Steps, portion: Portion, bounds: Bounds) -> None:
         self.found: list[Place] = []
         self.examined = 0
-        """How many tasks were looked at."""
+        """The number of tasks examined."""
         self._steps, self._bounds, self._wanted = steps, bounds, portion.size
         self._order, chosen = steps.order, steps.chosen
         self._open = [
@@ -121,9 +121,9 @@ class Walk:
         self._abreast = bounds.abreast
 
     async def go(self, connection: Connection, most: int | None = None) -> bool:
-        """Walk until all that is wanted is found, or until about `most` tasks were looked at.
+        """Walk until everything wanted is found, or until about `most` tasks were examined.
 
-        Returns whether it is done; else it can go on.
+        Return whether it is done; otherwise it can be continued.
         """
         while self._open and (most is None or self.examined < most):
             if len(self._open) > self._abreast and self._open[0].head is None:
@@ -135,11 +135,11 @@ class Walk:
 
     @property
     def is_half_done(self) -> bool:
-        """Whether at least half of the tasks that are wanted were found."""
+        """Return whether at least half of the wanted tasks were found."""
         return 2 * len(self.found) >= self._wanted
 
     def _promising(self) -> int:
-        """How many more tasks to look at, by how many of those before were fitting."""
+        """Return the number of tasks to examine next, by the share that matched before."""
         missing = self._wanted - len(self.found)
         if not missing:
             return self._bounds.at_once
@@ -151,7 +151,7 @@ class Walk:
         for number, value, identifier in await connection.fetch(*self._steps.heads(self._open)):
             shelf, head = self._open[number - 1], Place(value, identifier)
             place = self._order.just_before(head)
-            # What has been seen on other pages is before the head, too.
+            # What was seen on previous pages precedes the head, too.
             seen = shelf.place is not None and not self._order.precedes(shelf.place, place)
             shelf.head, shelf.place = head, shelf.place if seen else place
         self._open = [shelf for shelf in self._open if shelf.head is not None]
@@ -171,7 +171,7 @@ class Walk:
         self._narrow(shelves, at_once, until, ends)
 
     def _front(self) -> tuple[list[Shelf], Place | None]:
-        """The shelves to walk now, and how far: all of them to where the last task is, if they are few."""
+        """Return the buckets to walk now, and the end: all of them up to the last task, if they are few."""
         if len(self._open) <= self._abreast:
             return self._open, self._last()
         heads = self._order.sorted(shelf.head for shelf in self._open if shelf.head is not None)
@@ -181,7 +181,7 @@ class Walk:
         ], until
 
     def _last(self) -> Place | None:
-        """Where the last task is that may be wanted, once there are enough."""
+        """Return the place of the last task that may be wanted, once there are enough."""
         return self.found[-1] if len(self.found) == self._wanted else None
 
     def _narrow(
@@ -191,7 +191,7 @@ class Walk:
         until: Place | None,
         ends: Mapping[int, tuple[Place, int]],
     ) -> None:
-        """Note how far the shelves were walked; keep the best tasks, and the shelves that may have better."""
+        """Record how far the buckets were walked; keep the best tasks, and buckets that may have better."""
         for number, shelf in enumerate(walked, start=1):
             place, rows = ends.get(number, (None, 0))
             shelf.place = shelf.head = place if rows == at_once else until

@@ -1,4 +1,4 @@
-"""Orders as SQL: the column of each, and what comes after a place."""
+"""Orders as SQL: the column of each, and the condition of what follows a place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLUMNS: dict[SortKey, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a task lies in an order: its sort value, None for those without one, and its id."""
+    """The place of a task in an order: its sort value, None for tasks without one, and its id."""
 
     value: Any
     id: str
@@ -29,7 +29,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """A part of what is in order: the first `size` tasks after a place."""
+    """A part of an ordered result: the first `size` tasks after a place."""
 
     after: Place | None
     size: int
@@ -49,40 +49,40 @@ class Order:
 
     @property
     def kind(self) -> str:
-        """Its type."""
+        """The SQL type of the sort value."""
         return _COLUMNS[self.key][1]
 
     @property
     def by(self) -> str:
-        """How rows `t` of a band are sorted; ids decide between those with equal values."""
+        """The ORDER BY terms for rows `t` of a band; ids break ties."""
         direction = "DESC" if self.descending else "ASC"
         return f"t.{self.column} {direction}, t.id {direction}"
 
     @property
     def by_bands(self) -> str:
-        """How rows `t` of both bands are sorted."""
+        """The ORDER BY terms for rows `t` of both bands."""
         return f"t.due_at IS NULL, {self.by}" if self.key == "due" else self.by
 
     def bands(self, after: Place | None) -> list[bool]:
-        """The bands that are still to come: with a value (True), without."""
+        """Return the bands that are still to come: with a value (True), without."""
         if self.key != "due":
             return [True]
         return [True, False] if after is None or after.value is not None else [False]
 
     def band(self, *, with_value: bool) -> list[str]:
-        """The conditions on rows `t` of a band."""
+        """Return the conditions on rows `t` of a band."""
         return [f"t.due_at IS {'NOT ' if with_value else ''}NULL"] if self.key == "due" else []
 
     def beyond(self, value: str, identifier: str, *, with_value: bool) -> str:
-        """The condition on rows `t` of a band that they come after a place."""
+        """Return the condition on rows `t` of a band that they follow a place."""
         return self._compared("<" if self.descending else ">", value, identifier, with_value=with_value)
 
     def up_to(self, place: Place, parameters: Parameters) -> str:
-        """The condition on rows `t` of a place's band that they do not come after it."""
+        """Return the condition on rows `t` of a place's band that they do not follow it."""
         return self._compared_with(">=" if self.descending else "<=", place, parameters)
 
     def after(self, place: Place, parameters: Parameters) -> str:
-        """The condition on rows `t` of either band that they come after a place."""
+        """Return the condition on rows `t` of either band that they follow a place."""
         beyond = self._compared_with("<" if self.descending else ">", place, parameters)
         if self.key != "due":
             return beyond
@@ -100,21 +100,21 @@ class Order:
         return f"t.id {sign} {identifier}"
 
     def just_before(self, place: Place) -> Place:
-        """A place right before another: no task is between them."""
+        """Return a place directly before another: no task is between them."""
         return Place(place.value, f"{place.id}0" if self.descending else place.id[:-1])
 
     def precedes(self, one: Place, other: Place) -> bool:
-        """Whether a place comes before another of the same band."""
+        """Return whether a place precedes another of the same band."""
         return _key(one) > _key(other) if self.descending else _key(one) < _key(other)
 
     def is_after(self, one: Place, other: Place) -> bool:
-        """Whether the other place comes after the one, in whichever bands they are."""
+        """Return whether `other` follows `one`, in either band."""
         if (one.value is None) != (other.value is None):
             return other.value is None
         return self.precedes(one, other)
 
     def sorted(self, places: Iterable[Place]) -> list[Place]:
-        """Places in this order."""
+        """Return the places in this order."""
         bands: tuple[list[Place], list[Place]] = [], []
         for place in places:
             bands[place.value is None].append(place)

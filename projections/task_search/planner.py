@@ -1,9 +1,9 @@
-"""Pages of tasks: which way to find them, and what belongs on a page.
+"""Pages of tasks: the choice of the way to find them, and the content of a page.
 
-There are two ways. A walk reads an index in the order that is wanted and checks each task, which finds what
-is frequent at once. Gathering lets the database choose an index of what is sought and sorts what it finds,
-which is good for what is rare. What the database expects decides which is tried first; that it was right
-is not relied on: when a walk has gone on for a while, or too much was gathered, the other one is tried.
+There are two ways. A walk reads an index in the wanted order and checks each task, which finds frequent tasks
+quickly. A lookup lets the database choose an index for the criteria and sorts the result, which suits rare
+tasks. The database's estimate decides which is tried first, but is not relied on: after a walk has gone on
+for a while, or a lookup found too much, the other one is tried.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NAMED_LISTS = """
 
 
 class NoSuchList(Exception):
-    """The user has no list that is called so."""
+    """Error if the user has no list of this name."""
 
     def __init__(self, wanted: InList) -> None:
         super().__init__(wanted.called)
@@ -41,7 +41,7 @@ class NoSuchList(Exception):
 
 
 async def lists_of(connection: Connection, user: str, wanted: Sequence[InList]) -> list[str]:
-    """The ids of the user's lists that fit. Raises `NoSuchList` for what is not a list of theirs."""
+    """Return the ids of the user's matching lists. Raise `NoSuchList` for a name or id without one."""
     rows = await connection.fetch(_NAMED_LISTS if wanted else _LISTS, user)
     found = {row["id"] for row in rows}
     names = {row["id"]: caseless(row["name"]) for row in rows} if wanted else {}
@@ -58,7 +58,7 @@ async def lists_of(connection: Connection, user: str, wanted: Sequence[InList]) 
 async def find(
     connection: Connection, chosen: TaskFilter, order: Order, portion: Portion, bounds: Bounds
 ) -> list[Place]:
-    """The places of the tasks in a portion of those that fit."""
+    """Return the places of the tasks in a portion of those that match."""
     gathering = Gathering(chosen, order, portion, bounds) if chosen.can_be_gathered else None
     if gathering is not None and await gathering.is_promising(connection):
         gathered = await gathering.go(connection)
@@ -68,7 +68,7 @@ async def find(
     await connection.execute(WALKING)
     after, found = portion.after, list[Place]()
     for with_value in order.bands(after):
-        # All of the band without values comes after any place with one.
+        # All of the band without values follows any place with one.
         start = after if after is not None and (after.value is not None) == with_value else None
         steps = Steps(chosen, order, with_value=with_value)
         walk = Walk(steps, Portion(start, portion.size - len(found)), bounds)
@@ -86,16 +86,16 @@ async def find(
 
 
 async def _walk_some(walk: Walk, connection: Connection, most: int) -> bool:
-    """Try a walk; one that is half done by then may go on for a while. Returns whether it is done."""
+    """Try a walk; one that is half done by then may go on for a while. Return whether it is done."""
     return await walk.go(connection, most) or (walk.is_half_done and await walk.go(connection, 4 * most))
 
 
 async def find_relevant(
     connection: Connection, chosen: TaskFilter, portion: Portion, bounds: Bounds
 ) -> list[Place]:
-    """The same, the most relevant first: those with all the words in their titles before the others.
+    """Find the same, the most relevant first: tasks with all the words in their titles come first.
 
-    Of either those that changed last come first. The value of a place is the tier and the time of that.
+    Within both groups the most recently changed come first. The value of a place is the tier and that time.
     """
     after, found = portion.after, list[Place]()
     for tier in TIERS[0 if after is None else TIERS.index(after.value[0]) :]:

@@ -174,7 +174,11 @@ def test_all_of_it_together() -> None:
 @pytest.mark.parametrize(
     ("text", "part", "message"),
     [
-        ("milk foo:bar", "foo:", "unknown key foo: (known: is:, status:, stage:, tag:, assignee:, by:, list:"),
+        (
+            "milk foo:bar",
+            "foo:",
+            "unknown key foo: (known: is:, status:, stage:, tag:, assignee:, by:, list:",
+        ),
         ("Re:", "Re:", "put text with a colon in quotes"),
         ("is:opne", "opne", "is: takes open, done, overdue, recurring, subtask, assigned, unassigned"),
         ("status:closed", "closed", "status: takes open, done"),
