@@ -1,7 +1,7 @@
-"""The Faust application: one agent that hands the records of `task-events` to the projection loop.
+"""The Faust application: one agent that passes the records of `task-events` to the projection loop.
 
-Faust brings records and keeps group membership; what is done is decided by the checkpoint in Postgres. So:
-raw bytes (a decode error would be thrown into the agent), no automatic acknowledgement (an agent that raises
+Faust delivers records and manages group membership; the checkpoint in Postgres decides what is done. So: raw
+bytes (a decode error would be thrown into the agent), no automatic acknowledgement (an agent that raises
 acknowledges its event), no tables, no transactions, explicit names.
 """
 
@@ -28,7 +28,7 @@ BUFFERED_RECORDS = 4096
 
 
 class FaustDelivery:
-    """A Faust event as the projection loop sees it."""
+    """A Faust event as a delivery to the projection loop."""
 
     __slots__ = ("_event", "raw")
 
@@ -44,7 +44,7 @@ class FaustDelivery:
         )
 
     def ack(self) -> None:
-        """Let Faust commit the offset, some time."""
+        """Let Faust commit the offset at some later time."""
         self._event.ack()
 
 
@@ -53,14 +53,14 @@ def _pairs(headers: Any) -> list[tuple[str, bytes]]:
 
 
 def group_of(settings: Settings) -> str:
-    """The consumer group of the workers that follow this log into this database."""
+    """Return the consumer group of the workers that project this log into this database."""
     return f"{GROUP}-{settings.events_topic}-{settings.schema_name}"
 
 
 def create_faust_app(
     settings: Settings, loop: ProjectionLoop, on_assigned: Callable[[frozenset[int]], None]
 ) -> faust.App:
-    """The Faust app of one worker. `on_assigned` is told the partitions of the log that are ours now."""
+    """Return the Faust app of one worker. It calls `on_assigned` with this worker's partitions of the log."""
     app = faust.App(
         group_of(settings),
         broker=[f"kafka://{broker}" for broker in settings.kafka_brokers],

@@ -1,4 +1,4 @@
-"""Micro-batches that adapt: at once when idle, large when there is a backlog."""
+"""Adaptive micro-batches: immediate when idle, large when there is a backlog."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 MOST = 2_000
-"""Items in a batch, and in the queue, at the most."""
+"""The maximal number of items in a batch, and in the queue."""
 LARGE = 64
-"""A batch of so many says that there is a backlog."""
+"""The batch size from which on there is a backlog."""
 GATHER_S = 0.02
-"""How long a batch is let grow once there is a backlog."""
+"""The time for which a batch may grow if there is a backlog."""
 
 
 class MicroBatches(Generic[T]):
-    """A bounded queue between one producer, which waits when it is full, and one consumer of batches."""
+    """A bounded queue between one producer, which waits while it is full, and one consumer of batches."""
 
     def __init__(self, most: int = MOST, large: int = LARGE, gather_s: float = GATHER_S) -> None:
         self._most = most
@@ -34,7 +34,7 @@ class MicroBatches(Generic[T]):
         return len(self._items)
 
     async def put(self, item: T) -> None:
-        """Add an item; waits while the queue is full."""
+        """Add an item; wait while the queue is full."""
         while len(self._items) >= self._most:
             self._room.clear()
             await self._room.wait()
@@ -44,11 +44,11 @@ class MicroBatches(Generic[T]):
             self._full.set()
 
     def wake(self) -> None:
-        """Let `next` return now, empty-handed if there is nothing."""
+        """Make `next` return now, with an empty batch if there are no items."""
         self._some.set()
 
     async def next(self, wait_s: float) -> list[T]:
-        """The next batch, in order; empty if nothing came for `wait_s` seconds."""
+        """Return the next batch, in order; empty if nothing arrived within `wait_s` seconds."""
         if not self._items:
             try:
                 async with asyncio.timeout(wait_s):

@@ -22,7 +22,7 @@ FETCH_BYTES = 4 * 1_048_576
 
 
 class KafkaEventLog:
-    """An `app.log.ports.EventLog` on Kafka."""
+    """The `app.log.ports.EventLog` on Kafka."""
 
     def __init__(self, brokers: Sequence[str], topic: str, partitions: int) -> None:
         self._brokers = list(brokers)
@@ -36,7 +36,7 @@ class KafkaEventLog:
 
     @property
     def partitions(self) -> int:
-        """How many partitions the log has."""
+        """The number of partitions of the log."""
         return self._partitions
 
     def partition_of(self, stream: str) -> int:
@@ -44,7 +44,7 @@ class KafkaEventLog:
         return partition_of(stream.encode(), self._partitions)
 
     async def start(self) -> None:
-        """Connect, and check the number of partitions. Raises `WrongLog`, `Unavailable`."""
+        """Connect, and check the number of partitions. Raise `WrongLog`, `Unavailable`."""
         found = await self._producer.partitions()
         if found != self._partitions:
             raise WrongLog(f"the topic {self._topic} has {found} partitions, not {self._partitions}")
@@ -68,7 +68,7 @@ class KafkaEventLog:
         return await self.write([_copy(raw) for raw in raws])
 
     async def write(self, messages: Sequence[Message]) -> list[Position]:
-        """Write encoded records to the partitions that they name. Raises as `append`."""
+        """Write encoded records to the partitions that they name. Raise as `append` does."""
         if self._backwards is not None:
             raise WrongLog(self._backwards)
         before = dict(self._known_ends)
@@ -79,10 +79,10 @@ class KafkaEventLog:
         return positions
 
     def _check_forwards(self, partition: int, offset: int, known_end: int) -> None:
-        """See that the log only grows. Raises `WrongLog`, from now on for every use.
+        """Check that the log only grows. Raise `WrongLog`, from now on for every use.
 
-        A broker that lost what it had not flushed gives offsets away again, and what comes to lie there would
-        be taken for folded.
+        A broker that lost unflushed records assigns their offsets again, and the new records at these offsets
+        would be taken for folded ones.
         """
         if offset < known_end:
             self._backwards = (
@@ -93,7 +93,7 @@ class KafkaEventLog:
             raise WrongLog(self._backwards)
 
     async def read(self, partition: int, first: int, end: int) -> AsyncIterator[Sequence[RawRecord]]:
-        """See `app.log.ports.EventLog.read`. Raises `WrongLog` if offsets are missing, and `Unavailable`."""
+        """See `app.log.ports.EventLog.read`. Raise `WrongLog` if offsets are missing, and `Unavailable`."""
         if first >= end:
             return
         consumer = self._consumer()
@@ -122,7 +122,7 @@ class KafkaEventLog:
             await consumer.stop()
 
     async def ends(self) -> Mapping[int, int]:
-        """See `app.log.ports.EventLog.ends`. Raises `Unavailable`, and `WrongLog` for a shorter log."""
+        """See `app.log.ports.EventLog.ends`. Raise `Unavailable`, and `WrongLog` for a shorter log."""
         before = dict(self._known_ends)
         where = [TopicPartition(self._topic, partition) for partition in range(self._partitions)]
         try:
@@ -166,7 +166,7 @@ class KafkaEventLog:
 
 
 def raw_record(message: ConsumerRecord) -> RawRecord:
-    """A record as aiokafka delivers it, as the domain sees it."""
+    """Convert a record of aiokafka to one of the domain."""
     return RawRecord(
         Position(message.partition, message.offset),
         datetime.fromtimestamp(message.timestamp / 1000, UTC),

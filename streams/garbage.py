@@ -8,10 +8,10 @@ MIDDLE_COLLECTIONS = 100
 
 
 def collect_rarely() -> None:
-    """Leave what start-up made out of every collection, and collect after many allocations only.
+    """Exclude objects made at start-up from every collection, and collect only after many allocations.
 
-    Python's own thresholds made collections a quarter of a busy worker's time; memory does not grow
-    noticeably, since nearly everything here is freed by its reference count.
+    With Python's default thresholds, collections took a quarter of a busy worker's time. Memory does not grow
+    noticeably, because nearly all objects are freed by their reference counts.
     """
     gc.collect()
     gc.freeze()

@@ -1,9 +1,9 @@
-"""Faust's consumer, made to read on where the checkpoints are, whatever offset the group has committed.
+"""Faust's consumer, changed to read from the checkpoints, whatever offset the group has committed.
 
-A checkpoint is in Postgres and moves with the rows; the group's offsets are Faust's bookkeeping, for those
-who look at the group from outside. So the consumer is sought to the checkpoint on each assignment, and again
-when records were projected past it. Each time the bookkeeping of acknowledged offsets starts afresh: Faust
-commits up to the first offset that was not acknowledged, and would keep all above it for ever otherwise.
+A checkpoint is in Postgres and moves with the rows. The group's offsets are Faust's bookkeeping, for tools
+that inspect the group. The consumer therefore seeks to the checkpoint on each assignment, and again when
+records were projected past it. Each time the bookkeeping of acknowledged offsets is reset: Faust commits up
+to the first offset that was not acknowledged, and would otherwise keep all offsets above it for ever.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from faust.types.tuples import ack_lock
 log = structlog.get_logger()
 
 Places = Callable[[Collection[int]], Awaitable[Mapping[int, int]]]
-"""Partitions → the offsets from which they are to be read now. May raise while that can't be told."""
+"""Partitions → the next offsets to read. May raise while they cannot be determined."""
 
 SEEK_LIMIT_S = 10.0
 COMMIT_LIMIT_S = 5.0
 
 
 class CheckpointConsumer(Consumer):  # type: ignore[misc]
-    """Reads a topic on from `places`."""
+    """A consumer that reads a topic from `places`."""
 
     def __init__(self, *args: Any, topic: str, places: Places, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._events_topic = topic
         self._places = places
-        # Between asking for the places and being there, nobody else may ask and go.
+        # Between reading the places and seeking to them, no other seek may run.
         self._going_on = asyncio.Lock()
 
     async def perform_seek(self) -> None:
-        """Seek all partitions of an assignment, as Faust asks for when it may be read from."""
+        """Seek all partitions of an assignment, when Faust asks for it before reading."""
         try:
             await self.go_on(
                 {each.partition for each in self.assignment() if each.topic == self._events_topic}
@@ -51,9 +51,9 @@ class CheckpointConsumer(Consumer):  # type: ignore[misc]
             await super().perform_seek()
 
     async def go_on(self, partitions: Collection[int]) -> None:
-        """Read these partitions on from their places, as far as they are assigned.
+        """Read the assigned ones of these partitions from their places.
 
-        Raises what `places` raises, and `TimeoutError`.
+        Raise what `places` raises, and `TimeoutError`.
         """
         async with self._going_on:
             places = {
@@ -62,12 +62,12 @@ class CheckpointConsumer(Consumer):  # type: ignore[misc]
             }
             for where, offset in places.items():
                 self._start_afresh(where, offset)
-            # In the thread that reads: from another one its state would change under its hands.
+            # In the thread that reads: another thread would change its state during use.
             seek = self._thread.call_thread(self._seek_and_commit, places)
             await asyncio.wait_for(seek, SEEK_LIMIT_S)
 
     def _start_afresh(self, where: TP, offset: int) -> None:
-        """Forget what was acknowledged; what lies before `offset` counts as committed."""
+        """Forget the acknowledged offsets; records before `offset` count as committed."""
         with ack_lock:
             for kept in (self._acked, self._acked_index, self._gap):
                 kept.pop(where, None)
@@ -79,7 +79,7 @@ class CheckpointConsumer(Consumer):  # type: ignore[misc]
         assigned = consumer.assignment()
         offsets = {}
         for where, offset in places.items():
-            # Checked and done without a pause, in which a partition could be taken away.
+            # Checked and done without an await, during which a partition could be revoked.
             if where in assigned:
                 consumer.seek(where, offset)
                 offsets[TopicPartition(*where)] = OffsetAndMetadata(offset, "")
@@ -88,7 +88,7 @@ class CheckpointConsumer(Consumer):  # type: ignore[misc]
         try:
             await asyncio.wait_for(consumer.commit(offsets), COMMIT_LIMIT_S)
         except (KafkaError, TimeoutError) as error:
-            # Nothing depends on it: the next acknowledged record is committed, and this with it.
+            # Nothing depends on it: the next acknowledged record is committed, and this one with it.
             log.info("offsets were not committed", reason=repr(error))
 
 

@@ -1,9 +1,10 @@
-"""Damage: where the log is not the one that the read models were made from, and what mends it.
+"""Damage: differences between the log and the read models made from it, and their repair.
 
-Kafka does not flush what it acknowledges, unless it is told to, and PostgreSQL does: after a power cut the
-log may end before what was folded from it. The audit has every record that was folded, so the log is given
-back what it lost, at the same offsets. If others were written in their places since, both cannot stay: the
-lost ones go to the end, where the fold judges them anew, and the read models are made again from the log.
+Kafka does not flush acknowledged records unless it is configured to, and PostgreSQL does. After a power cut
+the log may therefore end before the last record folded from it. The audit has every folded record, so the
+lost ones are written to the log again, at the same offsets. If other records have been written at these
+offsets since, both cannot stay: the lost ones are appended at the end, where the fold judges them again, and
+the read models are rebuilt from the log.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """One partition, in offsets: alike below `shared`; the log goes to `end`, and the rows to `known`."""
+    """The damage of one partition, in offsets: equal below `shared`; log to `end`, rows to `known`."""
 
     partition: int
     shared: int
@@ -32,12 +33,12 @@ class Damage:
 
     @property
     def lost(self) -> int:
-        """How many records the read models know that the log lacks."""
+        """The number of records that the read models have and the log lacks."""
         return self.known - self.shared
 
     @property
     def overwritten(self) -> bool:
-        """Tell whether the log has other records where those were."""
+        """Return whether the log has other records at these offsets."""
         return self.end > self.shared
 
     def __str__(self) -> str:
@@ -47,7 +48,7 @@ class Damage:
 
 
 async def find_damage(event_log: KafkaEventLog, database: Database) -> list[Damage]:
-    """Compare the log with the rows. Raises what they raise while they are away."""
+    """Compare the log with the rows. Raise their errors while they are unavailable."""
     ends, known = await event_log.ends(), await known_ends(database)
     found = [
         Damage(
@@ -62,7 +63,7 @@ async def find_damage(event_log: KafkaEventLog, database: Database) -> list[Dama
 
 
 async def _shared(event_log: KafkaEventLog, database: Database, partition: int, end: int, known: int) -> int:
-    """Return up to where both are alike: from the first record that differs on, all do."""
+    """Return the offset below which both are equal: from the first different record on, all differ."""
     low, high = 0, min(end, known)
     if await _alike(event_log, database, partition, high - 1):
         return high
@@ -76,7 +77,7 @@ async def _shared(event_log: KafkaEventLog, database: Database, partition: int, 
 
 
 async def _alike(event_log: KafkaEventLog, database: Database, partition: int, offset: int) -> bool:
-    """Tell whether the same event is at an offset of both; before the first one nothing differs."""
+    """Return whether the same event is at an offset of both; before the first one nothing differs."""
     if offset < 0:
         return True
     kept = (await event_ids(database, partition, offset, offset + 1)).get(offset)
@@ -89,10 +90,10 @@ async def _alike(event_log: KafkaEventLog, database: Database, partition: int, o
 
 
 async def write_back(event_log: KafkaEventLog, database: Database, damage: Damage) -> int:
-    """Write what a partition lost to it again, and return how many of its records are mere placeholders.
+    """Write the lost records of a partition again, and return how many of them are mere placeholders.
 
-    Unless others are in their places, each gets its former offset. Raises `WrongLog` if somebody else writes
-    at the same time, and `Unavailable`: then it may be begun again.
+    Each gets its former offset, unless other records are there. Raise `WrongLog` if somebody else writes at
+    the same time, and `Unavailable`: then it can be started again.
     """
     placeholders, first = 0, damage.shared
     while first < damage.known:
@@ -110,7 +111,7 @@ async def write_back(event_log: KafkaEventLog, database: Database, damage: Damag
 
 
 def _message(partition: int, kept: KeptRecord) -> Message:
-    """A record as it was; one that could not be read is one that can't be, so that offsets stay."""
+    """Return a record as it was; an undecodable one becomes another undecodable one, to keep the offsets."""
     if kept.record is None:
         key = None if kept.stream is None else kept.stream.encode()
         return Message(partition, key, b"", [("tasktape_lost", b"could not be read before it was lost")])
@@ -118,10 +119,10 @@ def _message(partition: int, kept: KeptRecord) -> Message:
 
 
 def in_words(damages: Sequence[Damage], topic: str) -> str:
-    """Say what is wrong, in one line."""
+    """Describe the damage in one line."""
     return f"{topic} lost {sum(each.lost for each in damages)} records: {'; '.join(map(str, damages))}"
 
 
 def shared_ends(damages: Sequence[Damage]) -> Mapping[int, int]:
-    """Partition → up to where the log is still what it was."""
+    """Return, for each partition, the offset below which the log is unchanged."""
     return {damage.partition: damage.shared for damage in damages}

@@ -1,4 +1,4 @@
-"""Setting up what a deployment needs: topics, tables, and a generation of read models of this version."""
+"""Set-up of a deployment: topics, tables, and a generation of read models of this version."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from streams.topics import ensure_topics, shapes_of
 
 
 async def migrate(settings: Settings) -> list[str]:
-    """Create or check everything; returns lines that say what was found and done.
+    """Create or check everything; return lines that report what was found and done.
 
-    Raises `WrongLog` if the log is not the one that the database follows, `Unavailable` if either is away.
+    Raise `WrongLog` if the log is not the one that the database follows, `Unavailable` if either is
+    unavailable.
     """
     identity = await ensure_topics(settings.kafka_brokers, shapes_of(settings))
     await ensure_database(settings.database_url)
@@ -36,7 +37,7 @@ async def _has_records(settings: Settings) -> bool:
 
 
 async def fill(settings: Settings, number: int) -> str:
-    """Fill a generation from the log and make it the live one; returns a line that says so."""
+    """Fill a generation from the log and make it the live one; return a line that reports it."""
     event_log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
     database = await open_database(
         settings.database_url, settings.schema_name, generation=number, pool_size=2

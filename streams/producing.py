@@ -1,4 +1,4 @@
-"""Writing to Kafka: many records in few batches, and a producer that is replaced when it is broken."""
+"""Writing to Kafka: many records in few batches, and a producer that is replaced when it fails."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ REQUEST_TIMEOUT_MS = 10_000
 BATCH_BYTES = 262_144
 REQUEST_BYTES = 8 * 1_048_576
 KEYS_KEPT = 20_000
-"""So many keys' partitions are remembered: murmur2 in Python takes longer than the rest of a fold."""
+"""The number of keys whose partitions are cached: murmur2 in Python takes longer than the rest of a fold."""
 SINGLES = 4
-"""Up to so many messages are left to the producer, which joins those of concurrent callers by itself."""
+"""Up to this number, messages are sent singly: the producer batches those of concurrent callers."""
 
 
 class Message(NamedTuple):
-    """What is to be written where."""
+    """A message and its partition."""
 
     partition: int
     key: bytes | None
@@ -45,20 +45,20 @@ class Message(NamedTuple):
 
 @lru_cache(maxsize=KEYS_KEPT)
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of a key, as Kafka's own clients choose it (murmur2)."""
+    """Return the partition of a key, as Kafka's own clients choose it (murmur2)."""
     hashed: int = murmur2(key)
     return (hashed & 0x7FFFFFFF) % partitions
 
 
 def unavailable(topic: str, error: Exception) -> Unavailable:
-    """Return what to raise when Kafka does not say how a topic stands."""
+    """Return the error to raise when Kafka does not return the state of a topic."""
     if isinstance(error, UnknownTopicOrPartitionError):
         return Unavailable(f"there is no topic {topic}")
     return Unavailable(f"Kafka can't be reached: {error!r}")
 
 
 class TopicProducer:
-    """Writes to one topic with `acks=all`, in order per partition."""
+    """A writer to one topic with `acks=all`, in order per partition."""
 
     def __init__(self, brokers: Sequence[str], topic: str, *, idempotent: bool) -> None:
         self._brokers = list(brokers)
@@ -68,9 +68,9 @@ class TopicProducer:
         self._starting = asyncio.Lock()
 
     async def write(self, messages: Sequence[Message]) -> list[Position]:
-        """Write messages and wait until they are durable; returns their positions.
+        """Write messages and wait until they are durable; return their positions.
 
-        Raises `Unavailable`: then some may have been written, or may yet be.
+        Raise `Unavailable`: then some may have been written, or may be written later.
         """
         producer = await self._started()
         try:
@@ -85,11 +85,11 @@ class TopicProducer:
             raise Unavailable(f"Kafka did not take it: {error!r}") from error
 
     async def start(self) -> None:
-        """Connect now rather than with the first write. Raises `Unavailable`."""
+        """Connect now rather than at the first write. Raise `Unavailable`."""
         await self._started()
 
     async def partitions(self) -> int:
-        """How many partitions the topic has. Raises `Unavailable`."""
+        """Return the number of partitions of the topic. Raise `Unavailable`."""
         producer = await self._started()
         try:
             return len(await producer.partitions_for(self._topic))
@@ -127,7 +127,7 @@ class TopicProducer:
         return producer
 
     async def _discard(self, producer: AIOKafkaProducer) -> None:
-        """A producer whose sequence of writes is broken stays broken: the next write gets a new one."""
+        """Discard a producer whose sequence of writes is broken, so that the next write gets a new one."""
         is_current = self._producer is producer
         if not is_current:
             return

@@ -1,6 +1,6 @@
 """The loop between Faust and the projector: takes micro-batches, projects them, acknowledges them.
 
-No exception leaves it. While Postgres or Kafka is away it waits; the events it holds stay unacknowledged.
+No exception leaves it. It waits while Postgres or Kafka is unavailable; its events stay unacknowledged.
 """
 
 from __future__ import annotations
@@ -29,43 +29,43 @@ FAR_BEHIND = 2_000
 FAR_BEHIND_CHECK_S = 1.0
 STOP_LIMIT_S = 3.0
 ALIVE_LIMIT_S = 3.0
-"""A loop that has done nothing for so long, not even looked, hangs or waits for what is away."""
+"""A loop that has done nothing for so long, not even polled, hangs or waits for a dependency."""
 
 
 class Delivery(Protocol):
-    """A record as it was delivered, to be acknowledged once it is projected."""
+    """A delivered record, to be acknowledged once it is projected."""
 
     @property
     def raw(self) -> RawRecord:
         """The record."""
 
     def ack(self) -> None:
-        """Say that the record is done."""
+        """Acknowledge that the record is done."""
 
 
 @dataclass(slots=True)
 class LoopCounts:
-    """What the loop has done, for metrics."""
+    """Counters of the loop, for metrics."""
 
     batches: int = 0
     batch_records: int = 0
-    """Records in the last batch."""
+    """The number of records in the last batch."""
     retries: int = 0
 
 
 class ProjectionLoop:
-    """Owns a projector. `start` it, `deliver` to it, `assign` it partitions, `stop` it."""
+    """The owner of a projector. `start` it, `deliver` to it, `assign` it partitions, `stop` it."""
 
     def __init__(self, projector: Projector, event_log: EventLog) -> None:
         self._projector = projector
         self._event_log = event_log
         self.go_on: Callable[[Collection[int]], Awaitable[None]] | None = None
-        """Has who delivers read partitions on from their `places`."""
+        """Makes the delivery continue to read partitions from their `places`."""
         self.is_delivered: Callable[[], bool] = lambda: True
-        """Whether records are delivered as they come, by who delivers."""
+        """Returns whether records are delivered as they arrive."""
         self.counts = LoopCounts()
         self.moved_at_s: dict[int, float] = {}
-        """Partition → when its checkpoint was last moved by us, by the clock of `time.time`."""
+        """Partition → the time at which we last moved its checkpoint, by the clock of `time.time`."""
         self._looked_at_s = 0.0
         self._alive_at_s = 0.0
         self._is_far_behind = False
@@ -87,27 +87,27 @@ class ProjectionLoop:
 
     @property
     def assigned(self) -> frozenset[int]:
-        """The partitions that are ours to bring forward."""
+        """The partitions that are assigned to this loop."""
         return self._assigned
 
     @property
     def ready(self) -> bool:
-        """Whether a record that is appended to a partition of ours now is projected at once."""
+        """Whether a record that is appended to an assigned partition now is projected at once."""
         alive = time.monotonic() - self._alive_at_s < ALIVE_LIMIT_S
         waits = self._to_recover or self._projector.refilled or self._is_far_behind
         return self._was_assigned and self.is_delivered() and alive and not waits and not self._stopping
 
     async def places(self, partitions: Collection[int]) -> Mapping[int, int]:
-        """From where partitions are to be delivered: their checkpoints."""
+        """Return the offsets from which partitions must be delivered: their checkpoints."""
         found = await self._projector.checkpoints(sorted(partitions))
         return {partition: checkpoint.next_offset for partition, checkpoint in found.items()}
 
     def start(self) -> None:
-        """Begin to take batches."""
+        """Start taking batches."""
         self._task = asyncio.create_task(self._run(), name="projection-loop")
 
     async def stop(self) -> None:
-        """Finish the batch in hand (bounded), then end. A batch that is cut off is rolled back."""
+        """Finish the current batch (bounded), then end. A batch that is cut off is rolled back."""
         self._stopping = True
         self._deliveries.wake()
         if self._task is not None:
@@ -117,7 +117,7 @@ class ProjectionLoop:
                 await asyncio.wait({self._task}, timeout=STOP_LIMIT_S)
 
     def assign(self, partitions: Iterable[int]) -> None:
-        """Take note of a new assignment; partitions that are new are recovered first."""
+        """Record a new assignment; partitions that are new are recovered first."""
         assigned = frozenset(partitions)
         self._to_recover |= assigned - self._assigned
         self._to_recover &= assigned
@@ -125,7 +125,7 @@ class ProjectionLoop:
         self._was_assigned = True
 
     async def deliver(self, delivery: Delivery) -> None:
-        """Hand over a record; waits while the queue is full."""
+        """Deliver a record; wait while the queue is full."""
         await self._deliveries.put(delivery)
 
     async def _run(self) -> None:
@@ -159,7 +159,7 @@ class ProjectionLoop:
         self.moved_at_s |= dict.fromkeys(batch, time.time())
 
     async def _recover(self) -> None:
-        """Bring partitions that are new here to the log's end, so that what comes is projected at once."""
+        """Bring partitions that are new here to the log's end, so that new records are projected at once."""
         partitions = sorted(self._to_recover)
         await self._projector.recover(partitions)
         await self._leap(partitions, least=1)
@@ -167,12 +167,12 @@ class ProjectionLoop:
         self._to_recover.difference_update(partitions)
 
     async def _look_ahead(self) -> None:
-        """Look, but not often, for partitions that are far behind."""
+        """Look for partitions that are far behind, but not often."""
         if time.monotonic() - self._looked_at_s >= FAR_BEHIND_CHECK_S:
             await self._leap(sorted(self._assigned), least=FAR_BEHIND)
 
     async def _leap(self, partitions: Collection[int], *, least: int) -> None:
-        """Bring partitions that are so many records behind to the log's end in bulk."""
+        """Bring partitions that are at least so many records behind to the log's end in bulk."""
         ends = await self._event_log.ends()
         places = await self.places(partitions)
         behind = {
@@ -188,17 +188,17 @@ class ProjectionLoop:
         self._looked_at_s = time.monotonic()
 
     async def _go_on(self) -> None:
-        """Have delivery go on behind what was projected past it, rather than bring it all again."""
+        """Make delivery continue after what was projected past it, instead of delivering it again."""
         refilled = frozenset(self._projector.refilled)
         if refilled and self.go_on is not None:
             await self.go_on(refilled & self._assigned)
         self._projector.refilled -= refilled
 
     async def _when_idle(self) -> None:
-        """Write down what was emitted, and look for records that nobody delivered.
+        """Record what was emitted, and look for records that were not delivered.
 
-        Faust may be ahead of the checkpoint; then it delivers nothing, and we read ourselves. So it is when a
-        crash of the database has taken the checkpoint back.
+        If Faust is ahead of the checkpoint, it delivers nothing, and the loop reads the log directly. So it
+        does if a crash of the database has reset the checkpoint.
         """
         await self._projector.settle()
         ends = await self._event_log.ends()
@@ -210,7 +210,7 @@ class ProjectionLoop:
                 await self._projector.catch_up(partition, end)
 
     async def _until_done(self, action: Callable[[], Awaitable[None]], *, once: bool = False) -> None:
-        """Try until it works or we stop; `once` gives up, with a line in the log, at the first failure."""
+        """Retry until the action succeeds or the loop stops; if `once`, log the first failure and give up."""
 
         async def do() -> None:
             await action()

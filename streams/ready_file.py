@@ -1,4 +1,4 @@
-"""The ready file: it is there while a process is ready, and its time says that the process still runs."""
+"""The ready file: it exists while a process is ready, and its time shows that the process still runs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from app.errors import Unavailable
 
 HEARTBEAT_S = 2.0
-"""Between two touches. A health check may call a process hung whose file is five times as old."""
+"""The interval of touching it. A health check may treat a file five times as old as a hang."""
 
 
 class ReadyFile:
-    """A file that is touched for as long as the event loop of a ready process turns.
+    """A file that is touched while the event loop of a ready process runs.
 
-    One that a killed process left behind is removed at once: it would say that its successor is ready.
-    Raises `Unavailable` if there can be no such file.
+    A file that a killed process left is removed at once, because it would signal that its successor is ready.
+    Raise `Unavailable` if the file cannot be created.
     """
 
     def __init__(self, path: str | None, heartbeat_s: float = HEARTBEAT_S) -> None:
@@ -27,13 +27,13 @@ class ReadyFile:
             _prepare(self._path)
 
     def make(self) -> None:
-        """Say that the process is ready, and go on saying so."""
+        """Signal that the process is ready, until it is removed."""
         if self._path is not None and self._beating is None:
             self._touch()
             self._beating = asyncio.create_task(self._beat(), name="ready file")
 
     def remove(self) -> None:
-        """Say that the process is not ready, or not any longer."""
+        """Signal that the process is not ready, or no longer."""
         if self._beating is not None:
             self._beating.cancel()
             self._beating = None

@@ -1,4 +1,4 @@
-"""Repairing: what brings a log and its read models together again after either lost something."""
+"""Repair of a log and its read models after either lost data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streams.topics import ensure_topics, shapes_of
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What is wrong, in lines for a person; `identity` is set if the log is in another cluster now."""
+    """The faults found, in lines for users; `identity` is set if the log is in another cluster now."""
 
     lines: tuple[str, ...]
     damages: tuple[Damage, ...] = ()
@@ -28,14 +28,14 @@ class Diagnosis:
 
     @property
     def sound(self) -> bool:
-        """Tell whether there is nothing to repair."""
+        """Return whether there is nothing to repair."""
         return not (self.damages or self.identity or self.unfilled)
 
 
 async def diagnose(settings: Settings) -> Diagnosis:
-    """Compare the log with the read models. Topics that are missing are made, and nothing else is changed.
+    """Compare the log with the read models. Create missing topics, and change nothing else.
 
-    Raises `WrongLog` for the log of somebody else, `Unavailable` if Kafka or the database is away.
+    Raise `WrongLog` for another deployment's log, `Unavailable` if Kafka or the database is unavailable.
     """
     identity = await ensure_topics(settings.kafka_brokers, shapes_of(settings))
     try:
@@ -68,9 +68,9 @@ async def _described(database: Database, damage: Damage, topic: str) -> str:
 
 
 async def mend(settings: Settings, diagnosis: Diagnosis) -> list[str]:
-    """Mend what was found; returns lines that say what was done. It may be begun again when it broke off.
+    """Repair what was found; return lines that report what was done. An aborted repair can be restarted.
 
-    No worker and no API node may run meanwhile. Raises `WrongLog` or `Unavailable`.
+    No worker and no API node may run meanwhile. Raise `WrongLog` or `Unavailable`.
     """
     if diagnosis.unfilled:
         await ensure_database(settings.database_url)

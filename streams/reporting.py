@@ -1,4 +1,4 @@
-"""Reports of a worker: every second it says that it lives, what it attends to, and what it has done."""
+"""Reports of a worker: every second its state, its partitions and its counters."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from streams.supervised_loop import SupervisedLoop
 REPORT_S = 1.0
 FORGET_LIMIT_S = 0.5
 UNWRITTEN: tuple[type[BaseException], ...] = (*AWAY, asyncpg.PostgresError)
-"""What keeps a report from being written; the next one comes soon."""
+"""Errors that prevent the writing of a report; the next one follows soon."""
 
 
 class Reporter:
-    """Writes a worker's reports, and calls `on_ready` each time that it is ready."""
+    """The writer of a worker's reports; it calls `on_ready` each time that the worker is ready."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Reporter:
         await asyncio.sleep(REPORT_S)
 
     async def end(self) -> None:
-        """Take the last report back, if the database lets us."""
+        """Delete the last report, if the database is available."""
         with contextlib.suppress(*UNWRITTEN):
             async with asyncio.timeout(FORGET_LIMIT_S):
                 await self._workers.forget(self._slot)

@@ -1,4 +1,4 @@
-"""The check that a process makes before it works: is this the log that the read models follow?"""
+"""The check at the start of a process that the log is the one that the read models follow."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from streams.topics import cluster_id
 async def check_same_log(
     brokers: Sequence[str], topic: str, event_log: KafkaEventLog, database: Database
 ) -> None:
-    """Raises `WrongLog` for another cluster's log, another number of partitions, or one that lost records.
+    """Raise `WrongLog` for another cluster's log, another number of partitions, or one that lost records.
 
-    It lost records also if others were written in their places. Raises `Unavailable` if Kafka or the database
-    is away.
+    A log in which other records were written at the lost ones' offsets has lost records too. Raise
+    `Unavailable` if Kafka or the database is unavailable.
     """
     found = LogIdentity(topic, await cluster_id(brokers), event_log.partitions)
     try:

@@ -1,4 +1,4 @@
-"""Keeping the topics: those that hold nothing of lasting use are made again when somebody deletes them."""
+"""Recreation of deleted topics that contain no lasting data."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ UNKNOWN: tuple[type[BaseException], ...] = (TaskError, KafkaError, OSError, Time
 
 
 async def keep_topics(settings: Settings, on_log_gone: Callable[[str], None]) -> None:
-    """Look now and then whether all topics are there, for ever, and make those again that are not.
+    """Check periodically, for ever, whether all topics exist, and recreate missing ones.
 
-    The log itself is not made again: `on_log_gone` is called, as everything else follows from it.
+    The log itself is not recreated: `on_log_gone` is called, because everything else follows from the log.
     """
     gone = False
 

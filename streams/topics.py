@@ -1,4 +1,4 @@
-"""The topics: made once with the right shape, checked ever after."""
+"""The topics: created once with the right shape, checked at every start."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from projections.postgres.generations import LogIdentity
 VISIBLE_LIMIT_S = 20.0
 POLL_S = 0.1
 FLUSH = "flush.messages"
-"""The one part of a topic's shape that may be changed later."""
+"""The only part of a topic's shape that may be changed later."""
 EACH, NEVER = "1", str(2**63 - 1)
 TOPIC_CONFIG = 1
-"""The source of a value that was set for the topic itself."""
+"""The source of a value that is set for the topic itself."""
 DAY_MS = 86_400_000
 MINUTE_MS = 60_000
 MIB = 1_048_576
@@ -29,21 +29,21 @@ MIB = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class TopicShape:
-    """What a topic must be like; `config` values are checked to the letter."""
+    """The required shape of a topic; `config` values are compared exactly."""
 
     name: str
     partitions: int
     replication: int
     config: Mapping[str, str]
     advice: str = "the number is fixed for the life of a log (set TASKTAPE_PARTITIONS to match)"
-    """What to do about another number of partitions."""
+    """The advice for another number of partitions."""
 
 
 def events_topic(name: str, partitions: int, replication: int, *, flush: str | None = None) -> TopicShape:
-    """The log itself: never compacted, never trimmed, with the broker's time of writing.
+    """Return the shape of the log: never compacted, never trimmed, with the broker's timestamps.
 
-    With `flush` "on" a broker writes each append to its disk before it acknowledges it; None leaves that as
-    it is.
+    With `flush` "on" a broker writes each append to its disk before it acknowledges it. None leaves that
+    setting unchanged.
     """
     return TopicShape(
         name,
@@ -61,7 +61,7 @@ def events_topic(name: str, partitions: int, replication: int, *, flush: str | N
 
 
 def updates_topic(name: str, partitions: int, replication: int) -> TopicShape:
-    """Updates: kept for a day, since whoever needs older ones reads the audit.
+    """Return the shape of the updates: kept for a day, because readers of older ones use the audit.
 
     A message may be as large as an event's data, its changes and the state after it together.
     """
@@ -79,7 +79,10 @@ def updates_topic(name: str, partitions: int, replication: int) -> TopicShape:
 
 
 def signals_topic(name: str, replication: int) -> TopicShape:
-    """Signals: of no use a moment later. One partition, so that all nodes hear them in one order."""
+    """Return the shape of the signals: of no use a moment later.
+
+    It has one partition, so that all nodes receive them in the same order.
+    """
     return TopicShape(
         name,
         1,
@@ -98,7 +101,7 @@ def signals_topic(name: str, replication: int) -> TopicShape:
 
 
 def shapes_of(settings: Settings) -> list[TopicShape]:
-    """The topics that these settings ask for; the first is the log."""
+    """Return the topics that these settings require; the first is the log."""
     shape = settings.partitions, settings.replication
     return [
         events_topic(settings.events_topic, *shape, flush=settings.flush),
@@ -108,9 +111,9 @@ def shapes_of(settings: Settings) -> list[TopicShape]:
 
 
 async def ensure_topics(brokers: Sequence[str], shapes: Sequence[TopicShape]) -> LogIdentity:
-    """Create missing topics, check the others; returns the identity of the log, which is the first topic.
+    """Create missing topics, check the others; return the identity of the log, which is the first topic.
 
-    Raises `WrongLog` for a topic of another shape, `Unavailable` if the brokers can't be reached.
+    Raise `WrongLog` for a topic of another shape, `Unavailable` if the brokers cannot be reached.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=list(brokers), client_id="tasktape-migrate")
     try:
@@ -130,7 +133,7 @@ async def ensure_topics(brokers: Sequence[str], shapes: Sequence[TopicShape]) ->
 
 
 async def cluster_id(brokers: Sequence[str]) -> str:
-    """The id of the Kafka cluster behind these brokers. Raises `Unavailable`."""
+    """Return the id of the Kafka cluster of these brokers. Raise `Unavailable`."""
     admin = AIOKafkaAdminClient(bootstrap_servers=list(brokers), client_id="tasktape")
     try:
         await admin.start()
@@ -162,7 +165,7 @@ def _topic_errors(response: object) -> list[tuple[str, int, str | None]]:
 
 
 async def _await_visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
-    """Topic → number of partitions, once every partition of every topic has a leader."""
+    """Wait until every partition has a leader; return the number of partitions of each topic."""
     deadline = time.monotonic() + VISIBLE_LIMIT_S
     while True:
         described = await admin.describe_topics(list(names))

@@ -1,4 +1,4 @@
-"""Emitting updates to `task-updates`: each to its event's partition, in order."""
+"""Emission of updates to `task-updates`: each to its event's partition, in order."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from streams.producing import Message, TopicProducer
 
 
 class KafkaUpdateLog:
-    """An `app.log.ports.UpdateLog` on Kafka. An update may be written twice: its position tells."""
+    """The `app.log.ports.UpdateLog` on Kafka. An update may be written twice; its position identifies it."""
 
     def __init__(self, brokers: Sequence[str], topic: str) -> None:
         self._producer = TopicProducer(brokers, topic, idempotent=False)
 
     async def start(self) -> None:
-        """Connect. Raises `Unavailable`."""
+        """Connect. Raise `Unavailable`."""
         await self._producer.start()
 
     async def emit(self, updates: Sequence[Update]) -> None:

@@ -1,6 +1,6 @@
-"""The watchdog: ends the process when the log grows and its checkpoint does not, or when the loop hangs.
+"""The watchdog: ends the process if the log grows and its checkpoint does not, or if the loop hangs.
 
-It is a thread, so that a blocked event loop can't silence it; whoever supervises the process starts it again.
+It is a thread, so that a blocked event loop cannot stop it. The process supervisor restarts the process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ AWAY_OR_BUSY: tuple[type[BaseException], ...] = (Unavailable, *AWAY)
 
 
 class Watchdog:
-    """Wants a `beat` at least every `limit_s` seconds, or calls `on_stall`."""
+    """A thread that calls `on_stall` unless `beat` is called at least every `limit_s` seconds."""
 
     def __init__(self, limit_s: float = STALL_LIMIT_S, on_stall: Callable[[], None] | None = None) -> None:
         self._limit_s = limit_s
@@ -40,21 +40,21 @@ class Watchdog:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start watching."""
         self.beat()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         self._stopped.set()
 
     def end(self, reason: str) -> None:
-        """End the process at once, with a line in the log: who starts it again checks everything anew."""
+        """End the process at once, with a line in the log; a restart checks everything again."""
         log.error("the worker ends", reason=reason)
         self._on_stall()
 
     def beat(self) -> None:
-        """All is well."""
+        """Signal that the process works."""
         self._last_beat_s = time.monotonic()
 
     def _watch(self) -> None:
@@ -77,9 +77,9 @@ async def watch_progress(
     assigned: Callable[[], frozenset[int]],
     missing: Callable[[], Awaitable[Sequence[str]]],
 ) -> None:
-    """Beat while checkpoints move or need not, or Postgres or Kafka is away; runs for ever.
+    """Beat, for ever, while checkpoints move or need not move, or Postgres or Kafka is unavailable.
 
-    Ends the process when tables are `missing`: they are made again when it starts.
+    End the process when tables are `missing`: they are created again when it starts.
     """
     before: dict[int, int] = {}
 

@@ -45,17 +45,20 @@ log = structlog.get_logger()
 POOL_SIZE = 4
 LOCK_HOLDERS = 2
 STOP_LIMIT_S = 2.5
-"""From the signal to the end, whatever hangs: a batch that is cut off is rolled back, and done again."""
+"""The time from the signal to the end, even if something hangs: a batch that is cut off is rolled back.
+
+It is projected again later.
+"""
 SESSION = {
-    # Safe here and nowhere else: rows and checkpoint are lost or kept together, and the log refills.
+    # Safe only here: rows and checkpoint are lost or kept together, and the log refills them.
     "synchronous_commit": "off",
-    # A plan that was made while a table was small would scan all of it later; all we ask has an index.
+    # A plan made while a table was small would scan all of it later; all our queries have an index.
     "enable_seqscan": "off",
 }
 
 
 class Worker:
-    """Everything one worker is made of, opened in order and closed in reverse."""
+    """The parts of one worker, opened in order and closed in reverse."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -72,7 +75,7 @@ class Worker:
         self._aside: list[asyncio.Task[None]] = []
 
     async def open(self) -> faust.App:
-        """Connect and build the Faust app. Raises `Unavailable` or `WrongLog`."""
+        """Connect and build the Faust app. Raise `Unavailable` or `WrongLog`."""
         settings = self._settings
         self._database = database = await self._open_database()
         await self._event_log.start()
@@ -118,7 +121,7 @@ class Worker:
         return create_faust_app(settings, loop, self._on_assigned)
 
     async def _open_database(self) -> Database:
-        """Open the read models; they are made, and filled, if there are none (any more)."""
+        """Open the read models; create and fill them if they are missing."""
         settings = self._settings
         opening = partial(
             open_database,
@@ -136,7 +139,7 @@ class Worker:
             return await opening()
 
     async def close(self) -> None:
-        """Finish the batch in hand and disconnect."""
+        """Finish the current batch and disconnect."""
         self._watchdog.stop()
         self._ready_file.remove()
         for task in self._aside:
@@ -165,7 +168,7 @@ class Worker:
 
 
 class _Closer(Service):  # type: ignore[misc]
-    """Closes the worker as the first thing when Faust stops, before it leaves its consumer group."""
+    """A service that closes the worker first when Faust stops, before it leaves its consumer group."""
 
     def __init__(self, worker: Worker, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -176,7 +179,7 @@ class _Closer(Service):  # type: ignore[misc]
 
 
 class _Runner(faust.Worker):  # type: ignore[misc]
-    """Faust's own runner, but it ends in time: without a broker Faust would wait to leave its group."""
+    """Faust's runner, but it ends in time: without a broker Faust would wait to leave its group."""
 
     stopped_by: int | None = None
 
@@ -188,25 +191,25 @@ class _Runner(faust.Worker):  # type: ignore[misc]
         super()._schedule_shutdown(signal)
 
     async def _sentinel_task(self) -> None:
-        """Do not sleep a second before the loop is closed."""
+        """Avoid the second of sleep before the loop is closed."""
 
 
 def _stop_status(number: int) -> int:
-    """Return the exit status after a signal to stop: 130 after Ctrl-C, 0 after what a supervisor sends."""
+    """Return the exit status after a signal: 130 after Ctrl-C, 0 after a supervisor's signal."""
     return 128 + number if number == signal.SIGINT else 0
 
 
 def now() -> datetime:
-    """The time now, in UTC."""
+    """Return the present time, in UTC."""
     return datetime.now(UTC)
 
 
 def run_worker(settings: Settings) -> None:
-    """Run a worker until SIGTERM or SIGINT. Raises `Unavailable` or `WrongLog` if it can't start.
+    """Run a worker until SIGTERM or SIGINT. Raise `Unavailable` or `WrongLog` if it cannot start.
 
-    Raises `KeyboardInterrupt` once all is closed after SIGINT.
+    Raise `KeyboardInterrupt` once all is closed after SIGINT.
     """
-    # A policy, and not just a loop: Faust runs its Kafka consumer in a thread with a loop of its own.
+    # A policy instead of one loop: Faust runs its Kafka consumer in a thread with a loop of its own.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -228,7 +231,7 @@ def _run(app: faust.App, worker: Worker, loop: asyncio.AbstractEventLoop) -> Non
         loglevel=None,
         override_logging=False,
         redirect_stdouts=False,
-        # Where it would write codes for a terminal; what goes wrong is logged.
+        # It would otherwise write terminal codes; errors are logged.
         stdout=io.StringIO(),
         stderr=io.StringIO(),
         quiet=True,
@@ -236,6 +239,6 @@ def _run(app: faust.App, worker: Worker, loop: asyncio.AbstractEventLoop) -> Non
     try:
         runner.execute_from_commandline()
     finally:
-        # As it would be without a handler; SIGTERM is what a supervisor sends.
+        # The status without a handler; supervisors send SIGTERM.
         if runner.stopped_by == signal.SIGINT:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The event log in memory: the same contract as Kafka's, for tests and for trying things out."""
+"""The event log in memory: the same contract as Kafka's, for tests and experiments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MemoryEventLog:
 
     @property
     def partitions(self) -> int:
-        """How many partitions the log has."""
+        """The number of partitions of the log."""
         return len(self._logs)
 
     def partition_of(self, stream: str) -> int:
@@ -30,7 +30,7 @@ class MemoryEventLog:
 
     @property
     def records(self) -> list[RawRecord]:
-        """Every record, partition by partition, in order."""
+        """Return every record, partition by partition, in order."""
         return [raw for log in self._logs for raw in log]
 
     async def append(self, records: Sequence[Record], *, partition: int | None = None) -> list[Position]:
@@ -53,7 +53,7 @@ class MemoryEventLog:
         ]
 
     async def read(self, partition: int, first: int, end: int) -> AsyncIterator[Sequence[RawRecord]]:
-        """See `app.log.ports.EventLog.read`; waits for records that are not there yet."""
+        """See `app.log.ports.EventLog.read`; wait for records that do not exist yet."""
         log = self._logs[partition]
         while first < end:
             async with self._grown:

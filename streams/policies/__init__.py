@@ -1,1 +1,1 @@
-"""Policies: loops that answer events with events."""
+"""Policies: loops that append events in reaction to events."""

@@ -1,4 +1,4 @@
-"""What a partition has for policies to react to; kept in memory, and made again from the audit."""
+"""The backlog of a partition: the events to react to, kept in memory and restored from the audit."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from projections.queries.policies import Reacting
 from streams.backoff import Backoff
 
 OPEN_MOST = 1_000
-"""Reactions of a partition that are open at the same time."""
+"""The number of open reactions of a partition at the same time."""
 QUICK_TRIES = 4
-"""So many times an event is appended without a pause: bringing a task back takes three."""
+"""The number of appends without a pause: restoring a task takes three."""
 PAUSES = Backoff(first_s=0.4, longest_s=300.0)
 """Of an event that is appended more often than that."""
 
 
 @dataclass(slots=True)
 class Reaction:
-    """Something to react to. It may be decided when the read models have reached `needs`, by partition."""
+    """An event to react to. It can be decided once the read models have reached `needs`, by partition."""
 
     row: Reacting
     cause: Cause | None = None
@@ -28,12 +28,12 @@ class Reaction:
     not_before_s: float = 0.0
 
     def may_be_decided(self, projected: Mapping[int, int]) -> bool:
-        """Whether the read models have what is needed."""
+        """Return whether the read models have reached what is needed."""
         needs = self.needs or {}
         return all(projected.get(partition, 0) >= offset for partition, offset in needs.items())
 
     def tried(self, now_s: float) -> float:
-        """Note that something was appended; after many times it pauses. Returns for how many seconds."""
+        """Record an append; after many of them, pause. Return the pause in seconds."""
         self.tries += 1
         late = self.tries - QUICK_TRIES
         pause_s = PAUSES.length_s(late) if late > 0 else 0.0
@@ -41,7 +41,7 @@ class Reaction:
         return pause_s
 
     def failed(self, now_s: float) -> float:
-        """Note that it failed; it pauses. Returns for how many seconds."""
+        """Record a failure, and pause. Return the pause in seconds."""
         self.tries = max(self.tries, QUICK_TRIES)
         return self.tried(now_s)
 
@@ -50,8 +50,8 @@ class Reaction:
 class Backlog:
     """The reactions of one partition, in the log's order.
 
-    What reacts below offset `read` is either done or among the open ones; what lies below `known` is in the
-    read models; `saved` is the checkpoint as it was written down.
+    Events to react to below offset `read` are either done or among the open ones. Events below `known` are in
+    the read models. `saved` is the checkpoint as last written.
     """
 
     saved: int
@@ -67,32 +67,32 @@ class Backlog:
 
     @property
     def checkpoint(self) -> int:
-        """Below this offset everything is done."""
+        """The offset below which everything is done."""
         return next(iter(self._open), self.read)
 
     @property
     def room(self) -> int:
-        """How many reactions may be looked up now; 0 if there is nothing to look for."""
+        """The number of reactions to look up now; 0 if there is nothing to look up."""
         return OPEN_MOST - len(self._open) if self.read < self.known else 0
 
     def committed(self, first: int, end: int, *, reacts: bool) -> None:
-        """`[first, end)` is in the read models. If nothing in it reacts, it need not be looked at."""
+        """Record that `[first, end)` is in the read models. Skip it if nothing in it reacts."""
         self.known = max(self.known, end)
         if not reacts and first <= self.read:
             self.read = max(self.read, end)
 
     def looked_up(self, rows: Iterable[Reacting], end: int) -> None:
-        """These are all the rows that react from `read` to `end`."""
+        """Add all the rows that react from `read` to `end`."""
         self._open.update((row.position.offset, Reaction(row)) for row in rows)
         self.read = max(self.read, end)
 
     def heads(self) -> Iterable[Reaction]:
-        """The first open reaction of every stream: the later ones wait for it."""
+        """Return the first open reaction of every stream; the later ones wait for it."""
         firsts: dict[str, Reaction] = {}
         for reaction in self._open.values():
             firsts.setdefault(reaction.row.stream, reaction)
         return firsts.values()
 
     def done(self, reaction: Reaction) -> None:
-        """Nothing is left to do about it."""
+        """Remove a reaction that is done."""
         self._open.pop(reaction.row.position.offset, None)

@@ -1,4 +1,4 @@
-"""Deciding what follows from causes: the read models are asked for all of them at once."""
+"""Decisions on causes: one query reads the states for all of them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from app.policies import SOURCE, Cause, Successor, event_id, follows
 from app.tasks.state import Task
 
 Decided = Record | Exception | None
-"""What is to be appended; None if nothing is left to do; or why it can't be decided."""
+"""The record to append; None if nothing is left to do; or the error of deciding."""
 
 
 class PolicyDecisionReads(Protocol):
-    """What deciding asks of the read models."""
+    """The queries that decisions need."""
 
     async def successors(self, wanted: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], Successor]:
-        """Those of the tasks that are there, each asked for by its id and the stream of its causes."""
+        """Return those of the tasks that exist; each key is a task id and the stream of its causes."""
 
     async def states(self, streams: Collection[str]) -> Mapping[str, State]:
-        """The newest states of those of the streams that have one."""
+        """Return the newest states of those of the streams that have one."""
 
 
 async def decide(reads: PolicyDecisionReads, causes: Sequence[Cause], now: datetime) -> list[Decided]:
-    """What follows from each of the causes. Raises what the database raises while it is away."""
+    """Return the decision on each cause. Raise the database's errors while it is unavailable."""
     successors = await reads.successors([_wanted(cause) for cause in causes])
     completed = [cause for cause in causes if cause.task.status == "done"]
     around = {stream for cause in completed for stream in (cause.home, cause.parent) if stream}
@@ -50,7 +50,7 @@ def _decided(
             home if isinstance(home, TaskList) else None,
             parent if isinstance(parent, Task) else None,
         )
-    except Exception as error:  # noqa: BLE001 - one that can't be decided keeps no other from it
+    except Exception as error:  # noqa: BLE001 - a failed decision does not affect the others
         return error
     if event is None:
         return None

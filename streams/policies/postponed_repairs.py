@@ -1,4 +1,4 @@
-"""Repairs that could not be made, because somebody held the locks or the repair was not accepted."""
+"""Postponed repairs: the locks were held by others, or the repair was not accepted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 30.0
 PAUSES = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
 MAX_POSTPONED = 20_000
-"""Beyond so many streams, others wait until they change, or until all tasks are looked at."""
+"""Above this number of streams, others wait until they change, or until all tasks are checked."""
 
 
 @dataclass(slots=True)
 class _Postponed:
-    """A stream that a rule does not hold for, with what that spans."""
+    """A stream that violates a rule, with the streams that the violation spans."""
 
     involved: frozenset[str]
     due_s: float
@@ -30,7 +30,7 @@ class _Postponed:
 
 
 class PostponedRepairs:
-    """What could not be repaired, to be looked at again after a pause of its own that doubles each time."""
+    """The violations to check again, each after a pause of its own that doubles each time."""
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
         self._monotonic_s = monotonic_s
@@ -41,7 +41,7 @@ class PostponedRepairs:
         return len(self._found)
 
     def add(self, found: Sequence[Violation]) -> None:
-        """Postpone these; what was postponed the last time already waits for longer."""
+        """Postpone these; one that was just taken waits longer than before."""
         now_s = self._monotonic_s()
         for each in found:
             before = self._found.get(each.stream) or self._taken.pop(each.stream, None)
@@ -54,13 +54,13 @@ class PostponedRepairs:
             log.warning("repairs postponed", violations=len(found), waiting=len(self._found))
 
     def due_in_s(self) -> float | None:
-        """Return in how many seconds something is due; None if nothing is postponed."""
+        """Return the seconds until something is due; None if nothing is postponed."""
         if not self._found:
             return None
         return max(0.0, min(each.due_s for each in self._found.values()) - self._monotonic_s())
 
     def take_due(self) -> Candidates:
-        """Return what is due now. What was taken before and not added again counts as repaired."""
+        """Return what is due now. Violations that were taken and not added again count as repaired."""
         now_s = self._monotonic_s()
         self._taken = {stream: each for stream, each in self._found.items() if each.due_s <= now_s}
         self._found = {stream: each for stream, each in self._found.items() if each.due_s > now_s}

@@ -1,4 +1,4 @@
-"""How far policies have reacted to the partitions of a worker."""
+"""The progress of policies in the partitions of a worker."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from projections.read_models.projected import Projected
 from streams.policies.backlog import Backlog, Reaction
 
 POLL_S = 5.0
-"""How often we look by ourselves for what nobody told us of."""
+"""The interval of polling for records that no notification announced."""
 SAVE_S = 10.0
-"""How often checkpoints are written down while nothing reacts."""
+"""The interval of writing checkpoints while nothing reacts."""
 
 
 class PolicyProgressReads(Protocol):
-    """What is asked of the read models, and of the checkpoints beside them."""
+    """The queries for progress, and the checkpoints of policies."""
 
     async def checkpoints(self, partitions: Collection[int]) -> Mapping[int, int]:
-        """Up to which offset policies have reacted to each of these partitions."""
+        """Return the offset up to which policies have reacted to each of these partitions."""
 
     async def advance(self, checkpoints: Mapping[int, int]) -> None:
-        """Note how far policies have reacted."""
+        """Record how far policies have reacted."""
 
     async def projected(self) -> Mapping[int, int]:
-        """Up to which offset each partition is in the read models."""
+        """Return the offset up to which each partition is projected."""
 
     async def reacting(self, partition: int, first: int, end: int, limit: int) -> Sequence[Reacting]:
-        """What there is to react to in `[first, end)`, at most `limit`, in order."""
+        """Return the events to react to in `[first, end)`, at most `limit`, in order."""
 
 
 class PolicyProgress:
-    """The backlogs of the partitions that are ours. What nothing reacts to costs no query."""
+    """The backlogs of this worker's partitions. Records that nothing reacts to cost no query."""
 
     def __init__(self, reads: PolicyProgressReads, monotonic_s: Callable[[], float]) -> None:
         self._reads = reads
@@ -46,11 +46,11 @@ class PolicyProgress:
 
     @property
     def has_more(self) -> bool:
-        """Whether there is something to look up at once."""
+        """Return whether there is something to look up at once."""
         return any(backlog.room for backlog in self._backlogs.values())
 
     def heard(self, batch: Batch, projected: Sequence[Projected]) -> bool:
-        """Take note of what was projected; says whether that is news to us."""
+        """Record what was projected; return whether it may allow a reaction."""
         reacting = {each.folded.raw.position.partition for each in projected if each.reacts}
         for partition, records in batch.items():
             backlog = self._backlogs.get(partition)
@@ -60,7 +60,7 @@ class PolicyProgress:
         return bool(reacting) or len(self) > 0
 
     async def follow(self, assigned: frozenset[int]) -> None:
-        """Take up partitions that are new, let go of others, and see how far the read models are."""
+        """Add partitions that are new, drop others, and read how far the read models are."""
         self._backlogs = {p: backlog for p, backlog in self._backlogs.items() if p in assigned}
         fresh = assigned - self._backlogs.keys()
         if fresh:
@@ -74,7 +74,7 @@ class PolicyProgress:
             self._polled_at_s = now_s
 
     async def look_up(self) -> None:
-        """Look up what reacts, where we do not know already that nothing does."""
+        """Look up the events that react, except where it is known that there are none."""
         for partition, backlog in self._backlogs.items():
             end, room = backlog.known, backlog.room
             if room:
@@ -82,7 +82,7 @@ class PolicyProgress:
                 backlog.looked_up(rows, end if len(rows) < room else rows[-1].position.offset + 1)
 
     def heads(self) -> list[Reaction]:
-        """The first open reaction of every stream whose turn it is."""
+        """Return the first open reaction of every stream that is not pausing."""
         now_s = self._monotonic_s()
         return [
             reaction
@@ -92,13 +92,13 @@ class PolicyProgress:
         ]
 
     def done(self, reaction: Reaction) -> None:
-        """Nothing is left to do about a reaction."""
+        """Remove a reaction that is done."""
         backlog = self._backlogs.get(reaction.row.position.partition)
         if backlog is not None:
             backlog.done(reaction)
 
     async def save(self, *, at_once: bool) -> None:
-        """Write the checkpoints down; unless `at_once`, not often."""
+        """Write the checkpoints; unless `at_once`, only from time to time."""
         news = {p: b.checkpoint for p, b in self._backlogs.items() if b.checkpoint > b.saved}
         now_s = self._monotonic_s()
         if not news or not (at_once or now_s - self._saved_at_s >= SAVE_S):

@@ -1,10 +1,10 @@
-"""The policy loop: appends what follows from accepted events (`app/policies.py`), behind its own checkpoints.
+"""The recurrence policy: appends events that follow from accepted ones (`app/policies.py`), with checkpoints.
 
-The log says what has been done, not we: the ids of what follows are derived, so of two workers that react to
-the same event, or one that was killed in the middle and does it again, the fold accepts one. A reaction is
-done when deciding on the newest read models says that nothing is left to do; until then its offset holds the
-checkpoint. It is decided once the read models have what the log had when we first looked, and later what we
-appended ourselves: so what was appended before a restart is not appended again.
+Only the log determines what has been done. The ids of derived events are derived too: of two workers that
+react to the same event, or one that was killed in the middle and reacts again, the fold accepts one. A
+reaction is done when deciding on the newest read models returns nothing to do; until then its offset holds
+the checkpoint. It is decided once the read models have reached the log's ends of when it was first seen, and
+later the loop's own appends. Events that were appended before a restart are therefore not appended again.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ log = structlog.get_logger()
 
 OTHERS_POLL_FIRST_S = 0.05
 OTHERS_POLL_MOST_S = 1.0
-"""How often we look whether other workers have projected what we wait for."""
+"""The interval of polling whether other workers have projected the needed records."""
 BATCH = 200
 RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 30.0
 
 
 class PolicyReads(PolicyDecisionReads, PolicyProgressReads, Protocol):
-    """What the loop asks of the read models: `projections.queries.policies.PolicyQueries`."""
+    """The queries of the loop: `projections.queries.policies.PolicyQueries`."""
 
 
 class PolicyLoop:
-    """Runs until it is cancelled. `assigned` tells the partitions that are this worker's."""
+    """The loop of the policy; it runs until it is cancelled. `assigned` returns this worker's partitions."""
 
     def __init__(
         self,
@@ -63,16 +63,16 @@ class PolicyLoop:
         self._others_poll_s = OTHERS_POLL_FIRST_S
 
     def heard(self, batch: Batch, projected: Sequence[Projected]) -> None:
-        """Take note of what was projected (see `Projector`): it may react, or be what we wait for."""
+        """Record what was projected (see `Projector`): it may react, or be what a reaction waits for."""
         if self._progress.heard(batch, projected):
             self._news.set()
 
     def wake(self) -> None:
-        """Look now: partitions came or went."""
+        """Check now, because partitions were assigned or revoked."""
         self._news.set()
 
     async def run(self) -> None:
-        """React, for ever. While Postgres or Kafka is away it waits."""
+        """React, for ever. Wait while Postgres or Kafka is unavailable."""
         backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
         supervised = SupervisedLoop(backoff, WAIT_FOR, waiting="policies wait", failed="policies failed")
         await supervised.run(self._step)
@@ -89,7 +89,7 @@ class PolicyLoop:
             pass
 
     async def round(self) -> float:
-        """Do what can be done now; returns in how many seconds to look again, unless there is news before."""
+        """React to what is ready; return the seconds until the next round, unless woken before."""
         progress = self._progress
         await progress.follow(self._assigned())
         await progress.look_up()
@@ -109,7 +109,7 @@ class PolicyLoop:
     # --- when it may be decided ----------------------------------------------------------------------------
 
     async def _ready(self) -> list[Reaction]:
-        """The reactions that can be decided now."""
+        """Return the reactions that can be decided now."""
         heads = self._progress.heads()
         fresh = [reaction for reaction in heads if reaction.needs is None]
         if fresh:
@@ -121,10 +121,10 @@ class PolicyLoop:
         return [reaction for reaction in waiting if reaction.may_be_decided(projected)][:BATCH]
 
     def _prepare(self, reaction: Reaction, ends: Mapping[int, int]) -> None:
-        """Read a reaction, and see what has to be known before it is decided."""
+        """Decode a reaction, and set the offsets that must be projected before it is decided."""
         try:
             cause = reaction.row.cause()
-        except Exception as error:  # noqa: BLE001 - what can't be read keeps nothing else from being done
+        except Exception as error:  # noqa: BLE001 - an unreadable row does not affect the others
             self._failed(reaction, error)
             return
         if cause.next_id is None:
@@ -136,7 +136,7 @@ class PolicyLoop:
     # --- doing it ------------------------------------------------------------------------------------------
 
     async def _react(self, reactions: Sequence[Reaction]) -> None:
-        """Decide these, and append what follows."""
+        """Decide these, and append the resulting events."""
         causes = [reaction.cause for reaction in reactions if reaction.cause is not None]
         decided = await decide(self._reads, causes, self._clock()) if causes else []
         todo: list[tuple[Reaction, Record]] = []
@@ -156,7 +156,7 @@ class PolicyLoop:
             positions = await self._event_log.append([record for _, record in todo])
         except Exception as error:
             for reaction, _ in todo:
-                # Some may have been written: whatever the log has by then is to be known first.
+                # Some may have been written: the log as of now must be projected first.
                 reaction.needs = None
             if isinstance(error, WAIT_FOR):
                 raise
@@ -175,7 +175,7 @@ class PolicyLoop:
             await self._append([each])
 
     def _failed(self, reaction: Reaction, error: Exception) -> None:
-        """Leave it for later: it holds the checkpoint and its own stream, and nothing else."""
+        """Postpone it: it holds the checkpoint and its own stream, and nothing else."""
         pause_s = reaction.failed(self._monotonic_s())
         position = str(reaction.row.position)
         log.error("a policy failed", position=position, retry_in_s=pause_s, exc_info=error)

@@ -1,9 +1,9 @@
-"""Firing reminders: a worker fires those of the partitions that it projects, once they are due.
+"""The reminders policy: a worker fires the due reminders of the partitions that it projects.
 
-What has fired is said by the log, not by us: a reminder is done when its `task.reminded` is folded, which
-takes it out of the read model. Until then it is decided again, on the newest state. The event's id follows
-from the task and the instant, and its version from the state it was decided on: so of two workers that fire
-the same reminder, or one that is killed in the middle and does it again, the fold accepts one event.
+Only the log determines what has fired: a reminder is done when its `task.reminded` is folded, which removes
+it from the read model. Until then it is decided again, on the newest state. The event's id follows from the
+task and the instant, and its version from the state it was decided on. Of two workers that fire the same
+reminder, or one that is killed in the middle and fires it again, the fold therefore accepts one event.
 """
 
 from __future__ import annotations
@@ -37,36 +37,39 @@ log = structlog.get_logger()
 ACTOR = "tasktape"
 SOURCE = source_of("policy", "reminders")
 POLL_S = 0.5
-"""How long we sleep at the most, whatever we know: workers come and go, and so do their partitions."""
+"""The maximal time between two rounds: workers come and go, and their partitions with them."""
 PAUSE_S = 0.02
-"""How long we let news gather before we look at them."""
+"""The time for which notifications are gathered before a round."""
 BATCH = 500
-"""Reminders that are read, and events that are written, at once."""
+"""The number of reminders that are read, and of events that are written, at once."""
 SWEEP_MOST = 10_000
-"""Tasks of a partition; when so many have been reminded of, these have to be projected first."""
+"""The number of a partition's tasks to remind of before these reminders must be projected."""
 OTHERS_LIMIT_S = 10.0
-"""How long we wait for other workers to catch up on their partitions, where the lists' members are."""
+"""The time to wait for other workers to project their partitions, which contain the lists' members."""
 LIST_LIMIT = timedelta(minutes=1)
-"""A list that is not there so long after a reminder in it was due is none."""
+"""A list that is still missing so long after a reminder in it was due does not exist."""
 RESTORE_LIMIT = timedelta(days=1)
-"""A reminder that comes due in a deleted list waits so long for the list to be restored; then it is settled,
-and nobody is told. So a list that comes back tells of a day at most, however long it was away."""
+"""The time for which a reminder that falls due in a deleted list waits for the list to be restored.
+
+Then it is settled, and nobody is notified. A restored list therefore sends the reminders of one day at most,
+however long it was deleted.
+"""
 RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 1.0
-"""While Postgres or Kafka is away: when they are back, what is due is late already."""
+"""The longest pause while Postgres or Kafka is unavailable: due reminders are late already."""
 AGAIN_MOST_S = 30.0
-"""For an event that was not accepted: the first time it is tried again at once."""
+"""The longest pause after an event that was not accepted; the first retry is immediate."""
 
 
 class Attempts(NamedTuple):
-    """How often an event was tried, and when it may be again, by the monotonic clock."""
+    """The number of attempts at an event, and the time of the next one, by the monotonic clock."""
 
     times: int
     not_before_s: float
 
 
 class ReminderLoop:
-    """Runs until it is cancelled. `assigned` tells the partitions that are this worker's."""
+    """The loop of the policy; it runs until it is cancelled. `assigned` returns this worker's partitions."""
 
     def __init__(
         self,
@@ -83,19 +86,19 @@ class ReminderLoop:
         self._news = asyncio.Event()
         self._known: frozenset[int] = frozenset()
         self._known_since_s = 0.0
-        # Partition → the log's end as it was when we got new partitions, until that is projected.
+        # Partition → the log's end when partitions were assigned, until it is projected.
         self._behind: dict[int, int] = {}
-        # Partition → the offset of our last event there, until that is projected.
+        # Partition → the offset of our last event there, until it is projected.
         self._fired: dict[int, int] = {}
         self._attempts: dict[int, dict[str, Attempts]] = {}
 
     def heard(self, _batch: Batch, projected: Sequence[Projected]) -> None:
-        """Take note of what was projected (see `Projector`): a reminder may be due before all others."""
+        """Record what was projected (see `Projector`): a new reminder may be due before all others."""
         if any(isinstance(each.folded.after, Task) and each.folded.after.reminders for each in projected):
             self._news.set()
 
     async def run(self) -> None:
-        """Fire what is due, for ever. While Postgres or Kafka is away it waits."""
+        """Fire what is due, for ever. Wait while Postgres or Kafka is unavailable."""
         backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
         supervised = SupervisedLoop(backoff, WAIT_FOR, waiting="reminders wait", failed="reminders failed")
         await supervised.run(self._step)
@@ -105,7 +108,7 @@ class ReminderLoop:
         await self._sleep(await self._round())
 
     async def _sleep(self, wait_s: float) -> None:
-        """Wait so long, or until there is news."""
+        """Wait for so many seconds, or until something was projected."""
         try:
             async with asyncio.timeout(wait_s):
                 await self._news.wait()
@@ -114,7 +117,7 @@ class ReminderLoop:
             pass
 
     async def _round(self) -> float:
-        """Fire what is due now; returns in how many seconds to look again."""
+        """Fire what is due now; return the seconds until the next round."""
         partitions = await self._ready()
         now = self._clock()
         upcoming = await self._queries.next_due(sorted(partitions), now, now - RESTORE_LIMIT)
@@ -128,9 +131,9 @@ class ReminderLoop:
     # --- when it is our turn -----------------------------------------------------------------------------
 
     async def _ready(self) -> frozenset[int]:
-        """The partitions of ours whose read models have all that is to be known before firing.
+        """Return the assigned partitions whose read models have everything that firing depends on.
 
-        That is what was in the log when they became ours, and then what we fired ourselves.
+        That is the log's content when they were assigned, and then our own events.
         """
         assigned = self._assigned()
         if assigned - self._known:
@@ -156,7 +159,7 @@ class ReminderLoop:
     # --- firing ------------------------------------------------------------------------------------------
 
     async def _sweep(self, partition: int, now: datetime) -> None:
-        """Fire what is due in a partition, one reminder of each task: the next ones follow from its state."""
+        """Fire what is due in a partition, one reminder per task: the next ones follow from its new state."""
         before, self._attempts[partition] = self._attempts.get(partition, {}), {}
         place: Place | None = BEGINNING
         seen: set[str] = set()
@@ -177,7 +180,7 @@ class ReminderLoop:
     def _allowed(
         self, partition: int, before: dict[str, Attempts], records: Iterable[Record]
     ) -> list[Record]:
-        """The records to try now: after a lost race at once, and then after longer and longer pauses."""
+        """Return the records to try now: immediately after a lost race, then after increasing pauses."""
         now_s, attempts = time.monotonic(), self._attempts[partition]
         allowed: list[Record] = []
         for record in records:
@@ -192,10 +195,10 @@ class ReminderLoop:
 
 
 def reminders_of(tasks: Iterable[Due], now: datetime) -> list[Record]:
-    """The event that tells of the first due reminder of each of these tasks, for those that have one.
+    """Return the event of the first due reminder of each of these tasks, for those that have one.
 
-    A task whose list is not there yet has to wait. Of one whose list stays deleted nobody is told: it is
-    settled.
+    A task whose list does not exist yet has to wait. For a task whose list stays deleted nobody is notified:
+    its reminder is settled.
     """
     records = (_reminder_of(due, now) for due in tasks if due.home or now - due.at > LIST_LIMIT)
     return [record for record in records if record is not None]

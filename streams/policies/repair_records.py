@@ -15,9 +15,9 @@ from projections.queries.structure import RepairCause
 def repair_records(
     repair: Repair, before: Task | TaskList, cause: RepairCause | None, time: datetime
 ) -> list[Record]:
-    """Return the record of a repair, behind the one that makes the inbox it needs, if any.
+    """Return the record of a repair, after the record that creates the inbox it needs, if any.
 
-    `before` is the state that is repaired, and `cause` the newest event of the streams that are involved.
+    `before` is the state to repair, and `cause` the newest event of the streams involved.
     """
     record = Record(
         id=repair.event_id,
@@ -35,7 +35,7 @@ def repair_records(
 
 
 def _inbox_record(user: str, time: datetime) -> Record:
-    """Return the record that makes somebody's inbox, as their first request would."""
+    """Return the record that creates a user's inbox, as the user's first request would."""
     return Record(
         id=derived_id("inbox-created", user),
         stream=f"list:{inbox_id(user)}",

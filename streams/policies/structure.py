@@ -1,10 +1,12 @@
-"""The policy that repairs the rules that span streams (`app.structure.rules`), behind the locks that prevent.
+"""The policy that repairs violations of the rules that span streams (`app.structure.rules`).
 
-After each commit it looks at the neighbours of what changed, once the read models have all that the log had
-by then: what seems broken in between may only be half read. What is broken is repaired under the locks of
-those whom it concerns, on states as of the locks: so what a command is about to put right is left to it. The
-ids of repairs are derived, so of two workers that repair the same, the fold accepts one. When partitions are
-assigned to this worker, all of the tasks are looked at: whoever had them before may have died in between.
+Locks prevent violations; this policy repairs those that still occur. After each commit it checks the
+neighbours of what changed, once the read models have reached the log's ends of that time: an apparent
+violation before may be a partial read. Violations are repaired under the locks of the streams involved, on
+states read under these locks. A violation that a running command is about to fix is therefore left to it. The
+ids of repairs are derived, so of two workers that make the same repair, the fold accepts one. When partitions
+are assigned to this worker, all tasks are checked, because the previous worker may have died before its
+repairs.
 """
 
 from __future__ import annotations
@@ -41,54 +43,54 @@ from streams.supervised_loop import SupervisedLoop
 log = structlog.get_logger()
 
 PAUSE_S = 0.1
-"""Between two looks: what changes in a burst is looked at together."""
+"""The time between two rounds: changes of a burst are checked together."""
 LOCK_TIMEOUT_S = 0.5
 POLL_S = 0.02
 WAIT_LIMIT_S = 5.0
-"""How long one look waits for the read models; then it is taken again."""
+"""The time that one round waits for the read models; then the round is repeated."""
 MAX_CHANGED = 20_000
-"""Beyond so many changes that were not looked at yet, all tasks are looked at instead."""
+"""Above this number of unchecked changes, all tasks are checked instead."""
 MAX_REPAIRS = 100
-"""So many violations are repaired under one set of locks."""
+"""The number of violations that are repaired under one set of locks."""
 SWEEP_PAGE = 2_000
 MAX_ATTEMPTS = 6
-"""So often one stream is repaired at once; what is broken then still is put off."""
+"""The number of repairs of one stream in a row; violations that remain are postponed."""
 
 
 class StructureReads(Protocol):
-    """What the policy asks of the read models: `projections.queries.structure.StructureQueries`."""
+    """The queries of the policy: `projections.queries.structure.StructureQueries`."""
 
     async def projected(self) -> Mapping[int, int]:
-        """Return up to which offset each partition is in the read models."""
+        """Return the offset up to which each partition is projected."""
 
     async def candidates(self, changed: Candidates, *, is_sweep: bool = False) -> Candidates:
-        """Return what may violate a rule, of what has changed and what is below it."""
+        """Return the tasks and lists that may violate a rule, among the changed ones and those below them."""
 
     async def page(self, after: str, limit: int) -> list[str]:
-        """Return ids of tasks, in their order."""
+        """Return a page of task ids, in order."""
 
     async def occurrences_twice(self) -> set[str]:
-        """Return the tasks that have the same occurrence of a series as another."""
+        """Return the tasks that share an occurrence of a series with another task."""
 
     async def state(self, candidates: Candidates) -> StructureState:
-        """Return the states around candidates, as of one moment."""
+        """Return the states around candidates, on one snapshot."""
 
     async def cause(self, streams: Collection[str]) -> RepairCause | None:
         """Return the newest event of these streams."""
 
     async def held(self, streams: Collection[str]) -> Collection[str]:
-        """Return those of these streams that wait for a parked record."""
+        """Return those of these streams that a parked record holds."""
 
 
 class RepairLocks(Protocol):
-    """The locks that commands hold too: `projections.postgres.advisory_locks.AdvisoryLocks`."""
+    """The locks that commands use too: `projections.postgres.advisory_locks.AdvisoryLocks`."""
 
     async def acquire(self, modes: Mapping[str, bool], timeout_s: float) -> HeldLocks:
-        """Acquire all of them. Raises `Unavailable`."""
+        """Acquire all of them. Raise `Unavailable`."""
 
 
 class StructurePolicy:
-    """Runs until it is cancelled."""
+    """The loop of the policy; it runs until it is cancelled."""
 
     def __init__(
         self,
@@ -112,7 +114,7 @@ class StructurePolicy:
         self._news = asyncio.Event()
 
     def heard(self, _batch: Batch, projected: Sequence[Projected]) -> None:
-        """Take note of what was projected (see `Projector`)."""
+        """Record what was projected (see `Projector`)."""
         for each in projected:
             folded = each.folded
             if folded.outcome == "accepted" and touches_structure(folded.before, folded.after):
@@ -124,7 +126,7 @@ class StructurePolicy:
             if state.series is not None:
                 ids = occurrence_ids(state.series)
                 self._series.update(ids, [state.id])
-                # Under an id of no series, another one may be anywhere.
+                # If the id is not of a series, the other task can be anywhere.
                 self._series_due = self._series_due or state.id not in ids
         elif isinstance(state, TaskList):
             self._changed.lists.add(state.id)
@@ -133,12 +135,12 @@ class StructurePolicy:
         self._news.set()
 
     def look_at_all(self) -> None:
-        """Look at all tasks: partitions came."""
+        """Check all tasks, because partitions were assigned."""
         self._sweep_due = True
         self._news.set()
 
     async def run(self) -> None:
-        """Look and repair, for ever. While Postgres or Kafka is away it waits."""
+        """Check and repair, for ever. Wait while Postgres or Kafka is unavailable."""
         backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
         supervised = SupervisedLoop(backoff, WAIT_FOR, waiting="repairing waits", failed="repairing failed")
         await supervised.run(self._step)
@@ -149,7 +151,7 @@ class StructurePolicy:
         await asyncio.sleep(PAUSE_S)
 
     async def _until_due(self) -> None:
-        """Wait until there is something to look at."""
+        """Wait until there is something to check."""
         if not self._sweep_due and not self._changed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._postponed.due_in_s()):
@@ -157,10 +159,10 @@ class StructurePolicy:
         self._news.clear()
 
     async def round(self) -> None:
-        """Look at what has changed, or at everything, and repair what is broken.
+        """Check what has changed, or everything, and repair violations.
 
-        Raises what the database and the log raise while they are away, and `Unavailable` while the read
-        models are late: what was to be looked at will be looked at again.
+        Raise the database's and the log's errors while they are unavailable, and `Unavailable` while the read
+        models lag. What was to be checked is then checked again.
         """
         self._changed.add(self._postponed.take_due())
         changed, self._changed = self._changed, Candidates()
@@ -187,7 +189,7 @@ class StructurePolicy:
             if ids or first:
                 found = await self._reads.candidates(Candidates(set(ids)), is_sweep=True)
                 if not first:
-                    found.lists.clear()  # They do not come in pages.
+                    found.lists.clear()  # Lists are not paged.
                 await self._repair(found, set())
             first = False
             if len(ids) < SWEEP_PAGE:
@@ -198,7 +200,7 @@ class StructurePolicy:
     # --- repairing -----------------------------------------------------------------------------------------
 
     async def _repair(self, candidates: Candidates, series: set[str]) -> None:
-        """Repair until the rules hold around these candidates; what can't be repaired now is put off."""
+        """Repair until the rules hold around these candidates; postpone what cannot be repaired now."""
         around = Candidates(candidates.tasks | series, candidates.lists)
         attempts: Counter[str] = Counter()
         while around:
@@ -216,9 +218,9 @@ class StructurePolicy:
     async def _repair_some(
         self, found: Sequence[Violation], around: Candidates, state: StructureState
     ) -> Sequence[Violation]:
-        """Repair these under the locks of all of them, else in halves; return those that have to wait.
+        """Repair these under the locks of all of them, or of halves; return those that have to wait.
 
-        They wait while others have the locks, or an operator has to settle a parked record of the stream.
+        They wait while others hold the locks, or until an operator settles a parked record of the stream.
         """
         modes = _modes(found, state)
         try:
@@ -235,7 +237,7 @@ class StructurePolicy:
             await held.release()
 
     async def _repair_locked(self, modes: Mapping[str, bool], around: Candidates) -> Sequence[Violation]:
-        """Append the repairs of what is still broken, and wait until they are in the read models.
+        """Append the repairs of remaining violations, and wait until they are in the read models.
 
         Return those whose streams are held: their repairs would be parked.
         """
@@ -266,7 +268,7 @@ class StructurePolicy:
         return repair_records(repair, before, cause, self._clock())
 
     async def _until_projected(self, ends: Mapping[int, int]) -> None:
-        """Wait until the read models have these ends of the log. Raises `Unavailable` if that takes long."""
+        """Wait until the read models reach these ends of the log. Raise `Unavailable` after a time limit."""
         deadline_s = self._monotonic_s() + WAIT_LIMIT_S
         while True:
             projected = await self._reads.projected()
@@ -285,7 +287,7 @@ def _ends(positions: Sequence[Position]) -> dict[int, int]:
 
 
 def _modes(found: Sequence[Violation], state: StructureState) -> dict[str, bool]:
-    """Return the locks for repairing: alone on what is changed, shared on what it depends on."""
+    """Return the locks for repairing: exclusive on changed streams, shared on those they depend on."""
     modes: dict[str, bool] = {}
     for violation in found:
         for stream in violation.involved:
