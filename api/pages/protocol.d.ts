@@ -152,30 +152,8 @@ export interface Refreshed {
   type: "refreshed";
   expires_in: number;
 }
-<<<<<<< HEAD
 /**
  * A message of the client was refused.
-=======
-
-/** A reminder: `at` a date-time with offset, or `before` the due date by an ISO 8601 duration. */
-export interface Reminder {
-  at?: string;
-  before?: string;
-}
-
-/** More was missed than is sent: read a snapshot; what is new comes all the same. */
-export interface Resync {
-  type: "resync";
-  channel: string;
-  reason: string;
-}
-
-/**
- * The place of a task in its series.
- * `occurrence` counts from 1. `scheduled` is the date that the series gave it, whenever it is due now.
- * `values` are the series' values of fields that were edited for this occurrence only; the next occurrences
- * have them.
->>>>>>> 15dea52 (Write the reference again)
  */
 export interface Error {
   id?: number | string;
@@ -243,92 +221,11 @@ export interface UpdateEvent {
     [k: string]: unknown;
   };
 }
-<<<<<<< HEAD
-/**
- * A task's state after `version` events. Times are UTC; `due` is a date or a date-time with offset.
- *
- * `recurrence` is an RFC 5545 rule whose COUNT says how many are left. `reminded` are the instants, in
- * RFC 3339 and UTC, whose reminders have fired, or had passed before they came to be.
-=======
-
-/** Values of fields in a series, in their JSON form: those of `SERIES_FIELDS`. */
-export interface SeriesValues {
-  title?: string;
-  notes?: string;
-  priority?: "none" | "low" | "medium" | "high" | "urgent";
-  time_zone?: string | null;
-  tags?: string[];
-  assignees?: string[];
-  parent_id?: string | null;
-  reminders?: Reminder[];
-}
-
-/** Tell the others on a channel something that is not kept. */
-export interface Signal {
-  id?: number | string;
-  type: "signal";
-  channel: string;
-  kind: "typing" | "cursor" | "viewing";
-  /** At most 1024 bytes of JSON, integers of 64 bits */
-  data?: { [key: string]: unknown };
-}
-
-/** Another socket on the channel sent a signal. */
-export interface SignalSent {
-  type: "signal";
-  channel: string;
-  kind: "typing" | "cursor" | "viewing";
-  data: { [key: string]: unknown };
-  user: string;
-  session: string;
-}
-
-/** A column of a list; its category determines the status of its tasks. */
-export interface Stage {
-  name: string;
-  category: "open" | "active" | "done";
-}
-
-/** Ask for a channel; with `since`, for what was missed too. */
-export interface Subscribe {
-  id?: number | string;
-  type: "subscribe";
-  channel: string;
-  since?: { [key: string]: number };
-}
-
-/** The socket has the channel; `missed` updates come next. Without `id`: a new list of the user's. */
-export interface Subscribed {
-  id?: number | string;
-  type: "subscribed";
-  channel: string;
-  positions: { [key: string]: number };
-  missed: number;
-}
-
-/** How a node does, for admins. */
-export interface SystemReport {
-  type: "system";
-  channel: "system";
-  node: string;
-  stats: SystemStats;
-}
-
-/** What a node does: what it has now, and what it counted since it started. */
-export interface SystemStats {
-  connections: number;
-  subscriptions: number;
-  published: number;
-  delivered: number;
-  /** How late updates come in; null if none came lately */
-  lag_ms: number | null;
-}
-
 /**
  * The state of a task after `version` events. Times are UTC; `due` is a date or a date-time with offset.
+ *
  * `recurrence` is an RFC 5545 rule whose COUNT is the number of remaining occurrences. `reminded` are the
  * instants, in RFC 3339 and UTC, whose reminders have fired, or had passed before they were set.
->>>>>>> 15dea52 (Write the reference again)
  */
 export interface Task {
   id: string;
@@ -357,12 +254,12 @@ export interface Task {
   completed_at: string | null;
   deleted_at: string | null;
 }
-<<<<<<< HEAD
 /**
  * The place of a task in its series.
  *
- * `occurrence` counts from 1. `scheduled` is the date that the series gave it, wherever it is due by now.
- * `values` are those of fields that were edited for this occurrence only, as the next ones have them.
+ * `occurrence` counts from 1. `scheduled` is the date that the series gave it, whenever it is due now.
+ * `values` are the series' values of fields that were edited for this occurrence only; the next occurrences
+ * have them.
  */
 export interface Series {
   id: string;
@@ -371,7 +268,7 @@ export interface Series {
   values: SeriesValues;
 }
 /**
- * Values of fields in a series, as JSON has them: those of `SERIES_FIELDS`.
+ * Values of fields in a series, in their JSON form: those of `SERIES_FIELDS`.
  */
 export interface SeriesValues {
   title?: string;
@@ -393,19 +290,15 @@ export interface SeriesValues {
   reminders?: Reminder[];
 }
 /**
- * When to remind: `at` a date-time with offset, or `before` the due date by an ISO 8601 duration.
+ * A reminder: `at` a date-time with offset, or `before` the due date by an ISO 8601 duration.
  */
 export interface Reminder {
   at?: string;
   before?: string;
 }
 /**
- * A list's state after `version` events; `members` maps user to role, `stages` are in their order.
+ * The state of a list after `version` events; `members` maps users to roles, `stages` are in order.
  */
-=======
-
-/** The state of a list after `version` events; `members` maps users to roles, `stages` are in order. */
->>>>>>> 15dea52 (Write the reference again)
 export interface TaskList {
   id: string;
   name: string;
@@ -421,7 +314,7 @@ export interface TaskList {
   deleted_at: string | null;
 }
 /**
- * A column of a list, and what being there says of a task.
+ * A column of a list; its category determines the status of its tasks.
  */
 export interface Stage {
   name: string;
