@@ -66,7 +66,7 @@ class Node:
 
     deps: Dependencies
     live: Live
-    begun: asyncio.Event
+    started: asyncio.Event
     """Set once it is settled where the stream of updates begins."""
 
 
@@ -160,7 +160,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             node=node,
             metrics=Metrics(node, live.relay.counters, live.hub.counters, live.feed),
         )
-        yield Node(deps, live, live.feed.begun)
+        yield Node(deps, live, live.feed.started)
 
 
 def now() -> datetime:
@@ -201,7 +201,7 @@ def live_of(
     feed = UpdateFeed(
         topic=settings.updates_topic,
         open_backend=lambda start: KafkaUpdates(settings.kafka_brokers, settings.updates_topic, start),
-        memory=history,
+        audit=history,
         log_ends=log_ends,
         hub=hub,
         counters=counters,
@@ -222,7 +222,7 @@ def live_of(
             settings.user_messages_per_s,
             settings.user_burst,
         ),
-        places=ConnectionLimits(
+        quotas=ConnectionLimits(
             per_user=settings.connections_per_user, per_address=settings.connections_per_address
         ),
     )

@@ -70,7 +70,7 @@ class _Server(uvicorn.Server):
 
     async def _announce(self) -> None:
         """Make the ready file once updates come in; all else was there before this started."""
-        await self._node.begun.wait()
+        await self._node.started.wait()
         self._ready_file.make()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -135,7 +135,7 @@ async def serve(settings: Settings) -> int | None:
         )
         collect_rarely()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(node.begun.wait(), BEGIN_LIMIT_S)
+            await asyncio.wait_for(node.started.wait(), BEGIN_LIMIT_S)
         listen(taken)
         host, port = taken.getsockname()[:2]
         log.info("listening", host=host, port=port, node=node.deps.node)

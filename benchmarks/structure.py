@@ -64,7 +64,7 @@ async def _measure(instance: Instance, pairs: int) -> list[tuple[str, ...]]:
     )
     database = await open_database(settings.database_url, settings.schema_name, pool_size=4)
     async with open_node(settings) as node:
-        await node.begun.wait()
+        await node.started.wait()
         deps = node.deps
         unlocked = WithoutLocks(
             deps.log, deps.outcomes, CommandQueries(database.pool), clock=now, new_id=new_id

@@ -1,4 +1,4 @@
-"""Channels: who may have which."""
+"""Access to channels."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ T = TypeVar("T")
 
 
 class Visibility(Protocol):
-    """Tells what a user may see. Both raise `Unavailable`."""
+    """Queries for what a user may see. Both raise `Unavailable`."""
 
     async def lists_at(self, user: str) -> tuple[set[str], dict[int, int]]:
-        """The lists that the user is a member of, and the positions of the read models then."""
+        """Return the lists that the user is a member of, and the positions of the read models then."""
 
     async def list_of_task_at(self, user: str, task_id: str) -> tuple[str | None, dict[int, int]]:
-        """The list of a task that the user may see, or None; and the same."""
+        """Return the list of a task that the user may see, or None; and the positions."""
 
 
 async def list_behind(
-    visibility: Visibility, told: Positions, message: Subscribe, who: Identity
+    visibility: Visibility, known: Positions, message: Subscribe, identity: Identity
 ) -> str | None:
-    """The list that makes a task visible to a user; None for other channels.
+    """Return the list that makes a task visible to a user; None for other channels.
 
-    What this node was `told` counts: raises `Refused`, or `Unavailable` if the read models don't have it.
+    Use read models that include the positions of this node. Raise `Refused`, or `Unavailable` if they are
+    behind.
     """
     kind, _, key = message.channel.partition(":")
     match kind:
         case "user":
-            if key != who.user:
+            if key != identity.user:
                 raise Refused(message.id, "forbidden", "the channel is another user's")
             return None
         case "list" if is_uuid(key):
-            if key not in await _recent(lambda: visibility.lists_at(who.user), told):
+            if key not in await _recent(lambda: visibility.lists_at(identity.user), known):
                 raise Refused(message.id, "not_found", "no such list")
             return None
         case "task" if is_uuid(key):
-            list_id = await _recent(lambda: visibility.list_of_task_at(who.user, key), told)
+            list_id = await _recent(lambda: visibility.list_of_task_at(identity.user, key), known)
             if list_id is None:
                 raise Refused(message.id, "not_found", "no such task")
             return list_id
         case "system" if message.channel == SYSTEM_CHANNEL:
-            if not who.admin:
+            if not identity.admin:
                 raise Refused(message.id, "forbidden", "this channel is for administrators")
             return None
         case "stats" | "replay":
@@ -56,12 +57,12 @@ async def list_behind(
             raise Refused(message.id, "malformed", "channels are user:…, list:… and task:…")
 
 
-async def _recent(ask: Callable[[], Awaitable[tuple[T, Positions]]], told: Positions) -> T:
-    """An answer of read models that have all that was told. Raises `Unavailable`."""
+async def _recent(ask: Callable[[], Awaitable[tuple[T, Positions]]], known: Positions) -> T:
+    """Return an answer from read models that include the known positions. Raise `Unavailable`."""
 
     async def answer() -> T:
         found, reached = await ask()
-        check_recent(reached, told)
+        check_recent(reached, known)
         return found
 
     return await retry_while_unavailable(answer)

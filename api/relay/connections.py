@@ -1,4 +1,4 @@
-"""Who is connected to this node, by whichever transport, and how all of them are sent away when it stops."""
+"""The registry of this node's connections on all transports, and closing them when the node stops."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from api.telemetry.counters import Transport
 
 TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
 BATCH_EVERY_S = 0.1
-GONE_S = 4.0
-"""So long the last ones have to go."""
+CLOSE_S = 4.0
+"""The time in which the last connections must close."""
 
 
 class ClientConnection(Protocol):
@@ -23,18 +23,18 @@ class ClientConnection(Protocol):
 
     @property
     def transport(self) -> Transport:
-        """How it came in."""
+        """Return its transport."""
 
     @property
     def user(self) -> str | None:
-        """Whom it speaks for, once that is known."""
+        """Return its user, once authenticated."""
 
     @property
     def waiting_bytes(self) -> int:
-        """What it was given and has not taken yet."""
+        """Return the number of bytes that it was sent and has not accepted yet."""
 
     def close(self, close_reason: CloseReason | None) -> None:
-        """Begin to end it; never waits."""
+        """Start to close it; never wait."""
 
 
 class ConnectionRegistry:
@@ -44,7 +44,7 @@ class ConnectionRegistry:
         self._present: dict[ClientConnection, None] = {}
         self._left = asyncio.Event()
         self.draining = False
-        """Whether the node stops: who comes now is sent away."""
+        """True while the node stops: new connections are closed."""
 
     def __len__(self) -> int:
         return len(self._present)
@@ -53,44 +53,44 @@ class ConnectionRegistry:
         return iter(list(self._present))
 
     def waiting_bytes(self, transport: Transport) -> int:
-        """What all who came in by a transport have not taken yet."""
+        """Return the number of bytes waiting in all connections of a transport."""
         return sum(each.waiting_bytes for each in self._present if each.transport == transport)
 
-    def add(self, visitor: ClientConnection) -> None:
-        """Take in one that has come; it is sent away at once when the node stops."""
-        self._present[visitor] = None
+    def add(self, connection: ClientConnection) -> None:
+        """Add a connection; close it at once when the node stops."""
+        self._present[connection] = None
         if self.draining:
-            visitor.close(RESTARTING)
+            connection.close(RESTARTING)
 
-    def discard(self, visitor: ClientConnection) -> None:
-        """Forget one that is gone."""
-        self._present.pop(visitor, None)
+    def discard(self, connection: ClientConnection) -> None:
+        """Remove a closed connection."""
+        self._present.pop(connection, None)
         self._left.set()
 
     @contextmanager
-    def present(self, visitor: ClientConnection) -> Iterator[None]:
-        """Count a connection in while the block lasts."""
-        self.add(visitor)
+    def present(self, connection: ClientConnection) -> Iterator[None]:
+        """Register a connection for the duration of the block."""
+        self.add(connection)
         try:
             yield
         finally:
-            self.discard(visitor)
+            self.discard(connection)
 
     async def drain(self, over_s: float = 0.0) -> None:
-        """Say goodbye to everyone, in batches over a time, and wait, bounded, until they are gone.
+        """Close all connections, in batches over a time, and wait, within a limit, until they are gone.
 
-        So those that come back do not all come to the other nodes at once.
+        So reconnecting clients do not reach the other nodes all at once.
         """
         self.draining = True
-        visitors = list(self._present)
+        connections = list(self._present)
         batches = max(1, round(over_s / BATCH_EVERY_S))
-        size = -(-len(visitors) // batches) or 1
-        for start in range(0, len(visitors), size):
+        size = -(-len(connections) // batches) or 1
+        for start in range(0, len(connections), size):
             if start:
                 await asyncio.sleep(BATCH_EVERY_S)
-            for visitor in visitors[start : start + size]:
-                visitor.close(RESTARTING)
-        with anyio.move_on_after(GONE_S):
-            while self._present.keys() & set(visitors):
+            for connection in connections[start : start + size]:
+                connection.close(RESTARTING)
+        with anyio.move_on_after(CLOSE_S):
+            while self._present.keys() & set(connections):
                 self._left.clear()
                 await self._left.wait()

@@ -1,4 +1,4 @@
-"""What every conversation of a node shares, and what it is told through."""
+"""The state that all sessions of a node share, and the interface that they send through."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from api.relay.fanout import RawSocket
 from api.relay.hub import Hub
 from api.relay.presence_messages import PresenceMessages
 from api.relay.rate_limits import ConnectionLimits, RateLimits
-from api.relay.single_flight import Shared
+from api.relay.single_flight import SingleFlight
 from api.telemetry.counters import RelayCounters
 from app.log.updates import Update
 from app.positions import Positions
 
 
 class Verify(Protocol):
-    """Tells who a token was given to."""
+    """Verifies tokens."""
 
     async def verify(self, token: str) -> Identity:
-        """The caller. Raises `Unauthenticated` or `Unavailable`."""
+        """Return the identity of the caller. Raise `Unauthenticated` or `Unavailable`."""
 
 
 class History(Protocol):
-    """Tells what has been."""
+    """Queries past updates."""
 
     async def missed(
         self, channels: Collection[str], since: Positions, upto: Positions, limit: int
     ) -> Sequence[Update] | None:
-        """The updates of the channels in `(since, upto]`, in order per partition; None if more than `limit`.
+        """Return the channels' updates in `(since, upto]`, in order per partition; None if more than `limit`.
 
-        Raises `Unavailable`.
+        Raise `Unavailable`.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """What every conversation of a node shares."""
+    """The state that all sessions of a node share."""
 
     hub: Hub
     verifier: Verify
@@ -61,38 +61,38 @@ class Relay:
     )
     presence_tracker: PresenceTracker = field(default_factory=NullPresence)
     presence_messages: PresenceMessages = field(default_factory=PresenceMessages)
-    places: ConnectionLimits = field(default_factory=lambda: ConnectionLimits(per_user=0, per_address=0))
+    quotas: ConnectionLimits = field(default_factory=lambda: ConnectionLimits(per_user=0, per_address=0))
     chunk: int = 256
-    """How many updates a recovery gives out before it looks whether the client keeps up."""
-    whole_lists: Shared[tuple[str, tuple[tuple[int, int], ...]], Sequence[Update] | None] = field(
-        default_factory=Shared
+    """The number of updates that a recovery sends before it checks whether the client keeps up."""
+    whole_lists: SingleFlight[tuple[str, tuple[tuple[int, int], ...]], Sequence[Update] | None] = field(
+        default_factory=SingleFlight
     )
-    """Reading all that was in a list, by its channel and up to where."""
+    """Reads all updates of a list, by its channel and the positions to read up to."""
 
 
 class SessionSink(Protocol):
-    """Where a session's messages leave."""
+    """The output of a session's messages."""
 
     @property
     def raw_socket(self) -> RawSocket | None:
-        """See `hub.Peer.direct`."""
+        """See `subscribers.ClientSink.raw_socket`."""
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more is taken."""
+        """Return True if nothing more is accepted."""
 
     @property
     def waiting_bytes(self) -> int:
-        """What was given and is not on its way yet."""
+        """Return the number of bytes that are queued."""
 
     def batch(self) -> None:
-        """From here on the client takes several messages as an array, where that is done at all."""
+        """Allow several messages in an array from here on, where the transport supports it."""
 
     def push(self, messages: Sendable) -> object:
-        """Take what has to be sent; never waits."""
+        """Send messages; never wait."""
 
-    async def room(self) -> None:
-        """Wait until less is waiting to be sent: how a long recovery goes at its reader's pace."""
+    async def writable(self) -> None:
+        """Wait until less is queued, so that a long recovery keeps the pace of its reader."""
 
     def close(self, close_reason: CloseReason | None) -> None:
-        """Take nothing more, and end."""
+        """Accept nothing more, and close."""

@@ -1,7 +1,7 @@
-"""One message to many sockets: a short loop over their descriptors, which is where a busy node's time goes.
+"""Fan-out of one message to many sockets: a short loop over their descriptors, a busy node's hottest loop.
 
-What is needed to write to a socket lies scattered in memory, and is cold when the turn comes to a thousand of
-them. So who gets what some channels carry is gathered once, for as long as nothing changes about any of them.
+The data for writing to a socket is scattered in memory, and not in the CPU's caches when a thousand of them
+are written in turn. So the recipients of some channels are gathered once, and kept until any of them changes.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from api.protocol.frames import Codec, EncodedMessage, Sendable
 from api.telemetry.counters import Traffic
 
 MANY = 16
-"""For fewer subscribers it isn't worth while."""
-MAX_AUDIENCES = 64
+"""For fewer subscribers it is not worth the cost."""
+MAX_CACHED = 64
 
 
 class RawSocket(Protocol):
-    """A socket that may be written to past all that queues, while nothing does."""
+    """A socket that may be written to directly, while nothing is queued."""
 
     codec: Codec
     traffic: Traffic
-    """What is written is counted there."""
+    """The counters for what is written."""
 
     @property
     def descriptor(self) -> int:
-        """What to write to; -1 while something waits. Whoever gathered it is told when it changes."""
+        """Return the descriptor to write to; -1 while something is queued. Changes clear the caches."""
 
     def write_rest(self, frames: bytes) -> None:
-        """Write what the network did not take."""
+        """Write the remainder that the kernel did not accept."""
 
 
 class Receiver(Protocol):
-    """Who gets messages: past everything if that can be done just now, or else by a push."""
+    """A recipient of messages: written to directly if possible, otherwise by `push`."""
 
     @property
     def raw_socket(self) -> RawSocket | None:
-        """Its socket, if that may be written to past everything."""
+        """Return its socket, if that may be written to directly."""
 
     @property
     def push(self) -> Callable[[Sendable], object]:
-        """Sends it something."""
+        """Return the function that sends messages to it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Alike:
-    """Sockets that take a message in the same form, and are counted together."""
+class _SocketGroup:
+    """Sockets with the same encoding and the same counters."""
 
     codec: Codec
     traffic: Traffic
@@ -63,7 +63,7 @@ class _Alike:
             try:
                 taken = write(descriptor, frames)
             except OSError:
-                taken = 0  # What is wrong, the transport finds out.
+                taken = 0  # The transport finds the error.
             if taken != size:
                 self._socket(descriptor).write_rest(frames[taken:])
         count = len(self.descriptors)
@@ -75,40 +75,40 @@ class _Alike:
 
 
 class Broadcast:
-    """Some receivers, each of which gets every message."""
+    """Receivers that all get every message."""
 
     def __init__(self, receivers: Sequence[Receiver]) -> None:
-        alike: dict[tuple[Codec, int], _Alike] = {}
+        groups: dict[tuple[Codec, int], _SocketGroup] = {}
         self._others: list[Callable[[Sendable], object]] = []
         self.size = len(receivers)
-        """How many they are."""
+        """The number of receivers."""
         for receiver in receivers:
             raw_socket = receiver.raw_socket
             if raw_socket is None or raw_socket.descriptor < 0:
                 self._others.append(receiver.push)
                 continue
             key = raw_socket.codec, id(raw_socket.traffic)
-            same = alike.get(key)
-            if same is None:
-                same = alike[key] = _Alike(raw_socket.codec, raw_socket.traffic, [], array("i"))
-            same.sockets.append(raw_socket)
-            same.descriptors.append(raw_socket.descriptor)
-        self._alike = list(alike.values())
+            group = groups.get(key)
+            if group is None:
+                group = groups[key] = _SocketGroup(raw_socket.codec, raw_socket.traffic, [], array("i"))
+            group.sockets.append(raw_socket)
+            group.descriptors.append(raw_socket.descriptor)
+        self._groups = list(groups.values())
 
     def push(self, message: EncodedMessage) -> None:
-        """Send to all of them; never waits."""
-        for same in self._alike:
-            same.write(message)
+        """Send to all receivers; never wait."""
+        for group in self._groups:
+            group.write(message)
         for push in self._others:
             push(message)
 
 
 Recipients = Sequence[tuple[str, Broadcast]]
-"""Channels, and who gets under each what they carry together."""
+"""Channels, and the receivers under each, of updates in these channels together."""
 
 
 class RecipientCache:
-    """The audiences of some sets of channels. Whoever changes anything about a subscriber `clear`s it."""
+    """A cache of the recipients of sets of channels. Any change of a subscriber must `clear` it."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...], Recipients | None] = {}
@@ -119,17 +119,17 @@ class RecipientCache:
     def of(
         self, channels: tuple[str, ...], gather: Callable[[tuple[str, ...]], Recipients | None]
     ) -> Recipients | None:
-        """An audience, from the second time on that it is asked for; None if it can't be gathered now."""
+        """Return the recipients, from the second request on; None if they cannot be gathered now."""
         if channels not in self._known:
-            if len(self._known) >= MAX_AUDIENCES:
+            if len(self._known) >= MAX_CACHED:
                 self._known.clear()
             self._known[channels] = None
             return None
-        audience = self._known[channels]
-        if audience is None:
-            audience = self._known[channels] = gather(channels)
-        return audience
+        recipients = self._known[channels]
+        if recipients is None:
+            recipients = self._known[channels] = gather(channels)
+        return recipients
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Remove all entries."""
         self._known.clear()

@@ -1,7 +1,7 @@
-"""The feed: brings every update to this node's hub and outcomes, in order, for as long as the node runs.
+"""The feed: delivers every update to this node's hub and outcomes, in order, while the node runs.
 
-It watches over broadcaster's listener: when reading breaks or stalls it connects again and goes on at the
-Kafka offsets that it had reached. What task-updates no longer holds, or never got, is read from the audit.
+It supervises broadcaster's listener: when reading fails or stalls, it reconnects and continues at the last
+Kafka offsets. Updates that task-updates no longer contains, or never got, are read from the audit.
 """
 
 from __future__ import annotations
@@ -35,45 +35,45 @@ SPREAD = (0.5, 1.5)
 REFILL_AT_ONCE = 500
 REFILL_DELAY_S = 0.1
 REFILL_MOST_S = 2.0
-JOINED_UPDATES = 128
+BATCHED_UPDATES = 128
 WATCH_EVERY_S = 5.0
 STALLED_AFTER = 3
 
 Open = Callable[[Mapping[int, int] | None], KafkaUpdates]
-"""Makes a backend that reads from these Kafka offsets, or from the end."""
+"""Creates a backend that reads from these Kafka offsets, or from the end."""
 
 
-class Memory(Protocol):
-    """What the feed asks of the audit. Both raise `Unavailable`."""
+class Audit(Protocol):
+    """The queries of the audit that the feed needs. Both raise `Unavailable`."""
 
     async def reached(self) -> dict[int, int]:
-        """Partition → the offset that is folded next."""
+        """Return partition → the next offset to fold."""
 
     async def between(self, partition: int, first: int, end: int, limit: int) -> list[Update]:
-        """Every update of the offsets `[first, end)`, at most `limit`, in order."""
+        """Return every update of the offsets `[first, end)`, at most `limit`, in order."""
 
 
 class Listener(Protocol):
-    """Who hears of the updates besides the hub."""
+    """A receiver of updates besides the hub."""
 
     def start(self, positions: Positions) -> None:
-        """Take note, once, of what lies before the first update."""
+        """Receive, once, the positions before the first update."""
 
     def resolve(self, update: Update) -> None:
-        """Take an update."""
+        """Receive an update."""
 
 
 class Stalled(Exception):
-    """There is more to read, but nothing comes."""
+    """There are updates to read, but none arrives."""
 
 
 INTERRUPTIONS: tuple[type[BaseException], ...] = (Unavailable, Stalled, KafkaError, OSError, TimeoutError)
 
 
 class UpdateFeed:
-    """Feeds a hub, and tells the `listener` of all that it feeds.
+    """Feeds a hub, and passes every update to the `listener` too.
 
-    `log_ends` tells how far the log of events goes: what lies beyond is no record's update.
+    `log_ends` returns the ends of the log of events: an update beyond them belongs to no record.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class UpdateFeed:
         *,
         topic: str,
         open_backend: Open,
-        memory: Memory,
+        audit: Audit,
         log_ends: Callable[[], Awaitable[Mapping[int, int]]],
         hub: Hub,
         counters: RelayCounters,
@@ -89,27 +89,27 @@ class UpdateFeed:
     ) -> None:
         self._topic = topic
         self._open = open_backend
-        self._memory = memory
+        self._audit = audit
         self._log_ends = log_ends
         self._hub = hub
         self._counters = counters
         self._listener = listener
-        self.begun = asyncio.Event()
-        """Set once it is settled where the stream of updates begins."""
+        self.started = asyncio.Event()
+        """Set when the start of the stream of updates is known."""
         self._next_offsets: dict[int, int] | None = None
         self._connected = False
         self._reachable = True
-        self._waits = False
+        self._is_waiting = False
         self._task: asyncio.Task[None] | None = None
         self.restarts = 0
 
     @property
     def alive(self) -> bool:
-        """Whether updates come in, or would if there were any."""
+        """Return True if updates arrive, or would if there were any."""
         return self._connected and self._reachable and self._task is not None and not self._task.done()
 
     def start(self) -> None:
-        """Start feeding, in the background."""
+        """Start feeding in the background."""
         self._task = asyncio.create_task(self._run(), name="update-feed")
 
     async def stop(self) -> None:
@@ -132,7 +132,7 @@ class UpdateFeed:
         self.restarts += 1
 
     async def _listen(self) -> None:
-        """Read until something breaks, and raise that."""
+        """Read until an error occurs, and raise it."""
         backend = self._open(self._next_offsets)
         async with Broadcast(backend=backend) as broadcast:
             if self._next_offsets is None:
@@ -148,62 +148,62 @@ class UpdateFeed:
                     self._connected = False
 
     async def _begin(self, backend: KafkaUpdates) -> dict[int, int]:
-        """Settle where the stream of updates begins, and return the Kafka offsets from which it is read.
+        """Determine the start of the stream of updates, and return the Kafka offsets to read from.
 
         The end of the topic is known already. Rows are committed before their updates are emitted, so all
-        that was emitted before that end is below the checkpoints that are read now.
+        updates emitted before that end are below the checkpoints that are read now.
         """
-        reached = await self._memory.reached()
+        reached = await self._audit.reached()
         positions = {partition: offset - 1 for partition, offset in reached.items()}
         self._hub.start(positions, len(backend.next_offsets))
         if self._listener is not None:
             self._listener.start(positions)
-        self.begun.set()
+        self.started.set()
         return dict(backend.next_offsets)
 
     # --- the updates -------------------------------------------------------------------------------------
 
     async def _relay(self, subscriber: Subscriber, backend: KafkaUpdates, reached: dict[int, int]) -> None:
         while True:
-            # broadcaster declares messages to be text and hands on what our backend gave: one of these two.
+            # broadcaster declares messages as text and passes on what our backend returned: one of these.
             batch = cast("Batch | Broken", (await subscriber.get()).message)
             if isinstance(batch, Broken):
                 raise batch.error
-            await self._take_all(batch.updates)
+            await self._deliver_all(batch.updates)
             if batch.updates:
                 self._counters.delivered(batch.updates[0].time, time.time())
             reached.update(batch.next_offsets)
             backend.processed()
 
-    async def _take_all(self, updates: Sequence[Update]) -> None:
-        """Deliver updates, joined for each socket as far as they follow on each other."""
+    async def _deliver_all(self, updates: Sequence[Update]) -> None:
+        """Deliver updates, batched for each socket while they are contiguous."""
         at = 0
         while at < len(updates):
-            end = min(len(updates), at + JOINED_UPDATES)
-            with self._hub.joining() if end - at > 1 else contextlib.nullcontext():
+            end = min(len(updates), at + BATCHED_UPDATES)
+            with self._hub.batching() if end - at > 1 else contextlib.nullcontext():
                 while at < end and self._hub.follows(updates[at]):
                     self._deliver(updates[at])
                     at += 1
             if at < end:
-                await self._take(updates[at])
+                await self._deliver_in_order(updates[at])
                 at += 1
             await asyncio.sleep(0)  # Let sockets be written to in between.
 
-    async def _take(self, update: Update, waiting: frozenset[int] = frozenset()) -> None:
-        """Deliver an update behind all that has to be told before it, unless the log has no such record.
+    async def _deliver_in_order(self, update: Update, waiting: frozenset[int] = frozenset()) -> None:
+        """Deliver an update after all updates that must precede it, unless the log has no such record.
 
-        The partitions that are `waiting` for it come no further now: of two that would each have to be told
-        before the other, neither was written after the other.
+        The partitions in `waiting` wait for it and are not advanced: of two updates that would each have to
+        precede the other, neither was written after the other.
         """
         partition = update.position.partition
         gap = self._hub.gap_before(update)
         if gap is not None and not await self._refill(partition, gap, waiting):
             log.error("not the update of a record of the log", position=str(update.position))
             return
-        for place in update.after:
-            ahead = None if place.partition in waiting else self._hub.gap_up_to(place)
-            if ahead is not None and not await self._refill(place.partition, ahead, waiting | {partition}):
-                log.error("an update follows on a record that the log lacks", position=str(place))
+        for position in update.after:
+            ahead = None if position.partition in waiting else self._hub.gap_up_to(position)
+            if ahead is not None and not await self._refill(position.partition, ahead, waiting | {partition}):
+                log.error("an update follows on a record that the log lacks", position=str(position))
         self._deliver(update)
 
     def _deliver(self, update: Update) -> None:
@@ -212,11 +212,11 @@ class UpdateFeed:
             self._listener.resolve(update)
 
     async def _refill(self, partition: int, gap: range, waiting: frozenset[int]) -> bool:
-        """Deliver the offsets that are missing, from the audit; False if the log has no such records.
+        """Deliver the missing offsets from the audit; return False if the log has no such records.
 
-        Rows are committed before their updates are emitted: what the log has and the audit lacks was lost in
-        a crash of the database, until the worker has made it again. That is waited for, as is the database
-        itself: of an update that is passed over nobody would hear again.
+        Rows are committed before their updates are emitted: records of the log that the audit lacks were lost
+        in a crash of the database, until the worker writes them again. Wait for that, and for the database
+        itself: a skipped update would be lost for ever.
         """
         following, pauses, tries = gap.start, Backoff(REFILL_DELAY_S, REFILL_MOST_S), 0
         log.info("updates are read from the audit", partition=partition, first=gap.start, end=gap.stop)
@@ -232,25 +232,25 @@ class UpdateFeed:
                 reason = error.detail
             log.warning("an update waits for others", partition=partition, first=following, reason=reason)
             tries += 1
-            self._waits = True
+            self._is_waiting = True
             await asyncio.sleep(pauses.pause_s(tries))
-            self._waits = False
+            self._is_waiting = False
 
     async def _from_audit(self, partition: int, following: int, end: int, waiting: frozenset[int]) -> int:
-        """Deliver what the audit has of `[following, end)`, and return the offset that it comes to."""
+        """Deliver the audit's updates of `[following, end)`, and return the next offset."""
         while following < end:
-            missing = await self._memory.between(partition, following, end, REFILL_AT_ONCE)
+            missing = await self._audit.between(partition, following, end, REFILL_AT_ONCE)
             if not missing or missing[0].position.offset != following:
                 break
             for each in missing:
-                await self._take(each, waiting)
+                await self._deliver_in_order(each, waiting)
             following = missing[-1].position.offset + 1
         return following
 
-    # --- watching over it --------------------------------------------------------------------------------
+    # --- supervision -------------------------------------------------------------------------------------
 
     async def _watch(self, backend: KafkaUpdates, reached: Mapping[int, int]) -> None:
-        """Ask the brokers now and then how far the topic goes. Raises `Stalled` if nothing comes of it."""
+        """Query the topic's ends from the brokers periodically. Raise `Stalled` if updates do not arrive."""
         stalled, before = 0, dict(reached)
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
@@ -263,7 +263,7 @@ class UpdateFeed:
             self._reachable = True
             lag = sum(max(0, end - reached.get(partition, 0)) for partition, end in ends.items())
             self._counters.feed_lag, behind = lag, lag > 0
-            stalled = stalled + 1 if behind and reached == before and not self._waits else 0
+            stalled = stalled + 1 if behind and reached == before and not self._is_waiting else 0
             before = dict(reached)
             if stalled >= STALLED_AFTER:
                 raise Stalled("there are updates, but none comes")

@@ -1,12 +1,13 @@
-"""The hub: who gets which update, in which order, once. Pure: no I/O, no clock, nothing awaited.
+"""The hub: distributes each update to its subscribers, in order, once. Pure: no I/O, no clock, no awaits.
 
-Updates come in with contiguous positions per partition and go to the subscribers of their channels. What a
-subscriber has of a channel begins *after* its subscription's `start`; an update is sent under the first of
-its channels that the subscriber has and whose start lies before it, so it is sent once.
+Updates arrive with contiguous positions per partition and go to the subscribers of their channels. A
+subscriber receives only updates *after* its subscription's `start`; an update is sent under the first of its
+channels that the subscriber has and whose start lies before it, so it is sent once.
 
-A subscriber in recovery is *held*: nothing live reaches it. It has a place in the ring of recent updates,
-is given what it missed up to there, and then `advance` brings it from that place to the present, at its own
-pace, until nothing lies between and it is live again. So its updates come in order, without gap or double.
+A subscriber in recovery is *paused*: it receives nothing live. It has a cursor in the replay buffer of recent
+updates, receives what it missed up to there, and then `advance` moves it from that cursor to the present, at
+its own pace, until nothing is left and it is live again. So its updates arrive in order, without gaps or
+duplicates.
 """
 
 from __future__ import annotations
@@ -29,36 +30,36 @@ NOTHING_LEFT: Mapping[str, int] = {}
 class Hub:
     """The channels of one node and their subscribers."""
 
-    def __init__(self, ring: ReplayBuffer | None = None, *, many: int = MANY) -> None:
-        self._ring = ring or ReplayBuffer()
+    def __init__(self, replay_buffer: ReplayBuffer | None = None, *, many: int = MANY) -> None:
+        self._replay_buffer = replay_buffer or ReplayBuffer()
         self._many = many
-        # With a subscription where its start lies ahead of this node: there it has to be looked at.
+        # A subscription whose start is ahead of this node is stored, as its start must be checked.
         self._channels: dict[str, dict[Subscriber, Subscription | None]] = {}
         self._users: dict[str, dict[Subscriber, None]] = {}
         self._positions: dict[int, int] = {}
-        self._joining = False
+        self._batching = False
         self._to_flush: list[Subscriber] = []
-        self.audiences = RecipientCache()
-        """Cleared also when a subscriber is written to another way."""
+        self.recipients = RecipientCache()
+        """Also cleared when the raw socket of a subscriber changes."""
         self.partitions = 0
-        """How many partitions the log has; 0 until `start`."""
+        """The number of partitions of the log; 0 until `start`."""
         self.counters = Counters()
 
     # --- updates -----------------------------------------------------------------------------------------
 
     def start(self, positions: Positions, partitions: int) -> None:
-        """Say up to where updates are in the audit already: the first live ones come right after."""
+        """Set the positions up to which updates are in the audit: the first live ones follow directly."""
         self._positions = dict(positions)
-        self._ring.start(positions)
+        self._replay_buffer.start(positions)
         self.partitions = partitions
 
     @property
     def positions(self) -> dict[int, int]:
-        """Partition → the last offset whose update has been published."""
+        """Return partition → the last offset whose update has been published."""
         return dict(self._positions)
 
     def gap_before(self, update: Update) -> range | None:
-        """The offsets that are missing between what was published and this update, if any are."""
+        """Return the missing offsets between the published updates and this one, if there are any."""
         partition, offset = update.position
         following = self._positions.get(partition, -1) + 1
         if offset <= following:
@@ -67,18 +68,18 @@ class Hub:
         return range(following, offset)
 
     def follows(self, update: Update) -> bool:
-        """Whether all was published that has to be told before this update."""
+        """Return True if all updates that must be published before this one were published."""
         return self._positions.get(update.position.partition, -1) + 1 >= update.position.offset and all(
-            place.offset <= self._positions.get(place.partition, -1) for place in update.after
+            position.offset <= self._positions.get(position.partition, -1) for position in update.after
         )
 
-    def gap_up_to(self, place: Position) -> range | None:
-        """The offsets that are missing between what was published and a position, that one included."""
-        following = self._positions.get(place.partition, -1) + 1
-        return range(following, place.offset + 1) if place.offset >= following else None
+    def gap_up_to(self, position: Position) -> range | None:
+        """Return the missing offsets between the published updates and a position, inclusive."""
+        following = self._positions.get(position.partition, -1) + 1
+        return range(following, position.offset + 1) if position.offset >= following else None
 
     def publish(self, update: Update) -> bool:
-        """Send an update to whom it concerns; False if it was published before. There must be no gap."""
+        """Send an update to its recipients; return False for a duplicate. There must be no gap."""
         partition, offset = update.position
         following = self._positions.get(partition, -1) + 1
         if offset < following:
@@ -86,66 +87,66 @@ class Hub:
             return False
         if offset > following:
             raise ValueError(f"update {update.position} leaves a gap from {following}")
-        self._hold_joining(update)
+        self._pause_joining(update)
         channels = tuple(channel for channel in update.channels if channel in self._channels)
-        audience = self._audience(channels)
+        recipients = self._recipients_of(channels)
         self._positions[partition] = offset
-        turn = self._ring.end
-        self._ring.append(update)
+        turn = self._replay_buffer.end
+        self._replay_buffer.append(update)
         self.counters.published += 1
-        if audience is not None:
-            self._send_at_once(update, audience)
+        if recipients is not None:
+            self._send_at_once(update, recipients)
         else:
             for channel in channels:
                 self._send(update, channel, self._channels[channel], turn)
         self._follow_live(update)
         return True
 
-    def _audience(self, channels: tuple[str, ...]) -> Recipients | None:
-        """Who gets what these channels carry together, if they are many and nothing changed of late."""
-        if self._joining or sum(len(self._channels[channel]) for channel in channels) < self._many:
+    def _recipients_of(self, channels: tuple[str, ...]) -> Recipients | None:
+        """Return the recipients of updates in these channels, if they are many and stable."""
+        if self._batching or sum(len(self._channels[channel]) for channel in channels) < self._many:
             return None
-        return self.audiences.of(channels, self._gathered)
+        return self.recipients.of(channels, self._live_recipients)
 
-    def _gathered(self, channels: tuple[str, ...]) -> Recipients | None:
-        """Each live subscriber under the first of the channels that it has; None if there is more to it."""
+    def _live_recipients(self, channels: tuple[str, ...]) -> Recipients | None:
+        """Return each live subscriber under its first channel; None if that depends on the update."""
         if any(channel.startswith("user:") for channel in channels):
-            return None  # Who gets it depends on the update.
+            return None  # The recipients depend on the update.
         seen: set[Subscriber] = set()
-        audience: list[tuple[str, Broadcast]] = []
+        recipients: list[tuple[str, Broadcast]] = []
         for channel in channels:
             subscriptions = self._channels[channel]
             if any(map(self._is_ahead, filter(None, subscriptions.values()))):
                 return None
-            members = [each for each in subscriptions if each.place is None and each not in seen]
+            members = [each for each in subscriptions if each.cursor is None and each not in seen]
             seen.update(members)
-            audience.append((channel, Broadcast(members)))
-        return audience
+            recipients.append((channel, Broadcast(members)))
+        return recipients
 
-    def _send_at_once(self, update: Update, audience: Recipients) -> None:
-        for channel, fanout in audience:
-            if fanout.size:
-                fanout.push(self._ring.message(update, channel))
-                self.counters.delivered += fanout.size
+    def _send_at_once(self, update: Update, recipients: Recipients) -> None:
+        for channel, broadcast in recipients:
+            if broadcast.size:
+                broadcast.push(self._replay_buffer.message(update, channel))
+                self.counters.delivered += broadcast.size
 
     def _send(
         self, update: Update, channel: str, subscriptions: dict[Subscriber, Subscription | None], turn: int
     ) -> None:
-        """Send to all subscribers of a channel, as they are now."""
+        """Send to all current subscribers of a channel."""
         partition, offset = update.position
-        message = self._ring.message(update, channel)
+        message = self._replay_buffer.message(update, channel)
         restricted = channel.startswith("user:")
-        joining, delivered = self._joining, 0
+        batching, delivered = self._batching, 0
         for subscriber, subscription in subscriptions.items():
-            if subscriber.place is not None or subscriber.turn == turn:
+            if subscriber.cursor is not None or subscriber.turn == turn:
                 continue
-            if restricted and not subscriber.may_have(update, channel):
+            if restricted and not subscriber.may_receive(update, channel):
                 continue
             if subscription is not None and subscription.start.get(partition, -1) >= offset:
                 continue
             subscriber.turn = turn
             delivered += 1
-            if joining:
+            if batching:
                 if not subscriber.waiting:
                     self._to_flush.append(subscriber)
                 subscriber.waiting.append(message)
@@ -154,23 +155,23 @@ class Hub:
         self.counters.delivered += delivered
 
     def has(self, channel: str) -> bool:
-        """Whether anybody has a channel."""
+        """Return True if anybody is subscribed to a channel."""
         return channel in self._channels
 
-    def tell(self, channel: str, message: EncodedMessage) -> None:
-        """Send what is no update, and is not kept, to all subscribers of a channel."""
+    def send(self, channel: str, message: EncodedMessage) -> None:
+        """Send an ephemeral message, which is no update, to all subscribers of a channel."""
         for subscriber in list(self._channels.get(channel, ())):
             self._flush(subscriber)
             subscriber.push(message)
 
     @contextmanager
-    def joining(self) -> Iterator[None]:
+    def batching(self) -> Iterator[None]:
         """Send what is published in the block at its end, so that each socket is written to once."""
-        self._joining = True
+        self._batching = True
         try:
             yield
         finally:
-            self._joining = False
+            self._batching = False
             flushed, self._to_flush = self._to_flush, []
             same: dict[tuple[int, ...], MessageBatch] = {}
             for subscriber in flushed:
@@ -183,7 +184,7 @@ class Hub:
                     subscriber.push(waiting[0])
 
     def _flush(self, subscriber: Subscriber) -> None:
-        """Send what waits for the end of a block, as something else has to follow it."""
+        """Send what waits for the end of a block, as another message must follow it."""
         if subscriber.waiting:
             waiting, subscriber.waiting = subscriber.waiting, []
             subscriber.push(MessageBatch(waiting))
@@ -191,66 +192,66 @@ class Hub:
     # --- subscriptions -----------------------------------------------------------------------------------
 
     def enter(self, subscriber: Subscriber) -> StreamCursor:
-        """Take in a subscriber, held: events that change what its user may see reach it from here on."""
+        """Add a subscriber, paused: from here on it receives events that change what its user may see."""
         self._users.setdefault(subscriber.user, {})[subscriber] = None
-        return self.hold(subscriber)
+        return self.pause(subscriber)
 
     def remove(self, subscriber: Subscriber) -> None:
-        """Forget a subscriber."""
+        """Remove a subscriber."""
         for channel in list(subscriber.channels):
             self.unsubscribe(subscriber, channel)
         _discard(self._users, subscriber.user, subscriber)
 
     def subscribe(self, subscriber: Subscriber, channel: str, subscription: Subscription) -> None:
-        """Give a channel, or another start on one that the subscriber has."""
+        """Add a channel, or change the start of a channel that the subscriber has."""
         self.counters.subscriptions += channel not in subscriber.channels
         subscriber.channels[channel] = subscription
         ahead = self._is_ahead(subscription)
         self._channels.setdefault(channel, {})[subscriber] = subscription if ahead else None
-        self.audiences.clear()
+        self.recipients.clear()
 
     def unsubscribe(self, subscriber: Subscriber, channel: str) -> None:
-        """Take a channel away, if the subscriber has it."""
+        """Remove a channel, if the subscriber has it."""
         if subscriber.channels.pop(channel, None) is not None:
             self.counters.subscriptions -= 1
             _discard(self._channels, channel, subscriber)
-            self.audiences.clear()
+            self.recipients.clear()
 
     def _is_ahead(self, subscription: Subscription) -> bool:
-        """Whether it starts behind what was published."""
+        """Return True if it starts after the published updates."""
         return any(offset > self._positions.get(p, -1) for p, offset in subscription.start.items())
 
     # --- what subscribers know ---------------------------------------------------------------------------
 
     def lists_of(self, user: str) -> set[str] | None:
-        """The lists of a user at the present; None if no live subscriber of theirs tells."""
+        """Return the current lists of a user; None if no live subscriber of the user knows them."""
         for subscriber in self._users.get(user, ()):
-            if subscriber.place is None and covers(self._positions, subscriber.lists_at):
+            if subscriber.cursor is None and covers(self._positions, subscriber.lists_at):
                 return set(subscriber.lists)
         return None
 
     def list_of(self, channel: str) -> str | None:
-        """The list of a task at the present; None if the first subscriber of its channel doesn't tell."""
+        """Return the current list of a task; None if the first subscriber of its channel does not know it."""
         subscriber = next(iter(self._channels.get(channel, ())), None)
-        if subscriber is None or subscriber.place is not None:
+        if subscriber is None or subscriber.cursor is not None:
             return None
         return subscriber.channels[channel].list_id
 
     # --- recovery ----------------------------------------------------------------------------------------
 
-    def place(self) -> StreamCursor:
-        """The present."""
-        return StreamCursor(self._ring.end, dict(self._positions))
+    def cursor(self) -> StreamCursor:
+        """Return a cursor at the present."""
+        return StreamCursor(self._replay_buffer.end, dict(self._positions))
 
-    def hold(self, subscriber: Subscriber) -> StreamCursor:
-        """Hold a subscriber at the present, or where it is held already."""
-        if subscriber.place is None:
-            subscriber.place = self.place()
-            self.audiences.clear()
-        return subscriber.place
+    def pause(self, subscriber: Subscriber) -> StreamCursor:
+        """Pause a subscriber at the present, unless it is paused already; return its cursor."""
+        if subscriber.cursor is None:
+            subscriber.cursor = self.cursor()
+            self.recipients.clear()
+        return subscriber.cursor
 
-    def offer(self, subscriber: Subscriber, update: Update) -> None:
-        """Give one update to one subscriber, if it is for it, with all consequences."""
+    def deliver(self, subscriber: Subscriber, update: Update) -> None:
+        """Send an update to one subscriber, if it may receive it, and apply all consequences."""
         channel = subscriber.first_channel(update)
         if channel is not None:
             self.push(subscriber, channel, update)
@@ -259,52 +260,54 @@ class Hub:
     def push(self, subscriber: Subscriber, channel: str, update: Update) -> None:
         """Send an update under a channel."""
         self._flush(subscriber)
-        subscriber.push(self._ring.message(update, channel))
+        subscriber.push(self._replay_buffer.message(update, channel))
         self.counters.delivered += 1
 
-    def joined(self, told: Sequence[tuple[str, Update]]) -> MessageBatch:
-        """Updates under their channels, as one."""
-        self.counters.delivered += len(told)
-        return self._ring.joined([self._ring.message(update, channel) for channel, update in told])
+    def batch(self, updates: Sequence[tuple[str, Update]]) -> MessageBatch:
+        """Return updates under their channels as one batch."""
+        self.counters.delivered += len(updates)
+        return self._replay_buffer.batch(
+            [self._replay_buffer.message(update, channel) for channel, update in updates]
+        )
 
     def missed(
         self, channels: Collection[str], since: Positions, upto: Positions, limit: int
     ) -> list[Update] | None:
-        """What the channels carried in `(since, upto]`; None if more than `limit`. Raises `BufferOverrun`."""
-        return self._ring.missed(channels, since, upto, limit)
+        """Return the channels' updates in `(since, upto]`; None if over `limit`. Raise `BufferOverrun`."""
+        return self._replay_buffer.missed(channels, since, upto, limit)
 
     def advance(self, subscriber: Subscriber, limit: int) -> bool:
-        """Bring a held subscriber on by at most `limit` updates; True once it is live.
+        """Advance a paused subscriber by at most `limit` updates; return True once it is live.
 
-        It stops early before an update with which its user joins a list. Raises `BufferOverrun` when the ring
-        has forgotten what comes next: then that has to be read from the audit.
+        It stops before an update with which its user joins a list. Raise `BufferOverrun` if the replay buffer
+        no longer contains the next update: then it must be read from the audit.
         """
-        place = subscriber.place
-        if place is None:
+        cursor = subscriber.cursor
+        if cursor is None:
             return True
-        for update in self._ring.read(place.number, limit):
+        for update in self._replay_buffer.read(cursor.number, limit):
             if self.joins(subscriber, update):
                 return False
             self.step(subscriber, update)
-        if place.number < self._ring.end:
+        if cursor.number < self._replay_buffer.end:
             return False
-        subscriber.place = None
-        self.audiences.clear()
+        subscriber.cursor = None
+        self.recipients.clear()
         return True
 
     def step(self, subscriber: Subscriber, update: Update) -> None:
-        """Give a held subscriber the next update, if it is for it, and move it on behind that."""
-        place = subscriber.place
-        assert place is not None
-        if place.number != EVICTED:
-            place.number += 1
-        place.positions[update.position.partition] = update.position.offset
-        self.offer(subscriber, update)
+        """Send the next update to a paused subscriber, if it may receive it, and advance its cursor."""
+        cursor = subscriber.cursor
+        assert cursor is not None
+        if cursor.number != EVICTED:
+            cursor.number += 1
+        cursor.positions[update.position.partition] = update.position.offset
+        self.deliver(subscriber, update)
 
     # --- membership --------------------------------------------------------------------------------------
 
     def joins(self, subscriber: Subscriber, update: Update, left: Mapping[str, int] = NOTHING_LEFT) -> bool:
-        """Tell if its user joins a list with this update, the next one for it; then it is `joining`.
+        """Return True if its user joins a list with this update, the next one for it; then it is `joining`.
 
         A list that the user has `left` by a later update (see `leaves`) is not joined for the time between.
         """
@@ -317,11 +320,11 @@ class Hub:
         return True
 
     def leaves(self, subscriber: Subscriber, updates: Iterable[Update]) -> dict[str, int]:
-        """Take away the lists that its user leaves with one of these updates, before it is their turn.
+        """Remove the lists that its user leaves with one of these updates, before their turn.
 
-        Return these lists, each with the offset of the last update that takes it away. Where the ring has
-        forgotten the order, one partition comes after the other: what happened in a list after its user had
-        left it must not come because it lies in an earlier one.
+        Return these lists, each with the offset of the last update that removes it. Where the replay buffer
+        no longer has the order, partitions are sent one after another: an event of a list after its user had
+        left it must not be sent because it lies in an earlier partition.
         """
         left: dict[str, int] = {}
         for update in updates:
@@ -330,17 +333,17 @@ class Hub:
                 left[list_id] = update.position.offset
         return left
 
-    def _hold_joining(self, update: Update) -> None:
-        """Hold those whose user joins a list with the update that is about to be published."""
+    def _pause_joining(self, update: Update) -> None:
+        """Pause subscribers whose user joins a list with the update that is about to be published."""
         if not update.stream.startswith("list:"):
             return
         for subscriber in self._users_of(update):
-            if subscriber.place is None and self.joins(subscriber, update):
-                self.hold(subscriber)
-                subscriber.peer.held()
+            if subscriber.cursor is None and self.joins(subscriber, update):
+                self.pause(subscriber)
+                subscriber.sink.paused()
 
     def _follow_live(self, update: Update) -> None:
-        """Let an update have its consequences on what the subscribers that are live may see."""
+        """Apply the consequences of an update on what live subscribers may see."""
         if update.stream.startswith("list:"):
             concerned = self._users_of(update)
         elif moved_to(update) is not None:
@@ -348,18 +351,18 @@ class Hub:
         else:
             return
         for subscriber in concerned:
-            if subscriber.place is None:
+            if subscriber.cursor is None:
                 self.follow(subscriber, update)
 
     def follow(self, subscriber: Subscriber, update: Update) -> None:
-        """Let an update have its consequences on what one subscriber may see."""
+        """Apply the consequences of an update on what one subscriber may see."""
         self._follow_membership(subscriber, update)
         list_id = moved_to(update)
         if list_id is not None:
             self._moved(subscriber, update.stream, list_id)
 
     def _follow_membership(self, subscriber: Subscriber, update: Update) -> str | None:
-        """Take a list away if its user leaves it with this update; return the list."""
+        """Remove a list if the user leaves it with this update; return the list."""
         membership = None if subscriber.knows(update) else membership_after(update)
         if membership is None or subscriber.user in membership.members:
             return None
@@ -380,7 +383,7 @@ class Hub:
         self._flush(subscriber)
         for channel in seen_through_it:
             self.unsubscribe(subscriber, channel)
-            subscriber.peer.left(channel)
+            subscriber.sink.removed(channel)
 
     def _moved(self, subscriber: Subscriber, channel: str, list_id: str) -> None:
         subscription = subscriber.channels.get(channel)
@@ -391,7 +394,7 @@ class Hub:
         else:
             self._flush(subscriber)
             self.unsubscribe(subscriber, channel)
-            subscriber.peer.left(channel)
+            subscriber.sink.removed(channel)
 
 
 def _discard(

@@ -1,4 +1,4 @@
-"""What an update of a list says about who sees the list from then on."""
+"""Membership of lists, and of tasks in lists, according to updates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Membership:
 
 
 def membership_after(update: Update) -> Membership | None:
-    """Whom the list belongs to after this update, or None if the update changes nothing about that."""
+    """Return the list's members after this update, or None if it does not change them."""
     kind, _, list_id = update.stream.partition(":")
     if kind != "list" or update.outcome != "accepted":
         return None
@@ -29,14 +29,14 @@ def membership_after(update: Update) -> Membership | None:
         return Membership(list_id, frozenset())
     members = frozenset(task_list["members"])
     if "deleted_at" in changes:
-        return Membership(list_id, members)  # It is back: before, it was nobody's.
+        return Membership(list_id, members)  # It was restored: before, it had no members.
     if "members" not in changes:
         return None
     return Membership(list_id, members, frozenset(changes["members"][0] or ()))
 
 
 def moved_to(update: Update) -> str | None:
-    """The list that a task went to with this update, if it left another one for it."""
+    """Return the list that a task moved to with this update, if it moved."""
     if not update.stream.startswith("task:"):
         return None
     lists = lists_of(update)
@@ -44,12 +44,12 @@ def moved_to(update: Update) -> str | None:
 
 
 def lists_of(update: Update) -> list[str]:
-    """The lists that an update concerns: where the task or list is now, and the one it left."""
+    """Return the lists of an update: the current one of the task or list, and the one it left."""
     return [channel.removeprefix("list:") for channel in update.channels if channel.startswith("list:")]
 
 
 def joined_list(update: Update, user: str) -> str | None:
-    """The list that `user` becomes a member of with this update, if it is one that says so."""
+    """Return the list that `user` becomes a member of with this update, if any."""
     membership = membership_after(update)
     if membership is None or user not in membership.members or user in membership.before:
         return None

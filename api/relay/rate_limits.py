@@ -1,7 +1,7 @@
-"""What one client may take of a node: messages by token buckets, and sockets by counts. Pure: no clock.
+"""Limits of one client on a node: messages by token buckets, and connections by quotas. Pure: no clock.
 
-A message costs a token of its connection's bucket and one of its user's, which all connections of the user
-on this node share. A refusal costs patience, which is a bucket too: who keeps flooding is sent away.
+A message costs a token of its connection's bucket and one of its user's, which all connections of the user on
+this node share. Refusals are limited by a bucket too: clients that keep flooding are disconnected.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 MAX_REFUSALS = 100
-PATIENCE_PER_S = 1.0
+REFUSALS_PER_S = 1.0
 MAX_ABSENT_USERS = 10_000
 IPV6_NETWORK_BITS = 64
 KNOWN_ADDRESSES = 4_096
 
 
 class TokenBucket:
-    """Lets at most `burst + rate_per_s * t` through in any `t` seconds."""
+    """Allows at most `burst + rate_per_s * t` tokens in any `t` seconds."""
 
     __slots__ = ("_at_s", "_burst", "_rate_per_s", "_tokens")
 
@@ -33,19 +33,19 @@ class TokenBucket:
         self._at_s: float | None = None
 
     def take(self, now_s: float) -> bool:
-        """Take a token; False if there is none. A clock that goes back adds nothing."""
+        """Take a token; return False if there is none. A clock that goes back adds nothing."""
         self._fill(now_s)
         if self._tokens < 1:
             return False
         self._tokens -= 1
         return True
 
-    def give_back(self) -> None:
-        """Put back the token that was taken last."""
+    def release(self) -> None:
+        """Return the token that was taken last."""
         self._tokens = min(self._burst, self._tokens + 1)
 
     def is_full(self, now_s: float) -> bool:
-        """Whether it is as good as a new one."""
+        """Return True if it is full, like a new one."""
         self._fill(now_s)
         return self._tokens >= self._burst
 
@@ -58,13 +58,13 @@ class TokenBucket:
 
 
 class Verdict(Enum):
-    """What becomes of a message."""
+    """The decision on a message."""
 
     ALLOW = "allow"
     REFUSE = "refuse"
-    """It is answered with the error `rate`."""
+    """Answer it with the error `rate`."""
     CLOSE = "close"
-    """The socket has been told often enough: it is closed."""
+    """Too many refusals: close the socket."""
 
 
 @dataclass(slots=True)
@@ -74,36 +74,36 @@ class _UserBucket:
 
 
 class MessageRate:
-    """The rate of one connection; `RateLimits.connection` makes it."""
+    """The rate of one connection, created by `RateLimits.connection`."""
 
-    __slots__ = ("_own", "_patience", "_user")
+    __slots__ = ("_own", "_refusals", "_user")
 
     def __init__(self, own: TokenBucket) -> None:
         self._own = own
         self._user: TokenBucket | None = None
-        self._patience: TokenBucket | None = None
+        self._refusals: TokenBucket | None = None
 
     def shares(self, user: TokenBucket) -> None:
-        """Count against the user's bucket too, from now on."""
+        """Also count against the user's bucket from now on."""
         self._user = user
 
     def take(self, now_s: float) -> Verdict:
-        """Judge a message that comes now."""
+        """Decide on a message that arrives now."""
         if self._own.take(now_s):
             if self._user is None or self._user.take(now_s):
                 return Verdict.ALLOW
-            self._own.give_back()
-        if self._patience is None:  # few ever need one
-            self._patience = TokenBucket(PATIENCE_PER_S, MAX_REFUSALS)
-        return Verdict.REFUSE if self._patience.take(now_s) else Verdict.CLOSE
+            self._own.release()
+        if self._refusals is None:  # few connections need one
+            self._refusals = TokenBucket(REFUSALS_PER_S, MAX_REFUSALS)
+        return Verdict.REFUSE if self._refusals.take(now_s) else Verdict.CLOSE
 
 
 @dataclass(slots=True)
 class RateLimits:
     """The rates of one node.
 
-    A user who is gone is remembered until their bucket is full again, so that coming back brings nothing;
-    of those, only the `MAX_ABSENT_USERS` who left last.
+    A disconnected user is remembered until their bucket is full again, so that reconnecting gains nothing; at
+    most the `MAX_ABSENT_USERS` who left last.
     """
 
     messages_per_s: float
@@ -115,15 +115,15 @@ class RateLimits:
     _absent: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
     def __len__(self) -> int:
-        """How many users are remembered."""
+        """Return the number of remembered users."""
         return len(self._users)
 
     def connection(self) -> MessageRate:
-        """The rate of a new connection, of nobody known yet."""
+        """Return the rate of a new connection, before authentication."""
         return MessageRate(TokenBucket(self.messages_per_s, self.burst))
 
     def enter(self, user: str, rate: MessageRate) -> None:
-        """Say whose connection it is, once it is authenticated. `leave` has to follow."""
+        """Assign a connection to its user after authentication. `leave` must follow."""
         known = self._users.get(user)
         if known is None:
             known = self._users[user] = _UserBucket(TokenBucket(self.user_messages_per_s, self.user_burst))
@@ -132,7 +132,7 @@ class RateLimits:
         rate.shares(known.bucket)
 
     def leave(self, user: str, now_s: float) -> None:
-        """Say that a connection of the user has ended."""
+        """Record that a connection of the user has ended."""
         known = self._users[user]
         known.connections -= 1
         if known.connections == 0:
@@ -140,7 +140,7 @@ class RateLimits:
         self._forget(now_s)
 
     def _forget(self, now_s: float) -> None:
-        """Forget who is gone and owes nothing, the longest gone first."""
+        """Forget disconnected users with full buckets, longest gone first."""
         while self._absent:
             oldest = next(iter(self._absent))
             if len(self._absent) <= MAX_ABSENT_USERS and not self._users[oldest].bucket.is_full(now_s):
@@ -150,7 +150,7 @@ class RateLimits:
 
 
 class Quota:
-    """So many for each key; 0: as many as one likes."""
+    """A maximum number for each key; 0 means unlimited."""
 
     __slots__ = ("_limit", "_taken")
 
@@ -159,22 +159,22 @@ class Quota:
         self._taken: dict[str, int] = {}
 
     def __len__(self) -> int:
-        """How many keys have any."""
+        """Return the number of keys in use."""
         return len(self._taken)
 
     def is_full(self, key: str) -> bool:
-        """Whether the key has all it may have."""
+        """Return True if the key has reached its quota."""
         return bool(self._limit) and self._taken.get(key, 0) >= self._limit
 
     def take(self, key: str) -> bool:
-        """Take one; False if the key has all it may have."""
+        """Take one; return False if the key has reached its quota."""
         if self.is_full(key):
             return False
         self._taken[key] = self._taken.get(key, 0) + 1
         return True
 
-    def give_back(self, key: str) -> None:
-        """Give back one that was taken."""
+    def release(self, key: str) -> None:
+        """Release one that was taken."""
         left = self._taken[key] - 1
         if left:
             self._taken[key] = left
@@ -183,9 +183,9 @@ class Quota:
 
 
 class ConnectionLimits:
-    """How many connections of a node one user, and one client address, may have open.
+    """The quotas of connections to a node for each user, and for each client address.
 
-    Ask `addresses` with `network_of` the peer at the handshake, and `users` at authentication.
+    Use `addresses` with `network_of` the peer at the handshake, and `users` at authentication.
     """
 
     __slots__ = ("addresses", "users")
@@ -197,7 +197,7 @@ class ConnectionLimits:
 
 @lru_cache(maxsize=KNOWN_ADDRESSES)
 def network_of(host: str) -> str:
-    """What an address is counted as: of IPv6 the network, as everybody has a whole one to choose from."""
+    """Return the key of an address: for IPv6 its network, as everybody has a whole one to choose from."""
     try:
         address = ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Finding what a client missed: in memory if it is there, else in the audit."""
+"""Recovery: finds the updates that a client missed in memory, or else in the audit."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from app.positions import Positions
 async def missed_of(
     relay: Relay, channels: Collection[str], since: Positions, upto: Positions
 ) -> Sequence[Update] | None:
-    """The updates of the channels in `(since, upto]`, in order per partition; None if they are too many.
+    """Return the channels' updates in `(since, upto]`, in order per partition; None if there are too many.
 
-    Raises `Unavailable`.
+    Raise `Unavailable`.
     """
     if all(since.get(partition, -1) >= offset for partition, offset in upto.items()):
         return ()
@@ -36,12 +36,12 @@ async def missed_of(
 
 
 def furthest(one: Positions, other: Positions) -> Positions:
-    """What is included in either."""
+    """Return the positions that include both."""
     return {p: max(one.get(p, -1), other.get(p, -1)) for p in {*one, *other}}
 
 
 def merged(some: Sequence[Update], others: Sequence[Update] | None) -> Sequence[Update] | None:
-    """Both in one order, each update once; None if there are too many."""
+    """Merge both in one order, each update once; return None if there are too many."""
     if others is None:
         return None
     updates = {update.position: update for update in (*some, *others)}
@@ -51,12 +51,12 @@ def merged(some: Sequence[Update], others: Sequence[Update] | None) -> Sequence[
 
 
 def without(updates: Sequence[Update] | None, channels: Collection[str]) -> Sequence[Update] | None:
-    """The updates that concern none of the channels; see `Subscriber.saw` for those of tasks."""
+    """Return the updates that are in none of the channels; see `Subscriber.has_received` for tasks."""
     if updates is None:
         return None
     return [update for update in updates if not any(channel in channels for channel in own_channels(update))]
 
 
 def nearest(one: Positions, other: Positions) -> Positions:
-    """What is included in both."""
+    """Return the positions that are included in both."""
     return {p: min(one[p], other[p]) for p in one.keys() & other.keys()}

@@ -1,4 +1,4 @@
-"""The newest updates of this node, in the order they came: what sockets that were away get back at once."""
+"""The replay buffer: the newest updates of this node, in order of arrival, for reconnecting clients."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from api.protocol.frames import EncodedMessage, MessageBatch
 from app.log.updates import Update, frame
 from app.positions import Position, Positions
 
-MAX_JOINED = 64
-MAX_JOINED_BYTES = 8 * 1024 * 1024
+MAX_BATCHES = 64
+MAX_BATCHED_BYTES = 8 * 1024 * 1024
 
 
 class BufferOverrun(Exception):
-    """The ring no longer reaches back that far."""
+    """The buffer no longer contains the requested updates."""
 
 
 class ReplayBuffer:
-    """A bounded memory of updates, numbered from 0 in the order they were published here.
+    """A bounded buffer of updates, numbered from 0 in the order they were published here.
 
-    Of each partition it holds what lies behind its floor, without a hole. The messages that were made of its
-    updates are kept with them.
+    For each partition it contains the updates after its floor, without a gap. It also caches their encoded
+    messages.
     """
 
     def __init__(self, *, max_updates: int = 8_192, max_bytes: int = 16 * 1024 * 1024) -> None:
@@ -34,17 +34,17 @@ class ReplayBuffer:
         self._by_channel: dict[str, deque[int]] = {}
         self._messages: dict[tuple[Position, str], EncodedMessage] = {}
         # Bounded by count and by bytes at once, which no cache of cachetools is.
-        self._joined: OrderedDict[tuple[int, ...], MessageBatch] = OrderedDict()
-        self._joined_size = 0
+        self._batches: OrderedDict[tuple[int, ...], MessageBatch] = OrderedDict()
+        self._batched_size = 0
         self.end = 0
-        """The number that the next update will get."""
+        """The number of the next update."""
 
     def start(self, positions: Positions) -> None:
-        """Say what comes before the first update."""
+        """Set the positions before the first update."""
         self._floor = dict(positions)
 
     def append(self, update: Update) -> None:
-        """Remember an update, and forget the oldest ones beyond the bounds."""
+        """Add an update, and evict the oldest ones beyond the bounds."""
         if self.end - self._first == len(self._slots):
             self._forget()
         self._slots[self.end % len(self._slots)] = update
@@ -77,7 +77,7 @@ class ReplayBuffer:
                 del self._by_channel[channel]
 
     def read(self, first: int, limit: int) -> Iterator[Update]:
-        """At most `limit` updates from number `first` on. Raises `BufferOverrun`."""
+        """Yield at most `limit` updates from number `first` on. Raise `BufferOverrun`."""
         if first < self._first:
             raise BufferOverrun
         for number in range(first, min(self.end, first + limit)):
@@ -88,9 +88,9 @@ class ReplayBuffer:
     def missed(
         self, channels: Collection[str], since: Positions, upto: Positions, limit: int
     ) -> list[Update] | None:
-        """The updates of the channels in `(since, upto]`, in the order they came; None if more than `limit`.
+        """Return the channels' updates in `(since, upto]`, in order of arrival; None if more than `limit`.
 
-        Raises `BufferOverrun` if some of it was forgotten, or has not come yet.
+        Raise `BufferOverrun` if some were evicted, or have not arrived yet.
         """
         start = self._start(since, upto)
         numbers = self._numbers_of(channels, start)
@@ -103,7 +103,7 @@ class ReplayBuffer:
         return None if len(found) > limit else found
 
     def _start(self, since: Positions, upto: Positions) -> int:
-        """The number of the first update that may have been missed. Raises `BufferOverrun`."""
+        """Return the number of the first update that may have been missed. Raise `BufferOverrun`."""
         start = self.end
         for partition, last in upto.items():
             after = since.get(partition, -1)
@@ -132,7 +132,7 @@ class ReplayBuffer:
     # --- messages ----------------------------------------------------------------------------------------
 
     def message(self, update: Update, channel: str) -> EncodedMessage:
-        """The message of an update under one of its channels, made once while the update is remembered."""
+        """Return the message of an update under one of its channels; cached while the update is buffered."""
         if update.position.offset <= self._floor.get(update.position.partition, -1):
             return EncodedMessage(frame(channel, update.value))
         key = (update.position, channel)
@@ -141,16 +141,16 @@ class ReplayBuffer:
             message = self._messages[key] = EncodedMessage(frame(channel, update.value))
         return message
 
-    def joined(self, messages: Sequence[EncodedMessage]) -> MessageBatch:
-        """Messages as one, made once for all sockets that miss the same just now."""
+    def batch(self, messages: Sequence[EncodedMessage]) -> MessageBatch:
+        """Return messages as one batch; cached for all sockets that currently miss the same."""
         key = tuple(map(id, messages))
-        joined = self._joined.get(key)
-        if joined is None:
-            joined = self._joined[key] = MessageBatch(messages)
-            self._joined_size += joined.size
-            while len(self._joined) > MAX_JOINED or (
-                self._joined_size > MAX_JOINED_BYTES and len(self._joined) > 1
+        batch = self._batches.get(key)
+        if batch is None:
+            batch = self._batches[key] = MessageBatch(messages)
+            self._batched_size += batch.size
+            while len(self._batches) > MAX_BATCHES or (
+                self._batched_size > MAX_BATCHED_BYTES and len(self._batches) > 1
             ):
-                _, oldest = self._joined.popitem(last=False)
-                self._joined_size -= oldest.size
-        return joined
+                _, oldest = self._batches.popitem(last=False)
+                self._batched_size -= oldest.size
+        return batch

@@ -1,4 +1,4 @@
-"""Sharing: what several ask for at the same time is done once."""
+"""Single flight: concurrent calls with the same key are made once."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Shared(Generic[K, V]):
-    """Calls by key: one that is under way is joined by those who ask for the same.
+class SingleFlight(Generic[K, V]):
+    """Calls by key: callers with the key of a running call join it.
 
-    It goes on when some who asked for it are gone, and all who wait are told what it raises.
+    It continues when some of its callers are gone, and all waiting callers get its exception.
     """
 
     def __init__(self) -> None:
         self._running: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K, call: Callable[[], Coroutine[Any, Any, V]]) -> V:
-        """Return what the call returns that is under way for `key`, or that is begun now."""
+        """Return the result of the running call for `key`, or of a new one."""
         task = self._running.get(key)
         if task is None:
             task = self._running[key] = asyncio.create_task(call())
@@ -30,4 +30,4 @@ class Shared(Generic[K, V]):
     def _ended(self, key: K, task: asyncio.Task[V]) -> None:
         del self._running[key]
         if not task.cancelled():
-            task.exception()  # Who asked may be gone; then nobody reads it.
+            task.exception()  # Its callers may be gone; then nobody reads the exception.

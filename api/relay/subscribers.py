@@ -1,4 +1,4 @@
-"""Subscribers of the hub: their subscriptions, and up to where each channel was sent."""
+"""Subscribers of the hub: their subscriptions, and their progress in each channel."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from app.positions import Positions
 
 
 class ClientSink(Protocol):
-    """The socket behind a subscriber. None of its methods waits."""
+    """The socket of a subscriber. No method waits."""
 
     @property
     def raw_socket(self) -> RawSocket | None:
-        """Its socket, if it may be written to past everything that queues."""
+        """Return its socket, if it may be written to directly, past all queues."""
 
     def push(self, messages: Sendable) -> object:
-        """Take what has to be sent. What follows from a failure follows later: the hub is in a loop."""
+        """Send messages. Consequences of a failure follow later: the hub is in a loop."""
 
-    def left(self, channel: str) -> None:
-        """The channel was taken away: its list or task can't be seen any longer."""
+    def removed(self, channel: str) -> None:
+        """Notify of a removed channel: its list or task is no longer visible."""
 
-    def held(self) -> None:
-        """The subscriber was put on hold, as its user joins a list, which has to be caught up first."""
+    def paused(self) -> None:
+        """Notify that the subscriber was paused, as its user joins a list, which must be caught up first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A subscriber's hold on a channel: what lies after `start` is for it.
+    """A subscription to a channel: updates after `start` are sent.
 
-    `list_id` is set on the subscription of a task: the list through which the task may be seen.
+    `list_id` is set on the subscription of a task: the list through which the task is visible.
     """
 
     start: Positions
@@ -48,7 +48,7 @@ EVICTED = -1
 class StreamCursor:
     """A point in the stream of updates: the number of the next one, and the positions before it.
 
-    The number is `EVICTED` where the ring has forgotten what comes next: then the positions alone count.
+    The number is `EVICTED` if the replay buffer no longer has the next update: then only the positions count.
     """
 
     number: int
@@ -57,62 +57,62 @@ class StreamCursor:
 
 @dataclass(slots=True, eq=False)
 class Subscriber:
-    """One socket, as the hub sees it. `place` is set while it is held.
+    """One socket from the hub's point of view. `cursor` is set while it is paused.
 
-    `lists` are those that its user is a member of, as of `lists_at` or a later update that it got: a client
-    that comes from another node may be ahead of this one. `joining` is the very next update, if its user
-    becomes a member of a list with it: that list has to be caught up from its beginning before the update is
-    sent, so that whoever has the update has the whole list.
+    `lists` are those that its user is a member of, as of `lists_at` or a later update that it received: a
+    client from another node may be ahead of this one. `joining` is the very next update, if its user becomes
+    a member of a list with it: that list must be caught up from its beginning before the update is sent, so
+    that a client with the update has the whole list.
     """
 
-    peer: ClientSink
+    sink: ClientSink
     user: str
     channels: dict[str, Subscription] = field(default_factory=dict)
     lists: set[str] = field(default_factory=set)
     lists_at: Positions = field(default_factory=dict)
     joining: Update | None = None
-    place: StreamCursor | None = None
+    cursor: StreamCursor | None = None
     turn: int = -1
     waiting: list[EncodedMessage] = field(default_factory=list)
     push: Callable[[Sendable], object] = field(init=False)
-    """The peer's, kept as it is called for every message."""
+    """The sink's method, cached because it is called for every message."""
 
     def __post_init__(self) -> None:
-        self.push = self.peer.push
+        self.push = self.sink.push
 
     @property
     def raw_socket(self) -> RawSocket | None:
         """See `fanout.Receiver`."""
-        return self.peer.raw_socket
+        return self.sink.raw_socket
 
     def first_channel(self, update: Update) -> str | None:
-        """The channel under which this subscriber gets an update, or None if it isn't for it."""
+        """Return the channel under which this subscriber receives an update, or None."""
         partition, offset = update.position
         for channel in update.channels:
             subscription = self.channels.get(channel)
             if (
                 subscription is not None
                 and subscription.start.get(partition, -1) < offset
-                and self.may_have(update, channel)
+                and self.may_receive(update, channel)
             ):
                 return channel
         return None
 
-    def may_have(self, update: Update, channel: str) -> bool:
-        """Whether it may get an update under a channel: what is told of a task is for its list's members."""
+    def may_receive(self, update: Update, channel: str) -> bool:
+        """Return True if it may receive an update under a channel: only members are notified about a task."""
         if not channel.startswith("user:") or not update.stream.startswith("task:"):
             return True
         return any(list_id in self.lists for list_id in lists_of(update))
 
     def knows(self, update: Update) -> bool:
-        """Whether its lists are those after this update."""
+        """Return True if its lists already include this update."""
         return update.position.offset <= self.lists_at.get(update.position.partition, -1)
 
-    def saw(self, update: Update) -> bool:
-        """Whether it got an update under a channel that says where a task or list is.
+    def has_received(self, update: Update) -> bool:
+        """Return True if it received an update under a channel of a task or list.
 
-        What it was told of a task while its user was a member before does not count: with a list that it
-        joins comes all of it.
+        Notifications about a task from before its user became a member do not count: joining a list sends all
+        of it.
         """
         partition, offset = update.position
         subscriptions = (self.channels.get(channel) for channel in own_channels(update))
@@ -120,7 +120,7 @@ class Subscriber:
 
 
 def own_channels(update: Update) -> list[str]:
-    """The channels of an update, without those of the users who are told of a task."""
+    """Return the channels of an update, without those of users who are notified about a task."""
     if not update.stream.startswith("task:"):
         return list(update.channels)
     return [channel for channel in update.channels if not channel.startswith("user:")]

@@ -1,4 +1,4 @@
-"""The channel `system`: how this node does, every few seconds, for administrators who look."""
+"""The channel `system`: the state of this node, every few seconds, for subscribed administrators."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from api.telemetry.counters import RelayCounters
 
 EVERY_S = 2.0
 LATELY_S = 60.0
-"""What updates were late by before that says nothing about now."""
+"""A delay measured earlier than that is not current."""
 
 
 class SystemReports:
-    """Tells a node's figures to those who are on the channel."""
+    """Sends a node's figures to the subscribers of the channel."""
 
     def __init__(
         self,
@@ -39,11 +39,11 @@ class SystemReports:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start to tell."""
+        """Start to send."""
         self._task = asyncio.create_task(self._run(), name="system-reports")
 
     async def stop(self) -> None:
-        """Tell no more."""
+        """Stop sending."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -53,10 +53,10 @@ class SystemReports:
         while True:
             await asyncio.sleep(self._every_s)
             if self._hub.has(SYSTEM_CHANNEL):
-                self._hub.tell(SYSTEM_CHANNEL, EncodedMessage(self.report().encode().encode()))
+                self._hub.send(SYSTEM_CHANNEL, EncodedMessage(self.report().encode().encode()))
 
     def report(self) -> SystemReport:
-        """The figures as they are now."""
+        """Return the current figures."""
         last, hub = self._counters.last_delivery, self._hub.counters
         recent = last is not None and last[0] > self._now() - LATELY_S
         return SystemReport(

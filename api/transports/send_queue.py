@@ -83,7 +83,7 @@ class SendQueue:
         if self._count <= self._max_messages // 2 and self.size <= self._max_bytes // 2:
             self._drained.set()
 
-    async def room(self) -> None:
+    async def writable(self) -> None:
         """Wait until the outbox is at most half full: how a long recovery goes at its reader's pace."""
         await self._drained.wait()
 

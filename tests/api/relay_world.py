@@ -225,7 +225,7 @@ class Node:
         self.feed = UpdateFeed(
             topic="updates",
             open_backend=_closed,
-            memory=world,
+            audit=world,
             log_ends=world.log_ends,
             hub=self.hub,
             counters=RelayCounters(),
@@ -249,7 +249,7 @@ class Node:
             updates = self.world.of_partition(partition)
             batch.extend(updates[max(0, following - again) : following])
             batch.extend(updates[following + skipped : following + skipped + count])
-        await self.feed._take_all(batch)
+        await self.feed._deliver_all(batch)
 
     def hear_all(self) -> None:
         """Publish whatever there is."""
@@ -299,8 +299,8 @@ class Client:
         self._task = asyncio.ensure_future(run())
 
     async def _settle(self, session: Session) -> None:
-        while session.needs_settling:
-            await session.settle()
+        while session.needs_catch_up:
+            await session.catch_up()
 
     async def settled(self) -> None:
         """Wait until all was handled that was said, and that the hub asked for."""
@@ -312,7 +312,7 @@ class Client:
     def poke(self) -> None:
         """Do what the hub asked for, as the connection's third task does."""
         session = self.session
-        if session is not None and session.needs_settling and (self._task is None or self._task.done()):
+        if session is not None and session.needs_catch_up and (self._task is None or self._task.done()):
             self._task = asyncio.ensure_future(self._settle(session))
 
     async def disconnect(self) -> None:

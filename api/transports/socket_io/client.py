@@ -106,9 +106,9 @@ class SocketIoClient:
         if not self.closed and not self._send_queue.push(messages):
             self.close(TOO_SLOW)
 
-    async def room(self) -> None:
+    async def writable(self) -> None:
         """See `relay.Outlet.room`."""
-        await self._send_queue.room()
+        await self._send_queue.writable()
 
     async def _write(self) -> None:
         while True:
@@ -220,7 +220,7 @@ class SocketIoClient:
     async def _settle(self) -> None:
         async with self._turn:
             self._settling = None
-            self._work = self._loop.create_task(self._careful(self._session.settle()))
+            self._work = self._loop.create_task(self._careful(self._session.catch_up()))
             await asyncio.wait((self._work,))
 
     async def _careful(self, work: Awaitable[None]) -> None:

@@ -143,7 +143,7 @@ class SocketIo:
         return TOO_MANY_FROM_ADDRESS if self._is_full(_address_of(connection.scope)) else None
 
     def _is_full(self, address: str) -> bool:
-        if not self._relay.places.addresses.is_full(address):
+        if not self._relay.quotas.addresses.is_full(address):
             return False
         self._relay.counters.limited["address_connections"] += 1
         return True
@@ -182,7 +182,7 @@ class SocketIo:
         scope = environ["asgi.scope"]
         line: EngineConnection = scope.get(_LINE) or EngineConnection(self._server)
         line.engine_id, line.address = engine_id, _address_of(scope)
-        if not self._relay.places.addresses.take(line.address):
+        if not self._relay.quotas.addresses.take(line.address):
             self._relay.counters.limited["address_connections"] += 1
             return TOO_MANY_FROM_ADDRESS.detail
         environ[_LINE] = line
@@ -206,7 +206,7 @@ class SocketIo:
         if line.deadline is not None:
             line.deadline.cancel()
         line.close(None)
-        self._relay.places.addresses.give_back(line.address)
+        self._relay.quotas.addresses.release(line.address)
         self._connection_registry.discard(line)
 
     # --- clients -----------------------------------------------------------------------------------------

@@ -60,7 +60,9 @@ class EventText:
         match name:
             case b"event: authenticated":
                 before = self._placed(event)
-                self._bookmark.begin(from_json(data.removeprefix(b"data: ")), whole=self._session.whole)
+                self._bookmark.begin(
+                    from_json(data.removeprefix(b"data: ")), whole=self._session.has_whole_lists
+                )
                 return b"retry: %d\n%s" % (RETRY_MS, before if self._resumes else self._placed(event))
             case b"event: subscribed":
                 self._bookmark.begin(from_json(data.removeprefix(b"data: ")), whole=True)

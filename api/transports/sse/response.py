@@ -82,7 +82,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve until one side ends it, unless there are too many from this address."""
-        addresses = self._relay.places.addresses
+        addresses = self._relay.quotas.addresses
         address = network_of((scope.get("client") or ("",))[0])
         if not addresses.take(address):
             self._relay.counters.limited["address_connections"] += 1
@@ -91,7 +91,7 @@ class EventStream(Response):
         try:
             await self._serve(scope, receive, send)
         finally:
-            addresses.give_back(address)
+            addresses.release(address)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -132,7 +132,7 @@ class EventStream(Response):
         for message in self._messages():
             await self._session.handle(message)
         while True:
-            await self._session.settle()
+            await self._session.catch_up()
             await self._woken.wait()
             self._woken.clear()
 

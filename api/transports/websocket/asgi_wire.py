@@ -47,9 +47,9 @@ class AsgiWire:
         if not self._send_queue.push(messages) and self._listener is not None:
             self._listener.too_slow()
 
-    async def room(self) -> None:
+    async def writable(self) -> None:
         """See `Wire.room`."""
-        await self._send_queue.room()
+        await self._send_queue.writable()
 
     def pause(self) -> None:
         """See `Wire.pause`."""

@@ -55,7 +55,7 @@ class Connection:
         self.raw_socket = wire.raw_socket
         wire.codec = codec(packed=packed, deflated=wire.deflates, batched=False)
         self.session = Session(relay, self, token_hex(16), self._wake)
-        wire.listen(self, relay.hub.audiences.clear)
+        wire.listen(self, relay.hub.recipients.clear)
 
     @property
     def user(self) -> str | None:
@@ -71,11 +71,11 @@ class Connection:
     def batch(self) -> None:
         """See `relay.Outlet.batch`."""
         self._wire.codec = codec(packed=self._packed, deflated=self._wire.deflates, batched=True)
-        self._relay.hub.audiences.clear()
+        self._relay.hub.recipients.clear()
 
-    async def room(self) -> None:
+    async def writable(self) -> None:
         """See `relay.Outlet.room`."""
-        await self._wire.room()
+        await self._wire.writable()
 
     # --- what comes in -----------------------------------------------------------------------------------
 
@@ -140,10 +140,10 @@ class Connection:
     async def _converse(self) -> None:
         """Answer one message after another, until there is nothing more to do."""
         try:
-            while self._commands or self.session.needs_settling:
+            while self._commands or self.session.needs_catch_up:
                 while self._commands:
                     await self._answer(self._commands.popleft())
-                await self.session.settle()
+                await self.session.catch_up()
             self._commands = None
         except Exception:
             log.exception("a socket failed")

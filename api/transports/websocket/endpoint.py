@@ -54,14 +54,14 @@ class LiveSockets:
             await deny(socket, Malformed(f"the subprotocol to offer is {ours}"))
             return
         address = network_of(socket.client.host if socket.client else "")
-        if not self._relay.places.addresses.take(address):
+        if not self._relay.quotas.addresses.take(address):
             self._relay.counters.limited["address_connections"] += 1
             await deny(socket, TOO_MANY_FROM_ADDRESS)
             return
         try:
             await self._converse(socket, chosen)
         finally:
-            self._relay.places.addresses.give_back(address)
+            self._relay.quotas.addresses.release(address)
 
     async def _converse(self, socket: WebSocket, chosen: str | None) -> None:
         await socket.accept(subprotocol=chosen)

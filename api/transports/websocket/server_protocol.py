@@ -168,7 +168,7 @@ class SocketProtocol(asyncio.Protocol):
 
     async def _send(self, message: Message) -> None:
         """Do what the application says. Raises `Gone`."""
-        await self.room()
+        await self.writable()
         if self._is_lost or self._transport.is_closing():
             raise Gone("the client is gone")
         match message["type"]:
@@ -356,7 +356,7 @@ class SocketProtocol(asyncio.Protocol):
             self.descriptor = -1
             self._switched()
 
-    async def room(self) -> None:
+    async def writable(self) -> None:
         """See `Wire.room`."""
         if self._room is not None:
             await asyncio.shield(self._room)

@@ -64,7 +64,7 @@ class Wire(Protocol):
     def push(self, messages: Sendable) -> None:
         """Write; never waits."""
 
-    async def room(self) -> None:
+    async def writable(self) -> None:
         """Wait until less than the high water is waiting."""
 
     def pause(self) -> None:

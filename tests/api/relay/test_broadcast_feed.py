@@ -176,7 +176,7 @@ async def feeding(topic: Topic) -> AsyncIterator[tuple[UpdateFeed, Hub, list[int
     feed = UpdateFeed(
         topic=TOPIC,
         open_backend=topic.open,
-        memory=topic,
+        audit=topic,
         log_ends=topic.log_ends,
         hub=hub,
         counters=RelayCounters(),

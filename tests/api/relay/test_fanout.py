@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from api.protocol.frames import CODECS, JSON, Codec, EncodedMessage, Sendable
-from api.relay.fanout import MAX_AUDIENCES, Broadcast, RecipientCache, Recipients
+from api.relay.fanout import MAX_CACHED, Broadcast, RecipientCache, Recipients
 from api.telemetry.counters import Traffic
 
 MESSAGE = EncodedMessage(b'{"type":"ping"}')
@@ -121,7 +121,7 @@ def test_audiences_are_gathered_when_asked_for_again() -> None:
 def test_audiences_are_bounded() -> None:
     """However many sets of channels come."""
     audiences = RecipientCache()
-    for number in range(10 * MAX_AUDIENCES):
+    for number in range(10 * MAX_CACHED):
         for _ in range(2):
             audiences.of((f"list:{number}",), lambda _: [])
-    assert len(audiences) <= MAX_AUDIENCES
+    assert len(audiences) <= MAX_CACHED

@@ -153,7 +153,7 @@ async def test_updates_come_in_the_form_that_is_asked_for(
                 return found
 
             assert await updates(30) == [f"0:{offset}" for offset in range(10, 40)]
-            with at.node.hub.joining():
+            with at.node.hub.batching():
                 for _ in range(5):
                     _happen(at)
             assert await updates(5) == [f"0:{offset}" for offset in range(40, 45)]

@@ -93,7 +93,7 @@ def test_twice_the_rate_ends_too() -> None:
     rate = RateLimits(10, 20, 100, 200).connection()
     said = [rate.take(number / 20) for number in range(1_000)]
     assert Verdict.CLOSE in said
-    assert said.count(Verdict.REFUSE) <= limits.MAX_REFUSALS + limits.PATIENCE_PER_S * 1_000 / 20
+    assert said.count(Verdict.REFUSE) <= limits.MAX_REFUSALS + limits.REFUSALS_PER_S * 1_000 / 20
 
 
 def test_connections_of_a_user_share_a_bucket() -> None:
@@ -157,7 +157,7 @@ def test_places_are_counted(limit: int, steps: list[tuple[bool, str]]) -> None:
             assert granted == (limit == 0 or taken[key] < limit)
             taken[key] += granted
         elif taken[key]:
-            places.give_back(key)
+            places.release(key)
             taken[key] -= 1
     assert len(places) == sum(count > 0 for count in taken.values())
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.protocol.frames import JSON, EncodedMessage
-from api.relay.replay_buffer import MAX_JOINED, MAX_JOINED_BYTES, BufferOverrun, ReplayBuffer
+from api.relay.replay_buffer import MAX_BATCHED_BYTES, MAX_BATCHES, BufferOverrun, ReplayBuffer
 from app.log.updates import Update
 from app.positions import Position
 from tests.api.relay_world import nothing_update
@@ -118,15 +118,15 @@ def test_bytes_are_bounded_too() -> None:
 def test_what_many_miss_is_joined_once() -> None:
     """The same messages are the same bytes; few of such are kept."""
     ring = ReplayBuffer()
-    messages = [EncodedMessage(b'{"n":%d}' % number) for number in range(MAX_JOINED + 5)]
-    first = ring.joined(messages[:2])
-    assert ring.joined(messages[:2]) is first
+    messages = [EncodedMessage(b'{"n":%d}' % number) for number in range(MAX_BATCHES + 5)]
+    first = ring.batch(messages[:2])
+    assert ring.batch(messages[:2]) is first
     assert first.form(JSON) == messages[0].form(JSON) + messages[1].form(JSON)
     for message in messages:
-        ring.joined([message])
-    assert len(ring._joined) == MAX_JOINED
-    assert ring.joined(messages[:2]) is not first
-    ring.joined([EncodedMessage(b'"%s"' % (b"x" * MAX_JOINED_BYTES))])
-    ring.joined([EncodedMessage(b'"%s"' % (b"x" * MAX_JOINED_BYTES))])
-    assert len(ring._joined) == 1
-    assert ring._joined_size <= MAX_JOINED_BYTES + 2
+        ring.batch([message])
+    assert len(ring._batches) == MAX_BATCHES
+    assert ring.batch(messages[:2]) is not first
+    ring.batch([EncodedMessage(b'"%s"' % (b"x" * MAX_BATCHED_BYTES))])
+    ring.batch([EncodedMessage(b'"%s"' % (b"x" * MAX_BATCHED_BYTES))])
+    assert len(ring._batches) == 1
+    assert ring._batched_size <= MAX_BATCHED_BYTES + 2

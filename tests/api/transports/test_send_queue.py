@@ -81,7 +81,7 @@ async def test_room_is_there_again_when_half_of_it_is_sent() -> None:
     send_queue = SendQueue(max_messages=4)
     for number in range(3):
         send_queue.push(message(str(number)))
-    room = asyncio.ensure_future(send_queue.room())
+    room = asyncio.ensure_future(send_queue.writable())
     await asyncio.sleep(0)
     assert not room.done()
     send_queue.sent()

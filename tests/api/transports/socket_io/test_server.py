@@ -398,8 +398,8 @@ async def test_who_floods_is_told_so_and_sent_away() -> None:
 
 async def test_there_are_so_many_for_an_address_and_a_user() -> None:
     """One too many from an address does not come in; one too many of a user is sent away for good."""
-    places = ConnectionLimits(per_user=1, per_address=2)
-    async with served(places=places) as at:
+    quotas = ConnectionLimits(per_user=1, per_address=2)
+    async with served(quotas=quotas) as at:
         async with signed_in(at):
             async with opened(at, {"token": "ann"}) as second:
                 packets, code = await second.ending()
@@ -416,8 +416,8 @@ async def test_there_are_so_many_for_an_address_and_a_user() -> None:
                     assert (answer.status_code, answer.json()["code"]) == (429, "too_many")
                     assert int(answer.headers["Retry-After"]) > 0
         assert at.relay.counters.limited["address_connections"] == 2
-        await eventually(lambda: not len(places.addresses))
-        assert not len(places.users)
+        await eventually(lambda: not len(quotas.addresses))
+        assert not len(quotas.users)
 
 
 async def test_clients_are_counted() -> None:

@@ -140,7 +140,7 @@ async def test_nothing_is_in_the_log_yet() -> None:
 async def test_wherever_one_breaks_off_one_goes_on(ring: int) -> None:
     """From memory as from the audit; also in the midst of what was missed."""
     async with served() as at:
-        at.node.hub._ring._slots = [None] * ring
+        at.node.hub._replay_buffer._slots = [None] * ring
         async with events(at.client) as stream:
             place = (await stream.next()).place
         got = list[str]()
@@ -236,8 +236,8 @@ async def test_what_can_not_be_streamed_is_a_problem(
 
 async def test_there_are_so_many_for_an_address_and_a_user() -> None:
     """One too many from an address is a problem; one too many of a user ends, to be tried seldom."""
-    places = ConnectionLimits(per_user=1, per_address=2)
-    async with served(places=places) as at, events(at.client) as stream:
+    quotas = ConnectionLimits(per_user=1, per_address=2)
+    async with served(quotas=quotas) as at, events(at.client) as stream:
         await stream.next()
         async with events(at.client) as second:
             (end,) = await second.rest()
@@ -252,8 +252,8 @@ async def test_there_are_so_many_for_an_address_and_a_user() -> None:
         await eventually(lambda: len(at.connection_registry) == 1)
         async with events(at.client, headers=bob) as again:
             assert (await again.next()).message["user"] == "bob"
-    assert not len(places.users)
-    assert not len(places.addresses)
+    assert not len(quotas.users)
+    assert not len(quotas.addresses)
 
 
 async def test_streams_are_counted() -> None:

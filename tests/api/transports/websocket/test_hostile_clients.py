@@ -230,7 +230,7 @@ async def test_a_head_without_end_is_refused() -> None:
 
 async def test_connections_are_limited_for_each_user() -> None:
     """One more is told so; a place that is given up can be taken."""
-    async with served(places=ConnectionLimits(per_user=2, per_address=0)) as at:
+    async with served(quotas=ConnectionLimits(per_user=2, per_address=0)) as at:
         async with raw(at) as one, raw(at) as other:
             for client in (one, other):
                 client.send(framed(TEXT, AUTHENTICATE))
@@ -246,7 +246,7 @@ async def test_connections_are_limited_for_each_user() -> None:
 
 async def test_connections_are_limited_for_each_address() -> None:
     """Those above are refused before they are sockets."""
-    async with served(places=ConnectionLimits(per_user=0, per_address=2)) as at, raw(at), raw(at):
+    async with served(quotas=ConnectionLimits(per_user=0, per_address=2)) as at, raw(at), raw(at):
         async with raw(at, handshake=False) as third:
             third.send(HANDSHAKE)
             assert (await third.reader.readline()).startswith(b"HTTP/1.1 429")
@@ -306,7 +306,7 @@ async def test_ten_thousand_of_them_leave_nothing(monkeypatch: pytest.MonkeyPatc
     """No task, no connection, no subscriber, no place, and no memory to speak of."""
     monkeypatch.setattr(socket_protocol, "FAREWELL_S", 0.2)
     process = psutil.Process()
-    async with served(places=ConnectionLimits(per_user=1_000, per_address=1_000)) as at:
+    async with served(quotas=ConnectionLimits(per_user=1_000, per_address=1_000)) as at:
         tasks = len(asyncio.all_tasks())
 
         async def visit(number: int) -> None:
@@ -332,7 +332,7 @@ async def test_ten_thousand_of_them_leave_nothing(monkeypatch: pytest.MonkeyPatc
         assert not at.node.hub._users
         assert not at.node.hub._channels
         assert not any(isinstance(each, Connection) for each in gc.get_objects())
-        assert len(at.node.relay.places.users) == len(at.node.relay.places.addresses) == 0
+        assert len(at.node.relay.quotas.users) == len(at.node.relay.quotas.addresses) == 0
         traffic = at.node.relay.counters.traffic_of("websocket", "json")
         assert traffic.opened > VISITS * 0.8
         assert traffic.open == 0
