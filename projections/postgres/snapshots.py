@@ -10,6 +10,10 @@ import asyncpg
 from projections.postgres.connections import Connection, Source
 
 ACQUIRE_TIMEOUT_S = 10.0
+POSITIONS_COLUMN = """ARRAY(
+    SELECT ARRAY[partition::bigint, next_offset - 1] FROM checkpoints WHERE next_offset > 0
+) AS positions"""
+"""A column for queries that return one row. One statement is one snapshot: it needs no transaction."""
 _POSITIONS = "SELECT partition, next_offset - 1 AS last FROM checkpoints WHERE next_offset > 0"
 
 
@@ -27,3 +31,8 @@ async def positions_at(source: Source) -> dict[int, int]:
     """Return the positions that the read models have reached, as this connection sees them."""
     rows = await source.fetch(_POSITIONS)
     return {row["partition"]: row["last"] for row in rows}
+
+
+def positions_in(row: asyncpg.Record) -> dict[int, int]:
+    """Return the positions in a row that has `POSITIONS_COLUMN`."""
+    return dict(row["positions"])

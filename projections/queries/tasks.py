@@ -11,7 +11,7 @@ import asyncpg
 from app.search.criteria import Criteria
 from app.search.snippets import Match
 from app.tasks.state import Task
-from projections.postgres.snapshots import positions_at, snapshot
+from projections.postgres.snapshots import POSITIONS_COLUMN, positions_at, positions_in, snapshot
 from projections.queries.task_ids import TaskNames, tasks_by_id_part
 from projections.read_models.tasks import STATE_COLUMNS, load, task_from_row
 from projections.task_search.as_of import find_then, load_then
@@ -25,7 +25,10 @@ _VISIBLE = """
     FROM tasks JOIN list_members USING (list_id)
     WHERE tasks.id = $1 AND list_members.user_id = $2
 """
-_ONE = f"SELECT {', '.join('tasks.' + name for name in STATE_COLUMNS)} {_VISIBLE} AND deleted_at IS NULL"
+_ONE = f"""
+    SELECT {", ".join("tasks." + name for name in STATE_COLUMNS)}, {POSITIONS_COLUMN}
+    {_VISIBLE} AND deleted_at IS NULL
+"""
 _MAY_SEE = f"SELECT EXISTS (SELECT 1 {_VISIBLE})"
 AT_VERSION = """
     SELECT version, state FROM audit
@@ -97,10 +100,8 @@ class TaskQueries:
 
     async def one(self, user: str, task_id: str) -> tuple[Task, dict[int, int]] | None:
         """Return an existing task, with the positions of the same snapshot."""
-        async with snapshot(self._pool) as connection:
-            row = await connection.fetchrow(_ONE, task_id, user)
-            positions = await positions_at(connection)
-        return None if row is None else (task_from_row(row), positions)
+        row = await self._pool.fetchrow(_ONE, task_id, user)
+        return None if row is None else (task_from_row(row), positions_in(row))
 
     async def by_id_part(self, user: str, part: str) -> tuple[TaskNames, dict[int, int]]:
         """Return the tasks that `user` sees by a part of their ids, with the snapshot's positions."""

@@ -14,12 +14,13 @@ from app.lists.commands import RestoreList
 from app.lists.state import TaskList
 from app.tasks.commands import CreateTask
 from projections.postgres.connections import Connection, Source
-from projections.postgres.snapshots import positions_at, snapshot
+from projections.postgres.primary_keys import fetch_by_id
+from projections.postgres.snapshots import POSITIONS_COLUMN, positions_at, positions_in, snapshot
 from projections.read_models.projected import Projected
 
 STATE_COLUMNS = tuple(TaskList.__dataclass_fields__)
 _COLUMNS = ", ".join(STATE_COLUMNS)
-_LOAD = f"SELECT {_COLUMNS} FROM lists WHERE id = ANY($1)"  # noqa: S608
+_LOAD = f"SELECT {_COLUMNS} FROM lists"  # noqa: S608
 _UPSERT = f"""
     INSERT INTO lists ({_COLUMNS}) SELECT {_COLUMNS} FROM json_populate_recordset(NULL::lists, $1::json)
     ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in STATE_COLUMNS[1:])}
@@ -34,7 +35,7 @@ _WRITE_MEMBERS = """
 
 async def load(source: Source, ids: list[str]) -> dict[str, TaskList]:
     """Return the states of lists by id; omit ids without a list."""
-    rows = await source.fetch(_LOAD, ids)
+    rows = await fetch_by_id(source, _LOAD, ids)
     return {row["id"]: list_from_row(row) for row in rows}
 
 
@@ -71,11 +72,11 @@ async def write(connection: Connection, batch: list[Projected]) -> None:
 
 
 _COLUMNS = ", ".join("lists." + name for name in STATE_COLUMNS)
-_VISIBLE = f"""
-    SELECT {_COLUMNS} FROM lists JOIN list_members ON list_members.list_id = lists.id
-    WHERE list_members.user_id = $1
-"""  # noqa: S608
-_ONE = f"{_VISIBLE} AND lists.id = $2"
+_MEMBERS_LISTS = """
+    FROM lists JOIN list_members ON list_members.list_id = lists.id WHERE list_members.user_id = $1
+"""
+_VISIBLE = f"SELECT {_COLUMNS} {_MEMBERS_LISTS}"
+_ONE = f"SELECT {_COLUMNS}, {POSITIONS_COLUMN} {_MEMBERS_LISTS} AND lists.id = $2"
 _PAGE = f"""
     {_VISIBLE} AND ($2::timestamptz IS NULL OR (lists.created_at, lists.id) > ($2, $3))
     ORDER BY lists.created_at, lists.id LIMIT $4
@@ -131,10 +132,8 @@ class ListQueries:
 
     async def one(self, user: str, list_id: str) -> tuple[TaskList, dict[int, int]] | None:
         """Return one of the user's lists, with the positions of the same snapshot."""
-        async with snapshot(self._pool) as connection:
-            row = await connection.fetchrow(_ONE, user, list_id)
-            positions = await positions_at(connection)
-        return None if row is None else (list_from_row(row), positions)
+        row = await self._pool.fetchrow(_ONE, user, list_id)
+        return None if row is None else (list_from_row(row), positions_in(row))
 
     async def named(self, user: str, name: str) -> TaskList | None:
         """Return the oldest list of this name that the user may add tasks to."""

@@ -13,6 +13,7 @@ from app.tasks.events import Series
 from app.tasks.state import Task
 from app.values import Status
 from projections.postgres.connections import Connection, Source
+from projections.postgres.primary_keys import fetch_by_id
 from projections.postgres.tables import tasks
 from projections.read_models.projected import Projected
 
@@ -23,7 +24,7 @@ DELETED = 2
 
 STATE_COLUMNS = tuple(Task.__dataclass_fields__)
 _COLUMNS = ", ".join(STATE_COLUMNS)
-_LOAD = f"SELECT {_COLUMNS} FROM tasks WHERE id = ANY($1)"  # noqa: S608
+_LOAD = f"SELECT {_COLUMNS} FROM tasks"  # noqa: S608
 _UPSERT = (
     "INSERT INTO tasks SELECT * FROM json_populate_recordset(NULL::tasks, $1::json) "  # noqa: S608
     "ON CONFLICT (id) DO UPDATE SET "
@@ -33,7 +34,7 @@ _UPSERT = (
 
 async def load(source: Source, ids: list[str]) -> dict[str, Task]:
     """Return the states of tasks by id; omit ids without a task."""
-    rows = await source.fetch(_LOAD, ids)
+    rows = await fetch_by_id(source, _LOAD, ids)
     return {row["id"]: task_from_row(row) for row in rows}
 
 

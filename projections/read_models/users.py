@@ -6,11 +6,12 @@ import asyncpg
 
 from app.users import User
 from projections.postgres.connections import Connection, Source
+from projections.postgres.primary_keys import fetch_by_id
 from projections.read_models.projected import Projected
 
 STATE_COLUMNS = tuple(User.__dataclass_fields__)
 _COLUMNS = ", ".join(STATE_COLUMNS)
-_LOAD = f"SELECT {_COLUMNS} FROM users WHERE id = ANY($1)"  # noqa: S608
+_LOAD = f"SELECT {_COLUMNS} FROM users"  # noqa: S608
 _UPSERT = f"""
     INSERT INTO users ({_COLUMNS}) SELECT {_COLUMNS} FROM json_populate_recordset(NULL::users, $1::json)
     ON CONFLICT (id) DO UPDATE SET version = excluded.version, updated_at = excluded.updated_at
@@ -19,7 +20,7 @@ _UPSERT = f"""
 
 async def load(source: Source, ids: list[str]) -> dict[str, User]:
     """Return the states of users by id; omit ids without a stream."""
-    rows = await source.fetch(_LOAD, ids)
+    rows = await fetch_by_id(source, _LOAD, ids)
     return {row["id"]: user_from_row(row) for row in rows}
 
 
