@@ -81,7 +81,7 @@ def test_examples_in_the_text_of_the_page_are_read_as_it_says(
 
 def test_answer_that_is_shown_is_the_one_to_the_text_before_it() -> None:
     [shown] = re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    [text] = re.findall(r"^The answer to `([^`]+)`", PAGE, re.MULTILINE)
+    [text] = re.findall(r"^The response to `([^`]+)`", PAGE, re.MULTILINE)
     task = read(text)
     parts = [{name: getattr(each, name) for name in PARTS} for each in task.parts]
     unread = [{name: getattr(each, name) for name in UNREAD} for each in task.unread]
