@@ -37,11 +37,10 @@ def completion(shell: str) -> None:
     In bash, add its output to ~/.bashrc; in zsh, to ~/.zshrc, after compinit; in fish, write it to
     ~/.config/fish/completions/tasktape.fish.
     """
-    from tasktape.cli import main
-
     found = get_completion_class(shell)
     assert found is not None
-    source = found(main, {}, "tasktape", "_TASKTAPE_COMPLETE")
+    program = click.get_current_context().find_root().command
+    source = found(program, {}, "tasktape", "_TASKTAPE_COMPLETE")
     click.echo(source.source_template % source.source_vars())
 
 
