@@ -1,4 +1,4 @@
-"""Who is asking: JSON Web Tokens, verified with one kind of key and no choice left to the token."""
+"""Authentication: JSON Web Tokens, verified with one kind of key that the token cannot choose."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ MAX_TOKEN_CHARS = 8192
 MIN_RSA_BITS = 2048
 MAX_KNOWN_TOKENS = 10_000
 KNOWN_S = 60.0
-"""So long a good token is good without another look at its key, which may be withdrawn meanwhile."""
+"""Seconds for which a valid token is cached without checking its key, which may be withdrawn meanwhile."""
 TIMES = ("exp", "nbf", "iat")
 LAST_SECOND = 253_402_300_799
-"""Of the year 9999, where the calendar ends."""
+"""The end of the year 9999, the last of the calendar."""
 JWKS_TIMEOUT_S = 5
 JWKS_LIFESPAN_S = 300
 _ASYMMETRIC = frozenset({"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA"})
@@ -43,17 +43,17 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A verification key with the one algorithm that it is used with."""
+    """A verification key with its only algorithm."""
 
     key: Any
     algorithm: str
 
 
 class KeySource(Protocol):
-    """Finds the key that a token has to be verified with."""
+    """Finds the key for verifying a token."""
 
     async def key_for(self, token: str) -> Key:
-        """The key. Raises `Unauthenticated` if there is none, `Unavailable` if it can't be fetched."""
+        """Return the key. Raise `Unauthenticated` if there is none, `Unavailable` if it cannot be fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +63,19 @@ class FixedKey:
     key: Key
 
     async def key_for(self, token: str) -> Key:  # noqa: ARG002
-        """The one key."""
+        """Return the only key."""
         return self.key
 
 
 class NotATime(jwt.InvalidTokenError):
-    """A claim that says when has something else in it."""
+    """A time claim has a value that is not a time."""
 
 
 class StrictTokens(jwt.PyJWT):
-    """Reads claims as other JSON from outside is read, and times as nothing but numbers of seconds."""
+    """Decodes claims as strictly as other external JSON, and times only as numbers of seconds."""
 
     def _decode_payload(self, decoded: dict[str, Any]) -> dict[str, Any]:
-        """Return the claims. Raises `jwt.InvalidTokenError`."""
+        """Return the claims. Raise `jwt.InvalidTokenError`."""
         try:
             claims = read_json(decoded["payload"], "the payload")
         except Malformed as error:
@@ -89,7 +89,7 @@ class StrictTokens(jwt.PyJWT):
 
 
 def _is_time(value: object) -> bool:
-    """Tell whether it is a number of seconds since the epoch (RFC 7519) that the calendar has."""
+    """Return True if it is a number of seconds since the epoch (RFC 7519) within the calendar."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and -LAST_SECOND <= value <= LAST_SECOND  # type: ignore[operator]
 
@@ -109,24 +109,24 @@ class RemoteKeys:
         if not isinstance(key_id, str):
             raise Unauthenticated("the token names no key")
         try:
-            # Fetching blocks, and may only happen in a thread of its own.
+            # Fetching blocks, so it runs in a thread.
             found = await asyncio.to_thread(self._client.get_signing_key, key_id)
         except jwt.PyJWKClientConnectionError as error:
-            raise Unavailable("the keys that tokens are verified with can't be fetched") from error
+            raise Unavailable("the keys that tokens are verified with cannot be fetched") from error
         except jwt.PyJWTError as error:
             raise Unauthenticated("the token names no key that we know") from error
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
-            raise Unavailable("the keys that tokens are verified with can't be read") from error
+            raise Unavailable("the keys that tokens are verified with cannot be read") from error
         if found.algorithm_name not in _ASYMMETRIC:
             raise Unauthenticated("the token's key is of a kind that is not accepted")
         return Key(found.key, found.algorithm_name)
 
 
 class Verifier:
-    """Verifies tokens: signature, audience, issuer, expiry, and a subject that can be a user's name.
+    """Verifies tokens: signature, audience, issuer, expiry, and a subject that is a valid user name.
 
-    A token that was good is known for a while, as clients show theirs again and again: at every request, and
-    all at once when another node has stopped.
+    Valid tokens are cached for a while, as clients send theirs repeatedly: with every request, and all at
+    once when another node has stopped.
     """
 
     def __init__(
@@ -140,11 +140,11 @@ class Verifier:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Verifier:
-        """The verifier that the settings ask for. Raises `BadSettings`."""
+        """Return the verifier for the settings. Raise `BadSettings`."""
         return cls(_key_source(settings), issuer=settings.jwt_issuer, audience=settings.jwt_audience)
 
     async def verify(self, token: str) -> Identity:
-        """Who the token was given to. Raises `Unauthenticated`, or `Unavailable` if keys can't be fetched."""
+        """Return the token's identity. Raise `Unauthenticated`, or `Unavailable` without keys."""
         identity = self._known.get(token)
         if identity is not None:
             return identity
@@ -177,7 +177,7 @@ def _known_until(_token: str, identity: Identity, now_s: float) -> float:
 
 
 def bearer_token(header: str | None) -> str:
-    """The token of an `Authorization` header. Raises `Unauthenticated`."""
+    """Return the token of an `Authorization` header. Raise `Unauthenticated`."""
     scheme, _, token = (header or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("send a token: `Authorization: Bearer …`")
@@ -226,9 +226,9 @@ def _key_source(settings: Settings) -> KeySource:
 
 
 def public_key(pem: str) -> Key:
-    """A public key in PEM, with the algorithm its kind calls for. Raises `BadSettings`."""
+    """Return a public key in PEM, with the algorithm for its kind. Raise `BadSettings`."""
     try:
-        # Environment files often hold a key on one line, with its line ends written out.
+        # Environment files often contain a key on one line, with escaped line ends.
         key = load_pem_public_key(pem.replace("\\n", "\n").encode())
     except (ValueError, UnsupportedAlgorithm):
         raise BadSettings("JWT_PUBLIC_KEY: not a public key in PEM") from None

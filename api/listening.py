@@ -1,4 +1,4 @@
-"""The port of an API process: taken first, listened at last, and given up without losing anybody."""
+"""The port of an API process: bound first, listened on last, and closed without losing requests."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from app.errors import Unavailable
 BACKLOG = 2048
 
 
-def take_port(host: str, port: int, *, shared: bool) -> socket.socket:
-    """Take a port without listening, so that a taken one is told at once. Raises `Unavailable`.
+def bind_port(host: str, port: int, *, shared: bool) -> socket.socket:
+    """Bind a port without listening, so that a conflict is reported at once. Raise `Unavailable`.
 
-    Until `listen`, whoever connects is refused at once, and a proxy asks another node. Behind a port that
-    listens too early, clients would wait for a node that may not even come up.
+    Until `listen`, connections are refused at once, and a proxy uses another node. Behind a port that listens
+    too early, clients would wait for a node that may not even start.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
-        taken = socket.socket(family, socket.SOCK_STREAM)
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         elif family == socket.AF_INET6:
-            taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        taken.bind(address)
-        return taken  # noqa: TRY300
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
+        return bound  # noqa: TRY300
     except OSError as error:
-        raise _taken(host, port, error) from error
+        raise _cannot_bind(host, port, error) from error
 
 
-def listen(taken: socket.socket) -> None:
-    """Listen at a port that was taken. Raises `Unavailable`."""
+def listen(bound: socket.socket) -> None:
+    """Listen on a bound port. Raise `Unavailable`."""
     try:
-        taken.listen(BACKLOG)
+        bound.listen(BACKLOG)
     except OSError as error:
-        host, port = taken.getsockname()[:2]
-        raise _taken(host, port, error) from error
+        host, port = bound.getsockname()[:2]
+        raise _cannot_bind(host, port, error) from error
 
 
 async def stop_listening(
@@ -47,10 +47,10 @@ async def stop_listening(
     sockets: Sequence[socket.socket],
     protocol: Callable[[], asyncio.Protocol],
 ) -> None:
-    """Close `servers`, which listen at `sockets`, and serve those who are connected already.
+    """Close `servers`, which listen on `sockets`, and serve the clients that are already connected.
 
-    The kernel connects clients before anybody accepts them. Closing the socket would reset them, and of a
-    command that was reset nobody knows whether it was done.
+    The kernel connects clients before the process accepts them. Closing the socket would reset them, and
+    after a reset a client cannot know whether its command was carried out.
     """
     loop = asyncio.get_running_loop()
     waiting = [each.dup() for each in sockets]
@@ -64,5 +64,5 @@ async def stop_listening(
                 await loop.connect_accepted_socket(protocol, connection)
 
 
-def _taken(host: str, port: int, error: OSError) -> Unavailable:
-    return Unavailable(f"{host}:{port} can't be listened at: {error.strerror or error}")
+def _cannot_bind(host: str, port: int, error: OSError) -> Unavailable:
+    return Unavailable(f"cannot bind {host}:{port}: {error.strerror or error}")

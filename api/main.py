@@ -26,7 +26,7 @@ from app.settings import Settings
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The application, which opens its node when it starts and closes it when it stops."""
+    """Return the application, which opens its node when it starts and closes it when it stops."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -38,7 +38,7 @@ def create_app(settings: Settings) -> Starlette:
 
 
 def application(settings: Settings, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
-    """The application without a node; `attach` gives it one before the first request."""
+    """Return the application without a node; `attach` adds one before the first request."""
     app = _Application(
         routes=[
             *routes(ENDPOINTS),
@@ -71,15 +71,16 @@ def application(settings: Settings, lifespan: Lifespan[Starlette] | None = None)
 
 
 def attach(app: Starlette, node: Node) -> None:
-    """Let the application answer with this node."""
+    """Attach a node to the application."""
     app.state.deps = node.deps
     app.state.live = node.live
 
 
 class _Application(Starlette):
-    """Serves the sockets of `/ws` itself, past all that is around requests.
+    """Serves the sockets of `/ws` directly, without the middleware of requests.
 
-    That answers errors as problems, adds headers, and measures; and it would stay around each open socket.
+    The middleware answers errors as problems, adds headers, and measures; it would also stay around each open
+    socket.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""One API node, opened in order and closed in reverse: the database, the log, the live side, the edge."""
+"""One API node, opened in order and closed in reverse: the database, the log, the relay, the handlers."""
 
 from __future__ import annotations
 
@@ -53,26 +53,26 @@ from streams.same_log import check_same_log
 
 POOL_SIZE = 10
 LOCK_HOLDERS = 16
-"""So many commands at a time may hold locks that other nodes respect; each has a connection."""
+"""The most commands that hold locks which other nodes respect; each has a connection."""
 SESSION = {
-    # A plan that was made while a table was small would scan all of it later; all we ask often has an index.
+    # A plan made while a table was small would scan all of it later; all frequent queries have an index.
     "enable_seqscan": "off",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What answers requests, and what serves sockets."""
+    """The parts that answer requests, and the parts that serve sockets."""
 
     deps: Dependencies
     live: Live
     started: asyncio.Event
-    """Set once it is settled where the stream of updates begins."""
+    """Set when the start of the stream of updates is known."""
 
 
 @dataclass(frozen=True, slots=True)
-class Welcome:
-    """A verifier for sockets: whoever comes in gets an inbox, as over HTTP."""
+class InboxEnsuringVerifier:
+    """A verifier for sockets that also ensures the user's inbox, as HTTP requests do."""
 
     verifier: Verifier
     inboxes: Inboxes
@@ -86,7 +86,7 @@ class Welcome:
 
 @asynccontextmanager
 async def open_node(settings: Settings) -> AsyncIterator[Node]:
-    """Connect everything. Raises `BadSettings`, `Unavailable` or `WrongLog`."""
+    """Connect everything. Raise `BadSettings`, `Unavailable` or `WrongLog`."""
     verifier = Verifier.from_settings(settings)
     async with AsyncExitStack() as stack:
         outcomes = Outcomes()
@@ -119,12 +119,12 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             node=node,
         )
         signals.start()
-        # After the sockets have gone, which are drained first.
+        # Stopped after the sockets, which are drained first.
         stack.push_async_callback(signals.stop)
         live = live_of(
             settings,
             database,
-            Welcome(verifier, inboxes),
+            InboxEnsuringVerifier(verifier, inboxes),
             signals,
             visibility,
             log_ends=log.ends,
@@ -164,18 +164,18 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
 
 
 def now() -> datetime:
-    """The time now, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 def new_id() -> str:
-    """A new id, ordered by time (UUIDv7)."""
+    """Return a new id, ordered by time (UUIDv7)."""
     return str(uuid_utils.uuid7())
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """Start the feed when the node starts, drain the sockets before it stops, then stop the feed."""
+    """The live parts: the feed starts with the node; sockets are drained before the feed stops."""
 
     feed: UpdateFeed
     hub: Hub
@@ -195,7 +195,7 @@ def live_of(
     log_ends: Callable[[], Awaitable[Mapping[int, int]]],
     listener: Listener,
 ) -> Live:
-    """Build the live side; the `listener` is told what the feed tells the hub."""
+    """Create the live parts; the `listener` receives the same updates as the hub."""
     hub, connection_registry, counters = Hub(), ConnectionRegistry(), RelayCounters()
     history = AuditHistory(database)
     feed = UpdateFeed(

@@ -1,10 +1,10 @@
-"""What must not be said on rows that are older than what this node was told.
+"""Read consistency: no refusal is based on rows older than the updates that this node has received.
 
-Rows are committed before anybody hears of them, so they are newer than all that a node knows; but a database
-that crashed has lost its latest ones, until the worker has made them anew from the log. A read may be late
-then, and an event that was decided on an old state is superseded. But nobody checks a refusal, or a "there is
-nothing left to do": the answer is all there is of it. So these are said on rows only that are known to be
-recent.
+Rows are committed before their updates are published, so they are newer than everything that a node knows.
+But a database that crashed has lost its latest rows, until the worker writes them again from the log. A read
+may be late then, and an event that was decided on an old state is superseded. But a refusal, or a "nothing
+left to do", is never checked again: the response is its only result. So these are based only on rows that are
+known to be recent.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ Q = TypeVar("Q")
 T = TypeVar("T")
 
 SnapshotReader: TypeAlias = AbstractAsyncContextManager[tuple[Q, Positions]]
-"""Queries that all see one moment of the read models, and the positions it was at."""
+"""Queries on one snapshot of the read models, and its positions."""
 
 
-def only_on_recent_rows(told: Positions) -> Callable[[Connection], Coroutine[Any, Any, None]]:
-    """Return a check of new connections to the database: one may be used once it has all that was `told`.
+def only_on_recent_rows(known: Positions) -> Callable[[Connection], Coroutine[Any, Any, None]]:
+    """Return a check of new database connections: one may be used once its rows include `known`.
 
-    A crash of the database ends every connection. So whatever is read on one is as new as what this node was
-    told, and nobody need ask again. It raises `Unavailable` if that takes long.
+    A crash of the database ends every connection. So rows read on a checked connection are as new as the
+    updates of this node, and need not be checked again. The check raises `Unavailable` on a timeout.
     """
 
     async def wait(connection: Connection) -> None:
-        await wait_until_recent(partial(positions_at, connection), told)
+        await wait_until_recent(partial(positions_at, connection), known)
 
     return wait
 
 
-def check_recent(reached: Positions, told: Positions) -> None:
-    """Check that rows as of `reached` hold all that was `told`. Raises `Unavailable`."""
-    if not covers(reached, told):
-        raise Unavailable("the read models are behind what was told before; try again")
+def check_recent(reached: Positions, known: Positions) -> None:
+    """Check that rows as of `reached` include `known`. Raise `Unavailable`."""
+    if not covers(reached, known):
+        raise Unavailable("the read models are behind this node; try again")
 
 
-async def wait_until_recent(positions: Callable[[], Awaitable[Positions]], told: Positions) -> None:
-    """Wait until the read models have all that was `told`. Raises `Unavailable` if that takes long."""
-    before = dict(told)  # It grows while we read.
+async def wait_until_recent(positions: Callable[[], Awaitable[Positions]], known: Positions) -> None:
+    """Wait until the read models include `known`. Raise `Unavailable` on a timeout."""
+    before = dict(known)  # It grows meanwhile.
 
     async def check() -> None:
         check_recent(await positions(), before)
@@ -59,26 +59,26 @@ async def wait_until_recent(positions: Callable[[], Awaitable[Positions]], told:
 async def retry_refusal_on_recent_rows(
     now: Q,
     moment: Callable[[], SnapshotReader[Q]],
-    told: Positions,
+    known: Positions,
     ask: Callable[[Q], Awaitable[T]],
-    stands: Callable[[T], bool],
+    is_accepted: Callable[[T], bool],
 ) -> T:
-    """What `ask` comes to when it is asked `now`, if that `stands`.
+    """Return `ask(now)` if accepted; otherwise retry it on an up-to-date snapshot.
 
-    If it does not, or it is a refusal, then what it comes to at a moment that has all that was `told`.
-    Raises as `ask`, and `Unavailable` if there is no such moment before long.
+    A refusal, or a result that `is_accepted` rejects, is retried on a snapshot that includes `known`. Raise
+    the errors of `ask`, and `Unavailable` if there is no such snapshot in time.
     """
     with suppress(TaskError):
         answer = await ask(now)
-        if stands(answer):
+        if is_accepted(answer):
             return answer
-    return await retry_while_unavailable(lambda: _recently(moment, told, ask))
+    return await retry_while_unavailable(lambda: _on_recent_rows(moment, known, ask))
 
 
-async def _recently(
-    moment: Callable[[], SnapshotReader[Q]], told: Positions, ask: Callable[[Q], Awaitable[T]]
+async def _on_recent_rows(
+    moment: Callable[[], SnapshotReader[Q]], known: Positions, ask: Callable[[Q], Awaitable[T]]
 ) -> T:
-    before = dict(told)  # It grows while we read.
+    before = dict(known)  # It grows meanwhile.
     async with moment() as (then, reached):
         check_recent(reached, before)
         return await ask(then)
@@ -88,7 +88,7 @@ RETRY_DELAYS_S = (0.05, 0.25, 1.0)
 
 
 async def retry_while_unavailable(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask again, a few times, while the database is away or behind. Raises `Unavailable`."""
+    """Retry a few times while the database is unavailable or behind. Raise `Unavailable`."""
     for delay_s in RETRY_DELAYS_S:
         try:
             return await ask()

@@ -1,4 +1,4 @@
-"""The API process: uvicorn around the application, and an orderly end."""
+"""The API process: uvicorn around the application, with an orderly shutdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import structlog
 import uvicorn
 import uvloop
 
-from api.listening import BACKLOG, listen, stop_listening, take_port
+from api.listening import BACKLOG, bind_port, listen, stop_listening
 from api.main import application, attach
 from api.node import Node, open_node
 from api.transports.websocket.uvicorn_protocol import OPTIONS, HttpProtocol, State
@@ -27,15 +27,15 @@ log = structlog.get_logger()
 
 GRACEFUL_SHUTDOWN_S = 3
 BEGIN_LIMIT_S = 10.0
-"""After so long a node answers though it hears of no updates: it can say what is the matter."""
+"""Seconds after which a node answers without the feed of updates: it can report the problem."""
 LOOK_EVERY_S = 0.1
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Server(uvicorn.Server):
-    """Says goodbye to sockets before it waits for connections to end: they never end by themselves.
+    """Closes sockets before it waits for connections to end: they never end by themselves.
 
-    The ready file is there from when the node answers until it is told to stop.
+    The ready file exists from when the node answers until it is asked to stop.
     """
 
     def __init__(self, config: uvicorn.Config, node: Node, ready_file: str | None) -> None:
@@ -47,13 +47,13 @@ class _Server(uvicorn.Server):
         self.stopped_by: int | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal to stop."""
+        """Handle a signal to stop."""
         self.stopped_by = self.stopped_by or sig
         super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take the signals to stop. uvicorn's own way raises them again before the node could be closed."""
+        """Handle the signals to stop. uvicorn would raise them again before the node can be closed."""
         loop = asyncio.get_running_loop()
         for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self.handle_exit, number, None)
@@ -64,17 +64,17 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to answer, and say so."""
+        """Start to answer, and announce it."""
         await super().startup(sockets)
         self._announcing = asyncio.create_task(self._announce())
 
     async def _announce(self) -> None:
-        """Make the ready file once updates come in; all else was there before this started."""
+        """Create the ready file once updates arrive; everything else is ready before this starts."""
         await self._node.started.wait()
         self._ready_file.make()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say that one is not ready, serve on, stop listening, drain, then finish what is in hand."""
+        """Announce the end, continue serving, stop listening, drain, then finish the current requests."""
         settings = self._node.deps.settings
         self._node.deps.stopping.set()
         if self._announcing is not None:
@@ -93,19 +93,19 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _serve_on(self, for_s: float, *, while_connected: bool = False) -> None:
-        """Serve for some time; `while_connected`, until nobody is connected any more."""
+        """Serve for some time; with `while_connected`, until all connections are closed."""
         deadline = time.monotonic() + for_s
         while time.monotonic() < deadline and not self.force_exit:
             if while_connected and not self.server_state.connections:
                 return
-            await self.on_tick(0)  # the date of answers
+            await self.on_tick(0)  # the date header
             await asyncio.sleep(LOOK_EVERY_S)
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises `BadSettings`, `Unavailable` or `WrongLog` if it can't start.
+    """Serve until SIGTERM or SIGINT. Raise `BadSettings`, `Unavailable` or `WrongLog` if it cannot start.
 
-    Raises `KeyboardInterrupt` once all is closed after SIGINT, as it would be without a handler.
+    Raise `KeyboardInterrupt` once all is closed after SIGINT, as it would be without a handler.
     """
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     if asyncio.run(serve(settings)) == signal.SIGINT:
@@ -113,8 +113,8 @@ def run(settings: Settings) -> None:
 
 
 async def serve(settings: Settings) -> int | None:
-    """Open a node and serve it; return the signal that ended it, if one did."""
-    taken = take_port(settings.host, settings.port, shared=settings.reuse_port == "on")
+    """Open a node and serve it; return the signal that ended it, if any."""
+    bound = bind_port(settings.host, settings.port, shared=settings.reuse_port == "on")
     async with open_node(settings) as node:
         app = application(settings)
         attach(app, node)
@@ -136,9 +136,9 @@ async def serve(settings: Settings) -> int | None:
         collect_rarely()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(node.started.wait(), BEGIN_LIMIT_S)
-        listen(taken)
-        host, port = taken.getsockname()[:2]
+        listen(bound)
+        host, port = bound.getsockname()[:2]
         log.info("listening", host=host, port=port, node=node.deps.node)
         server = _Server(config, node, settings.ready_file)
-        await server.serve(sockets=[taken])
+        await server.serve(sockets=[bound])
     return server.stopped_by

@@ -1,4 +1,4 @@
-"""Documents that are made from the code and kept in the repository, where readers and tools look for them."""
+"""Documents that are generated from the code and committed, where readers and tools look for them."""
 
 from __future__ import annotations
 

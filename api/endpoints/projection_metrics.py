@@ -22,11 +22,11 @@ OLDEST_LIMIT_S = 2.0
 _COUNTERS = {
     "projected": "Records that were projected, parked ones included.",
     "parked": "Records that were parked.",
-    "already_done": "Records that were delivered again and passed over.",
-    "refilled": "Records that were read in bulk, past who delivers.",
+    "already_done": "Records that were delivered again and skipped.",
+    "refilled": "Records that were read in bulk from the log.",
     "emitted_again": "Updates that were written again.",
-    "batches": "Batches that were projected, but for those in bulk.",
-    "retries": "Times that projecting failed and was tried again.",
+    "batches": "Batches that were projected, without those in bulk.",
+    "retries": "Retries of projecting.",
 }
 
 
@@ -46,7 +46,7 @@ def projection_metrics(standing: Standing, ages_s: Mapping[int, float], now: dat
         found += [
             _gauge("parked_records", "Records that are parked.", parked.records),
             _gauge("held_streams", "Streams that wait for a parked record.", parked.holders),
-            _gauge("parked_oldest_age_seconds", "Since when the oldest is parked.", parked.oldest_age_s),
+            _gauge("parked_oldest_age_seconds", "Age of the oldest parked record.", parked.oldest_age_s),
         ]
     if standing.workers is not None:
         found += _worker_metrics(standing.workers, now)
@@ -95,16 +95,16 @@ async def _record(deps: Dependencies, place: Position) -> RawRecord | None:
 
 def _worker_metrics(workers: Sequence[WorkerReport], now: datetime) -> Iterable[Metric]:
     labels = ["worker"]
-    up = GaugeMetricFamily("tasktape_worker_up", "Whether the worker lives.", labels=labels)
+    up = GaugeMetricFamily("tasktape_worker_up", "1 if the worker is alive.", labels=labels)
     ready = GaugeMetricFamily(
-        "tasktape_worker_ready", "Whether it projects at once what is appended now.", labels=labels
+        "tasktape_worker_ready", "1 if it projects new records immediately.", labels=labels
     )
     batch = GaugeMetricFamily(
-        "tasktape_worker_batch_records", "Records in the last batch, but for those in bulk.", labels=labels
+        "tasktape_worker_batch_records", "Records in the last batch, without those in bulk.", labels=labels
     )
     moved = GaugeMetricFamily(
         "tasktape_checkpoint_age_seconds",
-        "Time since the checkpoint of a partition was moved last.",
+        "Time since the checkpoint of a partition last moved.",
         labels=["partition"],
     )
     counters = [

@@ -1,4 +1,4 @@
-"""The metrics of a node, for Prometheus: read from plain numbers at the moment somebody asks."""
+"""The metrics of a node for Prometheus, read from plain numbers on request."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ Labels = tuple[str, ...]
 
 
 class Feed(Protocol):
-    """What is asked of the feed of updates."""
+    """The state of the feed of updates that metrics need."""
 
     restarts: int
 
     @property
     def alive(self) -> bool:
-        """Whether updates come in, or would if there were any."""
+        """Return True if updates arrive, or would if there were any."""
 
 
 class Metrics:
-    """All metrics of one node, in a registry of its own."""
+    """All metrics of one node, in its own registry."""
 
     def __init__(self, node: str, relay: RelayCounters, hub: Counters, feed: Feed) -> None:
         self.relay = relay
@@ -50,12 +50,12 @@ class Metrics:
         GCCollector(registry=self._registry)
 
     def read(self) -> list[Metric]:
-        """The metrics as they are now."""
+        """Return the current metrics."""
         return list(self._registry.collect())
 
 
 def text_of(metrics: Iterable[Metric]) -> bytes:
-    """Metrics in the text format of Prometheus; this takes milliseconds, and may be done in a thread."""
+    """Return metrics in the text format of Prometheus; this takes milliseconds and is thread-safe."""
     return generate_latest(_Read(metrics))
 
 
@@ -70,7 +70,7 @@ class _Read(Collector):
 
 
 class _Node(Collector):
-    """Which node this is."""
+    """The identity of this node."""
 
     def __init__(self, node: str) -> None:
         self._about = {"node": node, "version": version("tasktape")}
@@ -80,7 +80,7 @@ class _Node(Collector):
 
 
 class _Sockets(Collector):
-    """Connections, and what goes through them."""
+    """Connections, and their traffic."""
 
     def __init__(self, relay: RelayCounters) -> None:
         self._relay = relay
@@ -105,20 +105,25 @@ class _Sockets(Collector):
         )
         yield _counter(
             "tasktape_sent_bytes",
-            "Bytes to clients, but for TLS.",
+            "Bytes to clients, without TLS.",
             _TRAFFIC,
             self._of(lambda each: each.size_bytes),
         )
         waiting = {(transport,): ask() for transport, ask in relay.waiting_bytes.items()}
         yield _gauge(
-            "tasktape_waiting_bytes", "Bytes that clients have not taken yet.", ("transport",), waiting
+            "tasktape_waiting_bytes", "Bytes that clients have not accepted yet.", ("transport",), waiting
         )
         yield _counter("tasktape_closes", "Connections that ended.", ("code", "by"), relay.closes)
         yield _counter("tasktape_refusals", "Messages that were refused.", ("code",), _single(relay.refusals))
-        yield _counter("tasktape_limited", "What a limit stopped.", ("limit",), _single(relay.limited))
+        yield _counter(
+            "tasktape_limited",
+            "Connections and messages that a limit refused.",
+            ("limit",),
+            _single(relay.limited),
+        )
         yield _histogram(
             "tasktape_command_duration_seconds",
-            "Time to do what a client's message asks for.",
+            "Time to handle a message of a client.",
             ("type",),
             _single(relay.commands),
         )
@@ -128,7 +133,7 @@ class _Sockets(Collector):
 
 
 class _Relay(Collector):
-    """Updates: how they come in and go out."""
+    """Incoming and outgoing updates."""
 
     def __init__(self, relay: RelayCounters, hub: Counters, feed: Feed) -> None:
         self._relay = relay
@@ -142,20 +147,18 @@ class _Relay(Collector):
             ("audit",): relay.recovered_audit,
             ("resync",): relay.resyncs,
         }
-        yield _counter(
-            "tasktape_recoveries", "Clients that asked for what they missed.", ("source",), recoveries
-        )
+        yield _counter("tasktape_recoveries", "Recoveries of missed updates.", ("source",), recoveries)
         for name, meaning, value in (
-            ("ring_misses", "Recoveries that had to leave the ring for the audit.", relay.ring_misses),
-            ("updates_published", "Updates that came in.", hub.published),
-            ("updates_duplicate", "Updates that came in again.", hub.duplicates),
+            ("ring_misses", "Recoveries that the replay buffer could not serve.", relay.ring_misses),
+            ("updates_published", "Updates that arrived.", hub.published),
+            ("updates_duplicate", "Updates that arrived again.", hub.duplicates),
             ("updates_gaps", "Gaps before an update, filled from the audit.", hub.gaps),
-            ("deliveries", "Updates given to connections.", hub.delivered),
+            ("deliveries", "Updates sent to connections.", hub.delivered),
             ("feed_restarts", "Times that the feed of updates was interrupted.", feed.restarts),
         ):
             yield _counter(f"tasktape_{name}", meaning, (), {(): value})
-        yield _gauge("tasktape_subscriptions", "Channels that connections have.", (), {(): hub.subscriptions})
-        yield _gauge("tasktape_feed_up", "Whether the feed of updates works.", (), {(): int(feed.alive)})
+        yield _gauge("tasktape_subscriptions", "Subscriptions of connections.", (), {(): hub.subscriptions})
+        yield _gauge("tasktape_feed_up", "1 if the feed of updates works.", (), {(): int(feed.alive)})
         yield _gauge("tasktape_feed_lag_updates", "Updates not read yet.", (), {(): relay.feed_lag})
         yield _histogram(
             "tasktape_event_to_socket_seconds",
@@ -166,7 +169,7 @@ class _Relay(Collector):
 
 
 class _Requests(Collector):
-    """HTTP."""
+    """HTTP requests."""
 
     def __init__(self, http: HttpCounters) -> None:
         self._http = http
@@ -174,7 +177,7 @@ class _Requests(Collector):
     def collect(self) -> Iterator[Metric]:
         yield _histogram(
             "tasktape_http_request_duration_seconds",
-            "Time until an answer began.",
+            "Time until a response started.",
             ("method", "route", "status"),
             {(method, route, str(status)): each for (method, route, status), each in self._requests()},
         )

@@ -1,4 +1,4 @@
-"""What waits to be written to one client: bounded, so that a slow reader costs little and delays nobody."""
+"""The queue of messages to one client: bounded, so that a slow reader costs little and delays nobody."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MAX_WAITING_BYTES = 4 * 1024 * 1024
 
 
 class SendQueue:
-    """Messages in the order they must leave. A push never waits: it is what the hub does for every client."""
+    """Messages in the order of sending. A push never waits, as the hub pushes to every client."""
 
     raw_socket = None
-    """See `relay.Outlet.direct`."""
+    """See `SessionSink.raw_socket`."""
 
     def __init__(
         self, *, max_messages: int = MAX_WAITING_MESSAGES, max_bytes: int = MAX_WAITING_BYTES
@@ -38,22 +38,22 @@ class SendQueue:
 
     @property
     def waiting_bytes(self) -> int:
-        """What waits to be written."""
+        """Return the number of bytes that wait to be written."""
         return self.size
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more is taken."""
+        """Return True if nothing more is accepted."""
         return self._ended.is_set()
 
     def batch(self) -> None:
-        """Whoever writes what is in it does so one by one."""
+        """Do nothing: messages are written one by one."""
 
     def push(self, messages: Sendable) -> bool:
-        """Add messages. A full outbox drops what it holds and closes: its reader must resume; then False."""
+        """Add messages. Clear and close a full queue, so that its reader must resume; then return False."""
         if self.closed:
             return True
-        # What is larger than the bound must still pass, or its reader would resume for ever.
+        # A message larger than the limit must still pass, or its reader would resume for ever.
         if self._count >= self._max_messages or self.size >= self._max_bytes:
             self._waiting.clear()
             self._count = self.size = 0
@@ -68,14 +68,14 @@ class SendQueue:
         return True
 
     async def first(self) -> Sendable:
-        """The next messages to write, left in their place until `sent` says that they were written."""
+        """Return the next messages to write; they stay in the queue until `sent`."""
         while not self._waiting:
             self._filled.clear()
             await self._filled.wait()
         return self._waiting[0]
 
     def sent(self) -> None:
-        """Forget the first messages."""
+        """Remove the first messages."""
         if self._waiting:
             first = self._waiting.popleft()
             self._count -= first.count
@@ -84,16 +84,16 @@ class SendQueue:
             self._drained.set()
 
     async def writable(self) -> None:
-        """Wait until the outbox is at most half full: how a long recovery goes at its reader's pace."""
+        """Wait until the queue is at most half full, so that a long recovery keeps the pace of its reader."""
         await self._drained.wait()
 
     def close(self, close_reason: CloseReason | None) -> None:
-        """Take nothing more; the first reason given is the one that stays. None: the peer is gone."""
+        """Accept nothing more; the first reason wins. None means that the peer is gone."""
         if not self.closed:
             self.close_reason = close_reason
             self._ended.set()
 
     async def ended(self) -> CloseReason | None:
-        """Wait for the close; why."""
+        """Wait for the close; return its reason."""
         await self._ended.wait()
         return self.close_reason

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 import uvloop
 
-from api.listening import listen, stop_listening, take_port
+from api.listening import bind_port, listen, stop_listening
 from app.errors import Unavailable
 
 LOOPBACK = "127.0.0.1"
@@ -33,7 +33,7 @@ class Echo(asyncio.Protocol):
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_port_that_is_taken_refuses_clients_until_it_is_listened_at(*, shared: bool) -> None:
-    with take_port(LOOPBACK, 0, shared=shared) as taken:
+    with bind_port(LOOPBACK, 0, shared=shared) as taken:
         address = taken.getsockname()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address, LIMIT_S)
@@ -45,16 +45,16 @@ def test_port_that_is_taken_refuses_clients_until_it_is_listened_at(*, shared: b
 def test_port_at_which_somebody_listens_is_not_to_be_had(*, shared: bool) -> None:
     with socket.create_server((LOOPBACK, 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(Unavailable, match=f"127.0.0.1:{port} can't be listened at"):
-            take_port(LOOPBACK, port, shared=shared)
+        with pytest.raises(Unavailable, match=f"cannot bind 127.0.0.1:{port}"):
+            bind_port(LOOPBACK, port, shared=shared)
 
 
 def test_port_that_two_took_is_listened_at_by_one() -> None:
-    with take_port(LOOPBACK, 0, shared=False) as first:
+    with bind_port(LOOPBACK, 0, shared=False) as first:
         port = first.getsockname()[1]
-        with take_port(LOOPBACK, port, shared=False) as second:
+        with bind_port(LOOPBACK, port, shared=False) as second:
             listen(first)
-            with pytest.raises(Unavailable, match=f"127.0.0.1:{port} can't be listened at"):
+            with pytest.raises(Unavailable, match=f"cannot bind 127.0.0.1:{port}"):
                 listen(second)
 
 
@@ -64,7 +64,7 @@ def test_clients_that_were_not_accepted_yet_are_served_when_a_port_is_given_up(
 ) -> None:
     async def check() -> None:
         loop = asyncio.get_running_loop()
-        taken = take_port(LOOPBACK, 0, shared=False)
+        taken = bind_port(LOOPBACK, 0, shared=False)
         listen(taken)
         address = taken.getsockname()
         server = await loop.create_server(Echo, sock=taken)

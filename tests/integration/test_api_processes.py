@@ -150,4 +150,4 @@ def test_a_foreign_port_is_not_shared(running_stack: Stack) -> None:
         running_stack.parts.remove(part)
         eventually_sync(lambda: part.process.poll() is not None, 30)
     assert part.process.returncode == 1
-    assert f"127.0.0.1:{port} can't be listened at" in part.tail()
+    assert f"cannot bind 127.0.0.1:{port}" in part.tail()

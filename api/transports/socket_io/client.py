@@ -1,4 +1,4 @@
-"""One Socket.IO client: what it asks for, in turn, what it is sent, in order and bounded, and its end."""
+"""One Socket.IO client: its requests one after another, its bounded output in order, and its end."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from api.protocol.messages import Authenticate, Error, Incoming, Subscribe, Unsu
 from api.relay.context import Relay
 from api.relay.session import Session
 from api.transports.send_queue import SendQueue
-from api.transports.socket_io.packets import PACKET, Newest
+from api.transports.socket_io.packets import PACKET, HistoryFilter
 from api.transports.websocket.connection import MAX_COMMANDS_AHEAD
-from api.transports.websocket.wire import FAREWELL_S
+from api.transports.websocket.wire import CLOSE_TIMEOUT_S
 from app.errors import Unauthenticated, Unavailable
 from app.ids import is_uuid
 
 log = structlog.get_logger(__name__)
 
 _NO_TASK = "name a task by its id"
-ANOTHERS = CloseReason(close_codes.BAD_TOKEN, "the token is another user's")
-_ASKED = 1
-"""The id of every message to the session: one is asked after another."""
+OTHER_USERS = CloseReason(close_codes.BAD_TOKEN, "the token is another user's")
+_REQUEST_ID = 1
+"""The id of every message to the session: there is only one request at a time."""
 MAX_WRITTEN_PACKETS = 256
 MAX_WRITTEN_BYTES = 256 * 1024
 
@@ -38,37 +38,37 @@ Answer = dict[str, Any]
 
 
 class ClientTransport(Protocol):
-    """The connection below a client."""
+    """The connection of a client."""
 
     async def write(self, packets: list[bytes]) -> None:
-        """Write packets, and wait until they are on their way."""
+        """Write packets, and wait until they are sent."""
 
     async def dismiss(self) -> None:
-        """Tell the client that it should not come back."""
+        """Tell the client not to reconnect."""
 
     def hang_up(self, close_reason: CloseReason | None) -> None:
-        """End the connection; never waits."""
+        """End the connection; never wait."""
 
 
 class SocketIoClient:
-    """Serves one client of the default namespace until someone closes it. It is its session's outlet."""
+    """Serves one client of the default namespace until it is closed. It is its session's sink."""
 
     raw_socket = None
-    """See `relay.Outlet.direct`."""
+    """See `SessionSink.raw_socket`."""
 
-    def __init__(self, relay: Relay, line: ClientTransport) -> None:
+    def __init__(self, relay: Relay, connection: ClientTransport) -> None:
         self._relay = relay
-        self._line = line
+        self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._send_queue = SendQueue()
-        self._newest = Newest()
+        self._history_filter = HistoryFilter()
         self._turn = asyncio.Lock()
-        self._in_line = 0
-        self._asking = False
+        self._queued = 0
+        self._is_requesting = False
         self._answer: Answer | None = None
-        self._beginning: asyncio.Task[Answer] | None = None
+        self._authenticating: asyncio.Task[Answer] | None = None
         self._work: asyncio.Task[None] | None = None
-        self._settling: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._traffic = relay.counters.traffic_of("socketio", "json")
         self._traffic.opened += 1
@@ -79,25 +79,25 @@ class SocketIoClient:
 
     @property
     def user(self) -> str | None:
-        """Whom it speaks for, once that is known."""
+        """Return its user, once authenticated."""
         identity = self._session.identity
         return None if identity is None else identity.user
 
     @property
     def waiting_bytes(self) -> int:
-        """What it was given and has not taken yet."""
+        """Return the number of bytes that it has not accepted yet."""
         return self._send_queue.size
 
     def batch(self) -> None:
-        """See `relay.Outlet.batch`: an event has one message."""
+        """Do nothing: an event contains one message. See `SessionSink.batch`."""
 
-    # --- what it is sent ---------------------------------------------------------------------------------
+    # --- output ------------------------------------------------------------------------------------------
 
     def push(self, messages: Sendable) -> None:
-        """See `relay.Outlet.push`."""
-        if self._asking and isinstance(messages, EncodedMessage):
+        """See `SessionSink.push`."""
+        if self._is_requesting and isinstance(messages, EncodedMessage):
             message = from_json(messages.value)
-            if message.get("id") == _ASKED:
+            if message.get("id") == _REQUEST_ID:
                 self._answered(message)
                 return
         self._push(messages)
@@ -107,97 +107,97 @@ class SocketIoClient:
             self.close(TOO_SLOW)
 
     async def writable(self) -> None:
-        """See `relay.Outlet.room`."""
+        """See `SessionSink.writable`."""
         await self._send_queue.writable()
 
     async def _write(self) -> None:
         while True:
             await self._send_queue.first()
-            await self._line.write(await self._packets())
+            await self._connection.write(await self._packets())
 
     async def _packets(self) -> list[bytes]:
-        """What waits, as far as it is written at once."""
+        """Return queued packets, up to the limits of one write."""
         packets: list[bytes] = []
         size = 0
         while len(self._send_queue) and len(packets) < MAX_WRITTEN_PACKETS and size < MAX_WRITTEN_BYTES:
             messages = await self._send_queue.first()
-            packets.extend(packet for packet in messages.forms(PACKET) if self._newest.wants(packet))
+            packets.extend(packet for packet in messages.forms(PACKET) if self._history_filter.wants(packet))
             size += messages.size
             self._send_queue.sent()
         self._traffic.messages += len(packets)
         self._traffic.size_bytes += sum(map(len, packets))
         return packets
 
-    # --- what it asks for --------------------------------------------------------------------------------
+    # --- requests ----------------------------------------------------------------------------------------
 
     def admits(self) -> bool:
-        """Whether it may send a message now; who floods is told so, and at last sent away."""
+        """Return True if it may send a message now; send rate-limited clients an error, or close."""
         self._traffic.received += 1
         return not self.closed and self._session.admits()
 
     def begin(self, token: object) -> None:
-        """Authenticate with what came with the handshake, once that is answered."""
-        self._beginning = self._loop.create_task(self.authenticate(token, None))
+        """Authenticate with the token of the handshake, once that is answered."""
+        self._authenticating = self._loop.create_task(self.authenticate(token, None))
 
     async def authenticate(self, token: object, user: object) -> Answer:
-        """Say who one is; a user that is given has to be the token's."""
+        """Authenticate; a given user must be the token's."""
         if not isinstance(token, str) or not (user is None or isinstance(user, str)):
             return self._refused("malformed", "authenticate with {userId, token}, both of them text")
-        message = Authenticate(type="authenticate", id=_ASKED, token=token)
-        # All in its turn: clients ask for tasks without waiting until they are let in.
-        return await self._in_turn(lambda: self._let_in(message, user))
+        message = Authenticate(type="authenticate", id=_REQUEST_ID, token=token)
+        # One at a time: clients subscribe to tasks without waiting for their authentication.
+        return await self._in_turn(lambda: self._authenticate(message, user))
 
-    async def _let_in(self, message: Authenticate, user: str | None) -> None:
-        if user is not None and await self._is_anothers(message.token, user):
-            self._answer = self._refused("forbidden", ANOTHERS.reason)
-            self.close(ANOTHERS)
+    async def _authenticate(self, message: Authenticate, user: str | None) -> None:
+        if user is not None and await self._is_other_users(message.token, user):
+            self._answer = self._refused("forbidden", OTHER_USERS.reason)
+            self.close(OTHER_USERS)
         else:
             await self._session.handle(message)
 
-    async def _is_anothers(self, token: str, user: str) -> bool:
+    async def _is_other_users(self, token: str, user: str) -> bool:
         try:
             return (await self._relay.verifier.verify(token)).user != user
         except (Unauthenticated, Unavailable):
-            return False  # The session says so.
+            return False  # The session reports it.
 
     async def subscribe(self, task_id: object) -> Answer:
-        """Ask for what happens to a task."""
+        """Subscribe to the updates of a task."""
         if not isinstance(task_id, str) or not is_uuid(task_id):
             return self._refused("malformed", _NO_TASK)
-        message = Subscribe(type="subscribe", id=_ASKED, channel=f"task:{task_id}")
-        return {**await self._ask(message), "taskId": task_id}
+        message = Subscribe(type="subscribe", id=_REQUEST_ID, channel=f"task:{task_id}")
+        return {**await self._request(message), "taskId": task_id}
 
     async def unsubscribe(self, task_id: object) -> Answer:
-        """Give a task up."""
+        """Unsubscribe from a task."""
         if not isinstance(task_id, str) or not is_uuid(task_id):
             return self._refused("malformed", _NO_TASK)
-        message = Unsubscribe(type="unsubscribe", id=_ASKED, channel=f"task:{task_id}")
-        return {**await self._ask(message), "taskId": task_id}
+        message = Unsubscribe(type="unsubscribe", id=_REQUEST_ID, channel=f"task:{task_id}")
+        return {**await self._request(message), "taskId": task_id}
 
-    async def _ask(self, message: Incoming) -> Answer:
-        """Ask the session, in its turn."""
+    async def _request(self, message: Incoming) -> Answer:
+        """Send a request to the session, in turn."""
         return await self._in_turn(lambda: self._session.handle(message))
 
-    async def _in_turn(self, ask: Callable[[], Awaitable[None]]) -> Answer:
-        """Ask when those before have their answers, and give the answer."""
-        if self._in_line >= MAX_COMMANDS_AHEAD:
+    async def _in_turn(self, handle: Callable[[], Awaitable[None]]) -> Answer:
+        """Wait for the earlier requests, run `handle`, and return the answer."""
+        if self._queued >= MAX_COMMANDS_AHEAD:
             return self._refused("too_many", "wait for answers before you ask for more")
-        self._in_line += 1
+        self._queued += 1
         try:
             async with self._turn:
-                self._answer, self._asking = None, True
+                self._answer, self._is_requesting = None, True
                 if not self.closed:
-                    self._work = self._loop.create_task(self._careful(ask()))
+                    self._work = self._loop.create_task(self._guarded(handle()))
                     await asyncio.wait((self._work,))
                 return self._answer or Error(code="closed", message="the connection ends").model_dump(
                     exclude_none=True
                 )
         finally:
-            self._asking = False
-            self._in_line -= 1
+            self._is_requesting = False
+            self._queued -= 1
 
     def _answered(self, message: Answer) -> None:
-        """Keep an answer for who asked; two kinds are events as well, as clients wait for them."""
+        """Store an answer for its request; two types are also sent as events, which clients wait for."""
         del message["id"]
         match message["type"]:
             case "authenticated":
@@ -214,31 +214,31 @@ class SocketIoClient:
         return answer
 
     def _wake(self) -> None:
-        if self._settling is None and not self.closed:
-            self._settling = self._loop.create_task(self._settle())
+        if self._catching_up is None and not self.closed:
+            self._catching_up = self._loop.create_task(self._catch_up())
 
-    async def _settle(self) -> None:
+    async def _catch_up(self) -> None:
         async with self._turn:
-            self._settling = None
-            self._work = self._loop.create_task(self._careful(self._session.catch_up()))
+            self._catching_up = None
+            self._work = self._loop.create_task(self._guarded(self._session.catch_up()))
             await asyncio.wait((self._work,))
 
-    async def _careful(self, work: Awaitable[None]) -> None:
-        """Do some work; its failure ends this client alone."""
+    async def _guarded(self, work: Awaitable[None]) -> None:
+        """Run some work; its failure ends only this client."""
         try:
             await work
         except Exception:
             log.exception("a Socket.IO client failed")
             self.close(INTERNAL_ERROR)
 
-    # --- the clock ---------------------------------------------------------------------------------------
+    # --- timers ------------------------------------------------------------------------------------------
 
     def _see_to_expiry(self) -> None:
         self._deadline.cancel()
         self._deadline = self._loop.call_later(0, self._tick)
 
     def _tick(self) -> None:
-        """Close a client that doesn't authenticate, or outlives its token."""
+        """Close a client that does not authenticate, or whose token has expired."""
         if self.closed:
             return
         identity = self._session.identity
@@ -252,12 +252,13 @@ class SocketIoClient:
             return
         self._deadline = self._loop.call_later(min(left_s, self._relay.ping_s), self._tick)
 
-    # --- the end -----------------------------------------------------------------------------------------
+    # --- close -------------------------------------------------------------------------------------------
 
     def close(self, close_reason: CloseReason | None) -> None:
-        """Take nothing more, and end; the first reason given is the one that stays. None: it is gone.
+        """Accept nothing more, and end; the first reason wins. None means that it is gone.
 
-        What follows from it follows a moment later: who closes may be in the middle of something.
+        The consequences follow in a later iteration of the loop: the caller may be in the middle of an
+        operation.
         """
         if not self.closed:
             self.closed = True
@@ -266,7 +267,12 @@ class SocketIoClient:
 
     async def _end(self, close_reason: CloseReason | None) -> None:
         self._send_queue.close(close_reason)
-        tasks: list[asyncio.Task[Any] | None] = [self._beginning, self._work, self._settling, self._writing]
+        tasks: list[asyncio.Task[Any] | None] = [
+            self._authenticating,
+            self._work,
+            self._catching_up,
+            self._writing,
+        ]
         for task in tasks:
             if task is not None:
                 task.cancel()
@@ -277,21 +283,21 @@ class SocketIoClient:
         else:
             self._relay.counters.closed(close_reason.code)
         if close_reason is not None and close_reason is not TOO_SLOW:
-            with anyio.move_on_after(FAREWELL_S):
-                await self._part(close_reason)
-        self._line.hang_up(close_reason)
+            with anyio.move_on_after(CLOSE_TIMEOUT_S):
+                await self._finish(close_reason)
+        self._connection.hang_up(close_reason)
 
-    async def _part(self, close_reason: CloseReason) -> None:
-        """Write what is left, and a goodbye; who should not come back is dismissed."""
+    async def _finish(self, close_reason: CloseReason) -> None:
+        """Write the remaining packets and a goodbye; dismiss a client that should not reconnect."""
         while len(self._send_queue):
-            await self._line.write(await self._packets())
+            await self._connection.write(await self._packets())
         if close_reason.come_back:
-            await self._line.write([protocol.goodbye(close_reason).form(PACKET)])
+            await self._connection.write([protocol.goodbye(close_reason).form(PACKET)])
         else:
-            await self._line.dismiss()
+            await self._connection.dismiss()
 
 
-def said_by(data: object, *names: str) -> Mapping[str, object]:
-    """The named members of an argument, None for those that are not there."""
+def members_of(data: object, *names: str) -> Mapping[str, object]:
+    """Return the named members of an argument, None for missing ones."""
     given = data if isinstance(data, dict) else {}
     return {name: given.get(name) for name in names}

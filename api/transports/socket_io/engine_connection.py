@@ -1,4 +1,4 @@
-"""One Engine.IO connection: written to at the pace it is read, and ended for good."""
+"""One Engine.IO connection: written to at the pace of its reader, and ended reliably."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from api.transports.websocket.wire import Wire
 
 
 class EngineConnection:
-    """One Engine.IO connection, and the client that it is for, once there is one."""
+    """One Engine.IO connection, and its client, once there is one."""
 
     transport: Transport = "socketio"
 
@@ -46,7 +46,7 @@ class EngineConnection:
             self.hang_up(close_reason)
 
     async def write(self, packets: list[bytes]) -> None:
-        """See `Line.write`. Nothing more is written before the network, or a poll, has taken it."""
+        """See `ClientTransport.write`. Wait until the network, or a poll, has accepted the packets."""
         engine = self._server.eio
         socket = engine.sockets.get(self.engine_id)
         if socket is None:
@@ -55,23 +55,23 @@ class EngineConnection:
             for packet in packets:
                 await engine.send(self.engine_id, packet.decode())
         except EngineIOError:
-            return  # It is gone, which we are told of.
+            return  # It is gone, which another callback reports.
         await socket.queue.join()
 
     async def dismiss(self) -> None:
-        """See `Line.dismiss`."""
+        """See `ClientTransport.dismiss`."""
         await self._server.disconnect(self.client_id)
         socket = self._server.eio.sockets.get(self.engine_id)
         if socket is not None:
             await socket.queue.join()
 
     def hang_up(self, close_reason: CloseReason | None) -> None:
-        """See `Line.hang_up`."""
+        """See `ClientTransport.hang_up`."""
         if self._hanging_up is None:
             self._hanging_up = asyncio.get_running_loop().create_task(self._hang_up(close_reason))
 
     async def hung_up(self, close_reason: CloseReason) -> None:
-        """End the connection, and wait until it has ended."""
+        """End the connection, and wait for its end."""
         self.close(close_reason)
         self.hang_up(close_reason)
         if self._hanging_up is not None:
@@ -81,8 +81,8 @@ class EngineConnection:
         socket = self._server.eio.sockets.get(self.engine_id)
         await self._server.eio.disconnect(self.engine_id)
         if socket is not None:
-            socket.queue.put_nowait(None)  # This ends the task that writes.
+            socket.queue.put_nowait(None)  # This ends the writing task.
         code, reason = (1000, "") if close_reason is None else (close_reason.code, close_reason.reason[:100])
         for wire in self.wires:
-            # Of itself a server that hangs up waits for the client to do so, too.
+            # By default a server that hangs up waits for the client to do so, too.
             wire.finish(None, code, reason)

@@ -1,4 +1,4 @@
-"""What Socket.IO clients are sent: messages of the relay as events, an update as `task:update`."""
+"""Encoding of the relay's messages as Socket.IO events, an update as `task:update`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _RESERVED = (["connect"], ["disconnect"])
 
 
 class TextPacket(Packet):  # type: ignore[misc]
-    """A packet as clients may send it.
+    """A packet that clients may send.
 
-    Attachments, which nothing asks for, would be gathered without end. And what handles a client's coming and
-    going is called for events of these names, too.
+    Attachments, which are not used, would be collected without limit. And the handlers of connecting and
+    disconnecting would also be called for events of these names.
     """
 
     def decode(self, encoded_packet: str) -> int:
-        """Read a packet. Raises `ValueError`."""
+        """Decode a packet. Raise `ValueError`."""
         attachments: int = super().decode(encoded_packet)
         if attachments or self.packet_type in {5, 6}:
             raise ValueError("there are no binary events here")
@@ -34,10 +34,10 @@ class TextPacket(Packet):  # type: ignore[misc]
 
 
 class _PacketForm(Codec):
-    """A message as the text of a Socket.IO packet, made once for all clients."""
+    """A message as the text of a Socket.IO packet, encoded once for all clients."""
 
     def frame(self, payload: bytes) -> bytes:
-        """The packet."""
+        """Return the packet."""
         message: dict[str, Any] = from_json(payload)
         name: str = message["type"]
         if name == "update":
@@ -49,12 +49,12 @@ PACKET = _PacketForm()
 
 
 def event_packet(name: str, message: Mapping[str, Any]) -> bytes:
-    """An event of the default namespace, with one argument."""
+    """Return an event of the default namespace, with one argument."""
     return b"2" + to_json([name, message])
 
 
 def _update(message: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """An update as an event: what happened to which task, by whom and when, is at hand beside all of it."""
+    """Return an update as an event: with type, task, user and time at the top level."""
     event = message["event"]
     kind, _, key = (event.get("stream") or "task:").partition(":")
     ids = {"task": {"taskId": key}, "list": {"listId": key}}.get(kind, {})
@@ -62,16 +62,16 @@ def _update(message: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return _UPDATES.get(kind, "task:update"), message | first
 
 
-class Newest:
-    """Leaves out what was before a client joined a list: it reads that by HTTP, as when it connects."""
+class HistoryFilter:
+    """Omits a list's updates from before a client joined: it loads them by HTTP, as when it connects."""
 
     def __init__(self) -> None:
         self._past = 0
 
     def wants(self, packet: bytes) -> bool:
-        """Whether to send a packet."""
+        """Return True if a packet should be sent."""
         if packet.startswith(_SUBSCRIBED_PREFIX):
-            # The last of what follows is what one joined with.
+            # The last of the following updates is the one of joining.
             self._past = max(0, from_json(packet[1:])[1]["missed"] - 1)
         elif self._past and packet.startswith(_UPDATE_PREFIXES):
             self._past -= 1

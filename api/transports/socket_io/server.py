@@ -1,7 +1,7 @@
-"""Socket.IO at `/socket.io/`: frontends that speak it are fed by the same hub.
+"""Socket.IO at `/socket.io/`: the same hub for frontends that use Socket.IO.
 
-python-socketio keeps the connections, over WebSockets or long polling. Rooms are not used: what a client gets
-is what its session gets, and a packet is made once for all of them.
+python-socketio manages the connections, over WebSockets or long polling. Its rooms are not used: a client
+gets what its session sends, and a packet is encoded once for all clients.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from api.protocol.close_codes import CloseReason
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
 from api.relay.rate_limits import network_of
-from api.transports.socket_io.client import Answer, SocketIoClient, said_by
+from api.transports.socket_io.client import Answer, SocketIoClient, members_of
 from api.transports.socket_io.engine_connection import EngineConnection
 from api.transports.socket_io.packets import TextPacket
 from api.transports.websocket.endpoint import OTHER_ORIGIN, TOO_MANY_FROM_ADDRESS, origin_allowed
-from api.transports.websocket.wire import EXTENSION, FAREWELL_S, Wire
+from api.transports.websocket.wire import CLOSE_TIMEOUT_S, EXTENSION, Wire
 from app.errors import Malformed, TaskError, Unauthenticated, Unavailable
 
 PATH = "/socket.io"
-_LINE = "tasktape.line"
+_CONNECTION = "tasktape.connection"
 NO_PACKET = CloseReason(close_codes.BAD_MESSAGE, "not an Engine.IO packet")
-NO_SESSION = Malformed("there is no such session at this process: connect anew")
+NO_SESSION = Malformed("there is no such session at this process: connect again")
 NO_POLLING = Malformed(
     "long polling needs one process for all requests of a client, and several share this port: "
     'connect with {transports: ["websocket"]}'
@@ -59,18 +59,18 @@ class SocketIo:
         self._shares_port = shares_port
         self._origins = frozenset(origins)
         self._connection_registry = connection_registry
-        self._lines: dict[str, EngineConnection] = {}
+        self._connections: dict[str, EngineConnection] = {}
         self._clients: dict[str, SocketIoClient] = {}
         self._server = self._make_server()
         self._app = ASGIApp(self._server, socketio_path=PATH)
 
     def _make_server(self) -> AsyncServer:
-        # What clients do wrong is answered; it is not worth a traceback each.
+        # Errors of clients are answered; they are not worth a traceback each.
         quiet = logging.getLogger("tasktape.socketio")
         quiet.disabled = True
         server = AsyncServer(
             async_mode="asgi",
-            cors_allowed_origins=[],  # The application sees to that.
+            cors_allowed_origins=[],  # The application checks origins.
             ping_interval=self._relay.ping_s,
             ping_timeout=self._relay.ping_s,
             max_http_buffer_size=protocol.MAX_MESSAGE_BYTES,
@@ -84,11 +84,11 @@ class SocketIo:
         server.on("authenticate", self._authenticate)
         server.on("subscribe:task", self._subscribe)
         server.on("unsubscribe:task", self._unsubscribe)
-        self._follow_engine(server)
+        self._wrap_engine_handlers(server)
         return server
 
-    def _follow_engine(self, server: AsyncServer) -> None:
-        """Hear of connections also before a client is there, and after it has left; and of all it says."""
+    def _wrap_engine_handlers(self, server: AsyncServer) -> None:
+        """Also handle connections before they have a client and after it has left, and all their messages."""
         handlers, hang_up = dict(server.eio.handlers), server.eio.disconnect
 
         async def connect(engine_id: str, environ: dict[str, Any]) -> object:
@@ -96,8 +96,8 @@ class SocketIo:
             return refusal or await handlers["connect"](engine_id, environ)
 
         async def message(engine_id: str, data: object) -> None:
-            line = self._lines.get(engine_id)
-            if line is None or line.client is None or line.client.admits():
+            connection = self._connections.get(engine_id)
+            if connection is None or connection.client is None or connection.client.admits():
                 await handlers["message"](engine_id, data)
 
         async def disconnect(engine_id: str, reason: str) -> None:
@@ -105,8 +105,8 @@ class SocketIo:
             self._gone(engine_id)
 
         async def hang_up_soon(engine_id: str) -> None:
-            # Of itself it waits until the client has taken what is left, which it may never do.
-            with anyio.move_on_after(FAREWELL_S):
+            # By default it waits until the client has read the rest, which it may never do.
+            with anyio.move_on_after(CLOSE_TIMEOUT_S):
                 await hang_up(engine_id)
 
         server.eio.disconnect = hang_up_soon
@@ -115,7 +115,7 @@ class SocketIo:
         server.eio.on("disconnect", disconnect)
 
     async def stop(self) -> None:
-        """Look after the connections no longer."""
+        """Stop managing the connections."""
         await self._server.shutdown()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,7 +132,7 @@ class SocketIo:
             await self._serve_request(scope, receive, send)
 
     def _refusal(self, connection: HTTPConnection) -> TaskError | None:
-        """Why one may not come in, if so."""
+        """Return the reason to refuse a connection, if there is one."""
         if not origin_allowed(connection, self._origins):
             return OTHER_ORIGIN
         session = connection.query_params.get("sid")
@@ -156,89 +156,89 @@ class SocketIo:
         except KeyError:
             if session in self._server.eio.sockets:
                 raise
-            # It has ended a moment ago.
+            # It has just ended.
             await problem(NO_SESSION)(scope, receive, send)
 
     async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a WebSocket, of a line that has polled until now or of a new one."""
+        """Serve a WebSocket, of a connection that has polled until now or of a new one."""
         known = QueryParams(scope["query_string"]).get("sid", "")
-        line = scope[_LINE] = self._lines.get(known) or EngineConnection(self._server)
+        connection = scope[_CONNECTION] = self._connections.get(known) or EngineConnection(self._server)
         wire: Wire | None = scope.get("extensions", {}).get(EXTENSION)
         if wire is not None:
-            line.wires.append(wire)
+            connection.wires.append(wire)
         try:
             await self._app(scope, receive, send)
         except Exception:  # noqa: BLE001
-            # What is no packet comes up to here, and leaves all open behind it.
-            await line.hung_up(NO_PACKET)
+            # An invalid packet raises up to here, and leaves everything open.
+            await connection.hung_up(NO_PACKET)
         finally:
             if wire is not None:
-                line.wires.remove(wire)
+                connection.wires.remove(wire)
 
-    # --- lines -------------------------------------------------------------------------------------------
+    # --- connections -------------------------------------------------------------------------------------
 
     def _open(self, engine_id: str, environ: dict[str, Any]) -> str | None:
-        """Take in a connection; or else say why not."""
+        """Register a connection, or return the reason to refuse it."""
         scope = environ["asgi.scope"]
-        line: EngineConnection = scope.get(_LINE) or EngineConnection(self._server)
-        line.engine_id, line.address = engine_id, _address_of(scope)
-        if not self._relay.quotas.addresses.take(line.address):
+        connection: EngineConnection = scope.get(_CONNECTION) or EngineConnection(self._server)
+        connection.engine_id, connection.address = engine_id, _address_of(scope)
+        if not self._relay.quotas.addresses.take(connection.address):
             self._relay.counters.limited["address_connections"] += 1
             return TOO_MANY_FROM_ADDRESS.detail
-        environ[_LINE] = line
-        self._lines[engine_id] = line
-        line.deadline = asyncio.get_running_loop().call_later(
-            self._relay.authentication_s, self._look_for_client, line
+        environ[_CONNECTION] = connection
+        self._connections[engine_id] = connection
+        connection.deadline = asyncio.get_running_loop().call_later(
+            self._relay.authentication_s, self._look_for_client, connection
         )
-        self._connection_registry.add(line)
+        self._connection_registry.add(connection)
         return None
 
     @staticmethod
-    def _look_for_client(line: EngineConnection) -> None:
-        """Hang up where nobody came to speak."""
-        if line.client is None:
-            line.hang_up(close_codes.NOT_AUTHENTICATED)
+    def _look_for_client(connection: EngineConnection) -> None:
+        """Hang up a connection without a client."""
+        if connection.client is None:
+            connection.hang_up(close_codes.NOT_AUTHENTICATED)
 
     def _gone(self, engine_id: str) -> None:
-        line = self._lines.pop(engine_id, None)
-        if line is None:
+        connection = self._connections.pop(engine_id, None)
+        if connection is None:
             return
-        if line.deadline is not None:
-            line.deadline.cancel()
-        line.close(None)
-        self._relay.quotas.addresses.release(line.address)
-        self._connection_registry.discard(line)
+        if connection.deadline is not None:
+            connection.deadline.cancel()
+        connection.close(None)
+        self._relay.quotas.addresses.release(connection.address)
+        self._connection_registry.discard(connection)
 
     # --- clients -----------------------------------------------------------------------------------------
 
     async def _connect(self, client_id: str, environ: dict[str, Any], auth: object = None) -> None:
-        """Take a client in; who shows a token already is let in by it, or refused."""
-        line: EngineConnection = environ[_LINE]
-        if line.client is not None:
+        """Register a client; authenticate or refuse it by the handshake's token, if there is one."""
+        connection: EngineConnection = environ[_CONNECTION]
+        if connection.client is not None:
             raise Refusal("there is a client at this connection already")
-        given = said_by(auth, "token", "userId")
+        given = members_of(auth, "token", "userId")
         if given["token"] is not None:
             await self._check(given["token"], given["userId"])
-        line.client_id, line.client = client_id, SocketIoClient(self._relay, line)
-        self._clients[client_id] = line.client
+        connection.client_id, connection.client = client_id, SocketIoClient(self._relay, connection)
+        self._clients[client_id] = connection.client
         if self._connection_registry.draining:
-            line.client.close(close_codes.RESTARTING)
+            connection.client.close(close_codes.RESTARTING)
         elif given["token"] is not None:
-            line.client.begin(given["token"])
+            connection.client.begin(given["token"])
 
     async def _check(self, token: object, user: object) -> None:
-        """Refuse a token that is no good, or another user's. Raises `Refusal`."""
+        """Refuse an invalid token, or another user's. Raise `Refusal`."""
         try:
             identity = await self._relay.verifier.verify(token if isinstance(token, str) else "")
         except Unauthenticated as error:
             raise Refusal(error.detail) from None
         except Unavailable:
-            return  # The session sends it away for a while.
+            return  # The session closes it for a while.
         if user is not None and user != identity.user:
             raise Refusal("the token is another user's")
 
     async def _disconnect(self, client_id: str, reason: str) -> None:
-        """Forget a client, and hang up where it left."""
+        """Remove a client, and hang up."""
         del reason
         client = self._clients.pop(client_id, None)
         if client is not None:
@@ -247,7 +247,7 @@ class SocketIo:
     async def _authenticate(self, client_id: str, data: object = None, *rest: object) -> Answer | None:
         del rest
         client = self._clients.get(client_id)
-        given = said_by(data, "token", "userId")
+        given = members_of(data, "token", "userId")
         return None if client is None else await client.authenticate(given["token"], given["userId"])
 
     async def _subscribe(self, client_id: str, data: object = None, *rest: object) -> Answer | None:
@@ -262,13 +262,13 @@ class SocketIo:
 
 
 def _address_of(scope: Scope) -> str:
-    """What a connection is counted for."""
+    """Return the address that a connection counts for."""
     return network_of((scope.get("client") or ("",))[0])
 
 
 def _task_id(data: object) -> object:
-    """The task that is named by its id, or by an object that has it."""
-    return data if isinstance(data, str) else said_by(data, "taskId")["taskId"]
+    """Return the task's id, given directly or in an object."""
+    return data if isinstance(data, str) else members_of(data, "taskId")["taskId"]
 
 
 async def _serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -277,5 +277,5 @@ async def _serve(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def socketio_route() -> Mount:
-    """The route that clients come in by."""
+    """Return the route of the endpoint."""
     return Mount(PATH, _serve)

@@ -1,4 +1,4 @@
-"""The place to come back to: the positions that a client of an event stream has reached."""
+"""The resume cursor: the positions that a client of an event stream has reached."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from app.positions import Position, Positions, format_positions, positions_from_
 
 
 class ResumeCursor:
-    """Follows the messages of one stream; what it says after a message is where one resumes behind that.
+    """Follows the messages of one stream; its value after a message is the position to resume from after it.
 
-    What was missed moves it on update by update. Only where a list comes from its beginning it waits until
-    all of it has come: the list's past lies before what the client had reached.
+    Missed updates advance it one by one. Only while a list is sent from its beginning it waits for the end:
+    the list's past lies before the positions that the client had reached.
     """
 
     def __init__(self, since: Positions | None) -> None:
@@ -20,30 +20,30 @@ class ResumeCursor:
         self._reached = dict(since or {})
         self._missed = 0
         self._whole = False
-        self._adopt: dict[int, int] = {}
+        self._announced: dict[int, int] = {}
 
     def __str__(self) -> str:
-        # An empty id would mean to a browser that there is no place to come back to.
+        # Browsers treat an empty id as none.
         return format_positions(self._reached) or ","
 
     def begin(self, message: Mapping[str, Any], *, whole: bool) -> None:
-        """Take note of a reply that announces what was missed, and of the positions that lie behind that."""
+        """Record a reply that announces missed updates, and the positions after them."""
         self._missed, self._whole = message["missed"], whole
-        self._adopt = positions_from_json(message["positions"])
+        self._announced = positions_from_json(message["positions"])
         if not self._known:
             self._known = True
-            self._reached = dict(self._adopt)
+            self._reached = dict(self._announced)
         elif not self._missed:
-            self._advance(self._adopt)
+            self._advance(self._announced)
 
-    def pass_by(self, position: Position) -> None:
-        """Take note of an update."""
+    def record(self, position: Position) -> None:
+        """Record an update."""
         if self._missed:
             self._missed -= 1
             if not self._whole:
                 self._advance({position.partition: position.offset})
             if not self._missed:
-                self._advance(self._adopt)
+                self._advance(self._announced)
         else:
             self._advance({position.partition: position.offset})
 

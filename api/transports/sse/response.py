@@ -1,4 +1,4 @@
-"""One event stream: the answer to a request, in which a session's messages are written as they come."""
+"""One event stream: a response to which a session's messages are written as they arrive."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from api.telemetry.counters import Transport
 from api.transports.send_queue import SendQueue
 from api.transports.sse.encoder import HEARTBEAT, EventText
 from api.transports.websocket.uvicorn_protocol import ABORT
-from api.transports.websocket.wire import FAREWELL_S, SLOW_S
+from api.transports.websocket.wire import CLOSE_TIMEOUT_S, SLOW_S
 from app.positions import Positions, positions_to_json
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ WRITTEN_AT_ONCE_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class StreamRequest:
-    """What a request asks for."""
+    """The parameters of a stream's request."""
 
     user: str
     token: str
@@ -48,7 +48,7 @@ class StreamRequest:
 
 
 class EventStream(Response):
-    """The answer, which ends when the token does, when the node stops, or when its reader is too slow."""
+    """The response, which ends with its token, when the node stops, or when its reader is too slow."""
 
     transport: Transport = "sse"
 
@@ -63,7 +63,7 @@ class EventStream(Response):
         self._session = Session(relay, self._send_queue, token_hex(16), self._woken.set)
         self._text = EventText(self._session, action.since)
         self._pieces: deque[bytes] = deque()
-        """What is written right now: what a write that is given up leaves here was not written."""
+        """The bytes that are being written; what a cancelled write leaves here was not written."""
         self._traffic = relay.counters.traffic_of("sse", "json")
 
     @property
@@ -99,21 +99,25 @@ class EventStream(Response):
             gone = asyncio.create_task(_gone(receive))
             parts = [
                 asyncio.create_task(part)
-                for part in (self._ended(), self._careful(self._converse()), self._careful(self._write(send)))
+                for part in (
+                    self._ended(),
+                    self._guarded(self._run_session()),
+                    self._guarded(self._write(send)),
+                )
             ]
             try:
                 await asyncio.wait((gone, *parts), return_when=asyncio.FIRST_COMPLETED)
                 await _cancelled(parts)
                 self._session.close()
                 if not gone.done():
-                    await self._part(scope, send, gone)
+                    await self._finish(scope, send, gone)
             finally:
                 await _cancelled([gone, *parts])
                 self._session.close()
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        """Count the stream while it is open, and why it ended."""
+        """Count the stream while it is open, and the reason of its end."""
         self._traffic.opened += 1
         try:
             yield
@@ -125,10 +129,10 @@ class EventStream(Response):
             else:
                 self._relay.counters.closed(close_reason.code)
 
-    # --- the conversation --------------------------------------------------------------------------------
+    # --- the session -------------------------------------------------------------------------------------
 
-    async def _converse(self) -> None:
-        """Ask for what the request asks for, then follow the memberships of the user."""
+    async def _run_session(self) -> None:
+        """Send the request's messages to the session, then follow the memberships of the user."""
         for message in self._messages():
             await self._session.handle(message)
         while True:
@@ -143,10 +147,10 @@ class EventStream(Response):
         for number, channel in enumerate(dict.fromkeys(action.channels), 1):
             yield Subscribe(type="subscribe", id=number, channel=channel, since=since)
 
-    # --- what is written ---------------------------------------------------------------------------------
+    # --- output ------------------------------------------------------------------------------------------
 
     async def _write(self, send: Send) -> None:
-        """Write what waits, and a comment now and then, until the token expires or the reader sleeps."""
+        """Write queued messages, and periodic comments, until the token expires or the reader is too slow."""
         while not self._expired():
             try:
                 async with asyncio.timeout(self._wait_s()):
@@ -154,12 +158,12 @@ class EventStream(Response):
             except TimeoutError:
                 self._pieces.append(HEARTBEAT)
             else:
-                self._take(messages)
+                self._encode(messages)
             await self._send(send)
         self._send_queue.close(close_codes.TOKEN_EXPIRED)
 
-    def _take(self, messages: Sendable) -> None:
-        """Make text of the first of what waits."""
+    def _encode(self, messages: Sendable) -> None:
+        """Encode the first queued messages."""
         self._pieces.extend(_joined(self._text.events(messages)))
         self._traffic.messages += messages.count
         self._send_queue.sent()
@@ -175,7 +179,7 @@ class EventStream(Response):
         return max(0.0, min(self._relay.ping_s, identity.expires_at - self._relay.now()))
 
     async def _send(self, send: Send) -> None:
-        """Write what is in pieces, each in a bounded time."""
+        """Write the pieces, each within a time limit."""
         try:
             while self._pieces:
                 async with asyncio.timeout(SLOW_S):
@@ -184,8 +188,8 @@ class EventStream(Response):
         except TimeoutError:
             self._send_queue.close(TOO_SLOW)
 
-    async def _careful(self, part: Awaitable[None]) -> None:
-        """Do a part of the work; its failure ends this stream alone."""
+    async def _guarded(self, part: Awaitable[None]) -> None:
+        """Run a part of the work; its failure ends only this stream."""
         try:
             await part
         except OSError:
@@ -197,15 +201,15 @@ class EventStream(Response):
     async def _ended(self) -> None:
         await self._send_queue.ended()
 
-    # --- the end -----------------------------------------------------------------------------------------
+    # --- close -------------------------------------------------------------------------------------------
 
-    async def _part(self, scope: Scope, send: Send, gone: asyncio.Task[None]) -> None:
-        """Write what is left, say goodbye and end; who does not read is cut off."""
+    async def _finish(self, scope: Scope, send: Send, gone: asyncio.Task[None]) -> None:
+        """Write the remaining messages and a goodbye, and end; abort a client that does not read."""
         close_reason = self._send_queue.close_reason
         if close_reason is not None and close_reason is not TOO_SLOW:
-            with anyio.move_on_after(FAREWELL_S):
+            with anyio.move_on_after(CLOSE_TIMEOUT_S):
                 while len(self._send_queue):
-                    self._take(await self._send_queue.first())
+                    self._encode(await self._send_queue.first())
                 self._pieces.append(self._text.goodbye(close_reason))
                 await self._send(send)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -213,11 +217,11 @@ class EventStream(Response):
         abort = scope.get("extensions", {}).get(ABORT)
         if abort is not None:
             abort()
-            await asyncio.wait([gone], timeout=FAREWELL_S)
+            await asyncio.wait([gone], timeout=CLOSE_TIMEOUT_S)
 
 
 def _joined(events: Iterable[bytes]) -> Iterator[bytes]:
-    """Events as pieces that are about as large as is written at once."""
+    """Yield events joined into pieces of about the size of one write."""
     some: list[bytes] = []
     size = 0
     for event in events:
@@ -237,7 +241,7 @@ async def _gone(receive: Receive) -> None:
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait until they ended."""
+    """Cancel tasks and wait for their end."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""A wire over plain ASGI, for servers that do not offer theirs: a queue, and tasks that write and read."""
+"""A wire over plain ASGI, for servers without the wire extension: a queue, and tasks that write and read."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from api.protocol.close_codes import CloseReason
 from api.protocol.frames import JSON, Sendable
 from api.telemetry.counters import Traffic
 from api.transports.send_queue import SendQueue
-from api.transports.websocket.wire import FAREWELL_S, Listener
+from api.transports.websocket.wire import CLOSE_TIMEOUT_S, Listener
 
 GONE = (WebSocketDisconnect, WebSocketDisconnected, RuntimeError, OSError)
 
 
 class AsgiWire:
-    """Carries the messages of one accepted WebSocket."""
+    """The wire of one accepted WebSocket."""
 
     deflates = False
     raw_socket = None
@@ -48,7 +48,7 @@ class AsgiWire:
             self._listener.too_slow()
 
     async def writable(self) -> None:
-        """See `Wire.room`."""
+        """See `Wire.writable`."""
         await self._send_queue.writable()
 
     def pause(self) -> None:
@@ -65,14 +65,14 @@ class AsgiWire:
         self._send_queue.close(CloseReason(code, reason))
 
     async def ended(self) -> None:
-        """Read and write until the connection is gone, or finished."""
+        """Read and write until the connection is lost or finished."""
         reading, writing = asyncio.create_task(self._read()), asyncio.create_task(self._write())
         finishing = asyncio.create_task(self._send_queue.ended())
         try:
             await asyncio.wait((reading, writing, finishing), return_when=asyncio.FIRST_COMPLETED)
             if finishing.done() and not reading.done():
                 writing.cancel()
-                await asyncio.wait((asyncio.create_task(self._part()),), timeout=FAREWELL_S)
+                await asyncio.wait((asyncio.create_task(self._write_close()),), timeout=CLOSE_TIMEOUT_S)
         finally:
             for task in (reading, writing, finishing):
                 task.cancel()
@@ -94,7 +94,7 @@ class AsgiWire:
     async def _write(self) -> None:
         while True:
             await self._send(await self._send_queue.first())
-            # Only now: a write that is given up half-way leaves the messages where they were.
+            # Only now: a cancelled write leaves the messages in the queue.
             self._send_queue.sent()
 
     async def _send(self, messages: Sendable) -> None:
@@ -106,8 +106,8 @@ class AsgiWire:
             self.traffic.messages += 1
             self.traffic.size_bytes += len(payload)
 
-    async def _part(self) -> None:
-        """Send what waits, the last message, and the close."""
+    async def _write_close(self) -> None:
+        """Send the remaining messages, the last one, and the close."""
         close_reason = self._send_queue.close_reason
         try:
             while len(self._send_queue):

@@ -1,7 +1,7 @@
-"""One accepted socket: what comes in over its wire, in turn, and the clock.
+"""One accepted socket: processes messages from its wire one after another, and its timers.
 
-A message is read in the moment it comes, so that a slow query never keeps a pong from being seen; what it
-asks for is done by a task, one message after another, which is there only while there is something to do.
+A message is decoded when it arrives, so that a slow query never delays the detection of a pong. Commands are
+executed by a task, one after another; the task only exists while there is work.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SILENT_PERIODS = 2
 
 
 class Connection:
-    """Serves one socket until someone closes it. It is its session's outlet, and its wire's listener."""
+    """Serves one socket until it is closed. It is its session's sink, and its wire's listener."""
 
     transport: Transport = "websocket"
 
@@ -41,7 +41,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._commands: deque[Incoming] | None = None
         self._work: asyncio.Task[None] | None = None
-        self._heard_at = self._ping_at = self._loop.time()
+        self._received_at = self._ping_at = self._loop.time()
         self._deadline = self._loop.call_later(relay.authentication_s, self._tick)
         self._expires_at: float | None = None
         self._packed = packed
@@ -51,7 +51,7 @@ class Connection:
         self._traffic.opened += 1
         wire.traffic = self._traffic
         self.push: Callable[[Sendable], object] = wire.push
-        """See `relay.Outlet.push`."""
+        """See `SessionSink.push`."""
         self.raw_socket = wire.raw_socket
         wire.codec = codec(packed=packed, deflated=wire.deflates, batched=False)
         self.session = Session(relay, self, token_hex(16), self._wake)
@@ -59,36 +59,36 @@ class Connection:
 
     @property
     def user(self) -> str | None:
-        """Whom it speaks for, once that is known."""
+        """Return its user, once authenticated."""
         identity = self.session.identity
         return None if identity is None else identity.user
 
     @property
     def waiting_bytes(self) -> int:
-        """What its peer has not taken yet."""
+        """Return the number of bytes that the peer has not accepted yet."""
         return self._wire.waiting_bytes
 
     def batch(self) -> None:
-        """See `relay.Outlet.batch`."""
+        """See `SessionSink.batch`."""
         self._wire.codec = codec(packed=self._packed, deflated=self._wire.deflates, batched=True)
         self._relay.hub.recipients.clear()
 
     async def writable(self) -> None:
-        """See `relay.Outlet.room`."""
+        """See `SessionSink.writable`."""
         await self._wire.writable()
 
-    # --- what comes in -----------------------------------------------------------------------------------
+    # --- input -------------------------------------------------------------------------------------------
 
     def received(self, data: str | bytes) -> None:
-        """Read a frame, and put what it asks for in line."""
+        """Decode a frame, and queue its commands."""
         if self.closed:
             return
-        self._heard_at = self._loop.time()
+        self._received_at = self._loop.time()
         try:
             for message in self._messages(data):
-                self._take(message)
+                self._handle(message)
         except BadFrame as error:
-            self._say(Error(code="malformed", message=str(error)))
+            self._send(Error(code="malformed", message=str(error)))
             self.close(CloseReason(close_codes.BAD_MESSAGE, str(error)))
         except Exception:
             log.exception("a socket failed")
@@ -99,7 +99,7 @@ class Connection:
             raise BadFrame(f"messages are {'binary' if self._packed else 'text'} frames")
         return read_frame(data, batch=self._wire.codec.batched)
 
-    def _take(self, message: Incoming | Refused) -> None:
+    def _handle(self, message: Incoming | Refused) -> None:
         self._traffic.received += 1
         if self.closed or not self.session.admits(None if isinstance(message, Refused) else message.id):
             return
@@ -119,26 +119,26 @@ class Connection:
                 self._wake()
 
     def pinged(self) -> bool:
-        """A ping of the WebSocket protocol came in; whether to answer it."""
-        self._heard_at = self._loop.time()
+        """Handle a ping of the WebSocket protocol; return True to answer it."""
+        self._received_at = self._loop.time()
         return not self.closed and self.session.admits()
 
     def too_slow(self) -> None:
-        """The peer does not read."""
+        """Close the socket: the peer does not read."""
         self.close(TOO_SLOW)
 
     def lost(self) -> None:
-        """The peer is gone."""
+        """Close the socket: the peer is gone."""
         self.close(None)
 
-    # --- what is done about it ---------------------------------------------------------------------------
+    # --- work --------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
         if self._work is None and not self.closed:
-            self._work = self._loop.create_task(self._converse())
+            self._work = self._loop.create_task(self._process())
 
-    async def _converse(self) -> None:
-        """Answer one message after another, until there is nothing more to do."""
+    async def _process(self) -> None:
+        """Answer one message after another, until there is no more work."""
         try:
             while self._commands or self.session.needs_catch_up:
                 while self._commands:
@@ -159,14 +159,14 @@ class Connection:
             self._expires_at = identity.expires_at
             if before is None:
                 self._ping_at = self._loop.time() + self._relay.ping_s
-            self._wait()
+            self._schedule()
         if self._commands is not None and len(self._commands) < MAX_COMMANDS_AHEAD // 2:
             self._wire.resume()
 
-    # --- the clock ---------------------------------------------------------------------------------------
+    # --- timers ------------------------------------------------------------------------------------------
 
-    def _wait(self) -> None:
-        """See to the next thing that is due: a ping, or the end of the token."""
+    def _schedule(self) -> None:
+        """Schedule the next timer: a ping, or the end of the token."""
         self._deadline.cancel()
         if self.closed or self._expires_at is None:
             return
@@ -175,13 +175,13 @@ class Connection:
         self._deadline = self._loop.call_later(delay_s, self._tick)
 
     def _tick(self) -> None:
-        """Close a socket that doesn't authenticate, falls silent, or outlives its token; ping it."""
+        """Close a socket that does not authenticate, is silent, or has an expired token; ping it."""
         if self._expires_at is None and self._work is not None:
-            # It has said who it is, and it is we who take so long.
+            # The client has sent its token; this node takes too long.
             self.close(close_codes.CAN_NOT_RECOVER)
             return
         if self._expires_at is None:
-            self._say(Error(code="unauthenticated", message=close_codes.NOT_AUTHENTICATED.reason))
+            self._send(Error(code="unauthenticated", message=close_codes.NOT_AUTHENTICATED.reason))
             self.close(close_codes.NOT_AUTHENTICATED)
             return
         if self._expires_at <= self._relay.now():
@@ -189,19 +189,20 @@ class Connection:
             return
         now = self._loop.time()
         if now >= self._ping_at:
-            if now - self._heard_at > SILENT_PERIODS * self._relay.ping_s:
+            if now - self._received_at > SILENT_PERIODS * self._relay.ping_s:
                 self.close(close_codes.NO_PONG)
                 return
             self.push(protocol.PING)
             self._ping_at = now + self._relay.ping_s
-        self._wait()
+        self._schedule()
 
-    # --- the end -----------------------------------------------------------------------------------------
+    # --- close -------------------------------------------------------------------------------------------
 
     def close(self, close_reason: CloseReason | None) -> None:
-        """Take nothing more; the first reason given is the one that stays. None: the peer is gone.
+        """Stop accepting messages; the first reason wins. None means that the peer is gone.
 
-        What follows from it follows a moment later: who closes may be in the middle of something.
+        The consequences follow in a later iteration of the loop: the caller may be in the middle of an
+        operation.
         """
         if self.closed:
             return
@@ -224,5 +225,5 @@ class Connection:
         goodbye = protocol.goodbye(close_reason) if close_reason.come_back else None
         self._wire.finish(goodbye, close_reason.code, close_reason.reason[:100])
 
-    def _say(self, message: ServerMessage) -> None:
+    def _send(self, message: ServerMessage) -> None:
         self.push(EncodedMessage(message.encode().encode()))

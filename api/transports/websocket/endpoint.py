@@ -1,4 +1,4 @@
-"""WebSockets at `/ws`: who may connect."""
+"""The WebSocket endpoint `/ws`, and its access checks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOO_MANY_FROM_ADDRESS = TooMany("there are too many connections from this addres
 
 
 class LiveSockets:
-    """All sockets of this node, among those who are connected to it by other transports."""
+    """All sockets of this node, in the registry of connections of all transports."""
 
     def __init__(
         self, relay: Relay, *, origins: Collection[str], connection_registry: ConnectionRegistry | None = None
@@ -39,7 +39,7 @@ class LiveSockets:
         return len(self.connection_registry)
 
     def route(self) -> WebSocketRoute:
-        """The route that sockets come in by."""
+        """Return the route of the endpoint."""
         return WebSocketRoute("/ws", self.serve)
 
     async def serve(self, socket: WebSocket) -> None:
@@ -59,11 +59,11 @@ class LiveSockets:
             await deny(socket, TOO_MANY_FROM_ADDRESS)
             return
         try:
-            await self._converse(socket, chosen)
+            await self._serve_accepted(socket, chosen)
         finally:
             self._relay.quotas.addresses.release(address)
 
-    async def _converse(self, socket: WebSocket, chosen: str | None) -> None:
+    async def _serve_accepted(self, socket: WebSocket, chosen: str | None) -> None:
         await socket.accept(subprotocol=chosen)
         wire: Wire = socket.scope["extensions"].get(EXTENSION) or AsgiWire(socket)
         connection = Connection(wire, self._relay, packed=chosen == protocol.PACKED_SUBPROTOCOL)
@@ -75,9 +75,10 @@ class LiveSockets:
 
 
 def origin_allowed(connection: HTTPConnection, origins: Collection[str]) -> bool:
-    """Whether a page of this origin may connect: one of ours, or one that is allowed by name.
+    """Return True if a page of this origin may connect: our own, or one that is allowed by name.
 
-    Browsers send `Origin` with every WebSocket handshake and apply no CORS to it; other clients send none.
+    Browsers send `Origin` with every WebSocket handshake and do not apply CORS to it; other clients send
+    none.
     """
     if "*" in origins or not any(name == b"origin" for name, _ in connection.scope["headers"]):
         return True
@@ -87,4 +88,4 @@ def origin_allowed(connection: HTTPConnection, origins: Collection[str]) -> bool
     try:
         return urlsplit(origin).netloc == connection.headers.get("host")
     except ValueError:
-        return False  # It is no address at all.
+        return False  # It is not an address.

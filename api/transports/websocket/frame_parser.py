@@ -1,4 +1,4 @@
-"""Reads the frames of a client (RFC 6455, section 5): bytes in, messages and control frames out. Pure."""
+"""Parser of client frames (RFC 6455, section 5): bytes to messages and control frames. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OPCODES = frozenset(Opcode)
 
 
 class BadFrames(Exception):
-    """What came is no WebSocket any more; `code` is what to close with."""
+    """The input is not a valid WebSocket stream; `code` is the close code."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -28,7 +28,7 @@ class BadFrames(Exception):
 
 
 class FrameReader:
-    """The frames of one connection. Messages of more than `max_bytes` are bad, also after decompression."""
+    """Parses the frames of one connection. Messages over `max_bytes` are bad, also after decompression."""
 
     __slots__ = ("_buffer", "_deflate", "_max_bytes", "_needed", "_opcode", "_parts", "_size")
 
@@ -39,17 +39,18 @@ class FrameReader:
         self._needed = 0
         self._opcode = Opcode.CONT
         self._parts: list[bytes] | None = None
-        """Of the message that is coming in fragments; its opcode and size are beside it."""
+        """The fragments of the current message; `_opcode` and `_size` belong to it."""
         self._size = 0
 
     def read(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """The opcodes and payloads of what is complete with these bytes: messages as a whole, and controls.
+        """Yield opcodes and payloads that are complete with these bytes: whole messages, and control frames.
 
-        Has to be read to the end. Raises `BadFrames`, after which nothing must be read.
+        The iterator must be exhausted. Raise `BadFrames`, after which nothing must be read.
         """
         if self._buffer is not None:
             self._buffer += data
-            # Only when there is enough: else each byte of a frame that trickles in would cost as much as all.
+            # Wait until there is enough: otherwise each byte of a slowly arriving frame would cost as much as
+            # all.
             if len(self._buffer) < self._needed:
                 return
             data, self._buffer = bytes(self._buffer), None
@@ -70,7 +71,7 @@ class FrameReader:
             self._buffer = bytearray(data[start:])
 
     def _head(self, data: bytes, start: int) -> tuple[int, int, int] | None:
-        """The first byte of the frame at `start`, and where its payload lies; None if more is needed."""
+        """Return the first byte of the frame at `start`, and its payload's range; None if more is needed."""
         self._needed = _HEAD_BYTES
         available = len(data) - start
         if available < _HEAD_BYTES:
@@ -111,7 +112,7 @@ class FrameReader:
             raise BadFrames(1002, "unexpected continuation" if not opcode else "expected a continuation")
 
     def _message(self, first: int, payload: bytes) -> tuple[int, bytes] | None:
-        """The message that is complete with this frame."""
+        """Return the message that is complete with this frame."""
         opcode, is_last = first & _OPCODE, first & _FIN
         if self._deflate is not None:
             payload = self._inflated(self._deflate, first, payload)

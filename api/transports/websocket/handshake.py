@@ -1,4 +1,4 @@
-"""The opening handshake of WebSockets (RFC 6455, section 4.2), for requests that have been parsed already."""
+"""The opening handshake of WebSockets (RFC 6455, section 4.2), for requests that are parsed already."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from api.protocol.frames import WINDOW_BITS
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _VERSION = b"13"
 _KEY_BYTES = 16
-# Without context takeover a message is compressed once for all sockets, and none keeps a window.
+# Without context takeover a message is compressed once for all sockets, and no socket keeps a window.
 _DEFLATE = ServerPerMessageDeflateFactory(
     server_no_context_takeover=True,
     client_no_context_takeover=True,
@@ -30,7 +30,7 @@ Header = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What a client offers, and the answer to its key and to its offers of compression."""
+    """The offers of a client, the accept value of its key, and the negotiated compression."""
 
     subprotocols: tuple[str, ...]
     accept: bytes
@@ -38,7 +38,7 @@ class Handshake:
     extensions: bytes | None = None
 
     def response(self, subprotocol: str | None, headers: Iterable[Header] = ()) -> bytes:
-        """The response that accepts it, with more headers."""
+        """Return the response that accepts it, with additional headers."""
         lines = [
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
             b"Sec-WebSocket-Accept: %s\r\n" % self.accept,
@@ -54,10 +54,10 @@ class Handshake:
 def read_handshake(
     method: str, http_version: str, headers: Sequence[Header], *, deflates: bool = False
 ) -> Handshake | None:
-    """The handshake in the head of a request, whose header names are in lower case.
+    """Return the handshake in the head of a request, whose header names are in lower case.
 
-    None if it is not plainly right: then somebody else has to say what is wrong with it. The header fields
-    `Upgrade` and `Connection` are taken to be right, as somebody has recognised them.
+    Return None if it is not valid: then uvicorn reports the error. The header fields `Upgrade` and
+    `Connection` are assumed to be valid, as the caller has checked them.
     """
     keys = [value.strip() for name, value in headers if name == b"sec-websocket-key"]
     versions = [value.strip() for name, value in headers if name == b"sec-websocket-version"]
@@ -76,7 +76,7 @@ def read_handshake(
 
 
 def _negotiated(headers: Iterable[Header]) -> tuple[PerMessageDeflate | None, bytes | None]:
-    """The compression of the first offer that can be met (RFC 7692), and the answer to it."""
+    """Return the first acceptable compression offer (RFC 7692), and the answer to it."""
     values = [value.decode("ascii") for name, value in headers if name == b"sec-websocket-extensions"]
     for name, parameters in (offer for value in values for offer in parse_extension(value)):
         if name != _DEFLATE.name:

@@ -1,9 +1,9 @@
-"""One WebSocket: its frames, the ASGI application that serves it, and the wire it is written to by.
+"""One WebSocket: its frames, the ASGI application that serves it, and its wire.
 
-An ASGI application sends each message to each socket through a coroutine, which frames it anew. The relay
-has the same frame for thousands of sockets. So the socket offers its wire as an ASGI extension: what is
-written there is frames already, and what comes in is handed to a callback, without a queue or a task. uvicorn
-does all up to the handshake, and answers those that are wrong.
+An ASGI application sends each message to each socket through a coroutine, which frames it again. The relay
+has the same frame for thousands of sockets. So the socket offers its wire as an ASGI extension: the relay
+writes complete frames to it, and input is passed to a callback, without a queue or a task. uvicorn does
+everything up to the handshake, and answers invalid ones.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from api.telemetry.counters import Traffic
 from api.transports.websocket.frame_parser import BadFrames, FrameReader
 from api.transports.websocket.handshake import Handshake
 from api.transports.websocket.wire import (
+    CLOSE_TIMEOUT_S,
     EXTENSION,
-    FAREWELL_S,
     HIGH_WATER_BYTES,
     LOW_WATER_BYTES,
     MAX_WAITING_BYTES,
@@ -43,12 +43,12 @@ Message = MutableMapping[str, Any]
 
 
 class Gone(OSError):
-    """There is nobody to send to."""
+    """The client is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What the sockets of a server share."""
+    """The state that the sockets of a server share."""
 
     application: Callable[..., Any]
     state: ServerState
@@ -57,25 +57,25 @@ class Server:
 
 
 class SocketProtocol(asyncio.Protocol):
-    """Serves one client whose handshake was read, and is its wire (see `wire.Wire` and `fanout.Direct`)."""
+    """Serves one client after its handshake; implements `wire.Wire` and `fanout.RawSocket`."""
 
     __slots__ = (
+        "_abort_timer",
         "_answer",
-        "_close_reason",
         "_close_sent",
         "_descriptor",
         "_ended",
+        "_event_waiter",
         "_events",
         "_handshake",
-        "_heard",
         "_is_lost",
         "_reader",
         "_reading",
-        "_room",
         "_server",
-        "_slow",
+        "_slow_timer",
         "_switched",
         "_transport",
+        "_write_waiter",
         "codec",
         "deflates",
         "descriptor",
@@ -93,26 +93,26 @@ class SocketProtocol(asyncio.Protocol):
         self.deflates = (
             handshake.deflate is not None and handshake.deflate.local_max_window_bits >= WINDOW_BITS
         )
-        """Whether the peer takes what is compressed with our window."""
+        """True if the peer accepts compression with our window."""
         self.codec = JSON
         self.traffic = Traffic()
         self.listener: Listener | None = None
         self.finished = False
-        """Whether nothing more is pushed."""
+        """True if nothing more is pushed."""
         self.peer_code: int | None = None
         self.descriptor = -1
-        """See `fanout.Direct`."""
+        """See `fanout.RawSocket`."""
         self._descriptor = _descriptor_of(transport)
-        self._switched: Callable[[], None] = _nobody
+        self._switched: Callable[[], None] = _ignore
         self._answer: list[bytes] | None = None
         self._events: deque[Message] | None = None
-        self._heard: asyncio.Future[None] | None = None
+        self._event_waiter: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] | None = None
         self._is_lost = False
-        self._room: asyncio.Future[None] | None = None
+        self._write_waiter: asyncio.Future[None] | None = None
         self._reading = True
-        self._slow: asyncio.TimerHandle | None = None
-        self._close_reason: asyncio.TimerHandle | None = None
+        self._slow_timer: asyncio.TimerHandle | None = None
+        self._abort_timer: asyncio.TimerHandle | None = None
         self._close_sent = False
         transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
         server.state.connections.add(self)  # type: ignore[arg-type]
@@ -120,7 +120,7 @@ class SocketProtocol(asyncio.Protocol):
     # --- the application ---------------------------------------------------------------------------------
 
     def begin(self, scope: Mapping[str, Any]) -> None:
-        """Let the application serve it; `scope` is what is known of the handshake's request."""
+        """Start the application; `scope` contains the data of the handshake's request."""
         assert self._handshake is not None
         whole = {
             **scope,
@@ -130,7 +130,7 @@ class SocketProtocol(asyncio.Protocol):
             "subprotocols": list(self._handshake.subprotocols),
             "extensions": {"websocket.http.response": {}, EXTENSION: self},
         }
-        self._tell({"type": "websocket.connect"})
+        self._enqueue({"type": "websocket.connect"})
         task = self._server.loop.create_task(self._serve(whole))
         self._server.state.tasks.add(task)
         task.add_done_callback(self._server.state.tasks.discard)
@@ -145,29 +145,29 @@ class SocketProtocol(asyncio.Protocol):
         finally:
             if self._handshake is not None:
                 self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
-            if self._close_reason is None:
+            if self._abort_timer is None:
                 self._transport.close()
 
     async def _receive(self) -> Message:
         while not self._events:
             if self._is_lost:
                 return {"type": "websocket.disconnect", "code": self.peer_code or NO_CODE}
-            self._heard = self._server.loop.create_future()
-            await self._heard
+            self._event_waiter = self._server.loop.create_future()
+            await self._event_waiter
         event = self._events.popleft()
         if not self._events:
             self.resume()
         return event
 
-    def _tell(self, event: Message) -> None:
-        """Put an event in line for the application."""
+    def _enqueue(self, event: Message) -> None:
+        """Queue an event for the application."""
         if self._events is None:
             self._events = deque()
         self._events.append(event)
-        _wake(self._heard)
+        _wake(self._event_waiter)
 
     async def _send(self, message: Message) -> None:
-        """Do what the application says. Raises `Gone`."""
+        """Execute a message of the application. Raise `Gone`."""
         await self.writable()
         if self._is_lost or self._transport.is_closing():
             raise Gone("the client is gone")
@@ -202,26 +202,26 @@ class SocketProtocol(asyncio.Protocol):
         self._reply(_head(status, [(b"content-length", b"0")]))
 
     def _reply(self, response: bytes) -> None:
-        """Answer the handshake with a response that is none."""
+        """Answer the handshake with an HTTP response."""
         self._handshake = self._reader = None
         self.finished = self._close_sent = True
         if not self._transport.is_closing():
             self._transport.write(response)
             self._transport.close()
 
-    # --- what comes in -----------------------------------------------------------------------------------
+    # --- input -------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Read frames, and hand on what they say."""
+        """Parse frames, and pass on their content."""
         if self._reader is None:
             return
         try:
             for opcode, payload in self._reader.read(data):
-                self._take(opcode, payload)
+                self._handle_frame(opcode, payload)
         except BadFrames as error:
             self._fail(error)
 
-    def _take(self, opcode: int, payload: bytes) -> None:
+    def _handle_frame(self, opcode: int, payload: bytes) -> None:
         if opcode == Opcode.TEXT:
             try:
                 self._message(payload.decode())
@@ -240,16 +240,16 @@ class SocketProtocol(asyncio.Protocol):
         if self.listener is not None:
             self.listener.received(data)
             return
-        self._tell({"type": "websocket.receive", "text" if isinstance(data, str) else "bytes": data})
-        self.pause()  # The application takes one after another.
+        self._enqueue({"type": "websocket.receive", "text" if isinstance(data, str) else "bytes": data})
+        self.pause()  # The application takes one at a time.
 
     def _ping(self, payload: bytes) -> None:
-        """Answer, unless the peer floods or doesn't read the answers."""
+        """Answer a ping, unless the peer floods or does not read the answers."""
         if not self._close_sent and (self.listener is None or self.listener.pinged()):
             self.send(control_frame(Opcode.PONG, payload))
 
     def _closed_by_peer(self, payload: bytes) -> None:
-        """Answer, unless this is the answer; nothing may be written past it."""
+        """Answer a close, unless it is the answer to ours; nothing may be written after it."""
         self._reader = None
         try:
             self.peer_code = Close.parse(payload).code
@@ -258,36 +258,36 @@ class SocketProtocol(asyncio.Protocol):
         except UnicodeDecodeError:
             raise BadFrames(1007, "not UTF-8") from None
         if not self._close_sent:
-            self._part(payload)
+            self._write_close(payload)
         self._hang_up()
 
     def _fail(self, error: BadFrames) -> None:
-        """Close for what is no WebSocket, also if the peer doesn't read that."""
+        """Close because of an invalid frame, even if the peer does not read the close."""
         self._reader = None
         if not self._close_sent:
-            self._part(Close(error.code, error.reason).serialize())
+            self._write_close(Close(error.code, error.reason).serialize())
         self._hang_up()
 
-    def _part(self, payload: bytes) -> None:
+    def _write_close(self, payload: bytes) -> None:
         """Write the close, the last frame."""
         self.queue()
         self.finished = self._close_sent = True
         self._transport.write(control_frame(Opcode.CLOSE, payload))
 
     def _hang_up(self) -> None:
-        """End the connection when all is written, or after a while."""
+        """End the connection when everything is written, or after a timeout."""
         self._transport.close()
         self._abort_later()
 
     def _abort_later(self) -> None:
-        if self._close_reason is None:
-            self._close_reason = self._server.loop.call_later(FAREWELL_S, self._transport.abort)
+        if self._abort_timer is None:
+            self._abort_timer = self._server.loop.call_later(CLOSE_TIMEOUT_S, self._transport.abort)
 
     # --- the wire ----------------------------------------------------------------------------------------
 
     @property
     def raw_socket(self) -> SocketProtocol | None:
-        """See `Wire.direct`."""
+        """See `Wire.raw_socket`."""
         return None if self._descriptor is None else self
 
     @property
@@ -296,7 +296,7 @@ class SocketProtocol(asyncio.Protocol):
         return self._transport.get_write_buffer_size()
 
     def listen(self, listener: Listener, switched: Callable[[], None]) -> None:
-        """Take over from the application; what came before is handed on."""
+        """Replace the application as the receiver; pass on earlier messages."""
         self.listener, self._switched = listener, switched
         events, self._events = self._events or (), None
         for event in events:
@@ -308,7 +308,7 @@ class SocketProtocol(asyncio.Protocol):
             self.resume()
 
     def push(self, messages: Sendable) -> None:
-        """Write; what doesn't fit ends a peer that is too slow, but a large message alone fits."""
+        """Write; close a peer that is too slow. A single large message always fits."""
         if self.finished:
             return
         frames = messages.form(self.codec)
@@ -318,12 +318,12 @@ class SocketProtocol(asyncio.Protocol):
             traffic.size_bytes += len(frames)
 
     def send(self, frames: bytes) -> bool:
-        """Write, past the transport while nothing waits in it: that takes it longer than the network does.
+        """Write directly to the socket while the transport has nothing queued: the transport takes longer.
 
-        False if there is no room. The transport tells of a connection that is lost before it closes the
+        Return False if the limit is reached. The transport reports a lost connection before it closes the
         descriptor.
         """
-        if self.descriptor < 0 and not self._is_free():
+        if self.descriptor < 0 and not self._can_write_directly():
             if self.waiting_bytes >= MAX_WAITING_BYTES:
                 self._too_slow()
                 return False
@@ -332,13 +332,13 @@ class SocketProtocol(asyncio.Protocol):
         try:
             taken = os.write(self.descriptor, frames)
         except OSError:
-            taken = 0  # What is wrong, the transport finds out.
+            taken = 0  # The transport finds the error.
         if taken < len(frames):
             self.write_rest(frames[taken:])
         return True
 
-    def _is_free(self) -> bool:
-        """Look whether one may write past the transport again."""
+    def _can_write_directly(self) -> bool:
+        """Return True if writing directly to the socket is possible again."""
         if self._descriptor is None or self.finished or self.waiting_bytes:
             return False
         self.descriptor = self._descriptor
@@ -346,20 +346,20 @@ class SocketProtocol(asyncio.Protocol):
         return True
 
     def write_rest(self, frames: bytes) -> None:
-        """See `fanout.Direct`."""
+        """See `fanout.RawSocket`."""
         self.queue()
         self._transport.write(frames)
 
     def queue(self) -> None:
-        """Write nothing past the transport until it has written what it is given now."""
+        """Do not write directly until the transport has written everything queued."""
         if self.descriptor >= 0:
             self.descriptor = -1
             self._switched()
 
     async def writable(self) -> None:
-        """See `Wire.room`."""
-        if self._room is not None:
-            await asyncio.shield(self._room)
+        """See `Wire.writable`."""
+        if self._write_waiter is not None:
+            await asyncio.shield(self._write_waiter)
 
     def pause(self) -> None:
         """See `Wire.pause`."""
@@ -376,16 +376,16 @@ class SocketProtocol(asyncio.Protocol):
     def finish(self, last: Sendable | None, code: int, reason: str) -> None:
         """See `Wire.finish`."""
         self.queue()
-        self._read_by_peer()
+        self._end_time_limit()
         self.finished = True
         if self._close_sent or self._transport.is_closing():
             self._transport.close()
             return
         if last is not None:
             self._transport.write(last.form(self.codec))
-        self._part(Close(code, reason).serialize())
+        self._write_close(Close(code, reason).serialize())
         self.resume()
-        # An answer to the close ends it sooner, and cancels this.
+        # The peer's close ends it sooner, and cancels this.
         self._abort_later()
 
     async def ended(self) -> None:
@@ -398,43 +398,43 @@ class SocketProtocol(asyncio.Protocol):
         if self.listener is not None:
             self.listener.too_slow()
 
-    # --- what the network says ---------------------------------------------------------------------------
+    # --- callbacks of the transport ----------------------------------------------------------------------
 
     def pause_writing(self) -> None:
-        """Much is waiting to be read by the peer: it has a while for that."""
-        if self._room is None:
-            self._room = self._server.loop.create_future()
-        if self._slow is None and not self.finished:
-            self._slow = self._server.loop.call_later(SLOW_S, self._too_slow)
+        """Start the time limit: much is waiting for the peer to read."""
+        if self._write_waiter is None:
+            self._write_waiter = self._server.loop.create_future()
+        if self._slow_timer is None and not self.finished:
+            self._slow_timer = self._server.loop.call_later(SLOW_S, self._too_slow)
 
     def resume_writing(self) -> None:
-        """Little is waiting."""
-        self._read_by_peer()
+        """End the time limit: little is waiting."""
+        self._end_time_limit()
 
-    def _read_by_peer(self) -> None:
-        room, self._room = self._room, None
-        _wake(room)
-        if self._slow is not None:
-            self._slow.cancel()
-            self._slow = None
+    def _end_time_limit(self) -> None:
+        waiter, self._write_waiter = self._write_waiter, None
+        _wake(waiter)
+        if self._slow_timer is not None:
+            self._slow_timer.cancel()
+            self._slow_timer = None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """It is gone: tell all who wait."""
+        """Clean up after the connection, and wake all waiters."""
         self.queue()
         self._reader = None
         self.finished = self._close_sent = True
-        self._read_by_peer()
-        if self._close_reason is not None:
-            self._close_reason.cancel()
+        self._end_time_limit()
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
         self._server.state.connections.discard(self)
         self._is_lost = True
         _wake(self._ended)
-        _wake(self._heard)
+        _wake(self._event_waiter)
         if self.listener is not None:
             self.listener.lost()
 
     def shutdown(self) -> None:
-        """End it, as the server stops."""
+        """End the connection, as the server stops."""
         if self._handshake is not None:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
         else:
@@ -442,8 +442,8 @@ class SocketProtocol(asyncio.Protocol):
             self._hang_up()
 
 
-def _nobody() -> None:
-    """Nobody has to be told yet."""
+def _ignore() -> None:
+    """Do nothing; the default callback."""
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:
@@ -452,14 +452,14 @@ def _wake(waiter: asyncio.Future[None] | None) -> None:
 
 
 def _head(status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
-    """The head of a response after which the connection is closed."""
+    """Return the head of a response after which the connection is closed."""
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\n".encode()]
     lines += [b"%s: %s\r\n" % header for header in headers]
     return b"".join([*lines, b"\r\n"])
 
 
 def _descriptor_of(transport: asyncio.Transport) -> int | None:
-    """What to write to past a transport; None if it is more than a socket."""
+    """Return the descriptor to write to directly; None if the transport is more than a socket."""
     connected = transport.get_extra_info("socket")
     if connected is None or transport.get_extra_info("sslcontext") is not None:
         return None

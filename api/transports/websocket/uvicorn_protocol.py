@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, made to let go of peers that never get to the point, or never read."""
+"""uvicorn's HTTP protocol, extended to disconnect peers that never finish a request, or never read."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from api.transports.websocket.handshake import read_handshake
 from api.transports.websocket.server_protocol import Server, SocketProtocol
 
 ABORT = "tasktape.abort"
-"""The extension that ends the connection of a request whose peer doesn't read, by a call."""
+"""The extension that aborts the connection of a request whose peer does not read."""
 HEAD_S = 10.0
-"""So long the head of a request may take, or the first one after connecting."""
+"""Seconds for the head of a request, or from connecting to the first head."""
 MAX_HEAD_BYTES = 64 * 1024
 
 
 class State(ServerState):
-    """What the connections of a server share; once it `is_ending`, each ends with its next answer."""
+    """The state that the connections of a server share; once it `is_ending`, each ends when it answers."""
 
     is_ending = False
 
     def end(self) -> None:
-        """Begin to end. A connection that idles is left alone: its peer may be sending a request just now."""
+        """Start to end. Idle connections stay: a peer may be sending a request right now."""
         self.is_ending = True
         for connection in self.connections:
             if isinstance(connection, HttpProtocol):
@@ -34,27 +34,27 @@ class State(ServerState):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Bounds the heads of requests, and lets the application cut a connection.
+    """Limits the heads of requests, and lets the application abort a connection.
 
-    uvicorn waits for ever for a head that stops halfway, and keeps one of any size. And to close a
-    connection, its peer would have to read what is written.
+    uvicorn waits for ever for an incomplete head, and accepts one of any size. And closing a connection would
+    require that its peer reads.
     """
 
     _head_bytes = 0
     _head_due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin as uvicorn does, and wait for a request, but not for ever."""
+        """Start as uvicorn does, and limit the time until a request."""
         super().connection_made(transport)
         self._begin_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Cancel the time limit."""
         self._end_head()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless the head grows too large."""
+        """Continue reading, unless the head is too large."""
         super().data_received(data)
         if self._head_due is not None:
             self._head_bytes += len(data)
@@ -63,29 +63,29 @@ class HttpProtocol(HttpToolsProtocol):
                 self.send_400_response("The head of the request is too large.")
 
     def on_message_begin(self) -> None:
-        """Begin a request as uvicorn does, with the extension in the scope."""
+        """Start a request as uvicorn does, with the extension in the scope."""
         super().on_message_begin()
         self.scope["extensions"] = cast("dict[str, dict[object, object]]", {ABORT: self.transport.abort})
         if self._head_due is None:
             self._begin_head()
 
     def on_headers_complete(self) -> None:
-        """Go on as uvicorn does: the head is there."""
+        """Continue as uvicorn does: the head is complete."""
         self._end_head()
         super().on_headers_complete()
         if isinstance(self.server_state, State) and self.server_state.is_ending:
             self.end_with_answer()
 
     def end_with_answer(self) -> None:
-        """End the connection with the answer to the request in hand, and say so in it, unless it has begun.
+        """End the connection with the response to the current request; announce that, unless it has started.
 
-        Its peer sends nothing more on it then, so nothing is lost.
+        The peer sends no further request on it then, so nothing is lost.
         """
         if self.cycle is not None and not self.cycle.response_started:
             self.cycle.keep_alive = False
 
     def handle_websocket_upgrade(self) -> None:
-        """Go on as a WebSocket, unless something about the handshake is wrong: that uvicorn answers."""
+        """Continue as a WebSocket, unless the handshake is invalid: uvicorn answers that."""
         config = self.config
         handshake = read_handshake(
             self.scope["method"],
@@ -131,10 +131,10 @@ class HttpProtocol(HttpToolsProtocol):
 OPTIONS: dict[str, Any] = {
     "http": HttpProtocol,
     "ws": "websockets-sansio",
-    # The protocol refuses what is larger with a reason; this bounds what is buffered until then.
+    # The protocol refuses larger messages with a reason; this limits the buffer until then.
     "ws_max_size": 2 * MAX_MESSAGE_BYTES,
-    # We ping with messages of our own, which a page can see and answer.
+    # We ping with our own messages, which a page can see and answer.
     "ws_ping_interval": None,
     "ws_per_message_deflate": False,
 }
-"""What uvicorn has to be told about how it serves connections."""
+"""The options of uvicorn for serving connections."""

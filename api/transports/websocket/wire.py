@@ -1,4 +1,4 @@
-"""The wire under a socket: what a connection writes to, and hears from."""
+"""The wire of a socket: the interface that a connection writes to, and receives from."""
 
 from __future__ import annotations
 
@@ -14,67 +14,67 @@ EXTENSION = "tasktape.wire"
 MAX_WAITING_BYTES = 4 * 1024 * 1024
 HIGH_WATER_BYTES, LOW_WATER_BYTES = 256 * 1024, 64 * 1024
 SLOW_S = 15.0
-"""So long a socket may have more than the high water waiting."""
-FAREWELL_S = 2.0
-"""So long a peer has to read what is left and to answer the close."""
+"""Seconds for which more than the high-water mark may be waiting."""
+CLOSE_TIMEOUT_S = 2.0
+"""Seconds for a peer to read the remaining messages and to answer the close."""
 
 
 class Listener(Protocol):
-    """Hears of what happens on a wire. None of its methods waits."""
+    """The receiver of a wire's events. No method waits."""
 
     def received(self, data: str | bytes) -> None:
-        """A message came in: text or binary."""
+        """Handle a text or binary message."""
 
     def pinged(self) -> bool:
-        """A ping of the WebSocket protocol came in; whether to answer it."""
+        """Handle a ping of the WebSocket protocol; return True to answer it."""
 
     def too_slow(self) -> None:
-        """The peer does not read what is written to it."""
+        """Handle that the peer does not read."""
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """Handle that the connection is gone."""
 
 
 class Wire(Protocol):
-    """Carries the messages of one socket."""
+    """Transports the messages of one socket."""
 
     codec: Codec
     traffic: Traffic
-    """What goes out is counted there."""
+    """The counters of sent messages."""
 
     @property
     def raw_socket(self) -> RawSocket | None:
-        """See `hub.Peer.direct`."""
+        """See `subscribers.ClientSink.raw_socket`."""
 
     @property
     def peer_code(self) -> int | None:
-        """The code that the peer closed with, if it did."""
+        """Return the code that the peer closed with, if it did."""
 
     @property
     def deflates(self) -> bool:
-        """Whether the peer takes compressed messages."""
+        """Return True if the peer accepts compressed messages."""
 
     @property
     def waiting_bytes(self) -> int:
-        """What was not taken by the network yet."""
+        """Return the number of bytes that the network has not accepted yet."""
 
     def listen(self, listener: Listener, switched: Callable[[], None]) -> None:
-        """From here on the listener is told of what happens; `switched` when the descriptor changes."""
+        """Send events to the listener from here on; call `switched` when the descriptor changes."""
 
     def push(self, messages: Sendable) -> None:
-        """Write; never waits."""
+        """Write; never wait."""
 
     async def writable(self) -> None:
-        """Wait until less than the high water is waiting."""
+        """Wait until less than the high-water mark is waiting."""
 
     def pause(self) -> None:
-        """Read no more for now."""
+        """Pause reading."""
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
 
     def finish(self, last: Sendable | None, code: int, reason: str) -> None:
-        """Write one more, close, and see that the connection ends; nothing is pushed after it."""
+        """Write a last message, close, and make sure that the connection ends; nothing is pushed after it."""
 
     async def ended(self) -> None:
         """Wait until the connection is gone."""

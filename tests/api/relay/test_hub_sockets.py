@@ -296,7 +296,7 @@ async def test_a_failure_ends_one_socket_alone() -> None:
 
 async def test_a_peer_that_never_reads_is_closed_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """4008, within a bound, while another one gets every update; its connection is not kept."""
-    monkeypatch.setattr(socket_protocol, "FAREWELL_S", 0.2)
+    monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
     async with served() as at, signed_in(at) as good:
         reader, writer = await asyncio.open_connection("127.0.0.1", at.port, limit=1024)
         writer.write(

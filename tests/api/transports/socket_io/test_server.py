@@ -25,7 +25,7 @@ from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
 from api.relay.rate_limits import ConnectionLimits, RateLimits
 from api.transports.socket_io import client as socketio_client
-from api.transports.socket_io.packets import PACKET, Newest, event_packet
+from api.transports.socket_io.packets import PACKET, HistoryFilter, event_packet
 from api.transports.socket_io.server import SocketIo, socketio_route
 from api.transports.websocket import server_protocol as socket_protocol
 from api.transports.websocket.endpoint import LiveSockets
@@ -202,7 +202,7 @@ def test_a_packet_is_made_once_for_all_clients() -> None:
 
 def test_of_a_list_that_one_joins_the_past_is_left_out() -> None:
     """The update that one joined with is told."""
-    newest = Newest()
+    newest = HistoryFilter()
     past = event_packet("task:update", {})
     told = [
         *(newest.wants(packet) for packet in (past, event_packet("subscribed", {"missed": 3}))),
@@ -484,7 +484,7 @@ async def test_polling_alone_will_do() -> None:
         await eventually(lambda: len(at.connection_registry) == 0)
         for answer in (await client.get(url), await client.post(url, content="2")):
             assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
-            assert "connect anew" in answer.json()["detail"]
+            assert "connect again" in answer.json()["detail"]
 
 
 async def test_a_session_that_ends_while_a_request_comes_in() -> None:
@@ -532,8 +532,8 @@ async def test_where_processes_share_a_port_one_does_not_poll() -> None:
 
 async def test_one_that_never_reads_is_cut_off_and_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """While another one gets every update; its connection is not kept."""
-    monkeypatch.setattr("api.transports.socket_io.server.FAREWELL_S", 0.2)
-    monkeypatch.setattr(socket_protocol, "FAREWELL_S", 0.2)
+    monkeypatch.setattr("api.transports.socket_io.server.CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
     async with served() as at, signed_in(at) as good:
         reader, writer = await asyncio.open_connection("127.0.0.1", at.port, limit=1024)
         writer.write(
@@ -585,6 +585,6 @@ async def test_hundreds_that_come_and_go_leave_nothing() -> None:
         await eventually(lambda: len(asyncio.all_tasks()) <= before)
         assert not at.node.hub._users
         assert not at.node.hub._channels
-        assert not at.socketio._lines
+        assert not at.socketio._connections
         assert not at.socketio._clients
         assert not at.socketio._server.environ

@@ -175,7 +175,7 @@ async def test_a_flood_of_pings_ends_too() -> None:
 async def test_pings_whose_pongs_are_not_read_cost_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pongs wait, up to a bound."""
     monkeypatch.setattr(socket_protocol, "MAX_WAITING_BYTES", 200_000)
-    monkeypatch.setattr(socket_protocol, "FAREWELL_S", 0.2)
+    monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
     monkeypatch.setattr(socket_protocol, "SLOW_S", 60.0)
     async with served(rates=RateLimits(10**9, 10**9, 10**9, 10**9)) as at, raw(at) as client:
         await eventually(lambda: len(at.sockets) == 1)
@@ -192,7 +192,7 @@ async def test_pings_whose_pongs_are_not_read_cost_bounded_memory(monkeypatch: p
 async def test_who_reads_too_slowly_for_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if it is not much that waits."""
     monkeypatch.setattr(socket_protocol, "SLOW_S", 0.2)
-    monkeypatch.setattr(socket_protocol, "FAREWELL_S", 0.2)
+    monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
     async with served() as at, raw(at) as client:
         client.send(framed(TEXT, AUTHENTICATE))
         await eventually(lambda: len(at.node.hub._users.get("ann", ())) == 1)
@@ -304,7 +304,7 @@ MOST_GROWTH_BYTES = 24 * 1024 * 1024
 
 async def test_ten_thousand_of_them_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """No task, no connection, no subscriber, no place, and no memory to speak of."""
-    monkeypatch.setattr(socket_protocol, "FAREWELL_S", 0.2)
+    monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
     process = psutil.Process()
     async with served(quotas=ConnectionLimits(per_user=1_000, per_address=1_000)) as at:
         tasks = len(asyncio.all_tasks())
