@@ -1,4 +1,4 @@
-"""A client of Tasktape's API: typed calls, and updates as they happen.
+"""A client of Tasktape's API: typed calls, and live updates.
 
 >>> async with Client("http://127.0.0.1:8000", token) as client:  # doctest: +SKIP
 ...     task = await client.create_task("Book a room", due="2026-12-01")
@@ -7,6 +7,7 @@
 """
 
 from tasktape_client.client import Client
+from tasktape_client.connection_events import Connected, Disconnected
 from tasktape_client.errors import Pending, TasktapeError
 from tasktape_client.models import (
     ActivityGroup,
@@ -22,7 +23,6 @@ from tasktape_client.models import (
     Unsubscribed,
     Update,
 )
-from tasktape_client.news import Connected, Disconnected
 from tasktape_client.patience import Patience
 
 __all__ = [

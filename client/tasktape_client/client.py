@@ -1,4 +1,4 @@
-"""The client: one server, one caller."""
+"""The client of one server and one user."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tasktape_client.tokens import Token, TokenSource
 from tasktape_client.transport import Transport, address
 
 if TYPE_CHECKING:
-    from tasktape_client.news import Told
+    from tasktape_client.connection_events import ConnectionListener
     from tasktape_client.updates import Updates
 
 
 class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
-    """A client of the API at `url`, as whom `token` says. Use it as an asynchronous context manager.
+    """A client of the API at `url`, for the user of `token`. Use it as an asynchronous context manager.
 
-    `token` is a token, or a function, `async` or not, that returns a fresh one: it is asked again when the
-    server wants a newer one. `patience` bounds how long a call is tried again while the server is away.
-    With `packed`, updates come in msgpack if the server knows it, which is less to read than JSON.
-    Raises `ValueError` for an address that is none.
+    `token` is a token, or a function, `async` or not, that returns one. The function is called again when a
+    newer token is needed. `patience` limits how long calls are retried while the server is unavailable.
+    With `packed`, updates are sent in msgpack, which is smaller than JSON, if the server supports it.
+    The constructor raises `ValueError` for an invalid address.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
         self._closed = False
 
     async def __aenter__(self) -> Self:
-        """Nothing is opened before it is needed."""
+        """Return the client. It connects when it is used."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -57,7 +57,7 @@ class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections; iterations over updates stop. Then it can't be used any more."""
+        """Close all connections and stop iterations over updates. The client cannot be used afterwards."""
         self._closed = True
         await asyncio.gather(*(updates.aclose() for updates in list(self._listening)))
         await self._transport.close()
@@ -68,17 +68,18 @@ class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
         since: Mapping[str, int] | None = None,
         *,
         attempts: int | None = None,
-        on_connection: Told | None = None,
+        on_connection: ConnectionListener | None = None,
     ) -> Updates:
-        """What happens in one's lists, and on `channels` such as `task:{id}`, after `since` or from now on.
+        """Return the updates of the user's lists and of `channels` such as `task:{id}`.
 
-        A connection that breaks is made again, and what was missed is told; `attempts` bounds how often that
-        may fail in a row. `on_connection` is told of connections made and lost. Raises `RuntimeError` once
-        the client is closed, as calls do: nobody would close what it connects.
+        They begin after the positions `since`, or now. A lost connection is restored, and missed updates are
+        delivered. `attempts` limits the consecutive failures. `on_connection` is called when a connection is
+        established or lost. Raise `RuntimeError` if the client is closed, as calls do: nobody would
+        close the new connection.
         """
         if self._closed:
             raise RuntimeError("this client is closed")
-        # They bring libraries along that calls do not need.
+        # These modules import libraries that calls do not need.
         from tasktape_client.link import Server
         from tasktape_client.updates import Updates
 

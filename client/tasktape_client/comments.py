@@ -1,4 +1,4 @@
-"""Calls on what is said about tasks."""
+"""Calls on comments."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from tasktape_client.models import Comment
 
 
 class CommentCalls(Calls):
-    """What can be done with comments. All of it raises `TasktapeError`, and commands `Pending`."""
+    """The calls on comments. They raise `TasktapeError`, and commands also `Pending`."""
 
     def comments(self, task_id: str, *, at_most: int | None = None) -> Items[Comment]:
-        """What was said about a task, the oldest first."""
+        """Return the comments on a task, oldest first."""
         return self._items(Comment, path_of("tasks", task_id, "comments"), at_most=at_most)
 
     async def comment(self, task_id: str, text: str, **options: Unpack[Options]) -> Comment:
-        """Say something about a task; `@name` mentions a member of its list."""
+        """Comment on a task. `@name` mentions a member of its list."""
         answer = await self.command("POST", path_of("tasks", task_id, "comments"), {"text": text}, **options)
         return await self._one(answer.headers["location"])
 
     async def edit_comment(
         self, task_id: str, comment_id: str, text: str, **options: Unpack[Options]
     ) -> Comment:
-        """Say it otherwise."""
+        """Edit a comment."""
         path = path_of("tasks", task_id, "comments", comment_id)
         await self.command("PATCH", path, {"text": text}, **options)
         return await self._one(path)
 
     async def delete_comment(self, task_id: str, comment_id: str, **options: Unpack[Options]) -> None:
-        """Take a comment back."""
+        """Delete a comment."""
         await self.command("DELETE", path_of("tasks", task_id, "comments", comment_id), **options)
 
     async def _one(self, path: str) -> Comment:
-        """The comment, which the command on it is not answered with: that is the task."""
+        """Read the comment, because the command returns the task."""
         return typed(Comment, (await self.read(path)).body)

@@ -1,4 +1,4 @@
-"""The one error that a caller of the API meets."""
+"""The errors that calls raise."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ MAX_MESSAGE_CHARS = 500
 
 
 class TasktapeError(Exception):
-    """The server refused, or can't be reached. The message is one line.
+    """A refusal by the server, or a failure to reach it. The message is one line.
 
-    `code` is the problem's, and stable; `status` is None if there was no answer. `errors` says what is wrong
-    with which `field` and, in a text, `at` which character. After a conflict, `base`, `theirs` and `yours`
-    map the fields in question to values. `retry_after_s` is how long the server asked to be left alone.
+    `code` is the stable code of the problem. `status` is None if there was no response. `errors` lists the
+    problems by `field`, and, within a text, by the character `at` which they begin. After a conflict, `base`,
+    `theirs` and `yours` map the conflicting fields to values. `retry_after_s` is the server's `Retry-After`.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class TasktapeError(Exception):
 
 
 class Pending(TasktapeError):
-    """The command is written, but nobody has seen its outcome yet: `Client.outcome(position)` tells it."""
+    """The command is written, but its outcome is not known yet: call `Client.outcome(position)`."""
 
     def __init__(self, position: str) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""Calls on what concerns the caller: who one is, notifications, activity."""
+"""Calls about the caller: identity, notifications, activity."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from tasktape_client.models import ActivityGroup, Me, Notification, Unread
 
 
 class FeedCalls(Calls):
-    """What concerns the caller. All of it raises `TasktapeError`, and commands `Pending`."""
+    """The calls about the caller. They raise `TasktapeError`, and commands also `Pending`."""
 
     async def me(self) -> Me:
-        """Who one is there, and how many notifications are unread."""
+        """Return the caller, with the number of unread notifications."""
         return typed(Me, (await self.read(path_of("me"))).body)
 
     def notifications(self, *, unread: bool = False, at_most: int | None = None) -> Items[Notification]:
-        """What one was told, the newest first; only what is `unread`, if asked for."""
+        """Return the notifications of the caller, newest first; with `unread`, only the unread ones."""
         return self._items(
             Notification, path_of("notifications"), {"unread": "true"} if unread else {}, at_most
         )
 
     async def read_notification(self, notification_id: str, **options: Unpack[Options]) -> Notification:
-        """Say that one has seen it."""
+        """Mark a notification as read."""
         return await self._mark(notification_id, "read", **options)
 
     async def unread_notification(self, notification_id: str, **options: Unpack[Options]) -> Notification:
-        """Say that one wants to see it again."""
+        """Mark a notification as unread."""
         return await self._mark(notification_id, "unread", **options)
 
     async def read_all_notifications(self, until: datetime | None = None, **options: Unpack[Options]) -> int:
-        """Say that one has seen all there are, or all up to a time; how many are unread after it."""
+        """Mark all notifications as read, or those up to a time. Return the number of unread ones."""
         body = None if until is None else {"until": until}
         answer = await self.command("POST", path_of("notifications", "read-all"), body, **options)
         return typed(Unread, answer.body).unread
@@ -43,6 +43,6 @@ class FeedCalls(Calls):
     def activity(
         self, *, list_id: str | None = None, actor: str | None = None, at_most: int | None = None
     ) -> Items[ActivityGroup]:
-        """What happened in one's lists, grouped, the newest first."""
+        """Return the activity in the caller's lists, grouped, newest first."""
         params = {"list_id": list_id, "actor": actor}
         return self._items(ActivityGroup, path_of("activity"), params, at_most)

@@ -1,4 +1,4 @@
-"""One socket: kept alive, with a token that is renewed in time; when it ends, it says why."""
+"""One WebSocket connection: it is kept alive, renews its token in time, and reports why it ended."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from tasktape_client.transport import foreign, is_local
 SUBPROTOCOL = Subprotocol("tasktape.v1.json")
 PACKED_SUBPROTOCOL = Subprotocol("tasktape.v1.msgpack")
 FEATURES = ("batch",)
-"""What is understood beyond the least: frames of several messages."""
+"""Supported optional features: frames with several messages."""
 OPEN_TIMEOUT_S = 10.0
 HELLO_TIMEOUT_S = 30.0
-"""How long the server may take to find out what was missed."""
+"""The time that the server has to look up missed updates."""
 CLOSE_TIMEOUT_S = 2.0
 SILENT_PERIODS = 2.5
-"""After so many of the server's ping periods without a word the connection is dead."""
+"""The connection is considered dead after so many ping periods of the server without a message."""
 MAX_FRAME_BYTES = 16 * 1_048_576
 HELLO_ID = 0
 BUFFER_MESSAGES = 256
-"""What may wait for who listens; after that the server is left to wait, and at its limit it hangs up."""
+"""Messages buffered for a slow reader. Beyond that the server waits, and disconnects at its own limit."""
 RENEW_AT = (0.7, 0.9)
-"""The part of a token's life after which it is renewed."""
-AWAY = (OSError, TimeoutError, httpx.TransportError)
-"""What a callable that fetches a token raises when it can't for now."""
+"""The fraction of a token's lifetime after which it is renewed."""
+TOKEN_UNAVAILABLE = (OSError, TimeoutError, httpx.TransportError)
+"""The errors of a token function that is temporarily unable to return a token."""
 
 TOKEN_EXPIRED = 4005
 BAD_TOKEN = 4500
@@ -47,7 +47,7 @@ FORBIDDEN = 4507
 
 
 class Broken(Exception):
-    """The connection ended. `code` is that of its close frame, None without one; `retry_s` a window."""
+    """The end of a connection. `code` is that of its close frame, if any. `retry_s` bounds the next delay."""
 
     def __init__(
         self, reason: str, code: int | None = None, retry_s: tuple[float, float] | None = None
@@ -59,18 +59,18 @@ class Broken(Exception):
 
     @property
     def is_final(self) -> bool:
-        """Whether the server does not want us back as we are. We are never late; the server may be slow."""
+        """Return True if a reconnect would be refused. `TOO_LATE` is not final: the server may be slow."""
         return self.code is not None and 4500 <= self.code < 5000 and self.code != TOO_LATE
 
     def as_error(self) -> TasktapeError:
-        """The error that this is to who listens."""
+        """Return the error to raise to the reader."""
         code = {BAD_TOKEN: "unauthenticated", FORBIDDEN: "forbidden"}.get(self.code or 0, "closed")
         return TasktapeError(self.reason, code=code if self.is_final else "unreachable")
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where to connect, as whom; and whether msgpack is wanted instead of JSON, if the server knows it."""
+    """The server and the user of a connection. `packed` prefers msgpack to JSON."""
 
     url: str
     tokens: TokenSource
@@ -78,12 +78,12 @@ class Server:
 
     @property
     def subprotocols(self) -> list[Subprotocol]:
-        """What to offer, the best first."""
+        """Return the subprotocols to offer, in order of preference."""
         return [PACKED_SUBPROTOCOL, SUBPROTOCOL] if self.packed else [SUBPROTOCOL]
 
 
 class Link:
-    """An open socket. What only keeps the connection going is dealt with here, also while nobody listens."""
+    """An open WebSocket. It answers pings and renews the token, also while nobody reads from it."""
 
     def __init__(self, socket: ClientConnection, tokens: TokenSource, token: str) -> None:
         self._socket = socket
@@ -95,24 +95,24 @@ class Link:
         self._renewing: asyncio.Task[None] | None = None
         self._reading = asyncio.create_task(self._read())
 
-    async def say(self, **message: Any) -> None:
-        """Send a message; a connection that is gone is told of by `messages`."""
+    async def send(self, **message: Any) -> None:
+        """Send a message. A lost connection is reported by `receive`."""
         with contextlib.suppress(ConnectionClosed):
-            await self._socket.send(self._written(message))
+            await self._socket.send(self._encode(message))
 
-    def _written(self, message: Mapping[str, Any]) -> str | bytes:
+    def _encode(self, message: Mapping[str, Any]) -> str | bytes:
         packed = self._socket.subprotocol == PACKED_SUBPROTOCOL
         return ormsgpack.packb(message) if packed else json.dumps(message)
 
-    async def message(self) -> dict[str, Any]:
-        """The next message, up to the last one. Raises `Broken`, or what the token's callable raised."""
+    async def receive(self) -> dict[str, Any]:
+        """Return the next message. Raise `Broken` after the last one, or what the token function raised."""
         message = await self._inbox.get()
         if isinstance(message, Exception):
             raise message
         return message
 
     async def close(self) -> None:
-        """Close the socket; who waits for a message learns of it."""
+        """Close the socket, and wake a waiting reader."""
         tasks = [task for task in (self._reading, self._renewing) if task is not None]
         for task in tasks:
             task.cancel()
@@ -141,11 +141,11 @@ class Link:
         await self._inbox.put(ending)
 
     async def _take(self, message: dict[str, Any]) -> None:
-        """Do what keeps the connection going; keep the rest."""
+        """Handle a message that maintains the connection. Queue any other."""
         match message["type"]:
             case "ping":
                 pong = {"type": "pong"} | ({"id": message["id"]} if "id" in message else {})
-                await self.say(**pong)
+                await self.send(**pong)
                 return
             case "goodbye":
                 earliest_ms, latest_ms = message["retry_after_ms"]
@@ -166,32 +166,32 @@ class Link:
             self._renewing = asyncio.create_task(self._renew(expires_in_s * random.uniform(*RENEW_AT)))  # noqa: S311
 
     async def _renew(self, delay_s: float) -> None:
-        """Give the server a newer token. Without one by now, it will close, and we come back with one."""
+        """Send a newer token. If there is none yet, the server closes, and the reconnect brings one."""
         await asyncio.sleep(delay_s)
         try:
             newer = await self._tokens.newer_than(self.token)
-        except AWAY:
+        except TOKEN_UNAVAILABLE:
             return
-        except Exception as error:  # noqa: BLE001 - it belongs to who listens
+        except Exception as error:  # noqa: BLE001 - the reader gets it
             await self._inbox.put(error)
             return
         if newer != self.token:
             self.token = newer
-            await self.say(type="refresh", token=newer)
+            await self.send(type="refresh", token=newer)
 
 
 def _messages(frame: str | bytes) -> list[dict[str, Any]]:
-    """The messages of a frame, one or several. Raises `ValueError`."""
-    said = json.loads(frame) if isinstance(frame, str) else ormsgpack.unpackb(frame)
-    return said if isinstance(said, list) else [said]
+    """Return the messages of a frame, one or several. Raise `ValueError`."""
+    value = json.loads(frame) if isinstance(frame, str) else ormsgpack.unpackb(frame)
+    return value if isinstance(value, list) else [value]
 
 
 async def open_link(server: Server, since: Mapping[str, int] | None) -> Link:
-    """Connect and say who we are. Raises `Broken`, `TasktapeError`, or what the token's callable raises."""
+    """Connect and authenticate. Raise `Broken`, `TasktapeError`, or what the token function raises."""
     url = server.url
     try:
         token = await server.tokens.current()
-    except AWAY as error:
+    except TOKEN_UNAVAILABLE as error:
         raise Broken(f"there is no token: {_words(error)}") from None
     try:
         socket = await connect(
@@ -215,7 +215,7 @@ async def open_link(server: Server, since: Mapping[str, int] | None) -> Link:
     link = Link(socket, server.tokens, token)
     try:
         resume = {} if since is None else {"since": dict(since)}
-        await link.say(id=HELLO_ID, type="authenticate", token=token, features=FEATURES, **resume)
+        await link.send(id=HELLO_ID, type="authenticate", token=token, features=FEATURES, **resume)
     except BaseException:
         await link.close()
         raise

@@ -1,4 +1,4 @@
-"""Calls on lists and the people in them."""
+"""Calls on lists and their members."""
 
 from __future__ import annotations
 
@@ -10,64 +10,64 @@ from tasktape_client.models import Event, Role, Stage, TaskList
 
 
 class ListCalls(Calls):
-    """What can be done with lists. All of it raises `TasktapeError`, and commands `Pending`."""
+    """The calls on lists. They raise `TasktapeError`, and commands also `Pending`."""
 
     def lists(self, *, deleted: bool = False, at_most: int | None = None) -> Items[TaskList]:
-        """The lists that one is a member of; or the deleted ones that one may restore, the last one first."""
+        """Return the caller's lists, or the deleted lists that the caller may restore, last deleted first."""
         params = {"deleted": "true"} if deleted else {}
         return self._items(TaskList, path_of("lists"), params, at_most)
 
     async def list(self, list_id: str) -> TaskList:
-        """A list."""
+        """Return a list."""
         return typed(TaskList, (await self.read(path_of("lists", list_id))).body)
 
     async def create_list(
         self, name: str, *, stages: Sequence[Stage] = (), **options: Unpack[Options]
     ) -> TaskList:
-        """Create a list that one owns."""
+        """Create a list, owned by the caller."""
         body = {"name": name, "stages": stages} if stages else {"name": name}
         return await self._change("POST", path_of("lists"), body, **options)
 
     async def rename_list(self, list_id: str, name: str, **options: Unpack[Options]) -> TaskList:
-        """Give a list another name."""
+        """Rename a list."""
         return await self._change("PATCH", path_of("lists", list_id), {"name": name}, **options)
 
     async def set_stages(self, list_id: str, stages: Sequence[Stage], **options: Unpack[Options]) -> TaskList:
-        """Say which stages a list has, in their order, and whether what is there is open, active or done."""
+        """Set the stages of a list, in order, each with its status category: open, active or done."""
         return await self._change("PATCH", path_of("lists", list_id), {"stages": stages}, **options)
 
     async def delete_list(self, list_id: str, **options: Unpack[Options]) -> None:
-        """Delete a list and, with it, its tasks."""
+        """Delete a list with its tasks."""
         await self.command("DELETE", path_of("lists", list_id), **options)
 
     async def restore_list(self, list_id: str, **options: Unpack[Options]) -> TaskList:
-        """Have a deleted list back, with its members, its stages and its tasks."""
+        """Restore a deleted list, with its members, stages and tasks."""
         return await self._change("POST", path_of("lists", list_id, "restore"), {}, **options)
 
     async def set_member(
         self, list_id: str, user: str, role: Role = "editor", **options: Unpack[Options]
     ) -> TaskList:
-        """Share a list with somebody, or change what a member may do."""
+        """Add a member to a list, or change the role of a member."""
         return await self._change(
             "PUT", path_of("lists", list_id, "members", user), {"role": role}, **options
         )
 
     async def remove_member(self, list_id: str, user: str, **options: Unpack[Options]) -> None:
-        """Take a list away from a member."""
+        """Remove a member from a list."""
         await self.command("DELETE", path_of("lists", list_id, "members", user), **options)
 
     async def leave_list(self, list_id: str, **options: Unpack[Options]) -> None:
-        """Leave a list of others."""
+        """Leave a list that others own."""
         await self.command("POST", path_of("lists", list_id, "leave"), **options)
 
     async def hand_over(self, list_id: str, to: str, **options: Unpack[Options]) -> TaskList:
-        """Make another member the owner, and oneself an editor."""
+        """Make another member the owner, and the caller an editor."""
         return await self._change("POST", path_of("lists", list_id, "hand-over"), {"to": to}, **options)
 
     def list_history(
         self, list_id: str, *, outcome: Literal["accepted", "all"] = "accepted", at_most: int | None = None
     ) -> Items[Event]:
-        """A list's events; `all` has those too that lost a race."""
+        """Return the events of a list; `all` includes superseded ones."""
         return self._items(Event, path_of("lists", list_id, "history"), {"outcome": outcome}, at_most)
 
     async def _change(self, method: str, path: str, body: object, **options: Unpack[Options]) -> TaskList:

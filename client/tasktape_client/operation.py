@@ -23,18 +23,18 @@ from tasktape_client.positions import Positions, format_positions
 from tasktape_client.transport import PASSING, Call
 
 STEP_S = 20
-"""How long a server is asked to wait for its read models at a time."""
+"""The wait for read models that one request asks of the server."""
 
 
 class OperationCalls(Calls):
-    """What has to do with the log itself. All of it raises `TasktapeError`."""
+    """The calls on the log. They raise `TasktapeError`."""
 
     async def outcome(self, position: str) -> Outcome:
-        """What became of a written event; `pending` while that is not known."""
+        """Return the outcome of a written event; `pending` while it is not known."""
         return typed(Outcome, (await self.read(path_of("outcomes", position))).body)
 
     async def visible(self, positions: Positions, limit_s: float) -> bool:
-        """Wait until the read models have reached positions; False if they do not in time."""
+        """Wait until the read models include positions. Return False at the time limit."""
         deadline = time.monotonic() + limit_s
         headers = {"Tasktape-Position": format_positions(positions), "Prefer": f"wait={STEP_S}"}
         while time.monotonic() < deadline:
@@ -57,11 +57,11 @@ class OperationCalls(Calls):
         add_stages: bool = False,
         correlation_id: str | None = None,
     ) -> Imported:
-        """Import tasks with their histories, each as JSON or what makes it; without any, find the list.
+        """Import tasks with their histories, as JSON or as objects; without tasks, only find the list.
 
-        What is there already is not written again. Read models that have reached `since` will do to see what
-        is; but a repetition has to see what its first attempt may have written. `add_stages` gives the list
-        the stages that it lacks, instead of taking those that it has.
+        Events that are already there are not written again. Read models that include `since` suffice to find
+        those; a retry waits for read models that include the writes of its first attempt. `add_stages` adds
+        missing stages to the list, instead of using its existing ones.
         """
         where = {"id": list_id} if list_id is not None else {"name": list_name}
         parts = b",".join(task if isinstance(task, bytes) else to_json(task) for task in tasks)
@@ -83,15 +83,15 @@ class OperationCalls(Calls):
         return typed(Imported, answer.body)
 
     def dead_letters(self, *, at_most: int | None = None) -> Items[DeadLetter]:
-        """Records that could not be folded, and those that wait behind them. For administrators."""
+        """Return the records that could not be folded, and those behind them. For administrators."""
         return self._items(DeadLetter, path_of("dead-letters"), at_most=at_most)
 
     async def retry_dead_letter(self, position: str) -> LettersWritten:
-        """Try a parked record again, and those behind it. For administrators."""
+        """Retry a parked record, and those behind it. For administrators."""
         return await self._settle(position, "retry")
 
     async def skip_dead_letter(self, position: str) -> LettersWritten:
-        """Pass over a parked record for good, and try those behind it. For administrators."""
+        """Skip a parked record permanently, and retry those behind it. For administrators."""
         return await self._settle(position, "skip")
 
     async def _settle(self, position: str, action: str) -> LettersWritten:
@@ -99,15 +99,15 @@ class OperationCalls(Calls):
         return typed(LettersWritten, answer.body)
 
     async def presence(self, channel: str) -> Present:
-        """Who is on a channel, such as `task:{id}`, now."""
+        """Return the users who are on a channel, such as `task:{id}`, now."""
         return typed(Present, (await self.read(path_of("presence"), {"channel": channel})).body)
 
     def connections(self, user: str | None = None, *, at_most: int | None = None) -> Items[ConnectedUser]:
-        """Who is connected to any node, or only one user. For administrators."""
+        """Return the users who are connected to any node, or one of them. For administrators."""
         return self._items(ConnectedUser, path_of("connections"), {"user": user}, at_most)
 
     async def readiness(self) -> Readiness:
-        """Whether everything behind the API works."""
+        """Return the state of the services behind the API."""
         return typed(
             Readiness, (await self._transport.send(Call("GET", "/readyz", accepted=frozenset({503})))).body
         )

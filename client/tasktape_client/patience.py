@@ -1,4 +1,4 @@
-"""How long, and how often, something is tried again."""
+"""The limits of retries."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import random
 from dataclasses import dataclass
 
 SPREAD = (0.5, 1.0)
-"""A delay is drawn from this part of its length, so that many clients do not come back at once."""
+"""A delay is a random part of its length within these bounds, so that clients do not retry together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """The bounds of trying again, in seconds.
+    """The limits of retries, in seconds.
 
-    A server that has not answered yet may not be there at all: `unanswered_s` bounds how long it is tried.
-    One that has answered is busy or restarting when it does not: `limit_s`. Delays double.
+    `unanswered_s` limits the retries while the server has never responded: there may be no server. `limit_s`
+    limits them after a first response: the server may be busy or restarting. Delays double.
     """
 
     unanswered_s: float = 3.0
@@ -23,7 +23,7 @@ class Patience:
     longest_delay_s: float = 3.0
 
     def delay_s(self, tries: int, at_least_s: float = 0.0) -> float:
-        """How long to wait after so many tries, from 1; not less than the server asked for."""
+        """Return the delay after a number of tries, from 1; at least as long as the server asked for."""
         longest_s = min(self.longest_delay_s, self.first_delay_s * 2.0 ** min(tries - 1, 30))
         delay_s = longest_s * random.uniform(*SPREAD)  # noqa: S311
         return max(delay_s, at_least_s + self.first_delay_s * random.random()) if at_least_s else delay_s  # noqa: S311

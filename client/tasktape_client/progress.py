@@ -1,9 +1,9 @@
-"""How far a listener is, so that a new connection goes on from there and nothing is told twice.
+"""The resume position of a reader, so that a new connection continues there and delivers no update twice.
 
-The positions of a reply count once the updates that it announces have come: until then a new connection
-begins where the last complete one was, and what came meanwhile is known by its position. A list that one
-joins is told from its beginning, before the update that one joined with; what is known of it is kept until
-that update has come, because a connection that breaks in between has the list told again.
+The positions of a reply count once the updates that it announces have arrived. Until then, a new connection
+begins at the last complete positions, and updates that arrived meanwhile are recognised by their positions. A
+list that the user joins is delivered from its beginning, before the update of the join. Its updates
+are remembered until that update arrives, because a connection lost in between delivers the list again.
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 MAX_REMEMBERED = 100_000
-"""Updates that are known by their position at most; a server announces 10,000 for each channel."""
+"""The maximum of remembered updates. A server announces up to 10,000 for each channel."""
 
 
 class Progress:
-    """The positions to come back to; None before the first connection, unless some were given."""
+    """The resume positions; None before the first connection, unless some were given."""
 
     def __init__(self, positions: Mapping[str, int] | None = None) -> None:
         self.positions = None if positions is None else dict(positions)
         self._announced: dict[str, int] = {}
-        self._told: dict[str, None] = {}
+        self._delivered: dict[str, None] = {}
         self._missing = 0
         self._replies = 0
 
     def is_beyond(self, positions: Mapping[str, int]) -> bool:
-        """Whether one is further than a server says one is: then its log is another one."""
+        """Return True if the reader is beyond the positions of a server: then its log is another one."""
         return any(
             positions.get(partition, -1) < offset for partition, offset in (self.positions or {}).items()
         )
 
     def restart(self, positions: Mapping[str, int]) -> None:
-        """Go on from other positions, with nothing told before."""
+        """Continue from other positions, with no delivered updates."""
         self.positions = dict(positions)
-        self._told.clear()
+        self._delivered.clear()
 
     def begin(self, replies: int) -> None:
-        """Begin with a new connection, which so many replies are expected on."""
+        """Begin a new connection, on which so many replies are expected."""
         self._announced, self._missing, self._replies = {}, 0, replies
 
     def expect(self, replies: int) -> None:
@@ -45,11 +45,11 @@ class Progress:
 
     @property
     def settled(self) -> bool:
-        """Whether all that was missed has come."""
+        """Return True if all missed updates have arrived."""
         return self._missing == 0 and self._replies == 0
 
     def reply(self, positions: Mapping[str, int], missed: int, *, expected: bool = True) -> None:
-        """Take a reply that gives a channel; `missed` updates follow it."""
+        """Handle a reply that grants a channel. `missed` updates follow it."""
         if self.positions is None:
             self.positions = dict(positions)
         self._replies -= expected
@@ -58,21 +58,21 @@ class Progress:
         self._settle()
 
     def refused(self) -> None:
-        """Take a reply that gives nothing."""
+        """Handle a reply that refuses a channel."""
         self._replies -= 1
         self._settle()
 
     def update(self, position: str) -> bool:
-        """Take an update; False if it has been told before."""
+        """Handle an update. Return False if it was delivered before."""
         if self.settled:
             assert self.positions is not None
-            self._told.clear()
+            self._delivered.clear()
             _advance(self.positions, _single(position))
             return True
-        known = position in self._told
-        self._told[position] = None
-        if len(self._told) > MAX_REMEMBERED:
-            del self._told[next(iter(self._told))]
+        known = position in self._delivered
+        self._delivered[position] = None
+        if len(self._delivered) > MAX_REMEMBERED:
+            del self._delivered[next(iter(self._delivered))]
         _advance(self._announced, _single(position))
         if self._missing:
             self._missing -= 1

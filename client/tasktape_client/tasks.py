@@ -13,7 +13,7 @@ Scope = Literal["this", "following"]
 
 
 class TaskChanges(TypedDict, total=False):
-    """The fields of a task that can be set; None clears a field. Dates may be given as text too."""
+    """The fields of a task that can be set. None clears a field. Dates can also be text."""
 
     title: str
     notes: str | None
@@ -30,7 +30,7 @@ class TaskChanges(TypedDict, total=False):
 
 
 class NewTask(TypedDict, total=False):
-    """What a new task may have beside its title; without `list_id` it goes to the caller's inbox."""
+    """The fields of a new task, except its title. The default list is the caller's inbox."""
 
     list_id: str
     notes: str
@@ -47,13 +47,14 @@ class NewTask(TypedDict, total=False):
 
 
 class _Creating(NewTask, Creation, total=False):
-    """A new task, and how to create it."""
+    """The fields of a new task, and the options of the command."""
 
 
 class TaskFilter(TypedDict, total=False):
-    """Which tasks, in which order: `q` is in the search box's language; `-due` sorts the latest first.
+    """The filters and the order of a search for tasks.
 
-    Days are those of `time_zone`, UTC unless given. `as_of` is a time: the tasks as they were then.
+    `q` is a query in the language of the search box. `sort` is a field; `-due` sorts the latest first.
+    Days are days in `time_zone`, by default UTC. `as_of` is a time: the result is as of then.
     """
 
     q: str | None
@@ -73,7 +74,7 @@ class TaskFilter(TypedDict, total=False):
 
 
 class TaskCalls(Calls):
-    """What can be done with tasks. All of it raises `TasktapeError`, and commands `Pending`."""
+    """The calls on tasks. They raise `TasktapeError`, and commands also `Pending`."""
 
     async def create_task(self, title: str, **fields: Unpack[_Creating]) -> Task:
         """Create a task."""
@@ -82,10 +83,10 @@ class TaskCalls(Calls):
         return typed(Task, (await self.command("POST", path_of("tasks"), body, **options)).body)
 
     async def quick_add(self, text: str, *, zone: str | None = None, **fields: Unpack[_Creating]) -> Task:
-        """Create a task from a line such as `call bob #home !high tomorrow 5pm`; fields given win over it.
+        """Create a task from a line such as `call bob #home !high tomorrow 5pm`. Given fields override it.
 
-        Times in it are of `zone`, else of the field `time_zone`, else UTC. The task's `quick` says what was
-        read.
+        Times are in `zone`, else in the field `time_zone`, else in UTC. The task's `quick` lists the
+        recognised parts.
         """
         body: dict[str, Any] = {"title": text, **fields}
         options: Any = {name: body.pop(name) for name in Creation.__annotations__ if name in body}
@@ -97,12 +98,12 @@ class TaskCalls(Calls):
     async def task(
         self, task_id: str, *, version: int | None = None, as_of: datetime | str | None = None
     ) -> Task:
-        """A task, now, after so many of its events, or at a time."""
+        """Return a task: now, at a version, or at a time."""
         params = {"version": version, "as_of": as_of}
         return typed(Task, (await self.read(path_of("tasks", task_id), params)).body)
 
     def tasks(self, **filters: Unpack[TaskFilter]) -> Items[Task]:
-        """The tasks that fit all filters, `at_most` so many."""
+        """Return the tasks that match all filters, at most `at_most` of them."""
         params = dict(filters)
         at_most = params.pop("at_most", None)
         assert at_most is None or isinstance(at_most, int)
@@ -121,27 +122,27 @@ class TaskCalls(Calls):
         cascade: bool = False,
         **options: Unpack[Options],
     ) -> Task:
-        """Set fields. Of a recurring task `scope` says whether this occurrence is meant or all to come.
+        """Set fields. For a recurring task, `scope` selects this occurrence, or this and all following ones.
 
-        A stage may complete the task; `cascade` completes its open sub-tasks before it.
+        A stage can complete the task; `cascade` completes its open sub-tasks first.
         """
         path, params = path_of("tasks", task_id), {"scope": scope, **_cascade(on=cascade)}
         return typed(Task, (await self.command("PATCH", path, fields, params=params, **options)).body)
 
     async def delete_task(self, task_id: str, *, cascade: bool = False, **options: Unpack[Options]) -> None:
-        """Delete a task; `cascade` deletes its sub-tasks before it. It can be restored."""
+        """Delete a task; `cascade` deletes its sub-tasks first. Deleted tasks can be restored."""
         await self.command("DELETE", path_of("tasks", task_id), params=_cascade(on=cascade), **options)
 
     async def complete_task(self, task_id: str, *, cascade: bool = False, **options: Unpack[Options]) -> Task:
-        """Complete a task; `cascade` completes its open sub-tasks before it."""
+        """Complete a task; `cascade` completes its open sub-tasks first."""
         return await self._act(task_id, "complete", params=_cascade(on=cascade), **options)
 
     async def reopen_task(self, task_id: str, **options: Unpack[Options]) -> Task:
-        """Say that work goes on."""
+        """Reopen a task."""
         return await self._act(task_id, "reopen", **options)
 
     async def restore_task(self, task_id: str, *, cascade: bool = False, **options: Unpack[Options]) -> Task:
-        """Bring a deleted task back; `cascade` brings back the sub-tasks that were deleted with it."""
+        """Restore a deleted task; `cascade` also restores the sub-tasks that were deleted with it."""
         return await self._act(task_id, "restore", params=_cascade(on=cascade), **options)
 
     async def move_task(
@@ -157,20 +158,20 @@ class TaskCalls(Calls):
     ) -> Task:
         """Move a task to another list or stage, or before or after another task in the manual order.
 
-        A stage may complete the task; `cascade` completes its open sub-tasks before it.
+        A stage can complete the task; `cascade` completes its open sub-tasks first.
         """
         places = {"list_id": list_id, "before": before, "after": after, "stage": stage}
         body = {name: place for name, place in places.items() if place is not None}
         return await self._act(task_id, "move", body, params=_cascade(on=cascade), **options)
 
     async def skip_task(self, task_id: str, **options: Unpack[Options]) -> Task:
-        """Pass over this occurrence of a recurring task."""
+        """Skip this occurrence of a recurring task."""
         return await self._act(task_id, "skip", **options)
 
     async def undo(self, task_id: str, version: int | None = None, **options: Unpack[Options]) -> Task | None:
-        """Undo a change of one's own: what event `version` did, the last one that is not undone unless given.
+        """Undo a change of the caller: that of event `version`, by default the last one not undone yet.
 
-        None if there is no task then, because what was undone had created it.
+        Return None if there is no task afterwards, because its creation was undone.
         """
         body = None if version is None else {"version": version}
         answer = await self.command("POST", path_of("tasks", task_id, "undo"), body, **options)
@@ -179,16 +180,16 @@ class TaskCalls(Calls):
     def history(
         self, task_id: str, *, outcome: Literal["accepted", "all"] = "accepted", at_most: int | None = None
     ) -> Items[Event]:
-        """A task's events, also of a deleted one; `all` has those too that lost a race."""
+        """Return the events of a task, deleted or not; `all` includes superseded ones."""
         return self._items(Event, path_of("tasks", task_id, "history"), {"outcome": outcome}, at_most)
 
     async def bulk(
         self, commands: Iterable[Mapping[str, Any]], **options: Unpack[Options]
     ) -> list[BulkOutcome]:
-        """Up to 1,000 commands at once, each with an outcome of its own.
+        """Send up to 1,000 commands in one request. Return their outcomes.
 
-        One is {"command": "complete", "task_id": …}, with `body`, `if_match`, `cascade`, `scope` as needed.
-        On lists there is {"command": "restore_list", "list_id": …}.
+        A command is {"command": "complete", "task_id": …}, with `body`, `if_match`, `cascade` and `scope`
+        as needed. For lists there is {"command": "restore_list", "list_id": …}.
         """
         answer = await self.command("POST", path_of("bulk"), {"commands": list(commands)}, **options)
         return [typed(BulkOutcome, outcome) for outcome in answer.body["outcomes"]]

@@ -1,4 +1,4 @@
-"""Where the client's token comes from, and a fresh one when it has to be."""
+"""The source of the client's tokens."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from tasktape_client.errors import TasktapeError
 
 Token = str | Callable[[], str | Awaitable[str]]
-"""A token, or what gives one that is valid now; it is called again when the server wants a newer one."""
+"""A token, or a function that returns a valid one. It is called again when a newer one is needed."""
 
 
 class TokenSource:
-    """The token of one client. A callable is asked by one caller at a time, and not before it has to be."""
+    """The token of a client. A function is called when a token is needed, by one caller at a time."""
 
     def __init__(self, token: Token) -> None:
         self._ask = None if isinstance(token, str) else token
@@ -22,20 +22,20 @@ class TokenSource:
 
     @property
     def can_renew(self) -> bool:
-        """Whether there may be another token than the one we have."""
+        """Return True if a function can supply other tokens."""
         return self._ask is not None
 
     async def current(self) -> str:
-        """The token to use now. Raises what the callable raises."""
+        """Return the current token. Raise what the function raises."""
         return await self.newer_than(None) if self._token is None else self._token
 
     def expire(self, token: str) -> None:
-        """Forget a token that the server does not accept any longer, if there may be another."""
+        """Discard a token that the server no longer accepts, if a function can supply another."""
         if self.can_renew and self._token == token:
             self._token = None
 
     async def newer_than(self, stale: str | None) -> str:
-        """A token that came after `stale`; a fixed one stays what it is. Raises what the callable raises."""
+        """Return a token newer than `stale`, or the fixed token. Raise what the function raises."""
         async with self._lock:
             if self._ask is not None and (self._token is None or self._token == stale):
                 given = self._ask()
@@ -45,7 +45,7 @@ class TokenSource:
 
 
 def _usable(token: str) -> str:
-    """The token without the space around it. Raises `TasktapeError` if it can't be put into a header."""
+    """Return the token without surrounding space. Raise `TasktapeError` if no header can carry it."""
     token = token.strip()
     if not token or not token.isascii() or not token.isprintable():
         raise TasktapeError("the token is not a JSON Web Token", code="unauthenticated")

@@ -1,4 +1,4 @@
-"""One request and its answer: patience with what passes, a fresh token when one is asked for."""
+"""HTTP requests, retried after temporary failures, and with a new token if one is needed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tasktape_client.patience import Patience
 from tasktape_client.tokens import TokenSource
 
 PASSING = frozenset({429, 502, 503, 504})
-"""The statuses of a server that is busy or restarting."""
+"""The statuses of a busy or restarting server."""
 TIMEOUT_S = 90.0
-"""More than the longest that a server is asked to wait for something."""
+"""The timeout of a response, longer than any wait that is asked of the server."""
 KEEP_ALIVE_S = 3.0
 CONNECT_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is sent. `again` are headers that replace those of the first try, when it has to be repeated."""
+    """A request. `again` are the headers of retries, if they differ from those of the first attempt."""
 
     method: str
     path: str
@@ -36,12 +36,12 @@ class Call:
     headers: Mapping[str, str] | None = None
     again: Mapping[str, str] | None = None
     accepted: frozenset[int] = frozenset()
-    """Statuses that are answers too, beside those of success."""
+    """Further statuses that are not errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: the body read as JSON, None if there is none."""
+    """A response, with its body parsed as JSON; None without a body."""
 
     status: int
     body: Any
@@ -49,7 +49,7 @@ class Answer:
 
 
 class Transport:
-    """Sends calls to one server."""
+    """A sender of calls to one server."""
 
     def __init__(
         self,
@@ -67,9 +67,9 @@ class Transport:
                 base_url=url,
                 timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
                 transport=transport,
-                # A proxy of the environment knows nothing of this machine's own instance.
+                # A proxy of the environment cannot reach a server on this machine.
                 trust_env=not is_local(url),
-                # The server closes what idles for 5 s: no request is sent on a connection that it is closing.
+                # The server closes connections that are idle for 5 s. The client does so earlier.
                 limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_S),
             )
         except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
@@ -81,7 +81,7 @@ class Transport:
         await self._http.aclose()
 
     async def send(self, call: Call) -> Answer:
-        """Send a call until there is an answer to it. Raises `TasktapeError`."""
+        """Send a call, with retries, and return the response. Raise `TasktapeError`."""
         started, tries = time.monotonic(), 0
         while True:
             try:
@@ -124,7 +124,7 @@ class Transport:
 
 
 def address(url: str) -> str:
-    """An address without a slash at its end. Raises `ValueError` if it is none."""
+    """Return an address without a trailing slash. Raise `ValueError` if it is invalid."""
     try:
         httpx.URL(url)
         parsed = urlsplit(url)
@@ -136,7 +136,7 @@ def address(url: str) -> str:
 
 
 def is_local(url: str) -> bool:
-    """Whether an address is one of this machine only."""
+    """Return True for an address of the loopback interface."""
     host = urlsplit(url).hostname or ""
     return host in {"localhost", "::1"} or host.startswith("127.")
 
@@ -151,12 +151,12 @@ def _json(answer: httpx.Response) -> Any:
 
 
 def foreign(url: object, status: int | None = None) -> TasktapeError:
-    """The error that an answer is when it isn't one of Tasktape's."""
+    """Return the error for a response that is not one of Tasktape's."""
     return TasktapeError(f"{url} does not answer as Tasktape does", code="foreign", status=status or 200)
 
 
 def _refusal(answer: httpx.Response) -> TasktapeError:
-    """What a problem says."""
+    """Return the error for a problem response."""
     try:
         problem = answer.json()
         code, detail = str(problem.get("code", "unknown")), str(problem["detail"])
@@ -173,7 +173,7 @@ def _refusal(answer: httpx.Response) -> TasktapeError:
 
 
 def _retry_after_s(header: str | None) -> float | None:
-    """How long to wait: `Retry-After` is a number of seconds or a date (RFC 9110)."""
+    """Parse `Retry-After`, a number of seconds or a date (RFC 9110). Return seconds."""
     if header is None:
         return None
     if header.strip().isdecimal():

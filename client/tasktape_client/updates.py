@@ -1,4 +1,4 @@
-"""Listening: updates over one connection after another, each once and in order."""
+"""Live updates over consecutive connections, each once and in order."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any, Self
 
 from tasktape_client.calls import typed
+from tasktape_client.connection_events import Connected, ConnectionListener, Disconnected
 from tasktape_client.errors import TasktapeError
 from tasktape_client.link import (
     BAD_TOKEN,
@@ -21,25 +22,24 @@ from tasktape_client.link import (
     open_link,
 )
 from tasktape_client.models import Resync, Unsubscribed, Update
-from tasktape_client.news import Connected, Disconnected, Told
 from tasktape_client.patience import Patience
 from tasktape_client.progress import Progress
 from tasktape_client.transport import foreign
 
 RECONNECT = Patience(first_delay_s=0.5, longest_delay_s=10.0)
-ASKED_AT_ONCE = 16
-"""Subscriptions without an answer at a time: a server does not read on while too many wait."""
+MAX_OPEN_REQUESTS = 16
+"""The maximum of unanswered subscriptions. A server stops reading while too many wait."""
 TURN_S = 2 * CLOSE_TIMEOUT_S
 GONE = frozenset({"not_found", "forbidden"})
 
-Said = Update | Resync | Unsubscribed
-"""What there is to say while listening."""
+Item = Update | Resync | Unsubscribed
+"""The items of an iteration."""
 
 
 class Updates:
-    """What happens in one's lists and on some more channels, as it happens. Iterate over it, once at a time.
+    """The live updates of the user's lists and of further channels. Only one loop can iterate at a time.
 
-    Used as a context manager, it is connected when the block begins: nothing that happens in it is missed.
+    As a context manager, it connects when the block begins, so that nothing in the block is missed.
     """
 
     def __init__(
@@ -49,26 +49,26 @@ class Updates:
         since: Mapping[str, int] | None = None,
         *,
         attempts: int | None = None,
-        on_connection: Told | None = None,
+        on_connection: ConnectionListener | None = None,
         patience: Patience = RECONNECT,
     ) -> None:
         self._server = server
         self._wanted = dict.fromkeys(channels)
         self._attempts = attempts
-        self._tell: Told = on_connection or (lambda _: None)
+        self._notify: ConnectionListener = on_connection or (lambda _: None)
         self._patience = patience
         self._progress = Progress(since)
         self._link: Link | None = None
         self._channels: set[str] = set()
         self._had: set[str] = set()
-        """The channels that it has; while there is no connection, those that it had."""
-        self._gone: deque[str] = deque()
-        """Channels that were taken away, which is yet to be told."""
-        self._to_ask: deque[str] = deque()
-        self._asked: dict[object, str] = {}
+        """The current channels; without a connection, those of the last one."""
+        self._lost: deque[str] = deque()
+        """Lost channels that are not reported yet."""
+        self._to_subscribe: deque[str] = deque()
+        self._requested: dict[object, str] = {}
         self._since: Mapping[str, int] = {}
-        self._anew: Mapping[str, int] | None = None
-        """Where the server's log is, if it does not reach to where we were."""
+        self._restart_at: Mapping[str, int] | None = None
+        """The positions of the server's log, if the resume positions are beyond them."""
         self._failures = 0
         self._rejected = False
         self._free = asyncio.Event()
@@ -77,19 +77,19 @@ class Updates:
 
     @property
     def positions(self) -> dict[str, int]:
-        """Where to come back to: give it as `since` to another client, at another time.
+        """Return the resume positions, to pass as `since` later.
 
-        It covers what has been iterated over. While what was missed is told, it stays where it was.
+        They include all yielded items. They do not advance while missed updates are delivered.
         """
         return dict(self._progress.positions or {})
 
     @property
     def channels(self) -> frozenset[str]:
-        """The channels that it has now."""
+        """Return the current channels."""
         return frozenset(self._channels)
 
     async def __aenter__(self) -> Self:
-        """Connect. Raises `TasktapeError`."""
+        """Connect. Raise `TasktapeError`."""
         try:
             await self._connect()
         except BaseException:
@@ -102,14 +102,14 @@ class Updates:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End it: iterations stop."""
+        """Close the connection and stop iterations."""
         self._closed = True
-        await self._hang_up()
+        await self._disconnect()
 
-    async def __aiter__(self) -> AsyncGenerator[Said]:
-        """Listen until closed. Raises `TasktapeError` when there is no use in another connection.
+    async def __aiter__(self) -> AsyncGenerator[Item]:
+        """Yield items until closed. Raise `TasktapeError` if a reconnect would be useless.
 
-        A loop that is left closes the connection; another loop goes on where it was left.
+        Leaving the loop closes the connection. Another loop continues where it stopped.
         """
         await self._take_turn()
         try:
@@ -118,11 +118,11 @@ class Updates:
                 if found is not None:
                     yield found
         finally:
-            await self._hang_up()
+            await self._disconnect()
             self._free.set()
 
     async def _take_turn(self) -> None:
-        """Wait for the end of a loop that was left: that takes a moment, as its connection is closed."""
+        """Wait for the end of a previous loop, which has to close its connection."""
         try:
             async with asyncio.timeout(TURN_S):
                 await self._free.wait()
@@ -132,15 +132,15 @@ class Updates:
 
     # --- connections -------------------------------------------------------------------------------------
 
-    async def _next(self) -> Said | None:
-        """Take the next message; what there is to tell of it."""
+    async def _next(self) -> Item | None:
+        """Handle the next message. Return its item, if any."""
         if self._link is None:
             await self._connect()
-        if self._gone:
-            return Unsubscribed(type="unsubscribed", channel=self._gone.popleft())
+        if self._lost:
+            return Unsubscribed(type="unsubscribed", channel=self._lost.popleft())
         link = self._link
         try:
-            return None if link is None else await self._take(link, await link.message())
+            return None if link is None else await self._take(link, await link.receive())
         except Broken as broken:
             await self._recover(broken)
         except KeyError as missing:
@@ -148,7 +148,7 @@ class Updates:
         return None
 
     async def _connect(self) -> None:
-        """Make a connection, however often it has to be tried."""
+        """Connect, with retries."""
         while self._link is None and not self._closed:
             try:
                 self._link = await open_link(self._server, self._progress.positions)
@@ -156,16 +156,16 @@ class Updates:
             except Broken as broken:
                 await self._recover(broken)
 
-    async def _hang_up(self) -> None:
+    async def _disconnect(self) -> None:
         link, self._link = self._link, None
         self._channels.clear()
         if link is not None:
             await link.close()
 
     async def _recover(self, broken: Broken) -> None:
-        """Wait before the next connection. Raises `TasktapeError` if there is to be none."""
+        """Wait before a reconnect. Raise `TasktapeError` if there is to be none."""
         token = None if self._link is None else self._link.token
-        await self._hang_up()
+        await self._disconnect()
         if self._closed:
             return
         if broken.code in (BAD_TOKEN, TOKEN_EXPIRED) and token is not None:
@@ -177,11 +177,11 @@ class Updates:
         delay_s = self._patience.delay_s(self._failures)
         if broken.retry_s is not None:
             delay_s = min(random.uniform(*broken.retry_s), self._patience.longest_delay_s)  # noqa: S311
-        self._tell(Disconnected(broken.reason, delay_s))
+        self._notify(Disconnected(broken.reason, delay_s))
         await asyncio.sleep(delay_s)
 
     def _is_useless(self, broken: Broken) -> bool:
-        """Whether another connection would fare no better."""
+        """Return True if a reconnect would fail in the same way."""
         if broken.code == BAD_TOKEN:
             return self._rejected or not self._server.tokens.can_renew
         if broken.is_final or (self._attempts is not None and self._failures > self._attempts):
@@ -192,78 +192,78 @@ class Updates:
     # --- messages ----------------------------------------------------------------------------------------
 
     async def _hello(self, link: Link) -> dict[str, Any]:
-        """The answer to who we are. Raises `Broken`, `TasktapeError`."""
+        """Wait for the reply to the authentication, and return it. Raise `Broken` or `TasktapeError`."""
         while True:
-            message = await link.message()
+            message = await link.receive()
             if message["type"] == "authenticated":
                 return message
-            # After a bad token comes the close, with its code.
+            # A rejected token is followed by a close frame with its code.
             if message["type"] == "error" and message["code"] != "unauthenticated":
                 raise _refusal(message)
 
     async def _begin(self, link: Link, hello: Mapping[str, Any]) -> None:
-        """Take the automatic channels, and ask for the others from where those begin."""
+        """Take the automatic channels, and subscribe to the others from the same positions."""
         self._failures, self._rejected = 0, False
         since = self._progress.positions
-        self._anew = hello["positions"] if self._progress.is_beyond(hello["positions"]) else None
+        self._restart_at = hello["positions"] if self._progress.is_beyond(hello["positions"]) else None
         self._since = dict(hello["positions"] if since is None else since)
         self._channels = set(hello["channels"])
-        self._to_ask = deque(channel for channel in self._wanted if channel not in self._channels)
+        self._to_subscribe = deque(channel for channel in self._wanted if channel not in self._channels)
         for channel in sorted(self._had - self._channels - self._wanted.keys()):
             self._lose(channel)
         self._had |= self._channels
-        self._asked = {}
-        self._progress.begin(1 + len(self._to_ask))
+        self._requested = {}
+        self._progress.begin(1 + len(self._to_subscribe))
         self._progress.reply(hello["positions"], hello.get("missed", 0))
-        self._tell(Connected(hello["user"], frozenset(self._channels)))
-        while self._to_ask and len(self._asked) < ASKED_AT_ONCE:
-            await self._ask(link)
+        self._notify(Connected(hello["user"], frozenset(self._channels)))
+        while self._to_subscribe and len(self._requested) < MAX_OPEN_REQUESTS:
+            await self._subscribe_next(link)
 
-    async def _ask(self, link: Link) -> None:
-        if self._to_ask:
-            channel = self._to_ask.popleft()
-            number = HELLO_ID + 1 + len(self._to_ask)
-            self._asked[number] = channel
-            await link.say(id=number, type="subscribe", channel=channel, since=dict(self._since))
+    async def _subscribe_next(self, link: Link) -> None:
+        if self._to_subscribe:
+            channel = self._to_subscribe.popleft()
+            number = HELLO_ID + 1 + len(self._to_subscribe)
+            self._requested[number] = channel
+            await link.send(id=number, type="subscribe", channel=channel, since=dict(self._since))
 
     def _lose(self, channel: str) -> None:
-        """Take note of a channel that was taken away; nobody asks for it again."""
+        """Record the loss of a channel. It is not subscribed again."""
         self._channels.discard(channel)
         self._had.discard(channel)
         self._wanted.pop(channel, None)
-        self._gone.append(channel)
+        self._lost.append(channel)
 
-    async def _take(self, link: Link, message: Mapping[str, Any]) -> Said | None:
+    async def _take(self, link: Link, message: Mapping[str, Any]) -> Item | None:
         match message["type"]:
             case "update":
                 return typed(Update, message) if self._progress.update(message["position"]) else None
             case "resync":
-                if self._anew is not None:
-                    # The log is another one, so where we were means nothing in it.
-                    self._progress.restart(self._anew)
-                    self._anew = None
+                if self._restart_at is not None:
+                    # It is another log, in which the old positions mean nothing.
+                    self._progress.restart(self._restart_at)
+                    self._restart_at = None
                 return typed(Resync, message)
             case "subscribed":
-                asked = self._asked.pop(message.get("id"), None)
+                asked = self._requested.pop(message.get("id"), None)
                 self._channels.add(message["channel"])
                 self._had.add(message["channel"])
                 self._progress.reply(
                     message["positions"], message.get("missed", 0), expected=asked is not None
                 )
-                await self._ask(link)
+                await self._subscribe_next(link)
             case "unsubscribed":
                 self._lose(message["channel"])
-            case "error" if (refused := self._asked.pop(message.get("id"), None)) is not None:
+            case "error" if (refused := self._requested.pop(message.get("id"), None)) is not None:
                 if refused not in self._had or message["code"] not in GONE:
                     raise _refusal(message)
                 self._lose(refused)
                 self._progress.refused()
-                await self._ask(link)
+                await self._subscribe_next(link)
         return None
 
 
 def _refusal(message: Mapping[str, Any]) -> Broken | TasktapeError:
-    """What the server will not do: for now, or at all."""
+    """Return the error of a refusal, temporary or final."""
     if message["code"] == "unavailable":
         return Broken(message["message"])
     return TasktapeError(message["message"], code=message["code"])

@@ -1,4 +1,4 @@
-"""What there is to say of the connection behind updates."""
+"""Events of the connection that delivers updates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A connection was made."""
+    """A connection was established."""
 
     user: str
     channels: frozenset[str]
@@ -16,10 +16,10 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """A connection broke, or could not be made; it is tried again after `retry_in_s`."""
+    """A connection was lost or failed. The next attempt is made after `retry_in_s`."""
 
     reason: str
     retry_in_s: float
 
 
-Told = Callable[[Connected | Disconnected], None]
+ConnectionListener = Callable[[Connected | Disconnected], None]
