@@ -7,15 +7,16 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("app", "projections", "streams", "api", "tasktape")
+PACKAGES = ("app", "projections", "streams", "api", "tasktape", "client/tasktape_client")
 
 
 def modules() -> dict[str, Path]:
     """Return the modules of the product by their dotted names."""
     found = {}
     for package in PACKAGES:
-        for path in (ROOT / package).rglob("*.py"):
-            parts = path.relative_to(ROOT).with_suffix("").parts
+        folder = ROOT / package
+        for path in folder.rglob("*.py"):
+            parts = path.relative_to(folder.parent).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
