@@ -10,16 +10,16 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar, assert_never
+from typing import TypeVar
 
-from api.commands.batch_creation import decided
+from api.commands.batch_creation import BatchCreation
+from api.commands.event_writer import EventWriter
 from api.commands.idempotency import CommandKey
 from api.commands.in_flight import (
     NO_LINES,
-    InFlightWrite,
     InFlightWrites,
     ReadYourWritesReader,
     Rows,
@@ -29,30 +29,25 @@ from api.commands.load_context import load_context
 from api.commands.lock_plan import LoadState, LockPlan, lock_plan
 from api.commands.outcomes import Outcomes
 from api.commands.requests import (
-    SOURCE,
     Applied,
     CommandRequest,
     Decision,
     Pending,
     check_none_match,
     check_same,
-    effect_of,
     merged_command,
-    perhaps_written,
     shown,
 )
 from api.commands.stream_locks import StreamLocks
 from api.commands.structure_locks import Hold, StructureLocks
-from api.commands.withdrawal import held, withdraw
 from api.read_consistency import retry_refusal_on_recent_rows, wait_until_recent
 from app.deciders import decide
 from app.errors import TaskError, Unavailable
 from app.ids import IdFactory
 from app.log.fold import State, evolve
 from app.log.ports import Clock, EventLog
-from app.log.records import Event, Record, stream_kind
-from app.log.updates import Update, state_from_json
-from app.positions import Position
+from app.log.records import stream_kind
+from app.log.updates import state_from_json
 from app.tasks.decision_context import Change
 from app.tasks.state import Task
 from projections.queries.sub_tasks import Lines
@@ -65,8 +60,6 @@ MAX_LOCK_TRIES = 8
 """The most plans for locks, as the structure may change before they are acquired."""
 LOCK_WAIT_S = 15.0
 JITTER_MS = 4.0
-WITHDRAW_WAIT_S = 1.0
-"""The minimum time to wait for the withdrawal of a parked record."""
 
 
 class CommandHandler:
@@ -83,15 +76,17 @@ class CommandHandler:
         structure_locks: StructureLocks | None = None,
     ) -> None:
         """Without `structure_locks`, rules that span streams hold only among this process's commands."""
-        self._log = log
         self._outcomes = outcomes
         self._reader = reader
         self._clock = clock
-        self._new_id = new_id
         self._locks = StreamLocks()
         self._structure_locks = structure_locks or StructureLocks(outcomes.wait_reached)
         self._in_flight = InFlightWrites(outcomes.reached)
         self._own_writes_reader = ReadYourWritesReader(reader, self._in_flight)
+        self._writer = EventWriter(log, outcomes, reader, self._in_flight, clock=clock, new_id=new_id)
+        self._batches = BatchCreation(
+            log, outcomes, self._own_writes_reader, self._writer, self._locks, clock=clock, new_id=new_id
+        )
 
     async def handle(self, request: CommandRequest) -> Applied | Pending:
         """Carry out one command. Raise `TaskError` only if its event was not written or had no effect."""
@@ -163,7 +158,7 @@ class CommandHandler:
         """
         async with self.locked(requests[0]) as (locked, _):
             under_lock = [replace(request, hold=locked.hold) for request in requests]
-            found = await self._created_together(under_lock)
+            found = await self._batches.create(under_lock)
             return [
                 await self._handle_one(request) if each is None else each
                 for request, each in zip(under_lock, found, strict=True)
@@ -174,49 +169,6 @@ class CommandHandler:
             return await self.handle(request)
         except TaskError as error:
             return error
-
-    async def _created_together(
-        self, requests: Sequence[CommandRequest]
-    ) -> list[Applied | Pending | TaskError | None]:
-        """Return the results of requests that the batch completes; None for the others."""
-        deadline = time.monotonic() + requests[0].wait_s
-        requests = [
-            request if request.key else replace(request, event_id=self._new_id()) for request in requests
-        ]
-        found: list[Applied | Pending | TaskError | None] = [None] * len(requests)
-        with ExitStack() as stack:
-            # Consecutive requests create in their order, even if the first has to wait.
-            async with self._locks.hold(f"creations by {requests[0].user}", LOCK_WAIT_S):
-                records = await self._new_records(requests)
-                expected = {
-                    place: stack.enter_context(self._outcomes.expect(record.id))
-                    for place, record in records.items()
-                }
-                try:
-                    positions = await self._log.append(list(records.values())) if records else []
-                except Unavailable as error:
-                    for place, expectation in expected.items():
-                        accepted = expectation.accepted()
-                        found[place] = effect_of(accepted) if accepted else perhaps_written(error)
-                    return found
-            for (place, expectation), position in zip(expected.items(), positions, strict=True):
-                update = await expectation.at(position, max(0.0, deadline - time.monotonic()))
-                record, request = records[place], requests[place]
-                try:
-                    found[place] = await self._outcome(request, record, None, position, update, deadline)
-                except TaskError as refused:
-                    found[place] = refused
-        return found
-
-    async def _new_records(self, requests: Sequence[CommandRequest]) -> dict[int, Record]:
-        """Return the records of creations by index; without those that must be decided separately."""
-        ids = [request.key.event_id if request.key else request.event_id or "" for request in requests]
-        decisions = await decided(requests, self._own_writes_reader, self._clock, ids)
-        return {
-            place: self._record(request, Decision(None, *each), each[0])
-            for place, (request, each) in enumerate(zip(requests, decisions, strict=True))
-            if each is not None
-        }
 
     async def answer_of(self, key: CommandKey, wait_s: float) -> Applied | Pending | None:
         """Return the response to the first command with this key. Raise `KeyReused` for another command."""
@@ -232,7 +184,7 @@ class CommandHandler:
         if decision.event is None:
             return decision
         return replace(
-            decision, after=evolve(decision.state, self._record(request, decision, decision.event))
+            decision, after=evolve(decision.state, self._writer.record_of(request, decision, decision.event))
         )
 
     async def state(self, stream: str) -> State | None:
@@ -278,8 +230,10 @@ class CommandHandler:
             if decision.event is None:
                 assert decision.state is not None
                 return Applied(shown(decision.state), decision.state.version, None)
-            record = self._record(request, decision, decision.event)
-            result = await self._append(request, record, decision.state, deadline)
+            record = self._writer.record_of(request, decision, decision.event)
+            result = await self._writer.append(request, record, decision.state, deadline)
+            if result is None and request.key is not None:
+                result = await self._answer_of(request.key, deadline)
             if result is not None:
                 return result
         raise Unavailable("too many others change this at the same time; nothing was changed")
@@ -289,21 +243,6 @@ class CommandHandler:
         if request.event_id is None or await self._reader.accepted(request.event_id) is None:
             return request
         return replace(request, event_id=None)
-
-    def _record(self, request: CommandRequest, decision: Decision, event: Event) -> Record:
-        return Record(
-            id=request.key.event_id if request.key else request.event_id or self._new_id(),
-            stream=request.stream,
-            version=1 if decision.state is None else decision.state.version + 1,
-            time=decision.time,
-            actor=request.user,
-            source=SOURCE,
-            data=event,
-            correlation_id=request.correlation_id,
-            causation_id=request.causation_id,
-            traceparent=request.traceparent,
-            command_hash=request.key.command_hash if request.key else None,
-        )
 
     async def _decided(self, request: CommandRequest) -> Decision:
         """Decide on a command; refuse it, or return no event, on recent rows only."""
@@ -322,64 +261,6 @@ class CommandHandler:
         check_none_match(request, state)
         command = await merged_command(request, state, reader.rows)
         return Decision(state, decide(command, state, context), now)
-
-    async def _append(
-        self, request: CommandRequest, record: Record, state: State | None, deadline: float
-    ) -> Applied | Pending | None:
-        """Append, and wait for the outcome; return None if the command must be decided again."""
-        with self._outcomes.expect(record.id) as expectation:
-            try:
-                [position] = await self._log.append([record])
-            except Unavailable as error:
-                accepted = expectation.accepted()
-                if accepted is not None:
-                    return effect_of(accepted)
-                raise perhaps_written(error) from error
-            update = await expectation.at(position, max(0.0, deadline - time.monotonic()))
-        result = await self._outcome(request, record, state, position, update, deadline)
-        return result or (await self._answer_of(request.key, deadline) if request.key else None)
-
-    async def _outcome(
-        self,
-        request: CommandRequest,
-        record: Record,
-        state: State | None,
-        position: Position,
-        update: Update | None,
-        deadline: float,
-    ) -> Applied | Pending | None:
-        """Return the outcome of a record; None if superseded. Raise `Conflict` if its stream is held."""
-        if update is None:
-            written = InFlightWrite(position, record.id, record.command_hash, evolve(state, record))
-            self._in_flight.add(request.stream, written)
-            if request.hold is not None:
-                request.hold.until(position)
-            return Pending(position)
-        match update.outcome:
-            case "accepted":
-                return effect_of(update)
-            case "parked":
-                return await self._withdrawn(record, position, deadline)
-            case "superseded":
-                return None
-            case _:
-                assert_never(update.outcome)
-
-    async def _withdrawn(self, record: Record, position: Position, deadline: float) -> Applied | Pending:
-        """Withdraw a parked record. Raise `Conflict`, unless it was retried and accepted before."""
-        wait_s = max(WITHDRAW_WAIT_S, deadline - time.monotonic())
-        clock, new_id = self._clock, self._new_id
-        taken_back = await withdraw(
-            record, position, self._log, self._outcomes, clock=clock, new_id=new_id, wait_s=wait_s
-        )
-        if taken_back is None:
-            return Pending(position)
-        done = await self._reader.accepted(record.id)
-        if done is not None:
-            state = state_from_json(stream_kind(done.stream), done.state)
-            return Applied(shown(state), done.version, done.position)
-        _, holder = await self._reader.newest(record.stream)
-        raise held(holder or str(position))
 
     async def _wait_for_own_write(self, request: CommandRequest, deadline: float) -> None:
         """Wait for this node's earlier write to be folded, rather than decide on an assumption."""
