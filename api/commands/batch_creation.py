@@ -107,17 +107,17 @@ async def decided(
     load, done = _cached(reader.state), await reader.rows.accepted_among(event_ids)
     found: list[tuple[TaskCreated, datetime] | None] = []
     now = clock()
-    for place, (request, event_id) in enumerate(zip(requests, event_ids, strict=True)):
+    for index, (request, event_id) in enumerate(zip(requests, event_ids, strict=True)):
         now = max(clock(), now + _TICK)
         event = None
         if event_id not in done and reader.in_flight.of_event(event_id) is None:
-            event = await _event(request, load, reader, now, place)
+            event = await _event(request, load, reader, now, index)
         found.append(None if event is None else (event, now))
     return found
 
 
 async def _event(
-    request: CommandRequest, load: LoadState, reader: ReadYourWritesReader, now: datetime, place: int
+    request: CommandRequest, load: LoadState, reader: ReadYourWritesReader, now: datetime, index: int
 ) -> TaskCreated | None:
     try:
         context = await load_context(request.command, None, request.user, now, load, reader.rows)
@@ -126,7 +126,7 @@ async def _event(
         return None
     if not isinstance(event, TaskCreated):
         return None
-    return replace(event, rank=rank_in_batch(now, place, request.stream.removeprefix("task:")))
+    return replace(event, rank=rank_in_batch(now, index, request.stream.removeprefix("task:")))
 
 
 def _cached(load: LoadState) -> LoadState:

@@ -94,15 +94,15 @@ def parse_tags(name: str, lines: Sequence[str]) -> Tags | None:
     if header == "*":
         return Tags(wildcard=True)
     tags: list[EntityTag] = []
-    place = _BETWEEN.match(header).end()  # type: ignore[union-attr]  # it matches nothing too
-    while place < len(header) or not tags:
-        found = _TAG.match(header, place)
+    at = _BETWEEN.match(header).end()  # type: ignore[union-attr]  # it matches nothing too
+    while at < len(header) or not tags:
+        found = _TAG.match(header, at)
         if found is None:
             raise Malformed(f'{name}: write the version in quotes, as ETag does: "3"')
         if len(tags) == MAX_TAGS:
             raise Malformed(f"{name}: at most {MAX_TAGS} tags")
         tags.append(EntityTag(found[2], found[1] is not None))
-        place = _BETWEEN.match(header, found.end()).end()  # type: ignore[union-attr]
+        at = _BETWEEN.match(header, found.end()).end()  # type: ignore[union-attr]
     return Tags(tuple(tags))
 
 

@@ -190,7 +190,7 @@ class TaskActions:
         """Create tasks of one list, in order: as `execute` for each, but faster. None has a parent."""
         found: list[ActionResult | TaskError | None] = []
         requests: dict[int, CommandRequest] = {}
-        for place, (action, terms) in enumerate(wanted):
+        for index, (action, terms) in enumerate(wanted):
             try:
                 body = validated(NewTask, action.body)
             except TaskError as error:
@@ -199,11 +199,11 @@ class TaskActions:
             given = {name: getattr(body, name) for name in body.model_fields_set}
             given["list_id"] = body.list_id or inbox_id(terms.user)
             new_id = terms.key.created_id if terms.key else self._new_id()
-            requests[place] = terms.to_request(CreateTask(**given), f"task:{new_id}")
+            requests[index] = terms.to_request(CreateTask(**given), f"task:{new_id}")
             found.append(None)
         results = await self._commands.create_together(list(requests.values())) if requests else []
-        for (place, request), result in zip(requests.items(), results, strict=True):
-            found[place] = result if isinstance(result, TaskError) else _created(request, result)
+        for (index, request), result in zip(requests.items(), results, strict=True):
+            found[index] = result if isinstance(result, TaskError) else _created(request, result)
         return [each for each in found if each is not None]
 
     async def tops(self, task_ids: Collection[str]) -> Mapping[str, str]:

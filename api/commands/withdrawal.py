@@ -50,5 +50,5 @@ async def withdraw(
         traceparent=parked.traceparent,
     )
     with outcomes.expect(control.id) as expectation:
-        [place] = await log.append([control], partition=position.partition)
-        return await expectation.at(place, wait_s)
+        [control_position] = await log.append([control], partition=position.partition)
+        return await expectation.at(control_position, wait_s)

@@ -14,8 +14,7 @@ from pydantic import BaseModel
 from api.contract import message_examples as examples
 from api.contract.generated_files import keep
 from api.contract.message_schemas import FROM_CLIENT, FROM_SERVER, message_schemas, type_of
-from api.protocol import close_codes
-from api.protocol import messages as protocol
+from api.protocol import close_codes, messages
 from api.protocol.close_codes import TOO_SLOW, CloseReason
 from api.protocol.frames import MAX_BATCH_MESSAGES
 
@@ -23,15 +22,15 @@ COPY = Path("docs/reference/asyncapi.json")
 CHANNEL = "socket"
 
 _REPLIES: Mapping[type[BaseModel], tuple[type[BaseModel], ...]] = {
-    protocol.Authenticate: (protocol.Authenticated, protocol.Error),
-    protocol.Subscribe: (protocol.Subscribed, protocol.Error),
-    protocol.Unsubscribe: (protocol.Unsubscribed, protocol.Error),
-    protocol.Refresh: (protocol.Refreshed, protocol.Error),
-    protocol.Signal: (protocol.Error,),
-    protocol.Ping: (protocol.Pong,),
+    messages.Authenticate: (messages.Authenticated, messages.Error),
+    messages.Subscribe: (messages.Subscribed, messages.Error),
+    messages.Unsubscribe: (messages.Unsubscribed, messages.Error),
+    messages.Refresh: (messages.Refreshed, messages.Error),
+    messages.Signal: (messages.Error,),
+    messages.Ping: (messages.Pong,),
 }
-_ONLY_REPLIES = {protocol.Authenticated, protocol.Refreshed, protocol.Error, protocol.Pong}
-_FAREWELLS = (
+_ONLY_REPLIES = {messages.Authenticated, messages.Refreshed, messages.Error, messages.Pong}
+_CLOSE_REASONS = (
     close_codes.INTERNAL_ERROR,
     close_codes.RESTARTING,
     close_codes.CAN_NOT_RECOVER,
@@ -48,7 +47,7 @@ _FAREWELLS = (
 
 
 def document() -> dict[str, Any]:
-    """The document, as JSON values."""
+    """Return the document, as JSON values."""
     models = tuple(dict.fromkeys((*FROM_CLIENT, *FROM_SERVER)))
     return {
         "asyncapi": "3.0.0",
@@ -60,8 +59,8 @@ def document() -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         "servers": {
-            "json": _server(protocol.SUBPROTOCOL, "application/json", "Text frames; also without any."),
-            "msgpack": _server(protocol.PACKED_SUBPROTOCOL, "application/msgpack", "Binary frames."),
+            "json": _server(messages.SUBPROTOCOL, "application/json", "Text frames; also without any."),
+            "msgpack": _server(messages.PACKED_SUBPROTOCOL, "application/msgpack", "Binary frames."),
         },
         "channels": {CHANNEL: _channel(models)},
         "operations": dict(_operations()),
@@ -84,19 +83,19 @@ def _server(subprotocol: str, content_type: str, description: str) -> dict[str, 
 
 
 def _channel(models: Iterable[type[BaseModel]]) -> dict[str, Any]:
-    subprotocols = {"type": "string", "enum": [protocol.SUBPROTOCOL, protocol.PACKED_SUBPROTOCOL]}
+    subprotocols = {"type": "string", "enum": [messages.SUBPROTOCOL, messages.PACKED_SUBPROTOCOL]}
     headers = {"type": "object", "properties": {"Sec-WebSocket-Protocol": subprotocols}}
     return {
         "address": "/ws",
         "title": "The socket",
         "description": (
             f"A frame is one message, or an array of them when the `features` of `authenticate` have "
-            f"`{protocol.BATCH}`. A client's frame has at most {protocol.MAX_MESSAGE_BYTES} bytes and "
-            f"{protocol.MAX_BATCH} messages, a server's array at most {MAX_BATCH_MESSAGES}."
+            f"`{messages.BATCH}`. A client's frame has at most {messages.MAX_MESSAGE_BYTES} bytes and "
+            f"{messages.MAX_BATCH} messages, a server's array at most {MAX_BATCH_MESSAGES}."
         ),
         "messages": {model.__name__: {"$ref": f"#/components/messages/{model.__name__}"} for model in models},
         "bindings": {"ws": {"method": "GET", "headers": headers, "bindingVersion": "0.1.0"}},
-        "x-close-codes": [_close_code(close_reason) for close_reason in _FAREWELLS],
+        "x-close-codes": [_close_code(close_reason) for close_reason in _CLOSE_REASONS],
     }
 
 
@@ -106,7 +105,7 @@ def _close_code(close_reason: CloseReason) -> dict[str, Any]:
 
 
 def _operations() -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the API receives, and what it sends unasked."""
+    """Yield the operations: messages that the API receives, and those that it sends unprompted."""
     for model in FROM_CLIENT:
         replies = {"reply": _operation(_REPLIES[model])} if model in _REPLIES else {}
         yield f"receive{model.__name__}", {"action": "receive", **_operation((model,)), **replies}
@@ -136,12 +135,12 @@ def _message(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def text() -> str:
-    """The document as it is kept in the repository."""
+    """Return the text of the committed document."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the repository's copy, or check that it is up to date."""
+    """Write the committed document, or check that it is up to date."""
     return keep("api.contract.asyncapi", COPY, text, arguments)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def keep(program: str, copy: Path, make: Callable[[], str], arguments: Sequence[str] | None = None) -> int:
-    """Write the repository's copy, or check that it is up to date."""
+    """Write the committed document, or check that it is up to date."""
     parser = argparse.ArgumentParser(prog=f"python -m {program}", description=keep.__doc__)
     group = parser.add_mutually_exclusive_group(required=True)
     group.add_argument("--write", action="store_true")

@@ -1,4 +1,4 @@
-"""An example of every message, as it goes over the wire: for the AsyncAPI document, and as seeds of tests."""
+"""Examples of all messages in their wire format, for the AsyncAPI document and as seeds of tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from api.protocol import messages as protocol
+from api.protocol import messages
 from api.protocol import update_messages as server_messages
 
 LIST = "list:0199f3a1-5b1e-7c60-8a55-0d6f3b1c2a01"
@@ -19,19 +19,19 @@ _BOB = {"user": "bob", "connections": 1, "viewing": True, "typing": True}
 
 FROM_CLIENT: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxyType(
     {
-        protocol.Authenticate: (
+        messages.Authenticate: (
             {"id": 1, "type": "authenticate", "token": "eyJhbGciOi…", "features": ["batch"]},
             {"id": 1, "type": "authenticate", "token": "eyJhbGciOi…", "since": {"0": 118, "1": 80}},
         ),
-        protocol.Subscribe: ({"id": 2, "type": "subscribe", "channel": TASK, "since": {"0": 118, "1": 80}},),
-        protocol.Unsubscribe: ({"id": 3, "type": "unsubscribe", "channel": TASK},),
-        protocol.Refresh: ({"id": "again", "type": "refresh", "token": "eyJhbGciOi…"},),
-        protocol.Signal: (
+        messages.Subscribe: ({"id": 2, "type": "subscribe", "channel": TASK, "since": {"0": 118, "1": 80}},),
+        messages.Unsubscribe: ({"id": 3, "type": "unsubscribe", "channel": TASK},),
+        messages.Refresh: ({"id": "again", "type": "refresh", "token": "eyJhbGciOi…"},),
+        messages.Signal: (
             {"type": "signal", "channel": TASK, "kind": "typing"},
             {"type": "signal", "channel": TASK, "kind": "cursor", "data": {"field": "notes", "at": 12}},
         ),
-        protocol.Ping: ({"id": 5, "type": "ping"}, {"type": "ping"}),
-        protocol.Pong: ({"type": "pong"},),
+        messages.Ping: ({"id": 5, "type": "ping"}, {"type": "ping"}),
+        messages.Pong: ({"type": "pong"},),
     }
 )
 
@@ -88,22 +88,22 @@ _HELLO = {
     "channels": ["user:alice", LIST],
     "positions": {"0": 120, "1": 88},
     "missed": 0,
-    "limits": protocol.Limits().model_dump(),
+    "limits": messages.Limits().model_dump(),
 }
 _STATS = {"connections": 812, "subscriptions": 2940, "published": 10_332, "delivered": 91_554, "lag_ms": 11.5}
 
 FROM_SERVER: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxyType(
     {
-        protocol.Authenticated: (_HELLO,),
-        protocol.Subscribed: (
+        messages.Authenticated: (_HELLO,),
+        messages.Subscribed: (
             {"id": 2, "type": "subscribed", "channel": TASK, "positions": {"0": 120, "1": 88}, "missed": 3},
         ),
-        protocol.Unsubscribed: (
+        messages.Unsubscribed: (
             {"id": 3, "type": "unsubscribed", "channel": TASK},
             {"type": "unsubscribed", "channel": LIST},
         ),
-        protocol.Refreshed: ({"id": "again", "type": "refreshed", "expires_in": 3600},),
-        protocol.Error: ({"id": 2, "type": "error", "code": "not_found", "message": "no such task"},),
+        messages.Refreshed: ({"id": "again", "type": "refreshed", "expires_in": 3600},),
+        messages.Error: ({"id": 2, "type": "error", "code": "not_found", "message": "no such task"},),
         server_messages.Update: (
             {
                 "type": "update",
@@ -116,7 +116,7 @@ FROM_SERVER: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxy
                 "list": None,
             },
         ),
-        protocol.SignalSent: (
+        messages.SignalSent: (
             {
                 "type": "signal",
                 "channel": TASK,
@@ -126,16 +126,16 @@ FROM_SERVER: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxy
                 "session": "c0a8e5d4b3f24f6f9d2e1a0b9c8d7e6f",
             },
         ),
-        protocol.Presence: (
+        messages.Presence: (
             {"type": "presence", "channel": TASK, "present": [_ALICE, _BOB]},
             {"type": "presence", "channel": TASK, "left": [_BOB]},
         ),
-        protocol.SystemReport: ({"type": "system", "channel": "system", "node": "api-1", "stats": _STATS},),
-        protocol.Resync: ({"type": "resync", "channel": LIST, "reason": "too much was missed"},),
-        protocol.Goodbye: (
+        messages.SystemReport: ({"type": "system", "channel": "system", "node": "api-1", "stats": _STATS},),
+        messages.Resync: ({"type": "resync", "channel": LIST, "reason": "too much was missed"},),
+        messages.Goodbye: (
             {"type": "goodbye", "code": 4001, "reason": "restarting", "retry_after_ms": [0, 8000]},
         ),
-        protocol.Ping: ({"type": "ping"},),
-        protocol.Pong: ({"id": 5, "type": "pong"},),
+        messages.Ping: ({"type": "ping"},),
+        messages.Pong: ({"id": 5, "type": "pong"},),
     }
 )

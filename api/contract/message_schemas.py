@@ -20,7 +20,7 @@ _PLACES_OF_NAMES = frozenset({"properties", "$defs"})
 
 
 class _Generate(GenerateJsonSchema):
-    """What is written has all its fields; what has no title of its own gets none."""
+    """Marks all fields of serialized models as required, and adds no generated titles."""
 
     def field_is_required(
         self,
@@ -35,7 +35,7 @@ class _Generate(GenerateJsonSchema):
 
 
 def message_schemas() -> dict[str, Any]:
-    """Name → schema, of the messages and all that is in them. Tuples are as in draft 7 of JSON Schema."""
+    """Return the schemas by name, of the messages and all their parts, with tuples of JSON Schema draft 7."""
     found = {**_definitions(FROM_SERVER, "serialization"), **_definitions(FROM_CLIENT, "validation")}
     for model in (*FROM_SERVER, *FROM_CLIENT):
         _leave_nulls_out(found[model.__name__])
@@ -43,7 +43,7 @@ def message_schemas() -> dict[str, Any]:
 
 
 def type_of(model: type[BaseModel]) -> str:
-    """The `type` of a message."""
+    """Return the `type` of a message."""
     (name,) = get_args(model.model_fields["type"].annotation)
     return str(name)
 
@@ -55,7 +55,7 @@ def _definitions(models: tuple[type[BaseModel], ...], mode: JsonSchemaMode) -> M
 
 
 def _leave_nulls_out(schema: dict[str, Any]) -> None:
-    """A message has its type always; what would be null by default is not there instead."""
+    """Require the type, and make fields absent that would be null by default."""
     properties = schema["properties"]
     absent = {name for name, field in properties.items() if field.get("default", ...) is None}
     for name in absent:

@@ -37,11 +37,11 @@ _TAGS = {
     "tasks": "Tasks, their histories and comments",
     "bulk": "Many commands in one request",
     "lists": "Lists, their stages and members",
-    "import": "Tasks with their histories, from elsewhere",
-    "activity": "What happened in the caller's lists",
-    "notifications": "What the caller was told",
+    "import": "Import of tasks with their histories",
+    "activity": "Activity in the caller's lists",
+    "notifications": "Notifications of the caller",
     "live": "Updates as they happen",
-    "presence": "Who is connected",
+    "presence": "Connected users",
     "caller": "The caller, and the outcomes of the caller's commands",
     "operation": "Health, metrics and parked records",
 }
@@ -86,7 +86,7 @@ def document(endpoints: Sequence[Endpoint] = ENDPOINTS) -> dict[str, Any]:
                     "type": "apiKey",
                     "in": "query",
                     "name": "access_token",
-                    "description": "The token, where no header can be set: browsers' `EventSource`",
+                    "description": "The token, for clients that cannot set headers, such as `EventSource`",
                 },
             },
         },
@@ -134,14 +134,14 @@ def _query_parameters(endpoint: Endpoint) -> Iterable[dict[str, Any]]:
 
 def _parameter(
     name: str,
-    place: str,
+    location: str,
     description: str,
     schema: dict[str, Any],
     *,
     required: bool = False,
     example: str | None = None,
 ) -> dict[str, Any]:
-    found = {"name": name, "in": place, "description": description, "required": required, "schema": schema}
+    found = {"name": name, "in": location, "description": description, "required": required, "schema": schema}
     return found if example is None else found | {"example": example}
 
 
@@ -216,12 +216,12 @@ def _title(status: int) -> str:
 
 
 def text() -> str:
-    """The document as it is kept in the repository."""
+    """Return the text of the committed document."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the repository's copy, or check that it is up to date and that code generators can read it."""
+    """Write the committed document, or check that it is up to date and valid for code generators."""
     for fault in (found := faults(document())):
         sys.stderr.write(f"{fault}\n")
     return keep("api.contract.openapi", COPY, text, arguments) or int(bool(found))

@@ -1,4 +1,4 @@
-"""Rules that the OpenAPI document keeps beyond its specification, for generators and readers."""
+"""Rules for the OpenAPI document beyond its specification, for generators and readers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def faults(document: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the document, a line each."""
+    """Return the faults of the document, one line each."""
     return [
         *_ambiguous_names(document),
         *_bad_schemas(document),
@@ -19,7 +19,7 @@ def faults(document: Mapping[str, Any]) -> list[str]:
 
 
 def _ambiguous_names(document: Mapping[str, Any]) -> Iterator[str]:
-    """Generators make one class of each name: names must differ in more than case and punctuation."""
+    """Yield names that differ only in case and punctuation: generators would make one class of them."""
     names = Counter(_normal(name) for name in document["components"]["schemas"])
     names.update(
         _normal(schema["title"])

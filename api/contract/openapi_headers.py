@@ -1,4 +1,4 @@
-"""The headers of requests and answers, as the OpenAPI document describes them."""
+"""The headers of requests and responses in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REQUEST_HEADERS: Mapping[str, tuple[str, str]] = {
         ),
         '"3"',
     ),
-    "If-None-Match": ("An ETag that the caller has: 304 if it is still the one", '"3"'),
+    "If-None-Match": ("An ETag that the caller has: 304 if it is still current", '"3"'),
     "Prefer": (
         (
             f"`respond-async` does not wait for the outcome; {_WAIT}; `handling=strict` answers 412 to an"
@@ -31,8 +31,8 @@ REQUEST_HEADERS: Mapping[str, tuple[str, str]] = {
         ),
         "wait=10",
     ),
-    "Tasktape-Position": ("Not before this position, such as 0:121,3:44", "0:121,3:44"),
-    "Last-Event-ID": ("The `id` of the last event received, which browsers send by themselves", "0:121,3:44"),
+    "Tasktape-Position": ("Positions that the read must include, such as 0:121,3:44", "0:121,3:44"),
+    "Last-Event-ID": ("The `id` of the last received event, which browsers send automatically", "0:121,3:44"),
 }
 
 RESPONSE_HEADERS: Mapping[str, tuple[str, dict[str, Any], Any]] = {
@@ -42,25 +42,29 @@ RESPONSE_HEADERS: Mapping[str, tuple[str, dict[str, Any], Any]] = {
         '"3"',
     ),
     "Location": (
-        "Address of what was created, or, with 202, where to ask for the outcome",
+        "Address of the created resource, or, with 202, of the outcome",
         {"type": "string", "format": "uri-reference"},
         "/api/tasks/0190f3c0-0000-7000-8000-000000000000",
     ),
     "Content-Location": (
-        "Address of what the body shows",
+        "Address of the resource in the body",
         {"type": "string", "format": "uri-reference"},
         "/api/tasks/0190f3c0-0000-7000-8000-000000000000",
     ),
     "Tasktape-Position": (
-        "Places in the log: of a command's events, or how far a read's models were",
+        "Positions in the log: of a command's events, or reached by the read models",
         _TEXT,
         "0:121,3:44",
     ),
-    "Preference-Applied": ("The preferences of `Prefer` that were heeded", _TEXT, "wait=10"),
-    "Retry-After": ("Seconds to wait before another try", {"type": "integer", "minimum": 0}, 2),
-    "Cache-Control": ("`private, no-cache` on reads: keep it, and ask each time", _TEXT, "private, no-cache"),
-    "Vary": ("Request headers that the answer depends on", _TEXT, "Accept-Encoding, Authorization"),
-    "X-Correlation-ID": ("The id under which events and log lines tell of this request", _TEXT, "abc-1"),
+    "Preference-Applied": ("The preferences of `Prefer` that were applied", _TEXT, "wait=10"),
+    "Retry-After": ("Seconds to wait before a retry", {"type": "integer", "minimum": 0}, 2),
+    "Cache-Control": (
+        "`private, no-cache` on reads: revalidate each time",
+        _TEXT,
+        "private, no-cache",
+    ),
+    "Vary": ("Request headers that the response depends on", _TEXT, "Accept-Encoding, Authorization"),
+    "X-Correlation-ID": ("The id of this request in events and log lines", _TEXT, "abc-1"),
     "WWW-Authenticate": ("How to authenticate", _TEXT, 'Bearer realm="tasktape"'),
 }
 
@@ -83,7 +87,7 @@ def request_headers(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
 
 
 def response_headers(endpoint: Endpoint, status: int) -> dict[str, Any]:
-    """Return references to the headers of an answer of success, of 304, or of 202."""
+    """Return references to the headers of a successful response, of 304, or of 202."""
     names = ["X-Correlation-ID", "Cache-Control"]
     if endpoint.method == "GET" and not endpoint.stream:
         names += ["ETag", "Vary"]
@@ -114,7 +118,7 @@ def references(names: Any) -> dict[str, Any]:
 
 
 def header_components() -> dict[str, Any]:
-    """Return the components that the references of answers lead to."""
+    """Return the components that responses refer to."""
     return {
         name: {"description": description, "schema": schema, "example": example}
         for name, (description, schema, example) in RESPONSE_HEADERS.items()

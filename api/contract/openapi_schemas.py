@@ -1,4 +1,4 @@
-"""JSON schemas of the types that endpoints take and answer with, each under one name.
+"""JSON schemas of the request and response types of endpoints, each under one name.
 
 Code generators make a class of each name and each title, so both are unique, and no field has a title.
 """
@@ -26,7 +26,7 @@ class _Generator(GenerateJsonSchema):
     """Gives titles to models only: a field `list` titled `List` would be another class to generators."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
-        """Return False: the name of a field says it already."""
+        """Return False: the field's name is enough."""
         return False
 
 
@@ -88,13 +88,13 @@ def _without_defaults(schema: dict[str, Any]) -> None:
 
 
 def _name_inline_models(components: dict[str, Any]) -> None:
-    """Move each model that stands inside another schema to a component of its own."""
+    """Move each inline model to its own component."""
     for schema in list(components.values()):
-        for place in list(_inline_models(schema)):
-            name = place["title"]
-            components.setdefault(name, dict(place))
-            place.clear()
-            place["$ref"] = REF.format(model=name)
+        for model in list(_inline_models(schema)):
+            name = model["title"]
+            components.setdefault(name, dict(model))
+            model.clear()
+            model["$ref"] = REF.format(model=name)
 
 
 def _inline_models(schema: Any) -> Iterator[dict[str, Any]]:

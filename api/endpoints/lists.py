@@ -73,11 +73,11 @@ async def list_lists(request: Request) -> Response:
     query = query_of(request, ListPageQuery)
     lists, user = dependencies_of(request).lists, caller_of(request).user
     cursor = _DELETED_CURSOR if query.deleted else _CURSOR
-    place = None if query.cursor is None else decode_cursor(cursor, query.cursor, TIME_AND_ID)
+    start = None if query.cursor is None else decode_cursor(cursor, query.cursor, TIME_AND_ID)
     if query.deleted:
-        page = await lists.deleted(user, before=place, limit=query.limit)
+        page = await lists.deleted(user, before=start, limit=query.limit)
     else:
-        page = await lists.page(user, after=place, limit=query.limit)
+        page = await lists.page(user, after=start, limit=query.limit)
     end = None
     if page.more:
         last = page.items[-1]

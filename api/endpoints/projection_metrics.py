@@ -75,18 +75,18 @@ async def _ages_s(deps: Dependencies, standing: Standing) -> dict[int, float]:
     ages = {partition: 0.0 for partition, lag in lags.items() if not lag}
     behind = [Position(partition, positions.get(partition, -1) + 1) for partition, lag in lags.items() if lag]
     now = deps.clock()
-    for place, raw in zip(
+    for position, raw in zip(
         behind, await asyncio.gather(*(_record(deps, each) for each in behind)), strict=True
     ):
         if raw is not None:
-            ages[place.partition] = max(0.0, (now - raw.recorded_at).total_seconds())
+            ages[position.partition] = max(0.0, (now - raw.recorded_at).total_seconds())
     return ages
 
 
-async def _record(deps: Dependencies, place: Position) -> RawRecord | None:
+async def _record(deps: Dependencies, position: Position) -> RawRecord | None:
     try:
         async with asyncio.timeout(OLDEST_LIMIT_S):
-            async for raws in deps.log.read(place.partition, place.offset, place.offset + 1):
+            async for raws in deps.log.read(position.partition, position.offset, position.offset + 1):
                 return raws[0]
     except (TaskError, TimeoutError):
         return None

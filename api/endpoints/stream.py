@@ -19,8 +19,7 @@ from api.http.dependencies import caller_of, token_of
 from api.http.query import Query
 from api.http.requests import query_of
 from api.http.routing import Endpoint
-from api.protocol import messages as protocol
-from api.protocol.messages import Refused, Subscribe
+from api.protocol.messages import Refused, Subscribe, read_since
 from api.relay.channel_access import list_behind
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
@@ -89,7 +88,7 @@ def _since(request: Request, query: StreamQuery, partitions: int) -> dict[int, i
     text = query.since if last_id is None else last_id
     if text is None:
         return None
-    return protocol.read_since(positions_to_json(parse_positions(text)), partitions)
+    return read_since(positions_to_json(parse_positions(text)), partitions)
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (

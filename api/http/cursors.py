@@ -21,7 +21,7 @@ DIGEST_BYTES = 8
 MAX_CURSOR_CHARS = 16_384
 """Enough for an offset of each partition that a log may have."""
 
-Place = TypeVar("Place")
+End = TypeVar("End")
 
 
 def _in_calendar(time: datetime) -> datetime:
@@ -40,18 +40,18 @@ TIME_AND_ID: TypeAdapter[tuple[datetime, str]] = TypeAdapter(tuple[Time, Text])
 """The end of a page in collections that are ordered by creation time."""
 
 
-def encode_cursor(query: str, place: list[Any]) -> str:
-    """Return text that encodes `place`, a list of JSON values, in the results of `query`."""
-    payload = to_json(place)
+def encode_cursor(query: str, end: list[Any]) -> str:
+    """Return text that encodes `end`, a list of JSON values, in the results of `query`."""
+    payload = to_json(end)
     return urlsafe_b64encode(_digest(query, payload) + payload).rstrip(b"=").decode()
 
 
-def decode_cursor(query: str, cursor: str, place: TypeAdapter[Place]) -> Place:
-    """Return the place that a cursor encodes. Raise `Malformed` if the cursor is not of `query`."""
+def decode_cursor(query: str, cursor: str, end: TypeAdapter[End]) -> End:
+    """Return the end of a page that a cursor encodes. Raise `Malformed` if it is not of `query`."""
     payload = _payload(query, cursor)
     if payload is not None:
         try:
-            return place.validate_json(payload, strict=True)
+            return end.validate_json(payload, strict=True)
         except ValidationError:
             pass
     raise Malformed("cursor: not one that this query gave; start again without it")

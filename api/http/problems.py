@@ -28,8 +28,8 @@ class FieldProblem(BaseModel):
 
     field: str
     message: str
-    at: int | None = Field(None, description="The character of a text where it is wrong, from 0")
-    length: int | None = Field(None, description="For so many characters")
+    at: int | None = Field(None, description="Index of the first wrong character in a text, from 0")
+    length: int | None = Field(None, description="Number of wrong characters")
 
 
 class Problem(BaseModel):

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from api.auth import Identity
 from api.presence.cluster import NullPresence, PresenceTracker
-from api.protocol import messages as protocol
 from api.protocol.close_codes import CloseReason
 from api.protocol.frames import Sendable
+from api.protocol.messages import AUTHENTICATION_S, BURST_MESSAGES, MESSAGES_PER_S, PING_S
 from api.relay.channel_access import Visibility
 from api.relay.fanout import RawSocket
 from api.relay.hub import Hub
@@ -51,13 +51,11 @@ class Relay:
     history: History
     now: Callable[[], float]
     """Seconds since the epoch."""
-    ping_s: float = protocol.PING_S
-    authentication_s: float = protocol.AUTHENTICATION_S
+    ping_s: float = PING_S
+    authentication_s: float = AUTHENTICATION_S
     counters: RelayCounters = field(default_factory=RelayCounters)
     rates: RateLimits = field(
-        default_factory=lambda: RateLimits(
-            protocol.MESSAGES_PER_S, protocol.BURST_MESSAGES, protocol.MESSAGES_PER_S, protocol.BURST_MESSAGES
-        )
+        default_factory=lambda: RateLimits(MESSAGES_PER_S, BURST_MESSAGES, MESSAGES_PER_S, BURST_MESSAGES)
     )
     presence_tracker: PresenceTracker = field(default_factory=NullPresence)
     presence_messages: PresenceMessages = field(default_factory=PresenceMessages)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from api.protocol import messages as protocol
+from api.protocol.messages import MAX_MISSED
 from api.read_consistency import retry_while_unavailable
 from api.relay.context import Relay
 from api.relay.replay_buffer import BufferOverrun
@@ -24,12 +24,12 @@ async def missed_of(
         return ()
     counters = relay.counters
     try:
-        missed: Sequence[Update] | None = relay.hub.missed(channels, since, upto, protocol.MAX_MISSED)
+        missed: Sequence[Update] | None = relay.hub.missed(channels, since, upto, MAX_MISSED)
         counters.recovered_memory += 1
     except BufferOverrun:
         counters.ring_misses += 1
         missed = await retry_while_unavailable(
-            lambda: relay.history.missed(channels, since, upto, protocol.MAX_MISSED)
+            lambda: relay.history.missed(channels, since, upto, MAX_MISSED)
         )
         counters.recovered_audit += 1
     return missed
@@ -45,7 +45,7 @@ def merged(some: Sequence[Update], others: Sequence[Update] | None) -> Sequence[
     if others is None:
         return None
     updates = {update.position: update for update in (*some, *others)}
-    if len(updates) > protocol.MAX_MISSED:
+    if len(updates) > MAX_MISSED:
         return None
     return [updates[position] for position in sorted(updates)]
 

@@ -10,10 +10,12 @@ from time import monotonic, perf_counter
 from api.auth import Identity
 from api.presence.events import PresenceNotification, PresenceSignal
 from api.protocol import close_codes
-from api.protocol import messages as protocol
 from api.protocol.close_codes import TOO_SLOW, CloseReason
 from api.protocol.frames import EncodedMessage
 from api.protocol.messages import (
+    BATCH,
+    MAX_SUBSCRIPTIONS,
+    SYSTEM_CHANNEL,
     Authenticate,
     Authenticated,
     Error,
@@ -31,6 +33,7 @@ from api.protocol.messages import (
     Subscribed,
     Unsubscribe,
     Unsubscribed,
+    pong_to,
     positions_json,
     read_since,
 )
@@ -154,7 +157,7 @@ class Session:
                 self._known(message)
                 self._relay.presence_tracker.signal(self.id, message.channel, message.kind, message.data)
             case Ping():
-                self._sink.push(protocol.pong_to(message))
+                self._sink.push(pong_to(message))
             case Pong():
                 pass
 
@@ -185,7 +188,7 @@ class Session:
         # From here on no update about this user is lost; live ones wait until the session is set up.
         cursor = self._hub.enter(subscriber)
         self._subscriber = subscriber
-        if protocol.BATCH in message.features:
+        if BATCH in message.features:
             self._sink.batch()
         try:
             await self._begin(message, identity, subscriber, dict(cursor.positions), since)
@@ -309,9 +312,9 @@ class Session:
             raise Refused(message.id, "forbidden", "the token is another user's")
         self.identity = identity
         self._send(Refreshed(id=message.id, expires_in=self._expires_in(identity)))
-        if not identity.admin and protocol.SYSTEM_CHANNEL in subscriber.channels:
-            self._hub.unsubscribe(subscriber, protocol.SYSTEM_CHANNEL)
-            self.removed(protocol.SYSTEM_CHANNEL)
+        if not identity.admin and SYSTEM_CHANNEL in subscriber.channels:
+            self._hub.unsubscribe(subscriber, SYSTEM_CHANNEL)
+            self.removed(SYSTEM_CHANNEL)
 
     def _expires_in(self, identity: Identity) -> int:
         return max(0, int(identity.expires_at - self._relay.now()))
@@ -349,7 +352,7 @@ class Session:
 
     def _is_full(self, subscriber: Subscriber) -> bool:
         automatic = 1 + len(subscriber.lists)
-        return len(subscriber.channels) - automatic >= protocol.MAX_SUBSCRIPTIONS
+        return len(subscriber.channels) - automatic >= MAX_SUBSCRIPTIONS
 
     async def _add_channel(
         self,

@@ -12,10 +12,9 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from api.protocol import close_codes
-from api.protocol import messages as protocol
 from api.protocol.close_codes import INTERNAL_ERROR, TOO_SLOW, CloseReason
 from api.protocol.frames import EncodedMessage, Sendable
-from api.protocol.messages import Authenticate, Error, Incoming, Subscribe, Unsubscribe
+from api.protocol.messages import Authenticate, Error, Incoming, Subscribe, Unsubscribe, goodbye
 from api.relay.context import Relay
 from api.relay.session import Session
 from api.transports.send_queue import SendQueue
@@ -292,7 +291,7 @@ class SocketIoClient:
         while len(self._send_queue):
             await self._connection.write(await self._packets())
         if close_reason.come_back:
-            await self._connection.write([protocol.goodbye(close_reason).form(PACKET)])
+            await self._connection.write([goodbye(close_reason).form(PACKET)])
         else:
             await self._connection.dismiss()
 

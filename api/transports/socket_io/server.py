@@ -22,8 +22,8 @@ from starlette.websockets import WebSocket
 
 from api.http.problems import deny, problem
 from api.protocol import close_codes
-from api.protocol import messages as protocol
 from api.protocol.close_codes import CloseReason
+from api.protocol.messages import MAX_MESSAGE_BYTES
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
 from api.relay.rate_limits import network_of
@@ -73,7 +73,7 @@ class SocketIo:
             cors_allowed_origins=[],  # The application checks origins.
             ping_interval=self._relay.ping_s,
             ping_timeout=self._relay.ping_s,
-            max_http_buffer_size=protocol.MAX_MESSAGE_BYTES,
+            max_http_buffer_size=MAX_MESSAGE_BYTES,
             http_compression=False,
             serializer=TextPacket,
             logger=quiet,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from pydantic_core import from_json
 
-from api.protocol import messages as protocol
 from api.protocol.close_codes import CloseReason
 from api.protocol.frames import Codec, Sendable
+from api.protocol.messages import goodbye
 from api.relay.session import Session
 from api.transports.sse.last_event_id import ResumeCursor
 from app.positions import Position, Positions
@@ -73,5 +73,5 @@ class EventText:
         # A browser always reconnects; where it should not, it does so seldom.
         first, last = close_reason.retry_after_ms if close_reason.come_back else NO_RECONNECT_MS
         retry_ms = first + int(self._session.id, 16) % (last - first + 1)
-        _, _, event = protocol.goodbye(close_reason).form(EVENT).partition(b"\n")
+        _, _, event = goodbye(close_reason).form(EVENT).partition(b"\n")
         return b"retry: %d\n%s" % (retry_ms, self._with_id(event))

@@ -14,11 +14,21 @@ from secrets import token_hex
 import structlog
 
 from api.protocol import close_codes
-from api.protocol import messages as protocol
 from api.protocol.close_codes import INTERNAL_ERROR, TOO_SLOW, CloseReason
 from api.protocol.decoding import read_frame
 from api.protocol.frames import EncodedMessage, Sendable, codec
-from api.protocol.messages import BadFrame, Error, Incoming, Ping, Pong, Refused, ServerMessage
+from api.protocol.messages import (
+    PING,
+    BadFrame,
+    Error,
+    Incoming,
+    Ping,
+    Pong,
+    Refused,
+    ServerMessage,
+    goodbye,
+    pong_to,
+)
 from api.relay.context import Relay
 from api.relay.session import Session
 from api.telemetry.counters import Transport
@@ -107,7 +117,7 @@ class Connection:
             case Refused():
                 self.session.refuse(message)
             case Ping():
-                self.push(protocol.pong_to(message))
+                self.push(pong_to(message))
             case Pong():
                 pass
             case _:
@@ -192,7 +202,7 @@ class Connection:
             if now - self._received_at > SILENT_PERIODS * self._relay.ping_s:
                 self.close(close_codes.NO_PONG)
                 return
-            self.push(protocol.PING)
+            self.push(PING)
             self._ping_at = now + self._relay.ping_s
         self._schedule()
 
@@ -222,8 +232,8 @@ class Connection:
             self._wire.finish(None, 1000, "")
             return
         self._relay.counters.closed(close_reason.code)
-        goodbye = protocol.goodbye(close_reason) if close_reason.come_back else None
-        self._wire.finish(goodbye, close_reason.code, close_reason.reason[:100])
+        last = goodbye(close_reason) if close_reason.come_back else None
+        self._wire.finish(last, close_reason.code, close_reason.reason[:100])
 
     def _send(self, message: ServerMessage) -> None:
         self.push(EncodedMessage(message.encode().encode()))

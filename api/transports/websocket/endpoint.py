@@ -10,7 +10,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from api.http.problems import TooMany, deny
-from api.protocol import messages as protocol
+from api.protocol.messages import PACKED_SUBPROTOCOL, SUBPROTOCOLS
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
 from api.relay.rate_limits import network_of
@@ -48,9 +48,9 @@ class LiveSockets:
             await deny(socket, OTHER_ORIGIN)
             return
         offered = socket.scope["subprotocols"]
-        chosen = next((each for each in offered if each in protocol.SUBPROTOCOLS), None)
+        chosen = next((each for each in offered if each in SUBPROTOCOLS), None)
         if offered and chosen is None:
-            ours = " or ".join(protocol.SUBPROTOCOLS)
+            ours = " or ".join(SUBPROTOCOLS)
             await deny(socket, Malformed(f"the subprotocol to offer is {ours}"))
             return
         address = network_of(socket.client.host if socket.client else "")
@@ -66,7 +66,7 @@ class LiveSockets:
     async def _serve_accepted(self, socket: WebSocket, chosen: str | None) -> None:
         await socket.accept(subprotocol=chosen)
         wire: Wire = socket.scope["extensions"].get(EXTENSION) or AsgiWire(socket)
-        connection = Connection(wire, self._relay, packed=chosen == protocol.PACKED_SUBPROTOCOL)
+        connection = Connection(wire, self._relay, packed=chosen == PACKED_SUBPROTOCOL)
         with self.connection_registry.present(connection):
             try:
                 await wire.ended()

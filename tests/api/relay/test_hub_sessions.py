@@ -13,7 +13,7 @@ from api import read_consistency as patience
 from api.auth import Identity
 from api.presence.cluster import Signals
 from api.protocol import close_codes
-from api.protocol import messages as protocol
+from api.protocol.messages import Limits
 from api.relay.connections import ConnectionRegistry
 from api.relay.replay_buffer import BufferOverrun
 from api.relay.system_channel import SystemReports
@@ -76,7 +76,7 @@ async def test_authenticating_gives_the_automatic_channels(node: Node) -> None:
     assert reply["user"] == "ann"
     assert reply["channels"] == ["user:ann", f"list:{L1}"]
     assert reply["expires_in"] == 3600
-    assert reply["limits"] == protocol.Limits().model_dump()
+    assert reply["limits"] == Limits().model_dump()
 
 
 async def test_what_another_socket_knows_is_not_read(
@@ -303,7 +303,7 @@ async def test_too_much_missed_asks_for_a_snapshot(
     world: World, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And goes on with what is new."""
-    monkeypatch.setattr(protocol, "MAX_MISSED", 2)
+    monkeypatch.setattr("api.relay.recovery.MAX_MISSED", 2)
     for offset in range(3):
         world.commit(task_update(Position(0, offset), T1, L1))
     node.hear_all()
@@ -319,7 +319,7 @@ async def test_too_much_missed_asks_for_a_snapshot(
 
 async def test_subscriptions_are_bounded(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """The automatic channels don't count."""
-    monkeypatch.setattr(protocol, "MAX_SUBSCRIPTIONS", 1)
+    monkeypatch.setattr("api.relay.session.MAX_SUBSCRIPTIONS", 1)
     node.world.task_lists[T2] = L1
     client = await signed_in(node)
     replies = await said(

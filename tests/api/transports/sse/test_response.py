@@ -378,7 +378,7 @@ async def test_who_leaves_is_forgotten_at_once() -> None:
 
 async def test_more_than_is_sent_is_a_resync(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of every channel; until something new comes, one who breaks off is told again."""
-    monkeypatch.setattr("api.protocol.messages.MAX_MISSED", 3)
+    monkeypatch.setattr("api.relay.recovery.MAX_MISSED", 3)
     async with served() as at:
         at.happen(8)
         place: str | None = "0:0"
