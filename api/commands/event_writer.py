@@ -90,7 +90,7 @@ class EventWriter:
         update: Update | None,
         deadline: float,
     ) -> Applied | Pending | None:
-        """Return the result of an appended record; None if superseded. Raise `Conflict` if its stream is held."""
+        """Return the outcome of a record; None if superseded. Raise `Conflict` if its stream is held."""
         if update is None:
             written = InFlightWrite(position, record.id, record.command_hash, evolve(state, record))
             self._in_flight.add(request.stream, written)
