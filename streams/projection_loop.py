@@ -92,7 +92,7 @@ class ProjectionLoop:
 
     @property
     def ready(self) -> bool:
-        """Whether a record that is appended to an assigned partition now is projected at once."""
+        """Return whether a record that is appended to an assigned partition now is projected at once."""
         alive = time.monotonic() - self._alive_at_s < ALIVE_LIMIT_S
         waits = self._to_recover or self._projector.refilled or self._is_far_behind
         return self._was_assigned and self.is_delivered() and alive and not waits and not self._stopping
