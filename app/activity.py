@@ -103,7 +103,7 @@ class Entry(NamedTuple):
         return Position(self.partition, self.offset)
 
 
-def doer(type_: str, actor: str, source: str) -> str:
+def actor_of(type_: str, actor: str, source: str) -> str:
     """Return the user who did it; for an imported event, the user who imported it."""
     return unquote(source.removeprefix(IMPORT_PREFIX)[1:]) if type_ == "task.imported" else actor
 

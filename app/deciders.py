@@ -20,15 +20,15 @@ from app.tasks.state import Task
 from app.users import UserCommand
 
 
-def decide(command: AnyCommand, state: State | None, around: DecisionContext) -> Event | None:
+def decide(command: AnyCommand, state: State | None, context: DecisionContext) -> Event | None:
     """Return the event that a command produces on a stream, by the decider of its kind."""
     if isinstance(command, UserCommand):
         return users.decide(command)
     if isinstance(command, ListCommand):
         assert state is None or isinstance(state, TaskList)
-        return list_decisions.decide(command, state, around.user, around.occupied)
+        return list_decisions.decide(command, state, context.user, context.occupied)
     assert state is None or isinstance(state, Task)
-    return task_decisions.decide(command, state, around)
+    return task_decisions.decide(command, state, context)
 
 
 def merged(command: AnyCommand, base: State, current: State) -> AnyCommand:

@@ -203,7 +203,7 @@ def records_of(run: Import, task: ImportedTask, stages: ImportStages | None = No
             correlation_id=run.correlation_id,
         )
         if stages is not None:
-            record = replace(record, data=stages.fitted(data, state if isinstance(state, Task) else None))
+            record = replace(record, data=stages.adapted(data, state if isinstance(state, Task) else None))
         state = evolve(state, record)
         records.append(record)
     return records

@@ -33,7 +33,7 @@ class ImportStages:
         self.settled = 0
         """The number of tasks that an edit completed or reopened by its stage."""
 
-    def fitted(self, event: TaskEvent, task: Task | None) -> TaskEvent:
+    def adapted(self, event: TaskEvent, task: Task | None) -> TaskEvent:
         """Return the event adapted to the list; `task` is the state after the preceding events."""
         if not self._by_name:
             return event
@@ -72,7 +72,7 @@ class ImportStages:
         return stage
 
 
-def lacking(home: TaskList, histories: Iterable[Iterable[Mapping[str, object]]]) -> list[Stage]:
+def missing_stages(home: TaskList, histories: Iterable[Iterable[Mapping[str, object]]]) -> list[Stage]:
     """Return the stages that imported events name and the list lacks, each with its category.
 
     A stage that a task is completed with is done, one that it is created with is open, and any other is

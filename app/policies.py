@@ -127,10 +127,10 @@ def _step(task: Task, wanted: TaskCreated | None, *, is_wanted: bool) -> TaskEve
     """Return the next step that makes a task as wanted, or deletes it."""
     if not is_wanted:
         return TaskDeleted() if task.deleted_at is None else None
-    return None if wanted is None or task.deleted_at is None else _back(task, wanted)
+    return None if wanted is None or task.deleted_at is None else _restoring_step(task, wanted)
 
 
-def _back(task: Task, wanted: TaskCreated) -> TaskMoved | TaskEdited | TaskRestored:
+def _restoring_step(task: Task, wanted: TaskCreated) -> TaskMoved | TaskEdited | TaskRestored:
     """Return the next step from the deleted `task` to the wanted one; restoring is the last step."""
     if (task.list_id, task.rank) != (wanted.list_id, wanted.rank):
         return TaskMoved(wanted.list_id, rank=wanted.rank, parent_id=wanted.parent_id)

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 
 from app.dates import duration
 from app.recurrence.next_date import normal_rule
-from app.text.names import MAX_USER_CHARS, label_of, shows_something, user_name
+from app.text.names import MAX_USER_CHARS, is_visible, label_of, user_name
 from app.zones import zone
 
 Priority = Literal["none", "low", "medium", "high", "urgent"]
@@ -76,7 +76,7 @@ def instant(text: str) -> datetime:
 
 
 def _seen(text: str) -> str:
-    if not shows_something(text):
+    if not is_visible(text):
         raise ValueError("must contain a visible character")
     return text
 

@@ -98,11 +98,11 @@ def create_faust_app(
     def assigned(_app: Any, partitions: Any, **_: Any) -> None:
         on_assigned(frozenset(tp.partition for tp in partitions if tp.topic == settings.events_topic))
 
-    async def go_on(partitions: Collection[int]) -> None:
-        await app.consumer.go_on(partitions)
+    async def resume_delivery(partitions: Collection[int]) -> None:
+        await app.consumer.seek_to_places(partitions)
 
     read_from(app, settings.events_topic, loop.places)
     app.on_partitions_assigned.connect(assigned, weak=False)
-    loop.go_on = go_on
+    loop.resume_delivery = resume_delivery
     loop.is_delivered = lambda: not app.rebalancing and app.consumer.flow_active
     return app

@@ -43,14 +43,14 @@ class CheckpointConsumer(Consumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """Seek all partitions of an assignment, when Faust asks for it before reading."""
         try:
-            await self.go_on(
+            await self.seek_to_places(
                 {each.partition for each in self.assignment() if each.topic == self._events_topic}
             )
         except Exception as error:  # noqa: BLE001  # an error here would end the worker
             log.warning("partitions are read from where the group was", reason=str(error) or repr(error))
             await super().perform_seek()
 
-    async def go_on(self, partitions: Collection[int]) -> None:
+    async def seek_to_places(self, partitions: Collection[int]) -> None:
         """Read the assigned ones of these partitions from their places.
 
         Raise what `places` raises, and `TimeoutError`.

@@ -14,13 +14,13 @@ from typing import Protocol
 from app.errors import Unavailable
 from app.log.ports import EventLog
 from app.log.records import RawRecord
-from projections.postgres.database import AWAY
+from projections.postgres.database import DATABASE_UNAVAILABLE
 from projections.projector import Projector
 from streams.backoff import Backoff
 from streams.batches import MicroBatches
 from streams.supervised_loop import SupervisedLoop
 
-WAIT_FOR: tuple[type[BaseException], ...] = (Unavailable, *AWAY)
+WAIT_FOR: tuple[type[BaseException], ...] = (Unavailable, *DATABASE_UNAVAILABLE)
 RETRY_FIRST_S = 0.1
 RETRY_MOST_S = 2.0
 CHECK_S = 1.0
@@ -59,7 +59,7 @@ class ProjectionLoop:
     def __init__(self, projector: Projector, event_log: EventLog) -> None:
         self._projector = projector
         self._event_log = event_log
-        self.go_on: Callable[[Collection[int]], Awaitable[None]] | None = None
+        self.resume_delivery: Callable[[Collection[int]], Awaitable[None]] | None = None
         """Makes the delivery continue to read partitions from their `places`."""
         self.is_delivered: Callable[[], bool] = lambda: True
         """Returns whether records are delivered as they arrive."""
@@ -141,7 +141,7 @@ class ProjectionLoop:
             else:
                 await self._until_done(self._when_idle, once=True)
             if self._projector.refilled:
-                await self._until_done(self._go_on, once=True)
+                await self._until_done(self._skip_refilled, once=True)
 
     async def _project(self, deliveries: list[Delivery]) -> None:
         batch: dict[int, dict[int, RawRecord]] = {}
@@ -162,16 +162,16 @@ class ProjectionLoop:
         """Bring partitions that are new here to the log's end, so that new records are projected at once."""
         partitions = sorted(self._to_recover)
         await self._projector.recover(partitions)
-        await self._leap(partitions, least=1)
-        await self._go_on()
+        await self._catch_up(partitions, least=1)
+        await self._skip_refilled()
         self._to_recover.difference_update(partitions)
 
     async def _look_ahead(self) -> None:
         """Look for partitions that are far behind, but not often."""
         if time.monotonic() - self._looked_at_s >= FAR_BEHIND_CHECK_S:
-            await self._leap(sorted(self._assigned), least=FAR_BEHIND)
+            await self._catch_up(sorted(self._assigned), least=FAR_BEHIND)
 
-    async def _leap(self, partitions: Collection[int], *, least: int) -> None:
+    async def _catch_up(self, partitions: Collection[int], *, least: int) -> None:
         """Bring partitions that are at least so many records behind to the log's end in bulk."""
         ends = await self._event_log.ends()
         places = await self.places(partitions)
@@ -187,11 +187,11 @@ class ProjectionLoop:
         self._is_far_behind = False
         self._looked_at_s = time.monotonic()
 
-    async def _go_on(self) -> None:
+    async def _skip_refilled(self) -> None:
         """Make delivery continue after what was projected past it, instead of delivering it again."""
         refilled = frozenset(self._projector.refilled)
-        if refilled and self.go_on is not None:
-            await self.go_on(refilled & self._assigned)
+        if refilled and self.resume_delivery is not None:
+            await self.resume_delivery(refilled & self._assigned)
         self._projector.refilled -= refilled
 
     async def _when_idle(self) -> None:

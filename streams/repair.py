@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 from app.errors import Unavailable, WrongLog
 from app.settings import Settings
-from projections.postgres.database import AWAY, Database, NotSetUp, ensure_database, open_database
+from projections.postgres.database import (
+    DATABASE_UNAVAILABLE,
+    Database,
+    NotSetUp,
+    ensure_database,
+    open_database,
+)
 from projections.postgres.generations import LogIdentity, adopt, begin_anew, check_same, known_log
 from projections.queries.lost_records import kept_records
 from streams.event_log import KafkaEventLog
@@ -49,7 +55,7 @@ async def diagnose(settings: Settings) -> Diagnosis:
             lines = [await _described(database, damage, identity.topic) for damage in damages]
     except NotSetUp as error:
         return Diagnosis((f"there are no read models: {error.detail}",), unfilled=True)
-    except AWAY as error:
+    except DATABASE_UNAVAILABLE as error:
         raise Unavailable(f"the database can't be reached: {error}") from error
     if moved:
         lines.insert(0, f"{identity.topic} is empty, in another Kafka cluster than before")
@@ -67,7 +73,7 @@ async def _described(database: Database, damage: Damage, topic: str) -> str:
     )
 
 
-async def mend(settings: Settings, diagnosis: Diagnosis) -> list[str]:
+async def fix(settings: Settings, diagnosis: Diagnosis) -> list[str]:
     """Repair what was found; return lines that report what was done. An aborted repair can be restarted.
 
     No worker and no API node may run meanwhile. Raise `WrongLog` or `Unavailable`.
@@ -95,7 +101,7 @@ async def mend(settings: Settings, diagnosis: Diagnosis) -> list[str]:
         lines.append("pages and clients that were open have to be loaded again")
     remaining = await diagnose(settings)
     if not remaining.sound:
-        raise WrongLog(f"it is not mended yet: {'; '.join(remaining.lines)}")
+        raise WrongLog(f"it is not repaired yet: {'; '.join(remaining.lines)}")
     return lines
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from projections.postgres.database import AWAY
+from projections.postgres.database import DATABASE_UNAVAILABLE
 from projections.projector import Projector
 from projections.queries.workers import WorkerReport, Workers
 from streams.backoff import Backoff
@@ -19,7 +19,7 @@ from streams.supervised_loop import SupervisedLoop
 
 REPORT_S = 1.0
 FORGET_LIMIT_S = 0.5
-UNWRITTEN: tuple[type[BaseException], ...] = (*AWAY, asyncpg.PostgresError)
+UNWRITTEN: tuple[type[BaseException], ...] = (*DATABASE_UNAVAILABLE, asyncpg.PostgresError)
 """Errors that prevent the writing of a report; the next one follows soon."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.errors import Unavailable, WrongLog
-from projections.postgres.database import AWAY, Database
+from projections.postgres.database import DATABASE_UNAVAILABLE, Database
 from projections.postgres.generations import LogIdentity, check_same, known_log
 from streams.event_log import KafkaEventLog
 from streams.log_damage import find_damage, in_words
@@ -27,7 +27,7 @@ async def check_same_log(
             raise WrongLog(f"the read models do not follow {topic}; run `tasktape migrate`")
         check_same(known, found)
         damages = await find_damage(event_log, database)
-    except AWAY as error:
+    except DATABASE_UNAVAILABLE as error:
         raise Unavailable(f"the database can't be reached: {error}") from error
     if damages:
         raise WrongLog(

@@ -17,7 +17,7 @@ import structlog
 from app.errors import Unavailable, WrongLog
 from app.log.ports import EventLog
 from projections.postgres.completeness import missing_in_words
-from projections.postgres.database import AWAY, GONE
+from projections.postgres.database import DATABASE_UNAVAILABLE, GONE
 from projections.projector import Projector
 from streams.backoff import Backoff
 from streams.supervised_loop import SupervisedLoop
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 CHECK_S = 5.0
 STALL_LIMIT_S = 60.0
 EXIT_STALLED = 70
-AWAY_OR_BUSY: tuple[type[BaseException], ...] = (Unavailable, *AWAY)
+UNAVAILABLE_OR_BUSY: tuple[type[BaseException], ...] = (Unavailable, *DATABASE_UNAVAILABLE)
 
 
 class Watchdog:
@@ -94,7 +94,7 @@ async def watch_progress(
             watchdog.end(error.detail)
         except GONE as error:
             watchdog.end(f"the read models are gone ({error}); they are made again when it starts")
-        except AWAY_OR_BUSY:
+        except UNAVAILABLE_OR_BUSY:
             watchdog.beat()
             raise
         else:
@@ -108,5 +108,5 @@ async def watch_progress(
         await asyncio.sleep(CHECK_S)
 
     # An error that nobody expects is no beat: if it stays, the process ends.
-    supervised = SupervisedLoop(Backoff(CHECK_S, CHECK_S), AWAY_OR_BUSY, waiting="progress is unknown")
+    supervised = SupervisedLoop(Backoff(CHECK_S, CHECK_S), UNAVAILABLE_OR_BUSY, waiting="progress is unknown")
     await supervised.run(step)

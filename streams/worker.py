@@ -97,7 +97,7 @@ class Worker:
             database,
             self._event_log.read,
             self._update_log,
-            listeners=[reminders.heard, policies.heard, structure.heard],
+            listeners=[reminders.on_committed, policies.on_committed, structure.on_committed],
             home=self._event_log.partition_of,
         )
         self._loop = loop = ProjectionLoop(projector, self._event_log)
@@ -164,7 +164,7 @@ class Worker:
         self._loop.assign(partitions)
         self._policies.wake()
         assert self._structure is not None
-        self._structure.look_at_all()
+        self._structure.check_all()
 
 
 class _Closer(Service):  # type: ignore[misc]

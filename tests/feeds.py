@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from app.activity import Entry, activity_type, doer
+from app.activity import Entry, activity_type, actor_of
 from app.log.fold import Folded
 from app.tasks.state import Task
 
@@ -26,5 +26,5 @@ def entry_of(folded: Folded, lists: Collection[str]) -> Entry | None:
         return None
     if here not in lists:
         here, type_ = left, "task.moved_out" if type_ == "task.moved_in" else type_
-    actor = doer(type_, record.actor, record.source)
+    actor = actor_of(type_, record.actor, record.source)
     return Entry(folded.raw.recorded_at, *folded.raw.position, type_, actor, here, record.stream)

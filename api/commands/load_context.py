@@ -29,7 +29,7 @@ from app.tasks.commands import (
     TaskCommand,
     UndoChange,
 )
-from app.tasks.decision_context import Change, CommentThen, DecisionContext, Gap, SubTask
+from app.tasks.decision_context import Change, DecisionContext, Gap, PriorComment, SubTask
 from app.tasks.series import next_id
 from app.tasks.state import Task
 from app.users import User, UserCommand
@@ -64,7 +64,7 @@ class ContextQueries(Protocol):
         Only events that led to `task` count. Raise `Unavailable` while that event is not visible yet.
         """
 
-    async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
+    async def comment(self, task_id: str, comment_id: str) -> PriorComment | None:
         """Return a comment that is not deleted."""
 
     async def commenters(self, task_id: str) -> frozenset[str]:

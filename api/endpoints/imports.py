@@ -34,7 +34,7 @@ from app.errors import (
     Undecodable,
 )
 from app.imported_history import Import, ImportedTask, import_list_id, missing, records_of
-from app.imported_stages import ImportStages, lacking
+from app.imported_stages import ImportStages, missing_stages
 from app.lists.commands import CreateList, EditList
 from app.lists.events import Stage
 from app.lists.state import TaskList
@@ -209,7 +209,7 @@ async def _home(
             return None, []
         # A list without its own stages accepts any stage.
         new = (
-            lacking(home, [each["events"] for each in action.tasks])
+            missing_stages(home, [each["events"] for each in action.tasks])
             if action.add_stages and home.stages
             else []
         )

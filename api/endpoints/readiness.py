@@ -19,7 +19,7 @@ from api.http.query import Query
 from app.errors import TaskError
 from app.positions import positions_to_json
 from projections.postgres.completeness import missing_in_words
-from projections.postgres.database import AWAY, GONE
+from projections.postgres.database import DATABASE_UNAVAILABLE, GONE
 from projections.queries.audit import Parked
 from projections.queries.workers import WorkerReport, unserved
 
@@ -99,7 +99,7 @@ async def _answer(query: Awaitable[T], what: str, problems: list[str]) -> T | No
         problems.append(error.detail)
     except GONE:
         problems.append(f"{LOST}: {REMADE}")
-    except AWAY:
+    except DATABASE_UNAVAILABLE:
         problems.append(f"{what} does not answer")
     except asyncpg.PostgresError as error:
         problems.append(f"the read models cannot be read: {error}")

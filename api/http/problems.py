@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 from app import errors
 from app.errors import FieldError, TaskError
 from app.validation import MAX_FIELD_ERRORS
-from projections.postgres.database import AWAY
+from projections.postgres.database import DATABASE_UNAVAILABLE
 
 
 class FieldProblem(BaseModel):
@@ -178,7 +178,7 @@ async def on_error(request: Request, error: Exception) -> Response:
     if isinstance(error, TaskError):
         return await on_task_error(request, error)
     # asyncpg raises the same class for values that it cannot send, which is an error of the server.
-    if isinstance(error, AWAY) and not isinstance(error, ValueError):
+    if isinstance(error, DATABASE_UNAVAILABLE) and not isinstance(error, ValueError):
         # The traceback has no value: a dependency stopped answering, and the caller may retry.
         unavailable = errors.Unavailable(f"the database is unavailable ({type(error).__name__})")
         return await on_task_error(request, unavailable)

@@ -31,7 +31,7 @@ from app.tasks.commands import (
 from app.tasks.state import TASK_FIELDS, Task
 from app.values import Notes, Role, StoredLabels, StoredUserIds
 
-ASIDE = frozenset({"comment_count", "reminded", "rank"})
+INDEPENDENT = frozenset({"comment_count", "reminded", "rank"})
 """Fields that change independently of commands, and never conflict."""
 OCCURRENCE = frozenset({"due", "time_zone", "recurrence", "recurrence_from", "series", "status"})
 """The fields that determine the occurrence of a series."""
@@ -49,25 +49,27 @@ def merged(command: TaskCommand, base: Task, current: Task) -> TaskCommand:
     that has changed meanwhile, also by undoing its creation; for undoing the newest change, if another change
     may be the newest now; and for skipping an occurrence, if another one is current now.
     """
-    moved_on = _moved_on(TASK_FIELDS, base, current) - ASIDE
-    if isinstance(command, DeleteTask) and moved_on:
+    changed_since = _changed_since(TASK_FIELDS, base, current) - INDEPENDENT
+    if isinstance(command, DeleteTask) and changed_since:
         raise PreconditionFailed(_read_first("task", current.version, "deleting"))
-    if isinstance(command, UndoChange) and command.version in (None, 1) and moved_on:
+    if isinstance(command, UndoChange) and command.version in (None, 1) and changed_since:
         raise PreconditionFailed(_read_first("task", current.version, "undoing"))
-    if isinstance(command, SkipOccurrence) and moved_on & OCCURRENCE:
+    if isinstance(command, SkipOccurrence) and changed_since & OCCURRENCE:
         raise PreconditionFailed(_read_first("task", current.version, "skipping"))
-    fields = _merged_fields(_yours(command), moved_on, base, current, patch=isinstance(command, EditTask))
+    fields = _merged_fields(
+        _yours(command), changed_since, base, current, patch=isinstance(command, EditTask)
+    )
     return command.model_copy(update=fields) if fields else command
 
 
 def merged_list(command: ListCommand, base: TaskList, current: TaskList) -> ListCommand:
     """Merge a command on a list: its name, its stages and the role of each member are fields."""
-    moved_on = _moved_on(LIST_FIELDS, base, current)
+    changed_since = _changed_since(LIST_FIELDS, base, current)
     match command:
-        case DeleteList() if moved_on:
+        case DeleteList() if changed_since:
             raise PreconditionFailed(_read_first("list", current.version, "deleting"))
         case EditList():
-            fields = _merged_fields(wanted_list_fields(command), moved_on, base, current, patch=True)
+            fields = _merged_fields(wanted_list_fields(command), changed_since, base, current, patch=True)
             return command.model_copy(update=fields) if fields else command
         case SetMember(user=user, role=role):
             _check_member(user, role, base, current)
@@ -85,7 +87,7 @@ def merge_sets(base: tuple[str, ...], theirs: tuple[str, ...], yours: tuple[str,
     return (*kept, *(value for value in yours if value not in base and value not in kept))
 
 
-def _moved_on(names: Iterable[str], base: object, current: object) -> frozenset[str]:
+def _changed_since(names: Iterable[str], base: object, current: object) -> frozenset[str]:
     return frozenset(name for name in names if getattr(base, name) != getattr(current, name))
 
 
@@ -107,7 +109,7 @@ def _yours(command: TaskCommand) -> dict[str, Any]:
 
 def _merged_fields(
     yours: Mapping[str, Any],
-    moved_on: frozenset[str],
+    changed_since: frozenset[str],
     base: Task | TaskList,
     current: Task | TaskList,
     *,
@@ -120,12 +122,12 @@ def _merged_fields(
     """
     merged_values: dict[str, Any] = {}
     apart: list[str] = []
-    for name in sorted(moved_on.intersection(yours)):
+    for name in sorted(changed_since.intersection(yours)):
         before, theirs, mine = getattr(base, name), getattr(current, name), yours[name]
         if patch and mine == before:
             merged_values[name] = theirs
         elif mine != theirs:
-            merged_values[name] = _together(name, before, theirs, mine)
+            merged_values[name] = _combined(name, before, theirs, mine)
             apart += [name] if merged_values[name] is None else []
     if apart:
         raise Conflict(
@@ -137,7 +139,7 @@ def _merged_fields(
     return merged_values
 
 
-def _together(name: str, before: Any, theirs: Any, yours: Any) -> Any:
+def _combined(name: str, before: Any, theirs: Any, yours: Any) -> Any:
     """Combine both changes of a field; return None if that is impossible or exceeds the field's bounds."""
     if name not in _LIMITS:
         return None

@@ -73,10 +73,10 @@ def merge_texts(base: str, theirs: str, yours: str) -> str | None:
         return None
     breaks = [len(text) - len(text.rstrip("\n")) for text in (base, theirs, yours)]
     merged = "\n".join(lines) + "\n" * _merge_numbers(*breaks)
-    return merged if _has_no_others(merged, base, theirs, yours) else None
+    return merged if _has_only_clusters_of(merged, base, theirs, yours) else None
 
 
-def _has_no_others(merged: str, *texts: str) -> bool:
+def _has_only_clusters_of(merged: str, *texts: str) -> bool:
     """Return whether all grapheme clusters of the merged text occur in the given texts.
 
     A mark at the beginning of a line or a word may now follow another letter, and form a cluster that nobody
@@ -99,7 +99,7 @@ def _merge_numbers(base: int, theirs: int, yours: int) -> int:
 
 def _merge_lines(base: list[str], theirs: list[str], yours: list[str]) -> list[str] | None:
     regions = _regions(base, theirs, yours, steps=_STEPS, may_grow=1)
-    settled = [_settled(region, end=len(base)) for region in regions]
+    settled = [_merge_region(region, end=len(base)) for region in regions]
     conflicts = settled.count(None)
     for index, region in enumerate(regions):
         if settled[index] is None:
@@ -113,7 +113,7 @@ def _merge_words(lines: _Region, steps: int) -> list[str] | None:
     if not (base and theirs and yours):
         return None
     regions = _regions(base, theirs, yours, steps=steps, may_grow=0)
-    words = _joined(base, regions, [_settled(region) for region in regions])
+    words = _joined(base, regions, [_merge_region(region) for region in regions])
     return None if words is None else "".join(words).split("\n")
 
 
@@ -227,21 +227,21 @@ def _applied(base: list[str], start: int, end: int, changes: list[_Change]) -> l
 # --- what becomes of it ----------------------------------------------------------------------------------
 
 
-def _settled(region: _Region, *, end: int | None = None) -> list[str] | None:
+def _merge_region(region: _Region, *, end: int | None = None) -> list[str] | None:
     """Merge a region, or return None for a conflict; both sides may append at the text's end, `end`."""
     base, theirs, yours = region.base, region.theirs, region.yours
     if theirs in (base, yours):
         return yours
     if yours == base:
         return theirs
-    if further := _further(base, theirs, yours):
+    if further := _continuation(base, theirs, yours):
         return further
-    if further := _further(base[::-1], theirs[::-1], yours[::-1]):
+    if further := _continuation(base[::-1], theirs[::-1], yours[::-1]):
         return further[::-1]
-    return _both(theirs, yours) if region.start == region.end == end else None
+    return _merge_insertions(theirs, yours) if region.start == region.end == end else None
 
 
-def _further(base: list[str], theirs: list[str], yours: list[str]) -> list[str] | None:
+def _continuation(base: list[str], theirs: list[str], yours: list[str]) -> list[str] | None:
     """Return the side that begins with the other's change and continues where the other kept the base."""
     shared = _shared(theirs, yours)
     pairs = sorted(((theirs, yours), (yours, theirs)), key=lambda pair: -len(pair[0]))
@@ -253,7 +253,7 @@ def _further(base: list[str], theirs: list[str], yours: list[str]) -> list[str] 
     return None
 
 
-def _both(theirs: list[str], yours: list[str]) -> list[str]:
+def _merge_insertions(theirs: list[str], yours: list[str]) -> list[str]:
     """Return the lines that both sides inserted at one place, `theirs` first, without duplicates."""
     start = _shared(theirs, yours)
     repeated = Counter(line for line in theirs[start:] if not _is_filler(line))

@@ -33,7 +33,7 @@ from app.lists.events import (
     MemberRoleChanged,
     Stage,
 )
-from app.lists.state import TaskList, category_of, member_called
+from app.lists.state import TaskList, category_of, member_named
 from app.text.graphemes import shortened
 
 
@@ -63,11 +63,11 @@ def decide(
         case SetMember():
             return _set_member(command, _no_inbox(_alive(task_list), "shared"))
         case RemoveMember(user=member):
-            return _remove(_alive(task_list), member_called(_alive(task_list), member))
+            return _remove(_alive(task_list), member_named(_alive(task_list), member))
         case LeaveList():
             return _remove(_alive(task_list), user)
         case HandOverList(to=to):
-            return _hand_over(_alive(task_list), user, member_called(_alive(task_list), to))
+            return _hand_over(_alive(task_list), user, member_named(_alive(task_list), to))
         case _:
             assert_never(command)
 

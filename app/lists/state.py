@@ -34,7 +34,7 @@ class TaskList:
     deleted_at: datetime | None = None
 
 
-def member_called(task_list: TaskList, name: str) -> str:
+def member_named(task_list: TaskList, name: str) -> str:
     """Return the member with a name: spelled as given, as events may contain it, or else normalised."""
     return name if name in task_list.members else normal_user(name)
 

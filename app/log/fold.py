@@ -197,6 +197,6 @@ def channels(folded: Folded) -> list[str]:
     if isinstance(after, TaskList):
         members = set(after.members) | (set(before.members) if isinstance(before, TaskList) else set())
         return [*(f"user:{member}" for member in sorted(members)), f"list:{after.id}"]
-    told = sorted(notified(folded.record)) if folded.record is not None else []
+    recipients = sorted(notified(folded.record)) if folded.record is not None else []
     left = [f"list:{before.list_id}"] if isinstance(before, Task) and before.list_id != after.list_id else []
-    return [*(f"user:{user}" for user in told), f"list:{after.list_id}", *left, f"task:{after.id}"]
+    return [*(f"user:{user}" for user in recipients), f"list:{after.list_id}", *left, f"task:{after.id}"]

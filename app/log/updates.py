@@ -110,7 +110,9 @@ def assemble(folded: Folded, *, event: bytes, difference: bytes, state: bytes) -
             str(raw.position),
             event,
             difference,
-            told_json(notified(record)) if record is not None and folded.outcome == "accepted" else b"",
+            notifications_json(notified(record))
+            if record is not None and folded.outcome == "accepted"
+            else b"",
             folded.after,
             b"null" if is_gone(folded.after) else state,
         ),
@@ -123,20 +125,20 @@ def is_gone(state: State | None) -> bool:
     return state is None or state.deleted_at is not None
 
 
-def told_json(told: Mapping[str, str]) -> bytes:
+def notifications_json(notifications: Mapping[str, str]) -> bytes:
     """Return the part of a message that lists who is notified and as what; empty if nobody is."""
-    return b'"notifications":%s,' % to_json(told) if told else b""
+    return b'"notifications":%s,' % to_json(notifications) if notifications else b""
 
 
 def message(
-    position: str, event: bytes, difference: bytes, told: bytes, state: State | None, shown: bytes
+    position: str, event: bytes, difference: bytes, notifications: bytes, state: State | None, shown: bytes
 ) -> bytes:
     """Return the message of an update from JSON parts; `shown` is the state, under `task` or `list`."""
     return b'{"type":"update","position":"%s","event":%s,"changes":%s,%s"task":%s,"list":%s}' % (
         position.encode(),
         event,
         difference,
-        told,
+        notifications,
         shown if isinstance(state, Task) else b"null",
         shown if isinstance(state, TaskList) else b"null",
     )

@@ -106,7 +106,7 @@ class _Words:
         end = close + 1
         while end < len(self._blank) and self._blank[end] != " ":
             end += 1
-        return Word(start, end, self._text[start:end], "quoted", self._said(start, close, end))
+        return Word(start, end, self._text[start:end], "quoted", self._quoted_text(start, close, end))
 
     def _closing(self, start: int) -> int | None:
         """Return the end of a quotation that begins at `start`: at a mark that no letter follows."""
@@ -119,7 +119,7 @@ class _Words:
             at += 1
         return None
 
-    def _said(self, start: int, close: int, end: int) -> str | None:
+    def _quoted_text(self, start: int, close: int, end: int) -> str | None:
         """Return the content of a quotation without its marks, or None if the word contains more."""
         return re.sub(r"\\([\\\"])", r"\1", self._text[start + 1 : close]) if end == close + 1 else None
 

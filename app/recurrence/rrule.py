@@ -67,13 +67,13 @@ def rule_of(text: str) -> Rule:
 
 def text_of(rule: Rule) -> str:
     """Return the rule in canonical form: parts and values in order, defaults omitted."""
-    unsaid = Rule(rule.freq)
-    said = {
+    default = Rule(rule.freq)
+    parts = {
         name: write(getattr(rule, field))
         for name, (field, _, write) in _PARTS.items()
-        if field == "freq" or getattr(rule, field) != getattr(unsaid, field)
+        if field == "freq" or getattr(rule, field) != getattr(default, field)
     }
-    return ";".join(f"{name}={value}" for name, value in said.items())
+    return ";".join(f"{name}={value}" for name, value in parts.items())
 
 
 def _parts(text: str) -> dict[str, str]:

@@ -51,7 +51,7 @@ class Value:
 
     written: str
     at: int
-    says: str
+    text: str
     quoted: bool
 
     def wrong(self, message: str) -> NoReturn:
@@ -68,8 +68,8 @@ def _status(value: Value, _: Operator) -> Condition:
 
 
 def _has(value: Value, _: Operator) -> Condition:
-    plural = f"{value.says.lower()}s"
-    value = replace(value, says=plural) if plural in get_args(Has) else value
+    plural = f"{value.text.lower()}s"
+    value = replace(value, text=plural) if plural in get_args(Has) else value
     return Condition("has", _one_of(value, "has", get_args(Has)))
 
 
@@ -78,10 +78,10 @@ def _priority(value: Value, operator: Operator) -> Condition:
 
 
 def _due(value: Value, operator: Operator) -> Condition:
-    if _is_date(value.says):
-        return Condition("due", value.says, operator)
-    if read_day(value.says) is not None:
-        return Condition("due", " ".join(value.says.lower().split()), operator)
+    if _is_date(value.text):
+        return Condition("due", value.text, operator)
+    if read_day(value.text) is not None:
+        return Condition("due", " ".join(value.text.lower().split()), operator)
     due = _one_of(value, "due", _DUE, "a day (2026-12-01, tomorrow, friday)", "a date-time with an offset")
     if operator != "=":
         value.wrong(f"{operator} takes a day, such as 2026-12-01, tomorrow or friday")
@@ -89,11 +89,11 @@ def _due(value: Value, operator: Operator) -> Condition:
 
 
 def _text_in(field: Field) -> Callable[[Value, Operator], Condition]:
-    return lambda value, _: Condition(field, value.says.strip())
+    return lambda value, _: Condition(field, value.text.strip())
 
 
 def _one_of(value: Value, key: str, known: Collection[str], *others: str) -> str:
-    word = value.says.lower()
+    word = value.text.lower()
     return word if word in known else value.wrong(f"{key}: takes {', '.join([*others, *known])}")
 
 

@@ -131,23 +131,23 @@ class _Reader:
             self._wrong(message, start, self._at)
         operator = self._skip(_OPERATOR) if key in COMPARABLE else ""
         value = self._value()
-        if not value.says.strip():
+        if not value.text.strip():
             self._wrong(f"{sign} needs a value directly after it", start, self._at)
         if key in PEOPLE and value.written == "me":
-            value = replace(value, says=self._me)
+            value = replace(value, text=self._me)
         return KEYS[key](value, cast("Operator", operator or "="))
 
     def _term(self) -> Term:
         value = self._value()
         if value.quoted:
-            term = Term(value.says.strip(), "phrase")
+            term = Term(value.text.strip(), "phrase")
         else:
             stars = [match.start() for match in _ESCAPE_OR_STAR.finditer(value.written) if match[0] == "*"]
             last = len(value.written) - 1
             if stars and stars != [last]:
                 at = value.at + stars[0]
                 self._wrong("put a * only at the end of a word, to find its prefix", at, at + 1)
-            term = Term(value.says[:-1], "prefix") if stars else Term(value.says)
+            term = Term(value.text[:-1], "prefix") if stars else Term(value.text)
         if value.written in _LOGIC:
             value.wrong(_LOGIC[value.written])
         if not term.text:

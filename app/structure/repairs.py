@@ -49,13 +49,13 @@ class Repair:
     inbox_of: str | None = None
 
 
-def repair_of(violation: Violation, around: StructureState) -> Repair | None:
+def repair_of(violation: Violation, states: StructureState) -> Repair | None:
     """Return the event that repairs a violation, or None if there is none for these states.
 
     The event's id is derived from its cause, so that two workers make the same event.
     """
     kind, _, key = violation.stream.partition(":")
-    state: State | None = around.lists.get(key) if kind == "list" else around.tasks.get(key)
+    state: State | None = states.lists.get(key) if kind == "list" else states.tasks.get(key)
     if state is None:
         return None
     event_id = derived_id("structure", violation.rule, violation.stream, str(state.version + 1))
@@ -64,22 +64,22 @@ def repair_of(violation: Violation, around: StructureState) -> Repair | None:
         return Repair(violation, event, event_id)
     assert isinstance(state, Task)
     if violation.rule in ("list_missing", "list_deleted"):
-        return _back_where_it_came_from(violation, state, event_id, around)
-    return Repair(violation, _event(violation.rule, state, around), event_id)
+        return _return_to_origin(violation, state, event_id, states)
+    return Repair(violation, _event(violation.rule, state, states), event_id)
 
 
-def _event(rule: Rule, task: Task, around: StructureState) -> Event:
-    home = around.lists.get(task.list_id)
+def _event(rule: Rule, task: Task, states: StructureState) -> Event:
+    home = states.lists.get(task.list_id)
     match rule:
         case "parent_ring" | "parent_missing" | "too_deep":
             return TaskEdited({"parent_id": None})
         case "parent_in_another_list":
-            parent = around.tasks[task.parent_id or ""]
-            target = around.lists.get(parent.list_id)
+            parent = states.tasks[task.parent_id or ""]
+            target = states.lists.get(parent.list_id)
             stage = stage_in(target, task, home)
             return TaskMoved(parent.list_id, stage=stage, parent_id=task.parent_id)
         case "stage_missing" | "open_in_done_stage":
-            return TaskEdited({"stage": _stage_for(task, home, around)})
+            return TaskEdited({"stage": _stage_for(task, home, states)})
         case "open_below_done":
             is_open = category_of(home, task.stage) in ("open", "active")
             return TaskReopened(stage=None if is_open else first_stage(home, "open", "active"))
@@ -91,30 +91,30 @@ def _event(rule: Rule, task: Task, around: StructureState) -> Event:
             assert_never(rule)
 
 
-def _stage_for(task: Task, home: TaskList | None, around: StructureState) -> str | None:
+def _stage_for(task: Task, home: TaskList | None, states: StructureState) -> str | None:
     """Return the first stage of the former category of the task; of its status, if that is unknown."""
     if task.status == "done":
         return first_stage(home, "done", "active", "open")
-    former = around.former_categories.get((task.list_id, task.stage or ""), "open")
+    former = states.former_categories.get((task.list_id, task.stage or ""), "open")
     return first_stage(home, "active" if former == "active" else "open", "open", "active")
 
 
-def _back_where_it_came_from(
-    violation: Violation, task: Task, event_id: str, around: StructureState
+def _return_to_origin(
+    violation: Violation, task: Task, event_id: str, states: StructureState
 ) -> Repair | None:
     """Move a task to the list that it came from, otherwise to the inbox of the user who moved it.
 
     Return None if it is in that inbox and the inbox is deleted: then the inbox must be restored.
     """
-    placed = around.placements.get(task.id)
-    origin = around.lists.get(placed.from_list_id or "") if placed is not None else None
+    placed = states.placements.get(task.id)
+    origin = states.lists.get(placed.from_list_id or "") if placed is not None else None
     user = task.created_by if placed is None else placed.actor
     is_there = origin is not None and origin.deleted_at is None
-    target = origin if is_there else around.lists.get(inbox_id(user))
+    target = origin if is_there else states.lists.get(inbox_id(user))
     list_id = target.id if target is not None else inbox_id(user)
     if list_id == task.list_id:
         return None
-    stage = stage_in(target, task, around.lists.get(task.list_id))
+    stage = stage_in(target, task, states.lists.get(task.list_id))
     moved = TaskMoved(list_id, stage=stage, parent_id=task.parent_id)
     return Repair(violation, moved, event_id, inbox_of=user if target is None else None)
 

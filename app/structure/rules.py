@@ -77,21 +77,21 @@ class Violation:
 # --- the rules ---------------------------------------------------------------------------------------------
 
 
-def violations(around: StructureState) -> list[Violation]:
+def violations(states: StructureState) -> list[Violation]:
     """Return every violation among these states, at most one for a stream: repairs are made in rounds."""
     found: dict[str, Violation] = {}
-    for violation in (*_of_tasks(around), *_of_lists(around), *_of_series(around)):
+    for violation in (*_of_tasks(states), *_of_lists(states), *_of_series(states)):
         found.setdefault(violation.stream, violation)
     return list(found.values())
 
 
-def _of_tasks(around: StructureState) -> Iterator[Violation]:
-    for task in around.tasks.values():
+def _of_tasks(states: StructureState) -> Iterator[Violation]:
+    for task in states.tasks.values():
         if task.deleted_at is not None:
             continue
         own = f"task:{task.id}"
-        home, parent = around.lists.get(task.list_id), around.tasks.get(task.parent_id or "")
-        place = _place_rule(task, home, around) or _parent_rule(task, parent, around)
+        home, parent = states.lists.get(task.list_id), states.tasks.get(task.parent_id or "")
+        place = _place_rule(task, home, states) or _parent_rule(task, parent, states)
         if place is not None:
             involved = {own, f"list:{task.list_id}"} | (
                 {f"task:{task.parent_id}"} if task.parent_id else set()
@@ -102,38 +102,38 @@ def _of_tasks(around: StructureState) -> Iterator[Violation]:
         if stage is not None:
             yield Violation(stage, own, frozenset({own, f"list:{task.list_id}"}))
         if task.status == "open":
-            for above in ancestors(task, around.tasks):
+            for above in ancestors(task, states.tasks):
                 if above.status == "done" and above.deleted_at is None:
                     yield Violation(
                         "open_below_done", f"task:{above.id}", frozenset({own, f"task:{above.id}"})
                     )
 
 
-def _place_rule(task: Task, home: TaskList | None, around: StructureState) -> Rule | None:
+def _place_rule(task: Task, home: TaskList | None, states: StructureState) -> Rule | None:
     if home is None:
         # Everyone's inbox belongs to them, even before it is created.
         return None if task.list_id == inbox_id(task.created_by) else "list_missing"
-    placed, deleted_at = around.placements.get(task.id), around.list_deleted_at.get(home.id)
+    placed, deleted_at = states.placements.get(task.id), states.list_deleted_at.get(home.id)
     if home.deleted_at is None or placed is None or deleted_at is None:
         return None
     # Tasks that were in the list when it was deleted are restored with it; equal times count as in it.
     return "list_deleted" if placed.recorded_at > deleted_at else None
 
 
-def _parent_rule(task: Task, parent: Task | None, around: StructureState) -> Rule | None:
+def _parent_rule(task: Task, parent: Task | None, states: StructureState) -> Rule | None:
     if task.parent_id is None:
         return None
     if parent is None or parent.deleted_at is not None:
         return "parent_missing"
-    there = around.lists.get(parent.list_id)
+    there = states.lists.get(parent.list_id)
     # A parent that must leave its list takes its sub-tasks along, or returns to them.
-    is_elsewhere = parent.list_id != task.list_id and _place_rule(parent, there, around) is None
+    is_elsewhere = parent.list_id != task.list_id and _place_rule(parent, there, states) is None
     if is_elsewhere and there is not None and there.deleted_at is not None:
         return "parent_missing"
-    above = ancestors(task, around.tasks)
+    above = ancestors(task, states.tasks)
     if any(each.id == task.id for each in above):
-        ring = [task, *above[: next(place for place, each in enumerate(above) if each.id == task.id)]]
-        last = max(ring, key=lambda each: (_parent_set(each, around), each.id))
+        cycle = [task, *above[: next(place for place, each in enumerate(above) if each.id == task.id)]]
+        last = max(cycle, key=lambda each: (_parent_set(each, states), each.id))
         # One cut opens the cycle: at the task whose parent was set last.
         return "parent_ring" if last.id == task.id else None
     if is_elsewhere:
@@ -141,8 +141,8 @@ def _parent_rule(task: Task, parent: Task | None, around: StructureState) -> Rul
     return "too_deep" if len(above) == MAX_DEPTH else None
 
 
-def _parent_set(task: Task, around: StructureState) -> datetime:
-    return around.parent_set_at.get(task.id, task.created_at)
+def _parent_set(task: Task, states: StructureState) -> datetime:
+    return states.parent_set_at.get(task.id, task.created_at)
 
 
 def ancestors(task: Task, tasks: Mapping[str, Task]) -> list[Task]:
@@ -166,8 +166,8 @@ def _stage_rule(task: Task, home: TaskList | None) -> Rule | None:
     return "open_in_done_stage" if category == "done" and task.status == "open" else None
 
 
-def _of_lists(around: StructureState) -> Iterator[Violation]:
-    for home in around.lists.values():
+def _of_lists(states: StructureState) -> Iterator[Violation]:
+    for home in states.lists.values():
         rule = _list_rule(home)
         if rule is not None:
             yield Violation(rule, f"list:{home.id}", frozenset({f"list:{home.id}"}))
@@ -181,9 +181,9 @@ def _list_rule(home: TaskList) -> Rule | None:
     return None if is_owned else "no_owner"
 
 
-def _of_series(around: StructureState) -> Iterator[Violation]:
+def _of_series(states: StructureState) -> Iterator[Violation]:
     first: dict[tuple[str, int], Task] = {}
-    alive = (task for task in around.tasks.values() if task.series is not None and task.deleted_at is None)
+    alive = (task for task in states.tasks.values() if task.series is not None and task.deleted_at is None)
     for task in sorted(alive, key=lambda each: (each.created_at, each.id)):
         assert task.series is not None
         known = first.setdefault((task.series.id, task.series.occurrence), task)
@@ -196,7 +196,7 @@ def _of_series(around: StructureState) -> Iterator[Violation]:
 
 
 def touches_structure(before: State | None, after: State | None) -> bool:
-    """Return whether an event may have broken a rule that spans streams, given the states around it."""
+    """Return whether an event may have broken a rule that spans streams, by the states around it."""
     if isinstance(after, Task):
         return not isinstance(before, Task) or _spanning(before) != _spanning(after)
     if isinstance(after, TaskList):

@@ -18,26 +18,26 @@ MAX_SUB_TASKS = 500
 """The number of sub-tasks, on all levels together, that one command may change."""
 
 
-def check_parent(parent_id: str | None, list_id: str, task: Task | None, around: DecisionContext) -> None:
+def check_parent(parent_id: str | None, list_id: str, task: Task | None, context: DecisionContext) -> None:
     """Check that a task may become a sub-task of another. Raise `Invalid`."""
     if parent_id is None:
         return
-    parent = around.ancestors[0] if around.ancestors else None
+    parent = context.ancestors[0] if context.ancestors else None
     problem = None
     if parent is None or parent.deleted_at or parent.list_id != list_id:
         problem = "must be a task of the same list"
-    elif task is not None and any(each.id == task.id for each in around.ancestors):
+    elif task is not None and any(each.id == task.id for each in context.ancestors):
         problem = "must not be the task itself, nor one of its sub-tasks"
-    elif len(around.ancestors) + around.levels_below >= MAX_DEPTH:
+    elif len(context.ancestors) + context.levels_below >= MAX_DEPTH:
         problem = f"sub-tasks go {MAX_DEPTH} levels deep at most"
     if problem is not None:
         raise Invalid([FieldError("parent_id", problem)])
 
 
-def parent_fits(task: Task, around: DecisionContext) -> bool:
+def parent_fits(task: Task, context: DecisionContext) -> bool:
     """Return whether a restored task may return to its parent."""
     try:
-        check_parent(task.parent_id, task.list_id, task, around)
+        check_parent(task.parent_id, task.list_id, task, context)
     except Invalid:
         return False
     return True
@@ -65,10 +65,10 @@ def check_stage(stage: str | None, task_list: TaskList | None) -> None:
         raise Invalid([FieldError("stage", shortened(f"must be one of this list's: {names}", 500))])
 
 
-def check_children(around: DecisionContext, what: str, *, cascade: bool = False) -> None:
+def check_children(context: DecisionContext, what: str, *, cascade: bool = False) -> None:
     """Check that no sub-task is open, unless `cascade` includes them. Raise `Conflict`."""
-    if around.open_children and not cascade:
-        count = f"{around.open_children} open sub-task{'s' if around.open_children > 1 else ''}"
+    if context.open_children and not cascade:
+        count = f"{context.open_children} open sub-task{'s' if context.open_children > 1 else ''}"
         raise Conflict(f"the task has {count}; {what}")
 
 

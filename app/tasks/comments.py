@@ -4,46 +4,46 @@ from __future__ import annotations
 
 from app.errors import Forbidden, NotFound
 from app.tasks.commands import Comment, DeleteComment, EditComment
-from app.tasks.decision_context import CommentThen, DecisionContext
+from app.tasks.decision_context import DecisionContext, PriorComment
 from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited
 from app.tasks.mentions import mentions_in
 from app.tasks.state import Task
 
 
-def comment(command: Comment, task: Task, around: DecisionContext) -> TaskCommented:
+def comment(command: Comment, task: Task, context: DecisionContext) -> TaskCommented:
     """Add a comment; notify the mentioned members and the users whom the task concerns."""
-    mentioned = around.members(_mentions(command.text, around))
-    concerned = {*task.assignees, task.created_by, *around.commenters}.difference(mentioned)
-    return TaskCommented(command.comment_id, command.text, mentioned, around.members(concerned))
+    mentioned = context.members(_mentions(command.text, context))
+    concerned = {*task.assignees, task.created_by, *context.commenters}.difference(mentioned)
+    return TaskCommented(command.comment_id, command.text, mentioned, context.members(concerned))
 
 
-def edit_comment(command: EditComment, around: DecisionContext) -> TaskCommentEdited | None:
+def edit_comment(command: EditComment, context: DecisionContext) -> TaskCommentEdited | None:
     """Change the text; return None if it is the same. Raise `NotFound` or `Forbidden`."""
-    then = _own_comment(around)
+    then = _own_comment(context)
     if then.text == command.text:
         return None
-    known = set(_mentions(then.text, around))
-    mentioned = around.members(set(_mentions(command.text, around)) - known)
+    known = set(_mentions(then.text, context))
+    mentioned = context.members(set(_mentions(command.text, context)) - known)
     return TaskCommentEdited(command.comment_id, command.text, mentioned)
 
 
-def delete_comment(command: DeleteComment, around: DecisionContext) -> TaskCommentDeleted:
+def delete_comment(command: DeleteComment, context: DecisionContext) -> TaskCommentDeleted:
     """Delete a comment, as its author or as an owner of the list. Raise `NotFound` or `Forbidden`."""
-    role = around.home.members.get(around.user) if around.home is not None else None
+    role = context.home.members.get(context.user) if context.home is not None else None
     if role != "owner":
-        _own_comment(around)
-    elif around.comment is None:
+        _own_comment(context)
+    elif context.comment is None:
         raise NotFound("no such comment")
     return TaskCommentDeleted(command.comment_id)
 
 
-def _own_comment(around: DecisionContext) -> CommentThen:
-    if around.comment is None:
+def _own_comment(context: DecisionContext) -> PriorComment:
+    if context.comment is None:
         raise NotFound("no such comment")
-    if around.comment.author != around.user:
-        raise Forbidden(f"this comment is {around.comment.author}'s")
-    return around.comment
+    if context.comment.author != context.user:
+        raise Forbidden(f"this comment is {context.comment.author}'s")
+    return context.comment
 
 
-def _mentions(text: str, around: DecisionContext) -> tuple[str, ...]:
-    return mentions_in(text, around.home.members if around.home is not None else ())
+def _mentions(text: str, context: DecisionContext) -> tuple[str, ...]:
+    return mentions_in(text, context.home.members if context.home is not None else ())

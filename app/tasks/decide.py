@@ -60,7 +60,7 @@ _DATING = frozenset({"recurrence", "recurrence_from", "due", "time_zone"})
 _COMPLETE_TOO = "complete them too with ?cascade=true"
 
 
-def decide(command: TaskCommand, task: Task | None, around: DecisionContext) -> TaskEvent | None:
+def decide(command: TaskCommand, task: Task | None, context: DecisionContext) -> TaskEvent | None:
     """Return the event that `command` produces on `task`, or None if it changes nothing.
 
     Raise `NotFound` for a task that does not exist, `Conflict` for an id that is taken and for commands that
@@ -70,20 +70,20 @@ def decide(command: TaskCommand, task: Task | None, around: DecisionContext) -> 
     if isinstance(command, CreateTask):
         if task is not None:
             raise Conflict("a task with this id exists already")
-        return _create(command, around)
+        return _create(command, context)
     if task is None:
         raise NotFound("no such task")
     match command:
         case RestoreTask():
-            return _restore(command, task, around)
+            return _restore(command, task, context)
         case DeleteTask():
-            return _delete(command, task, around)
+            return _delete(command, task, context)
         case UndoChange():
-            return undo(command, task, around)
+            return undo(command, task, context)
         case _:
             if task.deleted_at:
                 raise NotFound("this task was deleted; restore it first")
-            return _decide_living(command, task, around)
+            return _decide_living(command, task, context)
 
 
 def _decide_living(
@@ -97,50 +97,50 @@ def _decide_living(
     | DeleteComment
     | RemindOfTask,
     task: Task,
-    around: DecisionContext,
+    context: DecisionContext,
 ) -> TaskEvent | None:
     match command:
         case EditTask():
-            return _edit(command, task, around)
+            return _edit(command, task, context)
         case CompleteTask():
-            return _complete(command, task, around)
+            return _complete(command, task, context)
         case ReopenTask():
-            return _reopen(task, around)
+            return _reopen(task, context)
         case MoveTask():
-            return _move(command, task, around)
+            return _move(command, task, context)
         case SkipOccurrence():
-            return _skip(task, around)
+            return _skip(task, context)
         case Comment():
-            return comment(command, task, around)
+            return comment(command, task, context)
         case EditComment():
-            return edit_comment(command, around)
+            return edit_comment(command, context)
         case DeleteComment():
-            return delete_comment(command, around)
+            return delete_comment(command, context)
         case RemindOfTask(at=at):
-            return _remind(at, task, around)
+            return _remind(at, task, context)
         case _:
             assert_never(command)
 
 
-def _create(command: CreateTask, around: DecisionContext) -> TaskCreated:
-    check_parent(command.parent_id, command.list_id, None, around)
+def _create(command: CreateTask, context: DecisionContext) -> TaskCreated:
+    check_parent(command.parent_id, command.list_id, None, context)
     check_recurrence(command.recurrence, command.recurrence_from, command.due, command.time_zone)
-    stage = command.stage or first_stage(around.home, "open", "active")
-    check_stage(stage, around.home)
-    if category_of(around.home, stage) == "done":
+    stage = command.stage or first_stage(context.home, "open", "active")
+    check_stage(stage, context.home)
+    if category_of(context.home, stage) == "done":
         raise Invalid([FieldError("stage", "a new task can't be done already")])
     given = {**dict(command), "stage": stage}
-    return TaskCreated(**given, notify=around.members(command.assignees))
+    return TaskCreated(**given, notify=context.members(command.assignees))
 
 
-def _edit(command: EditTask, task: Task, around: DecisionContext) -> TaskEdited | None:
+def _edit(command: EditTask, task: Task, context: DecisionContext) -> TaskEdited | None:
     changed = changed_fields(command, task)
     if "parent_id" in changed:
-        check_parent(changed["parent_id"], task.list_id, task, around)
+        check_parent(changed["parent_id"], task.list_id, task, context)
     if "stage" in changed:
-        check_stage(changed["stage"], around.home)
+        check_stage(changed["stage"], context.home)
         changed |= _status_after(
-            status_in(changed["stage"], around.home), task, around, cascade=command.cascade
+            status_in(changed["stage"], context.home), task, context, cascade=command.cascade
         )
     if not changed:
         return None
@@ -151,7 +151,7 @@ def _edit(command: EditTask, task: Task, around: DecisionContext) -> TaskEdited 
     return TaskEdited(
         TaskFields(**changed),  # type: ignore[typeddict-item]
         this_only=_this_only(command, task, changed),
-        notify=around.members(assigned),
+        notify=context.members(assigned),
     )
 
 
@@ -175,53 +175,53 @@ def _this_only(command: EditTask, task: Task, changed: dict[str, Any]) -> tuple[
     return tuple(sorted(own.intersection(changed)))
 
 
-def _complete(command: CompleteTask, task: Task, around: DecisionContext) -> TaskCompleted | None:
+def _complete(command: CompleteTask, task: Task, context: DecisionContext) -> TaskCompleted | None:
     if task.status == "done":
         return None
-    check_children(around, _COMPLETE_TOO, cascade=command.cascade)
-    if category_of(around.home, task.stage) == "done":
+    check_children(context, _COMPLETE_TOO, cascade=command.cascade)
+    if category_of(context.home, task.stage) == "done":
         return TaskCompleted()
-    return TaskCompleted(stage=first_stage(around.home, "done"))
+    return TaskCompleted(stage=first_stage(context.home, "done"))
 
 
-def _reopen(task: Task, around: DecisionContext) -> TaskReopened | None:
+def _reopen(task: Task, context: DecisionContext) -> TaskReopened | None:
     if task.status == "open":
         return None
-    if category_of(around.home, task.stage) in ("open", "active"):
+    if category_of(context.home, task.stage) in ("open", "active"):
         return TaskReopened()
-    return TaskReopened(stage=first_stage(around.home, "open", "active"))
+    return TaskReopened(stage=first_stage(context.home, "open", "active"))
 
 
-def _restore(command: RestoreTask, task: Task, around: DecisionContext) -> TaskRestored | None:
+def _restore(command: RestoreTask, task: Task, context: DecisionContext) -> TaskRestored | None:
     """Restore a task; adapt fields that no longer fit."""
     if task.deleted_at is None:
         return None
-    fits = command.keep_parent or parent_fits(task, around)
-    return TaskRestored(stage_left(around.home, task), top_level=not fits)
+    fits = command.keep_parent or parent_fits(task, context)
+    return TaskRestored(stage_left(context.home, task), top_level=not fits)
 
 
-def _skip(task: Task, around: DecisionContext) -> TaskSkipped:
-    if around.next_occurrence is not None and around.next_occurrence.deleted_at is None:
+def _skip(task: Task, context: DecisionContext) -> TaskSkipped:
+    if context.next_occurrence is not None and context.next_occurrence.deleted_at is None:
         raise Conflict("the next occurrence is there already: complete this one, or delete it")
-    return skipped(task, around.now)
+    return skipped(task, context.now)
 
 
-def _move(command: MoveTask, task: Task, around: DecisionContext) -> TaskMoved | None:
-    target = around.target or around.home
+def _move(command: MoveTask, task: Task, context: DecisionContext) -> TaskMoved | None:
+    target = context.target or context.home
     list_id = command.list_id or task.list_id
     stage = command.stage
     if stage is not None:
         check_stage(stage, target)
     elif list_id != task.list_id:
-        stage = stage_in(target, task, around.home)
+        stage = stage_in(target, task, context.home)
     changed: dict[str, Any] = {}
     if stage is not None and stage != task.stage:
         changed = {"stage": stage}
     if changed and command.stage is not None:
-        changed |= _status_after(status_in(stage, target), task, around, cascade=command.cascade)
+        changed |= _status_after(status_in(stage, target), task, context, cascade=command.cascade)
     if list_id != task.list_id and command.keep_parent:
         changed["parent_id"] = task.parent_id
-    moved = TaskMoved(list_id, rank=_rank_in(around.gap, task), **changed)
+    moved = TaskMoved(list_id, rank=_rank_in(context.gap, task), **changed)
     return None if moved == TaskMoved(task.list_id) else moved
 
 
@@ -236,28 +236,28 @@ def _rank_in(gap: Gap | None, task: Task) -> str | None:
 
 
 def _status_after(
-    status: Status | None, task: Task, around: DecisionContext, *, cascade: bool
+    status: Status | None, task: Task, context: DecisionContext, *, cascade: bool
 ) -> dict[str, Status]:
     """Return the status that a stage sets, if it differs from the present one."""
     if status is None or status == task.status:
         return {}
     if status == "done":
-        check_children(around, _COMPLETE_TOO, cascade=cascade)
+        check_children(context, _COMPLETE_TOO, cascade=cascade)
     return {"status": status}
 
 
-def _delete(command: DeleteTask, task: Task, around: DecisionContext) -> TaskDeleted | None:
+def _delete(command: DeleteTask, task: Task, context: DecisionContext) -> TaskDeleted | None:
     if task.deleted_at:
         return None
-    check_children(around, "delete them too with ?cascade=true", cascade=command.cascade)
+    check_children(context, "delete them too with ?cascade=true", cascade=command.cascade)
     return TaskDeleted()
 
 
-def _remind(at: str, task: Task, around: DecisionContext) -> TaskReminded | None:
+def _remind(at: str, task: Task, context: DecisionContext) -> TaskReminded | None:
     if at not in pending(task):
         return None
-    members = around.home.members if around.home is not None else {}
+    members = context.home.members if context.home is not None else {}
     # A reminder of a user who has left goes to the task's creator instead.
     assigned = {user for user in task.assignees if user in members}
-    told = assigned or {task.created_by}.intersection(members)
-    return TaskReminded(at, notify=tuple(sorted(told)))
+    users = assigned or {task.created_by}.intersection(members)
+    return TaskReminded(at, notify=tuple(sorted(users)))

@@ -30,7 +30,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class CommentThen:
+class PriorComment:
     """A comment in its state before the command."""
 
     author: str
@@ -90,7 +90,7 @@ class DecisionContext:
     ancestors: tuple[Task, ...] = ()
     open_children: int = 0
     levels_below: int = 0
-    comment: CommentThen | None = None
+    comment: PriorComment | None = None
     commenters: frozenset[str] = frozenset()
     change: Change | None = None
     next_occurrence: Task | None = None

@@ -41,14 +41,14 @@ def evolve(task: Task | None, event: TaskEvent, *, stream_key: str, time: dateti
     if isinstance(event, TaskCreated):
         if task is not None:
             raise Undecodable("task.created on a task that exists")
-        return _settling(None, _created(event, stream_key, time, actor), time)
+        return _with_settled(None, _created(event, stream_key, time, actor), time)
     if task is None:
         raise Undecodable(f"{event.type} before task.created")
     changed = {"updated_at": time, **_changed(task, event, time)}
-    return _settling(task, _with(task, **changed, version=task.version + 1), time)
+    return _with_settled(task, _with(task, **changed, version=task.version + 1), time)
 
 
-def _settling(before: Task | None, after: Task, time: datetime) -> Task:
+def _with_settled(before: Task | None, after: Task, time: datetime) -> Task:
     """Mark reminders that had passed before they were set as fired."""
     if not (after.reminders or after.reminded):
         return after
@@ -199,8 +199,8 @@ def _series_after(task: Task, changed: dict[str, Any], this_only: tuple[str, ...
     for name in SERIES_FIELDS.intersection(this_only, changed):
         before = getattr(task, name)
         values.setdefault(name, list(before) if isinstance(before, tuple) else before)
-    anew = {"due", "recurrence"}.intersection(changed).difference(this_only)
+    restarts = {"due", "recurrence"}.intersection(changed).difference(this_only)
     # Another date together with another time zone: the series moves there.
     moves = {"due", "time_zone"}.issubset(changed) and "time_zone" not in this_only
-    scheduled = due if anew or moves else series.scheduled
+    scheduled = due if restarts or moves else series.scheduled
     return Series(series.id, series.occurrence, scheduled, cast("SeriesValues", values))

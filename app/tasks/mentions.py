@@ -20,7 +20,7 @@ _FENCED = re.compile(
 _ADDRESS = re.compile(r"\bhttps?://\S+", re.IGNORECASE)
 _BLANK_LINE = re.compile(r"(\n[ \t\r]*\n)")
 _BACKTICKS = re.compile(r"`+")
-_BLOT = "\0"
+_BLANK = "\0"
 """The replacement of code. No id contains it, because ids have no control characters."""
 _JOINERS = "\u200c\u200d"
 _INSIDE_NAMES = ".-+@"
@@ -58,27 +58,27 @@ class Names:
     def match(self, text: str, start: int) -> tuple[str, int] | None:
         """Return the same id as `at`, and its end."""
         longest: tuple[str, int] | None = None
-        said, end = "", start
+        key, end = "", start
         while end < len(text):
             following = boundary_after(text, end + 1)
-            said, end = said + caseless(text[end:following]), following
-            if not self._any_begins(said):
+            key, end = key + caseless(text[end:following]), following
+            if not self._any_begins(key):
                 break
-            if said in self._called and not _goes_on(text, end):
-                name = self._only_one(self._called[said], text[start:end])
+            if key in self._called and not _continues(text, end):
+                name = self._only_one(self._called[key], text[start:end])
                 longest = None if name is None else (name, end)
         return longest
 
-    def _any_begins(self, said: str) -> bool:
-        at = bisect_left(self._in_order, said)
-        return at < len(self._in_order) and self._in_order[at].startswith(said)
+    def _any_begins(self, key: str) -> bool:
+        at = bisect_left(self._in_order, key)
+        return at < len(self._in_order) and self._in_order[at].startswith(key)
 
     def _only_one(self, names: set[str], written: str) -> str | None:
         exact = names & {written} or names & {normal_user(written)} or names
         return next(iter(exact)) if len(exact) == 1 else None
 
 
-def _goes_on(text: str, at: int) -> bool:
+def _continues(text: str, at: int) -> bool:
     """Return whether the text that ends here is only the beginning of a longer name.
 
     In a script without spaces this cannot be determined: there a name ends where a member's name ends.
@@ -97,13 +97,13 @@ def _is_word(character: str) -> bool:
 
 def _without_code(text: str) -> str:
     """Blank out code and web addresses; keep the length of the text."""
-    blotted = _FENCED.sub(_blot, text)
-    paragraphs = (_without_spans(paragraph) for paragraph in _BLANK_LINE.split(blotted))
-    return _ADDRESS.sub(_blot, "".join(paragraphs))
+    blanked = _FENCED.sub(_blank_out, text)
+    paragraphs = (_without_spans(paragraph) for paragraph in _BLANK_LINE.split(blanked))
+    return _ADDRESS.sub(_blank_out, "".join(paragraphs))
 
 
-def _blot(match: re.Match[str]) -> str:
-    return _BLOT * len(match[0])
+def _blank_out(match: re.Match[str]) -> str:
+    return _BLANK * len(match[0])
 
 
 def _without_spans(paragraph: str) -> str:
@@ -119,6 +119,6 @@ def _without_spans(paragraph: str) -> str:
     pieces, at, index = [], 0, 0
     while index < len(runs):
         last = ends.get(index, index)
-        pieces += [paragraph[at : runs[index].start()], _BLOT * (runs[last].end() - runs[index].start())]
+        pieces += [paragraph[at : runs[index].start()], _BLANK * (runs[last].end() - runs[index].start())]
         at, index = runs[last].end(), last + 1
     return "".join([*pieces, paragraph[at:]])

@@ -56,44 +56,44 @@ def newest_change(past: Iterable[PastEvent], user: str) -> int | None:
     return None
 
 
-def undo(command: UndoChange, task: Task, around: DecisionContext) -> TaskUndone | TaskDeleted | None:
+def undo(command: UndoChange, task: Task, context: DecisionContext) -> TaskUndone | TaskDeleted | None:
     """Undo a change by the user, if it still holds and the task can have its previous values.
 
     Raise `NotFound`, `Forbidden` or `Conflict`, the latter with the fields that changed again since.
     """
-    change = _found(command, task, around)
+    change = _found(command, task, context)
     if change.before is None:
         if task.deleted_at:
             return None
-        check_children(around, "complete or delete them first")
+        check_children(context, "complete or delete them first")
         return TaskDeleted()
     fields = _fields(change, change.before)
     if task.deleted_at and "deleted_at" not in fields:
         raise NotFound("this task was deleted; restore it first")
     _check_holds(change, task, fields)
-    _check_possible(task, fields, around)
+    _check_possible(task, fields, context)
     if "deleted_at" in fields and fields["deleted_at"] is None:
-        fields |= _adapted(command, task, around)
+        fields |= _adapted(command, task, context)
     return TaskUndone(change.after.version, UndoneFields(**fields))  # type: ignore[typeddict-item]
 
 
-def _adapted(command: UndoChange, task: Task, around: DecisionContext) -> dict[str, Any]:
+def _adapted(command: UndoChange, task: Task, context: DecisionContext) -> dict[str, Any]:
     """Return the fields that no longer fit a restored task, with their new values."""
     adapted: dict[str, Any] = {}
-    if (stage := stage_left(around.home, task)) is not None:
+    if (stage := stage_left(context.home, task)) is not None:
         adapted["stage"] = stage
-    if not command.keep_parent and not parent_fits(task, around):
+    if not command.keep_parent and not parent_fits(task, context):
         adapted["parent_id"] = None
     return adapted
 
 
-def _found(command: UndoChange, task: Task, around: DecisionContext) -> Change:
-    change = around.change
+def _found(command: UndoChange, task: Task, context: DecisionContext) -> Change:
+    change = context.change
     if change is None and command.version is None:
         raise Conflict("you have no change to undo")
     if change is None or change.after.version > task.version:
         raise NotFound(f"the task has no version {command.version}")
-    if change.actor != around.user:
+    if change.actor != context.user:
         raise Forbidden(f"this change is {change.actor}'s; you can undo only your own changes")
     return change
 
@@ -121,15 +121,15 @@ def _check_holds(change: Change, task: Task, fields: dict[str, Any]) -> None:
         )
 
 
-def _check_possible(task: Task, fields: dict[str, Any], around: DecisionContext) -> None:
+def _check_possible(task: Task, fields: dict[str, Any], context: DecisionContext) -> None:
     """Check that the previous values are possible: parent and stage exist, and no sub-task is open."""
     if fields.get("status") == "done" or fields.get("deleted_at") is not None:
-        check_children(around, "complete or delete them first")
+        check_children(context, "complete or delete them first")
     list_id = fields.get("list_id", task.list_id)
     try:
         if "parent_id" in fields:
-            check_parent(fields["parent_id"], list_id, task, around)
+            check_parent(fields["parent_id"], list_id, task, context)
         if "stage" in fields or "list_id" in fields:
-            check_stage(fields.get("stage", task.stage), around.target or around.home)
+            check_stage(fields.get("stage", task.stage), context.target or context.home)
     except Invalid as error:
         raise Conflict(f"this can no longer be undone; {error.detail}") from None

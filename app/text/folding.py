@@ -16,7 +16,7 @@ from unicodedata import decimal, normalize
 
 import regex
 
-_UNSEEN = regex.compile(r"[\p{Default_Ignorable_Code_Point}\u0640]+")
+_INVISIBLE = regex.compile(r"[\p{Default_Ignorable_Code_Point}\u0640]+")
 """Invisible characters, and Arabic's tatweel, which only lengthens a word."""
 _OPTIONAL_MARKS = regex.compile(
     r"(?<=[\p{Latin}\p{Greek}\p{Coptic}\p{Hebrew}\p{Arabic}\p{Syriac}\p{Samaritan}\p{Nd}])[\p{Mn}\p{Me}]+"
@@ -63,7 +63,7 @@ def _folded(text: str) -> str:
 
 
 def _folded_once(text: str) -> str:
-    letters = normalize("NFKD", normalize("NFKC", _UNSEEN.sub("", text)).casefold())
+    letters = normalize("NFKD", normalize("NFKC", _INVISIBLE.sub("", text)).casefold())
     letters = normalize("NFC", _OPTIONAL_MARKS.sub("", letters))
     letters = _CYRILLIC_MARKS.sub("", letters).translate(_LETTERS)
     letters = _NIKHAHIT_FIRST.sub(r"\2\1", letters)

@@ -14,13 +14,13 @@ import regex
 
 MAX_USER_CHARS = 128
 
-_UNSEEN = regex.compile(
+_INVISIBLE = regex.compile(
     r"[[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]"
     r"--[\p{GCB=Prepend}\p{Extended_Pictographic}\U00013430-\U0001345f]]",
     regex.V1,
 )
 """Invisible or unassigned characters, except Arabic number signs and hieroglyphs' joiners."""
-_IN_ITS_PLACE = regex.compile(
+_ALLOWED = regex.compile(
     r"\u200c(?:(?<=\p{L}\p{M}*\p{ccc=9}\u200c)(?=\p{L})"
     r"|(?<=[\p{jt=L}\p{jt=D}]\p{jt=T}*\u200c)(?=\p{jt=T}*[\p{jt=R}\p{jt=D}]))"
     r"|\u200d(?:(?<=\p{L}\p{M}*\p{ccc=9}\u200d)|(?<=\p{L}\u200d)(?=\p{ccc=9}\p{L}))"
@@ -40,7 +40,7 @@ _SELECTORS = regex.compile(r"\p{Variation_Selector}+")
 _BLANKS = regex.compile(r"\p{Zs}+")
 
 
-def shows_something(text: str) -> bool:
+def is_visible(text: str) -> bool:
     """Return whether any character of a text is visible."""
     return _SHOWN.search(text) is not None
 
@@ -65,19 +65,19 @@ def label_of(name: str, limit: int) -> str:
 def user_name(name: str) -> str:
     """Return a user's name, normalised. Raise `ValueError` for an invalid name."""
     name = _checked(normal_user(name), MAX_USER_CHARS)
-    if name in LEADING_ELSEWHERE:
+    if name in PATH_SEGMENTS:
         raise ValueError("must not be . or .., which URL paths can't contain")
     return name
 
 
-def without_unseen(text: str) -> str:
+def without_invisible(text: str) -> str:
     """Remove the characters that names must not contain."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(part for at, part in enumerate(text) if not _is_out_of_place(text, at))
 
 
-def with_signs(text: str, sign: str = "\ufffd") -> str:
+def with_replacements(text: str, sign: str = "\ufffd") -> str:
     """Return a text on one line, with a sign for invisible characters and those that set a direction."""
     if text.isascii() and text.isprintable():
         return text
@@ -92,7 +92,7 @@ def caseless(name: str) -> str:
     return normalize("NFKC", normalize("NFKC", bare.casefold()).casefold())
 
 
-LEADING_ELSEWHERE = frozenset({".", ".."})
+PATH_SEGMENTS = frozenset({".", ".."})
 """Names that are invalid in a URL path: clients remove such segments, even percent-encoded."""
 
 
@@ -101,16 +101,16 @@ def _checked(name: str, limit: int) -> str:
         raise ValueError(f"must have 1 to {limit} characters, and no blanks around them")
     if name.isascii() and name.isprintable():
         return name
-    for match in _UNSEEN.finditer(name):
+    for match in _INVISIBLE.finditer(name):
         if _is_out_of_place(name, match.start()):
             raise ValueError(f"must not contain U+{ord(match[0]):04X}, which is invisible there")
-    if not shows_something(name):
+    if not is_visible(name):
         raise ValueError("must contain a visible character")
     return name
 
 
 def _is_out_of_place(text: str, at: int) -> bool:
-    if not _UNSEEN.match(text, at):
+    if not _INVISIBLE.match(text, at):
         return False
     return not any(found.start() <= at < found.end() for found in _places(text, at))
 
@@ -120,4 +120,4 @@ def _places(text: str, at: int) -> list[regex.Match[str]]:
     starts = [at]
     while starts[-1] > 0 and "\U000e0020" <= text[starts[-1] - 1] <= "\U000e007e":
         starts.append(starts[-1] - 1)
-    return [found for start in starts if (found := _IN_ITS_PLACE.match(text, start))]
+    return [found for start in starts if (found := _ALLOWED.match(text, start))]

@@ -19,13 +19,13 @@ import asyncpg
 import structlog
 
 from app.errors import Unavailable
-from projections.postgres.database import AWAY, CONNECT_TIMEOUT_S, asyncpg_dsn
+from projections.postgres.database import CONNECT_TIMEOUT_S, DATABASE_UNAVAILABLE, asyncpg_dsn
 
 LEASE_S = 10.0
 RENEWALS = 3
 """The number of renewals within a lease, because some may be late."""
 log = structlog.get_logger()
-_LOST: tuple[type[BaseException], ...] = (*AWAY, asyncpg.PostgresError)
+_LOST: tuple[type[BaseException], ...] = (*DATABASE_UNAVAILABLE, asyncpg.PostgresError)
 _LOCK = """
     SELECT CASE WHEN wanted.exclusive THEN pg_advisory_lock(wanted.key)
         ELSE pg_advisory_lock_shared(wanted.key) END,
@@ -105,7 +105,7 @@ class AdvisoryLocks:
             async with asyncio.timeout(timeout_s):
                 try:
                     return await self._acquire(keys)
-                except AWAY:
+                except DATABASE_UNAVAILABLE:
                     # A connection that broke while idle is only detected when it is used: take another.
                     await self._pool.expire_connections()
                     return await self._acquire(keys)
@@ -113,7 +113,7 @@ class AdvisoryLocks:
             raise Unavailable(
                 "other commands on this task or list are taking too long; nothing was changed, try again"
             ) from None
-        except AWAY as error:
+        except DATABASE_UNAVAILABLE as error:
             raise Unavailable(f"the database can't be reached: {error}") from error
 
     async def _acquire(self, keys: Sequence[tuple[int, bool]]) -> HeldLocks:
@@ -147,7 +147,7 @@ async def open_advisory_locks(
             server_settings={"application_name": "tasktape locks"},
             reset=_nothing_to_reset,
         )
-    except AWAY as error:
+    except DATABASE_UNAVAILABLE as error:
         raise Unavailable(f"the database can't be reached: {error}") from error
     return AdvisoryLocks(pool, namespace, lease_s=lease_s)
 

@@ -23,7 +23,7 @@ GONE: tuple[type[Exception], ...] = (
 )
 """The errors of asyncpg if the database or its tables were dropped. A starting worker creates them again."""
 
-AWAY: tuple[type[BaseException], ...] = (
+DATABASE_UNAVAILABLE: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
@@ -58,7 +58,7 @@ async def ensure_database(url: str) -> None:
                 await connection.execute(f'CREATE DATABASE "{quoted}"')
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             raise Unavailable(f"there is no database {name}, and it can't be created: {error}") from error
-    except AWAY as error:
+    except DATABASE_UNAVAILABLE as error:
         raise Unavailable(f"the database can't be reached: {error}") from error
     await connection.close()
 
@@ -139,7 +139,7 @@ async def open_database(
             connection_class=_Connection,
             init=on_connect,
         )
-    except AWAY as error:
+    except DATABASE_UNAVAILABLE as error:
         raise Unavailable(f"the database can't be reached: {error}") from error
     return Database(pool, schema, control_schema)
 
@@ -150,7 +150,7 @@ async def live_generation(dsn: str, control_schema: str) -> int:
         connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
     except asyncpg.InvalidCatalogNameError as error:
         raise NotSetUp(f"{error}; run `tasktape migrate`") from error
-    except AWAY as error:
+    except DATABASE_UNAVAILABLE as error:
         raise Unavailable(f"the database can't be reached: {error}") from error
     try:
         number = await connection.fetchval(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from app.errors import Unavailable, WrongLog
-from projections.postgres.database import AWAY
+from projections.postgres.database import DATABASE_UNAVAILABLE
 
 _ENVIRONMENT: tuple[type[BaseException], ...] = (
     MemoryError,
@@ -37,4 +37,4 @@ def comes_of_record(error: BaseException) -> bool:
         return False
     # asyncpg also raises it for values that it cannot send.
     is_refused_value = isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
-    return is_refused_value or not isinstance(error, AWAY)
+    return is_refused_value or not isinstance(error, DATABASE_UNAVAILABLE)

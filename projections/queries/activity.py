@@ -12,7 +12,7 @@ from datetime import datetime
 
 import asyncpg
 
-from app.activity import Entry, Group, doer, grouped, whole_windows, window_of
+from app.activity import Entry, Group, actor_of, grouped, whole_windows, window_of
 from app.positions import Position
 from projections.postgres.connections import Connection
 from projections.postgres.snapshots import positions_at, snapshot
@@ -193,7 +193,7 @@ def _entry(row: asyncpg.Record, lists: Collection[str]) -> Entry:
         row["partition"],
         row["offset"],
         type_,
-        doer(type_, row["actor"], row["source"]),
+        actor_of(type_, row["actor"], row["source"]),
         list_id,
         row["stream"],
     )

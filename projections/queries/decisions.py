@@ -14,7 +14,7 @@ from app.log.fold import State
 from app.log.records import stream_kind
 from app.log.updates import state_from_json
 from app.positions import Position
-from app.tasks.decision_context import Change, CommentThen, Gap, PastEvent, SubTask
+from app.tasks.decision_context import Change, Gap, PastEvent, PriorComment, SubTask
 from app.tasks.state import Task
 from app.tasks.undo import LOOK_BACK, newest_change
 from projections.postgres.connections import Source
@@ -33,22 +33,22 @@ RECENT = """
     FROM audit
     WHERE stream = $1 AND outcome = 'accepted' AND version BETWEEN 1 AND $2 ORDER BY version DESC LIMIT $3
 """
-BESIDE = """
+NEIGHBOUR = """
     WITH found AS MATERIALIZED (SELECT id, list_id, rank FROM tasks WHERE id = ANY(ARRAY[$3, $4])),
-    beside AS (
+    neighbour AS (
         SELECT rank, id = $4 AS behind FROM found
         WHERE list_id = $1 ORDER BY behind DESC NULLS LAST LIMIT 1
     )
     SELECT
         CASE WHEN behind THEN rank ELSE (
-            SELECT rank FROM tasks WHERE list_id = $1 AND rank < beside.rank AND id <> $2
+            SELECT rank FROM tasks WHERE list_id = $1 AND rank < neighbour.rank AND id <> $2
             ORDER BY rank DESC LIMIT 1
         ) END AS low,
         CASE WHEN behind THEN (
-            SELECT rank FROM tasks WHERE list_id = $1 AND rank > beside.rank AND id <> $2
+            SELECT rank FROM tasks WHERE list_id = $1 AND rank > neighbour.rank AND id <> $2
             ORDER BY rank LIMIT 1
         ) ELSE rank END AS high
-    FROM beside
+    FROM neighbour
 """
 LAST = "SELECT rank FROM tasks WHERE list_id = $1 AND id <> $2 ORDER BY rank DESC LIMIT 1"
 OCCUPIED = """
@@ -118,7 +118,7 @@ class CommandRows:
         """
         if before is None and after is None:
             return Gap(await self._source.fetchval(LAST, list_id, task_id), None)
-        row = await self._source.fetchrow(BESIDE, list_id, task_id, before, after)
+        row = await self._source.fetchrow(NEIGHBOUR, list_id, task_id, before, after)
         return None if row is None else Gap(row["low"], row["high"])
 
     async def change(self, task: Task, version: int | None, user: str) -> Change | None:
@@ -159,10 +159,10 @@ class CommandRows:
         rows = await self._source.fetch(OCCUPIED, list_id)
         return {(row["stage"], row["status"]): row["tasks"] for row in rows}
 
-    async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
+    async def comment(self, task_id: str, comment_id: str) -> PriorComment | None:
         """Return a comment that is not deleted."""
         row = await self._source.fetchrow(_COMMENT, task_id, comment_id)
-        return None if row is None else CommentThen(row["author"], row["text"])
+        return None if row is None else PriorComment(row["author"], row["text"])
 
     async def commenters(self, task_id: str) -> frozenset[str]:
         """Return the users who have commented on a task."""

@@ -8,7 +8,7 @@ from app.errors import Unavailable
 from app.log.updates import Update
 from app.positions import Positions
 from projections.postgres.connections import Connection
-from projections.postgres.database import AWAY, Database
+from projections.postgres.database import DATABASE_UNAVAILABLE, Database
 from projections.read_models.audit import UPDATE_COLUMNS, update_from_row, updates_between
 
 _CHECKPOINTS = "SELECT partition, next_offset FROM checkpoints ORDER BY partition"
@@ -65,8 +65,8 @@ class AuditHistory:
         try:
             async with self._database.pool.acquire() as connection:
                 return await _checkpoints(connection)
-        except AWAY as error:
-            raise Unavailable("the database is away") from error
+        except DATABASE_UNAVAILABLE as error:
+            raise Unavailable("the database is unavailable") from error
 
     async def missed(
         self, channels: Collection[str], since: Positions, upto: Positions, limit: int
@@ -94,8 +94,8 @@ class AuditHistory:
                     [channel for channel in channels if channel.startswith("task:")],
                     limit + 1,
                 )
-        except AWAY as error:
-            raise Unavailable("the database is away") from error
+        except DATABASE_UNAVAILABLE as error:
+            raise Unavailable("the database is unavailable") from error
         return None if len(rows) > limit else [update_from_row(row) for row in rows]
 
     async def between(self, partition: int, first: int, end: int, limit: int) -> list[Update]:
@@ -103,8 +103,8 @@ class AuditHistory:
         try:
             async with self._database.pool.acquire() as connection:
                 return await updates_between(connection, partition, first, end, limit=limit)
-        except AWAY as error:
-            raise Unavailable("the database is away") from error
+        except DATABASE_UNAVAILABLE as error:
+            raise Unavailable("the database is unavailable") from error
 
 
 async def _checkpoints(connection: Connection) -> dict[int, int]:

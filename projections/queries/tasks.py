@@ -14,7 +14,7 @@ from app.tasks.state import Task
 from projections.postgres.snapshots import POSITIONS_COLUMN, positions_at, positions_in, snapshot
 from projections.queries.task_ids import TaskNames, tasks_by_id_part
 from projections.read_models.tasks import STATE_COLUMNS, load, task_from_row
-from projections.task_search.as_of import find_then, load_then
+from projections.task_search.as_of import find_as_of, load_as_of
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.filters import TaskFilter
 from projections.task_search.highlights import matches_of
@@ -53,7 +53,7 @@ class TaskPage:
 
 
 @dataclass(frozen=True, slots=True)
-class TaskThen:
+class TaskAsOf:
     """A past state of a task, as JSON."""
 
     version: int
@@ -91,9 +91,9 @@ class TaskQueries:
             elif time is None:
                 places = await find(connection, chosen, order, portion, bounds)
             else:
-                places = await find_then(connection, chosen, order, portion, bounds, time)
+                places = await find_as_of(connection, chosen, order, portion, bounds, time)
             ids = [place.id for place in places[:limit]]
-            found = await (load(connection, ids) if time is None else load_then(connection, ids, time))
+            found = await (load(connection, ids) if time is None else load_as_of(connection, ids, time))
             tasks = [found[task_id] for task_id in ids]
             matches = await matches_of(connection, wanted.needles, tasks, time)
         return TaskPage(tasks, places[limit - 1] if len(places) > limit else None, positions, matches)
@@ -112,16 +112,16 @@ class TaskQueries:
         """Return whether the task is, or was before its deletion, in a list of the user."""
         return bool(await self._pool.fetchval(_MAY_SEE, task_id, user))
 
-    async def at_version(self, user: str, task_id: str, version: int) -> TaskThen | None:
+    async def at_version(self, user: str, task_id: str, version: int) -> TaskAsOf | None:
         """Return the task after its first `version` events."""
-        return await self._then(user, task_id, AT_VERSION, version)
+        return await self._as_of(user, task_id, AT_VERSION, version)
 
-    async def at_time(self, user: str, task_id: str, time: datetime) -> TaskThen | None:
+    async def at_time(self, user: str, task_id: str, time: datetime) -> TaskAsOf | None:
         """Return the task after its events up to `time`."""
-        return await self._then(user, task_id, _AT_TIME, time)
+        return await self._as_of(user, task_id, _AT_TIME, time)
 
-    async def _then(self, user: str, task_id: str, sql: str, argument: int | datetime) -> TaskThen | None:
+    async def _as_of(self, user: str, task_id: str, sql: str, argument: int | datetime) -> TaskAsOf | None:
         if not await self.may_see(user, task_id):
             return None
         row = await self._pool.fetchrow(sql, f"task:{task_id}", argument)
-        return None if row is None else TaskThen(row["version"], row["state"])
+        return None if row is None else TaskAsOf(row["version"], row["state"])

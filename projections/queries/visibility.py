@@ -9,7 +9,7 @@ import asyncpg
 from app.authorisation import ALLOWED, ReadList
 from app.errors import Unavailable
 from projections.postgres.batch_loader import Coalesced
-from projections.postgres.database import AWAY, Database
+from projections.postgres.database import DATABASE_UNAVAILABLE, Database
 
 _READERS = sorted(ALLOWED[ReadList])
 _CHECKPOINTS = """
@@ -68,8 +68,8 @@ class MemberVisibility:
     async def _fetch(self, statement: str, *parameters: object) -> list[asyncpg.Record]:
         try:
             return await self._database.pool.fetch(statement, *parameters)
-        except AWAY as error:
-            raise Unavailable("the database is away") from error
+        except DATABASE_UNAVAILABLE as error:
+            raise Unavailable("the database is unavailable") from error
 
 
 def _reached(row: asyncpg.Record) -> dict[int, int]:

@@ -76,12 +76,12 @@ def _row(projected: Projected) -> tuple[Any, ...]:
     folded = projected.folded
     record, raw, after, before = folded.record, folded.raw, folded.after, folded.before
     list_id = left_list_id = user_ids = None
-    told: Mapping[str, str] = {}
+    recipients: Mapping[str, str] = {}
     if folded.outcome == "accepted" and record is not None:
-        told = notified(record)
+        recipients = notified(record)
         if isinstance(after, Task):
             list_id, left_list_id = (*projected.lists, None)[:2]
-            user_ids = sorted(told) or None
+            user_ids = sorted(recipients) or None
         elif isinstance(after, TaskList):
             list_id = after.id
             user_ids = sorted({*after.members, *(before.members if isinstance(before, TaskList) else ())})
@@ -123,7 +123,7 @@ def _row(projected: Projected) -> tuple[Any, ...]:
         list_id,
         left_list_id,
         user_ids,
-        to_json(told).decode() if told else None,
+        to_json(recipients).decode() if recipients else None,
         projected.reacts or None,
         activity_type(folded),
     )
@@ -153,10 +153,10 @@ def update_from_row(row: asyncpg.Record) -> Update:
     shown = "null" if row["gone"] else row["state"]
     task = shown if stream.startswith("task:") else "null"
     task_list = shown if stream.startswith("list:") else "null"
-    told = f'"notifications":{row["notified"]},' if row["notified"] else ""
+    notifications = f'"notifications":{row["notified"]},' if row["notified"] else ""
     value = (
         f'{{"type":"update","position":"{position}","event":{event_from_row(row).decode()},'
-        f'"changes":{row["changes"] or "{}"},{told}"task":{task},"list":{task_list}}}'
+        f'"changes":{row["changes"] or "{}"},{notifications}"task":{task},"list":{task_list}}}'
     )
     return Update(
         position=position,

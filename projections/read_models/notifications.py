@@ -59,14 +59,14 @@ async def write(connection: Connection, batch: list[Projected]) -> None:
 
 def _rows(projected: Projected) -> list[tuple[Any, ...]]:
     record, after = projected.folded.record, projected.folded.after
-    told = {} if record is None else notified(record)
-    if not told or record is None or not isinstance(after, Task | TaskList):
+    recipients = {} if record is None else notified(record)
+    if not recipients or record is None or not isinstance(after, Task | TaskList):
         return []
     task_id, list_id = (after.id, after.list_id) if isinstance(after, Task) else (None, after.id)
-    said = isinstance(record.data, TaskCommented | TaskCommentEdited)
-    comment_id = record.data.comment_id if said else None  # type: ignore[union-attr]
+    is_comment = isinstance(record.data, TaskCommented | TaskCommentEdited)
+    comment_id = record.data.comment_id if is_comment else None  # type: ignore[union-attr]
     rest = (task_id, list_id, comment_id, record.actor, record.time, *projected.folded.raw.position)
-    return [(user, record.id, kind, *rest) for user, kind in told.items()]
+    return [(user, record.id, kind, *rest) for user, kind in recipients.items()]
 
 
 def _once(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

@@ -62,8 +62,8 @@ async def write(connection: Connection, batch: list[Projected]) -> None:
     if not changed:
         return
     ids = sorted(changed)
-    said = await newest_comments(connection, [key for key in ids if newest[key].comment_count])
-    documents = [_document(newest[key], said.get(key, ())) for key in ids]
+    comments = await newest_comments(connection, [key for key in ids if newest[key].comment_count])
+    documents = [_document(newest[key], comments.get(key, ())) for key in ids]
     await connection.execute(_UPSERT, ids, documents)
 
 
@@ -86,11 +86,11 @@ async def newest_comments(
     connection: Connection, task_ids: Sequence[str], limit: int = COMMENTS_SEARCHED
 ) -> Mapping[str, Sequence[str]]:
     """Return the texts of at most `limit` comments of each task that has some, newest first."""
-    said: dict[str, list[str]] = defaultdict(list)
+    comments: dict[str, list[str]] = defaultdict(list)
     if task_ids:
         for row in await connection.fetch(_NEWEST_COMMENTS, task_ids, limit):
-            said[row["task_id"]].append(row["text"])
-    return said
+            comments[row["task_id"]].append(row["text"])
+    return comments
 
 
 def _document(task: Task, comments: Iterable[str]) -> str:

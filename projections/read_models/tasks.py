@@ -17,7 +17,7 @@ from projections.postgres.primary_keys import fetch_by_id
 from projections.postgres.tables import tasks
 from projections.read_models.projected import Projected
 
-SHELVES: dict[Status, int] = {"open": 0, "done": 1}
+STATUS_BUCKETS: dict[Status, int] = {"open": 0, "done": 1}
 """The status bucket of a task in its list, by its status."""
 DELETED = 2
 """The status bucket of deleted tasks."""
@@ -74,7 +74,7 @@ def _row(task: Task, state: bytes) -> bytes:
         "due_at": sort_value(task, "due"),
         "priority_order": sort_value(task, "priority"),
         "title_order": sort_value(task, "title"),
-        "shelf": SHELVES[task.status] if task.deleted_at is None else DELETED,
+        "shelf": STATUS_BUCKETS[task.status] if task.deleted_at is None else DELETED,
         "facets": facets_of(task),
     }
     return state[:-1] + b"," + to_json(found_by)[1:]

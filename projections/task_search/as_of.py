@@ -38,21 +38,21 @@ _STATES = """
         ORDER BY version DESC LIMIT 1
     ) AS newest
 """
-_SAID = """
+_COMMENTS = """
     SELECT id, version, data FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
         SELECT version, data FROM audit
         WHERE stream = 'task:' || wanted.id AND outcome = 'accepted' AND time <= $2 AND type = ANY($3)
         ORDER BY version DESC LIMIT $4
     ) AS newest
 """
-_SAYING = [each.type for each in (TaskCommented, TaskCommentEdited, TaskCommentDeleted)]
+_COMMENT_EVENTS = [each.type for each in (TaskCommented, TaskCommentEdited, TaskCommentDeleted)]
 
 
 class TooManyChanged(Exception):
     """Error if more than `Bounds.changed` tasks have changed since, or ever left the lists."""
 
 
-async def find_then(
+async def find_as_of(
     connection: Connection,
     chosen: TaskFilter,
     order: Order,
@@ -85,30 +85,32 @@ async def _fitting(
     criteria = chosen.criteria
     tasks = [
         task
-        for task in (await load_then(connection, ids, time)).values()
+        for task in (await load_as_of(connection, ids, time)).values()
         if task.list_id in chosen.lists and task.deleted_at is None and criteria.fits(task)
     ]
     if not criteria.needles:
         return tasks
-    said = await comments_then(connection, [task.id for task in tasks if task.comment_count], time)
-    return [task for task in tasks if criteria.found_in((task.title, task.notes, *said.get(task.id, ())))]
+    comments = await comments_as_of(connection, [task.id for task in tasks if task.comment_count], time)
+    return [task for task in tasks if criteria.found_in((task.title, task.notes, *comments.get(task.id, ())))]
 
 
-async def load_then(connection: Connection, ids: Sequence[str], time: datetime) -> dict[str, Task]:
+async def load_as_of(connection: Connection, ids: Sequence[str], time: datetime) -> dict[str, Task]:
     """Return the states of tasks at that time, by id; omit those that did not exist yet."""
     rows = await connection.fetch(_STATES, ids, time)
     tasks = [cast("Task", state_from_json("task", row["state"])) for row in rows]
     return {task.id: task for task in tasks}
 
 
-async def comments_then(
+async def comments_as_of(
     connection: Connection, ids: Sequence[str], time: datetime, limit: int = COMMENTS_SEARCHED
 ) -> Mapping[str, Sequence[str]]:
     """Return the comments at that time by task, newest first, from at most `limit` events of each task."""
-    said: dict[str, dict[str, str | None]] = defaultdict(dict)
-    rows = await connection.fetch(_SAID, ids, time, _SAYING, limit)
+    comments: dict[str, dict[str, str | None]] = defaultdict(dict)
+    rows = await connection.fetch(_COMMENTS, ids, time, _COMMENT_EVENTS, limit)
     for row in sorted(rows, key=lambda row: row["version"], reverse=True):
         event = from_json(row["data"])
         # The newest event of a comment comes first; older ones do not replace it.
-        said[row["id"]].setdefault(event["comment_id"], event.get("text"))
-    return {task_id: [text for text in texts.values() if text is not None] for task_id, texts in said.items()}
+        comments[row["id"]].setdefault(event["comment_id"], event.get("text"))
+    return {
+        task_id: [text for text in texts.values() if text is not None] for task_id, texts in comments.items()
+    }

@@ -22,14 +22,14 @@ class Bounds:
     at_once: int = 4_000
     abreast: int = 32
     changed: int = 10_000
-    shelf: float = 20.0
+    bucket: float = 20.0
     """The cost of finding the start of a status bucket."""
     step: float = 2.0
     """The cost of checking a task's search keys on a walk."""
     step_with_words: float = 10.0
     """The cost of checking its words too, which are in a row of another table."""
 
-    def rather_gathers(self, fitting: int, *, shelves: int, steps: float, with_words: bool) -> bool:
+    def prefers_lookup(self, fitting: int, *, buckets: int, steps: float, with_words: bool) -> bool:
         """Return whether to look up so many tasks, instead of walking so many steps in so many buckets."""
-        walk = shelves * self.shelf + steps * (self.step_with_words if with_words else self.step)
+        walk = buckets * self.bucket + steps * (self.step_with_words if with_words else self.step)
         return fitting <= self.expected or fitting <= min(self.gathered, walk)

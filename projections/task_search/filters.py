@@ -14,7 +14,7 @@ from app.search.sorting import PRIORITY_ORDER, SortKey
 from app.text.tokens import Needle
 from projections.postgres.sql_parameters import Parameters
 from projections.read_models.search_index import IN_TITLE, are_pair, pair_of
-from projections.read_models.tasks import SHELVES
+from projections.read_models.tasks import STATUS_BUCKETS
 
 Tier = Literal["all", "title", "rest"]
 """Of the tasks with the wanted words: all, those with all of the words in the title, the others."""
@@ -39,12 +39,12 @@ class TaskFilter:
     unchanged_since: datetime | None = None
 
     @property
-    def shelves(self) -> list[int]:
+    def buckets(self) -> list[int]:
         """The status buckets to examine."""
-        return [SHELVES[status] for status in sorted(self.criteria.statuses)]
+        return [STATUS_BUCKETS[status] for status in sorted(self.criteria.statuses)]
 
     @property
-    def can_be_gathered(self) -> bool:
+    def can_be_looked_up(self) -> bool:
         """Return whether an index can find the tasks."""
         dates = any(not span.negated for span in self.criteria.due)
         return bool(self.criteria.any_of) or dates or self.has_words or self.unchanged_since is not None
@@ -89,7 +89,7 @@ class TaskFilter:
         column = "t.list_id" if due_bounds(self.criteria.due, Parameters()) else 't.list_id COLLATE "C"'
         return (
             f"{column} = ANY({parameters.add(list(self.lists), 'text[]')})"
-            f" AND t.shelf = ANY({parameters.add(self.shelves, 'smallint[]')})"
+            f" AND t.shelf = ANY({parameters.add(self.buckets, 'smallint[]')})"
         )
 
     def words(self, parameters: Parameters) -> str:
@@ -213,7 +213,7 @@ def _due(span: DueSpan, parameters: Parameters) -> str:
         dates = _within('t.due COLLATE "C"', "text", days, parameters)
         holds = f"CASE WHEN length(t.due) = 10 THEN {dates} ELSE {instants} END"
     if span.open_only:
-        holds = f"t.shelf = {SHELVES['open']} AND {holds}"
+        holds = f"t.shelf = {STATUS_BUCKETS['open']} AND {holds}"
     return f"{'NOT ' if span.negated else ''}(t.due_at IS NOT NULL AND {holds})"
 
 

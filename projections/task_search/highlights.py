@@ -10,7 +10,7 @@ from app.tasks.state import Task
 from app.text.tokens import Needle
 from projections.postgres.connections import Connection
 from projections.read_models.search_index import COMMENTS_SEARCHED, newest_comments
-from projections.task_search.as_of import comments_then
+from projections.task_search.as_of import comments_as_of
 
 MOST_COMMENTS = 1_000
 """The number of comments to search for a page: an equal share of the newest of each of its tasks."""
@@ -32,10 +32,10 @@ async def matches_of(
         ids = [task.id for task in partly]
         share = min(COMMENTS_SEARCHED, max(1, MOST_COMMENTS // len(partly)))
         if time is None:
-            said = await newest_comments(connection, ids, share)
+            comments = await newest_comments(connection, ids, share)
         else:
-            said = await comments_then(connection, ids, time, share)
-        best |= {task.id: best_match(wanted, _texts(task, said.get(task.id, ()))) for task in partly}
+            comments = await comments_as_of(connection, ids, time, share)
+        best |= {task.id: best_match(wanted, _texts(task, comments.get(task.id, ()))) for task in partly}
     return {task_id: match for task_id, (match, _) in best.items() if match is not None}
 
 

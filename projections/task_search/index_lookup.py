@@ -26,7 +26,7 @@ Costs assume pages in memory, and the parts of a union run one after the other.
 
 
 @dataclass(frozen=True, slots=True)
-class Gathering:
+class IndexLookup:
     """The search for a portion of the matching tasks, if few enough of them are after its place."""
 
     chosen: TaskFilter
@@ -38,11 +38,11 @@ class Gathering:
         """Return whether the database expects less work than for a walk; it may be wrong."""
         await connection.execute(_SETTINGS)
         fitting, everything = await self._expected(connection)
-        shelves = len(self.chosen.lists) * len(self.chosen.shelves)
-        return self.bounds.rather_gathers(
+        buckets = len(self.chosen.lists) * len(self.chosen.buckets)
+        return self.bounds.prefers_lookup(
             fitting,
-            shelves=shelves,
-            steps=shelves * LEAST_AT_ONCE + self.portion.size * everything / max(fitting, 1),
+            buckets=buckets,
+            steps=buckets * LEAST_AT_ONCE + self.portion.size * everything / max(fitting, 1),
             with_words=bool(self.chosen.criteria.needles),
         )
 

@@ -31,7 +31,7 @@ SETTINGS = """
 
 
 @dataclass(slots=True)
-class Shelf:
+class StatusBucket:
     """A status bucket of a list, walked up to `place`; its remaining tasks do not precede `head`."""
 
     list_id: str
@@ -48,10 +48,10 @@ class Steps:
     order: Order
     with_value: bool
 
-    def heads(self, shelves: Sequence[Shelf]) -> Statement:
+    def heads(self, buckets: Sequence[StatusBucket]) -> Statement:
         """Return the statement for the next task of each bucket, matching or not."""
         parameters = Parameters()
-        source, conditions = self._source(shelves, parameters)
+        source, conditions = self._source(buckets, parameters)
         return (
             f"""
             SELECT s.number, t.value, t.id FROM {source} CROSS JOIN LATERAL (
@@ -62,10 +62,10 @@ class Steps:
             *parameters.values,
         )
 
-    def steps(self, shelves: Sequence[Shelf], at_once: int, until: Place | None) -> Statement:
+    def steps(self, buckets: Sequence[StatusBucket], at_once: int, until: Place | None) -> Statement:
         """Return the statement for the matches among the next tasks per bucket, and the last one examined."""
         parameters = Parameters()
-        source, conditions = self._source(shelves, parameters)
+        source, conditions = self._source(buckets, parameters)
         if until is not None:
             conditions.append(self.order.up_to(until, parameters))
         fits = self.chosen.checked(parameters)
@@ -83,12 +83,12 @@ class Steps:
             *parameters.values,
         )
 
-    def _source(self, shelves: Sequence[Shelf], parameters: Parameters) -> tuple[str, list[str]]:
+    def _source(self, buckets: Sequence[StatusBucket], parameters: Parameters) -> tuple[str, list[str]]:
         """Return the buckets as rows `s`, and the conditions on rows `t` that remain to be examined."""
         order = self.order
         columns = {
-            "list_id": parameters.add([shelf.list_id for shelf in shelves], "text[]"),
-            "shelf": parameters.add([shelf.number for shelf in shelves], "smallint[]"),
+            "list_id": parameters.add([bucket.list_id for bucket in buckets], "text[]"),
+            "shelf": parameters.add([bucket.number for bucket in buckets], "smallint[]"),
         }
         conditions = [
             "t.list_id = s.list_id",
@@ -96,7 +96,7 @@ class Steps:
             *order.band(with_value=self.with_value),
             *self.chosen.bounds(order.key, parameters),
         ]
-        places = [shelf.place for shelf in shelves if shelf.place is not None]
+        places = [bucket.place for bucket in buckets if bucket.place is not None]
         if places:
             if self.with_value:
                 columns["value"] = parameters.add([place.value for place in places], f"{order.kind}[]")
@@ -116,7 +116,9 @@ class Walk:
         self._steps, self._bounds, self._wanted = steps, bounds, portion.size
         self._order, chosen = steps.order, steps.chosen
         self._open = [
-            Shelf(list_id, shelf, portion.after) for list_id in chosen.lists for shelf in chosen.shelves
+            StatusBucket(list_id, bucket, portion.after)
+            for list_id in chosen.lists
+            for bucket in chosen.buckets
         ]
         self._abreast = bounds.abreast
 
@@ -149,18 +151,18 @@ class Walk:
 
     async def _look_ahead(self, connection: Connection) -> None:
         for number, value, identifier in await connection.fetch(*self._steps.heads(self._open)):
-            shelf, head = self._open[number - 1], Place(value, identifier)
+            bucket, head = self._open[number - 1], Place(value, identifier)
             place = self._order.just_before(head)
             # What was seen on previous pages precedes the head, too.
-            seen = shelf.place is not None and not self._order.precedes(shelf.place, place)
-            shelf.head, shelf.place = head, shelf.place if seen else place
-        self._open = [shelf for shelf in self._open if shelf.head is not None]
+            seen = bucket.place is not None and not self._order.precedes(bucket.place, place)
+            bucket.head, bucket.place = head, bucket.place if seen else place
+        self._open = [bucket for bucket in self._open if bucket.head is not None]
 
     async def _step(self, connection: Connection, most: int) -> None:
-        shelves, until = self._front()
-        at_once = max(LEAST_AT_ONCE, most // len(shelves))
+        buckets, until = self._front()
+        at_once = max(LEAST_AT_ONCE, most // len(buckets))
         ends: dict[int, tuple[Place, int]] = {}
-        rows = await connection.fetch(*self._steps.steps(shelves, at_once, until))
+        rows = await connection.fetch(*self._steps.steps(buckets, at_once, until))
         for number, value, identifier, fits, row in rows:
             place = Place(value, identifier)
             ends[number] = place, row
@@ -168,16 +170,16 @@ class Walk:
                 self.found.append(place)
         self.examined += sum(row for _, row in ends.values())
         self._abreast *= GROWTH
-        self._narrow(shelves, at_once, until, ends)
+        self._narrow(buckets, at_once, until, ends)
 
-    def _front(self) -> tuple[list[Shelf], Place | None]:
+    def _front(self) -> tuple[list[StatusBucket], Place | None]:
         """Return the buckets to walk now, and the end: all of them up to the last task, if they are few."""
         if len(self._open) <= self._abreast:
             return self._open, self._last()
-        heads = self._order.sorted(shelf.head for shelf in self._open if shelf.head is not None)
+        heads = self._order.sorted(bucket.head for bucket in self._open if bucket.head is not None)
         until = heads[self._abreast - 1]
         return [
-            shelf for shelf in self._open if shelf.head and not self._order.precedes(until, shelf.head)
+            bucket for bucket in self._open if bucket.head and not self._order.precedes(until, bucket.head)
         ], until
 
     def _last(self) -> Place | None:
@@ -186,20 +188,20 @@ class Walk:
 
     def _narrow(
         self,
-        walked: Sequence[Shelf],
+        walked: Sequence[StatusBucket],
         at_once: int,
         until: Place | None,
         ends: Mapping[int, tuple[Place, int]],
     ) -> None:
         """Record how far the buckets were walked; keep the best tasks, and buckets that may have better."""
-        for number, shelf in enumerate(walked, start=1):
+        for number, bucket in enumerate(walked, start=1):
             place, rows = ends.get(number, (None, 0))
-            shelf.place = shelf.head = place if rows == at_once else until
+            bucket.place = bucket.head = place if rows == at_once else until
         order = self._order
         self.found = order.sorted(self.found)[: self._wanted]
         last = self._last()
         self._open = [
-            shelf
-            for shelf in self._open
-            if shelf.head is not None and (last is None or order.precedes(shelf.head, last))
+            bucket
+            for bucket in self._open
+            if bucket.head is not None and (last is None or order.precedes(bucket.head, last))
         ]

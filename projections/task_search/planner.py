@@ -17,7 +17,7 @@ from app.text.names import caseless
 from projections.postgres.connections import Connection
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.filters import TaskFilter, Tier
-from projections.task_search.index_lookup import Gathering
+from projections.task_search.index_lookup import IndexLookup
 from projections.task_search.index_walk import SETTINGS as WALKING
 from projections.task_search.index_walk import Steps, Walk
 from projections.task_search.ordering import Order, Place, Portion
@@ -59,12 +59,12 @@ async def find(
     connection: Connection, chosen: TaskFilter, order: Order, portion: Portion, bounds: Bounds
 ) -> list[Place]:
     """Return the places of the tasks in a portion of those that match."""
-    gathering = Gathering(chosen, order, portion, bounds) if chosen.can_be_gathered else None
-    if gathering is not None and await gathering.is_promising(connection):
-        gathered = await gathering.go(connection)
+    lookup = IndexLookup(chosen, order, portion, bounds) if chosen.can_be_looked_up else None
+    if lookup is not None and await lookup.is_promising(connection):
+        gathered = await lookup.go(connection)
         if gathered is not None:
             return gathered
-        gathering = None
+        lookup = None
     await connection.execute(WALKING)
     after, found = portion.after, list[Place]()
     for with_value in order.bands(after):
@@ -72,11 +72,11 @@ async def find(
         start = after if after is not None and (after.value is not None) == with_value else None
         steps = Steps(chosen, order, with_value=with_value)
         walk = Walk(steps, Portion(start, portion.size - len(found)), bounds)
-        if gathering is not None and not await _walk_some(walk, connection, bounds.walked):
-            gathered = await gathering.go(connection)
+        if lookup is not None and not await _walk_some(walk, connection, bounds.walked):
+            gathered = await lookup.go(connection)
             if gathered is not None:
                 return gathered
-            gathering = None
+            lookup = None
             await connection.execute(WALKING)
         await walk.go(connection)
         found += walk.found

@@ -49,7 +49,7 @@ class PolicyProgress:
         """Return whether there is something to look up at once."""
         return any(backlog.room for backlog in self._backlogs.values())
 
-    def heard(self, batch: Batch, projected: Sequence[Projected]) -> bool:
+    def on_committed(self, batch: Batch, projected: Sequence[Projected]) -> bool:
         """Record what was projected; return whether it may allow a reaction."""
         reacting = {each.folded.raw.position.partition for each in projected if each.reacts}
         for partition, records in batch.items():

@@ -62,9 +62,9 @@ class PolicyLoop:
         self._news = asyncio.Event()
         self._others_poll_s = OTHERS_POLL_FIRST_S
 
-    def heard(self, batch: Batch, projected: Sequence[Projected]) -> None:
+    def on_committed(self, batch: Batch, projected: Sequence[Projected]) -> None:
         """Record what was projected (see `Projector`): it may react, or be what a reaction waits for."""
-        if self._progress.heard(batch, projected):
+        if self._progress.on_committed(batch, projected):
             self._news.set()
 
     def wake(self) -> None:

@@ -92,7 +92,7 @@ class ReminderLoop:
         self._fired: dict[int, int] = {}
         self._attempts: dict[int, dict[str, Attempts]] = {}
 
-    def heard(self, _batch: Batch, projected: Sequence[Projected]) -> None:
+    def on_committed(self, _batch: Batch, projected: Sequence[Projected]) -> None:
         """Record what was projected (see `Projector`): a new reminder may be due before all others."""
         if any(isinstance(each.folded.after, Task) and each.folded.after.reminders for each in projected):
             self._news.set()

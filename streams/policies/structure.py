@@ -113,7 +113,7 @@ class StructurePolicy:
         self._postponed = PostponedRepairs(monotonic_s)
         self._news = asyncio.Event()
 
-    def heard(self, _batch: Batch, projected: Sequence[Projected]) -> None:
+    def on_committed(self, _batch: Batch, projected: Sequence[Projected]) -> None:
         """Record what was projected (see `Projector`)."""
         for each in projected:
             folded = each.folded
@@ -134,7 +134,7 @@ class StructurePolicy:
             self._changed, self._series, self._sweep_due = Candidates(), set(), True
         self._news.set()
 
-    def look_at_all(self) -> None:
+    def check_all(self) -> None:
         """Check all tasks, because partitions were assigned."""
         self._sweep_due = True
         self._news.set()

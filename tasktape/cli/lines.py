@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.recurrence.describe import describe
 from app.text.graphemes import shortened
-from app.text.names import with_signs
+from app.text.names import with_replacements
 
 if TYPE_CHECKING:
     from tasktape_client import Event, Task
@@ -88,7 +88,7 @@ def field_text(value: object) -> str:
 
 def printable(text: str) -> str:
     """Return a text of others without what could take over a terminal, or turn its line around."""
-    return with_signs(text)
+    return with_replacements(text)
 
 
 def _brief(value: object) -> str:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from app.text.graphemes import shortened
-from app.text.names import normal_label, shows_something, without_unseen
+from app.text.names import is_visible, normal_label, without_invisible
 
 MAX_STAGE_CHARS = 100
 STANDARD_TRANSITIONS = frozenset(
@@ -59,5 +59,5 @@ def one_line(text: str | None) -> str:
 
 def name_in(text: str | None) -> str:
     """Return the text on one line, spelled as names are, without what they must not have."""
-    name = normal_label(one_line(without_unseen(one_line(text))))
-    return name if shows_something(name) else ""
+    name = normal_label(one_line(without_invisible(one_line(text))))
+    return name if is_visible(name) else ""

@@ -14,7 +14,7 @@ from math import isinf, isnan
 from typing import NamedTuple
 from xml.parsers import expat
 
-from app.text.names import shows_something
+from app.text.names import is_visible
 from tasktape.importers.encodings import BadEncoding, as_utf8
 from tasktape.importers.files import Damaged
 
@@ -53,7 +53,7 @@ class XesTrace:
     @property
     def label(self) -> str:
         """What to call the trace: its name, or its place."""
-        return self.name if self.name and shows_something(self.name) else f"Trace {self.number}"
+        return self.name if self.name and is_visible(self.name) else f"Trace {self.number}"
 
 
 @dataclass(frozen=True, slots=True)

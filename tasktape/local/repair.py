@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from app.errors import TaskError
 from app.settings import BadSettings, Settings
-from streams.repair import diagnose, mend
+from streams.repair import diagnose, fix
 from tasktape.local.errors import LocalError
 from tasktape.local.foreground import install_parts
 from tasktape.local.jars import Progress
@@ -58,7 +58,7 @@ def _repair(settings: Settings, say: Say, agree: Callable[[Sequence[str]], bool]
         return True
     if not agree(diagnosis.lines):
         return False
-    for line in asyncio.run(mend(settings, diagnosis)):
+    for line in asyncio.run(fix(settings, diagnosis)):
         say(line)
     say("Repaired. What was written right before a power cut, and not folded yet, is not known to anybody.")
     return True

@@ -33,7 +33,7 @@ from app.log.updates import state_from_json, state_json
 from app.positions import Position
 from app.settings import Settings
 from app.tasks.commands import CreateTask, TaskCommand
-from app.tasks.decision_context import Along, Change, CommentThen, Gap, PastEvent, SubTask
+from app.tasks.decision_context import Along, Change, Gap, PastEvent, PriorComment, SubTask
 from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited, TaskUndone
 from app.tasks.state import Task
 from app.tasks.undo import newest_change
@@ -299,7 +299,7 @@ class World:
         ]
         return Counter((t.stage or "", t.status) for t in there)
 
-    async def comment(self, task_id: str, comment_id: str) -> CommentThen | None:
+    async def comment(self, task_id: str, comment_id: str) -> PriorComment | None:
         """See `api.commands.load_context.Around`."""
         return self._comments(task_id).get(comment_id)
 
@@ -319,14 +319,14 @@ class World:
             None,
         )
 
-    def _comments(self, task_id: str) -> dict[str, CommentThen]:
-        found: dict[str, CommentThen] = {}
+    def _comments(self, task_id: str) -> dict[str, PriorComment]:
+        found: dict[str, PriorComment] = {}
         for record in self.accepted_of(f"task:{task_id}"):
             match record.data:
                 case TaskCommented(comment_id=comment_id, text=text):
-                    found[comment_id] = CommentThen(record.actor, text)
+                    found[comment_id] = PriorComment(record.actor, text)
                 case TaskCommentEdited(comment_id=comment_id, text=text):
-                    found[comment_id] = CommentThen(found[comment_id].author, text)
+                    found[comment_id] = PriorComment(found[comment_id].author, text)
                 case TaskCommentDeleted(comment_id=comment_id):
                     del found[comment_id]
         return found

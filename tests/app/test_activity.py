@@ -18,7 +18,7 @@ from app.activity import (
     Entry,
     Group,
     activity_type,
-    doer,
+    actor_of,
     grouped,
     summary,
     whole_windows,
@@ -124,9 +124,9 @@ def test_of_imported_histories_only_that_they_came() -> None:
     """As done by the one who imported, whoever did it elsewhere."""
     first = last_of(CREATED, source=IMPORTED, actor="someone else")
     assert activity_type(first) == "task.imported"
-    assert doer("task.imported", "someone else", IMPORTED) == "ann %"
+    assert actor_of("task.imported", "someone else", IMPORTED) == "ann %"
     assert activity_type(last_of(CREATED, TaskCompleted(), source=IMPORTED)) is None
-    assert doer("task.completed", "bob", "/tasktape/api") == "bob"
+    assert actor_of("task.completed", "bob", "/tasktape/api") == "bob"
 
 
 def test_what_a_policy_created_is_shown_as_such() -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from app.imported_history import Import, ImportedTask, records_of
-from app.imported_stages import ImportStages, lacking
+from app.imported_stages import ImportStages, missing_stages
 from app.lists.events import Stage
 from app.lists.state import TaskList
 from app.log.fold import State, evolve
@@ -141,7 +141,7 @@ def test_stages_that_a_list_lacks() -> None:
     """Each once, in the order in which they come, with the category of what gets a task there."""
     one = history(created("Queued"), ("edited", {"stage": "Accepted"}), ("completed", {"stage": "Closed"}))
     other = history(created("doing"), ("edited", {"stage": "queued"}))
-    assert lacking(home(), [one["events"], other["events"]]) == [
+    assert missing_stages(home(), [one["events"], other["events"]]) == [
         {"name": "Queued", "category": "active"},
         {"name": "Accepted", "category": "active"},
         {"name": "Closed", "category": "done"},

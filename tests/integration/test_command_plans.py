@@ -34,7 +34,7 @@ async def database(running_stack: Stack) -> AsyncIterator[Database]:
         (command_queries.OCCUPIED, (ID,), {"tasks_by_stage": ["list_id"]}),
         (command_queries.LAST, (ID, ID), {"tasks_by_list": ["list_id"]}),
         (
-            command_queries.BESIDE,
+            command_queries.NEIGHBOUR,
             (ID, ID, ID, ID),
             {"tasks_pkey": ["id"], "tasks_by_list": ["list_id", "rank"]},
         ),

@@ -22,7 +22,7 @@ from app.search.sorting import SortKey
 from benchmarks.many_tasks import NOW, TASKS, fill, list_id
 from projections.postgres.database import Database, asyncpg_dsn, open_database
 from projections.postgres.generations import LogIdentity, set_up
-from projections.task_search.as_of import find_then
+from projections.task_search.as_of import find_as_of
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.filters import TaskFilter
 from projections.task_search.ordering import Order, Portion
@@ -218,5 +218,5 @@ async def test_what_is_read_of_the_past_is_bounded(
     async with database.pool.acquire() as connection, connection.transaction():
         watched: Any = Watched(connection)
         chosen = await chosen_by(connection, text, where)
-        await find_then(watched, chosen, Order("rank"), Portion(None, PAGE), Bounds(), time)
+        await find_as_of(watched, chosen, Order("rank"), Portion(None, PAGE), Bounds(), time)
         check(watched)

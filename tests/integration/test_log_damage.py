@@ -23,7 +23,7 @@ from projections.postgres.database import Database, open_database
 from projections.projector import Projector
 from streams.event_log import KafkaEventLog
 from streams.producing import Message
-from streams.repair import diagnose, mend
+from streams.repair import diagnose, fix
 from streams.same_log import check_same_log
 from tasktape.local.kafka import EmbeddedKafka
 from tasktape.local.postgres import EmbeddedPostgres
@@ -138,7 +138,7 @@ async def test_what_the_log_lost_is_written_back_at_its_places(
     diagnosis = await diagnose(place)
     assert sum(damage.lost for damage in diagnosis.damages) == len(before) - len(left)
     assert all("nothing was written since" in line for line in diagnosis.lines)
-    done = await mend(place, diagnosis)
+    done = await fix(place, diagnosis)
     assert all("in their former places" in line or "stay parked" in line for line in done)
     after = await read_whole_log(place)
     ids = {at: event_id for at, (event_id, _) in shown(after).items()}
@@ -158,12 +158,12 @@ async def test_a_repair_that_broke_off_goes_on(place: Settings, own_kafka: Embed
     cut_power(own_kafka, place.events_topic)
     diagnosis = await diagnose(place)
     first = diagnosis.damages[0]
-    await mend_only(place, first.partition)
+    await fix_only(place, first.partition)
     rest = await diagnose(place)
     assert [damage.partition for damage in rest.damages] == [
         damage.partition for damage in diagnosis.damages if damage != first
     ]
-    await mend(place, rest)
+    await fix(place, rest)
     assert {at: one for at, (one, _) in shown(await read_whole_log(place)).items()} == {
         at: one for at, (one, _) in before.items()
     }
@@ -182,18 +182,18 @@ async def test_files_that_were_closed_in_good_order_are_checked_for_a_repair(
         segment.with_suffix(".index").write_bytes(os.urandom(64))
     own_kafka.distrust()
     await asyncio.to_thread(own_kafka.start)
-    await mend(place, await diagnose(place))
+    await fix(place, await diagnose(place))
     assert {at: one for at, (one, _) in shown(await read_whole_log(place)).items()} == {
         at: one for at, (one, _) in before.items()
     }
 
 
-async def mend_only(settings: Settings, partition: int) -> None:
+async def fix_only(settings: Settings, partition: int) -> None:
     """Mend one partition, and be gone."""
     diagnosis = await diagnose(settings)
     (damage,) = [each for each in diagnosis.damages if each.partition == partition]
-    with pytest.raises(WrongLog, match="not mended yet"):
-        await mend(settings, type(diagnosis)(diagnosis.lines, (damage,)))
+    with pytest.raises(WrongLog, match="not repaired yet"):
+        await fix(settings, type(diagnosis)(diagnosis.lines, (damage,)))
 
 
 async def test_a_process_that_runs_sees_the_log_go_back(place: Settings, own_kafka: EmbeddedKafka) -> None:
@@ -221,7 +221,7 @@ async def test_records_in_the_places_of_lost_ones_are_found_and_both_are_kept(
     assert "has other records from" in await refusal(place)
     diagnosis = await diagnose(place)
     assert any(damage.overwritten for damage in diagnosis.damages)
-    await mend(place, diagnosis)
+    await fix(place, diagnosis)
     after = await read_whole_log(place)
     ids = [event_id for event_id, _ in shown(after).values() if event_id]
     assert set(ids) == {one for one, _ in shown(before).values() if one} | {each.id for each in foreign}
@@ -241,7 +241,7 @@ async def test_a_log_that_is_gone_altogether_is_written_back(
     await delete_topics(place.kafka_brokers[0], place.events_topic)
     diagnosis = await diagnose(place)
     assert sum(damage.lost for damage in diagnosis.damages) == len(before)
-    await mend(place, diagnosis)
+    await fix(place, diagnosis)
     assert {at: one for at, (one, _) in shown(await read_whole_log(place)).items()} == {
         at: one for at, (one, _) in before.items()
     }

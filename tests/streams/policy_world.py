@@ -213,7 +213,7 @@ class Worker:
             clock=self._world.clock,
             monotonic_s=self._time,
         )
-        self._world.listeners.append(self._loop.heard)
+        self._world.listeners.append(self._loop.on_committed)
 
     def _time(self) -> float:
         """Every look at the clock is an hour later: no pause keeps a reaction from being tried."""
@@ -249,7 +249,7 @@ class Worker:
             self._round.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._round
-        self._world.listeners.remove(self._loop.heard)
+        self._world.listeners.remove(self._loop.on_committed)
         self._gate = self._round = None
         self._start()
 

@@ -32,7 +32,7 @@ from app.tasks.commands import (
     TaskCommand,
     UndoChange,
 )
-from app.tasks.decision_context import Change, CommentThen, DecisionContext, Gap
+from app.tasks.decision_context import Change, DecisionContext, Gap, PriorComment
 from app.tasks.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved
 from app.tasks.state import Task
 from tests.folding import fold_log
@@ -246,7 +246,7 @@ def _around(states: Sequence[Task | None]) -> DecisionContext:
     """What a decider sees beside the task: its second change, and a comment of its own."""
     after = states[2] if len(states) > 2 else None
     change = None if after is None else Change("alice", states[1], after)
-    return surroundings(change=change, comment=CommentThen("alice", "Look"), gap=Gap("m", None))
+    return surroundings(change=change, comment=PriorComment("alice", "Look"), gap=Gap("m", None))
 
 
 @st.composite

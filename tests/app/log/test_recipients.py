@@ -20,7 +20,7 @@ from app.log.recipients import notified
 from app.log.records import Record
 from app.tasks.commands import Comment, CreateTask, EditComment, EditTask, RemindOfTask, TaskCommand
 from app.tasks.decide import decide
-from app.tasks.decision_context import CommentThen, DecisionContext
+from app.tasks.decision_context import DecisionContext, PriorComment
 from app.tasks.events import (
     TaskCommented,
     TaskCommentEdited,
@@ -101,7 +101,7 @@ def situations(draw: st.DrawFn) -> tuple[TaskCommand, Task | None, DecisionConte
         user=user,
         home=home,
         commenters=frozenset(draw(people)),
-        comment=CommentThen(user, draw(st.sampled_from(["before", "@bob before"]))),
+        comment=PriorComment(user, draw(st.sampled_from(["before", "@bob before"]))),
     )
     create = CreateTask(title="T", list_id=LIST_ID, assignees=draw(people))
     commands: list[TaskCommand] = [

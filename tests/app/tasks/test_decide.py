@@ -25,7 +25,7 @@ from app.tasks.commands import (
     RestoreTask,
     UndoChange,
 )
-from app.tasks.decision_context import Change, CommentThen, Gap, PastEvent
+from app.tasks.decision_context import Change, Gap, PastEvent, PriorComment
 from app.tasks.events import (
     TaskCommentDeleted,
     TaskCommented,
@@ -274,7 +274,7 @@ def test_comments_tell_who_is_concerned() -> None:
 
 def test_comments_are_their_authors() -> None:
     """Only the author edits; the author and the list's owner delete; an edit tells new mentions only."""
-    mine, bobs = CommentThen("alice", "@bob"), CommentThen("bob", "x")
+    mine, bobs = PriorComment("alice", "@bob"), PriorComment("bob", "x")
     edit = EditComment(comment_id=COMMENT_ID, text="@bob @carol")
     delete = DeleteComment(comment_id=COMMENT_ID)
     given(CREATED).when(edit, comment=mine, home=SHARED).then(

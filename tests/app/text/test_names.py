@@ -9,12 +9,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.text.names import (
     caseless,
+    is_visible,
     label_of,
     normal_user,
-    shows_something,
     user_name,
-    with_signs,
-    without_unseen,
+    with_replacements,
+    without_invisible,
 )
 from app.values import CommentText, Label, ListName, Title, UserId
 from tests.scripts import TEXTS
@@ -121,7 +121,7 @@ def test_labels_keep_their_width_and_have_one_normal_form() -> None:
     assert TypeAdapter(Label).validate_python("ﾃｽﾄ") == "ﾃｽﾄ"
 
 
-@pytest.mark.parametrize("text", [name for name in NO_NAMES if not shows_something(name)])
+@pytest.mark.parametrize("text", [name for name in NO_NAMES if not is_visible(name)])
 @pytest.mark.parametrize("kind", [Title, CommentText], ids=["title", "comment"])
 def test_texts_of_nothing_visible_are_refused(text: str, kind: type[str]) -> None:
     """Who lists them would see nothing."""
@@ -170,12 +170,12 @@ def test_normal_names_stay_as_they_are(text: str) -> None:
             continue
         assert spelled(name) == name
     assert caseless(caseless(text)) == caseless(text)
-    assert without_unseen(without_unseen(text)) == without_unseen(text)
+    assert without_invisible(without_invisible(text)) == without_invisible(text)
 
 
 @given(st.text())
 def test_what_is_made_a_name_is_one(text: str) -> None:
     """As far as its length goes."""
-    if shows_something(name := without_unseen(text).strip()):
+    if is_visible(name := without_invisible(text).strip()):
         assert label_of(name, 1_000)
-        assert "\ufffd" not in with_signs(name) or "\ufffd" in name
+        assert "\ufffd" not in with_replacements(name) or "\ufffd" in name

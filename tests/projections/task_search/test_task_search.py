@@ -246,7 +246,7 @@ bounds = st.builds(
     walked=st.sampled_from([0, 5, 40, 1_000]),
     expected=st.sampled_from([0, 10, 1_000_000]),
     gathered=st.sampled_from([0, 5, 40, 8_000]),
-    shelf=st.sampled_from([0.0, 20.0]),
+    bucket=st.sampled_from([0.0, 20.0]),
     at_once=st.sampled_from([1, 10, 4_000]),
     abreast=st.sampled_from([1, 3, 32]),
     changed=st.just(10_000),
@@ -362,7 +362,7 @@ def test_what_is_rare_is_gathered_and_more_so_if_a_walk_is_wide(
 ) -> None:
     """Of 200,000 tasks, for a page of fifty."""
     steps = 2 * shelves + 50 * 200_000 / fitting
-    chosen = Bounds().rather_gathers(fitting, shelves=shelves, steps=steps, with_words=with_words)
+    chosen = Bounds().prefers_lookup(fitting, buckets=shelves, steps=steps, with_words=with_words)
     assert chosen == gathers
 
 

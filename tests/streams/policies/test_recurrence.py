@@ -311,7 +311,7 @@ async def test_what_nothing_reacts_to_costs_no_query() -> None:
         clock=world.clock,
         monotonic_s=lambda: now_s,
     )
-    world.listeners.append(loop.heard)
+    world.listeners.append(loop.on_committed)
     assert await loop.round() > 0
     asked.clear()
     for version in range(2, 100):

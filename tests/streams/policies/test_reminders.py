@@ -95,7 +95,7 @@ class Place:
 
     def _heard(self, *projected: Any) -> None:
         for loop in self.loops:
-            loop.heard(*projected)
+            loop.on_committed(*projected)
 
     async def projected(self) -> None:
         """Wait until all is projected that is in the log."""
