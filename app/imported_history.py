@@ -57,7 +57,7 @@ def _utc(text: object) -> object:
 Time = Annotated[AwareDatetime, BeforeValidator(_utc)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=1_000), AfterValidator(storable)]
 
-# --- what a request brings -------------------------------------------------------------------------------
+# --- the request ----------------------------------------------------------------------------------------
 
 
 @_strict
@@ -151,7 +151,7 @@ class ImportedTask(TypedDict):
     events: Annotated[list[ImportedEvent], Field(min_length=1, max_length=MAX_TASK_EVENTS)]
 
 
-# --- what becomes of it ----------------------------------------------------------------------------------
+# --- the records -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ class KafkaEventLog:
                     deadline = time.monotonic() + STALL_LIMIT_S
                 elif time.monotonic() > deadline:
                     raise Unavailable(
-                        f"the log gave nothing of {partition}:{first} for {STALL_LIMIT_S:.0f} s"
+                        f"the log returned nothing at {partition}:{first} for {STALL_LIMIT_S:.0f} s"
                     )
         except OffsetOutOfRangeError as error:
             raise WrongLog(f"the log has no record {partition}:{first} any more") from error

@@ -82,7 +82,7 @@ class TopicProducer:
         except (OSError, KafkaError) as error:
             if not isinstance(error, KafkaTimeoutError | RequestTimedOutError):
                 await self._discard(producer)
-            raise Unavailable(f"Kafka did not take it: {error!r}") from error
+            raise Unavailable(f"Kafka did not accept the records: {error!r}") from error
 
     async def start(self) -> None:
         """Connect now rather than at the first write. Raise `Unavailable`."""

@@ -1,7 +1,7 @@
-"""The supervised loop: runs a step again and again, whatever that raises, for as long as nobody stops it.
+"""The supervised loop: repeats a step, regardless of its errors, until it is stopped.
 
-It exists once. Each loop that runs beside a process's work names its step, the errors that it expects while
-something is away, and its pauses after them.
+It is implemented once. Each background loop of a process names its step, the errors that it expects while a
+dependency is unavailable, and its pauses after them.
 """
 
 from __future__ import annotations

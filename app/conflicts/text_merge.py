@@ -140,7 +140,7 @@ def _joined(base: list[str], regions: list[_Region], settled: list[list[str] | N
     return joined + base[at:]
 
 
-# --- who changed what ------------------------------------------------------------------------------------
+# --- the changed regions ---------------------------------------------------------------------------------
 
 
 def _regions(
@@ -224,7 +224,7 @@ def _applied(base: list[str], start: int, end: int, changes: list[_Change]) -> l
     return applied + base[start:end]
 
 
-# --- what becomes of it ----------------------------------------------------------------------------------
+# --- the merge of a region -------------------------------------------------------------------------------
 
 
 def _merge_region(region: _Region, *, end: int | None = None) -> list[str] | None:

@@ -31,8 +31,8 @@ REASONS = {
 }
 
 
-Place = Annotated[int, Field(description="The character it begins at, from 0")]
-Length = Annotated[int, Field(description="How many characters long it is")]
+Place = Annotated[int, Field(description="The index of its first character, from 0")]
+Length = Annotated[int, Field(description="Its length in characters")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ReadPart:
     length: Length
     text: Annotated[str, Field(description="The part")]
     field: Annotated[QuickField, Field(description="The field that it sets or, if that has several, adds to")]
-    value: Annotated[str, Field(description="What it says of the field")]
+    value: Annotated[str, Field(description="The value for the field")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +53,20 @@ class UnreadPart:
     at: Place
     length: Length
     text: Annotated[str, Field(description="The part")]
-    reason: Annotated[str, Field(description="Why it was not read")]
+    reason: Annotated[str, Field(description="The reason why it was not recognised")]
 
 
-ReadParts = Annotated[tuple[ReadPart, ...], Field(description="What was read, in order")]
-UnreadParts = Annotated[tuple[UnreadPart, ...], Field(description="What looks like a field and was not read")]
+ReadParts = Annotated[tuple[ReadPart, ...], Field(description="The recognised parts, in order")]
+UnreadParts = Annotated[
+    tuple[UnreadPart, ...], Field(description="Parts that look like a field and were not recognised")
+]
 
 
 @dataclass(frozen=True, slots=True)
 class QuickTask:
     """A text parsed as a task: its title, its other fields in the API's form, and the recognised parts."""
 
-    title: Annotated[str, Field(description="What was not read")]
+    title: Annotated[str, Field(description="The text that was not recognised")]
     fields: Annotated[dict[str, Any], Field(description="The other fields of the task")] = field(
         default_factory=dict
     )

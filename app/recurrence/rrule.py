@@ -191,7 +191,7 @@ _PARTS: dict[str, tuple[str, Callable[[str, str], Any], Callable[[Any], str]]] =
 }
 """The field, the parser and the formatter of each part, in the order in which the parts are written."""
 
-# --- what goes with what ---------------------------------------------------------------------------------
+# --- the checks of a rule --------------------------------------------------------------------------------
 
 
 def _check(rule: Rule) -> None:

@@ -192,7 +192,7 @@ def _of_series(states: StructureState) -> Iterator[Violation]:
             yield Violation("occurrence_twice", own, frozenset({own, f"task:{known.id}"}))
 
 
-# --- what has to be looked at ------------------------------------------------------------------------------
+# --- the events to check -----------------------------------------------------------------------------------
 
 
 def touches_structure(before: State | None, after: State | None) -> bool:

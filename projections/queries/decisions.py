@@ -132,7 +132,7 @@ class CommandRows:
             return None
         rows = await self._source.fetch(RECENT, stream, upto, limit)
         if not rows or rows[0]["version"] != upto:
-            raise Unavailable("what was done to this task last is written, and not visible yet")
+            raise Unavailable("the last change of this task is written, but not visible yet")
         past = [
             # Events that a policy or an import made for a user are not offered to undo.
             PastEvent(row["version"], row["type"], row["actor"] if row["asked"] else "", row["undid"])
