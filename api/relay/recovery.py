@@ -2,15 +2,186 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
 from api.protocol.messages import MAX_MISSED
 from api.read_consistency import retry_while_unavailable
-from api.relay.context import Relay
+from api.relay.context import Relay, SessionSink
 from api.relay.replay_buffer import BufferOverrun
 from api.relay.subscribers import own_channels
 from app.log.updates import Update
 from app.positions import Positions
+
+
+class Recovery:
+    """The catching up of one session: from the replay buffer, or from the audit."""
+
+    def __init__(
+        self, relay: Relay, sink: SessionSink, session_id: str, send: Callable[[ServerMessage], None]
+    ) -> None:
+        self._relay = relay
+        self._hub = relay.hub
+        self._sink = sink
+        self._session_id = session_id
+        self._send = send
+        self.resumed_from: Positions = {}
+        """May be ahead of this node's hub: another node has sent the client more."""
+
+    async def is_beyond(self, user: str, since: Positions) -> bool:
+        """Return True if positions are beyond the end of the log, so of another log. Raise `Unavailable`.
+
+        Such a log was recreated, or restored from a copy, and its next updates differ from the client's.
+        """
+
+        async def reached() -> Positions:
+            _, positions = await self._lists_now(user)
+            return positions
+
+        if covers(self._hub.positions, since):
+            return False
+        with suppress(Unavailable):
+            await wait_until_recent(reached, since)  # The latest rows may be lost for a moment.
+            return False
+        return not covers(await reached(), since)
+
+    async def lists_at(self, user: str, positions: Positions) -> set[str]:
+        """Return the lists of a user at a position of the log; later ones follow with their updates."""
+        known = self._hub.lists_of(user) if covers(self._hub.positions, positions) else None
+        if known is not None:
+            return known
+        lists, reached = await retry_while_unavailable(lambda: self._lists_now(user))
+        later = await self.missed([f"user:{user}"], positions, reached)
+        if later is None:
+            raise Unavailable("the relay is far behind the read models")
+        return lists - {list_id for update in later if (list_id := joined_list(update, user))}
+
+    async def _lists_now(self, user: str) -> tuple[set[str], dict[int, int]]:
+        """Return the lists of a user, no older than this node, and their positions. Raise `Unavailable`.
+
+        A database that crashed may have lost its latest rows, until the worker has written them again.
+        """
+        present = self._hub.positions
+        lists, reached = await self._relay.visibility.lists_at(user)
+        check_recent(reached, present)
+        return lists, reached
+
+    def ahead_of(self, reached: Positions) -> Positions:
+        """Return the client's positions that are ahead of this node: whole lists are sent up to there.
+
+        The client is ahead of this node, so updates that it lacks could not arrive in order later.
+        """
+        return {p: offset for p, offset in self.resumed_from.items() if offset > reached.get(p, -1)}
+
+    async def missed(
+        self, channels: Collection[str], since: Positions, upto: Positions
+    ) -> Sequence[Update] | None:
+        return await missed_of(self._relay, channels, since, upto)
+
+    async def add_channel(
+        self,
+        message_id: int | str | None,
+        subscriber: Subscriber,
+        channel: str,
+        list_id: str | None,
+        since: Positions,
+        missed: Sequence[Update] | None,
+        last: Update | None = None,
+    ) -> None:
+        """Add a channel to a paused subscriber from `since` on, with the `missed` updates that it lacks.
+
+        `last` is the next update, which belongs to them: a client has all of it, or none.
+        """
+        cursor = self._hub.pause(subscriber)
+        start = dict(cursor.positions) if missed is None else since
+        known = subscriber.channels.get(channel)
+        if known is not None:
+            start = nearest(known.start, start)
+        self._hub.subscribe(subscriber, channel, Subscription(start, list_id))
+        positions = furthest(furthest(cursor.positions, self.resumed_from), since)
+        count = len(missed or ())
+        if last is not None and subscriber.first_channel(last) is not None:
+            positions = furthest(positions, {last.position.partition: last.position.offset})
+            count += 1
+        reply = Subscribed(id=message_id, channel=channel, positions=positions_json(positions), missed=count)
+        self._send(reply)
+        if last is None:
+            self._relay.presence_tracker.subscribe(self._session_id, channel)
+        else:
+            self._relay.presence_tracker.attend(self._session_id, [channel])
+        if missed is None:
+            self.resync([channel])
+        await self.send_missed([(channel, update) for update in missed or ()])
+        if last is not None:
+            self._hub.step(subscriber, last)
+
+    def resync(self, channels: Collection[str]) -> None:
+        self._relay.counters.resyncs += 1
+        for channel in channels:
+            self._send(Resync(channel=channel, reason="too much was missed"))
+
+    async def send_missed(self, missed: Sequence[tuple[str, Update]]) -> None:
+        """Send missed updates at the pace of the client."""
+        for start in range(0, len(missed), SENT_AT_ONCE):
+            self._sink.push(self._hub.batch(missed[start : start + SENT_AT_ONCE]))
+            await self._sink.writable()
+
+    async def catch_up(self, subscriber: Subscriber) -> None:
+        """Advance a subscriber from its cursor to the present, at the pace of the client."""
+        try:
+            while subscriber.cursor is not None and not self._sink.closed:
+                if subscriber.joining is not None:
+                    await self._catch_up_list(subscriber, subscriber.joining)
+                await self._advance(subscriber)
+                await self._sink.writable()
+                await asyncio.sleep(0)  # Let the writer write.
+        except Unavailable:
+            self._sink.close(close_codes.CAN_NOT_RECOVER)
+
+    async def _advance(self, subscriber: Subscriber) -> None:
+        try:
+            self._hub.advance(subscriber, self._relay.chunk)
+        except BufferOverrun:
+            await self._advance_from_audit(subscriber)
+
+    async def _advance_from_audit(self, subscriber: Subscriber) -> None:
+        """Read updates from the audit that the replay buffer no longer has."""
+        cursor, present = subscriber.cursor, self._hub.cursor()
+        assert cursor is not None
+        missed = await self.missed(list(subscriber.channels), cursor.positions, present.positions)
+        if missed is None:
+            self._sink.close(TOO_SLOW)
+            return
+        cursor.number = EVICTED
+        left = self._hub.leaves(subscriber, missed)
+        for update in missed:
+            if self._hub.joins(subscriber, update, left):
+                # All updates before it were sent. The list comes first; then sending continues after it.
+                cursor.positions[update.position.partition] = update.position.offset - 1
+                return
+            self._hub.step(subscriber, update)
+            await self._sink.writable()
+        subscriber.cursor = present
+
+    async def _catch_up_list(self, subscriber: Subscriber, joining: Update) -> None:
+        """Send a list that the user is about to join, from its beginning."""
+        list_id = joined_list(joining, subscriber.user)
+        assert list_id is not None
+        channel = f"list:{list_id}"
+        reached = dict(self._hub.pause(subscriber).positions)
+        upto = furthest(reached, self.resumed_from)
+        # All members join a restored list: it is read once for those at the same positions.
+        missed = await self._relay.whole_lists.get(
+            (channel, tuple(sorted(upto.items()))), lambda: self.missed([channel], {}, upto)
+        )
+        # It has updates of other automatic channels, maybe from another node before it connected here.
+        had = {f"user:{subscriber.user}", *(f"list:{each}" for each in subscriber.lists)}
+        subscriber.joining = None
+        subscriber.lists.add(list_id)
+        missed = without(missed, had.intersection(subscriber.channels))
+        fresh = missed and [update for update in missed if not subscriber.has_received(update)]
+        await self.add_channel(None, subscriber, channel, None, self.ahead_of(reached), fresh, joining)
 
 
 async def missed_of(

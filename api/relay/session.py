@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from time import monotonic, perf_counter
 
 from api.auth import Identity
 from api.presence.events import PresenceNotification, PresenceSignal
 from api.protocol import close_codes
-from api.protocol.close_codes import TOO_SLOW, CloseReason
+from api.protocol.close_codes import CloseReason
 from api.protocol.frames import EncodedMessage
 from api.protocol.messages import (
     BATCH,
@@ -26,28 +24,23 @@ from api.protocol.messages import (
     Refresh,
     Refreshed,
     Refused,
-    Resync,
     ServerMessage,
     Signal,
     Subscribe,
-    Subscribed,
     Unsubscribe,
     Unsubscribed,
     pong_to,
     positions_json,
     read_since,
 )
-from api.read_consistency import check_recent, retry_while_unavailable, wait_until_recent
 from api.relay.channel_access import list_behind
 from api.relay.context import Relay, SessionSink
 from api.relay.membership import joined_list
 from api.relay.rate_limits import MessageRate, Verdict
-from api.relay.recovery import furthest, merged, missed_of, nearest, without
-from api.relay.replay_buffer import BufferOverrun
-from api.relay.subscribers import EVICTED, Subscriber, Subscription
+from api.relay.recovery import furthest, merged, without
+from api.relay.subscribers import Subscriber, Subscription
 from app.errors import TaskError, Unauthenticated, Unavailable
-from app.log.updates import Update
-from app.positions import Positions, covers
+from app.positions import Positions
 
 SENT_AT_ONCE = 256
 """The most missed updates that are written at once."""
@@ -67,8 +60,7 @@ class Session:
         """Sends updates (see `subscribers.ClientSink`)."""
         self.id = session_id
         self._subscriber: Subscriber | None = None
-        # May be ahead of this node's hub: another node has sent the client more.
-        self._resumed_from: Positions = {}
+        self._recovery = Recovery(relay, sink, session_id, self._send)
         self._rate: MessageRate = relay.rates.connection()
         self._has_quota = False
         self.identity: Identity | None = None
@@ -203,22 +195,22 @@ class Session:
         reached: Positions,
         since: Positions | None,
     ) -> None:
-        is_other_log = since is not None and await self._is_beyond(identity.user, since)
+        is_other_log = since is not None and await self._recovery.is_beyond(identity.user, since)
         if since is None or is_other_log:
             start: Positions = reached
         else:
-            start = self._resumed_from = since
-        positions = furthest(reached, self._resumed_from)
-        lists = await self._lists_at(identity.user, positions)
+            start = self._recovery.resumed_from = since
+        positions = furthest(reached, self._recovery.resumed_from)
+        lists = await self._recovery.lists_at(identity.user, positions)
         channels = [f"user:{identity.user}", *(f"list:{list_id}" for list_id in sorted(lists))]
-        missed = None if is_other_log else await self._missed(channels, start, reached)
+        missed = None if is_other_log else await self._recovery.missed(channels, start, reached)
         joined = {
             f"list:{list_id}" for update in missed or () if (list_id := joined_list(update, identity.user))
         }.intersection(channels)
         if missed is not None and joined:
             self.has_whole_lists = True
             had = {channel for channel in channels if channel not in joined}
-            missed = merged(missed, without(await self._missed(joined, {}, positions), had))
+            missed = merged(missed, without(await self._recovery.missed(joined, {}, positions), had))
         subscriber.lists, subscriber.lists_at = lists, positions
         for channel in channels:
             begin = reached if missed is None else {} if channel in joined else start
@@ -227,7 +219,7 @@ class Session:
             (under, each) for each in missed or () if (under := subscriber.first_channel(each)) is not None
         ]
         for channel in joined if missed is not None else ():
-            self._hub.subscribe(subscriber, channel, Subscription(self._ahead_of(reached)))
+            self._hub.subscribe(subscriber, channel, Subscription(self._recovery.ahead_of(reached)))
         self.identity = identity
         self._send(
             Authenticated(
@@ -245,54 +237,9 @@ class Session:
         self._relay.presence_tracker.enter(self.id, identity.user, self)
         self._relay.presence_tracker.attend(self.id, channels)
         if missed is None:
-            self._resync(channels)
-        await self._send_missed(sent)
+            self._recovery.resync(channels)
+        await self._recovery.send_missed(sent)
         await self.catch_up()
-
-    def _ahead_of(self, reached: Positions) -> Positions:
-        """Return the client's positions that are ahead of this node: whole lists are sent up to there.
-
-        The client is ahead of this node, so updates that it lacks could not arrive in order later.
-        """
-        return {p: offset for p, offset in self._resumed_from.items() if offset > reached.get(p, -1)}
-
-    async def _is_beyond(self, user: str, since: Positions) -> bool:
-        """Return True if positions are beyond the end of the log, so of another log. Raise `Unavailable`.
-
-        Such a log was recreated, or restored from a copy, and its next updates differ from the client's.
-        """
-
-        async def reached() -> Positions:
-            _, positions = await self._lists_now(user)
-            return positions
-
-        if covers(self._hub.positions, since):
-            return False
-        with suppress(Unavailable):
-            await wait_until_recent(reached, since)  # The latest rows may be lost for a moment.
-            return False
-        return not covers(await reached(), since)
-
-    async def _lists_at(self, user: str, positions: Positions) -> set[str]:
-        """Return the lists of a user at a position of the log; later ones follow with their updates."""
-        known = self._hub.lists_of(user) if covers(self._hub.positions, positions) else None
-        if known is not None:
-            return known
-        lists, reached = await retry_while_unavailable(lambda: self._lists_now(user))
-        later = await self._missed([f"user:{user}"], positions, reached)
-        if later is None:
-            raise Unavailable("the relay is far behind the read models")
-        return lists - {list_id for update in later if (list_id := joined_list(update, user))}
-
-    async def _lists_now(self, user: str) -> tuple[set[str], dict[int, int]]:
-        """Return the lists of a user, no older than this node, and their positions. Raise `Unavailable`.
-
-        A database that crashed may have lost its latest rows, until the worker has written them again.
-        """
-        present = self._hub.positions
-        lists, reached = await self._relay.visibility.lists_at(user)
-        check_recent(reached, present)
-        return lists, reached
 
     async def _verified(self, message: Authenticate) -> Identity | None:
         """Return the identity in the token; None if the socket is closed because of it."""
@@ -330,15 +277,15 @@ class Session:
             list_id = await self._list_behind(message, subscriber)
             if channel not in subscriber.channels and self._is_full(subscriber):
                 raise Refused(message.id, "too_many", "this socket has all the subscriptions it may have")
-            is_other_log = since is not None and await self._is_beyond(subscriber.user, since)
+            is_other_log = since is not None and await self._recovery.is_beyond(subscriber.user, since)
             start = reached if since is None or is_other_log else since
-            missed = None if is_other_log else await self._missed([channel], start, reached)
+            missed = None if is_other_log else await self._recovery.missed([channel], start, reached)
             fresh = missed and [
                 each
                 for each in missed
                 if subscriber.first_channel(each) is None and subscriber.may_receive(each, channel)
             ]
-            await self._add_channel(message.id, subscriber, channel, list_id, start, fresh)
+            await self._recovery.add_channel(message.id, subscriber, channel, list_id, start, fresh)
         finally:
             await self.catch_up()
 
@@ -354,117 +301,8 @@ class Session:
         automatic = 1 + len(subscriber.lists)
         return len(subscriber.channels) - automatic >= MAX_SUBSCRIPTIONS
 
-    async def _add_channel(
-        self,
-        message_id: int | str | None,
-        subscriber: Subscriber,
-        channel: str,
-        list_id: str | None,
-        since: Positions,
-        missed: Sequence[Update] | None,
-        last: Update | None = None,
-    ) -> None:
-        """Add a channel to a paused subscriber from `since` on, with the `missed` updates that it lacks.
-
-        `last` is the next update, which belongs to them: a client has all of it, or none.
-        """
-        cursor = self._hub.pause(subscriber)
-        start = dict(cursor.positions) if missed is None else since
-        known = subscriber.channels.get(channel)
-        if known is not None:
-            start = nearest(known.start, start)
-        self._hub.subscribe(subscriber, channel, Subscription(start, list_id))
-        positions = furthest(furthest(cursor.positions, self._resumed_from), since)
-        count = len(missed or ())
-        if last is not None and subscriber.first_channel(last) is not None:
-            positions = furthest(positions, {last.position.partition: last.position.offset})
-            count += 1
-        reply = Subscribed(id=message_id, channel=channel, positions=positions_json(positions), missed=count)
-        self._send(reply)
-        if last is None:
-            self._relay.presence_tracker.subscribe(self.id, channel)
-        else:
-            self._relay.presence_tracker.attend(self.id, [channel])
-        if missed is None:
-            self._resync([channel])
-        await self._send_missed([(channel, update) for update in missed or ()])
-        if last is not None:
-            self._hub.step(subscriber, last)
-
-    def _resync(self, channels: Collection[str]) -> None:
-        self._relay.counters.resyncs += 1
-        for channel in channels:
-            self._send(Resync(channel=channel, reason="too much was missed"))
-
-    async def _send_missed(self, missed: Sequence[tuple[str, Update]]) -> None:
-        """Send missed updates at the pace of the client."""
-        for start in range(0, len(missed), SENT_AT_ONCE):
-            self._sink.push(self._hub.batch(missed[start : start + SENT_AT_ONCE]))
-            await self._sink.writable()
-
-    # --- recovery ----------------------------------------------------------------------------------------
-
     async def catch_up(self) -> None:
         """Advance the subscriber from its cursor to the present, at the pace of the client."""
         self.needs_catch_up = False
-        subscriber = self._subscriber
-        if subscriber is None:
-            return
-        try:
-            while subscriber.cursor is not None and not self._sink.closed:
-                if subscriber.joining is not None:
-                    await self._catch_up_list(subscriber, subscriber.joining)
-                await self._advance(subscriber)
-                await self._sink.writable()
-                await asyncio.sleep(0)  # Let the writer write.
-        except Unavailable:
-            self._sink.close(close_codes.CAN_NOT_RECOVER)
-
-    async def _advance(self, subscriber: Subscriber) -> None:
-        try:
-            self._hub.advance(subscriber, self._relay.chunk)
-        except BufferOverrun:
-            await self._advance_from_audit(subscriber)
-
-    async def _advance_from_audit(self, subscriber: Subscriber) -> None:
-        """Read updates from the audit that the replay buffer no longer has."""
-        cursor, present = subscriber.cursor, self._hub.cursor()
-        assert cursor is not None
-        missed = await self._missed(list(subscriber.channels), cursor.positions, present.positions)
-        if missed is None:
-            self._sink.close(TOO_SLOW)
-            return
-        cursor.number = EVICTED
-        left = self._hub.leaves(subscriber, missed)
-        for update in missed:
-            if self._hub.joins(subscriber, update, left):
-                # All updates before it were sent. The list comes first; then sending continues after it.
-                cursor.positions[update.position.partition] = update.position.offset - 1
-                return
-            self._hub.step(subscriber, update)
-            await self._sink.writable()
-        subscriber.cursor = present
-
-    async def _catch_up_list(self, subscriber: Subscriber, joining: Update) -> None:
-        """Send a list that the user is about to join, from its beginning."""
-        list_id = joined_list(joining, subscriber.user)
-        assert list_id is not None
-        channel = f"list:{list_id}"
-        reached = dict(self._hub.pause(subscriber).positions)
-        upto = furthest(reached, self._resumed_from)
-        # All members join a restored list: it is read once for those at the same positions.
-        missed = await self._relay.whole_lists.get(
-            (channel, tuple(sorted(upto.items()))), lambda: self._missed([channel], {}, upto)
-        )
-        # It has updates of other automatic channels, maybe from another node before it connected here.
-        had = {f"user:{subscriber.user}", *(f"list:{each}" for each in subscriber.lists)}
-        subscriber.joining = None
-        subscriber.lists.add(list_id)
-        missed = without(missed, had.intersection(subscriber.channels))
-        fresh = missed and [update for update in missed if not subscriber.has_received(update)]
-        await self._add_channel(None, subscriber, channel, None, self._ahead_of(reached), fresh, joining)
-
-    async def _missed(
-        self, channels: Collection[str], since: Positions, upto: Positions
-    ) -> Sequence[Update] | None:
-        return await missed_of(self._relay, channels, since, upto)
+        if self._subscriber is not None:
+            await self._recovery.catch_up(self._subscriber)
