@@ -6,13 +6,20 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
-from api.protocol.messages import MAX_MISSED
-from api.read_consistency import retry_while_unavailable
+from api.protocol import close_codes
+from api.protocol.close_codes import TOO_SLOW
+from api.protocol.messages import MAX_MISSED, Resync, ServerMessage, Subscribed, positions_json
+from api.read_consistency import check_recent, retry_while_unavailable, wait_until_recent
 from api.relay.context import Relay, SessionSink
+from api.relay.membership import joined_list
 from api.relay.replay_buffer import BufferOverrun
-from api.relay.subscribers import own_channels
+from api.relay.subscribers import EVICTED, Subscriber, Subscription, own_channels
+from app.errors import Unavailable
 from app.log.updates import Update
-from app.positions import Positions
+from app.positions import Positions, covers
+
+SENT_AT_ONCE = 256
+"""The most missed updates that are written at once."""
 
 
 class Recovery:
@@ -77,6 +84,7 @@ class Recovery:
     async def missed(
         self, channels: Collection[str], since: Positions, upto: Positions
     ) -> Sequence[Update] | None:
+        """See `missed_of`."""
         return await missed_of(self._relay, channels, since, upto)
 
     async def add_channel(
@@ -117,6 +125,7 @@ class Recovery:
             self._hub.step(subscriber, last)
 
     def resync(self, channels: Collection[str]) -> None:
+        """Tell the client to read these channels again, as it missed too much."""
         self._relay.counters.resyncs += 1
         for channel in channels:
             self._send(Resync(channel=channel, reason="too much was missed"))

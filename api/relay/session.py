@@ -37,13 +37,10 @@ from api.relay.channel_access import list_behind
 from api.relay.context import Relay, SessionSink
 from api.relay.membership import joined_list
 from api.relay.rate_limits import MessageRate, Verdict
-from api.relay.recovery import furthest, merged, without
+from api.relay.recovery import Recovery, furthest, merged, without
 from api.relay.subscribers import Subscriber, Subscription
 from app.errors import TaskError, Unauthenticated, Unavailable
 from app.positions import Positions
-
-SENT_AT_ONCE = 256
-"""The most missed updates that are written at once."""
 
 
 class Session:
