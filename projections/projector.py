@@ -23,7 +23,7 @@ from projections.postgres import checkpoints
 from projections.postgres.checkpoints import Checkpoint, Mismatch
 from projections.postgres.connections import Connection
 from projections.postgres.database import Database
-from projections.postgres.failures import comes_of_record
+from projections.postgres.failures import is_caused_by_record
 from projections.read_models import (
     audit,
     comments,
@@ -199,7 +199,7 @@ class Projector:
         except BaseException as error:
             # It is unknown whether the commit took effect: forget the remembered states.
             self._memory = _Memory()
-            if isinstance(error, Mismatch) or not comes_of_record(error):
+            if isinstance(error, Mismatch) or not is_caused_by_record(error):
                 raise
             return await self._commit_in_parts(batch, error)
         self.counts.projected += len(projected)

@@ -118,7 +118,7 @@ def _message(partition: int, kept: KeptRecord) -> Message:
     return Message(partition, *encode(kept.record))
 
 
-def in_words(damages: Sequence[Damage], topic: str) -> str:
+def describe(damages: Sequence[Damage], topic: str) -> str:
     """Describe the damage in one line."""
     return f"{topic} lost {sum(each.lost for each in damages)} records: {'; '.join(map(str, damages))}"
 

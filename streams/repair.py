@@ -15,7 +15,7 @@ from projections.postgres.database import (
     ensure_database,
     open_database,
 )
-from projections.postgres.generations import LogIdentity, adopt, begin_anew, check_same, known_log
+from projections.postgres.generations import LogIdentity, adopt, begin_generation, check_same, known_log
 from projections.queries.lost_records import kept_records
 from streams.event_log import KafkaEventLog
 from streams.log_damage import Damage, find_damage, shared_ends, write_back
@@ -94,7 +94,7 @@ async def fix(settings: Settings, diagnosis: Diagnosis) -> list[str]:
                 lines.append(f"  {placeholders} of them could not be read before either; they stay parked")
     if any(damage.overwritten for damage in diagnosis.damages):
         identity = await ensure_topics(settings.kafka_brokers, shapes_of(settings))
-        number = await begin_anew(
+        number = await begin_generation(
             settings.database_url, settings.schema_name, identity, shared_ends(diagnosis.damages)
         )
         lines.append(await fill(settings, number))

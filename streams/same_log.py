@@ -8,7 +8,7 @@ from app.errors import Unavailable, WrongLog
 from projections.postgres.database import DATABASE_UNAVAILABLE, Database
 from projections.postgres.generations import LogIdentity, check_same, known_log
 from streams.event_log import KafkaEventLog
-from streams.log_damage import find_damage, in_words
+from streams.log_damage import describe, find_damage
 from streams.topics import cluster_id
 
 
@@ -31,6 +31,6 @@ async def check_same_log(
         raise Unavailable(f"the database can't be reached: {error}") from error
     if damages:
         raise WrongLog(
-            f"{in_words(damages, topic)}; stop everything and run `tasktape doctor --repair`, "
+            f"{describe(damages, topic)}; stop everything and run `tasktape doctor --repair`, "
             "or bring the log back from a backup"
         )

@@ -16,7 +16,7 @@ import structlog
 
 from app.errors import Unavailable, WrongLog
 from app.log.ports import EventLog
-from projections.postgres.completeness import missing_in_words
+from projections.postgres.completeness import describe_missing
 from projections.postgres.database import DATABASE_UNAVAILABLE, GONE
 from projections.projector import Projector
 from streams.backoff import Backoff
@@ -99,7 +99,7 @@ async def watch_progress(
             raise
         else:
             if lacking:
-                watchdog.end(f"{missing_in_words(lacking)}; they are made again when it starts")
+                watchdog.end(f"{describe_missing(lacking)}; they are made again when it starts")
             now = {partition: checkpoint.next_offset for partition, checkpoint in checkpoints.items()}
             behind = [partition for partition in partitions if now[partition] < ends[partition]]
             if not behind or any(now[partition] != before.get(partition) for partition in behind):

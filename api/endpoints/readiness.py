@@ -18,7 +18,7 @@ from api.http.dependencies import Dependencies
 from api.http.query import Query
 from app.errors import TaskError
 from app.positions import positions_to_json
-from projections.postgres.completeness import missing_in_words
+from projections.postgres.completeness import describe_missing
 from projections.postgres.database import DATABASE_UNAVAILABLE, GONE
 from projections.queries.audit import Parked
 from projections.queries.workers import WorkerReport, unserved
@@ -87,8 +87,8 @@ async def find_standing(deps: Dependencies) -> Standing:
         _answer(deps.missing_tables(), "the database", problems),
     )
     if missing:
-        problems = [each.replace(LOST, missing_in_words(missing)) for each in problems]
-        problems.append(f"{missing_in_words(missing)}: {REMADE}")
+        problems = [each.replace(LOST, describe_missing(missing)) for each in problems]
+        problems.append(f"{describe_missing(missing)}: {REMADE}")
     return Standing(ends, positions, workers, parked, list(dict.fromkeys(problems)))
 
 

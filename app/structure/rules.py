@@ -4,8 +4,8 @@ A task is in a list that exists, and in one of its stages. A sub-task is in its 
 that exists, in no cycle, at most `MAX_DEPTH` levels deep, and not open below a completed task. A list has an
 owner. An inbox exists, and its user owns it. A series has one task for each of its occurrences.
 
-Commands keep these rules under locks (`app.lock_plan`). A lock can be lost, and the log accepts any record.
-The worker therefore looks for violations after each commit, and repairs them (`app.structure.repairs`).
+Commands keep these rules under locks (`api.commands.lock_plan`). A lock can be lost, and the log accepts any
+record. The worker therefore looks for violations after each commit, and repairs them (`app.structure.repairs`).
 """
 
 from __future__ import annotations

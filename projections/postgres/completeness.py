@@ -24,7 +24,7 @@ async def missing_tables(source: Source, control_schema: str, schema: str) -> Se
     return [row["name"].replace('"', "") for row in await source.fetch(_MISSING, wanted)]
 
 
-def missing_in_words(missing: Sequence[str]) -> str:
+def describe_missing(missing: Sequence[str]) -> str:
     """Return the missing tables as a part of a sentence."""
     more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
     return f"the read models lack {', '.join(missing[:NAMED])}{more}"

@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy import URL, make_url
 
 from app.errors import Unavailable
-from projections.postgres.completeness import missing_in_words, missing_tables
+from projections.postgres.completeness import describe_missing, missing_tables
 
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 60.0
@@ -167,7 +167,7 @@ async def live_generation(dsn: str, control_schema: str) -> int:
     if number is None:
         raise NotSetUp("the database has no read models yet; run `tasktape migrate`")
     if lacking:
-        raise NotSetUp(f"{missing_in_words(lacking)}; run `tasktape migrate`")
+        raise NotSetUp(f"{describe_missing(lacking)}; run `tasktape migrate`")
     return int(number)
 
 

@@ -27,7 +27,7 @@ _ENVIRONMENT: tuple[type[BaseException], ...] = (
 )
 
 
-def comes_of_record(error: BaseException) -> bool:
+def is_caused_by_record(error: BaseException) -> bool:
     """Return whether a record of the batch caused the failure, rather than the environment.
 
     Unknown failures count as caused by a record. Then one record is parked, with its reason, and can be

@@ -156,7 +156,7 @@ async def _next_generation(
     return number
 
 
-async def begin_anew(
+async def begin_generation(
     url: str, control_schema: str, identity: LogIdentity, policies_from: Mapping[int, int]
 ) -> int:
     """Begin another generation, to be filled from a log that has changed; return its number.

@@ -164,7 +164,7 @@ class StructureQueries:
         """Return a page of task ids, in order, for a sweep."""
         return [row["id"] for row in await self._pool.fetch(PAGE, after, limit)]
 
-    async def occurrences_twice(self) -> set[str]:
+    async def duplicate_occurrences(self) -> set[str]:
         """Return the tasks that share an occurrence of a series with another task."""
         return {row["id"] for row in await self._pool.fetch(TWICE)}
 

@@ -69,7 +69,7 @@ class StructureReads(Protocol):
     async def page(self, after: str, limit: int) -> list[str]:
         """Return a page of task ids, in order."""
 
-    async def occurrences_twice(self) -> set[str]:
+    async def duplicate_occurrences(self) -> set[str]:
         """Return the tasks that share an occurrence of a series with another task."""
 
     async def state(self, candidates: Candidates) -> StructureState:
@@ -173,7 +173,7 @@ class StructurePolicy:
             await self._until_projected(await self._event_log.ends())
             if is_sweep:
                 await self._sweep()
-            twins = await self._reads.occurrences_twice() if looks_for_twins else set()
+            twins = await self._reads.duplicate_occurrences() if looks_for_twins else set()
             await self._repair(await self._reads.candidates(changed), series | twins)
         except BaseException:
             self._changed.add(changed)
@@ -195,7 +195,7 @@ class StructurePolicy:
             if len(ids) < SWEEP_PAGE:
                 break
             last = ids[-1]
-        await self._repair(Candidates(), await self._reads.occurrences_twice())
+        await self._repair(Candidates(), await self._reads.duplicate_occurrences())
 
     # --- repairing -----------------------------------------------------------------------------------------
 
