@@ -5,7 +5,8 @@ that exists, in no cycle, at most `MAX_DEPTH` levels deep, and not open below a 
 owner. An inbox exists, and its user owns it. A series has one task for each of its occurrences.
 
 Commands keep these rules under locks (`api.commands.lock_plan`). A lock can be lost, and the log accepts any
-record. The worker therefore looks for violations after each commit, and repairs them (`app.structure.repairs`).
+record. The worker therefore looks for violations after each commit, and repairs them
+(`app.structure.repairs`).
 """
 
 from __future__ import annotations
