@@ -81,7 +81,7 @@ class StrictTokens(jwt.PyJWT):
         except Malformed as error:
             raise jwt.DecodeError(error.detail) from None
         if not isinstance(claims, dict):
-            raise jwt.DecodeError("the payload is no object")
+            raise jwt.DecodeError("the payload is not an object")
         for name in TIMES:
             if name in claims and not _is_time(claims[name]):
                 raise NotATime(name)

@@ -166,7 +166,9 @@ class Cascades:
             return [Step(each.id, each.depth, _undo(each)) for each in along]
         below = await self._queries.sub_tasks(task.id)
         if len(below) > MAX_SUB_TASKS:
-            raise Conflict(f"the task has more than {MAX_SUB_TASKS} sub-tasks; see to some of them first")
+            raise Conflict(
+                f"the task has more than {MAX_SUB_TASKS} sub-tasks; delete or move some of them first"
+            )
         steps = [Step(each.id, each.depth, _commands_for(event, task, each)) for each in below]
         if isinstance(command, UndoChange):
             # Undoing the creation completes the ancestors again that it reopened.

@@ -75,7 +75,7 @@ class CommandHandler:
         new_id: IdFactory,
         structure_locks: StructureLocks | None = None,
     ) -> None:
-        """Without `structure_locks`, rules that span streams hold only among this process's commands."""
+        """Create a handler; without `structure_locks`, rules across streams hold in this process only."""
         self._outcomes = outcomes
         self._reader = reader
         self._clock = clock

@@ -29,7 +29,7 @@ class Inboxes:
     def __init__(
         self, commands: CommandHandler, lists_of: Callable[[str], Awaitable[Collection[str]]] | None = None
     ) -> None:
-        """`lists_of` returns the lists of a user, which is faster than repeating the command."""
+        """Create the registry; querying `lists_of` for a user is faster than repeating the command."""
         self._commands = commands
         self._lists_of = lists_of
         # Each user with the seconds after which to look again.

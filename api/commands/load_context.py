@@ -175,7 +175,7 @@ async def _gap(command: MoveTask, list_id: str, task: Task, queries: ContextQuer
     gap = await queries.gap(list_id, task.id, before=command.before, after=command.after)
     if gap is None:
         name = "before" if command.after is None else "after"
-        raise Invalid([FieldError(name, "must be a task of the list that the task is to be in")])
+        raise Invalid([FieldError(name, "must be a task in the target list")])
     return gap
 
 

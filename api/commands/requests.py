@@ -95,7 +95,7 @@ async def merged_command(request: CommandRequest, current: State | None, rows: R
         return request.command
     base = await rows.state_at(request.stream, version)
     if base is None:
-        raise PreconditionFailed(f"version {version} is not known here")
+        raise PreconditionFailed(f"version {version} is unknown")
     return merged(request.command, base, current)
 
 
@@ -108,18 +108,18 @@ def check_none_match(request: CommandRequest, current: State | None) -> None:
     else:
         there = request.if_none_match.weakly(EntityTag(str(current.version))) is not None
     if there:
-        raise PreconditionFailed(f"If-None-Match names what is there, at version {current.version}")
+        raise PreconditionFailed(f"If-None-Match matches the current version, {current.version}")
 
 
 def perhaps_written(error: Unavailable) -> Unavailable:
     """Return the error of an append that failed and may have been written."""
-    return Unavailable(f"{error.detail}; it may have been written all the same")
+    return Unavailable(f"{error.detail}; the event may have been written")
 
 
 def check_same(key: CommandKey, command_hash: str | None) -> None:
     """Check that a key is used with the same command as before. Raise `KeyReused`."""
     if command_hash != key.command_hash:
-        raise KeyReused("this Idempotency-Key came with another command before; use a new one")
+        raise KeyReused("this Idempotency-Key was used for another command; use a new one")
 
 
 def shown(state: State) -> bytes:

@@ -1,7 +1,7 @@
-"""Withdrawal of a record that was appended to a stream which a parked record has come to hold meanwhile.
+"""Withdrawal of a record that was appended to a stream which a parked record holds meanwhile.
 
-It is parked behind that record, and would be folded whenever an administrator resolves it, however late, or
-be superseded then by a similar one. So its author gets a refusal, and it is never retried.
+It is parked behind that record, and would be folded when an administrator resolves that, however late, or be
+superseded then by a similar one. So its author gets a refusal, and the record is never retried.
 """
 
 from __future__ import annotations

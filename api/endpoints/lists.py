@@ -128,7 +128,7 @@ async def list_in_path(request: Request) -> tuple[TaskList, Positions]:
 
 
 async def unseen_list(request: Request, list_id: str) -> NotFound:
-    """Return the error for a list that the caller cannot see; say if they may restore it."""
+    """Return the error for a list that the caller cannot see; mention if they may restore it."""
     may_restore = await dependencies_of(request).lists.may_restore(caller_of(request).user, list_id)
     return NotFound(DELETED if may_restore else NO_LIST)
 

@@ -90,7 +90,7 @@ async def read_body(
     """
     text = body.get("title")
     if not isinstance(text, str) or not text.strip():
-        raise Invalid([FieldError("title", "must be a text to read")])
+        raise Invalid([FieldError("title", "must be a non-empty text")])
     if len(text) > MAX_QUICK_CHARS:
         raise Invalid([FieldError("title", f"must have at most {MAX_QUICK_CHARS} characters")])
     where = validated(NewTask, {**body, "title": "-"})

@@ -200,7 +200,7 @@ def _beyond(error: BeyondCalendar) -> Invalid:
 async def _no_list(request: Request, wanted: InList) -> Invalid | NotFound:
     if wanted.place is None:
         return await unseen_list(request, wanted.called)
-    return Invalid([FieldError("q", f"you have no list that is called {wanted.called!r}", *wanted.place)])
+    return Invalid([FieldError("q", f"you have no list named {wanted.called!r}", *wanted.place)])
 
 
 def _decoded(fingerprint: str, query: TaskPageQuery) -> tuple[datetime, Place]:

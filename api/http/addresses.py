@@ -51,8 +51,8 @@ def _check(encoded: bytes, part: str) -> None:
     if b"%" not in encoded:
         return
     if _BROKEN_ESCAPE.search(encoded):
-        raise Malformed(f"the {part} has a % that no two hexadecimal digits follow; the sign itself is %25")
+        raise Malformed(f"the {part} has a % without two hexadecimal digits; write %25 for the sign itself")
     try:
         unquote_to_bytes(encoded).decode()
     except UnicodeDecodeError:
-        raise Malformed(f"the {part} is not UTF-8 once it is percent-decoded") from None
+        raise Malformed(f"the {part} is not UTF-8 after percent-decoding") from None

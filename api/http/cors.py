@@ -38,7 +38,7 @@ class Cors(CORSMiddleware):
     def _refusal(self, headers: Headers) -> str:
         origin, method = headers["origin"], headers["access-control-request-method"]
         if not self.is_allowed_origin(origin):
-            return f"pages of {origin[:200]} may not use this server; CORS_ORIGIN names those that may"
+            return f"the origin {origin[:200]} is not allowed; CORS_ORIGIN lists the allowed ones"
         if method not in METHODS:
             return f"the method {method[:50]} is not allowed from other origins"
         return f"a header is not allowed from other origins; allowed are {', '.join(self.allow_headers)}"

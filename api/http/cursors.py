@@ -54,7 +54,7 @@ def decode_cursor(query: str, cursor: str, end: TypeAdapter[End]) -> End:
             return end.validate_json(payload, strict=True)
         except ValidationError:
             pass
-    raise Malformed("cursor: not one that this query gave; start again without it")
+    raise Malformed("cursor: not valid for this query; start again without it")
 
 
 def _payload(query: str, cursor: str) -> bytes | None:

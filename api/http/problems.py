@@ -143,7 +143,7 @@ def problem(error: TaskError, correlation_id: str | None = None) -> Response:
     )
 
 
-_UNEXPECTED = "the error was recorded; name the correlation id when you report it"
+_UNEXPECTED = "the error was logged; include the correlation id when you report it"
 
 
 def _extensions(error: TaskError) -> dict[str, Any]:
@@ -199,7 +199,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     if error.status_code == 405 and request.method == "OPTIONS":
         return Response(status_code=204, headers={"Allow": _allowed(error), "Cache-Control": "no-cache"})
     known: dict[int, TaskError] = {
-        404: errors.NotFound("there is nothing at this address"),
+        404: errors.NotFound("there is no resource at this address"),
         405: MethodNotAllowed(f"{request.method} is not possible here"),
         413: BodyTooLarge(error.detail),
     }

@@ -77,5 +77,5 @@ class Query(BaseModel):
 class PageQuery(Query):
     """A page of a collection."""
 
-    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_LIMIT, description="How many items a page has at most")
-    cursor: str | None = Field(None, description="`next_cursor` of the page before")
+    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_LIMIT, description="Maximum number of items in a page")
+    cursor: str | None = Field(None, description="`next_cursor` of the previous page")

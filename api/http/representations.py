@@ -40,7 +40,7 @@ def unchanged(request: Request, tag: EntityTag) -> EntityTag | None:
     """Return the tag if the caller already has this content. Raise `PreconditionFailed`."""
     wanted = parse_tags("If-Match", request.headers.getlist("if-match"))
     if wanted is not None and not wanted.strongly(tag):
-        raise PreconditionFailed(f"If-Match names another version than {tag}")
+        raise PreconditionFailed(f"If-Match does not match the current version, {tag}")
     known = _known(request)
     return None if known is None else known.weakly(tag)
 

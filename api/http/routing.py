@@ -22,8 +22,8 @@ from api.http.representations import finished
 from app.errors import Forbidden, Malformed, PreconditionFailed, Unavailable
 
 _NO_VERSION = (
-    "there is no version here to compare with; of bulk, each command has its `if_match`, and an"
-    " Idempotency-Key makes it safe to repeat what creates"
+    "this resource has no version to compare; in bulk, each command has its own `if_match`, and an"
+    " Idempotency-Key makes creations safe to repeat"
 )
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -140,6 +140,6 @@ async def _wait_visible(request: Request, deps: Dependencies) -> None:
     ends = await deps.log.ends()
     if any(offset >= ends.get(partition, 0) for partition, offset in positions.items()):
         raise Malformed(
-            "Tasktape-Position: the log does not go that far; it is another log's, or lost records"
+            "Tasktape-Position: beyond the end of the log; it is of another log, or records were lost"
         )
     raise Unavailable("not yet visible: the read models have not reached that position")

@@ -26,7 +26,7 @@ def read_frame(data: str | bytes, *, batch: bool) -> list[Incoming | Refused]:
     """
     value = _from_text(data) if isinstance(data, str) else _from_binary(data)
     if not _is_plain(value):
-        raise BadFrame(f"numbers are finite, and nothing is more than {MAX_DEPTH} deep or binary")
+        raise BadFrame(f"numbers must be finite, values at most {MAX_DEPTH} levels deep, and not binary")
     if batch and isinstance(value, list):
         if not 1 <= len(value) <= MAX_BATCH:
             raise BadFrame(f"a batch has 1 to {MAX_BATCH} messages")

@@ -52,7 +52,7 @@ async def list_behind(
                 raise Refused(message.id, "forbidden", "this channel is for administrators")
             return None
         case "stats" | "replay":
-            raise Refused(message.id, "unsupported", "this kind of channel is not there yet")
+            raise Refused(message.id, "unsupported", "this kind of channel is not supported yet")
         case _:
             raise Refused(message.id, "malformed", "channels are user:…, list:… and task:…")
 

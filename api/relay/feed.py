@@ -54,7 +54,7 @@ class Audit(Protocol):
 
 
 class Listener(Protocol):
-    """A receiver of updates besides the hub."""
+    """A receiver of updates in addition to the hub."""
 
     def start(self, positions: Positions) -> None:
         """Receive, once, the positions before the first update."""
@@ -266,7 +266,7 @@ class UpdateFeed:
             stalled = stalled + 1 if behind and reached == before and not self._is_waiting else 0
             before = dict(reached)
             if stalled >= STALLED_AFTER:
-                raise Stalled("there are updates, but none comes")
+                raise Stalled("there are updates, but none arrives")
 
 
 async def _first_to_end(*coroutines: Coroutine[Any, Any, None]) -> None:

@@ -26,7 +26,7 @@ class TokenBucket:
 
     def __init__(self, rate_per_s: float, burst: int) -> None:
         if rate_per_s <= 0 or burst < 1:
-            raise ValueError("a bucket that never lets anything through")
+            raise ValueError("the bucket would never allow anything")
         self._rate_per_s = rate_per_s
         self._burst = burst
         self._tokens = float(burst)

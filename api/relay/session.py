@@ -273,7 +273,7 @@ class Session:
         try:
             list_id = await self._list_behind(message, subscriber)
             if channel not in subscriber.channels and self._is_full(subscriber):
-                raise Refused(message.id, "too_many", "this socket has all the subscriptions it may have")
+                raise Refused(message.id, "too_many", "this socket has reached its limit of subscriptions")
             is_other_log = since is not None and await self._recovery.is_beyond(subscriber.user, since)
             start = reached if since is None or is_other_log else since
             missed = None if is_other_log else await self._recovery.missed([channel], start, reached)

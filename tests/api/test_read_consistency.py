@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api import read_consistency as patience
+from api import read_consistency
 from api.commands.requests import Applied
 from api.commands.task_actions import TaskAction, TaskActions, Terms
 from api.main import application
@@ -30,7 +30,7 @@ SECRET = "a secret of the tests that is long enough"
 
 @pytest.fixture
 async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr(patience, "RETRY_DELAYS_S", (0.01,) * 3)
+    monkeypatch.setattr(read_consistency, "RETRY_DELAYS_S", (0.01,) * 3)
     async with World().running() as running:
         yield running
 
@@ -59,7 +59,7 @@ async def test_a_command_waits_for_rows_that_come_back_soon(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then nobody notices anything."""
-    monkeypatch.setattr(patience, "RETRY_DELAYS_S", (0.01,) * 500)
+    monkeypatch.setattr(read_consistency, "RETRY_DELAYS_S", (0.01,) * 500)
     node, stream = world.node(), new_stream()
     await node.done(new_task(), stream)
     world.crash(lost=1)

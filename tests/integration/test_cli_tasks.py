@@ -179,7 +179,7 @@ async def test_many_commands(shell: Shell, tmp_path: Path) -> None:
     assert again[0] == again[1]
     other = json.dumps({"command": "create", "body": {"title": "Another"}})
     status, out, _ = await shell.run("bulk", "-", "--key", "monday", stdin=other)
-    assert (status, "came with another command before" in out) == (1, True), out
+    assert (status, "was used for another command" in out) == (1, True), out
     await shell.fails("bulk", str(tmp_path / "nowhere"), status=2)
 
 

@@ -210,7 +210,7 @@ def in_one_line(user: User, file: Path, *options: str) -> str:
     [
         (lambda _: ["--token", "x"], "the token is not a JSON Web Token"),
         (lambda _: ["--url", f"http://127.0.0.1:{free_port()}"], "can't be reached"),
-        (lambda stack: ["--url", stack.urls[0] + "/elsewhere"], "there is nothing at this address"),
+        (lambda stack: ["--url", stack.urls[0] + "/elsewhere"], "there is no resource at this address"),
     ],
 )
 def test_servers_and_tokens_that_will_not_do(

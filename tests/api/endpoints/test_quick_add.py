@@ -121,8 +121,8 @@ async def test_only_members_of_the_list_are_read_as_persons(client: httpx.AsyncC
     ("title", "message"),
     [
         ("tomorrow #home", "no words left"),
-        ("", "text to read"),
-        (5, "text to read"),
+        ("", "non-empty text"),
+        (5, "non-empty text"),
         ("x" * 2001, "2000"),
         ("x" * 501, "500"),
     ],

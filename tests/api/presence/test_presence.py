@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.presence import peers as neighbours_module
+from api.presence import peers as peers_module
 from api.presence import state as presence_module
 from api.presence.events import Notify, PresenceChange, PresenceSignal, PresentUser, Publish
 from api.presence.node_messages import Alive, Ask, Changed, Envelope, Goodbye, Roster, Signalled
@@ -359,8 +359,8 @@ def test_cursors_are_shed_when_too_many_would_be_told(
 
 
 def test_other_nodes_are_bounded(world: PresenceWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours_module, "MAX_NODES", 2)
-    monkeypatch.setattr(neighbours_module, "MAX_ENTRIES_OF_NODE", 2)
+    monkeypatch.setattr(peers_module, "MAX_NODES", 2)
+    monkeypatch.setattr(peers_module, "MAX_ENTRIES_OF_NODE", 2)
     one = world.nodes["one"].presence
     entries = tuple(Entry(TASK, f"user{number}", 1, 0) for number in range(3))
     one.receive(Envelope("three", 1, Changed(1, entries)), world.now)

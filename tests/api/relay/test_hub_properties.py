@@ -11,7 +11,7 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from api import read_consistency as patience
+from api import read_consistency
 from app.log.updates import Update
 from app.positions import Position
 from tests.api.relay_world import Client, Node, World, list_update, nothing_update, task_update
@@ -519,7 +519,7 @@ LEFT_ELSEWHERE = [("join", "ann"), ("catch up", 0, 0), ("leave", "ann"), ("tell"
 def test_the_same_holds_through_the_feed_and_over_crashes(history: list[Any], ring: int) -> None:
     """Batches that are written at once, gaps, restarts, lost rows; and nothing comes after one has left."""
     story = FedStory(ring)
-    with patch.object(patience, "RETRY_DELAYS_S", ()):
+    with patch.object(read_consistency, "RETRY_DELAYS_S", ()):
         asyncio.run(_tell(story, history))
     _check_shared(story)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from api import read_consistency as patience
+from api import read_consistency
 from api.auth import Identity
 from api.presence.cluster import Signals
 from api.protocol import close_codes
@@ -282,7 +282,7 @@ async def test_a_channel_is_not_refused_because_its_rows_are_lost(
     world: World, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor given on old ones: what lies behind it is looked at where the read models are where the node is."""
-    monkeypatch.setattr(patience, "RETRY_DELAYS_S", (0.0,))
+    monkeypatch.setattr(read_consistency, "RETRY_DELAYS_S", (0.0,))
     client, list_id = await signed_in(node), world.task_lists.pop(T1)
     world.commit(list_update(Position(1, 0), L3, {"bob"}, {"ann", "bob"}))
     world.commit(task_update(Position(0, 0), T1, L1))
