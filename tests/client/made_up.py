@@ -1,4 +1,4 @@
-"""A socket's other end that is made up: each connection follows a script, and what it hears is kept."""
+"""A scripted WebSocket server: each connection follows a script, and received messages are kept."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SOON = Patience(first_delay_s=0.0, longest_delay_s=0.05)
 
 
 class Peer:
-    """One connection, as its script sees it."""
+    """The server's side of a connection, for its script."""
 
     def __init__(self, socket: ServerConnection, heard: list[dict[str, Any]]) -> None:
         self.socket = socket
         self._heard = heard
 
     async def hear(self, kind: str) -> dict[str, Any]:
-        """The next message, which has to be of a type."""
+        """Receive the next message, and check its type."""
         frame = await self.socket.recv()
         message: dict[str, Any] = ormsgpack.unpackb(frame) if isinstance(frame, bytes) else json.loads(frame)
         self._heard.append(message)
@@ -49,13 +49,13 @@ class Peer:
         await self.socket.send(ormsgpack.packb(value) if packed else json.dumps(value))
 
     async def welcome(self, **changes: Any) -> dict[str, Any]:
-        """Hear who it is and answer."""
+        """Receive the authentication and reply to it."""
         hello = await self.hear("authenticate")
         await self.say({**hello_of(hello["id"]), **changes})
         return hello
 
     async def close(self, code: int, reason: str = "", retry_after_ms: list[int] | None = None) -> None:
-        """Say goodbye and close."""
+        """Send a goodbye and close."""
         if retry_after_ms is not None:
             goodbye = {"type": "goodbye", "code": code, "reason": reason, "retry_after_ms": retry_after_ms}
             await self.say(goodbye)
@@ -66,7 +66,7 @@ Script = Callable[[Peer], Awaitable[None]]
 
 
 class MadeUp:
-    """A server that runs its scripts, one for each connection; the last one for all that follow."""
+    """A server that runs one script for each connection, and the last one for all further ones."""
 
     def __init__(self, *scripts: Script) -> None:
         self._scripts = list(scripts)
@@ -77,7 +77,7 @@ class MadeUp:
         self.url = ""
 
     async def __call__(self, socket: ServerConnection) -> None:
-        """Serve one connection; it stays open when its script ends."""
+        """Serve one connection. It stays open when its script ends."""
         script = self._scripts[min(self.connections, len(self._scripts) - 1)]
         self.spoken.append(socket.subprotocol)
         self.connections += 1
@@ -91,17 +91,17 @@ class MadeUp:
             self.open -= 1
 
     def updates(self, token: Token = "t", *, packed: bool = False, **how: Any) -> Updates:
-        """A listener to this server."""
+        """Return updates of this server."""
         return Updates(Server(self.url, TokenSource(token), packed), **{"patience": SOON, **how})
 
     def said(self, kind: str) -> list[dict[str, Any]]:
-        """What was heard of one type."""
+        """Return the received messages of a type."""
         return [message for message in self.heard if message["type"] == kind]
 
 
 @asynccontextmanager
 async def made_up(*scripts: Script, speaks: Sequence[Subprotocol] = ()) -> AsyncIterator[MadeUp]:
-    """A server that listens. It takes the first subprotocol that it speaks of those that are offered."""
+    """Run a server. It selects the first offered subprotocol that it supports."""
     server = MadeUp(*scripts)
     async with serve(server, "127.0.0.1", 0, ping_interval=None, subprotocols=speaks) as listening:
         port = next(iter(listening.sockets)).getsockname()[1]
@@ -110,7 +110,7 @@ async def made_up(*scripts: Script, speaks: Sequence[Subprotocol] = ()) -> Async
 
 
 def hello_of(identifier: object) -> dict[str, Any]:
-    """What a server answers to who it is."""
+    """Return the reply to an authentication."""
     return {
         "id": identifier,
         "type": "authenticated",
@@ -125,7 +125,7 @@ def hello_of(identifier: object) -> dict[str, Any]:
 
 
 def update_of(position: str, channel: str = "list:L") -> dict[str, Any]:
-    """An update."""
+    """Return an update."""
     event = {
         "id": f"event of {position}",
         "type": "task.edited",

@@ -1,4 +1,4 @@
-"""Calls against a server that is made up: patience, tokens, keys, positions, pages, errors."""
+"""Calls of a scripted server: retries, tokens, keys, positions, pages, errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def client_of(answer: Answer, token: Any = "token", patience: Patience = AT_ONCE
 
 
 def in_turn(*answers: httpx.Response | Exception) -> tuple[Answer, list[httpx.Request]]:
-    """These answers, one after another, and the requests that they answered."""
+    """Return a server with these consecutive responses, and the requests that it gets."""
     rest: Iterator[httpx.Response | Exception] = iter(answers)
     seen: list[httpx.Request] = []
 
@@ -58,7 +58,7 @@ def ok(status: int = 200, body: object = None, headers: dict[str, str] | None = 
 
 
 async def test_a_server_that_restarts_is_asked_again_with_the_same_key() -> None:
-    """A command is carried out once, however often it is sent."""
+    """A command takes effect once, however often it is sent."""
     passing = [httpx.Response(status, json={}) for status in (429, 502, 503, 504)]
     answer, seen = in_turn(httpx.ConnectError("refused"), httpx.ReadTimeout("late"), *passing, ok(201))
     async with client_of(answer) as client:
@@ -69,7 +69,7 @@ async def test_a_server_that_restarts_is_asked_again_with_the_same_key() -> None
 
 
 async def test_each_command_has_a_key_of_its_own() -> None:
-    """Unless one is given."""
+    """The default key is a new one."""
     answer, seen = in_turn(ok(), ok(), ok(), ok())
     async with client_of(answer) as client:
         await client.complete_task(TASK["id"])
@@ -83,7 +83,7 @@ async def test_each_command_has_a_key_of_its_own() -> None:
 
 
 async def test_how_a_task_is_created_is_no_field_of_it() -> None:
-    """A command like others, but that there is no version yet."""
+    """It takes the options of other commands, except a version."""
     answer, seen = in_turn(ok(201))
     async with client_of(answer) as client:
         await client.create_task("T", key="mine", wait_s=7, correlation_id="run-1", tags=["a"])
@@ -93,7 +93,7 @@ async def test_how_a_task_is_created_is_no_field_of_it() -> None:
 
 
 async def test_a_client_that_is_closed_makes_no_connection() -> None:
-    """Nobody would close it."""
+    """Nobody would close the new connection."""
     client = client_of(lambda _: ok())
     await client.aclose()
     with pytest.raises(RuntimeError, match="closed"):
@@ -103,7 +103,7 @@ async def test_a_client_that_is_closed_makes_no_connection() -> None:
 
 
 async def test_what_will_not_pass_is_not_repeated() -> None:
-    """A refusal stays one."""
+    """A refusal is not retried."""
     answer, seen = in_turn(ok(500, {}), ok(404, {"code": "not_found", "detail": "no such task"}))
     async with client_of(answer) as client:
         for status, code in ((500, "unknown"), (404, "not_found")):
@@ -114,7 +114,7 @@ async def test_what_will_not_pass_is_not_repeated() -> None:
 
 
 async def test_patience_ends() -> None:
-    """A server that was never there is given up before one that has answered."""
+    """A server that never responded is given up earlier than one that has."""
     calls = 0
 
     def answer(_: httpx.Request) -> httpx.Response:
@@ -139,7 +139,7 @@ async def test_patience_ends() -> None:
     "header", ["1", lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=2.5), usegmt=True)]
 )
 async def test_a_server_is_left_alone_as_long_as_it_asks(header: str | Callable[[], str]) -> None:
-    """Seconds or a date; longer than patience lasts is an end, with what was asked for."""
+    """It is in seconds or a date. A delay beyond the limit is an error that carries the delay."""
     value = header if isinstance(header, str) else header()
     answer, seen = in_turn(
         ok(503, {}, headers={"Retry-After": value}), ok(429, {}, headers={"Retry-After": "3600"})
@@ -154,7 +154,7 @@ async def test_a_server_is_left_alone_as_long_as_it_asks(header: str | Callable[
 
 @pytest.mark.parametrize("header", ["soon", "", "Sun, 06 Nov 1994 08:49:37 -0000"])
 async def test_a_retry_after_that_means_nothing_is_passed_over(header: str) -> None:
-    """Or one of the past."""
+    """A date in the past is ignored too."""
     answer, seen = in_turn(ok(503, {}, headers={"Retry-After": header}), ok())
     async with client_of(answer) as client:
         await client.task(TASK["id"])
@@ -165,7 +165,7 @@ async def test_a_retry_after_that_means_nothing_is_passed_over(header: str) -> N
 
 
 def only(good: str) -> Answer:
-    """A server that knows one token."""
+    """Return a server that accepts one token."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.headers["authorization"] == f"Bearer {good}":
@@ -177,7 +177,7 @@ def only(good: str) -> Answer:
 
 @pytest.mark.parametrize("awaited", [True, False])
 async def test_a_token_that_is_refused_is_renewed_once(awaited: bool) -> None:  # noqa: FBT001
-    """By a function, async or not; it is not asked before it has to be, and by one call at a time."""
+    """A function, async or not, is called only when a token is needed, and by one call at a time."""
     given = iter(["old", "new"])
 
     async def later() -> str:
@@ -193,7 +193,7 @@ async def test_a_token_that_is_refused_is_renewed_once(awaited: bool) -> None:  
 
 @pytest.mark.parametrize("token", ["old", lambda: "old"])
 async def test_a_token_that_is_no_good_is_an_error(token: Any) -> None:
-    """A fixed one, or one whose successor is no better."""
+    """This holds for a fixed token, and for one whose successor is rejected too."""
     async with client_of(only("new"), token) as client:
         with pytest.raises(TasktapeError, match="expired") as caught:
             await client.task(TASK["id"])
@@ -202,7 +202,7 @@ async def test_a_token_that_is_no_good_is_an_error(token: Any) -> None:
 
 @pytest.mark.parametrize("token", ["", "t\u00f6ken", "to\nken"])
 def test_what_can_not_be_a_token(token: str) -> None:
-    """It would not fit into a header."""
+    """No header can carry it."""
     with pytest.raises(TasktapeError, match="not a JSON Web Token"):
         client_of(only("new"), token)
 
@@ -211,7 +211,7 @@ def test_what_can_not_be_a_token(token: str) -> None:
 
 
 async def test_reads_wait_for_what_was_written() -> None:
-    """The positions of one's commands, the last of each partition, go with every read."""
+    """Every read carries the last position of the client's commands in each partition."""
     answer, seen = in_turn(
         ok(headers={"Tasktape-Position": "0:5"}),
         ok(headers={"Tasktape-Position": "1:7"}),
@@ -242,7 +242,7 @@ async def test_a_position_that_is_none_is_not_an_answer_of_tasktape(header: str)
 
 
 async def test_how_commands_are_sent() -> None:
-    """Paths, versions, preferences and bodies."""
+    """Check paths, versions, preferences and bodies."""
     answer, seen = in_turn(*(ok() for _ in range(4)))
     fields: Any = {"due": date(2026, 12, 1), "notes": None, "reminders": [{"before": "PT30M"}]}
     async with client_of(answer) as client:
@@ -280,7 +280,7 @@ def collection(*pages: list[dict[str, Any]]) -> tuple[Answer, list[httpx.Request
 
 
 async def test_items_come_page_by_page_up_to_a_bound() -> None:
-    """No page is asked for that is not needed; positions are those of the first one."""
+    """Pages are read when needed. The positions are those of the first page."""
     named = [{**TASK, "title": title} for title in "abc"]
     answer, seen = collection(named[:2], named[2:])
     async with client_of(answer) as client:
@@ -305,7 +305,7 @@ async def test_items_come_page_by_page_up_to_a_bound() -> None:
 
 
 async def test_what_a_newer_server_adds_is_kept() -> None:
-    """It is no reason to fail, and it is not lost."""
+    """Unknown fields are accepted and kept."""
     newer = {**TASK, "colour": "red", "series": {"id": "s", "occurrence": 2, "mood": 1}}
     answer, _ = in_turn(ok(200, newer))
     async with client_of(answer) as client:
@@ -333,7 +333,7 @@ async def test_what_a_newer_server_adds_is_kept() -> None:
     ],
 )
 async def test_errors_are_one_line(response: httpx.Response, words: str, code: str) -> None:
-    """Whatever comes back."""
+    """This holds for any invalid response."""
     async with client_of(lambda _: response) as client:
         with pytest.raises(TasktapeError, match=words) as caught:
             await client.task(TASK["id"])
@@ -342,14 +342,14 @@ async def test_errors_are_one_line(response: httpx.Response, words: str, code: s
 
 
 async def test_a_page_that_is_none_is_an_error() -> None:
-    """Of a server that is another's, say."""
+    """Another server may send one."""
     async with client_of(lambda _: httpx.Response(200, json={"data": []})) as client:
         with pytest.raises(TasktapeError, match="does not answer as Tasktape does"):
             await client.tasks().all()
 
 
 async def test_a_conflict_says_whose_values_are_whose() -> None:
-    """As the problem does; errors by field too."""
+    """It has the code and the detail of the problem, and its errors by field."""
     conflict = {
         "code": "conflict",
         "detail": "d",
@@ -383,13 +383,13 @@ async def test_a_conflict_says_whose_values_are_whose() -> None:
     ],
 )
 def test_this_machine_is_asked_without_a_proxy(url: str, local: bool) -> None:  # noqa: FBT001
-    """Others may need one."""
+    """Other servers may need one."""
     assert is_local(url) is local
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", "", "http://", "http://[x", "http://x:y"])
 def test_what_is_no_address(url: str) -> None:
-    """A mistake is told at once."""
+    """The constructor raises the error."""
     with pytest.raises(ValueError, match="is not an address"):
         Client(url, "t")
 
@@ -411,7 +411,7 @@ async def test_who_is_there_is_asked_by_channel_and_by_user() -> None:
 
 @pytest.mark.parametrize("name", ["..", ".", ""])
 async def test_no_name_leads_to_something_else(name: str) -> None:
-    """To remove the member `..` of a list is not to delete the list."""
+    """Removing the member `..` of a list does not delete the list."""
     answer, seen = in_turn()
     async with client_of(answer) as client:
         for call in (

@@ -1,4 +1,4 @@
-"""Where a listener goes on after a broken connection: nothing is lost, nothing told twice."""
+"""The resume position after a lost connection: no update is lost or delivered twice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasktape_client.progress import Progress
 
 
 def test_the_positions_of_a_reply_count_once_the_missed_have_come() -> None:
-    """A connection that breaks in the middle of them begins where the last one was."""
+    """A connection lost among them is resumed from the positions before it."""
     progress = Progress()
     progress.begin(1)
     progress.reply({"0": 10, "1": 5}, 0)
@@ -28,7 +28,7 @@ def test_the_positions_of_a_reply_count_once_the_missed_have_come() -> None:
 
 
 def test_positions_never_go_back() -> None:
-    """Not with a reply of another node that is behind either."""
+    """A reply of another node that is behind does not move them back."""
     progress = Progress()
     for positions in ({"0": 10}, {"0": 8, "1": 1}):
         progress.begin(1)
@@ -37,7 +37,7 @@ def test_positions_never_go_back() -> None:
 
 
 def test_what_was_told_before_a_break_is_not_told_again() -> None:
-    """Missed updates come anew when a connection broke among them."""
+    """Missed updates are sent again after a connection was lost among them."""
     progress = Progress({"0": 1})
     progress.begin(1)
     progress.reply({"0": 9}, 3)
@@ -51,7 +51,7 @@ def test_what_was_told_before_a_break_is_not_told_again() -> None:
 
 
 def test_no_position_counts_before_all_channels_are_answered() -> None:
-    """What is live on one channel says nothing of what another one has missed."""
+    """Live updates of one channel do not complete the missed updates of another."""
     progress = Progress({"0": 1})
     progress.begin(2)
     progress.reply({"0": 7}, 0)
@@ -63,7 +63,7 @@ def test_no_position_counts_before_all_channels_are_answered() -> None:
 
 
 def test_a_channel_that_is_refused_holds_nothing_up() -> None:
-    """What came meanwhile counts."""
+    """Updates that arrived meanwhile count."""
     progress = Progress({"0": 1})
     progress.begin(2)
     progress.reply({"0": 7}, 0)
@@ -73,7 +73,7 @@ def test_a_channel_that_is_refused_holds_nothing_up() -> None:
 
 
 def test_a_list_that_one_joins_is_told_once() -> None:
-    """Its history comes before the update one joined with; a break in between has it come again."""
+    """Its history precedes the update of the join. A connection lost in between delivers it again."""
     progress = Progress({"0": 50, "1": 50})
     progress.begin(1)
     progress.reply({"0": 50, "1": 50}, 0)
@@ -91,7 +91,7 @@ def test_a_list_that_one_joins_is_told_once() -> None:
 
 @dataclass
 class Server:
-    """A log of two partitions that grows; a socket of it has every update once, from its start."""
+    """A growing log of two partitions. A socket gets every update once, from its start."""
 
     log: list[str] = field(default_factory=list)
     ends: dict[str, int] = field(default_factory=lambda: {"0": -1, "1": -1})
@@ -117,7 +117,7 @@ class Server:
     )
 )
 def test_any_breaks_lose_and_double_nothing(connections: list[tuple[int, int, list[str]]]) -> None:
-    """However many updates a connection delivers before it breaks, and whatever happens meanwhile."""
+    """This holds for any number of updates before a lost connection, and any in between."""
     server, progress, told = Server(), Progress({"0": -1, "1": -1}), list[str]()
     for taken, live, meanwhile in [*connections, (100, 100, [])]:
         assert progress.positions is not None

@@ -1,4 +1,4 @@
-"""The client's progress behind a real relay: whatever breaks when, each update is told once, and in order."""
+"""The client's progress with a real relay: each update is delivered once, in order, after any failure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.api.relay_world import Client, Node
 
 
 class Listener(Client):
-    """Tells every update when it comes, as `Updates` does, and not when a recovery is complete."""
+    """A client that delivers every update on arrival, as `Updates` does, and not after a recovery."""
 
     def __init__(self, user: str) -> None:
         self.progress = Progress()
@@ -24,7 +24,7 @@ class Listener(Client):
 
     @property
     def positions(self) -> dict[int, int] | None:
-        """Where it comes back to."""
+        """Return the resume positions."""
         reached = self.progress.positions
         return None if reached is None else positions_from_json(reached)
 
@@ -33,7 +33,7 @@ class Listener(Client):
         self.progress = Progress(None if positions is None else positions_to_json(positions))
 
     def connect(self, node: Node) -> None:
-        """Connect, from where it is."""
+        """Connect from the resume positions."""
         super().connect(node)
         self.progress.begin(1)
 
@@ -49,7 +49,7 @@ class Listener(Client):
 
 
 def story(ring: int) -> Story:
-    """A story whose clients are ours."""
+    """A story with the clients above."""
     told = Story(ring)
     told.clients = [Listener("ann"), Listener("ann")]
     return told
@@ -79,7 +79,7 @@ JOINED = [
 # The list's task was told, the update that one joined with was not.
 @example([*JOINED, ("receive", 0, 3), ("reconnect", 0, 0)], 1_000)
 def test_a_new_list_is_told_whole_and_once(history: list[Any], ring: int) -> None:
-    """Also when a connection breaks while it is told, or between that and how one joined it."""
+    """This holds if a connection is lost during its delivery, or before the update of the join."""
     told = story(ring)
     asyncio.run(_tell(told, history))
     _check(told)

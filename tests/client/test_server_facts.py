@@ -1,4 +1,4 @@
-"""What the client repeats of the server is what the server says: fields, words, positions, the protocol."""
+"""The client's copies of the server's facts are equal: fields, words, positions, the protocol."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SCHEMAS_OF = {
     models.PresentUser: ["PresentOut"],
     models.Present: ["PresenceOut"],
 }
-"""The schemas of models that are named otherwise, or stand for several."""
+"""The schemas of models with another name, or of several schemas."""
 LEFT_OUT = {
     models.Notification: {"position"},
     models.Problem: {"type", "correlation_id"},
@@ -45,7 +45,7 @@ MESSAGES = {
     models.Unsubscribed: messages.Unsubscribed,
 }
 REPLY_ID = {"id"}
-"""The field that relates a reply to its request. `Updates` uses it, and its reader has no use for it."""
+"""The field that relates a reply to its request. Only `Updates` needs it."""
 
 ANSWERS = [
     model

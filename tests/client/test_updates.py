@@ -1,4 +1,4 @@
-"""Listening to a server that is made up: reconnecting, resuming, tokens, channels, and the ends of it."""
+"""Updates of a scripted server: reconnects, resumption, tokens, channels, and ends."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LIMIT_S = 10
 
 
 async def positions_of(updates: Updates, count: int) -> list[str]:
-    """The positions of the next so many updates."""
+    """Return the positions of the next updates."""
     found = []
     async with asyncio.timeout(LIMIT_S):
         async for update in updates:
@@ -45,7 +45,7 @@ async def positions_of(updates: Updates, count: int) -> list[str]:
 
 
 def telling(*positions: str, **hello: Any) -> Script:
-    """A script: welcome, and these updates."""
+    """Return a script that sends a welcome and these updates."""
 
     async def script(peer: Peer) -> None:
         await peer.welcome(**hello)
@@ -55,7 +55,7 @@ def telling(*positions: str, **hello: Any) -> Script:
 
 
 def closing(code: int, reason: str = "", retry_after_ms: list[int] | None = None) -> Script:
-    """A script that hears who it is and closes."""
+    """Return a script that receives the authentication and closes."""
 
     async def script(peer: Peer) -> None:
         await peer.hear("authenticate")
@@ -65,7 +65,7 @@ def closing(code: int, reason: str = "", retry_after_ms: list[int] | None = None
 
 
 def then(*scripts: Callable[[Peer], Awaitable[None]]) -> Script:
-    """Scripts on one connection, one after another."""
+    """Return a script of several, one after another, on one connection."""
 
     async def script(peer: Peer) -> None:
         for each in scripts:
@@ -75,7 +75,7 @@ def then(*scripts: Callable[[Peer], Awaitable[None]]) -> Script:
 
 
 async def cut(peer: Peer) -> None:
-    """End a connection as a broken network does."""
+    """Abort a connection, as a network failure does."""
     peer.socket.transport.abort()
 
 
@@ -83,7 +83,7 @@ async def cut(peer: Peer) -> None:
 
 
 async def test_updates_come_typed() -> None:
-    """With the event, the changes and the state after it."""
+    """It has the event, the changes and the state after it."""
     async with made_up(telling("0:11")) as server, server.updates() as updates:
         async for update in updates:
             assert isinstance(update, Update)
@@ -93,7 +93,7 @@ async def test_updates_come_typed() -> None:
 
 
 async def test_a_broken_connection_is_resumed() -> None:
-    """From the last update that was told, and what had been missed is told once."""
+    """Missed updates after the last delivered one are delivered once."""
     second = telling("0:12", "0:13", "0:20", positions={"0": 13}, missed=2)
     async with made_up(then(telling("0:11"), cut), second) as server:
         updates = server.updates()
@@ -103,7 +103,7 @@ async def test_a_broken_connection_is_resumed() -> None:
 
 
 async def test_a_break_among_the_missed() -> None:
-    """They come anew, and are told once."""
+    """They are sent again, and delivered once."""
     first = telling("0:3", "0:5", positions={"0": 9}, missed=3)
     second = telling("0:3", "0:5", "0:9", "0:10", positions={"0": 9}, missed=3)
     async with made_up(then(first, cut), second) as server:
@@ -112,7 +112,7 @@ async def test_a_break_among_the_missed() -> None:
 
 
 async def test_a_loop_goes_on_where_another_was_left() -> None:
-    """What was not iterated over counts as not told, even if it had come."""
+    """Updates that were received but not yielded do not count."""
     second = telling("0:12", positions={"0": 12}, missed=1)
     async with made_up(telling("0:11", "0:12"), second) as server:
         updates = server.updates()
@@ -123,7 +123,7 @@ async def test_a_loop_goes_on_where_another_was_left() -> None:
 
 
 async def test_a_resync_is_told() -> None:
-    """What is new comes all the same."""
+    """New updates are still delivered."""
     resync = {"type": "resync", "channel": "list:L", "reason": "too much was missed"}
 
     async def script(peer: Peer) -> None:
@@ -143,7 +143,7 @@ async def test_a_resync_is_told() -> None:
 
 
 async def test_a_log_that_was_made_anew_is_followed_from_where_it_is() -> None:
-    """It is told by a resync; where one was before means nothing in it."""
+    """A resync reports it. The old positions mean nothing in it."""
     resync = {"type": "resync", "channel": "list:L", "reason": "the log is another one"}
 
     async def script(peer: Peer) -> None:
@@ -164,7 +164,7 @@ async def test_a_log_that_was_made_anew_is_followed_from_where_it_is() -> None:
 
 
 async def test_the_window_of_a_goodbye_is_kept() -> None:
-    """A server that restarts says when to come back."""
+    """A restarting server names the delay."""
     told: list[Connected | Disconnected] = []
     first = then(telling(), lambda peer: peer.close(4001, "restarting", [300, 310]))
     async with made_up(first, telling("0:11")) as server:
@@ -179,7 +179,7 @@ async def test_the_window_of_a_goodbye_is_kept() -> None:
 
 
 async def test_a_server_that_is_not_there_is_tried_as_often_as_asked() -> None:
-    """Then it is an error; without a bound it is tried for ever."""
+    """It raises then. Without a limit it retries for ever."""
     async with made_up(telling()) as server:
         pass
     told: list[Connected | Disconnected] = []
@@ -189,7 +189,7 @@ async def test_a_server_that_is_not_there_is_tried_as_often_as_asked() -> None:
 
 
 async def test_a_server_of_another_kind_is_an_error() -> None:
-    """Before the first connection: afterwards it may be a proxy that is being restarted."""
+    """This holds before the first connection. Later, the cause may be a restarting proxy."""
 
     async def no_socket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -206,7 +206,7 @@ async def test_a_server_of_another_kind_is_an_error() -> None:
 
 
 async def test_silence_is_a_broken_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server promises to ping; one that does not is gone."""
+    """The server has to send pings. Without them, the connection is considered lost."""
     monkeypatch.setattr(link_module, "SILENT_PERIODS", 0.1)
     async with made_up(telling(ping_s=1), telling("0:11")) as server:
         assert await positions_of(server.updates(), 1) == ["0:11"]
@@ -214,7 +214,7 @@ async def test_silence_is_a_broken_connection(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_pings_are_answered_while_nobody_listens() -> None:
-    """Who is busy with an update does not lose the connection."""
+    """A reader that is busy with an update keeps the connection."""
 
     async def script(peer: Peer) -> None:
         await peer.welcome()
@@ -233,7 +233,7 @@ async def _pongs(peer: Peer, count: int) -> None:
 
 
 async def test_who_is_slow_is_not_buffered_for_without_end() -> None:
-    """The server is left to wait, and does what it does with slow clients."""
+    """The server has to wait, and treats the client as a slow one."""
     sent, padding = 0, random.Random(1).randbytes(50_000).hex()  # does not compress well
 
     async def flood(peer: Peer) -> None:
@@ -257,7 +257,7 @@ async def test_who_is_slow_is_not_buffered_for_without_end() -> None:
 
 
 async def batched(peer: Peer) -> None:
-    """A script: several messages in a frame, as they come; then one alone."""
+    """Return a script that sends several messages in a frame, then one alone."""
     hello = await peer.hear("authenticate")
     missed = [update_of("0:11"), update_of("0:12")]
     await peer.say_together(
@@ -269,7 +269,7 @@ async def batched(peer: Peer) -> None:
 
 
 async def test_several_messages_in_a_frame_are_told_one_by_one() -> None:
-    """That they are understood is said at the beginning; what keeps a connection going may be among them."""
+    """The authentication offers the feature. Maintenance messages may be among them."""
     async with made_up(batched) as server:
         updates = server.updates(since={"0": 10})
         assert await positions_of(updates, 4) == ["0:11", "0:12", "0:13", "0:14"]
@@ -289,7 +289,7 @@ async def test_several_messages_in_a_frame_are_told_one_by_one() -> None:
 async def test_msgpack_is_spoken_if_the_server_knows_it(
     speaks: list[Subprotocol], spoken: Subprotocol | None
 ) -> None:
-    """Otherwise it is JSON."""
+    """The alternative is JSON."""
     async with made_up(batched, speaks=speaks) as server:
         updates = server.updates(packed=True, since={"0": 10})
         assert await positions_of(updates, 4) == ["0:11", "0:12", "0:13", "0:14"]
@@ -297,7 +297,7 @@ async def test_msgpack_is_spoken_if_the_server_knows_it(
 
 
 async def test_msgpack_has_to_be_wanted() -> None:
-    """JSON is what everybody can read along."""
+    """The default is JSON, which is readable."""
     async with (
         made_up(telling("0:11"), speaks=[PACKED_SUBPROTOCOL, SUBPROTOCOL]) as server,
         Client(server.url, "t") as plain,
@@ -310,7 +310,7 @@ async def test_msgpack_has_to_be_wanted() -> None:
 
 @pytest.mark.parametrize("frame", ["[1]", "[[]]", "{}", b"\xc1", b"\x91\x01"], ids=repr)
 async def test_frames_that_are_not_of_the_protocol_are_another_server(frame: str | bytes) -> None:
-    """There is no use in another connection."""
+    """A reconnect would be useless."""
 
     async def script(peer: Peer) -> None:
         await peer.hear("authenticate")
@@ -332,7 +332,7 @@ async def _subscribed(peer: Peer, positions: dict[str, int], *missed: str) -> No
 
 
 async def test_more_channels_begin_where_the_others_do() -> None:
-    """Nothing lies between; after a break each is resumed, and no position counts before all have come."""
+    """There is no gap. A reconnect resumes each, and no position counts before all have arrived."""
 
     async def first(peer: Peer) -> None:
         await peer.welcome()
@@ -363,7 +363,7 @@ async def test_more_channels_begin_where_the_others_do() -> None:
 
 
 async def test_many_channels_are_asked_for_a_few_at_a_time() -> None:
-    """All of them, without waiting for each."""
+    """All are subscribed, without waiting for each reply."""
     channels = [f"task:{number}" for number in range(50)]
 
     async def script(peer: Peer) -> None:
@@ -379,7 +379,7 @@ async def test_many_channels_are_asked_for_a_few_at_a_time() -> None:
 
 
 async def test_a_channel_that_one_may_not_have_is_an_error() -> None:
-    """At once."""
+    """It raises immediately."""
 
     async def script(peer: Peer) -> None:
         await peer.welcome()
@@ -393,12 +393,12 @@ async def test_a_channel_that_one_may_not_have_is_an_error() -> None:
 
 
 def heard(found: Update | Resync | Unsubscribed) -> str:
-    """An update's position, or the channel that something else is about."""
+    """Return the position of an update, or the channel of another item."""
     return found.position if isinstance(found, Update) else f"{found.type} {found.channel}"
 
 
 async def all_of(updates: Updates, count: int) -> list[str]:
-    """What the next so many things are that are told."""
+    """Return the names of the next items."""
     found: list[str] = []
     async with asyncio.timeout(LIMIT_S):
         async for each in updates:
@@ -409,13 +409,13 @@ async def all_of(updates: Updates, count: int) -> list[str]:
 
 
 async def refusing(peer: Peer) -> None:
-    """A script: there is no such thing as what is asked for."""
+    """Return a script that refuses a subscription as not found."""
     asked = await peer.hear("subscribe")
     await peer.say({"id": asked["id"], "type": "error", "code": "not_found", "message": "no such task"})
 
 
 async def test_a_channel_that_is_taken_away_is_told_of_and_not_asked_for_again() -> None:
-    """In its place among the updates, whether it goes while connected or meanwhile; the others go on."""
+    """It is reported in order, whether it is lost on or between connections. Others continue."""
 
     async def first(peer: Peer) -> None:
         await peer.welcome()
@@ -443,7 +443,7 @@ async def test_a_channel_that_is_taken_away_is_told_of_and_not_asked_for_again()
 
 @pytest.mark.parametrize("channels", [[], ["list:L"]])
 async def test_a_list_that_is_taken_away_is_told_of(channels: list[str]) -> None:
-    """Once for each time, also if it came back, and if it went while there was no connection."""
+    """Each loss is reported once, also after a return, and if it happened between connections."""
     without = {"channels": ["user:alice"]}
 
     async def first(peer: Peer) -> None:
@@ -465,7 +465,7 @@ async def test_a_list_that_is_taken_away_is_told_of(channels: list[str]) -> None
 
 
 async def test_a_list_that_was_asked_for_by_name_may_be_gone_meanwhile() -> None:
-    """It came by itself before, and is refused now; that is no reason to end."""
+    """An automatic channel that is refused later does not end the iteration."""
     second = then(telling(channels=["user:alice"]), refusing, lambda peer: peer.say(update_of("0:12")))
     async with made_up(then(telling("0:11"), cut), second) as server:
         updates = server.updates(channels=["list:L"])
@@ -476,7 +476,7 @@ async def test_a_list_that_was_asked_for_by_name_may_be_gone_meanwhile() -> None
 
 
 async def test_a_token_is_renewed_before_it_expires() -> None:
-    """On the open socket, again and again."""
+    """It is renewed on the open socket, repeatedly."""
     tokens = iter("abc")
 
     async def script(peer: Peer) -> None:
@@ -492,7 +492,7 @@ async def test_a_token_is_renewed_before_it_expires() -> None:
 
 
 async def test_after_a_token_has_expired_there_is_a_new_one() -> None:
-    """What gives tokens may be away when it is asked, and there is another try with the next connection."""
+    """The token function may fail temporarily. The next connection calls it again."""
     answers: Iterator[str | Exception] = iter(["a", httpx.ConnectError("away"), OSError("away"), "b"])
     asked = asyncio.Event()
 
@@ -515,7 +515,7 @@ async def test_after_a_token_has_expired_there_is_a_new_one() -> None:
 
 @pytest.mark.parametrize(("token", "tries"), [("t", 1), (lambda: "t", 2)])
 async def test_a_token_that_is_no_good_ends_it(token: Any, tries: int) -> None:
-    """A fixed one at once, another after its successor was refused too."""
+    """A fixed token fails immediately, another after its successor was rejected too."""
     refusing = closing(4500, "the token's signature is not ours")
     async with made_up(refusing) as server:
         with pytest.raises(TasktapeError, match="signature") as caught:
@@ -524,7 +524,7 @@ async def test_a_token_that_is_no_good_ends_it(token: Any, tries: int) -> None:
 
 
 async def test_what_is_wrong_with_the_function_is_told() -> None:
-    """It is not mistaken for a server that is away, neither in the beginning nor later."""
+    """It is not taken for an unavailable server, neither at first nor later."""
 
     def broken() -> str:
         raise LookupError("no such key")
@@ -544,7 +544,7 @@ async def test_what_is_wrong_with_the_function_is_told() -> None:
 
 @pytest.mark.parametrize(("code", "name"), [(4507, "forbidden"), (4504, "closed"), (4501, "closed")])
 async def test_a_server_that_does_not_want_us_back_ends_it(code: int, name: str) -> None:
-    """With its reason."""
+    """The error has its reason."""
     async with made_up(then(telling("0:11"), lambda peer: peer.close(code, "a reason"))) as server:
         with pytest.raises(TasktapeError, match="a reason") as caught:
             await positions_of(server.updates(), 2)
@@ -552,7 +552,7 @@ async def test_a_server_that_does_not_want_us_back_ends_it(code: int, name: str)
 
 
 async def test_what_is_not_the_protocol_ends_it() -> None:
-    """Whatever it is."""
+    """This holds for any invalid message."""
 
     async def nonsense(peer: Peer) -> None:
         await peer.welcome()
@@ -573,13 +573,13 @@ async def test_what_is_not_the_protocol_ends_it() -> None:
 
 
 async def failing(updates: Updates) -> None:
-    """A loop whose body raises."""
+    """Run a loop whose body raises."""
     async for _ in updates:
         raise ZeroDivisionError
 
 
 async def test_leaving_a_loop_closes_the_socket() -> None:
-    """By a break, by an exception, by being cancelled, and with the block that it was made in."""
+    """It ends by `break`, an exception, a cancellation, or the end of its block."""
     async with made_up(telling("0:11")) as server:
         async for _ in server.updates():
             break
@@ -601,7 +601,7 @@ async def test_leaving_a_loop_closes_the_socket() -> None:
 
 
 async def test_closing_ends_a_loop_that_waits() -> None:
-    """In another task, also while it waits for a server that is away."""
+    """Another task can close it, also while it waits for an unavailable server."""
     async with made_up(telling()) as server:
         updates = server.updates()
         listening = asyncio.create_task(positions_of(updates, 1))
@@ -611,7 +611,7 @@ async def test_closing_ends_a_loop_that_waits() -> None:
 
 
 async def test_one_loop_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two would share what comes."""
+    """Two loops would share the updates."""
     monkeypatch.setattr(updates_module, "TURN_S", 0.05)
     async with made_up(telling("0:11")) as server:
         updates = server.updates()
