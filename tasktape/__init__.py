@@ -1,1 +1,1 @@
-"""Tasktape, as people import and run it: the client, the command line, the embedded stack."""
+"""The parts of Tasktape that users import and run: the client, the command line, the embedded stack."""

@@ -9,7 +9,7 @@ INTERRUPTED_STATUS = 130
 
 
 def run() -> None:
-    """Import the command line and run it; Ctrl-C ends it without a traceback from the first moment on."""
+    """Import the command line and run it. Ctrl-C never prints a traceback, not even during the import."""
     try:
         from tasktape.cli import main
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Logging of every process: structlog, and the standard library's through it, to standard error."""
+"""Logging of every process: structlog, and the standard library's logging through it, to standard error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import structlog
 
 
 def configure(level: str, log_format: str) -> None:
-    """Log from `level` (debug, info, warning, error) on, as `json` lines or as `text` for people."""
+    """Log from `level` (debug, info, warning, error), as `json` lines or as `text` for people."""
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -44,8 +44,8 @@ def configure(level: str, log_format: str) -> None:
         )
     )
     if level != "debug":
-        # They write for each attempt to reach a server; our own lines say what is waited for.
+        # They log each attempt to reach a server; Tasktape logs one line that names the server.
         for chatty in ("aiokafka", "asyncpg"):
             logging.getLogger(chatty).setLevel(logging.CRITICAL)
-    # Libraries speak up only when something is wrong, unless everything is asked for.
+    # Libraries log only problems, unless the level is debug.
     logging.basicConfig(handlers=[handler], level=number if level == "debug" else logging.WARNING, force=True)

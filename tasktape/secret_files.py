@@ -1,4 +1,4 @@
-"""Settings that are secret may be in files: what is in the environment, others can list."""
+"""Secret settings in files, because other programs can list environment variables."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ MAX_BYTES = 64 * 1024
 
 
 def with_secret_files(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment with what its `NAME_FILE`s hold as `NAME`. Raises `BadSettings`.
+    """Return the environment with the content of each `NAME_FILE` as `NAME`. Raise `BadSettings`.
 
-    An empty file counts as unset, as an empty value does.
+    An empty file counts as unset, like an empty value.
     """
     found = dict(environment)
     for name in IN_FILES:

@@ -1,1 +1,1 @@
-"""Reading other programs' files: each format's parser, and what its contents mean as tasks and events."""
+"""Importers of other programs' files: a parser for each format, and the mapping to tasks and events."""

@@ -1,4 +1,4 @@
-"""Tasks on their way to the server, some at a time."""
+"""Batches of tasks for the server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BATCH_TASKS = 200
 
 
 class Parcel(NamedTuple):
-    """A task as it is sent, with where it comes from."""
+    """A task as it is sent, with its place in the file."""
 
     trace: str
     line: int
@@ -23,7 +23,7 @@ class Parcel(NamedTuple):
 
 
 def parcel(trace: str, line: int, nth: int, events: list[Event]) -> Parcel:
-    """Make a parcel of a task's history."""
+    """Return a parcel with a task's history."""
     return Parcel(trace, line, orjson.dumps({"key": trace, "nth": nth, "events": events}))
 
 
@@ -34,25 +34,25 @@ class Batch:
     parcels: tuple[Parcel, ...]
 
     def halves(self) -> tuple[Batch, Batch]:
-        """The same tasks in two batches."""
+        """Return the same tasks as two batches."""
         middle = len(self.parcels) // 2
         return Batch(self.parcels[:middle]), Batch(self.parcels[middle:])
 
     def without(self, indexes: set[int]) -> Batch:
-        """The tasks but some."""
+        """Return the batch without some of its tasks."""
         kept = (each for index, each in enumerate(self.parcels) if index not in indexes)
         return Batch(tuple(kept))
 
 
 class Batches:
-    """Gathers parcels until there are enough for a batch."""
+    """A collector of parcels that makes full batches."""
 
     def __init__(self) -> None:
         self._parcels: list[Parcel] = []
         self._size = 0
 
     def add(self, item: Parcel) -> Batch | None:
-        """Add one; the batch that is full, if that fills one."""
+        """Add a parcel; return the batch if that fills one."""
         full = self.take() if self._size + len(item.json) > BATCH_BYTES else None
         self._parcels.append(item)
         self._size += len(item.json)
@@ -61,6 +61,6 @@ class Batches:
         return full
 
     def take(self) -> Batch | None:
-        """What has been gathered since, if anything."""
+        """Return the parcels that are left as a batch, if there are any."""
         parcels, self._parcels, self._size = self._parcels, [], 0
         return Batch(tuple(parcels)) if parcels else None

@@ -1,7 +1,7 @@
 """The encoding of an XML file, found as XML 1.0 says (appendix F), and its bytes as UTF-8.
 
-Expat knows four encodings. The others are read by Python's codecs; what begins with one and says another is
-refused, as nobody could tell which of them is true.
+Expat knows four encodings. Python's codecs read the others. A file that begins in one encoding and declares
+another is refused, because either could be wrong.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _NOT_FOR_FILES = frozenset(
 
 
 class BadEncoding(Exception):
-    """The bytes are not in an encoding that they, or the file's first line, say."""
+    """An error: the bytes are not in the encoding that they, or the first line, declare."""
 
 
 def as_utf8(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -55,7 +55,7 @@ def as_utf8(chunks: Iterable[bytes]) -> Iterator[bytes]:
     encoding = encoding_of(head[:HEAD_BYTES])
     if encoding == "utf-8":
         yield head
-        yield from pieces  # Expat checks it as well as a codec would.
+        yield from pieces  # Expat validates it as well as a codec does.
         return
     decoder = codecs.getincrementaldecoder(encoding)()
     try:

@@ -18,11 +18,11 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Damaged(Exception):
-    """A gzipped file that can't be unpacked to its end."""
+    """An error: a gzipped file cannot be unpacked to its end."""
 
 
 class ImportFile:
-    """A file that is read from front to back, once. `position` tells how much of `size` has been read."""
+    """A file that is read once, from front to back. `position` is how much of `size` has been read."""
 
     def __init__(self, path: Path) -> None:
         self._stack = ExitStack()
@@ -44,7 +44,7 @@ class ImportFile:
 
     @property
     def position(self) -> int:
-        """How many bytes of the file, as it lies on the disk, have been read."""
+        """Return the number of bytes on the disk that have been read."""
         return min(self._raw.tell(), self.size)
 
     def chunks(self) -> Iterator[bytes]:

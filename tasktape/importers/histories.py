@@ -1,11 +1,10 @@
-"""A trace as the history of a task: which Tasktape event each of its events becomes.
+"""The history of a task from a trace: the Tasktape events that its events become.
 
-Each event of the trace becomes one, with its own time and its own actor: the first creates the task, one
-that brings a stage that ends the work completes it, one that leaves such a stage reopens it, and any other
-moves it between stages and people. Only a trace whose single event ends the work becomes two: created and
-completed. A trace that begins with an ending stage and goes on is completed by the next event that ends the
-work.
-Events whose times go backwards are put in the order of time; events of one time stay in the file's order.
+Each event of the trace becomes one event with its own time and actor. The first event creates the task. An
+event with a stage that ends the work completes it, one that leaves such a stage reopens it, and any other
+moves it between stages and people. Only a trace whose single event ends the work becomes two events: created
+and completed. A trace that begins with an ending stage and continues is completed by the next event that ends
+the work. Events are sorted by time; events of the same time keep their order in the file.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ Event = dict[str, Any]
 
 
 class History(NamedTuple):
-    """A task to be: its title, and its events."""
+    """The title and the events of a new task."""
 
     title: str
     events: list[Event]
 
 
 def history_of(trace: XesTrace) -> History:
-    """Return the history that a trace tells; it has one event at least. Raises `Unusable`."""
+    """Return the history of a trace, with at least one event. Raise `Unusable` if there is none."""
     first, *others = in_order(trace.events)
     title = shortened(trace.label, MAX_TITLE_CHARS)
     stage, ends = stage_of(first.name, first.transition)
@@ -58,19 +57,19 @@ def history_of(trace: XesTrace) -> History:
 
 
 def in_order(events: Sequence[XesEvent]) -> Sequence[XesEvent]:
-    """The events in the order of their times."""
+    """Return the events sorted by time."""
     if all(earlier.time <= later.time for earlier, later in pairwise(events)):
         return events
     return sorted(events, key=attrgetter("time"))
 
 
 class Unusable(Exception):
-    """A trace that can't be the history of a task; the message says what of it."""
+    """An error: a trace cannot be the history of a task. The message names the cause."""
 
 
 @lru_cache(maxsize=4_096)
 def user_of(resource: str | None) -> str | None:
-    """Return the user that a resource is, if there is one. Raises `Unusable` if nobody can be called so."""
+    """Return the user that a resource names, if any. Raise `Unusable` for an invalid name."""
     name = shortened(normal_user(one_line(resource)), MAX_USER_CHARS, sign="...")
     if not name:
         return None
@@ -97,7 +96,7 @@ def _placed(stage: str | None, assignee: str | None) -> dict[str, Any]:
 
 
 def _edit(stage: str | None, assignee: str | None, new_stage: str | None, new_assignee: str | None) -> Event:
-    """The fields that differ; if none does, the stage again, so that the event stays in the history."""
+    """Return the changed fields, or the stage if none changed, so that the event stays in the history."""
     data: dict[str, Any] = {}
     if new_assignee != assignee:
         data["assignees"] = (new_assignee,)

@@ -1,4 +1,4 @@
-"""How often a name came before: on the disk, as an import's memory must not grow with its file."""
+"""Counts of earlier occurrences of names, on the disk: an import's memory must not grow with its file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COUNT = """
 
 
 class Occurrences:
-    """Counts names. What doesn't fit into a small cache is kept in a temporary file."""
+    """A counter of names. Names beyond a small cache are in a temporary file."""
 
     def __init__(self) -> None:
         # The empty name is SQLite's own temporary database, deleted when it is closed.
@@ -27,7 +27,7 @@ class Occurrences:
         self._names.close()
 
     def count(self, name: str) -> int:
-        """How often `name` was counted before."""
+        """Return the number of earlier calls with `name`, and count this one."""
         digest = blake2b(name.encode(), digest_size=16).digest()
         [(seen,)] = self._names.execute(_COUNT, (digest,)).fetchall()
         return int(seen)

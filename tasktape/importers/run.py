@@ -1,4 +1,4 @@
-"""One import from its file to the server: reading goes on while batches are on their way."""
+"""One import from file to server. Reading continues while batches are being sent."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _batches(file: ImportFile, summary: Summary, progress: Progress) -> Generato
         for trace in read_xes(_watched(file, progress)):
             if not isinstance(trace, XesTrace):
                 if trace.trace is not None:
-                    # So that the others keep their places when this one is mended.
+                    # So that the other traces keep their places when this one is fixed.
                     names.count(trace.trace)
                 summary.refuse(trace)
                 continue
@@ -69,7 +69,7 @@ def _watched(file: ImportFile, progress: Progress) -> Generator[bytes, None, Non
 
 
 async def _send_all(batches: Iterable[Batch], send: Callable[[Batch], Awaitable[None]]) -> None:
-    """Send batches, a few at a time. The first trouble that one of them has ends it."""
+    """Send batches, a few at a time. The first error of a batch ends the import."""
     free = asyncio.Semaphore(IN_FLIGHT)
 
     async def sent(batch: Batch) -> None:

@@ -1,4 +1,4 @@
-"""The server's side of an import, as a client sees it: batches go there, and what is refused comes back."""
+"""The server's side of an import: it receives batches and reports refusals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROJECTED_PER_S = 500
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """The list that tasks go to, and the positions that the server's read models had reached before them."""
+    """The list that receives the tasks, and the positions that the read models had reached before."""
 
     list_id: str
     positions: Positions
@@ -35,17 +35,17 @@ class ImportServer:
         self._add_stages = add_stages
 
     async def open(self, list_name: str) -> Destination:
-        """Find or make the list, and wait until the server has caught up with its log."""
+        """Find or create the list, and wait until the server has caught up with its log."""
         found = await self._client.import_tasks((), list_name=list_name, correlation_id=self._run_id)
         return Destination(found.list_id, positions_from_json(found.positions))
 
     async def send(self, batch: Batch, to: Destination, summary: Summary) -> None:
-        """Import a batch; what the server refuses of it is refused task by task."""
+        """Import a batch. If the server refuses it, its tasks are refused one by one."""
         waiting = [batch]
         while waiting:
             part = waiting.pop()
             try:
-                # Read models that have reached the run's beginning will do, as a run sends each task once.
+                # Read models at the beginning of the run are enough, because a run sends each task once.
                 imported = await self._client.import_tasks(
                     (parcel.json for parcel in part.parcels),
                     list_id=to.list_id,
@@ -64,7 +64,7 @@ class ImportServer:
 
 
 def _rest(part: Batch, error: TasktapeError, summary: Summary) -> Iterable[Batch]:
-    """What to send instead of a batch that was refused. Raises the error if there is nothing."""
+    """Return the batches to send instead of a refused one. Raise the error if there are none."""
     if error.status == 413:
         if len(part.parcels) > 1:
             return part.halves()
@@ -79,7 +79,7 @@ def _rest(part: Batch, error: TasktapeError, summary: Summary) -> Iterable[Batch
 
 
 def _reasons(errors: tuple[Mapping[str, Any], ...], tasks: int) -> Iterator[tuple[int, str]]:
-    """The tasks that a 422 is about, by their place, and why: of each task the first reason."""
+    """Return the tasks that a 422 names, by their places, each with its first reason."""
     for error in reversed(errors):
         head, *place = error["field"].split(".", 2)
         if head == "tasks" and place and place[0].isdigit() and int(place[0]) < tasks:

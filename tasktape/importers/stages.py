@@ -1,4 +1,4 @@
-"""What the activities of an event log mean to a task: its stage, and whether the stage ends the work."""
+"""The meaning of an event log's activities for a task: its stage, and whether the stage ends the work."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ENDING = frozenset(["completed", "closed", "resolved", "cancelled", "canceled", 
 
 
 class Stage(NamedTuple):
-    """A stage by its name (None: the event names none), and whether the work ends with it."""
+    """A stage by its name (None if the event has none), and whether it ends the work."""
 
     name: str | None
     ends: bool
@@ -53,11 +53,11 @@ def stage_of(activity: str | None, transition: str | None) -> Stage:
 
 
 def one_line(text: str | None) -> str:
-    """The text with every run of white space as one space."""
+    """Return the text with every run of white space as one space."""
     return " ".join(text.split()) if text else ""
 
 
 def name_in(text: str | None) -> str:
-    """Return the text on one line, spelled as names are, without what they must not have."""
+    """Return the text on one line and normalised, without characters that names must not have."""
     name = normal_label(one_line(without_invisible(one_line(text))))
     return name if is_visible(name) else ""

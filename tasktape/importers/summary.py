@@ -1,4 +1,4 @@
-"""What became of an import: counts, and what was refused."""
+"""The result of an import: counts and refusals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Summary:
     settled: int = 0
 
     def take(self, imported: Imported) -> None:
-        """Add what became of one batch."""
+        """Add the result of one batch."""
         self.tasks += imported.tasks
         self.events += imported.events
         self.added += imported.added
@@ -44,11 +44,11 @@ class Summary:
             self.positions[int(partition)] = max(offset, self.positions.get(int(partition), -1))
 
     def refuse(self, refusal: Refused) -> None:
-        """Add something that can't be imported."""
+        """Add a part that cannot be imported."""
         self.refused += 1
         if len(self.refusals) < MAX_NAMED:
             self.refusals.append(refusal)
 
     def skip_empty(self) -> None:
-        """Count a trace that has no events, and so tells of no task."""
+        """Count a trace without events."""
         self.empty += 1

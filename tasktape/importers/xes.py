@@ -1,7 +1,7 @@
-"""Reading XES event logs (IEEE 1849) as a stream: one trace at a time, however long the file is.
+"""A streaming reader of XES event logs (IEEE 1849): one trace at a time, for files of any length.
 
-Only what becomes of a task is kept: the traces' names, and their events' activity, transition, resource and
-time. What can't be used is refused trace by trace, with its line; XML that is broken ends the reading.
+It keeps only the data of tasks: the names of traces, and the activity, transition, resource and time of their
+events. An unusable trace is refused with its line. Broken XML ends the reading.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_TRACE_EVENTS = 100_000
 
 
 class XesEvent(NamedTuple):
-    """One event of a trace; None for an attribute that it doesn't have."""
+    """One event of a trace. An attribute is None if the event does not have it."""
 
     name: str | None
     transition: str | None
@@ -43,7 +43,7 @@ class XesEvent(NamedTuple):
 
 @dataclass(slots=True)
 class XesTrace:
-    """A trace that is whole and usable. `number` is its place in the file; it begins in `line`."""
+    """A complete, usable trace. `number` is its place in the file; `line` is where it begins."""
 
     number: int
     line: int
@@ -52,15 +52,15 @@ class XesTrace:
 
     @property
     def label(self) -> str:
-        """What to call the trace: its name, or its place."""
+        """Return the name of the trace, or its place."""
         return self.name if self.name and is_visible(self.name) else f"Trace {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What can't be imported, and why: a trace (by its label), or None for what is outside of every trace.
+    """A part that cannot be imported, and why: a trace (by label), or None if it is outside of all traces.
 
-    `ends` says that nothing after it could be read.
+    `ends` means that nothing after it could be read.
     """
 
     trace: str | None
@@ -70,11 +70,11 @@ class Refused:
 
 
 class _Broken(Exception):
-    """The XML can't be read any further."""
+    """An error: the XML cannot be read any further."""
 
 
 def read_xes(chunks: Iterable[bytes]) -> Iterator[XesTrace | Refused]:
-    """The traces of an XES file, in its order, each usable or refused. Raises `OSError`."""
+    """Yield the traces of an XES file in order, each usable or refused. Raise `OSError`."""
     reader = _Reader()
     try:
         for chunk in as_utf8(chunks):
@@ -89,7 +89,7 @@ def read_xes(chunks: Iterable[bytes]) -> Iterator[XesTrace | Refused]:
 
 
 class _Reader:
-    """The state of the reading. An event's attributes are at depth 4: log, trace, event, attribute."""
+    """The state of the reading. The attributes of events are at depth 4: log, trace, event, attribute."""
 
     def __init__(self) -> None:
         parser = expat.ParserCreate("utf-8")  # as which it comes, whatever it declares
@@ -110,7 +110,7 @@ class _Reader:
         self._done: list[XesTrace | Refused] = []
 
     def feed(self, chunk: bytes) -> None:
-        """Read on. Raises `expat.ExpatError` or `_Broken`."""
+        """Parse more bytes. Raise `expat.ExpatError` or `_Broken`."""
         self._parser.Parse(chunk)
         self._fed_bytes += len(chunk)
         # Expat keeps an unfinished tag or comment in memory, whatever its length.
@@ -118,22 +118,22 @@ class _Reader:
             raise _Broken(f"a tag or comment of more than {MAX_TAG_BYTES >> 20} MiB")
 
     def finish(self) -> None:
-        """Say that the file ends here. Raises `expat.ExpatError`."""
+        """Mark the end of the file. Raise `expat.ExpatError`."""
         self._parser.Parse(b"", True)
 
     def take(self) -> list[XesTrace | Refused]:
-        """What has been finished since the last time."""
+        """Return the traces that were finished since the last call."""
         done, self._done = self._done, []
         return done
 
     def broken(self, error: Exception) -> Refused:
-        """The refusal that ends the reading, of the trace that it ends in."""
+        """Return the refusal that ends the reading, with the trace in which it ends."""
         trace = self._trace
         line = error.lineno if isinstance(error, expat.ExpatError) else self._parser.CurrentLineNumber
         reason = expat.ErrorString(error.code) if isinstance(error, expat.ExpatError) else str(error)
         return Refused(trace.label if trace else None, line, reason, ends=True)
 
-    # --- what expat calls, a million times for a log of some size -----------------------------------------
+    # --- callbacks of expat: a large log makes a million calls -----------------------------------------
 
     def _start(self, tag: str, attributes: list[str]) -> None:
         depth = self._depth = self._depth + 1
@@ -162,7 +162,7 @@ class _Reader:
     def _doctype(self, *_: object) -> None:
         raise _Broken("a document type declaration, which an XES file has no use for")
 
-    # --- what it means --------------------------------------------------------------------------------------
+    # --- the meaning of values ------------------------------------------------------------------------------
 
     def _root(self, tag: str) -> None:
         prefix, colon, name = tag.rpartition(":")
@@ -247,9 +247,9 @@ class _Reader:
 
 
 def text_of(kind: str, value: str) -> str | None:
-    """Return the text that stands for a value of another type than text; None for one that is missing.
+    """Return the text for a value of another type; None for a missing one.
 
-    Raises `ValueError` for what is not of the type that it says, or of one that names nothing.
+    Raise `ValueError` for a value that does not fit its type, or of a type that names nothing.
     """
     if kind == "int":
         if not _INT.match(value.strip()):
@@ -259,13 +259,13 @@ def text_of(kind: str, value: str) -> str | None:
         number = float(value) if _FLOAT.match(value.strip()) else None
         if number is None or isinf(number):
             raise ValueError("is not a float that could be a name")
-        # Tools that work with tables write it for an empty cell.
+        # Tools for tables write it for an empty cell.
         return None if isnan(number) else value
     raise ValueError(f"is a <{kind[:20]}>, not text")
 
 
 def parse_time(text: str) -> datetime | None:
-    """Read an `xs:dateTime`; one without an offset is taken to be in UTC. None if it isn't one."""
+    """Read an `xs:dateTime`; without an offset it is in UTC. Return None if it is invalid."""
     text = text.strip()
     if text[10:11] != "T" or len(text) < 19:
         return None

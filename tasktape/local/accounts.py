@@ -29,9 +29,9 @@ class Account:
 
 
 def account_for(folder: Path) -> Account | None:
-    """Return the account that PostgreSQL runs under with its data in `folder`, None for our own.
+    """Return the account that PostgreSQL uses with its data in `folder`, None for the current one.
 
-    Root picks another one: the owner that the data has already, else `postgres`, else `nobody`.
+    For root it is the owner of the data, else `postgres`, else `nobody`.
     """
     if os.geteuid() != 0:
         return None
@@ -46,10 +46,10 @@ def account_for(folder: Path) -> Account | None:
 
 
 def become(account: Account) -> None:
-    """Turn this process, a forked child, into `account` for good.
+    """Change this process, a forked child, to `account` permanently.
 
-    On Linux it keeps the one capability to walk through folders that are closed to others, as root's home
-    is: the data and the virtual environment may lie there, and opening them to everyone is not ours to do.
+    On Linux it keeps the capability to walk through folders that are closed to others, such as root's home.
+    The data and the virtual environment may be there, and this program must not open them to everyone.
     """
     linux = sys.platform == "linux"
     if linux:

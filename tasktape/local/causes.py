@@ -1,4 +1,4 @@
-"""Causes: why an instance that was started is not ready. `status` and `doctor` name them alike."""
+"""The reasons why a running instance is not ready, in the same words for `status` and `doctor`."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ MADE_AGAIN = "a worker that runs makes it again within seconds; so does `tasktap
 
 
 def find_causes(run: Mapping[str, Any], data: DataDir, answer: bytes) -> list[Finding]:
-    """Return what is wrong with a running instance; `answer` is what `/readyz` says, empty if nothing."""
+    """Return the problems of a running instance, empty if none. `answer` is that of `/readyz`."""
     disk = check_disk(data)
     entries = run.get("processes", [])
     hung = [*filter(None, (_check_hung(entry, data) for entry in entries))]
@@ -40,13 +40,13 @@ def find_causes(run: Mapping[str, Any], data: DataDir, answer: bytes) -> list[Fi
         stores = _check_brokers(brokers)
         if not stores and not _says_ready(answer):
             stores = check_topics(brokers, run.get("topics", ()))
-    # The consequences are not told beside their cause: no process stays up without a broker, or the log.
+    # Omit the consequences of a reported cause: no process stays up without a broker, or the log.
     fatal = any(finding.mend != MADE_AGAIN for finding in stores)
     return [*found, *stores, *([] if fatal else ended)] or _told(answer)
 
 
 def check_disk(data: DataDir) -> Finding:
-    """Check the room for the log and the tables."""
+    """Check the free space for the log and the tables."""
     free = shutil.disk_usage(existing(data.root)).free
     detail = f"{free / 2**30:.1f} GB free for {data.root}"
     if free < DISK_WARN_BYTES:
@@ -65,7 +65,7 @@ def _does_not_stay_up(entry: Mapping[str, Any]) -> bool:
 
 
 def _check_ended(entry: Mapping[str, Any], data: DataDir) -> Finding | None:
-    """Return why a process does not stay up, if it does not."""
+    """Return the problem of a process that does not stay up, if it has one."""
     if not _does_not_stay_up(entry):
         return None
     name, reason = entry["name"], entry["reason"]
@@ -75,7 +75,7 @@ def _check_ended(entry: Mapping[str, Any], data: DataDir) -> Finding | None:
 
 
 def _check_hung(entry: Mapping[str, Any], data: DataDir) -> Finding | None:
-    """Return what is wrong with a process that is up: it was stopped, or hangs."""
+    """Return the problem of a process that was stopped or hangs, if it has one."""
     name, status = entry["name"], entry["status"]
     identity = Identity.from_json(entry["identity"]) if entry.get("identity") else None
     process = identity.process() if identity else None
@@ -116,7 +116,7 @@ def _says_ready(answer: bytes) -> bool:
 
 
 def _told(answer: bytes) -> list[Finding]:
-    """Return the problems that the API names itself."""
+    """Return the problems that the API reports."""
     with contextlib.suppress(ValueError):
         told = json.loads(answer or b"null")
         problems = told.get("problems") if isinstance(told, dict) else None
@@ -125,7 +125,7 @@ def _told(answer: bytes) -> list[Finding]:
 
 
 def check_topics(brokers: str, topics: Sequence[str]) -> list[Finding]:
-    """Check that the topics, of which the first is the log, are there; silent if brokers do not tell."""
+    """Check that the topics exist (the first is the log); return nothing if brokers do not respond."""
     missing = asyncio.run(_missing(brokers, topics))
     return [
         Finding(

@@ -1,4 +1,4 @@
-"""Checks of this machine for `tasktape doctor`: each says what it found and, if need be, how to mend it."""
+"""Checks of this machine for `tasktape doctor`. Each reports its result and, if needed, the remedy."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ RUN_LIMIT_S = 20.0
 
 
 def check_python() -> Finding:
-    """The language's version."""
+    """Check the version of Python."""
     found = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] < MIN_PYTHON:
         return Finding(
@@ -31,7 +31,7 @@ def check_python() -> Finding:
 
 
 def check_java(home: KafkaHome) -> Finding:
-    """Whether the Java runtime starts."""
+    """Check that the Java runtime starts."""
     try:
         subprocess.run(  # noqa: S603  # our own runtime
             (str(home.java), "-version"), check=True, capture_output=True, timeout=RUN_LIMIT_S
@@ -44,7 +44,7 @@ def check_java(home: KafkaHome) -> Finding:
 
 
 def check_jars(home: KafkaHome) -> Finding:
-    """Whether Kafka's jars are there, byte for byte."""
+    """Check that Kafka's jars are present, byte for byte."""
     if not home.jar_folder.is_dir():
         return Finding("kafka-jars", "warn", "not fetched yet", "`tasktape up` fetches them once (43 MB)")
     bad = damaged(home.jar_folder, home.jars)
@@ -61,7 +61,7 @@ def check_jars(home: KafkaHome) -> Finding:
 
 
 def check_postgres(data: DataDir) -> Finding:
-    """Whether PostgreSQL's programs run under the account they would run under."""
+    """Check that PostgreSQL's programs run under their account."""
     account = account_for(data.postgres / "data")
 
     def enter() -> None:
@@ -86,7 +86,7 @@ def check_postgres(data: DataDir) -> Finding:
 
 
 def check_data(data: DataDir) -> Finding:
-    """Whether the data folder is ours to write and closed to others."""
+    """Check that the data folder is writable, and closed to others."""
     root = data.root
     if not root.exists():
         parent = existing(root)
@@ -104,7 +104,7 @@ def check_data(data: DataDir) -> Finding:
 
 
 def check_leftovers(data: DataDir) -> Finding:
-    """Whether an instance that was killed left its notes behind."""
+    """Check for notes that a killed instance left behind."""
     if data.run_file.exists() and not data.is_locked():
         return Finding(
             "leftovers", "warn", "the last run was killed", "`tasktape down`, or the next `up`, cleans up"
@@ -113,7 +113,7 @@ def check_leftovers(data: DataDir) -> Finding:
 
 
 def check_port(data: DataDir, host: str, port: int) -> Finding:
-    """Whether the API's port is free, or ours."""
+    """Check that the API's port is free, or used by this instance."""
     run = data.read_run()
     if data.is_locked() and run.get("port"):
         return Finding("port", "ok", f"{run['port']} is ours")
@@ -125,7 +125,7 @@ def check_port(data: DataDir, host: str, port: int) -> Finding:
 
 
 def check_machine(data: DataDir, host: str, port: int, *, kafka: bool, postgres: bool) -> list[Finding]:
-    """Run the checks that need nothing running; those of embedded parts only where they are used."""
+    """Run the checks that need no running process. Check embedded parts only if they are used."""
     findings = [check_python()]
     if kafka:
         try:

@@ -1,4 +1,4 @@
-"""The folder that holds all of a local instance: the log, the database, its secret, what runs on it."""
+"""The folder of a local instance: the log, the database, its secret, and notes on running processes."""
 
 import contextlib
 import fcntl
@@ -18,47 +18,47 @@ LOCK_RETRY_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class DataDir:
-    """Paths inside one data folder. Nothing in here is ever deleted by us."""
+    """Paths inside one data folder. Tasktape never deletes data in it."""
 
     root: Path
 
     @property
     def kafka(self) -> Path:
-        """The log."""
+        """Return the folder of the log."""
         return self.root / "kafka"
 
     @property
     def postgres(self) -> Path:
-        """The read models."""
+        """Return the folder of the read models."""
         return self.root / "postgres"
 
     @property
     def logs(self) -> Path:
-        """What the processes print."""
+        """Return the folder of the processes' output."""
         return self.root / "logs"
 
     @property
     def secret_file(self) -> Path:
-        """The key that signs tokens."""
+        """Return the file of the key that signs tokens."""
         return self.root / "secret"
 
     @property
     def run_file(self) -> Path:
-        """What runs, for `status`, `down` and the next `up`."""
+        """Return the file that names the running processes, for `status`, `down` and the next `up`."""
         return self.root / "run.json"
 
     @property
     def failure_file(self) -> Path:
-        """Why the last `up` ended, unless it was told to."""
+        """Return the file with the reason why the last `up` failed."""
         return self.root / "failure"
 
     @property
     def lock_file(self) -> Path:
-        """Held by the supervisor as long as it lives."""
+        """Return the file that the supervisor locks as long as it lives."""
         return self.root / "lock"
 
     def create(self) -> None:
-        """Make the folder, closed to others."""
+        """Create the folder, closed to others."""
         try:
             if not self.root.exists():
                 self.root.mkdir(parents=True, mode=0o700)
@@ -70,7 +70,7 @@ class DataDir:
     def secret(self) -> str:
         """Return the key that signs tokens, made on first use."""
         with contextlib.suppress(FileExistsError):
-            # Linked into place whole: nobody ever reads half a secret.
+            # Linked into place as a whole: no process ever reads half a secret.
             partial = self.root / f".secret.{secrets.token_hex(8)}"
             _write_private(partial, secrets.token_urlsafe(48) + "\n")
             try:
@@ -87,7 +87,7 @@ class DataDir:
             return None
 
     def lock(self) -> IO[str] | None:
-        """Take the folder for ourselves until the returned file is closed; None when another has it."""
+        """Lock the folder until the returned file is closed; return None if another process has it."""
         file = self.lock_file.open("w")
         for _ in range(LOCK_TRIES):  # `is_locked` in another process may hold it for an instant
             with contextlib.suppress(OSError):
@@ -98,7 +98,7 @@ class DataDir:
         return None
 
     def is_locked(self) -> bool:
-        """Tell whether a supervisor lives on this folder."""
+        """Return whether a supervisor runs on this folder."""
         if not self.lock_file.exists():
             return False
         with self.lock_file.open() as file:
@@ -109,7 +109,7 @@ class DataDir:
         return False
 
     def read_run(self) -> dict[str, Any]:
-        """Return what the last supervisor wrote down, empty if nothing."""
+        """Return the notes of the last supervisor, empty if there are none."""
         try:
             run = json.loads(self.run_file.read_text())
         except (OSError, ValueError):
@@ -117,29 +117,29 @@ class DataDir:
         return run if isinstance(run, dict) else {}
 
     def write_run(self, run: dict[str, Any]) -> None:
-        """Write down what runs, at once as a whole. It holds the database's password."""
+        """Write the running processes atomically. The file holds the database's password."""
         partial = self.run_file.with_suffix(".new")
         _write_private(partial, json.dumps(run, indent=1))
         partial.replace(self.run_file)
 
     def note_failure(self, reason: str) -> None:
-        """Write down why `up` ended, for `doctor`; a full disk takes no notes."""
+        """Write the reason why `up` failed, for `doctor`, unless the disk is full."""
         with contextlib.suppress(OSError):
             self.failure_file.write_text(f"{reason}\n")
 
     def read_failure(self) -> str | None:
-        """Return why the last `up` ended, None if it did not fail."""
+        """Return the reason why the last `up` failed, None if it did not."""
         try:
             return self.failure_file.read_text().strip() or None
         except OSError:
             return None
 
     def forget_failure(self) -> None:
-        """Note that all went well since."""
+        """Remove the note of a failure."""
         self.failure_file.unlink(missing_ok=True)
 
     def forget_run(self) -> None:
-        """Note that nothing runs any more."""
+        """Remove the notes of running processes."""
         self.run_file.unlink(missing_ok=True)
 
 

@@ -1,5 +1,5 @@
-"""What the embedded stack says when it cannot go on."""
+"""The errors of the embedded stack."""
 
 
 class LocalError(Exception):
-    """Something the person at the terminal can mend; the text is one line that says how."""
+    """An error that the user can fix; the text is one line that says how."""

@@ -1,4 +1,4 @@
-"""Findings: the results of checks, each with a way to mend what is wrong."""
+"""Findings: the results of checks, each with a remedy."""
 
 from dataclasses import dataclass
 from typing import Literal

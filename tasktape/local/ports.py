@@ -1,4 +1,4 @@
-"""TCP ports on this machine: which are free, and which ones a data folder used last."""
+"""TCP ports of this machine: free ones, and those that a data folder used last."""
 
 import json
 import random
@@ -13,7 +13,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def is_free(host: str, port: int) -> bool:
-    """Tell whether a server could listen on `host:port` now."""
+    """Return whether a server could listen on `host:port` now."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError:
@@ -28,7 +28,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def is_listening(host: str, port: int, timeout_s: float = 0.5) -> bool:
-    """Tell whether something accepts connections on `host:port`."""
+    """Return whether a program accepts connections on `host:port`."""
     try:
         socket.create_connection((host, port), timeout_s).close()
     except OSError:
@@ -60,7 +60,7 @@ def _read(path: Path) -> dict[str, int]:
 
 
 def _new_ports(count: int) -> list[int]:
-    """Choose below the range that systems hand out to outgoing connections, so that they stay free for us."""
+    """Choose ports below the range of outgoing connections, so that they stay free."""
     candidates = random.sample(range(20_000, 30_000), 1_000)
     ports = list(islice((port for port in candidates if is_free(LOOPBACK, port)), count))
     if len(ports) < count:

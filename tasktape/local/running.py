@@ -1,4 +1,4 @@
-"""What runs on a data folder: asked for, measured, and stopped from another process."""
+"""The processes on a data folder: finding, measuring, and stopping them from another process."""
 
 import asyncio
 import contextlib
@@ -26,14 +26,14 @@ LOCK_POLL_S = 0.05
 
 
 def already_runs(data: DataDir) -> LocalError:
-    """Say that this data folder is in use, by whom, and where to find them."""
+    """Return a message that this data folder is in use, with the process and its address."""
     run = data.read_run()
     pid = run.get("supervisor", {}).get("pid", "unknown")
     return LocalError(f"Tasktape already runs on {data.root}: pid {pid}, {run.get('url', 'starting')}")
 
 
 def who_listens(port: int) -> str:
-    """Name the program that listens on a port, as far as the system tells us: " by NAME (pid N)"."""
+    """Return the program that listens on a port, as " by NAME (pid N)", if the system names it."""
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
             taken = (
@@ -45,7 +45,7 @@ def who_listens(port: int) -> str:
 
 
 def reap_leftovers(data: DataDir, say: Callable[[str], None]) -> int:
-    """End what a killed supervisor left running, in the order of a normal stop; return how many."""
+    """End processes of a killed supervisor, in the order of a normal stop; return their number."""
     count = 0
     for process in reversed(data.read_run().get("processes", [])):
         if not process.get("identity"):
@@ -59,7 +59,7 @@ def reap_leftovers(data: DataDir, say: Callable[[str], None]) -> int:
 
 
 def stop_instance(data: DataDir, say: Callable[[str], None]) -> bool:
-    """Stop all that runs on a data folder; tell whether anything did."""
+    """Stop all processes on a data folder; return whether there were any."""
     run = data.read_run()
     ran = data.is_locked()
     if ran:
@@ -80,7 +80,7 @@ def stop_instance(data: DataDir, say: Callable[[str], None]) -> bool:
 
 
 def status(data: DataDir) -> dict[str, Any]:
-    """Describe what runs on a data folder, in the shape of `tasktape status --json`."""
+    """Return the state of a data folder, in the form of `tasktape status --json`."""
     run = data.read_run() if data.root.is_dir() else {}
     running = bool(run) and data.is_locked()
     code, body = None, b""
@@ -115,7 +115,7 @@ def _dead_letters(database: Mapping[str, Any]) -> DeadLetters | None:
 
 
 def hide_password(url: str | None) -> str | None:
-    """Return a database's address fit for showing."""
+    """Return a database's address without its password."""
     if not url:
         return url
     parts = urlsplit(url)
@@ -126,7 +126,7 @@ def hide_password(url: str | None) -> str | None:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return what a folder takes on the disk; files that vanish meanwhile count nothing."""
+    """Return the size of a folder on the disk; files that vanish meanwhile count as empty."""
     total = 0
     for root, _, names in os.walk(folder):
         for name in names:
@@ -147,7 +147,7 @@ def _wait_unlocked(data: DataDir, supervisor: psutil.Process) -> None:
 
 
 def _measure(entry: dict[str, Any]) -> dict[str, Any]:
-    """Add what the system knows of a process and its children; memory that they share counts once."""
+    """Add the memory and time of a process and its children; shared memory counts once."""
     identity = Identity.from_json(entry["identity"]) if entry["identity"] else None
     process = identity.process() if identity else None
     described: dict[str, Any] = {"name": entry["name"], "pid": None, "status": entry["status"]}

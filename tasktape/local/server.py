@@ -1,4 +1,4 @@
-"""What the embedded servers have in common: they are started as children, waited for, and stopped."""
+"""The common part of the embedded servers: children that are started, awaited and stopped."""
 
 import subprocess
 from dataclasses import replace
@@ -11,13 +11,13 @@ STOP_LIMIT_S = 10.0
 
 
 class Server(Protocol):
-    """A server that knows how it is launched and when it is ready."""
+    """A server that can be launched and reports when it is ready."""
 
     def launch(self) -> Launch:
-        """Prepare its folder and say how to start it."""
+        """Prepare the folder and return how to start the server."""
 
     def is_ready(self) -> bool:
-        """Tell whether it answers."""
+        """Return whether the server answers."""
 
 
 class Child:
@@ -29,12 +29,12 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process id of what `start` started."""
+        """Return the process id of the server that `start` started."""
         assert self._running is not None
         return self._running[0].pid
 
     def start(self) -> None:
-        """Start the server and wait until it is ready; one that does not get there is killed."""
+        """Start the server and wait until it is ready; kill it if that fails."""
         launch = self._server.launch()
         child = spawn(launch)
         try:
@@ -45,7 +45,7 @@ class Child:
         self._running = (child, launch)
 
     def stop(self) -> None:
-        """Stop what `start` started, if anything."""
+        """Stop the server that `start` started, if any."""
         if self._running is not None:
             child, launch = self._running
             self._running = None

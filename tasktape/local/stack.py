@@ -1,4 +1,4 @@
-"""Which processes make up a local instance, and what each of them is told."""
+"""The processes of a local instance, and their settings."""
 
 import sys
 import urllib.error
@@ -26,7 +26,7 @@ ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104  # recognised, not bound
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `tasktape up` was asked for."""
+    """The options of `tasktape up`."""
 
     data: DataDir
     host: str
@@ -42,7 +42,7 @@ class Options:
 
 
 class Stack:
-    """The processes of one instance; Kafka and PostgreSQL are embedded unless the environment names some."""
+    """The processes of one instance. Kafka and PostgreSQL are embedded unless the environment names them."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -58,31 +58,31 @@ class Stack:
 
     @property
     def brokers(self) -> str:
-        """Kafka's addresses; the embedded one's is known once it was launched."""
+        """Return Kafka's addresses; that of the embedded one is known after its launch."""
         return self.external_brokers or (self.kafka.brokers if self.kafka else "")
 
     @property
     def database_url(self) -> str:
-        """The database's address; the embedded one's is known once it was launched."""
+        """Return the database's address; that of the embedded one is known after its launch."""
         return self.external_database or (self.postgres.url if self.postgres else "")
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """The names of the topics; the first is the log's."""
+        """Return the names of the topics; the first is the log."""
         return tuple(self.options.env.get(variable) or name for variable, name in TOPICS)
 
     @property
     def schema(self) -> str:
-        """The control schema of the read models."""
+        """Return the control schema of the read models."""
         return self.options.env.get("TASKTAPE_SCHEMA") or "tasktape"
 
     @property
     def url(self) -> str:
-        """Where a browser on this machine finds the API."""
+        """Return the address of the API for a browser on this machine."""
         return instance_url(self.options.host, self.options.port)
 
     def specs(self) -> list[ProcessSpec]:
-        """Return all processes, in the order in which they start."""
+        """Return all processes in the order of their start."""
         below: list[ProcessSpec] = []
         if self.postgres is not None:
             below.append(ProcessSpec("postgres", self.postgres.launch, self.postgres.is_ready, stop_rank=3))
@@ -99,7 +99,7 @@ class Stack:
         return self._announced("worker", f"worker-{slot}", extra, stop_timeout_s=1.5, stop_rank=1)
 
     def _api(self, name: str) -> ProcessSpec:
-        # Clients of one machine may all come back at once.
+        # The clients of one machine may all reconnect at once.
         extra = {"TASKTAPE_DRAIN_S": self.options.env.get("TASKTAPE_DRAIN_S") or "1"}
         if self.options.apis > 1:
             extra["TASKTAPE_REUSE_PORT"] = "on"
@@ -108,7 +108,7 @@ class Stack:
     def _announced(
         self, verb: str, name: str, extra: Mapping[str, str], *, stop_timeout_s: float, stop_rank: int
     ) -> ProcessSpec:
-        """A process that makes a file once it is ready: one URL would reach any of several."""
+        """Return a process that creates a file when it is ready: one URL would reach any of several."""
         ready_file = self.options.data.root / f"{name}.ready"
 
         def prepare() -> Launch:
@@ -119,7 +119,7 @@ class Stack:
         return ProcessSpec(name, prepare, ready_file.exists, after=("migrate",), stop_rank=stop_rank)
 
     def environment(self) -> dict[str, str]:
-        """Return what all our own processes are told; the embedded stores were launched before."""
+        """Return the settings of all processes; the embedded stores were launched before."""
         options = self.options
         settings = {
             "KAFKA_BROKERS": self.brokers,
@@ -145,18 +145,18 @@ class Stack:
 
 
 def api_names(count: int) -> list[str]:
-    """Return the names of so many API processes."""
+    """Return the names of `count` API processes."""
     return ["api"] if count == 1 else [f"api-{number}" for number in range(count)]
 
 
 def instance_url(host: str, port: int) -> str:
-    """Return the address under which this machine reaches a server that listens on `host:port`."""
+    """Return the address by which this machine reaches a server on `host:port`."""
     reached = "127.0.0.1" if host in ALL_INTERFACES else host
     return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
 
 
 def read_ready(url: str) -> bytes | None:
-    """Return what `/readyz` of an instance says if it answers 200, else None."""
+    """Return the answer of an instance's `/readyz` if it is a 200, else None."""
     status, body = ask(f"{url}/readyz")
     return body if status == 200 else None
 
@@ -164,7 +164,7 @@ def read_ready(url: str) -> bytes | None:
 def ask(
     url: str, headers: Mapping[str, str] | None = None, *, limit_s: float = PROBE_LIMIT_S
 ) -> tuple[int | None, bytes]:
-    """GET a page of our own instance; no status when nothing answers."""
+    """GET a page of this instance; return no status if it does not answer."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach this machine
     request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310  # http only
     try:
@@ -178,10 +178,10 @@ def ask(
 
 
 def signs_tokens(env: Mapping[str, str]) -> bool:
-    """Tell whether the instance signs tokens itself, rather than trust another issuer's keys."""
+    """Return whether the instance signs tokens itself, instead of trusting another issuer's keys."""
     return bool(env.get("JWT_SECRET")) or not (env.get("JWT_JWKS_URL") or env.get("JWT_PUBLIC_KEY"))
 
 
 def signing_secret(options: Options) -> str:
-    """Return the key that signs tokens: the environment's, else the data folder's own."""
+    """Return the key that signs tokens: that of the environment, else of the data folder."""
     return options.env.get("JWT_SECRET") or options.data.secret()

@@ -1,4 +1,4 @@
-"""Keeps child processes running: starts them in order, restarts what dies, stops all in reverse order."""
+"""The supervisor of child processes: starts them in order, restarts them, stops them in reverse order."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ STEADY_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """One child: how to start it, when it counts as ready, what must be ready before."""
+    """One child: how to start it, when it is ready, and which children must be ready before."""
 
     name: str
     prepare: Callable[[], Launch]
@@ -43,14 +43,14 @@ class ProcessSpec:
 
 @dataclass(slots=True)
 class Limits:
-    """How often a child may fail before it was ever ready; one that was is started again for ever."""
+    """How often a child may fail before it was ever ready; later it is restarted without limit."""
 
     before_ready: int = 3
 
 
 @dataclass(slots=True)
 class Child:
-    """What we know of one process."""
+    """The state of one process."""
 
     spec: ProcessSpec
     status: Status = "waiting"
@@ -66,7 +66,7 @@ class Child:
 
 
 class Supervisor:
-    """Runs the processes of `specs` until told to stop or one of them cannot be started."""
+    """A runner of the processes of `specs`, until it is stopped or one of them cannot be started."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Supervisor:
         limits: Limits | None = None,
     ) -> None:
         self.children = {spec.name: Child(spec) for spec in specs}
-        # A full disk takes neither notes nor lines: no reason to leave a child unattended.
+        # A full disk fails notes and log lines, but the child must still be supervised.
         self._say = partial(_as_far_as_possible, say)
         self._on_change = partial(_as_far_as_possible, on_change)
         self._limits = limits or Limits()
@@ -91,7 +91,7 @@ class Supervisor:
         self._stop.set()
 
     async def run(self, on_ready: Callable[[], None]) -> None:
-        """Start all, call `on_ready` once they are; return after a stop, raise if one fails for good."""
+        """Start all and call `on_ready`; return after a stop, raise if one fails for good."""
         keepers = [asyncio.create_task(self._keep(child)) for child in self.children.values()]
         watchers = [asyncio.create_task(self._announce(on_ready)), asyncio.create_task(self._bound_logs())]
         try:
@@ -118,9 +118,9 @@ class Supervisor:
                     shorten(child.launch.log)
 
     async def _keep(self, child: Child) -> None:
-        """Start a child, and start it again whenever it ends; give up on one that never was ready.
+        """Start a child, and restart it whenever it ends; give up if it never was ready.
 
-        The others stay up meanwhile: what ails one of them, a full disk or a broken file, may pass.
+        The others stay up meanwhile, because the cause, such as a full disk, may pass.
         """
         for name in child.spec.after:
             await self.children[name].ready.wait()
@@ -149,7 +149,7 @@ class Supervisor:
             child.restarts += 1
 
     async def _live(self, child: Child) -> str | None:
-        """Run a child once; return why it ended, None if it did what it had to."""
+        """Run a child once; return the reason of its end, None if it did its work."""
         spec = child.spec
         child.launch = launch = await asyncio.to_thread(spec.prepare)
         shorten(launch.log)
@@ -162,7 +162,7 @@ class Supervisor:
             reason = f"was not ready within {spec.ready_limit_s:.0f} s"
             return f"{spec.name} {reason}: {gist(launch.log, since_bytes)}"
         await ended(popen)
-        kill(popen)  # what it may have left in its process group
+        kill(popen)  # processes that it may have left in its process group
         if spec.is_ready is None and popen.returncode == 0:
             self._set(child, "done")
             child.ready.set()
@@ -172,7 +172,7 @@ class Supervisor:
     async def _until_ready(
         self, child: Child, popen: subprocess.Popen[bytes], is_ready: Callable[[], bool]
     ) -> bool:
-        """Wait until a child is ready or ended; False when the time for that is over."""
+        """Wait until a child is ready or has ended; return False when the time is over."""
         deadline_s = time.monotonic() + child.spec.ready_limit_s
         while popen.poll() is None:
             if await asyncio.to_thread(is_ready):
@@ -196,7 +196,7 @@ class Supervisor:
         self._on_change(tuple(self.children.values()))
 
     async def _stop_all(self) -> None:
-        """Stop rank after rank; each may use the time left, short of what those after it are granted."""
+        """Stop rank after rank. Each may use the time left, minus the time granted to later ranks."""
         deadline_s = time.monotonic() + STOP_LIMIT_S
         running = [child for child in self.children.values() if child.popen and child.popen.poll() is None]
         for rank in sorted({child.spec.stop_rank for child in running}):
@@ -227,7 +227,7 @@ def _as_far_as_possible(tell: Callable[[T], None], what: T) -> None:
 
 
 def _granted_s(children: Sequence[Child]) -> float:
-    """Return how long the ranks of `children` may take at least, one after the other."""
+    """Return the time granted to the ranks of `children`, one after the other."""
     by_rank: dict[int, float] = {}
     for child in children:
         if child.launch is not None:

@@ -24,7 +24,7 @@ def mint(
 
 
 def system_user() -> str:
-    """Return the name of who runs this; `me` where the system has none that a user can have here."""
+    """Return the name of the system's user; `me` if it is not a valid name for a user."""
     try:
         return user_name(getpass.getuser())
     except (KeyError, OSError, ValueError):
