@@ -34,9 +34,9 @@ def _read(name: str, path: Path) -> str:
             content = file.read(MAX_BYTES + 1)
         text = content.decode().strip()
     except OSError as error:
-        raise BadSettings(f"{name}: {path} can't be read: {error.strerror}") from None
+        raise BadSettings(f"{name}: {path} cannot be read: {error.strerror}") from None
     except ValueError:
         raise BadSettings(f"{name}: {path} is not a text in UTF-8") from None
     if len(content) > MAX_BYTES or "\0" in text:
-        raise BadSettings(f"{name}: {path} is no secret: it is too large, or not a text")
+        raise BadSettings(f"{name}: {path} is not a secret: it is too large, or not text")
     return text

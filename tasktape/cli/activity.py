@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example: tasktape activity --list Errands --by bob")
 @click.option("--list", "list_name", help="In this list, by its name or id.")
-@click.option("--by", "actor", metavar="USER", help="What this user did.")
+@click.option("--by", "actor", metavar="USER", help="Events of this user.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=30, show_default=True)
 @json_option
 @api_verb
 async def activity(
     client: Client, *, list_name: str | None, actor: str | None, limit: int, as_json: bool
 ) -> None:
-    """List what happened in your lists, the newest first, with what belongs together on one line."""
+    """List the activity in your lists, newest first. Related events share a line."""
     list_id = None if list_name is None else await the_list(client, list_name)
     groups = await client.activity(list_id=list_id, actor=actor, at_most=limit).all()
     if as_json:

@@ -1,4 +1,4 @@
-"""The verb `bulk`: many commands from a file or a pipe, each with an outcome of its own."""
+"""The verb `bulk`: many commands from a file or a pipe, each with its own outcome."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tasktape_client import BulkOutcome, Client
 
 MAX_UNREADABLE = 1_000
-"""After so many lines that are no commands, the file is taken for another one."""
+"""After so many invalid lines, the file is refused as a wrong file."""
 
 
 @click.command(epilog="Example: tasktape bulk commands.jsonl")
@@ -27,16 +27,16 @@ MAX_UNREADABLE = 1_000
 @click.option(
     "--key",
     metavar="NAME",
-    help="Call this run so: of the same file under the same name, nothing is done twice.",
+    help="A name for this run: repeating the same file with the same name does nothing twice.",
 )
 @json_option
 @api_verb
 async def bulk(client: Client, *, file: IO[bytes], key: str | None, as_json: bool) -> None:
-    """Carry out the commands in FILE (`-` is standard input), each a line of JSON; tell what became of each.
+    """Execute the commands in FILE (`-` is standard input), one a line in JSON, and print their outcomes.
 
     A line such as {"command": "complete", "task_id": "…"} or {"command": "create", "body": {"title": "…"}}.
-    They are carried out as they come, in their order where it matters. The exit status is 1 if any was
-    refused or is no command; the others are carried out all the same. With a --key, a run that broke off can
+    Commands are executed as they arrive. Related commands keep their order. If one is invalid or refused,
+    the exit status is 1, and the others are executed nevertheless. With a --key, an interrupted run can
     be repeated.
     """
     refused = unreadable = 0

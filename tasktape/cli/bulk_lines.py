@@ -1,4 +1,4 @@
-"""Lines of commands, read as they come, in batches that one request may have."""
+"""A reader of commands, one a line, in batches that fit one request."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from app.text.json_text import MAX_DEPTH, is_shallow, read_json
 
 READ_BYTES = 128 * 1024
 MAX_LINE_BYTES = 1_000_000
-"""A longer line is no command: no server takes one."""
+"""A longer line is invalid, because no server accepts it."""
 MAX_LINE_DEPTH = MAX_DEPTH - 2
-"""A request holds the commands in an array, and that in an object."""
+"""A request contains the commands in an array, which is in an object."""
 MAX_BATCH_BYTES = 200_000
 MAX_COST = 500
 OTHER_COST = 5
-"""Creations are carried out together; any other command takes about so many times as long."""
+"""The cost of other commands in creations, which are executed together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that is not blank: its number, and its command or the reason why it is none."""
+    """A line that is not blank: its number, and its command or its error."""
 
     number: int
     size_bytes: int
@@ -38,14 +38,14 @@ class Line:
 
     @property
     def is_creation(self) -> bool:
-        """Return whether it makes a task that stands by itself."""
+        """Return whether it creates a task without relations to others."""
         command = self.command or {}
         body = command.get("body")
         return command.get("command") == "create" and not (isinstance(body, dict) and body.get("parent_id"))
 
     @property
     def cost(self) -> int:
-        """Return how long it takes, in creations."""
+        """Return the time that it takes, in creations."""
         return 1 if self.command is None or self.is_creation else OTHER_COST
 
 
@@ -63,7 +63,7 @@ async def batches(descriptor: int, key: str | None) -> AsyncIterator[list[Line]]
             try:
                 data = await reading
             except OSError as error:
-                raise click.ClickException(f"the commands can't be read: {error.strerror or error}") from None
+                raise click.ClickException(f"cannot read the commands: {error.strerror or error}") from None
             pending.extend(splitter.lines(data))
             is_end = not data
             if not is_end:
@@ -86,7 +86,7 @@ def _batch(pending: deque[Line]) -> list[Line]:
 
 
 class _Splitter:
-    """Makes lines of what was read."""
+    """A splitter of input into lines."""
 
     def __init__(self, key: str | None) -> None:
         self._key = key
@@ -95,7 +95,7 @@ class _Splitter:
         self._number = 0
 
     def lines(self, data: bytes) -> list[Line]:
-        """Return the lines that end in `data`; without data, what is left is the last one."""
+        """Return the lines that `data` completes; without data, return the rest as the last line."""
         *ended, self._rest = (self._rest + data).split(b"\n") if data else (self._rest, b"")
         found = [line for each in ended if (line := self._line(each)) is not None]
         if len(self._rest) > MAX_LINE_BYTES:
@@ -118,7 +118,7 @@ class _Splitter:
 
 
 def _command(raw: bytes) -> dict[str, Any] | str:
-    """Return the command of a line, or why there is none."""
+    """Return the command of a line, or its error."""
     try:
         command = read_json(raw, "this line")
     except Malformed as error:
@@ -137,7 +137,7 @@ def _command(raw: bytes) -> dict[str, Any] | str:
 
 
 def _in_thread(call: Callable[[], bytes]) -> asyncio.Future[bytes]:
-    """Return what a call that may block for ever leads to: no one waits for its thread at the end."""
+    """Return the result of a call that may block for ever. The exit does not wait for its thread."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[bytes] = loop.create_future()
 

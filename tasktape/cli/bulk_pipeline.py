@@ -1,4 +1,4 @@
-"""Batches of commands on their way: some at a time where their order does not matter."""
+"""Concurrent sending of batches of commands, where their order does not matter."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Sent:
 
 
 class Pipeline:
-    """Sends batches, and returns their outcomes in the order in which they were sent."""
+    """A sender of batches that returns their outcomes in order."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -37,21 +37,21 @@ class Pipeline:
         self._is_warm = False
 
     async def __aenter__(self) -> Self:
-        """Nothing is sent yet."""
+        """Return the pipeline; nothing is sent yet."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Leave no request behind."""
+        """Cancel all requests."""
         for each in self._sent:
             each.outcomes.cancel()
         await asyncio.gather(*(each.outcomes for each in self._sent), return_exceptions=True)
 
     async def results(self, batches: AsyncIterator[list[Line]]) -> AsyncIterator[Result]:
-        """Send batches as they come; yield each with its outcomes, when they and those before are there.
+        """Send batches as they arrive; yield each with its outcomes, in order.
 
-        Batches that only create tasks are sent one behind the other, once the first has shown that the way
-        is free, and apart from each other: so they arrive in their order. Any other one is sent alone, as
-        what it is about may be a part of what another one is about. Raises `TasktapeError`.
+        Batches that only create tasks are sent concurrently, after the first one has succeeded, with a pause
+        between them, so that they arrive in order. Any other batch is sent alone, because its commands may
+        depend on those of another batch. Raise `TasktapeError`.
         """
         source = aiter(batches)
         reading: asyncio.Task[list[Line] | None] | None = asyncio.create_task(_next(source))

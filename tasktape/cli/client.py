@@ -1,4 +1,4 @@
-"""What the verbs that talk to the API share: a client, names for lists, short ids, and errors on one line."""
+"""The common part of the verbs that use the API: a client, names of lists, short ids, errors on one line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _UUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 
 def api_verb(verb: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Make a verb of a coroutine that gets a client. What the API refuses becomes one line and exit 1."""
+    """Make a verb of a coroutine that gets a client. A refusal of the API is one line and exit status 1."""
 
     @functools.wraps(verb)
     def run(url: str | None, token: str | None, data: Path | None, **given: Any) -> None:
@@ -51,7 +51,7 @@ def api_verb(verb: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn what the API refuses into one line. Raises `click.ClickException`."""
+    """Turn a refusal of the API into one line. Raise `click.ClickException`."""
     from tasktape_client import TasktapeError
 
     try:
@@ -79,16 +79,16 @@ def after_commands(client: Client) -> Iterator[None]:
     except TasktapeError as error:
         if not client.positions:
             raise
-        raise click.ClickException(f"{_told(error)}; the commands before that are done") from None
+        raise click.ClickException(f"{_told(error)}; the commands before it are done") from None
 
 
 def _told(error: TasktapeError) -> str:
-    """Return what the API refuses on one line, in the words of the command line."""
+    """Return a refusal of the API on one line, in the words of the command line."""
     return printable(f"{error}{_sides(error)}".replace("?cascade=true", "--cascade"))
 
 
 def _sides(error: TasktapeError) -> str:
-    """What both sides of a conflict made of each field."""
+    """Return both sides of a conflict, field by field."""
     return "".join(
         f"; {name}: theirs {json.dumps(value, ensure_ascii=False)},"
         f" yours {json.dumps(error.yours.get(name), ensure_ascii=False)}"
@@ -99,7 +99,7 @@ def _sides(error: TasktapeError) -> str:
 def open_client(
     url: str | None, token: str | None, data: Path | None, *, patience: Patience | None = None
 ) -> Client:
-    """A client of the API that options and environment name."""
+    """Return a client of the API that options and environment name."""
     from tasktape_client import Client
 
     connection = find_connection(url, token, data)
@@ -111,7 +111,7 @@ def open_client(
 
 @contextmanager
 def pending_said(*, as_json: bool = False) -> Iterator[None]:
-    """Say it of a command whose outcome is not known yet; then there is nothing else to show."""
+    """Report a command whose outcome is not known yet; then there is nothing else to show."""
     from tasktape_client import Pending
 
     try:
@@ -121,11 +121,11 @@ def pending_said(*, as_json: bool = False) -> Iterator[None]:
             click.echo(json.dumps({"position": pending.position, "outcome": "pending"}))
         else:
             where = f"/api/outcomes/{pending.position}"
-            click.echo(f"Written, and not visible yet (is a worker running?); ask {where}", err=True)
+            click.echo(f"Written, but not visible yet (is a worker running?); ask {where}", err=True)
 
 
 async def show_task(command: Awaitable[Task], *, as_json: bool) -> None:
-    """Show the task that a command leads to."""
+    """Show the task that a command returned."""
     with pending_said(as_json=as_json):
         task = await command
         click.echo(json.dumps(task.as_sent()) if as_json else task_line(task))
@@ -184,9 +184,9 @@ def _the_one(wanted: str, kind: str, found: list[tuple[str, str]]) -> str:
 
 
 async def find_list(client: Client, given: str, *, deleted: bool = False) -> str | None:
-    """The id of the list of this name or id; None if there is none. Raises `click.ClickException` for two.
+    """Return the id of the list with this name or id; None if there is none.
 
-    With `deleted` it is one of the deleted lists that the user may restore.
+    With `deleted`, search the deleted lists that the user may restore. Raise `click.ClickException` for two.
     """
     wanted = given.strip()
     if _UUID.match(wanted.lower()):
@@ -202,7 +202,7 @@ async def find_list(client: Client, given: str, *, deleted: bool = False) -> str
 
 
 async def the_list(client: Client, given: str) -> str:
-    """As `find_list`; without one it is an error."""
+    """Return the id like `find_list`; raise if there is none."""
     found = await find_list(client, given)
     if found is None:
         names = [each.name async for each in client.lists(at_most=SEARCHED_LISTS)]
@@ -212,7 +212,7 @@ async def the_list(client: Client, given: str) -> str:
 
 
 async def the_deleted_list(client: Client, given: str) -> str:
-    """The id of the deleted list of this name or id. Raises `click.ClickException` unless it is just one."""
+    """Return the id of a deleted list by name or id. Raise `click.ClickException` unless unique."""
     found = await find_list(client, given, deleted=True)
     if found is None:
         raise click.ClickException(f"There is no deleted list called {given.strip()} that you may restore")

@@ -1,4 +1,4 @@
-"""The verbs on what is said about tasks: comment, comments."""
+"""The verbs for comments: comment, comments."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SHOWN = 1_000
 @click.command(epilog='Example: tasktape comment 3f9a2c1 "@bob oat milk will do"')
 @click.argument("id_", metavar="ID")
 @click.argument("text", nargs=-1)
-@click.option("--edit", "edited", metavar="COMMENT_ID", help="Put TEXT in the place of this comment.")
-@click.option("--delete", "deleted", metavar="COMMENT_ID", help="Take this comment back.")
+@click.option("--edit", "edited", metavar="COMMENT_ID", help="Replace this comment with TEXT.")
+@click.option("--delete", "deleted", metavar="COMMENT_ID", help="Delete this comment.")
 @json_option
 @api_verb
 async def comment(
     client: Client, *, id_: str, text: tuple[str, ...], edited: str | None, deleted: str | None, as_json: bool
 ) -> None:
-    """Say TEXT about a task; @name mentions a member of its list."""
+    """Add TEXT to a task as a comment; @name mentions a member of its list."""
     if bool(text) == bool(deleted) or (edited and deleted):
         raise click.UsageError("give TEXT, or --delete")
     task_id, words = await find_task(client, id_), " ".join(text)
@@ -49,7 +49,7 @@ async def comment(
 @json_option
 @api_verb
 async def comments(client: Client, *, id_: str, as_json: bool) -> None:
-    """List what was said about a task, the oldest first: the end of its id, when, by whom, what."""
+    """List the comments of a task, oldest first: the end of the id, time, author, text."""
     found = await client.comments(await find_task(client, id_), at_most=SHOWN).all()
     if as_json:
         click.echo(json.dumps({"items": [each.as_sent() for each in found]}))

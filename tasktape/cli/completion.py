@@ -1,4 +1,4 @@
-"""Completion in shells: of verbs and options by click, of names by asking the API, quietly and briefly."""
+"""Completion in shells: of verbs and options by click, of names by short, silent requests to the API."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from tasktape_client import Client
 
 Candidates = Callable[["Client"], AsyncIterator[tuple[str, str]]]
-"""Names, each with what helps to tell it from others."""
+"""Names, each with a description."""
 
 TIMEOUT_S = 2.0
-"""How long a person waits for names at most."""
+"""The longest time to wait for names."""
 MAX_LOOKED_AT = 500
 MAX_SHOWN = 50
 SHELLS = ("bash", "zsh", "fish")
@@ -32,7 +32,7 @@ _UNSAFE = re.compile(r"[^\w@%+=:,./-]")
 @click.command(epilog="Example: tasktape completion bash >> ~/.bashrc")
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    """Print what a SHELL needs to complete commands: verbs, options, lists, tags, users, stages and tasks.
+    """Print a script for SHELL that completes verbs, options, lists, tags, users, stages and tasks.
 
     In bash, add its output to ~/.bashrc; in zsh, to ~/.zshrc, after compinit; in fish, write it to
     ~/.config/fish/completions/tasktape.fish.
@@ -45,7 +45,7 @@ def completion(shell: str) -> None:
 
 
 class Named(Text):
-    """Text that names something there is: shells complete it."""
+    """A text that names an existing object, and that shells complete."""
 
     def __init__(self, candidates: Candidates) -> None:
         self._candidates = candidates
@@ -53,9 +53,9 @@ class Named(Text):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return the names that begin with what was typed; none if nobody answers in time."""
+        """Return the names with this beginning; none if the API does not answer in time."""
         del param
-        with suppress(Exception):  # Whatever is wrong, a person is in the middle of a line.
+        with suppress(Exception):  # Never fail: the user is typing a line.
             return asyncio.run(self._found(ctx, incomplete))
         return []
 
@@ -73,7 +73,7 @@ class Named(Text):
 
 
 def complete_names(command: click.Command) -> None:
-    """Make shells complete the names that a verb, and those below it, take."""
+    """Make shells complete the names that a verb and its sub-verbs take."""
     for param in command.params:
         candidates = _CANDIDATES.get(param.name or "")
         if candidates is not None and type(param.type) is Text:
@@ -88,7 +88,7 @@ def _given(ctx: click.Context, name: str) -> Any:
 
 
 def _word(name: str) -> str:
-    """Return a name as one word: what bash is given it puts into the line as it is."""
+    """Return a name as one quoted word, because bash inserts it unchanged."""
     is_bash = os.environ.get("_TASKTAPE_COMPLETE", "").startswith("bash")
     return shlex.quote(name) if is_bash and _UNSAFE.search(name) else name
 
@@ -138,4 +138,4 @@ _CANDIDATES: dict[str, Candidates] = {
     "before": _tasks,
     "after": _tasks,
 }
-"""What completes a parameter, by its name."""
+"""The completion of each parameter, by its name."""

@@ -1,4 +1,4 @@
-"""Where a verb finds the API and who it is there: options, environment, or the local instance."""
+"""The address of the API and the token of a verb: from options, environment, or the local instance."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ LOCAL_TOKEN_TTL_S = 12 * 3600
 _url_option = click.option(
     "--url", help="The API's address.  [default: TASKTAPE_URL, else the local instance]"
 )
-_token_option = click.option("--token", help="Who you are there.  [default: TASKTAPE_TOKEN, else yourself]")
+_token_option = click.option("--token", help="Your token.  [default: TASKTAPE_TOKEN, else one of your own]")
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The address of an API, without a slash at its end, and a token for it, or what makes one."""
+    """The address of an API, without a slash at its end, and a token for it or its source."""
 
     url: str
     token: str | Callable[[], str]
 
 
 def connection_options(verb: F) -> F:
-    """The options `--url`, `--token` and `--data`."""
+    """Add the options `--url`, `--token` and `--data`."""
     return _url_option(_token_option(data_option(verb)))
 
 
@@ -54,7 +54,7 @@ def find_connection(url: str | None, token: str | None, data: Path | None) -> Co
     if token:
         return Connection(_address(url), token)
     secret = variable("JWT_SECRET") or process_environment().get("JWT_SECRET") or folder.read_secret()
-    if not secret or url != local_url:  # no other server gets a token of this one
+    if not secret or url != local_url:  # never send a token of this instance to another server
         raise click.ClickException("Say who you are there: give --token or set TASKTAPE_TOKEN")
     return Connection(_address(url), lambda: _own_token(secret))
 
@@ -66,7 +66,7 @@ def _address(url: str) -> str:
 
 
 def _own_token(secret: str) -> str:
-    """A token for the user of this system, signed with the local instance's secret."""
+    """Return a token for the user of this system, signed with the local instance's secret."""
     from tasktape.local.tokens import mint, system_user
 
     return mint(

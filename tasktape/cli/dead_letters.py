@@ -1,4 +1,4 @@
-"""The verb `dead-letters`: records that could not be folded, and the two ways on. For administrators."""
+"""The verb `dead-letters`: records that could not be folded, for administrators to retry or skip."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SHOWN = 10_000
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 def dead_letters() -> None:
-    """See and settle records that could not be folded, and those that wait behind them."""
+    """List, retry and skip records that could not be folded, and those that wait behind them."""
 
 
 @dead_letters.command(name="list", epilog="Example: tasktape dead-letters list --json")
 @json_option
 @api_verb
 async def list_letters(client: Client, *, as_json: bool) -> None:
-    """List parked records: place, whether its stream waits for it, attempts, age, stream and reason."""
+    """List parked records: position, whether its stream waits for it, attempts, age, stream and reason."""
     letters = await client.dead_letters(at_most=SHOWN).all()
     if as_json:
         click.echo(json.dumps({"items": [each.as_sent() for each in letters]}))
@@ -54,7 +54,7 @@ async def list_letters(client: Client, *, as_json: bool) -> None:
 @json_option
 @api_verb
 async def retry(client: Client, *, position: str, as_json: bool) -> None:
-    """Try the record at POSITION again, and those behind it; after an upgrade, say."""
+    """Retry the record at POSITION, and those behind it, for example after an upgrade."""
     _show(await client.retry_dead_letter(position), as_json=as_json)
 
 
@@ -63,7 +63,7 @@ async def retry(client: Client, *, position: str, as_json: bool) -> None:
 @json_option
 @api_verb
 async def skip(client: Client, *, position: str, as_json: bool) -> None:
-    """Pass over the record at POSITION for good, and try those behind it."""
+    """Skip the record at POSITION permanently, and retry those behind it."""
     _show(await client.skip_dead_letter(position), as_json=as_json)
 
 

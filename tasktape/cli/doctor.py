@@ -31,9 +31,9 @@ MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
 @json_option
 @local_errors
 def doctor(data: Path | None, host: str, port: int, *, repair: bool, yes: bool, as_json: bool) -> None:
-    """Check everything and say how to mend it. Exits 1 if something fails.
+    """Check everything and say how to fix it. Exits 1 if a check fails.
 
-    It changes nothing, except with --repair, which asks before; nothing may run on the data meanwhile.
+    It changes nothing, except with --repair, which asks first. Stop the instance before a repair.
     """
     env = process_environment()
     options = Options(data_dir(data), host, port, 1, env)

@@ -1,4 +1,4 @@
-"""How a verb ends that does not end well: one line on standard error, and an exit status."""
+"""The failure of a verb: one line on standard error, and an exit status."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ INTERRUPTED_STATUS = 130
 
 
 def say_failure(error: click.ClickException) -> int:
-    """Say on one line what is wrong, and where to read on; return the exit status."""
+    """Print the error on one line with a hint to the help; return the exit status."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()  # it is the help
         return error.exit_code
@@ -24,19 +24,19 @@ def say_failure(error: click.ClickException) -> int:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a question with the names that look like `name`, with a blank before it; empty without any."""
+    """Return a question with similar names, after a blank; empty if there are none."""
     by_folded = {each.casefold(): each for each in known}
     close = get_close_matches(name.casefold(), by_folded, cutoff=0.6)
     return f" Did you mean {' or '.join(by_folded[each] for each in close)}?" if close else ""
 
 
 class Verbs(click.Group):
-    """A group that names the verbs that look like one that it has not."""
+    """A group that suggests similar verbs for an unknown one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb. Raises `click.UsageError`."""
+        """Return the verb. Raise `click.UsageError`."""
         name = args[0]
         if name.startswith("-") or ctx.resilient_parsing or name in self.list_commands(ctx):
             return super().resolve_command(ctx, args)

@@ -57,7 +57,7 @@ _OPTIONS = (
 
 
 def field_options(verb: F) -> F:
-    """The options that set a task's fields."""
+    """Add the options that set a task's fields."""
     for option in reversed(_OPTIONS):
         verb = option(verb)
     return verb
@@ -82,7 +82,7 @@ async def fields_of(client: Client, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def reminder(text: str, zone: str | None) -> dict[str, str]:
-    """When to remind: a duration before it is due, as people or ISO 8601 write it; else a date-time."""
+    """Return a reminder: a duration before the due date, in words or ISO 8601, or a date-time."""
     short = _BEFORE.fullmatch(text.strip().lower())
     if short is not None:
         count, unit = short[1], short[2].upper()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tasktape.importers.summary import Summary
 
 SHOWN = 20
-"""How many refused and diverged tasks are named on a terminal; `--json` names more."""
+"""The number of refused and diverged tasks to name on a terminal; `--json` names more."""
 MAX_NAME_CHARS = 200
 
 
@@ -66,7 +66,7 @@ def import_file(
     try:
         result = asyncio.run(_run(file, list_name or name_of(file), add_stages=add_stages, **where))
     except KeyboardInterrupt:
-        click.echo("\nInterrupted. What was imported stays; run the same command again to go on.", err=True)
+        click.echo("\nInterrupted. Imported tasks stay; run the same command again to continue.", err=True)
         sys.exit(130)
     with output_after(done=result["added"] > 0):
         click.echo(json.dumps(result) if as_json else "\n".join(_text(result)))
@@ -77,17 +77,17 @@ def import_file(
 
 
 def name_of(file: Path) -> str:
-    """Return the name of a file's list: the file's own, without endings. Raises `click.BadParameter`."""
+    """Return the name of a file's list: that of the file without endings. Raise `click.BadParameter`."""
     name = file.name
     for ending in (".gz", ".xes", ".xml"):
         name = name[: -len(ending)] if name.lower().endswith(ending) else name
     if not is_text(name):
-        raise click.BadParameter("the name of the file is no text: say --list", param_hint="FILE")
+        raise click.BadParameter("the name of the file is not valid text: give --list", param_hint="FILE")
     return shortened(name_in(name), MAX_NAME_CHARS, sign="") or "Import"
 
 
 async def _run(file: Path, list_name: str, *, add_stages: bool, **where: Any) -> dict[str, Any]:
-    """Import; what became of it, in the shape of `--json`."""
+    """Import, and return the result in the form of `--json`."""
     from uuid_utils import uuid7
 
     from tasktape.importers.files import ImportFile
@@ -108,7 +108,7 @@ async def _run(file: Path, list_name: str, *, add_stages: bool, **where: Any) ->
     except OSError as error:
         raise click.ClickException(f"{file}: {error.strerror or error}{_so_far(summary)}") from None
     except sqlite3.Error as error:
-        raise click.ClickException(f"temporary files can't be written: {error}{_so_far(summary)}") from None
+        raise click.ClickException(f"temporary files cannot be written: {error}{_so_far(summary)}") from None
     return _result(file, list_name, to, summary, time.monotonic() - started, visible=visible)
 
 
@@ -120,7 +120,7 @@ def _so_far(summary: Summary) -> str:
 
 @contextmanager
 def _progress(size: int, name: str) -> Iterator[Progress]:
-    """A bar on a terminal, nothing elsewhere."""
+    """Return a progress bar on a terminal, nothing elsewhere."""
     if not os.isatty(2):
         yield lambda _: None
         return

@@ -1,4 +1,4 @@
-"""How things look on one line of a terminal."""
+"""The output of objects as single lines on a terminal."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ NOTHING: tuple[object, ...] = (None, "none", "", [], {}, 0)
 
 
 def short(identifier: str) -> str:
-    """The end of an id, which differs most between ids."""
+    """Return the end of an id, where ids differ most."""
     return identifier[-SHORT_ID_CHARS:]
 
 
 def moment(time: datetime | None) -> str:
-    """A time, UTC."""
+    """Return a time in UTC."""
     return "" if time is None else time.isoformat().replace("+00:00", "Z")
 
 
 def task_line(task: Task) -> str:
-    """A task on one line."""
+    """Return a task as one line."""
     mark = "x" if task.status == "done" else " "
     parts = [task.title]
     if task.priority != "none":
@@ -53,7 +53,7 @@ def task_line(task: Task) -> str:
 
 
 def reading_lines(quick: Quick) -> Iterator[str]:
-    """Yield what was read of a quick text, on one line, and on one each what was not, and why."""
+    """Yield the recognised parts of a quick text on one line, and each unrecognised part with its reason."""
     read = ", ".join(f"{part.text.strip()} as {part.field} {_said(part)}" for part in quick.parts)
     if read:
         yield printable(f"Read {read}")
@@ -67,7 +67,7 @@ def _said(part: QuickPart) -> str:
 
 
 def event_line(event: Event, changes: Mapping[str, tuple[Any, Any]]) -> str:
-    """An event on one line: when, who, what, and what it changed."""
+    """Return an event as one line: time, actor, type and changes."""
     hidden = UNTOLD | (UNTOLD_OF_NEW if str(event.type).endswith(".created") else frozenset())
     told = [
         f"{name}: {_brief(after)}"
@@ -78,7 +78,7 @@ def event_line(event: Event, changes: Mapping[str, tuple[Any, Any]]) -> str:
 
 
 def field_text(value: object) -> str:
-    """A field's value, whatever it is."""
+    """Return the value of a field as text."""
     if isinstance(value, list):
         return ", ".join(field_text(each) for each in value)
     if isinstance(value, dict):
@@ -87,7 +87,7 @@ def field_text(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text of others without what could take over a terminal, or turn its line around."""
+    """Return foreign text without characters that control a terminal or reverse the line."""
     return with_replacements(text)
 
 

@@ -1,4 +1,4 @@
-"""The verb `lists`: see, make, rename, delete and restore lists, and say which stages they have."""
+"""The verb `lists`: show, create, rename, delete and restore lists, and set their stages."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ CATEGORIES = ("open", "active", "done")
 @connection_options
 @click.pass_context
 def lists(context: click.Context, /, **given: Any) -> None:
-    """See, make, rename, delete and restore lists, and set their stages. Alone it is `lists list`."""
+    """Show, create, rename, delete and restore lists, and set their stages. Alone it is `lists list`."""
     if context.invoked_subcommand is None:
         context.invoke(list_lists, **given)
-    else:  # what stands before a verb is for the verb
+    else:  # options before a verb belong to the verb
         context.default_map = {context.invoked_subcommand: given}
 
 
@@ -48,7 +48,7 @@ def lists(context: click.Context, /, **given: Any) -> None:
 @json_option
 @api_verb
 async def list_lists(client: Client, *, as_json: bool, deleted: bool = False) -> None:
-    """List your lists, one a line: the id, the name, your part in it, its members and its stages."""
+    """List your lists, one a line: the id, the name, your role, its members and its stages."""
     me = (await client.me()).user
     found = await client.lists(deleted=deleted, at_most=SHOWN).all()
     if as_json:
@@ -89,9 +89,9 @@ async def rename(client: Client, *, list_name: str, name: str, as_json: bool) ->
 async def stages(
     client: Client, *, list_name: str, stages: tuple[str, ...], none: bool, as_json: bool
 ) -> None:
-    """Show the stages of LIST, or set them, all at once and in their order.
+    """Show the stages of LIST, or set all of them in this order.
 
-    The CATEGORY says what a task is that is there: open (unless said otherwise), active or done.
+    The CATEGORY is the state of the tasks in the stage: open (the default), active or done.
     """
     if none and stages:
         raise click.UsageError("give stages or --none, not both")
@@ -112,7 +112,7 @@ async def stages(
 @json_option
 @api_verb
 async def delete(client: Client, *, list_name: str, yes: bool, as_json: bool) -> None:
-    """Delete LIST and its tasks. An owner can have them back: tasktape lists restore LIST."""
+    """Delete LIST and its tasks. An owner can restore them: tasktape lists restore LIST."""
     list_id = await the_list(client, list_name)
     if not yes:
         click.confirm(f"Delete {list_name} with its tasks?", abort=True, err=True)
@@ -126,13 +126,13 @@ async def delete(client: Client, *, list_name: str, yes: bool, as_json: bool) ->
 @json_option
 @api_verb
 async def restore(client: Client, *, list_name: str, as_json: bool) -> None:
-    """Have the deleted LIST back, with its members, its stages and its tasks."""
+    """Restore the deleted LIST, with its members, its stages and its tasks."""
     restored = client.restore_list(await the_deleted_list(client, list_name))
     await show_list(client, restored, as_json=as_json)
 
 
 def stage(text: str) -> Stage:
-    """A stage, as `NAME` or `NAME:CATEGORY`. Raises `click.BadParameter`."""
+    """Return a stage from `NAME` or `NAME:CATEGORY`. Raise `click.BadParameter`."""
     name, colon, category = text.rpartition(":")
     if not colon:
         return {"name": text, "category": "open"}
@@ -144,7 +144,7 @@ def stage(text: str) -> Stage:
 
 
 async def show_list(client: Client, command: Awaitable[TaskList], *, as_json: bool) -> None:
-    """Show the list that a command leads to."""
+    """Show the list that a command returned."""
     with pending_said(as_json=as_json):
         task_list = await command
         if as_json:
@@ -154,7 +154,7 @@ async def show_list(client: Client, command: Awaitable[TaskList], *, as_json: bo
 
 
 def list_line(task_list: TaskList, me: str) -> str:
-    """A list on one line."""
+    """Return a list as one line."""
     parts = [task_list.id, task_list.name, f"({task_list.members.get(me, 'not yours')})"]
     parts += [f"@{user}" for user in sorted(task_list.members) if user != me]
     if task_list.stages:

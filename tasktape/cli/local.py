@@ -69,7 +69,7 @@ def up(data: Path | None, host: str, port: int, workers: int, apis: int, *, deta
 @json_option
 @local_errors
 def down(data: Path | None, *, as_json: bool) -> None:
-    """Stop what runs on the data folder; also what a killed `up` left behind."""
+    """Stop all processes on the data folder, including those of a killed `up`."""
     folder = data_dir(data)
     stopped = folder.root.is_dir() and stop_instance(folder, _say)
     if as_json:
@@ -85,7 +85,7 @@ def down(data: Path | None, *, as_json: bool) -> None:
 @json_option
 @local_errors
 def status(data: Path | None, *, as_json: bool) -> None:
-    """Show what runs, how far behind it is and what it takes. Exits 1 unless all is ready."""
+    """Show the processes, their lag and their memory. Exits 1 unless all are ready."""
     found = read_status(data_dir(data))
     click.echo(json.dumps(found, indent=2) if as_json else status_text(found))
     if not found["ready"]:

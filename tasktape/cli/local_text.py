@@ -1,4 +1,4 @@
-"""What `up` and `status` print for a person."""
+"""The output of `up` and `status` for people."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ SIGN_IN_S = 30 * 24 * 3600
 
 
 def welcome(options: Options, *, detached: bool) -> str:
-    """Return what `up` prints when all is ready."""
+    """Return the output of `up` when all processes are ready."""
     url, data = Stack(options).url, options.data.root
     lines = ["", f"  Tasktape is ready:  {url}"]
     if signs_tokens(options.env):
@@ -42,7 +42,7 @@ def _sign_in_token(options: Options) -> str:
 
 
 def status_text(found: Mapping[str, Any]) -> str:
-    """Return what `status` prints."""
+    """Return the output of `status`."""
     if not found["processes"]:
         return f"Not running on {found['data']}"
     lag = "unknown" if found["lag"] is None else f"{found['lag']} events"

@@ -1,4 +1,4 @@
-"""The verbs on who sees a list: share, unshare, members, leave, hand-over."""
+"""The verbs for the members of a list: share, unshare, members, leave, hand-over."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ ROLES = ("owner", "editor", "viewer")
 @click.command(epilog="Example: tasktape share Errands bob --role viewer")
 @click.argument("list_name", metavar="LIST")
 @click.argument("user")
-@click.option("--role", type=click.Choice(ROLES), help="[default: editor, or what a member is already]")
+@click.option("--role", type=click.Choice(ROLES), help="[default: editor, or the present role of a member]")
 @json_option
 @api_verb
 async def share(client: Client, *, list_name: str, user: str, role: Role | None, as_json: bool) -> None:
-    """Let USER see LIST, or give a member another role.
+    """Add USER to LIST, or change the role of a member.
 
-    Viewers read, editors change tasks, owners also say who is a member.
+    Viewers read, editors change tasks, owners also manage members.
     """
     list_id = await the_list(client, list_name)
-    if role is None:  # To share it once more does not take an owner's rights away.
+    if role is None:  # Sharing a list again does not take an owner's rights away.
         role = (await client.list(list_id)).members.get(user.strip(), "editor")
     await show_list(client, client.set_member(list_id, user, role), as_json=as_json)
 
@@ -42,7 +42,7 @@ async def share(client: Client, *, list_name: str, user: str, role: Role | None,
 @json_option
 @api_verb
 async def unshare(client: Client, *, list_name: str, user: str, as_json: bool) -> None:
-    """Take LIST away from USER, at once."""
+    """Remove USER from LIST, at once."""
     list_id = await the_list(client, list_name)
     with pending_said(as_json=as_json):
         await client.remove_member(list_id, user)
@@ -55,7 +55,7 @@ async def unshare(client: Client, *, list_name: str, user: str, as_json: bool) -
 @json_option
 @api_verb
 async def members(client: Client, *, list_name: str, as_json: bool) -> None:
-    """List who sees LIST, one a line, and what they may do there."""
+    """List the members of LIST, one a line, with their roles."""
     found = (await client.list(await the_list(client, list_name))).members
     if as_json:
         click.echo(json.dumps({"members": found}))
@@ -69,7 +69,7 @@ async def members(client: Client, *, list_name: str, as_json: bool) -> None:
 @json_option
 @api_verb
 async def leave(client: Client, *, list_name: str, as_json: bool) -> None:
-    """Leave LIST: you see it no longer, the others do."""
+    """Leave LIST: you lose access to it, the other members keep it."""
     list_id = await the_list(client, list_name)
     with pending_said(as_json=as_json):
         await client.leave_list(list_id)

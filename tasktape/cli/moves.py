@@ -34,11 +34,11 @@ async def move(
     as_json: bool,
     **rest: Any,
 ) -> None:
-    """Move a task: to another list, another place in its list, another stage."""
+    """Move a task to another list, place in its list, or stage."""
     if before is not None and after is not None:
         raise click.UsageError("give --before or --after, not both")
     if (list_name, before, after, rest["stage"]) == (None, None, None, None):
-        raise click.UsageError("say where to; see --help")
+        raise click.UsageError("give a destination; see --help")
     moved = client.move_task(
         await find_task(client, id_),
         list_id=None if list_name is None else await the_list(client, list_name),
@@ -54,7 +54,7 @@ async def move(
 @json_option
 @api_verb
 async def skip(client: Client, *, id_: str, as_json: bool) -> None:
-    """Pass over this occurrence of a recurring task: it moves on to its next date."""
+    """Skip this occurrence of a recurring task: the task moves to its next date."""
     await show_task(client.skip_task(await find_task(client, id_)), as_json=as_json)
 
 
@@ -68,10 +68,10 @@ async def skip(client: Client, *, id_: str, as_json: bool) -> None:
 @json_option
 @api_verb
 async def undo(client: Client, *, id_: str, version: int | None, as_json: bool) -> None:
-    """Undo a change of your own: its fields are what they were, unless somebody changed them since."""
+    """Undo one of your own changes: restore its fields, unless somebody changed them since."""
     with pending_said(as_json=as_json):
         task = await client.undo(await find_task(client, id_), version)
         if as_json:
             click.echo(json.dumps(task and task.as_sent()))
         else:
-            click.echo("There is no such task any longer." if task is None else task_line(task))
+            click.echo("The task no longer exists." if task is None else task_line(task))

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: tasktape notifications --unread")
-@click.option("--unread", is_flag=True, help="Only what you have not read.")
-@click.option("--read", "read", multiple=True, metavar="ID", help="Say that you have read this one.")
+@click.option("--unread", is_flag=True, help="Only unread ones.")
+@click.option("--read", "read", multiple=True, metavar="ID", help="Mark this one as read.")
 @click.option("--mark-unread", "kept", multiple=True, metavar="ID", help="Keep this one for later.")
-@click.option("--read-all", is_flag=True, help="Say that you have read all of them.")
+@click.option("--read-all", is_flag=True, help="Mark all of them as read.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @json_option
 @api_verb
@@ -33,9 +33,9 @@ async def notifications(
     limit: int,
     as_json: bool,
 ) -> None:
-    """List what you were told, the newest first; or say what of it you have read.
+    """List your notifications, newest first, or mark them as read.
 
-    One a line: a star if it is unread, the end of its id, when, of what kind, by whom, and about what.
+    One a line: a star if it is unread, the end of its id, time, kind, actor, and task or list.
     """
     for given in read:
         await client.read_notification(await _find(client, given))

@@ -20,7 +20,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def process_environment() -> dict[str, str]:
-    """Return the environment, with the secrets that are in files. Raises `click.ClickException`."""
+    """Return the environment with the secrets from files. Raise `click.ClickException`."""
     from app.settings import BadSettings
     from tasktape.secret_files import with_secret_files
 
@@ -31,14 +31,14 @@ def process_environment() -> dict[str, str]:
 
 
 def bad_settings(error: Exception) -> click.ClickException:
-    """Return what ends a verb that was set up wrongly: one line and exit 2."""
+    """Return the error for invalid settings: one line and exit status 2."""
     failure = click.ClickException(str(error))
     failure.exit_code = 2
     return failure
 
 
 def local_errors(verb: Callable[P, R]) -> Callable[P, R]:
-    """Turn what the embedded stack cannot do into one line and exit status 1."""
+    """Turn errors of the embedded stack into one line and exit status 1."""
 
     @functools.wraps(verb)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:

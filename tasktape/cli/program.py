@@ -1,4 +1,4 @@
-"""Our own commands as they have to be typed: the program may not be on the path."""
+"""Tasktape's commands as the user has to type them: the program may not be on the path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def program_name() -> str:
-    """Return what to type for `tasktape`: its name if the shell finds this one, else where it is."""
+    """Return the text to type for `tasktape`: its name if the shell finds this one, else its path."""
     script = Path(sys.executable).with_name("tasktape")
     found = shutil.which("tasktape")
     if not script.exists() or (found is not None and Path(found).samefile(script)):
@@ -20,7 +20,7 @@ def program_name() -> str:
 
 
 def typed(command: str, data: Path | None = None) -> str:
-    """Return a command of ours as it has to be typed, for the instance on `data` if that is not the usual."""
+    """Return a command as the user has to type it, with `--data` unless `data` is the default folder."""
     from tasktape.local.data_dir import data_dir
 
     line = f"{program_name()} {command}"

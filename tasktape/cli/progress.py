@@ -1,4 +1,4 @@
-"""How a download shows itself."""
+"""The progress of a download."""
 
 import os
 from typing import Any, Self
@@ -7,7 +7,7 @@ import click
 
 
 class Progress:
-    """Shows a download: a bar on a terminal, a few plain lines elsewhere, nothing when there is none."""
+    """The progress of a download: a bar on a terminal, a few lines elsewhere, nothing without a download."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -21,7 +21,7 @@ class Progress:
             self._bar.render_finish()
 
     def __call__(self, done: int, total: int) -> None:
-        """Show that `done` of `total` bytes are there."""
+        """Show that `done` of `total` bytes have arrived."""
         if not os.isatty(2):
             self._plain(done, total)
             return

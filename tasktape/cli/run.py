@@ -11,7 +11,7 @@ from tasktape.cli.worker import one_line_errors, process_settings
 @click.command()
 @one_line_errors
 def api() -> None:
-    """Answer HTTP and WebSockets until told to stop.
+    """Answer HTTP and WebSockets until stopped.
 
     Settings come from the environment; see the configuration reference.
 

@@ -1,4 +1,4 @@
-"""Finding tasks: the verb `search`, and how queries are sent and refused."""
+"""The verb `search`, and the sending and refusal of queries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class QueryVerb(click.Command):
-    """A verb with a QUERY, parts of which may begin with a minus: `search milk -oat`."""
+    """A verb with a QUERY whose parts may begin with a minus: `search milk -oat`."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
@@ -32,7 +32,7 @@ class QueryVerb(click.Command):
         self.context_settings = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take `-word` as a part of the query; `--word` is an option, or none that there is."""
+        """Treat `-word` as a part of the query, and `--word` as an option."""
         rest = super().parse_args(ctx, ["--help" if each == "-h" else each for each in args])
         for part in ctx.params.get("query") or ():
             if part.startswith("--"):
@@ -55,10 +55,10 @@ async def search(
     limit: int,
     as_json: bool,
 ) -> None:
-    """Find tasks by words of their titles, notes and comments, and by conditions; also those that are done.
+    """Find open and done tasks by words of their titles, notes and comments, and by conditions.
 
     QUERY is in the language of the search box: is:open, @alice, #home, p:high, due:<2026-12-01, mil*, -not,
-    "exact words". Quote what means something to your shell. The best come first.
+    "exact words". Quote characters that your shell interprets. The best matches come first.
     """
     words = " ".join(query)
     wanted: dict[str, Any] = {"q": words, "time_zone": local_zone(), "at_most": limit}
@@ -78,7 +78,7 @@ async def search(
 
 
 async def _found(client: Client, wanted: dict[str, Any]) -> list[Task]:
-    """The tasks, the best first; without words that say what that is, what changed last."""
+    """Return the tasks, best matches first; without words, the last changed ones first."""
     from tasktape_client import TasktapeError
 
     try:
@@ -91,7 +91,7 @@ async def _found(client: Client, wanted: dict[str, Any]) -> list[Task]:
 
 @contextmanager
 def pointing_at(query: str) -> Iterator[None]:
-    """Show which part of a query is refused. Raises `click.ClickException`."""
+    """Show the refused part of a query. Raise `click.ClickException`."""
     from tasktape_client import TasktapeError
 
     try:
@@ -107,7 +107,7 @@ def pointing_at(query: str) -> Iterator[None]:
 
 
 def marked(snippet: str, *, bold: bool) -> str:
-    """A snippet of HTML for a terminal; what was found is bold, or between stars."""
+    """Return a snippet of HTML for a terminal, with matches in bold or between stars."""
     start, end = ("\x1b[1m", "\x1b[0m") if bold else ("*", "*")
     parts = re.split(r"(</?mark>)", snippet)
     signs = {"<mark>": start, "</mark>": end}

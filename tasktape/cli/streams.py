@@ -19,8 +19,8 @@ UNWRITTEN_STATUS = 3
 """Exit status: what was asked for is done, and only its output could not be written."""
 
 
-class OutputFailed(Exception):  # it is told as a fact, not as an error of the code
-    """The output can't be written. `reader_gone`: nobody wants more of it. `is_done`: there were commands."""
+class OutputFailed(Exception):  # the name states a fact, not an error of the code
+    """An error of the output. `reader_gone`: the reader closed it. `is_done`: there were commands."""
 
     def __init__(self, reason: OSError) -> None:
         super().__init__(reason.strerror or str(reason))
@@ -40,7 +40,7 @@ class OutputFile(io.FileIO):
         self.failure: OutputFailed | None = None
 
     def write(self, data: object, /) -> int:
-        """Write some of `data`; return how much. Raises `OutputFailed`."""
+        """Write some of `data`; return the number of bytes. Raise `OutputFailed`."""
         size_bytes = memoryview(data).nbytes  # type: ignore[arg-type]  # typeshed names no protocol for it
         while self.failure is None:
             try:
@@ -52,13 +52,13 @@ class OutputFile(io.FileIO):
             else:
                 if written is not None:
                     return written
-                # It is shared with something that made it non-blocking.
+                # Another process shares it and made it non-blocking.
                 select.select([], [self.fileno()], [])
         return size_bytes
 
 
 def open_streams() -> None:
-    """Open the standard streams anew, once, at the start of the process."""
+    """Reopen the standard streams, once, at the start of the process."""
     for descriptor in (0, 1, 2):
         _open_if_closed(descriptor)
     if sys.stdin is None:
@@ -89,7 +89,7 @@ def carried_on() -> Iterator[None]:
 
 @contextmanager
 def output_after(*, done: bool) -> Iterator[None]:
-    """Let a failure of the output say whether what was asked for is done. Raises `OutputFailed`."""
+    """Make a failure of the output say whether the command is done. Raise `OutputFailed`."""
     try:
         yield
     except OutputFailed as failed:
@@ -98,7 +98,7 @@ def output_after(*, done: bool) -> Iterator[None]:
 
 
 def discard_output() -> None:
-    """Let nothing more be written: what is left in buffers goes nowhere."""
+    """Discard all further output, including buffers."""
     file = _output_file()
     if file is not None:
         file.carries_on = True
@@ -111,7 +111,7 @@ def _output_file() -> OutputFile | None:
 
 
 def _open_if_closed(descriptor: int) -> None:
-    """Keep the number from being given to a file or socket, which would be printed to."""
+    """Occupy a closed number, so that no file or socket gets it and is printed to."""
     try:
         os.fstat(descriptor)
     except OSError:
@@ -122,7 +122,7 @@ def _open_if_closed(descriptor: int) -> None:
 
 
 def _printed(descriptor: int, replaced: TextIO | None, *, carries_on: bool = False) -> TextIO:
-    """Return the stream on `descriptor`, in the encoding of the one that it replaces."""
+    """Return the stream on `descriptor`, in the encoding of the replaced one."""
     file = OutputFile(descriptor, carries_on=carries_on)
     return io.TextIOWrapper(
         io.BufferedWriter(file),

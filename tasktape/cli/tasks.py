@@ -34,7 +34,7 @@ OF_STATUS = re.compile(r"(^|\s)-?(is:(open|done)|status:)", re.IGNORECASE)
 @click.argument("text", nargs=-1, required=True)
 @click.option("--plain", is_flag=True, help="Take TEXT as the title, and read nothing in it.")
 @click.option("--list", "list_name", help="The list's name or id.  [default: your inbox]")
-@click.option("--new-list", is_flag=True, help="Make the list if there is none of that name.")
+@click.option("--new-list", is_flag=True, help="Create the list if it does not exist.")
 @field_options
 @json_option
 @api_verb
@@ -50,9 +50,9 @@ async def add(
 ) -> None:
     """Add a task; TEXT is its title, and its words need no quotes.
 
-    Dates, times and "every monday" in it, #tag, @person and !high are read as fields, and it is said which;
-    what an option sets is not looked for in it. In quotes, or after a backslash, text stays as it is. Quote
-    what means something to your shell: # and ! do.
+    Dates, times and "every monday" in it, #tag, @person and !high are read as fields, which are printed.
+    A field that an option sets is not read from TEXT. Text in quotes, or after a backslash, is literal. Quote
+    characters that your shell interprets, such as # and !.
     """
     fields = await fields_of(client, given)
     if len(fields.get("due") or "") > DATE_LENGTH and not has_offset(given["due"]):
@@ -99,9 +99,9 @@ async def list_tasks(
     as_json: bool,
     **chosen: Any,
 ) -> None:
-    """List tasks, one a line: done or not, the end of the id, the title and what else there is.
+    """List tasks, one a line: done or not, the end of the id, the title and other fields.
 
-    QUERY is in the language of the search box; `tasktape search` says more of it.
+    QUERY is in the language of the search box; see `tasktape search`.
     """
     words = " ".join(query)
     wanted = _filters(words, **chosen)
@@ -124,7 +124,7 @@ async def list_tasks(
 def _filters(
     words: str, *, status: str | None, tags: tuple[str, ...], sort: str, reverse: bool, **filters: Any
 ) -> dict[str, Any]:
-    """The filters that a query and the options of `list` ask for."""
+    """Return the filters for a query and the options of `list`."""
     for name in ("due_before", "due_after"):
         if filters[name] is not None:
             filters[name] = due_given(filters[name], local_zone(), f"--{name.replace('_', '-')}")
@@ -147,7 +147,7 @@ def _filters(
 @json_option
 @api_verb
 async def done(client: Client, *, ids: tuple[str, ...], undo: bool, cascade: bool, as_json: bool) -> None:
-    """Complete tasks. An ID may be cut to its beginning or its end, if that is of one task only."""
+    """Complete tasks. An ID may be its beginning or its end, if only one task matches."""
 
     def act(task_id: str) -> Awaitable[Task]:
         return client.reopen_task(task_id) if undo else client.complete_task(task_id, cascade=cascade)
@@ -157,12 +157,12 @@ async def done(client: Client, *, ids: tuple[str, ...], undo: bool, cascade: boo
 
 @click.command(epilog="Example: tasktape rm 3f9a2c1")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
-@click.option("--undo", is_flag=True, help="Restore what was deleted; needs whole ids.")
+@click.option("--undo", is_flag=True, help="Restore deleted tasks; needs whole ids.")
 @click.option("--cascade", is_flag=True, help="Sub-tasks too.")
 @json_option
 @api_verb
 async def rm(client: Client, *, ids: tuple[str, ...], undo: bool, cascade: bool, as_json: bool) -> None:
-    """Delete tasks. They stay in the log, and `rm --undo` brings them back."""
+    """Delete tasks. They stay in the log, and `rm --undo` restores them."""
     if undo:
         await _each(client, ids, lambda each: client.restore_task(each, cascade=cascade), as_json=as_json)
         return
@@ -178,7 +178,7 @@ async def rm(client: Client, *, ids: tuple[str, ...], undo: bool, cascade: bool,
 async def _each(
     client: Client, ids: tuple[str, ...], act: Callable[[str], Awaitable[Task]], *, as_json: bool
 ) -> None:
-    """Do the same with some tasks, and show each."""
+    """Run a command for each of some tasks, and show each task."""
     with carried_on():
         for given in ids:
             await show_task(act(await find_task(client, given)), as_json=as_json)
@@ -213,15 +213,15 @@ async def edit(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Change a task: the fields that are given are set; tags, assignees and reminders as a whole."""
+    """Change a task: the given fields are set; tags, assignees and reminders as a whole."""
     how: dict[str, Any] = {name: given.pop(name) for name in ("scope", "cascade", "if_match")}
     set_fields = {name for name, value in given.items() if value not in (None, ())}
     if not set_fields and not clear and list_name is None:
-        raise click.UsageError("say what to change; see --help")
+        raise click.UsageError("give a field to change; see --help")
     if how["if_match"] is not None and list_name is not None:
         raise click.UsageError("--if-match is for fields: move the task by itself")
     if twice := sorted(set_fields & set(clear)):
-        raise click.UsageError(f"{twice[0]} can't be set and cleared at once")
+        raise click.UsageError(f"{twice[0]} cannot be set and cleared at once")
     cleared = {NAMED_OTHERWISE.get(name, name): None for name in clear}
     changes: Any = await fields_of(client, given) | cleared
     task_id = await find_task(client, id_)
@@ -230,7 +230,7 @@ async def edit(
         return
     list_id = await the_list(client, list_name)
     there: Any = {name: changes.pop(name) for name in OF_ITS_LIST if name in changes}
-    # What may be refused for its own sake comes first: then nothing has been done.
+    # Send first what may be refused for itself: then nothing has been done.
     if changes:
         with pending_said():
             await client.edit_task(task_id, changes, scope=how["scope"])
@@ -246,7 +246,7 @@ async def edit(
 
 @contextmanager
 def _after(done: str) -> Iterator[None]:
-    """Say with an error what has been done nevertheless. Raises `click.ClickException`."""
+    """Add to an error that an earlier command is done. Raise `click.ClickException`."""
     from tasktape_client import Pending, TasktapeError
 
     try:
@@ -259,7 +259,7 @@ def _after(done: str) -> Iterator[None]:
 
 @click.command(epilog="Example: tasktape show 3f9a2c1 --history")
 @click.argument("id_", metavar="ID")
-@click.option("--history", is_flag=True, help="With all of its events: version, time, actor, what changed.")
+@click.option("--history", is_flag=True, help="With all of its events: version, time, actor, changes.")
 @click.option("--version", type=click.IntRange(1), help="As it was after that many events.")
 @click.option("--as-of", help="As it was at this time (RFC 3339).")
 @json_option
@@ -267,7 +267,7 @@ def _after(done: str) -> Iterator[None]:
 async def show(
     client: Client, *, id_: str, history: bool, version: int | None, as_of: str | None, as_json: bool
 ) -> None:
-    """Show a task with all its fields, now or as it was."""
+    """Show a task with all its fields, now or at an earlier time."""
     if version is not None and as_of is not None:
         raise click.UsageError("give --version or --as-of, not both")
     task_id = await find_task(client, id_)

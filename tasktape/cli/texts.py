@@ -1,4 +1,4 @@
-"""Text that comes from outside: the arguments and the environment may hold any bytes."""
+"""External text: arguments and environment variables may contain any bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 
 def is_text(given: str) -> bool:
-    """Tell whether all of its bytes were text: Python hands over the others as lone surrogates."""
+    """Return whether all of its bytes were text. Python passes other bytes as lone surrogates."""
     try:
         given.encode()
     except UnicodeEncodeError:
@@ -19,10 +19,10 @@ def is_text(given: str) -> bool:
 
 
 class Text(click.types.StringParamType):
-    """An argument that is text. Names of files are none: they may be any bytes."""
+    """An argument that is text. Names of files are not: they may have any bytes."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the text. Raises `click.BadParameter`."""
+        """Return the text. Raise `click.BadParameter`."""
         text: str = super().convert(value, param, ctx)
         if not is_text(text):
             self.fail(f"it holds bytes that are not {sys.getfilesystemencoding()} text", param, ctx)
@@ -30,7 +30,7 @@ class Text(click.types.StringParamType):
 
 
 def take_only_text(command: click.Command) -> None:
-    """Make a verb, and those below it, refuse bytes that are no text wherever it takes text."""
+    """Make a verb and its sub-verbs refuse bytes that are not text in all text parameters."""
     for param in command.params:
         if type(param.type) is click.types.StringParamType:
             param.type = Text()
@@ -39,7 +39,7 @@ def take_only_text(command: click.Command) -> None:
 
 
 def variable(name: str) -> str | None:
-    """Return a variable of the environment. Raises `click.ClickException` if it is no text."""
+    """Return an environment variable. Raise `click.ClickException` if it is not text."""
     value = os.environ.get(name)
     if value is not None and not is_text(value):
         raise click.ClickException(f"{name} holds bytes that are not {sys.getfilesystemencoding()} text")

@@ -12,7 +12,7 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @click.command(epilog="Example: tasktape token --user alice --ttl 8h")
-@click.option("--user", help="Whom the token signs in.  [default: who the command line is: your account]")
+@click.option("--user", help="The user of the token.  [default: the user of the command line: your account]")
 @click.option("--admin", is_flag=True, help="With an operator's rights.")
 @click.option("--ttl", default="1h", show_default=True, help="How long it is valid: 90s, 15m, 8h, 30d.")
 @data_option

@@ -1,4 +1,4 @@
-"""The verb `watch`: what happens, as it happens."""
+"""The verb `watch`: live changes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 @json_option
 @api_verb
 async def watch(client: Client, *, count: int | None, as_json: bool) -> None:
-    """Print what happens in your lists, as it happens, until Ctrl-C.
+    """Print the changes in your lists live, until Ctrl-C.
 
-    A connection that breaks is made again, and what was missed meanwhile is printed too.
+    A broken connection is restored, and missed changes are printed too.
     """
-    await client.me()  # a server that is not there, or does not know us, is told of at once
+    await client.me()  # report at once a server that is missing or refuses the token
     await _watch(client, count, as_json=as_json)
 
 
@@ -41,7 +41,7 @@ async def _watch(client: Client, count: int | None, *, as_json: bool) -> None:
     shown = 0
     async for update in client.updates(on_connection=tell):
         if isinstance(update, Resync):
-            _say("Too much was missed to tell: what follows is new")
+            _say("Too many changes were missed; only new ones follow")
             continue
         if isinstance(update, Unsubscribed):
             _say(f"You do not see {update.channel} any longer")
@@ -53,7 +53,7 @@ async def _watch(client: Client, count: int | None, *, as_json: bool) -> None:
 
 
 def _text(update: Update) -> str:
-    """An update on one line: the event, and which task or list it is about."""
+    """Return an update as one line: the event, and its task or list."""
     name = update.event.stream
     if update.task is not None:
         name = update.task.title
@@ -63,6 +63,6 @@ def _text(update: Update) -> str:
 
 
 def _say(line: str) -> None:
-    """Say something beside the updates, to a person only."""
+    """Print a message beside the updates, for people only."""
     if sys.stderr.isatty():
         click.echo(printable(line), err=True)

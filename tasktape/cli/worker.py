@@ -18,7 +18,7 @@ P = ParamSpec("P")
 
 
 def process_settings() -> Settings:
-    """Settings from the environment, with logging set up to match. One line and exit 2 if they are bad."""
+    """Return settings from the environment, and set up logging. Bad ones are one line and exit 2."""
     try:
         settings = Settings.from_environment(process_environment())
     except BadSettings as error:
@@ -28,7 +28,7 @@ def process_settings() -> Settings:
 
 
 def one_line_errors(verb: Callable[P, None]) -> Callable[P, None]:
-    """Turn errors that have a name into one line and exit 1."""
+    """Turn known errors into one line and exit status 1."""
 
     @functools.wraps(verb)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -43,7 +43,7 @@ def one_line_errors(verb: Callable[P, None]) -> Callable[P, None]:
 @click.command()
 @one_line_errors
 def worker() -> None:
-    """Run one projecting worker until it is told to stop.
+    """Run one projecting worker until it is stopped.
 
     Settings come from the environment; see the configuration reference.
 
@@ -57,10 +57,10 @@ def worker() -> None:
 @click.command()
 @one_line_errors
 def migrate() -> None:
-    """Create the topics and tables that are missing, and rebuild read models of another version.
+    """Create missing topics and tables, and rebuild read models of another version.
 
-    It may be run at any time, as often as you like, and by several at once. Settings come from the
-    environment; see the configuration reference. `tasktape up` runs it by itself.
+    You can run it at any time, repeatedly, and several times at once. Settings come from the
+    environment; see the configuration reference. `tasktape up` runs it automatically.
 
     Example: KAFKA_BROKERS=kafka:9092 DATABASE_URL=postgresql://tasktape@db/tasktape tasktape migrate
     """

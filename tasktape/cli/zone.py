@@ -1,4 +1,4 @@
-"""Time zones: that of this machine, by its name, and times of day as they are told there."""
+"""Time zones: that of this machine, by its name, and local times of day."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOCALTIME = Path("/etc/localtime")
 
 
 def local_zone(environment: str | None = None, localtime: Path = LOCALTIME) -> str | None:
-    """The name that the IANA database has for it; None if it can't be told. `TZ` comes first."""
+    """Return the machine's zone by its IANA name; None if it is unknown. `TZ` takes precedence."""
     given = os.environ.get("TZ") if environment is None else environment
     name = (given or str(localtime.resolve())).rpartition("zoneinfo/")[2].lstrip(":")
     for folder in ("posix/", "right/"):  # the same zones once more, without leap seconds and with them
@@ -29,7 +29,7 @@ def local_zone(environment: str | None = None, localtime: Path = LOCALTIME) -> s
 
 
 def is_local(text: str) -> bool:
-    """Whether it is a date-time without an offset, as people tell the time."""
+    """Return whether it is a date-time without an offset."""
     try:
         return len(text) > DATE_LENGTH and datetime.fromisoformat(text).tzinfo is None
     except ValueError:
@@ -37,9 +37,9 @@ def is_local(text: str) -> bool:
 
 
 def with_offset(text: str, zone_name: str | None) -> str:
-    """A local date-time with the offset that it has in a zone; anything else as it is.
+    """Return a local date-time with its offset in a zone; return any other value unchanged.
 
-    A time that the clocks jump over has the offset from before, and one that comes twice is its first.
+    A time that the clocks skip has the offset from before. A time that occurs twice means the first one.
     """
     try:
         return (
@@ -52,9 +52,9 @@ def with_offset(text: str, zone_name: str | None) -> str:
 
 
 def due_given(text: str, zone: str | None, option: str) -> str:
-    """Return a date or a date-time as the API takes it, however people write it, as in `tomorrow 5pm`.
+    """Return a date or a date-time for the API from any notation, such as `tomorrow 5pm`.
 
-    Times without an offset are of `zone`. Raises `click.BadParameter`.
+    Times without an offset are in `zone`. Raise `click.BadParameter`.
     """
     if _is_moment(text):
         return with_offset(text, zone)
@@ -65,7 +65,7 @@ def due_given(text: str, zone: str | None, option: str) -> str:
 
 
 def has_offset(text: str) -> bool:
-    """Return whether it is a date-time that says its offset itself."""
+    """Return whether it is a date-time with an offset."""
     return _is_moment(text) and not is_local(text)
 
 

@@ -30,7 +30,7 @@ _BEGINNINGS = (
     (b"\0<", "utf-16-be"),
     ("<?xm".encode("cp037"), "cp037"),
 )
-"""How a file without a byte order mark begins in encodings that ASCII is no part of."""
+"""The beginnings of files without a byte order mark, in encodings that do not contain ASCII."""
 _NOT_FOR_FILES = frozenset(
     [
         *("utf-7", "idna", "punycode", "raw-unicode-escape", "unicode-escape"),

@@ -13,7 +13,7 @@ from typing import BinaryIO, Self, cast
 CHUNK_BYTES = 64 * 1024
 BOMB_BYTES = 256 * 1024 * 1024
 BOMB_RATIO = 400
-"""What unpacks to more than that, and to so many times its size, is no log: none is so regular."""
+"""A file that unpacks to more than this, and to so many times its size, is not a log."""
 _GZIP_MAGIC = b"\x1f\x8b"
 
 

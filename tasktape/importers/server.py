@@ -13,7 +13,7 @@ from tasktape.importers.xes import Refused
 from tasktape_client import Client, Patience, TasktapeError
 
 PATIENCE = Patience(unanswered_s=5.0, limit_s=120.0, longest_delay_s=2.0)
-"""How long a server may be away, or behind its log, before an import gives up."""
+"""The longest time that an import waits for a server that is away or behind its log."""
 PROJECTED_PER_S = 500
 """Slower than this, the read models count as stuck."""
 

@@ -8,7 +8,7 @@ from tasktape.importers.xes import Refused
 from tasktape_client.models import Imported
 
 MAX_NAMED = 1_000
-"""How many refused and diverged tasks are named; beyond that they are counted."""
+"""The number of refused and diverged tasks to name; the others are only counted."""
 
 
 @dataclass(slots=True)

@@ -70,7 +70,7 @@ def _check_ended(entry: Mapping[str, Any], data: DataDir) -> Finding | None:
         return None
     name, reason = entry["name"], entry["reason"]
     again = f" ({entry['restarts']} restarts)" if entry.get("restarts") else ""
-    see = f"mend that; it is started again; see {data.logs / f'{name}.log'}"
+    see = f"fix that; it is started again; see {data.logs / f'{name}.log'}"
     return Finding(name, "fail", f"{reason}{again}", LOG_BROKEN if REPAIR in reason else see)
 
 

@@ -51,7 +51,7 @@ def check_last_run(data: DataDir) -> Finding:
     reason = data.read_failure()
     if reason is None:
         return Finding("instance", "warn", "nothing runs on this data folder", "tasktape up")
-    mend = REPAIR if REPAIR in reason else "mend that, then `tasktape up`"
+    mend = REPAIR if REPAIR in reason else "fix that, then `tasktape up`"
     return Finding("instance", "fail", f"the last `tasktape up` ended: {reason}", mend)
 
 

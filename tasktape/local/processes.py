@@ -32,9 +32,9 @@ class Launch:
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_s: float = 1.0
-    """What it is granted to end by itself in any case; a supervisor may have more to give."""
+    """The least time that it has to end by itself; a supervisor may grant more."""
     death_signal: signal.Signals = signal.SIGKILL
-    """What the kernel sends it when we die (Linux)."""
+    """The signal that the kernel sends it when this process dies (Linux)."""
 
 
 @dataclass(frozen=True, slots=True)

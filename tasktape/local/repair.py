@@ -60,5 +60,5 @@ def _repair(settings: Settings, say: Say, agree: Callable[[Sequence[str]], bool]
         return False
     for line in asyncio.run(fix(settings, diagnosis)):
         say(line)
-    say("Repaired. What was written right before a power cut, and not folded yet, is not known to anybody.")
+    say("Repaired. Records written directly before a power cut, and not folded yet, are lost.")
     return True

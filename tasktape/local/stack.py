@@ -34,11 +34,11 @@ class Options:
     workers: int
     env: Mapping[str, str]
     external_limit_s: float = 60.0
-    """How long to wait for a Kafka or a database that the environment names."""
+    """The longest time to wait for a Kafka or a database that the environment names."""
     command: tuple[str, ...] = (sys.executable, "-P", "-m", "tasktape")
-    """How to run one of our own verbs; `-P` keeps a folder named `app` nearby out of it."""
+    """The command line of a verb; `-P` ignores a folder named `app` in the current one."""
     apis: int = 1
-    """How many API processes share the port."""
+    """The number of API processes that share the port."""
 
 
 class Stack:

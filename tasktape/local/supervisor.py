@@ -23,7 +23,7 @@ BACKOFF_FIRST_S = 0.2
 BACKOFF_LIMIT_S = 60.0
 STOP_LIMIT_S = 4.8
 STEADY_S = 30.0
-"""A child that lived this long has its failures forgiven."""
+"""After this time, earlier failures of a child do not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class ProcessSpec:
 
     name: str
     prepare: Callable[[], Launch]
-    """Called before each start, in a thread: it may block, and must not start anything that outlives it."""
+    """Called before each start, in a thread: it may block, but must not start lasting processes."""
     is_ready: Callable[[], bool] | None = None
-    """Asked in a thread until it says yes; None for a process that does one thing and ends with status 0."""
+    """Called in a thread until it is true; None for a process that does one task and ends with status 0."""
     after: tuple[str, ...] = ()
     ready_limit_s: float = 60.0
     stop_rank: int = 0
@@ -43,7 +43,7 @@ class ProcessSpec:
 
 @dataclass(slots=True)
 class Limits:
-    """How often a child may fail before it was ever ready; later it is restarted without limit."""
+    """The number of failures of a child that was never ready; others are restarted without limit."""
 
     before_ready: int = 3
 

@@ -58,7 +58,7 @@ def test_missing_file_is_one_line_of_every_verb_that_reads_it(tmp_path: Path, ve
     )
     assert done.returncode == 2
     assert (
-        done.stderr == f"Error: JWT_SECRET_FILE: {tmp_path}/none can't be read: No such file or directory\n"
+        done.stderr == f"Error: JWT_SECRET_FILE: {tmp_path}/none cannot be read: No such file or directory\n"
     )
 
 

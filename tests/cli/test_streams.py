@@ -49,7 +49,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
 def test_full_disk_is_one_line_and_exit_1() -> None:
     """A list that could not be written was not shown."""
     done = run("--help", shell='exec "$@" >/dev/full')
-    assert one_line(done) == "Error: The output can't be written: No space left on device"
+    assert one_line(done) == "Error: The output cannot be written: No space left on device"
     assert done.returncode == 1
 
 
@@ -165,7 +165,7 @@ async def test_output_that_fails_after_commands_says_that_they_are_done() -> Non
                 raise OutputFailed(OSError(errno.ENOSPC, "No space left on device"))
             assert caught.value.is_done == is_done
             await client.command("POST", "/api/tasks", {})
-        told = "the commands before that are done"
+        told = "the commands before it are done"
         with pytest.raises(click.ClickException, match=told), after_commands(client):
             raise TasktapeError("no such task")
 
