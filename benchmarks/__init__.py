@@ -1,1 +1,1 @@
-"""Benchmarks: one file a question; each prints a table with ratios."""
+"""Benchmarks: one module for each question; each prints a table with ratios."""

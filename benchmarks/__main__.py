@@ -1,4 +1,4 @@
-"""Run benchmarks: all of them, or the one that is named, with its own options behind it."""
+"""The program that runs all benchmarks, or a named one with its own options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A log with a backlog on real parts: written in bulk, and asked how far it has been projected."""
+"""A log with a backlog on real parts: written in bulk, with the progress of projecting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIMIT_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What is in the log, the read models and the updates."""
+    """The numbers of records in the log, in the read models and in the updates."""
 
     records: int
     tasks: int
@@ -34,12 +34,12 @@ class Counts:
 
 
 def settings_of(parts: Parts) -> Settings:
-    """Settings with topics and a schema for benchmarks alone."""
+    """Return settings with topics and a schema for benchmarks."""
     return Settings.from_environment(environment_of(parts))
 
 
 def environment_of(parts: Parts) -> dict[str, str]:
-    """The same settings, for a process."""
+    """Return the same settings as environment variables."""
     return {
         "KAFKA_BROKERS": parts.brokers,
         "DATABASE_URL": parts.database_url,
@@ -50,7 +50,7 @@ def environment_of(parts: Parts) -> dict[str, str]:
 
 
 async def write_backlog(settings: Settings, records: Sequence[Record]) -> float:
-    """Create topics and tables and append all records; returns the seconds that appending took."""
+    """Create topics and tables and append all records; return the seconds of appending."""
     await migrate(settings)
     event_log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
     await event_log.start()
@@ -63,7 +63,7 @@ async def write_backlog(settings: Settings, records: Sequence[Record]) -> float:
 
 
 class Progress:
-    """Asks the broker and the database, cheaply, how far projecting is. Open it as a context."""
+    """A cheap observer of the broker and the database, to be opened as a context."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -83,9 +83,9 @@ class Progress:
         await self._database.close()
 
     async def until_projected(self) -> float:
-        """Wait until every record is projected and its update is out; returns the time (`time.time`).
+        """Wait until every record is projected and its update is out; return the time (`time.time`).
 
-        Raises `TimeoutError`.
+        Raise `TimeoutError`.
         """
         wanted = sum(self._ends.values())
         async with asyncio.timeout(LIMIT_S):
@@ -98,7 +98,7 @@ class Progress:
                 await asyncio.sleep(POLL_S)
 
     async def counts(self) -> Counts:
-        """How much there is of everything."""
+        """Return the current numbers."""
         tasks, audited = await self._database.fetchrow(
             "SELECT (SELECT count(*) FROM tasks), (SELECT count(*) FROM audit WHERE outcome = 'accepted')"
         ) or (0, 0)
@@ -106,7 +106,7 @@ class Progress:
         return Counts(sum(self._ends.values()), tasks, audited, sum(updates.values()))
 
     async def ends(self, topic: str) -> Mapping[int, int]:
-        """Partition → its end."""
+        """Return the end of each partition."""
         where = [TopicPartition(topic, partition) for partition in range(self._settings.partitions)]
         ends = await self._consumer.end_offsets(where)
         return {place.partition: offset for place, offset in ends.items()}

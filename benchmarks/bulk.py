@@ -1,6 +1,6 @@
-"""How many tasks a second does `tasktape bulk` make, beside one command at a time and an import?
+"""A benchmark of `tasktape bulk`: tasks a second, compared with single commands and with an import.
 
-All of it on one instance, one after the other, from the start of the process to the last outcome.
+All run on one instance, one after the other, from the start of the process to the last outcome.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How many commands and reads a second does one API process answer over HTTP, and where does its time go?
+"""A benchmark of the commands and reads a second of one API process over HTTP, and of where its time goes.
 
-Many clients on connections that stay open ask at once; all of it, the clients too, shares this machine.
+Many clients send requests at once on persistent connections. All of them share this machine with the server.
 
 Run it with `python -m benchmarks commands`.
 """
@@ -33,7 +33,7 @@ WARM_UP_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one kind of request."""
+    """The result of one kind of request."""
 
     name: str
     load: Load

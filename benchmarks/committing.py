@@ -1,4 +1,4 @@
-"""How long the projector's transaction for a single record takes, by itself."""
+"""The duration of the projector's transaction for a single record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long does a page of tasks take among 200,000? By filters, by words, in any order; and with plain SQL?
+"""A benchmark of pages among 200,000 tasks: by filters, by words, in any order, and with plain SQL.
 
 Run it with `python -m benchmarks finding`.
 """
@@ -53,7 +53,7 @@ SCOPES = (("alice", 0), ("alice", None), ("bob", None))
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A page that a user asks for, the first or the second; without an order the most relevant come first."""
+    """A page that a user requests, the first or the second; without an order, by relevance."""
 
     user: str
     criteria: Criteria
@@ -62,7 +62,7 @@ class Asked:
 
 
 class Row(NamedTuple):
-    """What was measured of one kind of question, in milliseconds."""
+    """The measurements of one kind of question, in milliseconds."""
 
     what: str
     ours: Sequence[float]
@@ -119,7 +119,7 @@ async def _measure(kind: Kind, ours: Database, plain: Database, times: int, plai
 
 
 async def _page_ms(queries: TaskQueries, asked: Asked) -> float:
-    """A page, from the question to the tasks in hand, snippets included."""
+    """Return the time of a page, from the question to the tasks, snippets included."""
     after = None
     if asked.second:
         first = await queries.page(asked.user, asked.criteria, asked.order, after=None, limit=LIMIT)
@@ -130,7 +130,7 @@ async def _page_ms(queries: TaskQueries, asked: Asked) -> float:
 
 
 async def _plain_ms(database: Database, asked: Asked) -> float:
-    """The same first page by one statement, on the same tables and indexes; words are found by ILIKE."""
+    """Return the time of the first page by one statement on the same tables; ILIKE finds words."""
     async with database.pool.acquire() as connection:
         started_s = time.perf_counter()
         lists = await lists_of(connection, asked.user, asked.criteria.lists)
@@ -149,7 +149,7 @@ async def _plain_ms(database: Database, asked: Asked) -> float:
 
 
 def _plain_source(criteria: Criteria) -> tuple[str, str]:
-    """What has an index of what is sought, and the row that has the texts."""
+    """Return the table with an index for the search, and the row that has the texts."""
     if not criteria.needles:
         return "task_search AS t(id)", ""
     return ("task_search AS t(id) JOIN tasks USING (id)", "tasks") if criteria.any_of else ("tasks t", "t")
@@ -180,7 +180,7 @@ def _figures(row: Row) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Questions of one kind: searches that are drawn, for somebody, in an order that is drawn."""
+    """Questions of one kind: random searches for a user, in a random order."""
 
     what: str
     text: Callable[[random.Random], str]
@@ -189,7 +189,7 @@ class Kind:
     orders: Sequence[Order | None] = ORDERS
 
     def draw(self, draw: random.Random) -> Asked:
-        """One of them; every third is for the second page."""
+        """Return one of them; every third is for the second page."""
         user, number = draw.choice(self.scopes)
         search = parse(self.text(draw), me=user)
         if number is not None:

@@ -1,6 +1,6 @@
-"""How much does it cost to have each append on the disk before it is acknowledged?
+"""A benchmark of flushing each append to the disk before it is acknowledged.
 
-One record at a time, and 32 that come at the same time as from many users, on the embedded broker.
+It appends one record at a time, and 32 at the same time as from many users, on the embedded broker.
 
 Run it with `python -m benchmarks flushing`.
 """

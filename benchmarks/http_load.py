@@ -1,4 +1,4 @@
-"""Load over HTTP/1.1: connections that stay open, with one request at a time on each."""
+"""Load over HTTP/1.1: persistent connections, with one request at a time on each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMIT_S = 60.0
 
 @dataclass(slots=True)
 class Load:
-    """What came of it: the time of each answer, and how many were no success."""
+    """The result: the time of each answer, and the number of failures."""
 
     times_s: list[float] = field(default_factory=list)
     refused: int = 0
@@ -27,7 +27,7 @@ class Load:
 
 
 class _Connection(asyncio.Protocol):
-    """Sends the next request as soon as the answer to the one before has come whole."""
+    """A connection that sends the next request as soon as the previous answer has arrived."""
 
     def __init__(self, next_request: Callable[[], bytes | None], load: Load) -> None:
         self._next_request = next_request
@@ -73,7 +73,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def run_load(url: str, makers: Sequence[Callable[[int], bytes]], clients: int, seconds: float) -> Load:
-    """Send requests on `clients` connections for some time; the next of `makers` makes each by its number."""
+    """Send requests on `clients` connections; each of `makers` in turn makes one from a number."""
     load, number = Load(), 0
     deadline_s = time.monotonic() + seconds
 

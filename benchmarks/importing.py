@@ -1,4 +1,4 @@
-"""How fast does `tasktape import` take a real incident log in, from the file to the last read model?
+"""A benchmark of `tasktape import` with a real incident log, from the file to the last read model.
 
 Run it with `python -m benchmarks importing --file ../shared/data/bpic2013_incidents.xes.gz`.
 """
@@ -28,7 +28,7 @@ DEFAULT_FILE = Path(__file__).parents[2] / "shared" / "data" / "bpic2013_inciden
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import took, from its process's start until all was visible, and what is there after it."""
+    """The duration of an import until all was visible, and the numbers of its records."""
 
     said: dict[str, Any]
     seconds: float
@@ -37,12 +37,12 @@ class Imported:
 
     @property
     def per_s(self) -> float:
-        """Events per second."""
+        """Return events per second."""
         return float(self.said["events"]) / self.seconds
 
 
 class Run(NamedTuple):
-    """What was measured on the same parts, one after the other."""
+    """The measurements on the same parts, one after the other."""
 
     ours: Imported
     faust: peer_faust.Measured
@@ -105,7 +105,7 @@ def _settings(instance: Instance) -> Settings:
 
 
 async def _counts(instance: Instance) -> Counts:
-    """What is there; projected to the end, as the import said."""
+    """Return the numbers of records, projected to the end that the import reported."""
     async with Progress(_settings(instance)) as progress:
         await progress.until_projected()
         return await progress.counts()

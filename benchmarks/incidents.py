@@ -1,6 +1,6 @@
-"""A made-up incident log of the shape of a real one: as many tasks, as many events, the same kinds of events.
+"""A synthetic incident log of realistic shape: as many tasks and events as a real one, of the same kinds.
 
-It is the same on every machine: all of it is drawn from one seed.
+It is the same on every machine, because all of it is drawn from one seed.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ LIST_ID = "0195d0a0-0000-7000-8000-000000000001"
 
 
 def traces(tasks: int = TASKS, events: int = EVENTS) -> list[XesTrace]:
-    """The traces, each with its events in the order of time; `events` in all."""
+    """Return the traces with their events in the order of time; `events` in all."""
     draw = random.Random(SEED)
     lengths = _lengths(draw, tasks, events)
     return [_trace(draw, number, length) for number, length in enumerate(lengths, start=1)]
 
 
 def records(found: list[XesTrace]) -> list[Record]:
-    """The records of these traces in the order of time, as if they had been written when they happened."""
+    """Return the records of these traces in the order of time, as if written when they happened."""
     run = Import(LIST_ID, "bench", None)
     made = [record for trace in found for record in records_of(run, _task(trace))]
     made.sort(key=lambda record: record.time)
@@ -65,7 +65,7 @@ def write_xes(path: Path, found: list[XesTrace]) -> None:
 
 
 def _lengths(draw: random.Random, tasks: int, events: int) -> list[int]:
-    """How many events each trace has: a few have many; all together have `events`."""
+    """Return the number of events of each trace: a few have many; all together have `events`."""
     lengths = [min(MOST_EVENTS, 2 + int(draw.expovariate(1 / 6.2))) for _ in range(tasks)]
     missing = events - sum(lengths)
     step = 1 if missing > 0 else -1

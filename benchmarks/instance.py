@@ -1,4 +1,4 @@
-"""A whole instance for a benchmark: what `tasktape up --detach` starts, on data of its own, deleted after."""
+"""A whole instance for a benchmark: started by `tasktape up --detach` on its own data, deleted afterwards."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ TOKEN_TTL_S = 3_600
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """Where an instance is."""
+    """The addresses of an instance."""
 
     url: str
     data: DataDir
     env: Mapping[str, str]
 
     def token(self, user: str) -> str:
-        """A token that signs `user` in."""
+        """Return a token that signs `user` in."""
         return mint(self.data.secret(), user, admin=False, ttl_s=TOKEN_TTL_S)
 
     def pids(self) -> dict[str, int]:
-        """The process ids, by what each process is."""
+        """Return the process ids by the names of the processes."""
         run = self.data.read_run()
         named = {each["name"]: each["identity"] for each in run["processes"]} | {
             "supervisor": run["supervisor"]
@@ -46,18 +46,18 @@ class Instance:
         return {name: identity["pid"] for name, identity in named.items() if name != "migrate" and identity}
 
     def cpu_s(self) -> dict[str, float]:
-        """The processor time that each process took so far, its children included."""
+        """Return the processor time of each process, its children included."""
         return {name: cpu_s(pid, alone=name == "supervisor") for name, pid in self.pids().items()}
 
     def parts(self) -> Parts:
-        """Its broker and its database."""
+        """Return its broker and its database."""
         run, pids = self.data.read_run(), self.pids()
         return Parts(
             run["kafka"]["brokers"], run["database"]["url"], self.data.root, pids["kafka"], pids["postgres"]
         )
 
     def run(self, *arguments: str, limit_s: float = 600.0) -> Any:
-        """What a verb says with `--json`. Raises `subprocess.CalledProcessError`."""
+        """Return the output of a verb with `--json`. Raise `subprocess.CalledProcessError`."""
         command = [*VERB, *arguments, "--json"]
         done = subprocess.run(
             command, env=dict(self.env), stdout=subprocess.PIPE, timeout=limit_s, check=True
@@ -67,7 +67,7 @@ class Instance:
 
 @contextmanager
 def running_instance() -> Iterator[Instance]:
-    """Start an instance with one worker; stop it and delete its data in the end."""
+    """Start an instance with one worker; stop it and delete its data at the end."""
     with tempfile.TemporaryDirectory(prefix="tasktape-bench-") as folder:
         instance = new_instance(Path(folder) / "data")
         try:
@@ -78,7 +78,7 @@ def running_instance() -> Iterator[Instance]:
 
 
 def new_instance(data: Path) -> Instance:
-    """An instance that is not started yet, on a free port."""
+    """Return an instance that is not started yet, on a free port."""
     env = {name: value for name, value in os.environ.items() if not is_setting(name)}
     url = f"http://127.0.0.1:{free_port()}"
     return Instance(url, DataDir(data), env | {"TASKTAPE_DATA": str(data)})
@@ -92,7 +92,7 @@ def start(instance: Instance) -> None:
 
 
 def begin(instance: Instance) -> subprocess.Popen[bytes]:
-    """Begin to run `tasktape up --detach`, which ends when the instance is ready."""
+    """Start `tasktape up --detach`, which ends when the instance is ready."""
     command = [*VERB, "up", "--detach", "--port", instance.url.rpartition(":")[2]]
     return subprocess.Popen(command, env=dict(instance.env), stdout=subprocess.DEVNULL)
 
@@ -104,12 +104,12 @@ def stop(instance: Instance) -> None:
 
 
 def is_setting(name: str) -> bool:
-    """Whether a variable of the environment is one of the product's settings."""
+    """Return whether an environment variable is one of the product's settings."""
     return name.startswith(("TASKTAPE_", "KAFKA_", "JWT_")) or name in {"DATABASE_URL", "HOST", "PORT"}
 
 
 def free_port() -> int:
-    """A port of the loopback address that nothing listens at."""
+    """Return a free port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""HTTP over connections that are kept, with as little of the client's own time in it as possible."""
+"""HTTP over persistent connections, with as little of the client's own time as possible."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class KeepAlive:
             writer.close()
 
     async def send(self, method: str, path: str, body: object) -> Any:
-        """The answer to a request, as JSON values. Raises `RuntimeError` unless it is 200 or 201."""
+        """Return the answer to a request as JSON. Raise `RuntimeError` unless it is 200 or 201."""
         content = to_json(body)
         head = f"{method} {path} HTTP/1.1\r\n{self._head}Content-Type: application/json\r\n"
         reader, writer = await self._free.get()

@@ -1,7 +1,7 @@
-"""How long from a command to another client's socket, and where does the time go?
+"""A benchmark of the latency from a command to another client's socket, by the hops in between.
 
-Commands come at their times whether or not earlier ones have been answered (an open loop), over HTTP
-connections that are kept; times count from when a command was due.
+Commands are sent at their times, without waiting for earlier answers (an open loop), over persistent HTTP
+connections. Latency counts from the time when a command was due.
 
 Run it with `python -m benchmarks latency`.
 """
@@ -41,7 +41,7 @@ SINGLE_RECORDS = 1_200
 
 @dataclass(slots=True)
 class Sent:
-    """Mark → when the command was due, and when it was answered."""
+    """For each mark, when the command was due, and when it was answered."""
 
     due: dict[str, float] = field(default_factory=dict)
     answered: dict[str, float] = field(default_factory=dict)
@@ -128,7 +128,7 @@ def _print(sent: Sent, seen: Seen, single: Sequence[float]) -> None:
 
 
 def _hops(sent: Sent, seen: Seen, single: Sequence[float]) -> list[tuple[str, ...]]:
-    """Each hop's time. Faust's is what is left between broker and update without Kafka and Postgres."""
+    """Return the time of each hop. Faust's is from broker to update, without Kafka and Postgres."""
     appended, told = _between(sent.due, seen.appended), _between(seen.appended, seen.told)
     whole = mean(_between(sent.due, seen.socket))
     hops = [

@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""The machine on which figures were measured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psutil
 
 @contextmanager
 def measured(question: str) -> Iterator[None]:
-    """Print what is asked, on which machine, and how busy it is before and after."""
+    """Print the benchmark's question, the machine, and how busy it is before and after."""
     memory_gib = psutil.virtual_memory().total / 2**30
     print(f"## {question}")
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC · {_processor()} · {os.cpu_count()} cores", end=" · ")
@@ -36,7 +36,7 @@ def _load() -> str:
 
 
 def cpu_s(pid: int, *, alone: bool = False) -> float:
-    """The processor time that a process took so far, and its children unless it is asked for alone."""
+    """Return the processor time of a process, and of its children unless `alone`."""
     process = psutil.Process(pid)
     if alone:
         times = process.cpu_times()

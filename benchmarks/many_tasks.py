@@ -1,7 +1,7 @@
-"""Read models with many tasks, made by SQL alone: as if a team had worked with them for three years.
+"""Read models with many tasks, made by SQL alone, like those of a team after three years.
 
-The older two thirds are mostly done. Words, tags, stages and people are as uneven as they are in life: a few
-are on half of the tasks, many on a handful. Dora joined lately, so what is hers lies at one end of the order.
+The older two thirds are mostly done. Words, tags, stages and people are distributed unevenly: a few
+are on half of the tasks, many on a handful. Dora joined recently, so her tasks are at one end of the order.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 
 def list_id(number: int) -> str:
-    """The id of a list: of the big one, 0, or of one from 1 to `LISTS`."""
+    """Return the id of a list: of the big one, 0, or of one from 1 to `LISTS`."""
     return f"10000000-0000-4000-8000-{number:012d}"
 
 
 async def fill(connection: asyncpg.Connection[asyncpg.Record], tasks: int = TASKS) -> None:
     """Fill the empty tables of the search path. Alice sees every list, bob every tenth of the small ones.
 
-    Nothing of it survives a crash of the server; that and making the indexes last halves the time it takes.
+    The tables do not survive a crash of the server. That, and making the indexes last, halves the time.
     """
     await connection.execute("SET maintenance_work_mem = '256MB'")
     for table in ("tasks", "task_search"):

@@ -1,4 +1,4 @@
-"""Real parts for a benchmark: a broker and a database of its own, gone afterwards."""
+"""Real parts for a benchmark: a broker and a database of its own, removed afterwards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasktape.local.postgres import EmbeddedPostgres
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Where the parts listen, and a folder for files."""
+    """The addresses of the parts, and a folder for files."""
 
     brokers: str
     database_url: str
@@ -25,7 +25,7 @@ class Parts:
 
 @contextmanager
 def real_parts() -> Iterator[Parts]:
-    """Start a broker and a database with empty data, as `tasktape up` does; stop them in the end."""
+    """Start a broker and a database with empty data, as `tasktape up` does; stop them at the end."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tasktape-bench-")))
         kafka, postgres = EmbeddedKafka(folder / "kafka"), EmbeddedPostgres(folder / "postgres")

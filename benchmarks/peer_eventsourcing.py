@@ -39,7 +39,7 @@ LIMIT_S = 240.0
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How many events, and how many of them in a second."""
+    """The number of events, and the events per second."""
 
     events: int
     appending_per_s: float
@@ -47,12 +47,12 @@ class Measured:
 
     @property
     def both_per_s(self) -> float:
-        """Events per second, appended and then projected."""
+        """Return events per second, appended and then projected."""
         return 1 / (1 / self.appending_per_s + 1 / self.projecting_per_s)
 
 
 def run(parts: Parts, events: int) -> Measured:
-    """Let a process of its own append some of the incident log's events and project them."""
+    """Append and project some of the incident log's events in a separate process."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.peer_eventsourcing"],
         env={**os.environ, "DATABASE_URL": parts.database_url, "BENCH_EVENTS": str(events)},
@@ -64,10 +64,10 @@ def run(parts: Parts, events: int) -> Measured:
 
 
 class Task(Aggregate):  # type: ignore[misc]
-    """A task, as this library has its users write aggregates."""
+    """A task as an aggregate of this library."""
 
     class Created(Aggregate.Created):  # type: ignore[misc]
-        """It came to be."""
+        """The creation of a task."""
 
         list_id: str
         title: str
@@ -77,7 +77,7 @@ class Task(Aggregate):  # type: ignore[misc]
         time: datetime
 
     class Happened(Aggregate.Event):  # type: ignore[misc]
-        """It was edited, completed or reopened."""
+        """An edit, a completion or a reopening."""
 
         kind: str
         stage: str | None
@@ -86,7 +86,7 @@ class Task(Aggregate):  # type: ignore[misc]
         time: datetime
 
         def apply(self, aggregate: Any) -> None:
-            """The state after it."""
+            """Set the state after the event."""
             aggregate.stage = self.stage or aggregate.stage
             aggregate.assignees = self.assignees or aggregate.assignees
             aggregate.status = "done" if self.kind == "task.completed" else "open"
@@ -106,7 +106,7 @@ class Task(Aggregate):  # type: ignore[misc]
 
     @classmethod
     def of(cls, events: list[Event]) -> Task:
-        """A task with its whole history."""
+        """Return a task with its whole history."""
         first, *others = events
         data = first["data"]
         task: Task = cls(
@@ -135,11 +135,11 @@ def _happened(event: Event) -> dict[str, Any]:
 
 
 class Tasks(Application[UUID]):  # type: ignore[misc]
-    """The application: what saves aggregates."""
+    """The application that saves aggregates."""
 
 
 class TaskView(PostgresTrackingRecorder):  # type: ignore[misc]
-    """One row a task."""
+    """One row for each task."""
 
     def __init__(self, datastore: PostgresDatastore, **kwargs: Any) -> None:
         super().__init__(datastore, **kwargs)
@@ -156,7 +156,7 @@ class TaskView(PostgresTrackingRecorder):  # type: ignore[misc]
         ).format(*table)
 
     def write(self, event: Any, tracking: Tracking) -> None:
-        """Write a task's row, and how far the projection is, in one transaction."""
+        """Write a task's row and the position of the projection in one transaction."""
         with self.datastore.transaction(commit=True) as cursor:
             if isinstance(event, Task.Created):
                 row = (event.list_id, event.title, event.stage, event.assignees)
@@ -173,7 +173,7 @@ class TaskView(PostgresTrackingRecorder):  # type: ignore[misc]
 
 
 class TaskProjection(Projection[TaskView]):  # type: ignore[misc]
-    """What keeps the view."""
+    """The projection that maintains the view."""
 
     def process_event(self, domain_event: Any, tracking: Tracking) -> None:
         """Write one event into the view."""
@@ -221,7 +221,7 @@ def _some_traces(events: int) -> list[XesTrace]:
 
 
 def main() -> None:
-    """Append, project, print how fast."""
+    """Append, project, and print the speed."""
     database_url, events = os.environ["DATABASE_URL"], int(os.environ["BENCH_EVENTS"])
     asyncio.run(_create_schema(database_url))
     os.environ.update(_environment(database_url))

@@ -1,7 +1,7 @@
-"""A peer: the plain Faust agent that one writes first, with one row and one `topic.send` per event.
+"""A peer: a plain Faust agent as in first programs, with one row and one `topic.send` per event.
 
-It has uvloop, raw values, a prepared statement and `synchronous_commit=off`, as the product's worker has; it
-acknowledges automatically, does not check versions, keeps no audit and no checkpoint.
+It has uvloop, raw values, a prepared statement and `synchronous_commit=off`, like the product's worker. It
+acknowledges automatically, does not check versions, and has no audit and no checkpoint.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ _STATUS = {"task.created": "open", "task.completed": "done", "task.reopened": "o
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How many events it took in, and how fast, from when it had its partitions."""
+    """The number of events and the speed, from the assignment of the partitions."""
 
     events: int
     per_s: float
 
 
 def run(parts: Parts, settings: Settings, events: int) -> Measured:
-    """Let a process of its own project the first `events` of the log that `settings` name."""
+    """Project the first `events` of the log that `settings` name in a separate process."""
     asyncio.run(ensure_topics(settings.kafka_brokers, [updates_topic(TOPIC, settings.partitions, 1)]))
     result = parts.folder / "plain.seconds"
     environment = {
@@ -83,7 +83,7 @@ def run(parts: Parts, settings: Settings, events: int) -> Measured:
 
 @dataclass(slots=True)
 class _Clock:
-    """When the partitions came, and when the last event was done."""
+    """The times of the assignment and of the last event."""
 
     started_s: float = 0.0
     done_s: float = 0.0
@@ -160,7 +160,7 @@ def _prepare(environment: dict[str, str]) -> None:
 
 
 def main() -> None:
-    """Project, write down the seconds, end."""
+    """Project, write the seconds, and end."""
     environment = dict(os.environ)
     _prepare(environment)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())

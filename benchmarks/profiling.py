@@ -1,4 +1,4 @@
-"""Where the time of a process goes: sampled stacks, by the room of their innermost frame."""
+"""The time of a process by rooms: sampled stacks, counted by the room of the innermost frame."""
 
 from __future__ import annotations
 

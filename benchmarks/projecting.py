@@ -1,4 +1,4 @@
-"""How fast does one worker project a backlog, with updates emitted? And others of the same kind?
+"""A benchmark of one worker that projects a backlog and emits updates, compared with similar programs.
 
 Run it with `python -m benchmarks projecting`.
 """
@@ -34,7 +34,7 @@ POLL_S = 0.02
 
 
 class Projecting(NamedTuple):
-    """Seconds of one worker's run: from its process's start, and from when it had its partitions."""
+    """The seconds of one worker's run: from the start of its process, and from its assignment."""
 
     events: int
     from_start_s: float
@@ -44,12 +44,12 @@ class Projecting(NamedTuple):
 
     @property
     def per_s(self) -> float:
-        """Events per second from when it had its partitions."""
+        """Return events per second from the assignment of the partitions."""
         return self.events / self.from_assigned_s
 
 
 class Run(NamedTuple):
-    """What was measured on the same parts, one after the other."""
+    """The measurements on the same parts, one after the other."""
 
     ours: Projecting
     faust: peer_faust.Measured
@@ -101,7 +101,7 @@ def _project(parts: Parts, settings: Settings, events: int) -> Projecting:
 
 
 def _await_assignment(log: Path) -> float:
-    """Wait until the worker says that it has its partitions; returns the time (`time.time`)."""
+    """Wait until the worker reports its partitions; return the time (`time.time`)."""
     deadline_s = time.monotonic() + ASSIGNMENT_LIMIT_S
     while "partitions assigned" not in log.read_text():
         if time.monotonic() > deadline_s:

@@ -1,11 +1,11 @@
-"""What does it cost to relay an update to many sockets, beside bare C, Socket.IO and broadcaster's README?
+"""A benchmark of relaying an update to many sockets, beside bare C, Socket.IO and broadcaster's README.
 
-One server at a time runs on a core of its own; the load client is on the next one, and so are Kafka,
-PostgreSQL and the publisher that Tasktape needs: its latency includes the hop through Kafka, while the others
-are handed their messages over HTTP. Messages have 300 bytes, to which a server adds what it has to.
-Centrifugo's figures are taken from an earlier measurement.
+One server at a time runs on a core of its own. The load client runs on the next core, with the Kafka, the
+PostgreSQL and the publisher that Tasktape needs. Its latency includes the hop through Kafka, while the others
+receive their messages over HTTP. Messages have 300 bytes, to which a server adds its own fields.
+Centrifugo's figures are from an earlier measurement.
 
-What has to be built is built into the user's cache first; that needs go, gcc, node and npm. Run it with
+The programs are first built into the user's cache, which needs go, gcc, node and npm. Run it with
 `python -m benchmarks relay` (a quarter of an hour); `--quick` takes shorter steps (six minutes).
 """
 
@@ -38,7 +38,7 @@ LOADS = {(200, 50): "cpu at 200", (1_000, 20): "cpu", (3_000, 10): "cpu at 3000"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long the steps are, and how often they are repeated."""
+    """The lengths and repetitions of the steps."""
 
     fixed_runs: int = 3
     runs: int = 2
@@ -50,7 +50,7 @@ class Plan:
     ramp_limit_s: float = 50.0
     sockets: int = 3_000
     quiet_s: float = 90.0
-    """How long to wait for a quiet machine, all waits together."""
+    """The longest time to wait for a quiet machine, all waits together."""
 
 
 QUICK = Plan(
@@ -86,7 +86,7 @@ class Bench:
         part: str | None = None,
         beside: Callable[[Serving], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> Row | None:
-        """The last row of the client's run against a server that is started for it alone."""
+        """Return the last row of the client's run against a server that is started for it alone."""
         server = self.servers[name]
         with server.running(self.cores.server, part or mode) as serving, beside(serving):
             began_s = time.monotonic()
@@ -94,7 +94,7 @@ class Bench:
             self.quiet_s -= time.monotonic() - began_s
             rows = self.client.run(serving, mode, limit_s, *options)
         for row in rows:
-            # Coming back takes less time than processor times are exact to.
+            # A recovery is shorter than the resolution of processor times.
             if mode != "recover" and "other_cores" in row:
                 self.figures[name].add("other cores", row["other_cores"])
         print(f"  {time.strftime('%H:%M:%S')} {server.name}: {part or mode} {_gist(rows)}", flush=True)
@@ -140,7 +140,7 @@ def _chosen(
 
 
 def _fixed(bench: Bench) -> None:
-    """Processor time and latency at the same rates for all, with fewer and more sockets."""
+    """Measure processor time and latency at the same rates for all, with fewer and more sockets."""
     plan = bench.plan
     for (sockets, rate), name in _runs(bench, LOADS):
         options = ("-n", sockets, "-rate", rate, "-dur", f"{plan.fixed_s}s", "-warm", f"{plan.warm_s}s")
@@ -157,7 +157,7 @@ def _fixed(bench: Bench) -> None:
 
 
 def _runs(bench: Bench, loads: Mapping[tuple[int, int], str]) -> Iterator[tuple[tuple[int, int], str]]:
-    """Each server in turn, so that what the machine does concerns all; the main load several times."""
+    """Return each server in turn, so that disturbances affect all; the main load several times."""
     for load, what in loads.items():
         for _ in range(bench.plan.fixed_runs if what == "cpu" else 1):
             for name in bench.servers:
@@ -165,7 +165,7 @@ def _runs(bench: Bench, loads: Mapping[tuple[int, int], str]) -> Iterator[tuple[
 
 
 def _ramp(bench: Bench) -> None:
-    """The most deliveries that keep within 250 ms."""
+    """Measure the highest delivery rate within 250 ms."""
     plan, sockets = bench.plan, 1_000
     for name, server in bench.servers.items():
         first = ("-n", sockets, "-rate", server.first_deliveries_per_s / sockets, "-drain", "3s")
@@ -177,7 +177,7 @@ def _ramp(bench: Bench) -> None:
 
 
 def _connect(bench: Bench) -> None:
-    """Connections: how fast they come in, and what an idle one costs."""
+    """Measure the rate of connections, and the cost of an idle one."""
     for _ in range(bench.plan.runs):
         for name in bench.servers:
             row = bench.load(name, "connect", 40.0, "-n", bench.plan.sockets)
@@ -191,7 +191,7 @@ def _connect(bench: Bench) -> None:
 
 
 def _hostile(bench: Bench) -> None:
-    """What a thousand good clients notice of ten that are slow or hostile; alone and with them in turn."""
+    """Measure the effect of ten slow or hostile clients on a thousand others, alone and together in turn."""
     if OURS not in bench.servers:
         return
     plan = bench.plan
@@ -205,7 +205,7 @@ def _hostile(bench: Bench) -> None:
 
 
 def _recover(bench: Bench) -> None:
-    """What was missed, for one client and for many at once."""
+    """Measure the recovery of missed messages, for one client and for many at once."""
     for clients, what in ((1, "back ms"), (200, "back s")):
         for _ in range(bench.plan.runs):
             for name in RECOVERING:
@@ -252,7 +252,7 @@ GIST = (
 
 
 def _gist(rows: Sequence[Row]) -> str:
-    """What a run's last row says."""
+    """Return the content of a run's last row."""
     last = rows[-1] if rows else {}
     told = [f"{name} {last[name]:g}" for name in GIST if name in last]
     return ", ".join([*told, *last.get("errors", ())]) or "failed"

@@ -1,4 +1,4 @@
-"""The load client and the peers, built once into the user's cache: a folder for each state of its sources."""
+"""The load client and the peers, built once into the user's cache: a folder for each state of the sources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BUILD_LIMIT_S = 300.0
 
 
 def client() -> Path:
-    """The load client."""
+    """Return the load client."""
 
     def make(folder: Path) -> None:
         _run(["go", "build", "-trimpath", "-o", str(folder / "client"), "."], SOURCES / "client")
@@ -26,7 +26,7 @@ def client() -> Path:
 
 
 def rawlimit() -> Path:
-    """The server in bare C."""
+    """Return the server in bare C."""
     source = SOURCES / "rawlimit.c"
 
     def make(folder: Path) -> None:
@@ -36,7 +36,7 @@ def rawlimit() -> Path:
 
 
 def socketio() -> Path:
-    """The Socket.IO server, for node, with its packages beside it."""
+    """Return the Socket.IO server for node, with its packages beside it."""
 
     def make(folder: Path) -> None:
         shutil.copytree(SOURCES / "socketio", folder, dirs_exist_ok=True)
@@ -47,14 +47,14 @@ def socketio() -> Path:
 
 
 def need(tools: Sequence[str]) -> None:
-    """End with a line that names the first tool which is missing."""
+    """End with a line that names the first missing tool."""
     for tool in tools:
         if shutil.which(tool) is None:
             raise SystemExit(f"the relay benchmark needs {tool}, which is not installed")
 
 
 def _built(name: str, source: Path, tools: Sequence[str], make: Callable[[Path], None]) -> Path:
-    """The folder of what `make` makes of `source`, made unless it is there."""
+    """Return the folder with the output of `make` for `source`; build it if it is missing."""
     folder = user_cache() / "peers" / f"{name}-{_digest(source)}"
     if not folder.exists():
         need(tools)
@@ -78,7 +78,7 @@ def _digest(source: Path) -> str:
 
 
 def _run(command: Sequence[str], folder: Path) -> None:
-    # No other version of Go than the one that is installed.
+    # Use the installed version of Go only.
     environment = os.environ | {"GOTOOLCHAIN": "local"}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, timeout=BUILD_LIMIT_S, check=False

@@ -1,4 +1,4 @@
-"""Ten clients that mean no good, until they are ended: five never read, five flood and come back at once.
+"""Ten hostile clients, until they are stopped: five never read, five flood and reconnect at once.
 
 `python -m benchmarks.relay_hostile URL TOKEN`
 """
@@ -27,14 +27,14 @@ GONE = (OSError, TimeoutError, WebSocketException)
 
 @contextmanager
 def hostile(serving: Serving) -> Iterator[None]:
-    """Let them be there during the block."""
+    """Run them during the block."""
     options = dict(zip(serving.speak[::2], serving.speak[1::2], strict=False))
     with open(options["-tokens"], encoding="utf-8") as tokens:  # noqa: PTH123
         token = tokens.readline().strip()
     command = [sys.executable, "-m", "benchmarks.relay_hostile", options["-url"], token]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        process.stdout.readline()  # They are there.
+        process.stdout.readline()  # They have connected.
         try:
             yield
         finally:
@@ -42,7 +42,7 @@ def hostile(serving: Serving) -> Iterator[None]:
 
 
 async def _never_read(url: str, hello: str) -> None:
-    """Authenticate, and take nothing; come back when one was sent away."""
+    """Authenticate, and read nothing; reconnect after a close."""
     while True:
         with suppress(*GONE), socket.socket() as narrow:
             narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
@@ -56,7 +56,7 @@ async def _never_read(url: str, hello: str) -> None:
 
 
 async def _flood(url: str, hello: str) -> None:
-    """Say much too much at once, until one is sent away; then again."""
+    """Send far too many messages until the socket is closed; then again."""
     while True:
         with suppress(*GONE):
             async with connect(url, ping_interval=None) as client:

@@ -1,4 +1,4 @@
-"""Load on one server at a time: which core is whose, waiting for a quiet machine, and the client's rows."""
+"""Load on one server at a time: the assignment of cores, the wait for a quiet machine, the client's rows."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from typing import Any
 import psutil
 
 Row = dict[str, Any]
-"""What the client measured in one step, by name; see `peers/README.md`."""
+"""The client's measurements of one step, by name; see `peers/README.md`."""
 
 QUIET_CORES = 0.12
 QUIET_SAMPLES = 2
 SAMPLE_S = 1.0
 GRACE_S = 60.0
-"""How long the client may take beyond its own bound, which starts once it is connected."""
+"""The time that the client may take beyond its own bound, which starts once it is connected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """The server has a core of its own; the client, and all that belongs to neither, are on another one."""
+    """The server's core, and the core of the client and all other processes."""
 
     server: int
     client: int
@@ -36,7 +36,7 @@ class Cores:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A server that runs: its process, how the client speaks to it, and the processes that it needs."""
+    """A running server: its process, the client's options for it, and the processes that it needs."""
 
     pid: int
     speak: Sequence[str]
@@ -45,7 +45,7 @@ class Serving:
 
 @contextmanager
 def two_cores() -> Iterator[Cores]:
-    """Stay on the second core meanwhile, and let processes have as many files as the system lets them."""
+    """Stay on the second core meanwhile, and allow processes as many files as the system permits."""
     allowed = os.sched_getaffinity(0)
     if len(allowed) < 2:
         raise SystemExit("the relay benchmark needs two cores: one for the server, one for the client")
@@ -62,7 +62,7 @@ def two_cores() -> Iterator[Cores]:
 
 @contextmanager
 def on_core(core: int) -> Iterator[None]:
-    """Let the processes that are started meanwhile run on one core: they inherit it."""
+    """Run the processes that are started meanwhile on one core, which they inherit."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -72,7 +72,7 @@ def on_core(core: int) -> Iterator[None]:
 
 
 def wait_for_quiet(limit_s: float) -> None:
-    """Wait until nothing else keeps the machine busy, or the limit has passed: the rows say what was."""
+    """Wait until the machine is idle, or the limit has passed: the rows show the load."""
     deadline_s, quiet = time.monotonic() + limit_s, 0
     while quiet < QUIET_SAMPLES and time.monotonic() < deadline_s:
         busy = psutil.cpu_percent(SAMPLE_S) / 100 * (psutil.cpu_count() or 1)
@@ -86,7 +86,7 @@ class Client:
     program: Path
 
     def run(self, serving: Serving, mode: str, limit_s: float, *options: object) -> list[Row]:
-        """The rows of one run. A run that fails gives none, and says why."""
+        """Return the rows of one run. A failed run returns none, and prints why."""
         command = [str(self.program), "-mode", mode, "-pid", str(serving.pid), "-max", f"{limit_s}s"]
         command += ["-beside", ",".join(map(str, serving.beside)), *serving.speak, *map(str, options)]
         try:

@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is started, and how the load client speaks to it."""
+"""The compared servers: how each is started, and the load client's options for it."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Server(Protocol):
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """Return its name in tables."""
 
     @property
     def first_deliveries_per_s(self) -> float:
-        """Where to start looking for the most that it can deliver."""
+        """Return the rate at which to start the search for the maximum."""
 
     def running(self, core: int, part: str) -> AbstractContextManager[Serving]:
-        """Run it on a core, as one part of the benchmark wants it."""
+        """Run it on a core, for one part of the benchmark."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What one part of the benchmark needs beyond the ordinary."""
+    """The special needs of one part of the benchmark."""
 
     env: Mapping[str, str] = field(default_factory=dict)
     speak: Sequence[str] = ()
@@ -46,7 +46,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Somebody else's server; `{port}` is filled in."""
+    """Another project's server; `{port}` is filled in."""
 
     name: str
     argv: Sequence[str]
@@ -73,7 +73,7 @@ class Peer:
 
 @contextmanager
 def process(launch: Launch, core: int, ready: Callable[[], bool]) -> Iterator[int]:
-    """Run a server on a core; its process id, once it is ready."""
+    """Run a server on a core; yield its process id once it is ready."""
     with on_core(core):
         child = spawn(launch)
     try:
@@ -89,7 +89,7 @@ def _listens(port: int) -> bool:
 
 
 def rawlimit() -> Peer:
-    """Bare C."""
+    """Return the server in bare C."""
     return Peer(
         "bare C",
         (str(relay_builds.rawlimit()), "{port}"),
@@ -99,7 +99,7 @@ def rawlimit() -> Peer:
 
 
 def socketio() -> Peer:
-    """Socket.IO; with tokens where connections are counted, with recovery of their state where they break."""
+    """Return Socket.IO, with tokens for counting connections, and with state recovery for reconnects."""
     address = "ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket"
     return Peer(
         "Socket.IO 4.8",
@@ -115,7 +115,7 @@ def socketio() -> Peer:
 
 
 def naive() -> Peer:
-    """The example of broadcaster's README."""
+    """Return the example of broadcaster's README."""
     options = ("--host", "127.0.0.1", "--port", "{port}", "--log-level", "warning", "--backlog", "4096")
     return Peer(
         "broadcaster's README",

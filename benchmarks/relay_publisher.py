@@ -1,10 +1,10 @@
-"""A process that puts what it is told, a message per line, on a topic, in order and without waiting.
+"""A process that writes its input, a message per line, to a topic, in order and without waiting.
 
-Either on `task-updates`, as the worker does its updates: each line, a JSON object, becomes the data of the
-event of one. Positions are contiguous from the one that is given on: where the read models are. The log
-itself has no such records. With a database, its checkpoint is moved on before each, as the worker does,
-and back in the end: a node that is ahead of its read models sends away who returns. Or on `task-events`, as
-the API does: each line becomes a comment on the task, and the worker's update carries all that updates carry.
+On `task-updates` it writes like the worker: each line, a JSON object, becomes the data of an update's event.
+Positions are contiguous from the given one, where the read models are. The log itself has no such
+records. With a database, the checkpoint is moved before each, as the worker does, and moved back at the
+end, because a node that is ahead of its read models refuses returning clients. On `task-events` it writes
+like the API: each line becomes a comment on the task, and the worker's update has all usual fields.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Written = tuple[bytes, bytes, list[tuple[str, bytes]]]
 
 
 def update(partition: int, list_id: str, task_id: str, offset: int, data: bytes) -> Update:
-    """An update with a value of `VALUE_BYTES`, or more if `data` is large."""
+    """Return an update with a value of `VALUE_BYTES`, or more if `data` is large."""
     value = _value(partition, task_id, offset, data)
     missing = VALUE_BYTES - len(value) - len(_PAD % b"")
     if missing > 0:
@@ -69,7 +69,7 @@ def _event_id(offset: int) -> str:
 
 
 def comment(user: str, task_id: str, version: int, data: bytes) -> Record:
-    """The record of a comment."""
+    """Return the record of a comment."""
     event_id = str(uuid_utils.uuid7())
     return Record(
         id=event_id,
@@ -114,7 +114,7 @@ async def _publish(
     write: Callable[[int, bytes], Written],
     database_url: str | None,
 ) -> None:
-    """Say that all is ready, then publish every line until there are no more."""
+    """Report that all is ready, then publish every line until the end of the input."""
     first = number
     database = None if database_url is None else await open_database(database_url, SCHEMA, pool_size=1)
     lines = asyncio.StreamReader()

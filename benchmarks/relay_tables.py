@@ -19,12 +19,12 @@ Tasktape's messages come through Kafka, which its latency includes; nobody await
 others' come over HTTP, each once the one before has been sent to all. Where several messages wait, as on a
 busy machine, Tasktape joins them in one write, which costs less than what bare C does: a write for each."""
 NEVER = {("back ms", README), ("back s", README)}
-"""What a server does not do at all, however long one waits."""
+"""The mark of a figure that a server cannot have."""
 
 
 @dataclass(slots=True)
 class Figures:
-    """What was measured of one server, by name: a value for each run."""
+    """The measurements of one server, by name: a value for each run."""
 
     values: dict[str, list[float]] = field(default_factory=dict)
 
@@ -33,7 +33,7 @@ class Figures:
         self.values.setdefault(what, []).append(value)
 
     def middle(self, what: str) -> float | None:
-        """The middle one of the runs."""
+        """Return the median of the runs."""
         return median(self.values[what]) if what in self.values else None
 
 
@@ -73,7 +73,7 @@ LINES = (
 
 
 def print_tables(figures: Mapping[str, Figures]) -> None:
-    """Print what was measured of each server, and the targets that can be told from it."""
+    """Print the measurements of each server, and the targets that they decide."""
     names = list(figures)
     # Beside the servers that were measured: its place in the order is behind bare C.
     columns = [*names[:1], CENTRIFUGO, *names[1:]] if BARE_C in names[:1] else [CENTRIFUGO, *names]
@@ -114,7 +114,7 @@ def _cell(figures: Mapping[str, Figures], what: str, column: str, form: str) -> 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A bound for one of Tasktape's figures; `reference` is what the bound is a multiple of."""
+    """A bound for one of Tasktape's figures; `reference` is the figure that the bound is a multiple of."""
 
     title: str
     what: str
@@ -166,7 +166,7 @@ TARGETS: Sequence[Target] = (
 
 
 def _judged(figures: Mapping[str, Figures]) -> Iterator[tuple[str, ...]]:
-    """A line for each target of which both sides are known: how our figure relates to the bound."""
+    """Return a line for each target of which both sides are known: our figure relative to the bound."""
     for target in TARGETS:
         ours = figures[OURS].middle(target.what) if OURS in figures else None
         reference = target.reference(figures)

@@ -1,9 +1,9 @@
 """Tasktape under the relay benchmark: a real API process, on a real Kafka and a real PostgreSQL.
 
-A worker runs only while users, inboxes and a list that all share are made. What is relayed then comes from
-`relay_publisher`: as fast as it is wanted, and of the peers' size. The log has no records behind that, so
-every API process starts with the positions at which the worker stopped. Only in the part `FROM_THE_LOG` does
-the worker run too, and all is as it is in use.
+A worker runs only while users, inboxes and a list that all share are created. Updates then come from
+`relay_publisher`, at any rate, and of the peers' size. The log has no records for them, so
+every API process starts with the positions at which the worker stopped. Only in the part `FROM_THE_LOG`
+the worker runs too, as in production.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Tasktape:
-    """Our server; its parts run already, on the client's core."""
+    """Our server; its parts already run, on the client's core."""
 
     parts: Parts
     shared: Shared
@@ -76,7 +76,7 @@ class Tasktape:
             yield Serving(pid, self._speak(port, first), beside)
 
     def _speak(self, port: int, first: Sequence[str]) -> list[str]:
-        """How the load client connects: it authenticates, and subscribes to a task."""
+        """Return the client's options: it authenticates, and subscribes to a task."""
         authenticate = {"id": 1, "type": "authenticate", "token": "{token}", "features": list(self.features)}
         # The placeholder stands for an object, not for a text.
         resume = json.dumps(authenticate | {"since": 0}).replace('"since": 0', '"since": {since}')
@@ -111,12 +111,12 @@ class Tasktape:
         return partition_of(f"task:{self.shared.task_id}".encode(), PARTITIONS)
 
     def _first_offset(self, port: int) -> list[str]:
-        """The offset behind the read models': there the API expects the next update."""
+        """Return the offset after that of the read models, where the API expects an update."""
         positions = httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).json()["positions"]
         return ["--first-offset", str(positions.get(str(self._partition), -1) + 1)]
 
     def _first_version(self, port: int) -> list[str]:
-        """The version behind the task's own."""
+        """Return the version after the task's own."""
         path, headers = f"/api/tasks/{self.shared.task_id}", {"Authorization": f"Bearer {_token(_user(0))}"}
         task = httpx.get(f"http://127.0.0.1:{port}{path}", headers=headers, trust_env=False).json()
         return ["--first-version", str(task["version"] + 1)]
@@ -124,7 +124,7 @@ class Tasktape:
 
 @contextmanager
 def tasktape(features: Sequence[str]) -> Iterator[Tasktape]:
-    """Start the parts, let the users come in and share a list, and stop the parts in the end."""
+    """Start the parts, sign the users in and share a list, and stop the parts at the end."""
     with real_parts() as parts:
         yield Tasktape(parts, _set_up(parts), features)
 
@@ -140,7 +140,7 @@ def _set_up(parts: Parts) -> Shared:
 
 @contextmanager
 def _worker(parts: Parts) -> Iterator[int]:
-    """Run a worker; its process id, once it has its partitions."""
+    """Run a worker; yield its process id once it has its partitions."""
     ready_file = parts.folder / "worker.ready"
     ready_file.unlink(missing_ok=True)
     launch = _launch(parts, "worker", {"TASKTAPE_READY_FILE": str(ready_file)})
@@ -159,7 +159,7 @@ def _started(launch: Launch, ready: Callable[[], bool]) -> Iterator[int]:
 
 
 def _share(url: str) -> Shared:
-    """Make the list and the task, and let every user in; each gets an inbox with the first request."""
+    """Create the list and the task, and sign every user in; each gets an inbox with the first request."""
     with httpx.Client(base_url=url, trust_env=False, timeout=30.0) as http:
 
         def ask(user: str, method: str, path: str, body: object = None) -> dict[str, object]:

@@ -1,8 +1,8 @@
-"""How long does it take to fire ten thousand reminders that are due in the same second? And one by one?
+"""A benchmark of ten thousand reminders that are due in the same second, fired together and one by one.
 
-From the instant they are due until each is on the log, projected, in its user's notifications, and its update
-is out. Beside it, on the same parts with the same worker, what a simple scheduler does: it appends a reminder
-and waits until it is projected before it takes the next one; or it does not even wait.
+It measures from the instant they are due until each is on the log, projected, in its user's notifications,
+and its update is out. For comparison, on the same parts with the same worker, it runs a simple scheduler,
+which appends a reminder and waits until it is projected, or does not wait, before it takes the next one.
 
 Run it with `python -m benchmarks reminders`.
 """
@@ -44,7 +44,7 @@ from streams.migrate import migrate
 
 TARGET_S = 5.0
 LEAD_S = 25.0
-"""How long before they are due the tasks are written: all of that has to be projected by then."""
+"""The time from writing the tasks to their due time, in which all of them have to be projected."""
 LATER = timedelta(days=1)
 APPEND_AT_ONCE = 2_000
 POLL_S = 0.02
@@ -55,7 +55,7 @@ USERS = 50
 
 
 class Firing(NamedTuple):
-    """Seconds from when the reminders were due: until all were out, and for each update."""
+    """The seconds from the due time: until all were out, and for each update."""
 
     reminders: int
     all_s: float
@@ -64,19 +64,19 @@ class Firing(NamedTuple):
 
 
 class OneByOne(NamedTuple):
-    """How many reminders a simple scheduler fired, and in how many seconds."""
+    """The number of reminders that a simple scheduler fired, and the seconds."""
 
     reminders: int
     took_s: float
 
     @property
     def per_s(self) -> float:
-        """Reminders per second."""
+        """Return reminders per second."""
         return self.reminders / self.took_s
 
 
 class Run(NamedTuple):
-    """What was measured on the same parts, one after the other."""
+    """The measurements on the same parts, one after the other."""
 
     one_worker: Firing
     waiting: OneByOne
@@ -115,7 +115,7 @@ async def _run(parts: Parts, reminders: int, one_by_one: int) -> Run:
 
 @contextmanager
 def _worker(parts: Parts, slot: int) -> Iterator[int]:
-    """Start a worker and wait until it has partitions; gives its process id."""
+    """Start a worker and wait until it has partitions; yield its process id."""
     ready = parts.folder / f"worker-{slot}.ready"
     names = {"TASKTAPE_WORKER_SLOT": str(slot), "TASKTAPE_READY_FILE": str(ready)}
     with (parts.folder / f"worker-{slot}.log").open("wb") as log:
@@ -146,7 +146,7 @@ def _until_there(file: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The log, the database and the updates, as somebody sees them who only watches."""
+    """The log, the database and the updates, as an observer sees them."""
 
     settings: Settings
     log: KafkaEventLog
@@ -155,7 +155,7 @@ class Place:
     lists: Sequence[str]
 
     async def fire(self, number: int, pids: Sequence[int]) -> Firing:
-        """Add tasks whose reminders are due at one instant, and see when all have fired."""
+        """Add tasks whose reminders are due at one instant, and wait until all have fired."""
         due = datetime.now(UTC) + timedelta(seconds=LEAD_S)
         told = await self._told()
         await self._add(number, due)
@@ -177,7 +177,7 @@ class Place:
         return Firing(number, all_s, each_s, spent_s)
 
     async def one_by_one(self, number: int, *, wait: bool) -> OneByOne:
-        """Fire reminders as a simple scheduler does; `wait` for each until it is projected."""
+        """Fire reminders like a simple scheduler; `wait` for each until it is projected."""
         due = datetime.now(UTC) + LATER
         streams = await self._add(number, due)
         await self._until_projected()
@@ -207,7 +207,7 @@ class Place:
         return streams
 
     async def _until_projected(self) -> None:
-        """Wait until all there is on the log is projected and its update is out."""
+        """Wait until the whole log is projected and its updates are out."""
         ends = await self.log.ends()
 
         async def is_projected() -> bool:
@@ -238,7 +238,7 @@ class Place:
         return {place.partition: offset for place, offset in ends.items()}
 
     async def _written_since(self, before: dict[int, int]) -> list[float]:
-        """When the updates since then were written, in seconds of the broker's clock."""
+        """Return when the later updates were written, in seconds of the broker's clock."""
         ends, where = await self._ends(), self._where()
         self.consumer.assign(where)
         for place in where:

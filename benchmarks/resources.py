@@ -1,4 +1,4 @@
-"""How long does `tasktape up` take, and what does an idle instance cost?
+"""A benchmark of the duration of `tasktape up`, and of the cost of an idle instance.
 
 Run it with `python -m benchmarks resources`.
 """
@@ -28,7 +28,7 @@ _PASSED = {"starting": 1, "ready": 2, "done": 2}
 
 
 class Start(NamedTuple):
-    """How long a start took, and for each process when it was started and when it was ready."""
+    """The duration of a start, and the times when each process was started and ready."""
 
     seconds: float
     steps: Mapping[str, Sequence[float]]
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _start(instance: Instance) -> Start:
-    """Run `tasktape up --detach`, and note when each process was started and when it was ready."""
+    """Run `tasktape up --detach`, and note when each process was started and ready."""
     steps: dict[str, list[float]] = {}
     started_s = time.monotonic()
     with begin(instance) as up:
@@ -90,7 +90,7 @@ def _print_idle(instance: Instance, seconds: float) -> None:
 
 
 def _memory_mib(pid: int, *, alone: bool) -> tuple[float, float]:
-    """RSS and PSS of a process, and of its children unless `alone`; PSS counts shared pages once."""
+    """Return RSS and PSS of a process, and of its children unless `alone`; PSS counts shared pages once."""
     process = psutil.Process(pid)
     family = [process] if alone else [process, *process.children(recursive=True)]
     found = [member.memory_full_info() for member in family]
@@ -109,7 +109,7 @@ def _print_starts(firsts: Sequence[Start], agains: Sequence[Start]) -> None:
 
 
 def _steps(firsts: Sequence[Start], agains: Sequence[Start]) -> list[tuple[str, ...]]:
-    """When each process was started and when it was ready, in seconds from the command's start."""
+    """Return when each process was started and ready, in seconds from the command's start."""
     rows = []
     for name in firsts[0].steps:
         times = [

@@ -1,6 +1,6 @@
-"""How much do the locks cost that keep the rules across streams?
+"""A benchmark of the locks that keep the rules across streams.
 
-The same commands, in pairs, one after the other on the same node: with their locks, and without.
+It runs the same commands in pairs, one after the other on the same node, with locks and without.
 A plain edit takes none; completing, reopening and putting a task below another do.
 
 Run it with `python -m benchmarks structure`.

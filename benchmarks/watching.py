@@ -1,6 +1,6 @@
 """Watchers of commands' marks: on both topics, and at another client's WebSocket.
 
-A command's mark is its task's new title, which nothing else has. Times are `time.time()`: all processes run
+A command's mark is the unique new title of its task. Times are `time.time()`: all processes run
 on one machine, so they have one clock.
 """
 
@@ -23,7 +23,7 @@ HALF_MS = 0.0005
 
 @dataclass(slots=True)
 class Seen:
-    """Mark → when it was there, for each place where it passed by."""
+    """For each place, the time when each mark passed."""
 
     appended: dict[str, float] = field(default_factory=dict)
     """The broker wrote the event (its own timestamp)."""
@@ -39,7 +39,7 @@ class Seen:
 
 @asynccontextmanager
 async def watching(brokers: str, url: str, token: str, partitions: int) -> AsyncIterator[Seen]:
-    """Watch, from now on."""
+    """Watch during the block."""
     seen = Seen()
 
     def on_event(message: ConsumerRecord) -> None:
@@ -100,6 +100,6 @@ async def _listen(url: str, token: str, seen: Seen, ready: asyncio.Barrier) -> N
 
 
 def _title(message: dict[str, Any]) -> str:
-    """The mark in an update; the event's own, since the task may have moved on."""
+    """Return the mark in an update: that of the event, because the task may have changed since."""
     data = message["event"]["data"] or {}
     return str(data.get("fields", data).get("title", ""))

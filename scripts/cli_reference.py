@@ -1,4 +1,4 @@
-"""Writes docs/reference/cli.md from the command line itself, or checks that it is up to date."""
+"""The generator of docs/reference/cli.md, which also checks that the file is up to date."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ The examples name tasks by `3f9a2c1`: put the end of an id in its place, as `tas
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     context = click.Context(main, info_name="tasktape")
     sections = [INTRODUCTION]
     for name in main.list_commands(context):
@@ -87,7 +87,7 @@ def _cell(text: str) -> str:
 
 
 def _example(command: click.Command) -> str:
-    """What follows `Example:` in a command's help or epilogue, one command a line."""
+    """Return the text after `Example:` in a command's help or epilogue, one command a line."""
     for text in (command.epilog or "", command.help or ""):
         _, found, example = text.replace("\b", "").partition("Example")
         if found:
@@ -97,7 +97,7 @@ def _example(command: click.Command) -> str:
 
 
 def run(mode: str) -> int:
-    """Write the page, or say whether it is up to date."""
+    """Write the page, or report whether it is up to date."""
     text = page()
     if mode == "--write":
         TARGET.write_text(text)

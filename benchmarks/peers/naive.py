@@ -18,7 +18,7 @@ broadcast = Broadcast("memory://")
 
 
 async def serve(socket: WebSocket) -> None:
-    """Accept a WebSocket, ignore what it says, and send it every message."""
+    """Accept a WebSocket, ignore its messages, and send it every message of the channel."""
     await socket.accept()
     async with anyio.create_task_group() as group:
 
@@ -42,7 +42,7 @@ async def publish(request: Request) -> Response:
 
 @asynccontextmanager
 async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-    """Connect, and disconnect in the end."""
+    """Connect, and disconnect at the end."""
     await broadcast.connect()
     yield
     await broadcast.disconnect()

@@ -64,7 +64,7 @@ def field_options(verb: F) -> F:
 
 
 async def fields_of(client: Client, given: dict[str, Any]) -> dict[str, Any]:
-    """The fields that the options give, as the API takes them. Raises `click.ClickException`.
+    """Return the fields of the options in the API's form. Raise `click.ClickException`.
 
     Times without an offset are those of the time zone that is given, or of this machine's.
     """

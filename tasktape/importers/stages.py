@@ -39,7 +39,7 @@ class Stage(NamedTuple):
 
 @lru_cache(maxsize=4_096)
 def stage_of(activity: str | None, transition: str | None) -> Stage:
-    """The stage of an event.
+    """Return the stage of an event.
 
     `Accepted` in transition `In Progress` is the stage `Accepted/In Progress`; a transition of the standard's
     own lifecycle model, such as `complete`, is no part of the name.

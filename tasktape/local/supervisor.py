@@ -58,7 +58,7 @@ class Child:
     failures: int = 0
     was_ready: bool = False
     reason: str | None = None
-    """Why it ended last, unless it is ready again."""
+    """The reason of its last end, unless it is ready again."""
     launch: Launch | None = None
     popen: subprocess.Popen[bytes] | None = None
     identity: Identity | None = None
