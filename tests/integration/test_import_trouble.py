@@ -114,7 +114,7 @@ def test_an_interrupted_import_goes_on(running_stack: Stack, log: Path) -> None:
     user = User(running_stack)
     status, err = interrupted(user, log, signal.SIGINT)
     assert status == 130
-    assert err.strip() == "Interrupted. What was imported stays; run the same command again to go on."
+    assert err.strip() == "Interrupted. Imported tasks stay; run the same command again to continue."
     completed(user, log)
 
 
