@@ -50,7 +50,8 @@ async def test_a_browser_comes_back_by_itself_and_misses_nothing(stack: Stack, b
         stopping = asyncio.create_task(asyncio.to_thread(part.stop))
         await _edit(client, task["id"], range(6, 20))
         await stopping
-        assert await page.evaluate("window.goodbyes") == [4001]
+        # A browser that comes back while the node still serves what is connected is sent away again.
+        assert set(await page.evaluate("window.goodbyes")) == {4001}
         again = await asyncio.to_thread(stack.start_api, port)
         stack.urls.pop()
         await _edit(client, task["id"], range(20, 31))

@@ -92,7 +92,7 @@ async def test_sharing_a_list(alice: Shell, bob: Shell) -> None:
     shared = await alice.works("share", "Errands", bob.user, "--role", "viewer")
     assert shared.endswith(f"Errands  (owner)  @{bob.user}\n")
     assert "Buy milk" in await bob.works("list", "--list", "errands")
-    assert "look at this list" in await bob.fails("add", "Buy bread", "--list", "Errands")
+    assert "may read this list, but not change it" in await bob.fails("add", "Buy bread", "--list", "Errands")
     for owner_or_viewer in (alice.user, bob.user):
         await alice.works("share", "Errands", owner_or_viewer)
     roles = {alice.user: "owner", bob.user: "viewer"}
