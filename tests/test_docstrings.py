@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("app", "projections", "streams", "tasktape", "benchmarks", "scripts")
+PACKAGES = ("app", "projections", "streams", "api", "tasktape", "client", "benchmarks", "scripts")
 """The packages whose docstrings are checked."""
 QUESTION_WORDS = frozenset({"What", "Whether", "How", "Who", "Whom", "Where", "Why", "Which"})
 ARTICLES = frozenset({"The", "A", "An"})
