@@ -58,9 +58,10 @@ def main(arguments: Sequence[str]) -> None:
 
 async def _measure(instance: Instance, clients: int, seconds: float, *, sample: bool) -> list[Result]:
     task_ids = await _tasks(instance)
-    edits = [partial(_edit, instance, task_id) for task_id in task_ids]
-    reads = [partial(_get, instance, f"/api/tasks/{task_id}") for task_id in task_ids]
-    pages = [partial(_get, instance, f"/api/tasks?limit={PAGE}")]
+    token = instance.token(USER)
+    edits = [partial(_edit, token, task_id) for task_id in task_ids]
+    reads = [partial(_get, token, f"/api/tasks/{task_id}") for task_id in task_ids]
+    pages = [partial(_get, token, f"/api/tasks?limit={PAGE}")]
     return [
         await _ask(instance, name, makers, clients, seconds, sample=sample)
         for name, makers in zip(TARGETS_PER_S, (edits, reads, pages), strict=True)
@@ -77,28 +78,21 @@ async def _tasks(instance: Instance) -> list[str]:
     return [str(each.raise_for_status().json()["id"]) for each in made]
 
 
-def _edit(instance: Instance, task_id: str, number: int) -> bytes:
+def _edit(token: str, task_id: str, number: int) -> bytes:
     body = f'{{"title":"Task {number}"}}'.encode()
-    return _request(instance, "PATCH", f"/api/tasks/{task_id}", body)
+    return _request(token, "PATCH", f"/api/tasks/{task_id}", body)
 
 
-def _get(instance: Instance, path: str, _number: int) -> bytes:
-    return _request(instance, "GET", path, b"")
+def _get(token: str, path: str, _number: int) -> bytes:
+    return _request(token, "GET", path, b"")
 
 
-def _request(instance: Instance, method: str, path: str, body: bytes) -> bytes:
+def _request(token: str, method: str, path: str, body: bytes) -> bytes:
     head = (
-        f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {_token(instance)}\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
-
-
-_TOKENS: dict[str, str] = {}
-
-
-def _token(instance: Instance) -> str:
-    return _TOKENS.get(instance.url) or _TOKENS.setdefault(instance.url, instance.token(USER))
 
 
 async def _ask(

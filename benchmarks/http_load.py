@@ -59,7 +59,7 @@ class _Connection(asyncio.Protocol):
             return
         head = self._buffer[:head_end].lower()
         at = head.index(b"content-length:") + 15
-        length = int(head[at : head.find(b"\r\n", at) if head.find(b"\r\n", at) >= 0 else None])
+        length = int(head[at:].partition(b"\r\n")[0])
         if len(self._buffer) < head_end + 4 + length:
             return
         self._load.times_s.append(time.perf_counter() - self._sent_s)

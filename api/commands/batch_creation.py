@@ -17,7 +17,7 @@ from api.commands.in_flight import ReadYourWritesReader
 from api.commands.load_context import LoadState, load_context
 from api.commands.outcomes import Outcomes
 from api.commands.requests import Applied, CommandRequest, Decision, Pending, effect_of, perhaps_written
-from api.commands.stream_locks import StreamLocks
+from api.commands.stream_locks import LOCK_WAIT_S, StreamLocks
 from app.deciders import decide
 from app.errors import TaskError, Unavailable
 from app.ids import IdFactory
@@ -27,7 +27,6 @@ from app.log.records import Record
 from app.tasks.events import TaskCreated
 from app.tasks.ranks import rank_in_batch
 
-LOCK_WAIT_S = 15.0
 _TICK = timedelta(microseconds=1)
 
 
@@ -88,7 +87,7 @@ class BatchCreation:
 
     async def _new_records(self, requests: Sequence[CommandRequest]) -> dict[int, Record]:
         """Return the records of creations by index; without those that must be decided separately."""
-        ids = [request.key.event_id if request.key else request.event_id or "" for request in requests]
+        ids = [request.known_event_id or "" for request in requests]
         decisions = await decided(requests, self._reader, self._clock, ids)
         return {
             place: self._writer.record_of(request, Decision(None, *each), each[0])

@@ -53,7 +53,7 @@ class EventWriter:
     def record_of(self, request: CommandRequest, decision: Decision, event: Event) -> Record:
         """Return the record of an event that a request has led to."""
         return Record(
-            id=request.key.event_id if request.key else request.event_id or self._new_id(),
+            id=request.known_event_id or self._new_id(),
             stream=request.stream,
             version=1 if decision.state is None else decision.state.version + 1,
             time=decision.time,

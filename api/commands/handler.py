@@ -38,7 +38,7 @@ from api.commands.requests import (
     merged_command,
     shown,
 )
-from api.commands.stream_locks import StreamLocks
+from api.commands.stream_locks import LOCK_WAIT_S, StreamLocks
 from api.commands.structure_locks import Hold, StructureLocks
 from api.read_consistency import retry_refusal_on_recent_rows, wait_until_recent
 from app.deciders import decide
@@ -58,7 +58,6 @@ MAX_TRIES = 64
 """The most decisions for one command that loses races; each attempt is won by one of the racing nodes."""
 MAX_LOCK_TRIES = 8
 """The most plans for locks, as the structure may change before they are acquired."""
-LOCK_WAIT_S = 15.0
 JITTER_MS = 4.0
 
 

@@ -48,6 +48,11 @@ class CommandRequest:
     hold: Hold | None = None
     lines: Lines = NO_LINES
 
+    @property
+    def known_event_id(self) -> str | None:
+        """The id of its event, if a key or the caller determines it."""
+        return self.event_id if self.key is None else self.key.event_id
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:

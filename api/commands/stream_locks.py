@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from app.errors import Unavailable
 
 MAX_WAITING_PER_STREAM = 1000
+LOCK_WAIT_S = 15.0
+"""The time that a command waits for its stream's lock."""
 
 
 class StreamLocks:

@@ -9,6 +9,7 @@ from app.tasks.checks import MAX_SUB_TASKS
 from app.tasks.decision_context import Along, SubTask
 from app.tasks.state import Task
 from projections.postgres.connections import Source
+from projections.read_models.dead_letters import HELD_BY
 from projections.read_models.tasks import STATE_COLUMNS, task_from_row
 
 MAX_LEVELS = 10
@@ -54,10 +55,7 @@ _LINES = f"""
         SELECT tasks.id, tasks.parent_id, height + 1 FROM line JOIN tasks ON tasks.id = line.parent_id
         WHERE height < $1
     )
-    SELECT {", ".join(STATE_COLUMNS)}, (
-        SELECT partition || ':' || "offset" FROM dead_letters
-        WHERE stream = 'task:' || tasks.id AND holds LIMIT 1
-    ) AS held_by
+    SELECT {", ".join(STATE_COLUMNS)}, {HELD_BY.format(stream="'task:' || tasks.id")}
     FROM tasks WHERE id IN (SELECT id FROM line)
 """  # noqa: S608
 LINES = _LINES.format(which="= ANY($2)")

@@ -16,6 +16,10 @@ from app.positions import MAX_PARTITIONS, Position
 from projections.postgres.connections import Connection
 from projections.read_models.projected import Projected
 
+HELD_BY = """(
+    SELECT partition || ':' || "offset" FROM dead_letters WHERE stream = {stream} AND holds LIMIT 1
+) AS held_by"""
+"""A column: the position of the record that holds a stream, if one does."""
 _HOLDS = 'SELECT stream, partition, "offset" FROM dead_letters WHERE holds'
 _PARK = """
     INSERT INTO dead_letters

@@ -10,6 +10,7 @@ from app.log.fold import State
 from app.log.records import stream_kind
 from projections.postgres.connections import Connection, Source
 from projections.read_models import lists, tasks, users
+from projections.read_models.dead_letters import HELD_BY
 
 
 async def load_states(source: Source, kind: str, keys: Sequence[str]) -> Mapping[str, State]:
@@ -40,9 +41,7 @@ async def load_newest(source: Source, stream: str) -> tuple[State | None, str | 
 def _newest(table: str, columns: Sequence[str]) -> str:
     return f"""
         SELECT {", ".join(f"{table}.{name}" for name in columns)}, hold.held_by FROM (
-            SELECT (
-                SELECT partition || ':' || "offset" FROM dead_letters WHERE stream = $2 AND holds LIMIT 1
-            ) AS held_by
+            SELECT {HELD_BY.format(stream="$2")}
         ) AS hold LEFT JOIN {table} ON {table}.id = $1
     """  # noqa: S608
 

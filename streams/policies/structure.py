@@ -30,7 +30,7 @@ from app.structure.repairs import Repair, repair_of
 from app.structure.rules import StructureState, Violation, ancestors, touches_structure, violations
 from app.tasks.series import occurrence_ids
 from app.tasks.state import Task
-from projections.postgres.advisory_locks import HeldLocks
+from projections.postgres.advisory_locks import HeldLocks, LockModes
 from projections.projector import Batch
 from projections.queries.structure import Candidates, RepairCause
 from projections.read_models.projected import Projected
@@ -85,7 +85,7 @@ class StructureReads(Protocol):
 class RepairLocks(Protocol):
     """The locks that commands use too: `projections.postgres.advisory_locks.AdvisoryLocks`."""
 
-    async def acquire(self, modes: Mapping[str, bool], timeout_s: float) -> HeldLocks:
+    async def acquire(self, modes: LockModes, timeout_s: float) -> HeldLocks:
         """Acquire all of them. Raise `Unavailable`."""
 
 
@@ -236,7 +236,7 @@ class StructurePolicy:
         finally:
             await held.release()
 
-    async def _repair_locked(self, modes: Mapping[str, bool], around: Candidates) -> Sequence[Violation]:
+    async def _repair_locked(self, modes: LockModes, around: Candidates) -> Sequence[Violation]:
         """Append the repairs of remaining violations, and wait until they are in the read models.
 
         Return those whose streams are held: their repairs would be parked.
