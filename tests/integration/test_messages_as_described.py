@@ -136,7 +136,8 @@ async def test_all_that_is_sent_is_described(running_stack: Stack) -> None:
             task_id, list_id = await _begin(http, bob)
             channel = f"task:{task_id}"
             stream = await stack.enter_async_context(events(http, params={"channel": channel}))
-            await asyncio.gather(*(_take_part(each, channel, tokens) for each in clients))
+            all_subscribed = asyncio.Barrier(len(clients))
+            await asyncio.gather(*(_take_part(each, channel, tokens, all_subscribed) for each in clients))
             await _go_on(http, http_of_bob, task_id, list_id, bob)
             await asyncio.gather(*(_until_it_ends(each, list_id) for each in clients))
             while (event := await stream.next()).name != "unsubscribed":
@@ -172,10 +173,13 @@ async def _begin(http: httpx.AsyncClient, bob: str) -> tuple[str, str]:
     return task.json()["id"], task_list["id"]
 
 
-async def _take_part(one: Client, channel: str, tokens: Mapping[str, str]) -> None:
-    """Each reply, each refusal, and signals."""
+async def _take_part(
+    one: Client, channel: str, tokens: Mapping[str, str], all_subscribed: asyncio.Barrier
+) -> None:
+    """Ask for each reply and each refusal, and send signals once the others can receive them."""
     await one.say({"id": 2, "type": "subscribe", "channel": channel, "since": {}})
     await one.heard("subscribed", id=2)
+    await all_subscribed.wait()
     for kind in ("viewing", "typing", "cursor"):
         await one.say({"type": "signal", "channel": channel, "kind": kind, "data": {"at": [1, 2.5, None]}})
     await one.heard("signal", kind="cursor")
