@@ -36,8 +36,10 @@ from api.telemetry.prometheus import Metrics
 from api.transports.socket_io.server import SocketIo
 from api.transports.websocket.endpoint import LiveSockets
 from app.settings import Settings
+from projections.generations.completeness import missing_tables
+from projections.generations.opening import open_database
 from projections.postgres.advisory_locks import open_advisory_locks
-from projections.postgres.database import Database, open_database
+from projections.postgres.database import Database
 from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
 from projections.queries.decisions import CommandQueries
@@ -149,7 +151,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             comments=CommentQueries(database.pool),
             audit=AuditQueries(database.pool),
             workers=Workers(database),
-            missing_tables=database.missing_tables,
+            missing_tables=partial(missing_tables, database),
             notifications=NotificationQueries(database.pool),
             activity=ActivityQueries(database.pool),
             verifier=verifier,

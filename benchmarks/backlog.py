@@ -14,7 +14,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from app.log.records import Record
 from app.settings import Settings
 from benchmarks.parts import Parts
-from projections.postgres.database import asyncpg_dsn, generation_schema, live_generation
+from projections.generations.opening import live_generation
+from projections.postgres.database import asyncpg_dsn, generation_schema
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 

@@ -9,7 +9,7 @@ from app.log.records import RawRecord, Record
 from app.log.updates import Update
 from app.settings import Settings
 from benchmarks.backlog import write_backlog
-from projections.postgres.database import open_database
+from projections.generations.opening import open_database
 from projections.projector import Projector
 from streams.event_log import KafkaEventLog
 from streams.worker import POOL_SIZE, SESSION

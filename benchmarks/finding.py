@@ -29,8 +29,10 @@ from app.text.tokens import Needle
 from benchmarks.machine import measured
 from benchmarks.many_tasks import NOW, TASKS, fill, list_id
 from benchmarks.tables import percentile, table
-from projections.postgres.database import Database, asyncpg_dsn, open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
+from projections.postgres.database import Database, asyncpg_dsn
 from projections.postgres.sql_parameters import Parameters
 from projections.queries.tasks import TaskQueries
 from projections.read_models.tasks import load

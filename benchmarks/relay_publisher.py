@@ -26,7 +26,7 @@ from app.log.records import Record
 from app.log.updates import Update
 from app.positions import Position
 from app.tasks.events import TaskCommented
-from projections.postgres.database import open_database
+from projections.generations.opening import open_database
 from streams.garbage import collect_rarely
 
 VALUE_BYTES = 300

@@ -38,7 +38,8 @@ from benchmarks.backlog import environment_of, settings_of
 from benchmarks.machine import cpu_s, measured
 from benchmarks.parts import Parts, real_parts
 from benchmarks.tables import percentile, table
-from projections.postgres.database import asyncpg_dsn, generation_schema, live_generation
+from projections.generations.opening import live_generation
+from projections.postgres.database import asyncpg_dsn, generation_schema
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 

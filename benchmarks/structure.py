@@ -27,7 +27,7 @@ from app.tasks.commands import CompleteTask, CreateTask, EditTask, ReopenTask, T
 from benchmarks.instance import Instance, running_instance
 from benchmarks.machine import measured
 from benchmarks.tables import percentile, table
-from projections.postgres.database import open_database
+from projections.generations.opening import open_database
 from projections.queries.decisions import CommandQueries
 
 WARM_UP = 50

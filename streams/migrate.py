@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from app.errors import Unavailable
 from app.settings import Settings
-from projections.postgres.database import GONE, ensure_database, open_database
-from projections.postgres.generations import set_up, swap
+from projections.generations.lifecycle import set_up, swap
+from projections.generations.opening import open_database
+from projections.postgres.database import GONE, ensure_database
 from projections.rebuild import rebuild
 from streams.event_log import KafkaEventLog
 from streams.topics import ensure_topics, shapes_of

@@ -8,14 +8,10 @@ from dataclasses import dataclass
 
 from app.errors import Unavailable, WrongLog
 from app.settings import Settings
-from projections.postgres.database import (
-    DATABASE_UNAVAILABLE,
-    Database,
-    NotSetUp,
-    ensure_database,
-    open_database,
-)
-from projections.postgres.generations import LogIdentity, adopt, begin_generation, check_same, known_log
+from projections.generations.lifecycle import begin_generation
+from projections.generations.log_identity import LogIdentity, adopt, check_same, known_log
+from projections.generations.opening import NotSetUp, open_database
+from projections.postgres.database import DATABASE_UNAVAILABLE, Database, ensure_database
 from projections.queries.lost_records import kept_records
 from streams.event_log import KafkaEventLog
 from streams.log_damage import Damage, find_damage, shared_ends, write_back

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.errors import Unavailable, WrongLog
+from projections.generations.log_identity import LogIdentity, check_same, known_log
 from projections.postgres.database import DATABASE_UNAVAILABLE, Database
-from projections.postgres.generations import LogIdentity, check_same, known_log
 from streams.event_log import KafkaEventLog
 from streams.log_damage import describe, find_damage
 from streams.topics import cluster_id

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from app.errors import Unavailable, WrongLog
 from app.settings import Settings
-from projections.postgres.generations import LogIdentity
+from projections.generations.log_identity import LogIdentity
 
 VISIBLE_LIMIT_S = 20.0
 POLL_S = 0.1

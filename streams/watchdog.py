@@ -16,7 +16,7 @@ import structlog
 
 from app.errors import Unavailable, WrongLog
 from app.log.ports import EventLog
-from projections.postgres.completeness import describe_missing
+from projections.generations.completeness import describe_missing
 from projections.postgres.database import DATABASE_UNAVAILABLE, GONE
 from projections.projector import Projector
 from streams.backoff import Backoff

@@ -18,8 +18,10 @@ import uvloop
 from mode import Service
 
 from app.settings import Settings
+from projections.generations.completeness import missing_tables
+from projections.generations.opening import NotSetUp, open_database
 from projections.postgres.advisory_locks import AdvisoryLocks, open_advisory_locks
-from projections.postgres.database import Database, NotSetUp, open_database
+from projections.postgres.database import Database
 from projections.projector import Projector
 from projections.queries.policies import PolicyQueries
 from projections.queries.structure import StructureQueries
@@ -109,7 +111,11 @@ class Worker:
         self._aside = [
             asyncio.create_task(
                 watch_progress(
-                    self._watchdog, projector, self._event_log, lambda: loop.assigned, database.missing_tables
+                    self._watchdog,
+                    projector,
+                    self._event_log,
+                    lambda: loop.assigned,
+                    partial(missing_tables, database),
                 )
             ),
             asyncio.create_task(reminders.run(), name="reminders"),

@@ -36,7 +36,8 @@ from app.tasks.events import (
     TaskReopened,
 )
 from app.tasks.state import Task
-from projections.postgres.database import Database, open_database
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.queries.structure import Candidates, StructureQueries
 from streams.event_log import KafkaEventLog
 from tests.integration.stack import Stack

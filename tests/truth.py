@@ -22,11 +22,12 @@ from app.tasks.reminders import pending
 from app.tasks.state import Task
 from app.text.tokens import forms_of
 from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnread, User
-from projections.postgres.database import Database, open_database
-from projections.postgres.tables import read_models
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.read_models import lists, tasks
 from projections.read_models.lists import list_from_row
 from projections.read_models.notifications import READ
+from projections.read_models.registry import READ_MODELS
 from projections.read_models.search_index import FACTS
 from projections.read_models.tasks import task_from_row
 from streams.event_log import KafkaEventLog
@@ -193,7 +194,7 @@ def _is_read(user: str, told: Record, said: Iterable[Record | None]) -> bool:
 
 async def emptied(database: Database) -> Database:
     """Make the read models those of an empty log."""
-    names = ", ".join(table.name for table in read_models.sorted_tables if table.name != "checkpoints")
+    names = ", ".join(table.name for read_model in READ_MODELS for table in read_model.TABLES)
     await database.pool.execute(f"TRUNCATE {names}")
     await database.pool.execute("UPDATE checkpoints SET next_offset = 0, emitted_offset = 0")
     return database

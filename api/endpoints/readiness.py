@@ -18,7 +18,7 @@ from api.http.dependencies import Dependencies
 from api.http.query import Query
 from app.errors import TaskError
 from app.positions import positions_to_json
-from projections.postgres.completeness import describe_missing
+from projections.generations.completeness import describe_missing
 from projections.postgres.database import DATABASE_UNAVAILABLE, GONE
 from projections.queries.audit import Parked
 from projections.queries.workers import WorkerReport, unserved

@@ -20,8 +20,8 @@ from app.tasks.undo import LOOK_BACK, newest_change
 from projections.postgres.connections import Source
 from projections.postgres.snapshots import positions_at, snapshot
 from projections.queries import sub_tasks
+from projections.queries.stream_states import load_newest, load_states
 from projections.queries.sub_tasks import Lines
-from projections.read_models.stream_states import load_newest, load_states
 
 _STATES_AT = """
     SELECT version, state FROM audit

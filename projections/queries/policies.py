@@ -15,7 +15,7 @@ from app.positions import Position
 from app.tasks.events import Series
 from app.tasks.state import Task
 from projections.postgres.database import Database
-from projections.read_models.stream_states import load_streams
+from projections.queries.stream_states import load_streams
 from projections.read_models.tasks import STATE_COLUMNS, task_from_row
 
 REACTING = """

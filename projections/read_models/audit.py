@@ -11,6 +11,8 @@ from typing import Any
 
 import asyncpg
 from pydantic_core import to_json
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 
 from app.activity import activity_type
 from app.dates import format_time
@@ -22,8 +24,73 @@ from app.positions import Position
 from app.tasks.state import Task
 from app.users import User
 from projections.postgres.connections import Connection
-from projections.postgres.tables import audit, audit_users
-from projections.read_models.projected import Projected
+from projections.postgres.tables import read_models, time_column
+from projections.read_models.projected import Projected, ProjectedBatch
+
+audit = Table(
+    "audit",
+    read_models,
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+    Column("stream", Text),
+    Column("version", BigInteger),
+    Column("type", Text),
+    Column("event_id", Text),
+    time_column("time", nullable=True),
+    time_column("recorded_at"),
+    Column("actor", Text),
+    Column("source", Text),
+    Column("correlation_id", Text),
+    Column("causation_id", Text),
+    Column("command_hash", Text),
+    Column("data", JSONB),
+    Column("changes", JSONB),
+    # Kept as text, because it is only passed on as a whole.
+    Column("state", JSON),
+    # The recipients of an accepted record: list_id for list: channels, left_list_id for the list a task left,
+    # user_ids for user: channels. Null unless accepted; the stream itself is the task: channel.
+    Column("list_id", Text),
+    Column("left_list_id", Text),
+    Column("user_ids", ARRAY(Text)),
+    # User → kind of notification, for the users whom an accepted record notifies.
+    Column("notified", JSONB),
+    # True if a policy must process it.
+    Column("reacts", Boolean),
+    # The activity type of an accepted record; null if the feed does not show it.
+    Column("activity", Text),
+    Index("audit_by_stream", "stream", "version"),
+    Index("audit_by_list", "list_id", "partition", "offset"),
+    Index(
+        "audit_by_activity",
+        "list_id",
+        "partition",
+        "offset",
+        postgresql_where=text("activity IS NOT NULL"),
+    ),
+    Index("audit_by_event", "event_id"),
+    Index("audit_by_reaction", "partition", "offset", postgresql_where=text("reacts")),
+    Index(
+        "audit_by_left_list",
+        "left_list_id",
+        "partition",
+        "offset",
+        postgresql_where=text("left_list_id IS NOT NULL"),
+    ),
+)
+"""Every record of the log, once, with its outcome, its changes, and the state after it."""
+
+audit_users = Table(
+    "audit_users",
+    read_models,
+    Column("user_id", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+)
+"""The records that concern each user, in the order of the log: the `user_ids` of the audit."""
+
+TABLES = (audit, audit_users)
 
 COLUMNS = tuple(column.name for column in audit.columns)
 _USER_IDS = COLUMNS.index("user_ids")
@@ -63,9 +130,9 @@ async def accepted_ids(connection: Connection, event_ids: Collection[str]) -> se
     return {(row["stream"], row["event_id"]) for row in rows}
 
 
-async def write(connection: Connection, batch: list[Projected]) -> None:
+async def write(connection: Connection, batch: ProjectedBatch) -> None:
     """Write every record of the batch."""
-    rows = [_row(projected) for projected in batch]
+    rows = [_row(projected) for projected in batch.records]
     await connection.copy_records_to_table("audit", records=rows, columns=COLUMNS)
     concerned = [(user, *row[:2]) for row in rows for user in row[_USER_IDS] or ()]
     if concerned:

@@ -7,13 +7,33 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import asyncpg
+from sqlalchemy import Column, Index, Table, Text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.log.records import Record
 from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited
 from app.tasks.mentions import mentions_in
 from projections.postgres.connections import Connection
 from projections.postgres.snapshots import positions_at, snapshot
-from projections.read_models.projected import Projected
+from projections.postgres.tables import read_models, time_column
+from projections.read_models.projected import ProjectedBatch
+
+comments = Table(
+    "comments",
+    read_models,
+    Column("task_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("author", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("mentions", ARRAY(Text), nullable=False),
+    time_column("created_at"),
+    time_column("edited_at", nullable=True),
+    time_column("deleted_at", nullable=True),
+    Index("comments_by_task", "task_id", "created_at", "id"),
+)
+"""The comments on tasks, including deleted ones."""
+
+TABLES = (comments,)
 
 _INSERT = """
     INSERT INTO comments (task_id, id, author, text, mentions, created_at)
@@ -27,9 +47,9 @@ _EDIT = """
 _DELETE = "UPDATE comments SET deleted_at = $3 WHERE task_id = $1 AND id = $2 AND deleted_at IS NULL"
 
 
-async def write(connection: Connection, batch: list[Projected]) -> None:
+async def write(connection: Connection, batch: ProjectedBatch) -> None:
     """Write the changes of comments in the batch, in order."""
-    for projected in batch:
+    for projected in batch.records:
         record = projected.folded.record
         if projected.folded.outcome == "accepted" and record is not None:
             await _follow(connection, record)

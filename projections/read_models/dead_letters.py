@@ -7,14 +7,35 @@ are in the partition of the record that they settle: in another partition, their
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text
 
 from app.errors import Malformed
 from app.log.fold import Folded
-from app.log.records import RawRecord, StreamResumed
+from app.log.records import RawRecord, Record, StreamResumed
 from app.positions import MAX_PARTITIONS, Position
 from projections.postgres.connections import Connection
-from projections.read_models.projected import Projected
+from projections.postgres.tables import read_models, time_column
+from projections.read_models.projected import ProjectedBatch
+
+dead_letters = Table(
+    "dead_letters",
+    read_models,
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("stream", Text),
+    Column("holds", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    time_column("parked_at"),
+    time_column("attempted_at"),
+    Column("key", LargeBinary),
+    Index("dead_letters_by_stream", "stream"),
+)
+"""The parked records; `holds` marks the one that its stream waits for."""
+
+TABLES = (dead_letters,)
 
 HELD_BY = """(
     SELECT partition || ':' || "offset" FROM dead_letters WHERE stream = {stream} AND holds LIMIT 1
@@ -46,24 +67,21 @@ async def load_holds(connection: Connection) -> dict[str, str]:
     return {row["stream"]: f"{row['partition']}:{row['offset']}" for row in rows if row["stream"]}
 
 
-async def write(connection: Connection, batch: list[Projected], holds: dict[str, str]) -> None:
-    """Write the parked and retried records of the batch, and delete the settled ones.
-
-    `holds` are the holds after the batch.
-    """
-    for projected in batch:
-        folded = projected.folded
+async def write(connection: Connection, batch: ProjectedBatch) -> None:
+    """Write the parked and retried records of the batch, and delete the settled ones."""
+    for projected in batch.records:
+        folded, record = projected.folded, projected.folded.record
         if folded.outcome == "parked":
-            await _park(connection, folded, holds)
-        elif folded.record is not None:
-            for settled in _settled(folded):
-                await connection.execute(_DELETE, *settled, folded.record.stream)
+            await _park(connection, folded, batch.held)
+        elif record is not None and (record.retry_of is not None or record.version == 0):
+            for settled in _settled(record, folded.raw.position.partition):
+                await connection.execute(_DELETE, *settled, record.stream)
 
 
-async def _park(connection: Connection, folded: Folded, holds: dict[str, str]) -> None:
+async def _park(connection: Connection, folded: Folded, held: Mapping[str, str]) -> None:
     raw, reason = folded.raw, folded.reason or ""
     stream = folded.record.stream if folded.record else raw.stream
-    holding = stream is not None and holds.get(stream) == str(raw.position)
+    holding = stream is not None and held.get(stream) == str(raw.position)
     origin = retry_of(raw)
     attempts, parked_at = 1, raw.recorded_at
     if origin is not None and origin.partition == raw.position.partition:
@@ -78,12 +96,9 @@ async def _park(connection: Connection, folded: Folded, holds: dict[str, str]) -
     await connection.execute(_PARK, *place, attempts, parked_at, raw.recorded_at, raw.key)
 
 
-def _settled(folded: Folded) -> Iterable[Position]:
-    record = folded.record
-    if record is None:
-        return ()
+def _settled(record: Record, partition: int) -> Iterable[Position]:
     texts = record.data.skipped if isinstance(record.data, StreamResumed) else (record.retry_of or "",)
-    return [each for each in _positions(texts) if each.partition == folded.raw.position.partition]
+    return [each for each in _positions(texts) if each.partition == partition]
 
 
 def retry_of(raw: RawRecord) -> Position | None:

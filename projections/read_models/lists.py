@@ -8,6 +8,8 @@ from datetime import datetime
 
 import asyncpg
 from pydantic_core import from_json, to_json
+from sqlalchemy import BigInteger, Boolean, Column, Index, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.authorisation import ALLOWED
 from app.lists.commands import RestoreList
@@ -16,7 +18,43 @@ from app.tasks.commands import CreateTask
 from projections.postgres.connections import Connection, Source
 from projections.postgres.primary_keys import fetch_by_id
 from projections.postgres.snapshots import POSITIONS_COLUMN, positions_at, positions_in, snapshot
-from projections.read_models.projected import Projected
+from projections.postgres.tables import read_models, time_column
+from projections.read_models.projected import ProjectedBatch
+
+lists = Table(
+    "lists",
+    read_models,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("inbox", Boolean, nullable=False),
+    Column("members", JSONB, nullable=False),
+    Column("stages", JSONB, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    time_column("created_at"),
+    Column("created_by", Text, nullable=False),
+    time_column("updated_at"),
+    time_column("deleted_at", nullable=True),
+    Index(
+        "deleted_lists_by_member",
+        "members",
+        postgresql_using="gin",
+        postgresql_ops={"members": "jsonb_path_ops"},
+        postgresql_where=text("deleted_at IS NOT NULL"),
+    ),
+)
+"""The state of every list, deleted ones included; `members` is `{user: role}`."""
+
+list_members = Table(
+    "list_members",
+    read_models,
+    Column("list_id", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Index("list_members_by_user", "user_id"),
+)
+"""The members of each list that is not deleted, for authorisation."""
+
+TABLES = (lists, list_members)
 
 STATE_COLUMNS = tuple(TaskList.__dataclass_fields__)
 _COLUMNS = ", ".join(STATE_COLUMNS)
@@ -51,13 +89,9 @@ _MEMBERS = STATE_COLUMNS.index("members")
 _STAGES = STATE_COLUMNS.index("stages")
 
 
-async def write(connection: Connection, batch: list[Projected]) -> None:
+async def write(connection: Connection, batch: ProjectedBatch) -> None:
     """Write the newest state of every list that the batch changed, and its members while it exists."""
-    newest = {
-        projected.folded.after.id: (projected.folded.after, projected.state)
-        for projected in batch
-        if projected.folded.outcome == "accepted" and isinstance(projected.folded.after, TaskList)
-    }
+    newest = batch.newest(TaskList)
     if not newest:
         return
     await connection.execute(_UPSERT, (b"[%s]" % b",".join(state for _, state in newest.values())).decode())

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table, Text, text
 
 from app.lists.state import TaskList
 from app.log.recipients import Kind, notified
@@ -21,7 +22,60 @@ from app.text.graphemes import boundary_before
 from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnread
 from projections.postgres.connections import Connection
 from projections.postgres.snapshots import positions_at, snapshot
-from projections.read_models.projected import Projected
+from projections.postgres.tables import read_models, time_column
+from projections.read_models.projected import Projected, ProjectedBatch
+
+notifications = Table(
+    "notifications",
+    read_models,
+    Column("user_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    # The content of the notification; null while only the user's read mark has been folded.
+    Column("kind", Text),
+    Column("task_id", Text),
+    Column("list_id", Text),
+    Column("comment_id", Text),
+    Column("actor", Text),
+    time_column("time", nullable=True),
+    Column("partition", Integer),
+    Column("offset", BigInteger),
+    # The user's read mark, and the version of their stream that set it; see notification_marks.
+    Column("read", Boolean),
+    Column("read_version", BigInteger),
+    Index("notifications_by_time", "user_id", "time", "id", postgresql_where=text("time IS NOT NULL")),
+    Index(
+        "notifications_not_read",
+        "user_id",
+        "time",
+        "id",
+        postgresql_where=text("time IS NOT NULL AND read IS NOT TRUE"),
+    ),
+    Index(
+        "notifications_unread_again",
+        "user_id",
+        "time",
+        "id",
+        postgresql_where=text("time IS NOT NULL AND read IS FALSE"),
+    ),
+)
+"""The notifications of users, and their read marks; `id` is the event's.
+
+Both halves of a row come from different partitions of the log, in any order.
+"""
+
+notification_marks = Table(
+    "notification_marks",
+    read_models,
+    Column("user_id", Text, primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    time_column("read_until"),
+)
+"""The times up to which users have read everything, with the version of their stream that set them.
+
+A mark that a later one covers is removed. A mark overrides earlier read marks of single notifications.
+"""
+
+TABLES = (notifications, notification_marks)
 
 # In the order of the key, so that two concurrent projectors cannot deadlock.
 _TELL = """
@@ -46,9 +100,9 @@ _FORGET_MARKS = "DELETE FROM notification_marks WHERE user_id = $1 AND read_unti
 _MARK = "INSERT INTO notification_marks (user_id, read_until, version) VALUES ($1, $2, $3)"
 
 
-async def write(connection: Connection, batch: list[Projected]) -> None:
+async def write(connection: Connection, batch: ProjectedBatch) -> None:
     """Write the batch's notifications, and the read marks of users."""
-    accepted = [each for each in batch if each.folded.outcome == "accepted"]
+    accepted = [each for each in batch.records if each.folded.outcome == "accepted"]
     rows = [row for projected in accepted for row in _rows(projected)]
     if rows:
         await connection.execute(_TELL, *zip(*_once(rows), strict=True))

@@ -1,16 +1,21 @@
-"""The input of every read model: a folded record with its parts encoded once."""
+"""The input of every read model: folded records with their parts encoded once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
+from app.lists.state import TaskList
 from app.log.fold import Folded, changes
 from app.log.records import event_data_json
 from app.log.updates import Update, assemble, changes_json, event_json, state_json
 from app.policies import reacts
 from app.positions import Position
 from app.tasks.state import Task
+from app.users import User
+
+S = TypeVar("S", Task, TaskList, User)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,25 @@ class Projected:
         places = [changed[list_id] for list_id in self.lists if list_id in changed]
         after = tuple(place for place in places if place.partition != partition)
         return replace(self.draft, after=after) if after else self.draft
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectedBatch:
+    """The input of every read model: records in order, and `held`, the holds of streams after them.
+
+    `held` maps the streams on hold to the position of the record that holds them.
+    """
+
+    records: Sequence[Projected]
+    held: Mapping[str, str]
+
+    def newest(self, kind: type[S]) -> dict[str, tuple[S, bytes]]:
+        """Return the newest state of each task, list or user that the batch changed, also as JSON."""
+        return {
+            after.id: (after, projected.state)
+            for projected in self.records
+            if isinstance(after := projected.folded.after, kind) and projected.folded.outcome == "accepted"
+        }
 
 
 def project(folded: Folded, *, tells: bool) -> Projected:

@@ -8,14 +8,32 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import asyncpg
+from sqlalchemy import Column, Index, Integer, Table, Text
 
 from app.lists.state import TaskList
 from app.tasks.reminders import pending
 from app.tasks.state import Task
 from projections.postgres.connections import Connection
 from projections.postgres.snapshots import positions_at, snapshot
+from projections.postgres.tables import read_models, time_column
 from projections.read_models import lists, tasks
-from projections.read_models.projected import Projected
+from projections.read_models.projected import ProjectedBatch
+
+reminders = Table(
+    "reminders",
+    read_models,
+    Column("task_id", Text, primary_key=True),
+    time_column("at"),
+    Column("instant", Text, primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Index("reminders_by_time", "partition", "at", "task_id"),
+)
+"""The reminders of open tasks that have not fired; `instant` is the time in the form of events.
+
+`partition` is the task's: the worker that projects it fires them.
+"""
+
+TABLES = (reminders,)
 
 _FORGET = "DELETE FROM reminders WHERE task_id = ANY($1)"
 _WRITE = """
@@ -24,10 +42,10 @@ _WRITE = """
 """
 
 
-async def write(connection: Connection, batch: list[Projected]) -> None:
+async def write(connection: Connection, batch: ProjectedBatch) -> None:
     """Write the reminders of every task of the batch that has some, or had."""
     newest: dict[str, tuple[Task, int]] = {}
-    for projected in batch:
+    for projected in batch.records:
         before, after = projected.folded.before, projected.folded.after
         if projected.folded.outcome != "accepted" or not isinstance(after, Task):
             continue

@@ -6,12 +6,54 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 
+from sqlalchemy import Column, Index, SmallInteger, Table, Text
+from sqlalchemy.dialects.postgresql import TSVECTOR
+
 from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited
 from app.tasks.state import Task
 from app.text.tokens import forms_of, stands_alone
 from projections.postgres.connections import Connection
-from projections.postgres.tables import task_search
-from projections.read_models.projected import Projected
+from projections.postgres.tables import read_models, texts_column, time_column
+from projections.read_models.projected import Projected, ProjectedBatch
+
+PENDING_KIB = 256
+"""The size of the index's list of new entries."""
+
+task_search = Table(
+    "task_search",
+    read_models,
+    Column("task_id", Text, primary_key=True),
+    # As in `tasks`. Of these only facets and due dates are indexed: while neither they nor the words change,
+    # Postgres updates a row in its page, which has some free space for it.
+    Column("list_id", Text, nullable=False),
+    Column("shelf", SmallInteger, nullable=False),
+    Column("priority_order", SmallInteger, nullable=False),
+    time_column("created_at"),
+    time_column("updated_at"),
+    time_column("due_at", nullable=True),
+    Column("due", Text),
+    Column("rank", Text(collation="C"), nullable=False),
+    Column("title_order", Text(collation="C"), nullable=False),
+    texts_column("facets"),
+    Column("document", TSVECTOR, nullable=False),
+    # One index of both finds tasks by words and facets. New entries are merged into it periodically;
+    # until then, a search also scans up to this many KiB.
+    Index(
+        "task_search_by_words_and_facets",
+        "document",
+        "facets",
+        postgresql_using="gin",
+        postgresql_with={"gin_pending_list_limit": PENDING_KIB},
+    ),
+    Index("task_search_by_due", "list_id", "due_at"),
+    postgresql_with={"fillfactor": 85},
+)
+"""The index of tasks for lookups: the words of every task, with their places in title, notes and comments.
+
+It also contains the other search and sort keys, so that no other table is read.
+"""
+
+TABLES = (task_search,)
 
 COMMENTS_SEARCHED = 200
 """The number of a task's newest comments that are searched; older ones are not found."""
@@ -44,14 +86,14 @@ _NEWEST_COMMENTS = """
 """
 
 
-async def write(connection: Connection, batch: list[Projected]) -> None:
+async def write(connection: Connection, batch: ProjectedBatch) -> None:
     """Write the search keys of every changed task, and its words if title, notes or comments changed.
 
     Call it after the tasks and the comments are written.
     """
     newest: dict[str, Task] = {}
     changed: set[str] = set()
-    for projected in batch:
+    for projected in batch.records:
         task = projected.folded.after
         if projected.folded.outcome == "accepted" and isinstance(task, Task):
             newest[task.id] = task

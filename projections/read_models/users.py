@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import asyncpg
+from sqlalchemy import BigInteger, Column, Table, Text
 
 from app.users import User
 from projections.postgres.connections import Connection, Source
 from projections.postgres.primary_keys import fetch_by_id
-from projections.read_models.projected import Projected
+from projections.postgres.tables import read_models, time_column
+from projections.read_models.projected import ProjectedBatch
+
+users = Table(
+    "users",
+    read_models,
+    Column("id", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    time_column("created_at"),
+    time_column("updated_at"),
+    time_column("deleted_at", nullable=True),
+)
+"""The state of every user who has a stream."""
+
+TABLES = (users,)
 
 STATE_COLUMNS = tuple(User.__dataclass_fields__)
 _COLUMNS = ", ".join(STATE_COLUMNS)
@@ -29,12 +44,9 @@ def user_from_row(row: asyncpg.Record) -> User:
     return User(*list(row.values())[: len(STATE_COLUMNS)])
 
 
-async def write(connection: Connection, batch: list[Projected]) -> None:
+async def write(connection: Connection, batch: ProjectedBatch) -> None:
     """Write the newest state of every user whose stream is in the batch."""
-    newest = {
-        projected.folded.after.id: projected.state
-        for projected in batch
-        if projected.folded.outcome == "accepted" and isinstance(projected.folded.after, User)
-    }
-    if newest:
-        await connection.execute(_UPSERT, (b"[%s]" % b",".join(newest.values())).decode())
+    if newest := batch.newest(User):
+        await connection.execute(
+            _UPSERT, (b"[%s]" % b",".join(state for _, state in newest.values())).decode()
+        )

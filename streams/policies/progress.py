@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
-from projections.projector import Batch
+from projections.batches import Batch
 from projections.queries.policies import Reacting
 from projections.read_models.projected import Projected
 from streams.policies.backlog import Backlog, Reaction

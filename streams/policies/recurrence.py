@@ -18,7 +18,7 @@ import structlog
 
 from app.log.ports import Clock, EventLog
 from app.log.records import Record
-from projections.projector import Batch
+from projections.batches import Batch
 from projections.read_models.projected import Projected
 from streams.backoff import Backoff
 from streams.policies.backlog import Reaction

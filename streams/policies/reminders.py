@@ -25,7 +25,7 @@ from app.tasks.decide import decide
 from app.tasks.decision_context import DecisionContext
 from app.tasks.reminders import pending
 from app.tasks.state import Task
-from projections.projector import Batch
+from projections.batches import Batch
 from projections.read_models.projected import Projected
 from projections.read_models.reminders import BEGINNING, Due, Place, ReminderQueries
 from streams.backoff import Backoff

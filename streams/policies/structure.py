@@ -30,8 +30,8 @@ from app.structure.repairs import Repair, repair_of
 from app.structure.rules import StructureState, Violation, ancestors, touches_structure, violations
 from app.tasks.series import occurrence_ids
 from app.tasks.state import Task
+from projections.batches import Batch
 from projections.postgres.advisory_locks import HeldLocks, LockModes
-from projections.projector import Batch
 from projections.queries.structure import Candidates, RepairCause
 from projections.read_models.projected import Projected
 from streams.backoff import Backoff

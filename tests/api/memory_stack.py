@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import uuid_utils
@@ -37,6 +38,7 @@ from app.tasks.decision_context import Along, Change, Gap, PastEvent, PriorComme
 from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited, TaskUndone
 from app.tasks.state import Task
 from app.tasks.undo import newest_change
+from projections.generations.completeness import missing_tables
 from projections.postgres.database import Database
 from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
@@ -402,7 +404,7 @@ def edge_on(world: World, node: Node, settings: Settings, reading: Any) -> Depen
         comments=CommentQueries(reading),
         audit=AuditQueries(reading),
         workers=Workers(Database(reading, "t_g1", "t")),
-        missing_tables=Database(reading, "t_g1", "t").missing_tables,
+        missing_tables=partial(missing_tables, Database(reading, "t_g1", "t")),
         activity=ActivityQueries(reading),
         notifications=NotificationQueries(reading),
         verifier=Verifier.from_settings(settings),

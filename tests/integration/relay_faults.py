@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
 
 from app.settings import Settings
-from projections.postgres.database import open_database
+from projections.generations.opening import open_database
 from tasktape.local.kafka import EmbeddedKafka
 from tasktape.local.postgres import EmbeddedPostgres
 from tests.integration.gate import Gate

@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from projections.postgres.database import open_database
+from projections.generations.opening import open_database
 from tests.integration.live_client import LiveClient, live
 from tests.integration.stack import Stack
 from tests.waiting import eventually

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from projections.postgres.database import Database, open_database
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.queries import decisions as command_queries
 from projections.queries import sub_tasks
 from projections.read_models import comments as comment_queries

@@ -17,7 +17,7 @@ import pytest
 from app.lists.events import ListCreated
 from app.settings import Settings
 from app.tasks.events import TaskCreated
-from projections.postgres.database import open_database
+from projections.generations.opening import open_database
 from projections.projector import Projector
 from streams.event_log import KafkaEventLog
 from streams.update_log import KafkaUpdateLog

@@ -15,7 +15,8 @@ from aiokafka.errors import CommitFailedError
 from app.lists.events import ListCreated
 from app.settings import Settings
 from app.tasks.events import TaskCreated
-from projections.postgres.database import Database, open_database
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.queries.workers import Workers
 from streams.agents import group_of
 from streams.event_log import KafkaEventLog

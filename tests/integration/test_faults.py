@@ -35,7 +35,7 @@ from app.tasks.events import (
     TaskReopened,
     TaskRestored,
 )
-from projections.postgres.database import open_database
+from projections.generations.opening import open_database
 from streams.agents import group_of
 from streams.event_log import KafkaEventLog
 from streams.producing import partition_of

@@ -20,8 +20,10 @@ from app.search.criteria import criteria_of
 from app.search.parser import Search, parse
 from app.search.sorting import SortKey
 from benchmarks.many_tasks import NOW, TASKS, fill, list_id
-from projections.postgres.database import Database, asyncpg_dsn, open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
+from projections.postgres.database import Database, asyncpg_dsn
 from projections.task_search.as_of import find_as_of
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.filters import TaskFilter

@@ -19,7 +19,8 @@ from app.log.records import RawRecord, Record
 from app.positions import Position
 from app.settings import Settings
 from app.tasks.events import TaskCreated, TaskEdited
-from projections.postgres.database import Database, open_database
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.projector import Projector
 from streams.event_log import KafkaEventLog
 from streams.producing import Message

@@ -8,8 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from projections.postgres.database import Database, open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.queries import activity as activity_queries
 from projections.queries import audit
 from projections.queries import tasks as task_queries

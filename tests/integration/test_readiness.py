@@ -102,7 +102,7 @@ async def test_read_models_that_were_dropped_are_made_again_once_by_many_at_once
     [
         ("TABLE {schema}_g1.tasks", "{schema}_g1.tasks"),
         ("TABLE {schema}_g1.checkpoints", "{schema}_g1.checkpoints"),
-        ("SCHEMA {schema}_g1 CASCADE", "{schema}_g1.tasks, {schema}_g1.task_search"),
+        ("SCHEMA {schema}_g1 CASCADE", "{schema}_g1.tasks, {schema}_g1.lists"),
         ("SCHEMA {schema} CASCADE", "{schema}.generations"),
     ],
 )

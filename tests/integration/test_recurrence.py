@@ -18,7 +18,7 @@ from app.log.fold import Folded
 from app.policies import SOURCE
 from app.settings import Settings
 from app.tasks.events import TaskCompleted, TaskCreated, TaskEvent, TaskReopened
-from projections.postgres.database import open_database
+from projections.generations.opening import open_database
 from projections.queries.policies import PolicyQueries
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate

@@ -18,7 +18,7 @@ from app.lists.events import ListCreated, ListDeleted, ListRestored
 from app.log.records import Record
 from app.settings import Settings
 from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited, TaskEvent, TaskReminded
-from projections.postgres.database import open_database
+from projections.generations.opening import open_database
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 from tests.places import WorkerProcess, new_place

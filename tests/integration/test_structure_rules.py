@@ -18,7 +18,7 @@ from app.lists.events import ListDeleted, MemberRemoved
 from app.log.records import Event, Record
 from app.settings import Settings
 from app.tasks.events import Series, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved
-from projections.postgres.database import open_database
+from projections.generations.opening import open_database
 from streams.event_log import KafkaEventLog
 from tests.integration.stack import Stack
 from tests.integration.test_api_dead_letters import letters, put

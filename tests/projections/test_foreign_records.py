@@ -14,8 +14,10 @@ from app.bounds import MAX_EVENT_BYTES
 from app.lists.events import ListCreated
 from app.log.records import Record, encode
 from app.tasks.events import Series, TaskCreated, TaskSkipped
-from projections.postgres.database import Database, open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.projector import Projector
 from projections.rebuild import rebuild
 from tests.folding import fold_log

@@ -19,9 +19,11 @@ from app.log.records import RawRecord, Record, StreamResumed
 from app.log.updates import Update
 from app.positions import Position
 from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
 from projections.postgres.checkpoints import Mismatch
-from projections.postgres.database import Database, open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.postgres.database import Database
 from projections.projector import Projector
 from projections.rebuild import rebuild
 from tests.folding import fold_log, update_of

@@ -5,8 +5,9 @@ from uuid import uuid4
 
 from app.settings import Settings
 from app.tasks.events import TaskCommented, TaskCreated, TaskEdited
-from projections.postgres.database import open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 from streams.topics import cluster_id

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from projections.projector import Counts
+from projections.batches import Counts
 from projections.queries.workers import WorkerReport
 from streams import reporting
 from streams.projection_loop import LoopCounts

@@ -6,7 +6,8 @@ import pytest
 
 from app.errors import WrongLog
 from app.settings import Settings
-from projections.postgres.database import Database, open_database
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from streams.event_log import KafkaEventLog
 from streams.same_log import check_same_log
 from tests.places import new_place

@@ -4,13 +4,17 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from uuid import uuid4
 
 import pytest
 
 from app.tasks.events import TaskCreated
-from projections.postgres.database import Database, open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.generations.completeness import missing_tables
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.projector import Projector
 from streams import watchdog
 from streams.watchdog import Watchdog, watch_progress
@@ -64,7 +68,7 @@ async def watched(
     dog = Watchdog(LIMIT_S, stall)
     dog.start()
     watching = asyncio.create_task(
-        watch_progress(dog, projector, log, lambda: frozenset({0}), database.missing_tables)
+        watch_progress(dog, projector, log, lambda: frozenset({0}), partial(missing_tables, database))
     )
     try:
         yield projector

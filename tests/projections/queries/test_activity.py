@@ -15,8 +15,10 @@ from app.activity import Group, grouped, window_of
 from app.lists.events import ListCreated, MemberAdded
 from app.log.fold import Folded
 from app.tasks.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved, TaskReopened
-from projections.postgres.database import Database, open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.projector import Projector
 from projections.queries.activity import ActivityQueries, Bounds, Cut, FeedPage
 from tests.feeds import feed_of

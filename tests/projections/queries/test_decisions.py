@@ -12,8 +12,9 @@ from app.errors import Unavailable
 from app.lists.events import ListCreated
 from app.tasks.events import TaskCreated, TaskEdited, TaskEvent
 from app.tasks.state import Task
-from projections.postgres.database import open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
 from projections.projector import Projector
 from projections.queries.decisions import CommandQueries
 from tests.memory_log import MemoryEventLog

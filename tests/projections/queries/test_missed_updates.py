@@ -16,8 +16,10 @@ from app.log.records import RawRecord, StreamResumed
 from app.log.updates import Update
 from app.positions import Position, Positions
 from app.tasks.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved, TaskRestored
-from projections.postgres.database import Database, open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.projector import Projector
 from projections.queries import missed_updates as missed_module
 from projections.queries.missed_updates import AuditHistory

@@ -23,8 +23,10 @@ from app.tasks.events import (
     TaskReopened,
 )
 from app.tasks.series import next_id
-from projections.postgres.database import Database, open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.projector import Projector
 from projections.queries.policies import REACTING, SUCCESSORS, PolicyQueries
 from tests.spec import LIST_ID, record_of

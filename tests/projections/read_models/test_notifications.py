@@ -25,8 +25,10 @@ from app.tasks.events import (
     TaskRestored,
 )
 from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnread
-from projections.postgres.database import Database, open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.projector import Projector
 from projections.read_models import notifications as notification_queries
 from projections.read_models.notifications import MAX_UNREAD, NotificationPage, NotificationQueries

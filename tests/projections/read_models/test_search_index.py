@@ -20,8 +20,10 @@ from app.tasks.events import (
     TaskRestored,
     TaskUndone,
 )
-from projections.postgres.database import Database, open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.projector import Projector
 from projections.read_models.search_index import COMMENTS_SEARCHED, WORDS_SEARCHED
 from tests.memory_log import MemoryEventLog

@@ -15,8 +15,10 @@ from app.search.criteria import criteria_of
 from app.search.parser import parse
 from app.tasks.events import TaskCommented, TaskCreated, TaskEdited
 from app.tasks.state import Task
-from projections.postgres.database import Database, open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.projector import Projector
 from projections.queries.tasks import TaskQueries
 from projections.task_search.cost_limits import Bounds

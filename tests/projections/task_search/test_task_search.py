@@ -31,8 +31,10 @@ from app.tasks.events import (
     TaskRestored,
 )
 from app.tasks.state import Task
-from projections.postgres.database import Database, open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.projector import Projector
 from projections.queries.tasks import TaskQueries
 from projections.task_search.as_of import TooManyChanged

@@ -21,8 +21,10 @@ from app.log.records import Record
 from app.positions import Position
 from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited, TaskReminded
 from app.tasks.state import Task
-from projections.postgres.database import Database, open_database
-from projections.postgres.generations import LogIdentity, set_up
+from projections.generations.lifecycle import set_up
+from projections.generations.log_identity import LogIdentity
+from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.projector import Projector
 from projections.read_models.reminders import BEGINNING, DUE, NEXT_DUE, Due, ReminderQueries
 from streams.policies import reminders

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from projections.postgres.connections import Source
-from projections.postgres.tables import control, read_models
+from projections.postgres.database import Database
+from projections.postgres.tables import control
+from projections.read_models.registry import GENERATION_TABLES
 
 NAMED = 3
 _MISSING = """
@@ -14,12 +16,17 @@ _MISSING = """
 """
 
 
-async def missing_tables(source: Source, control_schema: str, schema: str) -> Sequence[str]:
+async def missing_tables(database: Database) -> Sequence[str]:
+    """Return the missing tables of a database's generation, and of its control tables."""
+    return await lacking_tables(database.pool, database.control_schema, database.schema)
+
+
+async def lacking_tables(source: Source, control_schema: str, schema: str) -> Sequence[str]:
     """Return the missing tables of a generation, and of its control tables."""
     wanted = [
-        f'"{place}"."{name}"'
-        for place, tables in ((control_schema, control), (schema, read_models))
-        for name in tables.tables
+        f'"{place}"."{table.name}"'
+        for place, tables in ((control_schema, control.tables.values()), (schema, GENERATION_TABLES))
+        for table in tables
     ]
     return [row["name"].replace('"', "") for row in await source.fetch(_MISSING, wanted)]
 

@@ -1,4 +1,4 @@
-"""Set-up of Postgres: the control tables, and generations of the read models.
+"""The life of a generation: it is created, filled from the log, made live, and retired.
 
 Read models are disposable: they are never altered in place. A generation of another version stays unchanged
 while a new one is filled from the log (`rebuild.py`), and is then replaced by it.
@@ -7,46 +7,21 @@ while a new one is filled from the log (`rebuild.py`), and is then replaced by i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sqlalchemy import delete, func, insert, inspect, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateSchema, DropSchema
 
-from app.errors import Unavailable, WrongLog
-from projections.postgres.database import Database, generation_schema, sqlalchemy_url
-from projections.postgres.tables import (
-    READ_MODELS_VERSION,
-    checkpoints,
-    control,
-    generations,
-    log_identity,
-    policy_checkpoints,
-    read_models,
-)
+from app.errors import Unavailable
+from projections.generations.log_identity import LogIdentity, record_identity, replace_identity
+from projections.postgres.database import generation_schema
+from projections.postgres.engines import open_engine
+from projections.postgres.tables import checkpoints, control, generations, policy_checkpoints, read_models
+from projections.read_models.registry import GENERATION_TABLES, READ_MODELS_VERSION
 
 _MIGRATION_LOCK = 7_461_736_274
-
-
-@dataclass(frozen=True, slots=True)
-class LogIdentity:
-    """The log that read models follow: its topic, its Kafka cluster's id, its number of partitions."""
-
-    topic: str
-    cluster_id: str
-    partitions: int
-
-
-def open_engine(url: str, control_schema: str) -> AsyncEngine:
-    """Return an engine for set-up work, whose control tables are in `control_schema`."""
-    return create_async_engine(
-        sqlalchemy_url(url),
-        poolclass=NullPool,
-        execution_options={"schema_translate_map": {None: control_schema}},
-    )
 
 
 async def set_up(
@@ -65,7 +40,7 @@ async def set_up(
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             await connection.execute(CreateSchema(control_schema, if_not_exists=True))
             await connection.run_sync(control.create_all)
-            await _check_identity(connection, identity)
+            await record_identity(connection, identity)
             return await _ensure_generation(
                 connection, control_schema, identity.partitions, at_once=not has_records
             )
@@ -78,41 +53,6 @@ async def set_up(
 def _first_line(error: BaseException) -> str:
     origin = getattr(error, "orig", None) or error
     return str(origin).strip().partition("\n")[0]
-
-
-async def known_log(database: Database, topic: str) -> LogIdentity | None:
-    """Return the log that the read models follow, or None if they follow none of this name."""
-    row = await database.pool.fetchrow(
-        f'SELECT topic, cluster_id, partitions FROM "{database.control_schema}".log_identity '  # noqa: S608
-        "WHERE topic = $1",
-        topic,
-    )
-    return None if row is None else LogIdentity(*row.values())
-
-
-def check_same(known: LogIdentity, found: LogIdentity) -> None:
-    """Compare a log with the one that the read models were built from. Raise `WrongLog`."""
-    if known.cluster_id != found.cluster_id:
-        raise WrongLog(
-            f"this database follows {known.topic} of Kafka cluster {known.cluster_id}, "
-            f"but the brokers belong to cluster {found.cluster_id}"
-        )
-    if known.partitions != found.partitions:
-        raise WrongLog(
-            f"this database follows {known.topic} with {known.partitions} partitions, "
-            f"but the topic has {found.partitions}"
-        )
-
-
-async def _check_identity(connection: AsyncConnection, identity: LogIdentity) -> None:
-    """Record the log's identity, or compare it with the recorded one. Raise `WrongLog`."""
-    await connection.execute(
-        upsert(log_identity)
-        .values(topic=identity.topic, cluster_id=identity.cluster_id, partitions=identity.partitions)
-        .on_conflict_do_nothing()
-    )
-    row = (await connection.execute(select(log_identity).where(log_identity.c.topic == identity.topic))).one()
-    check_same(LogIdentity(row.topic, row.cluster_id, row.partitions), identity)
 
 
 async def _ensure_generation(
@@ -140,7 +80,7 @@ async def _ensure_generation(
 
 async def _lacks_tables(connection: AsyncConnection, schema: str) -> bool:
     there = await connection.run_sync(lambda each: inspect(each).get_table_names(schema))
-    return not set(there) >= set(read_models.tables)
+    return not set(there) >= {table.name for table in GENERATION_TABLES}
 
 
 async def _next_generation(
@@ -174,29 +114,10 @@ async def begin_generation(
                     .where(policy_checkpoints.c.partition == partition)
                     .values(next_offset=func.least(policy_checkpoints.c.next_offset, offset))
                 )
-            await _adopt(connection, identity)
+            await replace_identity(connection, identity)
             return await _next_generation(connection, control_schema, identity.partitions, "building")
     finally:
         await engine.dispose()
-
-
-async def adopt(url: str, control_schema: str, identity: LogIdentity) -> None:
-    """Record this log as the one to follow from now on."""
-    engine = open_engine(url, control_schema)
-    try:
-        async with engine.begin() as connection:
-            await _adopt(connection, identity)
-    finally:
-        await engine.dispose()
-
-
-async def _adopt(connection: AsyncConnection, identity: LogIdentity) -> None:
-    values = {"cluster_id": identity.cluster_id, "partitions": identity.partitions}
-    await connection.execute(
-        upsert(log_identity)
-        .values(topic=identity.topic, **values)
-        .on_conflict_do_update(index_elements=["topic"], set_=values)
-    )
 
 
 async def create_generation(
@@ -206,7 +127,7 @@ async def create_generation(
     schema = generation_schema(control_schema, number)
     await connection.execute(CreateSchema(schema, if_not_exists=True))
     inside = await connection.execution_options(schema_translate_map={None: schema})
-    await inside.run_sync(read_models.create_all)
+    await inside.run_sync(read_models.create_all, tables=GENERATION_TABLES)
     await inside.execute(
         upsert(checkpoints)
         .values([{"partition": p, "next_offset": 0, "emitted_offset": 0} for p in range(partitions)])

@@ -1,0 +1,17 @@
+"""Engines of SQLAlchemy for set-up work."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from projections.postgres.database import sqlalchemy_url
+
+
+def open_engine(url: str, control_schema: str) -> AsyncEngine:
+    """Return an engine for set-up work, whose control tables are in `control_schema`."""
+    return create_async_engine(
+        sqlalchemy_url(url),
+        poolclass=NullPool,
+        execution_options={"schema_translate_map": {None: control_schema}},
+    )
