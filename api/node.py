@@ -155,7 +155,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             notifications=NotificationQueries(database.pool),
             activity=ActivityQueries(database.pool),
             verifier=verifier,
-            presence=signals.presence,
+            presence=signals.presence.users,
             feed_alive=lambda: live.feed.alive,
             clock=now,
             new_id=new_id,

@@ -16,7 +16,7 @@ import pytest
 
 from api.contract.message_schemas import FROM_CLIENT, FROM_SERVER, type_of
 from api.http.problems import KINDS
-from api.protocol import close_codes, messages
+from api.protocol import client_messages, close_codes, server_messages
 from api.transports.websocket import connection
 from app.log.records import EVENT_CLASSES
 from app.settings import CLIENT_NAMES, Settings
@@ -207,11 +207,11 @@ def test_every_message_is_in_the_reference_with_its_fields() -> None:
 def test_what_is_in_messages_is_in_the_reference() -> None:
     text = (REFERENCE / "websocket.md").read_text()
     named = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`\n]+`", text))))
-    for model in (messages.Limits, messages.PresentUser, messages.SystemStats):
+    for model in (server_messages.Limits, server_messages.PresentUser, server_messages.SystemStats):
         assert set(model.model_fields) <= named
-    assert {messages.SUBPROTOCOL, messages.PACKED_SUBPROTOCOL} <= set(re.findall(r"`([\w.]+)`", text))
+    assert set(client_messages.SUBPROTOCOLS) <= set(re.findall(r"`([\w.]+)`", text))
     kinds = {row[0].strip("`") for row in table_rows(text) if len(row) == 2}
-    assert set(get_args(messages.SignalKind)) <= kinds
+    assert set(get_args(client_messages.SignalKind)) <= kinds
 
 
 def test_every_close_code_is_in_the_reference() -> None:

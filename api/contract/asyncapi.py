@@ -14,7 +14,9 @@ from pydantic import BaseModel
 from api.contract import message_examples as examples
 from api.contract.generated_files import keep
 from api.contract.message_schemas import FROM_CLIENT, FROM_SERVER, message_schemas, type_of
-from api.protocol import close_codes, messages
+from api.protocol import client_messages as client
+from api.protocol import close_codes, limits
+from api.protocol import server_messages as server
 from api.protocol.close_codes import TOO_SLOW, CloseReason
 from api.protocol.frames import MAX_BATCH_MESSAGES
 
@@ -22,14 +24,14 @@ COPY = Path("docs/reference/asyncapi.json")
 CHANNEL = "socket"
 
 _REPLIES: Mapping[type[BaseModel], tuple[type[BaseModel], ...]] = {
-    messages.Authenticate: (messages.Authenticated, messages.Error),
-    messages.Subscribe: (messages.Subscribed, messages.Error),
-    messages.Unsubscribe: (messages.Unsubscribed, messages.Error),
-    messages.Refresh: (messages.Refreshed, messages.Error),
-    messages.Signal: (messages.Error,),
-    messages.Ping: (messages.Pong,),
+    client.Authenticate: (server.Authenticated, server.Error),
+    client.Subscribe: (server.Subscribed, server.Error),
+    client.Unsubscribe: (server.Unsubscribed, server.Error),
+    client.Refresh: (server.Refreshed, server.Error),
+    client.Signal: (server.Error,),
+    client.Ping: (client.Pong,),
 }
-_ONLY_REPLIES = {messages.Authenticated, messages.Refreshed, messages.Error, messages.Pong}
+_ONLY_REPLIES = {server.Authenticated, server.Refreshed, server.Error, client.Pong}
 _CLOSE_REASONS = (
     close_codes.INTERNAL_ERROR,
     close_codes.RESTARTING,
@@ -59,8 +61,8 @@ def document() -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         "servers": {
-            "json": _server(messages.SUBPROTOCOL, "application/json", "Text frames; also without any."),
-            "msgpack": _server(messages.PACKED_SUBPROTOCOL, "application/msgpack", "Binary frames."),
+            "json": _server(client.SUBPROTOCOL, "application/json", "Text frames; also without any."),
+            "msgpack": _server(client.PACKED_SUBPROTOCOL, "application/msgpack", "Binary frames."),
         },
         "channels": {CHANNEL: _channel(models)},
         "operations": dict(_operations()),
@@ -83,15 +85,15 @@ def _server(subprotocol: str, content_type: str, description: str) -> dict[str, 
 
 
 def _channel(models: Iterable[type[BaseModel]]) -> dict[str, Any]:
-    subprotocols = {"type": "string", "enum": [messages.SUBPROTOCOL, messages.PACKED_SUBPROTOCOL]}
+    subprotocols = {"type": "string", "enum": [client.SUBPROTOCOL, client.PACKED_SUBPROTOCOL]}
     headers = {"type": "object", "properties": {"Sec-WebSocket-Protocol": subprotocols}}
     return {
         "address": "/ws",
         "title": "The socket",
         "description": (
             f"A frame is one message, or an array of them when the `features` of `authenticate` have "
-            f"`{messages.BATCH}`. A client's frame has at most {messages.MAX_MESSAGE_BYTES} bytes and "
-            f"{messages.MAX_BATCH} messages, a server's array at most {MAX_BATCH_MESSAGES}."
+            f"`{client.BATCH}`. A client's frame has at most {limits.MAX_MESSAGE_BYTES} bytes and "
+            f"{limits.MAX_BATCH} messages, a server's array at most {MAX_BATCH_MESSAGES}."
         ),
         "messages": {model.__name__: {"$ref": f"#/components/messages/{model.__name__}"} for model in models},
         "bindings": {"ws": {"method": "GET", "headers": headers, "bindingVersion": "0.1.0"}},

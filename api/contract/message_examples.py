@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from api.protocol import messages
-from api.protocol import update_messages as server_messages
+from api.protocol import client_messages as client
+from api.protocol import server_messages as server
+from api.protocol.update_messages import Update
 
 LIST = "list:0199f3a1-5b1e-7c60-8a55-0d6f3b1c2a01"
 TASK_ID = "0199f3a1-7d22-7b10-9c3e-51a2c4d6e802"
@@ -19,19 +20,19 @@ _BOB = {"user": "bob", "connections": 1, "viewing": True, "typing": True}
 
 FROM_CLIENT: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxyType(
     {
-        messages.Authenticate: (
+        client.Authenticate: (
             {"id": 1, "type": "authenticate", "token": "eyJhbGciOi…", "features": ["batch"]},
             {"id": 1, "type": "authenticate", "token": "eyJhbGciOi…", "since": {"0": 118, "1": 80}},
         ),
-        messages.Subscribe: ({"id": 2, "type": "subscribe", "channel": TASK, "since": {"0": 118, "1": 80}},),
-        messages.Unsubscribe: ({"id": 3, "type": "unsubscribe", "channel": TASK},),
-        messages.Refresh: ({"id": "again", "type": "refresh", "token": "eyJhbGciOi…"},),
-        messages.Signal: (
+        client.Subscribe: ({"id": 2, "type": "subscribe", "channel": TASK, "since": {"0": 118, "1": 80}},),
+        client.Unsubscribe: ({"id": 3, "type": "unsubscribe", "channel": TASK},),
+        client.Refresh: ({"id": "again", "type": "refresh", "token": "eyJhbGciOi…"},),
+        client.Signal: (
             {"type": "signal", "channel": TASK, "kind": "typing"},
             {"type": "signal", "channel": TASK, "kind": "cursor", "data": {"field": "notes", "at": 12}},
         ),
-        messages.Ping: ({"id": 5, "type": "ping"}, {"type": "ping"}),
-        messages.Pong: ({"type": "pong"},),
+        client.Ping: ({"id": 5, "type": "ping"}, {"type": "ping"}),
+        client.Pong: ({"type": "pong"},),
     }
 )
 
@@ -88,23 +89,23 @@ _HELLO = {
     "channels": ["user:alice", LIST],
     "positions": {"0": 120, "1": 88},
     "missed": 0,
-    "limits": messages.Limits().model_dump(),
+    "limits": server.Limits().model_dump(),
 }
 _STATS = {"connections": 812, "subscriptions": 2940, "published": 10_332, "delivered": 91_554, "lag_ms": 11.5}
 
 FROM_SERVER: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxyType(
     {
-        messages.Authenticated: (_HELLO,),
-        messages.Subscribed: (
+        server.Authenticated: (_HELLO,),
+        server.Subscribed: (
             {"id": 2, "type": "subscribed", "channel": TASK, "positions": {"0": 120, "1": 88}, "missed": 3},
         ),
-        messages.Unsubscribed: (
+        server.Unsubscribed: (
             {"id": 3, "type": "unsubscribed", "channel": TASK},
             {"type": "unsubscribed", "channel": LIST},
         ),
-        messages.Refreshed: ({"id": "again", "type": "refreshed", "expires_in": 3600},),
-        messages.Error: ({"id": 2, "type": "error", "code": "not_found", "message": "no such task"},),
-        server_messages.Update: (
+        server.Refreshed: ({"id": "again", "type": "refreshed", "expires_in": 3600},),
+        server.Error: ({"id": 2, "type": "error", "code": "not_found", "message": "no such task"},),
+        Update: (
             {
                 "type": "update",
                 "channel": LIST,
@@ -116,7 +117,7 @@ FROM_SERVER: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxy
                 "list": None,
             },
         ),
-        messages.SignalSent: (
+        server.SignalSent: (
             {
                 "type": "signal",
                 "channel": TASK,
@@ -126,16 +127,16 @@ FROM_SERVER: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxy
                 "session": "c0a8e5d4b3f24f6f9d2e1a0b9c8d7e6f",
             },
         ),
-        messages.Presence: (
+        server.Presence: (
             {"type": "presence", "channel": TASK, "present": [_ALICE, _BOB]},
             {"type": "presence", "channel": TASK, "left": [_BOB]},
         ),
-        messages.SystemReport: ({"type": "system", "channel": "system", "node": "api-1", "stats": _STATS},),
-        messages.Resync: ({"type": "resync", "channel": LIST, "reason": "too much was missed"},),
-        messages.Goodbye: (
+        server.SystemReport: ({"type": "system", "channel": "system", "node": "api-1", "stats": _STATS},),
+        server.Resync: ({"type": "resync", "channel": LIST, "reason": "too much was missed"},),
+        server.Goodbye: (
             {"type": "goodbye", "code": 4001, "reason": "restarting", "retry_after_ms": [0, 8000]},
         ),
-        messages.Ping: ({"type": "ping"},),
-        messages.Pong: ({"id": 5, "type": "pong"},),
+        client.Ping: ({"type": "ping"},),
+        client.Pong: ({"id": 5, "type": "pong"},),
     }
 )

@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import core_schema
 
-from api.protocol.messages import Incoming
+from api.protocol.client_messages import Incoming
 from api.protocol.update_messages import FromServer
 
 REF = "#/components/schemas/{model}"

@@ -80,13 +80,13 @@ async def presence(request: Request) -> Response:
     channel = query_of(request, PresenceQuery).channel
     if not await _may_see(request, channel):
         raise NotFound("no such channel")
-    presence_tracker = dependencies_of(request).presence
+    present_users = dependencies_of(request).presence
     found = [
         PresentOut(user=each.user, connections=each.connections, viewing=each.viewing, typing=each.typing)
-        for each in presence_tracker.present(channel, MAX_PRESENT)
+        for each in present_users.present(channel, MAX_PRESENT)
     ]
     return object_answer(
-        PresenceOut(channel=channel, present=found, total=presence_tracker.present_count(channel))
+        PresenceOut(channel=channel, present=found, total=present_users.present_count(channel))
     )
 
 
@@ -106,11 +106,11 @@ async def _may_see(request: Request, channel: str) -> bool:
 async def connections(request: Request) -> Response:
     """GET /api/connections."""
     query = query_of(request, ConnectionsQuery)
-    presence_tracker = dependencies_of(request).presence
+    present_users = dependencies_of(request).presence
     after = "" if query.cursor is None else decode_cursor(_CURSOR, query.cursor, _PLACE)[0]
-    users = [user for user in presence_tracker.connected_users() if query.user in {None, user}]
+    users = [user for user in present_users.connected_users() if query.user in {None, user}]
     following = [user for user in users if user > after]
-    page = [presence_tracker.connected(user) for user in following[: query.limit]]
+    page = [present_users.connected(user) for user in following[: query.limit]]
     more = len(following) > query.limit
     return object_answer(
         ConnectionsOut(
@@ -119,7 +119,7 @@ async def connections(request: Request) -> Response:
             ],
             next_cursor=encode_cursor(_CURSOR, [page[-1].user]) if more else None,
             total_users=len(users),
-            total_connections=sum(presence_tracker.connection_count(user) for user in users),
+            total_connections=sum(present_users.connection_count(user) for user in users),
         )
     )
 

@@ -19,7 +19,7 @@ from api.http.dependencies import caller_of, token_of
 from api.http.query import Query
 from api.http.requests import query_of
 from api.http.routing import Endpoint
-from api.protocol.messages import Refused, Subscribe, read_since
+from api.protocol.client_messages import Refused, Subscribe, read_since
 from api.relay.channel_access import list_behind
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
@@ -59,13 +59,13 @@ async def stream(request: Request) -> Response:
     query = query_of(request, StreamQuery)
     live: LiveSide = request.app.state.live
     relay = live.relay
-    if relay.hub.partitions == 0:
+    if relay.hub.published.partitions == 0:
         raise Unavailable("the relay has not started yet")
     caller = caller_of(request)
     for channel in query.channel:
         await _check_visible(relay, caller, channel)
     action = StreamRequest(
-        caller.user, token_of(request), query.channel, _since(request, query, relay.hub.partitions)
+        caller.user, token_of(request), query.channel, _since(request, query, relay.hub.published.partitions)
     )
     if request.method == "HEAD":
         return Response(media_type=MEDIA_TYPE, headers=HEADERS)
@@ -77,7 +77,7 @@ async def _check_visible(relay: Relay, caller: Identity, channel: str) -> None:
     kinds: dict[str, type[TaskError]] = {"forbidden": Forbidden, "not_found": NotFound}
     try:
         action = Subscribe(type="subscribe", channel=channel)
-        await list_behind(relay.visibility, relay.hub.positions, action, caller)
+        await list_behind(relay.visibility, relay.hub.published.positions, action, caller)
     except Refused as refused:
         raise kinds.get(refused.code, Malformed)(f"channel: {refused.detail}") from None
 

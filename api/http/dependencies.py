@@ -14,7 +14,7 @@ from api.commands.handler import CommandHandler
 from api.commands.inboxes import Inboxes
 from api.commands.outcomes import Outcomes
 from api.commands.task_actions import TaskActions
-from api.presence.state import Presence
+from api.presence.present_users import PresentUsers
 from api.telemetry.prometheus import Metrics
 from app.ids import IdFactory
 from app.log.ports import Clock, EventLog
@@ -47,7 +47,7 @@ class Dependencies:
     notifications: NotificationQueries
     activity: ActivityQueries
     verifier: Verifier
-    presence: Presence
+    presence: PresentUsers
     feed_alive: Callable[[], bool]
     clock: Clock
     new_id: IdFactory

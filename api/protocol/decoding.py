@@ -9,7 +9,8 @@ import ormsgpack
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from api.protocol.messages import MAX_BATCH, MAX_MESSAGE_BYTES, BadFrame, ClientId, Incoming, Refused
+from api.protocol.client_messages import BadFrame, ClientId, Incoming, Refused
+from api.protocol.limits import MAX_BATCH, MAX_MESSAGE_BYTES
 from app.errors import Malformed
 from app.text.json_text import MAX_DEPTH, inside, read_json
 

@@ -7,12 +7,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from api.protocol.messages import (
+from api.protocol.client_messages import Ping, Pong
+from api.protocol.server_messages import (
     Authenticated,
     Error,
     Goodbye,
-    Ping,
-    Pong,
     Presence,
     Refreshed,
     Resync,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from api.auth import Identity
-from api.protocol.messages import SYSTEM_CHANNEL, Refused, Subscribe
+from api.protocol.client_messages import SYSTEM_CHANNEL, Refused, Subscribe
 from api.read_consistency import check_recent, retry_while_unavailable
 from app.ids import is_uuid
 from app.positions import Positions

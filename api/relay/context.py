@@ -10,7 +10,7 @@ from api.auth import Identity
 from api.presence.cluster import NullPresence, PresenceTracker
 from api.protocol.close_codes import CloseReason
 from api.protocol.frames import Sendable
-from api.protocol.messages import AUTHENTICATION_S, BURST_MESSAGES, MESSAGES_PER_S, PING_S
+from api.protocol.limits import AUTHENTICATION_S, BURST_MESSAGES, MESSAGES_PER_S, PING_S
 from api.relay.channel_access import Visibility
 from api.relay.fanout import RawSocket
 from api.relay.hub import Hub

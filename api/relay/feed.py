@@ -155,7 +155,7 @@ class UpdateFeed:
         """
         reached = await self._audit.reached()
         positions = {partition: offset - 1 for partition, offset in reached.items()}
-        self._hub.start(positions, len(backend.next_offsets))
+        self._hub.published.start(positions, len(backend.next_offsets))
         if self._listener is not None:
             self._listener.start(positions)
         self.started.set()
@@ -181,7 +181,7 @@ class UpdateFeed:
         while at < len(updates):
             end = min(len(updates), at + BATCHED_UPDATES)
             with self._hub.batching() if end - at > 1 else contextlib.nullcontext():
-                while at < end and self._hub.follows(updates[at]):
+                while at < end and self._hub.published.follows(updates[at]):
                     self._deliver(updates[at])
                     at += 1
             if at < end:
@@ -196,12 +196,12 @@ class UpdateFeed:
         precede the other, neither was written after the other.
         """
         partition = update.position.partition
-        gap = self._hub.gap_before(update)
+        gap = self._hub.published.gap_before(update)
         if gap is not None and not await self._refill(partition, gap, waiting):
             log.error("not the update of a record of the log", position=str(update.position))
             return
         for position in update.after:
-            ahead = None if position.partition in waiting else self._hub.gap_up_to(position)
+            ahead = None if position.partition in waiting else self._hub.published.gap_up_to(position)
             if ahead is not None and not await self._refill(position.partition, ahead, waiting | {partition}):
                 log.error("an update follows on a record that the log lacks", position=str(position))
         self._deliver(update)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from api.presence import events as presence_events
 from api.presence.events import PresenceChange, PresenceNotification
 from api.protocol.frames import EncodedMessage
-from api.protocol.messages import Presence, PresentUser, SignalSent
+from api.protocol.server_messages import Presence, PresentUser, SignalSent
 
 
 class PresenceMessages:

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 from api.protocol import close_codes
 from api.protocol.close_codes import TOO_SLOW
-from api.protocol.messages import MAX_MISSED, Resync, ServerMessage, Subscribed, positions_json
+from api.protocol.limits import MAX_MISSED
+from api.protocol.server_messages import Resync, ServerMessage, Subscribed, positions_json
 from api.read_consistency import check_recent, retry_while_unavailable, wait_until_recent
 from api.relay.context import Relay, SessionSink
 from api.relay.membership import joined_list
@@ -30,6 +31,7 @@ class Recovery:
     ) -> None:
         self._relay = relay
         self._hub = relay.hub
+        self._published, self._subscribers = relay.hub.published, relay.hub.subscribers
         self._sink = sink
         self._session_id = session_id
         self._send = send
@@ -46,7 +48,7 @@ class Recovery:
             _, positions = await self._lists_now(user)
             return positions
 
-        if covers(self._hub.positions, since):
+        if covers(self._published.positions, since):
             return False
         with suppress(Unavailable):
             await wait_until_recent(reached, since)  # The latest rows may be lost for a moment.
@@ -55,7 +57,7 @@ class Recovery:
 
     async def lists_at(self, user: str, positions: Positions) -> set[str]:
         """Return the lists of a user at a position of the log; later ones follow with their updates."""
-        known = self._hub.lists_of(user) if covers(self._hub.positions, positions) else None
+        known = self._subscribers.lists_of(user) if covers(self._published.positions, positions) else None
         if known is not None:
             return known
         lists, reached = await retry_while_unavailable(lambda: self._lists_now(user))
@@ -69,7 +71,7 @@ class Recovery:
 
         A database that crashed may have lost its latest rows, until the worker has written them again.
         """
-        present = self._hub.positions
+        present = self._published.positions
         lists, reached = await self._relay.visibility.lists_at(user)
         check_recent(reached, present)
         return lists, reached
@@ -101,12 +103,12 @@ class Recovery:
 
         `last` is the next update, which belongs to them: a client has all of it, or none.
         """
-        cursor = self._hub.pause(subscriber)
+        cursor = self._subscribers.pause(subscriber)
         start = dict(cursor.positions) if missed is None else since
         known = subscriber.channels.get(channel)
         if known is not None:
             start = nearest(known.start, start)
-        self._hub.subscribe(subscriber, channel, Subscription(start, list_id))
+        self._subscribers.subscribe(subscriber, channel, Subscription(start, list_id))
         positions = furthest(furthest(cursor.positions, self.resumed_from), since)
         count = len(missed or ())
         if last is not None and subscriber.first_channel(last) is not None:
@@ -156,16 +158,16 @@ class Recovery:
 
     async def _advance_from_audit(self, subscriber: Subscriber) -> None:
         """Read updates from the audit that the replay buffer no longer has."""
-        cursor, present = subscriber.cursor, self._hub.cursor()
+        cursor, present = subscriber.cursor, self._published.cursor()
         assert cursor is not None
         missed = await self.missed(list(subscriber.channels), cursor.positions, present.positions)
         if missed is None:
             self._sink.close(TOO_SLOW)
             return
         cursor.number = EVICTED
-        left = self._hub.leaves(subscriber, missed)
+        left = self._hub.visibility.leaves(subscriber, missed)
         for update in missed:
-            if self._hub.joins(subscriber, update, left):
+            if self._hub.visibility.joins(subscriber, update, left):
                 # All updates before it were sent. The list comes first; then sending continues after it.
                 cursor.positions[update.position.partition] = update.position.offset - 1
                 return
@@ -178,7 +180,7 @@ class Recovery:
         list_id = joined_list(joining, subscriber.user)
         assert list_id is not None
         channel = f"list:{list_id}"
-        reached = dict(self._hub.pause(subscriber).positions)
+        reached = dict(self._subscribers.pause(subscriber).positions)
         upto = furthest(reached, self.resumed_from)
         # All members join a restored list: it is read once for those at the same positions.
         missed = await self._relay.whole_lists.get(
@@ -202,9 +204,9 @@ async def missed_of(
     """
     if all(since.get(partition, -1) >= offset for partition, offset in upto.items()):
         return ()
-    counters = relay.counters
+    counters, buffer = relay.counters, relay.hub.published.replay_buffer
     try:
-        missed: Sequence[Update] | None = relay.hub.missed(channels, since, upto, MAX_MISSED)
+        missed: Sequence[Update] | None = buffer.missed(channels, since, upto, MAX_MISSED)
         counters.recovered_memory += 1
     except BufferOverrun:
         counters.ring_misses += 1

@@ -8,30 +8,32 @@ from time import monotonic, perf_counter
 from api.auth import Identity
 from api.presence.events import PresenceNotification, PresenceSignal
 from api.protocol import close_codes
-from api.protocol.close_codes import CloseReason
-from api.protocol.frames import EncodedMessage
-from api.protocol.messages import (
+from api.protocol.client_messages import (
     BATCH,
-    MAX_SUBSCRIPTIONS,
     SYSTEM_CHANNEL,
     Authenticate,
-    Authenticated,
-    Error,
     Incoming,
-    Limits,
     Ping,
     Pong,
     Refresh,
-    Refreshed,
     Refused,
-    ServerMessage,
     Signal,
     Subscribe,
     Unsubscribe,
+    read_since,
+)
+from api.protocol.close_codes import CloseReason
+from api.protocol.frames import EncodedMessage
+from api.protocol.limits import MAX_SUBSCRIPTIONS
+from api.protocol.server_messages import (
+    Authenticated,
+    Error,
+    Limits,
+    Refreshed,
+    ServerMessage,
     Unsubscribed,
     pong_to,
     positions_json,
-    read_since,
 )
 from api.relay.channel_access import list_behind
 from api.relay.context import Relay, SessionSink
@@ -50,7 +52,7 @@ class Session:
         self, relay: Relay, sink: SessionSink, session_id: str, wake: Callable[[], None] | None = None
     ) -> None:
         self._relay = relay
-        self._hub = relay.hub
+        self._published, self._subscribers = relay.hub.published, relay.hub.subscribers
         self._sink = sink
         self._wake = wake
         self.push, self.raw_socket = sink.push, sink.raw_socket
@@ -123,7 +125,7 @@ class Session:
         subscriber = self._subscriber
         if subscriber is None:
             return
-        self._hub.remove(subscriber)
+        self._subscribers.remove(subscriber)
         self._relay.presence_tracker.leave(self.id)
         if self._has_quota:
             self._has_quota = False
@@ -137,7 +139,7 @@ class Session:
             case Subscribe():
                 await self._subscribe(message, self._known(message))
             case Unsubscribe():
-                self._hub.unsubscribe(self._known(message), message.channel)
+                self._subscribers.unsubscribe(self._known(message), message.channel)
                 self._relay.presence_tracker.unsubscribe(self.id, message.channel)
                 self._send(Unsubscribed(id=message.id, channel=message.channel))
             case Refresh():
@@ -160,13 +162,13 @@ class Session:
     async def _authenticate(self, message: Authenticate) -> None:
         if self._subscriber is not None:
             raise Refused(message.id, "malformed", "this socket is authenticated already")
-        if self._hub.partitions == 0:
+        if self._published.partitions == 0:
             self._sink.close(close_codes.CAN_NOT_RECOVER)
             return
         identity = await self._verified(message)
         if identity is None or self._sink.closed:
             return
-        since = None if message.since is None else read_since(message.since, self._hub.partitions)
+        since = None if message.since is None else read_since(message.since, self._published.partitions)
         if not self._relay.quotas.users.take(identity.user):
             self._relay.counters.limited["user_connections"] += 1
             self._sink.close(close_codes.TOO_MANY)
@@ -175,7 +177,7 @@ class Session:
         self._relay.rates.enter(identity.user, self._rate)
         subscriber = Subscriber(self, identity.user)
         # From here on no update about this user is lost; live ones wait until the session is set up.
-        cursor = self._hub.enter(subscriber)
+        cursor = self._subscribers.enter(subscriber)
         self._subscriber = subscriber
         if BATCH in message.features:
             self._sink.batch()
@@ -211,12 +213,12 @@ class Session:
         subscriber.lists, subscriber.lists_at = lists, positions
         for channel in channels:
             begin = reached if missed is None else {} if channel in joined else start
-            self._hub.subscribe(subscriber, channel, Subscription(begin))
+            self._subscribers.subscribe(subscriber, channel, Subscription(begin))
         sent = [
             (under, each) for each in missed or () if (under := subscriber.first_channel(each)) is not None
         ]
         for channel in joined if missed is not None else ():
-            self._hub.subscribe(subscriber, channel, Subscription(self._recovery.ahead_of(reached)))
+            self._subscribers.subscribe(subscriber, channel, Subscription(self._recovery.ahead_of(reached)))
         self.identity = identity
         self._send(
             Authenticated(
@@ -257,7 +259,7 @@ class Session:
         self.identity = identity
         self._send(Refreshed(id=message.id, expires_in=self._expires_in(identity)))
         if not identity.admin and SYSTEM_CHANNEL in subscriber.channels:
-            self._hub.unsubscribe(subscriber, SYSTEM_CHANNEL)
+            self._subscribers.unsubscribe(subscriber, SYSTEM_CHANNEL)
             self.removed(SYSTEM_CHANNEL)
 
     def _expires_in(self, identity: Identity) -> int:
@@ -267,8 +269,8 @@ class Session:
 
     async def _subscribe(self, message: Subscribe, subscriber: Subscriber) -> None:
         """Add a channel. Live updates wait meanwhile, so that none is lost."""
-        since = None if message.since is None else read_since(message.since, self._hub.partitions)
-        reached = dict(self._hub.pause(subscriber).positions)
+        since = None if message.since is None else read_since(message.since, self._published.partitions)
+        reached = dict(self._subscribers.pause(subscriber).positions)
         channel = message.channel
         try:
             list_id = await self._list_behind(message, subscriber)
@@ -289,10 +291,10 @@ class Session:
     async def _list_behind(self, message: Subscribe, subscriber: Subscriber) -> str | None:
         """See `channel_access.list_behind`; read nothing that other subscribers of this node know already."""
         assert self.identity is not None
-        known = self._hub.list_of(message.channel)
+        known = self._subscribers.list_of(message.channel)
         if known is not None and known in subscriber.lists:
             return known
-        return await list_behind(self._relay.visibility, self._hub.positions, message, self.identity)
+        return await list_behind(self._relay.visibility, self._published.positions, message, self.identity)
 
     def _is_full(self, subscriber: Subscriber) -> bool:
         automatic = 1 + len(subscriber.lists)

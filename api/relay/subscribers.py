@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from api.protocol.frames import EncodedMessage, Sendable
+from api.protocol.frames import EncodedMessage, MessageBatch, Sendable
 from api.relay.fanout import RawSocket
 from api.relay.membership import lists_of
 from app.log.updates import Update
@@ -84,6 +84,12 @@ class Subscriber:
     def raw_socket(self) -> RawSocket | None:
         """See `fanout.Receiver`."""
         return self.sink.raw_socket
+
+    def flush(self) -> None:
+        """Send what waits for the end of a block (see `Hub.batching`), as another message must follow it."""
+        if self.waiting:
+            waiting, self.waiting = self.waiting, []
+            self.push(MessageBatch(waiting))
 
     def first_channel(self, update: Update) -> str | None:
         """Return the channel under which this subscriber receives an update, or None."""

@@ -408,7 +408,7 @@ def edge_on(world: World, node: Node, settings: Settings, reading: Any) -> Depen
         activity=ActivityQueries(reading),
         notifications=NotificationQueries(reading),
         verifier=Verifier.from_settings(settings),
-        presence=Presence("node", 1),
+        presence=Presence("node", 1).users,
         feed_alive=lambda: True,
         clock=now,
         new_id=new_id,

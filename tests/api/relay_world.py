@@ -11,9 +11,9 @@ from uuid import uuid4
 
 from api.auth import Identity
 from api.broadcast.updates_backend import KafkaUpdates
+from api.protocol.client_messages import Refused
 from api.protocol.decoding import read_frame
 from api.protocol.frames import JSON
-from api.protocol.messages import Refused
 from api.relay.context import Relay
 from api.relay.feed import UpdateFeed
 from api.relay.hub import Hub
@@ -221,7 +221,7 @@ class Node:
     def __init__(self, world: World, *, ring: int = 1_000) -> None:
         self.world = world
         self.hub = Hub(ReplayBuffer(max_updates=ring), many=1)
-        self.hub.start({}, world.partitions)
+        self.hub.published.start({}, world.partitions)
         self.feed = UpdateFeed(
             topic="updates",
             open_backend=_closed,
@@ -234,7 +234,7 @@ class Node:
 
     def hear(self, partition: int, count: int, *, again: int = 0) -> None:
         """Publish the next updates of a partition, after the last `again` ones once more."""
-        following = self.hub.positions.get(partition, -1) + 1
+        following = self.hub.published.positions.get(partition, -1) + 1
         for update in self.world.of_partition(partition)[max(0, following - again) : following + count]:
             self.hub.publish(update)
 
@@ -245,7 +245,7 @@ class Node:
         """
         batch: list[Update] = []
         for partition, count in parts:
-            following = self.hub.positions.get(partition, -1) + 1
+            following = self.hub.published.positions.get(partition, -1) + 1
             updates = self.world.of_partition(partition)
             batch.extend(updates[max(0, following - again) : following])
             batch.extend(updates[following + skipped : following + skipped + count])

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from api.contract import message_examples as examples
-from api.protocol import messages
+from api.protocol.client_messages import Refused
 from api.protocol.decoding import read_frame
+from api.protocol.server_messages import Authenticated
 from api.protocol.update_messages import Update
 
 PAGES = Path(__file__).parents[2] / "api" / "pages"
-HELLO = examples.FROM_SERVER[messages.Authenticated][0]
+HELLO = examples.FROM_SERVER[Authenticated][0]
 UPDATE = examples.FROM_SERVER[Update][0]
 
 
@@ -67,4 +68,4 @@ def test_what_the_page_says_is_understood() -> None:
     assert [message["type"] for message in said] == ["authenticate", "pong"]
     for message in said:
         (read,) = read_frame(json.dumps(message), batch=False)
-        assert not isinstance(read, messages.Refused)
+        assert not isinstance(read, Refused)

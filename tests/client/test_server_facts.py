@@ -14,7 +14,7 @@ import tasktape.client.models
 import tasktape_client
 from api.contract import openapi
 from api.http import headers, query
-from api.protocol import close_codes, messages, update_messages
+from api.protocol import client_messages, close_codes, server_messages, update_messages
 from app import positions as server_positions
 from app import values
 from tasktape_client import calls, link, models, operation, positions
@@ -41,8 +41,8 @@ LEFT_OUT = {
 """Fields for operators and machines. They are in `model_extra`."""
 MESSAGES = {
     models.Update: update_messages.Update,
-    models.Resync: messages.Resync,
-    models.Unsubscribed: messages.Unsubscribed,
+    models.Resync: server_messages.Resync,
+    models.Unsubscribed: server_messages.Unsubscribed,
 }
 REPLY_ID = {"id"}
 """The field that relates a reply to its request. Only `Updates` needs it."""
@@ -109,9 +109,9 @@ def test_limits_are_within_those_of_the_server() -> None:
 
 
 def test_protocol_is_that_of_the_server() -> None:
-    assert messages.SUBPROTOCOL == link.SUBPROTOCOL
-    assert messages.PACKED_SUBPROTOCOL == link.PACKED_SUBPROTOCOL
-    assert {messages.BATCH} == set(link.FEATURES)
+    assert client_messages.SUBPROTOCOL == link.SUBPROTOCOL
+    assert client_messages.PACKED_SUBPROTOCOL == link.PACKED_SUBPROTOCOL
+    assert {client_messages.BATCH} == set(link.FEATURES)
     assert close_codes.BAD_TOKEN == link.BAD_TOKEN
     assert close_codes.TOKEN_EXPIRED.code == link.TOKEN_EXPIRED
     assert close_codes.NOT_AUTHENTICATED.code == link.TOO_LATE

@@ -73,7 +73,7 @@ def _by_paths(runs: int, seconds: int, seed: int) -> None:
     """Let atheris look, which ends the process."""
     import atheris
 
-    with atheris.instrument_imports(include=["api.protocol.messages", "api.protocol.decoding"]):
+    with atheris.instrument_imports(include=["api.protocol.client_messages", "api.protocol.decoding"]):
         from tests.fuzz.soundness import check, frame_of, seeds
 
     def run(data: bytes) -> None:

@@ -9,17 +9,10 @@ import ormsgpack
 from pydantic_core import from_json
 
 from api.contract import message_examples as examples
+from api.protocol.client_messages import BadFrame, Incoming, Refused, Signal
 from api.protocol.decoding import read_frame
-from api.protocol.messages import (
-    MAX_BATCH,
-    MAX_MESSAGE_BYTES,
-    BadFrame,
-    Error,
-    Incoming,
-    Refused,
-    Signal,
-    SignalSent,
-)
+from api.protocol.limits import MAX_BATCH, MAX_MESSAGE_BYTES
+from api.protocol.server_messages import Error, SignalSent
 
 Read = list[Incoming | Refused]
 Frame = str | bytes

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from api.protocol.client_messages import Ping, Signal
 from api.protocol.decoding import read_frame
-from api.protocol.messages import Ping, Signal
 from tests.fuzz.reading import by_chance
 from tests.fuzz.soundness import check, frame_of, seeds
 

@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from api.protocol.messages import PACKED_SUBPROTOCOL, SUBPROTOCOL
+from api.protocol.client_messages import PACKED_SUBPROTOCOL, SUBPROTOCOL
 from tests.api.event_client import events
 from tests.integration.stack import Stack
 

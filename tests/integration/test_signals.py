@@ -109,8 +109,8 @@ async def test_users_of_one_node_are_seen_on_the_other(wire: Wire) -> None:
         async with wire.node() as two:
             bobs, bob = join(two, "bob")
             await eventually(lambda: "bob" in alice.knows())
-            await eventually(lambda: two.presence.connected_users() == ["alice", "bob"])
-            assert [each.user for each in one.presence.present(TASK)] == ["alice", "bob"]
+            await eventually(lambda: two.presence.users.connected_users() == ["alice", "bob"])
+            assert [each.user for each in one.presence.users.present(TASK)] == ["alice", "bob"]
             await eventually(lambda: {"alice", "bob"} == bob.knows())
             two.leave(bobs)
             await eventually(lambda: alice.left() == ["bob"])
@@ -120,7 +120,9 @@ async def test_signals_cross_nodes(wire: Wire) -> None:
     async with wire.node() as one, wire.node() as two:
         session, alice = join(one, "alice")
         _, bob = join(two, "bob")
-        await eventually(lambda: two.presence.present_count(TASK) == one.presence.present_count(TASK) == 2)
+        await eventually(
+            lambda: two.presence.users.present_count(TASK) == one.presence.users.present_count(TASK) == 2
+        )
         one.signal(session, TASK, "typing", {})
         one.signal(session, TASK, "viewing", {})
         one.signal(session, TASK, "cursor", {"x": 1, "y": 2})
@@ -129,7 +131,7 @@ async def test_signals_cross_nodes(wire: Wire) -> None:
         assert [each.data for each in bob.signals("cursor")] == [{"x": 1, "y": 2}, {"x": 3, "y": 4}]
         assert bob.signals("typing") == [PresenceSignal(TASK, "typing", {}, "alice", session)]
         assert len(bob.signals("viewing")) == 1
-        seen = {each.user: (each.viewing, each.typing) for each in two.presence.present(TASK)}
+        seen = {each.user: (each.viewing, each.typing) for each in two.presence.users.present(TASK)}
         assert seen == {"alice": (True, True), "bob": (False, False)}
         assert alice.signals("cursor") == []
         one.unsubscribe(session, TASK)
@@ -153,7 +155,7 @@ async def test_a_node_that_dies_is_gone_after_a_time(wire: Wire) -> None:
         await eventually(lambda: "bob" in alice.knows())
         await kill(two)
         await eventually(lambda: alice.left() == ["bob"])
-        assert one.presence.connected_users() == ["alice"]
+        assert one.presence.users.connected_users() == ["alice"]
 
 
 async def test_what_is_no_message_is_counted(wire: Wire) -> None:
@@ -175,7 +177,9 @@ async def test_when_the_topic_goes_away_and_comes_back_so_does_everyone() -> Non
         one.signal(session, TASK, "cursor", {})
         assert one.lost > 0
         topic.unavailable = False
-        await eventually(lambda: alice.joined()[-1:] == ["bob"] and one.presence.connection_count("bob") > 0)
+        await eventually(
+            lambda: alice.joined()[-1:] == ["bob"] and one.presence.users.connection_count("bob") > 0
+        )
 
 
 async def test_a_connection_on_which_nothing_comes_is_given_up() -> None:

@@ -12,9 +12,10 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from api.protocol import close_codes
+from api.protocol.client_messages import Authenticate, Incoming, Subscribe, Unsubscribe
 from api.protocol.close_codes import INTERNAL_ERROR, TOO_SLOW, CloseReason
 from api.protocol.frames import EncodedMessage, Sendable
-from api.protocol.messages import Authenticate, Error, Incoming, Subscribe, Unsubscribe, goodbye
+from api.protocol.server_messages import Error, goodbye
 from api.relay.context import Relay
 from api.relay.session import Session
 from api.transports.send_queue import SendQueue

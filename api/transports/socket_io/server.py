@@ -23,7 +23,7 @@ from starlette.websockets import WebSocket
 from api.http.problems import deny, problem
 from api.protocol import close_codes
 from api.protocol.close_codes import CloseReason
-from api.protocol.messages import MAX_MESSAGE_BYTES
+from api.protocol.limits import MAX_MESSAGE_BYTES
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
 from api.relay.rate_limits import network_of

@@ -8,7 +8,7 @@ from pydantic_core import from_json
 
 from api.protocol.close_codes import CloseReason
 from api.protocol.frames import Codec, Sendable
-from api.protocol.messages import goodbye
+from api.protocol.server_messages import goodbye
 from api.relay.session import Session
 from api.transports.sse.last_event_id import ResumeCursor
 from app.positions import Position, Positions

@@ -16,9 +16,9 @@ from starlette.types import Receive, Scope, Send
 
 from api.http.problems import TooMany, problem
 from api.protocol import close_codes
+from api.protocol.client_messages import Authenticate, Subscribe
 from api.protocol.close_codes import INTERNAL_ERROR, TOO_SLOW, CloseReason
 from api.protocol.frames import Sendable
-from api.protocol.messages import Authenticate, Subscribe
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
 from api.relay.rate_limits import network_of

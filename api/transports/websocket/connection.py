@@ -14,21 +14,11 @@ from secrets import token_hex
 import structlog
 
 from api.protocol import close_codes
+from api.protocol.client_messages import BadFrame, Incoming, Ping, Pong, Refused
 from api.protocol.close_codes import INTERNAL_ERROR, TOO_SLOW, CloseReason
 from api.protocol.decoding import read_frame
 from api.protocol.frames import EncodedMessage, Sendable, codec
-from api.protocol.messages import (
-    PING,
-    BadFrame,
-    Error,
-    Incoming,
-    Ping,
-    Pong,
-    Refused,
-    ServerMessage,
-    goodbye,
-    pong_to,
-)
+from api.protocol.server_messages import PING, Error, ServerMessage, goodbye, pong_to
 from api.relay.context import Relay
 from api.relay.session import Session
 from api.telemetry.counters import Transport
@@ -65,7 +55,7 @@ class Connection:
         self.raw_socket = wire.raw_socket
         wire.codec = codec(packed=packed, deflated=wire.deflates, batched=False)
         self.session = Session(relay, self, token_hex(16), self._wake)
-        wire.listen(self, relay.hub.recipients.clear)
+        wire.listen(self, relay.hub.subscribers.recipients.clear)
 
     @property
     def user(self) -> str | None:
@@ -81,7 +71,7 @@ class Connection:
     def batch(self) -> None:
         """See `SessionSink.batch`."""
         self._wire.codec = codec(packed=self._packed, deflated=self._wire.deflates, batched=True)
-        self._relay.hub.recipients.clear()
+        self._relay.hub.subscribers.recipients.clear()
 
     async def writable(self) -> None:
         """See `SessionSink.writable`."""

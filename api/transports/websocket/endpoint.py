@@ -10,7 +10,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from api.http.problems import TooMany, deny
-from api.protocol.messages import PACKED_SUBPROTOCOL, SUBPROTOCOLS
+from api.protocol.client_messages import PACKED_SUBPROTOCOL, SUBPROTOCOLS
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
 from api.relay.rate_limits import network_of

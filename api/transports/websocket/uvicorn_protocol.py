@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from api.protocol.messages import MAX_MESSAGE_BYTES
+from api.protocol.limits import MAX_MESSAGE_BYTES
 from api.transports.websocket.handshake import read_handshake
 from api.transports.websocket.server_protocol import Server, SocketProtocol
 

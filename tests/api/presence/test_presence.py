@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from api.presence import local_sockets, present_users, signal_rates
 from api.presence import peers as peers_module
-from api.presence import state as presence_module
 from api.presence.events import Notify, PresenceChange, PresenceSignal, PresentUser, Publish
 from api.presence.node_messages import Alive, Ask, Changed, Envelope, Goodbye, Roster, Signalled
 from api.presence.roster import Entry
-from api.presence.state import CURSOR_EVERY_S, ROSTER_EVERY_S, TTL_S, Presence
+from api.presence.signal_rates import CURSOR_EVERY_S
+from api.presence.state import ROSTER_EVERY_S, TTL_S, Presence
 from api.presence.typing_users import TYPING_S
 from app.errors import Malformed, NotFound
 from tests.api.presence_world import LIST, TASK, PresenceWorld, news_of, told_of
@@ -47,7 +48,7 @@ def test_a_user_joins_once_and_leaves_with_the_last_socket(world: PresenceWorld)
     one, two = world.nodes["one"], world.nodes["two"]
     alice = world.joined(one, "alice")
     bobs = [world.joined(node, "bob") for node in (one, two, two)]
-    assert one.presence.present(TASK)[1] == PresentUser("bob", 3, False, False)
+    assert one.presence.users.present(TASK)[1] == PresentUser("bob", 3, False, False)
     world.leave(one, bobs[0])
     world.leave(two, bobs[1])
     world.settle()
@@ -55,7 +56,7 @@ def test_a_user_joins_once_and_leaves_with_the_last_socket(world: PresenceWorld)
     world.unsubscribe(two, bobs[2])
     world.settle()
     assert news_of(one, alice) == [(["bob"], []), ([], ["bob"])]
-    assert one.presence.connection_count("bob") == 1
+    assert one.presence.users.connection_count("bob") == 1
 
 
 def test_a_channel_that_was_not_asked_for_counts_but_brings_no_messages(world: PresenceWorld) -> None:
@@ -65,12 +66,12 @@ def test_a_channel_that_was_not_asked_for_counts_but_brings_no_messages(world: P
     world.settle()
     bob = world.joined(two, "bob", LIST)
     assert one.told[alice] == []
-    assert {each.user for each in two.presence.present(LIST)} == {"alice", "bob"}
-    assert two.presence.present("user:alice") == ()
+    assert {each.user for each in two.presence.users.present(LIST)} == {"alice", "bob"}
+    assert two.presence.users.present("user:alice") == ()
     world.subscribe(one, alice, LIST)
     world.settle()
     assert len(one.told[alice]) == 1
-    assert one.presence.present(LIST)[0].connections == 1
+    assert one.presence.users.present(LIST)[0].connections == 1
     world.leave(one, alice)
     world.settle()
     assert news_of(two, bob) == [([], ["alice"])]
@@ -82,11 +83,11 @@ def test_who_is_connected(world: PresenceWorld) -> None:
         world.enter(node, user)
     world.settle()
     presence = one.presence
-    assert presence.connected_users() == ["alice", "bob"]
-    bob = presence.connected("bob")
+    assert presence.users.connected_users() == ["alice", "bob"]
+    bob = presence.users.connected("bob")
     assert (bob.connections, bob.nodes) == (2, 2)
-    assert presence.connection_count("alice")
-    assert not presence.connection_count("carol")
+    assert presence.users.connection_count("alice")
+    assert not presence.users.connection_count("carol")
 
 
 def test_what_is_unknown_is_passed_over(world: PresenceWorld) -> None:
@@ -97,7 +98,7 @@ def test_what_is_unknown_is_passed_over(world: PresenceWorld) -> None:
     session = world.enter(world.nodes["one"], "alice")
     presence.subscribe(session, "user:alice")
     assert presence.unsubscribe(session, TASK, 0) == []
-    assert presence.connected_users() == ["alice"]
+    assert presence.users.connected_users() == ["alice"]
 
 
 # --- nodes -----------------------------------------------------------------------------------------------
@@ -109,10 +110,10 @@ def test_a_node_that_is_not_heard_of_is_gone(world: PresenceWorld) -> None:
     world.kill("two")
     world.now += TTL_S
     world.tick()
-    assert one.presence.connection_count("bob")
+    assert one.presence.users.connection_count("bob")
     world.now += 0.1
     world.tick()
-    assert not one.presence.connection_count("bob")
+    assert not one.presence.users.connection_count("bob")
     assert news_of(one, alice)[-1] == ([], ["bob"])
 
 
@@ -124,7 +125,7 @@ def test_a_node_that_stops_is_gone_at_once_and_for_good(world: PresenceWorld) ->
     world.stop("two")
     one.coming.append(late)
     world.settle()
-    assert not one.presence.connection_count("bob")
+    assert not one.presence.users.connection_count("bob")
     assert news_of(one, alice)[-1] == ([], ["bob"])
 
 
@@ -136,11 +137,11 @@ def test_a_node_that_starts_again_has_nobody_yet(world: PresenceWorld) -> None:
     world.now += ROSTER_EVERY_S
     two = world.start("two")
     world.settle()
-    assert not one.presence.connection_count("bob")
-    assert two.presence.connection_count("alice")
+    assert not one.presence.users.connection_count("bob")
+    assert two.presence.users.connection_count("alice")
     world.do(old, old.presence.goodbye())
     world.joined(two, "carol")
-    assert one.presence.connection_count("carol"), "the goodbye was that of an earlier incarnation"
+    assert one.presence.users.connection_count("carol"), "the goodbye was that of an earlier incarnation"
 
 
 def test_a_change_that_was_missed_is_asked_for_once_a_second(world: PresenceWorld) -> None:
@@ -153,9 +154,9 @@ def test_a_change_that_was_missed_is_asked_for_once_a_second(world: PresenceWorl
         world.heartbeats()
         world.deliver(one)
     assert world.published["ask"] == 1
-    assert not one.presence.connection_count("bob")
+    assert not one.presence.users.connection_count("bob")
     world.settle()
-    assert one.presence.connection_count("bob")
+    assert one.presence.users.connection_count("bob")
     assert world.published["roster"] == 1
 
 
@@ -177,7 +178,7 @@ def test_a_new_node_learns_all_of_a_large_one() -> None:
     world.settle()
     new = world.start("new")
     world.settle()
-    assert len(new.presence.connected_users()) == 1_200
+    assert len(new.presence.users.connected_users()) == 1_200
     assert world.published["roster"] == 3
 
 
@@ -186,9 +187,9 @@ def test_a_roster_that_lacks_a_part_counts_for_nothing_until_it_is_whole(world: 
     parts = [Roster(7, part, 2, (Entry(TASK, f"user{part}", 1, 0),)) for part in (0, 1)]
     for message in (parts[0], parts[0], Alive(7)):
         one.receive(Envelope("three", 1, message), world.now)
-    assert one.present(TASK) == ()
+    assert one.users.present(TASK) == ()
     one.receive(Envelope("three", 1, parts[1]), world.now)
-    assert [each.user for each in one.present(TASK)] == ["user0", "user1"]
+    assert [each.user for each in one.users.present(TASK)] == ["user0", "user1"]
     assert one.receive(Envelope("three", 1, Alive(7)), world.now) == []
 
 
@@ -204,7 +205,11 @@ def test_signals_come_to_all_others_and_not_back(world: PresenceWorld) -> None:
         wanted = [PresenceSignal(TASK, kind, {}, "alice", sender)]
         assert told_of(one, sibling, kind) == told_of(two, other, kind) == wanted
     assert told_of(one, sender) == []
-    assert one.presence.present(TASK) == two.presence.present(TASK) == (PresentUser("alice", 3, True, True),)
+    assert (
+        one.presence.users.present(TASK)
+        == two.presence.users.present(TASK)
+        == (PresentUser("alice", 3, True, True),)
+    )
 
 
 def test_a_signal_comes_behind_the_news_that_its_sender_joined(world: PresenceWorld) -> None:
@@ -227,10 +232,10 @@ def test_viewing_holds_until_it_is_said_otherwise(world: PresenceWorld) -> None:
     world.signal(one, alices[1], "viewing")
     world.signal(one, alices[1], "viewing", on=False)
     world.quiet()
-    assert two.presence.present(TASK)[0].viewing
+    assert two.presence.users.present(TASK)[0].viewing
     world.unsubscribe(one, alices[0])
     world.settle()
-    assert not two.presence.present(TASK)[0].viewing
+    assert not two.presence.users.present(TASK)[0].viewing
     said = [(each.session, each.data) for each in told_of(two, bob, "viewing")]
     off = {"on": False}
     assert said == [(alices[0], {}), (alices[1], {}), (alices[1], off), (alices[0], off)]
@@ -244,11 +249,11 @@ def test_typing_is_over_after_a_time_unless_repeated(world: PresenceWorld) -> No
         world.settle()
         world.now += TYPING_S - 1
         world.settle()
-        assert two.presence.present(TASK)[0].typing
+        assert two.presence.users.present(TASK)[0].typing
     world.now += 1
     world.settle()
     for node in (one, two):
-        assert not any(each.typing for each in node.presence.present(TASK))
+        assert not any(each.typing for each in node.presence.users.present(TASK))
     assert [each.data for each in told_of(two, bob, "typing")] == [{}, {}, {}, {"on": False}]
 
 
@@ -260,7 +265,7 @@ def test_who_stops_typing_is_told_at_once(world: PresenceWorld) -> None:
     world.now += 1.5
     world.settle()
     assert [each.data for each in told_of(two, bob, "typing")] == [{}, {"on": False}]
-    assert not two.presence.present(TASK)[0].typing
+    assert not two.presence.users.present(TASK)[0].typing
     assert not one.presence.needs_tick
 
 
@@ -317,7 +322,7 @@ def test_what_is_no_signal_is_refused(
 def test_in_a_crowd_some_are_announced_and_others_come_up_as_they_leave(
     world: PresenceWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence_module, "MAX_ANNOUNCED", 3)
+    monkeypatch.setattr(present_users, "MAX_ANNOUNCED", 3)
     one, two = world.nodes["one"], world.nodes["two"]
     alice = world.joined(one, "alice")
     others = [world.joined(two, f"user{number}") for number in range(4)]
@@ -329,25 +334,25 @@ def test_in_a_crowd_some_are_announced_and_others_come_up_as_they_leave(
 
 
 def test_users_on_channels_are_bounded(world: PresenceWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence_module, "MAX_OWN_ENTRIES", 3)
+    monkeypatch.setattr(local_sockets, "MAX_OWN_ENTRIES", 3)
     one = world.nodes["one"]
     alice = world.joined(one, "alice")
     bob = world.joined(one, "bob")
-    assert [each.user for each in one.presence.present(TASK)] == ["alice"]
-    assert (one.presence.connection_count("bob"), one.presence.shed) == (1, 1)
+    assert [each.user for each in one.presence.users.present(TASK)] == ["alice"]
+    assert (one.presence.users.connection_count("bob"), one.presence.shed) == (1, 1)
     world.signal(one, bob, "viewing")
     world.signal(one, bob, "cursor")
     assert len(told_of(one, alice)) == 1
     world.leave(one, bob)
     world.leave(one, alice)
     world.settle()
-    assert one.presence.connected_users() == []
+    assert one.presence.users.connected_users() == []
 
 
 def test_cursors_are_shed_when_too_many_would_be_told(
     world: PresenceWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence_module, "MAX_CURSORS_SENT", 5)
+    monkeypatch.setattr(signal_rates, "MAX_CURSORS_SENT", 5)
     one = world.nodes["one"]
     sessions = [world.joined(one, f"user{number}") for number in range(4)]
     for session in sessions:
@@ -365,9 +370,9 @@ def test_other_nodes_are_bounded(world: PresenceWorld, monkeypatch: pytest.Monke
     entries = tuple(Entry(TASK, f"user{number}", 1, 0) for number in range(3))
     one.receive(Envelope("three", 1, Changed(1, entries)), world.now)
     one.receive(Envelope("four", 1, Changed(1, entries)), world.now)
-    assert one.present_count(TASK) == 2
+    assert one.users.present_count(TASK) == 2
     one.receive(Envelope("three", 1, Roster(2, 0, 1, entries)), world.now)
-    assert one.present_count(TASK) == 2
+    assert one.users.present_count(TASK) == 2
     for number in range(4):
         one.receive(Envelope(f"stopped{number}", 1, Goodbye()), world.now)
     assert len(one._peers._stopped) == 2
@@ -379,6 +384,6 @@ def test_what_a_node_said_itself_is_passed_over() -> None:
     presence.subscribe("s", TASK)
     for message in (Alive(9), Ask(None), Goodbye(), Signalled(TASK, "bob", "t", "typing", {})):
         assert presence.receive(Envelope("one", 1, message), 0.0) == []
-    assert presence.connected_users() == ["alice"]
+    assert presence.users.connected_users() == ["alice"]
     assert [type(effect) for effect in presence.tick(0.0)] == [Notify]
     assert presence.heartbeat() == [Publish(Alive(1))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from api.http.dependencies import Dependencies
 from api.main import application
+from api.presence.state import Presence
 from app.settings import Settings
 from tasktape.local.tokens import mint
 from tests.api.memory_stack import World, edge_on
@@ -28,9 +30,15 @@ class Seen:
 
 
 @pytest.fixture
-async def deps() -> AsyncIterator[Dependencies]:
+def presence() -> Presence:
+    return Presence("node", 1)
+
+
+@pytest.fixture
+async def deps(presence: Presence) -> AsyncIterator[Dependencies]:
     async with World().running() as world:
-        yield edge_on(world, world.node(), Settings(jwt_secret=SECRET), Seen())
+        edge = edge_on(world, world.node(), Settings(jwt_secret=SECRET), Seen())
+        yield replace(edge, presence=presence.users)
 
 
 async def get(deps: Dependencies, path: str, user: str = "alice", *, admin: bool = False) -> tuple[int, Any]:
@@ -44,12 +52,12 @@ async def get(deps: Dependencies, path: str, user: str = "alice", *, admin: bool
         return answer.status_code, answer.json()
 
 
-async def test_who_is_on_a_channel(deps: Dependencies) -> None:
+async def test_who_is_on_a_channel(deps: Dependencies, presence: Presence) -> None:
     for session, user in (("s1", "alice"), ("s2", "bob"), ("s3", "bob")):
-        deps.presence.enter(session, user)
-        deps.presence.subscribe(session, TASK)
-    deps.presence.signal("s2", TASK, "viewing", {}, 0)
-    deps.presence.signal("s1", TASK, "typing", {}, 0)
+        presence.enter(session, user)
+        presence.subscribe(session, TASK)
+    presence.signal("s2", TASK, "viewing", {}, 0)
+    presence.signal("s1", TASK, "typing", {}, 0)
     status, body = await get(deps, f"/api/presence?channel={TASK}")
     assert status == 200
     assert body == {
@@ -78,10 +86,10 @@ async def test_what_is_no_channel_is_invalid(deps: Dependencies, query: str) -> 
     assert (status, body["errors"][0]["field"]) == (422, "channel")
 
 
-async def test_connections_are_for_administrators(deps: Dependencies) -> None:
+async def test_connections_are_for_administrators(deps: Dependencies, presence: Presence) -> None:
     assert (await get(deps, "/api/connections"))[0] == 403
     for number, user in enumerate(["carol", "alice", "bob", "alice"]):
-        deps.presence.enter(f"s{number}", user)
+        presence.enter(f"s{number}", user)
     first = (await get(deps, "/api/connections?limit=2", admin=True))[1]
     assert first["items"] == [
         {"user": "alice", "connections": 2, "nodes": 1},
@@ -94,9 +102,9 @@ async def test_connections_are_for_administrators(deps: Dependencies) -> None:
     assert second["next_cursor"] is None
 
 
-async def test_the_connections_of_one_user(deps: Dependencies) -> None:
-    deps.presence.enter("s1", "alice")
-    deps.presence.enter("s2", "bob")
+async def test_the_connections_of_one_user(deps: Dependencies, presence: Presence) -> None:
+    presence.enter("s1", "alice")
+    presence.enter("s2", "bob")
     one = (await get(deps, "/api/connections?user=bob", admin=True))[1]
     assert one == {
         "items": [{"user": "bob", "connections": 1, "nodes": 1}],

@@ -117,26 +117,26 @@ class Presences(RuleBasedStateMachine):
     def own_sockets_are_known_at_once(self) -> None:
         for node in self.world.living if hasattr(self, "world") else ():
             for user in node.sockets.values():
-                assert node.presence.connection_count(user)
+                assert node.presence.users.connection_count(user)
 
     def _is_true(self) -> None:
         everywhere = self.world.true_connections()
         for node in self.world.living:
             presence = node.presence
-            users = presence.connected_users()
-            assert {user: presence.connection_count(user) for user in users} == everywhere
-            assert presence.present_count(EVERYWHERE) == len(everywhere)
+            users = presence.users.connected_users()
+            assert {user: presence.users.connection_count(user) for user in users} == everywhere
+            assert presence.users.present_count(EVERYWHERE) == len(everywhere)
             for channel in (TASK, LIST):
                 wanted = self.world.true_connections(channel)
-                assert {each.user: each.connections for each in presence.present(channel)} == wanted
-                assert not any(each.typing for each in presence.present(channel))
+                assert {each.user: each.connections for each in presence.users.present(channel)} == wanted
+                assert not any(each.typing for each in presence.users.present(channel))
             for (_, channel), view in node.views.items():
                 assert view.users == set(self.world.true_connections(channel))
         viewing = [
             {
                 (channel, each.user)
                 for channel in (TASK, LIST)
-                for each in node.presence.present(channel)
+                for each in node.presence.users.present(channel)
                 if each.viewing
             }
             for node in self.world.living

@@ -11,11 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.protocol.decoding import BAD_ID, read_frame
-from api.protocol.messages import (
-    MAX_BATCH,
-    MAX_MESSAGE_BYTES,
-    MAX_SIGNAL_BYTES,
+from api.protocol.client_messages import (
     Authenticate,
     BadFrame,
     Incoming,
@@ -27,6 +23,8 @@ from api.protocol.messages import (
     Subscribe,
     Unsubscribe,
 )
+from api.protocol.decoding import BAD_ID, read_frame
+from api.protocol.limits import MAX_BATCH, MAX_MESSAGE_BYTES, MAX_SIGNAL_BYTES
 from app.text.json_text import MAX_DEPTH
 from tests.fuzz.soundness import EXAMPLES, check, told
 

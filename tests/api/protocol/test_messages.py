@@ -10,11 +10,10 @@ from pydantic import BaseModel
 
 from api.contract import message_examples as examples
 from api.contract.message_schemas import FROM_CLIENT, FROM_SERVER, type_of
+from api.protocol.client_messages import Incoming, Ping, read_since
 from api.protocol.close_codes import CloseReason
-from api.protocol.messages import (
+from api.protocol.server_messages import (
     Authenticated,
-    Incoming,
-    Ping,
     Presence,
     PresentUser,
     ServerMessage,
@@ -23,7 +22,6 @@ from api.protocol.messages import (
     SystemStats,
     goodbye,
     pong_to,
-    read_since,
 )
 from app.errors import Malformed
 

@@ -197,7 +197,7 @@ async def test_it_starts_at_the_checkpoint_and_tells_what_is_new() -> None:
         assert not feed.alive
         await eventually(lambda: feed.alive)
         assert started == [{0: 2}]
-        assert hub.positions == {0: 2}
+        assert hub.published.positions == {0: 2}
         await topic.emit(3, 4)
         await eventually(lambda: told == [3, 4])
 
@@ -218,7 +218,7 @@ async def test_a_dead_listener_is_replaced_and_goes_on_where_it_was() -> None:
         await eventually(lambda: feed.alive and told == [0, 1, 2, 3])
         assert topic.opened[0] is None
         assert topic.opened[-1] == {0: 2}
-        assert hub.positions == {0: 3}
+        assert hub.published.positions == {0: 3}
 
 
 async def test_a_start_without_kafka_or_postgres_waits_for_them() -> None:
@@ -228,7 +228,7 @@ async def test_a_start_without_kafka_or_postgres_waits_for_them() -> None:
     async with feeding(topic) as (feed, hub, told, _):
         await eventually(lambda: len(topic.opened) > 1)
         assert not feed.alive
-        assert hub.partitions == 0
+        assert hub.published.partitions == 0
         topic.connect_error = None
         await eventually(lambda: len(topic.opened) > 3)
         assert not feed.alive
@@ -287,7 +287,7 @@ async def test_updates_that_would_each_be_told_before_the_other_are_told() -> No
         topic.audit += [*one, *other]
         topic.updates += [*one, *other]
         await topic.wake()
-        await eventually(lambda: hub.positions == {0: 1, 1: 1})
+        await eventually(lambda: hub.published.positions == {0: 1, 1: 1})
     assert hub.counters.published == 4
 
 
@@ -309,7 +309,7 @@ async def test_updates_wait_for_a_database_that_is_away_for_long() -> None:
         assert (told, feed.restarts) == ([], 0)
         topic.audit += [nothing_update(Position(0, offset)) for offset in (1, 2, 3)]
         topic.audit_away = False
-        await eventually(lambda: hub.positions == {0: 3, 1: 2})
+        await eventually(lambda: hub.published.positions == {0: 3, 1: 2})
         assert told == [0, 1, 2, 0, 1, 2, 3]
 
 
@@ -345,7 +345,7 @@ async def test_an_update_of_no_record_is_passed_over() -> None:
         await topic.emit(0)
         topic.updates.append(nothing_update(Position(0, 999_999)))
         await topic.emit(1)
-        await eventually(lambda: hub.positions == {0: 1})
+        await eventually(lambda: hub.published.positions == {0: 1})
         assert told[:2] == [0, 1]
 
 
@@ -355,7 +355,7 @@ async def test_updates_emitted_again_are_published_once() -> None:
     async with feeding(topic) as (feed, hub, _, _):
         await eventually(lambda: feed.alive)
         await topic.emit(0, 1, 0, 1, 2)
-        await eventually(lambda: hub.positions == {0: 2})
+        await eventually(lambda: hub.published.positions == {0: 2})
         assert (hub.counters.published, hub.counters.duplicates) == (3, 2)
 
 
@@ -396,5 +396,5 @@ async def test_a_callback_that_fails_does_not_end_the_feed() -> None:
 
         publish, hub.publish = hub.publish, fail  # type: ignore[method-assign]
         await topic.emit(0, 1)
-        await eventually(lambda: hub.positions == {0: 1})
+        await eventually(lambda: hub.published.positions == {0: 1})
         assert feed.restarts == 1

@@ -458,11 +458,11 @@ class FedStory(Story):
         """A new node begins where the read models are; who was on the old one has to come back."""
         old = self.nodes[number]
         for client in self.clients:
-            if client.session is not None and client.session._hub is old.hub:
+            if client.session is not None and client.session._subscribers is old.hub.subscribers:
                 await client.disconnect()
         new = Node(self.world, ring=self._ring)
         reached = await self.world.reached()
-        new.hub.start({partition: offset - 1 for partition, offset in reached.items()}, PARTITIONS)
+        new.hub.published.start({partition: offset - 1 for partition, offset in reached.items()}, PARTITIONS)
         self.nodes[number] = new
 
 

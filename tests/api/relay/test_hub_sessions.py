@@ -13,7 +13,7 @@ from api import read_consistency
 from api.auth import Identity
 from api.presence.cluster import Signals
 from api.protocol import close_codes
-from api.protocol.messages import Limits
+from api.protocol.server_messages import Limits
 from api.relay.connections import ConnectionRegistry
 from api.relay.replay_buffer import BufferOverrun
 from api.relay.system_channel import SystemReports
@@ -118,7 +118,7 @@ async def test_a_restored_list_is_read_once_for_all_of_its_members(
         raise BufferOverrun
 
     monkeypatch.setattr(world, "missed", counted)
-    monkeypatch.setattr(node.hub, "missed", forgotten)
+    monkeypatch.setattr(node.hub.published.replay_buffer, "missed", forgotten)
     world.query_ticks = 3
     world.commit(list_update(world.next_position(1), L2, people, people, restored=True))
     node.hear_all()
@@ -167,7 +167,7 @@ async def test_nothing_but_authenticate_goes_before_it(node: Node) -> None:
 async def test_a_node_that_knows_no_positions_yet_sends_clients_away(world: World) -> None:
     """They come back when it is fed."""
     node = Node(world)
-    node.hub.partitions = 0
+    node.hub.published.partitions = 0
     client = await signed_in(node)
     assert client.seen == []
     assert client.send_queue is not None
@@ -393,7 +393,7 @@ async def test_signals_reach_the_others_on_the_channel(node: Node) -> None:
     [refused] = (await said(ann, {"id": 2, "type": "signal", "channel": channel, "kind": "typing"}))[-1:]
     assert (refused["id"], refused["code"]) == (2, "not_found")
     await ann.disconnect()
-    assert not signals.presence.connected_users()
+    assert not signals.presence.users.connected_users()
     await signals.stop()
 
 
@@ -506,18 +506,18 @@ async def test_a_disconnected_client_leaves_nothing_behind(world: World, node: N
     client = await signed_in(node)
     await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
     await client.disconnect()
-    assert not node.hub._channels
-    assert not node.hub._users
+    assert not node.hub.subscribers.channels
+    assert not node.hub.subscribers.users
 
 
 async def test_gaps_are_told_and_never_published_over(world: World, node: Node) -> None:
     """What was there is dropped; what comes too early is refused."""
     first, second, third = (nothing_update(Position(0, offset)) for offset in range(3))
-    assert node.hub.gap_before(first) is None
+    assert node.hub.published.gap_before(first) is None
     assert node.hub.publish(first)
     assert not node.hub.publish(first)
-    assert node.hub.gap_before(third) == range(1, 2)
+    assert node.hub.published.gap_before(third) == range(1, 2)
     with pytest.raises(ValueError, match="gap"):
         node.hub.publish(third)
     assert node.hub.publish(second)
-    assert node.hub.positions == {0: 1}
+    assert node.hub.published.positions == {0: 1}

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from api.auth import Identity
-from api.protocol.messages import PACKED_SUBPROTOCOL, SUBPROTOCOL
+from api.protocol.client_messages import PACKED_SUBPROTOCOL, SUBPROTOCOL
 from api.transports.websocket import server_protocol as socket_protocol
 from api.transports.websocket.endpoint import LiveSockets
 from api.transports.websocket.uvicorn_protocol import OPTIONS
@@ -305,7 +305,7 @@ async def test_a_peer_that_never_reads_is_closed_and_forgotten(monkeypatch: pyte
         )
         await reader.readuntil(b"\r\n\r\n")
         writer.write(masked(b'{"type":"authenticate","token":"ann"}'))
-        await eventually(lambda: len(at.node.hub._users.get("ann", ())) == 2)
+        await eventually(lambda: len(at.node.hub.subscribers.users.get("ann", ())) == 2)
         for offset in range(UPDATES):
             update = task_update(Position(0, offset), TASK, LIST)
             padded = replace(update, value=update.value[:-1] + b',"x":"%s"}' % (b"x" * 2_000))
@@ -315,7 +315,7 @@ async def test_a_peer_that_never_reads_is_closed_and_forgotten(monkeypatch: pyte
                 assert [(await hear(good))["type"] for _ in range(50)] == ["update"] * 50
         await eventually(lambda: len(at.sockets) == 1)
         await eventually(lambda: len(at.server.server_state.connections) == 1)
-        assert len(at.node.hub._users["ann"]) == 1
+        assert len(at.node.hub.subscribers.users["ann"]) == 1
         writer.transport.abort()
 
 
@@ -362,5 +362,5 @@ async def test_a_thousand_that_come_and_go_leave_nothing() -> None:
         await eventually(lambda: not at.server.server_state.connections, 20)
         await eventually(lambda: len(at.sockets) == 0)
         await eventually(lambda: len(asyncio.all_tasks()) <= before)
-        assert not at.node.hub._users
-        assert not at.node.hub._channels
+        assert not at.node.hub.subscribers.users
+        assert not at.node.hub.subscribers.channels

@@ -290,7 +290,7 @@ async def test_an_expired_token_ends_the_connection() -> None:
         packets, code = await client.ending()
         assert json.loads(packets[0][2:])[1]["code"] == 4005
         assert (packets[1:], code) == (["1"], 4005)
-        await eventually(lambda: not at.node.hub._users)
+        await eventually(lambda: not at.node.hub.subscribers.users)
 
 
 async def test_draining_sends_everyone_away() -> None:
@@ -351,7 +351,7 @@ async def test_what_is_not_even_engine_io_ends_the_connection(garbage: str | byt
             await client.socket.send("x")
             assert (await client.ending())[1] in {4501, 1000}
         await eventually(lambda: len(at.connection_registry) == 0)
-        assert not at.node.hub._users
+        assert not at.node.hub.subscribers.users
 
 
 async def test_a_huge_packet_ends_the_connection() -> None:
@@ -456,7 +456,7 @@ async def test_a_failure_ends_one_client_alone() -> None:
 async def test_a_node_that_has_not_begun_invites_to_come_back() -> None:
     """As it does not know yet where updates begin."""
     async with served() as at:
-        at.node.hub.partitions = 0
+        at.node.hub.published.partitions = 0
         async with opened(at, {"token": "ann"}) as client:
             assert (await client.ending())[1] == 4001
 
@@ -542,7 +542,7 @@ async def test_one_that_never_reads_is_cut_off_and_costs_little(monkeypatch: pyt
         )
         await reader.readuntil(b"\r\n\r\n")
         writer.write(masked(b'40{"token":"ann"}'))
-        await eventually(lambda: len(at.node.hub._users.get("ann", ())) == 2)
+        await eventually(lambda: len(at.node.hub.subscribers.users.get("ann", ())) == 2)
         largest = 0
         for _ in range(120):
             at.happen(50, padding=2_000)
@@ -554,7 +554,7 @@ async def test_one_that_never_reads_is_cut_off_and_costs_little(monkeypatch: pyt
                 await good.hear()
         await eventually(lambda: len(at.connection_registry) == 1)
         await eventually(lambda: len(at.server.server_state.connections) == 1)
-        assert len(at.node.hub._users["ann"]) == 1
+        assert len(at.node.hub.subscribers.users["ann"]) == 1
         assert largest < 5 * 1024 * 1024
         writer.transport.abort()
 
@@ -583,8 +583,8 @@ async def test_hundreds_that_come_and_go_leave_nothing() -> None:
         await eventually(lambda: not at.server.server_state.connections, 20)
         await eventually(lambda: len(at.connection_registry) == 0)
         await eventually(lambda: len(asyncio.all_tasks()) <= before)
-        assert not at.node.hub._users
-        assert not at.node.hub._channels
+        assert not at.node.hub.subscribers.users
+        assert not at.node.hub.subscribers.channels
         assert not at.socketio._connections
         assert not at.socketio._clients
         assert not at.socketio._server.environ

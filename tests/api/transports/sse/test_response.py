@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from api.endpoints import stream as sse
 from api.endpoints.table import ENDPOINTS
 from api.http.routing import routes
-from api.protocol.messages import Authenticate
+from api.protocol.client_messages import Authenticate
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
 from api.relay.rate_limits import ConnectionLimits
@@ -118,7 +118,7 @@ async def test_a_stream_begins_with_who_one_is_and_brings_what_happens() -> None
             assert (hello.name, hello.place) == ("authenticated", "0:1,1:0")
             assert hello.retry_ms
             assert hello.message["channels"] == ["user:ann", f"list:{LIST}"]
-            await eventually(lambda: bool(at.node.hub._users))
+            await eventually(lambda: bool(at.node.hub.subscribers.users))
             assert [(each.transport, each.user) for each in at.connection_registry] == [("sse", "ann")]
             at.happen()
             event = await stream.next()
@@ -140,7 +140,7 @@ async def test_nothing_is_in_the_log_yet() -> None:
 async def test_wherever_one_breaks_off_one_goes_on(ring: int) -> None:
     """From memory as from the audit; also in the midst of what was missed."""
     async with served() as at:
-        at.node.hub._replay_buffer._slots = [None] * ring
+        at.node.hub.published.replay_buffer._slots = [None] * ring
         async with events(at.client) as stream:
             place = (await stream.next()).place
         got = list[str]()
@@ -280,7 +280,7 @@ async def test_streams_are_counted() -> None:
 async def test_a_node_that_has_not_begun_says_so() -> None:
     """503, as it does not know yet where updates begin."""
     async with served() as at:
-        at.node.hub.partitions = 0
+        at.node.hub.published.partitions = 0
         assert (await at.client.get("/api/stream")).status_code == 503
 
 
@@ -372,8 +372,8 @@ async def test_who_leaves_is_forgotten_at_once() -> None:
             await asyncio.gather(*(visit() for _ in range(20)))
         await eventually(lambda: len(at.connection_registry) == 0)
         await eventually(lambda: len(asyncio.all_tasks()) <= before)
-        assert not at.node.hub._users
-        assert not at.node.hub._channels
+        assert not at.node.hub.subscribers.users
+        assert not at.node.hub.subscribers.channels
 
 
 async def test_more_than_is_sent_is_a_resync(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,7 +415,7 @@ async def test_one_that_never_reads_is_cut_off_and_costs_little() -> None:
         writer.write(b"GET /api/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ann\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
         await good.next()
-        await eventually(lambda: len(at.node.hub._users.get("ann", ())) == 2)
+        await eventually(lambda: len(at.node.hub.subscribers.users.get("ann", ())) == 2)
         largest = 0
         for _ in range(120):
             at.happen(50, padding=2_000)

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from api.protocol.messages import MAX_MESSAGE_BYTES
+from api.protocol.limits import MAX_MESSAGE_BYTES
 from api.relay.rate_limits import ConnectionLimits, RateLimits
 from api.transports.websocket import server_protocol as socket_protocol
 from api.transports.websocket import uvicorn_protocol as http_protocol
@@ -195,7 +195,7 @@ async def test_who_reads_too_slowly_for_long_is_closed(monkeypatch: pytest.Monke
     monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
     async with served() as at, raw(at) as client:
         client.send(framed(TEXT, AUTHENTICATE))
-        await eventually(lambda: len(at.node.hub._users.get("ann", ())) == 1)
+        await eventually(lambda: len(at.node.hub.subscribers.users.get("ann", ())) == 1)
         offset = 0
         async with asyncio.timeout(LIMIT_S):
             while len(at.sockets):
@@ -329,8 +329,8 @@ async def test_ten_thousand_of_them_leave_nothing(monkeypatch: pytest.MonkeyPatc
         after = await visits(WARM_UP, VISITS)
         assert after - before < MOST_GROWTH_BYTES
         assert len(at.sockets) == 0
-        assert not at.node.hub._users
-        assert not at.node.hub._channels
+        assert not at.node.hub.subscribers.users
+        assert not at.node.hub.subscribers.channels
         assert not any(isinstance(each, Connection) for each in gc.get_objects())
         assert len(at.node.relay.quotas.users) == len(at.node.relay.quotas.addresses) == 0
         traffic = at.node.relay.counters.traffic_of("websocket", "json")

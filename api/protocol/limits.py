@@ -1,0 +1,14 @@
+"""The limits of the protocol, which clients are told or may rely on."""
+
+from __future__ import annotations
+
+MAX_MESSAGE_BYTES = 64 * 1024
+MAX_BATCH = 64
+"""The most messages of a client in one array."""
+MAX_SUBSCRIPTIONS = 1_000
+MAX_MISSED = 10_000
+MAX_SIGNAL_BYTES = 1024
+MESSAGES_PER_S = 50
+BURST_MESSAGES = 200
+PING_S = 25
+AUTHENTICATION_S = 10
