@@ -20,7 +20,8 @@ SECRETS = {
 
 
 def interpolated(text: str, values: dict[str, str]) -> str:
-    """Compose's interpolation, as far as the file uses it: `${NAME:-default}`, `${NAME:?message}`, `$$`."""
+    """Apply Compose's interpolation, as far as the file uses it: `${NAME:-default}`, `${NAME:?message}`,
+    `$$`."""
 
     def value(match: re.Match[str]) -> str:
         if match[0] == "$$":
@@ -36,13 +37,13 @@ def interpolated(text: str, values: dict[str, str]) -> str:
 
 
 def read_compose(values: dict[str, str] | None = None) -> dict[str, Any]:
-    """The file with what has to be in `.env`, and more."""
+    """Return the file with the required variables of `.env`, and more."""
     document: dict[str, Any] = _filled(yaml.safe_load(COMPOSE.read_text()), REQUIRED | (values or {}))
     return document
 
 
 def _filled(part: Any, values: dict[str, str]) -> Any:
-    """Compose puts values into strings, after it has read the YAML: an empty one stays a string."""
+    """Interpolate strings after parsing the YAML, as Compose does: an empty one stays a string."""
     match part:
         case dict():
             return {name: _filled(each, values) for name, each in part.items()}
@@ -55,12 +56,12 @@ def _filled(part: Any, values: dict[str, str]) -> Any:
 
 
 def environment_of_service(service: dict[str, Any]) -> dict[str, str]:
-    """What a container has in its environment."""
+    """Return the environment of a container."""
     return {name: str(value) for name, value in service.get("environment", {}).items()}
 
 
 def secret_files(folder: Path, contents: dict[str, str] | None = None) -> dict[str, str]:
-    """Files as the how-to makes them; where each secret would be mounted, and where it is here."""
+    """Create files as in the how-to, and return where each secret would be mounted and where it is here."""
     places = {}
     for name, content in (SECRETS | (contents or {})).items():
         (folder / name).write_text(content + "\n")

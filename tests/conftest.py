@@ -1,4 +1,4 @@
-"""Fixtures that every test may ask for."""
+"""Fixtures of all tests."""
 
 import signal
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ settings.load_profile("shared machine")
 
 @pytest.fixture(scope="session")
 def kafka_brokers(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real broker, one for the whole run: name your topics uniquely."""
+    """Return the address of a real broker, one for the whole run: name your topics uniquely."""
     if shared := address_of("kafka_brokers", pytestconfig):
         yield shared
         return
@@ -40,7 +40,7 @@ def kafka_brokers(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="session")
 def database_url(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real PostgreSQL database, one for the whole run: use a schema of your own."""
+    """Return the address of a real PostgreSQL database, one for the whole run: use a schema of your own."""
     if shared := address_of("database_url", pytestconfig):
         yield shared
         return
@@ -53,6 +53,6 @@ def database_url(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathF
 def running_stack(
     kafka_brokers: str, database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """One worker and two API nodes, for all tests of a process: use users and lists of your own."""
+    """Yield one worker and two API nodes, for all tests of a process: use users and lists of your own."""
     with running(kafka_brokers, database_url, tmp_path_factory.mktemp("stack")) as stack:
         yield stack

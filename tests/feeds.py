@@ -1,4 +1,4 @@
-"""What the activity feed has to say of a log, by the fold of it."""
+"""Expected contents of the activity feed, from the fold of a log."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from app.tasks.state import Task
 
 
 def feed_of(log: Iterable[Folded], lists: Collection[str]) -> list[Entry]:
-    """The feed of these lists, the newest first."""
+    """Return the feed of these lists, newest first."""
     found = [entry for folded in log if (entry := entry_of(folded, lists)) is not None]
     return sorted(found, key=lambda e: (e.at, -e.partition, e.offset), reverse=True)
 
 
 def entry_of(folded: Folded, lists: Collection[str]) -> Entry | None:
-    """A record as those see it who look at these lists; None if it is nothing to them."""
+    """Return the entry of a record in the feed of these lists; None if it has none."""
     type_, record, after, before = activity_type(folded), folded.record, folded.after, folded.before
     if type_ is None or record is None:
         return None

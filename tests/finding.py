@@ -1,4 +1,4 @@
-"""What finding must find, said once more: by states alone, in plain Python."""
+"""Expected results of searches, from states alone, in plain Python."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PRIORITIES = ("none", "low", "medium", "high", "urgent")
 
 
 def words(text: str) -> list[str]:
-    """The words of a text of ASCII."""
+    """Return the words of an ASCII text."""
     return re.findall("[a-z0-9]+", text.lower())
 
 
 def says(text: str, wanted: str) -> bool:
-    """Whether a text has a word, the beginning of one (`mil*`), or words in a row."""
+    """Return whether a text has a word, the beginning of one (`mil*`), or words in a row."""
     has, looked_for = words(text), words(wanted)
     size = len(looked_for)
     rows = [has[at : at + size] for at in range(len(has) - size + 1)]
@@ -29,7 +29,7 @@ def says(text: str, wanted: str) -> bool:
 
 
 def due_instant(task: Task) -> datetime | None:
-    """When a task is due: a date at the last microsecond of its day."""
+    """Return when a task is due: a date at the last microsecond of its day."""
     if task.due is None:
         return None
     if len(task.due) > 10:
@@ -39,7 +39,7 @@ def due_instant(task: Task) -> datetime | None:
 
 
 def due_day(task: Task, zone: ZoneInfo) -> date | None:
-    """The day on which a task is due for somebody in a time zone."""
+    """Return the day on which a task is due in a time zone."""
     if task.due is None:
         return None
     if len(task.due) == 10:
@@ -48,7 +48,8 @@ def due_day(task: Task, zone: ZoneInfo) -> date | None:
 
 
 def in_order(tasks: Iterable[Task], sort: str) -> list[str]:
-    """The ids of tasks in an order such as `-due`: no value last, equal ones by id, the same way round."""
+    """Return the ids of tasks in an order such as `-due`: no value last, equal ones by id in the same
+    direction."""
     key, descending = sort.removeprefix("-"), sort.startswith("-")
 
     def value(task: Task) -> Any:

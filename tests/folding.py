@@ -1,4 +1,4 @@
-"""A whole log folded from nothing, and the update of each record: what every read model has to agree with."""
+"""Fold of a whole log and the update of each record, which every read model must agree with."""
 
 from __future__ import annotations
 

@@ -62,13 +62,13 @@ DIVIDED = frozenset(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a process of the tests the addresses of what this process has started for all of them."""
+    """Pass the addresses of the shared broker and database to a process of the tests."""
     node.workerinput |= _addresses(node.config)
     node.nodemanager.EXIT_TIMEOUT = STOP_LIMIT_S
 
 
 def address_of(name: str, config: pytest.Config) -> str | None:
-    """An address that this process was told; None if it runs the tests alone."""
+    """Return an address passed to this process; None if it runs the tests alone."""
     address: str | None = getattr(config, "workerinput", {}).get(name)
     return address
 
@@ -87,7 +87,7 @@ def _addresses(config: pytest.Config) -> dict[str, str]:
 
 
 def _end_leftovers(folder: Path) -> None:
-    """End what has its data in the run's folder: detached instances, if their test was not let end."""
+    """End detached instances with data in the run's folder, if their tests could not."""
     leftovers = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -98,7 +98,8 @@ def _end_leftovers(folder: Path) -> None:
 
 
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives a process a file at a time, as what a module sets up may be expensive; of some, a test."""
+    """Gives a process one file at a time, since set-up of a module may be expensive; of some files, one
+    test."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = nodeid.partition("::")[0]
@@ -107,7 +108,7 @@ class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst | None:
-    """See `LongestFirst`; it is what `--dist loadfile` means here."""
+    """Return a `LongestFirst` for `--dist loadfile`."""
     if config.getoption("dist") != "loadfile":
         return None
     config.option.loadscopereorder = False  # by the number of tests, that is: ours are in order already
@@ -115,7 +116,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put tests into the order in which they are given to several processes."""
+    """Sort tests by the order in which several processes get them."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: _place(item.nodeid))
 

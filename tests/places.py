@@ -1,4 +1,4 @@
-"""A place of its own for a test: topics and a schema on the shared broker and database."""
+"""Topics and a schema of a test's own on the shared broker and database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECRET = "a-secret-for-tests-that-is-long-enough"
 
 
 def new_environment(brokers: str, database_url: str, **more: str) -> dict[str, str]:
-    """Environment variables that name new topics and a new schema."""
+    """Return environment variables that name new topics and a new schema."""
     name = uuid4().hex[:12]
     return {
         "KAFKA_BROKERS": brokers,
@@ -33,14 +33,14 @@ def new_environment(brokers: str, database_url: str, **more: str) -> dict[str, s
 
 
 async def new_place(brokers: str, database_url: str, **more: str) -> Settings:
-    """Settings of a place that is set up already."""
+    """Return settings whose topics and schema exist."""
     settings = Settings.from_environment(new_environment(brokers, database_url, **more))
     await migrate(settings)
     return settings
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """The environment that gives these settings to a child process."""
+    """Return the environment with these settings for a child process."""
     return {
         "KAFKA_BROKERS": ",".join(settings.kafka_brokers),
         "DATABASE_URL": settings.database_url,
@@ -54,7 +54,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 def dying_with_us() -> Callable[[], None]:
-    """For `Popen`'s `preexec_fn`: what we start dies with us, also if nobody gets to tell it to stop."""
+    """Make a child die with its parent, as `preexec_fn` of `Popen`, also if the parent is killed."""
     parent_pid = os.getpid()
     return lambda: die_with_parent(signal.SIGKILL, parent_pid)
 
@@ -89,21 +89,21 @@ class WorkerProcess:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has been assigned partitions."""
+        """Return whether it has been assigned partitions."""
         assert self._process is not None
         assert self._process.poll() is None, self.log.read_text()[-2000:]
         return self._ready.exists()
 
     def kill(self) -> None:
-        """SIGKILL it."""
+        """Send SIGKILL."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> int:
-        """SIGTERM it, and return its exit code."""
+        """Send SIGTERM, and return the exit code."""
         return self._end(signal.SIGTERM)
 
     def interrupt(self) -> int:
-        """SIGINT it, and return its exit code."""
+        """Send SIGINT, and return the exit code."""
         return self._end(signal.SIGINT)
 
     def _end(self, how: signal.Signals) -> int:

@@ -1,4 +1,4 @@
-"""Ports for what a test starts."""
+"""Ports for processes of tests."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ BAD_PORTS = frozenset(
 
 
 def free_port() -> int:
-    """A port that nobody listens at, and that nobody else will be given: it can be taken at leisure."""
+    """Return a free port that nobody else will be given, also if it is used later."""
     return next(port for port in _candidates if is_free(LOOPBACK, port))
 
 
 def new_candidates() -> Iterator[int]:
-    """Yield each port of this process' share once, in random order: another run may go on."""
+    """Yield each port of this process' share once, in random order: another run may be in progress."""
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     first = FIRST + number * SHARE % (LAST - FIRST)
     ports = [port for port in range(first, first + SHARE) if port not in BAD_PORTS]

@@ -1,4 +1,4 @@
-"""Texts of many scripts, for properties that must hold of all of them."""
+"""Texts of many scripts, for properties that must hold for all of them."""
 
 from __future__ import annotations
 

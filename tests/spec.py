@@ -1,4 +1,4 @@
-"""Given these events, when this command, then these events: how a decision is specified."""
+"""Specifications of decisions: given events, when a command, then events."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ DomainEvent = TaskEvent | ListEvent | UserEvent
 
 
 def record_of(event: DomainEvent, version: int, **given: Any) -> Record:
-    """A record of `event`, one minute a version after `START`, by alice unless `given` says otherwise."""
+    """Return a record of `event`, one minute a version after `START`, by alice unless `given` says
+    otherwise."""
     kind = event.type.partition(".")[0]
     stream = given.get("stream", f"{kind}:{KEYS[kind]}")
     defaults: dict[str, Any] = {
@@ -53,13 +54,13 @@ def record_of(event: DomainEvent, version: int, **given: Any) -> Record:
 
 
 def raw_of(record: Record, offset: int, partition: int = 0) -> RawRecord:
-    """`record` as it lies in the log at `partition:offset`."""
+    """Return `record` as stored in the log at `partition:offset`."""
     key, value, headers = encode(record)
     return RawRecord(Position(partition, offset), START + timedelta(days=1), key, headers, value)
 
 
 def state_after(*events: DomainEvent) -> State | None:
-    """The state that these events, in this order, lead to."""
+    """Return the state after these events."""
     state: State | None = None
     for version, event in enumerate(events, start=1):
         state = fold.evolve(state, record_of(event, version))
@@ -67,46 +68,47 @@ def state_after(*events: DomainEvent) -> State | None:
 
 
 def task_after(*events: TaskEvent) -> Task:
-    """The task that these events lead to."""
+    """Return the task after these events."""
     state = state_after(*events)
     assert isinstance(state, Task)
     return state
 
 
 def list_after(*events: ListEvent) -> TaskList:
-    """The list that these events lead to."""
+    """Return the list after these events."""
     state = state_after(*events)
     assert isinstance(state, TaskList)
     return state
 
 
 def surroundings(**given: Any) -> DecisionContext:
-    """What lies around a decision: alice's, in a list of hers, unless `given` says otherwise."""
+    """Return the context of a decision: alice's, in a list of hers, unless `given` says otherwise."""
     defaults: dict[str, Any] = {"user": "alice", "now": START + timedelta(days=10), "home": HOME}
     return DecisionContext(**{**defaults, **given})
 
 
 @dataclass(frozen=True)
 class Given:
-    """A past."""
+    """A history."""
 
     events: Sequence[DomainEvent]
 
     def when(self, command: TaskCommand | ListCommand, **around: Any) -> When:
-        """A wish on top of that past, by alice, ten days after `START`, unless `around` says otherwise."""
+        """Return a command on that history, by alice, ten days after `START`, unless `around` says
+        otherwise."""
         return When(self.events, command, surroundings(**around))
 
 
 @dataclass(frozen=True)
 class When:
-    """A past and a wish, to be judged."""
+    """A history and a command to decide."""
 
     events: Sequence[DomainEvent]
     command: TaskCommand | ListCommand
     around: DecisionContext
 
     def decide(self) -> DomainEvent | None:
-        """What the decider makes of it."""
+        """Return the decision."""
         state = state_after(*self.events)
         if isinstance(self.command, TaskCommand):
             assert state is None or isinstance(state, Task)
@@ -115,21 +117,21 @@ class When:
         return list_decisions.decide(self.command, state, self.around.user, self.around.occupied)
 
     def then(self, event: DomainEvent) -> DomainEvent:
-        """Exactly this event is decided."""
+        """Check that exactly this event is decided."""
         decided = self.decide()
         assert decided == event
         return decided
 
     def then_nothing(self) -> None:
-        """There was nothing left to do."""
+        """Check that nothing is left to do."""
         assert self.decide() is None
 
     def then_refused(self, error: type[TaskError], match: str | None = None) -> None:
-        """The wish is refused with this error."""
+        """Check that the command is refused with this error."""
         with pytest.raises(error, match=match):
             self.decide()
 
 
 def given(*events: DomainEvent) -> Given:
-    """Begin a specification with a past."""
+    """Begin a specification with a history."""
     return Given(events)

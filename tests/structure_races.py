@@ -1,6 +1,6 @@
-"""Random commands at once on two nodes, kills and a foreign writer included; then the rules have to hold.
+"""Random concurrent commands on two nodes, with kills and a foreign writer, after which the rules must hold.
 
-`python -m tests.structure_races --seconds 3600` goes on for that long with new seeds; the tests do a few.
+`python -m tests.structure_races --seconds 3600` runs for that long with new seeds; the tests run a few.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Races:
     story: list[str] = field(default_factory=list)
 
     async def run(self, *, kills: bool) -> float:
-        """Storm, then wait until it is quiet; returns after how many seconds the rules hold."""
+        """Run the storm, then wait until it is quiet, and return the seconds until the rules hold."""
         async with self._clients() as clients:
             await self._set_up(clients)
             for burst in range(BURSTS):
@@ -179,7 +179,7 @@ class Races:
             self.acknowledged.append(answer.headers.get("tasktape-position", ""))
 
     async def _foreign(self) -> None:
-        """Append events that no command would have made, as another program might."""
+        """Append events that no command makes, as another program might."""
         database = await open_database(self.settings.database_url, self.settings.schema_name, pool_size=1)
         log = KafkaEventLog(self.settings.kafka_brokers, self.settings.events_topic, self.settings.partitions)
         try:
@@ -243,7 +243,7 @@ class Races:
     # --- afterwards ----------------------------------------------------------------------------------------
 
     async def _settled(self) -> float:
-        """Wait until the log is projected and the rules hold; returns how long that took."""
+        """Wait until the log is projected and the rules hold, and return the seconds."""
         await wait_until_projected(self.settings)
         database = await open_database(self.settings.database_url, self.settings.schema_name, pool_size=2)
         started_s = time.monotonic()
@@ -302,7 +302,7 @@ def _checked(answer: httpx.Response) -> Any:
 
 
 async def race(stack: Stack, seed: int, *, kills: bool, with_foreign: bool) -> tuple[float, Counter[str]]:
-    """Run one storm; returns after how many seconds of quiet the rules held, and the answers by status."""
+    """Run one storm, and return the quiet seconds until the rules held, and the responses by status."""
     settings = Settings.from_environment(stack.environment)
     races = Races(stack, settings, random.Random(seed), with_foreign)
     try:

@@ -1,4 +1,4 @@
-"""docker-compose.yml is valid, sets only what there is, and gives each container no more than it needs."""
+"""docker-compose.yml is valid, sets only existing variables, and gives each container the least it needs."""
 
 import json
 import re
@@ -57,7 +57,7 @@ def compose() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
-    """The Compose specification's own schema, from a package that ships a copy."""
+    """Return the Compose specification's own schema, from a package that ships a copy."""
     path = distribution("check-jsonschema").locate_file(
         "check_jsonschema/builtin_schemas/vendor/compose-spec.json"
     )
@@ -66,7 +66,7 @@ def schema() -> dict[str, Any]:
 
 
 def names(text: str) -> set[str]:
-    """What may be set: in a file with `NAME=`, commented out or not."""
+    """Return the variables of a file with `NAME=`, commented out or not."""
     return set(re.findall(r"^#?(\w+)=", text, re.MULTILINE))
 
 
@@ -77,20 +77,20 @@ def test_file_follows_the_compose_specification(compose: dict[str, Any], schema:
     jsonschema.validate(compose, schema)
 
 
-def test_schema_notices_a_mistake(compose: dict[str, Any], schema: dict[str, Any]) -> None:
+def test_schema_detects_a_mistake(compose: dict[str, Any], schema: dict[str, Any]) -> None:
     broken = compose | {"services": compose["services"] | {"api-1": {"image": "x", "comand": ["tasktape"]}}}
     with pytest.raises(jsonschema.ValidationError, match="comand"):
         jsonschema.validate(broken, schema)
 
 
 @pytest.mark.parametrize("name", sorted(REQUIRED))
-def test_missing_value_stops_it_with_its_name(name: str) -> None:
+def test_missing_value_stops_compose_with_its_name(name: str) -> None:
     rest = {each: value for each, value in REQUIRED.items() if each != name}
     with pytest.raises(KeyError, match=f"set {name} in .env"):
         interpolated(COMPOSE.read_text(), rest)
 
 
-def test_example_of_env_names_all_that_may_be_set_with_its_default() -> None:
+def test_env_example_has_every_variable_with_its_default() -> None:
     used = {
         name: default for name, _, default in re.findall(r"\$\{(\w+)(:[-?])([^}]*)\}", COMPOSE.read_text())
     }
@@ -107,7 +107,7 @@ def test_example_of_env_names_all_that_may_be_set_with_its_default() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_every_setting_of_a_service_exists_and_has_a_good_value(
+def test_every_setting_of_a_service_exists_and_has_a_valid_value(
     compose: dict[str, Any], name: str, tmp_path: Path
 ) -> None:
     service = compose["services"][name]
@@ -122,8 +122,8 @@ def test_every_setting_of_a_service_exists_and_has_a_good_value(
     assert settings.partitions == 4
 
 
-def test_every_setting_can_be_set_where_it_makes_sense(compose: dict[str, Any]) -> None:
-    """Without a change of the file: from `.env`."""
+def test_every_setting_can_be_set_from_env(compose: dict[str, Any]) -> None:
+    """Without a change of the file, for the services that use it."""
     can_be_set = names((ROOT / ".env.example").read_text()) & KNOWN
     assert can_be_set | FIXED | NOT_HERE == KNOWN
     given = {name: f"given-{name}" for name in can_be_set}
@@ -142,8 +142,8 @@ def test_partitions_are_the_same_for_all(name: str) -> None:
     assert environment_of_service(service)["TASKTAPE_PARTITIONS"] == "12"
 
 
-def test_own_identity_provider_takes_the_place_of_the_secret(tmp_path: Path) -> None:
-    """With an empty file of the secret, as the how-to says."""
+def test_own_identity_provider_replaces_the_secret(tmp_path: Path) -> None:
+    """With an empty file of the secret, as in the how-to."""
     places = secret_files(tmp_path, {"jwt_secret": ""})
     url = "https://id.example.org/keys"
     service = read_compose({"JWT_JWKS_URL": url, "JWT_ISSUER": "id", "JWT_AUDIENCE": "tasks"})["services"]
@@ -179,7 +179,7 @@ def test_each_worker_has_a_slot_of_its_own(compose: dict[str, Any]) -> None:
     assert len(workers) == len(slots) == 2
 
 
-def test_nothing_starts_before_the_topics_and_tables_are_there(compose: dict[str, Any]) -> None:
+def test_nothing_starts_before_the_topics_and_tables_exist(compose: dict[str, Any]) -> None:
     services = compose["services"]
     for name in ("api-1", "api-2", "worker-1", "worker-2"):
         assert services[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
@@ -194,28 +194,28 @@ def seconds(duration: str) -> int:
     return int(match[1])
 
 
-def test_nodes_are_given_the_time_to_say_goodbye(compose: dict[str, Any]) -> None:
+def test_nodes_have_the_time_to_say_goodbye(compose: dict[str, Any]) -> None:
     node = compose["services"]["api-1"]
     environment = environment_of_service(node)
     delay_s, drain_s = int(environment["TASKTAPE_SHUTDOWN_DELAY_S"]), int(environment["TASKTAPE_DRAIN_S"])
     assert seconds(node["stop_grace_period"]) >= delay_s + drain_s + 5
 
 
-def test_nodes_that_stop_serve_on_until_the_proxy_has_seen_it(compose: dict[str, Any]) -> None:
+def test_stopping_nodes_serve_until_the_proxy_has_noticed(compose: dict[str, Any]) -> None:
     environment = environment_of_service(compose["services"]["api-1"])
     caddyfile = (ROOT / "deploy" / "Caddyfile").read_text()
     looks_s = sum(int(value) for value in re.findall(r"health_(?:interval|timeout) (\d+)s", caddyfile))
     assert int(environment["TASKTAPE_SHUTDOWN_DELAY_S"]) > looks_s > 0
 
 
-def test_what_runs_is_restarted_and_what_ends_is_not(compose: dict[str, Any]) -> None:
+def test_services_are_restarted_and_one_off_commands_are_not(compose: dict[str, Any]) -> None:
     policies = {name: service["restart"] for name, service in compose["services"].items()}
     assert policies.pop("migrate") == "no"
     assert set(policies.values()) == {"unless-stopped"}
 
 
-def test_every_service_says_whether_it_works(compose: dict[str, Any]) -> None:
-    """The API nodes by the health check of the image."""
+def test_every_service_has_a_health_check(compose: dict[str, Any]) -> None:
+    """The API nodes that of the image."""
     for name, service in compose["services"].items():
         if name == "migrate":
             assert service["healthcheck"] == {"disable": True}
@@ -232,7 +232,7 @@ def every_service() -> list[str]:
 
 
 @pytest.mark.parametrize("name", every_service())
-def test_service_has_no_more_than_it_needs(compose: dict[str, Any], name: str) -> None:
+def test_service_has_the_least_privileges(compose: dict[str, Any], name: str) -> None:
     service = compose["services"][name]
     assert service["cap_drop"] == ["ALL"]
     assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "proxy" else [])
@@ -263,7 +263,7 @@ def test_proxy_cannot_reach_the_log_and_the_database(compose: dict[str, Any]) ->
     assert compose["networks"]["back"] == {"internal": True}
 
 
-def test_nodes_trust_the_network_of_the_proxy_alone() -> None:
+def test_nodes_trust_the_network_of_the_proxy_only() -> None:
     compose = read_compose({"FRONT_SUBNET": "10.9.8.0/24"})
     assert compose["networks"]["front"]["ipam"]["config"] == [{"subnet": "10.9.8.0/24"}]
     environment = environment_of_service(compose["services"]["api-1"])
@@ -272,7 +272,7 @@ def test_nodes_trust_the_network_of_the_proxy_alone() -> None:
     ).trusted_proxies == ("10.9.8.0/24",)
 
 
-def test_proxy_knows_every_api_node_and_its_port(compose: dict[str, Any]) -> None:
+def test_proxy_has_every_api_node_and_its_port(compose: dict[str, Any]) -> None:
     nodes = " ".join(f"{name}:8000" for name in compose["services"] if name.startswith("api-"))
     assert environment_of_service(compose["services"]["proxy"])["API_NODES"] == nodes
     assert f"{{$API_NODES:{nodes}}}" in (ROOT / "deploy" / "Caddyfile").read_text()
@@ -297,7 +297,7 @@ def test_every_image_can_be_pinned_by_its_digest(compose: dict[str, Any]) -> Non
     assert f"ARG PYTHON_IMAGE={compose['services']['api-1']['build']['args']['PYTHON_IMAGE']}\n" in dockerfile
 
 
-def test_data_lives_in_named_volumes(compose: dict[str, Any]) -> None:
+def test_data_is_in_named_volumes(compose: dict[str, Any]) -> None:
     assert "kafka:/var/lib/kafka/data" in compose["services"]["kafka"]["volumes"]
     assert compose["services"]["kafka"]["environment"]["KAFKA_LOG_DIRS"] == "/var/lib/kafka/data"
     assert "postgres:/var/lib/postgresql" in compose["services"]["postgres"]["volumes"]

@@ -1,4 +1,4 @@
-"""Where the command line finds the API, and who it is there."""
+"""Server and user of the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECRET = "a-secret-for-tests-that-is-long-enough"
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is set, unless a test sets it."""
+    """Unset all variables, which a test may set."""
     for name in (
         "TASKTAPE_URL",
         "TASKTAPE_TOKEN",
@@ -32,14 +32,14 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Path:
-    """The data folder of a local instance that runs."""
+    """Return the data folder of a running local instance."""
     (tmp_path / "run.json").write_text(json.dumps({"url": LOCAL}))
     (tmp_path / "secret").write_text(SECRET + "\n")
     return tmp_path
 
 
-def test_the_local_instance(running: Path) -> None:
-    """Without anything else: the instance of this machine, as yourself."""
+def test_default_is_the_local_instance(running: Path) -> None:
+    """As the user of the operating system."""
     found = find_connection(None, None, running)
     assert callable(found.token)
     claims = jwt.decode(found.token(), SECRET, algorithms=["HS256"], audience="tasktape", issuer="tasktape")
@@ -48,7 +48,7 @@ def test_the_local_instance(running: Path) -> None:
     assert claims["admin"] is True
 
 
-def test_options_come_before_the_environment(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_override_the_environment(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An option, else the environment, else the local instance."""
     monkeypatch.setenv("TASKTAPE_URL", "https://set.example")
     monkeypatch.setenv("TASKTAPE_TOKEN", "set")
@@ -56,14 +56,14 @@ def test_options_come_before_the_environment(running: Path, monkeypatch: pytest.
     assert find_connection("http://x/", "given", running) == Connection("http://x", "given")
 
 
-def test_no_other_server_gets_a_token_of_this_one(running: Path) -> None:
+def test_other_server_gets_no_local_token(running: Path) -> None:
     """The local secret signs for the local instance only."""
     with pytest.raises(click.ClickException, match="--token"):
         find_connection("https://elsewhere.example", None, running)
 
 
-def test_nothing_to_connect_to(tmp_path: Path) -> None:
-    """One line says what to do."""
+def test_missing_server_is_one_line(tmp_path: Path) -> None:
+    """With a remedy."""
     with pytest.raises(click.ClickException, match="tasktape up"):
         find_connection(None, None, tmp_path)
     with pytest.raises(click.BadParameter, match="http://"):

@@ -1,4 +1,4 @@
-"""The commands of docs/how-to/deploy.md for Compose, followed to the letter; Docker is told of them."""
+"""Commands of docs/how-to/deploy.md for Compose, run as written with a stand-in for Docker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ case "$1 $2" in "image inspect") for last; do :; done; echo "${last%%:*}@sha256:
 
 
 def block(of: str) -> str:
-    """The one shell block with some words."""
+    """Return the only shell block with these words."""
     [found] = [
         each for each in re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) if of in each
     ]
@@ -30,7 +30,7 @@ def block(of: str) -> str:
 
 
 class Host:
-    """A folder of the repository, and a `docker` that only writes down what it is asked."""
+    """A folder of the repository, and a `docker` that records its arguments."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "tasktape"
@@ -54,11 +54,11 @@ class Host:
         )
 
     def env(self) -> dict[str, str]:
-        """What `.env` says."""
+        """Return the variables of `.env`."""
         return dict(re.findall(r"^(\w+)=(.*)$", (self.folder / ".env").read_text(), re.MULTILINE))
 
     def settings(self, name: str) -> Settings:
-        """The settings of a container."""
+        """Return the settings of a container."""
         environment = environment_of_service(read_compose(self.env())["services"][name])
         secrets = str(self.folder / "secrets")
         there = {key: value.replace("/run/secrets", secrets) for key, value in environment.items()}
@@ -72,7 +72,7 @@ def host(tmp_path: Path) -> Host:
     return host
 
 
-def test_settings_and_secrets_are_made_as_compose_wants_them(host: Host) -> None:
+def test_settings_and_secrets_are_created_as_compose_requires(host: Host) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_-]{22}", host.env()["KAFKA_CLUSTER_ID"])
     settings = host.settings("api-1")
     password = (host.folder / "secrets" / "postgres_password").read_text().strip()
@@ -83,20 +83,20 @@ def test_settings_and_secrets_are_made_as_compose_wants_them(host: Host) -> None
     assert host.asked.read_text() == "compose up --build --detach --wait\n"
 
 
-def test_secrets_are_readable_in_the_containers_and_to_nobody_else_here(host: Host) -> None:
+def test_secrets_are_readable_in_the_containers_only(host: Host) -> None:
     folder = host.folder / "secrets"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o644}
 
 
-def test_own_identity_provider_is_set_up_as_described(host: Host) -> None:
+def test_own_identity_provider_is_configured_as_described(host: Host) -> None:
     host.follow(block("JWT_JWKS_URL="))
     settings = host.settings("api-2")
     assert settings.jwt_secret is None
     assert settings.jwt_jwks_url == "https://id.example.org/.well-known/jwks.json"
 
 
-def test_images_are_pinned_by_the_digests_that_docker_tells(host: Host) -> None:
+def test_images_are_pinned_by_the_digests_of_docker(host: Host) -> None:
     host.follow(block("image inspect"))
     services = read_compose(host.env())["services"]
     images = {name: services[name]["image"] for name in ("proxy", "kafka", "postgres")}
@@ -111,6 +111,6 @@ def test_images_are_pinned_by_the_digests_that_docker_tells(host: Host) -> None:
     assert set(re.findall(r"^pull --quiet (\S+)$", host.asked.read_text(), re.MULTILINE)) == tags
 
 
-def test_sign_in_is_a_verb_with_these_options(host: Host) -> None:
+def test_sign_in_command_and_its_options_exist(host: Host) -> None:
     host.follow(block("token --user"))
     assert host.asked.read_text().endswith("compose exec api-1 tasktape token --user alice --ttl 30d\n")

@@ -1,4 +1,4 @@
-"""What the documents say is so: names, options, links and tables are held against the code."""
+"""Documents compared with the code: names, options, links and tables."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def name_of(path: Path) -> str:
 
 
 def git_grep(pattern: str) -> list[str]:
-    """The lines of tracked files that match. The patterns are written so that they don't match themselves."""
+    """Return the lines of tracked files that match. The patterns are written so that they do not match
+    themselves."""
     found = subprocess.run(
         ["git", "grep", "-nIE", pattern], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -46,7 +47,7 @@ def git_grep(pattern: str) -> list[str]:
 
 
 def table_rows(text: str) -> Iterator[list[str]]:
-    """The rows of a document's tables, without their headings' rules."""
+    """Return the rows of a document's tables, without the lines below headings."""
     for line in text.splitlines():
         if line.startswith("|") and not set(line) <= set("|- "):
             yield [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
@@ -59,7 +60,7 @@ def table_rows(text: str) -> Iterator[list[str]]:
     "host", ["pypi[.]org", "pythonhosted[.]org", "npmjs[.](org|com)", "maven[.](apache[.])?org"]
 )
 def test_no_file_names_a_registry(host: str) -> None:
-    """Where packages come from is the installation's business: mirrors work as they are."""
+    """Packages may come from mirrors."""
     assert git_grep(host) == []
 
 
@@ -71,13 +72,13 @@ def test_no_file_names_a_path_of_one_machine() -> None:
 
 
 def anchors(path: Path) -> set[str]:
-    """The anchors of a document's headings, as code hosts make them."""
+    """Return the anchors of a document's headings, as code hosts make them."""
     headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_have_targets(document: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
         if target.startswith(("http://", "https://")):
             continue
@@ -87,7 +88,7 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert not anchor or anchor in anchors(file), f"{name_of(document)} links to {target}"
 
 
-def test_every_document_can_be_found_from_the_readme() -> None:
+def test_every_document_is_reachable_from_the_readme() -> None:
     found, todo = set[Path](), [ROOT / "README.md"]
     while todo:
         document = todo.pop()
@@ -103,7 +104,7 @@ def test_every_document_can_be_found_from_the_readme() -> None:
 
 
 def shell_commands(text: str) -> Iterator[list[str]]:
-    """The simple commands of a text's shell blocks and of its inline code, as words."""
+    """Return the simple commands of a text's shell blocks and inline code, as words."""
     prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     blocks = re.findall(r"^[ ]*```sh\n(.*?)^[ ]*```", text, re.MULTILINE | re.DOTALL)
     inline = re.findall(r"`((?:tasktape|make) [a-z][^`\n]*)`", prose)
@@ -122,7 +123,7 @@ def shell_commands(text: str) -> Iterator[list[str]]:
 
 
 def uses_of(program: str) -> list[Any]:
-    """Every use of a program in the documents: where, and its arguments."""
+    """Return every use of a program in the documents: place and arguments."""
     uses = [
         (name_of(document), words[words.index(program) + 1 :])
         for document in DOCUMENTS
@@ -133,7 +134,7 @@ def uses_of(program: str) -> list[Any]:
 
 
 @pytest.mark.parametrize(("where", "arguments"), uses_of("tasktape"))
-def test_commands_that_are_shown_exist(where: str, arguments: list[str]) -> None:
+def test_shown_commands_exist(where: str, arguments: list[str]) -> None:
     context = click.Context(main, info_name="tasktape")
     command: click.Command | None = main
     words = iter(arguments)
@@ -153,7 +154,7 @@ def test_commands_that_are_shown_exist(where: str, arguments: list[str]) -> None
 
 
 @pytest.mark.parametrize(("where", "arguments"), uses_of("make"))
-def test_make_targets_that_are_shown_exist(where: str, arguments: list[str]) -> None:
+def test_shown_make_targets_exist(where: str, arguments: list[str]) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = [word for word in arguments if "=" not in word and not word.startswith("-")]
     assert set(named) <= targets, where
@@ -163,7 +164,7 @@ def test_make_targets_that_are_shown_exist(where: str, arguments: list[str]) -> 
 
 
 def shown_default(value: object) -> str:
-    """A setting's default as the table shows it."""
+    """Return a setting's default as in the table."""
     if value is None or value == ():
         return ""
     return f"`{','.join(value)}`" if isinstance(value, tuple) else f"`{value}`"
@@ -204,7 +205,7 @@ def test_every_message_is_in_the_reference_with_its_fields() -> None:
             assert f"`{field}`" in rows[name], f"{name} {field}"
 
 
-def test_what_is_in_messages_is_in_the_reference() -> None:
+def test_contents_of_messages_are_in_the_reference() -> None:
     text = (REFERENCE / "websocket.md").read_text()
     named = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`\n]+`", text))))
     for model in (server_messages.Limits, server_messages.PresentUser, server_messages.SystemStats):
@@ -232,13 +233,13 @@ def test_every_error_is_in_the_reference() -> None:
 
 
 @pytest.mark.parametrize("adr", sorted((ROOT / "docs" / "adr").glob("*.md")), ids=name_of)
-def test_decisions_have_their_parts(adr: Path) -> None:
+def test_decisions_have_their_sections(adr: Path) -> None:
     headings = re.findall(r"^## (.*)$", adr.read_text(), re.MULTILINE)
     assert headings == ["Context", "Decision", "Consequences", "Alternatives"]
     assert adr.read_text().startswith(f"# {adr.name[:4]} ")
 
 
-def test_files_that_contributing_names_are_there() -> None:
+def test_files_named_in_contributing_exist() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     table = text[text.index("## Where do I") : text.index("## Glossary")]
     rows = [line for line in table.splitlines() if line.startswith("| ") and "--" not in line][1:]

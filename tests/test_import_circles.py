@@ -1,4 +1,4 @@
-"""No module imports itself by way of others: not at run time, not for types only, not inside a function."""
+"""Import circles between modules: at run time, for types only, or inside functions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def imported_by(path: Path, known: dict[str, Path]) -> set[str]:
     return found & known.keys()
 
 
-def test_no_import_goes_in_a_circle() -> None:
+def test_no_import_is_circular() -> None:
     known = modules()
     assert len(known) > 300
     graph = {name: imported_by(path, known) - {name} for name, path in known.items()}

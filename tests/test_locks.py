@@ -1,4 +1,4 @@
-"""What is pinned for production, and for a local instance, suffices for it."""
+"""Lock files suffice for production and for a local instance."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ for module in modules:
 
 
 def pinned(lock: str) -> dict[str, str]:
-    """The names and versions that a lock file pins."""
+    """Return the names and versions that a lock file pins."""
     return dict(re.findall(r"^([a-z0-9-]+)==([^\s;]+)", (ROOT / lock).read_text(), re.MULTILINE))
 
 
@@ -46,13 +46,13 @@ def normalised(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def installed() -> dict[str, set[str]]:
-    """The top-level packages that can be imported here, with the distributions that they come from."""
+    """Return the importable top-level packages, with their distributions."""
     found = packages_distributions()
     return {package: {normalised(name) for name in names} for package, names in found.items()}
 
 
 def absent_from(lock: str, installed: dict[str, set[str]]) -> list[str]:
-    """The packages that would not be there if only what the lock file pins were installed."""
+    """Return the packages that would be missing with only the pins of the lock file."""
     present = pinned(lock).keys() | {"tasktape", "tasktape-client"}
     return [package for package, distributions in installed.items() if not present & distributions]
 
@@ -60,7 +60,7 @@ def absent_from(lock: str, installed: dict[str, set[str]]) -> list[str]:
 @pytest.mark.parametrize(
     ("lock", "modules"), [("requirements-prod.lock", PRODUCTION), ("requirements.lock", LOCAL)]
 )
-def test_processes_load_with_nothing_but_what_is_pinned(
+def test_processes_load_with_pinned_packages_only(
     installed: dict[str, set[str]], lock: str, modules: list[str]
 ) -> None:
     absent = absent_from(lock, installed)
@@ -70,7 +70,7 @@ def test_processes_load_with_nothing_but_what_is_pinned(
     assert loaded.returncode == 0, loaded.stderr
 
 
-def test_verbs_of_a_local_instance_say_what_they_need(installed: dict[str, set[str]]) -> None:
+def test_verbs_of_a_local_instance_name_missing_packages(installed: dict[str, set[str]]) -> None:
     absent = absent_from("requirements-prod.lock", installed)
     program = f"{IMPORT_WITHOUT}\nfrom tasktape.cli import main\nmain(['up', '--help'])"
     command = [sys.executable, "-c", program, ",".join(absent), "tasktape.cli"]
@@ -81,7 +81,7 @@ def test_verbs_of_a_local_instance_say_what_they_need(installed: dict[str, set[s
     )
 
 
-def test_the_files_agree_on_every_version() -> None:
+def test_lock_files_agree_on_every_version() -> None:
     everything = pinned("requirements-dev.lock")
     for lock in ("requirements-prod.lock", "requirements.lock"):
         assert pinned(lock).items() <= everything.items()

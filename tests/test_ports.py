@@ -1,4 +1,4 @@
-"""Ports for what a test starts."""
+"""Ports for processes of tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests import ports
 
 
 @pytest.mark.parametrize("worker", ["gw0", "gw1"])
-def test_free_ports_are_of_one_share_and_none_that_browsers_refuse(
+def test_free_ports_are_of_one_share_and_allowed_by_browsers(
     worker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)

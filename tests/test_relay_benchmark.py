@@ -1,4 +1,4 @@
-"""What the benchmark of the relay publishes is what the product would have published."""
+"""Updates of the relay benchmark, equal to those of the product."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TASK = "20000000-0000-4000-8000-000000000000"
 LINE = b'{"sent_seq":1764221000000000,"sent_ns":1764221000000000000}'
 
 
-def test_update() -> None:
-    """It is read back as it was, is for the list's members, and its message has the size that is compared."""
+def test_update_of_the_benchmark_is_valid() -> None:
+    """It is decoded unchanged, is for the list's members, and its message has the compared size."""
     made = update(3, LIST, TASK, 1_234, LINE)
     _, value, headers = updates.encode(made)
     assert updates.decode(headers, value) == made
@@ -27,8 +27,8 @@ def test_update() -> None:
     assert is_uuid(message["event"]["id"])
 
 
-def test_comment() -> None:
-    """It is a record that the worker takes: the next one of the task, with the line as its text."""
+def test_comment_of_the_benchmark_is_accepted() -> None:
+    """It is the next record of the task, with the line as its text."""
     made = comment("alice", TASK, 7, LINE)
     key, value, headers = records.encode(made)
     found = records.decode(key, headers, value)

@@ -1,4 +1,4 @@
-"""What is released has one version, and everything that names it agrees."""
+"""Version of a release, the same everywhere."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ HEADINGS = re.findall(
 
 
 def project_version() -> str:
-    """The one place where it is written."""
+    """Return the version from the one place where it is written."""
     return (ROOT / "client" / "VERSION").read_text().strip()
 
 
-def test_version_is_a_semantic_one_and_installed() -> None:
+def test_version_is_semantic_and_installed() -> None:
     assert re.fullmatch(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", project_version())
     assert version("tasktape") == project_version(), "make setup installs it"
     assert version("tasktape-client") == project_version(), "make setup installs it"
 
 
-def test_program_tells_the_version() -> None:
+def test_program_shows_the_version() -> None:
     printed = subprocess.run(
         [sys.executable, "-m", "tasktape", "--version"], capture_output=True, text=True, check=True
     )
     assert printed.stdout == f"tasktape {project_version()}\n"
 
 
-def test_documents_of_the_api_tell_the_version() -> None:
+def test_documents_of_the_api_have_the_version() -> None:
     for document, name in ((openapi.document, "openapi.json"), (asyncapi.document, "asyncapi.json")):
         assert document()["info"]["version"] == project_version()
         written = json.loads((ROOT / "docs" / "reference" / name).read_text())
         assert written["info"]["version"] == project_version()
 
 
-def test_changelog_begins_with_what_is_not_released_and_then_this_version() -> None:
+def test_changelog_begins_with_unreleased_changes_and_then_this_version() -> None:
     (first, undated), (second, released), *_ = HEADINGS
     assert (first, undated) == ("Unreleased", "")
     assert second == project_version()
@@ -61,8 +61,8 @@ def test_changelog_has_the_releases_in_order() -> None:
     assert days == sorted(days, reverse=True)
 
 
-def test_release_is_committed_tagged_pushed_and_built_as_the_how_to_says(tmp_path: Path) -> None:
-    """In a clone, up to the image: Docker is only asked for it."""
+def test_release_is_committed_tagged_pushed_and_built_as_documented(tmp_path: Path) -> None:
+    """In a clone, up to the image; `docker` is a stand-in."""
     page = (ROOT / "docs" / "how-to" / "release.md").read_text()
     found = re.findall(r"^ *```sh\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL)
     made, commit, build = map(dedent, found)

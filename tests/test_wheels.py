@@ -1,4 +1,4 @@
-"""The wheels contain what is needed at run time, and work beside a project with its own `app` package."""
+"""Wheels: complete, and usable next to a project with its own `app` package."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ print(TITLE)
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A source tree of what git tracks."""
+    """Return a source tree of the tracked files."""
     return copy_source(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")
 def wheels(source: Path) -> dict[str, Path]:
-    """The wheels that `make wheels` builds."""
+    """Return the wheels that `make wheels` builds."""
     return build_wheels(source)
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project of somebody else, with a package `app`."""
+    """Return a project with a package `app` of its own."""
     folder = tmp_path / "project"
     (folder / "app").mkdir(parents=True)
     (folder / "app" / "__init__.py").touch()
@@ -67,7 +67,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def requirements_of(wheel: Path) -> list[str]:
-    """Return what a wheel requires without its extras."""
+    """Return the requirements of a wheel without its extras."""
     required: list[str] = metadata_of(wheel).get_all("Requires-Dist") or []
     return [each for each in required if "extra ==" not in each]
 
@@ -83,7 +83,7 @@ def test_server_requires_the_client_of_its_own_version(wheels: dict[str, Path]) 
     assert f"tasktape-client=={VERSION}" in requirements_of(wheels["tasktape"])
 
 
-def test_server_wheel_contains_all_of_its_packages_and_nothing_else(wheels: dict[str, Path]) -> None:
+def test_server_wheel_has_all_of_its_packages_and_nothing_else(wheels: dict[str, Path]) -> None:
     product, names = set(tracked(*PACKAGES)), names_in(wheels["tasktape"])
     for_checks_only = {name for name in product if name.endswith("tsconfig.json")}
     assert product - for_checks_only - names == set()
@@ -92,7 +92,7 @@ def test_server_wheel_contains_all_of_its_packages_and_nothing_else(wheels: dict
     assert any(name.endswith("/LICENSE") for name in names)
 
 
-def test_client_wheel_contains_its_package_and_nothing_else(wheels: dict[str, Path]) -> None:
+def test_client_wheel_has_its_package_and_nothing_else(wheels: dict[str, Path]) -> None:
     product = {name.removeprefix("client/") for name in tracked("client/tasktape_client")}
     names = names_in(wheels["tasktape-client"])
     assert {name for name in names if ".dist-info/" not in name} == product
@@ -100,7 +100,7 @@ def test_client_wheel_contains_its_package_and_nothing_else(wheels: dict[str, Pa
     assert any(name.endswith("/LICENSE") for name in names)
 
 
-async def test_client_wheel_works_against_a_server_beside_another_app_package(
+async def test_client_wheel_works_next_to_another_app_package(
     wheels: dict[str, Path], project: Path, tmp_path: Path, running_stack: Stack
 ) -> None:
     wheel = wheels["tasktape-client"]
@@ -112,7 +112,7 @@ async def test_client_wheel_works_against_a_server_beside_another_app_package(
     assert printed == "task.created Book a room True\n"
 
 
-def test_server_wheel_works_beside_another_app_package(
+def test_server_wheel_works_next_to_another_app_package(
     wheels: dict[str, Path], project: Path, tmp_path: Path
 ) -> None:
     wheel = wheels["tasktape"]
@@ -124,7 +124,7 @@ def test_server_wheel_works_beside_another_app_package(
     assert environment.run("python", "use_server.py", folder=project) == "Book a room\n"
 
 
-def test_editable_installation_takes_the_client_from_its_folder(
+def test_editable_installation_has_the_client_of_its_folder(
     wheels: dict[str, Path], source: Path, tmp_path: Path
 ) -> None:
     needed = [*requirements_of(wheels["tasktape"]), "setuptools"]

@@ -1,4 +1,4 @@
-"""What must be true of a place after anything that may have happened to it: the log says."""
+"""Invariants of a place after any events, derived from its log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.waiting import eventually
 
 
 async def read_whole_log(settings: Settings) -> list[RawRecord]:
-    """Every record of the log, partition by partition."""
+    """Return every record of the log, partition by partition."""
     log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
     try:
         return [
@@ -50,7 +50,7 @@ async def read_whole_log(settings: Settings) -> list[RawRecord]:
 
 
 async def wait_until_projected(settings: Settings, limit_s: float = 60) -> None:
-    """Return when the checkpoints are at the end of the log and every update is known to be out."""
+    """Return when the checkpoints are at the end of the log and every update is known to be emitted."""
     log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
     database = await open_database(settings.database_url, settings.schema_name, pool_size=1)
 
@@ -67,7 +67,7 @@ async def wait_until_projected(settings: Settings, limit_s: float = 60) -> None:
 
 
 async def check_place(settings: Settings) -> list[Folded]:
-    """Check that read models, audit and updates are what the pure fold of the log says; returns the fold."""
+    """Check that read models, audit and updates equal the fold of the log, and return the fold."""
     records = await read_whole_log(settings)
     fold, outcome = fold_log(records)
     database = await open_database(settings.database_url, settings.schema_name, pool_size=1)
@@ -108,7 +108,7 @@ async def check_read_models(
 
 
 async def _check_reminders(database: Database, states: Iterable[Task]) -> None:
-    """Those that are pending, and no others, each at its time."""
+    """Check that exactly the pending reminders are there, each at its time."""
     rows = await database.pool.fetch('SELECT task_id, instant, "at" FROM reminders')
     assert {(row["task_id"], row["instant"]) for row in rows} == {
         (task.id, instant) for task in states for instant in pending(task)
@@ -117,7 +117,7 @@ async def _check_reminders(database: Database, states: Iterable[Task]) -> None:
 
 
 async def _check_comments(database: Database, states: Iterable[Task]) -> None:
-    """As many as the task says that it has."""
+    """Check that there are as many comments as the task counts."""
     rows = await database.pool.fetch(
         "SELECT task_id, count(*) AS number FROM comments WHERE deleted_at IS NULL GROUP BY task_id"
     )
@@ -127,7 +127,7 @@ async def _check_comments(database: Database, states: Iterable[Task]) -> None:
 
 
 async def _check_finding(database: Database, by_id: dict[str, Task]) -> None:
-    """What tasks are found and sorted by, and their words, marked again in the title."""
+    """Check the search fields of tasks, their words, and the words marked as of the title."""
     rows = await database.pool.fetch("SELECT id, due_at, priority_order, title_order, facets FROM tasks")
     assert {row["id"]: (*list(row.values())[1:4], tuple(row["facets"])) for row in rows} == {
         task.id: (*(sort_value(task, key) for key in ("due", "priority", "title")), facets_of(task))
@@ -158,7 +158,7 @@ async def _check_finding(database: Database, by_id: dict[str, Task]) -> None:
 
 
 async def _check_notifications(database: Database, outcome: list[Folded]) -> None:
-    """One for everyone that an accepted event tells, and read or not as its user said last."""
+    """Check that each notified user of accepted events has one, read or unread by the user's last event."""
     rows = await database.pool.fetch(
         f'SELECT user_id, id, kind, partition, "offset", {READ} AS read '
         "FROM notifications n WHERE kind IS NOT NULL"
@@ -177,7 +177,7 @@ async def _check_notifications(database: Database, outcome: list[Folded]) -> Non
 
 
 def _is_read(user: str, told: Record, said: Iterable[Record | None]) -> bool:
-    """What a user's events, in their order, say of a notification."""
+    """Return whether a notification is read after a user's events, in order."""
     read = False
     for record in said:
         if record is None or record.stream_key != user:
@@ -193,7 +193,7 @@ def _is_read(user: str, told: Record, said: Iterable[Record | None]) -> bool:
 
 
 async def emptied(database: Database) -> Database:
-    """Make the read models those of an empty log."""
+    """Replace the read models by those of an empty log."""
     names = ", ".join(table.name for read_model in READ_MODELS for table in read_model.TABLES)
     await database.pool.execute(f"TRUNCATE {names}")
     await database.pool.execute("UPDATE checkpoints SET next_offset = 0, emitted_offset = 0")
@@ -230,7 +230,7 @@ async def _check_audit(database: Database, outcome: list[Folded]) -> None:
 
 
 async def _check_updates(settings: Settings, outcome: list[Folded]) -> None:
-    """Every record has an update that says what is right; first ones are in order without a hole."""
+    """Check that every record has a correct update; first ones are in order without a gap."""
     seen: dict[int, list[int]] = {}
     truth = {folded.raw.position: update_of(folded) for folded in outcome}
     async for update in read_updates(settings):
@@ -252,7 +252,7 @@ async def _check_updates(settings: Settings, outcome: list[Folded]) -> None:
 
 
 async def read_updates(settings: Settings) -> Any:
-    """Every update on task-updates, duplicates included, partition by partition."""
+    """Return every update on task-updates, duplicates included, partition by partition."""
     consumer = AIOKafkaConsumer(bootstrap_servers=list(settings.kafka_brokers), auto_offset_reset="earliest")
     await consumer.start()
     try:

@@ -1,4 +1,4 @@
-"""Waiting for a condition, bounded; the one place in the tests that polls."""
+"""Bounded waiting for a condition; the one place in the tests that polls."""
 
 import asyncio
 import inspect

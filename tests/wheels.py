@@ -1,4 +1,4 @@
-"""Wheels built as `make wheels` does, and environments that hold nothing but what a wheel requires."""
+"""Wheels built by `make wheels`, and environments with the requirements of a wheel only."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Environment:
 
     @classmethod
     def with_requirements(cls, folder: Path, requirements: Iterable[str]) -> Environment:
-        """Make one that has what is required of others, as it is installed here, and nothing else."""
+        """Create one with the third-party requirements, as installed here, and nothing else."""
         venv.create(folder, symlinks=True)
         environment = cls(folder)
         for name in _required(requirements):
@@ -91,11 +91,11 @@ class Environment:
                 (site / top).symlink_to(Path(str(found.locate_file(top))).resolve())
 
     def pip(self, *arguments: str) -> str:
-        """Run pip on it. Return what pip prints."""
+        """Run pip on it and return its output."""
         return self._run(sys.executable, "-m", "pip", "--python", str(self.folder), *arguments)
 
     def run(self, program: str, *arguments: str, folder: Path) -> str:
-        """Run one of its programs in a folder. Return what it prints."""
+        """Run one of its programs in a folder and return its output."""
         return self._run(str(self.folder / "bin" / program), *arguments, folder=folder)
 
     def _run(self, *command: str, folder: Path | None = None) -> str:
@@ -108,7 +108,7 @@ class Environment:
 
 
 def _required(requirements: Iterable[str]) -> set[str]:
-    """Return the names of the distributions of others that are required, directly or not."""
+    """Return the names of the required third-party distributions, direct or not."""
     waiting = list(requirements)
     required: set[str] = set()
     seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""A client of `/api/stream` for tests: it reads as `EventSource` does, and knows where to come back to."""
+"""Client of `/api/stream` for tests: it parses as `EventSource` does, and keeps the last event id."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Event:
 
 
 class EventReader:
-    """The events of one answer; `place` is what a browser would send as `Last-Event-ID`."""
+    """Events of one response; `place` is what a browser would send as `Last-Event-ID`."""
 
     def __init__(self, answer: httpx.Response, place: str | None) -> None:
         self.answer = answer
@@ -33,7 +33,7 @@ class EventReader:
         self._lines = answer.aiter_lines()
 
     async def next(self) -> Event:
-        """The next event or comment. Raises `StopAsyncIteration` at the end."""
+        """Return the next event or comment. Raise `StopAsyncIteration` at the end."""
         event = Event("", None, None, None)
         async with asyncio.timeout(LIMIT_S):
             while line := await anext(self._lines):
@@ -50,18 +50,18 @@ class EventReader:
         return event
 
     async def named(self, name: str) -> Event:
-        """The next event of a name."""
+        """Return the next event of a name."""
         while (event := await self.next()).name != name:
             pass
         return event
 
     async def update(self) -> dict[str, Any]:
-        """The next update's message."""
+        """Return the next update's message."""
         message: dict[str, Any] = (await self.named("update")).message
         return message
 
     async def rest(self) -> list[Event]:
-        """All events to the end."""
+        """Return all events to the end."""
         events = []
         while True:
             try:
@@ -77,7 +77,7 @@ async def events(
     params: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[EventReader]:
-    """An open stream, from a place on."""
+    """Yield an open stream that resumes from a place."""
     resume = {} if place is None else {"Last-Event-ID": place}
     async with client.stream(
         "GET",

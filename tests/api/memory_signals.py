@@ -1,4 +1,4 @@
-"""The topic of signals in memory: passes the same tests as Kafka's."""
+"""Topic of signals in memory; it passes the same tests as Kafka's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.errors import Unavailable
 
 
 class MemoryTopic:
-    """The topic shared by all nodes of a test. While it is `unavailable`, connecting fails."""
+    """Topic shared by all nodes of a test. While it is `unavailable`, connecting fails."""
 
     def __init__(self) -> None:
         self.readers: set[MemorySignals] = set()

@@ -1,4 +1,4 @@
-"""A whole Tasktape in memory: a log, a worker that folds it, and as many API nodes as a test wants."""
+"""A complete Tasktape in memory: a log, a worker that folds it, and any number of API nodes."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ FOR_EVER = 10**9
 
 
 def now() -> datetime:
-    """The time now."""
+    """Return the current time."""
     return datetime.now(UTC)
 
 
 def new_id() -> str:
-    """A new id."""
+    """Return a new id."""
     return str(uuid_utils.uuid7())
 
 
@@ -89,7 +89,7 @@ class FragileLog(MemoryEventLog):
 
 
 class World:
-    """The log and the worker; `hold` stops the worker and `release` lets it go on."""
+    """A log and its worker; `hold` stops the worker and `release` lets it continue."""
 
     def __init__(self, partitions: int = 2) -> None:
         self.log = FragileLog(partitions)
@@ -103,25 +103,25 @@ class World:
         self._running.set()
 
     def hold(self) -> None:
-        """Let nothing be folded until `release`."""
+        """Fold nothing until `release`."""
         self._running.clear()
 
     def release(self) -> None:
-        """Fold what has come."""
+        """Fold the records that have arrived."""
         lost, self._lost = self._lost, []
         for raw in lost:
             self._fold(raw)
         self._running.set()
 
     def node(self) -> Node:
-        """One more API node."""
+        """Return another API node."""
         outcomes = Outcomes()
         node = Node(outcomes, CommandHandler(self.log, outcomes, self, clock=now, new_id=new_id))
         self.nodes.append(node)
         return node
 
     def accepted_of(self, stream: str) -> list[Record]:
-        """The stream's accepted records, in order."""
+        """Return the stream's accepted records, in order."""
         return [
             each.record
             for each in self.folded
@@ -130,15 +130,15 @@ class World:
 
     @property
     def accepted_records(self) -> list[Record]:
-        """The accepted records of all streams, in the order in which they were folded."""
+        """Return the accepted records of all streams, in the order of folding."""
         return [each.record for each in self.folded if each.outcome == "accepted" and each.record is not None]
 
     def at(self, position: Position) -> Folded:
-        """What became of the record at `position`."""
+        """Return the outcome of the record at `position`."""
         return next(each for each in self.folded if each.raw.position == position)
 
     def crash(self, lost: int) -> None:
-        """Let the read models lose the last records that were folded; `release` has them made anew."""
+        """Drop the last folded records from the read models; `release` folds them again."""
         self.hold()
         self._lost = [each.raw for each in self.folded[-lost:]]
         self.fold, self.folded = fold_log(each.raw for each in self.folded[:-lost])
@@ -272,7 +272,7 @@ class World:
         return [state for state in self.fold.states.values() if isinstance(state, Task)]
 
     def _below(self, task_id: str, depth: int = 1) -> list[tuple[Task, int]]:
-        """What lies below, the upper levels first."""
+        """Return the descendants, upper levels first."""
         own = [each for each in self._tasks() if each.parent_id == task_id]
         deeper = [found for each in own for found in self._below(each.id, depth + 1)]
         return sorted([*((each, depth) for each in own), *deeper], key=lambda found: found[1])
@@ -354,7 +354,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One API node's write path."""
+    """Write path of one API node."""
 
     outcomes: Outcomes
     commands: CommandHandler
@@ -369,14 +369,14 @@ class Node:
         if_match: int | None = None,
         key: CommandKey | None = None,
     ) -> Applied | Pending:
-        """Give a command."""
+        """Execute a command."""
         precondition = None if if_match is None else Precondition(frozenset({if_match}))
         return await self.commands.handle(CommandRequest(command, stream, user, wait_s, precondition, key))
 
     async def done(
         self, command: TaskCommand | ListCommand, stream: str, user: str = "alice", **how: Any
     ) -> Applied:
-        """Give a command that has to be done at once."""
+        """Execute a command and return its outcome, which must be known at once."""
         result = await self.give(command, stream, user, **how)
         assert isinstance(result, Applied)
         return result
@@ -384,14 +384,14 @@ class Node:
     async def written(
         self, command: TaskCommand | ListCommand, stream: str, user: str = "alice", **how: Any
     ) -> Pending:
-        """Give a command whose outcome must not be known yet."""
+        """Execute a command whose outcome must not be known yet."""
         result = await self.give(command, stream, user, **how)
         assert isinstance(result, Pending)
         return result
 
 
 def edge_on(world: World, node: Node, settings: Settings, reading: Any) -> Dependencies:
-    """The parts of an API node in that world; `reading` stands for the pool that queries read from."""
+    """Return the parts of an API node in that world; `reading` is the pool for queries."""
     return Dependencies(
         settings=settings,
         log=world.log,
@@ -426,12 +426,12 @@ class QuietFeed:
 
 
 def new_task(user: str = "alice", **fields: Any) -> CreateTask:
-    """The command that creates a task in the user's inbox."""
+    """Return the command that creates a task in the user's inbox."""
     return CreateTask.model_validate({"title": "Buy milk", "list_id": inbox_id(user), **fields})
 
 
 def key_of(key: str, body: Any, user: str = "alice") -> CommandKey:
-    """What an `Idempotency-Key` stands for."""
+    """Return the value that an `Idempotency-Key` stands for."""
     found = command_key(user, key, method="POST", path="/api/tasks", body=body)
     assert found is not None
     return found

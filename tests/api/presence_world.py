@@ -1,4 +1,4 @@
-"""Nodes in one process, on a topic that may lose messages, with a clock that a test turns."""
+"""Nodes in one process, on a topic that may lose messages, with a clock set by the test."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LIST = "list:0190f3c0-0000-7000-8000-000000000002"
 
 @dataclass
 class View:
-    """What one socket has been told of a channel; None until it was told who is present."""
+    """State of a channel according to one socket's messages; None before the roster."""
 
     users: set[str] | None = None
 
 
 @dataclass
 class PresenceNode:
-    """A node, its sockets, and the messages that it has not yet heard."""
+    """A node, its sockets, and the messages that it has not received yet."""
 
     presence: Presence
     coming: list[bytes] = field(default_factory=list)
@@ -33,7 +33,7 @@ class PresenceNode:
 
 
 class PresenceWorld:
-    """Nodes by name. `loses` says that what is published from here on gets to nobody."""
+    """Nodes by name. While `loses`, published messages reach nobody."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -44,7 +44,7 @@ class PresenceWorld:
         self._names = 0
 
     def start(self, name: str) -> PresenceNode:
-        """Start a node, in place of the one of that name if there was one."""
+        """Start a node, replacing the one of that name."""
         self._starts += 1
         node = PresenceNode(Presence(name, self._starts))
         self.nodes[name] = node
@@ -52,11 +52,11 @@ class PresenceWorld:
         return node
 
     def kill(self, name: str) -> None:
-        """End a node without a word."""
+        """End a node without a message."""
         self.nodes[name].alive = False
 
     def stop(self, name: str) -> None:
-        """End a node as it should be."""
+        """Stop a node gracefully."""
         node = self.nodes[name]
         self.do(node, node.presence.goodbye())
         node.alive = False
@@ -64,7 +64,7 @@ class PresenceWorld:
     # --- sockets -----------------------------------------------------------------------------------------
 
     def enter(self, node: PresenceNode, user: str) -> str:
-        """A socket of a user comes."""
+        """Connect a socket of a user."""
         self._names += 1
         session = f"s{self._names}"
         node.presence.enter(session, user)
@@ -73,24 +73,24 @@ class PresenceWorld:
         return session
 
     def subscribe(self, node: PresenceNode, session: str, channel: str = TASK) -> None:
-        """A socket asks for a channel."""
+        """Subscribe a socket to a channel."""
         node.presence.subscribe(session, channel)
         node.views[session, channel] = View()
 
     def unsubscribe(self, node: PresenceNode, session: str, channel: str = TASK) -> None:
-        """A socket gives a channel up."""
+        """Unsubscribe a socket from a channel."""
         node.views.pop((session, channel), None)
         self.do(node, node.presence.unsubscribe(session, channel, self.now))
 
     def leave(self, node: PresenceNode, session: str) -> None:
-        """A socket goes."""
+        """Disconnect a socket."""
         for key in [key for key in node.views if key[0] == session]:
             del node.views[key]
         del node.sockets[session]
         self.do(node, node.presence.leave(session, self.now))
 
     def joined(self, node: PresenceNode, user: str, channel: str = TASK) -> str:
-        """A socket of a user that has a channel, and all have heard of it."""
+        """Return a new socket of a user, subscribed to the channel on all nodes."""
         session = self.enter(node, user)
         self.subscribe(node, session, channel)
         self.settle()
@@ -99,14 +99,14 @@ class PresenceWorld:
     def signal(
         self, node: PresenceNode, session: str, kind: str, *, on: bool = True, channel: str = TASK
     ) -> None:
-        """A socket sends a signal."""
+        """Send a signal from a socket."""
         data = {} if on else {"on": False}
         self.do(node, node.presence.signal(session, channel, kind, data, self.now))
 
     # --- what comes of it --------------------------------------------------------------------------------
 
     def do(self, node: PresenceNode, effects: list[Effect]) -> None:
-        """Carry effects out."""
+        """Apply effects."""
         for effect in effects:
             if isinstance(effect, Notify):
                 for session in effect.sessions:
@@ -139,17 +139,17 @@ class PresenceWorld:
             view.users.remove(user.user)
 
     def deliver(self, node: PresenceNode, count: int | None = None) -> None:
-        """Let a node hear what is coming, or only some of it."""
+        """Deliver all waiting messages to a node, or only some."""
         for _ in range(len(node.coming) if count is None else min(count, len(node.coming))):
             self.do(node, node.presence.receive(decode(node.coming.pop(0)), self.now))
 
     def tick(self) -> None:
-        """Let all nodes do what is due."""
+        """Run what is due on all nodes."""
         for node in self.living:
             self.do(node, node.presence.tick(self.now))
 
     def settle(self) -> None:
-        """Let all be said and heard, without time going by."""
+        """Deliver all messages without advancing the clock."""
         self.tick()
         while any(node.coming for node in self.living):
             for node in self.living:
@@ -157,12 +157,12 @@ class PresenceWorld:
             self.tick()
 
     def heartbeats(self) -> None:
-        """Let all nodes say that they are there."""
+        """Send the heartbeats of all nodes."""
         for node in self.living:
             self.do(node, node.presence.heartbeat())
 
     def quiet(self, seconds: float = TTL_S + HEARTBEAT_S) -> None:
-        """Let time go by, with nothing lost and nothing new."""
+        """Advance the clock without losses or changes."""
         self.loses = False
         until = self.now + seconds
         while self.now < until:
@@ -173,11 +173,11 @@ class PresenceWorld:
 
     @property
     def living(self) -> list[PresenceNode]:
-        """The nodes that run."""
+        """Return the running nodes."""
         return [node for node in self.nodes.values() if node.alive]
 
     def true_connections(self, channel: str | None = None) -> Counter[str]:
-        """User → sockets, on all nodes, or those with a channel."""
+        """Return user → sockets on all nodes, optionally of one channel."""
         return Counter(
             user
             for node in self.living
@@ -187,7 +187,7 @@ class PresenceWorld:
 
 
 def told_of(node: PresenceNode, session: str, kind: str | None = None) -> list[PresenceSignal]:
-    """The signals that a socket was told, of one kind."""
+    """Return the signals of one kind that a socket got."""
     return [
         message
         for message in node.told[session]
@@ -196,7 +196,7 @@ def told_of(node: PresenceNode, session: str, kind: str | None = None) -> list[P
 
 
 def news_of(node: PresenceNode, session: str) -> list[tuple[list[str], list[str]]]:
-    """Who joined and left, as a socket was told."""
+    """Return the joins and leaves that a socket got."""
     return [
         ([user.user for user in message.joined], [user.user for user in message.left])
         for message in node.told[session]

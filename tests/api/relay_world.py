@@ -1,4 +1,4 @@
-"""A small world for tests of the relay: a log with its audit, nodes that hear of it late, careful clients."""
+"""A small world for tests of the relay: a log with its audit, nodes that receive it late, strict clients."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def task_update(
     told: Collection[str] = (),
     after: tuple[Position, ...] = (),
 ) -> Update:
-    """An update of a task in a list, that may have left another one for it; `told` are notified of it.
+    """Return an update of a task in a list, which may have left another list; `told` are notified.
 
-    What lies at the places `after` has to be told before it.
+    Updates at the positions `after` have to be published before it.
     """
     lists = [f"list:{list_id}", *([f"list:{left}"] if left else [])]
     channels = [*(f"user:{user}" for user in sorted(told)), *lists, f"task:{task_id}"]
@@ -56,9 +56,9 @@ def list_update(
     *,
     restored: bool = False,
 ) -> Update:
-    """An update of a list whose members were `before` and are `after`; None: not there, or deleted by it.
+    """Return an update of a list with members `before` and `after`; None: not there, or deleted by it.
 
-    One that is `restored` by it has the members that it had.
+    One that is `restored` by it has its previous members.
     """
     channels = [f"user:{user}" for user in sorted({*(before or ()), *(after or ())})]
     members = dict.fromkeys(after or (), "editor")
@@ -73,7 +73,7 @@ def list_update(
 
 
 def nothing_update(position: Position) -> Update:
-    """The update of a record that changed nothing."""
+    """Return the update of a record that changed nothing."""
     return _update(position, "task:x", [], {"type": "update"}, outcome="superseded")
 
 
@@ -93,7 +93,7 @@ def _update(
 
 @dataclass
 class World:
-    """The log and the read models, always up to date: nodes hear of it later."""
+    """Log and read models, always current; nodes receive updates later."""
 
     partitions: int
     updates: list[Update] = field(default_factory=list)
@@ -107,7 +107,7 @@ class World:
     """Partition → how many of its rows a crash of the database took, which will be made anew."""
 
     def next_position(self, partition: int) -> Position:
-        """Where the next record of a partition goes."""
+        """Return the position of the next record of a partition."""
         return Position(partition, sum(1 for each in self.updates if each.position.partition == partition))
 
     def commit(self, update: Update) -> Update:
@@ -117,11 +117,11 @@ class World:
         return update
 
     def of_partition(self, partition: int) -> list[Update]:
-        """The updates of a partition, in order."""
+        """Return the updates of a partition, in order."""
         return [each for each in self.updates if each.position.partition == partition]
 
     def changed(self, *lists: str, but: int) -> tuple[Position, ...]:
-        """Where these lists changed last, in partitions other than `but`."""
+        """Return where these lists changed last, in partitions other than `but`."""
         places = {each.stream.removeprefix("list:"): each.position for each in self.updates}
         found = (places.get(list_id) for list_id in lists)
         return tuple(place for place in found if place is not None and place.partition != but)
@@ -160,7 +160,7 @@ class World:
         return reached
 
     async def log_ends(self) -> dict[int, int]:
-        """How far the log goes: to the last row that was ever written."""
+        """Return the ends of the log: of all rows ever written."""
         return {p: self.next_position(p).offset for p in range(self.partitions)}
 
     async def between(self, partition: int, first: int, end: int, limit: int) -> list[Update]:
@@ -194,7 +194,7 @@ class World:
     # Verify
 
     async def verify(self, token: str) -> Identity:
-        """A token is a user's name."""
+        """Return the user whose name is the token."""
         await self._query()
         if token == "bad":
             raise Unauthenticated("the token is not a JSON Web Token")
@@ -202,7 +202,7 @@ class World:
 
 
 def _members_before(update: Update, now: set[str]) -> set[str]:
-    """Who saw a list before an update of it, after which it was seen by those of `now`."""
+    """Return the users that saw a list before an update, after which those of `now` saw it."""
     changes = json.loads(update.value)["changes"]
     if "deleted_at" in changes:
         users = {each.removeprefix("user:") for each in update.channels if each.startswith("user:")}
@@ -216,7 +216,7 @@ def _closed(_: Mapping[int, int] | None) -> KafkaUpdates:
 
 
 class Node:
-    """An API node: a hub that hears of the world's updates when it is told to."""
+    """API node: a hub that receives the world's updates on request."""
 
     def __init__(self, world: World, *, ring: int = 1_000) -> None:
         self.world = world
@@ -233,15 +233,15 @@ class Node:
         self.relay = Relay(self.hub, world, world, world, now=lambda: NOW, chunk=2)
 
     def hear(self, partition: int, count: int, *, again: int = 0) -> None:
-        """Publish the next updates of a partition, after the last `again` ones once more."""
+        """Publish the next updates of a partition, after repeating the last `again` ones."""
         following = self.hub.published.positions.get(partition, -1) + 1
         for update in self.world.of_partition(partition)[max(0, following - again) : following + count]:
             self.hub.publish(update)
 
     async def read(self, parts: Iterable[tuple[int, int]], *, again: int = 0, skipped: int = 0) -> None:
-        """Take one batch of the topic through the feed: of each of these partitions so many updates.
+        """Pass one batch of the topic through the feed, with this number of updates for each partition.
 
-        It begins with the last `again` ones once more, and lacks the next `skipped` ones.
+        It begins with the last `again` ones repeated, and lacks the next `skipped` ones.
         """
         batch: list[Update] = []
         for partition, count in parts:
@@ -252,13 +252,13 @@ class Node:
         await self.feed._deliver_all(batch)
 
     def hear_all(self) -> None:
-        """Publish whatever there is."""
+        """Publish all updates."""
         for partition in range(self.world.partitions):
             self.hear(partition, len(self.world.updates))
 
 
 class Client:
-    """A client that keeps what it got, resumes from where it is, and never believes half a recovery."""
+    """A client that keeps its messages, resumes from its position, and never uses an incomplete recovery."""
 
     def __init__(self, user: str) -> None:
         self.user = user
@@ -276,7 +276,7 @@ class Client:
         """Whether it comes from beyond the log."""
 
     def connect(self, node: Node) -> None:
-        """Connect and authenticate, resuming if there is something to resume from."""
+        """Connect and authenticate, resuming if it has a position."""
         since = {} if self.positions is None else {"since": {str(p): o for p, o in self.positions.items()}}
         self.send_queue = SendQueue()
         self.session = Session(node.relay, self.send_queue, uuid4().hex)
@@ -284,7 +284,7 @@ class Client:
         self.say({"type": "authenticate", "token": self.user, **since})
 
     def say(self, message: dict[str, Any]) -> None:
-        """Send a message, to be handled after those before."""
+        """Send a message, to be handled after earlier ones."""
         session, before = self.session, self._task
         assert session is not None
 
@@ -303,20 +303,20 @@ class Client:
             await session.catch_up()
 
     async def settled(self) -> None:
-        """Wait until all was handled that was said, and that the hub asked for."""
+        """Wait until all sent messages and requests of the hub were handled."""
         if self._task is not None:
             await self._task
         if self.session is not None:
             await self._settle(self.session)
 
     def poke(self) -> None:
-        """Do what the hub asked for, as the connection's third task does."""
+        """Handle the hub's requests, as the connection's third task does."""
         session = self.session
         if session is not None and session.needs_catch_up and (self._task is None or self._task.done()):
             self._task = asyncio.ensure_future(self._settle(session))
 
     async def disconnect(self) -> None:
-        """Drop the connection, with all that was not received."""
+        """Drop the connection with all unreceived messages."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -325,7 +325,7 @@ class Client:
         self.session = self.send_queue = self._task = None
 
     async def receive(self, count: int = 10_000) -> None:
-        """Receive at most `count` frames of those that are there."""
+        """Receive at most `count` of the waiting frames."""
         send_queue = self.send_queue
         for _ in range(min(count, len(send_queue) if send_queue else 0)):
             assert send_queue is not None

@@ -1,4 +1,4 @@
-"""Tokens: what is let in, and everything that is not."""
+"""Validation of tokens."""
 
 import base64
 import hmac
@@ -28,7 +28,7 @@ ED25519 = ed25519.Ed25519PrivateKey.generate()
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """Good claims, with changes; a claim changed to None is left out."""
+    """Return valid claims with changes; a claim changed to None is left out."""
     good = {"sub": "alice", "iss": "tasktape", "aud": "tasktape", "exp": int(time.time()) + 60}
     return {name: value for name, value in {**good, **changes}.items() if value is not None}
 
@@ -45,15 +45,15 @@ def verifier(**settings: Any) -> Verifier:
     return Verifier.from_settings(Settings(**(settings or {"jwt_secret": SECRET})))
 
 
-async def test_a_good_token_names_its_user() -> None:
-    """Subject, expiry and the administrator's claim come through."""
+async def test_valid_token_names_its_user() -> None:
+    """With subject, expiry and the administrator's claim."""
     given = claims(admin=True)
     identity = await verifier().verify(jwt.encode(given, SECRET, "HS256"))
     assert (identity.user, identity.admin, identity.expires_at) == ("alice", True, given["exp"])
 
 
 class CountedKey:
-    """One key, and how often it was asked for."""
+    """A key that counts its uses."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -63,8 +63,8 @@ class CountedKey:
         return Key(SECRET, "HS256")
 
 
-async def test_a_good_token_is_known_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not beyond its own end, and not more of them than a bound; a bad one never is."""
+async def test_valid_token_is_cached_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until its expiry at most, and in bounded number; an invalid one never is."""
     monkeypatch.setattr(auth, "MAX_KNOWN_TOKENS", 2)
     keys, now = CountedKey(), [time.time()]
     at = Verifier(keys, issuer="tasktape", audience="tasktape", now=lambda: now[0])
@@ -113,15 +113,15 @@ async def test_only_true_makes_an_administrator(value: object) -> None:
         ({"sub": ".."}, "usable user name"),
     ],
 )
-async def test_bad_claims_are_refused(changes: dict[str, Any], why: str) -> None:
-    """Each required claim is required, and checked."""
+async def test_invalid_claims_are_refused(changes: dict[str, Any], why: str) -> None:
+    """Each required claim must be there, and is checked."""
     with pytest.raises(Unauthenticated, match=why):
         await verifier().verify(jwt.encode(claims(**changes), SECRET, "HS256"))
 
 
 @pytest.mark.parametrize("exp", ["tomorrow", 1e400, [1], {}])
-async def test_a_strange_expiry_is_refused(exp: object) -> None:
-    """Whatever an expiry may be, it never is a server error."""
+async def test_invalid_expiry_is_refused(exp: object) -> None:
+    """No value of it is a server error."""
     payload = json.dumps({**claims(), "exp": exp}).encode()
     token = jwt.api_jws.encode(payload, SECRET, "HS256")
     with pytest.raises(Unauthenticated):
@@ -129,40 +129,40 @@ async def test_a_strange_expiry_is_refused(exp: object) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "é.é.é", "x" * 9000, "..", "e30.e30."])
-async def test_what_is_no_token_is_refused(token: str) -> None:
+async def test_malformed_token_is_refused(token: str) -> None:
     """Garbage, and tokens of any size."""
     with pytest.raises(Unauthenticated):
         await verifier().verify(token)
 
 
-async def test_an_unsigned_token_is_refused() -> None:
+async def test_unsigned_token_is_refused() -> None:
     """The algorithm `none`."""
     with pytest.raises(Unauthenticated):
         await verifier().verify(jwt.encode(claims(), "", "none"))
 
 
-async def test_another_secret_is_refused() -> None:
-    """The signature counts."""
+async def test_token_of_another_secret_is_refused() -> None:
+    """Its signature does not match."""
     with pytest.raises(Unauthenticated, match="signature"):
         await verifier().verify(jwt.encode(claims(), SECRET + "!", "HS256"))
 
 
-async def test_the_algorithm_is_ours_to_choose() -> None:
-    """A stronger hash with the right secret is refused just as well: one kind of key, one algorithm."""
+async def test_token_of_another_algorithm_is_refused() -> None:
+    """Also a stronger hash with the right secret: one kind of key, one algorithm."""
     with pytest.raises(Unauthenticated, match="algorithm"):
         await verifier().verify(jwt.encode(claims(), SECRET, "HS384"))
 
 
 @pytest.mark.parametrize(("key", "algorithm"), [(RSA, "RS256"), (P256, "ES256"), (ED25519, "EdDSA")])
-async def test_public_keys(key: Any, algorithm: str) -> None:
-    """The kind of key decides on the algorithm; the key may stand on one line."""
+async def test_public_key_decides_on_the_algorithm(key: Any, algorithm: str) -> None:
+    """The key may be on one line."""
     for text in (pem(key), pem(key).replace("\n", "\\n")):
         identity = await verifier(jwt_public_key=text).verify(jwt.encode(claims(), key, algorithm))
         assert identity.user == "alice"
 
 
-async def test_a_public_key_is_never_taken_for_a_secret() -> None:
-    """A token signed with the public key's text as if that was a secret."""
+async def test_public_key_is_not_accepted_as_a_secret() -> None:
+    """For a token signed with the key's text as if it were a secret."""
     body = ".".join(unpadded(part) for part in (b'{"alg":"HS256"}', json.dumps(claims()).encode()))
     signature = hmac.digest(pem(RSA).encode(), body.encode(), "sha256")
     token = f"{body}.{unpadded(signature)}"
@@ -172,13 +172,13 @@ async def test_a_public_key_is_never_taken_for_a_secret() -> None:
 
 @pytest.mark.parametrize("text", ["not a key", pem(SMALL_RSA), pem(P521)])
 def test_unusable_keys_stop_the_start(text: str) -> None:
-    """Not a key, too weak, or of a kind that we do not take."""
+    """No key, too weak, or of an unsupported kind."""
     with pytest.raises(BadSettings, match="JWT_PUBLIC_KEY"):
         verifier(jwt_public_key=text)
 
 
-def test_without_a_key_there_is_no_start() -> None:
-    """Nobody could sign in."""
+def test_start_requires_a_key() -> None:
+    """Nobody could sign in without one."""
     with pytest.raises(BadSettings, match="JWT_SECRET"):
         Verifier.from_settings(Settings())
 
@@ -190,8 +190,8 @@ def test_only_bearer_headers_carry_tokens(header: str | None) -> None:
         bearer_token(header)
 
 
-def test_the_scheme_has_no_case() -> None:
-    """RFC 9110 says so."""
+def test_scheme_is_case_insensitive() -> None:
+    """According to RFC 9110."""
     assert bearer_token("bEaReR  abc") == "abc"
 
 
@@ -199,7 +199,7 @@ def test_the_scheme_has_no_case() -> None:
 
 
 class KeyServer:
-    """Publishes a JWK set over HTTP, and counts how often it is asked."""
+    """Publishes a JWK set over HTTP, and counts the requests."""
 
     def __init__(self) -> None:
         self.keys: list[dict[str, Any]] = []
@@ -261,8 +261,8 @@ async def test_published_keys_are_fetched_once(key_server: KeyServer) -> None:
     assert key_server.asked == 1
 
 
-async def test_unknown_keys_do_not_hammer_the_publisher(key_server: KeyServer) -> None:
-    """A token of an unknown key is refused, and does not make us ask again and again."""
+async def test_unknown_keys_do_not_repeat_requests(key_server: KeyServer) -> None:
+    """A token of an unknown key is refused without a request each time."""
     key_server.publish(RSA, "r")
     verifying = verifier(jwt_jwks_url=key_server.url)
     for kid in ("x", "y", "z"):
@@ -271,8 +271,8 @@ async def test_unknown_keys_do_not_hammer_the_publisher(key_server: KeyServer) -
     assert key_server.asked <= 2
 
 
-async def test_a_published_secret_is_not_used(key_server: KeyServer) -> None:
-    """A symmetric key among the published ones signs nobody in: everybody knows it."""
+async def test_published_secret_is_not_used(key_server: KeyServer) -> None:
+    """A published symmetric key is known to everybody."""
     key_server.keys.append(
         {"kty": "oct", "k": unpadded(SECRET.encode()), "kid": "s", "alg": "HS256", "use": "sig"}
     )
@@ -282,8 +282,8 @@ async def test_a_published_secret_is_not_used(key_server: KeyServer) -> None:
         )
 
 
-async def test_a_publisher_that_is_away_is_not_the_callers_fault(key_server: KeyServer) -> None:
-    """503 rather than 401."""
+async def test_unavailable_publisher_is_503(key_server: KeyServer) -> None:
+    """Rather than 401."""
     key_server.stop()
     token = jwt.encode(claims(), RSA, "RS256", headers={"kid": "r"})
     with pytest.raises(Unavailable):
@@ -291,7 +291,7 @@ async def test_a_publisher_that_is_away_is_not_the_callers_fault(key_server: Key
 
 
 def raw_token(payload: bytes, header: bytes = b'{"alg":"HS256","typ":"JWT"}') -> str:
-    """A token of this text, well signed."""
+    """Return a validly signed token with this text."""
     signed = f"{unpadded(header)}.{unpadded(payload)}"
     return f"{signed}.{unpadded(hmac.digest(SECRET.encode(), signed.encode(), 'sha256'))}"
 
@@ -312,8 +312,8 @@ def raw_token(payload: bytes, header: bytes = b'{"alg":"HS256","typ":"JWT"}') ->
         b"1e15",
     ],
 )
-async def test_times_that_are_no_times_are_refused(name: str, value: bytes) -> None:
-    """Numbers of seconds that the calendar has, and nothing that could be read as one."""
+async def test_invalid_times_are_refused(name: str, value: bytes) -> None:
+    """Only numbers of seconds within the calendar are times."""
     given = {key: json.dumps(each).encode() for key, each in claims().items()} | {name: value}
     payload = b"{%s}" % b",".join(b'"%s":%s' % (key.encode(), each) for key, each in given.items())
     with pytest.raises(Unauthenticated):
@@ -336,8 +336,8 @@ async def test_times_that_are_no_times_are_refused(name: str, value: bytes) -> N
         b"",
     ],
 )
-async def test_claims_that_are_no_claims_are_refused(payload: bytes) -> None:
-    """Broken JSON, JSON that names a claim twice, and subjects that nobody can be called."""
+async def test_malformed_claims_are_refused(payload: bytes) -> None:
+    """Broken JSON, duplicate claims, and subjects that are no valid user names."""
     good = json.dumps({name: value for name, value in claims().items() if name != "sub"}).encode()
     whole = payload[:-1] + b"," + good[1:] if payload.startswith(b'{"sub"') else payload
     with pytest.raises(Unauthenticated):
@@ -357,8 +357,8 @@ async def test_claims_that_are_no_claims_are_refused(payload: bytes) -> None:
         b"\xff",
     ],
 )
-async def test_headers_that_are_no_headers_are_refused(header: bytes) -> None:
-    """Before anything in them is believed; by a fixed key, and by published ones."""
+async def test_malformed_headers_are_refused(header: bytes) -> None:
+    """Before their contents are used; with a fixed key, and with published ones."""
     token = raw_token(json.dumps(claims()).encode(), header)
     for checked in (verifier(), verifier(jwt_jwks_url="http://127.0.0.1:9/jwks")):
         with pytest.raises(Unauthenticated):

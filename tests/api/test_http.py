@@ -1,4 +1,4 @@
-"""The edge of HTTP: what is refused, how, and which headers answers carry; on a log in memory."""
+"""Edge of HTTP on a log in memory: refusals and response headers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ID = "0190f3c0-0000-7000-8000-000000000000"
 
 
 class Broken:
-    """A pool that fails in a given way: these tests are not about what reads answer."""
+    """A pool that fails in a given way, for tests that do not depend on reads."""
 
     def __init__(self) -> None:
         self.error: BaseException = ConnectionRefusedError("nobody listens")
@@ -101,7 +101,7 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
     return problem
 
 
-async def test_creating_answers_201_with_its_headers(client: httpx.AsyncClient) -> None:
+async def test_creating_returns_201_with_its_headers(client: httpx.AsyncClient) -> None:
     """Location, ETag, position, correlation id, and no caching."""
     answer = await client.post(
         "/api/tasks", json={"title": "Buy milk"}, headers={"X-Correlation-ID": "abc-1"}
@@ -115,8 +115,8 @@ async def test_creating_answers_201_with_its_headers(client: httpx.AsyncClient) 
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_the_event_carries_correlation_and_trace(client: httpx.AsyncClient, world: World) -> None:
-    """The caller's ids are on the record; an invalid trace context is left out."""
+async def test_event_carries_correlation_and_trace_ids(client: httpx.AsyncClient, world: World) -> None:
+    """An invalid trace context is left out."""
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     for given, kept in ((trace, trace), ("00-0-0-01", None)):
         headers = {"X-Correlation-ID": "abc-2", "traceparent": given}
@@ -127,7 +127,7 @@ async def test_the_event_carries_correlation_and_trace(client: httpx.AsyncClient
 
 
 @pytest.mark.parametrize("given", ["x" * 129, "caf\u00e9".encode(), ""])
-async def test_an_unusable_correlation_id_is_replaced(client: httpx.AsyncClient, given: str | bytes) -> None:
+async def test_invalid_correlation_id_is_replaced(client: httpx.AsyncClient, given: str | bytes) -> None:
     """With one of ours."""
     answer = await client.get("/healthz", headers=raw("X-Correlation-ID", given))
     assert len(answer.headers["x-correlation-id"]) == 36
@@ -136,8 +136,8 @@ async def test_an_unusable_correlation_id_is_replaced(client: httpx.AsyncClient,
 @pytest.mark.parametrize(
     "token", ["", "nonsense", mint("another secret of thirty-two chars", "alice", admin=True, ttl_s=60)]
 )
-async def test_without_a_good_token_nothing_is_shown(deps: Dependencies, token: str) -> None:
-    """Whatever the address and the method: 401, which says what to send."""
+async def test_request_without_a_valid_token_is_401(deps: Dependencies, token: str) -> None:
+    """Any path and method; the response says what to send."""
     async with client_of(deps, None) as client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         for method, path in (
@@ -150,8 +150,8 @@ async def test_without_a_good_token_nothing_is_shown(deps: Dependencies, token: 
             assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_a_token_in_the_query_is_no_credential(deps: Dependencies) -> None:
-    """Addresses end up in logs."""
+async def test_token_in_the_query_is_refused(deps: Dependencies) -> None:
+    """URLs end up in logs."""
     async with client_of(deps, None) as client:
         token = mint(SECRET, "alice", admin=False, ttl_s=60)
         assert_problem(await client.get("/api/me", params={"token": token}), 401, "unauthenticated")
@@ -198,7 +198,7 @@ async def test_administration_is_for_administrators(deps: Dependencies) -> None:
         (b'{"title": "a", "list_id": "x"}', "application/json", 422, "invalid"),
     ],
 )
-async def test_bodies_that_are_refused(
+async def test_invalid_bodies_are_refused(
     client: httpx.AsyncClient, world: World, body: bytes, content_type: str, status: int, code: str
 ) -> None:
     """Each with its own status, and nothing is written."""
@@ -207,8 +207,8 @@ async def test_bodies_that_are_refused(
     assert [raw.stream for raw in world.log.records] == [f"list:{inbox_id('alice')}"]
 
 
-async def test_invalid_fields_are_named(client: httpx.AsyncClient) -> None:
-    """All of them, by their paths, in plain words."""
+async def test_all_invalid_fields_are_named(client: httpx.AsyncClient) -> None:
+    """By their paths, in plain words."""
     body = {"title": "", "priority": "now", "tags": ["ok", ""], "color": "red"}
     problem = assert_problem(await client.post("/api/tasks", json=body), 422, "invalid")
     errors = {each["field"]: each["message"] for each in problem["errors"]}
@@ -230,16 +230,16 @@ async def test_invalid_fields_are_named(client: httpx.AsyncClient) -> None:
         ("parent_id", "x", "should be an id: a UUID in lower case"),
     ],
 )
-async def test_problems_speak_of_json(
+async def test_problems_use_the_terms_of_json(
     client: httpx.AsyncClient, field: str, value: object, said: str
 ) -> None:
-    """And not of the language that we are written in."""
+    """Not those of Python."""
     answer = await client.post("/api/tasks", json={"title": "a", field: value})
     problem = assert_problem(answer, 422, "invalid")
     assert problem["errors"][0]["message"] == said
 
 
-async def test_a_chunked_body_is_bounded_too(client: httpx.AsyncClient) -> None:
+async def test_chunked_body_is_bounded_too(client: httpx.AsyncClient) -> None:
     """Without a declared length, reading stops at the limit."""
     sent = 0
 
@@ -270,7 +270,7 @@ async def test_a_chunked_body_is_bounded_too(client: httpx.AsyncClient) -> None:
     ],
 )
 async def test_unknown_parameters_are_named(client: httpx.AsyncClient, path: str, named: str) -> None:
-    """400, with what could not be read."""
+    """400."""
     assert named in assert_problem(await client.get(path), 400, "malformed")["detail"]
 
 
@@ -290,16 +290,16 @@ async def test_unknown_parameters_are_named(client: httpx.AsyncClient, path: str
         (f"/api/tasks/{ID}?as_of=2026-01-01T00:00:00", "as_of"),
     ],
 )
-async def test_bad_values_of_parameters_are_field_errors(
+async def test_invalid_parameter_values_are_field_errors(
     client: httpx.AsyncClient, path: str, field: str
 ) -> None:
-    """422, naming the parameter."""
+    """422 that names the parameter."""
     problem = assert_problem(await client.get(path), 422, "invalid")
     assert [each["field"] for each in problem["errors"]] == [field]
 
 
-async def test_positions_of_partitions_that_are_not_there(deps: Dependencies) -> None:
-    """Not found, however large the number."""
+async def test_position_of_an_unknown_partition_is_not_found(deps: Dependencies) -> None:
+    """Any number."""
     async with client_of(deps, admin=True) as client:
         for partition in (2, 2**31, 10**17):
             for method, path in (("GET", "/api/outcomes/{}:1"), ("POST", "/api/dead-letters/{}:1/skip")):
@@ -308,23 +308,23 @@ async def test_positions_of_partitions_that_are_not_there(deps: Dependencies) ->
 
 
 @pytest.mark.parametrize("kind", [asyncpg.DataError, ClientSideDataError])
-async def test_values_that_the_database_can_not_take_are_our_mistake(
+async def test_values_that_the_database_refuses_are_500(
     client: httpx.AsyncClient, pool: Broken, kind: type[Exception]
 ) -> None:
-    """Not an outage: nobody should come back with the same request."""
+    """Not an outage: repeating the request does not help."""
     pool.error = kind("value out of int32 range")
     assert_problem(await client.get("/api/tasks"), 500, "internal")
 
 
-async def test_encoded_bodies_are_not_read(client: httpx.AsyncClient) -> None:
-    """A small body could hide a large one."""
+async def test_encoded_bodies_are_refused(client: httpx.AsyncClient) -> None:
+    """A small body could contain a large one."""
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     answer = await client.post("/api/tasks", content=b"\x1f\x8b", headers=headers)
     assert_problem(answer, 415, "unsupported_media_type")
 
 
-async def test_addresses_and_methods_that_are_not_there(client: httpx.AsyncClient) -> None:
-    """404 and 405 are problems as well; 405 says what is possible."""
+async def test_unknown_paths_and_methods_are_problems(client: httpx.AsyncClient) -> None:
+    """404 and 405; 405 lists the allowed methods."""
     assert_problem(await client.get("/api/nothing"), 404, "not_found")
     assert_problem(await client.get("/api/tasks/"), 404, "not_found")
     assert_problem(await client.get("/api/tasks/not-an-id"), 404, "not_found")
@@ -335,14 +335,14 @@ async def test_addresses_and_methods_that_are_not_there(client: httpx.AsyncClien
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 256, "caf\u00e9".encode(), "a\tb"])
-async def test_unusable_keys(client: httpx.AsyncClient, key: str | bytes) -> None:
-    """1 to 255 printable ASCII characters."""
+async def test_invalid_idempotency_keys_are_refused(client: httpx.AsyncClient, key: str | bytes) -> None:
+    """1 to 255 printable ASCII characters are valid."""
     answer = await client.post("/api/tasks", json={"title": "T"}, headers=raw("Idempotency-Key", key))
     assert_problem(answer, 400, "malformed")
 
 
-async def test_spacing_and_order_do_not_make_another_command(client: httpx.AsyncClient) -> None:
-    """A repeat may be serialised in another way."""
+async def test_repeat_may_be_serialised_differently(client: httpx.AsyncClient) -> None:
+    """Spacing and order of keys do not matter."""
     headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
     first = await client.post("/api/tasks", content=b'{"title":"T","notes":"N"}', headers=headers)
     again = await client.post("/api/tasks", content=b'{ "notes" : "N", "title" : "T" }', headers=headers)
@@ -350,8 +350,7 @@ async def test_spacing_and_order_do_not_make_another_command(client: httpx.Async
     assert again.headers["location"] == first.headers["location"]
 
 
-async def test_the_same_key_of_two_users_is_two_keys(deps: Dependencies) -> None:
-    """Keys are each user's own."""
+async def test_idempotency_keys_are_per_user(deps: Dependencies) -> None:
     headers = {"Idempotency-Key": "mine"}
     async with client_of(deps, "alice") as alice, client_of(deps, "bob") as bob:
         ids = {
@@ -377,22 +376,24 @@ async def test_the_same_key_of_two_users_is_two_keys(deps: Dependencies) -> None
         *(("", 400), (" ", 400), ('"01"', 412), ('"0"', 412), ('"*"', 412), ('"1",', 200), (",", 400)),
     ],
 )
-async def test_if_match(client: httpx.AsyncClient, header: str, status: int) -> None:
-    """Strong tags of versions, of which one has to be that of the task; compressed ones are no others."""
+async def test_if_match_requires_a_strong_tag_of_the_version(
+    client: httpx.AsyncClient, header: str, status: int
+) -> None:
+    """Tags of compressed responses count as the same version."""
     path = (await client.post("/api/tasks", json={"title": "T"})).headers["location"]
     answer = await client.patch(path, json={"notes": "N"}, headers={"If-Match": header})
     assert answer.status_code == status, answer.text
 
 
-async def test_creating_matches_nothing(client: httpx.AsyncClient) -> None:
+async def test_if_match_of_a_creation_is_refused(client: httpx.AsyncClient) -> None:
     """There is no version yet."""
     for path, body in (("/api/tasks", {"title": "T"}), ("/api/lists", {"name": "L"})):
         answer = await client.post(path, json=body, headers={"If-Match": "*"})
         assert_problem(answer, 412, "precondition_failed")
 
 
-async def test_nothing_left_to_do_has_all_headers_too(client: httpx.AsyncClient, world: World) -> None:
-    """A client may rely on the version and on a position, whatever the command did."""
+async def test_response_without_an_event_has_all_headers(client: httpx.AsyncClient, world: World) -> None:
+    """Clients may rely on version and position after any command."""
     path = (await client.post("/api/tasks", json={"title": "T"})).headers["location"]
     first = await client.post(f"{path}/complete")
     written = len(world.log.records)
@@ -402,8 +403,8 @@ async def test_nothing_left_to_do_has_all_headers_too(client: httpx.AsyncClient,
     assert len(world.log.records) == written
 
 
-async def test_not_waiting(client: httpx.AsyncClient, world: World) -> None:
-    """202, with the place to ask, and the preference that was applied."""
+async def test_request_may_not_wait(client: httpx.AsyncClient, world: World) -> None:
+    """202, with the URL to poll, and the applied preference."""
     await client.get("/api/me")
     world.hold()
     for prefer, applied in (("respond-async", "respond-async"), ("respond-async, wait=0", "wait=0")):
@@ -415,42 +416,42 @@ async def test_not_waiting(client: httpx.AsyncClient, world: World) -> None:
     world.release()
 
 
-async def test_a_position_of_another_log_is_malformed(client: httpx.AsyncClient) -> None:
+async def test_position_of_another_log_is_malformed(client: httpx.AsyncClient) -> None:
     """The log has two partitions."""
     for header in ("7:0", "0", "0:-1", "a:b"):
         answer = await client.get("/api/me", headers={"Tasktape-Position": header})
         assert_problem(answer, 400, "malformed")
 
 
-async def test_a_position_that_does_not_come_is_503(client: httpx.AsyncClient) -> None:
+async def test_position_that_is_not_reached_is_503(client: httpx.AsyncClient) -> None:
     """After the wait that the caller prefers."""
     answer = await client.get("/api/me", headers={"Tasktape-Position": "0:999", "Prefer": "wait=0"})
     assert_problem(answer, 503, "unavailable")
     assert answer.headers["retry-after"] == "1"
 
 
-async def test_a_database_that_is_away_is_503(client: httpx.AsyncClient) -> None:
-    """For a while; the caller may come back."""
+async def test_unavailable_database_is_503(client: httpx.AsyncClient) -> None:
+    """Clients may retry."""
     assert_problem(await client.get("/api/tasks"), 503, "unavailable")
 
 
-async def test_our_own_mistakes_tell_nothing(client: httpx.AsyncClient, pool: Broken) -> None:
-    """500 with an id, and neither a traceback nor the message of the mistake."""
+async def test_internal_errors_reveal_nothing(client: httpx.AsyncClient, pool: Broken) -> None:
+    """500 with an id, without traceback or message."""
     pool.error = ZeroDivisionError("the password is hunter2")
     answer = await client.get("/api/tasks")
     assert_problem(answer, 500, "internal")
     assert "hunter2" not in answer.text
 
 
-async def test_a_log_that_is_away_is_503(client: httpx.AsyncClient, world: World) -> None:
+async def test_unavailable_log_is_503(client: httpx.AsyncClient, world: World) -> None:
     """And nothing was written."""
     await client.get("/api/me")
     world.log.fails = "before"
     assert_problem(await client.post("/api/tasks", json={"title": "T"}), 503, "unavailable")
 
 
-async def test_everyone_gets_an_inbox_once(deps: Dependencies, world: World) -> None:
-    """With the first request that is authenticated."""
+async def test_first_request_creates_the_inbox_once(deps: Dependencies, world: World) -> None:
+    """When it is authenticated."""
     async with client_of(deps, "bob") as client:
         for _ in range(3):
             await client.get("/api/me")
@@ -459,8 +460,8 @@ async def test_everyone_gets_an_inbox_once(deps: Dependencies, world: World) -> 
     assert len(world.log.records) == 1
 
 
-async def test_readiness_says_what_is_wrong(client: httpx.AsyncClient) -> None:
-    """503, and `lag` is unknown without the database; no token is needed."""
+async def test_readiness_names_the_failure(client: httpx.AsyncClient) -> None:
+    """503; `lag` is unknown without the database; no token is needed."""
     answer = await client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["ready"] is False
@@ -469,14 +470,14 @@ async def test_readiness_says_what_is_wrong(client: httpx.AsyncClient) -> None:
     assert answer.json()["node"] == "a node of tests"
 
 
-async def test_a_process_that_stops_is_not_ready(deps: Dependencies, client: httpx.AsyncClient) -> None:
-    """Whatever else it still could do."""
+async def test_stopping_process_is_not_ready(deps: Dependencies, client: httpx.AsyncClient) -> None:
+    """Whatever else it can still serve."""
     deps.stopping.set()
     assert "this process stops" in (await client.get("/readyz")).json()["problems"]
 
 
-async def test_other_origins(client: httpx.AsyncClient) -> None:
-    """Those of CORS_ORIGIN may read answers and their headers; others may not."""
+async def test_other_origins_are_checked(client: httpx.AsyncClient) -> None:
+    """Those of CORS_ORIGIN may read responses and their headers; others may not."""
     allowed = await client.get("/api/me", headers={"Origin": "https://app.example"})
     assert allowed.headers["access-control-allow-origin"] == "https://app.example"
     assert "ETag" in allowed.headers["access-control-expose-headers"]
@@ -500,17 +501,17 @@ async def test_other_origins(client: httpx.AsyncClient) -> None:
         ({"Access-Control-Request-Headers": "x-forwarded-for"}, "if-match"),
     ],
 )
-async def test_a_refused_preflight_is_a_problem(
+async def test_refused_preflight_is_a_problem(
     client: httpx.AsyncClient, changed: dict[str, str], said: str
 ) -> None:
-    """Which says what is not allowed, and what is."""
+    """It says what is not allowed, and what is."""
     answer = await client.options("/api/tasks", headers=PREFLIGHT | changed)
     assert said in assert_problem(answer, 403, "cors_refused")["detail"]
     assert "Origin" in answer.headers["vary"]
 
 
-async def test_answers_depend_on_the_origin_for_caches(deps: Dependencies) -> None:
-    """Also without one, errors and preflights."""
+async def test_responses_vary_by_origin(deps: Dependencies) -> None:
+    """Also those without one, errors and preflights."""
     async with client_of(deps) as client:
         for method, path in (
             ("GET", "/healthz"),
@@ -536,10 +537,8 @@ async def test_answers_depend_on_the_origin_for_caches(deps: Dependencies) -> No
         ("/page/app.js", "GET, HEAD, OPTIONS"),
     ],
 )
-async def test_options_tells_the_methods_of_every_address(
-    deps: Dependencies, path: str, allowed: str
-) -> None:
-    """Without a token; a method that is not possible is answered with the same."""
+async def test_options_lists_the_methods_of_every_path(deps: Dependencies, path: str, allowed: str) -> None:
+    """Without a token; a method that is not allowed gets the same list."""
     async with client_of(deps, None) as client:
         answer = await client.options(path)
         assert (answer.status_code, answer.content, answer.headers["allow"]) == (204, b"", allowed)
@@ -549,8 +548,8 @@ async def test_options_tells_the_methods_of_every_address(
         assert_problem(await client.options("/api/nothing"), 404, "not_found")
 
 
-async def test_a_body_that_is_not_accepted_is_told_what_is(client: httpx.AsyncClient) -> None:
-    """Its types, and that there is no content coding."""
+async def test_refused_content_type_lists_the_accepted_ones(client: httpx.AsyncClient) -> None:
+    """And that there is no content coding."""
     path = (await client.post("/api/tasks", json={"title": "T"})).headers["location"]
     posted = await client.post("/api/tasks", content=b"{}", headers={"Content-Type": "text/xml"})
     assert posted.headers["accept-post"] == "application/json"
@@ -560,8 +559,8 @@ async def test_a_body_that_is_not_accepted_is_told_what_is(client: httpx.AsyncCl
     assert patched.headers["accept-encoding"] == "identity"
 
 
-async def test_answers_to_commands_say_what_they_show(client: httpx.AsyncClient) -> None:
-    """The task, wherever the command was sent to: then `ETag` is of that."""
+async def test_content_location_names_the_resource_shown(client: httpx.AsyncClient) -> None:
+    """The task, whatever the URL of the command: `ETag` is of that."""
     created = await client.post("/api/tasks", json={"title": "T"})
     path = created.headers["location"]
     assert created.headers["content-location"] == path
@@ -571,7 +570,7 @@ async def test_answers_to_commands_say_what_they_show(client: httpx.AsyncClient)
 
 
 async def test_strict_handling_does_not_merge(client: httpx.AsyncClient) -> None:
-    """An older version is 412, also where the fields are others, also in bulk; and the answer says so."""
+    """An older version is 412, also for other fields and in bulk; the response says so."""
     path = (await client.post("/api/tasks", json={"title": "T"})).headers["location"]
     await client.patch(path, json={"title": "U"})
     strict = {"Prefer": "handling=strict", "If-Match": '"1"'}
@@ -595,15 +594,17 @@ async def test_strict_handling_does_not_merge(client: httpx.AsyncClient) -> None
         *(('"2"', 200), ("1", 400), ("", 400)),
     ],
 )
-async def test_if_none_match_of_a_command(client: httpx.AsyncClient, tags: str, status: int) -> None:
-    """What is there is not to be one of those (RFC 9110, 13.1.2)."""
+async def test_if_none_match_of_a_command_is_checked(
+    client: httpx.AsyncClient, tags: str, status: int
+) -> None:
+    """RFC 9110, 13.1.2."""
     path = (await client.post("/api/tasks", json={"title": "T"})).headers["location"]
     answer = await client.patch(path, json={"notes": "N"}, headers={"If-None-Match": tags})
     assert answer.status_code == status, answer.text
 
 
-async def test_a_member_is_added_only_if_there_is_none(client: httpx.AsyncClient) -> None:
-    """With `If-None-Match: *`, which does not change the role of one who is there."""
+async def test_member_is_added_only_if_absent(client: httpx.AsyncClient) -> None:
+    """With `If-None-Match: *`, which does not change an existing member's role."""
     path = (await client.post("/api/lists", json={"name": "L"})).headers["location"] + "/members/bob"
     anew = {"If-None-Match": "*"}
     assert (await client.put(path, json={"role": "viewer"}, headers=anew)).status_code == 200
@@ -612,8 +613,8 @@ async def test_a_member_is_added_only_if_there_is_none(client: httpx.AsyncClient
 
 
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
-async def test_what_has_no_version_takes_no_condition(client: httpx.AsyncClient, header: str) -> None:
-    """Creating, bulk: 412, and nothing is written."""
+async def test_conditions_without_a_version_are_refused(client: httpx.AsyncClient, header: str) -> None:
+    """Creation and bulk: 412, and nothing is written."""
     for path, body in (
         ("/api/tasks", {"title": "T"}),
         ("/api/lists", {"name": "L"}),
@@ -624,15 +625,15 @@ async def test_what_has_no_version_takes_no_condition(client: httpx.AsyncClient,
         assert_problem(answer, 412, "precondition_failed")
 
 
-async def test_problems_reach_other_origins_too(client: httpx.AsyncClient) -> None:
-    """A browser shows a page nothing of an answer without these headers."""
+async def test_problems_are_readable_by_other_origins(client: httpx.AsyncClient) -> None:
+    """Browsers hide responses without these headers."""
     answer = await client.get("/api/nothing", headers={"Origin": "https://app.example"})
     assert_problem(answer, 404, "not_found")
     assert answer.headers["access-control-allow-origin"] == "https://app.example"
 
 
 async def test_documents_and_page_work_without_a_network(client: httpx.AsyncClient) -> None:
-    """Nothing on them comes from elsewhere, and the policy for browsers says so."""
+    """They load nothing from elsewhere, and the content security policy says so."""
     for path in ("/docs", "/"):
         page = await client.get(path)
         assert page.status_code == 200
@@ -662,10 +663,10 @@ async def test_documents_and_page_work_without_a_network(client: httpx.AsyncClie
         ),
     ],
 )
-async def test_what_is_wrong_with_a_field_is_told_in_plain_words(
+async def test_field_errors_use_the_terms_of_json(
     client: httpx.AsyncClient, command: dict[str, Any], field: str, message: str
 ) -> None:
-    """Of JSON, not of our language; a number is not a text that looks like one."""
+    """Not those of Python; a number is not a text that looks like one."""
     answer = await client.post("/api/bulk", json={"commands": [command]})
     [outcome] = answer.json()["outcomes"]
     assert outcome["problem"]["errors"] == [{"field": field, "message": message}]

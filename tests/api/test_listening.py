@@ -1,4 +1,4 @@
-"""The port of an API process: who is refused, who waits, and who is served when it is given up."""
+"""Port of an API process: refusing, waiting and handing over."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ CLIENTS = 50
 
 
 class Echo(asyncio.Protocol):
-    """Sends back what comes."""
+    """Sends received bytes back."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Send it back, and end."""
+        """Send the bytes back and close."""
         self._transport.write(data)
         self._transport.close()
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_port_that_is_taken_refuses_clients_until_it_is_listened_at(*, shared: bool) -> None:
+def test_bound_port_refuses_clients_until_it_listens(*, shared: bool) -> None:
     with bind_port(LOOPBACK, 0, shared=shared) as taken:
         address = taken.getsockname()
         with pytest.raises(ConnectionRefusedError):
@@ -42,14 +42,14 @@ def test_port_that_is_taken_refuses_clients_until_it_is_listened_at(*, shared: b
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_port_at_which_somebody_listens_is_not_to_be_had(*, shared: bool) -> None:
+def test_listening_port_cannot_be_bound(*, shared: bool) -> None:
     with socket.create_server((LOOPBACK, 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(Unavailable, match=f"cannot bind 127.0.0.1:{port}"):
             bind_port(LOOPBACK, port, shared=shared)
 
 
-def test_port_that_two_took_is_listened_at_by_one() -> None:
+def test_port_bound_by_two_is_listened_on_by_one() -> None:
     with bind_port(LOOPBACK, 0, shared=False) as first:
         port = first.getsockname()[1]
         with bind_port(LOOPBACK, port, shared=False) as second:
@@ -59,7 +59,7 @@ def test_port_that_two_took_is_listened_at_by_one() -> None:
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_clients_that_were_not_accepted_yet_are_served_when_a_port_is_given_up(
+def test_waiting_clients_are_served_when_a_port_is_closed(
     new_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
     async def check() -> None:

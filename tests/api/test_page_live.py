@@ -1,4 +1,4 @@
-"""The page's connection: what it says, and what it makes of frames of one message or several."""
+"""Connection of the page: messages it sends, and its handling of frames with one message or several."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UPDATE = examples.FROM_SERVER[Update][0]
 
 
 def run(*frames: object) -> dict[str, Any]:
-    """What the page says and tells when these frames come."""
+    """Return the messages sent and events emitted by the page for these frames."""
     script = Path(__file__).with_name("live_page.mjs")
     given = json.dumps([json.dumps(frame) for frame in frames])
     done = subprocess.run(
@@ -32,7 +32,7 @@ def run(*frames: object) -> dict[str, Any]:
 
 
 def update(position: str) -> dict[str, Any]:
-    """An update."""
+    """Return an update."""
     return UPDATE | {"position": position}
 
 
@@ -53,15 +53,15 @@ MESSAGES = [
     [MESSAGES, [MESSAGES], [MESSAGES[:2], *MESSAGES[2:5], MESSAGES[5:]]],
     ids=["one", "all", "mixed"],
 )
-def test_messages_are_told_one_by_one(frames: list[object]) -> None:
-    """Whatever frames they come in; each update once."""
+def test_messages_are_emitted_one_by_one(frames: list[object]) -> None:
+    """For any division into frames; each update once."""
     found = run(*frames)
     assert found["told"] == [True, "0:11", "0:12", "resync", "0:13"]
     assert found["positions"] == {"0": 13}
 
 
-def test_what_the_page_says_is_understood() -> None:
-    """And that it takes several messages in a frame."""
+def test_messages_of_the_page_are_valid() -> None:
+    """And it accepts several messages in a frame."""
     (hello,) = run(HELLO)["said"]
     assert (hello["features"], hello["since"]) == (["batch"], {"0": 10})
     said = run(HELLO, {"type": "ping"})["said"]

@@ -1,4 +1,4 @@
-"""A database that crashed has lost its latest rows for a while: nothing is refused because of that."""
+"""Read consistency while a crashed database lacks its latest rows: nothing is refused because of that."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ async def refused(node: Node, command: TaskCommand, stream: str, user: str = "al
     return caught.type
 
 
-async def test_a_task_that_was_created_is_not_missing(world: World) -> None:
-    """While its row is away the caller is told to come back; then the command is carried out."""
+async def test_created_task_is_not_missing(world: World) -> None:
+    """While its row is missing the command is 503; then it is executed."""
     node, stream = world.node(), new_stream()
     await node.done(new_task(), stream)
     world.crash(lost=1)
@@ -55,10 +55,10 @@ async def test_a_task_that_was_created_is_not_missing(world: World) -> None:
     assert (await node.done(EditTask(title="Buy bread"), stream)).version == 2
 
 
-async def test_a_command_waits_for_rows_that_come_back_soon(
+async def test_command_waits_for_rows_that_come_back_soon(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then nobody notices anything."""
+    """The caller notices nothing."""
     monkeypatch.setattr(read_consistency, "RETRY_DELAYS_S", (0.01,) * 500)
     node, stream = world.node(), new_stream()
     await node.done(new_task(), stream)
@@ -70,8 +70,8 @@ async def test_a_command_waits_for_rows_that_come_back_soon(
     assert (await edit).version == 2
 
 
-async def test_what_was_done_since_is_undone_not_passed_over(world: World) -> None:
-    """The old row says that there is nothing left to do."""
+async def test_undo_is_not_refused_by_an_old_row(world: World) -> None:
+    """According to the old row there is nothing to undo."""
     node, stream = world.node(), new_stream()
     await node.done(new_task(), stream)
     await node.done(CompleteTask(), stream)
@@ -81,8 +81,8 @@ async def test_what_was_done_since_is_undone_not_passed_over(world: World) -> No
     assert (await node.done(ReopenTask(), stream)).version == 3
 
 
-async def test_who_was_made_an_editor_may_edit(world: World) -> None:
-    """The old row says that they may not, or may not even see it."""
+async def test_new_editor_may_edit_despite_an_old_row(world: World) -> None:
+    """According to the old row they may not, or may not even see it."""
     node, stream, list_id = world.node(), new_stream(), new_id()
     await node.done(CreateList(name="Errands"), f"list:{list_id}")
     await node.done(new_task(list_id=list_id), stream)
@@ -96,8 +96,8 @@ async def test_who_was_made_an_editor_may_edit(world: World) -> None:
     assert (await node.done(EditTask(title="X"), stream, "bob")).version == 2
 
 
-async def test_an_edit_of_what_was_merged_before_does_not_conflict(world: World) -> None:
-    """Nor does an `If-Match` fail that names a version which was told."""
+async def test_edit_of_a_merged_version_does_not_conflict_by_an_old_row(world: World) -> None:
+    """Nor does an `If-Match` fail with a version that was returned."""
     node, stream = world.node(), new_stream()
     await node.done(new_task(), stream)
     told = await node.done(EditTask(title="Buy bread"), stream)
@@ -108,8 +108,8 @@ async def test_an_edit_of_what_was_merged_before_does_not_conflict(world: World)
     assert (await node.done(EditTask(title="Buy beer"), stream, if_match=told.version)).version == 3
 
 
-async def test_what_lies_around_the_task_counts_too(world: World) -> None:
-    """A comment that was made may be edited."""
+async def test_rows_related_to_the_task_count_too(world: World) -> None:
+    """A created comment can be edited."""
     node, stream, comment_id = world.node(), new_stream(), new_id()
     await node.done(new_task(), stream)
     await node.done(Comment(comment_id=comment_id, text="Which?"), stream)
@@ -120,8 +120,8 @@ async def test_what_lies_around_the_task_counts_too(world: World) -> None:
     assert (await node.done(edit, stream)).version == 3
 
 
-async def test_a_sub_task_goes_to_the_list_of_its_parent(world: World) -> None:
-    """And not to the inbox, as if the parent were not there."""
+async def test_sub_task_is_created_in_the_list_of_its_parent(world: World) -> None:
+    """And not in the inbox as if the parent did not exist."""
     node, list_id, parent_id = world.node(), new_id(), new_id()
     task_actions, terms = TaskActions(node.commands, world, new_id), Terms("alice", wait_s=5.0)
     action = TaskAction("create", body={"title": "Compare prices", "parent_id": parent_id})
@@ -136,8 +136,7 @@ async def test_a_sub_task_goes_to_the_list_of_its_parent(world: World) -> None:
     assert json.loads(result.body)["list_id"] == list_id
 
 
-async def test_what_is_done_to_sub_tasks_is_done_to_all_of_them(world: World) -> None:
-    """Also to one whose row is away."""
+async def test_cascade_includes_sub_tasks_whose_rows_are_missing(world: World) -> None:
     node, parent_id = world.node(), new_id()
     child = new_stream()
     task_actions, terms = TaskActions(node.commands, world, new_id), Terms("alice", wait_s=5.0)
@@ -154,7 +153,7 @@ async def test_what_is_done_to_sub_tasks_is_done_to_all_of_them(world: World) ->
 
 
 async def test_undo_takes_back_the_newest_change(world: World) -> None:
-    """And not the one before, if the newest is away."""
+    """And not the one before, if the newest row is missing."""
     node, task_id = world.node(), new_id()
     task_actions, terms = TaskActions(node.commands, world, new_id), Terms("alice", wait_s=5.0)
     await node.done(new_task(), f"task:{task_id}")
@@ -170,8 +169,8 @@ async def test_undo_takes_back_the_newest_change(world: World) -> None:
     assert (undone["title"], undone["notes"]) == ("Buy bread", "")
 
 
-async def test_what_is_accepted_asks_nothing_more(world: World) -> None:
-    """Also on old rows: its record comes behind those that are made anew, and the fold decides."""
+async def test_accepted_command_checks_no_rows_again(world: World) -> None:
+    """Also on old rows: its record comes after the lost ones, and the fold decides."""
     node, stream = world.node(), new_stream()
     await node.done(new_task(), stream)
     await node.done(EditTask(title="Buy bread"), stream)
@@ -187,8 +186,8 @@ async def test_what_is_accepted_asks_nothing_more(world: World) -> None:
     assert world.moments == 0
 
 
-async def test_what_is_refused_on_recent_rows_is_refused(world: World) -> None:
-    """Once they were looked at, and without a wait."""
+async def test_refusal_on_current_rows_stands(world: World) -> None:
+    """After one check, and without a wait."""
     node, list_id = world.node(), new_id()
     await node.done(new_task(), new_stream())
     assert await refused(node, EditTask(title="X"), new_stream()) is NotFound
@@ -201,8 +200,8 @@ async def test_what_is_refused_on_recent_rows_is_refused(world: World) -> None:
     assert world.moments == 3
 
 
-async def test_a_node_minds_only_what_it_was_told(world: World) -> None:
-    """One that has heard of nothing refuses as the rows have it: it has told nobody anything else."""
+async def test_node_considers_only_what_it_has_seen(world: World) -> None:
+    """A node that has seen nothing refuses by the rows: it has promised nothing else."""
     node, list_id = world.node(), new_id()
     await node.done(CreateList(name="Errands"), f"list:{list_id}")
     world.crash(lost=1)
@@ -211,7 +210,7 @@ async def test_a_node_minds_only_what_it_was_told(world: World) -> None:
 
 
 class NoNotifications:
-    """The queries of somebody who was told nothing, as far as the rows go."""
+    """Queries of notifications whose rows are missing."""
 
     async def one(self, user: str, notification_id: str) -> None:
         """See `NotificationQueries.one`."""
@@ -236,10 +235,8 @@ async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_over_http_it_is_503_and_says_when_to_try_again(
-    world: World, client: httpx.AsyncClient
-) -> None:
-    """As for all that is not there right now."""
+async def test_missing_rows_are_503_with_retry_after(world: World, client: httpx.AsyncClient) -> None:
+    """As for any unavailable dependency."""
     created = await client.post("/api/tasks", json={"title": "Buy milk", "list_id": inbox_id("alice")})
     world.crash(lost=1)
     answer = await client.patch(created.headers["location"], json={"title": "Buy bread"})
@@ -254,10 +251,10 @@ async def test_over_http_it_is_503_and_says_when_to_try_again(
 @pytest.mark.parametrize(
     ("path", "status"), [(f"{new_id()}/read", 404), ("read-all", 200)], ids=["one", "all"]
 )
-async def test_nothing_is_said_of_notifications_that_may_be_away(
+async def test_notifications_are_503_while_rows_may_be_missing(
     world: World, client: httpx.AsyncClient, path: str, status: int
 ) -> None:
-    """Neither that there is none, nor that all are read."""
+    """Neither "not found" nor "all read" is answered."""
     await client.post("/api/tasks", json={"title": "Buy milk"})
     world.crash(lost=1)
     assert (await client.post(f"/api/notifications/{path}")).status_code == 503

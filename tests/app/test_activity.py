@@ -1,4 +1,4 @@
-"""What the feed calls an event, which events are one line of it, and what that line says."""
+"""Activity feed: types of events, grouping, and texts."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ POLICY = "/tasktape/policy/recurrence"
 
 
 def last_of(*events: Any, **given_: Any) -> Folded:
-    """What became of the last of these events of one stream."""
+    """Return the outcome of the last of these events of one stream."""
     records = [record_of(event, version) for version, event in enumerate(events[:-1], start=1)]
     records.append(record_of(events[-1], len(events), **given_))
     return fold_log([raw_of(record, offset) for offset, record in enumerate(records)])[1][-1]
@@ -102,26 +102,26 @@ CASES: list[tuple[tuple[Any, ...], str | None]] = [
 
 
 @pytest.mark.parametrize(("events", "expected"), CASES)
-def test_what_the_feed_calls_an_event(events: tuple[Any, ...], expected: str | None) -> None:
-    """By what it does; None is not shown."""
+def test_activity_type_follows_the_effect(events: tuple[Any, ...], expected: str | None) -> None:
+    """None is not shown."""
     assert activity_type(last_of(*events)) == expected
 
 
 def test_skipping_is_shown() -> None:
-    """A recurring task that moves on."""
+    """For recurring tasks."""
     recurring = TaskCreated(LIST_ID, "Water the plants", due="2026-03-01", recurrence="FREQ=DAILY")
     skipped = TaskSkipped("2026-03-02", "FREQ=DAILY")
     assert activity_type(last_of(recurring, skipped)) == "task.skipped"
 
 
-def test_who_leaves_is_told_from_who_is_removed() -> None:
-    """By who did it."""
+def test_leaving_differs_from_being_removed() -> None:
+    """By the actor."""
     left = last_of(LIST, MemberAdded("bob", "viewer"), MemberRemoved("bob"), actor="bob")
     assert activity_type(left) == "list.left"
 
 
-def test_of_imported_histories_only_that_they_came() -> None:
-    """As done by the one who imported, whoever did it elsewhere."""
+def test_imported_history_is_one_activity() -> None:
+    """By the importing user, whoever acted in the source."""
     first = last_of(CREATED, source=IMPORTED, actor="someone else")
     assert activity_type(first) == "task.imported"
     assert actor_of("task.imported", "someone else", IMPORTED) == "ann %"
@@ -129,16 +129,16 @@ def test_of_imported_histories_only_that_they_came() -> None:
     assert actor_of("task.completed", "bob", "/tasktape/api") == "bob"
 
 
-def test_what_a_policy_created_is_shown_as_such() -> None:
-    """Nobody is told to have created the next occurrence, or to have taken it back."""
+def test_tasks_created_by_a_policy_are_shown_as_such() -> None:
+    """Neither their creation nor their deletion is attributed to a user."""
     assert activity_type(last_of(CREATED, source=POLICY)) == "task.recurred"
     assert activity_type(last_of(CREATED, TaskDeleted(), source=POLICY)) == "task.withdrawn"
     assert activity_type(last_of(CREATED, TaskDeleted(), TaskRestored(), source=POLICY)) == "task.recurred"
     assert activity_type(last_of(CREATED, TaskEdited({"title": "x"}), source=POLICY)) is None
 
 
-def test_only_what_is_accepted_is_activity() -> None:
-    """No superseded records, no parked ones, no control records."""
+def test_only_accepted_events_are_activity() -> None:
+    """No superseded or parked records, no control records."""
     late = record_of(TaskCompleted(), 1, id="late")
     superseded = fold_log([raw_of(record_of(CREATED, 1), 0), raw_of(late, 1)])[1][-1]
     assert (superseded.outcome, activity_type(superseded)) == ("superseded", None)
@@ -166,13 +166,13 @@ entries = st.builds(
 
 @st.composite
 def feeds(draw: st.DrawFn) -> list[Entry]:
-    """A feed: entries in its order, each at a place of its own."""
+    """Generate feeds: entries in order, with positions."""
     drawn = sorted(draw(st.lists(entries, max_size=60)), key=lambda each: each.at)
     return in_order([each._replace(offset=offset) for offset, each in enumerate(drawn)])
 
 
 def in_order(feed: Sequence[Entry]) -> list[Entry]:
-    """The order of the feed: the newest first."""
+    """Return the entries in the order of the feed: newest first."""
     return sorted(feed, key=place, reverse=True)
 
 
@@ -192,7 +192,7 @@ def test_every_event_is_in_exactly_one_group(feed: list[Entry]) -> None:
 
 
 @given(feeds())
-def test_the_newest_come_first(feed: list[Entry]) -> None:
+def test_newest_events_come_first(feed: list[Entry]) -> None:
     """In each group, and the groups by their newest event."""
     groups = grouped(feed)
     assert all(list(group.entries) == in_order(list(group.entries)) for group in groups)
@@ -201,10 +201,8 @@ def test_the_newest_come_first(feed: list[Entry]) -> None:
 
 
 @given(feeds(), st.randoms(use_true_random=False), st.data())
-def test_what_comes_live_joins_as_if_it_had_been_read(
-    feed: list[Entry], chance: Any, data: st.DataObject
-) -> None:
-    """In whatever order it comes: its group is there or is made, and is placed by its newest event."""
+def test_live_events_join_as_if_read(feed: list[Entry], chance: Any, data: st.DataObject) -> None:
+    """In any order: the group exists or is created, and is sorted by its newest event."""
     known = data.draw(st.integers(0, len(feed)))
     news, read = feed[:known], feed[known:]
     chance.shuffle(news)
@@ -215,7 +213,7 @@ def test_what_comes_live_joins_as_if_it_had_been_read(
 
 
 def joined(groups: list[Group], entry: Entry) -> list[Group]:
-    """The rule that a live client follows."""
+    """Return the groups after joining an entry by the rule of live clients."""
     [alone] = grouped([entry])
     same = [group for group in groups if group_key(group) == group_key(alone)]
     others = [group for group in groups if group not in same]
@@ -228,15 +226,15 @@ def group_key(group: Group) -> tuple[int, str, str, str]:
 
 
 @given(feeds())
-def test_only_whole_windows_are_kept(feed: list[Entry]) -> None:
-    """All but the entries of the last window: there may be more of it."""
+def test_only_complete_windows_are_kept(feed: list[Entry]) -> None:
+    """The last window may have more entries."""
     kept = whole_windows(feed)
     assert list(kept) == [entry for entry in feed if window_of(entry) != window_of(feed[-1])]
 
 
 @given(feeds())
-def test_a_group_knows_its_tasks(feed: list[Entry]) -> None:
-    """Each once, that with the newest event first."""
+def test_group_has_each_task_once(feed: list[Entry]) -> None:
+    """By its newest event first."""
     for group in grouped(feed):
         places = [[e.stream for e in group.entries].index(f"task:{task}") for task in group.task_ids]
         assert places == sorted(places)
@@ -327,14 +325,14 @@ SAID = [
 
 
 @pytest.mark.parametrize(("type_", "data", "one", "five"), SAID)
-def test_the_line_of_each_type(type_: str, data: dict[str, Any], one: str, five: str) -> None:
-    """For one, and for several."""
+def test_each_type_has_a_text(type_: str, data: dict[str, Any], one: str, five: str) -> None:
+    """For one task, and for several."""
     assert summary(type_, "alice", n=1, title="Buy milk", data=data) == one
     assert summary(type_, "alice", n=5, title="Buy milk", data=data) == five
 
 
-def test_there_is_a_line_for_whatever_is_shown() -> None:
-    """Each event type is a case above, or is not shown; each type of activity has a line that is tested."""
+def test_every_shown_type_has_a_tested_text() -> None:
+    """Each event type is a case above, or is not shown."""
     assert {case[0] for case in SAID} == set(PHRASES)
     shown = {type_ for _, type_ in CASES} | {"task.skipped", "task.imported", "list.left", "task.moved_out"}
     assert {*shown, "task.recurred", "task.withdrawn"} - {None} == set(PHRASES)
@@ -342,15 +340,15 @@ def test_there_is_a_line_for_whatever_is_shown() -> None:
     assert {each for each in EVENT_CLASSES if not each.type.startswith("user.")} == cased
 
 
-def test_large_numbers_can_be_read() -> None:
+def test_large_numbers_are_readable() -> None:
     """As an import has them."""
     assert summary("task.imported", "alice", n=7554, title="x", data={}) == "alice imported 7,554 tasks"
 
 
 @pytest.mark.parametrize("events", [events for events, shown in CASES if shown])
 @given(name=st.text(min_size=1))
-def test_whatever_names_hold_is_told_as_it_is(events: tuple[Any, ...], name: str) -> None:
-    """Braces in a title or a name are braces; the data of each event is enough for its line."""
+def test_names_are_inserted_verbatim(events: tuple[Any, ...], name: str) -> None:
+    """Braces in a title or a name are braces; the data of each event suffices for its text."""
     folded = last_of(*events)
     assert folded.record is not None
     data = from_json(event_data_json(folded.record.data))

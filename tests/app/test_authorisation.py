@@ -1,4 +1,4 @@
-"""Who may do what: the one table, against a second one that is written out here."""
+"""Authorisation: the table of permissions, compared with a second one written out here."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ CASES = [
 
 
 def command_called(name: str) -> type[Command]:
-    """The class of a command."""
+    """Return the class of a command."""
     modules = (authorisation, list_commands, task_commands)
     found = next(getattr(module, name) for module in modules if hasattr(module, name))
     assert inspect.isclass(found)
@@ -60,8 +60,8 @@ def command_called(name: str) -> type[Command]:
 
 
 @pytest.mark.parametrize(("name", "role", "may"), CASES)
-def test_roles_and_commands(name: str, role: Role, may: bool) -> None:  # noqa: FBT001
-    """Each role may do what the matrix says; what it may not is forbidden, and said so."""
+def test_role_allows_its_commands_only(name: str, role: Role, may: bool) -> None:  # noqa: FBT001
+    """Others are forbidden with a reason."""
     command = command_called(name)
     if may:
         check(command, role, "no such list")
@@ -71,14 +71,14 @@ def test_roles_and_commands(name: str, role: Role, may: bool) -> None:  # noqa: 
 
 
 @pytest.mark.parametrize("name", [name for name, *_ in ROWS])
-def test_strangers_find_nothing(name: str) -> None:
-    """Who has no role is not even told that there is something."""
+def test_strangers_get_not_found(name: str) -> None:
+    """Without a role the existence is not revealed."""
     with pytest.raises(NotFound, match="no such list"):
         check(command_called(name), None, "no such list")
 
 
-def test_a_deleted_list_takes_nothing_but_its_restoration() -> None:
-    """Its owners are told so; to other members, and to strangers, it is not there."""
+def test_deleted_list_allows_only_its_restoration() -> None:
+    """Its owners see that it is deleted; for other members and strangers it does not exist."""
     deleted = list_after(
         ListCreated(name="Home"), MemberAdded("bob", "editor"), MemberAdded("carol", "owner"), ListDeleted()
     )
@@ -93,8 +93,8 @@ def test_a_deleted_list_takes_nothing_but_its_restoration() -> None:
                 check_in(deleted, command, other, "no such list")
 
 
-def test_a_list_that_is_there_is_asked_for_the_role() -> None:
-    """Who may restore a list may say so of one that is there; others are told that they may not."""
+def test_restoring_an_existing_list_checks_the_role() -> None:
+    """Others are forbidden."""
     shared = list_after(ListCreated(name="Home"), MemberAdded("bob", "editor"))
     check_in(shared, RestoreList, "alice", "no such list")
     check_in(shared, CreateTask, "bob", "no such list")
@@ -105,16 +105,15 @@ def test_a_list_that_is_there_is_asked_for_the_role() -> None:
             check_in(task_list, RestoreList, user, "no such list")
 
 
-def test_every_command_is_in_the_matrix() -> None:
-    """A new command has to say who may give it."""
+def test_every_command_is_in_the_table() -> None:
     anyones = {"CreateList", "CreateInbox"}
     commands = {command.__name__ for command in (*get_args(TaskCommand), *get_args(ListCommand))}
     assert {name for name, *_ in ROWS} == commands - anyones | {"ReadList"}
     assert {command.__name__ for command in ALLOWED} == {name for name, *_ in ROWS} - {"RemindOfTask"}
 
 
-def test_roles_in_lists() -> None:
-    """The role is the list's word; in a deleted list nobody has one."""
+def test_role_is_that_of_the_list() -> None:
+    """In a deleted list there is none."""
     shared = list_after(ListCreated(name="Home"), MemberAdded("bob", "viewer"))
     assert (role_in(shared, "alice"), role_in(shared, "bob"), role_in(shared, "eve")) == (
         "owner",

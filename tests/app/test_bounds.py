@@ -1,4 +1,4 @@
-"""Bounds of events: nothing in an event is without one, and what commands make is within them."""
+"""Bounds of events: every part has one, and commands stay within them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WIDEST = "\U0001f600"
 
 
 def unbounded(schema: Any, path: str = "") -> Iterator[str]:
-    """The places in a JSON schema where a text, a list or a number may be of any size."""
+    """Return the places of a JSON schema where texts, lists or numbers have no bound."""
     match schema:
         case {"type": "string"} if not schema.keys() & {"maxLength", "enum", "const", "pattern", "format"}:
             yield path
@@ -49,7 +49,7 @@ def test_every_part_of_an_event_is_bounded(event: type[Any]) -> None:
     assert list(unbounded(TypeAdapter(event).json_schema())) == []
 
 
-def test_the_largest_task_that_a_command_makes_can_be_read_back() -> None:
+def test_largest_task_of_commands_can_be_decoded() -> None:
     command = CreateTask(
         title=WIDEST * 500,
         notes=WIDEST * 20_000,
@@ -63,8 +63,8 @@ def test_the_largest_task_that_a_command_makes_can_be_read_back() -> None:
     assert decode(*_parts(record)) == record
 
 
-def test_the_largest_task_that_fits_an_event_can_be_told() -> None:
-    """Also where each field came with an event of its own, and all of them change back at once."""
+def test_largest_task_of_events_fits_an_update() -> None:
+    """Also if each field came in an event of its own, and all change back at once."""
     texts = {"title": WIDEST * 2_000, "notes": WIDEST * 100_000}
     names = {"tags": tuple(f"{n:03}{WIDEST * 250}" for n in range(200))}
     people = {"assignees": tuple(f"{n:03}{WIDEST * 190}" for n in range(200))}
@@ -80,8 +80,8 @@ def test_the_largest_task_that_fits_an_event_can_be_told() -> None:
     assert max(len(update_of(each).value) for each in outcome) < MAX_UPDATE_BYTES
 
 
-def test_a_list_has_its_last_member_and_the_next_is_parked() -> None:
-    """And the update that tells of the last one can be told, with the channels of all."""
+def test_last_member_is_accepted_and_the_next_parked() -> None:
+    """The update with the last one fits, with the channels of all."""
     names = [f"{number:04}{WIDEST * (MAX_USER_NAME_CHARS - 4)}" for number in range(MAX_MEMBERS)]
     home = list_after(ListCreated("Home"))
     assert isinstance(home, TaskList)
@@ -113,7 +113,7 @@ def test_a_list_has_its_last_member_and_the_next_is_parked() -> None:
         ({"title": "t", "rank": "é"}, "rank"),
     ],
 )
-def test_a_record_that_breaks_a_rule_is_parked_with_the_place_as_its_reason(data: Any, where: str) -> None:
+def test_record_above_a_bound_is_parked_with_the_place_as_reason(data: Any, where: str) -> None:
     value = json.dumps({"list_id": LIST_ID, **data}).encode()
     raw = replace(raw_of(record_of(TaskCreated(LIST_ID, "t"), 1), 0), value=value)
     [folded] = fold_log([raw])[1]

@@ -1,4 +1,4 @@
-"""Imported histories: their records, their ids, and what is missing of them."""
+"""Imported histories: records, ids, and missing parts."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ EVENTS: list[dict[str, Any]] = [CREATED, EDITED, COMPLETED, REOPENED]
 
 
 def task(*events: dict[str, Any], key: str = "K", **more: Any) -> ImportedTask:
-    """A task as a request brings it."""
+    """Return a task as in a request."""
     return TASK.validate_python({"key": key, "events": list(events), **more})
 
 
-def test_records() -> None:
-    """Each event keeps its time and actor; its source says who imported it, its correlation with what."""
+def test_records_keep_time_and_actor() -> None:
+    """The source names the importing user, the correlation the run."""
     records = records_of(Import(LIST_ID, "ali ce", "run-1"), task(*EVENTS))
     assert [record.data for record in records] == [
         TaskCreated(list_id=LIST_ID, title="T", stage="Queued", assignees=("Ann",)),
@@ -66,8 +66,8 @@ def test_records() -> None:
     assert [one.outcome for one in folded] == ["accepted"] * 4
 
 
-def test_ids_are_the_same_for_ever() -> None:
-    """Logs hold these ids: another derivation would import everything a second time."""
+def test_ids_never_change() -> None:
+    """Logs have these ids: others would import everything a second time."""
     records = records_of(RUN, task(*EVENTS))
     assert records[0].stream == "task:9aad4d1c-dacb-59b8-8129-fa6ba49511af"
     assert [record.id for record in records] == [
@@ -80,8 +80,8 @@ def test_ids_are_the_same_for_ever() -> None:
     assert [encode(one) for one in records_of(RUN, task(*EVENTS))] == [encode(one) for one in records]
 
 
-def test_tasks_are_told_apart() -> None:
-    """By list, key and occurrence; what is said of them is no part of who they are."""
+def test_task_ids_depend_on_list_key_and_occurrence() -> None:
+    """Not on their contents."""
     ids = {
         task_id(LIST_ID, task(CREATED)),
         task_id(OTHER_LIST_ID, task(CREATED)),
@@ -92,8 +92,8 @@ def test_tasks_are_told_apart() -> None:
     assert task_id(LIST_ID, task(*EVENTS, nth=0)) == task_id(LIST_ID, task(CREATED))
 
 
-def test_list_ids_are_told_apart() -> None:
-    """By user, name, and how many of that name were deleted."""
+def test_list_ids_depend_on_user_name_and_deletions() -> None:
+    """The number of deleted lists of that name."""
     assert (
         len(
             {import_list_id(*parts) for parts in (("a", "n", 0), ("b", "n", 0), ("a", "m", 0), ("a", "n", 1))}
@@ -106,8 +106,8 @@ def test_list_ids_are_told_apart() -> None:
     "events",
     [[EDITED], [CREATED, CREATED], [CREATED, EDITED, CREATED]],
 )
-def test_histories_that_do_not_fold_are_refused(events: list[dict[str, Any]]) -> None:
-    """A history begins with its creation, and has one."""
+def test_invalid_history_is_refused(events: list[dict[str, Any]]) -> None:
+    """It begins with one creation."""
     with pytest.raises(Undecodable):
         records_of(RUN, task(*events))
 
@@ -134,8 +134,8 @@ def test_histories_that_do_not_fold_are_refused(events: list[dict[str, Any]]) ->
         ("version", 7),
     ],
 )
-def test_what_an_event_may_say(field: str, value: Any) -> None:
-    """An import can't choose ids, versions, lists or ranks, nor break the rules of the fields."""
+def test_invalid_event_is_refused(field: str, value: Any) -> None:
+    """Imports cannot choose ids, versions, lists or ranks, nor break the rules of the fields."""
     with pytest.raises(ValidationError) as caught:
         task({**CREATED, field: value})
     assert "events" in str(caught.value.errors()[0]["loc"])
@@ -144,8 +144,8 @@ def test_what_an_event_may_say(field: str, value: Any) -> None:
 @pytest.mark.parametrize(
     "more", [{"key": ""}, {"key": "x" * 1001}, {"nth": -1}, {"id": "chosen"}, {"events": []}]
 )
-def test_what_a_task_may_say(more: dict[str, Any]) -> None:
-    """A key, an occurrence, and one event at least."""
+def test_invalid_task_is_refused(more: dict[str, Any]) -> None:
+    """It needs a key, an occurrence, and an event."""
     with pytest.raises(ValidationError):
         TASK.validate_python({"key": "K", "events": [CREATED], **more})
 
@@ -155,8 +155,8 @@ def ids_of(records: Sequence[Record]) -> list[str]:
 
 
 @given(st.integers(0, 4), st.lists(st.uuids().map(str), max_size=3))
-def test_what_is_missing(kept: int, others: list[str]) -> None:
-    """The tail that is not there yet; nothing of a task that went another way."""
+def test_missing_events_are_the_new_tail(kept: int, others: list[str]) -> None:
+    """None for a task that diverged."""
     history = records_of(RUN, task(*EVENTS))
     there = ids_of(history)[:kept]
     found = missing(history, there)
@@ -166,8 +166,8 @@ def test_what_is_missing(kept: int, others: list[str]) -> None:
     assert (missing(history, there + others) is None) == (bool(others) and kept < 4)
 
 
-def test_another_history_is_not_the_same() -> None:
-    """A source that was corrected since does not pass for what was imported: ids follow what is said."""
+def test_corrected_history_differs_from_the_imported_one() -> None:
+    """Ids are derived from contents."""
     there = ids_of(records_of(RUN, task(*EVENTS)))
     for changed in (
         {**EDITED, "actor": "Cat"},

@@ -1,4 +1,4 @@
-"""Imported histories in a list that has stages: the list's rules hold for them."""
+"""Imported histories in a list with stages: the list's rules apply to them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STAGES: tuple[Stage, ...] = (
 
 
 def home(stages: tuple[Stage, ...] = STAGES) -> TaskList:
-    """The list."""
+    """Return the list."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     return TaskList(
         id=LIST_ID, name="L", inbox=False, members={"alice": "owner"}, stages=stages, version=1,
@@ -36,7 +36,7 @@ def home(stages: tuple[Stage, ...] = STAGES) -> TaskList:
 
 
 def history(*events: tuple[str, dict[str, Any]]) -> ImportedTask:
-    """A task's history, a minute between its events."""
+    """Return a task's history, a minute between its events."""
     first = datetime(2026, 1, 1, tzinfo=UTC)
     return TASK.validate_python(
         {
@@ -55,7 +55,7 @@ def history(*events: tuple[str, dict[str, Any]]) -> ImportedTask:
 
 
 def states(task: ImportedTask, stages: ImportStages) -> list[tuple[str | None, str]]:
-    """The stage and status after each event."""
+    """Return stage and status after each event."""
     found: list[tuple[str | None, str]] = []
     state: State | None = None
     for record in records_of(Import(LIST_ID, "alice", None), task, stages):
@@ -108,37 +108,37 @@ def created(stage: str | None = None) -> tuple[str, dict[str, Any]]:
         ([created("Ideas"), ("edited", {"title": "U"})], [("Ideas", "open"), ("Ideas", "open")], 0),
     ],
 )
-def test_stages_are_those_of_the_list(events: Any, expected: Any, renamed: int) -> None:
-    """By name, else by category; and done is what is in a stage for it."""
+def test_stages_are_mapped_to_those_of_the_list(events: Any, expected: Any, renamed: int) -> None:
+    """By name, else by category; tasks in a done stage are done."""
     stages = ImportStages(home())
     assert states(history(*events), stages) == expected
     assert len(stages.renamed) == renamed
 
 
-def test_what_became_of_stages_is_told() -> None:
-    """Which became which, and how many edits settled whether a task is done."""
+def test_mapping_of_stages_is_reported() -> None:
+    """With the number of edits that changed the status."""
     stages = ImportStages(home())
     task = history(created("Queued"), ("edited", {"stage": "live"}), ("completed", {"stage": "Closed"}))
     assert states(task, stages)[1] == ("Live", "done")
     assert (stages.renamed, stages.settled) == ({"Queued": "Ideas", "live": "Live", "Closed": "Live"}, 1)
 
 
-def test_list_without_stages_takes_any() -> None:
-    """As for tasks that are made here."""
+def test_list_without_stages_accepts_any() -> None:
+    """As for created tasks."""
     task = history(created("Queued"), ("edited", {"stage": "Accepted"}))
     expected = [("Queued", "open"), ("Accepted", "open")]
     assert states(task, ImportStages(home(()))) == states(task, ImportStages(None)) == expected
 
 
-def test_ids_are_of_what_the_source_says() -> None:
-    """So importing again adds nothing, also when the list's stages have changed meanwhile."""
+def test_ids_depend_on_the_source_only() -> None:
+    """Importing again adds nothing, also when the list's stages have changed."""
     task, run = history(created("Queued"), ("edited", {"stage": "Accepted"})), Import(LIST_ID, "alice", None)
     before = [record.id for record in records_of(run, task)]
     assert [record.id for record in records_of(run, task, ImportStages(home()))] == before
 
 
-def test_stages_that_a_list_lacks() -> None:
-    """Each once, in the order in which they come, with the category of what gets a task there."""
+def test_missing_stages_are_listed_once() -> None:
+    """In order, with the category of their tasks."""
     one = history(created("Queued"), ("edited", {"stage": "Accepted"}), ("completed", {"stage": "Closed"}))
     other = history(created("doing"), ("edited", {"stage": "queued"}))
     assert missing_stages(home(), [one["events"], other["events"]]) == [

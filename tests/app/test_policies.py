@@ -1,4 +1,4 @@
-"""Policies: which records something follows from, and what, as pure functions."""
+"""Policies as pure functions: records they react to, and resulting events."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NEXT_ID = derived_id("occurrence", TASK_ID, "2")
 
 
 def last_of(*events: TaskEvent, **given: Any) -> Folded:
-    """The last of these, folded after the others."""
+    """Return the last of these records, folded after the others."""
     fold = Fold()
     for version, event in enumerate(events, start=1):
         record = record_of(event, version, **(given if version == len(events) else {}))
@@ -52,8 +52,8 @@ def last_of(*events: TaskEvent, **given: Any) -> Folded:
         (WEEKLY, TaskEdited({"status": "done", "recurrence": None})),
     ],
 )
-def test_whatever_completes_a_recurring_task_or_opens_it_again_reacts(events: tuple[TaskEvent, ...]) -> None:
-    """By a command of its own, by a stage, or by an undo."""
+def test_policy_reacts_to_completing_and_reopening(events: tuple[TaskEvent, ...]) -> None:
+    """By a command, by a stage, or by an undo."""
     assert reacts(last_of(*events))
 
 
@@ -67,8 +67,8 @@ def test_whatever_completes_a_recurring_task_or_opens_it_again_reacts(events: tu
         (WEEKLY, TaskDeleted()),
     ],
 )
-def test_nothing_else_reacts(events: tuple[TaskEvent, ...]) -> None:
-    """Nor does what is not accepted, nor what was imported."""
+def test_policy_ignores_other_records(events: tuple[TaskEvent, ...]) -> None:
+    """Also unaccepted and imported ones."""
     assert not reacts(last_of(*events))
     assert not reacts(last_of(WEEKLY, TaskCompleted(), source="/tasktape/import/todo.txt"))
     assert not reacts(replace(last_of(WEEKLY, TaskCompleted()), outcome="superseded"))
@@ -90,8 +90,8 @@ def successor(*, deleted: bool = False, **given: Any) -> Successor:
     return replace(Successor(task, touched=False, event_ids=frozenset(), newest_cause=0), **given)
 
 
-def test_a_completion_is_followed_by_the_next_occurrence() -> None:
-    """In the first open stage of the list, wherever the one before went."""
+def test_completion_creates_the_next_occurrence() -> None:
+    """In the first open stage of the list, whatever the stage of the previous one."""
     stages: tuple[Stage, ...] = (
         {"name": "Later", "category": "active"},
         {"name": "To do", "category": "open"},
@@ -102,34 +102,33 @@ def test_a_completion_is_followed_by_the_next_occurrence() -> None:
     assert follows(COMPLETED, None, home, None) == next_occurrence(DONE, "To do")
 
 
-def test_nothing_follows_in_a_list_that_never_was() -> None:
-    """There is nowhere to put it."""
+def test_nothing_is_created_in_a_list_that_never_existed() -> None:
     assert follows(COMPLETED, None, None, None) is None
 
 
-def test_the_next_occurrence_follows_in_a_deleted_list_too() -> None:
-    """Nobody sees it; but the list may be restored, and its series have to be whole then."""
+def test_next_occurrence_is_created_in_a_deleted_list_too() -> None:
+    """The list may be restored, with complete series."""
     deleted = replace(HOME, deleted_at=START)
     assert follows(COMPLETED, None, deleted, None) == next_occurrence(DONE, None)
     assert follows(COMPLETED, successor(deleted=True), deleted, None) == TaskRestored()
 
 
-def test_what_was_completed_with_its_parent_does_not_come_again() -> None:
-    """It would be open below what is done. Opened again with its parent, what was there before goes."""
+def test_occurrence_completed_with_its_parent_has_no_next_one() -> None:
+    """It would be open below a done task. Reopened with its parent, the existing next one is deleted."""
     assert follows(replace(COMPLETED, came_along=True), None, HOME, None) is None
     assert follows(replace(COMPLETED, came_along=True), successor(deleted=True), HOME, None) is None
     assert follows(replace(OPENED, came_along=True), successor(), HOME, None) == TaskDeleted()
 
 
-def test_what_is_there_is_not_made_again() -> None:
-    """Nor is what somebody deleted, or what a later event brought about."""
+def test_existing_occurrence_is_not_created_again() -> None:
+    """Nor a deleted one, nor one of a later event."""
     assert follows(COMPLETED, successor(), HOME, None) is None
     assert follows(COMPLETED, successor(deleted=True, touched=True), HOME, None) is None
     assert follows(COMPLETED, successor(deleted=True, newest_cause=3), HOME, None) is None
 
 
-def test_opening_again_takes_away_what_nobody_touched() -> None:
-    """And only that."""
+def test_reopening_deletes_the_untouched_next_occurrence() -> None:
+    """And no other."""
     assert follows(OPENED, successor(), HOME, None) == TaskDeleted()
     assert follows(OPENED, None, HOME, None) is None
     assert follows(OPENED, successor(touched=True), HOME, None) is None
@@ -137,8 +136,8 @@ def test_opening_again_takes_away_what_nobody_touched() -> None:
     assert follows(OPENED, successor(newest_cause=4), HOME, None) is None
 
 
-def test_what_was_taken_away_comes_back() -> None:
-    """As it would begin now: where that is otherwise it is set first, and restored as the last."""
+def test_deleted_next_occurrence_is_restored() -> None:
+    """In its initial state: changed fields are set first, and restoring comes last."""
     assert follows(COMPLETED, successor(deleted=True), HOME, None) == TaskRestored()
     renamed = cause(WEEKLY, TaskEdited({"title": "Feed", "tags": ("x",)}), TaskCompleted())
     assert follows(renamed, successor(deleted=True), HOME, None) == TaskEdited(
@@ -148,14 +147,14 @@ def test_what_was_taken_away_comes_back() -> None:
     assert isinstance(follows(moved, successor(deleted=True), HOME, None), TaskMoved)
 
 
-def test_an_event_that_was_accepted_already_does_not_follow_again() -> None:
-    """Whatever the state says: the same event twice would be superseded for ever."""
+def test_accepted_event_is_not_written_again() -> None:
+    """The same event twice would be superseded for ever."""
     known = frozenset({event_id(COMPLETED, "task.restored")})
     assert follows(COMPLETED, successor(deleted=True, event_ids=known), HOME, None) is None
 
 
-def test_what_was_a_series_when_it_was_completed_is_what_counts() -> None:
-    """Opening a task again and ending its series with the same edit takes the next one away all the same."""
+def test_series_at_the_time_of_completion_counts() -> None:
+    """Reopening a task and ending its series in one edit deletes the next one all the same."""
     ended = cause(
         WEEKLY,
         TaskCompleted(),
@@ -166,8 +165,8 @@ def test_what_was_a_series_when_it_was_completed_is_what_counts() -> None:
     assert follows(ended, successor(), HOME, None) == TaskDeleted()
 
 
-def test_a_sub_task_has_the_parent_of_the_series_if_that_is_there() -> None:
-    """One that was for this occurrence only is not the next one's."""
+def test_sub_task_has_the_parent_of_the_series() -> None:
+    """If it exists; a parent of one occurrence is not inherited."""
     child = cause(replace(WEEKLY, parent_id="parent"), TaskCompleted())
     once = cause(
         replace(WEEKLY, parent_id="parent"),

@@ -1,4 +1,4 @@
-"""Positions: their text and JSON forms, and what covers what."""
+"""Positions: text and JSON forms, and coverage."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ POSITIONS = st.dictionaries(st.integers(0, 1023), st.integers(0, 10**18 - 1), ma
 
 
 @given(POSITIONS)
-def test_every_form_comes_back(positions: dict[int, int]) -> None:
-    """Text and JSON forms undo themselves."""
+def test_every_form_round_trips(positions: dict[int, int]) -> None:
+    """Text and JSON."""
     assert parse_positions(format_positions(positions)) == positions
     assert positions_from_json(positions_to_json(positions)) == positions
 
 
 def test_forms_are_as_documented() -> None:
-    """The header and the JSON form, sorted by partition."""
+    """Header and JSON form, sorted by partition."""
     assert format_positions({3: 44, 0: 121}) == "0:121,3:44"
     assert list(positions_to_json({3: 44, 0: 121}).items()) == [("0", 121), ("3", 44)]
     assert str(Position.parse("0:121")) == "0:121"
@@ -41,7 +41,7 @@ def test_forms_are_as_documented() -> None:
     "text", ["x", "0", "0:", ":1", "0:-1", "0:1:2", "٣:1", "0:²", "0 :1", "0:" + "9" * 19, "0:1;1:2"]
 )
 def test_malformed_text_is_refused(text: str) -> None:
-    """What is not a position says what one looks like."""
+    """The error shows a valid form."""
     with pytest.raises(Malformed, match="is not a position"):
         parse_positions(text)
 
@@ -54,8 +54,10 @@ def test_malformed_json_is_refused(value: dict[str, int]) -> None:
 
 
 @given(POSITIONS, POSITIONS)
-def test_covers(reached: dict[int, int], wanted: dict[int, int]) -> None:
-    """What is reached covers what is wanted if no partition lags; an absent one has nothing."""
+def test_position_covers_another_if_no_partition_lags(
+    reached: dict[int, int], wanted: dict[int, int]
+) -> None:
+    """An absent partition has nothing."""
     together = {n: max(reached.get(n, -1), wanted.get(n, -1)) for n in {*reached, *wanted}}
     assert covers(together, reached)
     assert covers(together, wanted)

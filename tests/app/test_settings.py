@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from app.settings import BadSettings, Settings
 
 
-def test_defaults() -> None:
-    """An empty environment is usable, and empty values count as unset."""
+def test_empty_environment_has_defaults() -> None:
+    """Empty values count as unset."""
     settings = Settings.from_environment({"PORT": "", "LOG_LEVEL": ""})
     assert settings == Settings.from_environment({})
     assert (settings.host, settings.port, settings.partitions) == ("127.0.0.1", 8000, 4)
@@ -17,8 +17,8 @@ def test_defaults() -> None:
     assert settings.signals_topic == "task-signals"
 
 
-def test_values_are_read() -> None:
-    """Every documented name is read; lists are separated by commas."""
+def test_every_documented_name_is_read() -> None:
+    """Lists are separated by commas."""
     settings = Settings.from_environment(
         {
             "KAFKA_BROKERS": "a:9092, b:9092,",
@@ -60,8 +60,8 @@ def test_values_are_read() -> None:
         ("TASKTAPE_CONNECTIONS_PER_USER", "-1"),
     ],
 )
-def test_bad_values_are_refused(name: str, value: str) -> None:
-    """The message is one line that names the variable, and shows no value (it may be a secret)."""
+def test_invalid_values_are_refused(name: str, value: str) -> None:
+    """In one line that names the variable, and shows no value (it may be a secret)."""
     with pytest.raises(BadSettings, match=f"^{name}: ") as caught:
         Settings.from_environment({name: value})
     assert "\n" not in str(caught.value)
@@ -69,19 +69,18 @@ def test_bad_values_are_refused(name: str, value: str) -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    """A typo in one of our names stops the start; names of the client and of others are not ours."""
+    """A typo in one of our names stops the start; names of the client and of others are ignored."""
     with pytest.raises(BadSettings, match="unknown setting TASKTAPE_PARTITION;"):
         Settings.from_environment({"TASKTAPE_PARTITION": "4"})
     Settings.from_environment({"TASKTAPE_URL": "http://x", "TASKTAPE_TOKEN": "t", "PATH": "/bin"})
 
 
-def test_one_way_to_verify_tokens() -> None:
-    """Two ways at once would let the weaker one in."""
+def test_only_one_way_to_verify_tokens_is_allowed() -> None:
+    """With two, the weaker one would suffice."""
     with pytest.raises(BadSettings, match="set one of JWT_SECRET, JWT_PUBLIC_KEY and JWT_JWKS_URL"):
         Settings.from_environment({"JWT_SECRET": "s" * 32, "JWT_PUBLIC_KEY": "k"})
 
 
-def test_settings_do_not_change() -> None:
-    """Settings are read once; nothing can set them afterwards."""
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError):
         Settings.from_environment({}).port = 1  # type: ignore[misc]

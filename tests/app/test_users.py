@@ -1,4 +1,4 @@
-"""What is a user's alone: having read notifications."""
+"""User streams: read notifications."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ STREAM = "user:alice"
 
 
 def folded(*events: object) -> list[Folded]:
-    """What becomes of these events of alice's stream."""
+    """Return the outcomes of these events of alice's stream."""
     records = [record_of(event, n, stream=STREAM) for n, event in enumerate(events, start=1)]  # type: ignore[arg-type]
     return fold_log([raw_of(record, offset) for offset, record in enumerate(records)])[1]
 
 
 def test_each_command_is_an_event() -> None:
-    """Whether there is anything left to do is known where the notifications are."""
+    """The read models know if there is anything left to do."""
     assert decide(ReadNotifications(ids=(ID,))) == NotificationsRead((ID,))
     assert decide(UnreadNotifications(ids=(ID,))) == NotificationsUnread((ID,))
     until = decide(ReadAllNotifications(until="2026-12-01T09:00:00+01:00"))
@@ -42,7 +42,7 @@ def test_each_command_is_an_event() -> None:
 
 
 def test_commands_are_bounded() -> None:
-    """Some ids, all of them ids; and a time that can be told anywhere."""
+    """Some valid ids, and a valid time."""
     with pytest.raises(ValidationError):
         ReadNotifications(ids=())
     with pytest.raises(ValidationError):
@@ -53,16 +53,16 @@ def test_commands_are_bounded() -> None:
         ReadAllNotifications(until="2026-12-01T09:00:00")
 
 
-def test_a_user_comes_to_be_with_the_first_event() -> None:
-    """And has a version from then on, so that two devices do not talk past each other."""
+def test_first_event_creates_the_user() -> None:
+    """With a version, so that two devices do not overwrite each other."""
     first, second = folded(NotificationsRead((ID,)), NotificationsUnread((ID,)))
     assert first.after == User("alice", 1, START, START)
     assert isinstance(second.after, User)
     assert (second.after.version, second.after.created_at) == (2, START)
 
 
-def test_all_of_a_users_devices_hear_of_it_and_nobody_else() -> None:
-    """On the user's own channel, with the event's data: there is no other state to show."""
+def test_events_reach_only_the_users_own_channel() -> None:
+    """With the event's data: there is no other state to show."""
     [read] = folded(NotificationsRead((ID,)))
     update = update_of(read)
     assert update.channels == (STREAM,)
@@ -70,8 +70,7 @@ def test_all_of_a_users_devices_hear_of_it_and_nobody_else() -> None:
     assert b'"task":null,"list":null' in update.value
 
 
-def test_a_task_does_not_go_on_a_users_stream() -> None:
-    """Nor anything else that is not the user's: it is parked."""
+def test_foreign_event_on_a_user_stream_is_parked() -> None:
     record = record_of(TaskCreated(LIST_ID, "T"), 1, stream=STREAM)
     [parked] = fold_log([raw_of(record, 0)])[1]
     assert parked.outcome == "parked"

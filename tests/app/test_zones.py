@@ -1,4 +1,4 @@
-"""Time zones: what the database has, and nothing that a machine has beside it."""
+"""Time zones: those of the database, independent of the machine."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from app.zones import UnknownZone, zone, zone_names
         *("", " UTC", "UTC ", "Europe", "Europe/", "zone.tab", "tzdata.zi", "UTC\0", "\ud800", "x" * 10_000),
     ],
 )
-def test_name_that_is_no_zone_is_refused(name: str) -> None:
-    """Also names that mean another zone on each machine, and in capitals that the database has not."""
+def test_unknown_zone_is_refused(name: str) -> None:
+    """Also names that mean another zone on each machine, and in capitals that the database does not have."""
     with pytest.raises(UnknownZone):
         zone(name)
 
 
-def test_zones_are_those_of_the_database() -> None:
-    """All of them can be read, the old names too."""
+def test_all_zones_of_the_database_are_valid() -> None:
+    """Old names too."""
     assert {"UTC", "Europe/Madrid", "Asia/Calcutta", "Asia/Kolkata", "US/Pacific", "EST5EDT"} <= zone_names()
     for name in zone_names():
         assert zone(name).key == name

@@ -1,4 +1,4 @@
-"""Lines of commands in batches, and batches on their way."""
+"""Bulk commands from lines: batches, their order and their sending."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DONE = b'{"command":"complete","task_id":"y"}'
 
 
 async def read(data: bytes, key: str | None = None) -> list[list[Line]]:
-    """The batches of a file."""
+    """Return the batches of a file."""
     source, sink = os.pipe()
 
     def write() -> None:
@@ -52,8 +52,8 @@ async def read(data: bytes, key: str | None = None) -> list[list[Line]]:
         (b"x" * 3 * MAX_LINE_BYTES, "this line is longer than 1,000,000 bytes"),
     ],
 )
-async def test_a_line_that_is_no_command_is_told_by_its_number(line: bytes, error: str) -> None:
-    """The lines around it are commands all the same."""
+async def test_invalid_line_is_reported_by_its_number(line: bytes, error: str) -> None:
+    """The other lines are commands all the same."""
     found = [each for batch in await read(b"\n".join((CREATE, b"", line, CREATE))) for each in batch]
     assert [each.number for each in found] == [1, 3, 4]
     assert found[1].error.startswith(error)
@@ -61,8 +61,8 @@ async def test_a_line_that_is_no_command_is_told_by_its_number(line: bytes, erro
     assert found[0].command == found[2].command == {"command": "create", "body": {"title": "x"}}
 
 
-async def test_lines_that_the_strict_reader_takes_are_commands() -> None:
-    """As deep as a request may be, with a byte order mark, and with the ends of lines of Windows."""
+async def test_valid_lines_of_any_form_are_commands() -> None:
+    """At the maximum depth, with a byte order mark, and with line ends of Windows."""
     deep = b'{"body":' + b"[" * 29 + b"]" * 29 + b"}"
     paired = b'{"body":{"title":"\\ud83d\\ude00"}}'
     file = b"\xef\xbb\xbf" + CREATE + b"\r\n" + deep + b"\r\n" + paired
@@ -71,8 +71,8 @@ async def test_lines_that_the_strict_reader_takes_are_commands() -> None:
     assert found[2].command == {"body": {"title": "\U0001f600"}}
 
 
-async def test_a_batch_is_what_one_request_may_have() -> None:
-    """In number and in size; commands that take longer count for more."""
+async def test_batch_fits_one_request() -> None:
+    """In number and in size; slow commands count for more."""
     found = await read((CREATE + b"\n") * 1_100)
     assert sum(map(len, found)) == 1_100
     assert max(map(len, found)) <= MAX_COST
@@ -81,14 +81,14 @@ async def test_a_batch_is_what_one_request_may_have() -> None:
     assert all(sum(each.size_bytes for each in batch) <= MAX_BATCH_BYTES for batch in await read(long * 12))
 
 
-async def test_lines_have_keys_of_their_own_whatever_the_batches() -> None:
-    """After the name of the run; one that is given stays."""
+async def test_lines_have_keys_independent_of_batches() -> None:
+    """From the name of the run; a given key stays."""
     found = [each for batch in await read(CREATE + b"\n\n" + b'{"key":"mine"}', "run") for each in batch]
     assert [(each.command or {}).get("key") for each in found] == ["run:1", "mine"]
 
 
 class Slow:
-    """A server that answers when it is told to."""
+    """A server that answers when a test lets it."""
 
     def __init__(self) -> None:
         self.running = self.most = 0
@@ -120,23 +120,23 @@ async def results(*names: str) -> tuple[list[str], Slow]:
     return found, server
 
 
-async def test_creations_are_sent_behind_each_other_and_told_in_order() -> None:
-    """The first by itself; then some at a time, whichever is answered first."""
+async def test_creations_are_sent_concurrently_and_reported_in_order() -> None:
+    """The first one alone; then some at a time, whichever is answered first."""
     names = [f"c{number}" for number in range(6)]
     found, server = await results(*names)
     assert found == server.order == names
     assert 1 < server.most <= MAX_IN_FLIGHT
 
 
-async def test_other_commands_wait_for_those_before_and_keep_those_behind_waiting() -> None:
-    """What they are about may be a part of what another one is about."""
+async def test_other_commands_are_sent_one_after_the_other() -> None:
+    """Their tasks may be parts of each other."""
     names = ["e0", "e1", "c2", "e3", "c4"]
     found, server = await results(*names)
     assert found == names == server.order
     assert server.most == 1
 
 
-async def test_an_empty_file_is_no_batch() -> None:
+async def test_empty_file_has_no_batch() -> None:
     """Nothing is sent."""
     assert await read(b"") == []
     assert (await results())[0] == []

@@ -1,4 +1,4 @@
-"""How tasks and events look on one line of a terminal."""
+"""Tasks and events on one line of a terminal."""
 
 from typing import Any
 
@@ -22,8 +22,8 @@ from tests.client.test_calls import TASK
         ({"title": "\x1b[2Jgone\nand \u202eback"}, "[ ]  03f9a2c  \ufffd[2Jgone\ufffdand \ufffdback"),
     ],
 )
-def test_a_task_on_one_line(changes: dict[str, Any], line: str) -> None:
-    """Only what is there; and nothing of others reaches the terminal as a command."""
+def test_task_is_one_line(changes: dict[str, Any], line: str) -> None:
+    """Present fields only; control characters of others do not reach the terminal."""
     assert task_line(Task.model_validate({**TASK, **changes})) == line
 
 
@@ -41,14 +41,14 @@ def test_a_task_on_one_line(changes: dict[str, Any], line: str) -> None:
         ("task.edited", {}, ""),
     ],
 )
-def test_an_event_tells_what_it_changed(kind: str, changes: dict[str, Any], told: str) -> None:
-    """And leaves out what goes without saying."""
+def test_event_shows_its_changes(kind: str, changes: dict[str, Any], told: str) -> None:
+    """Without default values."""
     event = Event.model_validate({**update_of("0:1")["event"], "actor": "alice", "type": kind})
     assert event_line(event, changes) == f"2026-01-01T00:00:00Z  alice  {kind}  {told}".rstrip()
 
 
 def test_letters_of_all_scripts_stay() -> None:
-    """Only what does not print is replaced."""
+    """Only unprintable characters are replaced."""
     assert printable("\u00c4pfel \u725b\u4e73 \U0001f95b") == "\u00c4pfel \u725b\u4e73 \U0001f95b"
 
 
@@ -61,6 +61,5 @@ def test_letters_of_all_scripts_stay() -> None:
         ({"id": "s", "occurrence": 2, "values": {}}, "id s occurrence 2"),
     ],
 )
-def test_values_of_all_kinds(value: object, text: str) -> None:
-    """In words."""
+def test_values_of_all_kinds_are_shown_in_words(value: object, text: str) -> None:
     assert field_text(value) == text

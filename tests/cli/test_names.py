@@ -1,4 +1,4 @@
-"""Names for lists and short ids for tasks, as people give them to the verbs."""
+"""Names of lists and short ids of tasks in the verbs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def client_of(items: list[dict[str, Any]]) -> Client:
 
 
 def client_of_ids() -> Client:
-    """A client of a server that looks ids up."""
+    """Return a client of a server that looks ids up."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         part = request.url.params["part"]
@@ -44,7 +44,7 @@ def client_of_ids() -> Client:
     ("given", "found"),
     [(IDS[0], IDS[0]), ("3f9a2c", IDS[0]), ("1111", IDS[1]), (IDS[0].upper(), IDS[0]), (IDS[1][:-3], IDS[1])],
 )
-async def test_ids_may_be_cut(given: str, found: str) -> None:
+async def test_ids_may_be_shortened(given: str, found: str) -> None:
     """To their beginning or their end."""
     async with client_of_ids() as client:
         assert await find_task(client, given) == found
@@ -60,15 +60,15 @@ async def test_ids_may_be_cut(given: str, found: str) -> None:
         ("aaaa", "Many"),
     ],
 )
-async def test_ids_that_are_no_ones_or_twos(given: str, words: str) -> None:
-    """Are refused, with what there is."""
+async def test_unknown_and_ambiguous_ids_are_refused(given: str, words: str) -> None:
+    """With the candidates."""
     async with client_of_ids() as client:
         with pytest.raises(click.ClickException, match=words):
             await find_task(client, given)
 
 
-async def test_lists_by_name() -> None:
-    """The exact name wins over one that differs in case; two of one name need an id."""
+async def test_lists_are_found_by_name() -> None:
+    """An exact match takes precedence over another case; two of one name need an id."""
     names = {"1": "Home", "2": "home", "3": "Work"}
     lists = [{**LIST, "id": identifier, "name": name} for identifier, name in names.items()]
     async with client_of(lists) as client:

@@ -1,4 +1,4 @@
-"""Commands in hints are shown as they have to be typed."""
+"""Commands in hints, shown as they have to be typed."""
 
 from __future__ import annotations
 
@@ -20,24 +20,22 @@ def empty_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TASKTAPE_DATA", raising=False)
 
 
-def test_program_on_the_path_is_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_on_the_path_is_shown_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(BIN))
     assert program_name() == "tasktape"
 
 
-def test_program_that_is_not_on_the_path_is_named_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_outside_the_path_is_shown_relative_to_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(BIN.parent.parent)
     assert program_name() == f"{BIN.parent.name}/bin/tasktape"
 
 
-def test_program_elsewhere_is_named_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_elsewhere_is_shown_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert shlex.split(program_name()) == [str(BIN / "tasktape")]
 
 
-def test_another_program_of_the_name_on_the_path_is_not_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_program_of_the_same_name_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "tasktape"
     other.write_text("#!/bin/sh\n")
     other.chmod(0o755)
@@ -45,7 +43,7 @@ def test_another_program_of_the_name_on_the_path_is_not_ours(
     assert program_name() == str(BIN / "tasktape")
 
 
-def test_data_folder_is_named_where_it_is_not_the_usual(
+def test_data_folder_is_shown_unless_it_is_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(BIN))

@@ -1,4 +1,4 @@
-"""How what is found, and what is refused, looks on a terminal; and where that terminal is."""
+"""Search results and search errors on a terminal; the zone of the machine."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tasktape.cli.zone import local_zone
 from tasktape_client import TasktapeError
 
 
-def test_what_was_found_stands_out() -> None:
-    """HTML becomes text, and text from others can't take over a terminal."""
+def test_matches_are_highlighted() -> None:
+    """HTML becomes text, and control characters of others are removed."""
     snippet = "a &lt;b&gt; <mark>milk</mark> \x1b[2J &amp; more"
     assert marked(snippet, bold=False) == "a <b> *milk* \ufffd[2J & more"
     assert marked(snippet, bold=True) == "a <b> \x1b[1mmilk\x1b[0m \ufffd[2J & more"
 
 
-def test_the_part_of_a_query_that_is_wrong_is_shown() -> None:
+def test_invalid_part_of_a_query_is_marked() -> None:
     """On one line."""
     errors = [{"field": "q", "message": "is: takes open, done", "at": 5, "length": 4}]
     with (
@@ -30,8 +30,8 @@ def test_the_part_of_a_query_that_is_wrong_is_shown() -> None:
         raise TasktapeError("q: is: takes open, done", problem={"errors": errors})
 
 
-def test_other_errors_stay_what_they_are() -> None:
-    """They have no place in a query."""
+def test_other_errors_are_unchanged() -> None:
+    """They have no position in a query."""
     with pytest.raises(TasktapeError, match="away"), pointing_at("is:open"):
         raise TasktapeError("away")
 
@@ -47,8 +47,7 @@ def test_other_errors_stay_what_they_are() -> None:
         ("this:open", False),
     ],
 )
-def test_queries_that_say_which_status(query: str, says: bool) -> None:  # noqa: FBT001
-    """Others are for open tasks."""
+def test_queries_without_a_status_are_for_open_tasks(query: str, says: bool) -> None:  # noqa: FBT001
     assert bool(OF_STATUS.search(query)) is says
 
 
@@ -62,8 +61,8 @@ def test_queries_that_say_which_status(query: str, says: bool) -> None:  # noqa:
         ("CET-1CEST", "/x", None),
     ],
 )
-def test_the_zone_of_this_machine(tmp_path: Path, tz: str, target: str, zone: str | None) -> None:
-    """By `TZ`, else by what `/etc/localtime` points to; None if neither is a name."""
+def test_zone_of_the_machine_is_found(tmp_path: Path, tz: str, target: str, zone: str | None) -> None:
+    """By `TZ`, else by the target of `/etc/localtime`; None if neither is a name."""
     localtime = tmp_path / "localtime"
     localtime.symlink_to(target)
     assert local_zone(tz, localtime) == zone

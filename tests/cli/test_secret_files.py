@@ -1,4 +1,4 @@
-"""Secrets in files: read as the settings that they are, or refused in one line that names the file."""
+"""Secrets in files: read as settings, or refused in one line that names the file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "JWT_SECRET", "JWT_PUBLIC_KEY"])
-def test_setting_is_what_its_file_holds_without_the_line_end(file: Path, name: str) -> None:
+def test_setting_is_the_content_of_its_file_without_the_line_end(file: Path, name: str) -> None:
     assert with_secret_files({f"{name}_FILE": str(file), "PORT": "1"}) == {name: SECRET, "PORT": "1"}
 
 
@@ -34,20 +34,20 @@ def test_empty_file_and_empty_name_count_as_unset(file: Path) -> None:
     assert found == {"JWT_SECRET": "", "DATABASE_URL": "x"}
 
 
-def test_value_and_file_at_once_are_refused(file: Path) -> None:
+def test_value_and_file_together_are_refused(file: Path) -> None:
     with pytest.raises(BadSettings, match="set JWT_SECRET or JWT_SECRET_FILE, not both"):
         with_secret_files({"JWT_SECRET_FILE": str(file), "JWT_SECRET": SECRET})
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a\0b", b"x" * (MAX_BYTES + 1)], ids=len)
-def test_file_that_holds_no_text_is_refused(file: Path, content: bytes) -> None:
+def test_file_without_text_is_refused(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     with pytest.raises(BadSettings, match="JWT_SECRET_FILE: "):
         with_secret_files({"JWT_SECRET_FILE": str(file)})
 
 
 @pytest.mark.parametrize("verb", ["api", "worker", "migrate", "token", "up", "doctor"])
-def test_missing_file_is_one_line_of_every_verb_that_reads_it(tmp_path: Path, verb: str) -> None:
+def test_missing_file_is_one_line_in_every_verb_that_reads_it(tmp_path: Path, verb: str) -> None:
     arguments = ["--user", "alice"] if verb == "token" else []
     done = subprocess.run(
         [sys.executable, "-m", "tasktape", verb, *arguments],

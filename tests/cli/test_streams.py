@@ -1,4 +1,4 @@
-"""The command line on streams, encodings, arguments and homes of every kind: never a traceback."""
+"""Command line with unusual streams, encodings, arguments and homes: never a traceback."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TASKTAPE = (sys.executable, "-m", "tasktape")
 def run(
     *arguments: str | bytes, shell: str = 'exec "$@"', without: str = "", env: Mapping[str, str | bytes] = {}
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line below a line of shell."""
+    """Run the command line in a line of shell."""
     inherited = {
         name: value for name, value in os.environb.items() if name.decode() not in {without, "TASKTAPE_DATA"}
     }
@@ -39,7 +39,7 @@ def run(
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the error that is all there is on standard error."""
+    """Return the error that is the only line of standard error."""
     *usage, line = done.stderr.splitlines()
     assert "Traceback" not in done.stderr
     assert all(each.startswith(("Usage:", "Try ")) or not each for each in usage)
@@ -47,14 +47,14 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_full_disk_is_one_line_and_exit_1() -> None:
-    """A list that could not be written was not shown."""
+    """The output could not be written."""
     done = run("--help", shell='exec "$@" >/dev/full')
     assert one_line(done) == "Error: The output cannot be written: No space left on device"
     assert done.returncode == 1
 
 
-def test_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
-    """`head` ends before the verb does: the verb was carried out."""
+def test_closed_pipe_is_no_error(tmp_path: Path) -> None:
+    """`head` ends before the verb does: the verb was executed."""
     done = run(
         "doctor",
         "--data",
@@ -66,7 +66,7 @@ def test_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_take_and_give_nothing(closed: str) -> None:
+def test_closed_streams_are_not_replaced(closed: str) -> None:
     """Nothing else is opened in their place and printed to."""
     done = run("--help", shell=f'exec "$@" {closed}')
     assert done.returncode == 0
@@ -74,36 +74,33 @@ def test_closed_streams_take_and_give_nothing(closed: str) -> None:
 
 
 def test_bulk_from_closed_input_is_empty(tmp_path: Path) -> None:
-    """A closed standard input has no commands."""
     done = run("bulk", "-", "--data", str(tmp_path), shell='exec "$@" <&-')
     assert "Nothing runs on" in one_line(done)
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-16", "shift_jis"])
-def test_signs_that_a_terminal_has_not_are_escaped(encoding: str) -> None:
-    """The text of help has a sign that few encodings have."""
+def test_unencodable_characters_are_escaped(encoding: str) -> None:
+    """The help text has a character that few encodings have."""
     done = run("api", "--help", env={"PYTHONIOENCODING": encoding}, shell='"$@" | cat -v')
     assert done.stderr == ""
     assert "JWT_SECRET=" in done.stdout.replace("^@", "")
 
 
-def test_argument_of_other_bytes_is_a_usage_error() -> None:
+def test_undecodable_argument_is_a_usage_error() -> None:
     """Latin-1 on a UTF-8 terminal."""
     done = run("add", b"caf\xe9", "--url", "http://127.0.0.1:1", "--token", "x", env=UTF_8)
     assert done.returncode == 2
     assert "bytes that are not utf-8 text" in one_line(done)
 
 
-def test_nested_verbs_take_only_text_too() -> None:
-    """Verbs below a group are no exception."""
+def test_nested_verbs_require_text_too() -> None:
     done = run("lists", "create", b"caf\xe9", "--url", "http://127.0.0.1:1", "--token", "x", env=UTF_8)
     assert done.returncode == 2
     assert "bytes that are not utf-8 text" in one_line(done)
 
 
 @pytest.mark.parametrize("name", ["TASKTAPE_URL", "TASKTAPE_TOKEN", "JWT_SECRET"])
-def test_variable_of_other_bytes_is_one_line(name: str) -> None:
-    """The environment is input too."""
+def test_undecodable_variable_is_one_line(name: str) -> None:
     given: dict[str, str | bytes] = UTF_8 | {"TASKTAPE_URL": "http://127.0.0.1:1", "TASKTAPE_TOKEN": "x"}
     given[name] = b"http://caf\xe9"
     done = run(*(["token", "--user", "a"] if name == "JWT_SECRET" else ["list"]), env=given)
@@ -114,8 +111,8 @@ def test_variable_of_other_bytes_is_one_line(name: str) -> None:
 @pytest.mark.parametrize(
     "arguments", [("status",), ("list",), ("token", "--user", "a"), ("status", "--data", "~nobody-here/x")]
 )
-def test_without_home_is_one_line(arguments: tuple[str, ...]) -> None:
-    """A user that the system does not know, as in a container."""
+def test_missing_home_is_one_line(arguments: tuple[str, ...]) -> None:
+    """For a user that the system does not know, as in a container."""
     if os.geteuid() != 0:
         arguments = ("status", "--data", "~nobody-here/x")  # nobody else can become such a user
     shell = 'exec setpriv --reuid 54321 --clear-groups "$@"' if os.geteuid() == 0 else 'exec "$@"'
@@ -124,14 +121,13 @@ def test_without_home_is_one_line(arguments: tuple[str, ...]) -> None:
     assert "home folder" in one_line(done)
 
 
-def test_address_and_token_need_no_home() -> None:
-    """What is needed is given."""
+def test_url_and_token_need_no_home() -> None:
     done = run("list", "--url", "http://127.0.0.1:1", "--token", "x", without="HOME")
     assert "can't be reached" in one_line(done)
 
 
 @pytest.mark.parametrize("zone", [b"\xe9", b":", b"../../etc/passwd", b"x" * 5000])
-def test_odd_zone_of_the_machine_is_no_error(zone: bytes) -> None:
+def test_invalid_zone_of_the_machine_is_no_error(zone: bytes) -> None:
     """`TZ` may be anything; then times are those of UTC."""
     done = run("list", "--url", "http://127.0.0.1:1", "--token", "x", env={"TZ": zone})
     assert "can't be reached" in one_line(done)
@@ -146,15 +142,15 @@ def test_odd_zone_of_the_machine_is_no_error(zone: bytes) -> None:
         {"HTTP_PROXY": "http://[::1"},
     ],
 )
-def test_odd_proxy_of_the_environment_is_one_line(env: Mapping[str, str]) -> None:
-    """Whatever the client's library makes of it."""
+def test_invalid_proxy_of_the_environment_is_one_line(env: Mapping[str, str]) -> None:
+    """Whatever the client's library raises."""
     done = run("list", "--url", "https://127.0.0.2.invalid", "--token", "x", env=env)
     assert done.returncode == 1
     assert one_line(done).startswith("Error: ")
 
 
-async def test_output_that_fails_after_commands_says_that_they_are_done() -> None:
-    """Nobody should ask for them again."""
+async def test_failing_output_after_commands_says_that_they_are_done() -> None:
+    """So that nobody repeats them."""
 
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={}, headers={"Tasktape-Position": "0:1"})
@@ -170,8 +166,8 @@ async def test_output_that_fails_after_commands_says_that_they_are_done() -> Non
             raise TasktapeError("no such task")
 
 
-def test_output_that_failed_is_discarded_from_then_on() -> None:
-    """There is one report of it, and flushing at the end of the process does not raise again."""
+def test_failed_output_is_discarded() -> None:
+    """It is reported once, and flushing at the end of the process does not raise again."""
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         file = OutputFile(full.fileno())
         with pytest.raises(OutputFailed, match="No space left on device"):
@@ -179,8 +175,8 @@ def test_output_that_failed_is_discarded_from_then_on() -> None:
         assert file.write(b"two") == 3
 
 
-def test_output_carried_on_notes_the_failure() -> None:
-    """What is being carried out is not interrupted."""
+def test_failing_output_does_not_interrupt_a_command() -> None:
+    """The failure is recorded."""
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         file = OutputFile(full.fileno(), carries_on=True)
         assert file.write(b"one") == 3

@@ -1,4 +1,4 @@
-"""How verbs are refused and ended: one line, and an exit status."""
+"""Refusals and ends of verbs: one line, and an exit status."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COMMAND = (sys.executable, "-m", "tasktape")
 
 
 def run(*arguments: str, data: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a verb where nothing runs."""
+    """Run a verb without a running instance."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TASKTAPE_")}
     return subprocess.run(
         [*COMMAND, *arguments],
@@ -40,10 +40,8 @@ def run(*arguments: str, data: Path, **environment: str) -> subprocess.Completed
         (("completion", "tcsh"), "Invalid value for '{bash|zsh|fish}': 'tcsh' is not one of"),
     ],
 )
-def test_a_verb_called_wrongly_says_so_on_one_line(
-    arguments: tuple[str, ...], line: str, tmp_path: Path
-) -> None:
-    """Exit 2, with what was meant, if that is known, and where to read on."""
+def test_wrong_usage_is_one_line(arguments: tuple[str, ...], line: str, tmp_path: Path) -> None:
+    """Exit 2, with a suggestion, if there is one, and the command for help."""
     done = run(*arguments, data=tmp_path)
     assert done.returncode == (1 if "Nothing runs" in line else 2)
     assert done.stdout == ""
@@ -52,7 +50,7 @@ def test_a_verb_called_wrongly_says_so_on_one_line(
 
 
 def complete(shell: str, *words: str, data: Path) -> list[str]:
-    """What a shell is given to complete the last word."""
+    """Return what completes the last word in a shell."""
     done = run(
         data=data,
         _TASKTAPE_COMPLETE=f"{shell}_complete",
@@ -63,16 +61,16 @@ def complete(shell: str, *words: str, data: Path) -> list[str]:
     return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
 
-def test_verbs_and_options_are_completed_where_nothing_runs(tmp_path: Path) -> None:
-    """And names are not, without a word."""
+def test_verbs_and_options_are_completed_without_a_server(tmp_path: Path) -> None:
+    """Names are not, silently."""
     assert complete("bash", "li", data=tmp_path) == ["list", "lists"]
     assert "--priority" in complete("bash", "add", "--pr", data=tmp_path)
     assert complete("bash", "list", "--list", "I", data=tmp_path) == []
     assert complete("bash", "done", "abc", data=tmp_path) == []
 
 
-def test_bash_completes_with_what_completion_prints(tmp_path: Path) -> None:
-    """The function that it defines is called as bash calls it."""
+def test_bash_completes_with_the_printed_function(tmp_path: Path) -> None:
+    """Called as bash calls it."""
     program = tmp_path / "tasktape"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m tasktape "$@"\n')
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Times as people tell them: without an offset."""
+"""Local times without an offset."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tasktape.cli.zone import is_local, with_offset
         ("2026-12-01T09:00", None, "2026-12-01T09:00"),
     ],
 )
-def test_local_times_have_the_offset_of_their_zone(text: str, zone: str | None, meant: str) -> None:
-    """On their day; without a zone they stay as they are, for the server to refuse."""
+def test_local_times_get_the_offset_of_their_zone(text: str, zone: str | None, meant: str) -> None:
+    """On their day; without a zone they stay, for the server to refuse."""
     assert is_local(text)
     assert with_offset(text, zone) == meant
 
@@ -27,7 +27,7 @@ def test_local_times_have_the_offset_of_their_zone(text: str, zone: str | None, 
 @pytest.mark.parametrize(
     "text", ["2026-12-01", "2026-12-01T09:00:00Z", "2026-12-01T09:00+05:30", "30m", "soon", ""]
 )
-def test_all_else_stays_as_it_is(text: str) -> None:
-    """Dates, times that say their offset, and what is neither."""
+def test_other_values_are_unchanged(text: str) -> None:
+    """Dates, times with an offset, and invalid ones."""
     assert not is_local(text)
     assert with_offset(text, "Europe/Madrid") == text

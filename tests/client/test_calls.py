@@ -57,7 +57,7 @@ def ok(status: int = 200, body: object = None, headers: dict[str, str] | None = 
 # --- patience --------------------------------------------------------------------------------------------
 
 
-async def test_a_server_that_restarts_is_asked_again_with_the_same_key() -> None:
+async def test_restarting_server_is_retried_with_the_same_key() -> None:
     """A command takes effect once, however often it is sent."""
     passing = [httpx.Response(status, json={}) for status in (429, 502, 503, 504)]
     answer, seen = in_turn(httpx.ConnectError("refused"), httpx.ReadTimeout("late"), *passing, ok(201))
@@ -68,8 +68,7 @@ async def test_a_server_that_restarts_is_asked_again_with_the_same_key() -> None
     assert len(seen) == 7
 
 
-async def test_each_command_has_a_key_of_its_own() -> None:
-    """The default key is a new one."""
+async def test_each_command_has_a_new_key_by_default() -> None:
     answer, seen = in_turn(ok(), ok(), ok(), ok())
     async with client_of(answer) as client:
         await client.complete_task(TASK["id"])
@@ -82,8 +81,8 @@ async def test_each_command_has_a_key_of_its_own() -> None:
     assert json.loads(seen[3].content) == {"title": "T"}
 
 
-async def test_how_a_task_is_created_is_no_field_of_it() -> None:
-    """It takes the options of other commands, except a version."""
+async def test_creation_takes_the_options_of_commands() -> None:
+    """Except a version; they are no fields of the task."""
     answer, seen = in_turn(ok(201))
     async with client_of(answer) as client:
         await client.create_task("T", key="mine", wait_s=7, correlation_id="run-1", tags=["a"])
@@ -92,8 +91,8 @@ async def test_how_a_task_is_created_is_no_field_of_it() -> None:
     assert (request.headers["prefer"], request.headers["x-correlation-id"]) == ("wait=7", "run-1")
 
 
-async def test_a_client_that_is_closed_makes_no_connection() -> None:
-    """Nobody would close the new connection."""
+async def test_closed_client_makes_no_connection() -> None:
+    """Nobody would close it."""
     client = client_of(lambda _: ok())
     await client.aclose()
     with pytest.raises(RuntimeError, match="closed"):
@@ -102,8 +101,7 @@ async def test_a_client_that_is_closed_makes_no_connection() -> None:
         client.updates()
 
 
-async def test_what_will_not_pass_is_not_repeated() -> None:
-    """A refusal is not retried."""
+async def test_refusal_is_not_retried() -> None:
     answer, seen = in_turn(ok(500, {}), ok(404, {"code": "not_found", "detail": "no such task"}))
     async with client_of(answer) as client:
         for status, code in ((500, "unknown"), (404, "not_found")):
@@ -113,8 +111,8 @@ async def test_what_will_not_pass_is_not_repeated() -> None:
     assert len(seen) == 2
 
 
-async def test_patience_ends() -> None:
-    """A server that never responded is given up earlier than one that has."""
+async def test_retries_end_after_a_time_limit() -> None:
+    """It is shorter for a server that never responded."""
     calls = 0
 
     def answer(_: httpx.Request) -> httpx.Response:
@@ -138,7 +136,7 @@ async def test_patience_ends() -> None:
 @pytest.mark.parametrize(
     "header", ["1", lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=2.5), usegmt=True)]
 )
-async def test_a_server_is_left_alone_as_long_as_it_asks(header: str | Callable[[], str]) -> None:
+async def test_retry_after_is_respected(header: str | Callable[[], str]) -> None:
     """It is in seconds or a date. A delay beyond the limit is an error that carries the delay."""
     value = header if isinstance(header, str) else header()
     answer, seen = in_turn(
@@ -153,7 +151,7 @@ async def test_a_server_is_left_alone_as_long_as_it_asks(header: str | Callable[
 
 
 @pytest.mark.parametrize("header", ["soon", "", "Sun, 06 Nov 1994 08:49:37 -0000"])
-async def test_a_retry_after_that_means_nothing_is_passed_over(header: str) -> None:
+async def test_invalid_retry_after_is_ignored(header: str) -> None:
     """A date in the past is ignored too."""
     answer, seen = in_turn(ok(503, {}, headers={"Retry-After": header}), ok())
     async with client_of(answer) as client:
@@ -176,7 +174,7 @@ def only(good: str) -> Answer:
 
 
 @pytest.mark.parametrize("awaited", [True, False])
-async def test_a_token_that_is_refused_is_renewed_once(awaited: bool) -> None:  # noqa: FBT001
+async def test_refused_token_is_renewed_once(awaited: bool) -> None:  # noqa: FBT001
     """A function, async or not, is called only when a token is needed, and by one call at a time."""
     given = iter(["old", "new"])
 
@@ -192,8 +190,8 @@ async def test_a_token_that_is_refused_is_renewed_once(awaited: bool) -> None:  
 
 
 @pytest.mark.parametrize("token", ["old", lambda: "old"])
-async def test_a_token_that_is_no_good_is_an_error(token: Any) -> None:
-    """This holds for a fixed token, and for one whose successor is rejected too."""
+async def test_refused_fixed_token_is_an_error(token: Any) -> None:
+    """So is a token whose successor is rejected too."""
     async with client_of(only("new"), token) as client:
         with pytest.raises(TasktapeError, match="expired") as caught:
             await client.task(TASK["id"])
@@ -201,7 +199,7 @@ async def test_a_token_that_is_no_good_is_an_error(token: Any) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "t\u00f6ken", "to\nken"])
-def test_what_can_not_be_a_token(token: str) -> None:
+def test_invalid_token_is_an_error(token: str) -> None:
     """No header can carry it."""
     with pytest.raises(TasktapeError, match="not a JSON Web Token"):
         client_of(only("new"), token)
@@ -210,7 +208,7 @@ def test_what_can_not_be_a_token(token: str) -> None:
 # --- what is sent ----------------------------------------------------------------------------------------
 
 
-async def test_reads_wait_for_what_was_written() -> None:
+async def test_reads_wait_for_own_writes() -> None:
     """Every read carries the last position of the client's commands in each partition."""
     answer, seen = in_turn(
         ok(headers={"Tasktape-Position": "0:5"}),
@@ -233,7 +231,7 @@ async def test_reads_wait_for_what_was_written() -> None:
 
 
 @pytest.mark.parametrize("header", ["here", "0:1:2", "0", "0:x"])
-async def test_a_position_that_is_none_is_not_an_answer_of_tasktape(header: str) -> None:
+async def test_invalid_position_in_a_response_is_an_error(header: str) -> None:
     answer, _ = in_turn(ok(headers={"Tasktape-Position": header}))
     async with client_of(answer) as client:
         with pytest.raises(TasktapeError, match=r"does not answer as Tasktape does") as caught:
@@ -241,7 +239,7 @@ async def test_a_position_that_is_none_is_not_an_answer_of_tasktape(header: str)
     assert caught.value.code == "foreign"
 
 
-async def test_how_commands_are_sent() -> None:
+async def test_commands_have_their_requests() -> None:
     """Check paths, versions, preferences and bodies."""
     answer, seen = in_turn(*(ok() for _ in range(4)))
     fields: Any = {"due": date(2026, 12, 1), "notes": None, "reminders": [{"before": "PT30M"}]}
@@ -279,7 +277,7 @@ def collection(*pages: list[dict[str, Any]]) -> tuple[Answer, list[httpx.Request
     return answer, seen
 
 
-async def test_items_come_page_by_page_up_to_a_bound() -> None:
+async def test_items_are_paged_up_to_a_bound() -> None:
     """Pages are read when needed. The positions are those of the first page."""
     named = [{**TASK, "title": title} for title in "abc"]
     answer, seen = collection(named[:2], named[2:])
@@ -304,8 +302,7 @@ async def test_items_come_page_by_page_up_to_a_bound() -> None:
 # --- what comes back -------------------------------------------------------------------------------------
 
 
-async def test_what_a_newer_server_adds_is_kept() -> None:
-    """Unknown fields are accepted and kept."""
+async def test_unknown_fields_are_kept() -> None:
     newer = {**TASK, "colour": "red", "series": {"id": "s", "occurrence": 2, "mood": 1}}
     answer, _ = in_turn(ok(200, newer))
     async with client_of(answer) as client:
@@ -333,7 +330,7 @@ async def test_what_a_newer_server_adds_is_kept() -> None:
     ],
 )
 async def test_errors_are_one_line(response: httpx.Response, words: str, code: str) -> None:
-    """This holds for any invalid response."""
+    """For any invalid response."""
     async with client_of(lambda _: response) as client:
         with pytest.raises(TasktapeError, match=words) as caught:
             await client.task(TASK["id"])
@@ -341,15 +338,15 @@ async def test_errors_are_one_line(response: httpx.Response, words: str, code: s
     assert "\n" not in str(caught.value)
 
 
-async def test_a_page_that_is_none_is_an_error() -> None:
+async def test_invalid_page_is_an_error() -> None:
     """Another server may send one."""
     async with client_of(lambda _: httpx.Response(200, json={"data": []})) as client:
         with pytest.raises(TasktapeError, match="does not answer as Tasktape does"):
             await client.tasks().all()
 
 
-async def test_a_conflict_says_whose_values_are_whose() -> None:
-    """It has the code and the detail of the problem, and its errors by field."""
+async def test_conflict_has_all_values_by_field() -> None:
+    """With the code and the detail of the problem."""
     conflict = {
         "code": "conflict",
         "detail": "d",
@@ -382,19 +379,19 @@ async def test_a_conflict_says_whose_values_are_whose() -> None:
         ("https://a.b", False),
     ],
 )
-def test_this_machine_is_asked_without_a_proxy(url: str, local: bool) -> None:  # noqa: FBT001
+def test_localhost_is_reached_without_a_proxy(url: str, local: bool) -> None:  # noqa: FBT001
     """Other servers may need one."""
     assert is_local(url) is local
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", "", "http://", "http://[x", "http://x:y"])
-def test_what_is_no_address(url: str) -> None:
-    """The constructor raises the error."""
+def test_invalid_url_is_refused(url: str) -> None:
+    """By the constructor."""
     with pytest.raises(ValueError, match="is not an address"):
         Client(url, "t")
 
 
-async def test_who_is_there_is_asked_by_channel_and_by_user() -> None:
+async def test_presence_is_read_by_channel_and_by_user() -> None:
     there = {"user": "bob", "connections": 2, "viewing": True, "typing": False}
     answer, seen = in_turn(
         ok(body={"channel": "task:1", "present": [there], "total": 1}),
@@ -410,7 +407,7 @@ async def test_who_is_there_is_asked_by_channel_and_by_user() -> None:
 
 
 @pytest.mark.parametrize("name", ["..", ".", ""])
-async def test_no_name_leads_to_something_else(name: str) -> None:
+async def test_names_are_escaped_in_urls(name: str) -> None:
     """Removing the member `..` of a list does not delete the list."""
     answer, seen = in_turn()
     async with client_of(answer) as client:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasktape_client.progress import Progress
 
 
-def test_the_positions_of_a_reply_count_once_the_missed_have_come() -> None:
+def test_positions_of_a_reply_count_after_the_missed_updates() -> None:
     """A connection lost among them is resumed from the positions before it."""
     progress = Progress()
     progress.begin(1)
@@ -28,7 +28,7 @@ def test_the_positions_of_a_reply_count_once_the_missed_have_come() -> None:
 
 
 def test_positions_never_go_back() -> None:
-    """A reply of another node that is behind does not move them back."""
+    """A reply of another node that is behind does not move them."""
     progress = Progress()
     for positions in ({"0": 10}, {"0": 8, "1": 1}):
         progress.begin(1)
@@ -36,7 +36,7 @@ def test_positions_never_go_back() -> None:
     assert progress.positions == {"0": 10, "1": 1}
 
 
-def test_what_was_told_before_a_break_is_not_told_again() -> None:
+def test_delivered_updates_are_not_repeated_after_a_reconnection() -> None:
     """Missed updates are sent again after a connection was lost among them."""
     progress = Progress({"0": 1})
     progress.begin(1)
@@ -50,7 +50,7 @@ def test_what_was_told_before_a_break_is_not_told_again() -> None:
     assert progress.positions == {"0": 11}
 
 
-def test_no_position_counts_before_all_channels_are_answered() -> None:
+def test_positions_count_once_all_channels_are_answered() -> None:
     """Live updates of one channel do not complete the missed updates of another."""
     progress = Progress({"0": 1})
     progress.begin(2)
@@ -62,7 +62,7 @@ def test_no_position_counts_before_all_channels_are_answered() -> None:
     assert progress.positions == {"0": 8}
 
 
-def test_a_channel_that_is_refused_holds_nothing_up() -> None:
+def test_refused_channel_does_not_delay_positions() -> None:
     """Updates that arrived meanwhile count."""
     progress = Progress({"0": 1})
     progress.begin(2)
@@ -72,7 +72,7 @@ def test_a_channel_that_is_refused_holds_nothing_up() -> None:
     assert progress.positions == {"0": 8}
 
 
-def test_a_list_that_one_joins_is_told_once() -> None:
+def test_joined_list_is_delivered_once() -> None:
     """Its history precedes the update of the join. A connection lost in between delivers it again."""
     progress = Progress({"0": 50, "1": 50})
     progress.begin(1)
@@ -116,8 +116,8 @@ class Server:
         max_size=8,
     )
 )
-def test_any_breaks_lose_and_double_nothing(connections: list[tuple[int, int, list[str]]]) -> None:
-    """This holds for any number of updates before a lost connection, and any in between."""
+def test_any_interruptions_lose_and_repeat_nothing(connections: list[tuple[int, int, list[str]]]) -> None:
+    """Any number of updates before a lost connection, and any in between."""
     server, progress, told = Server(), Progress({"0": -1, "1": -1}), list[str]()
     for taken, live, meanwhile in [*connections, (100, 100, [])]:
         assert progress.positions is not None

@@ -57,8 +57,8 @@ def story(ring: int) -> Story:
 
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps, st.sampled_from([1, 3, 1_000]))
-def test_each_update_is_told_once_and_in_order(history: list[Any], ring: int) -> None:
-    """Late and repeated updates, slow queries, lost connections and new lists change nothing about that."""
+def test_each_update_is_delivered_once_and_in_order(history: list[Any], ring: int) -> None:
+    """Despite late and repeated updates, slow queries, lost connections and new lists."""
     told = story(ring)
     asyncio.run(_tell(told, history))
     _check(told)
@@ -78,8 +78,8 @@ JOINED = [
 @given(joining_steps, st.sampled_from([1, 1_000]))
 # The list's task was told, the update that one joined with was not.
 @example([*JOINED, ("receive", 0, 3), ("reconnect", 0, 0)], 1_000)
-def test_a_new_list_is_told_whole_and_once(history: list[Any], ring: int) -> None:
-    """This holds if a connection is lost during its delivery, or before the update of the join."""
+def test_new_list_is_delivered_completely_and_once(history: list[Any], ring: int) -> None:
+    """Also if a connection is lost during its delivery, or before the update of the join."""
     told = story(ring)
     asyncio.run(_tell(told, history))
     _check(told)

@@ -82,8 +82,8 @@ async def cut(peer: Peer) -> None:
 # --- resuming --------------------------------------------------------------------------------------------
 
 
-async def test_updates_come_typed() -> None:
-    """It has the event, the changes and the state after it."""
+async def test_updates_are_typed() -> None:
+    """With the event, the changes and the state after it."""
     async with made_up(telling("0:11")) as server, server.updates() as updates:
         async for update in updates:
             assert isinstance(update, Update)
@@ -92,7 +92,7 @@ async def test_updates_come_typed() -> None:
             break
 
 
-async def test_a_broken_connection_is_resumed() -> None:
+async def test_broken_connection_is_resumed() -> None:
     """Missed updates after the last delivered one are delivered once."""
     second = telling("0:12", "0:13", "0:20", positions={"0": 13}, missed=2)
     async with made_up(then(telling("0:11"), cut), second) as server:
@@ -102,8 +102,8 @@ async def test_a_broken_connection_is_resumed() -> None:
     assert [message.get("since") for message in server.said("authenticate")] == [None, {"0": 11}]
 
 
-async def test_a_break_among_the_missed() -> None:
-    """They are sent again, and delivered once."""
+async def test_interrupted_recovery_is_resumed() -> None:
+    """Missed updates are sent again, and delivered once."""
     first = telling("0:3", "0:5", positions={"0": 9}, missed=3)
     second = telling("0:3", "0:5", "0:9", "0:10", positions={"0": 9}, missed=3)
     async with made_up(then(first, cut), second) as server:
@@ -111,7 +111,7 @@ async def test_a_break_among_the_missed() -> None:
     assert [message["since"] for message in server.said("authenticate")] == [{"0": 1}, {"0": 1}]
 
 
-async def test_a_loop_goes_on_where_another_was_left() -> None:
+async def test_new_loop_continues_after_a_previous_one() -> None:
     """Updates that were received but not yielded do not count."""
     second = telling("0:12", positions={"0": 12}, missed=1)
     async with made_up(telling("0:11", "0:12"), second) as server:
@@ -122,7 +122,7 @@ async def test_a_loop_goes_on_where_another_was_left() -> None:
     assert server.said("authenticate")[1]["since"] == {"0": 11}
 
 
-async def test_a_resync_is_told() -> None:
+async def test_resync_is_reported() -> None:
     """New updates are still delivered."""
     resync = {"type": "resync", "channel": "list:L", "reason": "too much was missed"}
 
@@ -142,7 +142,7 @@ async def test_a_resync_is_told() -> None:
     assert isinstance(found[1], Update)
 
 
-async def test_a_log_that_was_made_anew_is_followed_from_where_it_is() -> None:
+async def test_new_log_is_followed_from_its_current_end() -> None:
     """A resync reports it. The old positions mean nothing in it."""
     resync = {"type": "resync", "channel": "list:L", "reason": "the log is another one"}
 
@@ -163,8 +163,8 @@ async def test_a_log_that_was_made_anew_is_followed_from_where_it_is() -> None:
     assert [message["since"] for message in server.said("authenticate")] == [{"0": 500}, {"0": 4}]
 
 
-async def test_the_window_of_a_goodbye_is_kept() -> None:
-    """A restarting server names the delay."""
+async def test_delay_of_a_goodbye_is_respected() -> None:
+    """A restarting server names it."""
     told: list[Connected | Disconnected] = []
     first = then(telling(), lambda peer: peer.close(4001, "restarting", [300, 310]))
     async with made_up(first, telling("0:11")) as server:
@@ -178,7 +178,7 @@ async def test_the_window_of_a_goodbye_is_kept() -> None:
     assert 0.3 <= broken.retry_in_s <= 0.31
 
 
-async def test_a_server_that_is_not_there_is_tried_as_often_as_asked() -> None:
+async def test_unavailable_server_is_retried_up_to_the_limit() -> None:
     """It raises then. Without a limit it retries for ever."""
     async with made_up(telling()) as server:
         pass
@@ -188,8 +188,8 @@ async def test_a_server_that_is_not_there_is_tried_as_often_as_asked() -> None:
     assert (caught.value.code, len(told)) == ("unreachable", 3)
 
 
-async def test_a_server_of_another_kind_is_an_error() -> None:
-    """This holds before the first connection. Later, the cause may be a restarting proxy."""
+async def test_server_of_another_kind_is_an_error() -> None:
+    """Before the first connection. Later, the cause may be a restarting proxy."""
 
     async def no_socket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -205,7 +205,7 @@ async def test_a_server_of_another_kind_is_an_error() -> None:
             await positions_of(server.updates(), 1)
 
 
-async def test_silence_is_a_broken_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silent_connection_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server has to send pings. Without them, the connection is considered lost."""
     monkeypatch.setattr(link_module, "SILENT_PERIODS", 0.1)
     async with made_up(telling(ping_s=1), telling("0:11")) as server:
@@ -213,7 +213,7 @@ async def test_silence_is_a_broken_connection(monkeypatch: pytest.MonkeyPatch) -
     assert server.connections == 2
 
 
-async def test_pings_are_answered_while_nobody_listens() -> None:
+async def test_pings_are_answered_while_nobody_reads() -> None:
     """A reader that is busy with an update keeps the connection."""
 
     async def script(peer: Peer) -> None:
@@ -232,7 +232,7 @@ async def _pongs(peer: Peer, count: int) -> None:
         await peer.hear("pong")
 
 
-async def test_who_is_slow_is_not_buffered_for_without_end() -> None:
+async def test_buffer_for_a_slow_reader_is_bounded() -> None:
     """The server has to wait, and treats the client as a slow one."""
     sent, padding = 0, random.Random(1).randbytes(50_000).hex()  # does not compress well
 
@@ -268,7 +268,7 @@ async def batched(peer: Peer) -> None:
     await peer.say(update_of("0:14"))
 
 
-async def test_several_messages_in_a_frame_are_told_one_by_one() -> None:
+async def test_messages_of_a_frame_are_delivered_one_by_one() -> None:
     """The authentication offers the feature. Maintenance messages may be among them."""
     async with made_up(batched) as server:
         updates = server.updates(since={"0": 10})
@@ -286,7 +286,7 @@ async def test_several_messages_in_a_frame_are_told_one_by_one() -> None:
         ([], None),
     ],
 )
-async def test_msgpack_is_spoken_if_the_server_knows_it(
+async def test_msgpack_is_used_if_the_server_supports_it(
     speaks: list[Subprotocol], spoken: Subprotocol | None
 ) -> None:
     """The alternative is JSON."""
@@ -296,8 +296,7 @@ async def test_msgpack_is_spoken_if_the_server_knows_it(
     assert server.spoken == [spoken]
 
 
-async def test_msgpack_has_to_be_wanted() -> None:
-    """The default is JSON, which is readable."""
+async def test_json_is_the_default() -> None:
     async with (
         made_up(telling("0:11"), speaks=[PACKED_SUBPROTOCOL, SUBPROTOCOL]) as server,
         Client(server.url, "t") as plain,
@@ -309,7 +308,7 @@ async def test_msgpack_has_to_be_wanted() -> None:
 
 
 @pytest.mark.parametrize("frame", ["[1]", "[[]]", "{}", b"\xc1", b"\x91\x01"], ids=repr)
-async def test_frames_that_are_not_of_the_protocol_are_another_server(frame: str | bytes) -> None:
+async def test_frames_of_another_protocol_are_an_error(frame: str | bytes) -> None:
     """A reconnect would be useless."""
 
     async def script(peer: Peer) -> None:
@@ -331,7 +330,7 @@ async def _subscribed(peer: Peer, positions: dict[str, int], *missed: str) -> No
     await peer.say(*(update_of(position, asked["channel"]) for position in missed))
 
 
-async def test_more_channels_begin_where_the_others_do() -> None:
+async def test_further_channels_begin_at_the_same_positions() -> None:
     """There is no gap. A reconnect resumes each, and no position counts before all have arrived."""
 
     async def first(peer: Peer) -> None:
@@ -362,8 +361,8 @@ async def test_more_channels_begin_where_the_others_do() -> None:
     assert server.said("authenticate")[2]["since"] == {"0": 13}
 
 
-async def test_many_channels_are_asked_for_a_few_at_a_time() -> None:
-    """All are subscribed, without waiting for each reply."""
+async def test_many_channels_are_subscribed_in_small_groups() -> None:
+    """Without waiting for each reply."""
     channels = [f"task:{number}" for number in range(50)]
 
     async def script(peer: Peer) -> None:
@@ -378,7 +377,7 @@ async def test_many_channels_are_asked_for_a_few_at_a_time() -> None:
         assert len({message["id"] for message in server.said("subscribe")}) == 50
 
 
-async def test_a_channel_that_one_may_not_have_is_an_error() -> None:
+async def test_refused_channel_is_an_error() -> None:
     """It raises immediately."""
 
     async def script(peer: Peer) -> None:
@@ -414,8 +413,8 @@ async def refusing(peer: Peer) -> None:
     await peer.say({"id": asked["id"], "type": "error", "code": "not_found", "message": "no such task"})
 
 
-async def test_a_channel_that_is_taken_away_is_told_of_and_not_asked_for_again() -> None:
-    """It is reported in order, whether it is lost on or between connections. Others continue."""
+async def test_lost_channel_is_reported_and_not_requested_again() -> None:
+    """In order, whether it is lost on or between connections. Others continue."""
 
     async def first(peer: Peer) -> None:
         await peer.welcome()
@@ -442,7 +441,7 @@ async def test_a_channel_that_is_taken_away_is_told_of_and_not_asked_for_again()
 
 
 @pytest.mark.parametrize("channels", [[], ["list:L"]])
-async def test_a_list_that_is_taken_away_is_told_of(channels: list[str]) -> None:
+async def test_lost_list_is_reported(channels: list[str]) -> None:
     """Each loss is reported once, also after a return, and if it happened between connections."""
     without = {"channels": ["user:alice"]}
 
@@ -464,7 +463,7 @@ async def test_a_list_that_is_taken_away_is_told_of(channels: list[str]) -> None
         assert await all_of(updates, 3) == ["unsubscribed list:L", "0:13", "0:14"]
 
 
-async def test_a_list_that_was_asked_for_by_name_may_be_gone_meanwhile() -> None:
+async def test_named_list_may_be_lost_between_connections() -> None:
     """An automatic channel that is refused later does not end the iteration."""
     second = then(telling(channels=["user:alice"]), refusing, lambda peer: peer.say(update_of("0:12")))
     async with made_up(then(telling("0:11"), cut), second) as server:
@@ -475,8 +474,8 @@ async def test_a_list_that_was_asked_for_by_name_may_be_gone_meanwhile() -> None
 # --- tokens ----------------------------------------------------------------------------------------------
 
 
-async def test_a_token_is_renewed_before_it_expires() -> None:
-    """It is renewed on the open socket, repeatedly."""
+async def test_token_is_renewed_before_it_expires() -> None:
+    """On the open socket, repeatedly."""
     tokens = iter("abc")
 
     async def script(peer: Peer) -> None:
@@ -491,7 +490,7 @@ async def test_a_token_is_renewed_before_it_expires() -> None:
     assert server.connections == 1
 
 
-async def test_after_a_token_has_expired_there_is_a_new_one() -> None:
+async def test_expired_token_is_replaced_on_the_next_connection() -> None:
     """The token function may fail temporarily. The next connection calls it again."""
     answers: Iterator[str | Exception] = iter(["a", httpx.ConnectError("away"), OSError("away"), "b"])
     asked = asyncio.Event()
@@ -514,7 +513,7 @@ async def test_after_a_token_has_expired_there_is_a_new_one() -> None:
 
 
 @pytest.mark.parametrize(("token", "tries"), [("t", 1), (lambda: "t", 2)])
-async def test_a_token_that_is_no_good_ends_it(token: Any, tries: int) -> None:
+async def test_refused_token_ends_the_iteration(token: Any, tries: int) -> None:
     """A fixed token fails immediately, another after its successor was rejected too."""
     refusing = closing(4500, "the token's signature is not ours")
     async with made_up(refusing) as server:
@@ -523,7 +522,7 @@ async def test_a_token_that_is_no_good_ends_it(token: Any, tries: int) -> None:
         assert (caught.value.code, server.connections) == ("unauthenticated", tries)
 
 
-async def test_what_is_wrong_with_the_function_is_told() -> None:
+async def test_failing_token_function_is_reported() -> None:
     """It is not taken for an unavailable server, neither at first nor later."""
 
     def broken() -> str:
@@ -543,7 +542,7 @@ async def test_what_is_wrong_with_the_function_is_told() -> None:
 
 
 @pytest.mark.parametrize(("code", "name"), [(4507, "forbidden"), (4504, "closed"), (4501, "closed")])
-async def test_a_server_that_does_not_want_us_back_ends_it(code: int, name: str) -> None:
+async def test_final_close_ends_the_iteration(code: int, name: str) -> None:
     """The error has its reason."""
     async with made_up(then(telling("0:11"), lambda peer: peer.close(code, "a reason"))) as server:
         with pytest.raises(TasktapeError, match="a reason") as caught:
@@ -551,9 +550,7 @@ async def test_a_server_that_does_not_want_us_back_ends_it(code: int, name: str)
         assert (caught.value.code, server.connections) == (name, 1)
 
 
-async def test_what_is_not_the_protocol_ends_it() -> None:
-    """This holds for any invalid message."""
-
+async def test_invalid_message_ends_the_iteration() -> None:
     async def nonsense(peer: Peer) -> None:
         await peer.welcome()
         await peer.socket.send("nonsense")
@@ -579,7 +576,7 @@ async def failing(updates: Updates) -> None:
 
 
 async def test_leaving_a_loop_closes_the_socket() -> None:
-    """It ends by `break`, an exception, a cancellation, or the end of its block."""
+    """By `break`, an exception, a cancellation, or the end of its block."""
     async with made_up(telling("0:11")) as server:
         async for _ in server.updates():
             break
@@ -600,7 +597,7 @@ async def test_leaving_a_loop_closes_the_socket() -> None:
         await eventually(lambda: server.open == 0)
 
 
-async def test_closing_ends_a_loop_that_waits() -> None:
+async def test_closing_ends_a_waiting_loop() -> None:
     """Another task can close it, also while it waits for an unavailable server."""
     async with made_up(telling()) as server:
         updates = server.updates()
@@ -610,7 +607,7 @@ async def test_closing_ends_a_loop_that_waits() -> None:
         assert await listening == []
 
 
-async def test_one_loop_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_second_loop_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two loops would share the updates."""
     monkeypatch.setattr(updates_module, "TURN_S", 0.05)
     async with made_up(telling("0:11")) as server:

@@ -1,4 +1,4 @@
-"""A real browser, and a stack of two nodes for it to look at."""
+"""A real browser and a stack of two nodes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ARGUMENTS = (
 
 @pytest.fixture(scope="session")
 def stack(running_stack: Stack) -> Stack:
-    """One worker and two API nodes."""
+    """Yield one worker and two API nodes."""
     return running_stack
 
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """The system's Chromium, or the one that Playwright brought."""
+    """Yield the system's Chromium, or the one that Playwright brought."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=list(ARGUMENTS)
@@ -39,7 +39,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def screens(stack: Stack, browser: Browser) -> AsyncIterator[Screens]:
-    """Opens screens for a new user, each a browser of its own, and sees that none met an error."""
+    """Yield screens for a new user, each a browser of its own, and check that none met an error."""
     screens = Screens(stack, browser)
     yield screens
     await screens.close()

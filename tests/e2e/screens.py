@@ -1,4 +1,4 @@
-"""Screens: browsers that are signed in, and what a person does and sees there."""
+"""Screens: browsers that are signed in, and the actions of a person there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Screen:
         self.page = page
 
     async def live(self) -> None:
-        """Wait until the badge says that updates come."""
+        """Wait until the badge shows that updates arrive."""
         await expect(self.page.locator("#badge-text")).to_have_text("Live")
         await expect(self.page.locator("#status-text")).to_have_text("Real-time updates enabled")
 
@@ -30,7 +30,7 @@ class Screen:
         await self.page.get_by_role("button", name="Add", exact=True).click()
 
     def row(self, title: str) -> Locator:
-        """The row of a task that was confirmed."""
+        """Return the row of a confirmed task."""
         return self.page.locator(".row:not(.draft)").filter(
             has=self.page.get_by_role("button", name=title, exact=True)
         )
@@ -46,11 +46,11 @@ class Screen:
         await expect(self.page.get_by_role("heading", name=name, level=1)).to_be_visible()
 
     def check(self, title: str) -> Locator:
-        """The box that says whether a task is done."""
+        """Return the checkbox of a task."""
         return self.page.get_by_role("checkbox", name=f"Done: {title}", exact=True)
 
     async def titles(self) -> list[str]:
-        """The titles of all tasks that are shown."""
+        """Return the titles of all shown tasks."""
         return await self.page.locator(".row .title").all_inner_texts()
 
 
@@ -72,7 +72,7 @@ class Screens:
         return screen
 
     async def visit(self, url: str, **context: Any) -> Screen:
-        """Open an address."""
+        """Open a URL."""
         opened = await self._browser.new_context(**context)
         opened.set_default_timeout(LIMIT_MS)
         self._contexts.append(opened)
@@ -82,7 +82,7 @@ class Screens:
         return Screen(page)
 
     async def close(self) -> None:
-        """Close them all."""
+        """Close all screens."""
         for context in self._contexts:
             await context.close()
         assert self.errors == []

@@ -1,4 +1,4 @@
-"""The activity panel in real browsers: what one does shows on the other, as one line that grows."""
+"""Activity panel in real browsers: actions on one screen show on the other, as one line that grows."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ async def show_activity(screen: Screen) -> Locator:
     return panel
 
 
-async def test_what_one_does_shows_on_the_other_as_one_line(screens: Screens) -> None:
-    """Two tasks are completed on one screen: the other's panel says so, live, and reads the same anew."""
+async def test_activity_shows_on_the_other_screen_as_one_line(screens: Screens) -> None:
+    """Two tasks are completed on one screen; the other panel shows it live, and the same after a reload."""
     one, other = await screens.open(0), await screens.open(1)
     panel = await show_activity(other)
     await expect(panel.get_by_text("Nothing happened here yet.")).to_be_visible()
@@ -41,8 +41,8 @@ async def test_what_one_does_shows_on_the_other_as_one_line(screens: Screens) ->
     assert await lines.locator("div > :first-child").all_inner_texts() == live
 
 
-async def test_a_deleted_task_is_told_by_its_title(screens: Screens) -> None:
-    """Though the news of it has no task any more."""
+async def test_deleted_task_is_shown_by_its_title(screens: Screens) -> None:
+    """Though its update has no task any more."""
     one, other = await screens.open(0), await screens.open(1)
     await one.add("Buy milk")
     panel = await show_activity(other)
@@ -51,8 +51,8 @@ async def test_a_deleted_task_is_told_by_its_title(screens: Screens) -> None:
     await expect(panel.get_by_text(f"{screens.user} deleted “Buy milk”")).to_be_visible()
 
 
-async def test_each_list_has_its_own(screens: Screens) -> None:
-    """Another list, another feed; or that of all lists, where each line says whose it is."""
+async def test_each_list_has_its_own_activity(screens: Screens) -> None:
+    """The feed of all lists names the list on each line."""
     screen = await screens.open(0)
     await screen.add("Buy milk")
     panel = await show_activity(screen)
@@ -72,8 +72,8 @@ async def test_each_list_has_its_own(screens: Screens) -> None:
     await expect(panel).to_be_hidden()
 
 
-async def test_a_tasks_details_take_the_panels_place(screens: Screens) -> None:
-    """And give it back."""
+async def test_task_details_replace_the_panel(screens: Screens) -> None:
+    """Until they are closed."""
     screen = await screens.open(0)
     await screen.add("Buy milk")
     await screen.add("Buy bread")

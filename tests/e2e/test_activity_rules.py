@@ -1,4 +1,4 @@
-"""The page's rules of the activity feed are the server's: what comes live makes the groups that are read."""
+"""Activity rules of the page compared with the server's: live entries make the groups that are read."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async (given) => {
 
 
 class Clock:
-    """Some minutes pass from one record to the next."""
+    """A clock that advances some minutes from one record to the next."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance, self._now = chance, START
@@ -87,7 +87,7 @@ class Clock:
 
 
 def task_events(chance: random.Random) -> list[Any]:
-    """What may happen to a task, after it was created."""
+    """Generate the events of a task after its creation."""
     return [
         TaskEdited({"title": f"“{chance.randrange(9)}” {{n}} $&"}),
         TaskEdited({"stage": "Done", "status": "done"}),
@@ -108,7 +108,7 @@ def task_events(chance: random.Random) -> list[Any]:
 
 
 async def random_log(chance: random.Random) -> list[Folded]:
-    """Everything that the feed may meet, folded."""
+    """Generate a folded log with everything that the feed may meet."""
     histories = {f"list:{each}": [ListCreated("Home"), *chance.sample(LIST_EVENTS, 4)] for each in LISTS}
     histories[f"list:{LISTS[0]}"][0] = ListCreated("Inbox", inbox=True)
     for number in range(30):
@@ -132,7 +132,7 @@ async def random_log(chance: random.Random) -> list[Folded]:
 
 
 def groups_json(log: Sequence[Folded], lists: Collection[str]) -> list[dict[str, Any]]:
-    """The groups of a log as the API gives them; the order of `task_ids` says nothing."""
+    """Return the groups of a log as in the API; the order of `task_ids` does not count."""
     shown = {folded.raw.position: cast("asyncpg.Record", row_of(folded)) for folded in log}
     groups = from_json(to_json([group_json(group, shown) for group in grouped(feed_of(log, lists))]))
     return [unordered(group) for group in groups]
@@ -143,7 +143,7 @@ def unordered(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def row_of(folded: Folded) -> dict[str, Any]:
-    """What the audit has of a record, as far as the feed asks."""
+    """Return the audit's row of a record, as far as the feed reads it."""
     record, raw, after = folded.record, folded.raw, folded.after
     assert record is not None
     assert isinstance(after, Task | TaskList)
@@ -164,15 +164,15 @@ def row_of(folded: Folded) -> dict[str, Any]:
 
 
 def news_of(folded: Folded) -> dict[str, Any]:
-    """What a page is told of a record, and what it knew of its task."""
+    """Return the update of a record, and what the page knew of its task."""
     known = None
     if isinstance(folded.after, Task):
         known = {"title": folded.after.title, "list_id": folded.after.list_id}
     return {"update": {**from_json(update_of(folded).value), "channel": ""}, "known": known}
 
 
-async def test_what_comes_live_makes_the_groups_that_are_read(screens: Screens) -> None:
-    """Any log, any part of it read first, the rest heard in any order, and any lists looked at."""
+async def test_live_entries_make_the_groups_that_are_read(screens: Screens) -> None:
+    """Any log, of which any part is read first and the rest arrives in any order, for any lists."""
     chance, runs, expected = random.Random(7), [], []
     types: set[str | None] = set()
     for _ in range(40):

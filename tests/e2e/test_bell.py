@@ -1,4 +1,4 @@
-"""Notifications in the page: a count that is right everywhere, and what is behind it."""
+"""Notifications in the page: the count and the list behind it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tests.e2e.screens import Screens
 
 
 async def shared_list(client: httpx.AsyncClient, user: str) -> str:
-    """A list of the client's that `user` may edit."""
+    """Return a list of the client's that `user` may edit."""
     list_id: str = (await client.post("/api/lists", json={"name": "Home"})).json()["id"]
     answer = await client.put(f"/api/lists/{list_id}/members/{user}", json={"role": "editor"})
     assert answer.status_code == 200
     return list_id
 
 
-async def test_what_one_is_told_comes_at_once_and_is_read_on_all_devices(screens: Screens) -> None:
-    """Shared, assigned, mentioned: each leads to what it is about."""
+async def test_notification_arrives_at_once_and_is_read_on_all_devices(screens: Screens) -> None:
+    """Shared, assigned, mentioned: each links to its subject."""
     async with screens.stack.client(f"bob {uuid4().hex[:6]}") as bob:
         one, other = await screens.open(0), await screens.open(1)
         list_id = await shared_list(bob, screens.user)
@@ -48,8 +48,8 @@ async def test_what_one_is_told_comes_at_once_and_is_read_on_all_devices(screens
     await expect(other.page.get_by_role("dialog").get_by_role("listitem")).to_have_count(3)
 
 
-async def test_the_count_is_there_from_the_start(screens: Screens) -> None:
-    """Also of what happened while nobody looked."""
+async def test_count_is_shown_from_the_start(screens: Screens) -> None:
+    """Including earlier notifications."""
     async with screens.stack.client(screens.user) as client:
         await client.get("/api/me")
     async with screens.stack.client(f"bob {uuid4().hex[:6]}") as bob:

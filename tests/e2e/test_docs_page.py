@@ -1,4 +1,4 @@
-"""`/docs` in a browser: links that open what they name, the search, requests that are sent."""
+"""`/docs` in a browser: links to operations and schemas, search, requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def user() -> str:
 
 @pytest.fixture
 async def page(stack: Stack, browser: Browser, user: str) -> AsyncIterator[Page]:
-    """A page whose origin has the token of somebody; it meets no error and asks no other server."""
+    """Yield a page whose origin has a user's token; it must meet no error and ask no other server."""
     context = await browser.new_context(base_url=stack.urls[0], viewport={"width": 1280, "height": 900})
     token = json.dumps(stack.token(user))
     context.set_default_timeout(LIMIT_MS)
@@ -45,14 +45,14 @@ def operation(page: Page, name: str) -> Locator:
 
 
 async def is_open(page: Page, name: str) -> None:
-    """See that an operation is open, and where one looks."""
+    """Check that an operation is open and in view."""
     button = operation(page, name).get_by_role("button", name="Try it out")
     await expect(button).to_be_visible(timeout=LIMIT_MS)
     await expect(operation(page, name)).to_be_in_viewport()
 
 
 async def test_links_open_operations_and_scroll_to_them(page: Page) -> None:
-    """At once, after a reload, when the address changes, and by the names that addresses had before."""
+    """At once, after a reload, when the URL changes, and by former names."""
     await page.goto("/docs#/notifications/read_all_notifications")
     await is_open(page, "read_all_notifications")
     await page.reload()
@@ -64,7 +64,7 @@ async def test_links_open_operations_and_scroll_to_them(page: Page) -> None:
     await expect(page).to_have_url(re.compile("#/lists/edit_list$"))
 
 
-async def test_what_is_opened_by_hand_is_in_the_address(page: Page) -> None:
+async def test_opened_operation_is_in_the_url(page: Page) -> None:
     """So that it can be sent to somebody."""
     await page.goto("/docs")
     await operation(page, "move_task").locator(".opblock-summary-control").click()
@@ -87,8 +87,8 @@ async def test_links_open_schemas_with_types_limits_and_values(page: Page) -> No
         await page.reload()
 
 
-async def test_the_search_finds_operations(page: Page) -> None:
-    """By words of their paths, texts and parameters, all of which have to be there."""
+async def test_search_finds_operations(page: Page) -> None:
+    """By words of their paths, texts and parameters, all of which must match."""
     await page.goto("/docs")
     search, shown = page.get_by_label("Search operations"), page.locator(".opblock")
     for phrase, names in (
@@ -104,8 +104,8 @@ async def test_the_search_finds_operations(page: Page) -> None:
     await expect(shown).to_have_count(0)
 
 
-async def test_requests_are_sent_as_who_is_signed_in(page: Page, stack: Stack, user: str) -> None:
-    """With the token that the page has; the answer is shown with its headers."""
+async def test_requests_are_sent_as_the_signed_in_user(page: Page, stack: Stack, user: str) -> None:
+    """With the token of the page; the response is shown with its headers."""
     await page.goto("/docs#/tasks/create_task")
     create = operation(page, "create_task")
     await create.get_by_role("button", name="Try it out").click()
@@ -120,7 +120,7 @@ async def test_requests_are_sent_as_who_is_signed_in(page: Page, stack: Stack, u
         assert (task["title"], task["created_by"]) == ("Tried out", user)
 
 
-async def test_it_fits_on_a_phone(page: Page) -> None:
+async def test_page_fits_on_a_phone(page: Page) -> None:
     """Nothing is wider than the screen."""
     await page.set_viewport_size({"width": 390, "height": 844})
     await page.goto("/docs#/tasks/list_tasks")

@@ -1,4 +1,4 @@
-"""A browser's own `EventSource`, which is all that a page needs to follow what happens."""
+"""A browser's own `EventSource`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ token => {
 """
 
 
-async def test_a_browser_comes_back_by_itself_and_misses_nothing(stack: Stack, browser: Browser) -> None:
-    """The node that it is connected to restarts in the midst of edits: each is seen, once, in order."""
+async def test_browser_reconnects_and_misses_nothing(stack: Stack, browser: Browser) -> None:
+    """Its node restarts during edits: each is seen, once, in order."""
     user, port = f"user-{uuid4().hex[:8]}", free_port()
     part = await asyncio.to_thread(stack.start_api, port)
     url = stack.urls.pop()

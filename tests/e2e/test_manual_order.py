@@ -1,4 +1,4 @@
-"""The manual order: tasks are moved by mouse and by keyboard, on every screen."""
+"""Manual order: tasks are moved by mouse and by keyboard, on every screen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.e2e.screens import Screen, Screens
 
 
 async def three(screens: Screens) -> tuple[Screen, Screen]:
-    """Two screens with three tasks, the newest on top."""
+    """Return two screens with three tasks, the newest on top."""
     one, other = await screens.open(0), await screens.open(1)
     for title in ("first", "second", "third"):
         await one.add(title)
@@ -17,11 +17,11 @@ async def three(screens: Screens) -> tuple[Screen, Screen]:
 
 
 async def shows(screen: Screen, *titles: str) -> None:
-    """Wait until the titles stand there in this order."""
+    """Wait until the titles are in this order."""
     await expect(screen.page.locator(".row .title")).to_have_text(list(titles))
 
 
-async def test_a_row_is_dragged_to_its_place(screens: Screens) -> None:
+async def test_row_is_dragged_to_its_place(screens: Screens) -> None:
     """To the top, and to the end."""
     one, other = await three(screens)
     await one.row("first").drag_to(one.row("third"), target_position={"x": 200, "y": 4})

@@ -1,4 +1,4 @@
-"""The page in real browsers: what one does on a screen shows on the others, without reloading."""
+"""The page in real browsers: actions on one screen show on the others, without reloading."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from playwright.async_api import WebSocketRoute, expect
 from tests.e2e.screens import Screens
 
 
-async def test_a_created_task_shows_on_the_other_screen(screens: Screens) -> None:
+async def test_created_task_shows_on_the_other_screen(screens: Screens) -> None:
     """Scenario 1: both screens are live, on different nodes."""
     one, other = await screens.open(0), await screens.open(1)
     await one.add("Buy milk")
@@ -21,7 +21,7 @@ async def test_a_created_task_shows_on_the_other_screen(screens: Screens) -> Non
 
 
 async def test_completing_and_reopening_show_on_the_other_screen(screens: Screens) -> None:
-    """Scenario 2: and so does taking it back."""
+    """Scenario 2."""
     one, other = await screens.open(0), await screens.open(1)
     await one.add("Buy milk")
     check = other.page.get_by_role("checkbox", name="Done: Buy milk")
@@ -33,7 +33,7 @@ async def test_completing_and_reopening_show_on_the_other_screen(screens: Screen
     await expect(one.page.get_by_role("checkbox", name="Done: Buy milk")).not_to_be_checked()
 
 
-async def test_an_edited_title_shows_on_the_other_screen(screens: Screens) -> None:
+async def test_edited_title_shows_on_the_other_screen(screens: Screens) -> None:
     """Scenario 3: with the other fields of the form."""
     one, other = await screens.open(0), await screens.open(1)
     await one.add("Buy milk")
@@ -50,8 +50,8 @@ async def test_an_edited_title_shows_on_the_other_screen(screens: Screens) -> No
     await expect(other.page.get_by_label("Notes")).to_have_value("Two litres")
 
 
-async def test_a_deleted_task_goes_from_the_other_screen_and_comes_back(screens: Screens) -> None:
-    """Scenario 4: and undoing it brings it back to both."""
+async def test_deleting_and_undoing_it_show_on_the_other_screen(screens: Screens) -> None:
+    """Scenario 4."""
     one, other = await screens.open(0), await screens.open(1)
     await one.add("Buy milk")
     await expect(other.row("Buy milk")).to_be_visible()
@@ -62,7 +62,7 @@ async def test_a_deleted_task_goes_from_the_other_screen_and_comes_back(screens:
     await expect(one.row("Buy milk")).to_be_visible()
 
 
-async def test_all_devices_of_a_person_agree(screens: Screens) -> None:
+async def test_all_devices_of_a_user_agree(screens: Screens) -> None:
     """Scenario 5: a laptop, a phone and a tablet."""
     laptop = await screens.open(0)
     phone = await screens.open(1, viewport={"width": 375, "height": 740}, has_touch=True)
@@ -77,8 +77,8 @@ async def test_all_devices_of_a_person_agree(screens: Screens) -> None:
         assert set(await device.titles()) == everything
 
 
-async def test_the_badge_tells_when_the_server_is_gone_and_nothing_is_missed(screens: Screens) -> None:
-    """The page comes back by itself, with what happened meanwhile on the other node."""
+async def test_badge_shows_that_the_server_is_gone_and_nothing_is_missed(screens: Screens) -> None:
+    """The page reconnects by itself, and shows changes made on the other node."""
     stack = screens.stack
     one, other = await screens.open(0), await screens.open(1)
     await one.add("before")
@@ -101,8 +101,8 @@ async def test_the_badge_tells_when_the_server_is_gone_and_nothing_is_missed(scr
     await expect(other.row("after")).to_be_visible()
 
 
-async def test_a_lost_network_is_noticed_and_made_up_for(screens: Screens) -> None:
-    """Commands that can't be sent say so; what happened meanwhile comes with the network."""
+async def test_page_recovers_from_a_lost_network(screens: Screens) -> None:
+    """Commands that cannot be sent say so; missed changes arrive with the network."""
     one, other = await screens.open(0), await screens.open(1)
     await other.page.context.set_offline(True)
     await other.add("typed while offline")
@@ -116,8 +116,8 @@ async def test_a_lost_network_is_noticed_and_made_up_for(screens: Screens) -> No
     await expect(one.row("typed while offline")).to_be_visible()
 
 
-async def test_lists_are_made_shown_and_deleted_everywhere(screens: Screens) -> None:
-    """A list and its tasks come to the other screen, and go there too."""
+async def test_lists_are_created_and_deleted_on_all_screens(screens: Screens) -> None:
+    """With their tasks."""
     one, other = await screens.open(0), await screens.open(1)
     await one.page.get_by_label("Name of a new list").fill("Garden")
     await one.page.get_by_label("Name of a new list").press("Enter")
@@ -131,10 +131,10 @@ async def test_lists_are_made_shown_and_deleted_everywhere(screens: Screens) -> 
     await expect(other.page.get_by_role("button", name="Garden", exact=True)).to_have_count(0)
 
 
-async def test_a_deleted_list_is_restored_from_the_message_and_from_the_deleted_lists(
+async def test_deleted_list_is_restored_from_the_message_and_from_the_deleted_lists(
     screens: Screens,
 ) -> None:
-    """With its tasks, on this screen and on the other one, which has it among the deleted lists meanwhile."""
+    """With its tasks, on both screens; the other one has it among the deleted lists before."""
     one, other = await screens.open(0), await screens.open(1)
     await one.page.get_by_label("Name of a new list").fill("Garden")
     await one.page.get_by_label("Name of a new list").press("Enter")
@@ -160,8 +160,8 @@ async def test_a_deleted_list_is_restored_from_the_message_and_from_the_deleted_
         await expect(one.row("Water the plants")).to_be_visible()
 
 
-async def test_the_history_shows_what_happened_as_it_happens(screens: Screens) -> None:
-    """Who did what, when, from what to what: from the log, and live."""
+async def test_history_shows_events_as_they_happen(screens: Screens) -> None:
+    """Actor, event, time, values before and after: from the log, and live."""
     one, other = await screens.open(0), await screens.open(1)
     await one.add("Buy milk")
     await other.open("Buy milk")
@@ -180,8 +180,8 @@ async def test_the_history_shows_what_happened_as_it_happens(screens: Screens) -
     assert await history.nth(0).locator("time").get_attribute("datetime") == first["time"]
 
 
-async def test_two_who_edit_different_fields_both_win(screens: Screens) -> None:
-    """What one types is not overwritten by what the other saves; the same field is a conflict told."""
+async def test_concurrent_edits_of_different_fields_both_apply(screens: Screens) -> None:
+    """Another screen's save does not overwrite typed text; the same field is a conflict with a message."""
     one, other = await screens.open(0), await screens.open(1)
     await one.add("Buy milk")
     await other.open("Buy milk")
@@ -197,7 +197,7 @@ async def test_two_who_edit_different_fields_both_win(screens: Screens) -> None:
 
 
 async def test_text_is_never_markup(screens: Screens) -> None:
-    """Whatever a title, a note or a list's name holds is shown as it is."""
+    """Any title, note or list name is shown verbatim."""
     one, other = await screens.open(0), await screens.open(1)
     attack = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
     await one.add(attack)
@@ -213,8 +213,8 @@ async def test_text_is_never_markup(screens: Screens) -> None:
         assert await screen.page.locator("main img, aside img").count() == 1  # the one of the sign-in form
 
 
-async def test_signing_in_by_hand_and_out_again(screens: Screens) -> None:
-    """A link's token leaves the address; a bad one says so; signing out forgets it."""
+async def test_signing_in_and_out_by_hand(screens: Screens) -> None:
+    """A link's token leaves the URL; an invalid one has a message; signing out removes it."""
     screen = await screens.visit(screens.stack.urls[0])
     await screen.page.get_by_label("Access token").fill("nonsense")
     await screen.page.get_by_role("button", name="Sign in").click()
@@ -233,7 +233,7 @@ async def test_signing_in_by_hand_and_out_again(screens: Screens) -> None:
     assert linked.page.url == f"{screens.stack.urls[1]}/"
 
 
-async def test_an_expired_token_asks_to_sign_in_again(screens: Screens) -> None:
+async def test_expired_token_asks_to_sign_in_again(screens: Screens) -> None:
     """Instead of reconnecting for ever."""
     token = screens.stack.token(screens.user, ttl_s=12)
     screen = await screens.visit(f"{screens.stack.urls[0]}/#token={token}")
@@ -241,8 +241,8 @@ async def test_an_expired_token_asks_to_sign_in_again(screens: Screens) -> None:
     await expect(screen.page.get_by_role("alert")).to_contain_text("Sign in again", timeout=30_000)
 
 
-async def test_it_fits_a_narrow_phone_in_light_and_dark(screens: Screens) -> None:
-    """Nothing sticks out at 375 pixels, and the text stands out from its ground."""
+async def test_page_fits_a_narrow_phone_in_light_and_dark(screens: Screens) -> None:
+    """Nothing exceeds 375 pixels, and the contrast suffices."""
     for scheme in ("light", "dark"):
         phone = await screens.open(0, viewport={"width": 375, "height": 700}, color_scheme=scheme)
         await phone.add("A task with a title that is long enough to need more than the one line it has " * 2)
@@ -253,8 +253,8 @@ async def test_it_fits_a_narrow_phone_in_light_and_dark(screens: Screens) -> Non
         assert _contrast(ground, text) > 7
 
 
-async def test_many_tasks_come_page_by_page(screens: Screens) -> None:
-    """A long list is not read whole, the newest come first; what is on screen stays up to date."""
+async def test_many_tasks_are_read_page_by_page(screens: Screens) -> None:
+    """The newest come first; shown tasks stay up to date."""
     async with screens.stack.client(screens.user) as client:
         await client.get("/api/me")
         first = (await client.post("/api/tasks", json={"title": "task 0"})).json()
@@ -277,8 +277,8 @@ async def test_many_tasks_come_page_by_page(screens: Screens) -> None:
         await expect(screen.page.locator(".row")).to_have_count(205)
 
 
-async def test_a_resync_reads_the_snapshot_again(screens: Screens) -> None:
-    """When too much was missed to be sent, the page still ends with what is there."""
+async def test_resync_reads_the_snapshot_again(screens: Screens) -> None:
+    """When too many updates were missed to be sent, the page still ends with the current state."""
     screen = await screens.open(0)
     await screen.add("Buy milk")
     sockets: list[WebSocketRoute] = []
@@ -305,8 +305,8 @@ async def test_a_resync_reads_the_snapshot_again(screens: Screens) -> None:
     await expect(screen.page.get_by_role("button", name="missed list")).to_be_visible()
 
 
-async def test_a_server_that_starts_late_is_waited_for(screens: Screens) -> None:
-    """The page says so, and goes on by itself once it can be reached."""
+async def test_server_that_starts_late_is_awaited(screens: Screens) -> None:
+    """The page says so, and continues by itself once it can be reached."""
     screen = await screens.open(0)
     await screen.page.route("**/api/**", lambda route: route.abort())
     await screen.page.reload()
@@ -316,7 +316,7 @@ async def test_a_server_that_starts_late_is_waited_for(screens: Screens) -> None
 
 
 def _contrast(one: str, other: str) -> float:
-    """The contrast ratio of two colours, as WCAG defines it."""
+    """Return the contrast ratio of two colours, as WCAG defines it."""
     low, high = sorted([_luminance(one), _luminance(other)])
     return (high + 0.05) / (low + 0.05)
 

@@ -1,4 +1,4 @@
-"""Adding a task from one line: what is read of it shows before, and is there after."""
+"""Adding a task from one line: a preview of the parsed fields, and the resulting task."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from playwright.async_api import expect
 from tests.e2e.screens import Screens
 
 
-async def test_a_quick_text_is_previewed_and_becomes_a_task(screens: Screens) -> None:
-    """Chips say which part is which field; what can't be read stays in the title, and it is said."""
+async def test_quick_text_is_previewed_and_becomes_a_task(screens: Screens) -> None:
+    """Chips show each part with its field; unparsed parts stay in the title with a message."""
     screen = await screens.open(0)
     field = screen.page.get_by_label("Title of a new task")
     preview = screen.page.locator("#task-preview")
@@ -27,8 +27,8 @@ async def test_a_quick_text_is_previewed_and_becomes_a_task(screens: Screens) ->
     await expect(field).to_have_value("")
 
 
-async def test_a_quick_text_without_a_title_is_given_back(screens: Screens) -> None:
-    """It says what is wrong, and nothing is added."""
+async def test_quick_text_without_a_title_is_refused(screens: Screens) -> None:
+    """With a message; nothing is added."""
     screen = await screens.open(0)
     await screen.add("tomorrow")
     await expect(screen.page.get_by_text("has no words left for the title")).to_be_visible()

@@ -1,6 +1,6 @@
-"""The five scenarios of a shared, real-time list: what one person does, the other sees at once.
+"""The five scenarios of a shared, real-time list: actions of one user show for the other at once.
 
-No page is ever loaded again: `Pair.close` sees to that.
+`Pair.close` checks that no page was loaded again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MEDIUM = {"width": 820, "height": 1180}
 
 
 class Pair:
-    """Two people with a list that both of them see, each at a browser and on a node of their own."""
+    """Two users of a shared list, each at a browser and on a node of their own."""
 
     def __init__(self, screens: Screens, name: str, other_user: str) -> None:
         self.screens = screens
@@ -29,7 +29,7 @@ class Pair:
         self.everyone: list[Screen] = []
 
     async def open(self) -> None:
-        """Share a list, and look at it from two browsers."""
+        """Share a list and open it in two browsers."""
         stack, user = self.screens.stack, self.screens.user
         async with stack.client(user) as client:
             self.list_id = (await client.post("/api/lists", json={"name": self.name})).json()["id"]
@@ -39,7 +39,7 @@ class Pair:
         self.bob = await self.join(self.other_user, 1)
 
     async def join(self, user: str, node: int, **context: object) -> Screen:
-        """Another browser that looks at the list."""
+        """Open the list in another browser."""
         screen = await self.screens.open(node, user=user, **context)
         await screen.choose(self.name)
         await screen.page.evaluate("window.notReloaded = true")
@@ -47,22 +47,22 @@ class Pair:
         return screen
 
     async def close(self) -> None:
-        """See that no page was loaded again."""
+        """Check that no page was loaded again."""
         for screen in self.everyone:
             assert await screen.page.evaluate("window.notReloaded")
 
 
 @pytest.fixture
 async def pair(screens: Screens) -> AsyncIterator[Pair]:
-    """Ann and Bob, and the list that they share."""
+    """Yield Ann and Bob, and the list that they share."""
     pair = Pair(screens, f"Home {uuid4().hex[:6]}", f"bob {uuid4().hex[:6]}")
     await pair.open()
     yield pair
     await pair.close()
 
 
-async def test_1_a_task_that_one_creates_shows_for_the_other(pair: Pair) -> None:
-    """And both see that they are live."""
+async def test_1_created_task_shows_for_the_other_user(pair: Pair) -> None:
+    """And both are shown as live."""
     await pair.ann.add("Buy milk")
     await expect(pair.bob.row("Buy milk")).to_be_visible()
     await pair.bob.add("Buy bread")
@@ -72,7 +72,7 @@ async def test_1_a_task_that_one_creates_shows_for_the_other(pair: Pair) -> None
         await expect(screen.page.locator(".row")).to_have_count(2)
 
 
-async def test_2_a_task_that_one_completes_is_done_for_the_other(pair: Pair) -> None:
+async def test_2_completed_task_is_done_for_the_other_user(pair: Pair) -> None:
     """And open again for both when the other reopens it."""
     await pair.ann.add("Buy milk")
     await pair.bob.check("Buy milk").click()
@@ -83,7 +83,7 @@ async def test_2_a_task_that_one_completes_is_done_for_the_other(pair: Pair) -> 
     await expect(pair.bob.check("Buy milk")).not_to_be_checked()
 
 
-async def test_2_a_recurring_task_that_one_completes_comes_again_for_both(pair: Pair) -> None:
+async def test_2_completed_recurring_task_recurs_for_both_users(pair: Pair) -> None:
     """Both see it done, and its next occurrence a week later."""
     await pair.ann.add("Water the plants")
     await pair.ann.open("Water the plants")
@@ -103,8 +103,8 @@ async def test_2_a_recurring_task_that_one_completes_comes_again_for_both(pair: 
         )
 
 
-async def test_3_a_title_that_one_edits_changes_for_the_other(pair: Pair) -> None:
-    """In the list, and in the details that the other has open."""
+async def test_3_edited_title_changes_for_the_other_user(pair: Pair) -> None:
+    """In the list, and in the open details."""
     await pair.ann.add("Buy milk")
     await pair.bob.open("Buy milk")
     await pair.ann.open("Buy milk")
@@ -116,7 +116,7 @@ async def test_3_a_title_that_one_edits_changes_for_the_other(pair: Pair) -> Non
     await expect(pair.bob.page.get_by_label("Title", exact=True)).to_have_value("Buy oat milk")
 
 
-async def test_4_a_task_that_one_deletes_goes_for_the_other(pair: Pair) -> None:
+async def test_4_deleted_task_disappears_for_the_other_user(pair: Pair) -> None:
     """And nothing else does."""
     await pair.ann.add("Buy milk")
     await pair.ann.add("Buy bread")
@@ -127,8 +127,8 @@ async def test_4_a_task_that_one_deletes_goes_for_the_other(pair: Pair) -> None:
         await expect(screen.row("Buy bread")).to_be_visible()
 
 
-async def test_5_what_one_does_on_a_device_shows_on_the_others_and_for_the_other(pair: Pair) -> None:
-    """A laptop, a phone and a tablet of Ann's, and Bob."""
+async def test_5_changes_show_on_all_devices_of_both_users(pair: Pair) -> None:
+    """A laptop, a phone and a tablet of Ann's, and Bob's browser."""
     user = pair.screens.user
     await pair.join(user, 1, viewport=NARROW, has_touch=True)
     await pair.join(user, 0, viewport=MEDIUM, has_touch=True)
@@ -143,8 +143,8 @@ async def test_5_what_one_does_on_a_device_shows_on_the_others_and_for_the_other
         await expect(screen.row("Call Ana's mother")).to_have_class(re.compile(r"\bdone\b"))
 
 
-async def test_a_node_that_goes_and_comes_back_is_noticed_and_nothing_is_missed(pair: Pair) -> None:
-    """Bob's badge says so and comes back by itself, with what Ann did meanwhile on the other node."""
+async def test_restart_of_a_node_shows_in_the_badge_and_nothing_is_missed(pair: Pair) -> None:
+    """Bob's page reconnects by itself, and shows Ann's changes on the other node."""
     stack = pair.screens.stack
     await pair.ann.add("before")
     await expect(pair.bob.row("before")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The search box: finds in all lists, marks what it found and what it can't read, and stays up to date."""
+"""Search box: finds tasks of all lists, marks matches and errors, and stays up to date."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.e2e.screens import Screens
 
 
 async def test_words_and_conditions_find_tasks_of_all_lists(screens: Screens) -> None:
-    """What was found is marked; a slash leads to the box, an arrow to the results, Escape back."""
+    """Matches are marked; the slash key focuses the box, an arrow the results, Escape returns."""
     async with screens.stack.client(screens.user) as client:
         home = (await client.post("/api/lists", json={"name": "Home"})).json()["id"]
         task = {
@@ -39,8 +39,8 @@ async def test_words_and_conditions_find_tasks_of_all_lists(screens: Screens) ->
     await expect(screen.page.get_by_role("heading", name="Inbox")).to_be_visible()
 
 
-async def test_what_is_found_changes_with_what_happens(screens: Screens) -> None:
-    """A task that fits comes, one that fits no longer goes."""
+async def test_results_change_with_updates(screens: Screens) -> None:
+    """Tasks that match appear, those that no longer match disappear."""
     one, other = await screens.open(0), await screens.open(1)
     await one.add("Buy milk")
     await expect(other.row("Buy milk")).to_be_visible()
@@ -54,8 +54,8 @@ async def test_what_is_found_changes_with_what_happens(screens: Screens) -> None
     await expect(results).to_contain_text("Buy bread")
 
 
-async def test_there_may_be_more(screens: Screens) -> None:
-    """Page by page, with words and without; and what was asked for stays when something happens."""
+async def test_more_results_are_loaded_page_by_page(screens: Screens) -> None:
+    """With words and without; loaded ones stay when something changes."""
     async with screens.stack.client(screens.user) as client:
         commands = [{"command": "create", "body": {"title": f"Task {number}"}} for number in range(60)]
         await client.post("/api/bulk", json={"commands": commands})
@@ -71,8 +71,8 @@ async def test_there_may_be_more(screens: Screens) -> None:
     await expect(results).to_have_count(61)
 
 
-async def test_what_it_can_not_read_is_marked(screens: Screens) -> None:
-    """With what is allowed instead; it goes away with the mistake."""
+async def test_search_errors_are_marked(screens: Screens) -> None:
+    """With the alternatives; the mark goes away with the mistake."""
     screen = await screens.open(0)
     await screen.page.get_by_label("Search").fill("👍 is:opne")
     error = screen.page.get_by_role("search").get_by_role("alert")
@@ -83,8 +83,8 @@ async def test_what_it_can_not_read_is_marked(screens: Screens) -> None:
 
 
 @pytest.mark.parametrize("zone", ["Etc/Unknown", "Mars/Olympus", None])
-async def test_search_works_in_a_zone_that_nobody_knows(screens: Screens, zone: str | None) -> None:
-    """The days that it names are those of UTC then."""
+async def test_search_works_in_an_unknown_zone(screens: Screens, zone: str | None) -> None:
+    """Its days are those of UTC then."""
     screen = await screens.open(0)
     await screen.add("Buy milk")
     await screen.page.add_init_script(

@@ -1,4 +1,4 @@
-"""Sharing a list from the page: who is added sees it at once, as what they are, until it is taken away."""
+"""Sharing a list from the page: members see it at once, with their role, until it is taken away."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.e2e.screens import Screen, Screens
 
 
 async def shared(screens: Screens, role: str) -> tuple[Screen, Screen, str]:
-    """Ann makes a list and adds Bob to it, in the page; both screens show it."""
+    """Return both screens after Ann created a list and added Bob in the page."""
     user = f"bob {uuid4().hex[:6]}"
     ann, bob = await screens.open(0), await screens.open(1, user=user)
     await ann.page.get_by_label("Name of a new list").fill("Garden")
@@ -28,13 +28,13 @@ async def shared(screens: Screens, role: str) -> tuple[Screen, Screen, str]:
 
 
 async def share_box(screen: Screen) -> Locator:
-    """The dialog about a list's members."""
+    """Return the dialog of a list's members."""
     await screen.page.get_by_role("button", name="Share").click()
     return screen.page.get_by_role("dialog", name="Share")
 
 
-async def test_who_may_view_sees_no_way_to_edit_until_they_may(screens: Screens) -> None:
-    """And again none when the role is taken back."""
+async def test_viewer_sees_no_way_to_edit(screens: Screens) -> None:
+    """Until the role changes, and again when it is taken back."""
     ann, bob, user = await shared(screens, "Can view")
     await expect(bob.page.get_by_text("View only")).to_be_visible()
     await expect(bob.page.get_by_label("Title of a new task")).to_be_hidden()
@@ -54,8 +54,8 @@ async def test_who_may_view_sees_no_way_to_edit_until_they_may(screens: Screens)
     await expect(bob.page.get_by_label("Title of a new task")).to_be_hidden()
 
 
-async def test_a_list_that_is_taken_away_is_gone_at_once(screens: Screens) -> None:
-    """With the task that was open; what happens in it afterwards is not seen."""
+async def test_removed_list_disappears_at_once(screens: Screens) -> None:
+    """With its open task; later events in it are not shown."""
     ann, bob, user = await shared(screens, "Can edit")
     await bob.open("Water the plants")
     await ann.page.get_by_role("dialog").get_by_role("button", name=f"Remove {user}").click()
@@ -69,7 +69,7 @@ async def test_a_list_that_is_taken_away_is_gone_at_once(screens: Screens) -> No
 
 
 async def test_members_leave_and_the_last_owner_stays(screens: Screens) -> None:
-    """Who leaves is gone from the others' dialog; an owner who is alone is told why not."""
+    """A former member disappears from the others' dialog; a single owner gets the reason."""
     ann, bob, user = await shared(screens, "Can edit")
     box = await share_box(bob)
     await expect(box.get_by_label("Name of a person")).to_be_hidden()

@@ -1,4 +1,4 @@
-"""A task's details on two screens: what is set, said and added on one shows on the other."""
+"""Task details on two screens: changes on one show on the other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.e2e.screens import Screen, Screens
 
 
 async def both(screens: Screens, title: str, **context: str) -> tuple[Screen, Screen]:
-    """A task that two screens have open."""
+    """Return two screens with the same task open."""
     one, other = await screens.open(0, **context), await screens.open(1, **context)
     await one.add(title)
     await one.open(title)
@@ -21,7 +21,7 @@ async def save(screen: Screen) -> None:
 
 
 async def test_people_tags_time_and_reminders_are_set(screens: Screens) -> None:
-    """And show as they were set, on the other screen and when opened again."""
+    """They show on the other screen and when opened again."""
     one, other = await both(screens, "Call Ana", timezone_id="Europe/Madrid")
     await one.page.get_by_label("Due").fill("2030-01-31")
     await one.page.get_by_label("Time", exact=True).fill("09:30")
@@ -46,8 +46,8 @@ async def test_people_tags_time_and_reminders_are_set(screens: Screens) -> None:
     assert (task["due"], task["time_zone"]) == ("2030-01-31T09:30:00+01:00", "Europe/Madrid")
 
 
-async def test_a_rule_counts_from_today_and_an_occurrence_is_skipped(screens: Screens) -> None:
-    """A rule of one's own is taken; what is no rule is refused in words."""
+async def test_rule_counts_from_today_and_an_occurrence_is_skipped(screens: Screens) -> None:
+    """A custom rule is accepted; an invalid one gets a reason in words."""
     one, other = await both(screens, "Take the bins out")
     await one.page.get_by_label("Repeats").select_option("By a rule …")
     await one.page.get_by_label("Rule (RFC 5545)").fill("FREQ=SOMETIMES")
@@ -62,8 +62,8 @@ async def test_a_rule_counts_from_today_and_an_occurrence_is_skipped(screens: Sc
     await expect(other.page.get_by_label("Due")).to_have_value("2030-02-01")
 
 
-async def test_what_one_says_the_other_reads(screens: Screens) -> None:
-    """Comments come, change and go on both screens, as text and nothing else."""
+async def test_comments_show_on_both_screens(screens: Screens) -> None:
+    """When added, edited and deleted, as plain text."""
     one, other = await both(screens, "Buy milk")
     said = f"@{screens.user} <b>which</b> one?"
     await one.page.get_by_label("New comment").fill(said)
@@ -81,8 +81,8 @@ async def test_what_one_says_the_other_reads(screens: Screens) -> None:
         await expect(screen.page.locator(".comment")).to_have_count(0)
 
 
-async def test_sub_tasks_stand_below_their_task_and_go_along(screens: Screens) -> None:
-    """They are counted; who completes the task is asked about them."""
+async def test_sub_tasks_are_shown_below_their_task_and_completed_with_it(screens: Screens) -> None:
+    """They are counted; completing the task asks about them."""
     one, other = await both(screens, "Plan the menu")
     for title in ("Starters", "Cake"):
         await one.page.get_by_label("New sub-task").fill(title)
@@ -100,8 +100,8 @@ async def test_sub_tasks_stand_below_their_task_and_go_along(screens: Screens) -
         await expect(other.check(title)).to_be_checked()
 
 
-async def test_two_who_edit_the_same_field_choose(screens: Screens) -> None:
-    """Both versions are shown; the one that is chosen counts, and nothing else is lost."""
+async def test_conflicting_edit_offers_both_versions(screens: Screens) -> None:
+    """The chosen one counts, and nothing else is lost."""
     one, other = await both(screens, "Buy milk")
     await other.page.get_by_label("Title", exact=True).fill("Buy rice milk")
     await other.page.get_by_label("Notes").fill("Two litres")
@@ -120,8 +120,8 @@ async def test_two_who_edit_the_same_field_choose(screens: Screens) -> None:
     await expect(one.page.get_by_label("Priority")).to_have_value("high")
 
 
-async def test_a_list_with_stages_offers_them(screens: Screens) -> None:
-    """The stage that means done completes."""
+async def test_list_with_stages_offers_them(screens: Screens) -> None:
+    """The done stage completes."""
     async with screens.stack.client(screens.user) as client:
         stages = [{"name": "To do", "category": "open"}, {"name": "Shipped", "category": "done"}]
         await client.post("/api/lists", json={"name": "Work", "stages": stages})

@@ -1,4 +1,4 @@
-"""Undo in the page: what one did last is taken back, on every screen."""
+"""Undo in the page: the user's last change is taken back, on every screen."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from playwright.async_api import expect
 from tests.e2e.screens import Screens
 
 
-async def test_what_was_done_can_be_undone_for_a_while(screens: Screens) -> None:
-    """A completion, an edit and a deletion, each by its message."""
+async def test_change_can_be_undone_from_its_message_for_a_while(screens: Screens) -> None:
+    """A completion, an edit and a deletion."""
     one, other = await screens.open(0), await screens.open(1)
     await one.add("Buy milk")
     await one.check("Buy milk").click()
@@ -30,8 +30,8 @@ async def test_what_was_done_can_be_undone_for_a_while(screens: Screens) -> None
     await expect(other.row("Buy milk")).to_be_visible()
 
 
-async def test_control_z_takes_back_one_change_after_the_other(screens: Screens) -> None:
-    """The newest first, but for what another screen did; and not where text is typed."""
+async def test_control_z_undoes_changes_one_by_one(screens: Screens) -> None:
+    """Newest first, except those of another screen; not while text is typed."""
     one, other = await screens.open(0), await screens.open(1)
     await one.add("Buy milk")
     await one.add("Buy bread")
@@ -47,7 +47,7 @@ async def test_control_z_takes_back_one_change_after_the_other(screens: Screens)
     await expect(other.check("Buy milk")).not_to_be_checked()
 
 
-async def test_what_another_changed_again_is_not_taken_back(screens: Screens) -> None:
+async def test_change_overwritten_by_another_user_is_not_undone(screens: Screens) -> None:
     """And the page says why."""
     one, other = await screens.open(0), await screens.open(1)
     await one.add("Buy milk")

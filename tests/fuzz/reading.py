@@ -1,7 +1,7 @@
-"""Feeds the reader of frames what nobody would send: `python -m tests.fuzz.reading --seconds 60`.
+"""Fuzzer of the frame decoder: `python -m tests.fuzz.reading --seconds 60`.
 
 Where atheris is installed, it looks for frames that take new paths; elsewhere examples are mutated at random.
-A frame that breaks what has to hold is shown, and the exit code is not 0.
+A frame that violates an invariant is shown, and the exit code is not 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_FRAME_BYTES = 4_096
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Feed it so many frames, or for so long."""
+    """Run a number of frames, or for a time."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.reading", description=main.__doc__)
     parser.add_argument("--runs", type=int, default=-1, help="frames at most")
     parser.add_argument("--seconds", type=int, default=60, help="seconds at most")
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def by_chance(runs: int, seconds: int, seed: int) -> None:
-    """Mutate the examples. Raises what a frame breaks, with the frame in a note."""
+    """Mutate the examples. Raise the violated invariant, with the frame in a note."""
     from tests.fuzz.soundness import check, frame_of
 
     until, done = time.monotonic() + seconds, 0
@@ -70,7 +70,7 @@ def _mutants(chance: random.Random) -> Iterator[bytes]:
 
 
 def _by_paths(runs: int, seconds: int, seed: int) -> None:
-    """Let atheris look, which ends the process."""
+    """Run atheris, which ends the process."""
     import atheris
 
     with atheris.instrument_imports(include=["api.protocol.client_messages", "api.protocol.decoding"]):

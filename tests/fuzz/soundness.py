@@ -1,4 +1,4 @@
-"""What holds for every frame that anybody may send, and frames to begin with."""
+"""Invariants of every frame that anybody may send, and initial frames."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLES = [example for shown in examples.FROM_CLIENT.values() for example in sh
 
 
 def seeds() -> Iterator[bytes]:
-    """Every example as `frame_of` reads it: alone and among others, in both encodings."""
+    """Return every example as `frame_of` reads it: alone and among others, in both encodings."""
     for value in (*EXAMPLES, EXAMPLES, [*EXAMPLES[:2], {"id": 1, "type": "dance"}, [], 1]):
         for batch in b"\0\1":
             yield bytes([batch]) + json.dumps(value, ensure_ascii=False).encode()
@@ -29,13 +29,13 @@ def seeds() -> Iterator[bytes]:
 
 
 def frame_of(data: bytes) -> tuple[Frame, bool]:
-    """A frame and whether it may be a batch, as the first byte says."""
+    """Return a frame and whether it may be a batch, according to the first byte."""
     flags, rest = data[0] if data else 0, data[1:]
     return rest if flags & 2 else rest.decode("utf-8", "surrogateescape"), bool(flags & 1)
 
 
 def check(frame: Frame, *, batch: bool, read: Callable[..., Read] = read_frame) -> None:
-    """A frame is read, refused or bad; what comes of it can be written, and said in the other encoding."""
+    """Check that a frame is decoded, refused or bad; results can be encoded, in the other encoding too."""
     try:
         found = read(frame, batch=batch)
     except BadFrame as bad:
@@ -49,14 +49,14 @@ def check(frame: Frame, *, batch: bool, read: Callable[..., Read] = read_frame) 
 
 
 def told(found: Read) -> list[object]:
-    """What was read, to be compared."""
+    """Return a decoded message in comparable form."""
     return [
         (each.message_id, each.code, each.detail) if isinstance(each, Refused) else each for each in found
     ]
 
 
 def _check_message(found: Incoming | Refused) -> None:
-    """A refusal and a signal go out again, to sockets of either encoding."""
+    """Check that refusals and signals can be sent to sockets of either encoding."""
     if isinstance(found, Refused):
         reply = Error(id=found.message_id, code=found.code, message=found.detail).encode()
     elif isinstance(found, Signal):
@@ -70,7 +70,7 @@ def _check_message(found: Incoming | Refused) -> None:
 
 
 def _in_the_other_encoding(frame: Frame) -> Iterator[Frame]:
-    """The same, if it can be said there, in a frame that is not too large."""
+    """Return the message in the other encoding, if that is possible within the maximum size."""
     other: Frame
     if isinstance(frame, bytes):
         other = json.dumps(ormsgpack.unpackb(frame), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What a trace means: which event of a task each of its events becomes, and which stages end the work."""
+"""Conversion of traces to histories: events, stages and completion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TASK = TypeAdapter(ImportedTask)
 
 
 def trace(*events: tuple[str | None, str | None, str | None]) -> XesTrace:
-    """A trace of (activity, transition, resource), a minute apart."""
+    """Return a trace of (activity, transition, resource), a minute apart."""
     return XesTrace(
         7,
         1,
@@ -33,12 +33,12 @@ def trace(*events: tuple[str | None, str | None, str | None]) -> XesTrace:
 
 
 def told(*events: tuple[str | None, str | None, str | None]) -> list[tuple[str, str, dict[str, Any]]]:
-    """The events that a trace becomes, as (type, actor, data)."""
+    """Return the events of a trace, as (type, actor, data)."""
     return [(event["type"], event["actor"], event["data"]) for event in history_of(trace(*events)).events]
 
 
 def task_of(one: XesTrace) -> Task:
-    """The task at the end of a trace's history, by way of what the import takes and the domain folds."""
+    """Return the task after a trace's history was imported and folded."""
     task = TASK.validate_python({"key": one.label, "events": history_of(one).events})
     state: State | None = None
     for record in records_of(Import(LIST_ID, "alice", None), task):
@@ -67,12 +67,12 @@ def task_of(one: XesTrace) -> Task:
         ("x" * 200, None, Stage("x" * 99 + "…", ends=False)),
     ],
 )
-def test_stages(activity: str | None, transition: str | None, stage: Stage) -> None:
-    """Activity and transition make the stage; the standard's own transitions are no part of it."""
+def test_stage_is_activity_and_transition(activity: str | None, transition: str | None, stage: Stage) -> None:
+    """The standard's own transitions are no part of it."""
     assert stage_of(activity, transition) == stage
 
 
-def test_a_whole_history() -> None:
+def test_complete_history_is_converted() -> None:
     """Created, moved between stages and people, completed, reopened, completed again."""
     assert told(
         ("Queued", "Awaiting", "Ann"),
@@ -97,7 +97,7 @@ def test_a_whole_history() -> None:
     ]
 
 
-def test_a_single_event_that_ends_the_work_is_two() -> None:
+def test_single_final_event_becomes_two() -> None:
     """Otherwise the task would stay open for ever."""
     assert told(("Completed", None, "Ann")) == [
         ("task.created", "Ann", {"title": "T", "stage": "Completed", "assignees": ("Ann",)}),
@@ -106,8 +106,8 @@ def test_a_single_event_that_ends_the_work_is_two() -> None:
     assert [kind for kind, _, _ in told(("Accepted", None, "Ann"))] == ["task.created"]
 
 
-def test_a_beginning_that_ends_the_work() -> None:
-    """A trace that begins with an ending stage is completed by the next one; else its work just goes on."""
+def test_initial_final_stage_is_completed_by_the_next_event() -> None:
+    """If that is final too; else the work continues."""
     assert [kind for kind, _, _ in told(("Closed", None, "Ann"), ("Closed", None, "Ann"))] == [
         "task.created",
         "task.completed",
@@ -118,8 +118,8 @@ def test_a_beginning_that_ends_the_work() -> None:
     ]
 
 
-def test_without_resource_or_activity() -> None:
-    """An event by nobody is by "unknown" and changes no owner; one of no activity changes no stage."""
+def test_missing_resource_and_activity_have_defaults() -> None:
+    """The actor is "unknown" and the owner stays; without an activity the stage stays."""
     assert told((None, None, None), ("A", None, "Ann"), (None, "complete", None), ("Done", None, " ")) == [
         ("task.created", "unknown", {"title": "T"}),
         ("task.edited", "Ann", {"stage": "A", "assignees": ("Ann",)}),
@@ -128,15 +128,15 @@ def test_without_resource_or_activity() -> None:
     ]
 
 
-def test_order_is_that_of_time() -> None:
-    """Times that go backwards are put in order; events of one time keep the file's order."""
+def test_events_are_ordered_by_time() -> None:
+    """Events of one time keep the file's order."""
     times = [START + timedelta(minutes=minute) for minute in (5, 1, 5, 3, 1)]
     one = XesTrace(1, 1, "T", [XesEvent(str(n), None, None, time) for n, time in enumerate(times)])
     assert [event["data"]["stage"] for event in history_of(one).events] == ["1", "4", "3", "0", "2"]
 
 
 def test_long_texts_are_shortened() -> None:
-    """What is too long for a title, a user or a stage is cut, with a sign of it."""
+    """Titles, users and stages end with an ellipsis."""
     one = XesTrace(1, 1, "t" * 900, [XesEvent("s" * 900, None, "u" * 900, START)])
     task = task_of(one)
     assert (len(task.title), len(task.stage or ""), len(task.assignees[0])) == (500, 100, 128)
@@ -163,15 +163,15 @@ EVENTS = st.lists(
 
 
 @pytest.mark.parametrize("resource", ["\x9b", "..", "\ue000"])
-def test_resource_that_is_no_user_name_refuses_the_trace(resource: str) -> None:
-    """Nobody is made up in its place."""
+def test_invalid_user_name_refuses_the_trace(resource: str) -> None:
+    """It is not replaced."""
     with pytest.raises(Unusable, match="org:resource"):
         history_of(XesTrace(1, 1, None, [XesEvent("a", None, resource, datetime(2020, 1, 1, tzinfo=UTC))]))
 
 
 @given(EVENTS)
-def test_every_trace_can_be_imported(events: list[XesEvent]) -> None:
-    """Whatever a log says, its history is taken, and ends where the trace does, if users can be called so."""
+def test_every_trace_with_valid_users_can_be_imported(events: list[XesEvent]) -> None:
+    """Its history is accepted, and ends in the state of the trace."""
     one = XesTrace(1, 1, None, events)
     try:
         task = task_of(one)
@@ -186,8 +186,8 @@ def test_every_trace_can_be_imported(events: list[XesEvent]) -> None:
         assert (task.status == "done") == stages[-1].ends
 
 
-def test_occurrences() -> None:
-    """Names are counted apart, whatever they are; two counts know nothing of each other."""
+def test_occurrences_are_counted_per_name() -> None:
+    """For any names; two counters are independent."""
     with Occurrences() as one, Occurrences() as other:
         assert [one.count(name) for name in ("a", "b", "a", "", "a", "é\x00")] == [0, 0, 1, 0, 2, 0]
         assert other.count("a") == 0

@@ -1,4 +1,4 @@
-"""A whole import against a server that is made up: batches, patience, refusals, and the summary."""
+"""Complete imports with a scripted server: batches, retries, refusals, and the summary."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Answer = Callable[[dict[str, Any]], httpx.Response | None]
 
 
 class MadeUpServer:
-    """Takes everything, unless `answer` says otherwise for a request; remembers what it was asked."""
+    """Accepts everything, unless `answer` says otherwise for a request; records the requests."""
 
     def __init__(self, answer: Answer | None = None, *, limit_bytes: int = 10**9) -> None:
         self._answer = answer
@@ -63,13 +63,13 @@ class MadeUpServer:
 
 
 def in_turn(*answers: httpx.Response | None) -> Answer:
-    """These answers to the first requests, and the usual one to all later ones."""
+    """Return the given answers to the first requests, and the usual one to all later ones."""
     rest = iter(answers)
     return lambda _: next(rest, None)
 
 
 def trace(name: str, events: int = 2, *, time: str = "2012-05-05T14:54:27Z") -> str:
-    """A trace of an XES file, on a line of its own."""
+    """Return a trace of an XES file, on a line of its own."""
     event = f'<event><date key="time:timestamp" value="{time}"/></event>'
     return f'<trace><string key="concept:name" value="{name}"/>{event * events}</trace>\n'
 
@@ -102,7 +102,7 @@ async def run(
 
 
 async def test_everything_is_sent_once_in_bounded_batches(tmp_path: Path) -> None:
-    """Small tasks by number, large ones by size, never more requests at once than agreed."""
+    """Small tasks by number, large ones by size, with a bounded number of concurrent requests."""
     made_up = MadeUpServer()
     names = [f"T{number}" for number in range(3 * BATCH_TASKS + 7)]
     to, summary = await run(
@@ -122,8 +122,8 @@ async def test_everything_is_sent_once_in_bounded_batches(tmp_path: Path) -> Non
     assert [headers.get("Tasktape-Position") for headers in made_up.headers[:3]] == [None, "0:0", "0:0"]
 
 
-async def test_names_that_come_again_are_told_apart(tmp_path: Path) -> None:
-    """The n-th trace of a name is the n-th task of that key, counting those that are refused for now."""
+async def test_repeated_names_are_numbered(tmp_path: Path) -> None:
+    """The n-th trace of a name is the n-th task of that key, including refused ones."""
     made_up = MadeUpServer()
     traces = [trace("A"), trace("B"), trace("A"), trace("A", time="x"), trace("A")]
     _, summary = await run(tmp_path, made_up, traces)
@@ -136,15 +136,15 @@ async def test_names_that_come_again_are_told_apart(tmp_path: Path) -> None:
     assert summary.refusals == [Refused("A", 5, "time:timestamp 'x' is not a date and time")]
 
 
-async def test_nothing_to_import_makes_no_list(tmp_path: Path) -> None:
-    """A file that is no log, or has no events, asks nothing of the server."""
+async def test_empty_import_makes_no_list(tmp_path: Path) -> None:
+    """A file that is no log, or has no events, causes no request."""
     made_up = MadeUpServer()
     to, summary = await run(tmp_path, made_up, [trace("A", 0), trace("B", time="x")])
     assert (to, summary.empty, summary.refused, made_up.bodies) == (None, 1, 1, [])
 
 
-async def test_what_came_before_broken_xml_is_imported(tmp_path: Path) -> None:
-    """The trace that the file breaks in is refused, those before it are in."""
+async def test_traces_before_broken_xml_are_imported(tmp_path: Path) -> None:
+    """The trace that the file breaks in is refused."""
     made_up = MadeUpServer()
     _, summary = await run(tmp_path, made_up, [trace("A"), trace("B").replace("</trace>", "")], end="<")
     assert [task["key"] for task in made_up.taken] == ["A"]
@@ -152,8 +152,8 @@ async def test_what_came_before_broken_xml_is_imported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("trouble", [503, 502, 429, "away"])
-async def test_patience(tmp_path: Path, trouble: int | str) -> None:
-    """What fails for now is sent again, and then looks at all that was written meanwhile."""
+async def test_temporary_failures_are_retried(tmp_path: Path, trouble: int | str) -> None:
+    """And then all writes in between are considered."""
     fails = iter([False, True, True])
 
     def answer(_: dict[str, Any]) -> httpx.Response | None:
@@ -179,8 +179,10 @@ async def test_patience(tmp_path: Path, trouble: int | str) -> None:
         (httpx.Response(422, json={"errors": [{"field": "list.name", "message": "x"}], "detail": "d"}), "d"),
     ],
 )
-async def test_what_stops_an_import(tmp_path: Path, answer: httpx.Response, line: str) -> None:
-    """What the server refuses for good is one line, whether it comes at the beginning or later."""
+async def test_permanent_refusal_ends_the_import_in_one_line(
+    tmp_path: Path, answer: httpx.Response, line: str
+) -> None:
+    """At the beginning or later."""
     for refused in (1, 2):
         made_up = MadeUpServer(in_turn(*[None] * (refused - 1), answer))
         with pytest.raises(TasktapeError) as caught:
@@ -189,8 +191,8 @@ async def test_what_stops_an_import(tmp_path: Path, answer: httpx.Response, line
         assert len(made_up.bodies) <= refused + 2 * IN_FLIGHT
 
 
-async def test_patience_ends(tmp_path: Path) -> None:
-    """A server that went away is waited for, for a while."""
+async def test_retries_end_after_a_time_limit(tmp_path: Path) -> None:
+    """An unavailable server is awaited for a while."""
     patience = Patience(unanswered_s=0.05, limit_s=0.2, first_delay_s=0.0)
 
     def away(_: dict[str, Any]) -> httpx.Response:
@@ -203,8 +205,8 @@ async def test_patience_ends(tmp_path: Path) -> None:
     assert len(gone.bodies) > 2
 
 
-async def test_bodies_that_are_too_large_are_halved(tmp_path: Path) -> None:
-    """A server with a lower limit gets smaller batches; a task beyond the limit is refused alone."""
+async def test_too_large_bodies_are_halved(tmp_path: Path) -> None:
+    """For a server with a lower limit; a task beyond the limit is refused alone."""
     made_up = MadeUpServer(limit_bytes=2_000)
     names = [f"T{number}" for number in range(60)]
     _, summary = await run(tmp_path, made_up, [*map(trace, names), trace("large", 40)])
@@ -213,8 +215,8 @@ async def test_bodies_that_are_too_large_are_halved(tmp_path: Path) -> None:
     assert summary.tasks == 60
 
 
-async def test_tasks_that_the_server_refuses_are_named(tmp_path: Path) -> None:
-    """A 422 is about some tasks: those are refused with trace and line, the others are sent again."""
+async def test_refused_tasks_are_named(tmp_path: Path) -> None:
+    """A 422 names tasks: those are refused with trace and line, the others are sent again."""
 
     def answer(body: dict[str, Any]) -> httpx.Response | None:
         bad = [n for n, task in enumerate(body.get("tasks", [])) if task["key"] in ("B", "D")]
@@ -231,8 +233,8 @@ async def test_tasks_that_the_server_refuses_are_named(tmp_path: Path) -> None:
     ]
 
 
-async def test_waiting_until_all_is_visible() -> None:
-    """The last question asks for every position that was reached, as often as it takes."""
+async def test_import_waits_until_everything_is_visible() -> None:
+    """The last request has every reached position, and is repeated as needed."""
     answers = iter([503, 503])
 
     def serve(request: httpx.Request) -> httpx.Response:
@@ -243,23 +245,23 @@ async def test_waiting_until_all_is_visible() -> None:
         assert await ImportServer(client, "run-1").wait_visible(Summary(positions={0: 7, 3: 9}))
 
 
-async def test_waiting_ends() -> None:
-    """Read models that do not move are not waited for without end."""
+async def test_waiting_for_visibility_is_bounded() -> None:
+    """Read models without progress are not awaited for ever."""
     behind = httpx.Response(503, json={"detail": "not yet visible"})
     async with client_of(lambda _: behind, Patience(limit_s=0.01, unanswered_s=0.01)) as client:
         assert not await ImportServer(client, "run-1").wait_visible(Summary(), limit_s=0.05)
 
 
-async def test_a_token_that_expires_meanwhile_is_told_of() -> None:
-    """It is not mistaken for read models that are behind."""
+async def test_token_that_expires_while_waiting_is_reported() -> None:
+    """It is not mistaken for late read models."""
     expired = httpx.Response(401, json={"detail": "the token has expired"})
     async with client_of(lambda _: expired) as client:
         with pytest.raises(TasktapeError, match="expired"):
             await ImportServer(client, "run-1").wait_visible(Summary())
 
 
-def test_a_summary_is_bounded() -> None:
-    """However much is refused or diverged, only so much of it is remembered."""
+def test_summary_is_bounded() -> None:
+    """However much is refused or diverged."""
     summary = Summary()
     for number in range(MAX_NAMED + 5):
         summary.refuse(Refused(str(number), number, "x"))

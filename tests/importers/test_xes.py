@@ -1,4 +1,4 @@
-"""The XES reader: what it takes, what it refuses and where, and that memory does not grow with the file."""
+"""XES parser: accepted and refused input, positions of errors, and bounded memory."""
 
 from __future__ import annotations
 
@@ -34,18 +34,17 @@ GOOD = """\
 
 
 def read(*parts: str | bytes, head: bytes = HEAD, end: bytes = b"</log>") -> list[XesTrace | Refused]:
-    """What is read of a log with these parts."""
+    """Return the traces of a log with these parts."""
     encoded = [part if isinstance(part, bytes) else part.encode() for part in parts]
     return list(read_xes([head, *encoded, end]))
 
 
 def event(line: str, *, time: str = '<date key="time:timestamp" value="2012-05-05T14:54:27Z"/>') -> str:
-    """One event on a single line."""
+    """Return one event on a single line."""
     return f"<event>{line}{time}</event>\n"
 
 
-def test_a_trace() -> None:
-    """A trace has its name, its events what matters of them, and the line where it begins."""
+def test_trace_has_name_line_and_events() -> None:
     [trace] = read(GOOD % "1-364285768")
     assert trace == XesTrace(
         1,
@@ -80,7 +79,7 @@ ENCODED = (
         ("IBM500", "cp500", "é"),
     ],
 )
-def test_encoding_that_is_declared_is_read(declared: str, codec: str, name: str) -> None:
+def test_declared_encoding_is_used(declared: str, codec: str, name: str) -> None:
     """Also those that expat does not know, a few bytes at a time."""
     encoded = (ENCODED % (declared, name)).encode(codec)
     [trace] = read_xes(encoded[place : place + 5] for place in range(0, len(encoded), 5))
@@ -106,7 +105,7 @@ def test_encoding_that_is_declared_is_read(declared: str, codec: str, name: str)
         ("UTF-8", "latin-1", "not well-formed"),
     ],
 )
-def test_encoding_that_is_not_as_declared_is_one_refusal(declared: str, codec: str, reason: str) -> None:
+def test_wrongly_declared_encoding_is_one_refusal(declared: str, codec: str, reason: str) -> None:
     """Nothing is guessed, and no byte is replaced."""
     [refused] = read_xes([(ENCODED % (declared, "né")).encode(codec)])
     assert isinstance(refused, Refused)
@@ -125,8 +124,8 @@ def test_encoding_that_is_not_as_declared_is_one_refusal(declared: str, codec: s
         ("", None),
     ],
 )
-def test_value_of_another_type_is_what_its_type_says(attribute: str, resource: str | None) -> None:
-    """A float that is no number is how tables write an empty cell, not a person."""
+def test_value_of_another_type_is_converted_by_its_type(attribute: str, resource: str | None) -> None:
+    """A float NaN is how tables write an empty cell, not a person."""
     [trace] = read("<trace>", event(attribute), "</trace>")
     assert isinstance(trace, XesTrace)
     assert [each.resource for each in trace.events] == [resource]
@@ -143,8 +142,8 @@ def test_value_of_another_type_is_what_its_type_says(attribute: str, resource: s
         ('<list key="concept:name" value="x"/>', "is a <list>, not text"),
     ],
 )
-def test_value_that_is_not_of_its_type_refuses_the_trace(attribute: str, reason: str) -> None:
-    """With the line where it stands."""
+def test_value_that_does_not_fit_its_type_refuses_the_trace(attribute: str, reason: str) -> None:
+    """With its line."""
     [refused, other] = read("<trace>\n", event(attribute), "</trace>", GOOD % "other")
     assert isinstance(refused, Refused)
     assert reason in refused.reason
@@ -152,15 +151,15 @@ def test_value_that_is_not_of_its_type_refuses_the_trace(attribute: str, reason:
     assert isinstance(other, XesTrace)
 
 
-def test_name_of_a_trace_that_is_no_number_is_none() -> None:
-    """It is called by its place."""
+def test_name_that_is_nan_counts_as_missing() -> None:
+    """The trace is named by its position."""
     [trace] = read('<trace><float key="concept:name" value="nan"/>', event(""), "</trace>")
     assert isinstance(trace, XesTrace)
     assert trace.label == "Trace 1"
 
 
-def test_what_else_a_log_holds_is_passed_over() -> None:
-    """Extensions, globals, classifiers, the log's own and nested attributes say nothing of tasks."""
+def test_other_elements_are_ignored() -> None:
+    """Extensions, globals, classifiers, attributes of the log and nested ones."""
     noise = """
     <!-- <trace> -->
     <extension name="Time" prefix="time" uri="http://www.xes-standard.org/time.xesext"/>
@@ -186,8 +185,8 @@ def test_what_else_a_log_holds_is_passed_over() -> None:
     assert trace.events == [XesEvent("A", None, None, datetime(2012, 5, 5, 14, 54, 27, tzinfo=UTC))]
 
 
-def test_names_may_come_last_or_not_at_all() -> None:
-    """A trace's name may follow its events; without one it is called by its place."""
+def test_name_may_follow_the_events_or_be_missing() -> None:
+    """Without one the trace is named by its position."""
     first, second, third = read(
         f'<trace>{event("")}<string key="concept:name" value=" a&#10; b "/></trace>',
         f"<trace>{event('')}</trace>",
@@ -197,8 +196,7 @@ def test_names_may_come_last_or_not_at_all() -> None:
     assert labels == ["a b", "Trace 2", "Trace 3"]
 
 
-def test_prefixed_names() -> None:
-    """The namespace may have a prefix."""
+def test_namespace_may_have_a_prefix() -> None:
     [trace] = read(
         '<x:trace><x:string key="concept:name" value="T"/><x:event>'
         '<x:date key="time:timestamp" value="2012-05-05T14:54:27Z"/></x:event></x:trace>',
@@ -210,8 +208,8 @@ def test_prefixed_names() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "iso-8859-1"])
-def test_encodings(encoding: str) -> None:
-    """The XML declaration or the byte order mark says how to read the text."""
+def test_encodings_are_detected(encoding: str) -> None:
+    """By the XML declaration or the byte order mark."""
     name = "utf-8" if encoding == "utf-8-sig" else encoding
     text = f'<?xml version="1.0" encoding="{name}"?><log>{GOOD % "Zoë"}</log>'
     [trace] = read_xes([text.encode(encoding)])
@@ -221,7 +219,7 @@ def test_encodings(encoding: str) -> None:
 
 @given(st.lists(st.integers(1, 200), max_size=60))
 def test_chunks_may_end_anywhere(sizes: list[int]) -> None:
-    """Where the pieces are cut makes no difference, not even to lines."""
+    """Results and lines are the same."""
     broken_time = event("").replace("2012-05-05T14", "2012-05-05X14")
     text = HEAD + (GOOD % "A" + f"<trace>\n{broken_time}</trace>\n" + GOOD % "Zoë").encode() + b"</log>"
 
@@ -250,8 +248,8 @@ def test_chunks_may_end_anywhere(sizes: list[int]) -> None:
         ),
     ],
 )
-def test_a_bad_time_refuses_its_trace_alone(time: str, reason: str) -> None:
-    """The trace is named with the line of the event; nothing of it is imported; the others are."""
+def test_invalid_time_refuses_only_its_trace(time: str, reason: str) -> None:
+    """With the line of the event; nothing of it is imported."""
     events = event("") + event("", time=time) + event("")
     bad = f'<trace>\n<string key="concept:name" value="B"/>\n{events}</trace>\n'
     first, second, third = read(GOOD % "A", bad, GOOD % "C")
@@ -261,35 +259,34 @@ def test_a_bad_time_refuses_its_trace_alone(time: str, reason: str) -> None:
     assert (first.name, third.name, third.number) == ("A", "C", 3)
 
 
-def test_the_first_reason_is_given() -> None:
-    """A trace with several bad events is refused once, at the first."""
+def test_first_reason_is_given() -> None:
+    """A trace with several invalid events is refused once."""
     refused = read("<trace>\n", event("", time=""), event("", time=""), "</trace>")
     assert refused == [Refused("Trace 1", 4, "an event without time:timestamp")]
 
 
-def test_the_line_of_a_bad_time_is_its_own() -> None:
-    """An event has many lines; the bad one is named."""
+def test_line_of_an_invalid_time_is_exact() -> None:
+    """Though an event has many lines."""
     lines = (GOOD % "A").replace("2012-05-05T14:54:27+02:00", "5 May 2012")
     assert read(lines) == [Refused("A", 3 + 6, "time:timestamp '5 May 2012' is not a date and time")]
 
 
-def test_broken_xml_ends_the_reading() -> None:
-    """What came before is whole; the trace and line are named; nothing after it is read."""
+def test_broken_xml_ends_the_parsing() -> None:
+    """Earlier traces are complete; the trace and line are named; nothing after it is parsed."""
     bad = '<trace>\n<string key="concept:name" value="B"/>\n<event>\n<string key="a" value="</event></trace>'
     first, second = read(GOOD % "A", bad, GOOD % "C")
     assert isinstance(first, XesTrace)
     assert second == Refused("B", 3 + 9 + 3, "not well-formed (invalid token)", ends=True)
 
 
-def test_broken_xml_outside_of_traces_names_none() -> None:
-    """Between traces there is no trace to name."""
+def test_broken_xml_between_traces_names_none() -> None:
     _, refused = read(GOOD % "A", "</oops>")
     assert refused == Refused(None, 3 + 9, "mismatched tag", ends=True)
 
 
 @pytest.mark.parametrize("cut", [0, 10, len(HEAD), len(HEAD) + 100, -1, -7])
-def test_a_file_that_ends_early(cut: int) -> None:
-    """A file that was cut off is not taken for a whole one, wherever it was cut."""
+def test_truncated_file_is_refused(cut: int) -> None:
+    """Wherever it was cut."""
     text = HEAD + (GOOD % "A").encode() + b"</log>"
     *_, last = read_xes([text[:cut]])
     assert isinstance(last, Refused)
@@ -309,15 +306,15 @@ def test_a_file_that_ends_early(cut: int) -> None:
         (b"<log>&unknown;</log>", "undefined entity"),
     ],
 )
-def test_what_is_no_xes_log(text: bytes, reason: str) -> None:
-    """Other files, entity bombs and elements without end are refused in one line."""
+def test_other_files_are_refused_in_one_line(text: bytes, reason: str) -> None:
+    """Also entity bombs and endless elements."""
     [refused] = read_xes([text])
     assert isinstance(refused, Refused)
     assert refused.ends
     assert reason in refused.reason
 
 
-def test_a_tag_without_end_is_refused() -> None:
+def test_endless_tag_is_refused() -> None:
     """Memory is bounded although expat keeps an unfinished tag whole."""
 
     def endless() -> Iterator[bytes]:
@@ -331,8 +328,8 @@ def test_a_tag_without_end_is_refused() -> None:
     assert "a tag or comment of more than 4 MiB" in refused.reason
 
 
-def test_too_many_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trace without bounds is refused, and does not fill the memory."""
+def test_number_of_events_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded."""
     monkeypatch.setattr("tasktape.importers.xes.MAX_TRACE_EVENTS", 3)
     refused, good = read("<trace>\n", *([event("")] * 9), "</trace>", GOOD % "B")
     assert refused == Refused("Trace 1", 7, "more than 3 events")
@@ -340,14 +337,12 @@ def test_too_many_events(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_events_outside_of_traces_are_refused() -> None:
-    """An event of no trace can't be an event of a task."""
     refused, good = read(event(""), GOOD % "A")
     assert refused == Refused(None, 3, "an event outside of every trace")
     assert isinstance(good, XesTrace)
 
 
-def test_empty_logs_and_traces() -> None:
-    """A log may have no traces, a trace no events."""
+def test_empty_logs_and_traces_are_accepted() -> None:
     assert read() == []
     assert read("<trace/>") == [XesTrace(1, 3)]
 
@@ -364,7 +359,7 @@ def test_empty_logs_and_traces() -> None:
         ("2012-05-05T14:54:27.5", datetime(2012, 5, 5, 14, 54, 27, 500000, tzinfo=UTC)),
     ],
 )
-def test_times(text: str, time: datetime) -> None:
+def test_times_are_parsed(text: str, time: datetime) -> None:
     """Any xs:dateTime; without an offset it is UTC."""
     assert parse_time(text) == time
 
@@ -385,16 +380,16 @@ def test_times(text: str, time: datetime) -> None:
         "1336222467",
     ],
 )
-def test_what_is_no_time(text: str) -> None:
-    """A date alone, another notation, or a moment that can't be told in UTC is no time."""
+def test_invalid_times_are_refused(text: str) -> None:
+    """A date alone, another notation, or an instant that has no UTC time."""
     assert parse_time(text) is None
 
 
 # --- files -----------------------------------------------------------------------------------------------
 
 
-def test_plain_and_gzipped_files_are_told_by_their_bytes(tmp_path: Path) -> None:
-    """The name of a file says nothing; several gzip members are one file."""
+def test_gzipped_files_are_detected_by_their_bytes(tmp_path: Path) -> None:
+    """Whatever the name; several gzip members are one file."""
     text = HEAD + (GOOD % "A").encode() + b"</log>"
     (tmp_path / "plain.gz").write_bytes(text)
     (tmp_path / "zipped.xes").write_bytes(gzip.compress(text[:50]) + gzip.compress(text[50:]))
@@ -405,8 +400,8 @@ def test_plain_and_gzipped_files_are_told_by_their_bytes(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("cut", "reason"), [(30, "ends early"), (-4, "ends early")])
-def test_a_gzipped_file_that_was_cut(tmp_path: Path, cut: int, reason: str) -> None:
-    """A download that broke off is told from a whole one, and the trace that it broke off in is named."""
+def test_truncated_gzipped_file_is_refused(tmp_path: Path, cut: int, reason: str) -> None:
+    """With the trace where it ends."""
     path = tmp_path / "log.xes.gz"
     path.write_bytes(gzip.compress(HEAD + (GOOD % "A").encode() + b"</log>")[:cut])
     with ImportFile(path) as file:
@@ -416,8 +411,7 @@ def test_a_gzipped_file_that_was_cut(tmp_path: Path, cut: int, reason: str) -> N
     assert reason in last.reason
 
 
-def test_a_gzipped_file_that_is_damaged(tmp_path: Path) -> None:
-    """Bytes that were changed are found out."""
+def test_damaged_gzipped_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.xes.gz"
     packed = bytearray(gzip.compress(HEAD + (GOOD % "A").encode() * 500 + b"</log>"))
     packed[40:60] = bytes(20)
@@ -427,7 +421,7 @@ def test_a_gzipped_file_that_is_damaged(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_file() -> None:
-    """A log of twenty times the traces needs no more memory than the smaller one."""
+    """Twenty times the traces need no more memory."""
 
     def log(traces: int) -> Iterable[bytes]:
         yield HEAD

@@ -1,4 +1,4 @@
-"""Fixtures of tests that do harm to what is running."""
+"""Fixtures of tests that harm running parts."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""The commands that the documents show, and a shell to follow them in: an empty home, and nothing set."""
+"""Commands shown in the documents, and a shell with an empty home to run them in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIMIT_S = 180
 
 
 def blocks(document: str, heading: str | None = None, language: str = "sh") -> list[str]:
-    """The blocks of a document, or of what is under one of its headings and no other."""
+    """Return the blocks of a document, or of the section under one of its headings."""
     text = (ROOT / document).read_text()
     if heading is not None:
         begin = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
@@ -32,7 +32,7 @@ def blocks(document: str, heading: str | None = None, language: str = "sh") -> l
 
 
 class Home:
-    """An empty home, in which shells run; `tasktape` is ours, and ports are others than the documents say."""
+    """An empty home, in which shells run; `tasktape` is ours, and ports differ from the documents."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,7 +51,7 @@ class Home:
         }
 
     def run(self, script: str) -> str:
-        """Run what a document shows, up to the first command that fails; what it printed."""
+        """Run the commands of a document up to the first that fails, and return the output."""
         for shown, here in self.ports.items():
             script = re.sub(rf"\b{shown}\b", here, script)
         done = subprocess.run(
@@ -74,7 +74,7 @@ STRICT = 'curl() { command curl -sS --fail-with-body "$@"; }\n'
 
 
 def as_said(line: str) -> str:
-    """A line whose comment says that it is refused, as a check that it is."""
+    """Return a line whose comment says that it is refused as a check of that."""
     said = re.search(r"\s+# (\d{3}): .*", line)
     if said is None:
         return line
@@ -83,7 +83,7 @@ def as_said(line: str) -> str:
 
 
 class Reader:
-    """Follow pages as `alice` of the documents, alone with that name, in an empty home."""
+    """Follows pages as `alice` of the documents, the only user of that name, in an empty home."""
 
     def __init__(self, stack: Stack, folder: Path, *, admin: bool = False) -> None:
         self.folder = folder
@@ -99,7 +99,7 @@ class Reader:
         self._address = stack.urls[0].removeprefix("http://")
 
     async def follow(self, *scripts: str) -> str:
-        """Run blocks in one shell, up to the first refusal; what it printed."""
+        """Run blocks in one shell up to the first refusal, and return the output."""
         lines = "\n".join(scripts).splitlines()
         script = STRICT + "\n".join(map(as_said, lines))
         script = script.replace("127.0.0.1:8000", self._address).replace(

@@ -1,4 +1,4 @@
-"""A way to one node or another that can be cut: what a load balancer and a bad network do to clients."""
+"""A proxy to a node that can be cut, as by a load balancer and a bad network."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PIECE_BYTES = 16_384
 
 
 class Gate:
-    """Hands connections on to the node at `target`, which may change; new connections go to the new one.
+    """Forwards connections to the node at `target`, which may change for new connections.
 
-    Each of `cuts` lets so many more bytes through to a client, and then cuts all connections off.
+    Each of `cuts` lets this number of bytes through to a client, then cuts all connections.
     """
 
     def __init__(self, target: str) -> None:
@@ -37,12 +37,12 @@ class Gate:
 
     @property
     def url(self) -> str:
-        """Where clients connect, again and again."""
+        """Return the URL for clients, which stays the same."""
         assert self._server is not None
         return f"http://{LOOPBACK}:{self._server.sockets[0].getsockname()[1]}"
 
     def cut(self) -> None:
-        """Cut all connections off, with whatever is under way."""
+        """Cut all connections, with anything in transit."""
         for writer in self._open:
             writer.transport.abort()
 
@@ -81,7 +81,7 @@ class Gate:
                     return
 
     def _room(self, size: int) -> int:
-        """How much of a piece passes before the next cut."""
+        """Return the part of a piece that passes before the next cut."""
         if not self.cuts:
             return size
         room = self.cuts[0] - self._passed

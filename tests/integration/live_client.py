@@ -1,4 +1,4 @@
-"""A client of `/ws` for tests: it authenticates, keeps its place as careful clients do, and minds order."""
+"""Client of `/ws` for tests: it authenticates, keeps its position as careful clients do, and checks order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIMIT_S = 15.0
 
 
 class LiveClient:
-    """One connection; `positions` is the place to come back to."""
+    """One connection; `positions` are those to resume from."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
@@ -29,7 +29,7 @@ class LiveClient:
         await self.socket.send(json.dumps(message))
 
     async def hear(self) -> dict[str, Any]:
-        """The next message that is no ping, whatever it is."""
+        """Return the next message that is no ping."""
         while True:
             message: dict[str, Any] = json.loads(await asyncio.wait_for(self.socket.recv(), LIMIT_S))
             if message["type"] != "ping":
@@ -37,7 +37,7 @@ class LiveClient:
                 return message
 
     async def update(self) -> dict[str, Any]:
-        """The next update; other messages are passed over."""
+        """Return the next update, skipping other messages."""
         while (message := await self.hear())["type"] != "update":
             pass
         return message
@@ -61,7 +61,7 @@ class LiveClient:
 
 @asynccontextmanager
 async def live(url: str, token: str, since: Mapping[str, int] | None = None) -> AsyncIterator[LiveClient]:
-    """An authenticated connection."""
+    """Yield an authenticated connection."""
     async with connect(url, subprotocols=[Subprotocol("tasktape.v1.json")], max_size=None) as socket:
         client = LiveClient(socket)
         resume = {} if since is None else {"since": dict(since)}

@@ -1,4 +1,4 @@
-"""The proxies that a deployment is told to use, as processes with the files that are shipped."""
+"""Proxies of the documented deployments, as processes with the shipped files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COMMAND_LIMIT_S = 30
 
 
 class Proxy:
-    """One proxy before some API nodes; `url` is where clients find it."""
+    """One proxy in front of some API nodes, for clients at `url`."""
 
     url: str
     verify: ssl.SSLContext | bool = True
@@ -41,7 +41,7 @@ class Proxy:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, path: str = "/readyz", status: int = 200) -> None:
-        """Start it, and wait until it answers: of itself, what a node says of its being ready."""
+        """Start it, and wait until it answers for itself or forwards a node's readiness."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command(),
@@ -53,7 +53,7 @@ class Proxy:
         eventually_sync(lambda: self._answers(path, status), 20, f"{self.log} tells why it does not answer")
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         assert self._process is not None
         self._process.terminate()
         try:
@@ -63,7 +63,7 @@ class Proxy:
             self._process.wait()
 
     def run(self, *command: str) -> None:
-        """Run a command of the proxy, and see that it works."""
+        """Run a command of the proxy, which must succeed."""
         done = subprocess.run(
             command,
             env=self.environment(),
@@ -75,20 +75,20 @@ class Proxy:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def client(self, address: str = LOOPBACK) -> httpx.AsyncClient:
-        """A client at an address of its own: all of 127.0.0.0/8 is this machine."""
+        """Return a client with an address of its own: all of 127.0.0.0/8 is this machine."""
         transport = httpx.AsyncHTTPTransport(local_address=address, verify=self.verify)
         return httpx.AsyncClient(base_url=self.url, transport=transport, timeout=30)
 
     def environment(self) -> dict[str, str]:
-        """The environment of the process."""
+        """Return the environment of the process."""
         return dict(os.environ)
 
     def command(self) -> list[str]:
-        """How it is started."""
+        """Return the command that starts it."""
         raise NotImplementedError
 
     def reload(self) -> None:
-        """Read the configuration again."""
+        """Reload the configuration."""
         raise NotImplementedError
 
     def _answers(self, path: str, status: int) -> bool:
@@ -102,7 +102,7 @@ class Proxy:
 
 
 class Caddy(Proxy):
-    """Caddy with `deploy/Caddyfile`, set up as docker-compose.yml does: by the environment."""
+    """Caddy with `deploy/Caddyfile`, configured by the environment as in docker-compose.yml."""
 
     verify = False  # there is no TLS, and so nothing to read certificates for
 
@@ -113,7 +113,7 @@ class Caddy(Proxy):
         self._program = str(Path(sys.executable).with_name("caddy"))
 
     def environment(self) -> dict[str, str]:
-        """Its settings, and folders of its own."""
+        """Return its settings, with folders of its own."""
         return {
             **os.environ,
             "SITE_ADDRESS": self.url,
@@ -124,11 +124,11 @@ class Caddy(Proxy):
         }
 
     def command(self) -> list[str]:
-        """As the image does."""
+        """Return the command of the image."""
         return [self._program, "run", *self._configuration()]
 
     def reload(self) -> None:
-        """Also where nothing changed."""
+        """Reload the configuration, even if nothing changed."""
         self.run(self._program, "reload", "--force", "--address", self._admin, *self._configuration())
 
     @staticmethod
@@ -137,7 +137,7 @@ class Caddy(Proxy):
 
 
 class Nginx(Proxy):
-    """nginx with `deploy/nginx.conf`, whose names and places are changed as the file says, and its ports."""
+    """nginx with `deploy/nginx.conf`, whose names, paths and ports are changed as the file says."""
 
     def __init__(self, folder: Path, nodes: Sequence[str]) -> None:
         super().__init__(folder, nodes)
@@ -165,23 +165,23 @@ class Nginx(Proxy):
         assert self._program, "nginx is needed: `make test` installs it, or says how"
 
     def command(self) -> list[str]:
-        """In the foreground."""
+        """Return the command that runs it in the foreground."""
         assert self._program is not None
         main = f"daemon off; pid {self.folder}/nginx.pid; error_log stderr;"
         return [self._program, "-p", str(self.folder), "-c", str(self._configuration), "-g", main]
 
     def reload(self) -> None:
-        """As `systemctl reload nginx` does."""
+        """Reload as `systemctl reload nginx` does."""
         self.run(*self.command(), "-s", "reload")
 
     def _temporary_folders(self) -> list[str]:
-        """Where to write for who may not write to `/var/lib/nginx`."""
+        """Return directives with folders that are writable without access to `/var/lib/nginx`."""
         names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         return [f"    {name}_temp_path {self.folder}/{name};\n" for name in names]
 
 
 def write_certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate of this machine that signs itself, and its key."""
+    """Write a self-signed certificate of this machine, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     began = datetime.now(UTC) - timedelta(days=1)
@@ -210,5 +210,5 @@ def write_certificate(folder: Path) -> tuple[Path, Path]:
 
 
 def named_numbers(text: str, unit: str) -> dict[str, int]:
-    """The directives of a configuration whose value is a number with a unit."""
+    """Return the directives of a configuration whose value is a number with a unit."""
     return {name: int(value) for name, value in re.findall(rf"^\s*(\w+) (\d+){unit};", text, re.MULTILINE)}

@@ -1,4 +1,4 @@
-"""A stack of one's own, all parts of which may be killed, and a random schedule of doing so."""
+"""A stack whose parts may all be killed, and a random schedule of doing so."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STOPPING_WRITES = frozenset({"workers", "broker", "database"})
 
 
 class Faults:
-    """Does things to a stack."""
+    """Injects faults into a stack."""
 
     def __init__(
         self, stack: Stack, kafka: EmbeddedKafka, postgres: EmbeddedPostgres, chance: random.Random
@@ -44,7 +44,7 @@ class Faults:
         self.story: list[str] = []
 
     async def step(self, writers: Sequence[Writer], gates: Sequence[Gate]) -> None:
-        """Let some things go wrong while there is writing, and mend them; return when all was written."""
+        """Inject some faults during writes, repair them, and return when everything was written."""
         chance = self._chance
         for writer in writers:
             writer.allow(chance.randint(5, 25))
@@ -62,14 +62,14 @@ class Faults:
         self._note("all written")
 
     def _lead_on(self, gates: Iterable[Gate]) -> None:
-        """Lead connections to a node that is up."""
+        """Route connections to a node that is up."""
         up = next(url for url in self._stack.urls if url not in self._down)
         for gate in gates:
             if gate.target in self._down:
                 gate.target = up
 
     def _trouble(self, gates: Sequence[Gate]) -> None:
-        """Lead some connections elsewhere, and cut some, now or in the midst of something."""
+        """Route some connections elsewhere, and cut some, now or in the middle of a transfer."""
         for gate in gates:
             dice = self._chance.random()
             if dice < 0.3:
@@ -110,7 +110,7 @@ class Faults:
 
     @asynccontextmanager
     async def _without_workers(self) -> AsyncIterator[None]:
-        """Without one of them; or without any, and then updates that were emitted are emitted again."""
+        """Run without one of the workers; or without any, and then emit updates again."""
         slots = self._chance.sample(range(WORKERS), self._chance.choice([1, WORKERS]))
         for slot in slots:
             await self._end(self._workers[slot])
@@ -122,7 +122,7 @@ class Faults:
             self._workers[slot] = part
 
     async def _forget_emitted(self, count: int) -> None:
-        """Let the last `count` updates of each partition count as if nobody knew that they are out."""
+        """Mark the last `count` updates of each partition as not emitted."""
         settings = Settings.from_environment(self._stack.environment)
         database = await open_database(settings.database_url, settings.schema_name, pool_size=1)
         await database.pool.execute(

@@ -1,4 +1,4 @@
-"""Clients of the relay that come back until they are told to end, each in its own way, through a gate."""
+"""Clients of the relay that reconnect until they are stopped, each in its own way, through a gate."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PATIENCE = Patience(first_delay_s=0.05, longest_delay_s=0.5)
 
 
 class Reader(ABC):
-    """Reads all that concerns a user, from the very beginning."""
+    """Reads everything that concerns a user, from the very beginning."""
 
     def __init__(self, user: str, token: str, node: str) -> None:
         self.user = user
@@ -56,7 +56,7 @@ class Reader(ABC):
         return f"{type(self).__name__} of {self.user}"
 
     def has(self, positions: Collection[Position]) -> bool:
-        """Whether it got all of these. Raises what ended it."""
+        """Return whether it has received all of these. Raise the error that ended it."""
         assert self._task is not None
         if self._task.done():
             self._task.result()
@@ -65,7 +65,7 @@ class Reader(ABC):
     @property
     @abstractmethod
     def got(self) -> set[Position]:
-        """What it has got."""
+        """Return the received updates."""
 
     @abstractmethod
     async def _run(self) -> None:
@@ -73,7 +73,7 @@ class Reader(ABC):
 
 
 class PythonReader(Reader):
-    """Listens with our own client; `told` has the connections that it made too, as None."""
+    """Uses our own client; `told` includes its connections, as None."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class PythonReader(Reader):
 
 
 class CarefulReader(Reader):
-    """Keeps to the protocol by hand."""
+    """Follows the protocol by hand."""
 
     def __init__(self, user: str, token: str, node: str) -> None:
         super().__init__(user, token, node)
@@ -128,7 +128,7 @@ class CarefulReader(Reader):
 
     @abstractmethod
     async def _connection(self) -> bool:
-        """Make a connection and read to its end; False if none was made."""
+        """Make a connection and read to its end; return False if none was made."""
 
 
 class SocketReader(CarefulReader):
@@ -183,7 +183,7 @@ class StreamReader(CarefulReader):
 
 
 def _moves(event: Event, before: Positions) -> bool:
-    """Whether an update is what takes the place to resume at on, from `before`."""
+    """Return whether an update moves the position to resume from, starting at `before`."""
     if event.name != "update" or event.place is None:
         return False
     partition, offset = Position.parse(event.message["position"])

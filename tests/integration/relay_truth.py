@@ -1,4 +1,4 @@
-"""What the log says that each client of the relay has to have, and that each writer has done."""
+"""Expectations from the log: updates of each relay client, and effects of each writer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.integration.relay_writers import Writer
 
 
 def lists_of(user: str, outcome: Iterable[Folded]) -> set[str]:
-    """The channels of the lists that a user has in the end."""
+    """Return the channels of the lists that a user has in the end."""
     lists: dict[str, TaskList] = {}
     for folded in outcome:
         if isinstance(folded.after, TaskList):
@@ -23,7 +23,7 @@ def lists_of(user: str, outcome: Iterable[Folded]) -> set[str]:
 
 
 def expected_of(user: str, outcome: Sequence[Folded]) -> list[Position]:
-    """What a user's client has to have: what happened in their lists, and to the lists that were theirs."""
+    """Return the updates that a user's client must have: events in and of the user's lists."""
     mine = lists_of(user, outcome)
     return sorted(
         folded.raw.position
@@ -38,7 +38,7 @@ def _is_of_task(folded: Folded) -> bool:
 
 
 def check_written(writer: Writer, outcome: Sequence[Folded]) -> None:
-    """What was acknowledged is there, once, and nothing else of it."""
+    """Check that every acknowledged command took effect exactly once."""
     found = [
         title
         for folded in outcome
@@ -61,7 +61,7 @@ def _title(folded: Folded) -> str | None:
 
 
 def check_read(reader: Reader, outcome: Sequence[Folded]) -> None:
-    """It has what concerns its user, once, in the order of each partition."""
+    """Check that the user's updates were received once, in the order of each partition."""
     try:
         _check_read(reader, outcome)
     except AssertionError as error:
@@ -92,7 +92,7 @@ def _check_told_once(told: Sequence[Position], expected: Sequence[Position]) -> 
 def _check_told_of_comings_and_goings(
     user: str, told: Sequence[Position | None], outcome: Sequence[Folded], expected: Sequence[Position]
 ) -> None:
-    """A list comes whole each time that one joins it, and at no other time."""
+    """Check that a list arrives complete each time the user joins it, and at no other time."""
     counts = Counter(told)
     joined = Counter(list_of(each) for each in outcome if _comes(each, user))
     whole: dict[str, set[Position]] = {}
@@ -112,12 +112,12 @@ def _check_told_of_comings_and_goings(
 
 
 def _connection_before(told: Sequence[Position | None], index: int) -> int:
-    """Where a connection began that was whole, well before this."""
+    """Return the start of a complete connection well before this."""
     return ([0, 0, 0] + [at for at, position in enumerate(told[:index]) if position is None])[-3]
 
 
 def list_of(folded: Folded) -> str:
-    """The channel of the list that an event is about."""
+    """Return the channel of the list that an event is about."""
     return f"list:{folded.after.id}" if isinstance(folded.after, TaskList) else ""
 
 

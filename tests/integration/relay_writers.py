@@ -1,4 +1,4 @@
-"""Somebody who works on tasks all the time, does not give up, and knows what was acknowledged."""
+"""A persistent writer of commands that records acknowledged ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Writer:
-    """Writes as often as it was allowed to. `titles` are those it gave, each of its own, acknowledged."""
+    """Writes as often as allowed. `titles` are the acknowledged ones, each unique."""
 
     def __init__(
         self, user: str, token: str, node: str, lists: Mapping[str, str], guest: str | None, seed: str
@@ -55,12 +55,12 @@ class Writer:
         await self.gate.__aexit__()
 
     def allow(self, count: int) -> None:
-        """Let it do so many more things."""
+        """Allow more commands."""
         self._allowed += count
         self._more.set()
 
     async def reach(self, share: float = 1.0) -> None:
-        """Return once it has done a share of what it is allowed to do now."""
+        """Return once a share of the allowed commands is done."""
         wanted = self.done + share * (self._allowed - self.done)
 
         def reached() -> bool:
@@ -82,7 +82,7 @@ class Writer:
                 self.done += 1
 
     async def _once(self, command: Callable[[str], Awaitable[T]]) -> T:
-        """Give a command until it is acknowledged, always with the same key."""
+        """Repeat a command with the same key until it is acknowledged."""
         key = str(UUID(int=self._chance.getrandbits(128)))
         while True:
             try:
@@ -117,7 +117,7 @@ class Writer:
             self.titles.append(task.title)
 
     def _any_task(self, key: str) -> Task:
-        """One of the latest tasks; the same one whenever a command is given again."""
+        """Return one of the latest tasks; the same one for repeats of a command."""
         latest = list(self._tasks)[-20:]
         return self._tasks[latest[int(key[:4], 16) % len(latest)]]
 
@@ -146,7 +146,7 @@ class Writer:
         self._keep(await self._client.move_task(task.id, list_id=where, key=key), titled=False)
 
     async def _share(self, key: str) -> None:
-        """Let the guest in, or send them away."""
+        """Add the guest, or remove them."""
         assert self._guest is not None
         names = sorted(name for name in self._lists if name.startswith("with guest"))
         list_id = self._lists[names[int(key[:4], 16) % len(names)]]
@@ -158,17 +158,17 @@ class Writer:
             self._guest_in.add(list_id)
 
     def _guests_only(self) -> list[str]:
-        """The lists that nobody shares but the guest."""
+        """Return the lists that are shared only with the guest."""
         return [list_id for name, list_id in self._lists.items() if name.startswith("with guest 0")]
 
     async def _delete_and_restore(self, key: str) -> None:
-        """Take a list away from everyone, and bring it back with all that was in it."""
+        """Delete a list of everyone, and restore it with its contents."""
         lists = self._guests_only()
         list_id = lists[int(key[:4], 16) % len(lists)]
         await self._client.delete_list(list_id, key=key)
         await self._client.restore_list(list_id, key=f"{key} again")
 
     async def _new_list(self, key: str) -> None:
-        """Begin another list, which the guest may come to later."""
+        """Create another list, which the guest may join later."""
         made = await self._client.create_list(f"More {key}", key=key)
         self._lists[f"with guest {len(self._lists):04}"] = made.id

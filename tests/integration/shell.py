@@ -1,4 +1,4 @@
-"""The command line as a user runs it, against a running stack."""
+"""Command line as run by a user, against a running stack."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Shell:
         )
 
     async def run(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
-        """Run a verb to its end: its exit status, output and errors."""
+        """Run a verb and return its exit status, output and errors."""
         process = await self.start(*arguments)
         async with asyncio.timeout(LIMIT_S):
             out, err = await process.communicate(stdin.encode())
@@ -47,17 +47,17 @@ class Shell:
         return process.returncode, out.decode(), err.decode()
 
     async def works(self, *arguments: str, stdin: str = "") -> str:
-        """Run a verb that has to work; what it prints."""
+        """Run a verb that must succeed, and return its output."""
         status, out, err = await self.run(*arguments, stdin=stdin)
         assert status == 0, err
         return out
 
     async def json(self, *arguments: str) -> Any:
-        """Run a verb that has to work, with `--json`; what it prints."""
+        """Run a verb that must succeed, with `--json`, and return its output."""
         return json.loads(await self.works(*arguments, "--json"))
 
     async def fails(self, *arguments: str, status: int = 1, stdin: str = "") -> str:
-        """Run a verb that has to fail, with one line of error."""
+        """Run a verb that must fail with one line of error."""
         found, out, err = await self.run(*arguments, stdin=stdin)
         assert found == status, (out, err)
         assert "Traceback" not in err

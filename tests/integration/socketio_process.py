@@ -1,4 +1,4 @@
-"""The npm package `socket.io-client` in a process of its own, as the tests' client."""
+"""The npm package `socket.io-client` in a process of its own, as a test client."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ LINE_BYTES = 8 * 1024 * 1024
 
 
 class SocketIoProcess:
-    """One client: say what it should do, hear what happened to it."""
+    """One client, controlled by commands and observed by its events."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     def say(self, *command: Any) -> None:
-        """Give a command; see the script."""
+        """Send a command; see the script."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command).encode() + b"\n")
 
     async def hear(self) -> list[Any]:
-        """The next thing that happened."""
+        """Return the next event."""
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), LIMIT_S)
         assert line, "the client ended"
@@ -34,20 +34,20 @@ class SocketIoProcess:
         return happened
 
     async def heard(self, name: str) -> Any:
-        """What came with the next thing of a name; others are passed over."""
+        """Return the argument of the next event of a name, skipping others."""
         while (happened := await self.hear())[0] != name:
             pass
         return happened[1] if len(happened) > 1 else None
 
     async def ask(self, event: str, *arguments: Any) -> Any:
-        """Emit an event, and wait for the acknowledgement."""
+        """Emit an event and return its acknowledgement."""
         self.say("ask", event, *arguments)
         return await self.heard("answer")
 
 
 @asynccontextmanager
 async def socketio(url: str, package: str, **options: Any) -> AsyncIterator[SocketIoProcess]:
-    """A client that connects."""
+    """Yield a client that connects."""
     process = await asyncio.create_subprocess_exec(
         "node",
         str(SCRIPT),

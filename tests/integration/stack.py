@@ -33,7 +33,7 @@ class Part:
     log: Path
 
     def stop(self) -> None:
-        """Tell it to stop, and see that it does."""
+        """Stop it, and check that it ends."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -48,13 +48,13 @@ class Part:
         self.process.wait(STOP_LIMIT_S)
 
     def tail(self) -> str:
-        """The last that it said."""
+        """Return its last output."""
         return self.log.read_text(errors="replace")[-2000:]
 
 
 @dataclass
 class Stack:
-    """Start parts as a test needs them; `urls` are those of the API nodes, in the order of their start."""
+    """Parts that a test starts as needed; `urls` are those of the API nodes, in the order of their start."""
 
     brokers: str
     database_url: str
@@ -66,7 +66,7 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What every process of the stack is given."""
+        """Return the environment of every process of the stack."""
         inherited = {
             name: value
             for name, value in os.environ.items()
@@ -115,19 +115,19 @@ class Stack:
         return part
 
     def stop(self) -> None:
-        """Stop everything, the newest first."""
+        """Stop everything, newest first."""
         for part in reversed(self.parts):
             part.stop()
 
     def token(self, user: str, *, admin: bool = False, ttl_s: int = 3600) -> str:
-        """A token of `user`."""
+        """Return a token of `user`."""
         return mint(SECRET, user, admin=admin, ttl_s=ttl_s)
 
     @asynccontextmanager
     async def client(
         self, user: str, node: int = 0, *, admin: bool = False
     ) -> AsyncIterator[httpx.AsyncClient]:
-        """A client of one API node, signed in as `user`."""
+        """Return a client of one API node, signed in as `user`."""
         headers = {"Authorization": f"Bearer {self.token(user, admin=admin)}"}
         async with httpx.AsyncClient(
             base_url=self.urls[node],
@@ -140,7 +140,7 @@ class Stack:
             yield client
 
     def ws_url(self, node: int = 0) -> str:
-        """The address of a node's WebSocket."""
+        """Return the URL of a node's WebSocket."""
         return self.urls[node].replace("http", "ws", 1) + "/ws"
 
     def _start(self, name: str, verb: str, environment: dict[str, str]) -> Part:
@@ -176,7 +176,7 @@ class Stack:
 def running(
     brokers: str, database_url: str, folder: Path, *, nodes: int = 2, **settings: str
 ) -> Iterator[Stack]:
-    """A stack with one worker and some API nodes."""
+    """Yield a stack with one worker and some API nodes."""
     stack = Stack(brokers, database_url, folder, settings)
     try:
         stack.migrate()

@@ -1,4 +1,4 @@
-"""The activity feed over HTTP: what happened in one's lists, on a real stack."""
+"""Activity feed over HTTP on a real stack."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.integration.stack import Stack
 
 @pytest.fixture
 def user() -> str:
-    """A user whom no other test knows."""
+    """Return a user whom no other test uses."""
     return f"user-{uuid4().hex[:8]}"
 
 
 async def feed(client: httpx.AsyncClient, **params: Any) -> list[dict[str, Any]]:
-    """All groups, read page by page."""
+    """Return all groups, read page by page."""
     found: list[dict[str, Any]] = []
     cursor: dict[str, str] = {}
     while True:
@@ -32,13 +32,13 @@ async def feed(client: httpx.AsyncClient, **params: Any) -> list[dict[str, Any]]
 
 
 async def new_list(client: httpx.AsyncClient, name: str = "Home") -> str:
-    """A list of the client's own."""
+    """Return a list of the client's own."""
     list_id: str = (await client.post("/api/lists", json={"name": name})).json()["id"]
     return list_id
 
 
 async def new_task(client: httpx.AsyncClient, title: str, **fields: Any) -> str:
-    """A task, in the inbox unless `list_id` is given."""
+    """Return a task, in the inbox unless `list_id` is given."""
     answer = await client.post("/api/tasks", json={"title": title, **fields})
     assert answer.status_code == 201, answer.text
     task_id: str = answer.json()["id"]
@@ -46,12 +46,12 @@ async def new_task(client: httpx.AsyncClient, title: str, **fields: Any) -> str:
 
 
 def lines(groups: list[dict[str, Any]]) -> list[str]:
-    """What the groups say. (A group of things done at the turn of an hour would be two.)"""
+    """Return the texts of the groups. (Actions around the turn of an hour would be two groups.)"""
     return [group["summary"] for group in groups]
 
 
-async def test_things_done_together_are_one_line(running_stack: Stack, user: str) -> None:
-    """With whose, what, where, when, how many, and the newest events."""
+async def test_related_actions_are_one_line(running_stack: Stack, user: str) -> None:
+    """With actor, list, type, time, count, and the newest events."""
     async with running_stack.client(user) as client:
         list_id = await new_list(client)
         tasks = [await new_task(client, f"Task {number}", list_id=list_id) for number in range(7)]
@@ -75,7 +75,7 @@ async def test_things_done_together_are_one_line(running_stack: Stack, user: str
 
 
 async def test_edits_of_one_task_are_one_line(running_stack: Stack, user: str) -> None:
-    """Told by its latest title, whatever happened in between."""
+    """With its latest title, whatever happened in between."""
     async with running_stack.client(user) as client:
         task = await new_task(client, "Buy milk")
         await client.patch(f"/api/tasks/{task}", json={"due": "2026-12-01"})
@@ -88,8 +88,8 @@ async def test_edits_of_one_task_are_one_line(running_stack: Stack, user: str) -
     assert notes == ["", "x" * 199 + "…"], "long texts are cut"
 
 
-async def test_places_in_a_list_are_no_activity(running_stack: Stack, user: str) -> None:
-    """Nor is the inbox that everybody has; what leaves a list is told there."""
+async def test_moves_within_a_list_are_no_activity(running_stack: Stack, user: str) -> None:
+    """Nor is the creation of inboxes; moves out of a list are shown there."""
     async with running_stack.client(user) as client:
         assert await feed(client) == []
         list_id = await new_list(client)
@@ -109,8 +109,8 @@ async def test_places_in_a_list_are_no_activity(running_stack: Stack, user: str)
     assert len(everywhere) == 3, "what was moved is told once"
 
 
-async def test_pages_neither_split_nor_repeat(running_stack: Stack, user: str) -> None:
-    """One group a page, or all at once; what happens meanwhile is on no later page."""
+async def test_pages_neither_split_nor_repeat_groups(running_stack: Stack, user: str) -> None:
+    """One group a page, or all at once; later events are on no later page."""
     async with running_stack.client(user) as client:
         for number in range(4):
             list_id = await new_list(client, f"List {number}")
@@ -126,8 +126,8 @@ async def test_pages_neither_split_nor_repeat(running_stack: Stack, user: str) -
     assert first["items"] + rest == whole
 
 
-async def test_positions_join_the_feed_with_what_comes_live(running_stack: Stack, user: str) -> None:
-    """They include all that is shown, in the body and in the header."""
+async def test_positions_join_the_feed_with_live_updates(running_stack: Stack, user: str) -> None:
+    """They include everything shown, in the body and in the header."""
     async with running_stack.client(user) as client:
         await new_task(client, "Buy milk")
         answer = await client.get("/api/activity")
@@ -138,8 +138,8 @@ async def test_positions_join_the_feed_with_what_comes_live(running_stack: Stack
     assert header == {partition: str(offset) for partition, offset in positions.items()}
 
 
-async def test_one_sees_ones_own_lists_only(running_stack: Stack, user: str) -> None:
-    """A list of others is not there; neither is what they did elsewhere; a cursor grants nothing."""
+async def test_feed_has_only_the_callers_lists(running_stack: Stack, user: str) -> None:
+    """A list of others is not found; neither are their events elsewhere; a cursor grants nothing."""
     async with running_stack.client(user) as client, running_stack.client(f"{user}-other") as other:
         list_id = await new_list(client)
         await new_task(client, "Buy milk", list_id=list_id)
@@ -152,16 +152,16 @@ async def test_one_sees_ones_own_lists_only(running_stack: Stack, user: str) -> 
         assert (await other.get("/api/activity", params={"cursor": cursor, "limit": 1})).json()["items"] == []
 
 
-async def test_what_one_user_did(running_stack: Stack, user: str) -> None:
-    """In the lists that the caller sees, with `actor`; nobody's is empty."""
+async def test_feed_of_one_actor(running_stack: Stack, user: str) -> None:
+    """In the lists that the caller sees, with `actor`; that of an unknown user is empty."""
     async with running_stack.client(user) as client:
         await new_task(client, "Buy milk")
         assert lines(await feed(client, actor=user)) == [f"{user} created “Buy milk”"]
         assert await feed(client, actor="nobody") == []
 
 
-async def test_an_import_is_one_line(running_stack: Stack, user: str) -> None:
-    """Of the one who imported, by the tasks; it neither hides nor delays what else happened."""
+async def test_import_is_one_line(running_stack: Stack, user: str) -> None:
+    """By the importing user, with the number of tasks; it neither hides nor delays other events."""
     async with running_stack.client(user) as client:
         list_id = await new_list(client)
         await new_task(client, "Before", list_id=list_id)
@@ -205,15 +205,17 @@ async def test_an_import_is_one_line(running_stack: Stack, user: str) -> None:
         ({"actor": "\x00"}, 422),
     ],
 )
-async def test_bad_questions(running_stack: Stack, user: str, params: dict[str, Any], status: int) -> None:
-    """Are told what is wrong with them."""
+async def test_invalid_requests_are_refused(
+    running_stack: Stack, user: str, params: dict[str, Any], status: int
+) -> None:
+    """With the reason."""
     async with running_stack.client(user) as client:
         answer = await client.get("/api/activity", params=params)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_cursor_fits_its_question_only(running_stack: Stack, user: str) -> None:
+async def test_cursor_of_another_query_is_refused(running_stack: Stack, user: str) -> None:
     """Another list or user is another feed."""
     async with running_stack.client(user) as client:
         await new_task(client, "Buy milk")
@@ -223,8 +225,8 @@ async def test_a_cursor_fits_its_question_only(running_stack: Stack, user: str) 
     assert answer.status_code == 400
 
 
-async def test_members_see_what_happens_in_their_lists(running_stack: Stack, user: str) -> None:
-    """Also what was before they came; and nothing any more once they have left."""
+async def test_members_see_the_activity_of_their_lists(running_stack: Stack, user: str) -> None:
+    """Also from before they joined; and nothing after they have left."""
     bob = f"{user}-bob"
     async with running_stack.client(user) as client, running_stack.client(bob, 1) as other:
         await other.get("/api/me")

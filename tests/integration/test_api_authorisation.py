@@ -1,4 +1,4 @@
-"""Who may do what, over HTTP and on sockets: every role and command, against a table written out here."""
+"""Authorisation over HTTP and on sockets: every role and command, against a table written out here."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ LIST_COMMANDS = (
 
 @pytest.fixture(scope="module")
 async def team(running_stack: Stack) -> AsyncIterator[Team]:
-    """One list for all commands that leave it as it is."""
+    """Yield one list for all commands that do not change it."""
     async with team_of(running_stack) as found:
         yield found
 
 
-def test_every_command_is_in_the_matrix() -> None:
-    """A command that anybody may give has its row, and the table of the product says the same."""
+def test_every_command_is_in_the_table() -> None:
+    """Also those that anybody may execute; the table of the product says the same."""
     assert {command.__name__ for command in ALLOWED} == set(MATRIX)
     for command, roles in ALLOWED.items():
         assert roles == {
@@ -71,8 +71,10 @@ def test_every_command_is_in_the_matrix() -> None:
 
 
 @pytest.mark.parametrize(("command", "role", "answer"), CASES)
-async def test_over_http(team: Team, running_stack: Stack, command: str, role: str, answer: object) -> None:
-    """Each role, and somebody who has none: allowed, forbidden, or not even told that it is there."""
+async def test_permissions_over_http(
+    team: Team, running_stack: Stack, command: str, role: str, answer: object
+) -> None:
+    """For each role, and without one: allowed, forbidden, or not found."""
     if command in LIST_COMMANDS:
         async with team_of(running_stack) as own:
             found = await give(own, command, role)
@@ -84,7 +86,7 @@ async def test_over_http(team: Team, running_stack: Stack, command: str, role: s
 
 
 async def give(team: Team, command: str, role: str) -> httpx.Response:
-    """The answer to a command of this role, on a task of its own if it is one on tasks."""
+    """Return the response to a command of this role, on a task of its own if it is a task command."""
     client = team.clients[role]
     if command in ("ReadList", *LIST_COMMANDS):
         return await ON_LISTS[command](client, team)
@@ -128,7 +130,7 @@ async def restore(client: httpx.AsyncClient, path: str, team: Team, _: str) -> h
 
 
 async def comment_of(team: Team, path: str, role: str) -> str:
-    """The address of a comment by this role, as far as it may comment."""
+    """Return the URL of a comment by this role, if it may comment."""
     who = role if role in ("owner", "editor") else "owner"
     said = await team.clients[who].post(f"{path}/comments", json={"text": "x"})
     where: str = said.headers["location"]
@@ -165,8 +167,8 @@ ON_TASKS: dict[str, Callable[[httpx.AsyncClient, str, Team, str], Awaitable[http
 
 
 @pytest.mark.parametrize("role", ROLES)
-async def test_reading(team: Team, role: str) -> None:
-    """Whoever sees a list sees all of it, and its tasks; others see nothing of either."""
+async def test_permission_to_read(team: Team, role: str) -> None:
+    """Members of a list see all of it, and its tasks; others see nothing of either."""
     task = await team.task()
     comment = await comment_of(team, task, "owner")
     expected = 200 if MATRIX["ReadList"][ROLES.index(role)] == OK else 404
@@ -178,8 +180,8 @@ async def test_reading(team: Team, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-async def test_on_sockets(team: Team, running_stack: Stack, role: str) -> None:
-    """The same table: who may see the list may subscribe to it and its tasks, and hears of them unasked."""
+async def test_permissions_on_sockets(team: Team, running_stack: Stack, role: str) -> None:
+    """The same table: members may subscribe to the list and its tasks, and get updates without asking."""
     task = await team.task()
     sees = MATRIX["ReadList"][ROLES.index(role)] == OK
     async with live(running_stack.ws_url(1), running_stack.token(team.users[role])) as socket:
@@ -197,8 +199,10 @@ async def test_on_sockets(team: Team, running_stack: Stack, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["owner", "editor", "viewer"])
-async def test_moving_to_a_list_is_creating_there(team: Team, running_stack: Stack, role: str) -> None:
-    """Who may only look at a list puts nothing into it, whatever they may do where the task is."""
+async def test_moving_to_a_list_requires_permission_to_create_there(
+    team: Team, running_stack: Stack, role: str
+) -> None:
+    """Viewers add nothing to a list, whatever they may do where the task is."""
     async with team_of(running_stack) as other:
         name = team.users[role]
         await other.clients["owner"].put(f"{other.path}/members/{name}", json={"role": role})

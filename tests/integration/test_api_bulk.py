@@ -1,4 +1,4 @@
-"""Many commands in one request, through Kafka, the worker and Postgres."""
+"""Bulk commands in one request, through Kafka, the worker and Postgres."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def client(running_stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def bulk(client: httpx.AsyncClient, *commands: Any, **headers: str) -> list[dict[str, Any]]:
-    """The outcomes of commands."""
+    """Return the outcomes of commands."""
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     answer = await client.post("/api/bulk", json={"commands": list(commands)}, headers=given)
     assert answer.status_code == 200, answer.text
@@ -34,12 +34,12 @@ def create(title: str, **fields: Any) -> dict[str, Any]:
 
 
 async def made(client: httpx.AsyncClient, *titles: str, **fields: Any) -> list[str]:
-    """The ids of new tasks."""
+    """Return the ids of new tasks."""
     return [each["task"]["id"] for each in await bulk(client, *(create(t, **fields) for t in titles))]
 
 
 async def test_every_command_has_its_outcome(client: httpx.AsyncClient) -> None:
-    """In the order of the commands, each as if it had come alone; a bad one spoils no other."""
+    """In order, each as if sent alone; an invalid one does not affect the others."""
     task, other, gone = await made(client, "task", "other", "gone")
     outcomes = await bulk(
         client,
@@ -91,8 +91,8 @@ async def test_every_command_has_its_outcome(client: httpx.AsyncClient) -> None:
     assert (await client.get(f"/api/tasks/{task}")).json() == outcomes[5]["task"]
 
 
-async def test_the_answer_has_the_positions_of_all(client: httpx.AsyncClient) -> None:
-    """Whoever waits for them sees everything."""
+async def test_response_has_the_positions_of_all_commands(client: httpx.AsyncClient) -> None:
+    """A read after them sees everything."""
     answer = await client.post("/api/bulk", json={"commands": [create(f"t{number}") for number in range(20)]})
     positions = answer.headers["tasktape-position"]
     last: dict[str, int] = {}
@@ -104,8 +104,8 @@ async def test_the_answer_has_the_positions_of_all(client: httpx.AsyncClient) ->
     assert [task["title"] for task in page.json()["items"]] == [f"t{number}" for number in range(20)]
 
 
-async def test_the_order_of_what_belongs_together(client: httpx.AsyncClient) -> None:
-    """A parent is done after its sub-tasks, and tasks come to the end of a list as they are named."""
+async def test_dependent_commands_keep_their_order(client: httpx.AsyncClient) -> None:
+    """A parent is completed after its sub-tasks, and tasks come to the end of a list in order."""
     [parent] = await made(client, "parent")
     children = await made(client, *(f"c{number}" for number in range(6)), parent_id=parent)
     done = [{"command": "complete", "task_id": each} for each in (*children, parent)]
@@ -126,8 +126,8 @@ async def test_the_order_of_what_belongs_together(client: httpx.AsyncClient) -> 
     assert [task["title"] for task in page.json()["items"]] == list("abcdefgh")
 
 
-async def test_cascades_in_bulk(client: httpx.AsyncClient) -> None:
-    """A command for sub-tasks too, and two undos at once."""
+async def test_cascades_and_undos_in_bulk(client: httpx.AsyncClient) -> None:
+    """A cascade and two undos at once."""
     parents = await made(client, "p", "q")
     for parent in parents:
         await made(client, "child", parent_id=parent)
@@ -143,8 +143,8 @@ async def test_cascades_in_bulk(client: httpx.AsyncClient) -> None:
     assert len(open_tasks) == 4
 
 
-async def test_a_key_is_for_every_command(client: httpx.AsyncClient) -> None:
-    """A repeat writes nothing and is told the same; a command that is another now is refused alone."""
+async def test_key_applies_to_every_command(client: httpx.AsyncClient) -> None:
+    """A repeat writes nothing and has the same result; a changed command is refused alone."""
     [task] = await made(client, "task")
     commands = [create("once"), {"command": "undo", "task_id": task}, {"command": "complete", "task_id": "x"}]
     commands.append({"command": "comment", "task_id": task, "body": {"text": "too late"}})
@@ -162,8 +162,8 @@ async def test_a_key_is_for_every_command(client: httpx.AsyncClient) -> None:
     assert single.status_code == 201
 
 
-async def test_not_waiting(client: httpx.AsyncClient) -> None:
-    """Everything is written, and each command says where to ask."""
+async def test_bulk_without_waiting_is_202(client: httpx.AsyncClient) -> None:
+    """Everything is written, and each command has a URL to poll."""
     answer = await client.post(
         "/api/bulk",
         json={"commands": [create("later"), create("")]},
@@ -187,15 +187,17 @@ async def test_not_waiting(client: httpx.AsyncClient) -> None:
         ({"commands": [], "more": 1}, 422, "more"),
     ],
 )
-async def test_bad_requests(client: httpx.AsyncClient, body: Any, status: int, field: str) -> None:
-    """Of which nothing is carried out."""
+async def test_invalid_requests_are_refused_whole(
+    client: httpx.AsyncClient, body: Any, status: int, field: str
+) -> None:
+    """Nothing of them is executed."""
     answer = await client.post("/api/bulk", json=body)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (status, field)
     assert (await client.get("/api/tasks")).json()["items"] == []
 
 
-async def test_a_list_is_restored_before_what_follows_in_it(client: httpx.AsyncClient) -> None:
-    """Commands on its tasks wait for that; each outcome has what it is of."""
+async def test_list_is_restored_before_commands_in_it(client: httpx.AsyncClient) -> None:
+    """Commands on its tasks wait for that; each outcome names its subject."""
     path = (await client.post("/api/lists", json={"name": "Garden"})).headers["location"]
     list_id = path.rpartition("/")[2]
     [task] = await made(client, "Dig", list_id=list_id)
@@ -224,8 +226,8 @@ async def test_a_list_is_restored_before_what_follows_in_it(client: httpx.AsyncC
     ]
 
 
-async def test_what_is_said_of_each_command(client: httpx.AsyncClient) -> None:
-    """A version for all of them makes no sense, an unusable key is refused, and there may be none at all."""
+async def test_versions_and_keys_are_per_command(client: httpx.AsyncClient) -> None:
+    """A common version is refused, and so is an invalid key; keys are optional."""
     matched = await client.post("/api/bulk", json={"commands": []}, headers={"If-Match": '"1"'})
     assert matched.status_code == 412
     keyed = await client.post("/api/bulk", json={"commands": [create("x")]}, headers={"Idempotency-Key": ""})
@@ -233,8 +235,8 @@ async def test_what_is_said_of_each_command(client: httpx.AsyncClient) -> None:
     assert await bulk(client) == []
 
 
-async def test_a_hundred_commands(client: httpx.AsyncClient) -> None:
-    """As many as there may be, on two nodes' worth of tasks, are done within the time of a few."""
+async def test_a_hundred_commands_take_as_long_as_a_few(client: httpx.AsyncClient) -> None:
+    """The maximum, over several partitions."""
     ids = await made(client, *(f"t{number}" for number in range(100)))
     outcomes = await bulk(client, *({"command": "complete", "task_id": each} for each in ids))
     assert {each["status"] for each in outcomes} == {200}

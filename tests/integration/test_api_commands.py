@@ -24,8 +24,9 @@ async def create(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
     return created
 
 
-async def test_a_task_lives_and_dies(running_stack: Stack) -> None:
-    """Created, edited, completed, reopened, deleted, restored: each answer is the state, and so is a read."""
+async def test_life_of_a_task(running_stack: Stack) -> None:
+    """Created, edited, completed, reopened, deleted, restored: each response has the state, and so has a
+    read."""
     async with running_stack.client(user()) as client:
         answer = await client.post("/api/tasks", json={"title": "  Buy milk ", "tags": ["shop"]})
         assert answer.status_code == 201
@@ -57,7 +58,7 @@ async def test_a_task_lives_and_dies(running_stack: Stack) -> None:
         assert history[1]["changes"] == {"due": [None, "2026-12-01"], "tags": [["shop"], []]}
 
 
-async def test_two_hundred_edits_through_two_processes(running_stack: Stack) -> None:
+async def test_two_hundred_edits_through_two_processes_all_take_effect(running_stack: Stack) -> None:
     """Every accepted edit is in the history, versions have no holes, each caller got its own outcome."""
     name = user()
     async with running_stack.client(name, 0) as first, running_stack.client(name, 1) as second:
@@ -82,7 +83,7 @@ async def test_two_hundred_edits_through_two_processes(running_stack: Stack) -> 
 
 
 async def all_items(client: httpx.AsyncClient, path: str, **params: Any) -> Any:
-    """Every item of a collection, page by page."""
+    """Return every item of a collection, page by page."""
     cursor: str | None = None
     while True:
         page = await client.get(path, params={**params, **({"cursor": cursor} if cursor else {})})
@@ -94,8 +95,8 @@ async def all_items(client: httpx.AsyncClient, path: str, **params: Any) -> Any:
             return
 
 
-async def test_a_key_holds_on_both_nodes(running_stack: Stack) -> None:
-    """Ten repeats at the same time, on two nodes: one task, ten equal answers; another body is refused."""
+async def test_key_applies_on_both_nodes(running_stack: Stack) -> None:
+    """Ten repeats at the same time, on two nodes: one task, ten equal responses; another body is refused."""
     name, headers = user(), {"Idempotency-Key": uuid4().hex}
     async with running_stack.client(name, 0) as first, running_stack.client(name, 1) as second:
         body = {"title": "Once"}
@@ -110,7 +111,7 @@ async def test_a_key_holds_on_both_nodes(running_stack: Stack) -> None:
         assert (misuse.status_code, misuse.json()["code"]) == (422, "idempotency_key_reused")
 
 
-async def test_preconditions(running_stack: Stack) -> None:
+async def test_preconditions_merge_conflict_or_fail(running_stack: Stack) -> None:
     """Disjoint fields merge, overlapping ones conflict with all three values, a future version fails."""
     async with running_stack.client(user()) as client:
         path = f"/api/tasks/{(await create(client))['id']}"
@@ -134,8 +135,8 @@ async def test_preconditions(running_stack: Stack) -> None:
         assert (await client.delete(path, headers={"If-Match": '"3"'})).status_code == 204
 
 
-async def test_not_waiting_and_asking_later(running_stack: Stack) -> None:
-    """`respond-async` answers 202 with a place to ask; a read can wait for the position."""
+async def test_asynchronous_command_has_a_url_to_poll(running_stack: Stack) -> None:
+    """`respond-async` returns 202; a read can wait for the position."""
     name = user()
     async with running_stack.client(name) as client, running_stack.client(user()) as stranger:
         written = await client.post(
@@ -159,8 +160,8 @@ async def test_not_waiting_and_asking_later(running_stack: Stack) -> None:
         assert (beyond.status_code, beyond.json()["code"]) == (400, "malformed")
 
 
-async def test_lists(running_stack: Stack) -> None:
-    """One's own lists, the inbox among them; a deleted list takes its tasks along."""
+async def test_lists_of_the_user_are_listed(running_stack: Stack) -> None:
+    """Including the inbox; a deleted list includes its tasks."""
     name = user()
     async with running_stack.client(name) as client, running_stack.client(user()) as stranger:
         inbox = (await client.get("/api/me")).json()["inbox_id"]
@@ -188,8 +189,7 @@ async def test_lists(running_stack: Stack) -> None:
         assert (await client.get("/api/tasks")).json()["items"] == []
 
 
-async def test_moving_between_lists(running_stack: Stack) -> None:
-    """A task shows where it is."""
+async def test_moved_task_shows_its_list(running_stack: Stack) -> None:
     async with running_stack.client(user()) as client:
         there = (await client.post("/api/lists", json={"name": "There"})).json()["id"]
         task = await create(client)
@@ -201,8 +201,8 @@ async def test_moving_between_lists(running_stack: Stack) -> None:
         assert nowhere.status_code == 404
 
 
-async def test_then_and_now(running_stack: Stack) -> None:
-    """A task at a version and at a time, also after its deletion."""
+async def test_task_is_read_as_of_a_version_or_time(running_stack: Stack) -> None:
+    """Also after its deletion."""
     async with running_stack.client(user()) as client:
         path = f"/api/tasks/{(await create(client))['id']}"
         second = (await client.patch(path, json={"title": "Second"})).json()
@@ -220,16 +220,16 @@ async def test_then_and_now(running_stack: Stack) -> None:
         assert (await client.get(path, params={"version": 2})).json() == second
 
 
-async def test_the_caller(running_stack: Stack) -> None:
-    """Who one is, and where one's inbox is."""
+async def test_caller_is_described(running_stack: Stack) -> None:
+    """User and inbox."""
     name = f"Zo\u00eb {uuid4().hex[:8]}"
     async with running_stack.client(name, admin=True) as client:
         me = (await client.get("/api/me")).json()
     assert (me["user"], me["admin"], me["inbox_id"], me["unread"]) == (name, True, inbox_id(name), 0)
 
 
-async def test_readiness_counts_the_lag(running_stack: Stack) -> None:
-    """Ready, with the log's ends and the read models' positions; the lag goes to zero."""
+async def test_readiness_has_the_lag(running_stack: Stack) -> None:
+    """Ready, with the log's ends and the read models' positions; the lag becomes zero."""
     async with running_stack.client(user()) as client:
         await create(client)
 

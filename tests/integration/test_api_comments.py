@@ -1,4 +1,4 @@
-"""Comments over HTTP, with those whom they mention, and on sockets."""
+"""Comments over HTTP, with mentions, and on sockets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integration.stack import Stack
 
 @dataclass
 class Talk:
-    """A task in a list of two people."""
+    """A task in a list of two users."""
 
     alice: httpx.AsyncClient
     bob: httpx.AsyncClient
@@ -29,7 +29,7 @@ class Talk:
         return await (who or self.alice).post(f"{self.path}/comments", json={"text": text}, headers=given)
 
     async def heard(self, **params: Any) -> list[dict[str, Any]]:
-        """The comments, page by page."""
+        """Return the comments, page by page."""
         found: list[dict[str, Any]] = []
         cursor: str | None = None
         while True:
@@ -53,8 +53,8 @@ async def talk(running_stack: Stack) -> AsyncIterator[Talk]:
         yield Talk(first, second, (alice, bob), list_path, made.headers["location"])
 
 
-async def test_a_comment_lives_and_dies(talk: Talk) -> None:
-    """Said, read, said otherwise, taken back; the answers are the task, which counts its comments."""
+async def test_life_of_a_comment(talk: Talk) -> None:
+    """Added, read, edited, deleted; the responses are the task, which counts its comments."""
     alice, bob = talk.names
     said = await talk.say(f" @{bob} and @nobody, look ")
     assert said.status_code == 201, said.text
@@ -91,8 +91,8 @@ async def test_a_comment_lives_and_dies(talk: Talk) -> None:
     assert history[1]["changes"]["comment_count"] == [0, 1]
 
 
-async def test_pages_of_comments(talk: Talk) -> None:
-    """The oldest first, without the deleted ones; a cursor fits its own task only."""
+async def test_comments_are_paged(talk: Talk) -> None:
+    """Oldest first, without deleted ones; a cursor is valid for its own task only."""
     places = [(await talk.say(f"c{number}")).headers["location"] for number in range(7)]
     await talk.alice.delete(places[3])
     assert [comment["text"] for comment in await talk.heard(limit=2)] == ["c0", "c1", "c2", "c4", "c5", "c6"]
@@ -105,8 +105,8 @@ async def test_pages_of_comments(talk: Talk) -> None:
     assert (await talk.alice.get(f"{talk.path}/comments", params={"page": 2})).status_code == 400
 
 
-async def test_whose_comments_they_are(talk: Talk, running_stack: Stack) -> None:
-    """Others may not edit them; owners of the list may take them away; strangers see nothing."""
+async def test_permissions_on_comments(talk: Talk, running_stack: Stack) -> None:
+    """Others may not edit them; owners of the list may delete them; strangers see nothing."""
     of_bob = (await talk.say("bob's", talk.bob)).headers["location"]
     of_alice = (await talk.say("alice's")).headers["location"]
     assert (await talk.alice.patch(of_bob, json={"text": "x"})).status_code == 403
@@ -128,14 +128,14 @@ async def test_whose_comments_they_are(talk: Talk, running_stack: Stack) -> None
 
 
 @pytest.mark.parametrize("text", ["", "   ", "x" * 10_001, None, 7, "a\x00b"])
-async def test_bad_comments(talk: Talk, text: Any) -> None:
+async def test_invalid_comments_are_refused(talk: Talk, text: Any) -> None:
     """422, with the field."""
     answer = await talk.alice.post(f"{talk.path}/comments", json={"text": text})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "text")
 
 
-async def test_comments_that_are_not_there(talk: Talk) -> None:
-    """Of another task, with an id that is none, of a deleted task."""
+async def test_missing_comments_are_not_found(talk: Talk) -> None:
+    """Of another task, with an invalid id, of a deleted task."""
     where = (await talk.say("x")).headers["location"]
     another = (await talk.alice.post("/api/tasks", json={"title": "U"})).headers["location"]
     for path in (f"{another}/comments/{where.rpartition('/')[2]}", f"{talk.path}/comments/x"):
@@ -150,8 +150,8 @@ async def test_comments_that_are_not_there(talk: Talk) -> None:
     assert [comment["text"] for comment in await talk.heard()] == ["x"]
 
 
-async def test_a_key_makes_one_comment(talk: Talk) -> None:
-    """Whoever repeats it is told of the same one."""
+async def test_repeated_key_makes_one_comment(talk: Talk) -> None:
+    """The repeat returns the same one."""
     key = uuid4().hex
     answers = [await talk.say("once", Idempotency_Key=key) for _ in range(3)]
     assert {answer.status_code for answer in answers} == {201}
@@ -160,8 +160,8 @@ async def test_a_key_makes_one_comment(talk: Talk) -> None:
     assert (await talk.say("twice", Idempotency_Key=key)).status_code == 422
 
 
-async def test_comments_are_live(talk: Talk, running_stack: Stack) -> None:
-    """Who looks at the list hears what is said, and to whom; who is mentioned is told on an own channel."""
+async def test_comments_are_sent_live(talk: Talk, running_stack: Stack) -> None:
+    """Subscribers of the list get them with their mentions; mentioned users get them on their own channel."""
     alice, bob = talk.names
     async with live(running_stack.ws_url(1), running_stack.token(bob)) as socket:
         await talk.say(f"@{bob} see")
@@ -180,8 +180,8 @@ async def test_comments_are_live(talk: Talk, running_stack: Stack) -> None:
         )
 
 
-async def test_an_edit_mentions_others(talk: Talk) -> None:
-    """Only who was not mentioned before is told; the comment shows all whom it mentions."""
+async def test_edited_mentions_notify_only_new_users(talk: Talk) -> None:
+    """The comment shows all mentioned users."""
     alice, bob = talk.names
     carol = f"carol-{uuid4().hex[:8]}"
     await talk.alice.put(f"{talk.list_path}/members/{carol}", json={"role": "viewer"})

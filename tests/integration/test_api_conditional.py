@@ -21,8 +21,8 @@ async def client(running_stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
         yield found
 
 
-async def test_whatever_can_be_read_need_not_be_sent_twice(client: httpx.AsyncClient) -> None:
-    """Each read has a tag, may be kept by the caller, and is 304 as long as it is the same."""
+async def test_unchanged_reads_are_304(client: httpx.AsyncClient) -> None:
+    """Each read has a tag, and may be kept by the caller."""
     task = await client.post("/api/tasks", json={"title": "T"})
     path, me = task.headers["location"], (await client.get("/api/me")).json()
     comment = await client.post(f"{path}/comments", json={"text": "Well"})
@@ -54,7 +54,7 @@ async def test_whatever_can_be_read_need_not_be_sent_twice(client: httpx.AsyncCl
         assert head.status_code == 304, each
 
 
-async def test_a_page_with_another_behind_it_is_the_same_each_time(client: httpx.AsyncClient) -> None:
+async def test_page_with_a_next_one_is_stable(client: httpx.AsyncClient) -> None:
     """Its cursor has the time only if the search depends on it."""
     for title in ("A", "B"):
         made = await client.post("/api/tasks", json={"title": title, "due": "2026-12-01"})
@@ -68,8 +68,8 @@ async def test_a_page_with_another_behind_it_is_the_same_each_time(client: httpx
         assert len(following.json()["items"]) == 1
 
 
-async def test_a_change_is_seen_at_once(client: httpx.AsyncClient) -> None:
-    """The old tag is no longer the one: 200 with the new."""
+async def test_change_invalidates_the_tag_at_once(client: httpx.AsyncClient) -> None:
+    """200 with the new one."""
     path = (await client.post("/api/tasks", json={"title": "T"})).headers["location"]
     before, page = await client.get(path), await client.get("/api/tasks")
     edited = await client.patch(path, json={"title": "U"})
@@ -80,8 +80,8 @@ async def test_a_change_is_seen_at_once(client: httpx.AsyncClient) -> None:
     assert page_after.status_code == 200
 
 
-async def test_large_answers_are_compressed(client: httpx.AsyncClient) -> None:
-    """Under a tag that counts as the version it is of, for reads and for commands; streams are not."""
+async def test_large_responses_are_compressed(client: httpx.AsyncClient) -> None:
+    """With a tag that counts as the version, for reads and for commands; streams are not."""
     made = await client.post("/api/tasks", json={"title": "T", "notes": "Long. " * 500})
     path, packed = made.headers["location"], {"Accept-Encoding": "gzip"}
     async with client.stream("GET", path, headers=packed) as answer:
@@ -104,8 +104,8 @@ async def test_large_answers_are_compressed(client: httpx.AsyncClient) -> None:
         assert "etag" not in stream.headers
 
 
-async def test_a_tag_is_no_key(client: httpx.AsyncClient, running_stack: Stack) -> None:
-    """Somebody else with the tag of a task is told no more than before: 404."""
+async def test_tag_grants_no_access(client: httpx.AsyncClient, running_stack: Stack) -> None:
+    """Another user with the tag of a task gets 404 as before."""
     path = (await client.post("/api/tasks", json={"title": "T"})).headers["location"]
     async with running_stack.client(f"user-{uuid4().hex[:8]}") as other:
         answer = await other.get(path, headers={"If-None-Match": '"1"'})

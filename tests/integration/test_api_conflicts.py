@@ -1,4 +1,4 @@
-"""Two people change the same task or list at once: what merges, and what is told of what does not."""
+"""Concurrent changes of a task or list by two users: merges and conflicts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOTES = "Milk\nBread\nEggs\nCheese\n"
 
 @dataclass
 class Pair:
-    """Two people who share a list, and a task of it as both have read it."""
+    """Two users of a shared list, and a task of it as both have read it."""
 
     alice: httpx.AsyncClient
     bob: httpx.AsyncClient
@@ -28,7 +28,7 @@ class Pair:
     task: dict[str, Any]
 
     async def both(self, theirs: dict[str, Any], yours: dict[str, Any], **how: Any) -> httpx.Response:
-        """Alice edits, and then bob does what he meant for the version before."""
+        """Let Alice edit, and then Bob execute a command based on the version before."""
         first = await self.alice.patch(self.path, json=theirs)
         assert first.status_code == 200, first.text
         return await self.bob.patch(self.path, json=yours, headers=self.as_read, **how)
@@ -54,7 +54,7 @@ async def pair(running_stack: Stack) -> AsyncIterator[Pair]:
 
 
 async def test_different_fields_merge(pair: Pair) -> None:
-    """Also when a form sends all of its fields, the unchanged ones too."""
+    """Also if a form sends all of its fields, including unchanged ones."""
     form = {name: pair.task[name] for name in ("title", "notes", "tags", "assignees", "due", "priority")}
     merged = await pair.both({"title": "Shop today", "due": "2026-12-01"}, {**form, "priority": "high"})
     assert merged.status_code == 200, merged.text
@@ -65,7 +65,7 @@ async def test_different_fields_merge(pair: Pair) -> None:
 
 
 async def test_sets_merge(pair: Pair) -> None:
-    """Tags and assignees that both sides add and take away."""
+    """Tags and assignees that both sides add and remove."""
     merged = await pair.both(
         {"tags": ["food", "today"], "assignees": ["carol", "dave"]}, {"tags": ["shop"], "assignees": []}
     )
@@ -83,7 +83,7 @@ async def test_notes_merge(pair: Pair) -> None:
 
 
 async def test_conflicts_name_their_fields(pair: Pair) -> None:
-    """Exactly those that do not merge, with what they were, what they are, and what was wanted."""
+    """Exactly those that do not merge, with base, current and requested values."""
     theirs = {"title": "A", "notes": "all new", "tags": ["a"], "priority": "low"}
     yours = {"title": "B", "notes": "entirely different", "tags": ["b"], "time_zone": "Europe/Madrid"}
     refused = await pair.both(theirs, yours)
@@ -96,7 +96,7 @@ async def test_conflicts_name_their_fields(pair: Pair) -> None:
     assert (await pair.alice.get(pair.path)).json()["version"] == 2
 
 
-async def test_values_of_every_kind_are_told(pair: Pair) -> None:
+async def test_conflicts_have_values_of_every_kind(pair: Pair) -> None:
     """Reminders, dates and rules, as the task shows them."""
     theirs = {"due": "2026-12-01", "recurrence": "FREQ=DAILY", "reminders": [{"before": "PT1H"}]}
     yours = {"due": "2026-12-02", "recurrence": "FREQ=WEEKLY", "reminders": [{"before": "PT2H"}]}
@@ -105,14 +105,14 @@ async def test_values_of_every_kind_are_told(pair: Pair) -> None:
     assert problem["base"] == {"due": None, "recurrence": None, "reminders": []}
 
 
-async def test_both_want_the_same(pair: Pair) -> None:
-    """That is no conflict, and no event."""
+async def test_equal_changes_do_not_conflict(pair: Pair) -> None:
+    """And make no event."""
     merged = await pair.both({"title": "Same"}, {"title": "Same"})
     assert (merged.status_code, merged.json()["version"]) == (200, 2)
 
 
-async def test_other_commands_mean_what_they_say(pair: Pair) -> None:
-    """Completing merges with an edit, not with what was done to the status; deleting merges with nothing."""
+async def test_other_commands_merge_by_their_meaning(pair: Pair) -> None:
+    """Completing merges with an edit, not with a change of the status; deleting merges with nothing."""
     await pair.alice.patch(pair.path, json={"title": "New"})
     done = await pair.bob.post(f"{pair.path}/complete", headers=pair.as_read)
     assert (done.status_code, done.json()["title"]) == (200, "New")
@@ -128,7 +128,7 @@ async def test_other_commands_mean_what_they_say(pair: Pair) -> None:
 
 
 async def test_lists_conflict_too(pair: Pair) -> None:
-    """By field; the name merges with the stages, and roles that two people give do not."""
+    """By field; the name merges with the stages, and different roles do not."""
     stages = [{"name": "To do", "category": "open"}]
     version = (await pair.alice.get(pair.list_path)).headers["etag"]
     at = {"If-Match": version}
@@ -151,8 +151,8 @@ async def test_lists_conflict_too(pair: Pair) -> None:
     assert (await pair.bob.delete(pair.list_path, headers=at)).status_code == 412
 
 
-async def test_everybody_adds_a_tag(pair: Pair) -> None:
-    """Twenty at once, each meant for the first version, on two nodes: none is lost."""
+async def test_concurrent_tags_are_all_kept(pair: Pair) -> None:
+    """Twenty at once, each based on the first version, on two nodes."""
     clients = (pair.alice, pair.bob)
     answers = await asyncio.gather(
         *(
@@ -166,8 +166,8 @@ async def test_everybody_adds_a_tag(pair: Pair) -> None:
     assert task["version"] == 21
 
 
-async def test_one_skips_what_both_saw(pair: Pair) -> None:
-    """Two who skip the same occurrence skip one."""
+async def test_occurrence_is_skipped_once(pair: Pair) -> None:
+    """By two users who skip the same one."""
     await pair.alice.patch(pair.path, json={"due": "2030-12-01", "recurrence": "FREQ=DAILY"})
     at = {"If-Match": '"2"'}
     first = await pair.alice.post(f"{pair.path}/skip", headers=at)

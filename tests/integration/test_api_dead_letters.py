@@ -1,4 +1,4 @@
-"""Poison in the log: seen, retried and skipped over HTTP and with the command line."""
+"""Unreadable records in the log: listed, retried and skipped over HTTP and with the command line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.waiting import eventually
 
 
 async def put(stack: Stack, key: bytes | None, value: bytes, partition: int | None = None) -> str:
-    """Write bytes to the log behind our back; their position."""
+    """Append bytes to the log directly, and return their position."""
     producer = AIOKafkaProducer(bootstrap_servers=stack.brokers)
     await producer.start()
     try:
@@ -33,7 +33,7 @@ async def put(stack: Stack, key: bytes | None, value: bytes, partition: int | No
 
 
 async def put_edit(stack: Stack, stream: str, title: str) -> str:
-    """Write an edit of a new task behind our back; its position."""
+    """Append an edit of a new task to the log directly, and return its position."""
     settings = Settings.from_environment(stack.environment)
     log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
     await log.start()
@@ -51,8 +51,8 @@ async def letters(admin: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
     return {each["position"]: each for each in answer.json()["items"]}
 
 
-async def test_poison_holds_its_stream_until_it_is_skipped(running_stack: Stack) -> None:
-    """Commands on the stream are refused; the skip lets what others wrote behind it take effect."""
+async def test_unreadable_record_holds_its_stream_until_it_is_skipped(running_stack: Stack) -> None:
+    """Commands on the stream are refused; after the skip, records of others behind it take effect."""
     async with (
         running_stack.client(f"user-{uuid4().hex[:8]}") as client,
         running_stack.client("operator", admin=True) as admin,
@@ -114,7 +114,7 @@ async def test_poison_holds_its_stream_until_it_is_skipped(running_stack: Stack)
 async def test_command_answered_202_before_poison_is_folded_is_parked_and_takes_effect_later(
     running_stack: Stack,
 ) -> None:
-    """Its author finds that out where the answer said, who sees nobody else's dead letters."""
+    """Its author sees that at the URL of the response, and nobody else's dead letters."""
     worker = next(each for each in running_stack.parts if each.name.startswith("worker")).process
     async with (
         running_stack.client(f"user-{uuid4().hex[:8]}") as client,
@@ -167,10 +167,10 @@ async def test_command_answered_202_before_poison_is_folded_is_parked_and_takes_
         assert (repeated.status_code, repeated.json()) == (200, found["task"])
 
 
-async def test_poison_of_no_stream_is_skipped_from_the_command_line(
+async def test_unreadable_record_without_a_stream_is_skipped_from_the_command_line(
     running_stack: Stack, tmp_path: Path
 ) -> None:
-    """It holds nobody up; it is listed until someone has seen it."""
+    """It holds nothing; it is listed until it is skipped."""
     shell = Shell(running_stack, tmp_path, "operator", admin=True)
     poison = await put(running_stack, b"\xff\xfe", b"junk", partition=1)
 

@@ -1,4 +1,4 @@
-"""Sharing lists over HTTP, and what it means for sockets that are open already."""
+"""Sharing lists over HTTP, and its effect on open sockets."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Team:
         return f"{self.path}/members/{quote(self.users[who], safe='')}"
 
     async def task(self, **fields: Any) -> str:
-        """The address of a new task."""
+        """Return the URL of a new task."""
         answer = await self.clients["owner"].post(
             "/api/tasks", json={"title": "T", "list_id": self.list_id, **fields}
         )
@@ -74,8 +74,8 @@ async def team(running_stack: Stack) -> AsyncIterator[Team]:
         yield found
 
 
-async def test_members_come_and_change(team: Team) -> None:
-    """Added, given another role, listed; each answer is the list, and saying it again changes nothing."""
+async def test_members_are_added_changed_and_listed(team: Team) -> None:
+    """Each response is the list, and repeating changes nothing."""
     owner, users = team.clients["owner"], team.users
     answer = await owner.put(team.member("viewer"), json={"role": "editor"})
     assert answer.status_code == 200
@@ -93,8 +93,8 @@ async def test_members_come_and_change(team: Team) -> None:
 
 
 @pytest.mark.parametrize("name", ["Zoë O'Brien", "team/ops", "50% off?", "a#b&c=d", "..x", "日本"])
-async def test_users_have_any_printable_name(team: Team, running_stack: Stack, name: str) -> None:
-    """The path has it percent-encoded."""
+async def test_users_may_have_any_printable_name(team: Team, running_stack: Stack, name: str) -> None:
+    """Percent-encoded in the path."""
     named = f"{name} {uuid4().hex[:6]}"
     owner = team.clients["owner"]
     address = f"{team.path}/members/{quote(named, safe='')}"
@@ -118,18 +118,18 @@ async def test_users_have_any_printable_name(team: Team, running_stack: Stack, n
         ("", {"role": "viewer"}, 422, "user"),
     ],
 )
-async def test_bad_members_are_refused(
+async def test_invalid_members_are_refused(
     team: Team, name: str, body: dict[str, str], status: int, field: str
 ) -> None:
-    """With the field that is wrong."""
+    """With the field."""
     address = f"{team.path}/members/{quote(name, safe='')}"
     answer = await team.clients["owner"].put(address, json=body)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert [each["field"] for each in answer.json()["errors"]] == [field]
 
 
-async def test_leaving_and_being_removed(team: Team) -> None:
-    """Any member may leave, in two ways; only an owner removes others; who is gone finds nothing."""
+async def test_leaving_and_removing(team: Team) -> None:
+    """Any member may leave, in two ways; only an owner removes others; former members find nothing."""
     clients = team.clients
     assert (await clients["viewer"].delete(team.member("editor"))).status_code == 403
     assert (await clients["viewer"].delete(team.member("viewer"))).status_code == 204
@@ -153,8 +153,8 @@ async def test_leaving_and_being_removed(team: Team) -> None:
     assert set(before) - set(after) == {team.users["viewer"]}
 
 
-async def test_handing_over(team: Team) -> None:
-    """Another member owns the list then, and may do what the owner might; the former one may no more."""
+async def test_handing_over_a_list(team: Team) -> None:
+    """The new owner has all permissions of an owner, the former one no longer."""
     clients, users = team.clients, team.users
     nobody = await clients["owner"].post(f"{team.path}/hand-over", json={"to": users["stranger"]})
     assert nobody.status_code == 404
@@ -169,8 +169,8 @@ async def test_handing_over(team: Team) -> None:
     assert (await clients["viewer"].delete(team.path)).status_code == 204
 
 
-async def test_the_inbox_is_not_shared(team: Team) -> None:
-    """Neither given to others nor left nor handed over."""
+async def test_inbox_is_not_shared(team: Team) -> None:
+    """Neither shared nor left nor handed over."""
     client = team.clients["owner"]
     inbox = f"/api/lists/{(await client.get('/api/me')).json()['inbox_id']}"
     assert (await client.put(f"{inbox}/members/bob", json={"role": "editor"})).status_code == 409
@@ -178,8 +178,8 @@ async def test_the_inbox_is_not_shared(team: Team) -> None:
     assert (await client.post(f"{inbox}/hand-over", json={"to": team.users["editor"]})).status_code == 404
 
 
-async def test_a_key_makes_leaving_repeatable(team: Team) -> None:
-    """A retry of what worked is answered as the first was, though one is a stranger by now."""
+async def test_repeated_leaving_is_answered_as_the_first(team: Team) -> None:
+    """With the same key, though the caller is no member any more."""
     client, headers = team.clients["editor"], {"Idempotency-Key": uuid4().hex}
     first = await client.post(f"{team.path}/leave", headers=headers)
     again = await client.post(f"{team.path}/leave", headers=headers)
@@ -190,8 +190,8 @@ async def test_a_key_makes_leaving_repeatable(team: Team) -> None:
 # --- stages ----------------------------------------------------------------------------------------------
 
 
-async def test_stages_are_set_and_stay_under_their_tasks(running_stack: Stack) -> None:
-    """A stage that tasks are in neither goes, nor is renamed, nor turns into one of another kind."""
+async def test_stages_with_tasks_are_protected(running_stack: Stack) -> None:
+    """None is removed, renamed, or changed to another category."""
     async with team_of(running_stack, stages=STAGES) as team:
         client = team.clients["editor"]
         first, second = await team.task(), await team.task(stage="Doing")
@@ -215,7 +215,7 @@ async def test_stages_are_set_and_stay_under_their_tasks(running_stack: Stack) -
 
 
 async def test_stages_are_checked(team: Team) -> None:
-    """A task goes to a stage of its list only, and being in a done one is being done."""
+    """A task moves to a stage of its list only, and a done stage completes it."""
     client = team.clients["editor"]
     task = await team.task(stage="Anything")
     stuck = await client.patch(team.path, json={"stages": STAGES})
@@ -238,14 +238,14 @@ async def test_stages_are_checked(team: Team) -> None:
 
 
 async def hears_of(client: LiveClient, event_type: str) -> dict[str, Any]:
-    """The next update of this type."""
+    """Return the next update of this type."""
     while (update := await client.update())["event"]["type"] != event_type:
         pass
     return update
 
 
-async def test_who_is_added_starts_to_receive(team: Team, running_stack: Stack) -> None:
-    """At once, on a socket that is open already, with all that was in the list before."""
+async def test_added_member_receives_updates_at_once(team: Team, running_stack: Stack) -> None:
+    """On an open socket, with the whole history of the list."""
     task = await team.task(title="Before")
     token = running_stack.token(team.users["stranger"])
     async with live(running_stack.ws_url(1), token) as stranger:
@@ -265,8 +265,10 @@ async def test_who_is_added_starts_to_receive(team: Team, running_stack: Stack) 
 
 
 @pytest.mark.parametrize("leaves", [False, True])
-async def test_who_is_removed_stops_receiving(team: Team, running_stack: Stack, *, leaves: bool) -> None:
-    """At once, on sockets that are open already, on any node; also of a task that it had subscribed to."""
+async def test_removed_member_receives_no_more_updates(
+    team: Team, running_stack: Stack, *, leaves: bool
+) -> None:
+    """On open sockets, on any node; also of a task that they subscribed to."""
     task = await team.task()
     task_channel, list_channel = f"task:{task.rpartition('/')[2]}", f"list:{team.list_id}"
     token = running_stack.token(team.users["viewer"])
@@ -299,8 +301,8 @@ async def test_who_is_removed_stops_receiving(team: Team, running_stack: Stack, 
                 assert (await socket.hear())["code"] == "not_found"
 
 
-async def test_a_new_role_holds_from_the_next_command_on(team: Team, running_stack: Stack) -> None:
-    """A viewer goes on to hear of everything, and changes nothing any longer."""
+async def test_new_role_applies_from_the_next_command(team: Team, running_stack: Stack) -> None:
+    """A new viewer still receives everything, and changes nothing."""
     task = await team.task()
     async with live(running_stack.ws_url(0), running_stack.token(team.users["editor"])) as socket:
         assert (await team.clients["editor"].patch(task, json={"title": "A"})).status_code == 200

@@ -1,4 +1,4 @@
-"""Manual order, stages and lists: where `POST /api/tasks/{id}/move` puts a task."""
+"""Manual order, stages and lists: `POST /api/tasks/{id}/move`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Board:
     list_id: str
 
     async def add(self, title: str, **fields: Any) -> str:
-        """The id of a new task."""
+        """Return the id of a new task."""
         answer = await self.client.post(
             "/api/tasks", json={"title": title, "list_id": self.list_id, **fields}
         )
@@ -36,7 +36,7 @@ class Board:
         return await self.client.post(f"/api/tasks/{task_id}/move", json=where)
 
     async def order(self, list_id: str | None = None) -> str:
-        """The titles of a list's tasks, in their order."""
+        """Return the titles of a list's tasks, in order."""
         page = await self.client.get(
             "/api/tasks", params={"list_id": list_id or self.list_id, "sort": "rank", "limit": 200}
         )
@@ -57,8 +57,8 @@ async def board(running_stack: Stack) -> AsyncIterator[Board]:
         yield Board(client, other, made.json()["id"])
 
 
-async def test_before_and_after(board: Board) -> None:
-    """Right before or after the task that is named; nothing else is written."""
+async def test_task_is_moved_before_or_after_another(board: Board) -> None:
+    """Nothing else is written."""
     a, b, c, d = [await board.add(title) for title in "abcd"]
     for move, order in (
         ((d, {"before": a}), "dabc"),
@@ -78,8 +78,7 @@ async def test_before_and_after(board: Board) -> None:
     assert list(history[1]["changes"]) == ["rank"]
 
 
-async def test_where_it_lies_already(board: Board) -> None:
-    """A move to its own place writes nothing."""
+async def test_move_to_the_same_place_writes_nothing(board: Board) -> None:
     a, b, c = [await board.add(title) for title in "abc"]
     for where in ({"after": a}, {"before": c}, {"after": a, "before": c}, {"list_id": board.list_id}, {}):
         moved = await board.move(b, **where)
@@ -87,8 +86,8 @@ async def test_where_it_lies_already(board: Board) -> None:
     assert await board.order() == "abc"
 
 
-async def test_new_tasks_come_last(board: Board) -> None:
-    """Also after the last one was put there by hand."""
+async def test_new_task_comes_last(board: Board) -> None:
+    """Also after a manual move to the end."""
     a = await board.add("a")
     b = await board.add("b")
     await board.move(a, after=b)
@@ -96,8 +95,8 @@ async def test_new_tasks_come_last(board: Board) -> None:
     assert await board.order() == "bac"
 
 
-async def test_another_list(board: Board) -> None:
-    """At its end, or where it is said; the stage is the one that says the same there."""
+async def test_task_is_moved_to_another_list(board: Board) -> None:
+    """To its end, or the given place; the stage is the corresponding one."""
     there = await board.list(
         stages=[{"name": "Inbox", "category": "open"}, {"name": "Doing", "category": "active"}]
     )
@@ -125,14 +124,14 @@ async def test_another_list(board: Board) -> None:
         ({"list_id": "inbox"}, "list_id"),
     ],
 )
-async def test_bad_places(board: Board, where: dict[str, Any], field: str) -> None:
-    """422 with the field; what only we may say is not a field."""
+async def test_invalid_moves_are_refused(board: Board, where: dict[str, Any], field: str) -> None:
+    """422 with the field; internal fields are unknown."""
     refused = await board.move(await board.add("a"), **where)
     assert (refused.status_code, [each["field"] for each in refused.json()["errors"]]) == (422, [field])
 
 
-async def test_neighbours_are_in_the_list(board: Board) -> None:
-    """Not the task itself, not one of another list; if one of two is gone, the other one counts."""
+async def test_neighbours_must_be_in_the_list(board: Board) -> None:
+    """Not the task itself, not one of another list; if one of two is missing, the other one counts."""
     a, b = [await board.add(title) for title in "ab"]
     elsewhere = (await board.client.post("/api/tasks", json={"title": "e"})).json()["id"]
     for where in ({"after": a}, {"before": a}, {"after": elsewhere}):
@@ -147,8 +146,8 @@ async def test_neighbours_are_in_the_list(board: Board) -> None:
     assert await board.order() == "cba"
 
 
-async def test_lists_of_others(board: Board, running_stack: Stack) -> None:
-    """Are not there for one who moves, whatever neighbours are named."""
+async def test_invisible_list_is_not_found(board: Board, running_stack: Stack) -> None:
+    """Whatever neighbours are named."""
     task = await board.add("a")
     async with running_stack.client(f"user-{uuid4().hex[:8]}") as stranger:
         theirs = (await stranger.post("/api/lists", json={"name": "Theirs"})).json()["id"]
@@ -159,8 +158,7 @@ async def test_lists_of_others(board: Board, running_stack: Stack) -> None:
         assert refused.status_code == 404
 
 
-async def test_done_stages(board: Board) -> None:
-    """A card in the last column is done, and open when it is taken back."""
+async def test_done_stage_completes_and_another_reopens(board: Board) -> None:
     stages = [{"name": "To do", "category": "open"}, {"name": "Done", "category": "done"}]
     await board.client.patch(f"/api/lists/{board.list_id}", json={"stages": stages})
     a, b = [await board.add(title) for title in "ab"]
@@ -172,8 +170,8 @@ async def test_done_stages(board: Board) -> None:
     assert (await board.move(a, stage="Nope")).status_code == 422
 
 
-async def test_many_moves_at_once(board: Board) -> None:
-    """Two people sort at the same time on two nodes: every move counts, and no other task is written."""
+async def test_concurrent_moves_all_count(board: Board) -> None:
+    """Two users sort at the same time on two nodes; no other task is written."""
     ids = [await board.add(title) for title in "abcdefgh"]
     draw = random.Random(5)
 

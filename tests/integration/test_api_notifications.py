@@ -30,33 +30,33 @@ class Pair:
     list_id: str
 
     async def task(self, **fields: Any) -> str:
-        """Alice makes a task; returns its path."""
+        """Create a task as Alice and return its path."""
         body = {"title": "Buy milk", "list_id": self.list_id, **fields}
         return str((await ok(self.alice.post("/api/tasks", json=body))).headers["location"])
 
     async def assigned(self, **fields: Any) -> str:
-        """Alice gives bob a task; returns its path."""
+        """Assign a new task to Bob as Alice and return its path."""
         return await self.task(assignees=[self.names[1]], **fields)
 
     async def told(self, **params: Any) -> list[dict[str, Any]]:
-        """What bob was told."""
+        """Return Bob's notifications."""
         items: list[dict[str, Any]] = (await self.page(**params))["items"]
         return items
 
     async def page(self, **params: Any) -> dict[str, Any]:
-        """A page of bob's notifications."""
+        """Return a page of Bob's notifications."""
         page: dict[str, Any] = (await ok(self.bob.get("/api/notifications", params=params))).json()
         return page
 
     async def unread(self) -> int:
-        """How many of bob's are unread, as everything that says so says."""
+        """Return the number of Bob's unread notifications, the same from every source."""
         page = await self.page()
         me = (await ok(self.bob.get("/api/me"))).json()
         assert me["unread"] == page["unread"] == len(await self.told(unread=True))
         return int(page["unread"])
 
     async def events(self) -> int:
-        """How many events bob's own stream has."""
+        """Return the number of events of Bob's own stream."""
         schema = self.stack.environment["TASKTAPE_SCHEMA"]
         database = await open_database(self.stack.database_url, schema, pool_size=1)
         try:
@@ -67,13 +67,13 @@ class Pair:
 
     @asynccontextmanager
     async def socket(self, node: int = 0) -> AsyncIterator[LiveClient]:
-        """A socket of bob's."""
+        """Return a socket of Bob's."""
         async with live(self.stack.ws_url(node), self.stack.token(self.names[1])) as socket:
             yield socket
 
 
 async def ok(answer: Any) -> httpx.Response:
-    """The answer, which has to be a good one."""
+    """Return the response, which must be a success."""
     found: httpx.Response = await answer
     assert found.is_success, found.text
     return found
@@ -91,8 +91,8 @@ async def pair(running_stack: Stack) -> AsyncIterator[Pair]:
         yield pair
 
 
-async def test_all_kinds_the_newest_first(pair: Pair) -> None:
-    """With who, what and where, so that a line can be shown without asking more."""
+async def test_all_kinds_are_listed_newest_first(pair: Pair) -> None:
+    """With actor, type and subject, so that a line can be shown without further requests."""
     alice, bob = pair.names
     path = await pair.assigned()
     said = await ok(pair.alice.post(f"{path}/comments", json={"text": "Are you there?"}))
@@ -123,8 +123,8 @@ async def _count(pair: Pair, number: int) -> bool:
     return len(await pair.told()) == number
 
 
-async def test_reading_and_keeping_for_later(pair: Pair) -> None:
-    """Each answers with the notification; twice is as good as once."""
+async def test_notification_is_marked_read_or_unread(pair: Pair) -> None:
+    """Each response is the notification; repeating changes nothing."""
     await pair.assigned()
     assigned, shared = await pair.told()
     read = await ok(pair.bob.post(f"/api/notifications/{assigned['id']}/read"))
@@ -141,8 +141,8 @@ async def test_reading_and_keeping_for_later(pair: Pair) -> None:
     assert await pair.events() == events + 1
 
 
-async def test_reading_all(pair: Pair) -> None:
-    """Up to a time, or as far as there is anything; and nothing that is yet to come."""
+async def test_all_are_marked_read(pair: Pair) -> None:
+    """Up to a time, or all so far; later ones are not affected."""
     await pair.assigned()
     await pair.assigned()
     told = await pair.told()
@@ -162,8 +162,7 @@ async def test_reading_all(pair: Pair) -> None:
     assert await pair.unread() == 0
 
 
-async def test_nobody_has_none(pair: Pair) -> None:
-    """A user who was never told of anything."""
+async def test_new_user_has_none(pair: Pair) -> None:
     async with pair.stack.client(f"nobody-{uuid4().hex[:8]}") as nobody:
         page = (await ok(nobody.get("/api/notifications"))).json()
         assert (page["items"], page["next_cursor"], page["unread"]) == ([], None, 0)
@@ -171,8 +170,8 @@ async def test_nobody_has_none(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("unread", [False, True])
-async def test_pages_have_each_once(pair: Pair, unread: bool) -> None:  # noqa: FBT001
-    """In the order of the whole, also of those that are unread, here and there."""
+async def test_pages_have_each_notification_once(pair: Pair, unread: bool) -> None:  # noqa: FBT001
+    """In order, also of unread ones, on both nodes."""
     for _ in range(9):
         await pair.assigned()
     whole = await pair.told()
@@ -194,8 +193,8 @@ async def test_pages_have_each_once(pair: Pair, unread: bool) -> None:  # noqa: 
     assert len(whole) == (5 if unread else 10)
 
 
-async def test_what_may_not_be_seen_is_not_there(pair: Pair) -> None:
-    """Of a task that is deleted, of a list that was taken away."""
+async def test_invisible_subject_hides_its_notifications(pair: Pair) -> None:
+    """Of a deleted task, of a list that the user left."""
     path = await pair.assigned()
     assigned, shared = await pair.told()
     await ok(pair.alice.delete(path))
@@ -209,8 +208,8 @@ async def test_what_may_not_be_seen_is_not_there(pair: Pair) -> None:
     assert answer.status_code == 404
 
 
-async def test_what_is_wrong_is_said(pair: Pair) -> None:
-    """Unknown ids, another's, and what is no parameter."""
+async def test_invalid_requests_are_refused(pair: Pair) -> None:
+    """Unknown ids, another user's, and unknown parameters."""
     await pair.assigned()
     [assigned, _] = await pair.told()
     for client, path, status in (
@@ -231,8 +230,8 @@ async def test_what_is_wrong_is_said(pair: Pair) -> None:
     assert (await pair.bob.get("/api/notifications?cursor=x")).status_code == 400
 
 
-async def test_written_and_not_yet_visible(pair: Pair) -> None:
-    """As every command; the outcome is where `Location` says, and is for nobody else."""
+async def test_asynchronous_command_is_pending(pair: Pair) -> None:
+    """The outcome is at `Location`, for its author only."""
     await pair.assigned()
     [assigned, _] = await pair.told()
     path = f"/api/notifications/{assigned['id']}/read"
@@ -251,8 +250,8 @@ async def test_written_and_not_yet_visible(pair: Pair) -> None:
 # --- sockets ---------------------------------------------------------------------------------------------
 
 
-async def test_the_one_who_is_told_gets_it_on_their_own_channel(pair: Pair) -> None:
-    """Once, though they have the list's channel too, and with what it is to them."""
+async def test_notified_user_gets_the_update_on_their_own_channel(pair: Pair) -> None:
+    """Once, though they have the list's channel too, with the reason."""
     alice, bob = pair.names
     async with pair.socket() as socket:
         path = await pair.assigned()
@@ -268,7 +267,7 @@ async def test_the_one_who_is_told_gets_it_on_their_own_channel(pair: Pair) -> N
             assert (await hers.update())["channel"] == f"list:{pair.list_id}"
 
 
-async def test_other_devices_hear_what_was_read(pair: Pair) -> None:
+async def test_other_devices_get_read_notifications(pair: Pair) -> None:
     """On the user's own channel; nobody else does."""
     bob = pair.names[1]
     path = await pair.assigned()
@@ -286,8 +285,8 @@ async def test_other_devices_hear_what_was_read(pair: Pair) -> None:
         assert (await hers.update())["event"]["type"] == "task.edited"
 
 
-async def test_who_was_removed_gets_nothing_from_then_on(pair: Pair) -> None:
-    """On the socket that is open: a task that still is theirs tells them nothing."""
+async def test_removed_member_gets_no_more_notifications(pair: Pair) -> None:
+    """On an open socket, also of a task still assigned to them."""
     bob = pair.names[1]
     path = await pair.assigned()
     async with pair.socket() as socket:

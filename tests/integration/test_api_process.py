@@ -1,4 +1,4 @@
-"""The API process: how it starts, refuses to start, is bounded on the wire, and ends."""
+"""API process: start, refusal to start, bounds on the wire, and stop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ START_LIMIT_S = 60
 
 
 def refused(stack: Stack, **environment: str) -> tuple[int, str]:
-    """Start an API process that has to refuse; its exit status and its one line."""
+    """Start an API process that must refuse, and return its exit status and its one line."""
     done = subprocess.run(
         [sys.executable, "-m", "tasktape", "api"],
         env={**stack.environment, "HOST": "127.0.0.1", "PORT": str(free_port()), **environment},
@@ -54,16 +54,16 @@ def refused(stack: Stack, **environment: str) -> tuple[int, str]:
         ({"TASKTAPE_PARTITIONS": "3"}, 1, "partitions"),
     ],
 )
-def test_a_start_that_can_not_be_is_refused_in_one_line(
+def test_impossible_start_is_refused_in_one_line(
     running_stack: Stack, environment: dict[str, str], status: int, words: str
 ) -> None:
-    """Exit 2 for settings, 1 for what is away or does not fit."""
+    """Exit 2 for settings, 1 for unavailable or incompatible dependencies."""
     found, line = refused(running_stack, **environment)
     assert found == status
     assert words in line
 
 
-def test_a_taken_port_is_named(running_stack: Stack) -> None:
+def test_taken_port_is_named(running_stack: Stack) -> None:
     """Before anything else is tried."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -73,8 +73,8 @@ def test_a_taken_port_is_named(running_stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-async def test_a_stop_is_quick_and_clean(running_stack: Stack, number: signal.Signals, status: int) -> None:
-    """With a request in hand and a socket open: the request is answered, the socket gets a goodbye."""
+async def test_stop_is_quick_and_clean(running_stack: Stack, number: signal.Signals, status: int) -> None:
+    """The pending request is answered, and the open socket gets a goodbye."""
     part = running_stack.start_api()
     worker = next(each for each in running_stack.parts if each.name.startswith("worker"))
     try:
@@ -109,7 +109,7 @@ async def test_a_stop_is_quick_and_clean(running_stack: Stack, number: signal.Si
 
 
 async def last_message(live: websockets.ClientConnection) -> dict[str, object]:
-    """The last message of a socket that is being closed."""
+    """Return the last message of a socket that is being closed."""
     last: dict[str, object] = {}
     with contextlib.suppress(websockets.ConnectionClosed):
         while True:
@@ -118,7 +118,7 @@ async def last_message(live: websockets.ClientConnection) -> dict[str, object]:
 
 
 async def raw_exchange(url: str, request: bytes, limit_s: float = 10) -> bytes:
-    """Send bytes to a node and read what it answers until it closes, or says no more."""
+    """Send bytes to a node and return its response up to the close, or to a pause."""
     host, _, port = url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -135,8 +135,8 @@ async def raw_exchange(url: str, request: bytes, limit_s: float = 10) -> bytes:
         writer.close()
 
 
-async def test_an_endless_chunked_body_is_cut_off(running_stack: Stack) -> None:
-    """413 as soon as it is past the limit, on a real socket."""
+async def test_endless_chunked_body_is_cut_off(running_stack: Stack) -> None:
+    """413 at the limit, on a real socket."""
     head = (
         "POST /api/tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {running_stack.token('chunky')}\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -147,15 +147,15 @@ async def test_an_endless_chunked_body_is_cut_off(running_stack: Stack) -> None:
     assert b"application/problem+json" in answer
 
 
-async def test_nothing_tells_what_serves(running_stack: Stack) -> None:
-    """No server header; and what is no HTTP gets a 400."""
+async def test_responses_do_not_name_the_server(running_stack: Stack) -> None:
+    """No server header; input that is no HTTP gets a 400."""
     async with httpx.AsyncClient(base_url=running_stack.urls[0], trust_env=False) as client:
         assert "server" not in (await client.get("/healthz")).headers
     assert (await raw_exchange(running_stack.urls[0], b"nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
 
 
-async def test_metrics_move_with_what_happens(running_stack: Stack) -> None:
-    """On each node by itself: updates come to both, requests are the node's that answered."""
+async def test_metrics_follow_events_on_each_node(running_stack: Stack) -> None:
+    """Updates arrive on both, requests count on the node that answered."""
     published = "tasktape_updates_published_total"
     async with running_stack.client(f"user-{uuid4().hex[:8]}", 0) as client:
         before = [await metrics_of(running_stack, node) for node in (0, 1)]
@@ -176,12 +176,12 @@ async def test_metrics_move_with_what_happens(running_stack: Stack) -> None:
 
 
 def request_count(method: str, route: str, status: int) -> str:
-    """The name of a sample, as `metrics_of` has it."""
+    """Return the name of a sample, as in `metrics_of`."""
     return f"tasktape_http_request_duration_seconds_count method={method} route={route} status={status}"
 
 
 async def metrics_of(stack: Stack, node: int) -> dict[str, float]:
-    """Name and labels → value."""
+    """Return name and labels → value."""
     async with httpx.AsyncClient(base_url=stack.urls[node], trust_env=False) as client:
         text = (await client.get("/metrics")).text
     return {
@@ -193,10 +193,10 @@ async def metrics_of(stack: Stack, node: int) -> dict[str, float]:
     }
 
 
-async def test_without_a_worker_events_are_written_and_wait(
+async def test_commands_without_a_worker_are_pending(
     kafka_brokers: str, database_url: str, tmp_path: Path
 ) -> None:
-    """202 for everything; the lag shows; once a worker comes, all of it is visible."""
+    """202 for everything; the lag shows; once a worker starts, all of it is visible."""
     stack = Stack(kafka_brokers, database_url, tmp_path, {"TASKTAPE_COMMAND_WAIT_MS": "200"})
     try:
         await asyncio.to_thread(stack.migrate)

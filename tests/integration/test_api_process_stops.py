@@ -1,4 +1,4 @@
-"""An API process that is told to stop: whoever is connected, or on the way, is served."""
+"""Stopping an API process: connected and arriving clients are served."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOPBACK = "127.0.0.1"
 
 @asynccontextmanager
 async def stopping_node(stack: Stack, **environment: str) -> AsyncIterator[tuple[Part, str, int]]:
-    """Start an API process that is stopped by the test; yields it, its host and its port."""
+    """Start an API process that the test stops; yield it, its host and its port."""
     port = free_port()
     variables = {"HOST": LOOPBACK, "PORT": str(port), **environment}
     part = stack._start(f"stopping-{port}", "api", variables)
@@ -43,7 +43,7 @@ async def stopping_node(stack: Stack, **environment: str) -> AsyncIterator[tuple
 
 
 async def refuses(host: str, port: int) -> bool:
-    """Whether nobody listens there."""
+    """Return whether nobody listens there."""
     try:
         _, writer = await asyncio.open_connection(host, port)
     except ConnectionRefusedError:
@@ -52,8 +52,8 @@ async def refuses(host: str, port: int) -> bool:
     return False
 
 
-async def test_connections_that_are_open_when_a_node_stops_are_served_once_more(running_stack: Stack) -> None:
-    """One that idles, one on which nothing came yet, and one with half a request; the answer ends each."""
+async def test_open_connections_are_served_once_more_on_stop(running_stack: Stack) -> None:
+    """An idle one, a new one, and one with half a request; the response ends each."""
     request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     async with stopping_node(running_stack) as (part, host, port):
         idle, fresh, halfway = [await asyncio.open_connection(host, port) for _ in range(3)]
@@ -76,7 +76,7 @@ async def test_connections_that_are_open_when_a_node_stops_are_served_once_more(
             writer.close()
 
 
-async def test_node_that_stops_with_a_delay_serves_new_clients_and_is_not_ready(running_stack: Stack) -> None:
+async def test_stopping_node_with_a_delay_serves_new_clients_and_is_not_ready(running_stack: Stack) -> None:
     delay_s = 2
     async with (
         stopping_node(running_stack, TASKTAPE_SHUTDOWN_DELAY_S=str(delay_s)) as (part, host, port),
@@ -101,7 +101,7 @@ async def test_node_that_stops_with_a_delay_serves_new_clients_and_is_not_ready(
 
 
 def content_length(head: bytes) -> int:
-    """The length of the body that an answer's head announces."""
+    """Return the length of the body that a response's head announces."""
     found = re.search(rb"content-length: (\d+)", head)
     assert found is not None
     return int(found[1])

@@ -1,4 +1,4 @@
-"""Several API processes on one port: clients are spread over them, and none of them misses anything."""
+"""Several API processes on one port: clients are spread over them, and none misses anything."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Shared:
         self.parts: list[Part] = []
 
     def start(self) -> Part:
-        """One more process; it is ready when its file is there."""
+        """Start another process and wait for its ready file."""
         name = f"shared-{uuid4().hex[:8]}"
         ready = self.stack.folder / f"{name}.ready"
         environment = {
@@ -50,24 +50,24 @@ class Shared:
         return part.log.with_suffix(".ready")
 
     def part_of(self, local_port: int) -> Part:
-        """Which process has the other end of a connection of ours."""
+        """Return the process with the other end of a connection."""
         return next(part for part in self.parts if local_port in peers_of(part, self.port))
 
     async def node(self) -> str:
-        """Which process answers a new connection."""
+        """Return the process that answers a new connection."""
         async with httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
             return str((await client.get("/readyz")).json()["node"])
 
     @asynccontextmanager
     async def sockets(self, user: str) -> AsyncIterator[list[LiveClient]]:
-        """Many sockets of one user."""
+        """Return many sockets of one user."""
         token, url = self.stack.token(user), self.url.replace("http", "ws") + "/ws"
         async with AsyncExitStack() as stack:
             yield [await stack.enter_async_context(live(url, token)) for _ in range(SOCKETS)]
 
 
 def peers_of(part: Part, port: int) -> set[int]:
-    """The ports from which somebody is connected to a process at `port`."""
+    """Return the client ports connected to a process at `port`."""
     connections = psutil.Process(part.process.pid).net_connections("tcp")
     return {each.raddr.port for each in connections if each.raddr and each.laddr.port == port}
 
@@ -88,7 +88,7 @@ def shared(running_stack: Stack) -> Iterator[Shared]:
         running_stack.parts.remove(part)
 
 
-async def test_both_answer(shared: Shared) -> None:
+async def test_both_processes_answer(shared: Shared) -> None:
     """Each tells its own name, and counts its own."""
     nodes = {await shared.node() for _ in range(64)}
     assert len(nodes) == 2
@@ -97,8 +97,8 @@ async def test_both_answer(shared: Shared) -> None:
         assert f'tasktape_node_info{{node="{node}"' in (await client.get("/metrics")).text
 
 
-async def test_a_socket_of_either_hears_of_everything(shared: Shared) -> None:
-    """Of what is written through any process, once, whichever process the socket is on."""
+async def test_sockets_of_both_processes_get_every_update(shared: Shared) -> None:
+    """Once, whichever process wrote it."""
     user = f"user-{uuid4().hex[:8]}"
     async with shared.stack.client(user) as api, shared.sockets(user) as clients:
         assert {shared.part_of(local_port(client)).name for client in clients} == {
@@ -117,8 +117,8 @@ async def test_a_socket_of_either_hears_of_everything(shared: Shared) -> None:
             assert heard == titles
 
 
-async def test_one_stops_and_the_other_goes_on(shared: Shared) -> None:
-    """Not ready at once; its sockets come back to the other, and every new client is served there."""
+async def test_one_process_stops_and_the_other_continues(shared: Shared) -> None:
+    """Not ready at once; its sockets reconnect to the other, which serves every new client."""
     leaves = shared.start()
     user = f"user-{uuid4().hex[:8]}"
     async with shared.sockets(user) as clients:
@@ -140,8 +140,8 @@ async def test_one_stops_and_the_other_goes_on(shared: Shared) -> None:
     shared.stack.parts.remove(leaves)
 
 
-def test_a_foreign_port_is_not_shared(running_stack: Stack) -> None:
-    """One line says that it is taken, though others of ours could have shared it."""
+def test_port_of_another_instance_is_not_shared(running_stack: Stack) -> None:
+    """One line says that it is taken, though our processes could have shared it."""
     with socket.create_server(("127.0.0.1", 0)) as foreign:
         port = foreign.getsockname()[1]
         part = running_stack._start(

@@ -1,4 +1,4 @@
-"""Reading: pages of lists, versions, and the positions that pages are read at."""
+"""Reads: pages of lists, versions, and positions of pages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from uuid import uuid4
 from tests.integration.stack import Stack
 
 
-async def test_positions_cover_what_is_shown(running_stack: Stack) -> None:
-    """The positions of a page include the events of all its tasks, in the body and in the header."""
+async def test_positions_of_a_page_cover_its_tasks(running_stack: Stack) -> None:
+    """All their events, in the body and in the header."""
     async with running_stack.client(f"user-{uuid4().hex[:8]}") as client:
         positions = []
         for number in range(10):
@@ -24,7 +24,7 @@ async def test_positions_cover_what_is_shown(running_stack: Stack) -> None:
         assert page.headers["tasktape-position"] == header
 
 
-async def test_lists_page_too(running_stack: Stack) -> None:
+async def test_lists_are_paged(running_stack: Stack) -> None:
     """Oldest first, each once."""
     async with running_stack.client(f"user-{uuid4().hex[:8]}") as client:
         names = [f"List {number}" for number in range(9)]
@@ -41,8 +41,8 @@ async def test_lists_page_too(running_stack: Stack) -> None:
         assert found == ["Inbox", *names]
 
 
-async def test_a_version_that_the_reader_has_is_not_sent_again(running_stack: Stack) -> None:
-    """304 for If-None-Match."""
+async def test_known_version_is_304(running_stack: Stack) -> None:
+    """With If-None-Match."""
     async with running_stack.client(f"user-{uuid4().hex[:8]}") as client:
         path = (await client.post("/api/tasks", json={"title": "T"})).headers["location"]
         tag = (await client.get(path)).headers["etag"]

@@ -1,4 +1,4 @@
-"""Sub-tasks over HTTP: made, found, completed, deleted and moved with their parents."""
+"""Sub-tasks over HTTP: created, found, completed, deleted and moved with their parents."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Tree:
         return await self.client.post(f"{self.paths[name]}/{verb}", params=params)
 
     async def each(self, key: str) -> dict[str, Any]:
-        """A field of each task that is there."""
+        """Return a field of each existing task."""
         answers = {name: await self.client.get(path) for name, path in self.paths.items()}
         return {name: each.json()[key] for name, each in answers.items() if each.status_code == 200}
 
@@ -62,8 +62,8 @@ async def tree(running_stack: Stack) -> AsyncIterator[Tree]:
         yield found
 
 
-async def test_sub_tasks_are_in_their_parents_list(tree: Tree) -> None:
-    """Whether that is said or not, and they are found by their parent."""
+async def test_sub_tasks_are_in_the_list_of_their_parent(tree: Tree) -> None:
+    """Explicitly or by default, and they are found by their parent."""
     child = await tree.add("named", "top", list_id=tree.list_id)
     assert (child["list_id"], child["parent_id"]) == (tree.list_id, tree.id("top"))
     assert (await tree.client.get(tree.paths["grandchild"])).json()["list_id"] == tree.list_id
@@ -72,8 +72,8 @@ async def test_sub_tasks_are_in_their_parents_list(tree: Tree) -> None:
 
 
 @pytest.mark.parametrize("case", ["nobody's", "another list", "deleted", "stranger's", "itself", "below"])
-async def test_parents_that_can_not_be(tree: Tree, running_stack: Stack, case: str) -> None:
-    """422 with the field; what one may not see is answered as what is not there."""
+async def test_invalid_parents_are_refused(tree: Tree, running_stack: Stack, case: str) -> None:
+    """422 with the field; invisible ones are as missing ones."""
     parent_id = str(uuid4())
     if case == "another list":
         parent_id = (await tree.client.post("/api/tasks", json={"title": "i"})).json()["id"]
@@ -98,8 +98,8 @@ async def test_parents_that_can_not_be(tree: Tree, running_stack: Stack, case: s
         )
 
 
-async def test_levels_are_bounded(tree: Tree) -> None:
-    """By what lies above, and by what a task brings along."""
+async def test_depth_is_bounded(tree: Tree) -> None:
+    """With the levels above, and those of a moved subtree."""
     await tree.add("fourth", "grandchild")
     await tree.add("fifth", "fourth")
     refused = await tree.client.post("/api/tasks", json={"title": "x", "parent_id": tree.id("fifth")})
@@ -112,8 +112,8 @@ async def test_levels_are_bounded(tree: Tree) -> None:
     assert freed.json()["parent_id"] is None
 
 
-async def test_completing_asks_for_the_sub_tasks(tree: Tree) -> None:
-    """409 while some are open, on any level; with `cascade` they are done too, the deepest first."""
+async def test_completing_with_open_sub_tasks_requires_cascade(tree: Tree) -> None:
+    """409 while some are open, on any level; with `cascade` they are completed, deepest first."""
     refused = await tree.post("top", "complete")
     assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
     assert "3 open sub-tasks" in refused.json()["detail"]
@@ -140,7 +140,7 @@ async def test_completing_asks_for_the_sub_tasks(tree: Tree) -> None:
 
 
 async def test_deleting_and_restoring_with_sub_tasks(tree: Tree) -> None:
-    """What went with a task comes back with it, if that is wanted."""
+    """Those deleted with a task are restored with it on request."""
     await tree.client.delete(tree.paths["sibling"])
     assert (await tree.client.delete(tree.paths["top"])).status_code == 409
     gone = await tree.client.delete(tree.paths["top"], params={"cascade": True})
@@ -155,16 +155,14 @@ async def test_deleting_and_restoring_with_sub_tasks(tree: Tree) -> None:
     assert list(await tree.each("title")) == ["child"]
 
 
-async def test_restoring_all_of_it(tree: Tree) -> None:
-    """Every level, in one command."""
+async def test_restoring_every_level_in_one_command(tree: Tree) -> None:
     await tree.client.delete(tree.paths["sibling"])
     await tree.client.delete(tree.paths["top"], params={"cascade": True})
     assert (await tree.post("top", "restore", cascade=True)).status_code == 200
     assert list(await tree.each("title")) == ["top", "child", "grandchild"]
 
 
-async def test_undoing_all_of_it(tree: Tree) -> None:
-    """What one command did to a task and its sub-tasks is undone by one."""
+async def test_cascade_is_undone_by_one_command(tree: Tree) -> None:
     await tree.post("top", "complete", cascade=True)
     undone = await tree.post("top", "undo")
     assert (undone.status_code, undone.json()["status"]) == (200, "open")
@@ -174,8 +172,8 @@ async def test_undoing_all_of_it(tree: Tree) -> None:
     assert len(await tree.each("title")) == 4
 
 
-async def test_sub_tasks_follow_to_another_list(tree: Tree, running_stack: Stack) -> None:
-    """With their stages and their order; who looks at either list hears of every one."""
+async def test_sub_tasks_move_to_another_list(tree: Tree, running_stack: Stack) -> None:
+    """With their stages and their order; subscribers of both lists get every update."""
     there = (await tree.client.post("/api/lists", json={"name": "There"})).json()["id"]
     async with live(running_stack.ws_url(1), running_stack.token(tree.user)) as socket:
         moved = await tree.client.post(f"{tree.paths['top']}/move", json={"list_id": there})
@@ -198,7 +196,7 @@ async def test_sub_tasks_follow_to_another_list(tree: Tree, running_stack: Stack
     assert (await tree.each("list_id"))["grandchild"] == there
 
 
-async def test_a_key_is_for_all_of_it(tree: Tree) -> None:
+async def test_key_applies_to_the_whole_cascade(tree: Tree) -> None:
     """Repeats on two nodes at once are one command; the same key without `cascade` is another."""
     headers, path = {"Idempotency-Key": uuid4().hex}, f"{tree.paths['top']}/complete"
     answers = await asyncio.gather(
@@ -214,8 +212,8 @@ async def test_a_key_is_for_all_of_it(tree: Tree) -> None:
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
-async def test_bad_parameters(tree: Tree) -> None:
-    """What a command does not know, and what is not a yes or no."""
+async def test_invalid_parameters_are_refused(tree: Tree) -> None:
+    """Unknown ones, and invalid booleans."""
     client, path = tree.client, tree.paths["top"]
     assert (await tree.post("top", "complete", cascade="maybe")).status_code == 422
     assert (await tree.post("top", "complete", deep=True)).status_code == 400

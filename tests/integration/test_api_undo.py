@@ -1,4 +1,4 @@
-"""Undo over HTTP: one's own changes, one after the other, with what followed from them."""
+"""Undo over HTTP: own changes, one after the other, with their consequences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.waiting import eventually
 
 @dataclass
 class Shared:
-    """A task in a list of two people."""
+    """A task in a list of two users."""
 
     alice: httpx.AsyncClient
     bob: httpx.AsyncClient
@@ -44,8 +44,8 @@ async def shared(running_stack: Stack) -> AsyncIterator[Shared]:
         yield Shared(first, second, list_path, made.headers["location"])
 
 
-async def test_undoing_one_after_the_other(shared: Shared) -> None:
-    """The newest change of one's own each time, and in the end the task is as it was made."""
+async def test_changes_are_undone_one_after_the_other(shared: Shared) -> None:
+    """The caller's newest change each time, until the task is as created."""
     await shared.edit(title="B", tags=["x"])
     await shared.alice.post(f"{shared.path}/complete")
     await shared.edit(title="C")
@@ -66,8 +66,8 @@ async def test_undoing_one_after_the_other(shared: Shared) -> None:
     assert history[4]["changes"] == {"title": ["C", "B"]}
 
 
-async def test_undoing_what_another_did_since_leaves_that(shared: Shared) -> None:
-    """One's own change is taken back, though it is not the newest; not if the same field changed again."""
+async def test_undo_keeps_later_changes_of_others(shared: Shared) -> None:
+    """The caller's change need not be the newest; it is refused if the same field changed again."""
     await shared.edit(title="B")
     await shared.edit(shared.bob, notes="bob's")
     undone = (await shared.undo()).json()
@@ -81,8 +81,8 @@ async def test_undoing_what_another_did_since_leaves_that(shared: Shared) -> Non
     assert (others.status_code, others.json()["code"]) == (403, "forbidden")
 
 
-async def test_doing_it_again(shared: Shared) -> None:
-    """The undo of an undo, by its version; then the change counts again."""
+async def test_undo_of_an_undo_redoes_the_change(shared: Shared) -> None:
+    """By its version; then the change counts again."""
     await shared.edit(title="B")
     await shared.undo()
     again = await shared.undo(version=3)
@@ -90,8 +90,8 @@ async def test_doing_it_again(shared: Shared) -> None:
     assert (await shared.undo()).json()["title"] == "A"
 
 
-async def test_nothing_to_undo(shared: Shared) -> None:
-    """Nothing of one's own, a version that is not there, a comment, what was undone already."""
+async def test_nothing_to_undo_is_refused(shared: Shared) -> None:
+    """No own change, an unknown version, a comment, an undone change."""
     nothing = await shared.undo(shared.bob)
     assert (nothing.status_code, nothing.json()["code"]) == (409, "conflict")
     assert (await shared.undo(version=9)).status_code == 404
@@ -105,7 +105,7 @@ async def test_nothing_to_undo(shared: Shared) -> None:
     assert (await shared.undo(version=3)).status_code == 409
 
 
-async def test_a_key_undoes_once(shared: Shared) -> None:
+async def test_repeated_key_undoes_once(shared: Shared) -> None:
     """A retry does not undo the change before."""
     await shared.edit(title="B")
     await shared.edit(title="C")
@@ -114,8 +114,8 @@ async def test_a_key_undoes_once(shared: Shared) -> None:
     assert [(answer.status_code, answer.json()["title"]) for answer in answers] == [(200, "B")] * 3
 
 
-async def test_what_was_deleted_is_back(shared: Shared) -> None:
-    """Undoing a deletion restores; other changes of a deleted task are not undone."""
+async def test_undo_of_a_deletion_restores(shared: Shared) -> None:
+    """Other changes of a deleted task are not undone."""
     await shared.edit(title="B")
     await shared.alice.delete(shared.path)
     assert (await shared.undo(version=2)).status_code == 404
@@ -124,8 +124,8 @@ async def test_what_was_deleted_is_back(shared: Shared) -> None:
     assert (await shared.alice.get(shared.path)).json() == undone.json()
 
 
-async def test_moves_are_undone_if_one_may_still_go_back(shared: Shared) -> None:
-    """To the list and the place it came from; not to a list that one may no longer change."""
+async def test_undo_of_a_move_requires_permission_for_the_list(shared: Shared) -> None:
+    """To the previous list and place; not to a list that the caller may no longer change."""
     before = (await shared.bob.get(shared.path)).json()
     own = (await shared.bob.get("/api/me")).json()["inbox_id"]
     assert (await shared.bob.post(f"{shared.path}/move", json={"list_id": own})).status_code == 200
@@ -138,8 +138,8 @@ async def test_moves_are_undone_if_one_may_still_go_back(shared: Shared) -> None
     assert (await shared.undo()).status_code == 404
 
 
-async def test_editing_where_one_has_left_is_undone_all_the_same(shared: Shared) -> None:
-    """Only where the task is now matters for a change that did not move it."""
+async def test_undo_of_an_edit_in_a_former_list_is_allowed(shared: Shared) -> None:
+    """Only the current list counts for a change that did not move the task."""
     await shared.edit(shared.bob, title="B")
     own = (await shared.bob.get("/api/me")).json()["inbox_id"]
     await shared.bob.post(f"{shared.path}/move", json={"list_id": own})
@@ -148,15 +148,15 @@ async def test_editing_where_one_has_left_is_undone_all_the_same(shared: Shared)
 
 
 async def test_viewers_undo_nothing(shared: Shared) -> None:
-    """Not even what they did when they still might."""
+    """Not even their changes from when they were editors."""
     await shared.edit(shared.bob, title="B")
     me = (await shared.bob.get("/api/me")).json()["user"]
     await shared.alice.put(f"{shared.list_path}/members/{me}", json={"role": "viewer"})
     assert (await shared.undo(shared.bob)).status_code == 403
 
 
-async def test_what_was_changed_long_ago(shared: Shared) -> None:
-    """Is found by its version; looking for one's own newest change has an end."""
+async def test_old_change_is_undone_by_its_version(shared: Shared) -> None:
+    """The search for the caller's newest change is bounded."""
     await shared.edit(title="B")
     for number in range(101):
         await shared.edit(shared.bob, priority=("low", "high")[number % 2])
@@ -165,14 +165,13 @@ async def test_what_was_changed_long_ago(shared: Shared) -> None:
 
 
 async def titles(shared: Shared) -> list[tuple[str, str, str]]:
-    """Title, status and due date of the list's tasks, in the order of their dates."""
+    """Return title, status and due date of the list's tasks, in the order of their dates."""
     list_id = shared.list_path.rpartition("/")[2]
     page = await shared.alice.get("/api/tasks", params={"list_id": list_id, "sort": "due"})
     return [(task["title"], task["status"], task["due"]) for task in page.json()["items"]]
 
 
-async def test_undoing_the_completion_of_a_recurring_task(shared: Shared) -> None:
-    """Takes away the next occurrence that came with it."""
+async def test_undoing_a_completion_deletes_the_next_occurrence(shared: Shared) -> None:
     await shared.edit(due="2030-12-01", recurrence="FREQ=DAILY")
     await shared.alice.post(f"{shared.path}/complete")
     both = [("A", "done", "2030-12-01"), ("A", "open", "2030-12-02")]
@@ -190,7 +189,7 @@ async def test_undoing_the_completion_of_a_recurring_task(shared: Shared) -> Non
     await eventually(is_alone)
 
 
-async def test_edits_of_one_occurrence_and_skips_are_undone_whole(shared: Shared) -> None:
+async def test_edits_of_one_occurrence_and_skips_are_undone_completely(shared: Shared) -> None:
     """With their place in the series."""
     await shared.edit(due="2030-12-01", recurrence="FREQ=DAILY;COUNT=5")
     before = (await shared.alice.get(shared.path)).json()
@@ -205,8 +204,8 @@ async def test_edits_of_one_occurrence_and_skips_are_undone_whole(shared: Shared
     assert same == {name: before[name] for name in same}
 
 
-async def test_edits_of_all_to_come(shared: Shared) -> None:
-    """Said with the scope; unsaid, a date is for this one only and everything else for all."""
+async def test_edits_of_all_occurrences_are_undone(shared: Shared) -> None:
+    """With the scope; without one, a date applies to one and everything else to all."""
     await shared.edit(due="2030-12-01", recurrence="FREQ=DAILY")
     task = await shared.edit(due="2030-12-05", title="B")
     assert (task["due"], task["series"]["scheduled"], task["series"]["values"]) == (

@@ -1,4 +1,4 @@
-"""The commands of docs/how-to/back-up.md, followed to the letter, bring back what was backed up."""
+"""Commands of docs/how-to/back-up.md, run as written, restore what was backed up."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def titles(home: Home, options: str = "") -> set[str]:
     return {task["title"] for task in json.loads(home.run(f"tasktape list --json {options}"))["items"]}
 
 
-def test_local_instance_is_backed_up_looked_into_and_restored(home: Home) -> None:
-    """Twice, as a second time is where folders nest."""
+def test_local_instance_is_backed_up_inspected_and_restored(home: Home) -> None:
+    """Twice, since folders would nest the second time."""
     back_up, restore, look = blocks(PAGE, "A local instance")
     home.run("tasktape up --detach && tasktape add one")
     home.run(back_up)
@@ -57,7 +57,7 @@ def test_local_instance_is_backed_up_looked_into_and_restored(home: Home) -> Non
 
 
 class Containers:
-    """What the Compose file runs, as processes; volumes are folders."""
+    """Services of the Compose file as processes; volumes are folders."""
 
     def __init__(self, folder: Path) -> None:
         self.project = folder / "project"
@@ -67,7 +67,7 @@ class Containers:
         self._stack: Stack | None = None
 
     def follow(self, block: str) -> None:
-        """Do what each line of a block says; one that is not known here is a mistake."""
+        """Execute each line of a block; an unknown one is an error."""
         for line in block.splitlines():
             if line.startswith("docker compose run --rm --no-deps -T --entrypoint tar kafka "):
                 packing = line.replace("docker compose run --rm --no-deps -T --entrypoint tar kafka", "tar")
@@ -86,7 +86,7 @@ class Containers:
                 self._shell(line)
 
     def start(self) -> None:
-        """Start what was there, or anew."""
+        """Start the services with their data, or new ones."""
         self._kafka = EmbeddedKafka(self.volumes["kafka"])
         self._postgres = EmbeddedPostgres(self.volumes["postgres"])
         self._stack = Stack(self._kafka.start(), self._postgres.start(), self._folder, name="only")
@@ -95,7 +95,7 @@ class Containers:
         self._stack.start_api()
 
     def stop(self) -> None:
-        """Stop it in order."""
+        """Stop the services in order."""
         if self._stack is not None:
             self._stack.stop()
             self._kafka.stop()
@@ -103,7 +103,7 @@ class Containers:
             self._stack = None
 
     def client(self) -> httpx.Client:
-        """A client of the node."""
+        """Return a client of the node."""
         assert self._stack is not None
         headers = {"Authorization": f"Bearer {self._stack.token('alice')}"}
         return httpx.Client(base_url=self._stack.urls[0], headers=headers, trust_env=False, timeout=30)
@@ -120,7 +120,7 @@ def containers(tmp_path: Path) -> Iterator[Containers]:
 
 
 def test_compose_deployment_is_backed_up_and_restored(containers: Containers) -> None:
-    """What came after the backup is gone, settings are as they were, and it takes commands."""
+    """Changes after the backup are gone, settings are unchanged, and it accepts commands."""
     back_up, restore = blocks(PAGE, "With the Compose file")
     settings = containers.project / ".env"
     settings.write_text("KAFKA_CLUSTER_ID=first\n")

@@ -1,4 +1,4 @@
-"""The examples that the command line gives of its verbs work as typed, once there is what they name."""
+"""Examples of the command line's verbs, run as written once the objects that they name exist."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ async def test_examples_that_need_only_a_server_work_as_typed(running_stack: Sta
     assert "_tasktape_completion" in (reader.folder / ".bashrc").read_text()
 
 
-async def test_examples_of_dead_letters_settle_the_record_that_they_name(
-    running_stack: Stack, reader: Reader
-) -> None:
+async def test_examples_of_dead_letters_settle_their_record(running_stack: Stack, reader: Reader) -> None:
     async with running_stack.client(reader.user, admin=True) as admin:
         task = (await admin.post("/api/tasks", json={"title": "Held"})).json()["id"]
         position = await put(running_stack, f"task:{task}".encode(), b"junk")
@@ -86,7 +84,7 @@ async def test_examples_of_dead_letters_settle_the_record_that_they_name(
 
 
 @pytest.mark.parametrize("verb", PROCESSES)
-def test_examples_of_processes_set_what_there_is_to_set(verb: str) -> None:
+def test_examples_of_processes_set_existing_fields(verb: str) -> None:
     settings = {str(field.alias) for field in Settings.model_fields.values()}
     assert set(re.findall(r"(\w+)=", EXAMPLES[verb])) <= settings
     assert {"KAFKA_BROKERS", "DATABASE_URL"} <= set(re.findall(r"(\w+)=", EXAMPLES[verb]))

@@ -1,4 +1,4 @@
-"""Lists and their members from the command line, as two people would."""
+"""Lists and their members from the command line, as two users."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def bob(running_stack: Stack, tmp_path: Path) -> Shell:
     return Shell(running_stack, tmp_path)
 
 
-async def test_the_life_of_a_list(alice: Shell) -> None:
-    """Made, shown, renamed, given stages, deleted."""
+async def test_life_of_a_list(alice: Shell) -> None:
+    """Created, shown, renamed, given stages, deleted."""
     made = await alice.json("lists", "create", "The", "garden", "--stage", "Planned", "--stage", "Grown:done")
     assert made["name"] == "The garden"
     assert made["stages"] == [
@@ -47,8 +47,8 @@ async def test_the_life_of_a_list(alice: Shell) -> None:
     assert "Garden" not in await alice.works("lists", "list")
 
 
-async def test_a_deleted_list_is_found_and_restored(alice: Shell, bob: Shell) -> None:
-    """By its name, or by its id where several are called so; the owner alone has it."""
+async def test_deleted_list_is_found_and_restored(alice: Shell, bob: Shell) -> None:
+    """By name, or by id where several have the name; only by its owner."""
     ids = [(await alice.json("lists", "create", name))["id"] for name in ("Garden", "Errands", "Errands")]
     await alice.works("add", "Beans", "--list", "Garden")
     await alice.works("share", "Garden", bob.user)
@@ -69,8 +69,8 @@ async def test_a_deleted_list_is_found_and_restored(alice: Shell, bob: Shell) ->
     assert "no such list" in await bob.fails("lists", "restore", ids[1])
 
 
-async def test_options_before_the_verb_of_a_list_are_the_verbs(alice: Shell, bob: Shell) -> None:
-    """`lists --json` alone lists, as does `lists --json list`; what follows the verb counts more."""
+async def test_options_before_a_verb_of_lists_apply_to_it(alice: Shell, bob: Shell) -> None:
+    """`lists --json` lists, as does `lists --json list`; options after the verb take precedence."""
     made = json.loads(await alice.works("lists", "--json", "create", "Garden"))
     for verb in ((), ("list",)):
         found = json.loads(await alice.works("lists", "--json", *verb))["items"]
@@ -86,7 +86,7 @@ async def test_options_before_the_verb_of_a_list_are_the_verbs(alice: Shell, bob
 
 
 async def test_sharing_a_list(alice: Shell, bob: Shell) -> None:
-    """Shared, read, changed, handed over, left, taken away."""
+    """Shared, read, changed, handed over, left, removed."""
     await alice.works("lists", "create", "Errands")
     await alice.works("add", "Buy milk", "--list", "Errands")
     shared = await alice.works("share", "Errands", bob.user, "--role", "viewer")
@@ -111,8 +111,8 @@ async def test_sharing_a_list(alice: Shell, bob: Shell) -> None:
     assert "There is no list called Errands" in await alice.fails("members", "Errands")
 
 
-async def test_what_happened(alice: Shell, bob: Shell) -> None:
-    """In all lists, in one, by one person."""
+async def test_activity_is_shown(alice: Shell, bob: Shell) -> None:
+    """Of all lists, of one, of one user."""
     await alice.works("lists", "create", "Errands")
     await alice.works("share", "Errands", bob.user)
     await alice.works("add", "Buy milk", "--list", "Errands")
@@ -126,8 +126,8 @@ async def test_what_happened(alice: Shell, bob: Shell) -> None:
     assert len((await alice.works("activity", "--limit", "1")).splitlines()) == 1
 
 
-async def test_what_lists_refuse(alice: Shell) -> None:
-    """One line each, and status 2 for what is used wrongly."""
+async def test_refusals_are_one_line(alice: Shell) -> None:
+    """Status 2 for wrong usage."""
     await alice.works("lists", "create", "Errands")
     assert "no list called Nowhere" in await alice.fails("share", "Nowhere", "bob")
     await alice.fails("share", "inbox", "bob")

@@ -1,4 +1,4 @@
-"""What people tell each other, from the command line."""
+"""Notifications and comments from the command line."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ def alice(running_stack: Stack, tmp_path: Path) -> Shell:
 
 @pytest.fixture
 async def bob(running_stack: Stack, tmp_path: Path, alice: Shell) -> Shell:
-    """A member of alice's list Errands."""
+    """Return a member of alice's list Errands."""
     bob = Shell(running_stack, tmp_path)
     await alice.works("lists", "create", "Errands")
     await alice.works("share", "Errands", bob.user)
     return bob
 
 
-async def test_notifications(alice: Shell, bob: Shell) -> None:
-    """Told, read one by one, kept for later, read all at once."""
+async def test_notifications_are_listed_and_marked(alice: Shell, bob: Shell) -> None:
+    """Read one by one, marked unread, read all at once."""
     await alice.works("add", "Buy milk", "--list", "Errands", "--assignee", bob.user)
     told = await bob.json("notifications")
     assert [(each["kind"], each["actor"], each["read"]) for each in told["items"]] == [
@@ -46,8 +46,8 @@ async def test_notifications(alice: Shell, bob: Shell) -> None:
     assert "No notification" in await alice.fails("notifications", "--read", end)
 
 
-async def test_comments(alice: Shell, bob: Shell) -> None:
-    """Said, mentioned, corrected, taken back."""
+async def test_comments_are_added_edited_and_deleted(alice: Shell, bob: Shell) -> None:
+    """With mentions."""
     task = await alice.json("add", "Buy milk", "--list", "Errands")
     said = await alice.json("comment", task["id"], f"@{bob.user}", "which one?")
     assert (said["text"], said["author"]) == (f"@{bob.user} which one?", alice.user)

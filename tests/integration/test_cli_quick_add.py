@@ -25,8 +25,8 @@ def tomorrow() -> date:
     return datetime.now(MADRID).date() + timedelta(days=1)
 
 
-async def test_add_reads_the_text_and_says_what_it_read(shell: Shell) -> None:
-    """One word or many; the reading is told beside the task, and is in the JSON."""
+async def test_add_parses_the_text_and_shows_the_result(shell: Shell) -> None:
+    """One word or many; in the output and in the JSON."""
     status, out, err = await shell.run("add", "call bob #home !high tomorrow 5pm @nobody")
     due = datetime(*tomorrow().timetuple()[:3], 17, tzinfo=MADRID).isoformat()
     assert status == 0, err
@@ -41,8 +41,8 @@ async def test_add_reads_the_text_and_says_what_it_read(shell: Shell) -> None:
     assert [part["field"] for part in task["quick"]["parts"]] == ["recurrence", "assignees"]
 
 
-async def test_add_takes_text_as_it_is_where_that_is_asked_for(shell: Shell) -> None:
-    """With --plain, in quotes, and what an option says."""
+async def test_add_takes_text_verbatim_on_request(shell: Shell) -> None:
+    """With --plain, in quotes, and for fields given by options."""
     text = "call bob #home tomorrow"
     assert (await shell.json("add", "--plain", text))["title"] == text
     assert (await shell.json("add", f'"{text}"'))["title"] == text
@@ -53,7 +53,7 @@ async def test_add_takes_text_as_it_is_where_that_is_asked_for(shell: Shell) -> 
     assert "no words left for the title, 'tomorrow' as due" in refused
 
 
-async def test_dates_of_options_are_as_people_write_them(shell: Shell) -> None:
+async def test_options_accept_natural_dates(shell: Shell) -> None:
     """For add, edit, list and search; anything else is refused before anything is done."""
     task = await shell.json("add", "x", "--due", "tomorrow", "--remind", "tomorrow 9am")
     assert (task["due"], task["time_zone"]) == (tomorrow().isoformat(), None)
@@ -82,7 +82,7 @@ async def test_dates_of_options_are_as_people_write_them(shell: Shell) -> None:
         (("list", "--due-before", "whenever"), "--due-before"),
     ],
 )
-async def test_what_is_no_date_is_a_usage_error_of_one_line(
+async def test_invalid_date_is_a_usage_error_of_one_line(
     shell: Shell, arguments: tuple[str, ...], named: str
 ) -> None:
     """Exit 2, with the option and what to write."""

@@ -1,4 +1,4 @@
-"""Sub-tasks, places, recurrence, reminders and undo from the command line."""
+"""Sub-tasks, order, recurrence, reminders and undo from the command line."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def shell(running_stack: Stack, tmp_path: Path) -> Shell:
     return Shell(running_stack, tmp_path)
 
 
-async def test_sub_tasks(shell: Shell) -> None:
-    """A task with open ones is completed, or deleted, with them or not at all."""
+async def test_sub_tasks_cascade_or_prevent_the_command(shell: Shell) -> None:
+    """Completing or deleting a task with open ones includes them or is refused."""
     parent = await shell.json("add", "Move house")
     child = await shell.json("add", "Rent a van", "--parent", parent["id"][-12:])
     assert child["parent_id"] == parent["id"]
@@ -37,7 +37,7 @@ async def test_sub_tasks(shell: Shell) -> None:
     await shell.fails("edit", child["id"], "--clear", "parent", "--parent", parent["id"], status=2)
 
 
-async def test_the_manual_order(shell: Shell) -> None:
+async def test_manual_order_is_changed(shell: Shell) -> None:
     """Before, after, into another list and stage."""
     ids = [(await shell.json("add", title))["id"] for title in ("One", "Two", "Three")]
     await shell.works("move", ids[2], "--before", ids[0])
@@ -51,8 +51,8 @@ async def test_the_manual_order(shell: Shell) -> None:
     await shell.fails("move", ids[0], status=2)
 
 
-async def test_a_recurring_task(shell: Shell) -> None:
-    """Made, skipped, edited once and for all to come, with reminders."""
+async def test_recurring_task_is_created_skipped_and_edited(shell: Shell) -> None:
+    """For one occurrence and for all, with reminders."""
     made = await shell.json(
         *("add", "Water the plants", "--due", "2036-12-02", "--recurrence", "FREQ=WEEKLY;BYDAY=TU"),
         *("--time-zone", "Europe/Madrid", "--remind", "1h", "--remind", "2036-12-01T18:00:00+01:00"),
@@ -72,8 +72,8 @@ async def test_a_recurring_task(shell: Shell) -> None:
     assert "recurrence" in await shell.fails("add", "X", "--recurrence", "FREQ=SOMETIMES")
 
 
-async def test_times_as_people_tell_them(shell: Shell) -> None:
-    """Without an offset they are those of the task's time zone, or else of the machine's."""
+async def test_times_are_local(shell: Shell) -> None:
+    """Without an offset they are in the task's time zone, or else in the machine's."""
     zone, at = ("--time-zone", "America/New_York"), "2036-07-01T18:00"
     made = await shell.json("add", "Call", "--due", "2036-07-01T19:00", "--remind", at, *zone)
     assert (made["due"], made["time_zone"]) == ("2036-07-01T19:00:00-04:00", "America/New_York")
@@ -85,8 +85,8 @@ async def test_times_as_people_tell_them(shell: Shell) -> None:
     assert (edited["due"], edited["time_zone"]) == ("2036-07-01T20:00:00+02:00", "America/New_York")
 
 
-async def test_undo(shell: Shell) -> None:
-    """The last change of one's own, or an earlier one; not what somebody else did."""
+async def test_undo_takes_back_own_changes(shell: Shell) -> None:
+    """The last one, or an earlier one; not another user's."""
     task = await shell.json("add", "Buy milk", "--priority", "high")
     await shell.works("edit", task["id"], "--title", "Buy oat milk")
     await shell.works("edit", task["id"], "--priority", "low")
@@ -99,8 +99,9 @@ async def test_undo(shell: Shell) -> None:
     await shell.fails("undo", task["id"], "--version", "77")
 
 
-async def test_editing_and_moving_at_once(shell: Shell) -> None:
-    """What can't be set is refused before anything is done; later on it is said what has been done."""
+async def test_editing_and_moving_in_one_command(shell: Shell) -> None:
+    """Invalid values are refused before anything is done; after a later failure the output says what was
+    done."""
     await shell.works("lists", "create", "Work", "--stage", "Ideas", "--stage", "Live:done")
     task = await shell.json("add", "Website")
     refused = await shell.fails("edit", task["id"], "--list", "Work", "--due", "someday", status=2)
@@ -114,8 +115,8 @@ async def test_editing_and_moving_at_once(shell: Shell) -> None:
     assert edited["list_id"] != task["list_id"]
 
 
-async def test_finding(shell: Shell) -> None:
-    """By words and conditions; a list is of what is open, a search of everything."""
+async def test_search_by_words_and_conditions(shell: Shell) -> None:
+    """A list shows open tasks, a search all."""
     milk = await shell.json("add", "Buy", "milk", "--tag", "shop", "--notes", "the oat one, not soy")
     await shell.works("add", "Sell the car", "--tag", "shop", "--priority", "high")
     await shell.works("done", milk["id"])
@@ -139,8 +140,8 @@ async def test_finding(shell: Shell) -> None:
     await shell.fails("search", status=2)
 
 
-async def test_an_edit_of_an_older_version(shell: Shell) -> None:
-    """What others changed is merged; if it is the same field, both sides are shown."""
+async def test_edit_of_an_older_version_merges_or_conflicts(shell: Shell) -> None:
+    """A conflict shows both sides."""
     milk = await shell.json("add", "Buy milk")
     await shell.works("edit", milk["id"], "--title", "Buy oat milk", "--tag", "shop")
     merged = await shell.json("edit", milk["id"], "--tag", "food", "--priority", "low", "--if-match", "1")
@@ -150,8 +151,8 @@ async def test_an_edit_of_an_older_version(shell: Shell) -> None:
     await shell.fails("edit", milk["id"], "--title", "T", "--list", "L", "--if-match", "1", status=2)
 
 
-async def test_many_commands(shell: Shell, tmp_path: Path) -> None:
-    """Each with its line and its outcome; what is refused does not hold up the others, and is status 1."""
+async def test_bulk_commands_have_an_outcome_per_line(shell: Shell, tmp_path: Path) -> None:
+    """A refused one does not stop the others, and the status is 1."""
     milk = await shell.json("add", "Buy milk")
     commands: list[dict[str, object]] = [
         {"command": "create", "body": {"title": "Buy bread"}},
@@ -183,8 +184,8 @@ async def test_many_commands(shell: Shell, tmp_path: Path) -> None:
     await shell.fails("bulk", str(tmp_path / "nowhere"), status=2)
 
 
-async def test_lines_that_are_no_commands_hold_up_no_others(shell: Shell) -> None:
-    """Each is told by its number, wherever it is; the status is 1."""
+async def test_invalid_lines_do_not_stop_the_others(shell: Shell) -> None:
+    """Each is reported by its number; the status is 1."""
     good = json.dumps({"command": "create", "body": {"title": "Good"}})
     lines = f"{good}\n{{\n[]\n{{}}\n\n{good}"
     status, out, err = await shell.run("bulk", "-", stdin=lines)
@@ -196,8 +197,8 @@ async def test_lines_that_are_no_commands_hold_up_no_others(shell: Shell) -> Non
     assert nameless.startswith("line 4: command")
 
 
-async def test_commands_are_carried_out_as_they_come(shell: Shell) -> None:
-    """Not only when there are no more; in their order, also where one is about another one's sub-task."""
+async def test_bulk_commands_are_executed_as_they_arrive(shell: Shell) -> None:
+    """Not only at the end of input; in order, also where one is about another one's sub-task."""
     process = await shell.start("bulk", "-", "--json")
     assert process.stdin is not None
     assert process.stdout is not None
@@ -220,8 +221,8 @@ async def test_commands_are_carried_out_as_they_come(shell: Shell) -> None:
     assert await process.wait() == 0
 
 
-async def test_created_tasks_are_in_the_order_of_their_lines(shell: Shell) -> None:
-    """However many requests they take, and again under the same key."""
+async def test_created_tasks_keep_the_order_of_their_lines(shell: Shell) -> None:
+    """Over any number of requests, and again with the same key."""
     titles = [f"Task {number:04}" for number in range(1_200)]
     lines = "".join(json.dumps({"command": "create", "body": {"title": title}}) + "\n" for title in titles)
     for _ in range(2):

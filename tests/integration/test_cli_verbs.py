@@ -1,4 +1,4 @@
-"""The everyday verbs as a user runs them, against a running stack."""
+"""Everyday verbs as run by a user, against a running stack."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def shell(running_stack: Stack, tmp_path: Path) -> Shell:
     return Shell(running_stack, tmp_path)
 
 
-async def test_a_day_with_the_command_line(shell: Shell) -> None:
+async def test_everyday_verbs_work_together(shell: Shell) -> None:
     """Add, list, edit, complete, reopen, show, delete and restore."""
     added = json.loads(
         await shell.works("add", "Buy", "milk", "--due", "2026-12-01", "--tag", "shop", "--json")
@@ -51,8 +51,8 @@ async def test_a_day_with_the_command_line(shell: Shell) -> None:
     assert "oat milk" in await shell.works("rm", "--undo", added["id"])
 
 
-async def test_what_can_not_be_done_is_one_line(shell: Shell, running_stack: Stack) -> None:
-    """Exit 1 for what is refused or fails, 2 for what is used wrongly."""
+async def test_failures_are_one_line(shell: Shell, running_stack: Stack) -> None:
+    """Exit 1 for refusals and failures, 2 for wrong usage."""
     assert "no task" in (await shell.fails("done", "ffffffff")).lower()
     assert "no list" in (await shell.fails("add", "X", "--list", "Nowhere")).lower()
     assert "--due" in await shell.fails("add", "X", "--due", "soon", status=2)
@@ -69,8 +69,8 @@ async def test_what_can_not_be_done_is_one_line(shell: Shell, running_stack: Sta
     assert "tasktape up" in await shell.fails("list")
 
 
-async def test_a_short_id_of_two_tasks_is_refused(shell: Shell, running_stack: Stack) -> None:
-    """Ids that the server makes begin with the time, so those of one hour begin alike."""
+async def test_ambiguous_short_id_is_refused(shell: Shell, running_stack: Stack) -> None:
+    """Ids of the server begin with the time, so those of one hour begin alike."""
     async with running_stack.client(shell.user) as client:
         made = [(await client.post("/api/tasks", json={"title": title})).json() for title in ("One", "Two")]
     refused = await shell.fails("done", made[0]["id"][:6])
@@ -78,8 +78,8 @@ async def test_a_short_id_of_two_tasks_is_refused(shell: Shell, running_stack: S
     assert "One" in refused
 
 
-async def test_watching_shows_what_happens(shell: Shell) -> None:
-    """Live, one line an update; JSON when asked; it ends by itself after a count."""
+async def test_watch_shows_updates(shell: Shell) -> None:
+    """Live, one line an update; JSON on request; it ends after a count."""
     watching = await shell.start("watch", "--json")
     assert watching.stdout is not None
     task: dict[str, str] = {}
@@ -106,8 +106,8 @@ async def test_watching_shows_what_happens(shell: Shell) -> None:
         await watching.wait()
 
 
-async def test_watching_goes_on_after_a_restart(running_stack: Stack, tmp_path: Path) -> None:
-    """The node is killed and started again; what happened meanwhile, through another node, is told."""
+async def test_watch_continues_after_a_restart(running_stack: Stack, tmp_path: Path) -> None:
+    """The node is killed and started again; updates through another node in between are shown."""
     stack = running_stack
     part, port = stack.parts[-1], int(stack.urls[-1].rpartition(":")[2])
     name = f"user-{uuid4().hex[:8]}"

@@ -1,4 +1,4 @@
-"""The Python client against a running stack: calls, restarts of a node, tokens that expire."""
+"""Python client against a running stack: calls, restarts of a node, expiring tokens."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Node:
         self._part = stack.start_api(self._port)
 
     async def start(self) -> None:
-        """Start it anew."""
+        """Start it again."""
         self._part = await asyncio.to_thread(self._stack.start_api, self._port)
 
     def kill(self) -> None:
@@ -48,7 +48,7 @@ class Node:
         self._part.kill()
 
     def stop(self) -> None:
-        """End it in an orderly way."""
+        """Stop it gracefully."""
         self._part.stop()
 
 
@@ -64,7 +64,7 @@ def own_node(stack: Stack) -> Iterator[Node]:
 
 @asynccontextmanager
 async def with_a_reader(stack: Stack, writer: str, reader: str) -> AsyncIterator[tuple[Client, Client, Node]]:
-    """Clients of two users, of whom the second has a node of its own; for so long at most."""
+    """Yield clients of two users, the second with a node of its own, for a limited time."""
     with own_node(stack) as node:
         async with (
             asyncio.timeout(LIMIT_S),
@@ -75,7 +75,7 @@ async def with_a_reader(stack: Stack, writer: str, reader: str) -> AsyncIterator
 
 
 class Listener:
-    """Iterates in the background, and keeps what it is told."""
+    """Iterates in the background, and keeps the updates."""
 
     def __init__(self) -> None:
         self.updates: list[Update] = []
@@ -84,7 +84,7 @@ class Listener:
 
     @property
     def titles(self) -> list[str]:
-        """The titles of the tasks that were created."""
+        """Return the titles of the created tasks."""
         return [
             update.task.title
             for update in self.updates
@@ -92,7 +92,7 @@ class Listener:
         ]
 
     def is_connected(self) -> bool:
-        """Whether there is a connection now."""
+        """Return whether there is a connection now."""
         return isinstance(self.connections[-1], Connected)
 
     @asynccontextmanager
@@ -115,8 +115,8 @@ class Listener:
             await task
 
 
-async def test_a_task_from_its_beginning_to_its_end(client: Client, user: str) -> None:
-    """Create, read, edit, complete, reopen, delete and restore; versions, history and outcomes."""
+async def test_life_of_a_task(client: Client, user: str) -> None:
+    """Created, read, edited, completed, reopened, deleted and restored; versions, history and outcomes."""
     created = await client.create_task("Buy milk", due=datetime(2026, 12, 1, 9, tzinfo=UTC), tags=["shop"])
     assert (created.created_by, created.due, created.version) == (user, "2026-12-01T09:00:00+00:00", 1)
     edited = await client.edit_task(created.id, {"title": "Buy oat milk", "due": None}, if_match=1)
@@ -142,7 +142,7 @@ async def test_a_task_from_its_beginning_to_its_end(client: Client, user: str) -
     assert (await client.outcome(events[1].position)).outcome == "accepted"
 
 
-async def test_a_command_that_comes_again_is_done_once(client: Client) -> None:
+async def test_repeated_command_is_executed_once(client: Client) -> None:
     """By its key."""
     first = await client.create_task("Once", key="a key")
     assert await client.create_task("Once", key="a key") == first
@@ -150,7 +150,7 @@ async def test_a_command_that_comes_again_is_done_once(client: Client) -> None:
 
 
 async def test_lists_and_their_tasks(client: Client, user: str) -> None:
-    """Create, rename, move there, page through, delete."""
+    """Created, renamed, moved, paged, deleted."""
     made = await client.create_list("Errands")
     assert made.members == {user: "owner"}
     assert (await client.rename_list(made.id, "Shopping")).name == "Shopping"
@@ -168,8 +168,8 @@ async def test_lists_and_their_tasks(client: Client, user: str) -> None:
     assert [each.inbox async for each in client.lists()] == [True]
 
 
-async def test_who_one_is_and_whether_all_works(client: Client, running_stack: Stack, user: str) -> None:
-    """Also what administrators may see."""
+async def test_caller_and_health(client: Client, running_stack: Stack, user: str) -> None:
+    """Also the administrators' calls."""
     me = await client.me()
     assert (me.user, me.admin) == (user, False)
     readiness = await client.readiness()
@@ -186,8 +186,8 @@ async def test_who_one_is_and_whether_all_works(client: Client, running_stack: S
             await admin.skip_dead_letter("0:0")
 
 
-async def test_one_sees_what_one_wrote_on_every_node(running_stack: Stack, user: str) -> None:
-    """At once, also where it was not written."""
+async def test_reads_see_own_writes_on_every_node(running_stack: Stack, user: str) -> None:
+    """At once."""
     async with (
         Client(running_stack.urls[0], running_stack.token(user)) as writer,
         Client(running_stack.urls[1], running_stack.token(user)) as reader,
@@ -201,8 +201,8 @@ async def test_one_sees_what_one_wrote_on_every_node(running_stack: Stack, user:
 # --- updates ---------------------------------------------------------------------------------------------
 
 
-async def test_what_happens_in_the_block_is_not_missed(client: Client) -> None:
-    """It is connected when it begins; positions kept elsewhere are where another client goes on."""
+async def test_updates_within_the_block_are_not_missed(client: Client) -> None:
+    """The client is connected at its start; saved positions are resumed by another client."""
     async with client.updates() as updates:
         assert any(channel.startswith("user:") for channel in updates.channels)
         task = await client.create_task("First")
@@ -217,8 +217,8 @@ async def test_what_happens_in_the_block_is_not_missed(client: Client) -> None:
         break
 
 
-async def test_a_snapshot_and_what_came_since(client: Client) -> None:
-    """A collection's positions are where updates go on without a gap."""
+async def test_snapshot_and_updates_join_without_a_gap(client: Client) -> None:
+    """From the positions of a collection."""
     before = await client.create_task("Before")
     tasks = client.tasks()
     assert [task.id for task in await tasks.all()] == [before.id]
@@ -229,8 +229,8 @@ async def test_a_snapshot_and_what_came_since(client: Client) -> None:
         break
 
 
-async def test_restarts_lose_and_double_nothing(running_stack: Stack, user: str) -> None:
-    """A node goes and comes several times, while things happen through another one."""
+async def test_restarts_lose_and_repeat_nothing(running_stack: Stack, user: str) -> None:
+    """A node restarts several times, during updates through another one."""
     listener, written = Listener(), list[str]()
     async with with_a_reader(running_stack, user, user) as (writer, reader, node), listener.listening(reader):
         for round_, how in enumerate(ENDS):
@@ -251,8 +251,8 @@ async def test_restarts_lose_and_double_nothing(running_stack: Stack, user: str)
     assert sum(isinstance(each, Connected) for each in listener.connections) > len(ENDS)
 
 
-async def test_tokens_that_expire_are_renewed(running_stack: Stack, user: str) -> None:
-    """On the socket before it has to be, without a new connection, and for calls when one is refused."""
+async def test_expiring_tokens_are_renewed(running_stack: Stack, user: str) -> None:
+    """On the socket before expiry, without a new connection, and for calls after a refusal."""
     given: list[str] = []
 
     async def token() -> str:
@@ -271,7 +271,7 @@ async def test_tokens_that_expire_are_renewed(running_stack: Stack, user: str) -
         assert (await client.me()).expires_at > first.expires_at
 
 
-async def test_a_token_that_expires_and_is_fixed_ends_it(running_stack: Stack, user: str) -> None:
+async def test_expired_fixed_token_ends_the_client(running_stack: Stack, user: str) -> None:
     """With one line that says so."""
     async with Client(running_stack.urls[0], running_stack.token(user, ttl_s=1)) as client:
         with pytest.raises(TasktapeError, match="the token has expired") as caught:
@@ -280,8 +280,8 @@ async def test_a_token_that_expires_and_is_fixed_ends_it(running_stack: Stack, u
     assert caught.value.code == "unauthenticated"
 
 
-async def test_lists_that_one_joins_are_told_whole_and_once(running_stack: Stack, user: str) -> None:
-    """From their beginning, also when one joined while the node was away; and no more after one has left."""
+async def test_joined_lists_are_received_completely_and_once(running_stack: Stack, user: str) -> None:
+    """From their beginning, also if joined while the node was down; nothing after leaving."""
     listener, other = Listener(), f"{user}-b"
     async with with_a_reader(running_stack, other, user) as (owner, reader, node), listener.listening(reader):
 
@@ -310,8 +310,8 @@ async def test_lists_that_one_joins_are_told_whole_and_once(running_stack: Stack
     assert kinds.count("shared") == 2
 
 
-async def test_lists_and_tasks_that_are_taken_away_are_told_of(running_stack: Stack, user: str) -> None:
-    """By removal, by deleting the list, while the node was away; tasks' channels go with their list's."""
+async def test_lists_and_tasks_that_are_taken_away_are_reported(running_stack: Stack, user: str) -> None:
+    """By removal or deletion of the list, while the node was down; tasks' channels end with their list's."""
     listener, other = Listener(), f"{user}-b"
     async with with_a_reader(running_stack, other, user) as (owner, reader, node):
         lists = [(await owner.create_list(f"List {number}")).id for number in range(4)]
@@ -334,8 +334,8 @@ async def test_lists_and_tasks_that_are_taken_away_are_told_of(running_stack: St
     assert len(listener.lost) == 6
 
 
-async def test_people_on_a_list(running_stack: Stack, user: str) -> None:
-    """Members, roles, comments, notifications and activity, between two clients."""
+async def test_sharing_a_list_between_two_clients(running_stack: Stack, user: str) -> None:
+    """Members, roles, comments, notifications and activity."""
     async with (
         Client(running_stack.urls[0], running_stack.token(user)) as alice,
         Client(running_stack.urls[1], running_stack.token(f"{user}-b")) as bob,
@@ -376,7 +376,7 @@ async def test_people_on_a_list(running_stack: Stack, user: str) -> None:
 
 
 async def test_sub_tasks_series_and_undo(client: Client) -> None:
-    """Cascades, places, skipping, finding, taking back, and many commands at once."""
+    """Cascades, moves, skipping, searching, undo, and bulk commands."""
     parent = await client.create_task("Move house", priority="low")
     child = await client.create_task("Rent a van", parent_id=parent.id, notes="a large one")
     with pytest.raises(TasktapeError) as caught:

@@ -1,4 +1,4 @@
-"""What deciding a command asks of the read models is answered by indexes: what Postgres says of its plans."""
+"""Queries of command decisions use indexes, according to Postgres' plans."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def database(running_stack: Stack) -> AsyncIterator[Database]:
 async def test_every_query_has_its_index(
     database: Database, sql: str, arguments: tuple[object, ...], conditions: dict[str, list[str]]
 ) -> None:
-    """By the columns that narrow it down, and no table is read whole."""
+    """On the columns that restrict it, and no table is read whole."""
     async with database.pool.acquire() as connection, connection.transaction():
         # What is cheap while there is nothing there would hide the index.
         await connection.execute("SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off")

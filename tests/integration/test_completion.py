@@ -1,4 +1,4 @@
-"""Completion in shells of names that a running instance has."""
+"""Shell completion of names from a running instance."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def complete(shell: Shell, *words: str, language: str = "bash") -> list[li
 
 
 async def test_names_of_a_running_instance_are_completed(shell: Shell) -> None:
-    """Lists, stages, tags, users and tasks: one's own, that begin with what was typed in any case."""
+    """Lists, stages, tags, users and tasks of the user that begin with the typed text, in any case."""
     bob = f"bob-{uuid4().hex[:8]}"
     await shell.works("lists", "create", "Garden", "--stage", "Planned", "--stage", "Grown:done")
     await shell.works("lists", "create", "Guest room")
@@ -59,8 +59,8 @@ async def test_names_of_a_running_instance_are_completed(shell: Shell) -> None:
     assert await complete(shell, "list", "--list", "Gu", language="zsh") == [["Guest room", "1 members"]]
 
 
-async def test_what_another_user_has_is_not_offered(shell: Shell, running_stack: Stack) -> None:
-    """Whoever the line, or the environment, says that one is."""
+async def test_names_of_another_user_are_not_offered(shell: Shell, running_stack: Stack) -> None:
+    """Whoever the line, or the environment, names as the user."""
     other = Shell(running_stack, Path(shell.environment["TASKTAPE_DATA"]))
     await other.works("lists", "create", "Secret garden")
     assert await complete(shell, "list", "--list", "Secret") == []
@@ -69,14 +69,14 @@ async def test_what_another_user_has_is_not_offered(shell: Shell, running_stack:
         assert await complete(shell, *words, "Secret") == [["'Secret garden'"]]
 
 
-async def test_names_are_not_completed_and_nothing_is_said_where_nobody_answers(shell: Shell) -> None:
+async def test_completion_without_a_server_is_empty_and_silent(shell: Shell) -> None:
     shell.environment["TASKTAPE_URL"] = "http://127.0.0.1:1"
     assert await complete(shell, "list", "--list", "G") == []
     shell.environment["TASKTAPE_TOKEN"] = "nonsense"
     assert await complete(shell, "done", "abc") == []
 
 
-async def test_bash_puts_a_name_into_the_line_as_one_word(shell: Shell, tmp_path: Path) -> None:
+async def test_bash_inserts_a_name_as_one_word(shell: Shell, tmp_path: Path) -> None:
     """With the function that `tasktape completion bash` prints, called as bash calls it."""
     await shell.works("lists", "create", "Guest room")
     program = tmp_path / "tasktape"

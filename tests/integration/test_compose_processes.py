@@ -1,4 +1,4 @@
-"""What docker-compose.yml starts works: commands, environments and health checks, run as processes."""
+"""Services of docker-compose.yml run as processes: commands, environments and health checks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BIN = str(Path(sys.executable).parent)
 
 @dataclass
 class Container:
-    """A service of ours as a process: with its environment and nothing else, and places of this machine."""
+    """One of our services as a process: with its environment and nothing else, and paths of this machine."""
 
     service: dict[str, Any]
     places: dict[str, str]
@@ -39,7 +39,7 @@ class Container:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the image and the service set."""
+        """Return the environment of the image and the service."""
         own = {
             name: self.places.get(value, value)
             for name, value in environment_of_service(self.service).items()
@@ -100,7 +100,7 @@ class Container:
 
 @pytest.fixture(scope="module")
 def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Container]]:
-    """All of ours, not started, on a new Kafka and a new PostgreSQL."""
+    """Return all of our services, not started, on a new Kafka and a new PostgreSQL."""
     folder = tmp_path_factory.mktemp("compose")
     kafka, postgres = EmbeddedKafka(folder / "kafka"), EmbeddedPostgres(folder / "postgres")
     found: dict[str, Container] = {}
@@ -120,7 +120,7 @@ def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, C
     assert codes == dict.fromkeys(codes, 0)
 
 
-def test_processes_start_say_that_they_are_healthy_and_notice_when_one_hangs(
+def test_services_become_healthy_and_unhealthy_when_they_hang(
     containers: dict[str, Container],
 ) -> None:
     migrate = containers.pop("migrate")

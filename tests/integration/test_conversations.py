@@ -1,4 +1,4 @@
-"""The conversations that the reference of sockets shows, held with a real server, and its JavaScript, run."""
+"""Conversations of the sockets reference, held with a real server, and its JavaScript, run."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def conversations() -> list[list[str]]:
-    """The blocks of messages that go back and forth, by lines."""
+    """Return the blocks of messages in both directions, by lines."""
     return [block.splitlines() for block in blocks(WEBSOCKET, "") if block.startswith(SENT)]
 
 
 def shown(text: str) -> dict[str, Any]:
-    """A message as a page shows it; what it leaves out is a field, or a text, of `MORE`."""
+    """Return a message as a page shows it; omitted fields and texts are `MORE`."""
     text = text.replace(f"{{{MORE}}}", f'{{"{MORE}": 0}}').replace(f", {MORE}}}", f', "{MORE}": 0}}')
     message: dict[str, Any] = json.loads(text)
     return message
 
 
 def differs(page: Any, real: Any, name: str = "") -> str | None:
-    """Say where what was received is not as a page shows it; None if it is."""
+    """Return where a received message differs from that of a page; None if it does not."""
     match page:
         case dict():
             return _object_differs(page, real, name)
@@ -99,15 +99,15 @@ def token_of(client: httpx.AsyncClient) -> str:
 
 @asynccontextmanager
 async def connected(stack: Stack) -> AsyncIterator[LiveClient]:
-    """A socket on which nothing was said."""
+    """Yield a socket on which nothing was sent."""
     async with connect(stack.ws_url(), max_size=None) as socket:
         yield LiveClient(socket)
 
 
-async def test_what_was_missed_comes_as_the_conversation_shows(
+async def test_missed_updates_equal_those_of_the_conversation(
     running_stack: Stack, alice: httpx.AsyncClient
 ) -> None:
-    """Three things happened since; the first one is shown."""
+    """Three events were missed; the first one is shown."""
     (hello, reply, update), _ = conversations()
     await created(alice)
     since = (await alice.get("/api/tasks")).json()["positions"]
@@ -123,7 +123,7 @@ async def test_what_was_missed_comes_as_the_conversation_shows(
             assert differs(shown(line.removeprefix(RECEIVED)), await socket.hear()) is None
 
 
-async def test_who_is_there_comes_as_the_conversation_shows(
+async def test_presence_equals_that_of_the_conversation(
     running_stack: Stack, alice: httpx.AsyncClient
 ) -> None:
     _, lines = conversations()
@@ -161,7 +161,7 @@ def _views(message: Mapping[str, Any], user: str) -> bool:
     return any(each["user"] == user and each["viewing"] for each in there)
 
 
-async def test_an_event_of_the_stream_comes_as_it_is_shown(alice: httpx.AsyncClient) -> None:
+async def test_stream_event_equals_that_of_the_page(alice: httpx.AsyncClient) -> None:
     [block] = [each for each in blocks(WEBSOCKET, "") if each.startswith("id:")]
     page = dict(line.split(": ", 1) for line in block.splitlines())
     async with events(alice) as stream:
@@ -175,10 +175,10 @@ async def test_an_event_of_the_stream_comes_as_it_is_shown(alice: httpx.AsyncCli
 
 
 @pytest.mark.parametrize("package", ["socket.io-client", "socket.io-client-4.6"])
-async def test_the_javascript_of_socketio_hears_the_update_that_is_shown(
+async def test_socketio_javascript_receives_the_shown_update(
     running_stack: Stack, alice: httpx.AsyncClient, tmp_path: Path, package: str
 ) -> None:
-    """Word for word, but for the address, and what the page takes for granted."""
+    """Verbatim, except for the URL, and with the variables that the page assumes."""
     [program] = blocks(SOCKETIO, "js")
     [update] = blocks(SOCKETIO, "json")
     task = await created(alice)
@@ -203,7 +203,7 @@ async def test_the_javascript_of_socketio_hears_the_update_that_is_shown(
     assert differs({**page, "changes": {}}, heard) is None
 
 
-async def test_the_javascript_of_the_event_stream_hears_an_update(
+async def test_event_stream_javascript_receives_an_update(
     running_stack: Stack, alice: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     [program] = blocks(SSE, "js")
@@ -219,7 +219,7 @@ async def test_the_javascript_of_the_event_stream_hears_an_update(
 
 
 async def _said_by(script: Path, cause: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
-    """Run a page's program in node, let something happen once it listens, and return what it says then."""
+    """Run a page's program in node, cause an update once it listens, and return its output."""
     process = await asyncio.create_subprocess_exec(
         "node", "--experimental-eventsource", str(script), stdout=asyncio.subprocess.PIPE, limit=2**20
     )
@@ -236,7 +236,7 @@ async def _said_by(script: Path, cause: Callable[[], Awaitable[Any]]) -> dict[st
             process.kill()
 
 
-def test_every_conversation_and_every_javascript_of_the_documents_is_followed_here() -> None:
+def test_every_conversation_and_javascript_of_the_documents_is_tested_here() -> None:
     texts = {path: path.read_text() for path in ROOT.glob("docs/**/*.md")}
     pages = {path for path, text in texts.items() if re.search(r"^(→|←) ", text, re.MULTILINE)}
     assert pages == {ROOT / WEBSOCKET}

@@ -1,4 +1,4 @@
-"""The database away, or back without its latest rows: nothing acknowledged is missing in an answer."""
+"""Database unavailable, or back without its latest rows: no response lacks acknowledged commands."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def stack(kafka_brokers: str, own_postgres: EmbeddedPostgres, tmp_path: Path) ->
 
 
 def crash(postgres: EmbeddedPostgres) -> None:
-    """Kill it, so that it loses what it was about to write, and start it again."""
+    """Kill the database without a flush, and start it again."""
     os.kill(postgres.pid, signal.SIGKILL)
     postgres.stop()
     postgres.start()
 
 
 async def project_silently(settings: Settings, log: KafkaEventLog) -> None:
-    """Bring the rows to the end of the log, and emit nothing."""
+    """Project to the end of the log without emitting updates."""
     database = await open_database(settings.database_url, settings.schema_name, pool_size=2)
     try:
         projector = Projector(database, log.read, updates=None)
@@ -58,12 +58,11 @@ async def project_silently(settings: Settings, log: KafkaEventLog) -> None:
         await database.close()
 
 
-async def test_no_update_is_passed_over_while_the_database_is_away(
+async def test_no_update_is_lost_while_the_database_is_unavailable(
     stack: Stack, own_postgres: EmbeddedPostgres
 ) -> None:
-    """It follows on one of another partition that has to be read from the database, for longer than patience
-    lasts: a socket hears both, so does one that comes back, and reads at their positions are answered.
-    """
+    """An update depends on one of another partition that must be read from the database, for longer than the
+    timeout: open and resuming sockets get both, and reads at their positions are answered."""
     settings = Settings.from_environment(stack.environment)
     log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
     updates = KafkaUpdateLog(settings.kafka_brokers, settings.updates_topic)
@@ -124,7 +123,7 @@ READS = (
 
 
 async def make_one(client: httpx.AsyncClient) -> dict[str, str]:
-    """A list with a task that has a comment; what the addresses of reads need."""
+    """Return the path parameters of reads: a list with a task that has a comment."""
     made = await client.post("/api/lists", json={"name": "Errands"})
     task = await client.post("/api/tasks", json={"title": "Milk", "list_id": made.json()["id"]})
     said = await client.post(f"/api/tasks/{task.json()['id']}/comments", json={"text": "Which?"})
@@ -137,10 +136,10 @@ async def make_one(client: httpx.AsyncClient) -> dict[str, str]:
     }
 
 
-async def test_no_read_shows_less_than_was_acknowledged_after_a_crash(
+async def test_reads_after_a_crash_show_everything_acknowledged(
     stack: Stack, own_postgres: EmbeddedPostgres
 ) -> None:
-    """Until the rows are there again it waits, or is put off; whether it names a position or not."""
+    """Until the rows are back they wait, or are 503; with and without a position."""
     worker = stack.parts[0].process
     async with stack.client("alice") as client:
         one = await make_one(client)
@@ -178,8 +177,8 @@ async def test_no_read_shows_less_than_was_acknowledged_after_a_crash(
         assert lost, "nothing was lost, so this test shows nothing"
 
 
-async def test_a_position_beyond_the_log_is_malformed(stack: Stack) -> None:
-    """No waiting brings it: it is of another log, or of one that lost records."""
+async def test_position_beyond_the_log_is_malformed(stack: Stack) -> None:
+    """Waiting would not help: it is of another log, or of one that lost records."""
     async with stack.client("alice") as client:
         answer = await client.get("/api/me", headers={"Tasktape-Position": "0:999", "Prefer": "wait=0"})
         assert (answer.status_code, answer.json()["code"]) == (400, "malformed")

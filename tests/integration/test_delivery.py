@@ -1,4 +1,5 @@
-"""Delivery: the worker reads on from its checkpoints, whatever was projected in bulk or committed."""
+"""Delivery: the worker resumes from its checkpoints, after bulk projecting and whatever offsets are
+committed."""
 
 from __future__ import annotations
 
@@ -64,7 +65,7 @@ def worker(stack: Stack) -> Part:
 
 
 async def append_backlog(log: KafkaEventLog, partition: int, number: int) -> None:
-    """Append the beginnings of so many tasks that lie in one partition."""
+    """Append the creations of this number of tasks to one partition."""
     streams = (f"task:{uuid4()}" for _ in count())
     here = (stream for stream in streams if log.partition_of(stream) == partition)
     await log.append(
@@ -73,7 +74,7 @@ async def append_backlog(log: KafkaEventLog, partition: int, number: int) -> Non
 
 
 async def committed(settings: Settings) -> dict[int, int]:
-    """The offsets that the workers' group has committed."""
+    """Return the committed offsets of the workers' group."""
     admin = AIOKafkaAdminClient(bootstrap_servers=list(settings.kafka_brokers))
     await admin.start()
     try:
@@ -84,7 +85,7 @@ async def committed(settings: Settings) -> dict[int, int]:
 
 
 async def seconds_until_projected(log: KafkaEventLog, database: Database) -> float:
-    """How long one new record takes until its row is there."""
+    """Return the seconds until the row of one new record exists."""
     stream = f"task:{uuid4()}"
     began_s = time.monotonic()
     await log.append([record_of(TaskCreated(LIST_ID, "t"), 1, id=str(uuid4()), stream=stream)])
@@ -98,7 +99,7 @@ async def seconds_until_projected(log: KafkaEventLog, database: Database) -> flo
     return time.monotonic() - began_s
 
 
-async def test_bulk_catch_ups_in_a_row_leave_the_worker_alive_and_its_offsets_at_the_end(
+async def test_repeated_bulk_catch_ups_leave_the_worker_running_with_offsets_at_the_end(
     worker: Part, settings: Settings, log: KafkaEventLog, database: Database
 ) -> None:
     """Each of them seeks, while records are being delivered."""
@@ -120,10 +121,10 @@ async def test_bulk_catch_ups_in_a_row_leave_the_worker_alive_and_its_offsets_at
     assert await seconds_until_projected(log, database) < AT_ONCE_S
 
 
-async def test_after_a_restart_nothing_is_delivered_again_and_what_is_new_is_projected_at_once(
+async def test_restart_delivers_nothing_twice_and_projects_new_records_at_once(
     stack: Stack, worker: Part, settings: Settings, log: KafkaEventLog, database: Database
 ) -> None:
-    """Even where the group has committed nothing: where to go on, the checkpoints say."""
+    """Even if the group has committed nothing: the checkpoints count."""
     worker.stop()
     await commit_nothing(settings)
     stack.start_worker()
@@ -136,7 +137,7 @@ async def test_after_a_restart_nothing_is_delivered_again_and_what_is_new_is_pro
 
 
 async def commit_nothing(settings: Settings) -> None:
-    """Have the group begin at the log's beginning again, once its member's session has ended."""
+    """Reset the group's offsets to the log's beginning, once its member's session has ended."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=list(settings.kafka_brokers), group_id=group_of(settings), enable_auto_commit=False
     )

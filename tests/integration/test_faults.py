@@ -1,6 +1,5 @@
-"""Faults on the real parts. Each time: the read models are the pure fold of the log, the audit holds every
-record once, every record has its update, and nothing hangs.
-"""
+"""Faults on the real parts. After each: the read models are the fold of the log, the audit has every record
+once, every record has its update, and nothing hangs."""
 
 from __future__ import annotations
 
@@ -54,7 +53,7 @@ SEED = 20261123
 
 
 class Load:
-    """Somebody who writes all the time: mostly good events, some stale ones, some twice."""
+    """A continuous writer: mostly valid events, some stale ones, some twice."""
 
     def __init__(self, settings: Settings, seed: int = SEED) -> None:
         self._log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
@@ -80,12 +79,12 @@ class Load:
         await self._log.close()
 
     def allow(self, count: int) -> None:
-        """Let it write so many more records; it never writes more than it was allowed to."""
+        """Allow a number of further records."""
         self._allowed += count
         self._more.set()
 
     async def write(self, count: int) -> None:
-        """Let it write so many more records, and return when it has."""
+        """Write this number of records and return when they are written."""
         self.allow(count)
         await eventually(lambda: self.written >= self._allowed, 60, "the load came to a stop")
 
@@ -150,7 +149,7 @@ async def started(*workers: WorkerProcess) -> None:
 
 
 async def projected(settings: Settings) -> int:
-    """How many records are in the audit."""
+    """Return the number of records in the audit."""
     database = await open_database(settings.database_url, settings.schema_name, pool_size=1)
     try:
         return int(await database.pool.fetchval("SELECT count(*) FROM audit"))
@@ -158,7 +157,7 @@ async def projected(settings: Settings) -> int:
         await database.close()
 
 
-async def test_a_worker_killed_twenty_times_under_load(place: Settings, worker: WorkerProcess) -> None:
+async def test_worker_killed_twenty_times_under_load(place: Settings, worker: WorkerProcess) -> None:
     dice = random.Random(SEED)
     async with Load(place) as load:
         for _ in range(20):
@@ -196,7 +195,7 @@ async def test_two_workers_then_three_then_one(place: Settings, tmp_path: Path) 
             worker.kill()
 
 
-async def test_poison_bytes_park_their_stream_only(place: Settings, worker: WorkerProcess) -> None:
+async def test_unreadable_bytes_park_their_stream_only(place: Settings, worker: WorkerProcess) -> None:
     await started(worker)
     stream = f"task:{uuid4()}"
     log = KafkaEventLog(place.kafka_brokers, place.events_topic, place.partitions)
@@ -228,7 +227,7 @@ async def test_poison_bytes_park_their_stream_only(place: Settings, worker: Work
 
 
 async def release(place: Settings, log: KafkaEventLog, stream: str, hold: str) -> None:
-    """Skip the poison and try what was parked behind it again, as the operator's route does."""
+    """Skip the unreadable record and retry those parked behind it, as the operator's route does."""
     time = record_of(TaskCompleted(), 1).time
     resumed = StreamResumed((hold,))
     await log.append([Record(str(uuid4()), stream, 0, time, "admin", "/tasktape/api", resumed)])
@@ -236,7 +235,7 @@ async def release(place: Settings, log: KafkaEventLog, stream: str, hold: str) -
     await log.append_again([each.raw for each in outcome if each.reason == f"behind {hold}"])
 
 
-async def test_a_committed_offset_pushed_ahead_by_hand(place: Settings, worker: WorkerProcess) -> None:
+async def test_committed_offset_pushed_ahead_by_hand(place: Settings, worker: WorkerProcess) -> None:
     await started(worker)
     async with Load(place) as load:
         await load.write(200)
@@ -271,7 +270,7 @@ async def push_committed_offsets_to_the_end(place: Settings) -> None:
         await consumer.stop()
 
 
-async def test_the_same_record_twice(place: Settings, worker: WorkerProcess) -> None:
+async def test_same_record_twice(place: Settings, worker: WorkerProcess) -> None:
     await started(worker)
     log = KafkaEventLog(place.kafka_brokers, place.events_topic, place.partitions)
     stream = f"task:{uuid4()}"
@@ -293,7 +292,7 @@ async def test_the_same_record_twice(place: Settings, worker: WorkerProcess) -> 
 # --- faults of the broker and the database, on some of their own ------------------------------------------
 
 
-async def test_the_broker_killed_and_started(
+async def test_broker_killed_and_restarted(
     own_kafka: EmbeddedKafka, database_url: str, tmp_path: Path
 ) -> None:
     place = await new_place(own_kafka.brokers, database_url)
@@ -313,7 +312,7 @@ async def test_the_broker_killed_and_started(
         worker.kill()
 
 
-async def test_a_worker_stops_when_told_though_the_broker_is_away(
+async def test_worker_stops_on_request_while_the_broker_is_unavailable(
     own_kafka: EmbeddedKafka, database_url: str, tmp_path: Path
 ) -> None:
     worker = WorkerProcess(await new_place(own_kafka.brokers, database_url), tmp_path)
@@ -326,7 +325,7 @@ async def test_a_worker_stops_when_told_though_the_broker_is_away(
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
-async def test_postgres_away_for_fifteen_seconds(
+async def test_postgres_unavailable_for_fifteen_seconds(
     how: str, kafka_brokers: str, own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     place = await new_place(kafka_brokers, own_postgres.url)
@@ -356,14 +355,14 @@ def stack(kafka_brokers: str, own_postgres: EmbeddedPostgres, tmp_path: Path) ->
 
 
 def crash(postgres: EmbeddedPostgres) -> None:
-    """Kill it, so that it loses what it was about to write, and start it again."""
+    """Kill Postgres without a flush, and start it again."""
     os.kill(postgres.pid, signal.SIGKILL)
     postgres.stop()
     postgres.start()
 
 
 async def rows_of(stack: Stack) -> int:
-    """How many records are in the rows."""
+    """Return the number of records in the rows."""
     settings = Settings.from_environment(stack.environment)
     database = await open_database(settings.database_url, settings.schema_name, pool_size=1)
     try:
@@ -373,7 +372,7 @@ async def rows_of(stack: Stack) -> int:
 
 
 async def end_of(stack: Stack) -> int:
-    """How many records are in the log."""
+    """Return the number of records in the log."""
     settings = Settings.from_environment(stack.environment)
     log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
     try:
@@ -388,10 +387,10 @@ async def created(client: httpx.AsyncClient) -> str:
     return answer.headers["location"]
 
 
-async def test_what_a_crash_of_postgres_takes_back_is_not_refused(
+async def test_commands_are_not_refused_by_rows_lost_in_a_crash(
     stack: Stack, own_postgres: EmbeddedPostgres
 ) -> None:
-    """Until the worker has made it anew a command may be put off, and is not answered from what is left."""
+    """Until the worker has restored them a command may be 503, and is not decided on older rows."""
     worker = stack.parts[0].process
     async with stack.client("alice") as client, live(stack.ws_url(), stack.token("alice")) as socket:
         path = await created(client)
@@ -430,10 +429,10 @@ async def test_what_a_crash_of_postgres_takes_back_is_not_refused(
         assert reply["type"] == "subscribed"
 
 
-async def test_commands_while_postgres_crashes_are_done_or_put_off(
+async def test_commands_during_a_crash_of_postgres_succeed_or_are_503(
     stack: Stack, own_postgres: EmbeddedPostgres
 ) -> None:
-    """Whatever moment they come in, none is told that an acknowledged task is missing."""
+    """At any moment, none is told that an acknowledged task is missing."""
     async with stack.client("alice") as client:
         for _ in range(3):
             path = await created(client)

@@ -1,4 +1,5 @@
-"""Finding tasks over HTTP: each filter, each order, the search box, the past; beside plain Python."""
+"""Searching tasks over HTTP, compared with plain Python: each filter, each order, the search box, the
+past."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ UTC_ZONE = ZoneInfo("UTC")
 
 @dataclass
 class Tasks:
-    """Somebody's tasks as the API has them, with their comments, and how to ask for them."""
+    """A user's tasks as in the API, with their comments, and requests for them."""
 
     client: httpx.AsyncClient
     user: str
@@ -43,7 +44,7 @@ class Tasks:
         return await self.client.get("/api/tasks", params=params)
 
     async def found(self, limit: int = 200, **params: Any) -> list[str]:
-        """The ids of all tasks that are found, page by page."""
+        """Return the ids of all found tasks, page by page."""
         return [item["id"] for item in await self.items(limit, **params)]
 
     async def items(self, limit: int = 200, **params: Any) -> list[dict[str, Any]]:
@@ -60,7 +61,7 @@ class Tasks:
 
 @pytest.fixture(scope="module")
 async def mine(running_stack: Stack) -> AsyncIterator[Tasks]:
-    """Sixty tasks with all kinds of values, in three lists."""
+    """Return sixty tasks with all kinds of values, in three lists."""
     user, draw = f"alice-{uuid4().hex[:8]}", random.Random(5)
     async with running_stack.client(user) as client:
         lists = {}
@@ -75,7 +76,7 @@ async def mine(running_stack: Stack) -> AsyncIterator[Tasks]:
 
 
 async def make(mine: Tasks, draw: random.Random, number: int) -> None:
-    """A task that is edited, completed, talked about, deleted or nothing of it."""
+    """Create a task that is edited, completed, commented, deleted or none of that."""
     body: dict[str, Any] = {
         "title": f"{draw.choice(['Milk', 'Milk', 'A'])} {' '.join(draw.choices(WORDS, k=2))} {number % 4}",
         "notes": " ".join(draw.choices(WORDS, k=draw.randrange(4))),
@@ -169,21 +170,23 @@ BY_SEARCH: list[tuple[str, Check]] = [
 
 
 @pytest.mark.parametrize(("params", "check"), BY_PARAMETER, ids=[str(each) for each, _ in BY_PARAMETER])
-async def test_parameters(mine: Tasks, params: dict[str, Any], check: Check) -> None:
-    """Exactly the tasks that fit, in pages of five."""
+async def test_parameters_find_exactly_the_matching_tasks(
+    mine: Tasks, params: dict[str, Any], check: Check
+) -> None:
+    """In pages of five."""
     expected = finding.in_order([task for task in mine.tasks if check(mine, task)], "rank")
     assert await mine.found(5, **params) == expected
 
 
 @pytest.mark.parametrize(("text", "check"), BY_SEARCH, ids=[text for text, _ in BY_SEARCH])
-async def test_the_search_box(mine: Tasks, text: str, check: Check) -> None:
-    """Each part of the language by itself."""
+async def test_search_box_finds_exactly_the_matching_tasks(mine: Tasks, text: str, check: Check) -> None:
+    """For each part of the language."""
     expected = finding.in_order([task for task in mine.tasks if check(mine, task)], "-created_at")
     assert await mine.found(7, q=text, sort="-created_at") == expected
 
 
-async def test_parameters_and_search_box_together(mine: Tasks) -> None:
-    """All of it holds, in every order; pages are the whole in parts."""
+async def test_parameters_and_search_box_combine(mine: Tasks) -> None:
+    """In every order; the pages make up the whole."""
     draw = random.Random(8)
     for sort in SORTS * 3:
         params: dict[str, Any] = {"sort": sort}
@@ -201,8 +204,8 @@ async def test_parameters_and_search_box_together(mine: Tasks) -> None:
 
 
 @pytest.mark.parametrize("name", ["Errands", "Shared"])
-async def test_one_list(mine: Tasks, name: str) -> None:
-    """By its id; there is no such list for those who do not see it."""
+async def test_one_list_is_searched(mine: Tasks, name: str) -> None:
+    """By its id; an invisible one is not found."""
     expected = [task for task in mine.tasks if task.list_id == mine.lists[name]]
     assert await mine.found(4, list_id=mine.lists[name]) == finding.in_order(expected, "rank")
     assert (await mine.ask(list_id=str(uuid4()))).status_code == 404
@@ -212,8 +215,8 @@ async def test_one_list(mine: Tasks, name: str) -> None:
     ("name", "typed"),
     [("\u0130stanbul", "\u0130stanbul"), ("Stra\u00dfe", "STRASSE"), ("\u00c9cole", "e\u0301cole")],
 )
-async def test_names_of_lists_in_capitals_or_not(running_stack: Stack, name: str, typed: str) -> None:
-    """In any script, and above all as they are written."""
+async def test_list_names_match_in_any_case(running_stack: Stack, name: str, typed: str) -> None:
+    """In any script; an exact match takes precedence."""
     async with running_stack.client(f"zoe-{uuid4().hex[:8]}") as client:
         zoe = Tasks(client, "zoe", {})
         made = (await client.post("/api/lists", json={"name": name})).json()["id"]
@@ -223,15 +226,14 @@ async def test_names_of_lists_in_capitals_or_not(running_stack: Stack, name: str
             assert await zoe.found(q=f'-list:"{called}"') == []
 
 
-async def test_sub_tasks(mine: Tasks) -> None:
-    """Of one task."""
+async def test_sub_tasks_of_one_task_are_found(mine: Tasks) -> None:
     parent = next(task.parent_id for task in mine.tasks if task.parent_id)
     expected = [task for task in mine.tasks if task.parent_id == parent]
     assert await mine.found(parent_id=parent) == finding.in_order(expected, "rank")
 
 
-async def test_a_match_says_where_and_marks_it(mine: Tasks) -> None:
-    """Every word that is marked is one that was searched for; without words nothing is said."""
+async def test_matches_are_marked_with_their_field(mine: Tasks) -> None:
+    """Every marked word was searched for; without words there is no match."""
     for item in await mine.items(q="mil* bread -up"):
         task = next(task for task in mine.tasks if task.id == item["id"])
         match = item["match"]
@@ -244,8 +246,8 @@ async def test_a_match_says_where_and_marks_it(mine: Tasks) -> None:
     assert all("match" not in item for item in await mine.items(q="-bread is:open"))
 
 
-async def test_relevance(mine: Tasks) -> None:
-    """Titles first; then what changed last."""
+async def test_order_by_relevance(mine: Tasks) -> None:
+    """Titles first; then the latest changes."""
     fitting = [task for task in mine.tasks if says("bread")(mine, task)]
     titled = [task for task in fitting if finding.says(task.title, "bread")]
     others = [task for task in fitting if task not in titled]
@@ -280,7 +282,7 @@ async def test_relevance(mine: Tasks) -> None:
         ({"sort": "-relevance"}, "sort", None),
     ],
 )
-async def test_what_is_wrong_is_pointed_at(
+async def test_errors_have_their_position(
     mine: Tasks, params: dict[str, str], field: str, place: tuple[int, int] | None
 ) -> None:
     """422 with the parameter and, within the search box, the characters."""
@@ -294,16 +296,16 @@ async def test_what_is_wrong_is_pointed_at(
 
 @pytest.mark.parametrize("day", ["0001-01-01", "0001-01-02", "9999-12-30", "9999-12-31T23:59:59Z"])
 @pytest.mark.parametrize("operator", ["", "<", "<=", ">", ">="])
-async def test_days_at_either_end_of_the_calendar(mine: Tasks, day: str, operator: str) -> None:
-    """All tasks with a due date are after the first days, and before the last ones."""
+async def test_days_at_both_ends_of_the_calendar_are_searchable(mine: Tasks, day: str, operator: str) -> None:
+    """All due dates are after the first days, and before the last ones."""
     all_of_them = {task.id for task in mine.tasks if task.due is not None}
     expected = all_of_them if operator[:1] == (">" if day < "1" else "<") else set()
     for sort in ("rank", "due", "-due"):
         assert set(await mine.found(q=f"due:{operator}{day}", sort=sort)) == expected
 
 
-async def test_a_cursor_fits_its_search_only(mine: Tasks) -> None:
-    """Of other words, orders or zones it is none."""
+async def test_cursor_of_another_search_is_refused(mine: Tasks) -> None:
+    """With other words, order or zone."""
     cursor = (await mine.ask(q="mil*", limit=2)).json()["next_cursor"]
     assert (await mine.ask(q="mil*", limit=5, cursor=cursor)).status_code == 200
     assert (await mine.ask(q="#home", sort="relevance", cursor=cursor)).status_code == 422
@@ -333,8 +335,8 @@ async def test_days_are_those_of_the_time_zone(running_stack: Stack) -> None:
         assert ids["over"] not in await zoe.found(q="is:overdue")
 
 
-async def test_pages_keep_their_place_while_tasks_change(running_stack: Stack) -> None:
-    """What is not touched comes once, however much is added, done, moved or deleted before or behind it."""
+async def test_pages_are_stable_while_tasks_change(running_stack: Stack) -> None:
+    """Unchanged tasks are listed once, whatever is added, done, moved or deleted before or behind."""
     async with running_stack.client(f"zoe-{uuid4().hex[:8]}") as client:
         zoe = Tasks(client, "zoe", {})
         paths = [
@@ -355,8 +357,8 @@ async def test_pages_keep_their_place_while_tasks_change(running_stack: Stack) -
         assert [item["id"] for item in third.json()["items"]][:4] == [ids[9], ids[0], ids[10], ids[11]]
 
 
-async def test_what_is_deleted_is_not_found(running_stack: Stack) -> None:
-    """A task, until it is restored; a comment, and what a comment said before."""
+async def test_deleted_contents_are_not_found(running_stack: Stack) -> None:
+    """A task until it is restored; a deleted comment, and the previous text of an edited one."""
     async with running_stack.client(f"zoe-{uuid4().hex[:8]}") as client:
         zoe = Tasks(client, "zoe", {})
         path = (await client.post("/api/tasks", json={"title": "Cheese"})).headers["location"]
@@ -380,8 +382,8 @@ async def test_what_is_deleted_is_not_found(running_stack: Stack) -> None:
         assert len(await zoe.found(q="chee*")) == 1
 
 
-async def test_tasks_as_they_were(running_stack: Stack) -> None:
-    """By title, list, state and comments of the time; in the lists that one sees now."""
+async def test_tasks_are_found_as_of_a_time(running_stack: Stack) -> None:
+    """By title, list, status and comments of that time; in the lists that the caller sees now."""
     async with running_stack.client(f"zoe-{uuid4().hex[:8]}") as client:
         zoe = Tasks(client, "zoe", {})
         other = (await client.post("/api/lists", json={"name": "Other"})).json()["id"]
@@ -408,8 +410,8 @@ async def test_tasks_as_they_were(running_stack: Stack) -> None:
         assert item == then | {"match": {"field": "comment", "snippet": "<mark>brie</mark>"}}
 
 
-async def test_others_tasks_are_not_found(running_stack: Stack, mine: Tasks) -> None:
-    """Not by words, not by their list; a member finds them."""
+async def test_invisible_tasks_are_not_found(running_stack: Stack, mine: Tasks) -> None:
+    """Neither by words nor by their list; a member finds them."""
     async with running_stack.client(f"eve-{uuid4().hex[:8]}") as client:
         eve = Tasks(client, "eve", {})
         assert await eve.found(q="mil*") == []

@@ -1,4 +1,4 @@
-"""Finding among 200,000 tasks: what Postgres reads for it, by its own account of what it did."""
+"""Searching 200,000 tasks: rows read by Postgres, according to its plans."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ RARE = [
 
 @pytest.fixture(scope="module")
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """Tables of 200,000 tasks, in sessions such as the API's."""
+    """Yield a database of 200,000 tasks, with sessions like the API's."""
     schema = f"m_{uuid4().hex[:12]}"
     await set_up(database_url, schema, LogIdentity("memory", "memory", 1))
     filling = await asyncpg.connect(
@@ -89,7 +89,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 async def vacuumed(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
-    """Whether indexes alone tell what is there: not while others have a transaction that began before."""
+    """Return whether index-only scans work: not while others have an older transaction open."""
     await connection.execute("VACUUM tasks, task_search, comments, lists, list_members")
     return bool(
         await connection.fetchval(
@@ -100,7 +100,7 @@ async def vacuumed(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
 
 @dataclass
 class Watched:
-    """A connection that has each query explained before it is made."""
+    """A connection that explains each query before it is executed."""
 
     connection: Any
     plans: list[dict[str, Any]] = field(default_factory=list)
@@ -111,7 +111,7 @@ class Watched:
         return result
 
     async def fetchval(self, sql: str, *values: Any) -> Any:
-        """See `asyncpg.Connection.fetchval`: what is asked so is an explanation itself, and reads no task."""
+        """See `asyncpg.Connection.fetchval`: those queries are explanations themselves, and read no task."""
         assert sql.startswith("EXPLAIN (FORMAT JSON)")
         return await self.connection.fetchval(sql, *values)
 
@@ -123,7 +123,7 @@ class Watched:
         return rows
 
     def nodes(self) -> Iterator[dict[str, Any]]:
-        """Every node of every plan."""
+        """Return every node of every plan."""
         todo = list(self.plans)
         while todo:
             node = todo.pop()
@@ -132,7 +132,7 @@ class Watched:
 
 
 def examined(node: dict[str, Any]) -> float:
-    """The rows of a table that a node read, for itself or in vain."""
+    """Return the rows of a table that a node read, including discarded ones."""
     if "Relation Name" not in node:
         return 0
     removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
@@ -140,7 +140,7 @@ def examined(node: dict[str, Any]) -> float:
 
 
 def check(watched: Watched) -> None:
-    """No table is read whole, no more than a page is kept in sorting, and what is read is bounded."""
+    """Check that no table is read whole, sorts keep one page at most, and rows read are bounded."""
     for node in watched.nodes():
         kind, table = node["Node Type"], node.get("Relation Name")
         if "Sort" in kind:
@@ -157,7 +157,7 @@ def check(watched: Watched) -> None:
 
 
 async def chosen_by(connection: Any, text: str, where: tuple[str, int | None]) -> TaskFilter:
-    """The filter of a search by somebody in one list or in all of theirs."""
+    """Return the filter of a search in one list or in all of the user's."""
     user, number = where
     search = parse(text, me=user)
     if number is not None:
@@ -167,9 +167,9 @@ async def chosen_by(connection: Any, text: str, where: tuple[str, int | None]) -
 
 
 def orders_for(text: str, place: int) -> list[Order]:
-    """Four of the orders, so that every order meets many texts.
+    """Return four of the orders, so that every order is combined with many texts.
 
-    No title order for the half of the tasks whose titles start with "Meeting": they all lie at one end of it,
+    The half of the tasks whose titles start with "Meeting" has no order by title: they are all at one end,
     and a walk from the other end is long. That is known, and measured in `benchmarks/finding.py`.
     """
     orders = [order for order in ORDERS if order.key != "title" or "meeting" not in text]
@@ -181,10 +181,10 @@ TEXTS = FREQUENT + SOME + RARE
 
 @pytest.mark.parametrize("where", [BIG, ALL, BOBS], ids=["big", "all", "bobs"])
 @pytest.mark.parametrize("text", TEXTS)
-async def test_what_is_read_for_a_page_is_bounded(
+async def test_rows_read_for_a_page_are_bounded(
     database: Database, text: str, where: tuple[str, int | None]
 ) -> None:
-    """Whatever is sought, frequent or rare, in whatever order and however many lists."""
+    """For frequent and rare matches, in any order and any number of lists."""
     for order in orders_for(text, TEXTS.index(text)):
         async with database.pool.acquire() as connection, connection.transaction():
             watched: Any = Watched(connection)
@@ -199,7 +199,7 @@ async def test_what_is_read_for_a_page_is_bounded(
 
 @pytest.mark.parametrize("where", [BIG, ALL, BOBS], ids=["big", "all", "bobs"])
 @pytest.mark.parametrize("text", ["meeting", "w1 #home", '"follow up" is:open', "w12345"])
-async def test_what_is_read_for_the_most_relevant_is_bounded(
+async def test_rows_read_by_relevance_are_bounded(
     database: Database, text: str, where: tuple[str, int | None]
 ) -> None:
     """With the words in the title or elsewhere."""
@@ -212,10 +212,10 @@ async def test_what_is_read_for_the_most_relevant_is_bounded(
 
 @pytest.mark.parametrize("where", [BIG, ALL, BOBS], ids=["big", "all", "bobs"])
 @pytest.mark.parametrize("text", ["", "is:open p:high #home", "meeting"])
-async def test_what_is_read_of_the_past_is_bounded(
+async def test_rows_read_as_of_a_time_are_bounded(
     database: Database, text: str, where: tuple[str, int | None]
 ) -> None:
-    """What changed since is looked up; the rest is found as ever."""
+    """Tasks changed since are looked up; the others are searched as usual."""
     time = NOW - timedelta(days=2)
     async with database.pool.acquire() as connection, connection.transaction():
         watched: Any = Watched(connection)

@@ -1,4 +1,4 @@
-"""Clients that public generators make of the OpenAPI document, used on a running stack."""
+"""Clients generated from the OpenAPI document by public generators, used on a running stack."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GENERATION_LIMIT_S = 120
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder on the import path, with the document in it."""
+    """Yield a folder on the import path, with the document in it."""
     found = tmp_path_factory.mktemp("generated")
     (found / "openapi.json").write_text(openapi.text())
     (found / "config.yml").write_text("post_hooks: []\n")
@@ -73,7 +73,7 @@ def modules_of(package: str) -> list[str]:
     return [each.name for each in pkgutil.walk_packages(found.__path__, f"{package}.")]
 
 
-def test_every_module_of_the_generated_packages_can_be_imported(small: str, large: str) -> None:
+def test_every_module_of_the_generated_packages_is_importable(small: str, large: str) -> None:
     """With a model for each schema that has fields, under its own name."""
     for package in (small, large):
         for name in modules_of(package):
@@ -84,14 +84,14 @@ def test_every_module_of_the_generated_packages_can_be_imported(small: str, larg
                 assert isinstance(getattr(models, name), type), (package, name)
 
 
-def test_operations_keep_the_names_of_their_functions(small: str) -> None:
-    """Which programs call: an operationId is never changed."""
+def test_operation_names_never_change(small: str) -> None:
+    """Programs call functions by the operationId."""
     kept = Path(__file__).parents[1] / "golden" / "operation_ids.json"
     modules = {name.rpartition(".")[2] for name in modules_of(small)}
     assert set(json.loads(kept.read_text())) <= modules
 
 
-async def test_openapi_python_client_works(small: str, running_stack: Stack) -> None:
+async def test_client_of_openapi_python_client_works(small: str, running_stack: Stack) -> None:
     """Create, read, list, edit at a version, conflict, bulk, and errors, by its functions and models."""
     api, models = importlib.import_module(f"{small}.api"), importlib.import_module(f"{small}.models")
     functions = {name.rpartition(".")[2]: importlib.import_module(name) for name in modules_of(api.__name__)}
@@ -152,8 +152,8 @@ async def test_openapi_python_client_works(small: str, running_stack: Stack) -> 
     assert (undone.status_code, undone.parsed.id) == (200, task.id)
 
 
-async def test_openapi_generator_works(large: str, running_stack: Stack) -> None:
-    """The same by its classes, in a thread as they block."""
+async def test_client_of_openapi_generator_works(large: str, running_stack: Stack) -> None:
+    """The same by its classes, in a thread since they block."""
     user = f"user-{uuid4().hex[:8]}"
     await asyncio.to_thread(use_large, large, running_stack.urls[0], running_stack.token(user), user)
 

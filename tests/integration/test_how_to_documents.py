@@ -1,4 +1,4 @@
-"""The how-tos whose commands need an instance that runs, and no other one, followed to the letter."""
+"""How-to pages that need a running instance of their own, followed as written."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def reader(running_stack: Stack, tmp_path: Path) -> Reader:
     return Reader(running_stack, tmp_path, admin=True)
 
 
-async def test_dead_letters_are_listed_retried_and_skipped_as_told(
+async def test_dead_letters_are_listed_retried_and_skipped_as_documented(
     running_stack: Stack, reader: Reader
 ) -> None:
-    """Junk stays parked where it is after a retry, and is there no more after a skip."""
+    """Junk stays parked after a retry, and is gone after a skip."""
     listing, retry, skip = blocks(DEAD_LETTERS)
     async with running_stack.client(f"user-{uuid4().hex[:8]}", admin=True) as admin:
         task = (await admin.post("/api/tasks", json={"title": "Held"})).json()["id"]
@@ -50,13 +50,13 @@ async def test_dead_letters_are_listed_retried_and_skipped_as_told(
         assert (await admin.patch(f"/api/tasks/{task}", json={"title": "Free"})).status_code == 200
 
 
-async def test_event_log_is_imported_as_told(reader: Reader) -> None:
+async def test_event_log_is_imported_as_documented(reader: Reader) -> None:
     example, _ = blocks(IMPORT)
     assert "2 tasks with 4 events" in await reader.follow(example)
 
 
-async def test_stages_that_a_list_lacks_are_added_as_told(reader: Reader) -> None:
-    """The file of the page is the example, gzipped."""
+async def test_missing_stages_are_added_as_documented(reader: Reader) -> None:
+    """With the gzipped example as the file of the page."""
     _, add_stages = blocks(IMPORT)
     incidents = (ROOT / "docs" / "examples" / "incidents.xes").read_bytes()
     (reader.folder / "incidents.xes.gz").write_bytes(gzip.compress(incidents))
@@ -65,7 +65,7 @@ async def test_stages_that_a_list_lacks_are_added_as_told(reader: Reader) -> Non
     assert "stages added to the list: Accepted/In Progress, " in printed
 
 
-async def test_histories_that_the_page_shows_are_imported(running_stack: Stack) -> None:
+async def test_histories_of_the_page_are_imported(running_stack: Stack) -> None:
     [body] = blocks(IMPORT, "From a program", "json")
     async with running_stack.client(f"user-{uuid4().hex[:8]}") as client:
         answer = await client.post("/api/import", json=json.loads(body))

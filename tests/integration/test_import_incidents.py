@@ -1,7 +1,8 @@
-"""A real incident log, by way of the command line, the log and the read models, against another reading.
+"""Import of a real incident log through the command line, the log and the read models, compared with another
+parser.
 
-7,554 incidents with 65,533 events of a car maker. Where that file is not beside the repository, a made-up one
-of the same shape takes its place.
+7,554 incidents with 65,533 events of a car maker. Without that file next to the repository, a generated one
+of the same shape is used.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ IMPORT_LIMIT_S = 180
 
 @dataclass(frozen=True)
 class Imported:
-    """The log after its first import: what the command said, and what another reading says."""
+    """Log after its first import: the command's output, and the expectations of another parser."""
 
     stack: Stack
     user: str
@@ -40,22 +41,22 @@ class Imported:
 
     @property
     def list_id(self) -> str:
-        """The list that it went to."""
+        """Return the id of the list that it was imported into."""
         found: str = self.summary["list"]["id"]
         return found
 
     def client(self) -> httpx.Client:
-        """A client signed in as the one who imported."""
+        """Return a client signed in as the importing user."""
         headers = {"Authorization": f"Bearer {self.stack.token(self.user)}"}
         return httpx.Client(base_url=self.stack.urls[1], headers=headers, timeout=30)
 
     def again(self) -> dict[str, Any]:
-        """Import the file once more."""
+        """Import the file again."""
         return run_import(self.stack, self.user, self.file)
 
 
 def run_import(stack: Stack, user: str, file: Path) -> dict[str, Any]:
-    """Import a file as a user does; what the command prints."""
+    """Import a file as a user does, and return the output."""
     environment = stack.environment | {"TASKTAPE_URL": stack.urls[0], "TASKTAPE_TOKEN": stack.token(user)}
     done = subprocess.run(
         [sys.executable, "-m", "tasktape", "import", str(file), "--json"],
@@ -71,14 +72,14 @@ def run_import(stack: Stack, user: str, file: Path) -> dict[str, Any]:
 
 
 def log_ends(stack: Stack) -> dict[str, int]:
-    """How long each partition of the log is."""
+    """Return the length of each partition of the log."""
     found: dict[str, int] = httpx.get(f"{stack.urls[0]}/readyz", timeout=30).json()["log"]
     return found
 
 
 @pytest.fixture(scope="module")
 def incidents(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The incident log."""
+    """Return the incident log."""
     if REAL.exists():
         return REAL
     path = tmp_path_factory.mktemp("incidents") / "bpic2013_incidents.xes.gz"
@@ -88,14 +89,14 @@ def incidents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def imported(running_stack: Stack, incidents: Path) -> Imported:
-    """The incident log, imported once."""
+    """Return the incident log, imported once."""
     user = f"importer-{uuid4().hex[:8]}"
     summary = run_import(running_stack, user, incidents)
     return Imported(running_stack, user, incidents, summary, cases(incidents))
 
 
 def all_tasks(imported: Imported) -> dict[str, dict[str, Any]]:
-    """Every task of the list over HTTP, by title."""
+    """Return every task of the list over HTTP, by title."""
     found: dict[str, dict[str, Any]] = {}
     cursor: str | None = None
     with imported.client() as client:
@@ -109,7 +110,7 @@ def all_tasks(imported: Imported) -> dict[str, dict[str, Any]]:
 
 
 def history_of(client: httpx.Client, task_id: str) -> list[dict[str, Any]]:
-    """A task's whole history over HTTP."""
+    """Return a task's whole history over HTTP."""
     found: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:
@@ -121,8 +122,8 @@ def history_of(client: httpx.Client, task_id: str) -> list[dict[str, Any]]:
             return found
 
 
-def test_everything_came_in(imported: Imported) -> None:
-    """As many tasks and events as the file has, all visible, in a list named after the file."""
+def test_all_tasks_and_events_are_imported(imported: Imported) -> None:
+    """As many as in the file, all visible, in a list named after the file."""
     summary = imported.summary
     assert (len(imported.cases), sum(map(len, imported.cases.values()))) == (TASKS, EVENTS)
     assert (summary["tasks"], summary["events"], summary["added"]) == (TASKS, EVENTS, EVENTS)
@@ -134,8 +135,8 @@ def test_everything_came_in(imported: Imported) -> None:
     assert (found["name"], found["members"]) == ("bpic2013_incidents", {imported.user: "owner"})
 
 
-def test_every_task_is_where_its_case_is(imported: Imported) -> None:
-    """Stage, status, owner, version and times of every task, against the other reading."""
+def test_every_task_matches_its_case(imported: Imported) -> None:
+    """Stage, status, owner, version and times of every task."""
     tasks = all_tasks(imported)
     assert tasks.keys() == imported.cases.keys()
     for name, steps in imported.cases.items():
@@ -148,13 +149,13 @@ def test_every_task_is_where_its_case_is(imported: Imported) -> None:
 
 
 def moment(text: str) -> datetime:
-    """A time that the API shows, which it does in UTC."""
+    """Return a time of the API, which is in UTC."""
     assert text.endswith("Z")
     return datetime.fromisoformat(text)
 
 
-def test_ten_whole_histories(imported: Imported) -> None:
-    """Events in order with their own times and actors, who imported them, and what they did."""
+def test_ten_complete_histories_match(imported: Imported) -> None:
+    """Events in order with their own times and actors, the importing user, and their changes."""
     names = sorted(imported.cases, key=lambda name: len(imported.cases[name]))
     picked = {names[0], names[-1], *names[:: len(names) // 8]}
     assert len(picked) >= 10
@@ -165,7 +166,7 @@ def test_ten_whole_histories(imported: Imported) -> None:
 
 
 def compare(history: list[dict[str, Any]], steps: list[Step], user: str) -> None:
-    """Compare one history with the other reading of it."""
+    """Compare one history with that of the other parser."""
     assert [event["version"] for event in history] == list(range(1, len(steps) + 1))
     assert [moment(event["time"]) for event in history] == [step.time for step in steps]
     assert [event["actor"] for event in history] == [step.actor for step in steps]
@@ -183,7 +184,7 @@ def compare(history: list[dict[str, Any]], steps: list[Step], user: str) -> None
 
 
 def expected_type(version: int, *, done: bool, step: Step) -> str:
-    """What kind of event a step has to be."""
+    """Return the event type of a step."""
     if version == 1:
         return "task.created"
     if done == step.done:
@@ -191,8 +192,8 @@ def expected_type(version: int, *, done: bool, step: Step) -> str:
     return "task.completed" if step.done else "task.reopened"
 
 
-def test_the_state_at_a_past_time(imported: Imported) -> None:
-    """Imported history answers what a task was like in the middle of it, by its own times."""
+def test_past_state_of_an_imported_task(imported: Imported) -> None:
+    """In the middle of its history, by its own times."""
     name = max(imported.cases, key=lambda each: len(imported.cases[each]))
     steps, task = imported.cases[name], all_tasks(imported)[name]
     middle = max(n for n in range(len(steps) // 2 + 1) if steps[n].time < steps[n + 1].time)
@@ -201,8 +202,8 @@ def test_the_state_at_a_past_time(imported: Imported) -> None:
     assert (then["version"], then["stage"]) == (middle + 1, steps[middle].stage)
 
 
-def test_importing_the_file_again_adds_nothing(imported: Imported) -> None:
-    """The log is as long as before, to the record."""
+def test_repeated_import_adds_nothing(imported: Imported) -> None:
+    """The log has the same length, to the record."""
     ends = log_ends(imported.stack)
     again = imported.again()
     assert (again["added"], again["present"], again["events"]) == (0, EVENTS, EVENTS)
@@ -210,8 +211,8 @@ def test_importing_the_file_again_adds_nothing(imported: Imported) -> None:
     assert log_ends(imported.stack) == ends
 
 
-def test_a_plain_file_is_the_same_log(imported: Imported, tmp_path: Path) -> None:
-    """Unpacked, and under another name that leads to the same list, it adds nothing either."""
+def test_uncompressed_file_is_the_same_log(imported: Imported, tmp_path: Path) -> None:
+    """Under another name for the same list, it adds nothing either."""
     plain = tmp_path / "bpic2013_incidents.xes"
     plain.write_bytes(gzip.decompress(imported.file.read_bytes()))
     assert plain.stat().st_size > 2 * imported.file.stat().st_size

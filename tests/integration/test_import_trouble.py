@@ -1,4 +1,4 @@
-"""Imports that meet trouble: interrupted, killed, without a server, refused in part; as a user sees it."""
+"""Failing imports from the command line: interrupted, killed, without a server, refused in part."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIMIT_S = 120
 
 
 class User:
-    """Somebody who imports, with the command line."""
+    """An importing user of the command line."""
 
     def __init__(self, stack: Stack, url: str | None = None) -> None:
         self.stack = stack
@@ -49,13 +49,13 @@ class User:
         )
 
     def run(self, file: Path, *options: str) -> tuple[int, str, str]:
-        """Import; the exit status and what was printed."""
+        """Import, and return exit status and output."""
         started = self.start(file, *options)
         out, err = started.communicate(timeout=LIMIT_S)
         return started.returncode, out, err
 
     def summary(self, file: Path) -> dict[str, Any]:
-        """Import without trouble; the summary."""
+        """Import without errors, and return the summary."""
         status, out, err = self.run(file, "--json")
         assert (status, err) == (0, "")
         found: dict[str, Any] = json.loads(out)
@@ -67,20 +67,20 @@ class User:
         return httpx.get(self.stack.urls[1] + path, params=query, headers=headers, timeout=30).json()
 
     def titles(self, list_id: str) -> set[str]:
-        """The titles of a list's tasks, at most 200."""
+        """Return the titles of a list's tasks, at most 200."""
         return {task["title"] for task in self.get("/api/tasks", list_id=list_id, limit=200)["items"]}
 
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An event log that takes a few seconds to import."""
+    """Write an event log that takes a few seconds to import."""
     path = tmp_path_factory.mktemp("trouble") / "trouble.xes.gz"
     write_xes(path, traces(TASKS, EVENTS))
     return path
 
 
 def log_size(stack: Stack) -> int:
-    """How many records the log has."""
+    """Return the number of records in the log."""
     ends: dict[str, int] = httpx.get(f"{stack.urls[0]}/readyz", timeout=30).json()["log"]
     return sum(ends.values())
 
@@ -96,7 +96,7 @@ def interrupted(user: User, log: Path, how: signal.Signals) -> tuple[int, str]:
 
 
 def completed(user: User, log: Path) -> None:
-    """Import again: what was there and what is added make the whole, and each version is there once."""
+    """Import again, and check that existing and added events make the whole, each version once."""
     again = user.summary(log)
     assert again["added"] + again["present"] == again["events"] == EVENTS
     assert (again["diverged"], again["refused"]) == (0, 0)
@@ -109,7 +109,7 @@ def completed(user: User, log: Path) -> None:
         assert task["stage"] == expected[task["title"]][-1].stage
 
 
-def test_an_interrupted_import_goes_on(running_stack: Stack, log: Path) -> None:
+def test_interrupted_import_continues(running_stack: Stack, log: Path) -> None:
     """Ctrl-C: one line and 130; running it again adds exactly what is missing."""
     user = User(running_stack)
     status, err = interrupted(user, log, signal.SIGINT)
@@ -118,15 +118,15 @@ def test_an_interrupted_import_goes_on(running_stack: Stack, log: Path) -> None:
     completed(user, log)
 
 
-def test_a_killed_import_goes_on(running_stack: Stack, log: Path) -> None:
-    """As after kill -9, or when the machine went off."""
+def test_killed_import_continues(running_stack: Stack, log: Path) -> None:
+    """As after kill -9, or a power failure."""
     user = User(running_stack)
     assert interrupted(user, log, signal.SIGKILL)[0] == -signal.SIGKILL
     completed(user, log)
 
 
-def test_a_server_that_is_killed_and_started_again(running_stack: Stack, log: Path) -> None:
-    """The import waits for it and goes on by itself; nothing is written twice into a history."""
+def test_import_continues_after_a_restart_of_the_server(running_stack: Stack, log: Path) -> None:
+    """By itself; nothing is written twice into a history."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     node = running_stack.start_api(port)
@@ -150,13 +150,13 @@ def test_a_server_that_is_killed_and_started_again(running_stack: Stack, log: Pa
 
 
 def trace(name: str, time: str = "2012-05-05T14:54:27Z") -> str:
-    """A trace on four lines."""
+    """Return a trace on four lines."""
     event = f'<event><date key="time:timestamp" value="{time}"/></event>'
     return f'<trace>\n<string key="concept:name" value="{name}"/>\n{event}\n</trace>\n'
 
 
-def test_traces_that_are_refused(running_stack: Stack, tmp_path: Path) -> None:
-    """They are named with their lines and nothing of them is imported; the others are; the status is 1."""
+def test_refused_traces_are_named(running_stack: Stack, tmp_path: Path) -> None:
+    """With their lines, and nothing of them is imported; the others are; the status is 1."""
     user, file = User(running_stack), tmp_path / "some.xes"
     file.write_text("<log>\n" + trace("good") + trace("bad", "soon") + trace("also good") + "</log>")
     status, out, err = user.run(file)
@@ -169,8 +169,8 @@ def test_traces_that_are_refused(running_stack: Stack, tmp_path: Path) -> None:
     assert user.titles(summary["list"]["id"]) == {"good", "also good"}
 
 
-def test_xml_that_is_broken(running_stack: Stack, tmp_path: Path) -> None:
-    """The import ends there, with the trace and the line; what came before is in."""
+def test_broken_xml_ends_the_import(running_stack: Stack, tmp_path: Path) -> None:
+    """With the trace and the line; earlier traces are imported."""
     user, file = User(running_stack), tmp_path / "broken.xes"
     file.write_text(
         "<log>\n" + trace("good") + trace("bad").replace("</event>", "") + trace("after") + "</log>"
@@ -183,8 +183,8 @@ def test_xml_that_is_broken(running_stack: Stack, tmp_path: Path) -> None:
     assert user.titles(summary["list"]["id"]) == {"good"}
 
 
-def test_what_is_no_log_makes_no_list(running_stack: Stack, tmp_path: Path) -> None:
-    """A file of another kind is refused in one line, and leaves no trace."""
+def test_file_of_another_kind_makes_no_list(running_stack: Stack, tmp_path: Path) -> None:
+    """It is refused in one line."""
     user, file = User(running_stack), tmp_path / "page.html"
     file.write_text("<html></html>")
     status, out, err = user.run(file)
@@ -198,7 +198,7 @@ def test_what_is_no_log_makes_no_list(running_stack: Stack, tmp_path: Path) -> N
 
 
 def in_one_line(user: User, file: Path, *options: str) -> str:
-    """What an import that fails says."""
+    """Return the error line of a failing import."""
     status, out, err = user.run(file, *options)
     assert (status, out) == (1, "")
     [line] = err.splitlines()
@@ -213,10 +213,10 @@ def in_one_line(user: User, file: Path, *options: str) -> str:
         (lambda stack: ["--url", stack.urls[0] + "/elsewhere"], "there is no resource at this address"),
     ],
 )
-def test_servers_and_tokens_that_will_not_do(
+def test_unusable_server_or_token_is_reported_in_one_line(
     running_stack: Stack, tmp_path: Path, options: Callable[[Stack], list[str]], line: str
 ) -> None:
-    """One line says what is wrong, soon."""
+    """Soon."""
     file = tmp_path / "some.xes"
     file.write_text("<log>" + trace("A") + "</log>")
     assert line in in_one_line(User(running_stack), file, *options(running_stack))
@@ -225,8 +225,8 @@ def test_servers_and_tokens_that_will_not_do(
 @pytest.mark.parametrize(
     "arguments", [["nowhere.xes"], ["."], [], [__file__, "--format", "abc"], [__file__, "--list", ""]]
 )
-def test_wrong_usage(running_stack: Stack, arguments: list[str]) -> None:
-    """A file that isn't there and the like: status 2."""
+def test_wrong_usage_is_status_2(running_stack: Stack, arguments: list[str]) -> None:
+    """For example a missing file."""
     environment = running_stack.environment | {"TASKTAPE_URL": running_stack.urls[0], "TASKTAPE_TOKEN": "x"}
     done = subprocess.run(
         [sys.executable, "-m", "tasktape", "import", *arguments],
@@ -240,8 +240,8 @@ def test_wrong_usage(running_stack: Stack, arguments: list[str]) -> None:
     assert "Error: " in done.stderr
 
 
-def test_a_bar_on_a_terminal(running_stack: Stack, log: Path) -> None:
-    """Progress is shown by the file's bytes, up to the end; elsewhere, as other tests see, it is not."""
+def test_terminal_shows_a_progress_bar(running_stack: Stack, log: Path) -> None:
+    """By the file's bytes, up to the end; without a terminal there is none, as in other tests."""
     user = User(running_stack)
     terminal, theirs = pty.openpty()
     environment = running_stack.environment | {

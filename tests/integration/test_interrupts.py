@@ -1,4 +1,4 @@
-"""Ctrl-C of a process that was started alone: it ends as told, and says nothing that looks like a fault."""
+"""Ctrl-C of a single process: it ends as documented, without output that looks like a fault."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIMIT_S = 10.0
 
 
 def interrupted(part: Part) -> str:
-    """Press Ctrl-C, and see that it was the end; return all that the process said."""
+    """Press Ctrl-C, check the end, and return all output of the process."""
     part.process.send_signal(signal.SIGINT)
     assert part.process.wait(LIMIT_S) == 130, part.tail()
     return part.log.read_text()
@@ -41,10 +41,10 @@ def test_ctrl_c_of_a_ready_process_is_a_clean_stop_with_status_130(running_stack
 
 
 @pytest.mark.parametrize("verb", ["worker", "api", "migrate"])
-def test_ctrl_c_while_a_process_starts_ends_it_with_status_130(
+def test_ctrl_c_during_startup_ends_the_process_with_status_130(
     running_stack: Stack, tmp_path: Path, verb: str
 ) -> None:
-    """The database takes the connection, and does not answer."""
+    """The database accepts the connection, and does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/none"
         stack = Stack(running_stack.brokers, url, tmp_path)
@@ -55,10 +55,10 @@ def test_ctrl_c_while_a_process_starts_ends_it_with_status_130(
             assert said_nothing_wrong(interrupted(part)), part.tail()
 
 
-async def test_ctrl_c_of_a_worker_whose_broker_is_away_ends_it_with_status_130(
+async def test_ctrl_c_of_a_worker_without_a_broker_ends_it_with_status_130(
     own_kafka: EmbeddedKafka, database_url: str, tmp_path: Path
 ) -> None:
-    """In time, though it can't leave its consumer group."""
+    """In time, though it cannot leave its consumer group."""
     worker = WorkerProcess(await new_place(own_kafka.brokers, database_url), tmp_path)
     try:
         worker.start()
@@ -70,8 +70,8 @@ async def test_ctrl_c_of_a_worker_whose_broker_is_away_ends_it_with_status_130(
         worker.kill()
 
 
-def test_ctrl_c_while_the_program_is_imported_shows_no_traceback(tmp_path: Path) -> None:
-    """An import that hangs stands for one that takes its time."""
+def test_ctrl_c_during_imports_shows_no_traceback(tmp_path: Path) -> None:
+    """With a module that blocks."""
     (tmp_path / "click.py").write_text(
         "import os, time\nopen(os.environ['IMPORTING'], 'w').close()\ntime.sleep(60)\n"
     )

@@ -1,4 +1,4 @@
-"""A whole local instance with a stand-in for the product: start, kill, stop, in all orders."""
+"""A complete local instance with a stand-in for the product: start, kill, stop, in all orders."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def eventually(condition: Callable[[], bool], limit_s: float) -> None:
 
 
 def lives(pid: int) -> bool:
-    """Tell whether a process runs; one that only waits to be collected by its parent does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -81,7 +81,7 @@ def lives(pid: int) -> bool:
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    """One folder for all tests here, as in life; each leaves it stopped or running as it likes."""
+    """Yield one folder for all tests here; each leaves it stopped or running."""
     one = Instance(tmp_path_factory.mktemp("instance"))
     one.up()
     one.wait_ready()
@@ -96,8 +96,8 @@ def ensure_running(instance: Instance) -> None:
         instance.wait_ready()
 
 
-def test_status_tells_all(instance: Instance) -> None:
-    """Every process with its figures; the address of both stores, the password hidden."""
+def test_status_shows_everything(instance: Instance) -> None:
+    """Every process with its figures; the URL of both stores, with the password hidden."""
     ensure_running(instance)
     run = instance.cli("status", "--json")
     assert run.returncode == 0
@@ -117,8 +117,8 @@ def test_status_tells_all(instance: Instance) -> None:
     assert "Ready: http://" in instance.cli("status").stdout
 
 
-def test_doctor_finds_all_well(instance: Instance) -> None:
-    """Every part is looked at; nothing fails; exit status 0."""
+def test_doctor_finds_no_fault(instance: Instance) -> None:
+    """Every part is checked; exit status 0."""
     ensure_running(instance)
     run = instance.cli("doctor", "--json")
     report = json.loads(run.stdout)
@@ -132,8 +132,8 @@ def test_doctor_finds_all_well(instance: Instance) -> None:
     assert run.returncode == 0
 
 
-def test_a_second_up_is_refused(instance: Instance) -> None:
-    """It names the pid and the address, in one line, and changes nothing."""
+def test_second_up_is_refused(instance: Instance) -> None:
+    """With the pid and the URL, in one line, and nothing changes."""
     ensure_running(instance)
     before = instance.pids()
     for extra in ((), ("--detach",)):
@@ -147,8 +147,8 @@ def test_a_second_up_is_refused(instance: Instance) -> None:
     assert instance.pids() == before
 
 
-def test_a_taken_port_is_one_line(instance: Instance, tmp_path: Path) -> None:
-    """It names the port and who has it, before anything is started."""
+def test_taken_port_is_reported_in_one_line(instance: Instance, tmp_path: Path) -> None:
+    """With the port and its owner, before anything is started."""
     other = Instance(tmp_path)
     with socket.create_server(("127.0.0.1", other.port)):
         run = other.cli("up", "--port", str(other.port))
@@ -160,7 +160,7 @@ def test_a_taken_port_is_one_line(instance: Instance, tmp_path: Path) -> None:
     assert not (other.data.kafka / "log").exists()
 
 
-def test_any_killed_process_comes_back(instance: Instance) -> None:
+def test_any_killed_process_is_restarted(instance: Instance) -> None:
     """SIGKILL to each of them in turn: all are ready again, on the same addresses."""
     ensure_running(instance)
     before = instance.status()
@@ -175,8 +175,8 @@ def test_any_killed_process_comes_back(instance: Instance) -> None:
 
 
 @pytest.mark.parametrize("name", ["kafka", "worker-0", "postgres", "api"])
-def test_a_process_that_hangs_is_named(instance: Instance, name: str) -> None:
-    """By status and by doctor, with what to do about it; both exit with 1. Then all is well again."""
+def test_hanging_process_is_named(instance: Instance, name: str) -> None:
+    """By status and by doctor, with a remedy; both exit with 1. Then everything is fine again."""
     ensure_running(instance)
     eventually(lambda: instance.status()["ready"], 20)
     pid = instance.pids()[name]
@@ -202,8 +202,8 @@ def test_a_process_that_hangs_is_named(instance: Instance, name: str) -> None:
     eventually(lambda: instance.status()["ready"], 20)
 
 
-def test_a_worker_that_gives_no_sign_of_life_is_named(instance: Instance) -> None:
-    """Its ready file is old: the process is there, and its event loop does not turn."""
+def test_worker_without_a_heartbeat_is_named(instance: Instance) -> None:
+    """Its ready file is old: the process exists, and its event loop is blocked."""
     ensure_running(instance)
     eventually(lambda: instance.status()["ready"], 20)
     pid = instance.pids()["worker-0"]
@@ -226,8 +226,8 @@ def test_a_worker_that_gives_no_sign_of_life_is_named(instance: Instance) -> Non
         hangs.unlink()
 
 
-def test_a_disk_that_is_full_is_named(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By status too, also while all still run."""
+def test_full_disk_is_named(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By status too, while everything still runs."""
     ensure_running(instance)
     eventually(lambda: instance.status()["ready"], 20)
     full = shutil.disk_usage(instance.data.root)._replace(free=2**20)
@@ -237,8 +237,8 @@ def test_a_disk_that_is_full_is_named(instance: Instance, monkeypatch: pytest.Mo
     assert found["ready"] is False
 
 
-def test_what_does_not_stay_up_is_named_with_its_reason(instance: Instance) -> None:
-    """The others stay up, and so does the supervisor, however often it fails."""
+def test_failing_process_is_named_with_its_reason(instance: Instance) -> None:
+    """The others keep running, and so does the supervisor, however often it fails."""
     ensure_running(instance)
     eventually(lambda: instance.status()["ready"], 20)
     pids = instance.pids()
@@ -259,11 +259,11 @@ def test_what_does_not_stay_up_is_named_with_its_reason(instance: Instance) -> N
 
 
 def find_worker(found: dict[str, Any]) -> dict[str, Any]:
-    """The worker in what status found."""
+    """Return the worker as found by status."""
     return next(process for process in found["processes"] if process["name"] == "worker-0")
 
 
-def test_interrupt_stops_all_in_order(instance: Instance) -> None:
+def test_interrupt_stops_everything_in_order(instance: Instance) -> None:
     """The API first, then the worker, the stores last; within five seconds, with status 0."""
     ensure_running(instance)
     pids = list(instance.pids().values())
@@ -282,8 +282,8 @@ def test_interrupt_stops_all_in_order(instance: Instance) -> None:
     assert instance.cli("status").returncode == 1
 
 
-def test_a_killed_supervisor_leaves_nothing_behind(instance: Instance) -> None:
-    """The next `up` finds the ports free and the data there; what was left over is ended first."""
+def test_killed_supervisor_leaves_nothing_behind(instance: Instance) -> None:
+    """The next `up` ends remaining processes, then finds the ports free and the data there."""
     ensure_running(instance)
     addresses = {key: instance.status()[key] for key in ("kafka", "database", "url")}
     pids = instance.pids()
@@ -305,7 +305,7 @@ def test_a_killed_supervisor_leaves_nothing_behind(instance: Instance) -> None:
 
 
 def test_down_stops_a_running_instance(instance: Instance) -> None:
-    """From another terminal, and again without harm."""
+    """From another terminal, and repeatedly."""
     ensure_running(instance)
     down = instance.cli("down", "--json")
     assert json.loads(down.stdout) == {"stopped": True, "data": str(instance.data.root)}
@@ -313,7 +313,9 @@ def test_down_stops_a_running_instance(instance: Instance) -> None:
     assert json.loads(instance.cli("down", "--json").stdout)["stopped"] is False
 
 
-def test_real_stores_are_used_instead(tmp_path: Path, kafka_brokers: str, database_url: str) -> None:
+def test_configured_stores_replace_the_embedded_ones(
+    tmp_path: Path, kafka_brokers: str, database_url: str
+) -> None:
     """With both variables set nothing is embedded; no password is shown."""
     one = Instance(tmp_path)
     one.up(KAFKA_BROKERS=kafka_brokers, DATABASE_URL=database_url)
@@ -326,8 +328,8 @@ def test_real_stores_are_used_instead(tmp_path: Path, kafka_brokers: str, databa
     assert one.stop() == 130
 
 
-def test_an_unreachable_store_is_waited_for(tmp_path: Path) -> None:
-    """One line says which and for how long, another that it was in vain."""
+def test_unreachable_store_is_awaited(tmp_path: Path) -> None:
+    """One line names the store and the timeout, another one the failure."""
     one = Instance(tmp_path)
     one.up("1", KAFKA_BROKERS="127.0.0.1:1")
     assert one.process.wait(10) == 1
@@ -344,8 +346,8 @@ def test_an_unreachable_store_is_waited_for(tmp_path: Path) -> None:
     ]
 
 
-def test_bad_addresses_are_one_line(tmp_path: Path) -> None:
-    """They name the variable."""
+def test_invalid_store_urls_are_reported_in_one_line(tmp_path: Path) -> None:
+    """With the variable."""
     one = Instance(tmp_path)
     one.up(KAFKA_BROKERS="host:notaport")
     assert one.process.wait(10) == 1

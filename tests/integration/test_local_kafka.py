@@ -1,4 +1,4 @@
-"""The embedded Kafka: starts, keeps its log through SIGKILL, moves away from a taken port."""
+"""Embedded Kafka: starts, keeps its log through SIGKILL, uses another port than a taken one."""
 
 import os
 import signal
@@ -38,8 +38,8 @@ async def read(brokers: str, count: int) -> list[bytes]:
     return values
 
 
-async def test_the_log_survives_sigkill_and_a_taken_port(kafka: EmbeddedKafka) -> None:
-    """What was acknowledged is there after a SIGKILL, on the same port; on another when that one is taken."""
+async def test_log_survives_sigkill_and_a_taken_port(kafka: EmbeddedKafka) -> None:
+    """Acknowledged records are kept, on the same port; on another one if that is taken."""
     brokers = kafka.start()
     admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
     await admin.start()

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: starts, keeps its rows through SIGKILL, lets nobody in without the password."""
+"""Embedded PostgreSQL: starts, keeps its rows through SIGKILL, requires the password."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ async def execute(url: str, statement: str) -> list[asyncpg.Record]:
         await connection.close()
 
 
-def test_the_file_of_a_killed_server_does_not_count(tmp_path: Path) -> None:
+def test_status_file_of_a_killed_server_is_ignored(tmp_path: Path) -> None:
     """It says "ready" until the next server writes its own."""
     ended = subprocess.Popen(["true"])
     ended.wait()
@@ -53,7 +53,7 @@ async def test_rows_survive_sigkill(postgres: EmbeddedPostgres) -> None:
         again.stop()
 
 
-async def test_a_pid_file_that_names_a_stranger(postgres: EmbeddedPostgres) -> None:
+async def test_pid_file_of_another_program_is_ignored(postgres: EmbeddedPostgres) -> None:
     """After a reboot the old pid may be any program's; the server starts nevertheless."""
     url = postgres.start()
     pid_file = postgres.folder / "data" / "postmaster.pid"
@@ -63,8 +63,8 @@ async def test_a_pid_file_that_names_a_stranger(postgres: EmbeddedPostgres) -> N
     assert postgres.start() == url
 
 
-async def test_only_with_the_password(postgres: EmbeddedPostgres) -> None:
-    """It is made at random and kept where only its owner reads it."""
+async def test_password_is_required(postgres: EmbeddedPostgres) -> None:
+    """It is random and readable only by its owner."""
     url = postgres.start()
     password = (postgres.folder / "password").read_text().strip()
     assert len(password) >= 32

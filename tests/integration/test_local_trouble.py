@@ -1,4 +1,4 @@
-"""What `status` and `doctor` say of an instance that has dead letters, or lacks a topic."""
+"""Reports of `status` and `doctor` on dead letters and missing topics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIMIT_S = 60.0
 
 
 class Local:
-    """The command line, as the user of an instance of their own."""
+    """Command line of the user of an instance of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.data = folder
@@ -47,7 +47,7 @@ class Local:
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
-    """One instance for all tests here; the last one deletes its log."""
+    """Yield one instance for all tests here; the last one deletes its log."""
     local = Local(tmp_path_factory.mktemp("trouble") / "data")
     local("up", "--detach", "--port", str(free_port()))
     yield local
@@ -55,7 +55,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
 
 
 async def put(brokers: str, *values: bytes, key: str) -> list[str]:
-    """Write records to the log behind our back; their positions."""
+    """Append records to the log directly, and return their positions."""
     producer = AIOKafkaProducer(bootstrap_servers=brokers)
     await producer.start()
     try:
@@ -77,8 +77,8 @@ def line_of(text: str, begin: str) -> str:
     return line
 
 
-async def test_status_and_doctor_name_dead_letters_and_the_stream_that_is_held(local: Local) -> None:
-    """Which stream, by which record, and why; they are no failure, and gone once they are settled."""
+async def test_status_and_doctor_name_dead_letters_and_held_streams(local: Local) -> None:
+    """With the record and the reason; they are no failure, and gone once they are settled."""
     assert line_of(local("doctor"), "✓ parked").endswith("no dead letters")
     assert "dead letters" not in local("status")
     stream = f"task:{uuid4()}"
@@ -113,10 +113,8 @@ async def test_status_and_doctor_name_dead_letters_and_the_stream_that_is_held(l
     assert line_of(local("doctor"), "✓ parked").endswith("no dead letters")
 
 
-async def test_a_missing_topic_is_named_beside_what_does_not_follow_from_it(
-    kafka_brokers: str, tmp_path: Path
-) -> None:
-    """Without the log nothing stays up; without another topic what ends has another reason."""
+async def test_missing_topic_is_named_apart_from_other_failures(kafka_brokers: str, tmp_path: Path) -> None:
+    """Without the log nothing keeps running; without another topic a failure has another reason."""
     there = f"there-{uuid4().hex}"
     await create_topic(kafka_brokers, there)
     failed = {"name": "worker-0", "status": "restarting", "reason": "no memory", "restarts": 2}
@@ -135,8 +133,8 @@ async def test_a_missing_topic_is_named_beside_what_does_not_follow_from_it(
     assert await asyncio.to_thread(found, there, there) == [worker]
 
 
-async def test_status_and_doctor_name_a_log_that_was_deleted_on_one_line(local: Local) -> None:
-    """Not that the worker ends again and again, which follows from it; both exit with 1."""
+async def test_status_and_doctor_name_a_deleted_log_in_one_line(local: Local) -> None:
+    """Not the resulting restarts of the worker; both exit with 1."""
     admin = AIOKafkaAdminClient(bootstrap_servers=local.brokers())
     await admin.start()
     await admin.delete_topics(["task-events"])

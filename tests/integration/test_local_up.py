@@ -1,4 +1,4 @@
-"""The verbs up, status, doctor and down, with the product itself on an embedded Kafka and PostgreSQL."""
+"""Verbs up, status, doctor and down, with the product itself on an embedded Kafka and PostgreSQL."""
 
 import json
 import os
@@ -40,15 +40,15 @@ def tasktape(tmp_path: Path) -> Iterator[CommandLine]:
 
 
 def readiness(port: int) -> dict[str, Any]:
-    """What `/readyz` of the API process that takes a new connection says."""
+    """Return `/readyz` of the API process that accepts a new connection."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
         return dict(json.load(answer))
 
 
 def test_up_and_down(tasktape: CommandLine) -> None:
-    """Detached: returns when ready, with a link that signs in; all checks pass; down leaves the data.
+    """Detached: returns when ready, with a sign-in link; all checks pass; down keeps the data.
 
-    Two API processes are on the one port.
+    Two API processes share the port.
     """
     up = tasktape("up", "--detach", "--port", str(tasktape.port), "--workers", "2", "--api", "2")
     assert up.returncode == 0, up.stderr
@@ -82,7 +82,7 @@ def test_up_and_down(tasktape: CommandLine) -> None:
             assert json.loads(line)["event"], line
 
 
-def test_a_detached_start_that_fails(tasktape: CommandLine) -> None:
+def test_failing_detached_start_is_reported(tasktape: CommandLine) -> None:
     """The reason comes from the background to the terminal, as one line, with exit status 1."""
     with socket.create_server((LOOPBACK, tasktape.port)):
         up = tasktape("up", "--detach", "--port", str(tasktape.port))

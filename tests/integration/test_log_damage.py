@@ -1,4 +1,4 @@
-"""The log loses what it had not flushed, or what holds it is deleted: found, refused, and mended."""
+"""Loss of unflushed or deleted parts of the log: found, refused, and repaired."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LIMIT_S = 60.0
 
 @pytest.fixture
 async def place(own_kafka: EmbeddedKafka, database_url: str) -> Settings:
-    """A place whose log has records of all kinds, all of them folded."""
+    """Yield a place whose log has records of all kinds, all of them folded."""
     settings = await new_place(own_kafka.brokers, database_url)
     log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
     records = history(60)
@@ -58,7 +58,7 @@ async def place(own_kafka: EmbeddedKafka, database_url: str) -> Settings:
 
 
 def history(tasks: int) -> list[Record]:
-    """A list, and tasks in it with an edit each; one of them stale."""
+    """Return a list, and tasks in it with an edit each; one of them stale."""
     list_id = str(uuid4())
     records = [record_of(ListCreated("Errands"), 1, id=str(uuid4()), stream=f"list:{list_id}")]
     for number in range(tasks):
@@ -71,7 +71,7 @@ def history(tasks: int) -> list[Record]:
 
 
 async def fold_all(settings: Settings) -> None:
-    """Bring the rows to the end of the log."""
+    """Project to the end of the log."""
     log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
     database = await open_database(settings.database_url, settings.schema_name, pool_size=2)
     try:
@@ -84,7 +84,7 @@ async def fold_all(settings: Settings) -> None:
 
 
 def cut_power(kafka: EmbeddedKafka, topic: str, share: float = 0.6) -> None:
-    """Kill the broker, and take from its files what a machine without power had not written."""
+    """Kill the broker, and remove unflushed data from its files, as a power failure does."""
     os.kill(kafka.pid, signal.SIGKILL)
     kafka.stop()
     segments = list(kafka.folder.glob(f"log/{topic}-*/*.log"))
@@ -95,7 +95,7 @@ def cut_power(kafka: EmbeddedKafka, topic: str, share: float = 0.6) -> None:
 
 
 async def refusal(settings: Settings) -> str:
-    """Why no process works on this log; empty if one would."""
+    """Return why processes refuse this log; empty if they accept it."""
     log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
     database = await open_database(settings.database_url, settings.schema_name, pool_size=1)
     try:
@@ -109,7 +109,7 @@ async def refusal(settings: Settings) -> str:
 
 
 def shown(records: Sequence[RawRecord]) -> dict[Position, tuple[str | None, bytes | None]]:
-    """Records by their place: the id and the value, or that they can't be read."""
+    """Return records by position: id and value, or that they cannot be read."""
     return {
         raw.position: (dict(raw.headers)["ce_id"].decode(), raw.value)
         if dict(raw.headers).get("ce_id")
@@ -125,10 +125,10 @@ async def database(place: Settings) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def test_what_the_log_lost_is_written_back_at_its_places(
+async def test_lost_records_are_written_back_at_their_positions(
     place: Settings, own_kafka: EmbeddedKafka, database: Database
 ) -> None:
-    """Nothing works on it before; afterwards the log, and what is folded from it, are what they were."""
+    """Processes refuse the log before; afterwards the log and its fold are unchanged."""
     before = await read_whole_log(place)
     cut_power(own_kafka, place.events_topic)
     left = await read_whole_log(place)
@@ -153,8 +153,8 @@ async def test_what_the_log_lost_is_written_back_at_its_places(
     await check_read_models(database, was.states.values(), outcome)
 
 
-async def test_a_repair_that_broke_off_goes_on(place: Settings, own_kafka: EmbeddedKafka) -> None:
-    """Some of it may be there already."""
+async def test_interrupted_repair_continues(place: Settings, own_kafka: EmbeddedKafka) -> None:
+    """Some records may be there already."""
     before = shown(await read_whole_log(place))
     cut_power(own_kafka, place.events_topic)
     diagnosis = await diagnose(place)
@@ -170,10 +170,8 @@ async def test_a_repair_that_broke_off_goes_on(place: Settings, own_kafka: Embed
     }
 
 
-async def test_files_that_were_closed_in_good_order_are_checked_for_a_repair(
-    place: Settings, own_kafka: EmbeddedKafka
-) -> None:
-    """Zeros at the end and garbage in an index, which a broker would believe, or end because of."""
+async def test_files_are_checked_before_a_repair(place: Settings, own_kafka: EmbeddedKafka) -> None:
+    """Zeros at the end and garbage in an index, which a broker would accept, or fail on."""
     before = shown(await read_whole_log(place))
     own_kafka.stop()
     for segment in own_kafka.folder.glob(f"log/{place.events_topic}-*/*.log"):
@@ -190,15 +188,15 @@ async def test_files_that_were_closed_in_good_order_are_checked_for_a_repair(
 
 
 async def fix_only(settings: Settings, partition: int) -> None:
-    """Mend one partition, and be gone."""
+    """Repair one partition, and exit."""
     diagnosis = await diagnose(settings)
     (damage,) = [each for each in diagnosis.damages if each.partition == partition]
     with pytest.raises(WrongLog, match="not repaired yet"):
         await fix(settings, type(diagnosis)(diagnosis.lines, (damage,)))
 
 
-async def test_a_process_that_runs_sees_the_log_go_back(place: Settings, own_kafka: EmbeddedKafka) -> None:
-    """What it appends would lie where others were, and be taken for folded: from then on it refuses."""
+async def test_running_process_detects_a_shortened_log(place: Settings, own_kafka: EmbeddedKafka) -> None:
+    """Its records would take the positions of others, and count as folded: from then on it refuses."""
     log = KafkaEventLog(place.kafka_brokers, place.events_topic, place.partitions)
     await log.ends()
     await asyncio.to_thread(cut_power, own_kafka, place.events_topic)
@@ -209,10 +207,10 @@ async def test_a_process_that_runs_sees_the_log_go_back(place: Settings, own_kaf
     await log.close()
 
 
-async def test_records_in_the_places_of_lost_ones_are_found_and_both_are_kept(
+async def test_records_at_positions_of_lost_ones_are_found_and_both_are_kept(
     place: Settings, own_kafka: EmbeddedKafka
 ) -> None:
-    """By whoever did not know of it: the lost ones go to the end, and the rows are made anew."""
+    """Written by an unaware process: the lost ones go to the end, and the rows are rebuilt."""
     before = await read_whole_log(place)
     cut_power(own_kafka, place.events_topic)
     foreign = history(60)
@@ -234,10 +232,8 @@ async def test_records_in_the_places_of_lost_ones_are_found_and_both_are_kept(
     await database.close()
 
 
-async def test_a_log_that_is_gone_altogether_is_written_back(
-    place: Settings, own_kafka: EmbeddedKafka
-) -> None:
-    """Somebody deleted the topic: the audit has all of it."""
+async def test_deleted_log_is_written_back(place: Settings, own_kafka: EmbeddedKafka) -> None:
+    """From the audit, which has all of it."""
     before = shown(await read_whole_log(place))
     await delete_topics(place.kafka_brokers[0], place.events_topic)
     diagnosis = await diagnose(place)
@@ -273,8 +269,8 @@ def stack(kafka_brokers: str, own_postgres: EmbeddedPostgres, tmp_path: Path) ->
         yield stack
 
 
-async def test_topics_that_hold_nothing_of_lasting_use_are_made_again(stack: Stack) -> None:
-    """Updates flow again, to sockets that stayed open too, without anybody doing anything."""
+async def test_topics_without_lasting_contents_are_created_again(stack: Stack) -> None:
+    """Updates flow again, also to open sockets, without intervention."""
     settings = Settings.from_environment(stack.environment)
     async with stack.client("alice") as client, live(stack.ws_url(), stack.token("alice")) as socket:
         await client.post("/api/tasks", json={"title": "Before"})
@@ -300,10 +296,10 @@ async def test_topics_that_hold_nothing_of_lasting_use_are_made_again(stack: Sta
         await eventually(ready, LIMIT_S)
 
 
-async def test_a_database_that_was_dropped_is_made_again_and_filled(
+async def test_dropped_database_is_created_and_filled_again(
     stack: Stack, own_postgres: EmbeddedPostgres
 ) -> None:
-    """The worker ends, to be started again by its supervisor; it fills the rows before it is ready."""
+    """The worker ends, to be restarted by its supervisor; it fills the rows before it is ready."""
     worker = stack.parts[0]
     async with stack.client("alice") as client:
         made = [

@@ -1,4 +1,5 @@
-"""What a running instance says, held against the AsyncAPI document that it serves: no less, and no more."""
+"""Messages of a running instance, compared with the AsyncAPI document that it serves: no less, and no
+more."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ NOT_HERE = {"ping", "resync"}
 
 
 class Described:
-    """The messages of the server, as a document has them; counts what was held against it."""
+    """Validates the server's messages by a document, and counts them."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         closed = _closed(document)
@@ -44,13 +45,13 @@ class Described:
         self.types = set(self._validators)
 
     def check(self, message: Mapping[str, Any]) -> None:
-        """Raises if the message is not what its type is described as."""
+        """Raise if the message differs from the description of its type."""
         self._validators[message["type"]].validate(message)
         self.seen[message["type"]] += 1
 
 
 def _sent(document: Mapping[str, Any]) -> set[str]:
-    """The titles of the messages that the server sends, of itself or as a reply."""
+    """Return the titles of the server's messages, unsolicited or replies."""
     operations = document["operations"].values()
     sending = [each for each in operations if each["action"] == "send"]
     sending += [each["reply"] for each in operations if "reply" in each]
@@ -58,7 +59,7 @@ def _sent(document: Mapping[str, Any]) -> set[str]:
 
 
 def _closed(schema: Any) -> Any:
-    """The same, but that objects have no properties besides those that are described."""
+    """Return the schema with objects that have only described properties."""
     if isinstance(schema, list):
         return [_closed(each) for each in schema]
     if not isinstance(schema, dict):
@@ -70,7 +71,7 @@ def _closed(schema: Any) -> Any:
 
 
 class Client:
-    """A socket whose messages are all held against the document."""
+    """A socket whose messages are all validated."""
 
     def __init__(self, socket: ClientConnection, described: Described) -> None:
         self._socket = socket
@@ -84,7 +85,7 @@ class Client:
         await self._socket.send(ormsgpack.packb(value) if packed else json.dumps(value))
 
     async def hear(self) -> dict[str, Any]:
-        """The next message."""
+        """Return the next message."""
         while not self._waiting:
             data = await asyncio.wait_for(self._socket.recv(), LIMIT_S)
             value = json.loads(data) if isinstance(data, str) else ormsgpack.unpackb(data)
@@ -94,7 +95,7 @@ class Client:
         return message
 
     async def heard(self, type_: str, **fields: Any) -> dict[str, Any]:
-        """The next message of a type with these fields; others are held against the document too."""
+        """Return the next message of a type with these fields, validating those before."""
         while True:
             message = await self.hear()
             if message["type"] == type_ and fields.items() <= message.items():
@@ -105,7 +106,7 @@ class Client:
 async def client(
     url: str, token: str, described: Described, subprotocol: str, **hello: Any
 ) -> AsyncIterator[Client]:
-    """One that has authenticated."""
+    """Yield an authenticated client."""
     async with connect(url, subprotocols=[Subprotocol(subprotocol)], max_size=None) as socket:
         one = Client(socket, described)
         await one.say({"id": 1, "type": "authenticate", "token": token, **hello})
@@ -113,8 +114,8 @@ async def client(
         yield one
 
 
-async def test_all_that_is_sent_is_described(running_stack: Stack) -> None:
-    """In a long conversation of several users, on two nodes, by each way to listen."""
+async def test_all_sent_messages_are_described(running_stack: Stack) -> None:
+    """In a long conversation of several users, on two nodes, by each transport."""
     ann, bob = f"ann-{uuid4().hex[:8]}", f"bob-{uuid4().hex[:8]}"
     tokens = {user: running_stack.token(user) for user in (ann, bob)}
     async with running_stack.client(ann, 0) as http, running_stack.client(bob, 1) as http_of_bob:
@@ -150,7 +151,7 @@ async def test_all_that_is_sent_is_described(running_stack: Stack) -> None:
 
 
 async def _begin(http: httpx.AsyncClient, bob: str) -> tuple[str, str]:
-    """A list of two, and a task with all that a task can have."""
+    """Create a list of two users, and a task with every field."""
     stages = [{"name": name, "category": "open"} for name in ("to do", "doing")]
     task_list = (await http.post("/api/lists", json={"name": "Garden", "stages": stages})).json()
     answer = await http.put(f"/api/lists/{task_list['id']}/members/{bob}", json={"role": "editor"})
@@ -176,7 +177,7 @@ async def _begin(http: httpx.AsyncClient, bob: str) -> tuple[str, str]:
 async def _take_part(
     one: Client, channel: str, tokens: Mapping[str, str], all_subscribed: asyncio.Barrier
 ) -> None:
-    """Ask for each reply and each refusal, and send signals once the others can receive them."""
+    """Cause each reply and each refusal, and send signals once the others can receive them."""
     await one.say({"id": 2, "type": "subscribe", "channel": channel, "since": {}})
     await one.heard("subscribed", id=2)
     await all_subscribed.wait()
@@ -196,7 +197,7 @@ async def _take_part(
 async def _go_on(
     http: httpx.AsyncClient, http_of_bob: httpx.AsyncClient, task_id: str, list_id: str, bob: str
 ) -> None:
-    """What happens to a task, a list, and notifications."""
+    """Cause updates of a task, a list, and notifications."""
     task = f"/api/tasks/{task_id}"
     answers = [
         await http.patch(task, json={"notes": "at dawn", "stage": "doing", "tags": ["b"]}),
@@ -224,7 +225,7 @@ async def _until_it_ends(one: Client, list_id: str) -> None:
 
 
 async def _look_back(stack: Stack, user: str, described: Described) -> None:
-    """All of it again, as what was missed."""
+    """Receive all of it again as missed updates."""
     url, token = stack.ws_url(1), stack.token(user)
     async with client(url, token, described, SUBPROTOCOL, since={}, features=["batch"]) as one:
         await one.say({"id": 5, "type": "ping"}, {"id": 6, "type": "unsubscribe", "channel": f"user:{user}"})

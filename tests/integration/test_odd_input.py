@@ -1,4 +1,4 @@
-"""Odd input at every route and parameter: a problem or taken, never a 5xx, never replaced bytes."""
+"""Odd input at every route and parameter: a problem or accepted, never a 5xx, never replaced bytes."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ async def client(running_stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def address(endpoint: Endpoint, value: str = ID) -> str:
-    """The path of an endpoint, with a value in the place of each parameter."""
+    """Return the path of an endpoint, with a value for each parameter."""
     path = endpoint.path.replace("{position}", "0:1") if value == ID else endpoint.path
     for name in ("{id}", "{comment_id}", "{user}", "{position}"):
         path = path.replace(name, value)
@@ -122,7 +122,7 @@ def address(endpoint: Endpoint, value: str = ID) -> str:
 
 
 def fields(model: Any) -> list[str]:
-    """The fields of a model."""
+    """Return the fields of a model."""
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
@@ -132,7 +132,7 @@ def some(values: Sequence[T], place: int) -> Sequence[T]:
 
 
 def paths() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Odd paths."""
+    """Return odd paths."""
     for endpoint in LIVE:
         if "{" in endpoint.path:
             for value in PATHS:
@@ -140,7 +140,7 @@ def paths() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def queries() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Odd queries, of every parameter and of one that is not there."""
+    """Return odd queries, of every parameter and of an unknown one."""
     gets = [endpoint for endpoint in LIVE if endpoint.method == "GET"]
     named = [(endpoint, name) for endpoint in gets for name in [*fields(endpoint.query), "odd%ED%A0%80"]]
     for place, (endpoint, name) in enumerate(named):
@@ -149,7 +149,7 @@ def queries() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def bodies() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Odd bodies: as text, and in each of their fields."""
+    """Return odd bodies: as text, and in each of their fields."""
     for place, endpoint in enumerate(each for each in LIVE if each.body is not None):
         for text in some(TEXTS, place):
             headers = {"Content-Type": endpoint.body_types[0], "Idempotency-Key": f"odd-{len(text)}"}
@@ -161,7 +161,7 @@ def bodies() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def headers() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Odd headers, at a read, at a command and at where nothing is."""
+    """Return odd headers, for a read, a command and an unknown path."""
     for name, value in HEADERS:
         for method, path in (
             ("GET", "/api/lists"),
@@ -174,15 +174,15 @@ def headers() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def body_of(endpoint: Endpoint, value: Any) -> dict[str, Any]:
-    """A request's body, as JSON."""
+    """Return a request's body, as JSON."""
     if endpoint.body is None:
         return {}
     return {"content": json.dumps(value).encode(), "headers": {"Content-Type": endpoint.body_types[0]}}
 
 
 @pytest.mark.parametrize("made", [paths, queries, bodies, headers])
-async def test_odd_input_is_taken_or_a_problem(client: httpx.AsyncClient, made: Any) -> None:
-    """Whatever is sent where."""
+async def test_odd_input_is_accepted_or_a_problem(client: httpx.AsyncClient, made: Any) -> None:
+    """For every route."""
     room = asyncio.Semaphore(AT_ONCE)
     wrong: list[str] = []
 
@@ -197,7 +197,7 @@ async def test_odd_input_is_taken_or_a_problem(client: httpx.AsyncClient, made: 
 
 
 def fault_of(answer: httpx.Response) -> str | None:
-    """What is wrong with an answer, if anything."""
+    """Return the fault of a response, if any."""
     if answer.status_code >= 500:
         return "an error of ours"
     if "\ufffd" in answer.text:
@@ -211,7 +211,7 @@ def fault_of(answer: httpx.Response) -> str | None:
 
 
 async def test_bytes_of_a_name_are_not_replaced(client: httpx.AsyncClient) -> None:
-    """`René` in Latin-1 is nobody, rather than the same person as `Renè`; as UTF-8 it is himself."""
+    """`René` in Latin-1 is nobody, rather than the same user as `Renè`; as UTF-8 it is that user."""
     made = (await client.post("/api/lists", json={"name": "L"})).json()
     members = f"/api/lists/{made['id']}/members"
     for name in ("Ren%E9", "Ren%E8", "Ren%C3", "Ren%ED%A0%80"):
@@ -223,15 +223,15 @@ async def test_bytes_of_a_name_are_not_replaced(client: httpx.AsyncClient) -> No
 
 
 async def test_bytes_of_a_filter_are_not_replaced(client: httpx.AsyncClient) -> None:
-    """A tag in Latin-1 is a 400, rather than a tag that nothing has."""
+    """A tag in Latin-1 is a 400, rather than a tag without tasks."""
     assert (await client.post("/api/tasks", json={"title": "T", "tags": ["café"]})).status_code == 201
     assert (await client.get("/api/tasks?tag=caf%E9")).status_code == 400
     found = await client.get("/api/tasks?tag=caf%C3%A9&limit=1")
     assert [each["tags"] for each in found.json()["items"]] == [["café"]]
 
 
-async def test_odd_ids_in_a_bulk_are_outcomes_of_their_own(client: httpx.AsyncClient) -> None:
-    """The commands beside them are done."""
+async def test_odd_ids_in_bulk_are_outcomes_of_their_own(client: httpx.AsyncClient) -> None:
+    """The other commands are executed."""
     odd: list[Any] = [
         {"command": "complete", "task_id": "\0"},
         {"command": "complete", "task_id": "\ud800"},
@@ -256,7 +256,7 @@ async def test_odd_ids_in_a_bulk_are_outcomes_of_their_own(client: httpx.AsyncCl
 
 
 @pytest.mark.parametrize("version", [True, "1", 1.0, [1]])
-async def test_undo_takes_versions_only(client: httpx.AsyncClient, version: Any) -> None:
+async def test_undo_accepts_only_versions(client: httpx.AsyncClient, version: Any) -> None:
     """`true` is not version 1, which is the creation."""
     made = (await client.post("/api/tasks", json={"title": "T"})).json()
     await client.patch(f"/api/tasks/{made['id']}", json={"title": "U"})
@@ -265,7 +265,7 @@ async def test_undo_takes_versions_only(client: httpx.AsyncClient, version: Any)
     assert (await client.get(f"/api/tasks/{made['id']}")).json()["title"] == "U"
 
 
-async def test_address_of_other_bytes_is_a_400(running_stack: Stack) -> None:
+async def test_path_in_another_encoding_is_400(running_stack: Stack) -> None:
     """Raw Latin-1 and UTF-8, as some clients send them; at a handshake too."""
     host, _, port = running_stack.urls[0].removeprefix("http://").partition(":")
     handshake = (
@@ -283,6 +283,6 @@ async def test_address_of_other_bytes_is_a_400(running_stack: Stack) -> None:
             writer.close()
 
 
-def test_quoting_of_the_table_is_valid() -> None:
-    """The table's good values are what they are meant to be."""
+def test_valid_values_of_the_table_are_accepted() -> None:
+    """So the odd ones are the cause of refusals."""
     assert quote("café") in QUERIES

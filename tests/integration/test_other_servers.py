@@ -1,4 +1,4 @@
-"""The application under another ASGI server than ours: hypercorn serves HTTP, sockets, SSE and Socket.IO."""
+"""The application under hypercorn, another ASGI server: HTTP, sockets, SSE and Socket.IO."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIMIT_S = 15.0
 
 @pytest.fixture
 async def url(running_stack: Stack) -> AsyncIterator[str]:
-    """The address of a node of the stack that hypercorn serves."""
+    """Yield the URL of a node of the stack that hypercorn serves."""
     port, stop = free_port(), asyncio.Event()
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
@@ -80,7 +80,7 @@ async def test_socket_io_is_served_by_polling(url: str) -> None:
         assert json.loads(answer.text[1:])["upgrades"] == ["websocket"]
 
 
-async def test_a_bad_token_closes_a_socket_with_its_code(url: str) -> None:
+async def test_invalid_token_closes_a_socket_with_its_code(url: str) -> None:
     async with connect(url.replace("http", "ws") + "/ws") as socket:
         await socket.send(json.dumps({"type": "authenticate", "id": 1, "token": "junk"}))
         await asyncio.wait_for(socket.wait_closed(), LIMIT_S)

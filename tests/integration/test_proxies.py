@@ -1,4 +1,4 @@
-"""Through Caddy and nginx, as they are shipped, everything comes as from an API node itself."""
+"""Caddy and nginx as shipped: responses are the same as from an API node itself."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OF_THE_CONNECTION = {"date", "server", "via", "connection", "keep-alive", "trans
 
 @pytest.fixture(scope="module")
 def stack(kafka_brokers: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Two API nodes that trust the address of the proxy, which is not that of its clients."""
+    """Yield two API nodes that trust the address of the proxy, which is not that of its clients."""
     with running(
         kafka_brokers,
         database_url,
@@ -66,7 +66,7 @@ _addresses = (f"127.0.{number // 250}.{number % 250 + 2}" for number in range(25
 
 @pytest.fixture
 def address() -> str:
-    """An address of this machine that no other test uses."""
+    """Return an address of this machine that no other test uses."""
     return next(_addresses)
 
 
@@ -78,7 +78,7 @@ def authorisation(stack: Stack, user: str) -> dict[str, str]:
 async def socket_of(
     proxy: Proxy, address: str, headers: dict[str, str] | None = None
 ) -> AsyncIterator[ClientConnection]:
-    """A WebSocket from an address, as a page of the site opens it."""
+    """Return a WebSocket from an address, as a page of the site opens it."""
     tls = proxy.verify if isinstance(proxy.verify, ssl.SSLContext) else None
     async with connect(
         proxy.url.replace("http", "ws", 1) + "/ws",
@@ -94,7 +94,7 @@ async def socket_of(
 
 @asynccontextmanager
 async def live(proxy: Proxy, stack: Stack, user: str, address: str) -> AsyncIterator[LiveClient]:
-    """An authenticated WebSocket."""
+    """Yield an authenticated WebSocket."""
     async with socket_of(proxy, address) as socket:
         client = LiveClient(socket)
         await client.say(id=1, type="authenticate", token=stack.token(user))
@@ -107,7 +107,7 @@ async def live(proxy: Proxy, stack: Stack, user: str, address: str) -> AsyncIter
 
 
 async def exchange(client: httpx.AsyncClient, key: str, task: str) -> list[httpx.Response]:
-    """Ask for every kind of answer. With the same key, what changed the first time is only told the next."""
+    """Make every kind of request. With the same key, the second time returns the first outcomes."""
     here = f"/api/tasks/{task}"
     trace = {
         "X-Correlation-ID": key,
@@ -137,14 +137,14 @@ async def exchange(client: httpx.AsyncClient, key: str, task: str) -> list[httpx
 
 
 def told(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
-    """What an answer says, but for what belongs to the connection."""
+    """Return a response without the fields of its connection."""
     headers = {name: value for name, value in answer.headers.items() if name not in OF_THE_CONNECTION}
     if "allow" in headers:  # a set, which each process has in an order of its own
         headers["allow"] = ", ".join(sorted(headers["allow"].split(", ")))
     return answer.status_code, headers, answer.content
 
 
-async def test_answers_through_a_proxy_are_those_of_a_node(stack: Stack, proxy: Proxy, user: str) -> None:
+async def test_responses_through_a_proxy_equal_those_of_a_node(stack: Stack, proxy: Proxy, user: str) -> None:
     key = uuid4().hex
     async with stack.client(user) as direct, proxy.client() as through:
         through.headers.update(authorisation(stack, user))
@@ -163,9 +163,7 @@ async def test_answers_through_a_proxy_are_those_of_a_node(stack: Stack, proxy: 
         assert read.headers["etag"] == '"1"'
 
 
-async def test_asynchronous_command_is_asked_for_at_its_location(
-    stack: Stack, proxy: Proxy, user: str
-) -> None:
+async def test_asynchronous_command_is_polled_at_its_location(stack: Stack, proxy: Proxy, user: str) -> None:
     async with proxy.client() as client:
         client.headers.update(authorisation(stack, user))
         answer = await client.post("/api/tasks", json={"title": "A"}, headers={"Prefer": "respond-async"})
@@ -205,7 +203,7 @@ async def test_body_limit_is_that_of_the_nodes(stack: Stack, proxy: Proxy, user:
         assert answer.json()["code"] == "body_too_large"
 
 
-async def test_metrics_are_not_for_the_public(proxy: Proxy) -> None:
+async def test_metrics_are_not_public(proxy: Proxy) -> None:
     async with proxy.client() as client:
         for path in ("/metrics", "//metrics", "/./metrics", "/%6detrics", "/metrics?x", "/metrics/"):
             answer = await client.get(proxy.url + path)
@@ -217,7 +215,7 @@ async def test_metrics_are_not_for_the_public(proxy: Proxy) -> None:
 
 
 async def accepted_of(proxy: Proxy, address: str, headers: dict[str, str]) -> tuple[int, InvalidStatus]:
-    """How many sockets an address may open on the two nodes, and how the next one is refused."""
+    """Return the number of sockets that an address may open on both nodes, and the refusal of the next."""
     async with AsyncExitStack() as stack:
         for count in range(10 * SOCKETS_PER_ADDRESS):
             try:
@@ -228,7 +226,7 @@ async def accepted_of(proxy: Proxy, address: str, headers: dict[str, str]) -> tu
 
 
 @pytest.mark.parametrize("headers", [{}, FORGED], ids=["honest", "forged"])
-async def test_limits_see_the_address_of_the_client(
+async def test_limits_use_the_address_of_the_client(
     proxy: Proxy, address: str, headers: dict[str, str]
 ) -> None:
     """Each address has its own count, and a header of the client's changes nothing."""
@@ -242,7 +240,7 @@ async def test_limits_see_the_address_of_the_client(
 # --- live ------------------------------------------------------------------------------------------------
 
 
-async def test_socket_hears_of_an_update_and_large_messages_pass(
+async def test_socket_receives_updates_and_large_messages(
     stack: Stack, proxy: Proxy, user: str, address: str
 ) -> None:
     notes = "ü" * 10_000
@@ -255,9 +253,7 @@ async def test_socket_hears_of_an_update_and_large_messages_pass(
         assert update["task"]["notes"] == notes
 
 
-async def test_event_stream_is_passed_on_as_it_comes(
-    stack: Stack, proxy: Proxy, user: str, address: str
-) -> None:
+async def test_event_stream_is_not_buffered(stack: Stack, proxy: Proxy, user: str, address: str) -> None:
     headers = authorisation(stack, user) | {"Accept-Encoding": "gzip"}
     async with (
         proxy.client(address) as client,
@@ -277,7 +273,7 @@ async def test_event_stream_is_passed_on_as_it_comes(
 
 
 async def polling_sessions(node: str) -> int:
-    """How many sessions of Socket.IO that poll were opened on a node."""
+    """Return the number of polling sessions of Socket.IO opened on a node."""
     async with httpx.AsyncClient(trust_env=False) as client:
         text = (await client.get(f"{node}/metrics")).text
     counts = re.findall(
@@ -287,7 +283,7 @@ async def polling_sessions(node: str) -> int:
 
 
 async def test_polling_client_reaches_one_node_with_all_its_requests(stack: Stack, proxy: Proxy) -> None:
-    """Also over connections that are new each time; and different addresses are spread over both nodes."""
+    """Also over new connections; different addresses are spread over both nodes."""
     before = [await polling_sessions(node) for node in stack.urls]
     for _ in range(12):
         address = next(_addresses)
@@ -309,7 +305,7 @@ async def test_polling_client_reaches_one_node_with_all_its_requests(stack: Stac
 
 
 @pytest.mark.parametrize("transports", [["polling"], ["websocket"], ["polling", "websocket"]], ids=str)
-async def test_socketio_client_hears_of_an_update(
+async def test_socketio_client_receives_an_update(
     stack: Stack, proxy: Proxy, user: str, transports: list[str]
 ) -> None:
     options: dict[str, Any] = {"auth": {"token": stack.token(user)}, "transports": transports}
@@ -327,9 +323,9 @@ async def test_socketio_client_hears_of_an_update(
 
 @dataclass(slots=True)
 class Traffic:
-    """What came of requests: their statuses, and the titles of the tasks that were to be created.
+    """Results of requests: their statuses, and the titles of tasks to be created.
 
-    `unanswered` counts connections that were closed before the answer: on those a request is sent again.
+    `unanswered` counts connections closed before the response: such a request is sent again.
     """
 
     statuses: list[int] = field(default_factory=list)
@@ -339,7 +335,7 @@ class Traffic:
 
 @asynccontextmanager
 async def traffic(proxy: Proxy, headers: dict[str, str], *, keys: bool = False) -> AsyncIterator[Traffic]:
-    """Read and create all the while, over many connections; with `keys`, creations may be repeated."""
+    """Read and create continuously, over many connections; with `keys`, creations may be repeated."""
     traffic = Traffic()
     ends = asyncio.Event()
 
@@ -370,7 +366,7 @@ async def traffic(proxy: Proxy, headers: dict[str, str], *, keys: bool = False) 
 
 
 async def titles_of(stack: Stack, user: str) -> list[str]:
-    """The titles of all tasks of a user."""
+    """Return the titles of all tasks of a user."""
     titles, query = [], {"limit": "200"}
     async with stack.client(user) as client:
         while True:
@@ -409,8 +405,8 @@ async def test_reload_drops_neither_sockets_nor_requests(
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
-async def test_node_that_restarts_costs_no_request(stack: Stack, proxy: Proxy, user: str, how: str) -> None:
-    """One that is told to stop costs none at all; one that is killed none that may be sent again."""
+async def test_restarting_node_costs_no_request(stack: Stack, proxy: Proxy, user: str, how: str) -> None:
+    """A stopped node costs none at all; a killed one none that may be repeated."""
     part = next(part for part in stack.parts if stack.urls[1].endswith(part.name.removeprefix("api-")))
     end = {"stopped": part.stop, "killed": part.kill}[how]
     async with traffic(proxy, authorisation(stack, user), keys=how == "killed") as asked:
@@ -434,7 +430,9 @@ async def test_node_that_restarts_costs_no_request(stack: Stack, proxy: Proxy, u
 
 
 @pytest.mark.parametrize("kind", [Caddy, Nginx])
-async def test_no_node_is_a_problem_that_says_when_to_come_back(kind: type[Proxy], tmp_path: Path) -> None:
+async def test_without_a_node_the_proxy_answers_503_with_retry_after(
+    kind: type[Proxy], tmp_path: Path
+) -> None:
     proxy = kind(tmp_path, ["127.0.0.1:1", "127.0.0.1:2"])
     proxy.start("/metrics", 404)
     try:
@@ -448,7 +446,7 @@ async def test_no_node_is_a_problem_that_says_when_to_come_back(kind: type[Proxy
         proxy.stop()
 
 
-def test_sockets_are_given_longer_than_two_pings_and_idle_nodes_less_than_their_own_limit() -> None:
+def test_socket_timeouts_exceed_two_pings_and_idle_timeouts_stay_below_the_nodes() -> None:
     seconds = named_numbers((DEPLOY / "nginx.conf").read_text(), "s")
     assert seconds["proxy_read_timeout"] == seconds["proxy_send_timeout"] == 90
     assert seconds["keepalive_timeout"] == 3

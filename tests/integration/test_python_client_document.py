@@ -1,4 +1,4 @@
-"""The programs of the page on the Python client run, and do what it says."""
+"""Programs of the page on the Python client, run with the documented output."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ LIMIT_S = 60
 
 
 def blocks(path: Path, language: str) -> list[str]:
-    """The code blocks of a page."""
+    """Return the code blocks of a page."""
     return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
 
 
 async def run(program: str, stack: Stack, user: str) -> str:
-    """Run a program with a token in the environment; what it prints."""
+    """Run a program with a token in the environment, and return its output."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", program.replace("http://127.0.0.1:8000", stack.urls[0])),
         env={**os.environ, "TASKTAPE_TOKEN": stack.token(user), "PYTHONPATH": f"{ROOT}:{ROOT / 'client'}"},
@@ -44,21 +44,19 @@ async def run(program: str, stack: Stack, user: str) -> str:
 
 
 def compiled(snippet: str, url: str) -> CodeType:
-    """A snippet that may await, as a page shows it."""
+    """Compile a snippet of a page that may await."""
     snippet = snippet.replace("http://127.0.0.1:8000", url)
     code: CodeType = compile(snippet, str(PAGE), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     return code
 
 
-async def test_the_first_program(running_stack: Stack) -> None:
-    """It prints what the page says."""
+async def test_first_program_prints_the_documented_output(running_stack: Stack) -> None:
     user = f"alice-{uuid4().hex[:8]}"
     printed = await run(blocks(PAGE, "python")[0], running_stack, user)
     assert printed.replace(user, "alice") == blocks(PAGE, "text")[0]
 
 
-async def test_the_program_of_the_readme(running_stack: Stack) -> None:
-    """It creates a task and tells of it."""
+async def test_program_of_the_readme_creates_a_task_and_receives_it(running_stack: Stack) -> None:
     [program] = blocks(ROOT / "README.md", "python")
     printed = await run(program, running_stack, f"alice-{uuid4().hex[:8]}")
     assert "task.created" in printed
@@ -67,13 +65,15 @@ async def test_the_program_of_the_readme(running_stack: Stack) -> None:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in."""
+    """Return a folder to work in."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-async def test_the_snippets(running_stack: Stack, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One after another, as one would try them; those that listen do so while things happen."""
+async def test_snippets_work_in_order(
+    running_stack: Stack, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that listen do so while updates happen."""
     user, url = f"alice-{uuid4().hex[:8]}", running_stack.urls[0]
     token = running_stack.token(user)
     collections, resuming, snapshot, tokens, errors, patience = blocks(PAGE, "python")[1:]
@@ -133,8 +133,7 @@ async def _awaited(value: Any) -> None:
         await value
 
 
-def test_every_call_is_on_the_page() -> None:
-    """And none that there is not."""
+def test_page_has_every_call_and_no_other() -> None:
     table = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
     documented = {name for line in table for name in re.findall(r"`(\w+)\(", line.split("|")[1])}
     public = {name for name, value in inspect.getmembers(Client, callable) if not name.startswith("_")}

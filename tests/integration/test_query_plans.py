@@ -1,4 +1,4 @@
-"""The queries that grow with the data are answered by indexes: what Postgres says of its plans."""
+"""Queries that grow with the data use indexes, according to Postgres' plans."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FILL_LISTS = """
 
 @pytest.fixture(scope="module")
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """An audit that is large enough for plans to be those of a large one."""
+    """Yield an audit that is large enough for the plans of a large one."""
     schema = f"q_{uuid4().hex[:12]}"
     await set_up(database_url, schema, LogIdentity("none", "none", 4))
     opened = await open_database(database_url, schema, pool_size=1)
@@ -51,7 +51,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 async def plan_of(database: Database, sql: str, *arguments: object, may_sort: bool = False) -> str:
-    """The plan for a table that is too large to be read whole, or to be sorted unless it `may_sort`."""
+    """Return the plan for a table that is too large to be read whole, or to be sorted unless it
+    `may_sort`."""
     async with database.pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL enable_seqscan = off")
         await connection.execute("SET LOCAL enable_bitmapscan = off")
@@ -81,8 +82,8 @@ async def test_single_streams_and_events_are_found_by_index(
     assert "Sort" not in plan
 
 
-async def test_the_activity_feed_follows_its_indexes(database: Database) -> None:
-    """From where a page begins backwards, in each list and partition, however much is there or hidden."""
+async def test_activity_feed_follows_its_indexes(database: Database) -> None:
+    """Backwards from the start of a page, in each list and partition, however much is there or hidden."""
     partitions = [0, 1, 2, 3]
     plan = await plan_of(
         database,
@@ -112,10 +113,10 @@ async def test_the_activity_feed_follows_its_indexes(database: Database) -> None
     ("sql", "arguments"),
     [(list_queries.DELETED_PAGE, (None, None, 51)), (list_queries.MAY_RESTORE, ("list 8",))],
 )
-async def test_deleted_lists_are_found_by_who_may_restore_them(
+async def test_deleted_lists_are_found_by_their_owner(
     database: Database, sql: str, arguments: tuple[object, ...]
 ) -> None:
-    """However many there are of others."""
+    """However many other users have."""
     owner = ['{"user 8": "owner"}']
     plan = "\n".join(row[0] for row in await database.pool.fetch(f"EXPLAIN {sql}", owner, *arguments))
     assert "deleted_lists_by_member" in plan or "lists_pkey" in plan, plan
@@ -126,6 +127,6 @@ async def test_deleted_lists_are_found_by_who_may_restore_them(
 
 
 def _conditions(plan: str) -> dict[str, str]:
-    """What is looked up in each index."""
+    """Return the conditions looked up in each index."""
     found = re.findall(r"Index (?:Only )?Scan (?:Backward )?using (\w+) on .*\n\s*Index Cond: (.*)", plan)
     return dict(found)

@@ -1,4 +1,4 @@
-"""The program and the commands of docs/how-to/read-the-log.md work as they stand, on a real broker."""
+"""Program and commands of docs/how-to/read-the-log.md, run as written on a real broker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE = "docs/how-to/read-the-log.md"
 LIMIT_S = 30
 
 
-async def test_a_stranger_reads_the_log_with_what_the_page_installs(
+async def test_third_party_reads_the_log_with_the_installed_packages(
     kafka_brokers: str, tmp_path: Path
 ) -> None:
     topic = f"task-events-{uuid4()}"

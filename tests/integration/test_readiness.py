@@ -1,4 +1,4 @@
-"""`/readyz` where what is written now would not be visible: it says no, and why; and yes again afterwards."""
+"""`/readyz` while new writes would not become visible: it names the reason, and recovers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIMIT_S = 60.0
 
 @pytest.fixture(scope="module")
 def stack(kafka_brokers: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One of our own: what it has is dropped here."""
+    """Yield a stack of its own, since its data is dropped here."""
     with running(kafka_brokers, database_url, tmp_path_factory.mktemp("readiness"), nodes=1) as stack:
         yield stack
 
@@ -43,8 +43,8 @@ async def is_ready(client: httpx.AsyncClient) -> bool:
     return status == 200 and body["problems"] == [] and body["lag"] == 0
 
 
-async def test_a_worker_that_hangs_is_named_by_readyz_until_it_goes_on(stack: Stack) -> None:
-    """A node can serve meanwhile: a proxy need not take it out."""
+async def test_hanging_worker_is_named_by_readyz_until_it_continues(stack: Stack) -> None:
+    """The node can serve meanwhile: a proxy need not remove it."""
     worker = next(part for part in reversed(stack.parts) if part.name.startswith("worker"))
     async with stack.client("alice") as client:
         await client.post("/api/tasks", json={"title": "Before"})
@@ -73,10 +73,10 @@ async def test_a_worker_that_hangs_is_named_by_readyz_until_it_goes_on(stack: St
 
 
 @pytest.mark.parametrize("dropped", ["TABLE {schema}_g1.tasks", "SCHEMA {schema}_g1 CASCADE"])
-async def test_read_models_that_were_dropped_are_made_again_once_by_many_at_once(
+async def test_dropped_read_models_are_created_once_by_concurrent_processes(
     kafka_brokers: str, database_url: str, dropped: str
 ) -> None:
-    """Those that were too late say so, or find them made; they are whole, under the number that they had."""
+    """The late ones report it, or find them; they are complete, with the same generation number."""
     place = await new_place(kafka_brokers, database_url)
     log = KafkaEventLog(place.kafka_brokers, place.events_topic, place.partitions)
     streams = [f"list:{uuid4()}" for _ in range(20)]
@@ -106,10 +106,10 @@ async def test_read_models_that_were_dropped_are_made_again_once_by_many_at_once
         ("SCHEMA {schema} CASCADE", "{schema}.generations"),
     ],
 )
-async def test_read_models_that_were_dropped_are_named_by_readyz_until_they_are_made_again(
+async def test_dropped_read_models_are_named_by_readyz_until_they_are_created_again(
     stack: Stack, dropped: str, named: str
 ) -> None:
-    """The worker ends, and its successor makes them; no task is missing in between, or in the end."""
+    """The worker ends, and its successor creates them; no task is missing in between, or in the end."""
     schema = stack.environment["TASKTAPE_SCHEMA"]
     worker = next(part for part in reversed(stack.parts) if part.name.startswith("worker"))
     async with stack.client("alice") as client:

@@ -1,4 +1,4 @@
-"""The commands of the README and of the tutorial do what is said, on an instance of their own."""
+"""Commands of the README and of the tutorial, run on an instance of their own."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Shell:
     def start(
         self, command: str, stdout: int | IO[str], stderr: int, path: str | None = None
     ) -> subprocess.Popen[str]:
-        """Start a command as the documents show it; the address is that of this instance."""
+        """Start a command as in the documents; the port is that of this instance."""
         shown = command.replace(":8000/", f":{self.port}/")
         return subprocess.Popen(
             ["bash", "-euc", f"exec {shown}" if "tasktape watch" in shown else shown],
@@ -55,7 +55,7 @@ class Shell:
         )
 
     def run(self, command: str, path: str | None = None) -> str:
-        """Run a command that ends by itself and succeeds; what it printed."""
+        """Run a command that must succeed, and return its output."""
         process = self.start(command, subprocess.PIPE, subprocess.STDOUT, path)
         printed, _ = process.communicate(timeout=LIMIT_S)
         assert process.returncode == 0, f"{command}\n{printed}"
@@ -76,7 +76,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 
 def commands(document: str, heading: str) -> list[str]:
-    """The commands of the shell blocks under a heading, without their comments."""
+    """Return the commands of the shell blocks under a heading, without their comments."""
     text = (ROOT / document).read_text()
     section = re.split(r"^#+ ", text.partition(f"# {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
     blocks = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
@@ -85,7 +85,7 @@ def commands(document: str, heading: str) -> list[str]:
 
 
 def watched(shell: Shell, command: str, until: str, cause: str, log: Path) -> None:
-    """Run `watch` on a terminal, as a person does: until something is seen, then Ctrl-C."""
+    """Run `watch` on a terminal until some output appears, then press Ctrl-C."""
     ours, theirs = os.openpty()
     with log.open("w") as output:
         watching = shell.start(command, output, theirs)
@@ -103,8 +103,8 @@ def watched(shell: Shell, command: str, until: str, cause: str, log: Path) -> No
     assert watching.returncode == 130
 
 
-def test_the_readme(shell: Shell, tmp_path: Path) -> None:
-    """Every command of "Use", in order, the program in Python, and the two that the page begins with."""
+def test_commands_of_the_readme_work(shell: Shell, tmp_path: Path) -> None:
+    """Every command of "Use", in order, the program in Python, and the two at the start of the page."""
     up, *rest, curl, python, down = commands("README.md", "Use")
     assert (up, down) == ("tasktape up --detach", "tasktape down")
     # In a shell where nothing is activated, so that the hints have to say more than `tasktape`.
@@ -134,14 +134,14 @@ def test_the_readme(shell: Shell, tmp_path: Path) -> None:
 
 
 def hints(printed: str) -> list[str]:
-    """The commands that `up` proposes to try."""
+    """Return the commands that `up` suggests."""
     found = re.findall(r"· (\S*tasktape .*)", printed)
     assert len(found) == 2
     return found
 
 
-def test_the_tutorial(shell: Shell, tmp_path: Path) -> None:
-    """The commands of its third and fourth step."""
+def test_commands_of_the_tutorial_work(shell: Shell, tmp_path: Path) -> None:
+    """Those of its third and fourth step."""
     shell.run("tasktape up --detach")
     activate, watch, _, add, *rest = commands("docs/tutorial.md", "3. From the command line")
     assert activate == ". .venv/bin/activate"

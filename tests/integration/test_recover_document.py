@@ -1,4 +1,4 @@
-"""The commands of docs/how-to/recover.md and upgrade.md, and the examples of the verbs for an instance."""
+"""Commands of docs/how-to/recover.md and upgrade.md, and the examples of the verbs for an instance."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def example(of: str) -> str:
     return found
 
 
-def test_local_instance_is_looked_at_mended_and_upgraded_as_told(home: Home) -> None:
+def test_local_instance_is_inspected_repaired_and_upgraded_as_documented(home: Home) -> None:
     """A stopped Kafka is named with its remedy; nothing is lost, so there is nothing to repair."""
     home.run(example("up"))
     assert json.loads(home.run(example("status")))["ready"] is True

@@ -1,4 +1,4 @@
-"""Recurring tasks on the real parts: one next occurrence for each completion, whatever happens."""
+"""Recurring tasks on the real parts: one next occurrence for each completion, despite failures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FIRST_DUE = date(2026, 12, 1)
 
 @pytest.fixture
 def user() -> str:
-    """A user that no other test knows."""
+    """Return a user that no other test uses."""
     return f"user {uuid4().hex[:8]}"
 
 
@@ -52,7 +52,7 @@ async def add(client: httpx.AsyncClient, title: str, **more: Any) -> dict[str, A
 
 
 async def event_of(listener: LiveClient, event_type: str) -> dict[str, Any]:
-    """The next update of this type."""
+    """Return the next update of this type."""
     while (update := await listener.update())["event"]["type"] != event_type:
         pass
     return update
@@ -61,10 +61,10 @@ async def event_of(listener: LiveClient, event_type: str) -> dict[str, Any]:
 # --- seen live ---------------------------------------------------------------------------------------------
 
 
-async def test_both_clients_see_the_completion_and_the_next_occurrence(
+async def test_both_clients_get_the_completion_and_the_next_occurrence(
     running_stack: Stack, user: str
 ) -> None:
-    """Whoever watches the list, on whichever node; opening the task again takes the next one away."""
+    """Subscribers of the list, on both nodes; reopening the task deletes the next one."""
     stack, other = running_stack, f"{user} too"
     async with stack.client(user, 0) as client, stack.client(other, 1) as guest:
         await guest.get("/api/me")
@@ -94,8 +94,10 @@ async def test_both_clients_see_the_completion_and_the_next_occurrence(
         assert following.status_code == 404
 
 
-async def test_stages_of_a_list_complete_and_begin(running_stack: Stack, user: str) -> None:
-    """Choosing a stage that means done brings the next occurrence, in the first stage that means open."""
+async def test_stages_complete_and_the_next_occurrence_begins_in_an_open_one(
+    running_stack: Stack, user: str
+) -> None:
+    """A done stage creates the next occurrence, in the first open stage."""
     stages = [
         {"name": "Doing", "category": "active"},
         {"name": "To do", "category": "open"},
@@ -113,8 +115,8 @@ async def test_stages_of_a_list_complete_and_begin(running_stack: Stack, user: s
         assert (following["stage"], following["due"]) == ("To do", "2026-12-02")
 
 
-async def test_what_is_completed_with_its_parent_does_not_come_again(running_stack: Stack, user: str) -> None:
-    """Nothing is left open below what is done; completed by itself, it does."""
+async def test_occurrence_completed_with_its_parent_has_no_next_one(running_stack: Stack, user: str) -> None:
+    """Nothing is left open below a done task; completed by itself, it has one."""
     async with (
         running_stack.client(user) as client,
         live(running_stack.ws_url(), running_stack.token(user)) as it,
@@ -137,7 +139,7 @@ async def test_what_is_completed_with_its_parent_does_not_come_again(running_sta
 
 @pytest.fixture
 async def stack(kafka_brokers: str, database_url: str, tmp_path: Path) -> AsyncIterator[Stack]:
-    """Topics and tables of its own, and two API nodes; workers are for the test to start."""
+    """Yield topics and tables of its own, and two API nodes; tests start workers."""
     stack = Stack(kafka_brokers, database_url, tmp_path)
     stack.migrate()
     try:
@@ -152,7 +154,7 @@ def place_of(stack: Stack) -> Settings:
 
 
 async def wait_until_reacted(place: Settings) -> None:
-    """Return when policies have reacted to the whole log, and have written that down."""
+    """Return when policies have processed the whole log, and saved that."""
     database = await open_database(place.database_url, place.schema_name, pool_size=1)
     log = KafkaEventLog(place.kafka_brokers, place.events_topic, place.partitions)
 
@@ -168,7 +170,7 @@ async def wait_until_reacted(place: Settings) -> None:
 
 
 def followed(outcome: Sequence[Folded]) -> dict[str, list[str]]:
-    """By the id of each accepted completion, the dates of the tasks that it brought."""
+    """Return, by the id of each accepted completion, the dates of the resulting tasks."""
     found: dict[str, list[str]] = {
         each.record.id: []
         for each in outcome
@@ -183,15 +185,15 @@ def followed(outcome: Sequence[Folded]) -> dict[str, list[str]]:
 
 
 async def complete_all(clients: Sequence[httpx.AsyncClient], ids: Sequence[str]) -> None:
-    """Complete tasks at once, each on one node or the other; a 202 is as good as done."""
+    """Complete tasks at once, on either node; a 202 is a success."""
     answers = await asyncio.gather(
         *(clients[n % 2].post(f"/api/tasks/{task_id}/complete") for n, task_id in enumerate(ids))
     )
     assert all(answer.status_code in {200, 202} for answer in answers), [each.text for each in answers]
 
 
-async def test_workers_that_are_killed_bring_one_next_occurrence_each(stack: Stack) -> None:
-    """Two API nodes, two workers, one of which dies while completions are reacted to; again and again."""
+async def test_killed_workers_create_one_next_occurrence_each(stack: Stack) -> None:
+    """Two API nodes, two workers, one of which is killed during reactions; repeatedly."""
     dice, rounds, chains = random.Random(SEED), 3, 6
     workers: dict[int, Part] = {slot: stack.start_worker(slot) for slot in range(2)}
     for _ in range(2):
@@ -218,7 +220,7 @@ async def test_workers_that_are_killed_bring_one_next_occurrence_each(stack: Sta
 
 
 async def open_tasks(client: httpx.AsyncClient, count: int, due: date) -> list[str]:
-    """The ids of the open tasks that are due on a day, once there are so many."""
+    """Return the ids of the open tasks that are due on a day, once there are this many."""
     found: list[str] = []
 
     async def are_there() -> bool:
@@ -231,8 +233,8 @@ async def open_tasks(client: httpx.AsyncClient, count: int, due: date) -> list[s
     return found
 
 
-async def test_fifty_at_once_and_what_was_done_while_no_worker_ran(stack: Stack) -> None:
-    """Each has its next one, once; nothing is written twice though nobody kept count."""
+async def test_fifty_concurrent_completions_and_those_without_a_worker_recur(stack: Stack) -> None:
+    """Each has its next one, once; nothing is written twice without saved progress."""
     worker = stack.start_worker()
     for _ in range(2):
         stack.start_api()
@@ -260,7 +262,7 @@ async def test_fifty_at_once_and_what_was_done_while_no_worker_ran(stack: Stack)
 
 
 async def write_history(place: Settings) -> None:
-    """Twenty recurring tasks that were completed, one of which was opened again."""
+    """Return twenty recurring tasks that were completed, one of which was reopened."""
     log = KafkaEventLog(place.kafka_brokers, place.events_topic, place.partitions)
     created = TaskCreated(LIST_ID, "Water", due=str(FIRST_DUE), recurrence="FREQ=DAILY")
     await log.append([record_of(ListCreated("Home"), 1, id=str(uuid4()))])
@@ -276,8 +278,8 @@ async def write_history(place: Settings) -> None:
     await log.close()
 
 
-async def test_rebuilding_brings_nothing(kafka_brokers: str, database_url: str, tmp_path: Path) -> None:
-    """Neither before policies have reacted, nor after, nor does it make the worker do anything twice."""
+async def test_rebuild_creates_no_occurrences(kafka_brokers: str, database_url: str, tmp_path: Path) -> None:
+    """Neither before policies have processed the log, nor after, nor does the worker do anything twice."""
     place = await new_place(kafka_brokers, database_url)
     await write_history(place)
     before = len(await read_whole_log(place))

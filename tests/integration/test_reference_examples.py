@@ -1,4 +1,4 @@
-"""The examples of the reference, run in a shell one after the other, as a reader does."""
+"""Examples of the reference, run in a shell one after the other, as a reader does."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def reader(running_stack: Stack, tmp_path: Path) -> Reader:
     return Reader(running_stack, tmp_path)
 
 
-async def test_examples_of_lists_can_be_followed_to_the_end(reader: Reader) -> None:
+async def test_examples_of_lists_work_in_order(reader: Reader) -> None:
     assert "hand-over" in await reader.follow(*blocks(LISTS))
 
 
-async def test_examples_of_tasks_and_reminders_follow_those_of_lists(reader: Reader) -> None:
+async def test_examples_of_tasks_and_reminders_work_after_those_of_lists(reader: Reader) -> None:
     begin = blocks(LISTS)[0]
     await reader.follow(begin, *blocks(TASKS), *blocks("docs/reference/reminders.md"))
 
 
-async def test_examples_of_notifications_read_one(running_stack: Stack, reader: Reader) -> None:
-    """Which somebody else has caused."""
+async def test_examples_of_notifications_mark_one_read(running_stack: Stack, reader: Reader) -> None:
+    """Which another user caused."""
     async with running_stack.client(f"bob-{uuid4().hex[:8]}") as bob:
         shared = (await bob.post("/api/lists", json={"name": "Shared"})).json()["id"]
         await bob.put(f"/api/lists/{shared}/members/{reader.user}", json={"role": "editor"})
@@ -41,13 +41,13 @@ async def test_examples_of_notifications_read_one(running_stack: Stack, reader: 
     assert '"kind":"mentioned"' in printed
 
 
-async def test_examples_of_recurring_tasks_make_them(reader: Reader) -> None:
+async def test_examples_of_recurring_tasks_create_them(reader: Reader) -> None:
     printed = await reader.follow(*blocks("docs/reference/recurrence.md"), "tasktape list")
     listed = printed.rpartition("+ tasktape list")[2]
     assert all(title in listed for title in ("Water the plants", "Stand-up", "Cut the hedge"))
 
 
-async def test_example_of_the_event_stream_begins_with_who_one_is(reader: Reader) -> None:
+async def test_example_of_the_event_stream_begins_with_the_user(reader: Reader) -> None:
     [line] = blocks("docs/reference/sse.md")
     until = f"{{ {line.strip()} || true; }} | grep --line-buffered -m 1 {shlex.quote(reader.user)}"
     assert '"type":"authenticated"' in await reader.follow(
@@ -55,7 +55,7 @@ async def test_example_of_the_event_stream_begins_with_who_one_is(reader: Reader
     )
 
 
-def test_every_page_with_shell_examples_is_read_by_a_test() -> None:
+def test_every_page_with_shell_examples_is_tested() -> None:
     """CONTRIBUTING.md shows only the command that runs the tests."""
     pages = {
         path

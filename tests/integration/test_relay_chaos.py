@@ -1,4 +1,4 @@
-"""Whatever fails, and whenever: each client ends with exactly what concerns it, once, in order."""
+"""Relay under random failures: each client ends with exactly its updates, once, in order."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def chaos_stack(own_kafka: EmbeddedKafka, own_postgres: EmbeddedPostgres, tmp_pa
 
 
 @pytest.mark.parametrize("which", ["fixed", "new"])
-async def test_whatever_fails_each_client_gets_its_channels_once_and_in_order(
+async def test_clients_get_their_channels_once_and_in_order_despite_failures(
     chaos_stack: Stack, own_kafka: EmbeddedKafka, own_postgres: EmbeddedPostgres, which: str
 ) -> None:
     """Cut connections, killed nodes, workers, broker and database, updates that are emitted again."""
@@ -88,7 +88,7 @@ async def _tell(stack: Stack, faults: Faults, seed: str) -> None:
 
 
 async def _shared(stack: Stack) -> dict[str, str]:
-    """Lists that the owner shares, one of them with a guest to come; and a task in the one for both."""
+    """Return shared lists of the owner, one of them for a later guest; and a task in the one for both."""
     async with Client(stack.urls[0], stack.token(OWNER)) as owner:
         both = (await owner.create_list("For both")).id
         with_guest = (await owner.create_list("With a guest")).id
@@ -100,7 +100,7 @@ async def _shared(stack: Stack) -> dict[str, str]:
 
 
 async def _quiet(stack: Stack, readers: Sequence[Reader]) -> list[Folded]:
-    """Wait until everyone has everything, and nothing more comes behind it; returns the fold of the log."""
+    """Wait until everyone has everything, and nothing more arrives; return the fold of the log."""
     settings = Settings.from_environment(stack.environment)
     for reader in readers:
         reader.gate.cuts.clear()

@@ -1,6 +1,6 @@
-"""Reminders on the real parts: in time, once, whatever happens to the workers.
+"""Reminders on the real parts: in time, once, despite failures of the workers.
 
-Each time at the end: the read models are the pure fold of the log, and every reminder fired exactly once.
+After each test the read models are the fold of the log, and every reminder fired exactly once.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class Tasks:
         self.due: dict[str, list[datetime]] = {}
 
     async def begin(self) -> None:
-        """Make the list."""
+        """Create the list."""
         await self.log.append([self.record(ListCreated("Home"), 1, f"list:{self.list_id}")])
 
     def record(self, event: object, version: int, stream: str) -> Record:
-        """A record of now."""
+        """Return a record with the current time."""
         now = datetime.now(UTC)
         return record_of(event, version, id=str(uuid4()), stream=stream, time=now)  # type: ignore[arg-type]
 
     async def add(self, number: int, *due: datetime) -> list[str]:
-        """Add tasks that each have a reminder at these times; returns their streams."""
+        """Add tasks that each have a reminder at these times, and return their streams."""
         streams = [f"task:{uuid4()}" for _ in range(number)]
         reminders = tuple({"at": at.isoformat()} for at in due)
         created = TaskCreated(self.list_id, "T", reminders=reminders)  # type: ignore[arg-type]
@@ -58,11 +58,11 @@ class Tasks:
         return streams
 
     async def happens(self, event: TaskEvent, streams: Sequence[str], version: int = 2) -> None:
-        """Let something happen to tasks."""
+        """Append events of tasks."""
         await self.log.append([self.record(event, version, stream) for stream in streams])
 
     async def fired(self) -> int:
-        """How many reminders have been told of."""
+        """Return the number of fired reminders."""
         database = await open_database(self.settings.database_url, self.settings.schema_name, pool_size=1)
         try:
             query = "SELECT count(*) FROM notifications WHERE kind = 'reminded'"
@@ -71,7 +71,7 @@ class Tasks:
             await database.close()
 
     async def all_fire(self, limit_s: float = 60.0) -> None:
-        """Wait until all have, and that is projected."""
+        """Wait until all have fired, and that is projected."""
         wanted = sum(len(due) for due in self.due.values())
 
         async def have_fired() -> bool:
@@ -81,7 +81,7 @@ class Tasks:
         await wait_until_projected(self.settings)
 
     async def check(self) -> dict[tuple[str, str], datetime]:
-        """Check the place, and that each reminder fired once; returns when each did, by the log's clock."""
+        """Check the place, and that each reminder fired once; return its time by the log's clock."""
         outcome = await check_place(self.settings)
         fired = [
             (each.raw.stream or "", each.record.data.at, each.raw.recorded_at)
@@ -124,12 +124,12 @@ def soon(seconds: float) -> datetime:
 
 
 def late(when: dict[tuple[str, str], datetime]) -> timedelta:
-    """By how much the latest was late."""
+    """Return the maximum delay."""
     return max(recorded_at - datetime.fromisoformat(at) for (_, at), recorded_at in when.items())
 
 
 async def fire_in_time(tasks: Tasks) -> None:
-    """Let some fire, also such as are set shortly before; again if the machine was too busy for it."""
+    """Let some fire, also ones set shortly before; repeat if the machine was too busy."""
     for _ in range(3):
         streams = {*await tasks.add(20, soon(2), soon(3)), *await tasks.add(5, soon(0.2))}
         await tasks.all_fire()
@@ -139,7 +139,7 @@ async def fire_in_time(tasks: Tasks) -> None:
     raise AssertionError(f"reminders came late by up to {late(when)}")
 
 
-async def test_they_fire_in_time_with_one_worker_and_with_two(
+async def test_reminders_fire_in_time_with_one_worker_and_with_two(
     tasks: Tasks, workers: list[WorkerProcess]
 ) -> None:
     """Not before their time, and within two seconds."""
@@ -151,10 +151,10 @@ async def test_they_fire_in_time_with_one_worker_and_with_two(
     assert timedelta(0) <= min(at - datetime.fromisoformat(due) for (_, due), at in when.items())
 
 
-async def test_those_that_came_due_while_everything_was_down(
+async def test_reminders_due_during_an_outage_fire_afterwards(
     tasks: Tasks, workers: list[WorkerProcess]
 ) -> None:
-    """They fire when somebody is there again, each once; what was done meanwhile reminds of nothing."""
+    """Each once; tasks closed in between remind of nothing."""
     await started(workers[0])
     at = soon(8)
     await tasks.add(50, at, at + timedelta(seconds=1))
@@ -176,8 +176,8 @@ async def test_those_that_came_due_while_everything_was_down(
     await tasks.check()
 
 
-async def test_a_worker_killed_while_it_fires(tasks: Tasks, workers: list[WorkerProcess]) -> None:
-    """Again and again, in the middle of thousands."""
+async def test_worker_killed_while_firing_repeats_nothing(tasks: Tasks, workers: list[WorkerProcess]) -> None:
+    """Repeatedly, among thousands of reminders."""
     worker = workers[0]
     await started(worker)
     at = soon(8)
@@ -201,8 +201,8 @@ async def test_a_worker_killed_while_it_fires(tasks: Tasks, workers: list[Worker
     await tasks.check()
 
 
-async def test_one_of_two_workers_killed_while_they_fire(tasks: Tasks, workers: list[WorkerProcess]) -> None:
-    """The other one takes over what it did not get to."""
+async def test_second_worker_takes_over_from_a_killed_one(tasks: Tasks, workers: list[WorkerProcess]) -> None:
+    """Including reminders that it had not fired."""
     await started(*workers)
     at = soon(6)
     for n in range(2):
@@ -218,10 +218,10 @@ async def test_one_of_two_workers_killed_while_they_fire(tasks: Tasks, workers: 
     await tasks.check()
 
 
-async def test_what_comes_due_in_a_deleted_list_fires_when_it_is_restored(
+async def test_reminders_of_a_deleted_list_fire_when_it_is_restored(
     tasks: Tasks, workers: list[WorkerProcess]
 ) -> None:
-    """Nobody is told before, though what is due later elsewhere is told; then each fires once."""
+    """Not before, while later ones elsewhere fire; then each once."""
     await started(workers[0])
     await tasks.add(5, soon(2))
     deleted_list, tasks.list_id = tasks.list_id, str(uuid4())
@@ -240,8 +240,8 @@ async def test_what_comes_due_in_a_deleted_list_fires_when_it_is_restored(
     await tasks.check()
 
 
-async def test_live_and_rebuilt_are_equal(tasks: Tasks, workers: list[WorkerProcess]) -> None:
-    """A rebuild fires nothing, and finds the same reminders and notifications."""
+async def test_rebuild_equals_the_live_read_models(tasks: Tasks, workers: list[WorkerProcess]) -> None:
+    """It fires nothing, and has the same reminders and notifications."""
     await started(workers[0])
     await tasks.add(20, soon(1), soon(600))
     tasks.due = {stream: due[:1] for stream, due in tasks.due.items()}

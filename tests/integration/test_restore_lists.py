@@ -1,4 +1,4 @@
-"""Deleting a list and restoring it, over HTTP and sockets: all that was in it goes, and comes back."""
+"""Deleting and restoring a list, over HTTP and sockets, with everything in it."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ async def team(running_stack: Stack) -> AsyncIterator[Team]:
 
 
 async def done(call: Any, status: int = 200) -> httpx.Response:
-    """The answer to a call, which has to have this status."""
+    """Return the response to a call, which must have this status."""
     answer: httpx.Response = await call
     assert answer.status_code == status, answer.text
     return answer
 
 
 async def delete(team: Team) -> dict[str, str]:
-    """Have the owner delete the list; the header that reads what came after."""
+    """Delete the list as its owner, and return the header for later reads."""
     answer = await done(team.clients["owner"].delete(team.path), 204)
     return {"Tasktape-Position": answer.headers["tasktape-position"]}
 
 
 async def restore(team: Team) -> dict[str, str]:
-    """Have the owner restore the list; the header that reads what came after."""
+    """Restore the list as its owner, and return the header for later reads."""
     answer = await done(team.clients["owner"].post(f"{team.path}/restore"))
     return {"Tasktape-Position": answer.headers["tasktape-position"]}
 
@@ -54,7 +54,7 @@ async def restore(team: Team) -> dict[str, str]:
 async def seen_by(
     client: httpx.AsyncClient, team: Team, task: str, after: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Whatever a member sees of the list, by address: statuses, and what does not depend on the log's end."""
+    """Return a member's reads of the list, by URL: statuses, and bodies without the log's end."""
     list_id, long_ago = team.list_id, datetime.now(UTC).isoformat()
     seen: dict[str, Any] = {}
     for path, params in (
@@ -79,8 +79,8 @@ async def seen_by(
     return seen
 
 
-async def test_all_that_was_in_a_list_goes_with_it_and_comes_back(team: Team) -> None:
-    """Tasks, sub-tasks, comments, histories, searches, notifications, members and stages are as they were."""
+async def test_everything_in_a_list_is_deleted_and_restored_with_it(team: Team) -> None:
+    """Tasks, sub-tasks, comments, histories, searches, notifications, members and stages are unchanged."""
     owner, editor = team.clients["owner"], team.clients["editor"]
     task = await team.task(title="Plant zucchini", assignees=[team.users["editor"]], stage="Doing")
     parent_id = task.rpartition("/")[2]
@@ -122,8 +122,8 @@ async def test_all_that_was_in_a_list_goes_with_it_and_comes_back(team: Team) ->
     await done(editor.patch(task, json={"title": "Harvest zucchini"}))
 
 
-async def test_only_an_owner_restores_a_list_and_others_are_not_told_of_it(team: Team) -> None:
-    """The answer is the list; a list that is there stays as it is, whoever says so again."""
+async def test_only_an_owner_can_see_and_restore_a_deleted_list(team: Team) -> None:
+    """The response is the list; restoring an existing list changes nothing."""
     owner = team.clients["owner"]
     for who, status in (("owner", 200), ("editor", 403), ("viewer", 403), ("stranger", 404)):
         await done(team.clients[who].post(f"{team.path}/restore"), status)
@@ -160,8 +160,8 @@ async def test_only_an_owner_restores_a_list_and_others_are_not_told_of_it(team:
     assert once_more.json() == first.json()
 
 
-async def test_deleted_lists_are_found_page_by_page_by_who_may_restore_them(running_stack: Stack) -> None:
-    """The last one first; not those of others, nor those that are there."""
+async def test_deleted_lists_are_paged_for_their_owners(running_stack: Stack) -> None:
+    """Latest first; not those of others, nor existing ones."""
     async with team_of(running_stack) as team:
         owner = team.clients["owner"]
         paths = [
@@ -196,7 +196,7 @@ async def test_deleted_lists_are_found_page_by_page_by_who_may_restore_them(runn
 
 
 async def taken_away(socket: LiveClient, *channels: str) -> None:
-    """Hear that the list was deleted, and that these channels went with it."""
+    """Receive the deletion of the list, and the end of these channels."""
     update = await hears_of(socket, "list.deleted")
     assert update["list"] is None
     assert {(each["type"], each["channel"]) for each in [await socket.hear() for _ in channels]} == {
@@ -204,8 +204,8 @@ async def taken_away(socket: LiveClient, *channels: str) -> None:
     }
 
 
-async def test_live_sockets_lose_the_list_and_get_it_back_whole(team: Team, running_stack: Stack) -> None:
-    """On both nodes: `unsubscribed`, then `subscribed` with all that is in it, and what comes later."""
+async def test_open_sockets_lose_the_list_and_get_it_back_complete(team: Team, running_stack: Stack) -> None:
+    """On both nodes: `unsubscribed`, then `subscribed` with all of its contents, and later updates."""
     task = await team.task(title="Mine")
     task_channel, list_channel = f"task:{task.rpartition('/')[2]}", f"list:{team.list_id}"
     token = running_stack.token(team.users["viewer"])
@@ -238,10 +238,8 @@ async def test_live_sockets_lose_the_list_and_get_it_back_whole(team: Team, runn
 
 
 @pytest.mark.parametrize("away", ["for both", "for the deletion", "for the restoration"])
-async def test_a_resuming_socket_has_the_list_once_it_is_back(
-    team: Team, running_stack: Stack, away: str
-) -> None:
-    """Whatever it was away for: it hears of what happened meanwhile, and has the whole list."""
+async def test_resuming_socket_has_the_restored_list(team: Team, running_stack: Stack, away: str) -> None:
+    """After any disconnection: with the events in between, and the whole list."""
     await team.task(title="Mine")
     token, list_channel = running_stack.token(team.users["viewer"]), f"list:{team.list_id}"
     async with live(running_stack.ws_url(0), token) as socket:
@@ -270,8 +268,8 @@ async def test_a_resuming_socket_has_the_list_once_it_is_back(
         assert (await hears_of(socket, "task.created"))["task"]["title"] == "New"
 
 
-async def test_an_event_stream_and_presence_follow_the_list(team: Team, running_stack: Stack) -> None:
-    """Server-sent events tell of both; who is connected is present in the list again."""
+async def test_event_stream_and_presence_follow_the_list(team: Team, running_stack: Stack) -> None:
+    """Server-sent events have both; connected users are present in the list again."""
     list_channel, user = f"list:{team.list_id}", team.users["viewer"]
     async with running_stack.client(user) as client, client.stream("GET", "/api/stream") as stream:
         lines = stream.aiter_lines()
@@ -299,10 +297,10 @@ async def test_an_event_stream_and_presence_follow_the_list(team: Team, running_
 # --- what happens in it meanwhile ------------------------------------------------------------------------
 
 
-async def test_what_others_write_to_a_deleted_list_is_not_seen_until_it_is_back(
+async def test_foreign_writes_to_a_deleted_list_are_visible_after_restoring(
     team: Team, running_stack: Stack
 ) -> None:
-    """A foreign writer edits a task of it: nobody hears of that; with the list it comes back."""
+    """A foreign writer edits one of its tasks: nobody gets that before."""
     owner, user = team.clients["owner"], team.users["editor"]
     task = await team.task(title="Before")
     after = await delete(team)
@@ -340,10 +338,10 @@ async def test_what_others_write_to_a_deleted_list_is_not_seen_until_it_is_back(
     assert notifications.json()["unread"] == 2
 
 
-async def test_the_next_occurrence_in_a_deleted_list_is_there_when_it_is_back(
+async def test_next_occurrence_in_a_deleted_list_is_there_after_restoring(
     team: Team, running_stack: Stack
 ) -> None:
-    """It is not moved out of the list, as what somebody puts into a deleted one is."""
+    """It is not moved out of the list, as tasks put into a deleted one are."""
     owner = team.clients["owner"]
     recurring = await team.task(title="Water", due="2026-12-01", recurrence="FREQ=DAILY")
     await delete(team)
@@ -374,13 +372,13 @@ async def test_the_next_occurrence_in_a_deleted_list_is_there_when_it_is_back(
 
 
 def foreign(stream: str, version: int, actor: str, event: Any) -> Record:
-    """A record that another program writes."""
+    """Return a record of another program."""
     now = datetime.now(UTC)
     return Record(uuid4().hex, stream, version, now, actor, "/elsewhere", event)
 
 
-async def test_a_series_goes_on_once_when_its_list_is_deleted_right_after_a_completion(team: Team) -> None:
-    """The next occurrence is there when the list is back, and no second one."""
+async def test_series_continues_once_when_its_list_is_deleted_after_a_completion(team: Team) -> None:
+    """The restored list has the next occurrence, and no second one."""
     owner = team.clients["owner"]
     tasks = [await team.task(title="Water", due="2026-12-01", recurrence="FREQ=DAILY") for _ in range(5)]
     await asyncio.gather(*(done(owner.post(f"{task}/complete")) for task in tasks))

@@ -1,4 +1,4 @@
-"""A list that is deleted and restored while others work in it, on two nodes at once."""
+"""Deleting and restoring a list while others work in it, on two nodes at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Answer = Coroutine[Any, Any, httpx.Response]
 
 @dataclass
 class Group:
-    """An owner, an editor and a guest who comes and goes, each with a client on both nodes; two lists."""
+    """An owner, an editor and a guest who joins and leaves, each with a client on both nodes; two lists."""
 
     stack: Stack
     users: dict[str, str]
@@ -44,7 +44,7 @@ class Group:
     tasks: list[str] = field(default_factory=list)
 
     def client(self, who: str) -> httpx.AsyncClient:
-        """A client on either node."""
+        """Return a client on either node."""
         return self.chance.choice(self.clients[who])
 
     async def create(self, list_id: str) -> httpx.Response:
@@ -56,7 +56,7 @@ class Group:
         return answer
 
     def any_command(self) -> Answer:
-        """One of the commands that race with each other."""
+        """Return one of the racing commands."""
         path, owner, editor = f"/api/lists/{self.contested}", self.client("owner"), self.client("editor")
         guest = f"{path}/members/{self.users['guest']}"
         task = f"/api/tasks/{self.chance.choice(self.tasks)}"
@@ -97,7 +97,7 @@ async def group(running_stack: Stack) -> AsyncIterator[Group]:
         yield found
 
 
-async def test_nothing_is_lost_and_everyone_sees_the_same_whatever_races(group: Group) -> None:
+async def test_racing_commands_lose_nothing_and_all_see_the_same(group: Group) -> None:
     """Deleting, restoring, sharing, leaving, moving in and out, creating: at once, on two nodes."""
     readers: list[Reader] = [
         kind(name, group.stack.token(name), group.stack.urls[node])
@@ -120,7 +120,7 @@ async def test_nothing_is_lost_and_everyone_sees_the_same_whatever_races(group: 
 
 
 async def quiet(group: Group, readers: Sequence[Reader]) -> list[Folded]:
-    """Wait until all is projected and read; returns the fold of the log."""
+    """Wait until everything is projected and read, and return the fold of the log."""
     settings = Settings.from_environment(group.stack.environment)
     await wait_until_projected(settings)
     _, outcome = fold_log(await read_whole_log(settings))
@@ -135,7 +135,7 @@ async def quiet(group: Group, readers: Sequence[Reader]) -> list[Folded]:
 
 
 def check_turns(group: Group, outcome: Sequence[Folded]) -> None:
-    """The list was deleted and restored in turns, as the log says."""
+    """Check that the list was deleted and restored in turns, by the log."""
     turns = [
         each.record.type
         for each in outcome
@@ -148,7 +148,7 @@ def check_turns(group: Group, outcome: Sequence[Folded]) -> None:
 
 
 async def check_seen(group: Group, task_list: dict[str, Any]) -> None:
-    """The list is there for its members, on both nodes, and so is each task that was acknowledged."""
+    """Check that members find the list on both nodes, with each acknowledged task."""
     places = {group.contested, group.other, *map(inbox_id, group.users.values())}
     for who, clients in group.clients.items():
         status = 200 if group.users[who] in task_list["members"] else 404
@@ -165,8 +165,8 @@ async def check_seen(group: Group, task_list: dict[str, Any]) -> None:
         assert set(seen) <= places
 
 
-async def test_of_many_that_delete_and_restore_at_once_each_has_an_answer(group: Group) -> None:
-    """Each is done, or finds that it was done; in the end it is there or not, on both nodes alike."""
+async def test_concurrent_deletes_and_restores_all_have_a_response(group: Group) -> None:
+    """Each is executed, or finds that it was; in the end both nodes agree on the list."""
     path = f"/api/lists/{group.contested}"
     for _ in range(10):
         calls: list[Answer] = [

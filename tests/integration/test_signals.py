@@ -1,4 +1,4 @@
-"""Signals between nodes: the same on the topic in memory and on a real broker."""
+"""Signals between nodes: one contract for the topic in memory and a real broker."""
 
 from __future__ import annotations
 
@@ -26,37 +26,37 @@ QUICK = Timing(heartbeat_s=0.2, ttl_s=1.5)
 
 @dataclass
 class Socket:
-    """What a socket was told."""
+    """Messages that a socket got."""
 
     messages: list[PresenceNotification] = field(default_factory=list)
 
     def notify(self, message: PresenceNotification) -> None:
-        """Take note."""
+        """Record the message."""
         self.messages.append(message)
 
     def signals(self, kind: str) -> list[PresenceSignal]:
-        """The signals of a kind."""
+        """Return the signals of a kind."""
         return [each for each in self.messages if isinstance(each, PresenceSignal) and each.kind == kind]
 
     def joined(self) -> list[str]:
-        """Who joined."""
+        """Return the users that joined."""
         news = [each for each in self.messages if isinstance(each, PresenceChange)]
         return [user.user for each in news for user in each.joined]
 
     def knows(self) -> set[str]:
-        """Who was present, or joined."""
+        """Return the users that were present, or joined."""
         news = [each for each in self.messages if isinstance(each, PresenceChange)]
         return {user.user for each in news for user in (*(each.present or ()), *each.joined)}
 
     def left(self) -> list[str]:
-        """Who left."""
+        """Return the users that left."""
         news = [each for each in self.messages if isinstance(each, PresenceChange)]
         return [user.user for each in news for user in each.left]
 
 
 @dataclass
 class Wire:
-    """A topic, and how a node connects to it."""
+    """A topic, and a node's connection to it."""
 
     name: str
     open: Callable[[], BroadcastBackend]
@@ -64,7 +64,7 @@ class Wire:
 
     @asynccontextmanager
     async def node(self, timing: Timing = QUICK) -> AsyncIterator[Signals]:
-        """A running node that has greeted the others."""
+        """Yield a running node that has greeted the others."""
         signals = Signals(self.name, self.open, node=str(uuid4()), timing=timing)
         signals.start()
         try:
@@ -76,7 +76,7 @@ class Wire:
 
 @pytest.fixture(params=["memory", "kafka"])
 async def wire(request: pytest.FixtureRequest) -> Wire:
-    """A topic of this test's own."""
+    """Yield a topic of this test's own."""
     name = f"signals-{uuid4().hex}"
     if request.param == "memory":
         return Wire(name, MemoryTopic().backend)
@@ -86,7 +86,7 @@ async def wire(request: pytest.FixtureRequest) -> Wire:
 
 
 def join(signals: Signals, user: str) -> tuple[str, Socket]:
-    """A socket of a user that subscribes to the task."""
+    """Return a socket of a user that subscribes to the task."""
     session, socket = str(uuid4()), Socket()
     signals.enter(session, user, socket)
     signals.subscribe(session, TASK)
@@ -102,8 +102,8 @@ async def kill(signals: Signals) -> None:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_users_of_one_node_are_seen_on_the_other(wire: Wire) -> None:
-    """Also those who were there before the other node was."""
+async def test_users_of_one_node_are_present_on_the_other(wire: Wire) -> None:
+    """Also those that connected before the other node started."""
     async with wire.node() as one:
         _, alice = join(one, "alice")
         async with wire.node() as two:
@@ -116,7 +116,7 @@ async def test_users_of_one_node_are_seen_on_the_other(wire: Wire) -> None:
             await eventually(lambda: alice.left() == ["bob"])
 
 
-async def test_signals_cross_nodes(wire: Wire) -> None:
+async def test_signals_reach_other_nodes(wire: Wire) -> None:
     async with wire.node() as one, wire.node() as two:
         session, alice = join(one, "alice")
         _, bob = join(two, "bob")
@@ -138,7 +138,7 @@ async def test_signals_cross_nodes(wire: Wire) -> None:
         await eventually(lambda: bob.left() == ["alice"])
 
 
-async def test_a_node_that_stops_is_gone_at_once(wire: Wire) -> None:
+async def test_stopped_node_is_removed_at_once(wire: Wire) -> None:
     slow = Timing(heartbeat_s=0.5, ttl_s=60)
     async with wire.node(slow) as one:
         _, alice = join(one, "alice")
@@ -148,7 +148,7 @@ async def test_a_node_that_stops_is_gone_at_once(wire: Wire) -> None:
         await eventually(lambda: alice.left() == ["bob"])
 
 
-async def test_a_node_that_dies_is_gone_after_a_time(wire: Wire) -> None:
+async def test_dead_node_is_removed_after_a_timeout(wire: Wire) -> None:
     async with wire.node() as one, wire.node() as two:
         _, alice = join(one, "alice")
         join(two, "bob")
@@ -158,14 +158,14 @@ async def test_a_node_that_dies_is_gone_after_a_time(wire: Wire) -> None:
         assert one.presence.users.connected_users() == ["alice"]
 
 
-async def test_what_is_no_message_is_counted(wire: Wire) -> None:
+async def test_invalid_messages_are_counted(wire: Wire) -> None:
     async with wire.node() as one:
         one._link.post(b"junk")
         await eventually(lambda: one.counters.undecodable == 1)
         assert one.connected
 
 
-async def test_when_the_topic_goes_away_and_comes_back_so_does_everyone() -> None:
+async def test_presence_recovers_when_the_topic_does() -> None:
     topic = MemoryTopic()
     wire = Wire("signals", topic.backend)
     async with wire.node() as one, wire.node() as two:
@@ -182,7 +182,7 @@ async def test_when_the_topic_goes_away_and_comes_back_so_does_everyone() -> Non
         )
 
 
-async def test_a_connection_on_which_nothing_comes_is_given_up() -> None:
+async def test_silent_connection_is_replaced() -> None:
     topic = MemoryTopic()
     wire = Wire("signals", topic.backend)
     async with wire.node(Timing(heartbeat_s=0.1, ttl_s=0.5)) as one:
@@ -193,7 +193,7 @@ async def test_a_connection_on_which_nothing_comes_is_given_up() -> None:
         await eventually(lambda: one.connected)
 
 
-async def test_a_topic_that_is_missing_is_waited_for(kafka_brokers: str) -> None:
+async def test_missing_topic_is_awaited(kafka_brokers: str) -> None:
     name = f"signals-{uuid4().hex}"
     with pytest.raises(Unavailable, match="tasktape migrate"):
         await KafkaSignals([kafka_brokers], name).connect()
@@ -208,7 +208,7 @@ async def test_a_topic_that_is_missing_is_waited_for(kafka_brokers: str) -> None
         await signals.stop()
 
 
-async def test_a_broker_that_is_away_stops_nobody() -> None:
+async def test_unavailable_broker_does_not_block_the_start() -> None:
     with pytest.raises(Unavailable, match="cannot be used"):
         await KafkaSignals(["127.0.0.1:1"], "signals").connect()
     signals = Signals("signals", lambda: KafkaSignals(["127.0.0.1:1"], "signals"), node="n")
@@ -219,7 +219,7 @@ async def test_a_broker_that_is_away_stops_nobody() -> None:
     await asyncio.wait_for(signals.stop(), 5)
 
 
-async def test_what_was_on_the_topic_before_is_not_read(kafka_brokers: str) -> None:
+async def test_earlier_messages_of_the_topic_are_not_read(kafka_brokers: str) -> None:
     name = f"signals-{uuid4().hex}"
     await ensure_topics([kafka_brokers], [signals_topic(name, 1)])
     producer = AIOKafkaProducer(bootstrap_servers=kafka_brokers)
@@ -235,7 +235,7 @@ async def test_what_was_on_the_topic_before_is_not_read(kafka_brokers: str) -> N
 
 
 async def test_subscribing_does_not_suspend(kafka_brokers: str) -> None:
-    """broadcaster loses concurrent first subscribers if it does."""
+    """broadcaster loses concurrent first subscribers otherwise."""
     backend = KafkaSignals([kafka_brokers], "signals")
     with pytest.raises(StopIteration):
         backend.subscribe("signals").send(None)

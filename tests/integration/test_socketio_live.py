@@ -1,4 +1,4 @@
-"""Socket.IO through the real parts, with the client that frontends use, old and new, by either transport."""
+"""Socket.IO through the real parts, with the frontends' client, old and new, by either transport."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ every_way = pytest.mark.parametrize("way", WAYS)
 
 @pytest.fixture
 def user() -> str:
-    """A user that no other test knows."""
+    """Return a user that no other test uses."""
     return f"user-{uuid4().hex[:8]}"
 
 
@@ -45,7 +45,7 @@ async def add(client: httpx.AsyncClient, title: str, **more: Any) -> dict[str, A
 async def signed_in(
     stack: Stack, user: str, package: str, node: int = 0, **options: Any
 ) -> AsyncIterator[SocketIoProcess]:
-    """A client that has authenticated as the seed's do."""
+    """Return a client that has authenticated as the seed's do."""
     async with socketio(stack.urls[node], package, **options) as client:
         await client.heard("connect")
         client.say("emit", "authenticate", {"userId": user, "token": stack.token(user)})
@@ -55,10 +55,10 @@ async def signed_in(
 
 @every_client
 @every_way
-async def test_two_clients_see_a_task_completed(
+async def test_two_clients_receive_a_completion(
     running_stack: Stack, user: str, package: str, way: str
 ) -> None:
-    """Each once, on either node, with what a frontend reads of it."""
+    """Each once, on either node, with the fields that a frontend reads."""
     async with running_stack.client(user) as http, AsyncExitStack() as stack:
         task = await add(http, "Buy milk")
         clients = [
@@ -85,10 +85,8 @@ async def test_two_clients_see_a_task_completed(
 
 @every_client
 @every_way
-async def test_a_token_may_come_with_the_handshake(
-    running_stack: Stack, user: str, package: str, way: str
-) -> None:
-    """Then one is authenticated at once, after `connect`; a bad one is a `connect_error`."""
+async def test_token_may_be_in_the_handshake(running_stack: Stack, user: str, package: str, way: str) -> None:
+    """The client is authenticated after `connect`; an invalid token is a `connect_error`."""
     url, good = running_stack.urls[0], running_stack.token(user)
     async with socketio(url, package, auth={"token": good}, **WAYS[way]) as client:
         assert (await client.hear())[0] == "connect"
@@ -101,10 +99,10 @@ async def test_a_token_may_come_with_the_handshake(
 
 @every_client
 @every_way
-async def test_a_wrong_token_is_told_and_ends_it(
+async def test_invalid_token_ends_the_connection(
     running_stack: Stack, user: str, package: str, way: str
 ) -> None:
-    """With the reason, and no attempt to come back; as is another's."""
+    """With the reason, and without a reconnection; so does another user's."""
     url, good = running_stack.urls[0], running_stack.token(user)
     for token, name, code in [("demo-token", user, "unauthenticated"), (good, "eve", "forbidden")]:
         async with socketio(url, package, **WAYS[way]) as client:
@@ -119,8 +117,8 @@ async def test_a_wrong_token_is_told_and_ends_it(
 
 
 @every_client
-async def test_what_one_may_not_see_is_not_given(running_stack: Stack, user: str, package: str) -> None:
-    """Neither by asking, nor before one says who one is; mistakes are answered."""
+async def test_invisible_channels_are_refused(running_stack: Stack, user: str, package: str) -> None:
+    """On request, and before authentication; invalid requests get an error."""
     async with running_stack.client(f"{user}-other") as other:
         secret = await add(other, "secret")
     async with socketio(running_stack.urls[0], package) as client:
@@ -138,8 +136,10 @@ async def test_what_one_may_not_see_is_not_given(running_stack: Stack, user: str
 
 
 @every_client
-async def test_a_task_is_given_up(running_stack: Stack, user: str, package: str) -> None:
-    """Its list's updates still come, each once: the channel of a task adds none that one has already."""
+async def test_unsubscribed_task_is_still_received_by_its_list(
+    running_stack: Stack, user: str, package: str
+) -> None:
+    """Each update once: the channel of a task adds none of those."""
     async with running_stack.client(user) as http, signed_in(running_stack, user, package, 1) as client:
         task = await add(http, "one")
         assert (await client.heard("task:update"))["task"] == task
@@ -154,10 +154,10 @@ async def test_a_task_is_given_up(running_stack: Stack, user: str, package: str)
 
 @every_client
 @every_way
-async def test_clients_come_back_by_themselves(
+async def test_clients_reconnect_by_themselves(
     running_stack: Stack, user: str, package: str, way: str
 ) -> None:
-    """When a node restarts: they are told goodbye, connect again, authenticate, and hear what happens."""
+    """When a node restarts: they get a goodbye, reconnect, authenticate, and receive updates."""
     port = free_port()
     part = await asyncio.to_thread(running_stack.start_api, port)
     token = running_stack.token(user)
@@ -183,8 +183,8 @@ async def test_clients_come_back_by_themselves(
 
 
 @every_client
-async def test_the_other_sockets_are_as_they_were(running_stack: Stack, user: str, package: str) -> None:
-    """Sockets and streams beside Socket.IO, on one node."""
+async def test_other_transports_work_on_the_same_node(running_stack: Stack, user: str, package: str) -> None:
+    """Sockets and streams."""
     async with (
         running_stack.client(user) as http,
         signed_in(running_stack, user, package) as client,

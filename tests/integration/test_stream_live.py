@@ -1,4 +1,4 @@
-"""Event streams through the real parts: from node to node, over restarts, and as memberships change."""
+"""Event streams through the real parts: across nodes, over restarts, and as memberships change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CORS_HEADERS = {"Origin": "https://tasks.example", "Access-Control-Request-Metho
 
 @pytest.fixture
 def user() -> str:
-    """A user that no other test knows."""
+    """Return a user that no other test uses."""
     return f"user {uuid4().hex[:8]} %"
 
 
@@ -33,11 +33,11 @@ async def add(client: httpx.AsyncClient, title: str, **more: Any) -> dict[str, A
 
 
 async def titles(stream: EventReader, count: int) -> list[str]:
-    """The titles of the tasks of the next updates."""
+    """Return the titles of the tasks of the next updates."""
     return [(await stream.update())["task"]["title"] for _ in range(count)]
 
 
-async def test_what_happens_on_one_node_streams_from_the_other(running_stack: Stack, user: str) -> None:
+async def test_updates_of_one_node_stream_from_the_other(running_stack: Stack, user: str) -> None:
     """The same message as over a socket; many of them over one connection."""
     async with running_stack.client(user, 0) as client, running_stack.client(user, 1) as reader:
         await add(client, "warm up")
@@ -54,7 +54,7 @@ async def test_what_happens_on_one_node_streams_from_the_other(running_stack: St
             assert await titles(stream, 50) == [f"task {number}" for number in range(50)]
 
 
-async def test_the_token_may_be_in_the_address(running_stack: Stack, user: str) -> None:
+async def test_token_may_be_in_the_query(running_stack: Stack, user: str) -> None:
     """There, and nowhere else."""
     token = running_stack.token(user)
     async with httpx.AsyncClient(base_url=running_stack.urls[0], trust_env=False) as client:
@@ -64,8 +64,8 @@ async def test_the_token_may_be_in_the_address(running_stack: Stack, user: str) 
         assert (await client.get("/api/stream")).status_code == 401
 
 
-async def test_a_node_that_restarts_loses_and_doubles_nothing(running_stack: Stack, user: str) -> None:
-    """As a browser does: with the id of the last event, after the pause that it was told."""
+async def test_restarting_node_loses_and_repeats_nothing(running_stack: Stack, user: str) -> None:
+    """For a client that resumes as a browser does: with the last event id, after the retry time."""
     port = free_port()
     part = running_stack.start_api(port)
     url = running_stack.urls.pop()
@@ -98,7 +98,7 @@ async def test_a_node_that_restarts_loses_and_doubles_nothing(running_stack: Sta
 
 
 def _versions(event: Event, task_id: str) -> list[int]:
-    """The version of the task in an event, if it is an update of it."""
+    """Return the version of the task in an event, if it is an update of it."""
     if event.name != "update" or event.message["event"]["stream"] != f"task:{task_id}":
         return []
     return [event.message["task"]["version"]]
@@ -111,8 +111,10 @@ async def _edit(client: httpx.AsyncClient, task_id: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_random_breaks_lose_and_double_nothing(running_stack: Stack, user: str, seed: int) -> None:
-    """From one node to the other, in the midst of what was missed, under load."""
+async def test_random_interruptions_lose_and_repeat_nothing(
+    running_stack: Stack, user: str, seed: int
+) -> None:
+    """From one node to the other, in the middle of a recovery, under load."""
     chance = random.Random(seed)
     async with running_stack.client(user, 0) as one, running_stack.client(user, 1) as other:
         task = await add(one, "title 0")
@@ -131,8 +133,8 @@ async def test_random_breaks_lose_and_double_nothing(running_stack: Stack, user:
     assert versions == list(range(first + 1, first + 61))
 
 
-async def test_who_is_removed_hears_no_more_of_a_list(running_stack: Stack, user: str) -> None:
-    """And who is added gets all of it."""
+async def test_removed_member_receives_no_more_of_a_list(running_stack: Stack, user: str) -> None:
+    """An added one gets all of it."""
     guest = f"{user} guest"
     async with running_stack.client(user) as client, running_stack.client(guest, 1) as reader:
         garden = (await client.post("/api/lists", json={"name": "Garden"})).json()["id"]
@@ -155,8 +157,8 @@ async def test_who_is_removed_hears_no_more_of_a_list(running_stack: Stack, user
             assert await titles(stream, 1) == ["own"]
 
 
-async def test_pages_elsewhere_may_read_it_as_they_may_the_rest(running_stack: Stack, user: str) -> None:
-    """By the same setting: none may, unless it is named there."""
+async def test_other_origins_need_permission(running_stack: Stack, user: str) -> None:
+    """By the same setting as for other requests."""
     async with running_stack.client(user) as client:
         asked = {**CORS_HEADERS, "Access-Control-Request-Headers": "authorization,last-event-id"}
         refused = await client.options("/api/stream", headers=asked)

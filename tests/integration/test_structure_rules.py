@@ -1,4 +1,4 @@
-"""Rules that span streams: kept by two nodes at once, and repaired where another program broke them."""
+"""Rules across streams: kept by two nodes at once, and repaired where another program broke them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SOURCE = "/tasktape/policy/structure"
 
 @dataclass
 class Home:
-    """A list of two owners, each of whom talks to a node of their own."""
+    """A list of two owners, each with a node of their own."""
 
     stack: Stack
     ann: httpx.AsyncClient
@@ -56,7 +56,7 @@ class Home:
         return list_id
 
     async def append(self, stream: str, event: Event, version: int | None = None) -> None:
-        """Write to the log as a program that knows no rules."""
+        """Append to the log as a program without rules."""
         if version is None:
             kind, _, key = stream.partition(":")
             answer = await self.ann.get(f"/api/{kind}s/{key}")
@@ -96,11 +96,11 @@ async def _home(stack: Stack) -> AsyncIterator[Home]:
 
 
 async def at_once(*requests: Any) -> list[int]:
-    """Send these at the same time; returns their statuses."""
+    """Send requests at the same time, and return their statuses."""
     return [answer.status_code for answer in await asyncio.gather(*requests)]
 
 
-async def test_of_two_moves_that_would_close_a_ring_one_is_refused(home: Home) -> None:
+async def test_one_of_two_moves_that_close_a_cycle_is_refused(home: Home) -> None:
     """Each below the other, on two nodes."""
     for _ in range(PAIRS):
         a, b = await home.create(), await home.create()
@@ -111,7 +111,7 @@ async def test_of_two_moves_that_would_close_a_ring_one_is_refused(home: Home) -
         assert sorted(statuses) == [200, 422]
 
 
-async def test_of_three_moves_that_would_close_a_ring_one_is_refused(home: Home) -> None:
+async def test_one_of_three_moves_that_close_a_cycle_is_refused(home: Home) -> None:
     """Each below the next."""
     for _ in range(PAIRS // 2):
         a, b, c = [await home.create() for _ in range(3)]
@@ -123,8 +123,8 @@ async def test_of_three_moves_that_would_close_a_ring_one_is_refused(home: Home)
         assert sorted(statuses) == [200, 200, 422]
 
 
-async def test_a_stage_is_not_removed_under_a_task_that_comes_to_it(home: Home) -> None:
-    """Either the task does not come, or the stage stays."""
+async def test_stage_is_not_removed_while_a_task_moves_to_it(home: Home) -> None:
+    """Either the task does not move, or the stage stays."""
     for number in range(PAIRS):
         task = await home.create()
         without = [stage for stage in STAGES if stage["name"] != "Doing"]
@@ -140,8 +140,8 @@ async def test_a_stage_is_not_removed_under_a_task_that_comes_to_it(home: Home) 
 
 
 @pytest.mark.parametrize("way", ["move", "create", "undo"])
-async def test_no_task_is_lost_in_a_list_that_is_deleted(home: Home, way: str) -> None:
-    """It stays where it was, or comes back with the list."""
+async def test_no_task_is_lost_in_a_deleted_list(home: Home, way: str) -> None:
+    """It stays where it was, or is restored with the list."""
     for _ in range(PAIRS):
         going = await home.another_list()
         task = await home.create()
@@ -163,8 +163,8 @@ async def test_no_task_is_lost_in_a_list_that_is_deleted(home: Home, way: str) -
 
 
 @pytest.mark.parametrize("how", ["complete", "delete"])
-async def test_no_open_sub_task_ends_below_a_task_that_is_done_or_deleted(home: Home, how: str) -> None:
-    """Creating below it at the same time opens it again, or is refused."""
+async def test_no_open_sub_task_ends_below_a_closed_task(home: Home, how: str) -> None:
+    """Creating below it at the same time reopens it, or is refused."""
     for _ in range(PAIRS):
         parent = await home.create()
         closing = (
@@ -186,8 +186,8 @@ async def test_no_open_sub_task_ends_below_a_task_that_is_done_or_deleted(home: 
             assert (task is None) == closed.is_success
 
 
-async def test_undoing_a_creation_completes_what_it_opened_unless_more_is_open_below(home: Home) -> None:
-    """Also if that more is created at the same time, on another node."""
+async def test_undo_of_a_creation_completes_reopened_ancestors_unless_others_are_open(home: Home) -> None:
+    """Also if those are created at the same time, on another node."""
     for rivals in [0] + [1] * (PAIRS // 2):
         parent = await home.create()
         await home.ann.post(f"/api/tasks/{parent}/complete")
@@ -215,8 +215,8 @@ async def test_one_of_two_owners_who_remove_each_other_stays(home: Home) -> None
         assert sorted(statuses) in ([204, 404], [204, 409])
 
 
-async def test_nobody_is_notified_of_a_list_that_they_were_removed_from(home: Home) -> None:
-    """Assigning and removing at once: who is notified is a member at that time."""
+async def test_removed_member_is_not_notified_of_the_list(home: Home) -> None:
+    """Assigning and removing at once: notified users are members at that time."""
     for _ in range(PAIRS):
         await home.ann.put(f"/api/lists/{home.list_id}/members/{home.other}", json={"role": "editor"})
         task = await home.create()
@@ -231,8 +231,8 @@ async def test_nobody_is_notified_of_a_list_that_they_were_removed_from(home: Ho
             assert edited["recorded_at"] <= gone["recorded_at"]
 
 
-async def test_completing_on_two_nodes_makes_one_next_occurrence(home: Home) -> None:
-    """And a task does not skip to an occurrence that is there."""
+async def test_completing_on_two_nodes_creates_one_next_occurrence(home: Home) -> None:
+    """And a task does not skip to an existing occurrence."""
     task = await home.create(due="2026-12-01", recurrence="FREQ=DAILY", notes=uuid4().hex)
     statuses = await at_once(
         home.ann.post(f"/api/tasks/{task}/complete"), home.bob.post(f"/api/tasks/{task}/complete")
@@ -257,7 +257,7 @@ async def test_completing_on_two_nodes_makes_one_next_occurrence(home: Home) -> 
 
 
 async def repaired(home: Home, task_id: str, reason: str) -> dict[str, Any]:
-    """Wait for a repair of a task that says why; returns its event."""
+    """Wait for a repair of a task that names its reason, and return its event."""
     found: list[dict[str, Any]] = []
 
     async def is_repaired() -> bool:
@@ -270,8 +270,8 @@ async def repaired(home: Home, task_id: str, reason: str) -> dict[str, Any]:
     return found[-1]
 
 
-async def test_a_ring_that_another_program_closed_is_cut(home: Home) -> None:
-    """Where its event closed it."""
+async def test_cycle_closed_by_another_program_is_cut(home: Home) -> None:
+    """At its event."""
     a = await home.create()
     b = await home.create(parent_id=a)
     await home.append(f"task:{a}", TaskEdited({"parent_id": b}))
@@ -280,8 +280,8 @@ async def test_a_ring_that_another_program_closed_is_cut(home: Home) -> None:
     assert (await home.task(b))["parent_id"] == a
 
 
-async def test_a_task_that_another_program_put_into_a_deleted_list_comes_back(home: Home) -> None:
-    """To the list that it came from; what came from nowhere goes to the inbox of whoever made it."""
+async def test_task_put_into_a_deleted_list_by_another_program_is_moved_back(home: Home) -> None:
+    """Without a previous list it goes to its creator's inbox."""
     gone = await home.another_list()
     await home.ann.delete(f"/api/lists/{gone}")
     task, made = await home.create(), str(uuid4())
@@ -294,8 +294,8 @@ async def test_a_task_that_another_program_put_into_a_deleted_list_comes_back(ho
     assert (await home.task(made))["list_id"] == me["inbox_id"]
 
 
-async def test_children_of_a_task_that_another_program_deleted_are_top_level_tasks(home: Home) -> None:
-    """Nothing is out of reach."""
+async def test_children_of_a_task_deleted_by_another_program_become_top_level(home: Home) -> None:
+    """All stay reachable."""
     parent = await home.create()
     child = await home.create(parent_id=parent)
     await home.append(f"task:{parent}", TaskDeleted())
@@ -303,7 +303,7 @@ async def test_children_of_a_task_that_another_program_deleted_are_top_level_tas
     assert (await home.task(child))["parent_id"] is None
 
 
-async def test_a_task_that_another_program_completed_above_open_ones_opens_again(home: Home) -> None:
+async def test_task_completed_by_another_program_above_open_ones_is_reopened(home: Home) -> None:
     """With the reason in its history."""
     parent = await home.create()
     await home.create(parent_id=parent)
@@ -312,15 +312,15 @@ async def test_a_task_that_another_program_completed_above_open_ones_opens_again
     assert (await home.task(parent))["status"] == "open"
 
 
-async def test_a_stage_that_the_list_does_not_have_is_left(home: Home) -> None:
-    """For the first of its category."""
+async def test_unknown_stage_is_replaced(home: Home) -> None:
+    """By the first of its category."""
     task = await home.create()
     await home.append(f"task:{task}", TaskEdited({"stage": "nowhere"}))
     await repaired(home, task, "stage")
     assert (await home.task(task))["stage"] == "To do"
 
 
-async def test_sub_tasks_follow_a_parent_that_another_program_moved(home: Home) -> None:
+async def test_sub_tasks_follow_a_parent_moved_by_another_program(home: Home) -> None:
     """Into its list."""
     parent, elsewhere = await home.create(), await home.another_list(stages=OTHER_STAGES)
     child = await home.create(parent_id=parent)
@@ -330,7 +330,7 @@ async def test_sub_tasks_follow_a_parent_that_another_program_moved(home: Home) 
     assert (found["list_id"], found["parent_id"], found["stage"]) == (elsewhere, parent, "New")
 
 
-async def test_a_list_that_another_program_left_without_an_owner_gets_an_editor_as_one(home: Home) -> None:
+async def test_list_without_an_owner_gets_an_editor_as_owner(home: Home) -> None:
     """Not its creator, who was removed."""
     going = await home.another_list()
     await home.append(f"list:{going}", MemberRemoved(home.owner))
@@ -342,8 +342,8 @@ async def test_a_list_that_another_program_left_without_an_owner_gets_an_editor_
     await eventually(has_other_owner)
 
 
-async def test_a_list_that_another_program_left_without_members_is_its_creators_again(home: Home) -> None:
-    """Nobody else could."""
+async def test_list_without_members_goes_back_to_its_creator(home: Home) -> None:
+    """Nobody else could restore it."""
     going = await home.another_list()
     await home.append(f"list:{going}", MemberRemoved(home.other))
     await home.append(f"list:{going}", MemberRemoved(home.owner), version=4)
@@ -355,8 +355,8 @@ async def test_a_list_that_another_program_left_without_members_is_its_creators_
     await eventually(is_mine_again)
 
 
-async def test_a_repair_waits_for_a_parked_record_of_its_stream_and_delays_no_other(home: Home) -> None:
-    """It is made once the record is settled; meanwhile nothing is appended again and again."""
+async def test_repair_waits_for_a_parked_record_of_its_stream_only(home: Home) -> None:
+    """It is made once the record is settled; until then it is not appended repeatedly."""
     parent, another = await home.create(), await home.create()
     child, other = await home.create(parent_id=parent), await home.create(parent_id=another)
     poison = await put(home.stack, f"task:{child}".encode(), b"not an event")
@@ -378,8 +378,8 @@ async def test_a_repair_waits_for_a_parked_record_of_its_stream_and_delays_no_ot
     await repaired(home, child, "parent was deleted")
 
 
-async def test_an_inbox_that_another_program_deleted_comes_back_with_its_tasks(home: Home) -> None:
-    """And what is moved to it meanwhile."""
+async def test_inbox_deleted_by_another_program_is_restored_with_its_tasks(home: Home) -> None:
+    """Including those moved to it since."""
     me = (await home.ann.get("/api/me")).json()
     mine, moved = await home.create(list_id=me["inbox_id"]), await home.create()
     await home.append(f"list:{me['inbox_id']}", ListDeleted())
@@ -392,8 +392,8 @@ async def test_an_inbox_that_another_program_deleted_comes_back_with_its_tasks(h
     assert (await home.ann.post("/api/tasks", json={"title": "t"})).status_code == 201
 
 
-async def test_of_two_tasks_that_another_program_made_for_an_occurrence_one_leaves_it(home: Home) -> None:
-    """Under ids that no series would have given them."""
+async def test_second_task_of_an_occurrence_by_another_program_leaves_the_series(home: Home) -> None:
+    """Both have ids that are not derived from the series."""
     series = Series(str(uuid4()), 3, "2026-12-01")
     first, second = str(uuid4()), str(uuid4())
     for task in (first, second):
@@ -405,8 +405,8 @@ async def test_of_two_tasks_that_another_program_made_for_an_occurrence_one_leav
     assert (await home.task(first))["series"] is not None
 
 
-async def test_the_answer_to_a_repeat_tells_the_effects_of_the_first(home: Home) -> None:
-    """Of tasks above that were opened, and of what did not fit any longer."""
+async def test_repeated_command_reports_the_effects_of_the_first(home: Home) -> None:
+    """Reopened ancestors, and values that no longer applied."""
     top = await home.create()
     middle = await home.create(parent_id=top)
     await home.ann.post(f"/api/tasks/{top}/complete?cascade=true")
@@ -425,10 +425,10 @@ async def test_the_answer_to_a_repeat_tells_the_effects_of_the_first(home: Home)
 @pytest.mark.parametrize(
     ("seed", "kills", "foreign"), [(1, False, False), (2, False, True), (3, True, False), (4, True, True)]
 )
-async def test_after_random_commands_at_once_all_rules_hold(
+async def test_rules_hold_after_random_concurrent_commands(
     kafka_brokers: str, database_url: str, tmp_path: Path, *, seed: int, kills: bool, foreign: bool
 ) -> None:
-    """On two nodes, with kills and a foreign writer; `python -m tests.structure_races` goes on for hours."""
+    """On two nodes, with kills and a foreign writer; `python -m tests.structure_races` runs for hours."""
     stack = Stack(kafka_brokers, database_url, tmp_path)
     try:
         stack.migrate()

@@ -34,7 +34,7 @@ MEMBERS = """
 
 @pytest.fixture(scope="module")
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """Many tasks, every other one of them alice's."""
+    """Yield many tasks, every other one of them alice's."""
     schema = f"i_{uuid4().hex[:12]}"
     await set_up(database_url, schema, LogIdentity("none", "none", 4))
     opened = await open_database(database_url, schema, pool_size=1)
@@ -46,7 +46,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 async def found(database: Database, part: str, user: str = "alice") -> tuple[list[str], bool]:
-    """The titles of the tasks with a part, and whether there may be more."""
+    """Return the titles of the tasks with a part, and whether there may be more."""
     async with database.pool.acquire() as connection:
         names = await tasks_by_id_part(connection, user, part)
     return [each.title for each in names.items], names.more
@@ -66,12 +66,12 @@ async def found(database: Database, part: str, user: str = "alice") -> tuple[lis
 async def test_tasks_are_found_by_the_beginning_and_end_of_their_ids(
     database: Database, part: str, user: str, titles: list[str]
 ) -> None:
-    """However many there are, and only one's own."""
+    """Among any number, and only the user's own."""
     assert await found(database, part, user) == (titles, False)
 
 
-async def test_too_many_are_said_to_be_more(database: Database) -> None:
-    """Of one's own, or among those of others that are looked at."""
+async def test_too_many_matches_are_reported(database: Database) -> None:
+    """Of the user's own, or among the examined ones of others."""
     titles, more = await found(database, "0190f3c0")
     assert (len(titles), more) == (FOUND, True)
     assert TASKS > CANDIDATES

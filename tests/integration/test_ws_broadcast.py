@@ -1,4 +1,4 @@
-"""The broadcaster backend on a real broker: where it starts, what it passes over, how it goes on."""
+"""Broadcaster backend on a real broker: start positions, ignored messages, and recovery."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tests.waiting import eventually
 
 @pytest.fixture
 async def place(kafka_brokers: str, database_url: str) -> Settings:
-    """Topics of this test's own."""
+    """Yield topics of this test's own."""
     return await new_place(kafka_brokers, database_url)
 
 
 @asynccontextmanager
 async def emitting(place: Settings) -> AsyncIterator[KafkaUpdateLog]:
-    """What the worker emits with."""
+    """Yield the worker's emitter."""
     log = KafkaUpdateLog(place.kafka_brokers, place.updates_topic)
     await log.start()
     yield log
@@ -39,7 +39,7 @@ async def emitting(place: Settings) -> AsyncIterator[KafkaUpdateLog]:
 
 
 async def read(place: Settings, count: int, start: dict[int, int] | None = None) -> list[Update]:
-    """Read that many updates from somewhere on."""
+    """Read this number of updates from a position."""
     found: list[Update] = []
     backend = KafkaUpdates(place.kafka_brokers, place.updates_topic, start)
     async with Broadcast(backend=backend) as broadcast, broadcast.subscribe(place.updates_topic) as events:
@@ -51,8 +51,8 @@ async def read(place: Settings, count: int, start: dict[int, int] | None = None)
     return found
 
 
-async def test_every_partition_is_read_from_the_end_that_is_known(place: Settings) -> None:
-    """What was there before is not read; what comes after connecting is, however late one subscribes."""
+async def test_every_partition_is_read_from_its_known_end(place: Settings) -> None:
+    """Earlier updates are not read; those after connecting are, however late the subscription."""
     async with emitting(place) as log:
         await log.emit([nothing_update(Position(partition, 0)) for partition in range(place.partitions)])
         backend = KafkaUpdates(place.kafka_brokers, place.updates_topic)
@@ -70,7 +70,7 @@ async def test_every_partition_is_read_from_the_end_that_is_known(place: Setting
             assert sorted(positions) == [Position(partition, 1) for partition in range(place.partitions)]
 
 
-async def test_updates_come_as_they_were_emitted(place: Settings) -> None:
+async def test_updates_are_read_as_emitted(place: Settings) -> None:
     """Byte for byte, with all their channels, also odd ones."""
     updates = [task_update(Position(1, offset), "t", f"a list % {offset}") for offset in range(3_000)]
     async with emitting(place) as log:
@@ -80,8 +80,8 @@ async def test_updates_come_as_they_were_emitted(place: Settings) -> None:
         assert await read(place, 5, {**start, 1: 2_995}) == updates[2_995:]
 
 
-async def test_what_is_no_update_is_passed_over(place: Settings) -> None:
-    """Junk, and updates in a partition that isn't theirs."""
+async def test_invalid_updates_are_ignored(place: Settings) -> None:
+    """Junk, and updates in the wrong partition."""
     good = nothing_update(Position(0, 0))
     producer = AIOKafkaProducer(bootstrap_servers=list(place.kafka_brokers))
     await producer.start()
@@ -101,7 +101,7 @@ async def test_what_is_no_update_is_passed_over(place: Settings) -> None:
     assert await read(place, 1, dict.fromkeys(range(place.partitions), 0)) == [good]
 
 
-async def test_offsets_that_are_gone_start_at_the_oldest(place: Settings) -> None:
+async def test_missing_offsets_start_at_the_oldest(place: Settings) -> None:
     """The gap shows by the positions, and is filled from the audit."""
     update = nothing_update(Position(0, 0))
     async with emitting(place) as log:
@@ -110,7 +110,7 @@ async def test_offsets_that_are_gone_start_at_the_oldest(place: Settings) -> Non
 
 
 async def test_subscribing_does_not_suspend(place: Settings) -> None:
-    """broadcaster loses concurrent first subscribers if it does."""
+    """broadcaster loses concurrent first subscribers otherwise."""
     backend = KafkaUpdates(place.kafka_brokers, place.updates_topic)
     with pytest.raises(StopIteration):
         backend.subscribe(place.updates_topic).send(None)
@@ -121,8 +121,8 @@ async def test_subscribing_does_not_suspend(place: Settings) -> None:
     await backend.disconnect()
 
 
-async def test_a_missing_topic_says_what_to_do(kafka_brokers: str) -> None:
-    """So does a broker that isn't there."""
+async def test_error_of_a_missing_topic_has_a_remedy(kafka_brokers: str) -> None:
+    """So has that of a missing broker."""
     with pytest.raises(Unavailable, match="tasktape migrate"):
         await KafkaUpdates(kafka_brokers.split(","), "no-such-topic").connect()
     with pytest.raises(Unavailable, match="cannot be used"):
@@ -130,7 +130,7 @@ async def test_a_missing_topic_says_what_to_do(kafka_brokers: str) -> None:
 
 
 async def test_reading_ahead_is_bounded(place: Settings) -> None:
-    """A node that is busy filling a gap does not pile updates up."""
+    """A node that is filling a gap does not queue updates without bound."""
     async with emitting(place) as log:
         await log.emit([nothing_update(Position(0, offset)) for offset in range(20_000)])
     backend = KafkaUpdates(

@@ -18,7 +18,7 @@ from tests.waiting import eventually
 
 @pytest.fixture
 def user() -> str:
-    """A user that no other test knows."""
+    """Return a user that no other test uses."""
     return f"user {uuid4().hex[:8]} %"
 
 
@@ -31,12 +31,12 @@ async def add(client: httpx.AsyncClient, title: str, **more: Any) -> dict[str, A
 
 
 async def titles(live_client: LiveClient, count: int) -> list[str]:
-    """The titles of the tasks of the next updates."""
+    """Return the titles of the tasks of the next updates."""
     return [(await live_client.update())["task"]["title"] for _ in range(count)]
 
 
-async def test_a_change_on_one_node_shows_on_the_other(running_stack: Stack, user: str) -> None:
-    """With the event, what it changed, the whole state, and its position."""
+async def test_change_on_one_node_is_received_on_the_other(running_stack: Stack, user: str) -> None:
+    """With the event, its changes, the whole state, and its position."""
     token = running_stack.token(user)
     async with running_stack.client(user, 0) as client, live(running_stack.ws_url(1), token) as other:
         created = await client.post("/api/tasks", json={"title": "Buy milk"})
@@ -55,8 +55,8 @@ async def test_a_change_on_one_node_shows_on_the_other(running_stack: Stack, use
         assert (update["task"], update["event"]["type"]) == (None, "task.deleted")
 
 
-async def test_the_first_socket_of_a_user_has_the_inbox(running_stack: Stack, user: str) -> None:
-    """Everyone has one, from the first moment on."""
+async def test_first_socket_of_a_user_has_the_inbox(running_stack: Stack, user: str) -> None:
+    """From the start."""
     async with live(running_stack.ws_url(), running_stack.token(user)) as first:
         assert first.hello["user"] == user
         channels = list(first.hello["channels"])
@@ -65,8 +65,10 @@ async def test_the_first_socket_of_a_user_has_the_inbox(running_stack: Stack, us
 
 
 @pytest.mark.parametrize("node", [0, 1])
-async def test_what_was_missed_comes_once_and_in_order(running_stack: Stack, user: str, node: int) -> None:
-    """However one comes back, and wherever."""
+async def test_missed_updates_are_received_once_and_in_order(
+    running_stack: Stack, user: str, node: int
+) -> None:
+    """However and wherever the client resumes."""
     token = running_stack.token(user)
     async with running_stack.client(user) as client:
         await add(client, "before")
@@ -85,8 +87,8 @@ async def test_what_was_missed_comes_once_and_in_order(running_stack: Stack, use
             assert await titles(again, 1) == ["after"]
 
 
-async def test_from_the_very_beginning(running_stack: Stack, user: str) -> None:
-    """An empty `since` brings all that ever happened, list by list, made anew from the audit."""
+async def test_resuming_from_the_very_beginning(running_stack: Stack, user: str) -> None:
+    """An empty `since` sends the whole history, list by list, from the audit."""
     async with running_stack.client(user) as client:
         task = await add(client, "old")
         await client.patch(f"/api/tasks/{task['id']}", json={"title": "older"})
@@ -103,8 +105,7 @@ async def test_from_the_very_beginning(running_stack: Stack, user: str) -> None:
     assert ours[-1]["task"]["title"] == "older"
 
 
-async def test_the_same_update_live_and_made_anew(running_stack: Stack, user: str) -> None:
-    """What was missed can't be told from what was live."""
+async def test_recovered_update_equals_the_live_one(running_stack: Stack, user: str) -> None:
     token = running_stack.token(user)
     async with running_stack.client(user) as client, live(running_stack.ws_url(), token) as now:
         await add(client, "warm up")
@@ -116,8 +117,8 @@ async def test_the_same_update_live_and_made_anew(running_stack: Stack, user: st
             assert await again.update() == alive
 
 
-async def test_a_new_list_and_its_tasks_come_to_open_sockets(running_stack: Stack, user: str) -> None:
-    """Without asking for the list."""
+async def test_new_list_and_its_tasks_reach_open_sockets(running_stack: Stack, user: str) -> None:
+    """Without subscribing to the list."""
     token = running_stack.token(user)
     async with running_stack.client(user) as client, live(running_stack.ws_url(1), token) as other:
         created = (await client.post("/api/lists", json={"name": "Garden"})).json()
@@ -137,8 +138,8 @@ async def test_a_new_list_and_its_tasks_come_to_open_sockets(running_stack: Stac
         assert seen[0]["list"] is None
 
 
-async def test_one_sees_ones_own(running_stack: Stack, user: str) -> None:
-    """Another's tasks are neither sent nor there to ask for."""
+async def test_invisible_tasks_are_not_received(running_stack: Stack, user: str) -> None:
+    """Nor can they be subscribed to."""
     stranger = f"{user} stranger"
     async with (
         running_stack.client(user) as client,
@@ -157,8 +158,8 @@ async def test_one_sees_ones_own(running_stack: Stack, user: str) -> None:
             assert (reply["type"], reply["code"]) == ("error", code)
 
 
-async def test_a_snapshot_and_the_stream_join_without_a_gap(running_stack: Stack, user: str) -> None:
-    """Positions of a snapshot, given as `since`, bring exactly what it doesn't hold."""
+async def test_snapshot_and_stream_join_without_a_gap(running_stack: Stack, user: str) -> None:
+    """Positions of a snapshot, given as `since`, bring exactly the later updates."""
     token = running_stack.token(user)
     async with running_stack.client(user, 0) as client, running_stack.client(user, 1) as reader:
         await add(client, "first")
@@ -185,7 +186,7 @@ async def _write(client: httpx.AsyncClient, count: int) -> None:
 
 
 async def test_random_disconnects_lose_and_repeat_nothing(running_stack: Stack, user: str) -> None:
-    """Clients that come and go between two nodes, under load, end with the same sequence, once."""
+    """Clients that switch between two nodes, under load, end with the same sequence, once."""
     token = running_stack.token(user)
     chance = random.Random(7)
     total = 80
@@ -221,8 +222,8 @@ async def _come_and_go(stack: Stack, token: str, place: dict[str, int], total: i
     return versions
 
 
-async def test_a_node_that_stops_says_goodbye(running_stack: Stack, user: str) -> None:
-    """4001 with a window to come back in, and nothing is missed elsewhere."""
+async def test_stopping_node_sends_goodbye(running_stack: Stack, user: str) -> None:
+    """4001 with a time window for reconnecting, and nothing is missed elsewhere."""
     part = running_stack.start_api()
     url = running_stack.urls.pop().replace("http", "ws", 1) + "/ws"
     token = running_stack.token(user)

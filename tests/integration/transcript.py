@@ -1,4 +1,4 @@
-"""What a careful client keeps of what it is told, by the rules of the protocol and nothing else."""
+"""State of a careful client, according to the rules of the protocol only."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from app.positions import Position
 
 
 class Transcript:
-    """Follows the messages of one connection after another; `positions` are where the next one resumes.
+    """Follows the messages of one connection after another; `positions` are those to resume from.
 
-    Of lists it keeps what happens while they are its own. With a list that it joins comes all of it: so what
-    was kept of it before is forgotten then.
+    Updates of lists are kept while they are its own. A list that it joins arrives complete, so earlier
+    updates of it are dropped.
     """
 
     def __init__(self, user: str) -> None:
@@ -28,7 +28,7 @@ class Transcript:
         self._adopt: dict[str, int] = {}
 
     def take(self, message: Mapping[str, Any], *, counts: bool = False) -> None:
-        """Take a message. With `counts` it is what one has even if the connection breaks right after it."""
+        """Apply a message. With `counts` it stays if the connection breaks right after it."""
         match message["type"]:
             case "authenticated":
                 self._joined = set()
@@ -48,7 +48,7 @@ class Transcript:
                 raise AssertionError(f"{self.user} was told: {message}")
 
     def cut(self, positions: Mapping[str, int] | None = None) -> None:
-        """The connection ended: half of what was missed is nothing. One resumes at `positions`, if given."""
+        """End the connection: an incomplete recovery is dropped. Resume at `positions`, if given."""
         self._recovering, self._recovered = 0, []
         if positions is not None:
             self.positions = dict(positions)
@@ -76,7 +76,7 @@ class Transcript:
         self._end_recovery()
 
     def _look(self, position: Position, message: Mapping[str, Any]) -> None:
-        """See which lists an update is of, and whether one's user joins one with it."""
+        """Check the lists of an update, and whether the user joins one with it."""
         channel, task, task_list = message["channel"], message["task"], message["list"]
         before, after = message["changes"].get("members", (None, None))
         if task_list is not None and "deleted_at" in message["changes"]:
@@ -104,7 +104,7 @@ class Transcript:
         self.positions = dict(self._adopt)
 
     def _keep(self, lists: Collection[str]) -> None:
-        """Keep what happened to lists, and what happened in these."""
+        """Keep updates of lists, and of their contents."""
         self.kept = [
             position
             for position in self.kept

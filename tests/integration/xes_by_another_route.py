@@ -1,4 +1,4 @@
-"""What an XES file says of its cases, read with ElementTree: shares no code with the importer."""
+"""Cases of an XES file parsed with ElementTree: shares no code with the importer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENDS_THE_WORK = {"completed", "closed", "resolved", "cancelled", "canceled", "do
 
 @dataclass(frozen=True)
 class Step:
-    """One event of a case: when, by whom, and where the case is after it."""
+    """One event of a case: time, actor, and state of the case after it."""
 
     time: datetime
     actor: str
@@ -23,7 +23,7 @@ class Step:
 
 
 def cases(path: Path) -> dict[str, list[Step]]:
-    """The steps of every case, by its name, in the file's order."""
+    """Return the steps of every case, by its name, in the order of the file."""
     return dict(_cases(path))
 
 

@@ -1,4 +1,4 @@
-"""Stands in for the product's processes: `python fake_product.py migrate|worker|api`."""
+"""Stand-in for the product's processes: `python fake_product.py migrate|worker|api`."""
 
 import http.server
 import json
@@ -25,7 +25,7 @@ class Ready(http.server.BaseHTTPRequestHandler):
 
 
 def beat() -> None:
-    """Touch the ready file until it is time to stop."""
+    """Touch the ready file until the stop."""
     Path(os.environ["TASKTAPE_READY_FILE"]).touch()
     while not STOPPED.wait(0.5):
         if not (Path(os.environ["TASKTAPE_DATA"]) / "hangs").exists():

@@ -1,4 +1,4 @@
-"""Runs an instance whose product is a stand-in: `python instance.py DATA PORT [SECONDS TO WAIT]`."""
+"""Instance with a stand-in for the product: `python instance.py DATA PORT [SECONDS TO WAIT]`."""
 
 import os
 import sys

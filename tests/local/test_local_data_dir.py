@@ -1,4 +1,4 @@
-"""The data folder: its secret, its lock, what runs."""
+"""Data folder: its secret, its lock, and the run file."""
 
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from tasktape.local.data_dir import DataDir, data_dir
 from tasktape.local.errors import LocalError
 
 
-def test_the_secret_is_made_once_and_private(tmp_path: Path) -> None:
+def test_secret_is_created_once_and_private(tmp_path: Path) -> None:
     """Eight processes that start at once agree on one secret."""
     data = DataDir(tmp_path / "data")
     data.create()
@@ -23,8 +23,8 @@ def test_the_secret_is_made_once_and_private(tmp_path: Path) -> None:
     assert [path.name for path in data.root.glob(".secret*")] == []
 
 
-def test_one_holder_at_a_time(tmp_path: Path) -> None:
-    """The lock is free again once its file is closed, as it is when its holder dies."""
+def test_lock_has_one_holder(tmp_path: Path) -> None:
+    """It is free again once its file is closed, as when its holder dies."""
     data = DataDir(tmp_path)
     assert not data.is_locked()
     held = data.lock()
@@ -35,8 +35,7 @@ def test_one_holder_at_a_time(tmp_path: Path) -> None:
     assert not data.is_locked()
 
 
-def test_the_run_file_survives_damage(tmp_path: Path) -> None:
-    """A file that is no JSON object counts as none."""
+def test_damaged_run_file_counts_as_none(tmp_path: Path) -> None:
     data = DataDir(tmp_path)
     assert data.read_run() == {}
     data.run_file.write_text("[1")
@@ -46,8 +45,10 @@ def test_the_run_file_survives_damage(tmp_path: Path) -> None:
     assert stat.S_IMODE(data.run_file.stat().st_mode) == 0o600
 
 
-def test_where_the_data_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The option wins over the variable, the variable over the user's folder."""
+def test_option_and_variable_override_the_default_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In that order."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
     monkeypatch.delenv("TASKTAPE_DATA", raising=False)
     assert data_dir(None).root == tmp_path / "share" / "tasktape"
@@ -56,8 +57,8 @@ def test_where_the_data_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert data_dir(tmp_path / "option").root == tmp_path / "option"
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    """One line says which and why."""
+def test_folder_that_cannot_be_created_is_one_line(tmp_path: Path) -> None:
+    """With the folder and the reason."""
     (tmp_path / "file").touch()
     with pytest.raises(LocalError, match="cannot be made: Not a directory"):
         DataDir(tmp_path / "file" / "data").create()

@@ -1,4 +1,4 @@
-"""What `tasktape doctor` says of a sick machine: each failure with a way to mend it."""
+"""`tasktape doctor` on a faulty machine: each failure with a remedy."""
 
 import hashlib
 import json
@@ -37,8 +37,8 @@ def assert_mended(finding: Finding, status: str, detail: str, mend: str) -> None
     assert mend in (finding.mend or "")
 
 
-def test_nothing_runs(tmp_path: Path) -> None:
-    """That is no failure: the line says how to start."""
+def test_stopped_instance_is_no_failure(tmp_path: Path) -> None:
+    """The line says how to start it."""
     run = doctor(tmp_path / "data", "--json", "--port", "28999")
     report = json.loads(run.output)
     assert report["checks"][-1] == {
@@ -49,8 +49,8 @@ def test_nothing_runs(tmp_path: Path) -> None:
     }
 
 
-def test_a_failure_is_exit_status_1(tmp_path: Path) -> None:
-    """And its line has a cross and a way to mend it."""
+def test_failure_is_exit_status_1(tmp_path: Path) -> None:
+    """Its line has a cross and a remedy."""
     run = doctor(tmp_path, KAFKA_BROKERS="127.0.0.1:1", DATABASE_URL="postgresql://u:p@127.0.0.1:2/d")
     assert run.exit_code == 1
     lines = run.output.splitlines()
@@ -59,16 +59,15 @@ def test_a_failure_is_exit_status_1(tmp_path: Path) -> None:
     assert not any("java" in line for line in lines)
 
 
-def test_a_taken_port(tmp_path: Path) -> None:
-    """It names the program that has it."""
+def test_taken_port_names_its_program(tmp_path: Path) -> None:
     with socket.create_server((LOOPBACK, 0)) as server:
         port = server.getsockname()[1]
         assert_mended(check_port(DataDir(tmp_path), LOOPBACK, port), "fail", f"{port} is taken by", "--port")
     assert check_port(DataDir(tmp_path), LOOPBACK, port).status == "ok"
 
 
-def test_jars(tmp_path: Path) -> None:
-    """Not there yet, half there, damaged, and well."""
+def test_jars_are_checked(tmp_path: Path) -> None:
+    """Missing, incomplete, damaged, and complete."""
     good, other = jar(b"good", "kafka_2.13"), jar(b"other", "other")
     home = KafkaHome(tmp_path, (good, other), Path("java"), "25")
     assert check_jars(home).status == "warn"
@@ -81,7 +80,7 @@ def test_jars(tmp_path: Path) -> None:
     assert_mended(check_jars(home), "ok", "Kafka 1.0, 2 files verified", "")
 
 
-def test_a_data_folder_open_to_others(tmp_path: Path) -> None:
+def test_readable_data_folder_is_a_failure(tmp_path: Path) -> None:
     """Tokens are only as safe as their secret."""
     data = DataDir(tmp_path / "data")
     data.create()
@@ -93,8 +92,8 @@ def test_a_data_folder_open_to_others(tmp_path: Path) -> None:
     assert_mended(check_data(data), "warn", "is open to other accounts", "chmod 700")
 
 
-def test_what_a_killed_run_left(tmp_path: Path) -> None:
-    """Its notes lie there and nobody holds the lock."""
+def test_files_of_a_killed_run_are_reported(tmp_path: Path) -> None:
+    """Nobody holds the lock."""
     data = DataDir(tmp_path)
     assert check_leftovers(data).status == "ok"
     data.write_run({"processes": []})
@@ -105,21 +104,20 @@ def test_what_a_killed_run_left(tmp_path: Path) -> None:
     held.close()
 
 
-def test_room_is_looked_for_where_the_data_will_be(tmp_path: Path) -> None:
-    """Also before the folder exists."""
+def test_free_space_is_checked_before_the_folder_exists(tmp_path: Path) -> None:
     assert f"GB free for {tmp_path}/not/yet" in check_disk(DataDir(tmp_path / "not" / "yet")).detail
 
 
-async def test_stores_that_do_not_answer() -> None:
-    """The address or the variable is named."""
+async def test_unreachable_stores_are_named() -> None:
+    """By the URL or the variable."""
     assert_mended(check_kafka("127.0.0.1:1,127.0.0.1:2"), "fail", "127.0.0.1:1", "KAFKA_BROKERS")
     refused = await check_database("postgresql+asyncpg://u:p@127.0.0.1:1/d")
     assert_mended(refused, "fail", "", "DATABASE_URL")
     assert_mended(await check_database("nonsense"), "fail", "", "DATABASE_URL")
 
 
-def test_an_api_process_that_is_away(tmp_path: Path) -> None:
-    """Each is named: one address would reach any of them."""
+def test_unreachable_api_process_is_named(tmp_path: Path) -> None:
+    """Each by itself, since the common port would reach any of them."""
     processes = [
         {"name": "api-0", "status": "ready"},
         {"name": "api-1", "status": "restarting"},
@@ -140,7 +138,7 @@ def test_an_api_process_that_is_away(tmp_path: Path) -> None:
         ("nonsense", "it is not a JWT"),
     ],
 )
-def test_a_refused_token(token: str, reason: str, tmp_path: Path) -> None:
-    """The reason is read from the token itself where it can be."""
+def test_refused_token_has_a_reason(token: str, reason: str, tmp_path: Path) -> None:
+    """Read from the token itself where possible."""
     options = Options(DataDir(tmp_path), LOOPBACK, 1, 1, {"TASKTAPE_TOKEN": token})
     assert_mended(check_token("http://127.0.0.1:1", options), "fail", reason, "tasktape token")

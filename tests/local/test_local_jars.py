@@ -1,4 +1,4 @@
-"""Kafka's jars: the lock file, verification, and the folder they are kept in."""
+"""Kafka's jars: the lock file, verification, and their folder."""
 
 import hashlib
 import re
@@ -17,21 +17,21 @@ def jar(content: bytes, name: str = "thing") -> Jar:
     return Jar("org.example", name, "1.0", len(content), hashlib.sha256(content).hexdigest())
 
 
-def test_the_lock_file() -> None:
-    """It names the broker and a checksum for each jar, and no host."""
+def test_lock_file_has_the_broker_and_checksums() -> None:
+    """And no host."""
     jars = read_lock()
     assert {"kafka_2.13", "kafka-clients", "slf4j-simple"} <= {one.artifact for one in jars}
     assert all(re.fullmatch(r"[0-9a-f]{64}", one.sha256) and one.size_bytes > 0 for one in jars)
     assert len({one.file_name for one in jars}) == len(jars)
 
 
-def test_the_digest_changes_with_any_jar() -> None:
-    """Another set of jars lives in another folder."""
+def test_digest_changes_with_any_jar() -> None:
+    """Another set of jars has another folder."""
     assert lock_digest((jar(b"a"), jar(b"b"))) != lock_digest((jar(b"a"), jar(b"c")))
 
 
 def test_damage_is_found(tmp_path: Path) -> None:
-    """A jar of the right size with other bytes is damaged; a missing one is missing."""
+    """A jar of the right size with other bytes, and a missing one."""
     good, bad, missing = jar(b"good", "good"), jar(b"bad", "bad"), jar(b"missing", "missing")
     (tmp_path / good.file_name).write_bytes(b"good")
     (tmp_path / bad.file_name).write_bytes(b"BAD")
@@ -40,8 +40,8 @@ def test_damage_is_found(tmp_path: Path) -> None:
     assert not is_complete(tmp_path, (good, missing))
 
 
-def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
-    """Progress starts at what an interrupted download has left."""
+def test_existing_jars_are_not_fetched_again(tmp_path: Path) -> None:
+    """An interrupted download continues."""
     good = jar(b"good", "good")
     (tmp_path / good.file_name).write_bytes(b"good")
     seen: list[tuple[int, int]] = []
@@ -49,7 +49,7 @@ def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
     assert seen == [(4, 4)]
 
 
-def test_a_path_as_a_property() -> None:
+def test_path_is_escaped_as_a_java_property() -> None:
     """Java reads properties as Latin-1 in units of UTF-16 and splits lists at commas."""
     assert escape(Path("/a b/c")) == "/a b/c"
     assert escape(Path("/ü/\\x")) == "/\\u00fc/\\\\x"
@@ -58,15 +58,15 @@ def test_a_path_as_a_property() -> None:
         escape(Path("/a,b"))
 
 
-def test_ids_are_kafkas() -> None:
+def test_ids_are_valid_for_kafka() -> None:
     """Twenty-two characters that do not look like an option."""
     ids = {new_id() for _ in range(500)}
     assert len(ids) == 500
     assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{21}", one) for one in ids)
 
 
-def test_two_that_start_at_once_install_once(tmp_path: Path) -> None:
-    """The second waits for the first and finds all done; leftovers of a killed one are cleared away."""
+def test_concurrent_starts_install_once(tmp_path: Path) -> None:
+    """The second waits for the first; files of a killed one are removed."""
     thing = jar(b"good", "kafka_2.13")
     home = KafkaHome(tmp_path / "home", (thing,), Path("java"), "25")
     home.jar_folder.mkdir(parents=True)
@@ -88,8 +88,8 @@ def test_two_that_start_at_once_install_once(tmp_path: Path) -> None:
     assert is_installed(home)
 
 
-def test_java_that_cannot_record_is_tried_once(tmp_path: Path) -> None:
-    """Starts are slower then, and nothing is tried again at each of them."""
+def test_failing_cds_archive_is_tried_once(tmp_path: Path) -> None:
+    """Starts are slower then, and the attempt is not repeated."""
     home = KafkaHome(tmp_path, (), Path("java"), "25")
     home.formatted.mkdir()
     tries: list[Path] = []
@@ -99,8 +99,8 @@ def test_java_that_cannot_record_is_tried_once(tmp_path: Path) -> None:
     assert home.class_cache.stat().st_size == 0
 
 
-def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    """A line for each quarter, none when there is nothing to fetch."""
+def test_progress_without_a_terminal_is_a_line_per_quarter(capsys: pytest.CaptureFixture[str]) -> None:
+    """None if there is nothing to fetch."""
     with Progress() as progress:
         for done in range(0, 101, 5):
             progress(done * 2**20, 100 * 2**20)

@@ -1,4 +1,4 @@
-"""Child processes: identity, logs, leftovers, and their tie to our life."""
+"""Child processes: identity, logs, leftovers, and their lifetime."""
 
 import os
 import subprocess
@@ -16,8 +16,8 @@ from tests.waiting import eventually_sync
 SLEEP = (sys.executable, "-c", "import time; time.sleep(60)")
 
 
-def test_an_identity_is_a_pid_and_a_start(tmp_path: Path) -> None:
-    """Another start time under the same pid is another process; an older release's entry is nobody."""
+def test_identity_is_a_pid_and_a_start_time(tmp_path: Path) -> None:
+    """Another start time under the same pid is another process; an older release's entry is none."""
     launch = Launch("sleep", SLEEP, tmp_path / "log")
     child = spawn(launch)
     identity = Identity.of(child.pid)
@@ -31,8 +31,8 @@ def test_an_identity_is_a_pid_and_a_start(tmp_path: Path) -> None:
     assert Identity.of(child.pid) is None
 
 
-def test_a_process_that_rewrites_its_command_line_is_still_itself() -> None:
-    """PostgreSQL rewrites its own, so it may be empty, or another one, whenever it is looked at."""
+def test_process_with_a_rewritten_command_line_keeps_its_identity() -> None:
+    """PostgreSQL rewrites its own, so it may be empty, or another one, at any time."""
     program = "read line; exec -a renamed sleep 60"
     child = subprocess.Popen(("/bin/bash", "-c", program), stdin=subprocess.PIPE)
     assert child.stdin is not None
@@ -48,8 +48,8 @@ def test_a_process_that_rewrites_its_command_line_is_still_itself() -> None:
     child.wait()
 
 
-def test_a_leftover_is_ended_and_a_stranger_is_not(tmp_path: Path) -> None:
-    """Only the very process that was written down is touched."""
+def test_leftover_is_ended_and_another_process_is_not(tmp_path: Path) -> None:
+    """By identity."""
     child = spawn(Launch("sleep", SLEEP, tmp_path / "log"))
     identity = Identity.of(child.pid)
     assert identity is not None
@@ -60,7 +60,7 @@ def test_a_leftover_is_ended_and_a_stranger_is_not(tmp_path: Path) -> None:
 
 
 def test_children_do_not_get_the_terminals_interrupt(tmp_path: Path) -> None:
-    """They live in a session of their own."""
+    """They have a session of their own."""
     launch = Launch("sleep", SLEEP, tmp_path / "log")
     child = spawn(launch)
     assert os.getsid(child.pid) == child.pid
@@ -68,7 +68,7 @@ def test_children_do_not_get_the_terminals_interrupt(tmp_path: Path) -> None:
 
 
 def test_children_die_with_their_parent(tmp_path: Path) -> None:
-    """Even when it is killed and cannot tell them."""
+    """Even if it is killed."""
     parent = subprocess.Popen(
         [
             sys.executable,
@@ -94,8 +94,8 @@ def test_children_die_with_their_parent(tmp_path: Path) -> None:
         time.sleep(0.01)
 
 
-def test_a_log_is_bounded_while_it_is_written(tmp_path: Path) -> None:
-    """The writer goes on at the new end; one older file is kept."""
+def test_log_is_bounded_while_it_is_written(tmp_path: Path) -> None:
+    """The writer continues at the new end; one older file is kept."""
     log = tmp_path / "x.log"
     with log.open("ab", buffering=0) as writer:
         writer.write(b"a" * 100)
@@ -108,8 +108,8 @@ def test_a_log_is_bounded_while_it_is_written(tmp_path: Path) -> None:
     assert (tmp_path / "x.log.1").read_bytes() == b"a" * 100 + b"b"
 
 
-def test_the_gist_of_a_log(tmp_path: Path) -> None:
-    """The last line that speaks of an error, else the last one, else a word of its own."""
+def test_summary_of_a_log_is_its_last_error(tmp_path: Path) -> None:
+    """Else the last line, else a fixed text."""
     log = tmp_path / "x.log"
     assert gist(log) == f"it left no word (see {log})"
     log.write_text("one\nValueError: bad\ngoodbye\n")
@@ -118,8 +118,8 @@ def test_the_gist_of_a_log(tmp_path: Path) -> None:
     assert gist(log) == f"goodbye (see {log})"
 
 
-def test_exits_in_words() -> None:
-    """A signal has a name."""
+def test_exit_statuses_are_described() -> None:
+    """A signal by its name."""
     assert describe_exit(3) == "ended with status 3"
     assert describe_exit(-9) == "was killed by SIGKILL"
     assert describe_exit(-99) == "was killed by signal 99"

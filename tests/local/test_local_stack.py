@@ -1,4 +1,4 @@
-"""What each process of an instance is told, and how an instance is asked."""
+"""Environments of an instance's processes, and requests to an instance."""
 
 import http.server
 import threading
@@ -38,8 +38,8 @@ def page() -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_worker_knows_its_slot(tmp_path: Path) -> None:
-    """Slots count from 0; the file that says \"ready\" is gone before each start."""
+def test_worker_has_its_slot(tmp_path: Path) -> None:
+    """Slots count from 0; the ready file is removed before each start."""
     specs = {spec.name: spec for spec in stack(tmp_path, JWT_SECRET="s").specs()}
     assert list(specs) == ["migrate", "worker-0", "worker-1", "api"]
     (tmp_path / "worker-1.ready").touch()
@@ -53,8 +53,8 @@ def test_a_worker_knows_its_slot(tmp_path: Path) -> None:
     assert not specs["worker-1"].is_ready()
 
 
-def test_an_api_process_alone_has_the_port_to_itself(tmp_path: Path) -> None:
-    """It says by a file that it is ready; what it is told of its end is the environment's, if that says."""
+def test_single_api_process_does_not_share_the_port(tmp_path: Path) -> None:
+    """It has a ready file; its stop delay is the environment's, if set."""
     spec = stack(tmp_path).specs()[-1]
     (tmp_path / "api.ready").touch()
     launch = spec.prepare()
@@ -80,28 +80,27 @@ def test_several_api_processes_share_the_port(tmp_path: Path) -> None:
     assert len({launch.log for launch in launches}) == 3
 
 
-def test_a_foreign_issuers_instance_gets_no_secret(tmp_path: Path) -> None:
-    """Whoever trusts another issuer's keys alone must not accept tokens signed here."""
+def test_instance_with_another_issuer_has_no_secret(tmp_path: Path) -> None:
+    """It must not accept tokens signed here."""
     launch = stack(tmp_path, JWT_JWKS_URL="https://issuer/keys").specs()[-1].prepare()
     assert "JWT_SECRET" not in launch.env
     assert not (tmp_path / "secret").exists()
 
 
-def test_addresses_for_people() -> None:
-    """An address that a browser on this machine can open."""
+def test_urls_for_users_open_in_a_local_browser() -> None:
     assert instance_url("0.0.0.0", 80) == "http://127.0.0.1:80"
     assert instance_url("::1", 80) == "http://[::1]:80"
     assert instance_url("example.org", 80) == "http://example.org:80"
 
 
 def test_passwords_are_hidden() -> None:
-    """The rest of the address stays."""
+    """The rest of the URL stays."""
     assert hide_password("postgresql://u:p@h:1/d?x=y") == "postgresql://u:***@h:1/d?x=y"
     assert hide_password("postgresql://u@h/d") == "postgresql://u@h/d"
     assert hide_password(None) is None
 
 
-def test_asking_ignores_proxies(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_ignore_proxies(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy in the environment cannot reach this machine."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     assert read_ready(page) == b"-"

@@ -1,4 +1,4 @@
-"""The supervisor, on small real processes."""
+"""Supervisor of small real processes."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ BROKEN = "import sys; sys.exit('ERROR: the disk is on fire')"
 
 
 class Bench:
-    """A supervisor under test with what it said and what its processes wrote."""
+    """A supervisor under test with its output and that of its processes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -91,7 +91,7 @@ def alive(pid: int) -> bool:
     return True
 
 
-async def test_starts_after_and_stops_in_reverse(bench: Bench) -> None:
+async def test_processes_start_in_order_and_stop_in_reverse(bench: Bench) -> None:
     """A process waits for those it needs; ranks stop one after the other."""
     above = bench.spec("above", rank=0)
     above = ProcessSpec("above", above.prepare, above.is_ready, after=("below",), stop_rank=0)
@@ -103,8 +103,8 @@ async def test_starts_after_and_stops_in_reverse(bench: Bench) -> None:
     assert {child.status for child in bench.supervisor.children.values()} == {"stopped"}
 
 
-async def test_a_killed_process_is_started_again(bench: Bench) -> None:
-    """SIGKILL is noticed at once and told in one line; the pid changes."""
+async def test_killed_process_is_restarted(bench: Bench) -> None:
+    """SIGKILL is noticed at once and reported in one line; the pid changes."""
     running, ready = bench.start([bench.spec("one")])
     await asyncio.wait_for(ready.wait(), 10)
     first = bench.pid("one")
@@ -117,8 +117,8 @@ async def test_a_killed_process_is_started_again(bench: Bench) -> None:
     await asyncio.wait_for(running, 5)
 
 
-async def test_gives_up_on_what_never_starts(bench: Bench) -> None:
-    """After a few tries the reason is told, in one line, and the others are stopped."""
+async def test_process_that_never_becomes_ready_ends_the_start(bench: Bench) -> None:
+    """After a few attempts the reason is reported, in one line, and the others are stopped."""
     running, ready = bench.start(
         [bench.spec("fine", rank=1), bench.spec("broken", BROKEN)], Limits(before_ready=2)
     )
@@ -130,10 +130,10 @@ async def test_gives_up_on_what_never_starts(bench: Bench) -> None:
     assert bench.lines() == ["fine started", "fine stopped"]
 
 
-async def test_what_was_ready_is_started_again_however_often_it_fails(
+async def test_process_that_was_ready_is_restarted_indefinitely(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others stay up meanwhile, pauses grow up to a limit, the reason is kept until it is ready."""
+    """The others keep running, pauses grow up to a limit, the reason is kept until it is ready."""
     monkeypatch.setattr(supervisor, "BACKOFF_FIRST_S", 0.01)
     monkeypatch.setattr(supervisor, "BACKOFF_LIMIT_S", 0.05)
     broken = bench.folder / "broken"
@@ -154,8 +154,8 @@ async def test_what_was_ready_is_started_again_however_often_it_fails(
     await asyncio.wait_for(running, 5)
 
 
-async def test_a_full_disk_leaves_no_process_unattended(bench: Bench) -> None:
-    """It takes neither notes nor lines."""
+async def test_full_disk_does_not_stop_supervision(bench: Bench) -> None:
+    """Though neither run file nor logs can be written."""
 
     def full(_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -170,7 +170,7 @@ async def test_a_full_disk_leaves_no_process_unattended(bench: Bench) -> None:
     await asyncio.wait_for(running, 5)
 
 
-async def test_a_task_runs_once(bench: Bench) -> None:
+async def test_task_runs_once(bench: Bench) -> None:
     """A process without a readiness check is done when it ends with status 0."""
     task = ProcessSpec("task", lambda: Launch("task", (sys.executable, "-c", ""), bench.folder / "task.log"))
     running, ready = bench.start([task])
@@ -180,8 +180,10 @@ async def test_a_task_runs_once(bench: Bench) -> None:
     await asyncio.wait_for(running, 5)
 
 
-async def test_the_deaf_are_killed_in_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever ignores its stop signal may use the time that is left, short of what those after it need."""
+async def test_processes_that_ignore_signals_are_killed_in_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may use the remaining time, less that of the processes after them."""
     monkeypatch.setattr(supervisor, "STOP_LIMIT_S", 1.0)
     deaf, polite = bench.spec("deaf", DEAF), bench.spec("polite", rank=1, stop_timeout_s=0.4)
     running, ready = bench.start([deaf, polite])
@@ -197,8 +199,8 @@ async def test_the_deaf_are_killed_in_time(bench: Bench, monkeypatch: pytest.Mon
     assert bench.lines()[-1] == "polite stopped"
 
 
-async def test_a_second_request_hurries(bench: Bench) -> None:
-    """Who presses Ctrl-C twice does not wait."""
+async def test_second_stop_request_kills_at_once(bench: Bench) -> None:
+    """For example a second Ctrl-C."""
     running, ready = bench.start([bench.spec("deaf", DEAF, stop_timeout_s=30)])
     await asyncio.wait_for(ready.wait(), 10)
     pid = bench.pid("deaf")
@@ -208,8 +210,7 @@ async def test_a_second_request_hurries(bench: Bench) -> None:
     assert not alive(pid)
 
 
-async def test_a_program_that_is_not_there(bench: Bench) -> None:
-    """It is one line, too."""
+async def test_missing_program_is_one_line(bench: Bench) -> None:
     missing = ProcessSpec(
         "missing", lambda: Launch("missing", ("/nowhere/program",), bench.folder / "missing.log")
     )
@@ -218,8 +219,8 @@ async def test_a_program_that_is_not_there(bench: Bench) -> None:
         await asyncio.wait_for(running, 5)
 
 
-async def test_a_process_that_is_not_ready_in_time(bench: Bench) -> None:
-    """It is killed, and the reason is told."""
+async def test_process_that_is_not_ready_in_time_is_killed(bench: Bench) -> None:
+    """And the reason is reported."""
     never = bench.spec("never")
     never = ProcessSpec("never", never.prepare, lambda: False, ready_limit_s=1)
     running, _ = bench.start([never], Limits(before_ready=1))

@@ -19,8 +19,8 @@ def claims(token: str, secret: str = SECRET) -> dict[str, object]:
     return found
 
 
-def test_claims() -> None:
-    """Who, for whom, how long; `admin` only for an operator."""
+def test_token_has_its_claims() -> None:
+    """User, issuer and expiry; `admin` only for an operator."""
     found = claims(mint(SECRET, "alice", admin=True, ttl_s=60))
     assert found["sub"] == "alice"
     assert found["admin"] is True
@@ -28,8 +28,8 @@ def test_claims() -> None:
     assert "admin" not in claims(mint(SECRET, "bob", admin=False, ttl_s=60))
 
 
-def test_the_verb_uses_the_data_folders_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """JWT_SECRET wins when set."""
+def test_verb_uses_the_secret_of_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JWT_SECRET takes precedence."""
     monkeypatch.delenv("JWT_SECRET", raising=False)
     (tmp_path / "secret").write_text(SECRET + "\n")
     run = CliRunner().invoke(main, ["token", "--user", "alice", "--ttl", "8h", "--data", str(tmp_path)])
@@ -41,8 +41,8 @@ def test_the_verb_uses_the_data_folders_secret(tmp_path: Path, monkeypatch: pyte
     assert claims(run.output.strip(), other)["sub"] == "bob"
 
 
-def test_no_secret_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says what to do."""
+def test_missing_secret_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a remedy."""
     monkeypatch.delenv("JWT_SECRET", raising=False)
     run = CliRunner().invoke(main, ["token", "--user", "alice", "--data", str(tmp_path)])
     assert run.exit_code == 1
@@ -51,7 +51,7 @@ def test_no_secret_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("ttl", ["0", "-1h", "1y", "", "99999999d", "1h30m"])
-def test_a_bad_duration_is_a_usage_error(ttl: str, tmp_path: Path) -> None:
+def test_invalid_duration_is_a_usage_error(ttl: str, tmp_path: Path) -> None:
     """Exit status 2, and the message names the option."""
     (tmp_path / "secret").write_text(SECRET)
     run = CliRunner().invoke(main, ["token", "--user", "a", "--ttl", ttl, "--data", str(tmp_path)])
@@ -59,10 +59,8 @@ def test_a_bad_duration_is_a_usage_error(ttl: str, tmp_path: Path) -> None:
     assert "--ttl" in run.output
 
 
-def test_without_a_name_the_token_is_of_who_the_command_line_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """So `curl` with it sees what `tasktape list` shows."""
+def test_default_user_is_that_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So `curl` with the token sees what `tasktape list` shows."""
     monkeypatch.setenv("JWT_SECRET", SECRET)
     monkeypatch.setenv("LOGNAME", "zoe")
     printed = CliRunner().invoke(main, ["token", "--data", str(tmp_path)])

@@ -1,4 +1,4 @@
-"""Records as anybody may write them to the log: close to ours, and wrong in any way."""
+"""Records as anybody may write them to the log: similar to ours, and wrong in any way."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _likely(draw: st.DrawFn, kind: type[Any]) -> dict[str, Any]:
 
 @st.composite
 def foreign_records(draw: st.DrawFn, partitions: int, versions: dict[str, int]) -> Foreign:
-    """A record that follows those before it in its stream, as `versions` counts them, or nearly does."""
+    """Generate a record that follows those of its stream, as counted in `versions`, or nearly does."""
     stream = draw(st.sampled_from(STREAMS))
     prefix = stream.partition(":")[0]
     version = versions.get(stream, 0) + draw(st.sampled_from([1, 1, 1, 1, 1, 0, 2]))
@@ -183,6 +183,6 @@ def foreign_records(draw: st.DrawFn, partitions: int, versions: dict[str, int]) 
 
 @st.composite
 def foreign_logs(draw: st.DrawFn, partitions: int) -> list[Foreign]:
-    """Records in the order in which they are written; partition -1 is the stream's own."""
+    """Generate records in the order of writing; partition -1 is the stream's own."""
     versions: dict[str, int] = {}
     return [draw(foreign_records(partitions, versions)) for _ in range(draw(st.integers(1, 25)))]

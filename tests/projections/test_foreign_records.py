@@ -1,4 +1,4 @@
-"""Whatever lies in the log, the projector goes on, and the rows are those of the pure fold."""
+"""Projection of arbitrary records: the projector continues, and the rows equal the fold."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def project_all(database: Database, log: MemoryEventLog) -> Updates:
 
 
 async def check(database: Database, log: MemoryEventLog) -> None:
-    """Check that the rows are those of the pure fold, reasons included."""
+    """Check that the rows equal the fold, including reasons."""
     fold, outcome = fold_log(log.records, log.partition_of)
     await check_read_models(database, fold.states.values(), outcome)
     rows = await database.pool.fetch('SELECT reason FROM audit ORDER BY partition, "offset"')
@@ -72,7 +72,7 @@ async def put(log: MemoryEventLog, foreign: Foreign) -> None:
 
 @given(records=foreign_logs(PARTITIONS))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_foreign_records_of_any_content_are_projected_as_the_pure_fold_has_them(
+async def test_foreign_records_are_projected_as_folded(
     shared_database: Database, records: list[Foreign]
 ) -> None:
     database = await emptied(shared_database)
@@ -110,7 +110,7 @@ async def tables(database: Database) -> dict[str, list[str]]:
     }
 
 
-async def test_the_record_that_cannot_be_folded_is_parked_with_its_reason_and_others_go_on(
+async def test_unfoldable_record_is_parked_with_its_reason_and_others_continue(
     shared_database: Database,
 ) -> None:
     """A series whose reminders are a number."""
@@ -139,8 +139,8 @@ async def test_the_record_that_cannot_be_folded_is_parked_with_its_reason_and_ot
     ]
 
 
-async def test_an_event_of_20_mib_is_parked_for_its_size(shared_database: Database) -> None:
-    """It comes through Kafka when it is compressed, and could never be told."""
+async def test_event_of_20_mib_is_parked_for_its_size(shared_database: Database) -> None:
+    """Kafka accepts it compressed, but its update could never be sent."""
     database = await emptied(shared_database)
     log = MemoryEventLog(PARTITIONS, lambda: START)
     record = record_of(TaskCreated(LIST_ID, "t"), 1)
@@ -154,10 +154,10 @@ async def test_an_event_of_20_mib_is_parked_for_its_size(shared_database: Databa
     assert reason == f"the value has {len(value)} bytes, and an event at most {MAX_EVENT_BYTES}"
 
 
-async def test_a_record_in_another_partition_than_its_stream_is_parked_and_holds_nothing(
+async def test_record_in_the_wrong_partition_is_parked_and_holds_nothing(
     shared_database: Database,
 ) -> None:
-    """Its place among the stream's records is told by nothing: it must not decide about them."""
+    """Its order relative to the stream's records is undefined."""
     database = await emptied(shared_database)
     log = MemoryEventLog(PARTITIONS, lambda: START)
     record = record_of(TaskCreated(LIST_ID, "t"), 1)
@@ -175,7 +175,7 @@ async def test_a_record_in_another_partition_than_its_stream_is_parked_and_holds
 
 
 @pytest.mark.parametrize("series", [None, Series("s", 2, "2026-03-01", {"tags": ["a"], "parent_id": None})])
-async def test_what_our_own_events_hold_is_within_the_bounds(series: Series | None) -> None:
+async def test_own_events_are_within_the_bounds(series: Series | None) -> None:
     record = record_of(TaskCreated(LIST_ID, "t", series=series), 1)
     log = MemoryEventLog(PARTITIONS, lambda: START)
     await log.append([record])

@@ -1,4 +1,4 @@
-"""The projector on a real PostgreSQL: whatever happens, the tables are the fold of the log."""
+"""Projector on a real PostgreSQL: after any failures the tables are the fold of the log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PARTITIONS = 2
 
 
 class Updates:
-    """An update log in memory that can be told to fail."""
+    """An update log in memory that can be made to fail."""
 
     def __init__(self) -> None:
         self.emitted: list[Update] = []
@@ -50,7 +50,7 @@ class Updates:
         self.emitted += updates
 
     def check(self, log: MemoryEventLog) -> None:
-        """Every record has its update, first appearances in order without a hole."""
+        """Check that every record has its update, first appearances in order without a gap."""
         truth = {folded.raw.position: update_of(folded) for folded in fold_log(log.records)[1]}
         seen: dict[int, list[int]] = {partition: [] for partition in range(PARTITIONS)}
         for update in self.emitted:
@@ -95,7 +95,7 @@ async def check(database: Database, log: MemoryEventLog) -> None:
 
 
 async def history(log: MemoryEventLog, tasks: int = 5, versions: int = 4) -> None:
-    """Append some tasks' lives."""
+    """Append the histories of some tasks."""
     for _ in range(tasks):
         stream = f"task:{uuid4()}"
         await log.append(
@@ -118,10 +118,10 @@ async def batch_of(log: MemoryEventLog, first: int = 0, end: int | None = None) 
     }
 
 
-async def test_updates_of_tasks_say_where_their_lists_last_changed(
+async def test_updates_of_tasks_name_the_last_change_of_their_lists(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
-    """If that is in another partition, also when they are told again from the audit."""
+    """If that is in another partition; also when they are emitted again from the audit."""
     home = f"list:{LIST_ID}"
     await log.append(
         [
@@ -150,7 +150,7 @@ async def test_updates_of_tasks_say_where_their_lists_last_changed(
     assert afters() == expected
 
 
-async def test_a_batch_is_projected_and_told(
+async def test_batch_is_projected_and_emitted(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
     await history(log)
@@ -159,7 +159,7 @@ async def test_a_batch_is_projected_and_told(
     updates.check(log)
 
 
-async def test_a_batch_that_comes_again_changes_nothing(
+async def test_repeated_batch_changes_nothing(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
     await history(log)
@@ -169,7 +169,7 @@ async def test_a_batch_that_comes_again_changes_nothing(
     updates.check(log)
 
 
-async def test_a_gap_before_the_batch_is_read_from_the_log(
+async def test_gap_before_the_batch_is_read_from_the_log(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
     await history(log)
@@ -180,7 +180,7 @@ async def test_a_gap_before_the_batch_is_read_from_the_log(
     assert projector.counts.refilled > 0
 
 
-async def test_a_hole_inside_the_batch_is_read_from_the_log(
+async def test_gap_inside_the_batch_is_read_from_the_log(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
     await history(log)
@@ -196,7 +196,7 @@ async def test_a_hole_inside_the_batch_is_read_from_the_log(
     }
 
 
-async def test_what_was_committed_but_not_told_is_told_by_the_next_projector(
+async def test_committed_records_are_emitted_by_the_next_projector(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
     await history(log)
@@ -208,10 +208,10 @@ async def test_what_was_committed_but_not_told_is_told_by_the_next_projector(
     updates.check(log)
 
 
-async def test_what_was_committed_but_not_told_is_told_before_what_comes_later(
+async def test_committed_records_are_emitted_before_later_ones(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
-    """Whoever hears the updates hears them in the log's order, whatever failed."""
+    """Subscribers get updates in the log's order, after any failure."""
     await history(log, tasks=1)
     projector = Projector(database, log.read, updates)
     updates.failures = 1
@@ -221,10 +221,10 @@ async def test_what_was_committed_but_not_told_is_told_before_what_comes_later(
     updates.check(log)
 
 
-async def test_whoever_listens_hears_of_every_record_once_it_is_committed(
+async def test_listener_gets_every_record_once_it_is_committed(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
-    """Also of those that were read to fill a gap, and not of those that were done already."""
+    """Also those read to fill a gap, and not those committed before."""
     heard: list[Position] = []
     await history(log)
     projector = Projector(
@@ -238,10 +238,10 @@ async def test_whoever_listens_hears_of_every_record_once_it_is_committed(
     assert sorted(heard) == [raw.position for raw in log.records]
 
 
-async def test_a_projector_that_was_overtaken_starts_over_from_the_tables(
+async def test_overtaken_projector_starts_over_from_the_tables(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
-    """A zombie's memory of states is worthless once somebody else moved the checkpoint."""
+    """Its cached states are stale once another one moved the checkpoint."""
     await history(log, tasks=2, versions=2)
     zombie, successor = (Projector(database, log.read, updates) for _ in range(2))
     await zombie.project(await batch_of(log))
@@ -258,7 +258,7 @@ async def test_a_projector_that_was_overtaken_starts_over_from_the_tables(
     updates.check(log)
 
 
-async def test_two_projectors_at_once_do_everything_once(
+async def test_two_concurrent_projectors_do_everything_once(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
     await history(log, tasks=20)
@@ -276,7 +276,7 @@ async def test_two_projectors_at_once_do_everything_once(
     updates.check(log)
 
 
-async def test_poison_holds_its_stream_and_no_other(
+async def test_unreadable_record_holds_only_its_stream(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
     await history(log)
@@ -297,9 +297,7 @@ async def test_poison_holds_its_stream_and_no_other(
     ]
 
 
-async def test_a_skip_lets_the_stream_go_on(
-    database: Database, log: MemoryEventLog, updates: Updates
-) -> None:
+async def test_skip_releases_the_stream(database: Database, log: MemoryEventLog, updates: Updates) -> None:
     stream = f"task:{uuid4()}"
     (position,) = await log.append(
         [record_of(TaskCreated(LIST_ID, "Buy milk"), 1, id=str(uuid4()), stream=stream)]
@@ -318,7 +316,7 @@ async def test_a_skip_lets_the_stream_go_on(
     assert await database.pool.fetchval("SELECT status FROM tasks WHERE id = $1", stream[5:]) == "done"
 
 
-async def test_a_retry_that_fails_again_counts_as_an_attempt(
+async def test_failing_retry_counts_as_an_attempt(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
     stream = f"task:{uuid4()}"
@@ -334,10 +332,10 @@ async def test_a_retry_that_fails_again_counts_as_an_attempt(
     await check(database, log)
 
 
-async def test_junk_behind_junk_that_is_skipped_holds_the_stream_then_and_is_parked_once(
+async def test_junk_behind_skipped_junk_holds_the_stream_and_is_parked_once(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
-    """At the place of its copy, for which the stream waits; with all its attempts, and gone once skipped."""
+    """At the position of its copy, with all its attempts, and gone once skipped."""
     stream = f"task:{uuid4()}"
     (position,) = await log.append(
         [record_of(TaskCreated(LIST_ID, "Buy milk"), 1, id=str(uuid4()), stream=stream)]
@@ -360,10 +358,10 @@ async def test_junk_behind_junk_that_is_skipped_holds_the_stream_then_and_is_par
     assert await database.pool.fetchval("SELECT count(*) FROM dead_letters") == 0
 
 
-async def test_a_record_that_cannot_be_written_is_parked_and_the_rest_of_its_batch_is_projected(
+async def test_unwritable_record_is_parked_and_the_rest_of_its_batch_is_projected(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
-    """Whatever the reason: here the database has a rule that nobody told us of."""
+    """For any reason: here a constraint of the database."""
     stream = f"task:{uuid4()}"
     await history(log)
     await log.append([record_of(TaskCreated(LIST_ID, "odd"), 1, id=str(uuid4()), stream=stream)])
@@ -382,7 +380,7 @@ async def test_a_record_that_cannot_be_written_is_parked_and_the_rest_of_its_bat
     assert len(updates.emitted) == len(log.records)
 
 
-async def test_a_batch_for_a_moved_checkpoint_writes_nothing(
+async def test_batch_for_a_moved_checkpoint_writes_nothing(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
     await history(log)
@@ -395,7 +393,7 @@ async def test_a_batch_for_a_moved_checkpoint_writes_nothing(
     assert await database.pool.fetchval("SELECT count(*) FROM audit") == before
 
 
-async def test_a_rebuild_equals_what_was_projected_live(
+async def test_rebuild_equals_the_live_projection(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
     await history(log)
@@ -433,7 +431,7 @@ steps = st.lists(
 async def test_any_interleaving_ends_in_the_fold_of_the_log(
     shared_database: Database, steps: list[Any]
 ) -> None:
-    """Two projectors, restarts, failures, poison, duplicates, partial and repeated batches: all the same."""
+    """Two projectors, restarts, failures, unreadable records, duplicates, partial and repeated batches."""
     database = await emptied(shared_database)
     log = MemoryEventLog(PARTITIONS, lambda: START)
     updates = Updates()
@@ -472,7 +470,7 @@ def encoded_poison(stream: str) -> tuple[int, bytes, bytes, list[tuple[str, byte
 
 
 async def skip(log: MemoryEventLog, stream: str) -> None:
-    """What an operator does: pass over the record that holds the stream, and try those behind it again."""
+    """Skip the record that holds the stream, and retry those behind it, as an operator does."""
     fold, outcome = fold_log(log.records)
     if stream not in fold.held:
         return

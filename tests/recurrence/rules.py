@@ -1,4 +1,4 @@
-"""Random recurrence rules, as text, and the series that Tasktape makes of them."""
+"""Random recurrence rules, as text, and their series in Tasktape."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ intervals = st.integers(1, 5)
 
 
 def moments(dates: st.SearchStrategy[date]) -> st.SearchStrategy[datetime]:
-    """Local date-times on these days."""
+    """Generate local date-times on these days."""
     return st.builds(datetime.combine, dates, times)
 
 
 def numbers(least: int, most: int, most_values: int = 3) -> st.SearchStrategy[str]:
-    """Up to `most_values` different numbers, as a rule lists them; never 0 if they may be negative."""
+    """Generate up to `most_values` different numbers, as a rule lists them; never 0 if they may be
+    negative."""
     one = st.integers(least, most).filter(lambda number: number or not least)
     return st.lists(one, min_size=1, max_size=most_values, unique=True).map(listed)
 
 
 def weekdays(ordinals: st.SearchStrategy[int] | None = None) -> st.SearchStrategy[str]:
-    """Some weekdays, each with an ordinal if there are any; the ordinal 0 stands for none."""
+    """Generate weekdays, each with an ordinal if there are any; the ordinal 0 stands for none."""
     if ordinals is None:
         return st.lists(st.sampled_from(WEEKDAYS), min_size=1, max_size=5, unique=True).map(listed)
     one = st.builds(lambda ordinal, weekday: f"{ordinal or ''}{weekday}", ordinals, st.sampled_from(WEEKDAYS))
@@ -44,12 +45,12 @@ def weekdays(ordinals: st.SearchStrategy[int] | None = None) -> st.SearchStrateg
 
 
 def ordinals(most: int) -> st.SearchStrategy[int]:
-    """The first to the `most`th, from the beginning or from the end."""
+    """Return the first to the `most`th, from the beginning or from the end."""
     return st.integers(1, most) | st.integers(-most, -1)
 
 
 def parts(required: Parts, optional: Parts | None = None) -> st.SearchStrategy[Parts]:
-    """Rules as their parts; a value that is no strategy stands for itself."""
+    """Generate rules as their parts; a value that is no strategy stands for itself."""
 
     def strategies(given: Parts) -> Parts:
         return {
@@ -69,19 +70,19 @@ def written(rule: Parts) -> str:
 
 
 def due(start: date | datetime, zone: str | None) -> str:
-    """A local start as a task's due date."""
+    """Return a local start as a task's due date."""
     if not isinstance(start, datetime):
         return start.isoformat()
     return start.replace(tzinfo=ZoneInfo(zone or "UTC")).isoformat()
 
 
 def local(due: str) -> str:
-    """A due date as its local time, without the offset."""
+    """Return a due date as its local time, without the offset."""
     return due[:19]
 
 
 def series(rule: str, first: str, zone: str | None, most: int) -> list[str]:
-    """The dates that follow from one another, `first` included, `most` at most."""
+    """Return the dates that follow from one another, `first` included, `most` at most."""
     dates, carried = [first], rule
     while len(dates) < most and (found := following(carried, dates[-1], zone)):
         carried = found.recurrence

@@ -1,4 +1,4 @@
-"""A small world for policies: a log and read models in memory, and policy loops that go step by step."""
+"""A small world for policies: a log and read models in memory, and policy loops that run step by step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PARTITIONS = 2
 
 
 class MemoryReadModels:
-    """The read models as the pure fold has them, as far as they are told to follow the log."""
+    """Read models of the fold, as far as they are made to follow the log."""
 
     def __init__(self, log: MemoryEventLog) -> None:
         self._log = log
@@ -36,7 +36,7 @@ class MemoryReadModels:
         self.saved: dict[int, int] = {}
 
     def project(self, partition: int, most: int) -> tuple[list[RawRecord], list[Projected]]:
-        """Follow a partition for some records; returns them, and what was made of them."""
+        """Project some records of a partition, and return them with their outcomes."""
         first = self._ends[partition]
         raws = [raw for raw in self._log.records if raw.position.partition == partition][first : first + most]
         projected = [project(self._fold.apply(raw, decoded(raw)), tells=False) for raw in raws]
@@ -45,7 +45,7 @@ class MemoryReadModels:
         return raws, projected
 
     def state(self, stream: str) -> State | None:
-        """The newest state of a stream."""
+        """Return the newest state of a stream."""
         return self._fold.states.get(stream)
 
     async def checkpoints(self, partitions: Collection[int]) -> Mapping[int, int]:
@@ -105,7 +105,7 @@ class MemoryReadModels:
 
 
 def row_of(projected: Projected) -> Reacting:
-    """The row of the audit that a reaction begins with."""
+    """Return the row of the audit that a reaction begins with."""
     record = projected.folded.record
     assert record is not None
     return Reacting(
@@ -122,7 +122,7 @@ def row_of(projected: Projected) -> Reacting:
 
 
 class World:
-    """A log, read models that follow it as told, and what is done to both."""
+    """A log, read models that follow it on request, and changes to both."""
 
     def __init__(self) -> None:
         self._now = START
@@ -132,7 +132,7 @@ class World:
         self._ids = 0
 
     def clock(self) -> datetime:
-        """A time that passes whenever somebody looks."""
+        """Return a time that advances with each call."""
         self._now += timedelta(seconds=1)
         return self._now
 
@@ -144,14 +144,14 @@ class World:
         self.project_all()
 
     async def append(self, stream: str, event: TaskEvent, version: int, **given: str) -> None:
-        """Write an event as some API node does."""
+        """Append an event as an API node does."""
         self._ids += 1
         await self.log.append(
             [record_of(event, version, id=f"event-{self._ids}", stream=stream, time=self.clock(), **given)]
         )
 
     async def command(self, stream: str, command: TaskCommand) -> None:
-        """Do as a user wishes, if that has an effect on what the read models show by now."""
+        """Execute a user's command, if it has an effect according to the read models."""
         task, home = self.reads.state(stream), self.reads.state(f"list:{LIST_ID}")
         assert isinstance(task, Task)
         event = decide(command, task, surroundings(now=self.clock(), home=home))
@@ -159,28 +159,28 @@ class World:
             await self.append(stream, event, task.version + 1)
 
     def project(self, partition: int, most: int) -> None:
-        """Let the read models follow the log, and tell who listens."""
+        """Project the log, and notify listeners."""
         raws, projected = self.reads.project(partition, most)
         if raws:
             for tell in self.listeners:
                 tell({partition: raws}, projected)
 
     def project_all(self) -> None:
-        """Let them follow to the end."""
+        """Project the log to its end."""
         for partition in range(PARTITIONS):
             self.project(partition, 10_000)
 
     async def is_through(self) -> bool:
-        """Whether policies have reacted to the whole log, and have noted that."""
+        """Return whether policies have processed the whole log, and saved that."""
         ends = await self.log.ends()
         return all(self.reads.saved.get(partition, 0) == end for partition, end in ends.items())
 
     def outcome(self) -> tuple[Fold, list[Folded]]:
-        """What the log says in the end."""
+        """Return the fold of the log."""
         return fold_log(self.log.records)
 
     def policy_records(self) -> list[Folded]:
-        """What policies have written, and what became of it."""
+        """Return the records of policies, with their outcomes."""
         return [
             each
             for each in self.outcome()[1]
@@ -188,13 +188,13 @@ class World:
         ]
 
     def tasks(self) -> dict[str, Task]:
-        """The tasks by id, as the log has them."""
+        """Return the log's tasks by id."""
         states = self.outcome()[0].states.values()
         return {state.id: state for state in states if isinstance(state, Task)}
 
 
 class Worker:
-    """A policy loop that stops wherever it waits for the database or the log, and goes on when told."""
+    """A policy loop that stops wherever it waits for the database or the log, and continues when stepped."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -216,7 +216,7 @@ class Worker:
         self._world.listeners.append(self._loop.on_committed)
 
     def _time(self) -> float:
-        """Every look at the clock is an hour later: no pause keeps a reaction from being tried."""
+        """Return a time an hour later than the last: no pause delays a reaction."""
         self._now_s += 3600.0
         return self._now_s
 
@@ -225,7 +225,7 @@ class Worker:
         await self._gate
 
     async def step(self) -> None:
-        """Go on to the next place where it waits."""
+        """Run to the next place where it waits."""
         if self._round is None or self._round.done():
             self._round = asyncio.create_task(self._loop.round())
         elif self._gate is not None:
@@ -238,13 +238,13 @@ class Worker:
             self._round.result()
 
     async def finish(self) -> None:
-        """Go on to the end of the round."""
+        """Run to the end of the round."""
         await self.step()
         while self._round is not None and not self._round.done():
             await self.step()
 
     async def crash(self) -> None:
-        """Die where it stands, and begin anew with an empty memory."""
+        """Stop at the current place, and start again with an empty memory."""
         if self._round is not None:
             self._round.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -255,7 +255,7 @@ class Worker:
 
 
 class Gated:
-    """The read models and the log of a world; one waits after each question, and around each append."""
+    """Read models and log of a world; it waits after each query, and around each append."""
 
     def __init__(self, world: World, pause: Callable[[], object]) -> None:
         self._world = world
@@ -275,7 +275,7 @@ class Gated:
         return gated
 
     async def append(self, records: Sequence[Record]) -> object:
-        """Write, unless the world ends before."""
+        """Append, unless the world ends before."""
         await self._pause()  # type: ignore[misc]
         positions = await self._world.log.append(records)
         await self._pause()  # type: ignore[misc]

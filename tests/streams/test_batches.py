@@ -1,22 +1,22 @@
-"""Micro-batches: at once when idle, in order, bounded."""
+"""Micro-batches: immediate when idle, ordered, bounded."""
 
 import asyncio
 
 from streams.batches import MicroBatches
 
 
-async def test_one_item_goes_at_once() -> None:
+async def test_single_item_is_returned_at_once() -> None:
     batches: MicroBatches[int] = MicroBatches(gather_s=60)
     await batches.put(1)
     assert await batches.next(60) == [1]
 
 
-async def test_nothing_comes_back_empty_in_time() -> None:
+async def test_wait_without_items_times_out() -> None:
     batches: MicroBatches[int] = MicroBatches()
     assert await batches.next(0.01) == []
 
 
-async def test_a_waiting_consumer_is_woken() -> None:
+async def test_item_wakes_a_waiting_consumer() -> None:
     batches: MicroBatches[int] = MicroBatches()
     waiting = asyncio.create_task(batches.next(60))
     await asyncio.wait({waiting}, timeout=0.05)
@@ -24,7 +24,7 @@ async def test_a_waiting_consumer_is_woken() -> None:
     assert await waiting == [1]
 
 
-async def test_after_a_large_batch_the_next_is_let_grow_until_it_is_full() -> None:
+async def test_batch_after_a_large_one_waits_until_it_is_full() -> None:
     batches: MicroBatches[int] = MicroBatches(most=10, large=5, gather_s=60)
     for item in range(5):
         await batches.put(item)
@@ -36,7 +36,7 @@ async def test_after_a_large_batch_the_next_is_let_grow_until_it_is_full() -> No
     assert await waiting == list(range(5, 15))
 
 
-async def test_a_full_queue_makes_the_producer_wait() -> None:
+async def test_full_queue_blocks_the_producer() -> None:
     batches: MicroBatches[int] = MicroBatches(most=2)
     await batches.put(1)
     await batches.put(2)
@@ -49,7 +49,7 @@ async def test_a_full_queue_makes_the_producer_wait() -> None:
     assert await batches.next(60) == [3]
 
 
-async def test_a_consumer_can_be_sent_away_empty_handed() -> None:
+async def test_consumer_can_be_released_without_items() -> None:
     batches: MicroBatches[int] = MicroBatches()
     waiting = asyncio.create_task(batches.next(60))
     await asyncio.wait({waiting}, timeout=0.05)

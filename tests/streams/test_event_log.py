@@ -1,4 +1,4 @@
-"""The contract of the event log, kept by Kafka and by memory alike."""
+"""Contract of the event log, for Kafka and memory alike."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -48,12 +48,12 @@ async def everything(log: EventLog) -> list[RawRecord]:
     ]
 
 
-async def test_an_empty_log_ends_at_zero(log: EventLog) -> None:
+async def test_empty_log_ends_at_zero(log: EventLog) -> None:
     assert dict(await log.ends()) == dict.fromkeys(range(PARTITIONS), 0)
     assert log.partitions == PARTITIONS
 
 
-async def test_what_is_appended_is_read_back_at_its_position(log: EventLog) -> None:
+async def test_record_is_read_back_at_its_position(log: EventLog) -> None:
     records = [created() for _ in range(20)]
     positions = await log.append(records)
     found = {raw.position: raw.decode() for raw in await everything(log)}
@@ -68,7 +68,7 @@ async def test_offsets_are_contiguous_from_zero(log: EventLog) -> None:
         assert offsets == list(range(end))
 
 
-async def test_a_stream_stays_in_one_partition_in_order(log: EventLog) -> None:
+async def test_stream_stays_in_one_partition_in_order(log: EventLog) -> None:
     stream = f"task:{uuid4()}"
     records = [created(stream)] + [
         record_of(TaskEdited({"title": f"v{version}"}), version, stream=stream) for version in range(2, 400)
@@ -83,14 +83,14 @@ async def test_a_stream_stays_in_one_partition_in_order(log: EventLog) -> None:
     assert state.version == 399
 
 
-async def test_a_bulk_append_gives_each_record_its_own_position(log: EventLog) -> None:
+async def test_bulk_append_gives_each_record_its_own_position(log: EventLog) -> None:
     records = [created() for _ in range(3000)]
     positions = await log.append(records)
     found = {raw.position: raw.decode().id for raw in await everything(log)}
     assert [found[position] for position in positions] == [record.id for record in records]
 
 
-async def test_a_range_is_read_exactly(log: EventLog) -> None:
+async def test_range_is_read_exactly(log: EventLog) -> None:
     stream = f"task:{uuid4()}"
     positions = await log.append([created(stream) for _ in range(50)])
     partition = positions[0].partition
@@ -98,11 +98,11 @@ async def test_a_range_is_read_exactly(log: EventLog) -> None:
     assert offsets == list(range(10, 31))
 
 
-async def test_an_empty_range_reads_nothing(log: EventLog) -> None:
+async def test_empty_range_reads_nothing(log: EventLog) -> None:
     assert [batch async for batch in log.read(0, 0, 0)] == []
 
 
-async def test_a_record_appended_again_is_the_same_but_for_its_origin(log: EventLog) -> None:
+async def test_record_appended_again_differs_only_in_its_origin(log: EventLog) -> None:
     record = created()
     (position,) = await log.append([record])
     (original,) = await everything(log)
@@ -116,14 +116,14 @@ async def test_a_record_appended_again_is_the_same_but_for_its_origin(log: Event
     assert last.decode().retry_of == str(again)
 
 
-async def test_records_carry_the_time_of_writing(log: EventLog) -> None:
+async def test_records_have_the_time_of_writing(log: EventLog) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     await log.append([created()])
     (raw,) = await everything(log)
     assert before <= raw.recorded_at <= datetime.now(UTC)
 
 
-async def test_poison_bytes_come_out_as_they_went_in(log: EventLog) -> None:
+async def test_unreadable_bytes_are_read_back_unchanged(log: EventLog) -> None:
     raw = RawRecord(
         (await log.append([created()]))[0], datetime.now(UTC), b"task:x", [("ce_id", b"\xff")], b"\x00"
     )
@@ -133,7 +133,7 @@ async def test_poison_bytes_come_out_as_they_went_in(log: EventLog) -> None:
     assert copy.stream == "task:x"
 
 
-async def test_a_kafka_log_with_other_partitions_is_refused(kafka_brokers: str) -> None:
+async def test_kafka_log_with_other_partitions_is_refused(kafka_brokers: str) -> None:
     topic = f"contract-{uuid4().hex[:12]}"
     await ensure_topics([kafka_brokers], [events_topic(topic, 2, 1)])
     log = KafkaEventLog([kafka_brokers], topic, 3)
@@ -142,7 +142,7 @@ async def test_a_kafka_log_with_other_partitions_is_refused(kafka_brokers: str) 
     await log.close()
 
 
-async def test_a_broker_that_is_not_there_is_named() -> None:
+async def test_missing_broker_is_named() -> None:
     log = KafkaEventLog(["127.0.0.1:9"], "nothing", 1)
     with pytest.raises(Unavailable):
         await log.append([created()])

@@ -1,4 +1,4 @@
-"""The loop between Faust and the projector, while nothing is delivered."""
+"""Loop between Faust and the projector, while nothing is delivered."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.waiting import eventually
 
 
 class Projector:
-    """Says where its checkpoint is each time it is asked, and notes when it is told to catch up."""
+    """Returns its next checkpoint on each call, and records catch-ups."""
 
     def __init__(self, *checkpoints: int) -> None:
         self._checkpoints = list(checkpoints)
@@ -28,19 +28,19 @@ class Projector:
         """How often it had been asked by then, and up to where it was told to go."""
 
     async def recover(self, partitions: Sequence[int]) -> None:
-        """Nothing to emit."""
+        """Do nothing."""
 
     async def settle(self) -> None:
-        """Nothing to write down."""
+        """Do nothing."""
 
     async def checkpoints(self, partitions: Sequence[int]) -> dict[int, Checkpoint]:
-        """The next of them; the last one stays."""
+        """Return the next checkpoints; the last ones stay."""
         self.asked += 1
         at = self._checkpoints.pop(0) if len(self._checkpoints) > 1 else self._checkpoints[0]
         return dict.fromkeys(partitions, Checkpoint(at, at))
 
     async def catch_up(self, partition: int, end: int) -> None:
-        """Be there."""
+        """Record the call."""
         self.caught_up.append((self.asked, end))
         self._checkpoints = [end]
 
@@ -50,12 +50,12 @@ class Projector:
     [((3, 3, 3, 1), 4), ((3, 3, 3, 3, 2), 5), ((3, 1, 2, 2), 4), ((3, 2, 2), 3)],
     ids=["taken back", "taken back later", "moves on, then stays", "stays behind"],
 )
-async def test_records_that_nobody_delivers_are_read(
+async def test_undelivered_records_are_read(
     monkeypatch: pytest.MonkeyPatch, checkpoints: Sequence[int], asked: int
 ) -> None:
-    """A checkpoint that stays behind is given a second look; one that a crash has taken back is not.
+    """A checkpoint that is still behind at the second look is caught up; one set back by a crash is not.
 
-    The first look is the one at partitions that are new.
+    The first look is at new partitions.
     """
     monkeypatch.setattr(projection_loop, "CHECK_S", 0.01)
     monkeypatch.setattr(projection_loop, "FAR_BEHIND_CHECK_S", float("inf"))

@@ -1,4 +1,4 @@
-"""The ready file says that a process is ready, and that it still runs."""
+"""Ready file: a process is ready, and still running."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_file_of_a_killed_process_is_removed_before_the_next_is_ready(tmp_
     assert not path.exists()
 
 
-async def test_file_is_touched_while_the_event_loop_turns(tmp_path: Path) -> None:
+async def test_file_is_touched_while_the_event_loop_runs(tmp_path: Path) -> None:
     path = tmp_path / "ready"
     ready_file = ReadyFile(str(path), heartbeat_s=0.01)
     ready_file.make()
@@ -39,7 +39,7 @@ async def test_file_is_touched_while_the_event_loop_turns(tmp_path: Path) -> Non
     ready_file.remove()
 
 
-async def test_ready_again_after_it_was_not_makes_the_file_again(tmp_path: Path) -> None:
+async def test_ready_again_creates_the_file_again(tmp_path: Path) -> None:
     path = tmp_path / "ready"
     ready_file = ReadyFile(str(path))
     ready_file.make()
@@ -58,6 +58,6 @@ def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("name", ["", "missing/ready"])
-def test_path_that_cannot_be_a_file_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
+def test_impossible_path_is_refused_by_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(Unavailable, match=r"TASKTAPE_READY_FILE .* can't be written: "):
         ReadyFile(str(tmp_path / name))

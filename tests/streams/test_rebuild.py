@@ -1,4 +1,4 @@
-"""Read models of another version are rebuilt from the log beside the live ones, and then swapped."""
+"""Rebuild of read models of another version next to the live ones, and the swap."""
 
 from pathlib import Path
 from uuid import uuid4
@@ -74,8 +74,8 @@ async def test_live_and_rebuilt_read_models_are_equal_row_for_row(
     assert (await migrate(place))[-1] == "read models: ready"
 
 
-async def test_a_rebuild_that_was_cut_off_goes_on(kafka_brokers: str, database_url: str) -> None:
-    """What the first attempt began is taken up, and not begun anew."""
+async def test_interrupted_rebuild_continues(kafka_brokers: str, database_url: str) -> None:
+    """Where the first attempt ended."""
     place = await new_place(kafka_brokers, database_url)
     await write_history(place)
     await make_outdated(place)

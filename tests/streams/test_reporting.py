@@ -1,4 +1,4 @@
-"""Reports of a worker: they go on after errors, and say when it is ready."""
+"""Reports of a worker: after errors, and when it is ready."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streams.reporting import Reporter
 
 
 class Reports:
-    """Takes reports, after errors."""
+    """Accepts reports, after errors."""
 
     def __init__(self, *errors: Exception) -> None:
         self._errors = list(errors)
@@ -32,7 +32,7 @@ class Reports:
             self.enough.set()
 
 
-async def test_reports_go_on_after_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_reports_continue_after_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "REPORT_S", 0.001)
     reports, ready = Reports(ConnectionResetError("gone"), ValueError("a bug")), list[bool]()
     loop = SimpleNamespace(ready=True, assigned={2, 0}, counts=LoopCounts(), moved_at_s={})

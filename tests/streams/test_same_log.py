@@ -1,4 +1,4 @@
-"""No process works on a log that its read models do not follow."""
+"""Check that a process works on the log that its read models follow."""
 
 from collections.abc import AsyncIterator
 
@@ -32,7 +32,7 @@ async def log(place: Settings) -> AsyncIterator[KafkaEventLog]:
     await log.close()
 
 
-async def test_its_own_log_is_right(place: Settings, log: KafkaEventLog, database: Database) -> None:
+async def test_own_log_is_accepted(place: Settings, log: KafkaEventLog, database: Database) -> None:
     await check_same_log(place.kafka_brokers, place.events_topic, log, database)
 
 
@@ -48,7 +48,7 @@ async def test_its_own_log_is_right(place: Settings, log: KafkaEventLog, databas
         ),
     ],
 )
-async def test_another_log_is_refused(
+async def test_other_log_is_refused(
     place: Settings, log: KafkaEventLog, database: Database, change: str, reason: str
 ) -> None:
     await database.pool.execute(change.format(control=database.control_schema))

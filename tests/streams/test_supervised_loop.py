@@ -1,4 +1,4 @@
-"""The supervised loop: it goes on after errors, says so in the log, pauses longer each time, and ends."""
+"""Supervised loop: retries with growing pauses, logging, and stopping."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from streams.supervised_loop import SupervisedLoop, reason_of
 
 
 class Away(Exception):
-    """Something that is expected while a store is away."""
+    """An expected error of an unavailable store."""
 
 
 @pytest.fixture
 def pauses() -> Iterator[list[float]]:
-    """The pauses that are made, which take no time."""
+    """Return the requested pauses, which take no time."""
     made: list[float] = []
     sleep = asyncio.sleep
 
@@ -49,12 +49,14 @@ class Failing:
         return 7
 
 
-async def test_it_tries_until_done_with_longer_pauses(pauses: list[float]) -> None:
+async def test_attempts_have_growing_pauses_until_success(pauses: list[float]) -> None:
     assert await looping().until_done(Failing(*[Away("no")] * 4)) == 7
     assert pauses == [1.0, 2.0, 4.0, 4.0]
 
 
-async def test_expected_errors_are_a_line_and_others_a_traceback(pauses: list[float]) -> None:
+async def test_expected_errors_are_logged_in_one_line_and_others_with_a_traceback(
+    pauses: list[float],
+) -> None:
     broken = ValueError("a bug")
     with capture_logs() as lines:
         await looping().until_done(Failing(Away("the store"), broken, Away()))
@@ -66,7 +68,7 @@ async def test_expected_errors_are_a_line_and_others_a_traceback(pauses: list[fl
     assert len(pauses) == 3
 
 
-async def test_a_group_is_expected_if_all_in_it_are(pauses: list[float]) -> None:
+async def test_group_is_expected_if_all_of_its_errors_are(pauses: list[float]) -> None:
     known = ExceptionGroup("two", [Away("first"), ExceptionGroup("inner", [Away("second")])])
     mixed = ExceptionGroup("two", [Away("first"), ValueError("a bug")])
     with capture_logs() as lines:
@@ -85,7 +87,7 @@ async def test_failures_are_counted_before_the_pause(pauses: list[float]) -> Non
     assert counted == [0, 1]
 
 
-async def test_a_long_try_starts_the_pauses_again(pauses: list[float]) -> None:
+async def test_long_attempt_resets_the_pauses(pauses: list[float]) -> None:
     now_s, took_s = 0.0, iter([1.0, 1.0, 60.0, 1.0])
 
     async def fail_in_a_while() -> None:
@@ -99,7 +101,7 @@ async def test_a_long_try_starts_the_pauses_again(pauses: list[float]) -> None:
     assert pauses == [1.0, 2.0, 1.0, 2.0]
 
 
-async def test_each_success_starts_the_pauses_again(pauses: list[float]) -> None:
+async def test_success_resets_the_pauses(pauses: list[float]) -> None:
     stopped = False
     outcomes = iter([Away(), Away(), None, Away(), None])
 
@@ -114,7 +116,7 @@ async def test_each_success_starts_the_pauses_again(pauses: list[float]) -> None
     assert pauses == [1.0, 2.0, 1.0]
 
 
-async def test_it_ends_after_the_try_in_hand_when_stopped(pauses: list[float]) -> None:
+async def test_stop_ends_the_loop_after_the_current_attempt(pauses: list[float]) -> None:
     stopped = False
 
     async def fail() -> None:
@@ -128,7 +130,7 @@ async def test_it_ends_after_the_try_in_hand_when_stopped(pauses: list[float]) -
     assert pauses == []
 
 
-async def test_cancelling_ends_it() -> None:
+async def test_cancelling_ends_the_loop() -> None:
     began = asyncio.Event()
 
     async def step() -> None:
@@ -142,7 +144,7 @@ async def test_cancelling_ends_it() -> None:
         await task
 
 
-async def test_one_try_is_noted_and_makes_no_pause(pauses: list[float]) -> None:
+async def test_single_attempt_is_logged_and_makes_no_pause(pauses: list[float]) -> None:
     counted: list[None] = []
 
     async def fail() -> None:

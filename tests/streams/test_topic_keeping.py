@@ -1,4 +1,4 @@
-"""Keeping the topics: those that are gone are made again, unless the log is one of them."""
+"""Keeping of topics: missing ones are created again, except the log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streams.topics import TopicShape, shapes_of
 
 
 class Brokers:
-    """The topics that are there at each look; an error is raised; in the end the log is gone."""
+    """The topics at each look; an error is raised; in the end the log is missing."""
 
     def __init__(self, *looks: Collection[str] | Exception) -> None:
         self._looks = iter(looks)
@@ -32,7 +32,7 @@ class Brokers:
 
 
 async def kept(brokers: Brokers, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is said of the log, once it is gone."""
+    """Return the message about the missing log."""
     said: list[str] = []
     monkeypatch.setattr(topic_keeping, "CHECK_S", 0.001)
     monkeypatch.setattr(topic_keeping, "_topics", brokers.topics)
@@ -42,7 +42,7 @@ async def kept(brokers: Brokers, settings: Settings, monkeypatch: pytest.MonkeyP
     return said
 
 
-async def test_topics_besides_the_log_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_topics_except_the_log_are_created_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors while looking, expected or not, end nothing."""
     settings = Settings()
     the_log, *others = (shape.name for shape in shapes_of(settings))

@@ -1,4 +1,4 @@
-"""Topics are created with their shape, and refused in another."""
+"""Creation of topics, and refusal of other configurations."""
 
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ from streams.topics import ensure_topics, events_topic, signals_topic, updates_t
 from tests.places import new_environment
 
 
-async def test_topics_are_made_once_and_recognised(kafka_brokers: str) -> None:
+async def test_topics_are_created_once_and_recognised(kafka_brokers: str) -> None:
     name = uuid4().hex
     shapes = [
         events_topic(f"e-{name}", 3, 1),
@@ -25,7 +25,7 @@ async def test_topics_are_made_once_and_recognised(kafka_brokers: str) -> None:
     assert first.cluster_id
 
 
-async def test_another_number_of_partitions_is_refused(kafka_brokers: str) -> None:
+async def test_other_number_of_partitions_is_refused(kafka_brokers: str) -> None:
     name = f"e-{uuid4().hex}"
     await ensure_topics([kafka_brokers], [events_topic(name, 3, 1)])
     with pytest.raises(WrongLog, match="has 3 partitions, but 4 are configured"):
@@ -39,7 +39,7 @@ async def test_signals_have_one_partition(kafka_brokers: str) -> None:
         await ensure_topics([kafka_brokers], [signals_topic(name, 1)])
 
 
-async def test_a_log_that_forgets_is_refused(kafka_brokers: str) -> None:
+async def test_log_with_retention_is_refused(kafka_brokers: str) -> None:
     name = f"e-{uuid4().hex}"
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka_brokers)
     await admin.start()
@@ -49,7 +49,7 @@ async def test_a_log_that_forgets_is_refused(kafka_brokers: str) -> None:
         await ensure_topics([kafka_brokers], [events_topic(name, 3, 1)])
 
 
-async def test_a_broker_that_is_not_there_is_unavailable() -> None:
+async def test_missing_broker_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="Kafka can't be reached"):
         await ensure_topics(["127.0.0.1:9"], [events_topic("e", 1, 1)])
 
@@ -59,7 +59,7 @@ async def test_migrate_may_be_repeated(kafka_brokers: str, database_url: str) ->
     assert await migrate(settings) == await migrate(settings)
 
 
-async def test_read_models_refuse_a_log_of_another_shape(kafka_brokers: str, database_url: str) -> None:
+async def test_read_models_refuse_a_log_with_other_partitions(kafka_brokers: str, database_url: str) -> None:
     environment = new_environment(kafka_brokers, database_url)
     await migrate(Settings.from_environment(environment))
     other = {**environment, "TASKTAPE_PARTITIONS": "7"}
@@ -67,7 +67,7 @@ async def test_read_models_refuse_a_log_of_another_shape(kafka_brokers: str, dat
         await migrate(Settings.from_environment(other))
 
 
-async def test_a_database_that_is_not_there_is_unavailable(kafka_brokers: str) -> None:
+async def test_missing_database_is_unavailable(kafka_brokers: str) -> None:
     environment = new_environment(kafka_brokers, "postgresql://nobody@127.0.0.1:9/none")
     with pytest.raises(Unavailable, match="database"):
         await migrate(Settings.from_environment(environment))

@@ -1,4 +1,4 @@
-"""The watchdog ends a worker that makes no progress, and only such a one."""
+"""Watchdog: ends a worker without progress, and no other."""
 
 import asyncio
 import threading
@@ -26,7 +26,7 @@ LIMIT_S = 2.0
 
 
 class Stall:
-    """Notes whether the watchdog struck."""
+    """Records the watchdog's action."""
 
     def __init__(self) -> None:
         self.struck = threading.Event()
@@ -35,14 +35,14 @@ class Stall:
         self.struck.set()
 
 
-async def test_a_loop_that_hangs_is_ended() -> None:
-    """No beat comes, whoever is to blame."""
+async def test_blocked_event_loop_is_ended() -> None:
+    """Without heartbeats, whatever the cause."""
     stall = Stall()
     Watchdog(LIMIT_S, stall).start()
     assert stall.struck.wait(LIMIT_S * 10)
 
 
-async def test_a_stopped_watchdog_ends_nothing() -> None:
+async def test_stopped_watchdog_ends_nothing() -> None:
     stall = Stall()
     dog = Watchdog(LIMIT_S, stall)
     dog.start()
@@ -82,7 +82,7 @@ async def write(log: MemoryEventLog) -> None:
     await log.append([record_of(TaskCreated(LIST_ID, "t"), 1, id=str(uuid4()), stream=stream)])
 
 
-async def test_a_log_that_grows_while_its_checkpoint_stays(
+async def test_growing_log_with_a_fixed_checkpoint_ends_the_worker(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log, stall = MemoryEventLog(1, lambda: START), Stall()
@@ -91,7 +91,9 @@ async def test_a_log_that_grows_while_its_checkpoint_stays(
         await eventually(stall.struck.is_set)
 
 
-async def test_progress_and_idleness_are_well(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_progressing_and_idle_workers_are_left_alone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log, stall = MemoryEventLog(1, lambda: START), Stall()
     async with watched(database, log, stall, monkeypatch) as projector:
         for count in range(1, 6):
@@ -101,7 +103,7 @@ async def test_progress_and_idleness_are_well(database: Database, monkeypatch: p
     assert not stall.struck.is_set()
 
 
-async def test_a_database_that_is_away_is_not_the_workers_fault(
+async def test_unavailable_database_is_not_the_workers_fault(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log, stall = MemoryEventLog(1, lambda: START), Stall()

@@ -1,4 +1,4 @@
-"""Tasks that are created together: each as if it had come alone; on a log in memory."""
+"""Batch creation of tasks on a log in memory: each task is handled as if it were created alone."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ async def state(world: World, outcome: dict[str, Any]) -> Task:
     return found
 
 
-async def test_tasks_created_together_keep_their_order(client: httpx.AsyncClient, world: World) -> None:
-    """By rank and by time; each has a record of its own."""
+async def test_batch_keeps_the_order_of_its_tasks(client: httpx.AsyncClient, world: World) -> None:
+    """Order by rank and by time; each task has a record of its own."""
     outcomes = await bulk(client, *(create(f"Task {number}") for number in range(300)))
     assert [each["status"] for each in outcomes] == [201] * 300
     assert [each["task"]["title"] for each in outcomes] == [f"Task {number}" for number in range(300)]
@@ -69,8 +69,8 @@ async def test_tasks_created_together_keep_their_order(client: httpx.AsyncClient
     assert later["rank"] > tasks[-1].rank
 
 
-async def test_what_is_refused_spoils_no_other(client: httpx.AsyncClient) -> None:
-    """A bad body, a list that is not there, a bad key: each by itself, in its place."""
+async def test_refused_task_does_not_affect_the_others_of_its_batch(client: httpx.AsyncClient) -> None:
+    """Invalid body, missing list, invalid key: each is refused in its place."""
     nowhere = str(uuid4())
     outcomes = await bulk(
         client,
@@ -88,8 +88,8 @@ async def test_what_is_refused_spoils_no_other(client: httpx.AsyncClient) -> Non
     assert outcomes[5]["problem"]["errors"][0]["field"] == "key"
 
 
-async def test_a_repetition_makes_no_task_twice(client: httpx.AsyncClient, world: World) -> None:
-    """Of the request under its key, and of a command under its own, in whichever request it comes."""
+async def test_repeated_batch_creates_no_task_twice(client: httpx.AsyncClient, world: World) -> None:
+    """Same request key, or same task key in whichever request."""
     commands = [create(f"Task {number}") for number in range(5)]
     first = await bulk(client, *commands, key="request")
     assert await bulk(client, *commands, key="request") == first
@@ -107,8 +107,8 @@ async def test_a_repetition_makes_no_task_twice(client: httpx.AsyncClient, world
     assert len(created) == 5 + 5 + 1
 
 
-async def test_stages_of_the_list_are_those_of_each_task(client: httpx.AsyncClient) -> None:
-    """A stage that the list has not is refused, as it is for one task."""
+async def test_batch_checks_each_stage_against_its_list(client: httpx.AsyncClient) -> None:
+    """Unknown stages are refused as for a single task."""
     stages = [{"name": "To do", "category": "open"}, {"name": "Done", "category": "done"}]
     made = (await client.post("/api/lists", json={"name": "Board", "stages": stages})).json()
     outcomes = await bulk(
@@ -120,10 +120,8 @@ async def test_stages_of_the_list_are_those_of_each_task(client: httpx.AsyncClie
     assert outcomes[2]["task"]["stage"] == "To do"
 
 
-async def test_while_the_log_is_away_nothing_is_said_to_be_done(
-    client: httpx.AsyncClient, world: World
-) -> None:
-    """503 for each, unless it is known by its outcome that it was written."""
+async def test_batch_is_503_while_the_log_is_unavailable(client: httpx.AsyncClient, world: World) -> None:
+    """Each task is 503, unless its outcome shows that it was written."""
     await bulk(client, create("before"))
     for fails, expected in (("before", 503), ("late", 201), (None, 201)):
         world.log.fails = fails
@@ -131,10 +129,8 @@ async def test_while_the_log_is_away_nothing_is_said_to_be_done(
         assert [each["status"] for each in outcomes] == [expected, expected], fails
 
 
-async def test_without_a_worker_tasks_are_written_and_not_visible_yet(
-    client: httpx.AsyncClient, world: World
-) -> None:
-    """202 for each, with where to ask."""
+async def test_batch_is_202_without_a_worker(client: httpx.AsyncClient, world: World) -> None:
+    """Each task has a URL to poll."""
     await bulk(client, create("before"))
     world.hold()
     commands = {"commands": [create("one"), create("two")]}

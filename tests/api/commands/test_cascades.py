@@ -1,4 +1,4 @@
-"""Commands that change sub-tasks too, on a log in memory: in order, resumable, and undone as one."""
+"""Commands that cascade to sub-tasks, on a log in memory: ordered, resumable, and undone as one."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ STAGES = [{"name": "To do", "category": "open"}, {"name": "CascadeResult", "cate
 
 @dataclass
 class Family:
-    """A task `top` with a sub-task `child`, which has `grandchild`, and another sub-task `other`."""
+    """Task `top` with a sub-task `child`, which has `grandchild`, and another sub-task `other`."""
 
     world: World
     node: Node
     ids: dict[str, str]
 
     async def tell(self, command: TaskCommand, name: str = "top", **how: Any) -> CascadeResult:
-        """Give a command."""
+        """Execute a command."""
         how = {"user": "alice", "wait_s": 5.0, **how}
         return await Cascades(self.node.commands, self.world).handle(
             CommandRequest(command=command, stream=f"task:{self.ids[name]}", **how)
@@ -55,11 +55,11 @@ class Family:
         return state
 
     def each(self, field: str) -> dict[str, Any]:
-        """A field of each of them."""
+        """Return a field of each task."""
         return {name: getattr(self[name], field) for name in self.ids}
 
     def order(self, *types: str) -> list[str]:
-        """Whose events of these types were accepted, in the order in which they were written."""
+        """Return the owners of accepted events of these types, in the order of the log."""
         names = {f"task:{key}": name for name, key in self.ids.items()}
         return [
             names[record.stream]
@@ -88,8 +88,8 @@ async def family_in(world: World, list_id: str = "") -> Family:
 
 
 @pytest.mark.parametrize("command", [CompleteTask(), DeleteTask()])
-async def test_open_sub_tasks_stand_in_the_way(family: Family, command: TaskCommand) -> None:
-    """On any level, and nothing is written."""
+async def test_open_sub_tasks_prevent_completion(family: Family, command: TaskCommand) -> None:
+    """Any level counts, and nothing is written."""
     written = len(family.world.log.records)
     with pytest.raises(Conflict, match="3 open sub-tasks"):
         await family.tell(command)
@@ -111,8 +111,10 @@ async def test_open_sub_tasks_stand_in_the_way(family: Family, command: TaskComm
         (DeleteTask(cascade=True), "task.deleted"),
     ],
 )
-async def test_the_deepest_come_first(family: Family, command: TaskCommand, event: str) -> None:
-    """Each with an event of its own, which names the task's event as its cause."""
+async def test_cascade_writes_the_deepest_sub_tasks_first(
+    family: Family, command: TaskCommand, event: str
+) -> None:
+    """Each has an event of its own, whose cause is the task's event."""
     done = await family.tell(command, correlation_id="c-1")
     order = family.order(event)
     assert order[0] == "grandchild"
@@ -126,8 +128,8 @@ async def test_the_deepest_come_first(family: Family, command: TaskCommand, even
     assert done.positions == {0: done.result.position.offset if done.result.position else -1}
 
 
-async def test_what_is_done_already_stays_as_it_is(family: Family) -> None:
-    """Completing tells open sub-tasks only; deleting takes those along that are done."""
+async def test_cascade_leaves_completed_sub_tasks_unchanged(family: Family) -> None:
+    """Completing changes only open sub-tasks; deleting includes completed ones."""
     await family.tell(CompleteTask(), "grandchild")
     await family.tell(CompleteTask(cascade=True))
     assert family.each("version") == {"top": 2, "child": 2, "grandchild": 2, "other": 2}
@@ -135,8 +137,8 @@ async def test_what_is_done_already_stays_as_it_is(family: Family) -> None:
     assert None not in family.each("deleted_at").values()
 
 
-async def test_a_precondition_is_checked_before_all(family: Family) -> None:
-    """A sub-task is not done for a task that then refuses."""
+async def test_precondition_is_checked_before_sub_tasks_change(family: Family) -> None:
+    """No sub-task is completed for a task that is then refused."""
     await family.tell(EditTask(title="Newer"))
     written = len(family.world.log.records)
     with pytest.raises(PreconditionFailed):
@@ -156,10 +158,10 @@ async def test_a_precondition_is_checked_before_all(family: Family) -> None:
         (MoveTask(list_id="10000000-0000-4000-8000-00000000000b"), "task.moved"),
     ],
 )
-async def test_a_retry_ends_where_the_first_would_have(
+async def test_retried_cascade_continues_where_the_first_attempt_failed(
     family: Family, room: int, key: CommandKey | None, command: TaskCommand, event: str
 ) -> None:
-    """Wherever the first attempt broke off: every task has one event, and undoing takes all of them back."""
+    """Wherever that was: every task has one event, and undo takes back all of them."""
     await family.node.done(CreateList(name="B"), "list:10000000-0000-4000-8000-00000000000b")
     family.world.log.room = room
     with pytest.raises(Unavailable):
@@ -177,8 +179,8 @@ async def test_a_retry_ends_where_the_first_would_have(
     assert family["grandchild"].parent_id == family.ids["child"]
 
 
-async def test_a_repeat_with_a_key_does_nothing_more(family: Family) -> None:
-    """Also when sub-tasks were opened again since."""
+async def test_repeated_key_does_not_cascade_again(family: Family) -> None:
+    """Also if sub-tasks were reopened in between."""
     key = key_of("k", {})
     first = await family.tell(CompleteTask(cascade=True), key=key)
     await family.tell(ReopenTask(), "child")
@@ -187,8 +189,8 @@ async def test_a_repeat_with_a_key_does_nothing_more(family: Family) -> None:
     assert family["child"].status == "open"
 
 
-async def test_undoing_and_doing_again_is_for_all_of_them(family: Family) -> None:
-    """What was completed together is open together, and done together again."""
+async def test_undo_and_redo_cover_the_whole_cascade(family: Family) -> None:
+    """Tasks completed together are reopened together, and completed together again."""
     await family.tell(CompleteTask(), "other")
     await family.tell(CompleteTask(cascade=True))
     await family.tell(UndoChange())
@@ -198,8 +200,8 @@ async def test_undoing_and_doing_again_is_for_all_of_them(family: Family) -> Non
     assert set(family.each("status").values()) == {"done"}
 
 
-async def test_undoing_what_is_not_visible_yet_takes_all_of_it_back(family: Family) -> None:
-    """And never an earlier change, such as the creation, in its place."""
+async def test_undo_of_an_invisible_cascade_takes_back_all_of_it(family: Family) -> None:
+    """And never an earlier change, such as the creation, instead."""
     family.world.hold()
     await family.tell(CompleteTask(cascade=True), wait_s=0)
     undoing = asyncio.create_task(family.tell(UndoChange()))
@@ -210,8 +212,8 @@ async def test_undoing_what_is_not_visible_yet_takes_all_of_it_back(family: Fami
     assert set(family.each("deleted_at").values()) == {None}
 
 
-async def test_what_can_not_be_seen_in_time_is_not_undone(family: Family) -> None:
-    """It is said that it can't be told yet, and nothing is written."""
+async def test_undo_is_refused_while_its_event_stays_invisible(family: Family) -> None:
+    """The response says that the outcome is not known yet, and nothing is written."""
     await family.tell(EditTask(title="first"))
     family.world.hold()
     await family.tell(EditTask(title="second"), wait_s=0)
@@ -224,8 +226,8 @@ async def test_what_can_not_be_seen_in_time_is_not_undone(family: Family) -> Non
     assert family["top"].title == "first"
 
 
-async def test_what_changed_since_stays_as_it_is(family: Family) -> None:
-    """A sub-task that somebody deleted meanwhile is not touched by the undo."""
+async def test_undo_skips_sub_tasks_that_changed_since(family: Family) -> None:
+    """For example a sub-task that another user deleted."""
     await family.tell(CompleteTask(cascade=True))
     await family.tell(DeleteTask(), "other")
     await family.tell(UndoChange())
@@ -233,8 +235,8 @@ async def test_what_changed_since_stays_as_it_is(family: Family) -> None:
     assert (family["other"].version, family["child"].version) == (3, 3)
 
 
-async def test_reopening_below_done_tasks_opens_those_above(family: Family) -> None:
-    """The topmost first, by the same command; undoing it completes them again."""
+async def test_reopening_a_sub_task_reopens_its_completed_ancestors(family: Family) -> None:
+    """Topmost first, in the same command; undo completes them again."""
     await family.tell(CompleteTask(cascade=True))
     done = await family.tell(ReopenTask(), "grandchild")
     assert family.each("status") == {"top": "open", "child": "open", "grandchild": "open", "other": "done"}
@@ -248,8 +250,8 @@ async def test_reopening_below_done_tasks_opens_those_above(family: Family) -> N
     assert set(family.each("status").values()) == {"done"}
 
 
-async def test_creating_below_a_done_task_opens_it(family: Family) -> None:
-    """Also where the new task is put below it by an edit."""
+async def test_creating_below_a_completed_task_reopens_it(family: Family) -> None:
+    """Also if an edit moves a task below it."""
     await family.tell(CompleteTask(cascade=True))
     family.ids["new"] = new_id()
     create = new_task(title="new", list_id=family["top"].list_id, parent_id=family.ids["child"])
@@ -264,8 +266,8 @@ async def test_creating_below_a_done_task_opens_it(family: Family) -> None:
     assert family["other"].status == "open"
 
 
-async def test_a_refused_command_opens_nothing_above(family: Family) -> None:
-    """A stage that the list does not take, for one, is found out before."""
+async def test_refused_command_reopens_no_ancestor(family: Family) -> None:
+    """For example an unknown stage is found before anything is written."""
     await family.tell(CompleteTask(cascade=True))
     before = len(family.world.folded)
     with pytest.raises(PreconditionFailed):
@@ -273,8 +275,8 @@ async def test_a_refused_command_opens_nothing_above(family: Family) -> None:
     assert len(family.world.folded) == before
 
 
-async def test_what_comes_back_without_its_parent_is_a_top_level_task(family: Family) -> None:
-    """The answer says so; with its parent it comes back below it."""
+async def test_restoring_without_the_parent_makes_a_top_level_task(family: Family) -> None:
+    """The response says so; restored with its parent, the task is below it again."""
     await family.tell(DeleteTask(cascade=True))
     restored = await family.tell(RestoreTask(), "child")
     assert family["child"].parent_id is None
@@ -287,8 +289,8 @@ async def test_what_comes_back_without_its_parent_is_a_top_level_task(family: Fa
     assert "effects" not in from_json(undone.result.body)
 
 
-async def test_restoring_brings_back_what_was_deleted_along(family: Family) -> None:
-    """But not what was deleted before; without `cascade` the task alone."""
+async def test_cascading_restore_includes_what_was_deleted_together(family: Family) -> None:
+    """But not what was deleted before; without `cascade` only the task."""
     await family.tell(DeleteTask(), "other")
     await family.tell(DeleteTask(cascade=True))
     await family.tell(RestoreTask())
@@ -298,8 +300,7 @@ async def test_restoring_brings_back_what_was_deleted_along(family: Family) -> N
     await family.tell(DeleteTask(), "child")
 
 
-async def test_restoring_with_sub_tasks(family: Family) -> None:
-    """Those that went with the task come back with it."""
+async def test_restoring_includes_sub_tasks_deleted_with_the_task(family: Family) -> None:
     await family.tell(DeleteTask(), "other")
     await family.tell(DeleteTask(cascade=True))
     await family.tell(RestoreTask(cascade=True))
@@ -309,8 +310,8 @@ async def test_restoring_with_sub_tasks(family: Family) -> None:
     assert [name for name in family.ids if family[name].deleted_at is None] == []
 
 
-async def test_sub_tasks_follow_to_another_list(family: Family) -> None:
-    """With their parents; a sub-task that moves alone is nobody's."""
+async def test_sub_tasks_move_with_their_parent_to_another_list(family: Family) -> None:
+    """A sub-task that is moved alone loses its parent."""
     there = new_id()
     await family.node.done(CreateList(name="There"), f"list:{there}")
     await family.tell(MoveTask(list_id=there))
@@ -330,8 +331,8 @@ async def test_sub_tasks_follow_to_another_list(family: Family) -> None:
 
 
 @pytest.mark.parametrize("command", [EditTask(stage="CascadeResult"), MoveTask(stage="CascadeResult")])
-async def test_a_done_stage_completes_sub_tasks_if_wanted(command: EditTask | MoveTask) -> None:
-    """Without `cascade` it is refused as completing is."""
+async def test_done_stage_completes_sub_tasks_with_cascade(command: EditTask | MoveTask) -> None:
+    """Without `cascade` it is refused, as completing is."""
     async with World(partitions=1).running() as world:
         list_id = new_id()
         await world.node().done(CreateList.model_validate({"name": "L", "stages": STAGES}), f"list:{list_id}")
@@ -346,8 +347,8 @@ async def test_a_done_stage_completes_sub_tasks_if_wanted(command: EditTask | Mo
         assert set(family.each("stage").values()) == {"To do"}
 
 
-async def test_undo_keeps_the_rules(family: Family) -> None:
-    """What was then may not be possible any more: an open sub-task, a stage that is gone."""
+async def test_undo_is_refused_if_it_would_break_a_rule(family: Family) -> None:
+    """For example with an open sub-task, or a removed stage."""
     await family.tell(CompleteTask(cascade=True))
     await family.tell(ReopenTask())
     await family.tell(ReopenTask(), "child")
@@ -357,7 +358,7 @@ async def test_undo_keeps_the_rules(family: Family) -> None:
         await family.tell(UndoChange(version=1))
 
 
-async def test_undo_of_creating_takes_sub_tasks_that_are_done_along(family: Family) -> None:
+async def test_undo_of_a_creation_deletes_completed_sub_tasks_too(family: Family) -> None:
     """As deleting does."""
     for name in ("grandchild", "child", "other"):
         await family.tell(CompleteTask(), name)
@@ -365,8 +366,8 @@ async def test_undo_of_creating_takes_sub_tasks_that_are_done_along(family: Fami
     assert None not in family.each("deleted_at").values()
 
 
-async def test_undo_of_a_move_needs_its_stage() -> None:
-    """The list it came from may have changed."""
+async def test_undo_of_a_move_checks_the_stage() -> None:
+    """The stages of the previous list may have changed."""
     async with World(partitions=1).running() as world:
         node, list_id, task = world.node(), new_id(), f"task:{new_id()}"
         await node.done(CreateList.model_validate({"name": "L", "stages": STAGES}), f"list:{list_id}")
@@ -378,7 +379,9 @@ async def test_undo_of_a_move_needs_its_stage() -> None:
             await node.give(UndoChange(), task)
 
 
-async def test_too_many_sub_tasks_are_refused(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cascade_over_too_many_sub_tasks_is_refused(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before anything is written."""
     monkeypatch.setattr(cascades, "MAX_SUB_TASKS", 2)
     written = len(family.world.log.records)
@@ -387,8 +390,8 @@ async def test_too_many_sub_tasks_are_refused(family: Family, monkeypatch: pytes
     assert len(family.world.log.records) == written
 
 
-async def test_positions_are_those_of_all_events() -> None:
-    """So that who waits for them sees the sub-tasks too, whatever partition they are in."""
+async def test_response_position_covers_all_events_of_the_cascade() -> None:
+    """So that reads after that position see the sub-tasks too, in any partition."""
     async with World(partitions=8).running() as world:
         family = await family_in(world)
         done = await family.tell(CompleteTask(cascade=True))
@@ -401,8 +404,8 @@ async def test_positions_are_those_of_all_events() -> None:
         assert done.positions == last
 
 
-async def test_without_waiting_everything_is_written(family: Family) -> None:
-    """The sub-tasks' events lie before the task's, and all are accepted in the end."""
+async def test_cascade_without_waiting_writes_everything(family: Family) -> None:
+    """Events of sub-tasks precede the task's, and all are accepted in the end."""
     done = await family.tell(CompleteTask(cascade=True), wait_s=0)
     assert done.result.position is not None
     await family.tell(EditTask(notes="n"))

@@ -1,4 +1,4 @@
-"""The write path on a log in memory, with the real fold deciding what is accepted."""
+"""Write path on a log in memory; the real fold decides what is accepted."""
 
 import asyncio
 import json
@@ -38,8 +38,8 @@ def new_stream() -> str:
     return f"task:{new_id()}"
 
 
-async def test_a_command_is_answered_with_the_state_after_its_event(world: World) -> None:
-    """Creating and editing answer with the new state, its version and the event's position."""
+async def test_response_has_the_state_after_the_event(world: World) -> None:
+    """Creating and editing return the new state, its version and the event's position."""
     node, stream = world.node(), new_stream()
     created = await node.done(new_task(), stream)
     edited = await node.done(EditTask(title="Buy bread"), stream)
@@ -49,8 +49,8 @@ async def test_a_command_is_answered_with_the_state_after_its_event(world: World
     assert world.at(edited.position).outcome == "accepted"
 
 
-async def test_nothing_left_to_do_writes_nothing(world: World) -> None:
-    """A command that changes nothing answers with the state, and the log does not grow."""
+async def test_command_without_effect_writes_nothing(world: World) -> None:
+    """The response has the state, and the log does not grow."""
     node, stream = world.node(), new_stream()
     await node.done(new_task(), stream)
     await node.done(CompleteTask(), stream)
@@ -60,8 +60,9 @@ async def test_nothing_left_to_do_writes_nothing(world: World) -> None:
     assert len(world.log.records) == 2
 
 
-async def test_two_hundred_edits_from_two_nodes_all_take_effect(world: World) -> None:
-    """Every edit is in the history once, versions have no holes, and each caller got its own outcome."""
+async def test_concurrent_edits_from_two_nodes_all_take_effect(world: World) -> None:
+    """Of 200 edits each is in the history once, versions have no holes, and each caller got its own
+    outcome."""
     nodes, stream = [world.node(), world.node()], new_stream()
     await nodes[0].done(new_task(), stream)
 
@@ -85,8 +86,8 @@ async def test_two_hundred_edits_from_two_nodes_all_take_effect(world: World) ->
     assert len(world.folded) > 201, "the nodes should have met at least once, or this test shows nothing"
 
 
-async def test_without_an_outcome_in_time_a_command_is_written_not_failed(world: World) -> None:
-    """While the worker is away the answer is the position; the event takes effect later."""
+async def test_command_without_an_outcome_in_time_is_pending(world: World) -> None:
+    """While the worker is down the response is the position; the event takes effect later."""
     node, stream = world.node(), new_stream()
     world.hold()
     written = await node.written(new_task(), stream, wait_s=0.02)
@@ -95,8 +96,8 @@ async def test_without_an_outcome_in_time_a_command_is_written_not_failed(world:
     assert world.at(written.position).outcome == "accepted"
 
 
-async def test_commands_that_do_not_wait_build_on_each_other(world: World) -> None:
-    """A node decides on what it has written itself, though nobody has folded that yet."""
+async def test_unawaited_commands_build_on_each_other(world: World) -> None:
+    """A node decides on its own writes before they are folded."""
     node, stream = world.node(), new_stream()
     world.hold()
     for command in (new_task(), EditTask(title="Buy bread"), CompleteTask()):
@@ -107,8 +108,8 @@ async def test_commands_that_do_not_wait_build_on_each_other(world: World) -> No
     assert (await node.done(ReopenTask(), stream)).version == 4
 
 
-async def test_a_guess_that_proved_wrong_is_dropped(world: World) -> None:
-    """What another node wrote first supersedes our unconfirmed event, and we go on from the truth."""
+async def test_wrong_in_flight_state_is_dropped(world: World) -> None:
+    """An earlier write of another node supersedes the unconfirmed event; the command is decided again."""
     ours, theirs, stream = world.node(), world.node(), new_stream()
     await ours.done(new_task(), stream)
     world.hold()
@@ -122,8 +123,8 @@ async def test_a_guess_that_proved_wrong_is_dropped(world: World) -> None:
     assert json.loads(effect.body)["notes"] == ""
 
 
-async def test_a_key_makes_a_repeat_harmless(world: World) -> None:
-    """The same command with the same key is one event, and gets the first one's answer, later too."""
+async def test_repeated_key_is_harmless(world: World) -> None:
+    """The same command with the same key is one event and gets the first response, later too."""
     node, key = world.node(), key_of("k1", {"title": "Buy milk"})
     stream = f"task:{key.created_id}"
     first = await node.done(new_task(), stream, key=key)
@@ -133,8 +134,8 @@ async def test_a_key_makes_a_repeat_harmless(world: World) -> None:
     assert len(world.log.records) == 2
 
 
-async def test_a_repeat_of_a_deletion_is_answered_with_nothing_too(world: World) -> None:
-    """As the first was, whatever the read models keep of what is deleted."""
+async def test_repeated_deletion_has_no_content_either(world: World) -> None:
+    """As the first response, whatever the read models keep of deleted tasks."""
     node, stream = world.node(), new_stream()
     await node.done(new_task(), stream)
     first = await node.done(DeleteTask(), stream, key=key_of("k", {}))
@@ -142,8 +143,8 @@ async def test_a_repeat_of_a_deletion_is_answered_with_nothing_too(world: World)
     assert await node.done(DeleteTask(), stream, key=key_of("k", {})) == first
 
 
-async def test_repeats_that_race_on_two_nodes_are_one_event(world: World) -> None:
-    """Whoever comes first creates; everyone gets the same answer."""
+async def test_repeats_racing_on_two_nodes_are_one_event(world: World) -> None:
+    """The first one creates; all get the same response."""
     nodes, key = [world.node(), world.node()], key_of("k2", {"title": "Buy milk"})
     stream = f"task:{key.created_id}"
     effects = await asyncio.gather(
@@ -153,7 +154,7 @@ async def test_repeats_that_race_on_two_nodes_are_one_event(world: World) -> Non
     assert len(world.accepted_of(stream)) == 1
 
 
-async def test_a_repeat_while_the_first_is_unresolved_is_not_written_again(world: World) -> None:
+async def test_repeat_of_an_unresolved_command_is_not_written_again(world: World) -> None:
     """The node remembers what it has appended under a key."""
     node, key = world.node(), key_of("k3", {})
     stream = f"task:{key.created_id}"
@@ -167,8 +168,8 @@ async def test_a_repeat_while_the_first_is_unresolved_is_not_written_again(world
     assert len(world.log.records) == 1
 
 
-async def test_a_key_that_comes_back_with_another_command_is_refused(world: World) -> None:
-    """Also when the first has not been folded yet."""
+async def test_key_reused_for_another_command_is_refused(world: World) -> None:
+    """Also if the first has not been folded yet."""
     node, key, other = world.node(), key_of("k4", {"title": "A"}), key_of("k4", {"title": "B"})
     stream = f"task:{key.created_id}"
     world.hold()
@@ -181,8 +182,8 @@ async def test_a_key_that_comes_back_with_another_command_is_refused(world: Worl
         await node.give(new_task(title="B"), stream, key=other)
 
 
-async def test_a_repeat_after_a_broken_append_is_answered_as_the_first(world: World) -> None:
-    """The log wrote, and said that it did not: the repeat with the same key finds the event."""
+async def test_repeat_after_a_failed_append_returns_the_first_outcome(world: World) -> None:
+    """The log wrote the event and reported a failure: the repeat with the same key finds it."""
     node, key = world.node(), key_of("k5", {})
     stream = f"task:{key.created_id}"
     world.log.fails = "after"
@@ -194,8 +195,8 @@ async def test_a_repeat_after_a_broken_append_is_answered_as_the_first(world: Wo
     assert len(world.accepted_of(stream)) == 1
 
 
-async def test_an_event_that_is_known_to_be_accepted_is_no_failure(world: World) -> None:
-    """The broker's answer was lost, but its outcome was heard meanwhile: the command is done."""
+async def test_event_with_an_accepted_outcome_succeeds_despite_a_lost_acknowledgement(world: World) -> None:
+    """The command is done, since its outcome arrived."""
     node, stream = world.node(), new_stream()
     world.log.fails = "late"
     effect = await node.done(new_task(), stream)
@@ -203,8 +204,8 @@ async def test_an_event_that_is_known_to_be_accepted_is_no_failure(world: World)
     assert world.at(effect.position).outcome == "accepted"
 
 
-async def test_a_log_that_is_away_changes_nothing(world: World) -> None:
-    """The caller is told, and the stream is free for the next command."""
+async def test_unavailable_log_changes_nothing(world: World) -> None:
+    """The caller gets an error, and the next command on the stream is executed."""
     node, stream = world.node(), new_stream()
     world.log.fails = "before"
     with pytest.raises(Unavailable):
@@ -214,8 +215,8 @@ async def test_a_log_that_is_away_changes_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize("version", [None, 2])
-async def test_what_is_not_visible_yet_is_not_undone(world: World, version: int | None) -> None:
-    """Nor is what came before it, such as the creation: nobody would know what was undone."""
+async def test_undo_of_an_invisible_event_is_refused(world: World, version: int | None) -> None:
+    """Nor is the change before it undone: the caller could not know which one it was."""
     node, stream = world.node(), new_stream()
     await node.done(new_task(), stream)
     world.hold()
@@ -229,7 +230,7 @@ async def test_what_is_not_visible_yet_is_not_undone(world: World, version: int 
 
 
 async def test_edits_of_disjoint_fields_merge(world: World) -> None:
-    """An edit meant for an older version goes through if nobody else touched its fields."""
+    """An edit based on an older version succeeds if its fields have not changed since."""
     node, stream = world.node(), new_stream()
     await node.done(new_task(), stream)
     await node.done(EditTask(title="Theirs"), stream)
@@ -239,7 +240,7 @@ async def test_edits_of_disjoint_fields_merge(world: World) -> None:
 
 
 async def test_edits_of_the_same_field_conflict(world: World) -> None:
-    """The caller gets all three values, and nothing is written."""
+    """The error has all three values, and nothing is written."""
     node, stream = world.node(), new_stream()
     await node.done(new_task(), stream)
     await node.done(EditTask(title="Theirs"), stream)
@@ -251,8 +252,8 @@ async def test_edits_of_the_same_field_conflict(world: World) -> None:
     assert len(world.log.records) == 2
 
 
-async def test_of_two_edits_meant_for_the_same_version_one_conflicts(world: World) -> None:
-    """Also when they race on two nodes: the loser is checked against what beat it."""
+async def test_one_of_two_edits_of_the_same_version_conflicts(world: World) -> None:
+    """Also if they race on two nodes: the loser is checked against the winner."""
     nodes, stream = [world.node(), world.node()], new_stream()
     await nodes[0].done(new_task(), stream)
     results = await asyncio.gather(
@@ -266,10 +267,10 @@ async def test_of_two_edits_meant_for_the_same_version_one_conflicts(world: Worl
 @pytest.mark.parametrize(
     ("command", "version"), [(EditTask(title="X"), 9), (DeleteTask(), 1), (EditTask(title="X"), 0)]
 )
-async def test_a_version_that_is_not_current_fails_the_precondition(
+async def test_stale_version_fails_the_precondition(
     world: World, command: EditTask | DeleteTask, version: int
 ) -> None:
-    """A version above the current one, an unknown one, and deleting what has changed since."""
+    """Version above the current one, unknown version, and deletion of a task that has changed."""
     node, stream = world.node(), new_stream()
     await node.done(new_task(), stream)
     await node.done(EditTask(title="Newer"), stream)
@@ -277,8 +278,8 @@ async def test_a_version_that_is_not_current_fails_the_precondition(
         await node.give(command, stream, if_match=version)
 
 
-async def test_lists_have_preconditions_too(world: World) -> None:
-    """Renaming what was renamed conflicts; deleting what has changed fails."""
+async def test_preconditions_apply_to_lists_too(world: World) -> None:
+    """Renaming conflicts with another renaming; deleting a changed list fails."""
     node, stream = world.node(), f"list:{new_id()}"
     await node.done(CreateList(name="A"), stream)
     await node.done(EditList(name="B"), stream)
@@ -290,8 +291,8 @@ async def test_lists_have_preconditions_too(world: World) -> None:
     assert (await node.done(DeleteList(), stream, if_match=2)).body == b"null"
 
 
-async def test_a_deleted_task_can_only_be_restored(world: World) -> None:
-    """Deleting answers with nothing, editing finds nothing, restoring brings everything back."""
+async def test_deleted_task_can_only_be_restored(world: World) -> None:
+    """Deleting returns no content, editing is 404, restoring brings everything back."""
     node, stream = world.node(), new_stream()
     await node.done(new_task(notes="two litres"), stream)
     assert (await node.done(DeleteTask(), stream)).body == b"null"
@@ -301,10 +302,10 @@ async def test_a_deleted_task_can_only_be_restored(world: World) -> None:
 
 
 @pytest.mark.parametrize("command", [EditTask(title="X"), CompleteTask(), DeleteTask(), RestoreTask()])
-async def test_what_one_may_not_see_is_not_found(
+async def test_invisible_task_is_not_found(
     world: World, command: EditTask | CompleteTask | DeleteTask | RestoreTask
 ) -> None:
-    """A stranger is told the same as for a task that never was."""
+    """A stranger gets the same response as for a task that does not exist."""
     node, stream = world.node(), new_stream()
     await node.done(new_task(), stream)
     with pytest.raises(NotFound, match="no such task"):
@@ -313,7 +314,7 @@ async def test_what_one_may_not_see_is_not_found(
         await node.give(command, new_stream(), "mallory")
 
 
-async def test_a_list_of_others_takes_no_tasks(world: World) -> None:
+async def test_list_of_others_accepts_no_tasks(world: World) -> None:
     """Neither by creating nor by moving."""
     node, stream = world.node(), new_stream()
     await node.done(CreateInbox(), f"list:{inbox_id('alice')}")
@@ -324,8 +325,8 @@ async def test_a_list_of_others_takes_no_tasks(world: World) -> None:
         await node.give(MoveTask(list_id=inbox_id("alice")), stream, "mallory")
 
 
-async def test_the_tasks_of_a_deleted_list_are_not_found(world: World) -> None:
-    """And no task can be put there."""
+async def test_tasks_of_a_deleted_list_are_not_found(world: World) -> None:
+    """And no task can be created in it or moved to it."""
     node, stream, list_id = world.node(), new_stream(), new_id()
     await node.done(CreateList(name="Errands"), f"list:{list_id}")
     await node.done(new_task(list_id=list_id), stream)
@@ -336,15 +337,15 @@ async def test_the_tasks_of_a_deleted_list_are_not_found(world: World) -> None:
         await node.give(new_task(list_id=list_id), new_stream())
 
 
-async def test_the_inbox_is_made_once_by_racing_nodes(world: World) -> None:
-    """A derived event id makes the race harmless."""
+async def test_racing_nodes_create_an_inbox_once(world: World) -> None:
+    """Both derive the same event id."""
     nodes, stream = [world.node(), world.node()], f"list:{inbox_id('alice')}"
     await asyncio.gather(*(node.give(CreateInbox(), stream) for node in nodes))
     assert len(world.accepted_of(stream)) == 1
 
 
-async def test_giving_up_after_too_many_lost_races(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries are bounded; what lost had no effect, and the caller is told to come back."""
+async def test_command_fails_after_too_many_lost_races(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries are bounded; the lost attempts had no effect, and the caller may retry."""
     monkeypatch.setattr(commands, "MAX_TRIES", 0)
     with pytest.raises(Unavailable, match="nothing was changed"):
         await world.node().give(new_task(), new_stream())
@@ -352,10 +353,10 @@ async def test_giving_up_after_too_many_lost_races(world: World, monkeypatch: py
 
 @pytest.mark.parametrize("seed", range(15))
 async def test_every_accepted_event_was_reported_to_its_caller(world: World, seed: int) -> None:
-    """Random commands on three nodes, with and without waiting, while the worker comes and goes.
+    """Random commands on three nodes, with and without waiting, while the worker stops and restarts.
 
-    What is answered as done is accepted, with that version and that state; what is refused left no accepted
-    event; what is written and not yet visible turns out one way or the other. Nothing else is accepted.
+    Commands reported as done are accepted with that version and state; refused ones left no accepted event;
+    pending ones are decided later. Nothing else is accepted.
     """
     draw = random.Random(seed)
     nodes, streams = [world.node() for _ in range(3)], [new_stream() for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Entity tags: reading lists of them, and the two comparisons of RFC 9110."""
+"""Entity tags: parsing of lists, and the two comparisons of RFC 9110."""
 
 from __future__ import annotations
 
@@ -31,29 +31,28 @@ STRONG, WEAK = EntityTag("3"), EntityTag("3", weak=True)
         (['"*"'], [EntityTag("*")]),
     ],
 )
-def test_lists_of_tags(lines: list[str], tags: list[EntityTag]) -> None:
-    """Over several lines, with blanks and empty elements."""
+def test_list_of_tags_is_parsed(lines: list[str], tags: list[EntityTag]) -> None:
+    """Several lines, blanks and empty elements are allowed."""
     assert parse_tags("If-Match", lines) == Tags(tuple(tags))
 
 
 @pytest.mark.parametrize(
     "line", ["3", '"', '"3', '"3""4"', 'w/"3"', "", " ", ",", '*, "3"', '"3", *', '"a b"']
 )
-def test_what_is_no_tag_is_refused(line: str) -> None:
-    """With the name of the header."""
+def test_invalid_tag_is_refused(line: str) -> None:
+    """The error names the header."""
     with pytest.raises(Malformed, match="If-None-Match"):
         parse_tags("If-None-Match", [line])
 
 
-def test_the_number_of_tags_is_bounded() -> None:
-    """A hundred may be given."""
+def test_number_of_tags_is_bounded() -> None:
+    """Up to a hundred."""
     assert parse_tags("If-Match", ['"1"'] * MAX_TAGS) is not None
     with pytest.raises(Malformed, match="at most"):
         parse_tags("If-Match", ['"1"'] * (MAX_TAGS + 1))
 
 
-def test_no_header_and_any() -> None:
-    """Are told apart."""
+def test_missing_header_differs_from_any() -> None:
     assert parse_tags("If-Match", []) is None
     assert parse_tags("If-Match", [" * "]) == Tags(wildcard=True)
 
@@ -72,16 +71,18 @@ def test_no_header_and_any() -> None:
         (EntityTag("4"), STRONG, False, None),
     ],
 )
-def test_comparisons(given: EntityTag, current: EntityTag, *, strongly: bool, weakly: str | None) -> None:
-    """Weak tags match weakly only; what is answered is the tag that the caller has kept."""
+def test_weak_tags_match_only_weakly(
+    given: EntityTag, current: EntityTag, *, strongly: bool, weakly: str | None
+) -> None:
+    """The response has the tag that the caller kept."""
     tags = Tags((EntityTag("9"), given))
     assert tags.strongly(current) == strongly
     found = tags.weakly(current)
     assert (None if found is None else str(found)) == weakly
 
 
-def test_tags_of_codings_differ_if_they_are_strong() -> None:
-    """And can be read again."""
+def test_strong_tags_of_codings_differ() -> None:
+    """And can be parsed again."""
     assert str(STRONG.compressed()) == str(STRONG.compressed().compressed()) == '"3-gzip"'
     assert WEAK.compressed() == WEAK
     for tag in (STRONG, WEAK, STRONG.compressed(), tag_of_content(b"x")):
@@ -100,10 +101,10 @@ def test_tags_of_codings_differ_if_they_are_strong() -> None:
         ({1}, None, "refused", "refused"),
     ],
 )
-def test_versions_to_merge_from(
+def test_merge_base_is_the_newest_older_version(
     versions: set[int], current: int | None, merged: int | str | None, strict: int | str | None
 ) -> None:
-    """The newest one before the current; with strict handling none."""
+    """There is none with strict handling."""
     for handling, expected in ((False, merged), (True, strict)):
         precondition = Precondition(frozenset(versions), strict=handling)
         if expected == "refused":

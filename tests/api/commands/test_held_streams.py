@@ -1,4 +1,4 @@
-"""Commands on streams that a parked record holds: refused, and whatever slipped through is taken back."""
+"""Commands on streams held by a parked record: refused, or taken back if they were appended before."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ EDIT = EditTask(title="Buy bread")
 
 
 async def poison(world: World) -> str:
-    """Put something on the stream that cannot be read; its position."""
+    """Append an unreadable record to the stream and return its position."""
     return str(await world.log._put(world.log.partition_of(STREAM), STREAM.encode(), b"junk", []))
 
 
-async def test_a_command_on_a_held_stream_is_refused_and_nothing_is_written(world: World, node: Node) -> None:
-    """It names the record that holds it; other streams go on."""
+async def test_command_on_a_held_stream_is_refused(world: World, node: Node) -> None:
+    """The error names the holding record, nothing is written, and other streams continue."""
     holder = await poison(world)
     await eventually(lambda: STREAM in world.fold.held)
     before = len(world.log.records)
@@ -50,10 +50,8 @@ async def test_a_command_on_a_held_stream_is_refused_and_nothing_is_written(worl
     assert isinstance(await node.give(new_task(), STREAM.replace("0100", "0101")), Applied)
 
 
-async def test_a_command_that_was_appended_before_its_stream_was_held_is_taken_back(
-    world: World, node: Node
-) -> None:
-    """Of several on two nodes none is done when the record that holds them is skipped."""
+async def test_command_appended_before_the_hold_is_taken_back(world: World, node: Node) -> None:
+    """Of several on two nodes none takes effect when the holding record is skipped."""
     other = world.node()
     world.hold()
     holder = await poison(world)

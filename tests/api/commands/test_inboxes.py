@@ -1,4 +1,4 @@
-"""Inboxes: each user's is made once, and asked for again when that failed or was forgotten."""
+"""Inboxes: created once per user, and requested again after a failure or an eviction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.ids import inbox_id
 
 
 class Commands:
-    """Notes whose inboxes are asked for, and fails for some."""
+    """Records the requested inboxes, and fails for some."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -29,13 +29,13 @@ class Commands:
 
 @pytest.fixture
 def now_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, which stands still until it is changed."""
+    """Return the time, which changes only when a test sets it."""
     now = [100.0]
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 
-async def test_an_inbox_is_made_once(now_s: list[float]) -> None:
+async def test_inbox_is_created_once(now_s: list[float]) -> None:
     commands = Commands()
     inboxes = Inboxes(cast("Any", commands))
     for _ in range(2):
@@ -44,7 +44,7 @@ async def test_an_inbox_is_made_once(now_s: list[float]) -> None:
     assert commands.asked == ["alice"]
 
 
-async def test_it_is_not_made_if_it_is_there(now_s: list[float]) -> None:
+async def test_existing_inbox_is_not_created(now_s: list[float]) -> None:
     commands = Commands()
 
     async def lists_of(user: str) -> list[str]:
@@ -56,7 +56,7 @@ async def test_it_is_not_made_if_it_is_there(now_s: list[float]) -> None:
     assert commands.asked == ["bob"]
 
 
-async def test_after_a_failure_it_is_tried_again_later(now_s: list[float]) -> None:
+async def test_failed_creation_is_retried_later(now_s: list[float]) -> None:
     commands = Commands()
     inboxes = Inboxes(cast("Any", commands))
     commands.failing.add("alice")
@@ -72,7 +72,7 @@ async def test_after_a_failure_it_is_tried_again_later(now_s: list[float]) -> No
     assert commands.asked == ["alice", "alice"]
 
 
-async def test_the_users_seen_longest_ago_are_forgotten_first(
+async def test_users_seen_longest_ago_are_evicted_first(
     now_s: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_KNOWN_USERS", 2)

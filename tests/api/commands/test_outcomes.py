@@ -17,8 +17,8 @@ def update(position: str, event_id: str = "e") -> Update:
     return Update(Position.parse(position), "task:t", event_id, "accepted", (), b"{}", "2026-01-01T00:00:00Z")
 
 
-async def test_an_outcome_that_is_quicker_than_the_append_is_kept() -> None:
-    """The update comes first, and then the position is known."""
+async def test_outcome_that_precedes_the_append_is_kept() -> None:
+    """The update arrives before the position is known."""
     outcomes = Outcomes()
     with outcomes.expect("e") as expectation:
         outcomes.resolve(update("0:5"))
@@ -27,7 +27,7 @@ async def test_an_outcome_that_is_quicker_than_the_append_is_kept() -> None:
     assert found.position == Position(0, 5)
 
 
-async def test_another_position_of_the_same_id_is_not_our_outcome() -> None:
+async def test_outcome_of_another_position_with_the_same_id_is_ignored() -> None:
     """A repeat on another node has the same event id."""
     outcomes = Outcomes()
     with outcomes.expect("e") as expectation:
@@ -40,8 +40,8 @@ async def test_another_position_of_the_same_id_is_not_our_outcome() -> None:
     assert found.position == Position(0, 6)
 
 
-async def test_nothing_in_time_is_none() -> None:
-    """And nothing is left behind."""
+async def test_wait_for_an_outcome_times_out() -> None:
+    """The result is None, and nothing is left behind."""
     outcomes = Outcomes()
     with outcomes.expect("e") as expectation:
         assert await expectation.at(Position(0, 1), 0.01) is None
@@ -49,8 +49,8 @@ async def test_nothing_in_time_is_none() -> None:
     assert outcomes._expected == {}
 
 
-async def test_expectations_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the bound the command is refused before anything is written."""
+async def test_expected_outcomes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the bound commands are refused before anything is written."""
     monkeypatch.setattr(module, "MAX_EXPECTATIONS", 2)
     outcomes = Outcomes()
     with outcomes.expect("a"), outcomes.expect("b"), pytest.raises(Unavailable), outcomes.expect("c"):
@@ -59,8 +59,8 @@ async def test_expectations_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
         pass
 
 
-async def test_waiting_for_positions_of_several_partitions() -> None:
-    """All of them must be reached; repetitions and old updates take nothing back."""
+async def test_wait_covers_positions_of_several_partitions() -> None:
+    """All must be reached; repeated and old updates change nothing."""
     outcomes = Outcomes()
     outcomes.start({0: 3})
     assert await outcomes.wait_reached({0: 3}, 0)
@@ -75,8 +75,8 @@ async def test_waiting_for_positions_of_several_partitions() -> None:
     assert outcomes.reached == {0: 4, 1: 0}
 
 
-async def test_what_is_in_the_rows_is_visible_though_nobody_was_told() -> None:
-    """The feed of updates may be late; rows that come too late are not waited for."""
+async def test_wait_ends_when_the_rows_are_visible() -> None:
+    """The updates feed may be late; the wait for late rows is bounded."""
     outcomes, rows, looks = Outcomes(), dict[int, int](), list[int]()
 
     async def look() -> dict[int, int]:
@@ -95,8 +95,8 @@ async def test_what_is_in_the_rows_is_visible_though_nobody_was_told() -> None:
     assert await waiting
 
 
-async def test_waiters_are_woken_in_any_order_and_forgotten() -> None:
-    """Those who give up leave no trace, though what they waited for never comes."""
+async def test_waiters_wake_in_any_order_and_leave_nothing() -> None:
+    """Also those that time out."""
     outcomes = Outcomes()
     waiting = [asyncio.create_task(outcomes.wait_reached({0: offset}, 5)) for offset in (9, 2, 5, 2)]
     impatient = [asyncio.create_task(outcomes.wait_reached({0: 10**6 + n}, 0.01)) for n in range(50)]
@@ -109,8 +109,8 @@ async def test_waiters_are_woken_in_any_order_and_forgotten() -> None:
     assert outcomes._waiters == 0
 
 
-async def test_locks_are_fair_bounded_and_forgotten() -> None:
-    """First come, first served; too many, or too long a wait, is refused; nothing is kept."""
+async def test_locks_are_fair_bounded_and_released() -> None:
+    """First come, first served; too many waiters, or too long a wait, is refused; nothing is kept."""
     locks, order = StreamLocks(max_waiting=2), []
 
     async def take(name: str, timeout_s: float = 5) -> None:

@@ -27,7 +27,7 @@ SHORT_S, LONG_S = 0.05, 10.0
 
 @dataclass
 class LocalHolder:
-    """Locks within a process, as others see them."""
+    """Locks within a process, as seen by others."""
 
     locks: SharedLocks
 
@@ -46,7 +46,7 @@ class LocalHolder:
 
 @pytest.fixture(params=["in a process", "between processes"])
 async def two(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[tuple[Any, Any]]:
-    """Two who ask for the same locks."""
+    """Return two holders that request the same locks."""
     if request.param == "in a process":
         locks = SharedLocks()
         yield LocalHolder(locks), LocalHolder(locks)
@@ -61,7 +61,7 @@ async def two(request: pytest.FixtureRequest, database_url: str) -> AsyncIterato
 
 
 async def test_shared_locks_are_held_together(two: tuple[Any, Any]) -> None:
-    """By as many as like."""
+    """Number of holders unbounded."""
     here, there = two
     held = [await each.acquire({"list:1": False, "task:1": False}, LONG_S) for each in (here, there, here)]
     for each in held:
@@ -69,8 +69,8 @@ async def test_shared_locks_are_held_together(two: tuple[Any, Any]) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [(True, False), (False, True), (True, True)])
-async def test_an_exclusive_lock_is_held_alone(two: tuple[Any, Any], *, first: bool, second: bool) -> None:
-    """The other waits, gets an error in time, and gets the lock when it is free."""
+async def test_exclusive_lock_has_one_holder(two: tuple[Any, Any], *, first: bool, second: bool) -> None:
+    """The other holder waits, times out with an error, and gets the lock once it is released."""
     here, there = two
     held = await here.acquire({"list:1": first}, LONG_S)
     with pytest.raises(Unavailable, match="taking too long"):
@@ -80,8 +80,8 @@ async def test_an_exclusive_lock_is_held_alone(two: tuple[Any, Any], *, first: b
     await (await waiting).release()
 
 
-async def test_nothing_is_held_after_an_attempt_that_failed(two: tuple[Any, Any]) -> None:
-    """Not even those of the locks that were free."""
+async def test_failed_acquisition_holds_no_lock(two: tuple[Any, Any]) -> None:
+    """Not even those that were free."""
     here, there = two
     held = await here.acquire({"list:2": True}, LONG_S)
     with pytest.raises(Unavailable):
@@ -91,8 +91,8 @@ async def test_nothing_is_held_after_an_attempt_that_failed(two: tuple[Any, Any]
     await held.release()
 
 
-async def test_nothing_is_held_by_who_gave_up_waiting(two: tuple[Any, Any]) -> None:
-    """A request that was cancelled, for one."""
+async def test_cancelled_acquisition_holds_no_lock(two: tuple[Any, Any]) -> None:
+    """For example after a cancelled request."""
     here, there = two
     held = await here.acquire({"list:1": True}, LONG_S)
     with pytest.raises(TimeoutError):
@@ -102,8 +102,7 @@ async def test_nothing_is_held_by_who_gave_up_waiting(two: tuple[Any, Any]) -> N
     await (await here.acquire({"list:0": True, "list:1": True}, LONG_S)).release()
 
 
-async def test_holders_never_wait_for_each_other_in_a_ring(two: tuple[Any, Any]) -> None:
-    """Whatever the order in which they name the locks."""
+async def test_acquisitions_in_any_order_do_not_deadlock(two: tuple[Any, Any]) -> None:
     here, there = two
     one, other = {"list:1": True, "task:9": True}, {"task:9": True, "list:1": True}
 
@@ -114,8 +113,8 @@ async def test_holders_never_wait_for_each_other_in_a_ring(two: tuple[Any, Any])
     await asyncio.gather(often(here, one), often(there, other), often(here, other))
 
 
-async def test_a_waiting_exclusive_lock_is_not_overtaken_by_shared_ones(two: tuple[Any, Any]) -> None:
-    """So whoever deletes a list gets its turn while tasks are created in it."""
+async def test_waiting_exclusive_lock_is_not_overtaken_by_shared_ones(two: tuple[Any, Any]) -> None:
+    """So deleting a list gets its turn while tasks are created in it."""
     here, there = two
     held = await here.acquire({"list:1": False}, LONG_S)
     alone = asyncio.create_task(there.acquire({"list:1": True}, LONG_S))
@@ -126,7 +125,7 @@ async def test_a_waiting_exclusive_lock_is_not_overtaken_by_shared_ones(two: tup
 
 
 async def is_refused(locks: Any, name: str) -> bool:
-    """Tell if one who would share a lock has to wait for it."""
+    """Return whether acquiring a shared lock has to wait."""
     try:
         held = await locks.acquire({name: False}, SHORT_S)
     except Unavailable:
@@ -136,7 +135,7 @@ async def is_refused(locks: Any, name: str) -> bool:
 
 
 async def test_locks_end_with_the_process_that_held_them(database_url: str) -> None:
-    """Its connections are gone, so nobody waits for it."""
+    """Its connections are closed, so nobody waits for it."""
     namespace = uuid4().hex
     here = await open_advisory_locks(database_url, namespace, holders=1)
     there = await open_advisory_locks(database_url, namespace, holders=1)
@@ -147,7 +146,7 @@ async def test_locks_end_with_the_process_that_held_them(database_url: str) -> N
 
 
 async def test_locks_of_a_suspended_process_end_with_its_lease(database_url: str) -> None:
-    """It does not renew it; the connection is there still."""
+    """It does not renew the lease, although its connection is open."""
     namespace = uuid4().hex
     holder = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _HOLDER, database_url, namespace, stdout=PIPE, preexec_fn=dying_with_us()
@@ -178,10 +177,10 @@ asyncio.run(hold())
 """
 
 
-async def test_locks_whose_connection_the_server_closed_are_released_without_an_error(
+async def test_locks_are_released_without_an_error_when_the_server_closes_their_connection(
     database_url: str,
 ) -> None:
-    """And others are to be had at once, of the same pool too."""
+    """Others can be acquired at once, from the same pool too."""
     namespace = uuid4().hex
     here = await open_advisory_locks(database_url, namespace, holders=1)
     held = await here.acquire({"list:1": True}, LONG_S)
@@ -196,8 +195,8 @@ async def test_locks_whose_connection_the_server_closed_are_released_without_an_
     here.close()
 
 
-async def test_locks_of_a_process_that_is_well_outlast_a_lease(database_url: str) -> None:
-    """It is renewed until they are released."""
+async def test_locks_of_a_healthy_process_outlast_a_lease(database_url: str) -> None:
+    """They are renewed until they are released."""
     namespace, lease_s = uuid4().hex, 0.4
     here = await open_advisory_locks(database_url, namespace, holders=1, lease_s=lease_s)
     there = await open_advisory_locks(database_url, namespace, holders=1)
@@ -210,8 +209,8 @@ async def test_locks_of_a_process_that_is_well_outlast_a_lease(database_url: str
     there.close()
 
 
-async def test_locks_of_another_instance_do_not_count(database_url: str) -> None:
-    """Two instances in one database have nothing to do with each other."""
+async def test_locks_of_another_instance_are_independent(database_url: str) -> None:
+    """Two instances may share one database."""
     here = await open_advisory_locks(database_url, uuid4().hex, holders=1)
     there = await open_advisory_locks(database_url, uuid4().hex, holders=1)
     held = [await each.acquire({"list:1": True}, LONG_S) for each in (here, there)]
@@ -223,7 +222,7 @@ async def test_locks_of_another_instance_do_not_count(database_url: str) -> None
 
 @pytest.fixture
 async def cluster(database_url: str) -> AsyncIterator[tuple[AdvisoryLocks, AdvisoryLocks]]:
-    """Locks of two processes."""
+    """Return locks of two processes."""
     namespace = uuid4().hex
     opened = [await open_advisory_locks(database_url, namespace, holders=4) for _ in range(2)]
     yield opened[0], opened[1]
@@ -234,7 +233,7 @@ async def cluster(database_url: str) -> AsyncIterator[tuple[AdvisoryLocks, Advis
 async def test_locks_are_held_until_the_outcome_is_visible(
     cluster: tuple[AdvisoryLocks, AdvisoryLocks],
 ) -> None:
-    """Also after the answer was given; by other processes too."""
+    """Also after the response was sent, and against other processes."""
     visible = asyncio.Event()
 
     async def reached(positions: Mapping[int, int], _wait_s: float) -> bool:
@@ -251,7 +250,7 @@ async def test_locks_are_held_until_the_outcome_is_visible(
 
 
 async def test_locks_for_late_outcomes_are_bounded(cluster: tuple[AdvisoryLocks, AdvisoryLocks]) -> None:
-    """Beyond the bound the oldest gives up, and closing gives all of them up."""
+    """Above the bound the oldest is released, and closing releases all."""
 
     async def never(_positions: Mapping[int, int], _wait_s: float) -> bool:
         return await asyncio.Event().wait()
@@ -268,10 +267,10 @@ async def test_locks_for_late_outcomes_are_bounded(cluster: tuple[AdvisoryLocks,
     assert cluster
 
 
-async def test_who_shares_a_lease_lets_others_have_their_turn(
+async def test_holders_sharing_a_lease_give_way_to_other_processes(
     cluster: tuple[AdvisoryLocks, AdvisoryLocks],
 ) -> None:
-    """Holders of one process share its locks for a moment; then whoever waits elsewhere comes first."""
+    """Holders of one process share its locks for a moment; then waiting processes come first."""
     clock = [0.0]
     leases = Leases(cluster[0], lambda: clock[0])
     first = await leases.acquire({"list:1": False}, LONG_S)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, complete, and the same in the repository."""
+"""OpenAPI document: valid, complete, and equal to the copy in the repository."""
 
 import re
 from pathlib import Path
@@ -17,13 +17,13 @@ from api.http.routing import Endpoint
 from app import errors
 
 
-def test_the_document_is_valid() -> None:
-    """By the specification's own schema."""
+def test_document_is_valid() -> None:
+    """According to the specification's own schema."""
     validate(openapi.document(), cls=OpenAPIV31SpecValidator)
 
 
-def test_every_endpoint_is_in_it() -> None:
-    """With a unique id, a summary, and an answer of success."""
+def test_document_has_every_endpoint() -> None:
+    """With a unique id, a summary, and a success response."""
     paths = openapi.document()["paths"]
     operations = [operation for methods in paths.values() for operation in methods.values()]
     assert len(operations) == len(ENDPOINTS)
@@ -31,15 +31,14 @@ def test_every_endpoint_is_in_it() -> None:
     assert all(any(status.startswith("2") for status in operation["responses"]) for operation in operations)
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     """Inside the document."""
     document = openapi.document()
     for kind, name in re.findall(r'"#/components/(\w+)/([^"]+)"', openapi.text()):
         assert name in document["components"][kind]
 
 
-def test_parameters_of_paths_are_described() -> None:
-    """Each one that a path names."""
+def test_path_parameters_are_described() -> None:
     for path, methods in openapi.document()["paths"].items():
         for operation in methods.values():
             named = {each["name"] for each in operation["parameters"] if each.get("in") == "path"}
@@ -51,15 +50,14 @@ def test_parameters_of_paths_are_described() -> None:
     [each for each in ENDPOINTS if each.command and each.body not in (None, Nothing)],
     ids=lambda endpoint: f"{endpoint.method} {endpoint.path}",
 )
-def test_bodies_of_commands_have_examples(endpoint: Endpoint) -> None:
-    """Which could be sent as they stand."""
+def test_bodies_of_commands_have_valid_examples(endpoint: Endpoint) -> None:
     TypeAdapter(endpoint.body).validate_python(endpoint.example)
     operation = openapi.document()["paths"][endpoint.path][endpoint.method.lower()]
     for content in operation["requestBody"]["content"].values():
         assert content["example"] == endpoint.example
 
 
-def test_the_document_keeps_the_rules_of_generators_and_readers() -> None:
+def test_document_follows_the_rules_of_generators_and_readers() -> None:
     """Unique names, no null alone, and a description of every schema, field, parameter and tag."""
     assert faults(openapi.document()) == []
 
@@ -93,16 +91,15 @@ def test_the_document_keeps_the_rules_of_generators_and_readers() -> None:
         ),
     ],
 )
-def test_a_schema_against_the_rules_is_a_fault(broken: dict[str, object], said: str) -> None:
-    """Which the check of the repository tells."""
+def test_schema_that_breaks_a_rule_is_reported(broken: dict[str, object], said: str) -> None:
     document = openapi.document()
     document["components"]["schemas"] |= broken
     assert bool(faults(document)) == bool(said)
     assert said in "\n".join(faults(document))
 
 
-def test_answers_and_requests_have_their_headers() -> None:
-    """Those of creating, of reading, of errors; `If-Match` where there is a version to match."""
+def test_responses_and_requests_have_their_headers() -> None:
+    """Those of creations, reads and errors; `If-Match` where there is a version to match."""
     document = openapi.document()
     tasks, task = document["paths"]["/api/tasks"], document["paths"]["/api/tasks/{id}"]
     created, read = tasks["post"]["responses"]["201"], task["get"]["responses"]
@@ -129,25 +126,25 @@ def _headers(operation: dict[str, Any]) -> list[str]:
     return [each["$ref"].rpartition("/")[2] for each in operation["parameters"] if "$ref" in each]
 
 
-def test_parameters_of_queries_are_never_null() -> None:
-    """A query string has no null: what is optional is left out."""
+def test_query_parameters_are_never_null() -> None:
+    """Query strings have no null: optional parameters are left out."""
     for methods in openapi.document()["paths"].values():
         for operation in methods.values():
             for each in operation["parameters"]:
                 assert "null" not in str(each.get("schema"))
 
 
-def test_many_commands_have_no_version_in_common() -> None:
-    """They say each its own, and their answer is never one that is still to come."""
+def test_bulk_commands_have_no_common_version() -> None:
+    """Each command names its own, and the response is never pending."""
     operation = openapi.document()["paths"]["/api/bulk"]["post"]
     assert _headers(operation) == ["Idempotency-Key", "Prefer"]
     assert {"202", "409"}.isdisjoint(operation["responses"])
 
 
-def test_the_copy_in_the_repository_is_up_to_date(
+def test_repository_has_the_current_document(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The check finds a copy that is not, and says what to do; writing one mends it."""
+    """The check finds an outdated copy and says what to do; writing one corrects it."""
     root = Path(__file__).parents[3]
     assert (root / openapi.COPY).read_text() == openapi.text()
     monkeypatch.chdir(tmp_path)
@@ -157,8 +154,8 @@ def test_the_copy_in_the_repository_is_up_to_date(
     assert openapi.main(["--check"]) == 0
 
 
-def test_every_error_of_the_family_has_a_status() -> None:
-    """But for the two that no request can meet."""
+def test_every_domain_error_has_a_status() -> None:
+    """Except the two that no request can cause."""
     unreachable = {errors.Undecodable}
     family = set(errors.TaskError.__subclasses__()) - unreachable
     assert {kind for kind in family if kind.__module__.startswith(("app.", "api."))} <= set(KINDS)

@@ -1,4 +1,4 @@
-"""POST /api/import on the log in memory: written once, continued, left alone, refused."""
+"""POST /api/import on a log in memory: written once, continued, left alone, refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SETTINGS = Settings.from_environment(
 
 
 class WorldReader:
-    """What imports ask of the read models, answered by the fold."""
+    """Read-model queries of imports, answered by the fold."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -56,7 +56,7 @@ class WorldReader:
 
 
 class Importer:
-    """A caller who imports."""
+    """A caller of the import route."""
 
     def __init__(self, world: World, node: Node, http: httpx.AsyncClient) -> None:
         self.world = world
@@ -64,7 +64,7 @@ class Importer:
         self.http = http
 
     async def post(self, body: Any, user: str = "alice", **headers: str) -> httpx.Response:
-        """Ask for an import."""
+        """Send an import request."""
         signed_in = {"Authorization": f"Bearer {mint(SECRET, user, admin=False, ttl_s=60)}"}
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if isinstance(body, bytes):
@@ -76,7 +76,7 @@ class Importer:
         return await self.http.post("/api/import", json=body, headers=signed_in | given)
 
     async def done(self, tasks: list[Any], user: str = "alice", name: str = "log", **headers: str) -> Any:
-        """Import tasks to the list of that name; the answer, when it is visible."""
+        """Import tasks into the list of this name and return the response once it is visible."""
         answer = await self.post({"list": {"name": name}, "tasks": tasks}, user, **headers)
         assert answer.status_code == 200, answer.text
         body = answer.json()
@@ -85,17 +85,17 @@ class Importer:
         return body
 
     async def visible(self, body: Any) -> None:
-        """Wait until the read models have what an answer speaks of."""
+        """Wait until the read models include the position of a response."""
         positions = {int(partition): offset for partition, offset in body["positions"].items()}
         assert await self.node.outcomes.wait_reached(positions, 5)
 
     @property
     def size(self) -> int:
-        """How many records the log has."""
+        """Return the number of records in the log."""
         return len(self.world.log.records)
 
     def task(self, list_id: str, title: str) -> Task:
-        """The task of this title."""
+        """Return the task with this title."""
         states = self.world.fold.states.values()
         [found] = [
             each
@@ -105,13 +105,13 @@ class Importer:
         return found
 
     def history(self, task: Task) -> list[Record]:
-        """The accepted records of a task."""
+        """Return the accepted records of a task."""
         return self.world.accepted_of(f"task:{task.id}")
 
 
 @asynccontextmanager
 async def importing() -> AsyncIterator[Importer]:
-    """An application on a log in memory."""
+    """Return an application on a log in memory."""
     world = World()
     async with world.running():
         node, reader = world.node(), WorldReader(world)
@@ -128,13 +128,13 @@ async def importing() -> AsyncIterator[Importer]:
 
 @pytest.fixture
 async def importer() -> AsyncIterator[Importer]:
-    """A caller, and everything behind the route."""
+    """Return a caller and everything behind the route."""
     async with importing() as found:
         yield found
 
 
 def told(title: str, events: int = 3, **more: Any) -> dict[str, Any]:
-    """A task with that many events."""
+    """Return a task with this number of events."""
     rest = [
         {
             "type": "task.edited",
@@ -154,21 +154,21 @@ def told(title: str, events: int = 3, **more: Any) -> dict[str, Any]:
 
 
 def headless(title: str) -> dict[str, Any]:
-    """A task whose history lacks its beginning."""
+    """Return a task whose history lacks its beginning."""
     task = told(title)
     return {**task, "events": task["events"][1:]}
 
 
 def counts(body: Any) -> tuple[int, int, int, int, list[str]]:
-    """Tasks, events, added, present, diverged."""
+    """Return the numbers of tasks, events, added, present and diverged."""
     return body["tasks"], body["events"], body["added"], body["present"], body["diverged"]
 
 
 # --- written once ----------------------------------------------------------------------------------------
 
 
-async def test_histories_keep_their_times_and_actors(importer: Importer) -> None:
-    """Imported events are as they were; their source says who imported them, and in which run."""
+async def test_import_keeps_times_and_actors(importer: Importer) -> None:
+    """Imported events are unchanged; their source names the importing user and the run."""
     body = await importer.done([told("A"), told("B", 1)], user="al/ice", x_correlation_id="run-1")
     assert counts(body) == (2, 4, 4, 0, [])
     task = importer.task(body["list_id"], "A")
@@ -180,8 +180,8 @@ async def test_histories_keep_their_times_and_actors(importer: Importer) -> None
     assert {record.correlation_id for record in history} == {"run-1"}
 
 
-async def test_importing_again_adds_nothing(importer: Importer) -> None:
-    """The same import, again and again, with or without the position of the first, writes nothing."""
+async def test_repeated_import_adds_nothing(importer: Importer) -> None:
+    """With or without the position of the first import."""
     first = await importer.done([told("A"), told("B")])
     size = importer.size
     again = await importer.done([told("A"), told("B")])
@@ -192,8 +192,8 @@ async def test_importing_again_adds_nothing(importer: Importer) -> None:
     assert importer.size == size
 
 
-async def test_what_is_missing_is_added(importer: Importer) -> None:
-    """New tasks, and new events of tasks that are there, and nothing else."""
+async def test_import_adds_what_is_missing(importer: Importer) -> None:
+    """New tasks, and new events of existing tasks, and nothing else."""
     await importer.done([told("A", 2), told("B")])
     body = await importer.done([told("A", 4), told("B"), told("C", 1)])
     assert counts(body) == (3, 8, 3, 5, [])
@@ -202,7 +202,7 @@ async def test_what_is_missing_is_added(importer: Importer) -> None:
     assert task.stage == "Stage 4"
 
 
-async def test_an_import_that_broke_off_goes_on(importer: Importer) -> None:
+async def test_interrupted_import_continues(importer: Importer) -> None:
     """If the log fails before or after writing, the repetition finds out what is there."""
     await importer.done([])
     for how, added in (("before", 3), ("after", 0)):
@@ -215,7 +215,7 @@ async def test_an_import_that_broke_off_goes_on(importer: Importer) -> None:
         assert counts(await importer.done([told(how)])) == (1, 3, added, 3 - added, [])
 
 
-async def test_two_imports_at_once(importer: Importer) -> None:
+async def test_concurrent_imports_add_each_event_once(importer: Importer) -> None:
     """Racing imports write some records twice; the histories have each event once."""
     bodies = await asyncio.gather(*(importer.done([told("A", 9), told("B", 5)]) for _ in range(8)))
     assert len({body["list_id"] for body in bodies}) == 1
@@ -226,8 +226,8 @@ async def test_two_imports_at_once(importer: Importer) -> None:
     assert counts(again) == (2, 14, 0, 14, [])
 
 
-async def test_it_waits_for_the_read_models(importer: Importer) -> None:
-    """Without a position an import sees all that was written before; if that takes too long it says so."""
+async def test_import_waits_for_the_read_models(importer: Importer) -> None:
+    """Without a position an import sees all earlier writes; a timeout is reported."""
     await importer.done([told("A")])
     importer.world.hold()
     written = await importer.post({"list": {"name": "log"}, "tasks": [told("B")]})
@@ -243,8 +243,8 @@ async def test_it_waits_for_the_read_models(importer: Importer) -> None:
 # --- left alone ------------------------------------------------------------------------------------------
 
 
-async def test_a_task_that_went_another_way_is_left_alone(importer: Importer) -> None:
-    """Changed by hand after a part of its history came in: nothing is added, and it is named."""
+async def test_diverged_task_is_left_alone(importer: Importer) -> None:
+    """A task edited after a part of its history was imported gets no events, and is named."""
     body = await importer.done([told("A", 2)])
     task = importer.task(body["list_id"], "A")
     await importer.node.done(EditTask(notes="by hand"), f"task:{task.id}", "alice")
@@ -254,8 +254,8 @@ async def test_a_task_that_went_another_way_is_left_alone(importer: Importer) ->
     assert importer.size == size + 1
 
 
-async def test_changes_after_a_whole_import_stay(importer: Importer) -> None:
-    """Work goes on with imported tasks; importing the file again neither undoes nor repeats it."""
+async def test_changes_after_an_import_stay(importer: Importer) -> None:
+    """Importing the file again neither undoes nor repeats them."""
     body = await importer.done([told("A")])
     task = importer.task(body["list_id"], "A")
     await importer.node.done(EditTask(title="Mine"), f"task:{task.id}", "alice")
@@ -267,8 +267,9 @@ async def test_changes_after_a_whole_import_stay(importer: Importer) -> None:
 # --- lists and people ------------------------------------------------------------------------------------
 
 
-async def test_the_list_of_a_name(importer: Importer) -> None:
-    """Made once; found again under its new name; one of that name is taken; a deleted one is not revived."""
+async def test_import_finds_or_creates_its_list(importer: Importer) -> None:
+    """Created once; found again under its new name; an existing list of that name is used; a deleted one is
+    not restored."""
     first = (await importer.done([]))["list_id"]
     assert first == import_list_id("alice", "log", 0)
     await importer.node.done(EditList(name="Incidents"), f"list:{first}", "alice")
@@ -281,7 +282,7 @@ async def test_the_list_of_a_name(importer: Importer) -> None:
     assert (await importer.done([], name=" Home "))["list_id"] == LIST_ID
 
 
-async def test_two_users_import_the_same_file(importer: Importer) -> None:
+async def test_two_users_import_the_same_file_separately(importer: Importer) -> None:
     """Each gets a list and tasks of their own."""
     mine, theirs = await importer.done([told("A")]), await importer.done([told("A")], user="bob")
     assert mine["list_id"] != theirs["list_id"]
@@ -289,8 +290,8 @@ async def test_two_users_import_the_same_file(importer: Importer) -> None:
     assert importer.task(mine["list_id"], "A").id != importer.task(theirs["list_id"], "A").id
 
 
-async def test_nobody_writes_to_the_lists_of_others(importer: Importer) -> None:
-    """A list that one may not see is not found, and nothing is written."""
+async def test_import_into_an_invisible_list_is_not_found(importer: Importer) -> None:
+    """And nothing is written."""
     await importer.node.done(CreateList(name="Home"), f"list:{LIST_ID}", "bob")
     await importer.done([])
     size = importer.size
@@ -302,8 +303,8 @@ async def test_nobody_writes_to_the_lists_of_others(importer: Importer) -> None:
     assert mine.json()["added"] == 3
 
 
-async def test_nothing_is_imported_into_a_deleted_list(importer: Importer) -> None:
-    """Its owner is told to restore it first; then the import goes on."""
+async def test_import_into_a_deleted_list_is_refused(importer: Importer) -> None:
+    """The owner is asked to restore it first; then the import continues."""
     await importer.node.done(CreateList(name="Home"), f"list:{LIST_ID}", "alice")
     await importer.node.done(DeleteList(), f"list:{LIST_ID}", "alice")
     await importer.done([])
@@ -316,8 +317,8 @@ async def test_nothing_is_imported_into_a_deleted_list(importer: Importer) -> No
     assert mine.json()["added"] == 3
 
 
-async def test_tasks_of_one_key(importer: Importer) -> None:
-    """Told apart by their place; without one the request makes no sense."""
+async def test_tasks_with_the_same_key_are_distinguished_by_index(importer: Importer) -> None:
+    """Without one the request is invalid."""
     body = await importer.done([told("A"), {**told("A"), "nth": 1}])
     assert counts(body) == (2, 6, 6, 0, [])
     twice = await importer.post({"list": {"name": "log"}, "tasks": [told("A"), told("A")]})
@@ -349,8 +350,10 @@ async def test_tasks_of_one_key(importer: Importer) -> None:
         (b" " * 30_000, 413, None),
     ],
 )  # fmt: skip
-async def test_what_is_refused(importer: Importer, body: Any, status: int, field: str | None) -> None:
-    """Problems name the field, by the task's place in the request; nothing of the request is written."""
+async def test_invalid_task_refuses_the_request(
+    importer: Importer, body: Any, status: int, field: str | None
+) -> None:
+    """Problems name the field and the task's index; nothing of the request is written."""
     await importer.done([])
     size = importer.size
     answer = await importer.post(body)
@@ -361,8 +364,7 @@ async def test_what_is_refused(importer: Importer, body: Any, status: int, field
     assert importer.size == size
 
 
-async def test_who_is_refused(importer: Importer) -> None:
-    """One has to say who one is, and send JSON."""
+async def test_import_requires_authentication_and_json(importer: Importer) -> None:
     assert (await importer.http.post("/api/import", json={})).status_code == 401
     other = await importer.post(b"<log/>", Content_Type="application/xml")
     assert other.status_code == 415
@@ -378,14 +380,14 @@ STAGES = [
 
 
 async def staged(importer: Importer) -> str:
-    """A list with stages of its own; its id."""
+    """Return the id of a list with stages of its own."""
     command = CreateList.model_validate({"name": "Staged", "stages": STAGES})
     await importer.node.done(command, f"list:{LIST_ID}")
     return LIST_ID
 
 
 def through(*stages: str) -> dict[str, Any]:
-    """A task that gets to the last stages by edits."""
+    """Return a task that reaches the last stages by edits."""
     first, *others = stages
     told = [
         ("task.created", {"title": "T", "stage": first}),
@@ -400,8 +402,9 @@ def through(*stages: str) -> dict[str, Any]:
     }
 
 
-async def test_stages_of_the_list_hold_for_imports() -> None:
-    """What the list has not is one of its own, an edit to one for what is done completes, and it is said."""
+async def test_imported_stages_follow_the_list() -> None:
+    """Unknown stages become one of the list's, an edit to a done stage completes the task, and the response
+    says so."""
     async with importing() as importer:
         list_id = await staged(importer)
         answer = await importer.post(
@@ -419,8 +422,8 @@ async def test_stages_of_the_list_hold_for_imports() -> None:
         assert (again.json()["added"], again.json()["present"], again.json()["diverged"]) == (0, 3, [])
 
 
-async def test_list_gets_the_stages_that_it_lacks_if_asked() -> None:
-    """And then the tasks are in those; importing again adds nothing."""
+async def test_import_adds_missing_stages_on_request() -> None:
+    """Tasks are then in those; importing again adds nothing."""
     async with importing() as importer:
         list_id = await staged(importer)
         request = {
@@ -472,8 +475,8 @@ async def test_more_stages_than_a_list_may_have_are_refused() -> None:
         ("type", True),
     ],
 )
-async def test_loose_values_are_refused(field: str, value: Any) -> None:
-    """Numbers are no times, and who acted is somebody who can be a user."""
+async def test_lax_values_are_refused(field: str, value: Any) -> None:
+    """Numbers are no times, and actors must be valid user names."""
     async with importing() as importer:
         task = through("a")
         task["events"][0][field] = value
@@ -491,7 +494,7 @@ async def test_loose_values_are_refused(field: str, value: Any) -> None:
         b'{"list":' + b"[" * 40 + b"]" * 40 + b"}",
     ],
 )
-async def test_json_that_means_two_things_is_refused(body: bytes) -> None:
+async def test_ambiguous_json_is_refused(body: bytes) -> None:
     """As in other bodies."""
     async with importing() as importer:
         assert (await importer.post(body)).status_code == 400

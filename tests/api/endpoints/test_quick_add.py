@@ -1,4 +1,4 @@
-"""Quick add over HTTP: a text becomes a task, or is only read; on a log in memory."""
+"""Quick add over HTTP on a log in memory: a text is created as a task, or only parsed."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ async def create(
     return await client.post(f"/api/tasks?{query}", json={"title": title, **body})
 
 
-async def test_a_quick_text_is_created_with_its_fields_and_what_was_read(client: httpx.AsyncClient) -> None:
-    """201 with the task, and which part of the text is which field."""
+async def test_quick_text_is_created_with_its_parsed_fields(client: httpx.AsyncClient) -> None:
+    """201 with the task, and the part of the text for each field."""
     answer = await create(client, TEXT, "quick=1&time_zone=Europe/Madrid")
     assert answer.status_code == 201, answer.text
     task = answer.json()
@@ -76,14 +76,14 @@ async def test_a_quick_text_is_created_with_its_fields_and_what_was_read(client:
 
 
 @pytest.mark.parametrize("query", ["", "quick=0"])
-async def test_without_quick_the_title_is_verbatim(client: httpx.AsyncClient, query: str) -> None:
-    """Nothing of it is read."""
+async def test_title_is_verbatim_without_quick(client: httpx.AsyncClient, query: str) -> None:
+    """Nothing of it is parsed."""
     task = (await create(client, TEXT, query)).json()
     assert (task["title"], task["due"], "quick" in task) == (TEXT, None, False)
 
 
-async def test_fields_of_the_body_win_over_the_text(client: httpx.AsyncClient) -> None:
-    """What the text says of them stays in the title; tags and assignees are added to."""
+async def test_body_fields_override_the_text(client: httpx.AsyncClient) -> None:
+    """Their text stays in the title; tags and assignees are combined."""
     body: dict[str, Any] = {
         "due": "2027-01-01",
         "priority": None,
@@ -98,15 +98,15 @@ async def test_fields_of_the_body_win_over_the_text(client: httpx.AsyncClient) -
     assert (task["priority"], task["tags"], task["assignees"]) == ("high", ["work", "home"], ["alice"])
 
 
-async def test_times_are_of_the_tasks_time_zone_or_utc(client: httpx.AsyncClient) -> None:
+async def test_times_use_the_task_time_zone_or_utc(client: httpx.AsyncClient) -> None:
     """Unless the query names another one."""
     assert (await create(client, "x tomorrow 5pm")).json()["due"] == "2026-11-26T17:00:00+00:00"
     task = (await create(client, "x tomorrow 5pm", time_zone="Asia/Tokyo")).json()
     assert (task["due"], task["time_zone"]) == ("2026-11-27T17:00:00+09:00", "Asia/Tokyo")
 
 
-async def test_only_members_of_the_list_are_read_as_persons(client: httpx.AsyncClient) -> None:
-    """Others stay in the title, and it is told."""
+async def test_only_members_are_parsed_as_persons(client: httpx.AsyncClient) -> None:
+    """Others stay in the title, and the response says so."""
     made = (await client.post("/api/lists", json={"name": "Garden"})).json()
     await client.put(f"/api/lists/{made['id']}/members/bob", json={"role": "editor"})
     task = (await create(client, "dig @bob @carol", list_id=made["id"])).json()
@@ -127,10 +127,8 @@ async def test_only_members_of_the_list_are_read_as_persons(client: httpx.AsyncC
         ("x" * 501, "500"),
     ],
 )
-async def test_a_text_that_makes_no_title_is_refused_by_its_field(
-    client: httpx.AsyncClient, title: Any, message: str
-) -> None:
-    """422, and nothing is created."""
+async def test_text_without_a_title_is_refused(client: httpx.AsyncClient, title: Any, message: str) -> None:
+    """422 that names the field, and nothing is created."""
     answer = await create(client, title)
     assert answer.status_code == 422
     [error] = answer.json()["errors"]
@@ -138,16 +136,16 @@ async def test_a_text_that_makes_no_title_is_refused_by_its_field(
     assert message in error["message"]
 
 
-async def test_an_unknown_zone_is_refused_by_its_field(client: httpx.AsyncClient) -> None:
-    """422."""
+async def test_unknown_zone_is_refused(client: httpx.AsyncClient) -> None:
+    """422 that names the field."""
     answer = await create(client, TEXT, "quick=1&time_zone=Nowhere/Land")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "time_zone")
 
 
-async def test_a_repetition_with_its_key_is_the_same_task_whatever_the_day(
+async def test_repeated_key_returns_the_same_task_on_another_day(
     client: httpx.AsyncClient, clock: Clock
 ) -> None:
-    """The first attempt's "tomorrow" counts; verbatim it is another command."""
+    """The first request's "tomorrow" counts; a verbatim title is another command."""
     headers = {"Idempotency-Key": "once"}
     first = (await client.post("/api/tasks?quick=1", json={"title": TEXT}, headers=headers)).json()
     clock.now = datetime(2026, 11, 27, tzinfo=UTC)
@@ -157,8 +155,8 @@ async def test_a_repetition_with_its_key_is_the_same_task_whatever_the_day(
     assert other.status_code == 422, other.text
 
 
-async def test_a_preview_creates_nothing(client: httpx.AsyncClient, world: World) -> None:
-    """Title, fields, parts and what was not read."""
+async def test_preview_creates_nothing(client: httpx.AsyncClient, world: World) -> None:
+    """Response: title, fields, parts and what was not parsed."""
     await client.get("/api/quick-add", params={"text": "x"})  # the first request makes the inbox
     ends = await world.log.ends()
     query = {"text": f"{TEXT} @carol", "time_zone": "Europe/Madrid"}

@@ -1,4 +1,4 @@
-"""Cursors: they fit their query, and nothing else is taken for one."""
+"""Cursors: valid for one query, and refused otherwise."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,20 +16,20 @@ PLACES = st.lists(st.none() | st.integers(-(2**60), 2**60) | st.text(max_size=50
 
 
 @given(st.text(), PLACES)
-def test_a_cursor_brings_its_place_back(query: str, place: list[object]) -> None:
-    """Whatever the place holds."""
+def test_cursor_round_trips(query: str, place: list[object]) -> None:
+    """With any values."""
     assert decode_cursor(query, encode_cursor(query, place), ANY) == place
 
 
 @given(PLACES)
-def test_a_cursor_of_another_query_is_refused(place: list[object]) -> None:
-    """Its place would mean something else there."""
+def test_cursor_of_another_query_is_refused(place: list[object]) -> None:
+    """Its position would mean something else there."""
     with pytest.raises(Malformed):
         decode_cursor("another", encode_cursor("one", place), ANY)
 
 
 @given(PLACES, st.data())
-def test_a_damaged_cursor_is_refused(place: list[object], data: st.DataObject) -> None:
+def test_damaged_cursor_is_refused(place: list[object], data: st.DataObject) -> None:
     """One changed character is enough."""
     cursor = encode_cursor("q", place)
     index = data.draw(st.integers(0, len(cursor) - 2))
@@ -39,14 +39,14 @@ def test_a_damaged_cursor_is_refused(place: list[object], data: st.DataObject) -
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "AAAA", "caf\u00e9", "A" * 5000, "!!!!", "=", "e30"])
-def test_garbage_is_refused(cursor: str) -> None:
+def test_garbage_cursor_is_refused(cursor: str) -> None:
     """With one kind of error."""
     with pytest.raises(Malformed):
         decode_cursor("q", cursor, ANY)
 
 
-def test_a_place_is_of_its_kind() -> None:
-    """What anybody could make up is checked; times are UTC, whatever they were written in."""
+def test_cursor_values_are_validated() -> None:
+    """Cursors may be forged; times are UTC, whatever they were written in."""
     time = datetime(2026, 12, 1, 8, tzinfo=UTC)
     for written in (time, "2026-12-01T09:00:00+01:00"):
         assert decode_cursor("q", encode_cursor("q", [written, "a"]), TIME_AND_ID) == (time, "a")

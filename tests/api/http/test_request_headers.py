@@ -1,4 +1,4 @@
-"""`Prefer` and `Accept-Encoding`, as their standards have them."""
+"""`Prefer` and `Accept-Encoding` according to their standards."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ def preferring(*lines: str) -> Request:
         (["return=minimal"], 5, None, False),
     ],
 )
-def test_prefer(lines: list[str], wait_s: float, applied: str | None, *, strict: bool) -> None:
-    """Beyond its bound a wait is the bound; what is not understood is ignored; the first counts."""
+def test_prefer_is_parsed(lines: list[str], wait_s: float, applied: str | None, *, strict: bool) -> None:
+    """A wait above the bound becomes the bound; unknown preferences are ignored; the first of a name
+    counts."""
     found = preference(preferring(*lines), 5)
     assert (found.wait_s, found.applied, found.strict) == (wait_s, applied, strict)
 
@@ -65,7 +66,7 @@ def test_prefer(lines: list[str], wait_s: float, applied: str | None, *, strict:
         *((["gzip, deflate, br, zstd"], True), (["identity;q=0"], False)),
     ],
 )
-def test_accept_encoding(accepted: list[str], *, gzip: bool) -> None:
+def test_accept_encoding_is_parsed(accepted: list[str], *, gzip: bool) -> None:
     """By weights, over several lines."""
     assert accepts_gzip(accepted) == gzip
 
@@ -78,7 +79,6 @@ def test_accept_encoding(accepted: list[str], *, gzip: bool) -> None:
         *(("text/event-stream", False), ("text/event-stream; charset=utf-8", False), ("image/png", False)),
     ],
 )
-def test_what_is_compressed(media_type: str, *, expected: bool) -> None:
-    """Texts of some size, but no streams."""
+def test_large_texts_are_compressed_but_no_streams(media_type: str, *, expected: bool) -> None:
     assert compressible(media_type, MIN_BYTES) == expected
     assert not compressible(media_type, MIN_BYTES - 1)

@@ -1,4 +1,4 @@
-"""The page's files: addresses that name their contents, tags, compression."""
+"""Files of the page: content-addressed URLs, entity tags, compression."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def versioned(client: httpx.AsyncClient) -> str:
-    """The address of the script that the page begins with."""
+    """Return the URL of the script that the page begins with."""
     found = re.search(r'src="(/page/[0-9a-f]{16}/app\.js)"', (await client.get("/")).text)
     assert found is not None
     return found[1]
 
 
-async def test_files_have_addresses_of_their_contents(client: httpx.AsyncClient) -> None:
-    """Kept for ever; the page itself, and addresses without a content's name, are asked about each time."""
+async def test_versioned_files_are_cached_for_ever(client: httpx.AsyncClient) -> None:
+    """The page itself, and URLs without a content hash, are revalidated each time."""
     page = await client.get("/")
     assert page.headers["cache-control"] == "no-cache"
     paths = re.findall(r'(?:src|href)="(/page/[^"]+)"', page.text)
@@ -49,8 +49,8 @@ async def test_files_have_addresses_of_their_contents(client: httpx.AsyncClient)
     assert (script.text, script.headers["cache-control"]) == ((PAGES / "app.js").read_text(), "no-cache")
 
 
-async def test_the_version_of_another_release_leads_here(client: httpx.AsyncClient) -> None:
-    """To be asked about each time; what is nowhere is 404."""
+async def test_url_of_another_release_serves_the_current_file(client: httpx.AsyncClient) -> None:
+    """To be revalidated each time; an unknown file is 404."""
     path = await versioned(client)
     other = await client.get(path.replace(path.split("/")[2], "0" * 16))
     assert (other.status_code, other.headers["cache-control"]) == (200, "no-cache")
@@ -59,15 +59,15 @@ async def test_the_version_of_another_release_leads_here(client: httpx.AsyncClie
         assert (await client.get(missing)).status_code == 404
 
 
-def test_scripts_refer_to_each_other_by_relative_addresses() -> None:
-    """Else a browser would load some of them a second time, and ask about them each time."""
+def test_scripts_import_each_other_by_relative_urls() -> None:
+    """Otherwise a browser would load some of them twice, and revalidate them each time."""
     for script in PAGES.glob("*.js"):
         assert '"/page/' not in script.read_text(), script.name
 
 
 @pytest.mark.parametrize("path", ["/", "/page/app.js", "/page/style.css", "/openapi.json", "/asyncapi.json"])
-async def test_contents_are_not_sent_twice(client: httpx.AsyncClient, path: str) -> None:
-    """304 for any of the caller's tags, in whichever coding; 412 for `If-Match` of another."""
+async def test_unchanged_contents_are_not_sent_again(client: httpx.AsyncClient, path: str) -> None:
+    """304 for any of the caller's tags, in whichever coding; 412 for `If-Match` with another tag."""
     tag = (await client.get(path)).headers["etag"]
     assert re.fullmatch(r'"[0-9a-f]{16}"', tag)
     for known, kept in (
@@ -90,7 +90,7 @@ async def test_contents_are_not_sent_twice(client: httpx.AsyncClient, path: str)
 
 @pytest.mark.parametrize("path", ["/", "/page/app.js", "/page/style.css", "/openapi.json", "/asyncapi.json"])
 async def test_contents_are_compressed(client: httpx.AsyncClient, path: str) -> None:
-    """Under a tag of their own, and told apart by caches."""
+    """With a tag of their own, and `Vary` for caches."""
     plain = await client.get(path)
     async with client.stream("GET", path, headers={"Accept-Encoding": "br, gzip"}) as packed:
         raw = b"".join([chunk async for chunk in packed.aiter_raw()])
@@ -103,20 +103,19 @@ async def test_contents_are_compressed(client: httpx.AsyncClient, path: str) -> 
     assert "content-encoding" not in plain.headers
 
 
-async def test_the_reference_page_is_found_with_a_slash_at_its_end(client: httpx.AsyncClient) -> None:
-    """People type one at the end."""
+async def test_docs_page_is_served_with_a_trailing_slash(client: httpx.AsyncClient) -> None:
     assert (await client.get("/docs/")).content == (await client.get("/docs")).content
 
 
-async def test_parts_are_not_served(client: httpx.AsyncClient) -> None:
-    """Which is said; the whole comes instead (RFC 9110, 14.2)."""
+async def test_range_requests_get_the_whole_file(client: httpx.AsyncClient) -> None:
+    """As RFC 9110, 14.2 allows; the response says that ranges are not served."""
     answer = await client.get("/page/app.js", headers={"Range": "bytes=0-9"})
     assert (answer.status_code, answer.headers["accept-ranges"]) == (200, "none")
     assert len(answer.content) > 10
 
 
 @pytest.mark.parametrize("name", ["swagger-ui-bundle.js", "swagger-ui.css"])
-def test_the_reference_page_has_the_files_of_its_package(name: str) -> None:
+def test_docs_page_has_the_files_of_its_package(name: str) -> None:
     """Byte for byte, in the version that package.json pins: `make format` copies them."""
     package = PAGES.parents[1] / "node_modules" / "swagger-ui-dist"
     assert (PAGES.parent / "docs" / "swagger" / name).read_bytes() == (package / name).read_bytes()

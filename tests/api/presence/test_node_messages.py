@@ -1,4 +1,4 @@
-"""What nodes tell each other: the same when it is read, and nothing else is."""
+"""Messages between nodes: decoded as they were encoded, and refused otherwise."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ MESSAGES: list[NodeMessage] = [
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.type)
-def test_a_message_is_read_as_it_was_written(message: NodeMessage) -> None:
+def test_message_round_trips(message: NodeMessage) -> None:
     envelope = Envelope("node", 2**62, message)
     assert decode(encode(envelope)) == envelope
 
 
-def test_a_message_of_the_most_entries_fits() -> None:
+def test_message_with_the_most_entries_fits() -> None:
     entries = tuple(Entry("\U0001f600" * 256, "\U0001f600" * 128, 2**32, 2**32) for _ in range(MAX_ENTRIES))
     assert len(decode(encode(Envelope("n" * 36, 1, Changed(1, entries)))).message.entries) == MAX_ENTRIES  # type: ignore[union-attr]
 
 
-def test_a_field_that_a_later_node_adds_is_passed_over() -> None:
+def test_unknown_field_is_ignored() -> None:
     value = ormsgpack.unpackb(encode(Envelope("node", 1, Alive(1))))
     value["more"] = value["message"]["more"] = 1
     assert decode(ormsgpack.packb(value)) == Envelope("node", 1, Alive(1))
@@ -75,18 +75,18 @@ def test_a_field_that_a_later_node_adds_is_passed_over() -> None:
         {"message": {"type": "changed", "sequence": 1, "entries": [["c", "u", 1, 1]] * (MAX_ENTRIES + 1)}},
     ],
 )
-def test_what_is_no_message_is_malformed(change: dict[str, object]) -> None:
+def test_invalid_message_is_malformed(change: dict[str, object]) -> None:
     value = ormsgpack.unpackb(encode(Envelope("node", 1, Alive(1)))) | change
     with pytest.raises(Malformed):
         decode(ormsgpack.packb(value))
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_read_or_malformed(value: bytes) -> None:
+def test_any_bytes_are_decoded_or_malformed(value: bytes) -> None:
     with pytest.raises(Malformed):
         decode(value)
 
 
-def test_a_huge_one_is_not_even_looked_at() -> None:
+def test_huge_message_is_not_decoded() -> None:
     with pytest.raises(Malformed, match="too large"):
         decode(b"\xc0" * (MAX_MESSAGE_BYTES + 1))

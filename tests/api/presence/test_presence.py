@@ -1,4 +1,4 @@
-"""Presence: who is told what, when, and how much of it at most."""
+"""Presence: recipients, order and bounds of its messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.api.presence_world import LIST, TASK, PresenceWorld, news_of, told_of
 
 @pytest.fixture
 def world() -> PresenceWorld:
-    """Two nodes that know each other."""
+    """Return two nodes that know each other."""
     made = PresenceWorld()
     made.start("one")
     made.start("two")
@@ -31,7 +31,7 @@ def world() -> PresenceWorld:
 # --- who is there ----------------------------------------------------------------------------------------
 
 
-def test_one_is_told_who_is_present_then_who_comes_and_goes(world: PresenceWorld) -> None:
+def test_subscriber_gets_the_roster_then_joins_and_leaves(world: PresenceWorld) -> None:
     one, two = world.nodes["one"], world.nodes["two"]
     alice = world.joined(one, "alice")
     bob = world.joined(two, "bob")
@@ -44,7 +44,7 @@ def test_one_is_told_who_is_present_then_who_comes_and_goes(world: PresenceWorld
     assert news_of(one, alice) == [(["bob"], []), ([], ["bob"])]
 
 
-def test_a_user_joins_once_and_leaves_with_the_last_socket(world: PresenceWorld) -> None:
+def test_user_joins_once_and_leaves_with_the_last_socket(world: PresenceWorld) -> None:
     one, two = world.nodes["one"], world.nodes["two"]
     alice = world.joined(one, "alice")
     bobs = [world.joined(node, "bob") for node in (one, two, two)]
@@ -59,7 +59,7 @@ def test_a_user_joins_once_and_leaves_with_the_last_socket(world: PresenceWorld)
     assert one.presence.users.connection_count("bob") == 1
 
 
-def test_a_channel_that_was_not_asked_for_counts_but_brings_no_messages(world: PresenceWorld) -> None:
+def test_automatic_channel_counts_but_gets_no_messages(world: PresenceWorld) -> None:
     one, two = world.nodes["one"], world.nodes["two"]
     alice = world.enter(one, "alice")
     one.presence.attend(alice, [LIST, "user:alice"])
@@ -77,7 +77,7 @@ def test_a_channel_that_was_not_asked_for_counts_but_brings_no_messages(world: P
     assert news_of(two, bob) == [([], ["alice"])]
 
 
-def test_who_is_connected(world: PresenceWorld) -> None:
+def test_connections_are_listed(world: PresenceWorld) -> None:
     one, two = world.nodes["one"], world.nodes["two"]
     for node, user in ((one, "bob"), (two, "bob"), (two, "alice")):
         world.enter(node, user)
@@ -90,7 +90,7 @@ def test_who_is_connected(world: PresenceWorld) -> None:
     assert not presence.users.connection_count("carol")
 
 
-def test_what_is_unknown_is_passed_over(world: PresenceWorld) -> None:
+def test_unknown_connection_is_ignored(world: PresenceWorld) -> None:
     presence = world.nodes["one"].presence
     presence.attend("nobody", [TASK])
     presence.subscribe("nobody", TASK)
@@ -104,7 +104,7 @@ def test_what_is_unknown_is_passed_over(world: PresenceWorld) -> None:
 # --- nodes -----------------------------------------------------------------------------------------------
 
 
-def test_a_node_that_is_not_heard_of_is_gone(world: PresenceWorld) -> None:
+def test_silent_node_is_removed(world: PresenceWorld) -> None:
     one, two = world.nodes["one"], world.nodes["two"]
     alice, _ = world.joined(one, "alice"), world.joined(two, "bob")
     world.kill("two")
@@ -117,7 +117,7 @@ def test_a_node_that_is_not_heard_of_is_gone(world: PresenceWorld) -> None:
     assert news_of(one, alice)[-1] == ([], ["bob"])
 
 
-def test_a_node_that_stops_is_gone_at_once_and_for_good(world: PresenceWorld) -> None:
+def test_stopped_node_is_removed_at_once_and_stays_so(world: PresenceWorld) -> None:
     one, two = world.nodes["one"], world.nodes["two"]
     alice, _ = world.joined(one, "alice"), world.joined(two, "bob")
     world.do(two, two.presence.heartbeat())
@@ -129,7 +129,7 @@ def test_a_node_that_stops_is_gone_at_once_and_for_good(world: PresenceWorld) ->
     assert news_of(one, alice)[-1] == ([], ["bob"])
 
 
-def test_a_node_that_starts_again_has_nobody_yet(world: PresenceWorld) -> None:
+def test_restarted_node_has_no_connections(world: PresenceWorld) -> None:
     one = world.nodes["one"]
     world.joined(one, "alice")
     world.joined(world.nodes["two"], "bob")
@@ -144,7 +144,7 @@ def test_a_node_that_starts_again_has_nobody_yet(world: PresenceWorld) -> None:
     assert one.presence.users.connection_count("carol"), "the goodbye was that of an earlier incarnation"
 
 
-def test_a_change_that_was_missed_is_asked_for_once_a_second(world: PresenceWorld) -> None:
+def test_missed_change_is_requested_once_a_second(world: PresenceWorld) -> None:
     one, two = world.nodes["one"], world.nodes["two"]
     world.loses = True
     world.joined(two, "bob")
@@ -160,7 +160,7 @@ def test_a_change_that_was_missed_is_asked_for_once_a_second(world: PresenceWorl
     assert world.published["roster"] == 1
 
 
-def test_without_other_nodes_only_the_heartbeat_is_said() -> None:
+def test_single_node_publishes_only_heartbeats() -> None:
     world = PresenceWorld()
     alone = world.start("alone")
     session = world.joined(alone, "alice")
@@ -170,7 +170,7 @@ def test_without_other_nodes_only_the_heartbeat_is_said() -> None:
     assert world.published == {"alive": 2, "ask": 1}
 
 
-def test_a_new_node_learns_all_of_a_large_one() -> None:
+def test_new_node_gets_the_whole_roster_of_a_large_one() -> None:
     world = PresenceWorld()
     large = world.start("large")
     for number in range(1_200):
@@ -182,7 +182,7 @@ def test_a_new_node_learns_all_of_a_large_one() -> None:
     assert world.published["roster"] == 3
 
 
-def test_a_roster_that_lacks_a_part_counts_for_nothing_until_it_is_whole(world: PresenceWorld) -> None:
+def test_incomplete_roster_is_not_used(world: PresenceWorld) -> None:
     one = world.nodes["one"].presence
     parts = [Roster(7, part, 2, (Entry(TASK, f"user{part}", 1, 0),)) for part in (0, 1)]
     for message in (parts[0], parts[0], Alive(7)):
@@ -196,7 +196,7 @@ def test_a_roster_that_lacks_a_part_counts_for_nothing_until_it_is_whole(world: 
 # --- signals ---------------------------------------------------------------------------------------------
 
 
-def test_signals_come_to_all_others_and_not_back(world: PresenceWorld) -> None:
+def test_signals_reach_all_other_sockets(world: PresenceWorld) -> None:
     one, two = world.nodes["one"], world.nodes["two"]
     sender, sibling, other = (world.joined(node, "alice") for node in (one, one, two))
     for kind in ("viewing", "typing", "cursor"):
@@ -212,7 +212,7 @@ def test_signals_come_to_all_others_and_not_back(world: PresenceWorld) -> None:
     )
 
 
-def test_a_signal_comes_behind_the_news_that_its_sender_joined(world: PresenceWorld) -> None:
+def test_signal_follows_the_join_of_its_sender(world: PresenceWorld) -> None:
     one, two = world.nodes["one"], world.nodes["two"]
     alice = world.joined(two, "alice")
     bob = world.enter(one, "bob")
@@ -223,7 +223,7 @@ def test_a_signal_comes_behind_the_news_that_its_sender_joined(world: PresenceWo
     assert kinds == ["PresenceChange", "PresenceChange", "PresenceSignal"]
 
 
-def test_viewing_holds_until_it_is_said_otherwise(world: PresenceWorld) -> None:
+def test_viewing_lasts_until_it_is_changed(world: PresenceWorld) -> None:
     one, two = world.nodes["one"], world.nodes["two"]
     alices = [world.joined(one, "alice"), world.joined(one, "alice")]
     bob = world.joined(two, "bob")
@@ -241,7 +241,7 @@ def test_viewing_holds_until_it_is_said_otherwise(world: PresenceWorld) -> None:
     assert said == [(alices[0], {}), (alices[1], {}), (alices[1], off), (alices[0], off)]
 
 
-def test_typing_is_over_after_a_time_unless_repeated(world: PresenceWorld) -> None:
+def test_typing_expires_unless_repeated(world: PresenceWorld) -> None:
     one, two = world.nodes["one"], world.nodes["two"]
     alice, bob = world.joined(one, "alice"), world.joined(two, "bob")
     for _ in range(3):
@@ -257,7 +257,7 @@ def test_typing_is_over_after_a_time_unless_repeated(world: PresenceWorld) -> No
     assert [each.data for each in told_of(two, bob, "typing")] == [{}, {}, {}, {"on": False}]
 
 
-def test_who_stops_typing_is_told_at_once(world: PresenceWorld) -> None:
+def test_end_of_typing_is_sent_at_once(world: PresenceWorld) -> None:
     one, two = world.nodes["one"], world.nodes["two"]
     alice, bob = world.joined(one, "alice"), world.joined(two, "bob")
     for on in (True, True, False, False):
@@ -269,7 +269,7 @@ def test_who_stops_typing_is_told_at_once(world: PresenceWorld) -> None:
     assert not one.presence.needs_tick
 
 
-def test_of_many_cursors_the_latest_come(world: PresenceWorld) -> None:
+def test_latest_of_many_cursors_are_sent(world: PresenceWorld) -> None:
     one, two = world.nodes["one"], world.nodes["two"]
     alice, bob = world.joined(one, "alice"), world.joined(two, "bob")
     for number in range(101):
@@ -285,7 +285,7 @@ def test_of_many_cursors_the_latest_come(world: PresenceWorld) -> None:
     assert 15 <= len(places) <= 22
 
 
-def test_a_cursor_that_waits_is_not_sent_once_its_socket_has_gone(world: PresenceWorld) -> None:
+def test_waiting_cursor_is_dropped_when_its_socket_has_gone(world: PresenceWorld) -> None:
     one, two = world.nodes["one"], world.nodes["two"]
     alice, bob = world.joined(one, "alice"), world.joined(two, "bob")
     world.signal(one, alice, "cursor")
@@ -306,7 +306,7 @@ def test_a_cursor_that_waits_is_not_sent_once_its_socket_has_gone(world: Presenc
         (TASK, "cursor", {"x": 2**70}, Malformed),
     ],
 )
-def test_what_is_no_signal_is_refused(
+def test_invalid_signal_is_refused(
     world: PresenceWorld, channel: str, kind: str, data: dict[str, Any], error: type[Exception]
 ) -> None:
     one = world.nodes["one"]
@@ -319,7 +319,7 @@ def test_what_is_no_signal_is_refused(
 # --- bounds ----------------------------------------------------------------------------------------------
 
 
-def test_in_a_crowd_some_are_announced_and_others_come_up_as_they_leave(
+def test_crowded_channel_announces_some_and_replaces_them_as_they_leave(
     world: PresenceWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(present_users, "MAX_ANNOUNCED", 3)
@@ -349,7 +349,7 @@ def test_users_on_channels_are_bounded(world: PresenceWorld, monkeypatch: pytest
     assert one.presence.users.connected_users() == []
 
 
-def test_cursors_are_shed_when_too_many_would_be_told(
+def test_cursors_are_dropped_when_there_are_too_many_recipients(
     world: PresenceWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signal_rates, "MAX_CURSORS_SENT", 5)
@@ -378,7 +378,7 @@ def test_other_nodes_are_bounded(world: PresenceWorld, monkeypatch: pytest.Monke
     assert len(one._peers._stopped) == 2
 
 
-def test_what_a_node_said_itself_is_passed_over() -> None:
+def test_own_messages_are_ignored() -> None:
     presence = Presence("one", 1)
     presence.enter("s", "alice")
     presence.subscribe("s", TASK)

@@ -1,4 +1,4 @@
-"""Presence over HTTP: what is answered, and to whom."""
+"""Presence over HTTP: responses and permissions."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ TASK, LIST = f"task:{ID}", f"list:{ID}"
 
 
 class Seen:
-    """A pool in place of the database's: alice may see everything, and others nothing."""
+    """A pool in place of the database's: alice may see everything, others nothing."""
 
     async def fetchval(self, _sql: str, _key: str, user: str) -> bool:
-        """Whether a user may see something."""
+        """Return whether a user may see a channel."""
         return user == "alice"
 
 
@@ -42,7 +42,7 @@ async def deps(presence: Presence) -> AsyncIterator[Dependencies]:
 
 
 async def get(deps: Dependencies, path: str, user: str = "alice", *, admin: bool = False) -> tuple[int, Any]:
-    """The status and the body of an answer."""
+    """Return status and body of a response."""
     app = application(deps.settings)
     app.state.deps = deps
     transport = httpx.ASGITransport(app)
@@ -52,7 +52,7 @@ async def get(deps: Dependencies, path: str, user: str = "alice", *, admin: bool
         return answer.status_code, answer.json()
 
 
-async def test_who_is_on_a_channel(deps: Dependencies, presence: Presence) -> None:
+async def test_users_of_a_channel_are_listed(deps: Dependencies, presence: Presence) -> None:
     for session, user in (("s1", "alice"), ("s2", "bob"), ("s3", "bob")):
         presence.enter(session, user)
         presence.subscribe(session, TASK)
@@ -73,7 +73,7 @@ async def test_who_is_on_a_channel(deps: Dependencies, presence: Presence) -> No
 
 
 @pytest.mark.parametrize("channel", [TASK, LIST])
-async def test_what_one_may_not_see_is_not_there(deps: Dependencies, channel: str) -> None:
+async def test_invisible_channel_is_not_found(deps: Dependencies, channel: str) -> None:
     assert (await get(deps, f"/api/presence?channel={channel}", "bob"))[0] == 404
 
 
@@ -81,7 +81,7 @@ async def test_what_one_may_not_see_is_not_there(deps: Dependencies, channel: st
     "query",
     ["", "?channel=", "?channel=task:1", "?channel=user:alice", f"?channel={ID}", f"?channel={'x' * 257}"],
 )
-async def test_what_is_no_channel_is_invalid(deps: Dependencies, query: str) -> None:
+async def test_invalid_channel_is_refused(deps: Dependencies, query: str) -> None:
     status, body = await get(deps, f"/api/presence{query}")
     assert (status, body["errors"][0]["field"]) == (422, "channel")
 
@@ -102,7 +102,7 @@ async def test_connections_are_for_administrators(deps: Dependencies, presence: 
     assert second["next_cursor"] is None
 
 
-async def test_the_connections_of_one_user(deps: Dependencies, presence: Presence) -> None:
+async def test_connections_of_one_user_are_listed(deps: Dependencies, presence: Presence) -> None:
     presence.enter("s1", "alice")
     presence.enter("s2", "bob")
     one = (await get(deps, "/api/connections?user=bob", admin=True))[1]

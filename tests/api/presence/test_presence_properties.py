@@ -1,4 +1,4 @@
-"""Whatever happens to sockets, messages and nodes: once it is quiet, every node knows who is where."""
+"""Convergence of presence under random joins, losses and restarts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ PICK = st.integers(0, 30)
 
 
 class Presences(RuleBasedStateMachine):
-    """Three nodes whose sockets come and go, and whose messages come late or are lost.
+    """Three nodes with sockets that come and go, and messages that are late or lost.
 
-    That nobody is announced twice, and that no sender hears itself, is seen to by `PresenceWorld`.
+    `PresenceWorld` checks that nobody is announced twice, and that no sender gets its own signal.
     """
 
     @initialize()
@@ -150,7 +150,7 @@ class Presences(RuleBasedStateMachine):
 
 
 def test_presence_converges() -> None:
-    """Nodes die and come again, messages are lost, late and doubled."""
+    """Nodes stop and restart; messages are lost, late and repeated."""
     run_state_machine_as_test(
         Presences, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
     )

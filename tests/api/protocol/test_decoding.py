@@ -1,4 +1,4 @@
-"""Frames: what is read, what is refused, and what closes the socket."""
+"""Decoding of frames: accepted, refused, or fatal for the socket."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ PING: dict[str, Any] = {"type": "ping"}
 
 
 def written(value: object) -> list[str | bytes]:
-    """A value in both encodings."""
+    """Return a value in both encodings."""
     return [json.dumps(value), ormsgpack.packb(value)]
 
 
 def nested(depth: int) -> list[Any]:
-    """Lists in lists."""
+    """Return lists nested in lists."""
     value: list[Any] = []
     for _ in range(depth - 1):
         value = [value]
@@ -45,7 +45,7 @@ def nested(depth: int) -> list[Any]:
 
 
 def refusal(frame: str | bytes) -> Refused:
-    """The one refusal that a frame comes to."""
+    """Return the single refusal of a frame."""
     (refused,) = read_frame(frame, batch=False)
     assert isinstance(refused, Refused)
     return refused
@@ -69,15 +69,15 @@ def refusal(frame: str | bytes) -> Refused:
         (PING, Ping()),
     ],
 )
-def test_messages_are_read(value: dict[str, Any], message: Incoming) -> None:
-    """In both encodings. Fields that are unknown are passed over."""
+def test_messages_are_decoded_in_both_encodings(value: dict[str, Any], message: Incoming) -> None:
+    """Unknown fields are ignored."""
     for frame in written(value):
         assert read_frame(frame, batch=False) == [message]
         assert read_frame(frame, batch=True) == [message]
 
 
 @pytest.mark.parametrize("wrong", [True, 1.5, 2**53 + 1, -(2**53) - 1, "x" * 65, [1], {}], ids=str)
-def test_a_wrong_id_is_told_what_one_is(wrong: object) -> None:
+def test_error_of_an_invalid_id_describes_valid_ones(wrong: object) -> None:
     """Whatever is wrong with it."""
     for frame in written({"id": wrong, "type": "ping"}):
         refused = refusal(frame)
@@ -85,8 +85,8 @@ def test_a_wrong_id_is_told_what_one_is(wrong: object) -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=json.dumps)
-def test_messages_go_round(example: dict[str, Any]) -> None:
-    """Both encodings say the same, and what was read can be written as it came."""
+def test_messages_round_trip(example: dict[str, Any]) -> None:
+    """Both encodings mean the same, and decoded messages can be encoded again."""
     (one,), (other,) = (read_frame(frame, batch=False) for frame in written(example))
     assert one == other
     assert not isinstance(one, Refused)
@@ -128,14 +128,14 @@ def test_messages_go_round(example: dict[str, Any]) -> None:
     ],
     ids=repr,
 )
-def test_what_is_no_message_at_all_is_bad(frame: str | bytes) -> None:
-    """There is nothing to answer."""
+def test_frame_without_a_message_is_bad(frame: str | bytes) -> None:
+    """There is nothing to reply to."""
     with pytest.raises(BadFrame):
         read_frame(frame, batch=False)
 
 
 @pytest.mark.parametrize("letter", ["a", "ä"])
-def test_a_message_has_a_largest_size_in_bytes(letter: str) -> None:
+def test_message_size_is_bounded_in_bytes(letter: str) -> None:
     """Not in characters."""
     width = len(letter.encode())
     head, tail = '{"type":"ping","x":"', '"}'
@@ -150,7 +150,7 @@ def test_a_message_has_a_largest_size_in_bytes(letter: str) -> None:
         read_frame(ormsgpack.packb(PING | {"x": filler + "a"}), batch=False)
 
 
-def test_a_message_has_a_largest_depth() -> None:
+def test_message_depth_is_bounded() -> None:
     """The same in both encodings."""
     for frame in written(PING | {"x": nested(MAX_DEPTH - 1)}):
         assert read_frame(frame, batch=False) == [Ping()]
@@ -177,17 +177,17 @@ def test_a_message_has_a_largest_depth() -> None:
         ({"type": "authenticate", "token": 1}, None, "malformed"),
     ],
 )
-def test_a_wrong_message_is_refused_by_its_id(
+def test_invalid_message_is_refused_with_its_id(
     message: dict[str, Any], message_id: int | str | None, code: str
 ) -> None:
-    """The id comes back if it can be one."""
+    """If it has a valid one."""
     for frame in written(message):
         refused = refusal(frame)
         assert (refused.message_id, refused.code) == (message_id, code)
 
 
-def test_what_a_signal_carries_is_small() -> None:
-    """In bytes of JSON, whatever it came in; and it can be written in msgpack again."""
+def test_signal_payload_size_is_bounded() -> None:
+    """In bytes of JSON for both encodings; it can be written in msgpack again."""
     signal = {"type": "signal", "channel": "task:1", "kind": "cursor"}
     room = MAX_SIGNAL_BYTES - len('{"a":""}')
     for frame in written(signal | {"data": {"a": "ä" * (room // 2)}}):
@@ -202,23 +202,23 @@ def test_what_a_signal_carries_is_small() -> None:
 
 
 def _digits(number: int) -> str:
-    """Python writes no number as long as this one."""
+    """Return a number that is too long for Python to write."""
     return str(number) if abs(number) < 10**100 else "1" + "0" * 5000
 
 
 # --- batches ---------------------------------------------------------------------------------------------
 
 
-def test_a_batch_is_read_in_its_order() -> None:
-    """Every message counts for itself."""
+def test_batch_is_decoded_in_order() -> None:
+    """Each message counts."""
     messages = [PING | {"id": number} for number in range(MAX_BATCH)]
     for frame in written(messages):
         assert read_frame(frame, batch=True) == [Ping(id=number) for number in range(MAX_BATCH)]
 
 
 @pytest.mark.parametrize("wrong", [{"id": 7, "type": "dance"}, {}, [], [PING], 1, "ping", None, True])
-def test_a_wrong_message_leaves_its_neighbours(wrong: Any) -> None:
-    """It is refused where it stands."""
+def test_invalid_message_of_a_batch_is_refused_alone(wrong: Any) -> None:
+    """In its place."""
     for frame in written([PING, wrong, PING]):
         first, refused, last = read_frame(frame, batch=True)
         assert (first, last) == (Ping(), Ping())
@@ -227,14 +227,14 @@ def test_a_wrong_message_leaves_its_neighbours(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize("count", [0, MAX_BATCH + 1])
-def test_batches_have_bounds(count: int) -> None:
-    """Nothing is no message, and too many are none either."""
+def test_batch_size_is_bounded(count: int) -> None:
+    """An empty batch is no message, and neither is one that is too large."""
     for frame in written([PING] * count):
         with pytest.raises(BadFrame):
             read_frame(frame, batch=True)
 
 
-def test_who_did_not_ask_for_batches_may_not_send_them() -> None:
+def test_batch_is_refused_unless_negotiated() -> None:
     """An array is no message then."""
     for frame in written([PING]):
         with pytest.raises(BadFrame):
@@ -256,22 +256,21 @@ messages = st.builds(
 
 
 @given(messages | st.lists(messages, max_size=5), st.booleans())
-def test_nothing_else_ever_comes_of_messages(value: Any, batch: bool) -> None:  # noqa: FBT001
-    """Each is read or refused."""
+def test_any_message_is_decoded_or_refused(value: Any, batch: bool) -> None:  # noqa: FBT001
     check(json.dumps(value), batch=batch)
     with contextlib.suppress(TypeError):
         check(ormsgpack.packb(value), batch=batch)
 
 
 @given(st.text(st.characters()) | st.binary(), st.booleans())
-def test_any_frame_is_read_refused_or_bad(frame: str | bytes, batch: bool) -> None:  # noqa: FBT001
-    """Nothing that is sent raises anything else."""
+def test_any_frame_is_decoded_refused_or_bad(frame: str | bytes, batch: bool) -> None:  # noqa: FBT001
+    """No input raises another error."""
     check(frame, batch=batch)
 
 
 @given(st.lists(messages, min_size=1, max_size=5))
-def test_a_batch_says_what_its_messages_say(value: list[dict[str, Any]]) -> None:
-    """One frame or several is the same."""
+def test_batch_is_equivalent_to_its_messages(value: list[dict[str, Any]]) -> None:
+    """One frame or several."""
     try:
         alone = [each for message in value for each in read_frame(json.dumps(message), batch=False)]
     except BadFrame:
@@ -319,7 +318,7 @@ valid = st.one_of(
 
 
 @given(st.lists(valid, min_size=1, max_size=8))
-def test_what_is_written_is_read(value: list[Incoming]) -> None:
+def test_encoded_messages_are_decoded(value: list[Incoming]) -> None:
     """Every message, in both encodings, alone and in a batch."""
     said = [message.model_dump(exclude_none=True) for message in value]
     for frame in written(said):

@@ -1,4 +1,4 @@
-"""The AsyncAPI document and the TypeScript types: valid, complete, and the same in the repository."""
+"""AsyncAPI document and TypeScript types: valid, complete, and equal to the copies in the repository."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ MODELS = [*FROM_CLIENT, *FROM_SERVER]
 
 
 def validator_of(name: str) -> Draft7Validator:
-    """What tells whether a payload is one of a schema of the document."""
+    """Return the validator of a schema of the document."""
     registry: Registry[Any] = Registry().with_resource("urn:document", Resource.opaque(asyncapi.document()))
     return Draft7Validator({"$ref": f"urn:document#/components/schemas/{name}"}, registry=registry)
 
 
-def test_the_document_is_valid() -> None:
-    """By the specification's own schema."""
+def test_document_is_valid() -> None:
+    """According to the specification's own schema."""
     Draft7Validator(json.loads(SPECIFICATION.read_text())).validate(asyncapi.document())
 
 
-def test_its_schemas_are_schemas() -> None:
-    """Of draft 7, which is what the specification takes."""
+def test_schemas_are_valid_json_schemas() -> None:
+    """Of draft 7, which the specification requires."""
     for schema in message_schemas().values():
         Draft7Validator.check_schema(schema)
         assert "prefixItems" not in json.dumps(schema)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_every_message_is_in_it(model: type) -> None:
-    """On the channel, in an operation or a reply, and with examples that are what its schema says."""
+def test_document_has_every_message(model: type) -> None:
+    """On the channel, in an operation or a reply, and with valid examples."""
     document = asyncapi.document()
     message = document["components"]["messages"][model.__name__]
     reference = f"#/channels/socket/messages/{model.__name__}"
@@ -53,8 +53,8 @@ def test_every_message_is_in_it(model: type) -> None:
         validator_of(model.__name__).validate(example["payload"])
 
 
-def test_schemas_tell_wrong_messages() -> None:
-    """A message without its type, or with a field of another type."""
+def test_schemas_refuse_invalid_messages() -> None:
+    """Messages without their type, or with a field of another type."""
     for shown in (examples.FROM_CLIENT, examples.FROM_SERVER):
         for model, (example, *_) in shown.items():
             validator = validator_of(model.__name__)
@@ -64,7 +64,7 @@ def test_schemas_tell_wrong_messages() -> None:
                 assert not validator.is_valid({**example, name: [each, each, each]}), (model, name)
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     """Inside the document."""
     document = asyncapi.document()
     for reference in re.findall(r'"\$ref": "#/([^"]+)"', asyncapi.text()):
@@ -73,15 +73,15 @@ def test_every_reference_leads_somewhere() -> None:
             found = found[part]
 
 
-def test_close_codes_say_who_comes_back() -> None:
-    """Each once for its reason."""
+def test_close_codes_say_which_clients_reconnect() -> None:
+    """One entry for each reason."""
     codes = asyncapi.document()["channels"]["socket"]["x-close-codes"]
     assert all(each["come_back"] == (each["code"] < 4500) for each in codes)
     assert all(("retry_after_ms" in each) == each["come_back"] for each in codes)
     assert len({(each["code"], each["reason"]) for each in codes}) == len(codes)
 
 
-def test_types_are_named_and_told_apart() -> None:
+def test_types_are_named_and_distinct() -> None:
     """One interface for each schema, none numbered because of an equal title, and two unions of messages."""
     text = typescript.text()
     names = re.findall(r"^export interface (\w+) ", text, re.MULTILINE)
@@ -92,10 +92,10 @@ def test_types_are_named_and_told_apart() -> None:
 
 
 @pytest.mark.parametrize("module", [asyncapi, typescript], ids=lambda module: module.__name__)
-def test_the_copy_in_the_repository_is_up_to_date(
+def test_repository_has_the_current_copies(
     module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The check finds a copy that is not, and says what to do; writing one mends it."""
+    """The check finds an outdated copy and says what to do; writing one corrects it."""
     assert (ROOT / module.COPY).read_text() == module.text()
     monkeypatch.chdir(tmp_path)
     assert module.main(["--check"]) == 1

@@ -1,4 +1,4 @@
-"""Frames: what a client of each kind gets is what was meant, by the reading of another library."""
+"""Encoding of frames, decoded by another library for each kind of client."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def outgoing(message: Any) -> EncodedMessage:
 
 
 def frames_of(data: bytes, wanted: Codec) -> Iterable[Frame]:
-    """The frames in some bytes, as the library websockets reads them on a client's side."""
+    """Return the frames in some bytes as the library websockets parses them for a client."""
     extension = PerMessageDeflate(
         remote_no_context_takeover=True,
         local_no_context_takeover=True,
@@ -59,7 +59,7 @@ def frames_of(data: bytes, wanted: Codec) -> Iterable[Frame]:
 
 
 def read(data: bytes, wanted: Codec) -> list[Any]:
-    """The messages in some bytes."""
+    """Return the messages in some bytes."""
     messages: list[Any] = []
     for frame in frames_of(data, wanted):
         assert frame.opcode == (Opcode.BINARY if wanted.packed else Opcode.TEXT)
@@ -68,8 +68,8 @@ def read(data: bytes, wanted: Codec) -> list[Any]:
     return messages
 
 
-def test_there_is_one_codec_of_each_kind() -> None:
-    """With a name that tells it apart."""
+def test_each_kind_of_client_has_one_codec() -> None:
+    """With a name of its own."""
     assert len({each.name for each in CODECS}) == 8
     for each in CODECS:
         assert codec(packed=each.packed, deflated=each.deflated, batched=each.batched) is each
@@ -77,16 +77,16 @@ def test_there_is_one_codec_of_each_kind() -> None:
 
 
 @given(MESSAGES, st.sampled_from(CODECS))
-def test_a_message_is_read_as_it_was_meant(message: dict[str, Any], wanted: Codec) -> None:
-    """And its frame is made once."""
+def test_another_library_decodes_messages(message: dict[str, Any], wanted: Codec) -> None:
+    """And the frame is encoded once."""
     sent = outgoing(message)
     assert read(sent.form(wanted), wanted) == [message]
     assert sent.form(wanted) is sent.form(wanted)
 
 
 @given(st.lists(MESSAGES, min_size=1, max_size=20), st.sampled_from(CODECS))
-def test_joined_messages_are_read_in_their_order(messages: list[dict[str, Any]], wanted: Codec) -> None:
-    """As one array for those who take arrays."""
+def test_joined_messages_keep_their_order(messages: list[dict[str, Any]], wanted: Codec) -> None:
+    """As one array for clients of batches."""
     joined = MessageBatch([outgoing(message) for message in messages])
     assert read(joined.form(wanted), wanted) == messages
     assert joined.count == len(messages)
@@ -97,14 +97,14 @@ def test_joined_messages_are_read_in_their_order(messages: list[dict[str, Any]],
 
 @pytest.mark.parametrize("wanted", CODECS, ids=lambda each: each.name)
 @pytest.mark.parametrize("size", [0, 110, 130, 255, 256, 70_000])
-def test_payloads_of_every_length_have_a_frame(wanted: Codec, size: int) -> None:
-    """Around the places where its head, or the compression, changes."""
+def test_payloads_of_every_length_are_framed(wanted: Codec, size: int) -> None:
+    """Around the sizes where the header or the compression changes."""
     message = {"type": "x", "pad": "é" * size}
     assert read(outgoing(message).form(wanted), wanted) == [message]
 
 
 def test_compression_makes_updates_smaller() -> None:
-    """Else it would be for nothing; what is small is left as it is."""
+    """Small messages stay uncompressed."""
     message = outgoing({"type": "update", "task": {"title": "Buy milk", "tags": ["shop"] * 40}})
     plain, deflated = JSON, codec(packed=False, deflated=True, batched=False)
     assert len(message.form(deflated)) < len(message.form(plain)) / 2
@@ -115,7 +115,7 @@ def test_compression_makes_updates_smaller() -> None:
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize(("count", "size"), [(MAX_BATCH_MESSAGES * 2 + 1, 10), (40, MAX_BATCH_BYTES // 10)])
 def test_arrays_are_bounded(*, packed: bool, count: int, size: int) -> None:
-    """In messages and in bytes; a message too large for any array comes alone."""
+    """In messages and bytes; a message too large for any array is sent alone."""
     wanted = codec(packed=packed, deflated=False, batched=True)
     messages = [{"number": number, "pad": "x" * size} for number in range(count)]
     messages.append({"number": count, "pad": "x" * 2 * MAX_BATCH_BYTES})

@@ -1,4 +1,4 @@
-"""Messages: how the server's are written, and what positions a client may name."""
+"""Encoding of the server's messages, and positions that clients may name."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from app.errors import Malformed
 
 
 @pytest.mark.parametrize("model", FROM_SERVER, ids=lambda model: model.__name__)
-def test_what_the_server_writes_is_what_is_shown(model: type[BaseModel]) -> None:
-    """An example that is read and written again is the same."""
+def test_server_messages_equal_their_examples(model: type[BaseModel]) -> None:
+    """An example that is decoded and encoded again is the same."""
     for example in examples.FROM_SERVER[model]:
         message = model.model_validate_json(json.dumps(example))
         if isinstance(message, ServerMessage) and type_of(model) != "update":
             assert json.loads(message.encode()) == example
 
 
-def test_types_tell_messages_apart() -> None:
+def test_types_distinguish_messages() -> None:
     """In each direction; every message is in the unions and has an example."""
     for models in (FROM_CLIENT, FROM_SERVER):
         assert len({type_of(model) for model in models}) == len(models)
@@ -45,8 +45,8 @@ def test_types_tell_messages_apart() -> None:
     assert all(model.__subclasses__() == [] for model in named)
 
 
-def test_presence_says_only_what_it_has() -> None:
-    """All who are there, or who came and went."""
+def test_presence_has_only_its_own_fields() -> None:
+    """The roster, or the joins and leaves."""
     alice = PresentUser(user="alice", connections=1)
     assert json.loads(Presence(channel="task:1", joined=(alice,)).encode()) == {
         "type": "presence",
@@ -55,14 +55,13 @@ def test_presence_says_only_what_it_has() -> None:
     }
 
 
-def test_a_lag_that_is_not_known_is_null() -> None:
-    """It is the one thing that is not left out."""
+def test_unknown_lag_is_null() -> None:
+    """The only field that is not left out."""
     stats = SystemStats(connections=1, subscriptions=2, published=3, delivered=4, lag_ms=None)
     assert json.loads(SystemReport(node="api-1", stats=stats).encode())["stats"]["lag_ms"] is None
 
 
-def test_limits_are_told() -> None:
-    """With the first reply."""
+def test_limits_are_in_the_first_reply() -> None:
     reply = Authenticated(user="u", session="s", expires_in=1, channels=[], positions={})
     assert json.loads(reply.encode())["limits"] == {
         "message_bytes": 65536,
@@ -74,14 +73,14 @@ def test_limits_are_told() -> None:
 
 
 def test_since_names_partitions_of_the_log() -> None:
-    """-1 says "from the beginning", as does leaving a partition out."""
+    """-1 means "from the beginning", as does leaving a partition out."""
     assert read_since({"0": 7, "1": -1}, 4) == {0: 7}
     for wrong in ({"4": 1}, {"x": 1}, {"-1": 1}, {"0": -2}, {"0": 2**62}):
         with pytest.raises(Malformed):
             read_since(wrong, 4)
 
 
-def test_what_is_none_is_left_out() -> None:
+def test_none_is_left_out() -> None:
     """A message without an id has no `id`."""
     reply = Subscribed(channel="list:1", positions={"0": 3})
     assert json.loads(reply.encode()) == {
@@ -94,8 +93,8 @@ def test_what_is_none_is_left_out() -> None:
     assert json.loads(pong_to(Ping()).value) == {"type": "pong"}
 
 
-def test_goodbye_says_when_to_come_back() -> None:
-    """As a window, so that not all come at once."""
+def test_goodbye_has_a_time_window_for_reconnecting() -> None:
+    """So that not all clients come back at once."""
     assert json.loads(goodbye(CloseReason(4001, "restarting", (0, 8000))).value) == {
         "type": "goodbye",
         "code": 4001,

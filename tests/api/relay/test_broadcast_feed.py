@@ -1,4 +1,4 @@
-"""The feed: goes on where it was whenever its listener dies, fills gaps, and believes no stray update."""
+"""Feed: resumes after failures of its listener, fills gaps, and ignores stray updates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOPIC = "updates"
 
 
 class Topic:
-    """A topic in memory, whose updates are of partition 0 but for odd ones, and the audit; both may fail."""
+    """A topic in memory with the audit; updates are of partition 0 but for a few, and both may fail."""
 
     def __init__(self) -> None:
         self.updates: list[Update] = []
@@ -53,12 +53,12 @@ class Topic:
         await self.wake()
 
     async def wake(self) -> None:
-        """Let readers look again."""
+        """Wake readers."""
         async with self.changed:
             self.changed.notify_all()
 
     def open(self, start: Mapping[int, int] | None) -> KafkaUpdates:
-        """A backend that reads this topic."""
+        """Return a backend that reads this topic."""
         self.opened.append(None if start is None else dict(start))
         return Backend(self, start)
 
@@ -79,7 +79,7 @@ class Topic:
         return rows[first : min(end, there)][:limit]
 
     async def log_ends(self) -> dict[int, int]:
-        """How far the log of events goes: nothing in it waits to be projected here."""
+        """Return the ends of the log of events; nothing in it waits to be projected here."""
         return {partition: self._rows(partition) for partition in {0, *self._partitions()}}
 
     def _partitions(self) -> set[int]:
@@ -90,7 +90,7 @@ class Topic:
 
 
 class Backend(KafkaUpdates):
-    """The backend with the topic in memory in place of Kafka."""
+    """Backend with the topic in memory in place of Kafka."""
 
     def __init__(self, topic: Topic, start: Mapping[int, int] | None) -> None:
         self._memory = topic
@@ -100,23 +100,23 @@ class Backend(KafkaUpdates):
         self.open_for: set[str] = set()
 
     async def connect(self) -> None:
-        """Fail if told to."""
+        """Connect, or fail if requested."""
         if self._memory.connect_error:
             raise self._memory.connect_error
 
     async def disconnect(self) -> None:
-        """Nothing to leave."""
+        """Do nothing."""
 
     async def subscribe(self, group: str) -> None:
-        """Take note."""
+        """Do nothing."""
         self.open_for.add(group)
 
     async def unsubscribe(self, group: str) -> None:
-        """Take note."""
+        """Do nothing."""
         self.open_for.discard(group)
 
     async def next_published(self) -> Event:
-        """What there is next, one update a batch."""
+        """Return the next updates, one per batch."""
         topic = self._memory
         async with topic.changed:
             await topic.changed.wait_for(
@@ -135,10 +135,10 @@ class Backend(KafkaUpdates):
         return Event(TOPIC, message)
 
     def processed(self) -> None:
-        """Nothing is bounded here."""
+        """Do nothing; no queue is bounded here."""
 
     async def ends(self) -> dict[int, int]:
-        """Where the topic ends."""
+        """Return the ends of the topic."""
         if self._memory.ends_error:
             raise self._memory.ends_error
         return {0: len(self._memory.updates)}
@@ -155,7 +155,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Heard:
-    """The offsets that a feed told of, and the positions it started with."""
+    """Offsets that a feed published, and the positions it started with."""
 
     told: list[int]
     started: list[Positions]
@@ -171,7 +171,7 @@ class Heard:
 
 @asynccontextmanager
 async def feeding(topic: Topic) -> AsyncIterator[tuple[UpdateFeed, Hub, list[int], list[Positions]]]:
-    """A running feed, its hub, the offsets it told of, and the positions it started with."""
+    """Yield a running feed, its hub, the offsets it published, and the positions it started with."""
     hub, told, started = Hub(), list[int](), list[Positions]()
     feed = UpdateFeed(
         topic=TOPIC,
@@ -189,8 +189,8 @@ async def feeding(topic: Topic) -> AsyncIterator[tuple[UpdateFeed, Hub, list[int
         await feed.stop()
 
 
-async def test_it_starts_at_the_checkpoint_and_tells_what_is_new() -> None:
-    """What was emitted before is in the audit; it isn't told again."""
+async def test_feed_starts_at_the_checkpoint() -> None:
+    """Earlier updates are in the audit and are not published again."""
     topic = Topic()
     await topic.emit(0, 1, 2)
     async with feeding(topic) as (feed, hub, told, started):
@@ -202,8 +202,8 @@ async def test_it_starts_at_the_checkpoint_and_tells_what_is_new() -> None:
         await eventually(lambda: told == [3, 4])
 
 
-async def test_a_dead_listener_is_replaced_and_goes_on_where_it_was() -> None:
-    """Not at the end of the topic: what came meanwhile is told, once."""
+async def test_feed_resumes_after_a_listener_failed() -> None:
+    """At its position, not at the end of the topic: updates in between are published once."""
     topic = Topic()
     async with feeding(topic) as (feed, hub, told, _):
         await eventually(lambda: feed.alive)
@@ -221,8 +221,8 @@ async def test_a_dead_listener_is_replaced_and_goes_on_where_it_was() -> None:
         assert hub.published.positions == {0: 3}
 
 
-async def test_a_start_without_kafka_or_postgres_waits_for_them() -> None:
-    """And starts at the end as it is then."""
+async def test_start_waits_for_kafka_and_postgres() -> None:
+    """And begins at the end as it is then."""
     topic = Topic()
     topic.connect_error, topic.audit_away = Unavailable("no broker"), True
     async with feeding(topic) as (feed, hub, told, _):
@@ -239,7 +239,7 @@ async def test_a_start_without_kafka_or_postgres_waits_for_them() -> None:
 
 
 async def test_missing_updates_are_read_from_the_audit() -> None:
-    """However many, in order, also when the database is away for a moment."""
+    """Any number, in order, also if the database fails for a moment."""
     topic = Topic()
     async with feeding(topic) as (feed, hub, told, _):
         await eventually(lambda: feed.alive)
@@ -252,8 +252,8 @@ async def test_missing_updates_are_read_from_the_audit() -> None:
         await eventually(lambda: told == [0, 1, 2, 3, 4, 5, 6])
 
 
-async def test_what_has_to_be_told_before_is_told_before() -> None:
-    """An update of another partition that has not come yet is read from the audit, with those before it."""
+async def test_causally_earlier_updates_are_published_first() -> None:
+    """A late update of another partition is read from the audit, with those before it."""
     topic, order = Topic(), list[str]()
     async with feeding(topic) as (feed, hub, _, _):
         await eventually(lambda: feed.alive)
@@ -275,8 +275,8 @@ async def test_what_has_to_be_told_before_is_told_before() -> None:
     assert (hub.counters.published, hub.counters.duplicates) == (5, 3)
 
 
-async def test_updates_that_would_each_be_told_before_the_other_are_told() -> None:
-    """Neither was written after the other: the feed goes on."""
+async def test_cyclic_dependencies_do_not_block_the_feed() -> None:
+    """Neither update was written after the other."""
     topic = Topic()
     async with feeding(topic) as (feed, hub, _, _):
         await eventually(lambda: feed.alive)
@@ -291,8 +291,8 @@ async def test_updates_that_would_each_be_told_before_the_other_are_told() -> No
     assert hub.counters.published == 4
 
 
-async def test_updates_wait_for_a_database_that_is_away_for_long() -> None:
-    """One that follows on another partition's, and one behind a gap; the reader is not taken for stalled."""
+async def test_updates_wait_for_a_database_that_is_unavailable_for_long() -> None:
+    """After a dependency on another partition, and after a gap; the reader does not count as stalled."""
     topic = Topic()
     async with feeding(topic) as (feed, hub, told, _):
         await eventually(lambda: feed.alive)
@@ -313,8 +313,8 @@ async def test_updates_wait_for_a_database_that_is_away_for_long() -> None:
         assert told == [0, 1, 2, 0, 1, 2, 3]
 
 
-async def test_updates_wait_for_rows_that_a_crash_of_the_database_took() -> None:
-    """The log has their records: the worker makes them again."""
+async def test_updates_wait_for_rows_lost_in_a_database_crash() -> None:
+    """The log has their records: the worker projects them again."""
     topic = Topic()
     async with feeding(topic) as (feed, _, told, _):
         await eventually(lambda: feed.alive)
@@ -327,8 +327,8 @@ async def test_updates_wait_for_rows_that_a_crash_of_the_database_took() -> None
         await eventually(lambda: told == [0, 1, 2, 3])
 
 
-async def test_an_update_that_follows_on_no_record_is_told() -> None:
-    """A log that lost records has no such place: nothing will come of waiting."""
+async def test_update_that_depends_on_a_missing_record_is_published() -> None:
+    """The log lost that record, so waiting would not help."""
     topic = Topic()
     async with feeding(topic) as (feed, _, told, _):
         await eventually(lambda: feed.alive)
@@ -337,8 +337,8 @@ async def test_an_update_that_follows_on_no_record_is_told() -> None:
         await eventually(lambda: told == [0])
 
 
-async def test_an_update_of_no_record_is_passed_over() -> None:
-    """It would make the node deaf to all that comes before its position."""
+async def test_update_without_a_record_is_ignored() -> None:
+    """Otherwise the node would drop everything before its position."""
     topic = Topic()
     async with feeding(topic) as (feed, hub, told, _):
         await eventually(lambda: feed.alive)
@@ -349,8 +349,8 @@ async def test_an_update_of_no_record_is_passed_over() -> None:
         assert told[:2] == [0, 1]
 
 
-async def test_updates_emitted_again_are_published_once() -> None:
-    """As a worker does that died between commit and emission."""
+async def test_repeated_updates_are_published_once() -> None:
+    """A worker repeats them that died between commit and emission."""
     topic = Topic()
     async with feeding(topic) as (feed, hub, _, _):
         await eventually(lambda: feed.alive)
@@ -359,8 +359,8 @@ async def test_updates_emitted_again_are_published_once() -> None:
         assert (hub.counters.published, hub.counters.duplicates) == (3, 2)
 
 
-async def test_brokers_that_do_not_answer_make_it_unready() -> None:
-    """Until they answer again; the connection is kept."""
+async def test_unresponsive_brokers_make_the_feed_unready() -> None:
+    """Until they respond again; the connection is kept."""
     topic = Topic()
     async with feeding(topic) as (feed, _, _, _):
         await eventually(lambda: feed.alive)
@@ -371,8 +371,8 @@ async def test_brokers_that_do_not_answer_make_it_unready() -> None:
         assert len(topic.opened) == 1
 
 
-async def test_a_stalled_reader_is_replaced() -> None:
-    """There is more to read, and nothing comes."""
+async def test_stalled_reader_is_replaced() -> None:
+    """There is more to read, and nothing arrives."""
     topic = Topic()
     async with feeding(topic) as (feed, _, told, _):
         await eventually(lambda: feed.alive)
@@ -384,8 +384,8 @@ async def test_a_stalled_reader_is_replaced() -> None:
         await eventually(lambda: told == [0])
 
 
-async def test_a_callback_that_fails_does_not_end_the_feed() -> None:
-    """It is logged, and the feed goes on."""
+async def test_failing_callback_does_not_end_the_feed() -> None:
+    """The failure is logged."""
     topic = Topic()
     async with feeding(topic) as (feed, hub, _, _):
         await eventually(lambda: feed.alive)

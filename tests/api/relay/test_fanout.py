@@ -1,4 +1,4 @@
-"""One message to many sockets: each gets all of it, and audiences are kept only while they hold."""
+"""Fanout of one message to many sockets, and the cache of recipients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LARGE = EncodedMessage(b'{"text":"%s"}' % (b"x" * 4_000_000))
 
 @dataclass
 class End:
-    """One end of a real connection, as a fanout sees it; `rest` is what the network did not take."""
+    """One end of a real connection; `rest` is what the network did not accept."""
 
     descriptor: int
     codec: Codec = JSON
@@ -43,7 +43,7 @@ class End:
 
 @contextmanager
 def connections(count: int) -> Iterator[Sequence[tuple[End, socket.socket]]]:
-    """Connections that never block, each with its end here and the one that reads."""
+    """Yield connections that never block, each with its two ends."""
     with ExitStack() as stack:
         pairs = []
         for _ in range(count):
@@ -54,8 +54,8 @@ def connections(count: int) -> Iterator[Sequence[tuple[End, socket.socket]]]:
         yield pairs
 
 
-def test_everyone_gets_a_message_in_their_form() -> None:
-    """Written once for each form, and counted with those that are alike."""
+def test_each_socket_gets_the_message_in_its_encoding() -> None:
+    """Encoded once for each encoding, and counted with its equals."""
     packed = next(codec for codec in CODECS if codec.packed)
     with connections(4) as pairs:
         shared = Traffic()
@@ -71,8 +71,8 @@ def test_everyone_gets_a_message_in_their_form() -> None:
         assert pairs[2][0].traffic.size_bytes == len(MESSAGE.form(packed))
 
 
-def test_who_is_not_free_is_pushed_to() -> None:
-    """Also who was free and has something waiting now."""
+def test_busy_socket_gets_the_message_queued() -> None:
+    """Also one that was idle and has a message waiting now."""
     with connections(3) as pairs:
         (no_socket, _), (waits, _), (free, theirs) = pairs
         no_socket.free = False
@@ -83,8 +83,8 @@ def test_who_is_not_free_is_pushed_to() -> None:
         assert theirs.recv(1_000) == MESSAGE.form(JSON)
 
 
-def test_what_the_network_does_not_take_is_not_lost() -> None:
-    """The rest goes to the one that could not take it."""
+def test_unsent_bytes_are_queued() -> None:
+    """For the socket whose network did not accept them."""
     with connections(3) as pairs:
         Broadcast([end for end, _ in pairs]).push(LARGE)
         frames = LARGE.form(JSON)
@@ -95,16 +95,16 @@ def test_what_the_network_does_not_take_is_not_lost() -> None:
             assert taken + end.rest[0] == frames
 
 
-def test_one_that_is_gone_is_left_to_the_transport() -> None:
-    """All of the message is its rest, and the others have theirs."""
+def test_closed_socket_is_left_to_its_transport() -> None:
+    """All of the message is its rest, and the others get theirs."""
     with connections(3) as pairs:
         pairs[1][1].close()
         Broadcast([end for end, _ in pairs]).push(MESSAGE)
         assert [end.rest for end, _ in pairs] == [[], [MESSAGE.form(JSON)], []]
 
 
-def test_audiences_are_gathered_when_asked_for_again() -> None:
-    """Kept from then on, until somebody changes; one that can't be gathered now may be later."""
+def test_recipients_are_cached_on_the_second_use() -> None:
+    """Until a subscription changes; a set that cannot be cached now may be later."""
     audiences, gathered, made = RecipientCache(), [], [None, [("list:a", Broadcast([]))]]
 
     def gather(channels: tuple[str, ...]) -> Recipients | None:
@@ -118,8 +118,8 @@ def test_audiences_are_gathered_when_asked_for_again() -> None:
     assert audiences.of(("list:a",), gather) is None
 
 
-def test_audiences_are_bounded() -> None:
-    """However many sets of channels come."""
+def test_cached_recipients_are_bounded() -> None:
+    """Whatever the number of sets of channels."""
     audiences = RecipientCache()
     for number in range(10 * MAX_CACHED):
         for _ in range(2):

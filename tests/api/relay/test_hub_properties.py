@@ -1,4 +1,4 @@
-"""Whatever happens, each client ends with exactly the updates of its channels, once, in order."""
+"""Delivery under any schedule: each client gets exactly the updates of its channels, once, in order."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ sharing_steps = st.lists(
 
 
 class Story:
-    """Carries out the steps."""
+    """Executes the steps of an example."""
 
     def __init__(self, ring: int) -> None:
         self.world = World(PARTITIONS)
@@ -92,7 +92,7 @@ class Story:
         self.moves = 0
 
     async def take(self, step: Any) -> None:
-        """Carry out one step."""
+        """Execute one step."""
         match step:
             case ("hear", node, partition, count, again):
                 self.nodes[node].hear(partition, count, again=again)
@@ -118,7 +118,7 @@ class Story:
                 self.commit(step)
 
     def commit(self, step: Any) -> None:
-        """Let something happen in the world."""
+        """Commit a change to the world."""
         world = self.world
         match step:
             case ("task", partition, task):
@@ -143,7 +143,7 @@ class Story:
                 self._share(step)
 
     def _share(self, step: Any) -> None:
-        """Let something happen to the list that is shared, or in it."""
+        """Commit a change to the shared list, or in it."""
         world = self.world
         match step:
             case ("join" | "leave" as change, user) if SHARED not in world.deleted:
@@ -166,13 +166,13 @@ class Story:
                 world.commit(task_update(position, "t7", SHARED, OWN, after=places))
 
     async def round(self) -> None:
-        """Let what is under way go on for a moment."""
+        """Let pending work proceed for a moment."""
         for client in self.clients:
             client.poke()
         await asyncio.sleep(0)
 
     async def finish(self) -> None:
-        """Let everything be heard and received."""
+        """Deliver everything to nodes and clients."""
         for node in self.nodes:
             node.hear_all()
         for client in self.clients:
@@ -222,8 +222,8 @@ AHEAD = [
 @given(steps, st.sampled_from([1, 3, 1_000]))
 # A list is joined on a node that is behind the one before: what lies between comes with the list.
 @example(AHEAD, 1_000)
-def test_each_client_gets_its_channels_once_and_in_order(history: list[Any], ring: int) -> None:
-    """Late and repeated updates, slow queries, lost connections and new lists change nothing about that."""
+def test_clients_get_their_channels_once_and_in_order(history: list[Any], ring: int) -> None:
+    """Despite late and repeated updates, slow queries, lost connections and new lists."""
     story = Story(ring)
     asyncio.run(_tell(story, history))
     _check(story)
@@ -257,8 +257,8 @@ JOINED = [
 @example([*OVERTAKEN, ("reconnect", 0, 0), ("run", 9)], 1_000)
 # The connection breaks between the list and the update that one joined it with.
 @example([*JOINED, ("receive", 0, 3), ("reconnect", 0, 0)], 1_000)
-def test_a_new_list_comes_whole(history: list[Any], ring: int) -> None:
-    """Tasks of a list that overtake its creation on another partition reach those who have to hear of it."""
+def test_new_list_is_complete(history: list[Any], ring: int) -> None:
+    """Subscribers get tasks of a list that overtake its creation on another partition."""
     story = Story(ring)
     asyncio.run(_tell(story, history))
     _check(story)
@@ -268,9 +268,9 @@ def test_a_new_list_comes_whole(history: list[Any], ring: int) -> None:
 
 
 class Member(Client):
-    """A client that keeps the tasks of the lists that it is told it has, and of no others.
+    """A client that keeps the tasks of the lists that it has according to its messages, and of no others.
 
-    With a list that it joins comes all of it: so what it kept from before is forgotten then.
+    A list that it joins comes complete, so earlier tasks of it are dropped.
     """
 
     def __init__(self, user: str) -> None:
@@ -313,7 +313,7 @@ class Member(Client):
         super()._end_recovery()
 
     def _keep(self, lists: set[str]) -> None:
-        """Keep what happened to lists, and the tasks of these."""
+        """Apply an update to the kept lists and tasks."""
         self.got = [
             (channel, position)
             for channel, position in self.got
@@ -322,7 +322,7 @@ class Member(Client):
 
 
 def _check_shared(story: Story) -> None:
-    """Each client has its lists as they are, and what happened to those that were its own."""
+    """Check that each client has its lists as they are, and the events of its former lists."""
     world = story.world
     mine = {f"list:{list_id}" for list_id, members in world.members.items() if "ann" in members}
     expected = {
@@ -376,8 +376,8 @@ DELETED = [
 # One is ahead of a node when one joins there: before it hears of that, and when it has.
 @example([*FURTHER_ON, ("hear", 0, 1, 1, 0), ("reconnect", 0, 0), ("run", 9)], 1_000)
 @example([*FURTHER_ON, ("reconnect", 0, 0), ("run", 9), ("hear", 0, 1, 1, 0), ("run", 9)], 1_000)
-def test_who_shares_a_list_gets_it_as_long_as_they_do(history: list[Any], ring: int) -> None:
-    """Added, told of tasks, removed or deleted, told all the same, back: all once, nothing meanwhile."""
+def test_members_get_a_shared_list_while_they_are_members(history: list[Any], ring: int) -> None:
+    """Added, removed, deleted, added again: everything once, and nothing in between."""
     story = Story(ring)
     story.clients = [Member("ann"), Member("ann")]
     asyncio.run(_tell(story, history))
@@ -410,7 +410,7 @@ fed_steps = st.lists(
 
 
 class FedStory(Story):
-    """A story whose nodes read the topic as they do, through their feeds."""
+    """A story whose nodes read the topic through their feeds, as in production."""
 
     def __init__(self, ring: int) -> None:
         super().__init__(ring)
@@ -455,7 +455,7 @@ class FedStory(Story):
             await node.read([(partition, len(self.world.updates)) for partition in range(PARTITIONS)])
 
     async def _restart(self, number: int) -> None:
-        """A new node begins where the read models are; who was on the old one has to come back."""
+        """Replace a node by a new one at the read models' checkpoint; its clients have to reconnect."""
         old = self.nodes[number]
         for client in self.clients:
             if client.session is not None and client.session._subscribers is old.hub.subscribers:
@@ -467,7 +467,7 @@ class FedStory(Story):
 
 
 class Guest(Member):
-    """A member that minds what it hears of a list after it was sent away."""
+    """A member that records updates of a list after its removal."""
 
     def __init__(self, user: str, world: World) -> None:
         super().__init__(user)
@@ -516,16 +516,16 @@ LEFT_ELSEWHERE = [("join", "ann"), ("catch up", 0, 0), ("leave", "ann"), ("tell"
 @example(COMES_AND_GOES, 1)
 # What happened after one had left is read before that.
 @example([*LEFT_ELSEWHERE, ("read", 0, [(0, 1)], 0, 0), ("receive", 0, 9)], 1_000)
-def test_the_same_holds_through_the_feed_and_over_crashes(history: list[Any], ring: int) -> None:
-    """Batches that are written at once, gaps, restarts, lost rows; and nothing comes after one has left."""
+def test_delivery_holds_through_feeds_and_crashes(history: list[Any], ring: int) -> None:
+    """Batches, gaps, restarts, lost rows; and nothing is delivered after a removal."""
     story = FedStory(ring)
     with patch.object(read_consistency, "RETRY_DELAYS_S", ()):
         asyncio.run(_tell(story, history))
     _check_shared(story)
 
 
-async def test_what_one_was_told_of_a_list_that_was_left_does_not_come_again() -> None:
-    """Not even to who asks for all that their own channel ever carried."""
+async def test_updates_of_a_left_list_are_not_repeated() -> None:
+    """Not even if a client replays its own channel from the beginning."""
     story = Story(1_000)
     for step in (("join", "ann"), ("tell", 0, SHARED, {"ann"}), ("tell", 0, OWN, {"ann"}), ("leave", "ann")):
         story.commit(step)
@@ -542,8 +542,8 @@ async def test_what_one_was_told_of_a_list_that_was_left_does_not_come_again() -
     ]
 
 
-async def test_what_happens_in_a_list_that_was_left_does_not_come_though_one_is_behind() -> None:
-    """Not even when the ring has forgotten that it happened later, in a partition that is read earlier."""
+async def test_former_member_gets_no_later_updates_while_it_recovers() -> None:
+    """Not even if the replay buffer no longer has the order of two partitions."""
     story = Story(1)
     story.commit(("tell", 0, OWN, set()))
     story.commit(("join", "ann"))
@@ -564,8 +564,8 @@ async def test_what_happens_in_a_list_that_was_left_does_not_come_though_one_is_
     assert [each["position"] for each in client.seen if each["type"] == "update"] == ["1:0", "0:2", "1:1"]
 
 
-def test_the_check_would_notice_a_lost_update() -> None:
-    """The property above is not empty: a client that misses an update fails it."""
+def test_lost_update_fails_the_check() -> None:
+    """A client that misses an update fails the property above."""
     story = Story(1_000)
     asyncio.run(_tell(story, [("task", 0, "t1"), ("hear", 0, 0, 4, 0), ("run", 3)]))
     assert [position for _, position in story.clients[0].got] == [Position(0, 0)]

@@ -1,4 +1,4 @@
-"""A conversation, step by step: authentication, channels, what was missed, membership."""
+"""Sessions step by step: authentication, channels, recovery, membership."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T1, T2 = (f"00000000-0000-7000-8000-00000000001{n}" for n in (1, 2))
 
 @pytest.fixture
 def world() -> World:
-    """Ann has a list, Bob another; a task is in each."""
+    """Return a world in which Ann and Bob have a list each, with a task."""
     world = World(2)
     world.members = {L1: {"ann"}, L2: {"bob"}}
     world.task_lists = {T1: L1, T2: L2}
@@ -38,12 +38,12 @@ def world() -> World:
 
 @pytest.fixture
 def node(world: World) -> Node:
-    """A node that has heard of everything so far."""
+    """Return a node that has received everything so far."""
     return Node(world)
 
 
 async def signed_in(node: Node, user: str = "ann", since: dict[int, int] | None = None) -> Client:
-    """A client that is connected and has what it missed."""
+    """Return a client that is connected and has recovered."""
     client = Client(user)
     client.positions = since
     client.connect(node)
@@ -53,7 +53,7 @@ async def signed_in(node: Node, user: str = "ann", since: dict[int, int] | None 
 
 
 async def said(client: Client, *messages: dict[str, Any]) -> list[dict[str, Any]]:
-    """What comes back when a client says something."""
+    """Return the replies to a client's message."""
     before = len(client.seen)
     for message in messages:
         client.say(message)
@@ -63,12 +63,12 @@ async def said(client: Client, *messages: dict[str, Any]) -> list[dict[str, Any]
 
 
 def kinds(messages: Sequence[dict[str, Any]]) -> list[str]:
-    """The types of messages."""
+    """Return the types of messages."""
     return [message["type"] for message in messages]
 
 
-async def test_authenticating_gives_the_automatic_channels(node: Node) -> None:
-    """One's own, and those of one's lists."""
+async def test_authentication_subscribes_to_automatic_channels(node: Node) -> None:
+    """The user's own, and those of the user's lists."""
     client = await signed_in(node)
     [reply] = client.seen
     assert reply["type"] == "authenticated"
@@ -79,10 +79,10 @@ async def test_authenticating_gives_the_automatic_channels(node: Node) -> None:
     assert reply["limits"] == Limits().model_dump()
 
 
-async def test_what_another_socket_knows_is_not_read(
+async def test_known_channels_are_not_read_again(
     world: World, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user's second socket, and a task that others have open, ask the read models nothing."""
+    """A user's second socket, and a task that others have open, cause no queries."""
     subscribe = {"type": "subscribe", "channel": f"task:{T1}"}
     first = await signed_in(node)
     assert kinds(await said(first, subscribe)) == ["subscribed"]
@@ -95,10 +95,10 @@ async def test_what_another_socket_knows_is_not_read(
     assert reads == []
 
 
-async def test_a_restored_list_is_read_once_for_all_of_its_members(
+async def test_restored_list_is_read_once_for_all_members(
     world: World, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many join it with that: each of them has all that was in it."""
+    """Each member that joins it gets all of its tasks."""
     people = {f"user {number}" for number in range(20)}
     world.members[L2] = set(people)
     clients = [await signed_in(node, user) for user in sorted(people)]
@@ -129,8 +129,8 @@ async def test_a_restored_list_is_read_once_for_all_of_its_members(
         assert [each["position"] for each in messages[1:]] == ["0:0", "1:1"]
 
 
-async def test_what_another_socket_knows_is_as_new_as_the_node(world: World, node: Node) -> None:
-    """Lists that were joined and left meanwhile."""
+async def test_cached_channels_are_as_current_as_the_node(world: World, node: Node) -> None:
+    """Lists joined and left in between are followed."""
     first = await signed_in(node)
     world.members[L2].add("ann")
     world.commit(list_update(world.next_position(0), L2, {"bob"}, {"ann", "bob"}))
@@ -145,8 +145,8 @@ async def test_what_another_socket_knows_is_as_new_as_the_node(world: World, nod
     ]
 
 
-async def test_a_bad_token_is_an_error_and_the_end(node: Node) -> None:
-    """There is no second try."""
+async def test_invalid_token_ends_the_session(node: Node) -> None:
+    """With an error, without a second attempt."""
     client = await signed_in(node, "bad")
     assert [(each["type"], each["code"]) for each in client.seen] == [("error", "unauthenticated")]
     assert client.send_queue is not None
@@ -154,8 +154,7 @@ async def test_a_bad_token_is_an_error_and_the_end(node: Node) -> None:
     assert client.send_queue.close_reason.code == close_codes.BAD_TOKEN
 
 
-async def test_nothing_but_authenticate_goes_before_it(node: Node) -> None:
-    """And it goes once."""
+async def test_authenticate_comes_first_and_once(node: Node) -> None:
     client = await signed_in(node)
     stranger = Client("ann")
     stranger.connect(node)
@@ -164,8 +163,8 @@ async def test_nothing_but_authenticate_goes_before_it(node: Node) -> None:
     assert (again["id"], again["code"]) == (2, "malformed")
 
 
-async def test_a_node_that_knows_no_positions_yet_sends_clients_away(world: World) -> None:
-    """They come back when it is fed."""
+async def test_node_without_positions_disconnects_clients(world: World) -> None:
+    """They reconnect once the feed has started."""
     node = Node(world)
     node.hub.published.partitions = 0
     client = await signed_in(node)
@@ -189,15 +188,14 @@ async def test_a_node_that_knows_no_positions_yet_sends_clients_away(world: Worl
         ("stats:x", "unsupported"),
     ],
 )
-async def test_one_subscribes_to_what_one_may_see(node: Node, channel: str, code: str) -> None:
-    """What one may not see is not there."""
+async def test_subscribing_to_an_unavailable_channel_is_an_error(node: Node, channel: str, code: str) -> None:
     client = await signed_in(node)
     [reply] = await said(client, {"id": 7, "type": "subscribe", "channel": channel})
     assert (reply["id"], reply["type"], reply["code"]) == (7, "error", code)
 
 
-async def test_an_update_comes_once_under_the_first_of_its_channels(world: World, node: Node) -> None:
-    """`user:`, then `list:`, then `task:`."""
+async def test_update_is_sent_once_on_its_first_channel(world: World, node: Node) -> None:
+    """In the order `user:`, `list:`, `task:`."""
     client = await signed_in(node)
     await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
     world.commit(task_update(Position(0, 0), T1, L1))
@@ -207,7 +205,7 @@ async def test_an_update_comes_once_under_the_first_of_its_channels(world: World
     assert client.got == [(f"list:{L1}", Position(0, 0)), ("user:ann", Position(1, 0))]
 
 
-async def test_giving_channels_up_leaves_the_next_one(world: World, node: Node) -> None:
+async def test_unsubscribing_leaves_the_next_channel(world: World, node: Node) -> None:
     """Without the list, the task's own channel carries its updates."""
     client = await signed_in(node)
     replies = await said(
@@ -222,8 +220,8 @@ async def test_giving_channels_up_leaves_the_next_one(world: World, node: Node) 
     assert client.got == [(f"task:{T1}", Position(0, 0))]
 
 
-async def test_subscribing_with_since_brings_what_was_missed(world: World, node: Node) -> None:
-    """First the reply with the number, then they, then what is new; none that the socket has had."""
+async def test_subscribing_with_since_sends_missed_updates(world: World, node: Node) -> None:
+    """First the reply with their number, then they, then new ones; none that the socket has got."""
     for offset in range(3):
         world.commit(task_update(Position(0, offset), T1, L1))
     node.hear_all()
@@ -241,7 +239,7 @@ async def test_subscribing_with_since_brings_what_was_missed(world: World, node:
 
 
 async def test_since_must_fit_the_log(node: Node) -> None:
-    """A partition that the log doesn't have is refused, and the socket lives on."""
+    """An unknown partition is refused, and the socket stays open."""
     client = await signed_in(node)
     replies = await said(
         client,
@@ -251,8 +249,8 @@ async def test_since_must_fit_the_log(node: Node) -> None:
     assert [(reply["id"], reply["type"]) for reply in replies] == [(2, "error"), (3, "subscribed")]
 
 
-async def test_a_since_ahead_of_the_node_loses_and_repeats_nothing(world: World) -> None:
-    """Another node had told the client more than this one has heard."""
+async def test_since_ahead_of_the_node_loses_and_repeats_nothing(world: World) -> None:
+    """The client was on a node that was further."""
     behind = Node(world)
     for offset in range(4):
         world.commit(task_update(Position(0, offset), T1, L1))
@@ -264,8 +262,8 @@ async def test_a_since_ahead_of_the_node_loses_and_repeats_nothing(world: World)
     assert client.got == [(f"list:{L1}", Position(0, 3))]
 
 
-async def test_a_database_that_lost_its_latest_rows_takes_no_list_away(world: World, node: Node) -> None:
-    """Nobody is told of lists before the read models are where the node is."""
+async def test_lost_rows_take_no_list_away(world: World, node: Node) -> None:
+    """Lists are read once the read models are as far as the node."""
     world.commit(list_update(Position(1, 0), L3, {"bob"}, {"ann", "bob"}))
     node.hear_all()
     world.lost = {1: 1}
@@ -278,10 +276,10 @@ async def test_a_database_that_lost_its_latest_rows_takes_no_list_away(world: Wo
     assert again.seen[0]["channels"] == ["user:ann", f"list:{L1}", f"list:{L3}"]
 
 
-async def test_a_channel_is_not_refused_because_its_rows_are_lost(
+async def test_lost_rows_do_not_affect_subscribing(
     world: World, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor given on old ones: what lies behind it is looked at where the read models are where the node is."""
+    """It is neither refused nor allowed before the read models are as far as the node."""
     monkeypatch.setattr(read_consistency, "RETRY_DELAYS_S", (0.0,))
     client, list_id = await signed_in(node), world.task_lists.pop(T1)
     world.commit(list_update(Position(1, 0), L3, {"bob"}, {"ann", "bob"}))
@@ -299,10 +297,10 @@ async def test_a_channel_is_not_refused_because_its_rows_are_lost(
         assert answer["type"] == "subscribed"
 
 
-async def test_too_much_missed_asks_for_a_snapshot(
+async def test_too_many_missed_updates_ask_for_a_snapshot(
     world: World, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And goes on with what is new."""
+    """New updates follow."""
     monkeypatch.setattr("api.relay.recovery.MAX_MISSED", 2)
     for offset in range(3):
         world.commit(task_update(Position(0, offset), T1, L1))
@@ -318,7 +316,7 @@ async def test_too_much_missed_asks_for_a_snapshot(
 
 
 async def test_subscriptions_are_bounded(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The automatic channels don't count."""
+    """Automatic channels do not count."""
     monkeypatch.setattr("api.relay.session.MAX_SUBSCRIPTIONS", 1)
     node.world.task_lists[T2] = L1
     client = await signed_in(node)
@@ -331,8 +329,8 @@ async def test_subscriptions_are_bounded(node: Node, monkeypatch: pytest.MonkeyP
     assert [(reply["id"], reply.get("code")) for reply in replies] == [(2, None), (3, "too_many"), (4, None)]
 
 
-async def test_a_refresh_is_for_the_same_user(node: Node) -> None:
-    """Another user's token is refused, and so is a bad one: the one before still holds."""
+async def test_refreshed_token_must_be_of_the_same_user(node: Node) -> None:
+    """Another user's or an invalid token is refused; the previous one stays valid."""
     client = await signed_in(node)
     replies = await said(
         client,
@@ -347,8 +345,8 @@ async def test_a_refresh_is_for_the_same_user(node: Node) -> None:
     ]
 
 
-async def test_signals_reach_the_others_on_the_channel(node: Node) -> None:
-    """Who subscribed is told who is there, then who comes, what they do, and that they went."""
+async def test_signals_reach_the_other_subscribers(node: Node) -> None:
+    """A subscriber gets the roster, then joins, signals and leaves."""
     signals = Signals("signals", MemoryTopic().backend, node="n")
     node.relay = replace(node.relay, presence_tracker=signals)
     node.world.members[L1].add("bob")
@@ -358,7 +356,7 @@ async def test_signals_reach_the_others_on_the_channel(node: Node) -> None:
     assert (refused["id"], refused["code"]) == (1, "not_found")
 
     async def heard(client: Client, kind: str) -> dict[str, Any]:
-        """The next message of a kind, as the client said nothing."""
+        """Return the next unsolicited message of a type."""
         before = len(client.seen)
 
         async def has_come() -> bool:
@@ -397,8 +395,8 @@ async def test_signals_reach_the_others_on_the_channel(node: Node) -> None:
     await signals.stop()
 
 
-async def test_the_system_channel_is_for_administrators(node: Node) -> None:
-    """They are told the figures of the node."""
+async def test_system_channel_is_for_administrators(node: Node) -> None:
+    """It carries the figures of the node."""
 
     async def verify(token: str) -> Identity:
         return Identity(token, admin=token == "root", expires_at=NOW + 3600)
@@ -427,8 +425,8 @@ async def test_the_system_channel_is_for_administrators(node: Node) -> None:
     assert reports.report().stats.lag_ms is None
 
 
-async def test_the_system_channel_goes_with_the_right_to_it(node: Node) -> None:
-    """A newer token that is no administrator's takes it away."""
+async def test_system_channel_ends_with_administrator_rights(node: Node) -> None:
+    """When a refreshed token no longer has them."""
     admin = [True]
 
     async def verify(token: str) -> Identity:
@@ -443,8 +441,8 @@ async def test_the_system_channel_goes_with_the_right_to_it(node: Node) -> None:
     assert not node.hub.has("system")
 
 
-async def test_who_comes_from_beyond_the_log_starts_afresh(world: World, node: Node) -> None:
-    """The log was made anew, or restored from a copy: what it brings next is not what the client has had."""
+async def test_client_ahead_of_the_log_starts_over(world: World, node: Node) -> None:
+    """The log was created again, or restored from a copy: its next records are new to the client."""
     world.commit(task_update(Position(0, 0), T1, L1))
     node.hear_all()
     client = Client("ann")
@@ -460,8 +458,8 @@ async def test_who_comes_from_beyond_the_log_starts_afresh(world: World, node: N
     assert client.got == [(f"list:{L1}", Position(0, 1))]
 
 
-async def test_a_new_list_becomes_a_channel(world: World, node: Node) -> None:
-    """Before the event that makes it, come its tasks that overtook it."""
+async def test_new_list_becomes_a_channel(world: World, node: Node) -> None:
+    """Tasks that overtook its creation are sent before it."""
     client = await signed_in(node)
     world.members[L3] = {"ann"}
     world.commit(list_update(Position(1, 0), L3, None, {"ann"}))
@@ -476,8 +474,8 @@ async def test_a_new_list_becomes_a_channel(world: World, node: Node) -> None:
     assert client.got == [(f"list:{L3}", Position(0, 0)), ("user:ann", Position(1, 0))]
 
 
-async def test_a_deleted_list_takes_its_channels_along(world: World, node: Node) -> None:
-    """The event comes first; nothing of the list comes after it."""
+async def test_deleted_list_ends_its_channels(world: World, node: Node) -> None:
+    """After the event, nothing of the list is sent."""
     client = await signed_in(node)
     await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
     world.commit(list_update(Position(0, 0), L1, {"ann"}, None))
@@ -489,8 +487,8 @@ async def test_a_deleted_list_takes_its_channels_along(world: World, node: Node)
     assert client.got == [("user:ann", Position(0, 0))]
 
 
-async def test_a_task_moved_out_of_sight_is_followed_no_further(world: World, node: Node) -> None:
-    """Who sees the list that it left hears of the move."""
+async def test_task_moved_to_an_invisible_list_is_no_longer_followed(world: World, node: Node) -> None:
+    """Members of the previous list get the move."""
     client = await signed_in(node)
     await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
     world.commit(task_update(Position(0, 0), T1, L2, L1))
@@ -501,8 +499,8 @@ async def test_a_task_moved_out_of_sight_is_followed_no_further(world: World, no
     assert client.seen[-1] == {"type": "unsubscribed", "channel": f"task:{T1}"}
 
 
-async def test_a_disconnected_client_leaves_nothing_behind(world: World, node: Node) -> None:
-    """The hub forgets channels that nobody has."""
+async def test_disconnected_client_leaves_nothing_behind(world: World, node: Node) -> None:
+    """The hub removes channels without subscribers."""
     client = await signed_in(node)
     await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
     await client.disconnect()
@@ -510,8 +508,8 @@ async def test_a_disconnected_client_leaves_nothing_behind(world: World, node: N
     assert not node.hub.subscribers.users
 
 
-async def test_gaps_are_told_and_never_published_over(world: World, node: Node) -> None:
-    """What was there is dropped; what comes too early is refused."""
+async def test_gaps_are_reported_and_not_published_over(world: World, node: Node) -> None:
+    """Known updates are dropped; those too early are refused."""
     first, second, third = (nothing_update(Position(0, offset)) for offset in range(3))
     assert node.hub.published.gap_before(first) is None
     assert node.hub.publish(first)

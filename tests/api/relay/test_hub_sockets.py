@@ -1,4 +1,4 @@
-"""Sockets over a real server: handshakes, deadlines, slow and silent peers, and the way they end."""
+"""Sockets over a real server: handshakes, deadlines, slow and silent peers, and closing."""
 
 from __future__ import annotations
 
@@ -45,13 +45,14 @@ class Served:
 
     @property
     def url(self) -> str:
-        """Where its sockets are."""
+        """Return the URL of its sockets."""
         return f"ws://127.0.0.1:{self.port}/ws"
 
 
 @asynccontextmanager
 async def served(options: Mapping[str, Any] | None = None, **timing: Any) -> AsyncIterator[Served]:
-    """Serve a world with a list of Ann's, with other timing than the product's, and options of uvicorn."""
+    """Serve a world with a list of Ann's, with shorter deadlines than the product's, and options of
+    uvicorn."""
     world = World(1)
     world.members = {LIST: {"ann"}}
     world.task_lists = {TASK: LIST}
@@ -82,14 +83,14 @@ async def served(options: Mapping[str, Any] | None = None, **timing: Any) -> Asy
 
 
 async def hear(socket: ClientConnection) -> dict[str, Any]:
-    """The next message."""
+    """Return the next message."""
     message: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), 5))
     return message
 
 
 @asynccontextmanager
 async def signed_in(at: Served, user: str = "ann") -> AsyncIterator[ClientConnection]:
-    """A socket that has authenticated."""
+    """Return an authenticated socket."""
     async with connect(at.url, subprotocols=[Subprotocol(SUBPROTOCOL)]) as socket:
         await socket.send(json.dumps({"id": 1, "type": "authenticate", "token": user}))
         assert (await hear(socket))["type"] == "authenticated"
@@ -97,7 +98,7 @@ async def signed_in(at: Served, user: str = "ann") -> AsyncIterator[ClientConnec
 
 
 async def ending(socket: ClientConnection) -> tuple[list[dict[str, Any]], int | None]:
-    """All that still comes, and the code of the close."""
+    """Return the remaining messages and the close code."""
     messages = []
     try:
         while True:
@@ -106,8 +107,8 @@ async def ending(socket: ClientConnection) -> tuple[list[dict[str, Any]], int | 
         return messages, closed.rcvd.code if closed.rcvd else None
 
 
-async def test_the_subprotocol_is_negotiated() -> None:
-    """None offered is fine; ours is taken among others; only others are refused with a reason."""
+async def test_subprotocol_is_negotiated() -> None:
+    """None offered is allowed; ours is chosen among others; only unknown ones are refused with a reason."""
     async with served() as at:
         async with connect(at.url) as plain:
             assert plain.subprotocol is None
@@ -124,10 +125,8 @@ async def test_the_subprotocol_is_negotiated() -> None:
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("compressed", [False, True])
-async def test_updates_come_in_the_form_that_is_asked_for(
-    *, compressed: bool, packed: bool, batched: bool
-) -> None:
-    """As JSON or msgpack, one by one or in arrays, compressed or not: live, and what was missed."""
+async def test_updates_have_the_requested_encoding(*, compressed: bool, packed: bool, batched: bool) -> None:
+    """JSON or msgpack, single or in arrays, compressed or not: live and missed ones."""
     subprotocol = Subprotocol(PACKED_SUBPROTOCOL if packed else SUBPROTOCOL)
     features = {"features": ["batch"] if batched else []}
     read: Callable[[Any], Any] = ormsgpack.unpackb if packed else json.loads
@@ -144,7 +143,7 @@ async def test_updates_come_in_the_form_that_is_asked_for(
             frames: list[Any] = []
 
             async def updates(count: int) -> list[str]:
-                """The positions of the next updates."""
+                """Return the positions of the next updates."""
                 found: list[str] = []
                 while len(found) < count:
                     frames.append(read(await asyncio.wait_for(socket.recv(), 5)))
@@ -167,14 +166,14 @@ async def test_updates_come_in_the_form_that_is_asked_for(
 
 
 def _happen(at: Served) -> None:
-    """Let a task of the list change."""
+    """Commit a change to a task of the list."""
     update = task_update(at.node.world.next_position(0), TASK, LIST)
     at.node.hub.publish(at.node.world.commit(update))
 
 
 @pytest.mark.parametrize("origin", ["https://tasks.example", "SELF", None])
-async def test_our_own_and_allowed_origins_may_connect(origin: str | None) -> None:
-    """As may what is no browser."""
+async def test_own_and_allowed_origins_may_connect(origin: str | None) -> None:
+    """As may clients other than browsers."""
     async with served() as at:
         own = f"http://127.0.0.1:{at.port}" if origin == "SELF" else origin
         async with connect(at.url, origin=Origin(own) if own else None) as socket:
@@ -183,8 +182,8 @@ async def test_our_own_and_allowed_origins_may_connect(origin: str | None) -> No
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://["])
-async def test_other_origins_may_not(origin: str) -> None:
-    """A page elsewhere can't use a visitor's network position."""
+async def test_other_origins_are_refused(origin: str) -> None:
+    """Other sites cannot use a visitor's network position."""
     async with served() as at:
         with pytest.raises(InvalidStatus) as refused:
             async with connect(at.url, origin=Origin(origin)):
@@ -192,8 +191,8 @@ async def test_other_origins_may_not(origin: str) -> None:
         assert refused.value.response.status_code == 403
 
 
-async def test_a_handshake_that_is_refused_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
-    """Anyone can cause one: nothing in the log looks like a fault."""
+async def test_refused_handshake_is_not_logged_as_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Anyone can cause one."""
     async with served() as at:
         with pytest.raises(InvalidStatus):
             async with connect(at.url, origin=Origin("https://evil.example")):
@@ -202,8 +201,8 @@ async def test_a_handshake_that_is_refused_is_no_error_of_ours(caplog: pytest.Lo
 
 
 @pytest.mark.parametrize("frame", ["{", "[]", b"{}", "x" * 70_000])
-async def test_a_bad_frame_ends_the_socket(frame: str | bytes) -> None:
-    """With a word on why."""
+async def test_bad_frame_closes_the_socket(frame: str | bytes) -> None:
+    """With a reason."""
     async with served() as at, connect(at.url) as socket:
         await socket.send(frame)
         messages, code = await ending(socket)
@@ -211,7 +210,7 @@ async def test_a_bad_frame_ends_the_socket(frame: str | bytes) -> None:
         assert [(each["type"], each["code"]) for each in messages] == [("error", "malformed")]
 
 
-async def test_a_huge_frame_is_not_buffered() -> None:
+async def test_huge_frame_is_not_buffered() -> None:
     """The server stops reading it."""
     async with served() as at, connect(at.url) as socket:
         await socket.send("x" * 1_000_000)
@@ -219,8 +218,8 @@ async def test_a_huge_frame_is_not_buffered() -> None:
         assert code == 1009
 
 
-async def test_who_has_said_who_they_are_may_come_back_if_we_take_too_long() -> None:
-    """It is not their fault: they are told to try again, not that they said nothing."""
+async def test_slow_authentication_invites_the_client_to_retry() -> None:
+    """The close code differs from that of a client that did not authenticate."""
 
     class Slow:
         async def verify(self, token: str) -> Identity:
@@ -234,8 +233,8 @@ async def test_who_has_said_who_they_are_may_come_back_if_we_take_too_long() -> 
     assert code == 4001
 
 
-async def test_who_does_not_authenticate_is_closed() -> None:
-    """Even if it talks."""
+async def test_socket_that_does_not_authenticate_is_closed() -> None:
+    """Even if it sends other messages."""
     async with served(authentication_s=0.2) as at, connect(at.url) as socket:
         await socket.send('{"type":"ping"}')
         messages, code = await ending(socket)
@@ -243,8 +242,8 @@ async def test_who_does_not_authenticate_is_closed() -> None:
         assert messages[-1]["type"] == "error"
 
 
-async def test_a_bad_token_is_closed_for_good() -> None:
-    """After the error that answers it."""
+async def test_invalid_token_closes_the_socket_for_good() -> None:
+    """After the error reply."""
     async with served() as at, connect(at.url) as socket:
         await socket.send('{"id":9,"type":"authenticate","token":"bad"}')
         messages, code = await ending(socket)
@@ -252,8 +251,8 @@ async def test_a_bad_token_is_closed_for_good() -> None:
         assert [(each["id"], each["code"]) for each in messages] == [(9, "unauthenticated")]
 
 
-async def test_a_silent_peer_is_closed_and_an_answering_one_is_not() -> None:
-    """Any frame counts as an answer."""
+async def test_silent_peer_is_closed_and_a_responding_one_is_not() -> None:
+    """Any frame counts as a response."""
     async with served(ping_s=0.1) as at, signed_in(at) as silent, signed_in(at) as alive:
 
         async def answer() -> None:
@@ -269,8 +268,8 @@ async def test_a_silent_peer_is_closed_and_an_answering_one_is_not() -> None:
         answering.cancel()
 
 
-async def test_an_expired_token_ends_the_socket_unless_refreshed() -> None:
-    """4005: come back with a newer one."""
+async def test_expired_token_closes_the_socket_unless_refreshed() -> None:
+    """4005: reconnect with a newer one."""
     async with served(ping_s=0.1) as at, signed_in(at) as socket:
         at.now[0] += 3600
         messages, code = await ending(socket)
@@ -278,8 +277,8 @@ async def test_an_expired_token_ends_the_socket_unless_refreshed() -> None:
         assert messages[-1]["type"] == "goodbye"
 
 
-async def test_a_failure_ends_one_socket_alone() -> None:
-    """The client comes back; the others notice nothing."""
+async def test_failure_closes_one_socket_only() -> None:
+    """Its client reconnects; the others notice nothing."""
     async with served() as at, signed_in(at) as other, connect(at.url) as socket:
 
         async def verify(token: str) -> Identity:
@@ -294,7 +293,7 @@ async def test_a_failure_ends_one_socket_alone() -> None:
         assert (await hear(other))["type"] == "pong"
 
 
-async def test_a_peer_that_never_reads_is_closed_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_peer_that_never_reads_is_closed_and_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     """4008, within a bound, while another one gets every update; its connection is not kept."""
     monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
     async with served() as at, signed_in(at) as good:
@@ -320,13 +319,13 @@ async def test_a_peer_that_never_reads_is_closed_and_forgotten(monkeypatch: pyte
 
 
 def masked(payload: bytes) -> bytes:
-    """A text frame as clients send them, with a mask of zeros."""
+    """Return a text frame as clients send them, with a mask of zeros."""
     assert len(payload) < 126
     return bytes([0x81, 0x80 | len(payload)]) + bytes(4) + payload
 
 
-async def test_draining_says_goodbye_to_everyone() -> None:
-    """A node that stops sends its sockets elsewhere, and waits until they went."""
+async def test_draining_closes_every_socket_with_goodbye() -> None:
+    """A stopping node waits until its sockets are closed."""
     async with served() as at, signed_in(at) as one, connect(at.url) as other:
         await eventually(lambda: len(at.sockets) == 2)
         await at.sockets.connection_registry.drain()
@@ -344,8 +343,8 @@ async def test_draining_says_goodbye_to_everyone() -> None:
             assert (await ending(late))[1] == 4001
 
 
-async def test_a_thousand_that_come_and_go_leave_nothing() -> None:
-    """No task, no subscriber, no connection stays."""
+async def test_a_thousand_short_connections_leave_nothing_behind() -> None:
+    """No task, no subscriber, no connection."""
     async with served() as at:
         before = len(asyncio.all_tasks())
 

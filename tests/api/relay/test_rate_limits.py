@@ -1,4 +1,4 @@
-"""Limits: no schedule of messages gets more than its share, and nothing is remembered for ever."""
+"""Rate limits and quotas: upper bounds under any schedule, and bounded memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SLACK = 1e-6
 
 
 def times_of(gaps_s: list[float]) -> list[float]:
-    """Points in time with those gaps between them."""
+    """Return the times with those gaps between them."""
     now_s, times = 1_000.0, []
     for gap_s in gaps_s:
         now_s += gap_s
@@ -34,7 +34,7 @@ def times_of(gaps_s: list[float]) -> list[float]:
 
 
 def most_over(passed: list[float], rate_per_s: float, burst: int) -> float:
-    """By how much the worst window has more than it may have."""
+    """Return by how much the worst window exceeds its limit."""
     return max(
         (
             end + 1 - start - (burst + rate_per_s * (passed[end] - passed[start]))
@@ -46,8 +46,8 @@ def most_over(passed: list[float], rate_per_s: float, burst: int) -> float:
 
 
 @given(st.integers(1, 100), st.integers(1, 30), GAPS_S)
-def test_no_window_has_more_than_burst_and_rate(rate_per_s: int, burst: int, gaps_s: list[float]) -> None:
-    """Of any schedule, also of a clock that goes back."""
+def test_no_window_exceeds_burst_and_rate(rate_per_s: int, burst: int, gaps_s: list[float]) -> None:
+    """Any schedule, also with a clock that goes back."""
     bucket = TokenBucket(rate_per_s, burst)
     passed, latest_s = [], 0.0
     for now_s in times_of(gaps_s):
@@ -58,8 +58,8 @@ def test_no_window_has_more_than_burst_and_rate(rate_per_s: int, burst: int, gap
 
 
 @given(st.integers(1, 100), st.integers(1, 30), st.integers(1, 200))
-def test_who_keeps_to_the_rate_is_never_refused(rate_per_s: int, burst: int, count: int) -> None:
-    """Up to the burst at once, and then one after the other."""
+def test_messages_within_the_rate_are_never_refused(rate_per_s: int, burst: int, count: int) -> None:
+    """Up to the burst at once, then one after the other."""
     bucket = TokenBucket(rate_per_s, burst)
     assert all(bucket.take(0.0) for _ in range(burst))
     assert not bucket.take(0.0)
@@ -67,28 +67,28 @@ def test_who_keeps_to_the_rate_is_never_refused(rate_per_s: int, burst: int, cou
     assert all(bucket.take(number * step_s) for number in range(1, count))
 
 
-def test_a_bucket_has_to_let_something_through() -> None:
-    """Anything else is a mistake of the caller's."""
+def test_bucket_that_admits_nothing_is_an_error() -> None:
+    """It is a mistake of the caller's."""
     for rate_per_s, burst in ((0, 1), (-1, 1), (1, 0)):
         with pytest.raises(ValueError, match="never"):
             TokenBucket(rate_per_s, burst)
 
 
 def floods(rate: MessageRate, now_s: float) -> list[Verdict]:
-    """What is said to a flood, until the socket is closed."""
+    """Return the replies to a flood, until the socket is closed."""
     said = [rate.take(now_s)]
     while said[-1] is not Verdict.CLOSE:
         said.append(rate.take(now_s))
     return said
 
 
-def test_a_flood_is_refused_and_then_closed() -> None:
-    """The burst passes, then as many errors are answered as there is patience for."""
+def test_flood_is_refused_then_closed() -> None:
+    """The burst passes, then a limited number of errors is sent."""
     said = floods(RateLimits(10, 20, 100, 200).connection(), 5.0)
     assert said == [Verdict.ALLOW] * 20 + [Verdict.REFUSE] * limits.MAX_REFUSALS + [Verdict.CLOSE]
 
 
-def test_twice_the_rate_ends_too() -> None:
+def test_twice_the_rate_is_closed_too() -> None:
     """Though every other message passes."""
     rate = RateLimits(10, 20, 100, 200).connection()
     said = [rate.take(number / 20) for number in range(1_000)]
@@ -97,7 +97,7 @@ def test_twice_the_rate_ends_too() -> None:
 
 
 def test_connections_of_a_user_share_a_bucket() -> None:
-    """What one has used is not there for the other; another user's is."""
+    """One connection's use counts for the other; another user's does not."""
     rates = RateLimits(100, 100, 10, 30)
     one, other, foreign = rates.connection(), rates.connection(), rates.connection()
     rates.enter("alice", one)
@@ -108,8 +108,8 @@ def test_connections_of_a_user_share_a_bucket() -> None:
     assert foreign.take(1.0) is Verdict.ALLOW
 
 
-def test_a_refusal_of_the_user_costs_the_connection_nothing() -> None:
-    """Its own bucket is as it was."""
+def test_refusal_by_the_user_bucket_costs_the_connection_nothing() -> None:
+    """Its own bucket is unchanged."""
     rates = RateLimits(1, 5, 1, 2)
     rate = rates.connection()
     rates.enter("alice", rate)
@@ -117,8 +117,8 @@ def test_a_refusal_of_the_user_costs_the_connection_nothing() -> None:
     assert [rate.take(1.0), rate.take(2.0), rate.take(3.0)] == [Verdict.ALLOW] * 3
 
 
-def test_coming_back_brings_no_new_bucket() -> None:
-    """Whoever leaves with an empty one finds it so; once it is full, nobody remembers them."""
+def test_reconnecting_brings_no_new_bucket() -> None:
+    """An empty bucket is kept; once it is full again, it is removed."""
     rates = RateLimits(100, 100, 10, 20)
     for _ in range(2):
         rate = rates.connection()
@@ -132,8 +132,8 @@ def test_coming_back_brings_no_new_bucket() -> None:
     assert len(rates) == 0
 
 
-def test_only_so_many_absent_users_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The longest gone are forgotten; those who are here never."""
+def test_buckets_of_absent_users_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those absent longest are evicted; those of present users never."""
     monkeypatch.setattr(limits, "MAX_ABSENT_USERS", 10)
     rates = RateLimits(100, 100, 1, 5)
     stays = rates.connection()
@@ -148,8 +148,8 @@ def test_only_so_many_absent_users_are_remembered(monkeypatch: pytest.MonkeyPatc
 
 
 @given(st.integers(0, 5), st.lists(st.tuples(st.booleans(), st.sampled_from("abc")), max_size=60))
-def test_places_are_counted(limit: int, steps: list[tuple[bool, str]]) -> None:
-    """Never more than the limit for a key, and no trace of a key that has none."""
+def test_quota_is_counted_per_key(limit: int, steps: list[tuple[bool, str]]) -> None:
+    """Never above the limit of a key, and no entry for a key without use."""
     places, taken = Quota(limit), dict.fromkeys("abc", 0)
     for take, key in steps:
         if take:
@@ -162,7 +162,7 @@ def test_places_are_counted(limit: int, steps: list[tuple[bool, str]]) -> None:
     assert len(places) == sum(count > 0 for count in taken.values())
 
 
-def test_users_and_addresses_are_counted_apart() -> None:
+def test_users_and_addresses_have_separate_quotas() -> None:
     """Each by its own limit."""
     connections = ConnectionLimits(per_user=1, per_address=2)
     assert [connections.users.take("a"), connections.users.take("a")] == [True, False]
@@ -180,6 +180,6 @@ def test_users_and_addresses_are_counted_apart() -> None:
         ("", ""),
     ],
 )
-def test_addresses_are_counted_by_network(host: str, network: str) -> None:
-    """One IPv6 client has 2**64 addresses to come from."""
+def test_ipv6_addresses_are_counted_by_network(host: str, network: str) -> None:
+    """One client has 2**64 addresses."""
     assert network_of(host) == network

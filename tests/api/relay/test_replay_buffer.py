@@ -1,4 +1,4 @@
-"""The ring: what it says of the past is what was, or that it does not know."""
+"""Replay buffer: returns all missed updates, or reports that it does not have them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ places = st.fixed_dictionaries({}, optional={p: st.integers(-1, 20) for p in ran
 
 
 @given(histories, st.integers(1, 12), places, places, places, st.sets(st.sampled_from(CHANNELS)))
-def test_what_was_missed_is_told_whole_or_not_at_all(
+def test_missed_updates_are_returned_completely_or_not_at_all(
     history: list[tuple[int, set[str]]],
     size: int,
     start: dict[int, int],
@@ -39,7 +39,7 @@ def test_what_was_missed_is_told_whole_or_not_at_all(
     upto: dict[int, int],
     channels: set[str],
 ) -> None:
-    """In the order it came. It is not told only if something was forgotten, or has not come."""
+    """In order. Refused only if an update was evicted, or has not arrived."""
     ring, told, ends = ReplayBuffer(max_updates=size), list[Update](), dict(start)
     ring.start(start)
     for partition, concerned in history:
@@ -71,7 +71,7 @@ def test_what_was_missed_is_told_whole_or_not_at_all(
 
 
 @given(histories, st.integers(1, 12))
-def test_messages_are_made_once_and_forgotten_with_their_updates(
+def test_messages_are_encoded_once_and_evicted_with_their_updates(
     history: list[tuple[int, set[str]]], size: int
 ) -> None:
     """So that memory is bounded."""
@@ -92,7 +92,7 @@ def test_messages_are_made_once_and_forgotten_with_their_updates(
     }
 
 
-def test_a_message_of_what_was_forgotten_is_made_anew() -> None:
+def test_message_of_an_evicted_update_is_encoded_again() -> None:
     """It is not kept."""
     ring = ReplayBuffer(max_updates=1)
     for offset in range(2):
@@ -103,7 +103,7 @@ def test_a_message_of_what_was_forgotten_is_made_anew() -> None:
 
 
 def test_bytes_are_bounded_too() -> None:
-    """An update larger than all of it is not remembered."""
+    """An update larger than the buffer is not kept."""
     ring = ReplayBuffer(max_updates=10, max_bytes=1_000)
     for offset in range(5):
         ring.append(update_at(0, offset, [], size=400))
@@ -115,7 +115,7 @@ def test_bytes_are_bounded_too() -> None:
         ring.missed([], {0: 4}, {0: 5}, 10)
 
 
-def test_what_many_miss_is_joined_once() -> None:
+def test_joined_messages_are_shared_by_clients() -> None:
     """The same messages are the same bytes; few of such are kept."""
     ring = ReplayBuffer()
     messages = [EncodedMessage(b'{"n":%d}' % number) for number in range(MAX_BATCHES + 5)]

@@ -1,4 +1,4 @@
-"""What `/metrics` says: in Prometheus' own format, by its conventions, and as things happen."""
+"""Metrics of `/metrics`: format, naming conventions and values."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
 
 
 class Node:
-    """The numbers of a node, and what is said of them."""
+    """Metrics of a node, and their exposition."""
 
     def __init__(self) -> None:
         self.relay = RelayCounters()
@@ -54,12 +54,12 @@ class Node:
 
 
 def parsed(text: bytes) -> dict[str, Metric]:
-    """Name → family."""
+    """Return name → family."""
     return {family.name: family for family in text_string_to_metric_families(text.decode())}
 
 
 def value_of(families: dict[str, Metric], name: str, **labels: str) -> float | None:
-    """The value of one sample; None if there is none."""
+    """Return the value of one sample; None if there is none."""
     found = [
         sample.value
         for family in families.values()
@@ -101,8 +101,8 @@ def busy(node: Node) -> None:
     node.metrics.http.observe("GET", "/api/tasks/{id}", 200, 0.02)
 
 
-def test_names_and_units_are_by_convention(node: Node) -> None:
-    """A prefix, base units, `_total` on what only grows, and a meaning for each."""
+def test_names_and_units_follow_the_conventions(node: Node) -> None:
+    """A prefix, base units, `_total` for counters, and a description for each."""
     busy(node)
     for name, family in node.families().items():
         if name.startswith(NOT_OURS):
@@ -116,7 +116,7 @@ def test_names_and_units_are_by_convention(node: Node) -> None:
             assert name.endswith("_seconds")
 
 
-def test_everything_that_happens_is_told(node: Node) -> None:
+def test_everything_is_counted(node: Node) -> None:
     """Each number under its labels."""
     busy(node)
     json = {"transport": "websocket", "encoding": "json"}
@@ -145,7 +145,7 @@ def test_everything_that_happens_is_told(node: Node) -> None:
 
 
 def test_latencies_are_histograms(node: Node) -> None:
-    """With the sum and the count, and each bucket holding those below it."""
+    """With sum, count and cumulative buckets."""
     busy(node)
     name = "tasktape_command_duration_seconds"
     assert node.value(f"{name}_bucket", type="subscribe", le="0.0025") == 0
@@ -159,8 +159,8 @@ def test_latencies_are_histograms(node: Node) -> None:
 
 
 @given(st.lists(st.one_of(st.sampled_from(FAST_S), st.floats(-1, 20)), max_size=50))
-def test_a_bucket_holds_what_took_no_longer(observed: list[float]) -> None:
-    """Of any observations; a clock that is ahead makes none negative."""
+def test_bucket_counts_observations_up_to_its_bound(observed: list[float]) -> None:
+    """A clock that is ahead makes none negative."""
     latencies = Latencies()
     for seconds in observed:
         latencies.observe(seconds)
@@ -171,8 +171,8 @@ def test_a_bucket_holds_what_took_no_longer(observed: list[float]) -> None:
     assert latencies.sum_s >= 0
 
 
-def test_clients_can_not_make_series(node: Node) -> None:
-    """Close codes, methods and paths of theirs all count as one."""
+def test_clients_cannot_create_series(node: Node) -> None:
+    """Their close codes, methods and paths share one label value."""
     for code in range(5_000):
         node.relay.left(code)
     node.relay.left(None)
@@ -184,22 +184,22 @@ def test_clients_can_not_make_series(node: Node) -> None:
     assert node.value("tasktape_http_request_duration_seconds_count", **other) == 100
 
 
-def test_nodes_have_registries_of_their_own() -> None:
-    """Two in one process don't meet."""
+def test_nodes_have_separate_registries() -> None:
+    """Also two in one process."""
     one, other = Node(), Node()
     busy(one)
     assert other.value("tasktape_subscriptions") == 0
 
 
-def test_the_process_is_measured_too(node: Node) -> None:
+def test_process_metrics_are_exported(node: Node) -> None:
     """Memory, processor time, open files, and the garbage collector."""
     families = node.families()
     assert {"process_resident_memory_bytes", "process_cpu_seconds", "process_open_fds"} <= families.keys()
     assert {"python_info", "python_gc_collections"} <= families.keys()
 
 
-def test_every_metric_is_in_the_reference(node: Node) -> None:
-    """By its name as a query has it, with its labels; and no other."""
+def test_reference_has_every_metric(node: Node) -> None:
+    """By its query name, with its labels; and no other."""
     busy(node)
     rows = re.findall(r"^\| `(tasktape_\w+)(?:\{([\w, ]+)\})?` \|", REFERENCE.read_text(), re.MULTILINE)
     documented = {name: {label for label in labels.split(", ") if label} for name, labels in rows}
@@ -235,8 +235,8 @@ AGES_S = {0: 0.0, 1: 4.5}
 NOW = datetime.fromtimestamp(1_790_000_008.0, UTC)
 
 
-def test_metrics_of_projecting_tell_lags_dead_letters_and_workers() -> None:
-    """A worker that has not reported for a minute is neither up nor ready."""
+def test_projecting_metrics_have_lags_dead_letters_and_workers() -> None:
+    """A worker without a report for a minute is neither up nor ready."""
     told = {
         (sample.name, *sample.labels.values()): sample.value
         for family in projection_metrics(STANDING, AGES_S, NOW)
@@ -265,10 +265,10 @@ def test_metrics_of_projecting_tell_lags_dead_letters_and_workers() -> None:
 
 
 class NoPool:
-    """A database that is away."""
+    """An unavailable database."""
 
     async def fetch(self, *_: object) -> list[Any]:
-        """Raise."""
+        """Raise the error of an unavailable database."""
         raise ConnectionRefusedError
 
     fetchrow = fetch
@@ -295,7 +295,7 @@ async def client(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def requests_of(client: httpx.AsyncClient) -> dict[tuple[str, str, str], float]:
-    """(method, route, status) → how often, as `/metrics` has it."""
+    """Return (method, route, status) → count in `/metrics`."""
     family = parsed((await client.get("/metrics")).content)["tasktape_http_request_duration_seconds"]
     return {
         (sample.labels["method"], sample.labels["route"], sample.labels["status"]): sample.value
@@ -311,8 +311,8 @@ async def test_metrics_need_no_token(client: httpx.AsyncClient) -> None:
     assert (await client.get("/metrics?name=x")).status_code == 400
 
 
-async def test_requests_are_counted_by_route(client: httpx.AsyncClient) -> None:
-    """By its template: not by what was in the path."""
+async def test_requests_are_counted_by_route_template(client: httpx.AsyncClient) -> None:
+    """Not by path."""
     for number in range(3):
         await client.get(f"/api/tasks/{number}")
         await client.put(f"/api/lists/{number}/members/a%2Fb")
@@ -328,8 +328,8 @@ async def test_requests_are_counted_by_route(client: httpx.AsyncClient) -> None:
     assert not any("no/such" in route for _, route, _ in found)
 
 
-async def test_what_fails_unexpectedly_is_counted(app: Starlette, client: httpx.AsyncClient) -> None:
-    """As the 500 that it becomes, once."""
+async def test_unexpected_failure_is_counted_once(app: Starlette, client: httpx.AsyncClient) -> None:
+    """As the 500 that it becomes."""
 
     async def broken(request: Request) -> Response:
         raise RuntimeError("a mistake of ours")
@@ -339,8 +339,8 @@ async def test_what_fails_unexpectedly_is_counted(app: Starlette, client: httpx.
     assert (await requests_of(client))["GET", "/broken", "500"] == 1
 
 
-def test_there_are_few_enough_lines_to_read_at_once(node: Node) -> None:
-    """The loop that answers is the loop that relays: with all routes in use, some thousand lines."""
+def test_exposition_stays_small(node: Node) -> None:
+    """It is made in the event loop of the relay: with all routes in use, some thousand lines."""
     busy(node)
     for endpoint in ENDPOINTS:
         for status in (200, 401, 404, 409):

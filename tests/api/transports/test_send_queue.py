@@ -1,4 +1,4 @@
-"""The outbox: bounded, in order, and never a wait for who pushes."""
+"""Send queue: bounded, ordered, and never blocking."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def first(send_queue: SendQueue) -> str:
     return b"".join((await send_queue.first()).payloads(JSON)).decode()
 
 
-async def test_frames_leave_in_the_order_they_came() -> None:
+async def test_frames_leave_in_order() -> None:
     """A frame stays first until it was sent."""
     send_queue = SendQueue()
     send_queue.push(message("a"))
@@ -27,8 +27,8 @@ async def test_frames_leave_in_the_order_they_came() -> None:
     assert await first(send_queue) == "b"
 
 
-async def test_a_waiting_writer_is_woken_by_a_frame() -> None:
-    """`first` waits while there is nothing."""
+async def test_frame_wakes_a_waiting_writer() -> None:
+    """`first` waits while the queue is empty."""
     send_queue = SendQueue()
     waiting = asyncio.ensure_future(first(send_queue))
     await asyncio.sleep(0)
@@ -36,8 +36,8 @@ async def test_a_waiting_writer_is_woken_by_a_frame() -> None:
     assert await asyncio.wait_for(waiting, 1) == "a"
 
 
-async def test_too_many_messages_close_it_and_free_what_it_held() -> None:
-    """A reader that does not keep up costs no more than the bound, and is told to resume."""
+async def test_too_many_messages_close_the_queue_and_free_memory() -> None:
+    """The client is asked to resume."""
     send_queue = SendQueue(max_messages=3)
     for number in range(4):
         send_queue.push(message(str(number)))
@@ -47,16 +47,15 @@ async def test_too_many_messages_close_it_and_free_what_it_held() -> None:
     assert len(send_queue) == 0
 
 
-async def test_messages_that_are_joined_are_counted_one_by_one() -> None:
-    """As many as they are."""
+async def test_joined_messages_are_counted_one_by_one() -> None:
     send_queue = SendQueue(max_messages=3)
     assert send_queue.push(MessageBatch([message("a"), message("b"), message("c")]))
     assert not send_queue.push(message("d"))
     assert send_queue.size == 0
 
 
-async def test_too_many_bytes_close_it() -> None:
-    """The bytes are bounded, not just the messages."""
+async def test_too_many_bytes_close_the_queue() -> None:
+    """Bytes are bounded, not only messages."""
     send_queue = SendQueue(max_bytes=10)
     send_queue.push(message("12345678"))
     assert not send_queue.closed
@@ -66,8 +65,8 @@ async def test_too_many_bytes_close_it() -> None:
     assert await send_queue.ended() == TOO_SLOW
 
 
-async def test_a_frame_larger_than_the_bound_passes() -> None:
-    """Its reader could never get past it otherwise."""
+async def test_frame_larger_than_the_bound_passes() -> None:
+    """Otherwise its client could never get past it."""
     send_queue = SendQueue(max_bytes=10)
     send_queue.push(message("x" * 100))
     assert await first(send_queue) == "x" * 100
@@ -76,8 +75,8 @@ async def test_a_frame_larger_than_the_bound_passes() -> None:
     assert not send_queue.closed
 
 
-async def test_room_is_there_again_when_half_of_it_is_sent() -> None:
-    """A recovery goes on at its reader's pace."""
+async def test_room_is_available_when_half_is_sent() -> None:
+    """A recovery continues at its client's pace."""
     send_queue = SendQueue(max_messages=4)
     for number in range(3):
         send_queue.push(message(str(number)))
@@ -88,8 +87,8 @@ async def test_room_is_there_again_when_half_of_it_is_sent() -> None:
     await asyncio.wait_for(room, 1)
 
 
-async def test_the_first_reason_to_close_is_the_one() -> None:
-    """Whoever comes later finds it closed."""
+async def test_first_close_reason_counts() -> None:
+    """Later ones find the queue closed."""
     send_queue = SendQueue()
     send_queue.close(None)
     send_queue.close(CloseReason(4001, "restarting"))

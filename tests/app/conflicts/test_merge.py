@@ -1,4 +1,4 @@
-"""`If-Match`: what may still be applied to a task that has changed meanwhile."""
+"""`If-Match`: merging a change into a task that has changed since."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ BASE = task_after(CREATED)
     ],
 )
 def test_disjoint_and_equal_changes_merge(theirs: TaskEvent, yours: TaskCommand) -> None:
-    """Different fields, or the same value for the same field, are no conflict."""
+    """Different fields, or the same value for the same field, do not conflict."""
     merge.merged(yours, BASE, task_after(CREATED, theirs))
 
 
@@ -99,7 +99,7 @@ def test_overlapping_changes_conflict(
     their_value: dict[str, object],
     your_value: dict[str, object],
 ) -> None:
-    """A conflict shows base, theirs and yours of exactly the fields that overlap."""
+    """A conflict has base, theirs and yours of exactly the overlapping fields."""
     with pytest.raises(Conflict, match="since version 1") as caught:
         merge.merged(yours, BASE, task_after(CREATED, theirs))
     assert (caught.value.base, caught.value.theirs, caught.value.yours) == (
@@ -109,52 +109,51 @@ def test_overlapping_changes_conflict(
     )
 
 
-def test_changed_and_changed_back_is_no_change() -> None:
-    """What is as it was does not stand in the way."""
+def test_reverted_change_does_not_conflict() -> None:
     current = task_after(CREATED, TaskCompleted(), TaskReopened())
     merge.merged(CompleteTask(), BASE, current)
     merge.merged(DeleteTask(), BASE, current)
 
 
-def test_deleting_what_has_changed_is_refused() -> None:
-    """Nobody deletes what they have not seen."""
+def test_deleting_a_changed_task_is_refused() -> None:
+    """Nobody deletes changes that they have not seen."""
     merge.merged(DeleteTask(), BASE, BASE)
     with pytest.raises(PreconditionFailed, match="version 2"):
         merge.merged(DeleteTask(), BASE, task_after(CREATED, TaskEdited({"notes": "M"})))
 
 
 @pytest.mark.parametrize("version", [None, 1])
-def test_undoing_what_may_be_another_change_by_now_is_refused(version: int | None) -> None:
-    """Nobody takes away a task with changes that they have not seen, by undoing its creation."""
+def test_undo_of_a_creation_is_refused_after_other_changes(version: int | None) -> None:
+    """It would delete changes that the caller has not seen."""
     changed = task_after(CREATED, TaskEdited({"notes": "M"}))
     merge.merged(UndoChange(version=version), BASE, BASE)
     with pytest.raises(PreconditionFailed, match="read it before undoing"):
         merge.merged(UndoChange(version=version), BASE, changed)
 
 
-def test_undoing_one_change_looks_at_its_fields_only() -> None:
-    """Whether they changed again is for the decision."""
+def test_undo_of_a_change_checks_only_its_fields() -> None:
+    """The decision checks if they changed again."""
     base = task_after(CREATED, TaskEdited({"title": "U"}))
     merge.merged(
         UndoChange(version=2), base, task_after(CREATED, TaskEdited({"title": "U"}), TaskCompleted())
     )
 
 
-def test_order_and_comments_hinder_nobody() -> None:
-    """They lie beside the task: who deletes it, deletes it all the same."""
+def test_order_and_comments_do_not_conflict() -> None:
+    """Deleting a task deletes its comments too."""
     moved = task_after(CREATED, TaskMoved(LIST_ID, rank="m"), TaskCommented("c", "Hello"))
     merge.merged(DeleteTask(), BASE, moved)
 
 
 def merged_edit(base: Task, current: Task, **yours: Any) -> dict[str, Any]:
-    """What an edit that was meant for `base` sets on `current`."""
+    """Return what an edit based on `base` sets on `current`."""
     command = merge.merged(EditTask(**yours), base, current)
     assert isinstance(command, EditTask)
     return changed_fields(command, current)
 
 
-def test_a_field_that_is_sent_as_it_was_is_not_changed() -> None:
-    """A form sends all of its fields: what somebody else made of the others stands, also if it is nothing."""
+def test_unchanged_field_of_an_edit_is_not_written() -> None:
+    """A form sends all of its fields: other users' values stay, also empty ones."""
     created = replace(CREATED, due="2026-12-01", tags=("a",))
     base = task_after(created)
     current = task_after(created, TaskEdited({"title": "U", "due": None, "notes": "M", "tags": ("a", "b")}))
@@ -176,7 +175,7 @@ def test_a_field_that_is_sent_as_it_was_is_not_changed() -> None:
 
 
 def test_tags_and_assignees_merge_as_sets() -> None:
-    """What either side added is there, what either side took away is not."""
+    """Values that either side added are included, those that either side removed are not."""
     created = replace(CREATED, tags=("a", "b", "c"), assignees=("bob",))
     current = task_after(created, TaskEdited({"tags": ("b", "c", "d"), "assignees": ()}))
     assert merged_edit(task_after(created), current, tags=("a", "b", "e"), assignees=("bob", "carol")) == {
@@ -186,7 +185,7 @@ def test_tags_and_assignees_merge_as_sets() -> None:
 
 
 def test_notes_merge_as_text() -> None:
-    """Where the changes lie apart; where they don't, the notes alone are in conflict."""
+    """If the changes are apart; otherwise only the notes conflict."""
     created = replace(CREATED, notes="one\ntwo\nthree\nfour\n")
     current = task_after(created, TaskEdited({"notes": "ONE\ntwo\nthree\nfour\n", "title": "U"}))
     notes = "one\ntwo\nthree\nFOUR\n"
@@ -196,8 +195,8 @@ def test_notes_merge_as_text() -> None:
     assert set(caught.value.yours) == {"notes"}
 
 
-def test_what_is_too_much_together_is_a_conflict() -> None:
-    """Each side was within the limits of a field."""
+def test_merge_above_a_limit_conflicts() -> None:
+    """Each side was within the limits of the field."""
     lines = "\n".join(f"line {number}" for number in range(1_000))
     created = replace(CREATED, notes=lines, tags=tuple(f"t{number}" for number in range(30)))
     theirs = TaskEdited(
@@ -210,8 +209,8 @@ def test_what_is_too_much_together_is_a_conflict() -> None:
     assert set(caught.value.yours) == {"notes", "tags"}
 
 
-def test_two_stages_are_a_conflict() -> None:
-    """A card can't go to two columns."""
+def test_different_stages_conflict() -> None:
+    """A card cannot be in two columns."""
     current = task_after(CREATED, TaskMoved(LIST_ID, stage="Doing"))
     for command in (EditTask(stage="Done"), MoveTask(stage="Done")):
         with pytest.raises(Conflict) as caught:
@@ -219,8 +218,8 @@ def test_two_stages_are_a_conflict() -> None:
         assert (caught.value.theirs, caught.value.yours) == ({"stage": "Doing"}, {"stage": "Done"})
 
 
-def test_an_occurrence_is_not_skipped_twice() -> None:
-    """Two people who pass over the same one pass over one; other changes hinder nobody."""
+def test_occurrence_is_skipped_once() -> None:
+    """Two users who skip the same one skip one; other changes do not conflict."""
     daily = replace(CREATED, due="2026-12-01", recurrence="FREQ=DAILY")
     base = task_after(daily)
     with pytest.raises(PreconditionFailed, match="skipping"):
@@ -263,8 +262,8 @@ def test_lists_merge_by_field_too() -> None:
         (MemberAdded("carol", "viewer"), SetMember(user="carol", role="owner")),
     ],
 )
-def test_two_roles_are_a_conflict(theirs: ListEvent, yours: SetMember | RemoveMember) -> None:
-    """Who was given another role meanwhile, or came, or left, is not treated as if that had not been."""
+def test_different_roles_conflict(theirs: ListEvent, yours: SetMember | RemoveMember) -> None:
+    """Also if the member was added or removed since."""
     past = (LIST, BOB)
     with pytest.raises(Conflict, match=yours.user) as caught:
         merge.merged_list(yours, list_after(*past), list_after(*past, theirs))
@@ -272,16 +271,15 @@ def test_two_roles_are_a_conflict(theirs: ListEvent, yours: SetMember | RemoveMe
     assert (user, role) == (yours.user, getattr(yours, "role", None))
 
 
-def test_the_same_role_is_no_conflict() -> None:
-    """Both wanted it."""
+def test_equal_roles_do_not_conflict() -> None:
     past = (LIST, BOB)
     same = MemberRoleChanged("bob", "viewer")
     merge.merged_list(SetMember(user="bob", role="viewer"), list_after(*past), list_after(*past, same))
     merge.merged_list(RemoveMember(user="bob"), list_after(*past), list_after(*past, MemberRemoved("bob")))
 
 
-def test_deleting_a_list_that_has_changed_is_refused() -> None:
-    """Nobody deletes what they have not seen."""
+def test_deleting_a_changed_list_is_refused() -> None:
+    """Nobody deletes changes that they have not seen."""
     merge.merged_list(DeleteList(), list_after(LIST), list_after(LIST))
     with pytest.raises(PreconditionFailed, match="version 2"):
         merge.merged_list(DeleteList(), list_after(LIST), list_after(LIST, BOB))
@@ -293,10 +291,10 @@ SETS = st.lists(st.sampled_from("abcdef"), unique=True).map(tuple)
 
 
 @given(SETS, SETS, SETS)
-def test_sets_merge_in_either_order(
+def test_merge_of_sets_is_symmetric(
     base: tuple[str, ...], theirs: tuple[str, ...], yours: tuple[str, ...]
 ) -> None:
-    """Whoever comes first: each value is there if one side added it, or both kept it."""
+    """A value is included if one side added it, or both kept it."""
     merged = merge.merge_sets(base, theirs, yours)
     assert len(set(merged)) == len(merged)
     assert set(merged) == set(merge.merge_sets(base, yours, theirs))
@@ -308,7 +306,8 @@ def test_sets_merge_in_either_order(
 
 
 @given(SETS, SETS)
-def test_sets_that_one_side_left_alone(base: tuple[str, ...], changed: tuple[str, ...]) -> None:
-    """Are what the other side made of them."""
+def test_unchanged_set_becomes_that_of_the_other_side(
+    base: tuple[str, ...], changed: tuple[str, ...]
+) -> None:
     assert merge.merge_sets(base, changed, base) == changed
     assert set(merge.merge_sets(base, base, changed)) == set(changed)

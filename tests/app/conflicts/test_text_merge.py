@@ -1,4 +1,4 @@
-"""Three-way merge of prose: what two people wrote is kept, and nothing is guessed."""
+"""Three-way merge of prose: keeps both texts and guesses nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SHOPPING = "Shopping\n\n- milk\n- bread\n- tea\n"
     ],
 )
 def test_changes_of_different_places_are_both_kept(base: str, theirs: str, yours: str, merged: str) -> None:
-    """Of lines, and of words within a line; it does not matter who came first."""
+    """Lines, and words within a line, in either order."""
     assert merge_texts(base, theirs, yours) == merged
     assert merge_texts(base, yours, theirs) == merged
 
@@ -54,8 +54,8 @@ def test_changes_of_different_places_are_both_kept(base: str, theirs: str, yours
         pytest.param("- a\n- b", "- x", "- y", id="only punctuation in common"),
     ],
 )
-def test_one_place_changed_in_two_ways_is_a_conflict(base: str, theirs: str, yours: str) -> None:
-    """Whoever came first."""
+def test_different_changes_of_one_place_conflict(base: str, theirs: str, yours: str) -> None:
+    """In either order."""
     assert merge_texts(base, theirs, yours) is None
     assert merge_texts(base, yours, theirs) is None
 
@@ -74,8 +74,8 @@ def test_one_place_changed_in_two_ways_is_a_conflict(base: str, theirs: str, you
         pytest.param("x\na", "X\na\nb", "x\na\nc", "X\na\nb\nc", id="and a change further up"),
     ],
 )
-def test_two_who_add_at_the_end_keep_their_lines(base: str, theirs: str, yours: str, merged: str) -> None:
-    """Theirs, which were there first, come first; what both added is there once."""
+def test_lines_added_at_the_end_by_both_are_kept(base: str, theirs: str, yours: str, merged: str) -> None:
+    """The earlier ones come first; equal ones are kept once."""
     assert merge_texts(base, theirs, yours) == merged
 
 
@@ -90,14 +90,14 @@ def test_two_who_add_at_the_end_keep_their_lines(base: str, theirs: str, yours: 
         ("a b\nc", "A b\nc", "A b and more\nc"),
     ],
 )
-def test_who_goes_on_from_their_own_save_has_no_conflict(base: str, first: str, second: str) -> None:
-    """A save whose answer was lost is in the log all the same; the next one still names the old base."""
+def test_saving_again_from_an_old_base_does_not_conflict(base: str, first: str, second: str) -> None:
+    """A save with a lost response is in the log; the next one still names the old base."""
     assert merge_texts(base, first, second) == second
     assert merge_texts(base, second, first) == second
 
 
-def test_a_shared_shopping_list() -> None:
-    """One ticks off and adds, the other corrects and adds: what both would write together."""
+def test_shared_shopping_list_merges() -> None:
+    """One side ticks off and adds, the other corrects and adds."""
     theirs = "Shopping\n\n- [x] milk\n- bread\n- tea\n- eggs\n"
     yours = "Shopping for Sunday\n\n- milk\n- rye bread\n- tea\n- jam\n"
     merged = merge_texts(SHOPPING, theirs, yours)
@@ -108,16 +108,16 @@ def test_a_shared_shopping_list() -> None:
 
 
 @given(TEXTS, TEXTS)
-def test_one_side_alone_is_taken_as_it_is(base: str, changed: str) -> None:
-    """If the other changed nothing, or the same."""
+def test_single_change_is_taken_unmodified(base: str, changed: str) -> None:
+    """If the other side changed nothing, or the same."""
     assert merge_texts(base, base, changed) == changed
     assert merge_texts(base, changed, base) == changed
     assert merge_texts(base, changed, changed) == changed
 
 
 @given(TEXTS, TEXTS, TEXTS)
-def test_the_sides_are_equal(base: str, theirs: str, yours: str) -> None:
-    """But for the order of what both added at the end; and no text whatever is an error."""
+def test_merge_is_symmetric(base: str, theirs: str, yours: str) -> None:
+    """Except for the order of lines that both added at the end; no text raises an error."""
     one, other = merge_texts(base, theirs, yours), merge_texts(base, yours, theirs)
     assert (one is None) == (other is None)
     if one is not None and other is not None:
@@ -129,8 +129,8 @@ def text_of(numbers: list[int]) -> str:
 
 
 @given(LINES, LINES, LINES)
-def test_no_line_is_lost_and_none_comes_back(base: list[int], theirs: list[int], yours: list[int]) -> None:
-    """What one side added is there, what one side deleted is not, and what both have stays."""
+def test_merge_loses_no_line_and_restores_none(base: list[int], theirs: list[int], yours: list[int]) -> None:
+    """Added lines are included, deleted ones are not, and common ones stay."""
     assume(set(theirs) & set(yours) <= set(base))
     merged = merge_texts(text_of(base), text_of(theirs), text_of(yours))
     assume(merged is not None)
@@ -141,8 +141,9 @@ def test_no_line_is_lost_and_none_comes_back(base: list[int], theirs: list[int],
 
 
 @given(LINES, LINES, LINES)
-def test_what_both_added_is_there(base: list[int], theirs: list[int], yours: list[int]) -> None:
-    """No line is lost, whoever has it, and no line comes from nowhere."""
+def test_merge_contains_all_added_lines_and_no_others(
+    base: list[int], theirs: list[int], yours: list[int]
+) -> None:
     merged = merge_texts(text_of(base), text_of(theirs), text_of(yours))
     assume(merged is not None)
     assert merged is not None
@@ -152,8 +153,7 @@ def test_what_both_added_is_there(base: list[int], theirs: list[int], yours: lis
 
 
 @given(LINES, st.data())
-def test_changes_of_lines_apart_never_conflict(base: list[int], data: st.DataObject) -> None:
-    """Each may do what they like to lines that the other leaves alone, if a line lies between them."""
+def test_changes_separated_by_a_line_never_conflict(base: list[int], data: st.DataObject) -> None:
     owners = data.draw(st.lists(st.sampled_from([0, 1]), min_size=len(base), max_size=len(base)))
     choice = st.sampled_from(["keep", "change", "delete"])
     sides: tuple[list[str], list[str], list[str], list[str]] = ([], [], [], [])
@@ -184,13 +184,12 @@ def test_changes_of_lines_apart_never_conflict(base: list[int], data: st.DataObj
     ],
 )
 def test_words_of_all_scripts_merge(base: str, theirs: str, yours: str, both: str | None) -> None:
-    """By words and signs; a phrase of a script without spaces is not taken apart."""
+    """By words and signs; a phrase of a script without spaces is not divided."""
     assert merge_texts(base, theirs, yours) == both
 
 
 @given(scripts.TEXTS, scripts.TEXTS, scripts.TEXTS)
-def test_merging_makes_no_cluster_that_nobody_wrote(base: str, theirs: str, yours: str) -> None:
-    """So what people saw as one character still is one."""
+def test_merge_creates_no_new_grapheme_clusters(base: str, theirs: str, yours: str) -> None:
     merged = merge_texts(base, theirs, yours)
     if merged is not None:
         known = {cluster for text in (base, theirs, yours) for cluster in clusters(text)}
@@ -201,21 +200,22 @@ def test_merging_makes_no_cluster_that_nobody_wrote(base: str, theirs: str, your
 
 
 def hostile(separator: str, words: int, side: str) -> str:
-    """Few different words, each beside one that no other side has: the worst for a comparison."""
+    """Return a text of few different words, each next to a unique one: the worst case of a comparison."""
     pairs = [f"{number % 10} {side}{number}".replace(" ", separator) for number in range(words)]
     return separator.join([side, *pairs, side])[:20_000]
 
 
 @pytest.mark.parametrize("separator", ["\n", " "])
 @pytest.mark.parametrize("words", [300, 1000, 3000])
-def test_a_hostile_text_is_no_burden(separator: str, words: int) -> None:
-    """As long as notes may be. It takes 0.1 s, and took minutes without a bound; here is a slow machine's."""
+def test_hostile_text_merges_in_bounded_time(separator: str, words: int) -> None:
+    """Maximum length of notes. It takes 0.1 s, and took minutes without a bound; the limit fits a slow
+    machine."""
     begun = time.process_time()
     assert merge_texts(*(hostile(separator, words, side) for side in "bty")) is None
     assert time.process_time() - begun < 1
 
 
-def test_long_notes_merge_in_detail() -> None:
+def test_long_notes_merge_by_words() -> None:
     """One paragraph of 3,000 words, with a change every hundred."""
     base = random.Random(1).choices([f"word{number}" for number in range(500)], k=3000)
     theirs, yours, both = base[:], base[:], base[:]

@@ -1,4 +1,4 @@
-"""What the commands on a list decide, and what its events do to it."""
+"""Decisions of commands on a list, and the effects of its events."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ CREATED = ListCreated(name="Home")
 INBOX = ListCreated(name="Inbox", inbox=True)
 
 
-def test_create() -> None:
-    """Who creates a list owns it."""
+def test_create_makes_the_actor_the_owner() -> None:
     given().when(CreateList(name=" Home ")).then(CREATED)
     created = list_after(CREATED)
     assert (created.name, created.inbox, created.members) == ("Home", False, {"alice": "owner"})
@@ -29,16 +28,15 @@ def test_create() -> None:
     given(CREATED, ListDeleted()).when(CreateList(name="Home")).then_refused(Conflict)
 
 
-def test_inbox() -> None:
-    """Everyone has an inbox; making sure of it twice does nothing, and it can't be renamed or deleted."""
+def test_inbox_is_created_once() -> None:
+    """It cannot be renamed or deleted."""
     given().when(CreateInbox()).then(INBOX)
     given(INBOX).when(CreateInbox()).then_nothing()
     given(INBOX).when(EditList(name="Other")).then_refused(Conflict, "inbox")
     given(INBOX).when(DeleteList()).then_refused(Conflict, "inbox")
 
 
-def test_rename() -> None:
-    """Renaming to the same name does nothing."""
+def test_rename_to_the_same_name_does_nothing() -> None:
     given(CREATED).when(EditList(name="House")).then(ListRenamed("House"))
     given(CREATED).when(EditList(name="Home")).then_nothing()
     renamed = list_after(CREATED, ListRenamed("House"))
@@ -46,8 +44,7 @@ def test_rename() -> None:
     assert renamed.updated_at == START + timedelta(minutes=1)
 
 
-def test_delete() -> None:
-    """A deleted list is gone for every command."""
+def test_deleted_list_is_not_found_by_commands() -> None:
     given(CREATED).when(DeleteList()).then(ListDeleted())
     assert list_after(CREATED, ListDeleted()).deleted_at == START + timedelta(minutes=1)
     for command in (DeleteList(), EditList(name="x")):
@@ -55,8 +52,8 @@ def test_delete() -> None:
         given().when(command).then_refused(NotFound)
 
 
-def test_restore_brings_back_a_deleted_list_as_it_was() -> None:
-    """Members and stages are those that it had; a list that is there stays as it is."""
+def test_restore_returns_a_deleted_list_unchanged() -> None:
+    """With its members and stages; restoring an existing list does nothing."""
     created = ListCreated(name="Home", stages=({"name": "To do", "category": "open"},))
     past = (created, MemberAdded("bob", "viewer"), ListDeleted())
     given(*past).when(RestoreList()).then(ListRestored())
@@ -69,8 +66,8 @@ def test_restore_brings_back_a_deleted_list_as_it_was() -> None:
     given(INBOX, ListDeleted()).when(RestoreList()).then(ListRestored())
 
 
-def test_a_restored_list_takes_every_command_again() -> None:
-    """It can be shared, renamed and deleted once more, and restored once more."""
+def test_restored_list_accepts_every_command() -> None:
+    """Sharing, renaming, deleting and restoring."""
     past = (CREATED, ListDeleted(), ListRestored())
     given(*past).when(EditList(name="House")).then(ListRenamed("House"))
     given(*past).when(SetMember(user="bob", role="editor")).then(MemberAdded("bob", "editor"))
@@ -78,22 +75,21 @@ def test_a_restored_list_takes_every_command_again() -> None:
     given(*past, ListDeleted()).when(RestoreList()).then(ListRestored())
 
 
-def test_restored_on_a_list_that_is_there_changes_nothing_but_the_version() -> None:
-    """As a foreign writer may say it."""
+def test_restored_event_on_an_existing_list_changes_only_the_version() -> None:
+    """Foreign writers may append one."""
     assert list_after(CREATED, ListRestored()).deleted_at is None
 
 
 @pytest.mark.parametrize("event", [ListRenamed("x"), ListDeleted(), ListRestored()])
-def test_no_event_comes_before_created(event: ListEvent) -> None:
-    """A stream begins with its creation."""
+def test_first_event_must_be_created(event: ListEvent) -> None:
     with pytest.raises(Undecodable, match=r"before list\.created"):
         fold.evolve(None, record_of(event, 1))
     with pytest.raises(Undecodable, match="exists"):
         fold.evolve(list_after(CREATED), record_of(CREATED, 2))
 
 
-def test_events_of_another_kind_do_not_follow() -> None:
-    """A task's event changes no list, and the other way round."""
+def test_event_of_another_stream_type_is_refused() -> None:
+    """A task's event on a list, and the reverse."""
     task_created = TaskCreated(list_id=LIST_ID, title="t")
     with pytest.raises(Undecodable, match="another kind"):
         fold.evolve(list_after(CREATED), record_of(task_created, 2))
@@ -103,7 +99,7 @@ def test_events_of_another_kind_do_not_follow() -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 501, "a\x00"])
 def test_names_are_checked(name: str) -> None:
-    """A list has a name that can be shown and stored."""
+    """They must be visible and storable."""
     for command in (CreateList, EditList):
         with pytest.raises(ValidationError):
             command(name=name)

@@ -1,4 +1,4 @@
-"""Sharing a list: what the commands about members and stages decide."""
+"""Sharing a list: decisions of commands on members and stages."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ STAGES: tuple[Stage, ...] = (
 )
 
 
-def test_members_are_added_and_change_roles() -> None:
-    """The same command lets somebody in and gives a member another role; said twice it does nothing."""
+def test_member_is_added_or_gets_another_role() -> None:
+    """By the same command; repeating it does nothing."""
     given(CREATED).when(SetMember(user=" bob ", role="editor")).then(BOB)
     given(CREATED, BOB).when(SetMember(user="bob", role="viewer")).then(MemberRoleChanged("bob", "viewer"))
     given(CREATED, BOB).when(SetMember(user="bob", role="editor")).then_nothing()
@@ -45,14 +45,14 @@ def test_members_are_added_and_change_roles() -> None:
 
 
 @pytest.mark.parametrize("name", [".", "..", " .. ", "b\tob", ""])
-def test_nobody_is_called_what_leads_elsewhere_in_an_address(name: str) -> None:
-    """The address of `..` among the members would be that of the list."""
+def test_member_name_that_changes_a_url_is_refused(name: str) -> None:
+    """The URL of the member `..` would be that of the list."""
     with pytest.raises(ValidationError):
         SetMember(user=name, role="viewer")
 
 
-def test_members_are_removed_and_leave() -> None:
-    """Removing and leaving are the same event; who is no member can do neither."""
+def test_removing_and_leaving_are_the_same_event() -> None:
+    """Both are refused for users who are no members."""
     given(CREATED, BOB).when(RemoveMember(user="bob")).then(MemberRemoved("bob"))
     given(CREATED, BOB).when(LeaveList(), user="bob").then(MemberRemoved("bob"))
     given(CREATED).when(RemoveMember(user="bob")).then_refused(NotFound, "member")
@@ -60,8 +60,8 @@ def test_members_are_removed_and_leave() -> None:
     assert list_after(CREATED, BOB, MemberRemoved("bob")).members == {"alice": "owner"}
 
 
-def test_a_list_keeps_an_owner() -> None:
-    """The last owner neither leaves nor steps down; one of two may do both."""
+def test_list_keeps_an_owner() -> None:
+    """The last owner can neither leave nor take a lower role; one of two can."""
     for command in (LeaveList(), RemoveMember(user="alice"), SetMember(user="alice", role="editor")):
         given(CREATED, BOB).when(command).then_refused(Conflict, "owner")
     given(CREATED, CAROL).when(LeaveList()).then(MemberRemoved("alice"))
@@ -70,8 +70,8 @@ def test_a_list_keeps_an_owner() -> None:
     )
 
 
-def test_hand_over() -> None:
-    """Handing over makes another member the owner and oneself an editor, in one event."""
+def test_hand_over_swaps_owner_and_editor() -> None:
+    """In one event."""
     given(CREATED, BOB).when(HandOverList(to="bob")).then(ListHandedOver("bob"))
     assert list_after(CREATED, BOB, ListHandedOver("bob")).members == {"alice": "editor", "bob": "owner"}
     given(CREATED).when(HandOverList(to="bob")).then_refused(NotFound, "member")
@@ -81,8 +81,7 @@ def test_hand_over() -> None:
 @pytest.mark.parametrize(
     "command", [SetMember(user="bob", role="editor"), LeaveList(), RemoveMember(user="alice")]
 )
-def test_the_inbox_is_nobody_elses(command: SetMember | LeaveList | RemoveMember) -> None:
-    """An inbox can't be shared or left."""
+def test_inbox_cannot_be_shared_or_left(command: SetMember | LeaveList | RemoveMember) -> None:
     given(INBOX).when(command).then_refused(Conflict, "inbox")
 
 
@@ -97,16 +96,15 @@ def test_the_inbox_is_nobody_elses(command: SetMember | LeaveList | RemoveMember
     ],
 )
 @pytest.mark.parametrize("past", [(), (CREATED, ListDeleted())])
-def test_what_is_gone_is_not_found(
+def test_missing_or_deleted_list_is_not_found(
     past: tuple[ListEvent, ...],
     command: EditList | SetMember | RemoveMember | LeaveList | HandOverList,
 ) -> None:
-    """Neither a list that never was nor a deleted one takes commands."""
     given(*past).when(command).then_refused(NotFound)
 
 
 def test_stages_are_set_as_a_whole() -> None:
-    """With the list, later, together with the name, or to none; the inbox may have some too."""
+    """On creation, later, together with the name, or removed; the inbox may have some too."""
     given().when(CreateList(name="Home", stages=STAGES)).then(ListCreated(name="Home", stages=STAGES))
     given(CREATED).when(EditList(stages=STAGES)).then(ListEdited({"stages": STAGES}))
     given(CREATED).when(EditList(name="House", stages=STAGES)).then(
@@ -122,7 +120,7 @@ def test_stages_are_set_as_a_whole() -> None:
 
 
 def renamed(**categories: Category) -> tuple[Stage, ...]:
-    """Stages of these names and categories."""
+    """Return stages of these names and categories."""
     return tuple({"name": name, "category": category} for name, category in categories.items())
 
 
@@ -143,10 +141,10 @@ def renamed(**categories: Category) -> tuple[Stage, ...]:
         ((), {("Doing", "open"): 5}, None),
     ],
 )
-def test_stages_stay_under_their_tasks(
+def test_stages_with_tasks_are_protected(
     stages: tuple[Stage, ...], occupied: dict[tuple[str, Status], int], said: str | None
 ) -> None:
-    """None goes, and none turns done or undone, while tasks are in it that would have to follow."""
+    """None is removed, and none becomes done or open, while it has tasks."""
     edit = given(ListCreated(name="Home", stages=STAGES)).when(EditList(stages=stages), occupied=occupied)
     if said is None:
         edit.then(ListEdited({"stages": stages}))
@@ -166,14 +164,13 @@ def test_stages_stay_under_their_tasks(
         [{"name": f"S{number}", "category": "open"} for number in range(51)],
     ],
 )
-def test_bad_stages_are_refused(stages: object) -> None:
-    """Names are there and differ, categories are known, not all mean done, and there is an end to it."""
+def test_invalid_stages_are_refused(stages: object) -> None:
+    """Names must be present and distinct, categories known, not all done, and their number bounded."""
     with pytest.raises(ValidationError):
         EditList.model_validate({"stages": stages})
 
 
-def test_stages_by_category() -> None:
-    """The first stage of the first category that there is one of."""
+def test_stage_of_the_first_available_category_is_found() -> None:
     staged = list_after(ListCreated(name="Home", stages=STAGES))
     assert first_stage(staged, "done") == "Done"
     assert first_stage(staged, "open", "active") == "Backlog"

@@ -1,4 +1,4 @@
-"""The rule that makes a log of records one history: which are accepted, superseded, parked."""
+"""Folding a log of records: accepted, superseded and parked records."""
 
 from __future__ import annotations
 
@@ -53,24 +53,24 @@ STREAM = f"task:{TASK_ID}"
 
 
 def poison(offset: int, *, stream: str | None = STREAM) -> RawRecord:
-    """Bytes that are no record."""
+    """Return an unreadable record."""
     key = None if stream is None else stream.encode()
     return RawRecord(Position(0, offset), START, key, [], b"\xff")
 
 
 def resumed(offset: int, *skipped: str) -> RawRecord:
-    """The control record that passes over what is parked."""
+    """Return the control record that skips a parked record."""
     record = replace(record_of(CREATED, 0, id=f"resume-{offset}"), data=StreamResumed(skipped))
     return raw_of(record, offset)
 
 
 def retry(record: Record, of: str, offset: int) -> RawRecord:
-    """A parked record, written again."""
+    """Return a parked record, written again."""
     return raw_of(replace(record, retry_of=of), offset)
 
 
 def outcomes(*raws: RawRecord) -> list[str]:
-    """What becomes of each record of a log."""
+    """Return the outcomes of a log's records."""
     return [folded.outcome for folded in fold_log(raws)[1]]
 
 
@@ -78,7 +78,7 @@ def outcomes(*raws: RawRecord) -> list[str]:
 
 
 def test_records_are_accepted_in_the_order_of_versions() -> None:
-    """The next version is accepted; a later, an earlier and a repeated one are superseded, with a reason."""
+    """Later, earlier and repeated versions are superseded, with a reason."""
     first, second, third = record_of(CREATED, 1), record_of(TaskCompleted(), 2), record_of(TaskDeleted(), 3)
     log = [
         raw_of(second, 0),
@@ -102,16 +102,16 @@ def test_records_are_accepted_in_the_order_of_versions() -> None:
     assert fold.states[STREAM] == task_after(CREATED, TaskCompleted(), TaskDeleted())
 
 
-def test_superseded_records_change_nothing() -> None:
-    """A superseded record has the same state before and after, so its update says no change."""
+def test_superseded_record_changes_nothing() -> None:
+    """The states before and after are the same, so its update has no change."""
     _, folded = fold_log([raw_of(record_of(CREATED, 1), 0), raw_of(record_of(TaskDeleted(), 5), 1)])
     assert folded[1].before is folded[1].after
     assert folded[1].after == task_after(CREATED)
     assert changes(folded[1].before, folded[1].after) == {}
 
 
-def test_the_same_event_id_in_two_streams_is_two_events() -> None:
-    """Ids are unique in their stream only: another stream's record with one's id is accepted."""
+def test_event_ids_are_unique_per_stream() -> None:
+    """The same id in two streams is two events."""
     one = record_of(CREATED, 1, id="same")
     other = record_of(CREATED, 1, id="same", stream="task:other")
     assert outcomes(raw_of(one, 0), raw_of(other, 1)) == ["accepted", "accepted"]
@@ -120,8 +120,8 @@ def test_the_same_event_id_in_two_streams_is_two_events() -> None:
 # --- parked ----------------------------------------------------------------------------------------------
 
 
-def test_poison_holds_its_stream_and_no_other() -> None:
-    """What can't be read is parked, with every later record of its stream; other streams flow."""
+def test_unreadable_record_holds_only_its_stream() -> None:
+    """Later records of the stream are parked; other streams continue."""
     fold, folded = fold_log(
         [
             raw_of(record_of(CREATED, 1), 0),
@@ -137,23 +137,23 @@ def test_poison_holds_its_stream_and_no_other() -> None:
     assert fold.states[STREAM] == task_after(CREATED)
 
 
-def test_poison_without_a_stream_holds_nothing() -> None:
-    """A record whose key names no stream is parked alone."""
+def test_unreadable_record_without_a_stream_holds_nothing() -> None:
+    """Its key names no stream, and it is parked alone."""
     fold, folded = fold_log([poison(0, stream=None), raw_of(record_of(CREATED, 1), 1)])
     assert [one.outcome for one in folded] == ["parked", "accepted"]
     assert fold.held == {}
 
 
-def test_a_record_that_cannot_follow_is_poison() -> None:
-    """The right version with an impossible event is parked, not lost: somebody has to look at it."""
+def test_impossible_event_is_parked() -> None:
+    """With the right version it is kept for an operator, not lost."""
     fold, folded = fold_log([raw_of(record_of(CREATED, 1), 0), raw_of(record_of(CREATED, 2, id="again"), 1)])
     assert folded[1].outcome == "parked"
     assert folded[1].reason == "task.created on a task that exists"
     assert fold.held == {STREAM: "0:1"}
 
 
-def test_skipping_lifts_the_hold() -> None:
-    """After `stream.resumed` the stream goes on; what was parked behind comes in by its retry."""
+def test_skipping_releases_the_stream() -> None:
+    """`stream.resumed` releases it; the parked records behind are accepted on retry."""
     behind = record_of(TaskCompleted(), 2)
     fold, folded = fold_log(
         [
@@ -170,8 +170,8 @@ def test_skipping_lifts_the_hold() -> None:
     assert fold.states[STREAM] == task_after(CREATED, TaskCompleted(), TaskDeleted())
 
 
-def test_skipping_something_else_lifts_nothing() -> None:
-    """A control record that names another record, or comes twice, is superseded."""
+def test_skipping_another_record_releases_nothing() -> None:
+    """Such control records, and repeated ones, are superseded."""
     log = [
         raw_of(record_of(CREATED, 1), 0),
         poison(1),
@@ -182,15 +182,15 @@ def test_skipping_something_else_lifts_nothing() -> None:
     assert outcomes(*log) == ["accepted", "parked", "superseded", "accepted", "superseded"]
 
 
-def test_a_control_record_changes_no_state() -> None:
-    """Resuming is no version of the stream."""
+def test_control_record_changes_no_state() -> None:
+    """It is no version of the stream."""
     _, folded = fold_log([raw_of(record_of(CREATED, 1), 0), poison(1), resumed(2, "0:1")])
     assert folded[2].before == folded[2].after == task_after(CREATED)
     assert channels(folded[2]) == [f"list:{LIST_ID}", STREAM]
 
 
-def test_a_retry_that_can_follow_lifts_the_hold() -> None:
-    """A record that was poison for a fold that has learnt since is accepted when it is written again."""
+def test_successful_retry_releases_the_stream() -> None:
+    """For example of a record that a newer fold can read."""
     record = record_of(TaskCompleted(), 2)
     fold = Fold(states={STREAM: task_after(CREATED)}, held={STREAM: "0:1"})
     raw = retry(record, "0:1", 5)
@@ -198,16 +198,16 @@ def test_a_retry_that_can_follow_lifts_the_hold() -> None:
     assert fold.held == {}
 
 
-def test_a_retry_that_is_stale_by_now_lifts_the_hold() -> None:
-    """What is superseded meanwhile need not be waited for any more."""
+def test_retry_of_a_superseded_record_releases_the_stream() -> None:
+    """Nothing has to wait for it any more."""
     fold = Fold(states={STREAM: task_after(CREATED, TaskCompleted())}, held={STREAM: "0:1"})
     raw = retry(record_of(TaskDeleted(), 2), "0:1", 5)
     assert fold.apply(raw, raw.decode()).outcome == "superseded"
     assert fold.held == {}
 
 
-def test_a_retry_that_fails_again_keeps_the_first_hold() -> None:
-    """Retrying poison changes nothing; retrying what is parked behind it does not overtake."""
+def test_failing_retry_keeps_the_first_hold() -> None:
+    """Retrying an unreadable record changes nothing; a parked record behind it does not overtake."""
     behind = record_of(TaskCompleted(), 2)
     impossible = record_of(CREATED, 2, id="again")
     log = [raw_of(record_of(CREATED, 1), 0), raw_of(impossible, 1), raw_of(behind, 2)]
@@ -243,7 +243,7 @@ COMMANDS: Sequence[TaskCommand] = (
 
 
 def _around(states: Sequence[Task | None]) -> DecisionContext:
-    """What a decider sees beside the task: its second change, and a comment of its own."""
+    """Return a decision context: the task's second change, and a comment."""
     after = states[2] if len(states) > 2 else None
     change = None if after is None else Change("alice", states[1], after)
     return surroundings(change=change, comment=PriorComment("alice", "Look"), gap=Gap("m", None))
@@ -251,7 +251,7 @@ def _around(states: Sequence[Task | None]) -> DecisionContext:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Record]:
-    """Records of some streams, each decided on the state its decider saw: the newest, or an older one."""
+    """Generate records of streams, each decided on the newest or an older state."""
     states: dict[str, list[Task | None]] = {stream: [None] for stream in STREAMS}
     records: list[Record] = []
     for number in range(draw(st.integers(0, 25))):
@@ -276,7 +276,7 @@ def histories(draw: st.DrawFn) -> list[Record]:
 
 
 def as_log(records: Sequence[Record | None]) -> list[RawRecord]:
-    """The records at consecutive offsets; None is poison on the first stream."""
+    """Return the records at consecutive offsets; None is an unreadable record of the first stream."""
     return [
         poison(offset, stream=STREAMS[0]) if record is None else raw_of(record, offset)
         for offset, record in enumerate(records)
@@ -285,7 +285,7 @@ def as_log(records: Sequence[Record | None]) -> list[RawRecord]:
 
 @st.composite
 def logs(draw: st.DrawFn) -> list[RawRecord]:
-    """Any interleaving of a history with duplicates of its records, and at times poison."""
+    """Generate interleavings of a history with duplicates and unreadable records."""
     records: list[Record | None] = list(draw(histories()))
     for _ in range(draw(st.integers(0, 8))):
         if records:
@@ -296,7 +296,7 @@ def logs(draw: st.DrawFn) -> list[RawRecord]:
 
 
 def accepted_of(folded: Sequence[Folded], stream: str) -> list[Record]:
-    """The records of a stream that were accepted, in order."""
+    """Return the accepted records of a stream, in order."""
     return [
         one.record
         for one in folded
@@ -305,8 +305,8 @@ def accepted_of(folded: Sequence[Folded], stream: str) -> list[Record]:
 
 
 @for_all(logs())
-def test_versions_have_no_holes(log: list[RawRecord]) -> None:
-    """Whatever comes in whatever order: each stream's history is 1, 2, 3 … and its state is their fold."""
+def test_versions_have_no_gaps(log: list[RawRecord]) -> None:
+    """In any order of records each stream's history is 1, 2, 3 … and its state is their fold."""
     fold, folded = fold_log(log)
     assert [one.raw for one in folded] == log
     for stream in STREAMS:
@@ -320,8 +320,8 @@ def test_versions_have_no_holes(log: list[RawRecord]) -> None:
 
 
 @for_all(histories())
-def test_deciders_that_lag_lose_no_accepted_record(records: list[Record]) -> None:
-    """Of racing decisions on one version the log's first wins, and every winner is in the history."""
+def test_late_deciders_lose_no_accepted_record(records: list[Record]) -> None:
+    """The log's first of racing decisions wins, and every winner is in the history."""
     _, folded = fold_log(as_log(records))
     seen: set[tuple[str, int]] = set()
     for one in folded:
@@ -332,8 +332,7 @@ def test_deciders_that_lag_lose_no_accepted_record(records: list[Record]) -> Non
 
 
 @for_all(logs(), st.data())
-def test_a_retry_is_a_no_op(log: list[RawRecord], data: st.DataObject) -> None:
-    """Writing any records a second time, later, changes no state."""
+def test_retry_of_accepted_records_changes_nothing(log: list[RawRecord], data: st.DataObject) -> None:
     fold, folded = fold_log(log)
     assume(not fold.held)
     readable = [one.record for one in folded if one.record is not None and one.outcome == "accepted"]
@@ -344,8 +343,8 @@ def test_a_retry_is_a_no_op(log: list[RawRecord], data: st.DataObject) -> None:
 
 
 @for_all(logs(), st.data())
-def test_folding_in_parts_is_folding_the_whole(log: list[RawRecord], data: st.DataObject) -> None:
-    """A fold that stops and goes on anywhere, with what it kept, gives the same outcomes."""
+def test_fold_can_be_interrupted_anywhere(log: list[RawRecord], data: st.DataObject) -> None:
+    """With its saved states it has the same outcomes."""
     whole, folded = fold_log(log)
     cut = data.draw(st.integers(0, len(log)))
     first, parts = fold_log(log[:cut])
@@ -356,8 +355,8 @@ def test_folding_in_parts_is_folding_the_whole(log: list[RawRecord], data: st.Da
 
 
 @for_all(logs())
-def test_streams_do_not_touch_each_other(log: list[RawRecord]) -> None:
-    """A stream folded alone comes out as it does among the others."""
+def test_streams_fold_independently(log: list[RawRecord]) -> None:
+    """Alone and among others."""
     whole, folded = fold_log(log)
     for stream in STREAMS:
         alone, mine = fold_log([raw for raw in log if raw.stream == stream])
@@ -369,19 +368,19 @@ def test_streams_do_not_touch_each_other(log: list[RawRecord]) -> None:
 
 
 def folded_last(*events: Any) -> Folded:
-    """What became of the last of these events of one stream."""
+    """Return the outcome of the last of these events of one stream."""
     return fold_log([raw_of(record_of(event, n), n - 1) for n, event in enumerate(events, start=1)])[1][-1]
 
 
-def test_changes_of_a_creation_are_what_is_not_empty() -> None:
-    """A first state lists its values, each from null."""
+def test_changes_of_a_creation_are_its_non_empty_values() -> None:
+    """Each from null."""
     one = folded_last(CREATED)
     assert set(changes(one.before, one.after)) == {"list_id", "title", "status", "priority", "rank"}
     assert changes(one.before, one.after)["title"] == (None, "T")
 
 
 def test_changes_are_the_fields_that_differ() -> None:
-    """Before and after, for what differs; the envelope's fields are no changes."""
+    """Before and after; fields of the envelope are no changes."""
     one = folded_last(CREATED, TaskEdited({"title": "U", "tags": ("x",), "notes": ""}))
     assert changes(one.before, one.after) == {"title": ("T", "U"), "tags": ((), ("x",))}
     done = folded_last(CREATED, TaskCompleted(stage="Closed"))
@@ -396,21 +395,20 @@ def test_changes_are_the_fields_that_differ() -> None:
     }
 
 
-def test_channels_of_tasks() -> None:
-    """A task concerns its list and itself; one that moves concerns both lists."""
+def test_task_update_has_channels_of_list_and_task() -> None:
+    """A moved one has both lists."""
     assert channels(folded_last(CREATED)) == [f"list:{LIST_ID}", STREAM]
     moved = folded_last(CREATED, TaskMoved(OTHER_LIST_ID))
     assert channels(moved) == [f"list:{OTHER_LIST_ID}", f"list:{LIST_ID}", STREAM]
     assert channels(folded_last(CREATED, TaskMoved(LIST_ID))) == [f"list:{LIST_ID}", STREAM]
 
 
-def test_channels_of_lists() -> None:
-    """A list concerns its members first, then those who watch it; also when it goes."""
+def test_list_update_has_channels_of_members_then_the_list() -> None:
+    """Also on deletion."""
     for events in ([ListCreated("A")], [ListCreated("A"), ListDeleted()]):
         assert channels(folded_last(*events)) == ["user:alice", f"list:{LIST_ID}"]
 
 
 def test_only_accepted_records_have_channels() -> None:
-    """Nobody is told of what changed nothing."""
     _, folded = fold_log([raw_of(record_of(CREATED, 2), 0), poison(1)])
     assert [channels(one) for one in folded] == [[], []]

@@ -1,4 +1,4 @@
-"""Who is told of what: once for each event, never who did it, and only members."""
+"""Recipients of notifications: once per event, never the actor, and only members."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ AT = "2026-12-01T08:00:00.000000Z"
 REMINDER = {"at": AT}
 
 
-def test_each_kind_of_event_tells_in_its_own_way() -> None:
-    """A mention counts for more than a comment."""
+def test_each_event_type_has_its_own_notification() -> None:
+    """A mention takes precedence over a comment."""
     cases: list[tuple[Any, dict[str, str]]] = [
         (TaskCreated(LIST_ID, "T", notify=("bob",)), {"bob": "assigned"}),
         (TaskEdited({"assignees": ("bob", "carol")}, notify=("bob",)), {"bob": "assigned"}),
@@ -57,28 +57,27 @@ def test_each_kind_of_event_tells_in_its_own_way() -> None:
         assert notified(record_of(event, 2)) == told
 
 
-def test_who_is_added_to_a_list_hears_of_it() -> None:
-    """Unless they did it themselves, which only foreign records say."""
+def test_added_member_is_notified() -> None:
+    """Unless it is the actor, as in foreign records only."""
     assert notified(record_of(MemberAdded("bob", "viewer"), 2)) == {"bob": "shared"}
     assert notified(record_of(MemberAdded("bob", "viewer"), 2, actor="bob")) == {}
     assert notified(record_of(MemberRemoved("bob"), 2)) == {}
 
 
 def folded(*records: Record) -> Folded:
-    """What became of the last of these records."""
+    """Return the outcome of the last of these records."""
     return fold_log([raw_of(record, offset) for offset, record in enumerate(records)])[1][-1]
 
 
-def test_the_update_goes_to_those_who_are_told() -> None:
-    """On their own channels first, so that each socket gets it once; and it says as what."""
+def test_update_is_sent_to_notified_users_with_the_reason() -> None:
+    """On their own channels first, so that each socket gets it once."""
     created = TaskCreated(LIST_ID, "T", assignees=("carol", "bob"), notify=("bob", "carol"))
     update = update_of(folded(record_of(created, 1)))
     assert update.channels == ("user:bob", "user:carol", f"list:{LIST_ID}", f"task:{TASK_ID}")
     assert json.loads(update.value)["notifications"] == {"bob": "assigned", "carol": "assigned"}
 
 
-def test_what_was_superseded_tells_nobody() -> None:
-    """It changed nothing."""
+def test_superseded_record_notifies_nobody() -> None:
     created = record_of(TaskCreated(LIST_ID, "T", notify=("bob",)), 1)
     update = update_of(folded(created, created))
     assert update.channels == ()
@@ -90,7 +89,7 @@ def test_what_was_superseded_tells_nobody() -> None:
 
 @st.composite
 def situations(draw: st.DrawFn) -> tuple[TaskCommand, Task | None, DecisionContext]:
-    """A command by somebody, on a task of a list with some members; names are called that see it or not."""
+    """Generate commands on a task of a list; mentioned users may or may not see it."""
     members = draw(st.lists(st.sampled_from(PEOPLE), min_size=1, unique=True))
     user = draw(st.sampled_from(PEOPLE))
     people = st.lists(st.sampled_from(PEOPLE), unique=True).map(tuple)
@@ -116,10 +115,10 @@ def situations(draw: st.DrawFn) -> tuple[TaskCommand, Task | None, DecisionConte
 
 
 @given(situations())
-def test_only_members_are_told_and_never_who_did_it(
+def test_only_members_except_the_actor_are_notified(
     situation: tuple[TaskCommand, Task | None, DecisionContext],
 ) -> None:
-    """Whatever is done, whoever does it, whoever is called; reminders tell also their own people."""
+    """For any command; reminders may also notify the actor."""
     command, task, around = situation
     event: TaskEvent | None = decide(command, task, around)
     if event is None:
@@ -131,8 +130,7 @@ def test_only_members_are_told_and_never_who_did_it(
 
 
 @given(st.sampled_from(PEOPLE), st.sampled_from(PEOPLE))
-def test_sharing_tells_the_one_who_is_new(owner: str, other: str) -> None:
-    """Not the one who shares."""
+def test_sharing_notifies_only_the_new_member(owner: str, other: str) -> None:
     task_list: TaskList = replace(HOME, members={owner: "owner"})
     try:
         event = decide_list(SetMember(user=other, role="editor"), task_list, owner)
@@ -143,8 +141,8 @@ def test_sharing_tells_the_one_who_is_new(owner: str, other: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["@bob", "hey @bob, look", "@carol and @bob"])
-def test_who_is_mentioned_is_told_once(text: str) -> None:
-    """Though they own the task and have commented on it too."""
+def test_mentioned_user_is_notified_once(text: str) -> None:
+    """Although they own the task and have commented on it too."""
     home = replace(HOME, members=dict.fromkeys(["alice", "bob"], "editor"))
     task = task_after(TaskCreated(LIST_ID, "T", assignees=("bob",)))
     around = surroundings(home=home, commenters=frozenset({"bob", "alice"}))

@@ -1,4 +1,4 @@
-"""Records on the log: golden files that later versions must read for ever, and what is refused."""
+"""Records of the log: golden files that all later versions must read, and refused records."""
 
 from __future__ import annotations
 
@@ -221,35 +221,34 @@ EXPECTED: dict[str, Record] = {
 
 
 def golden(name: str) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
-    """The key, value and headers in a golden file."""
+    """Return key, value and headers of a golden file."""
     held = json.loads((GOLDEN / f"{name}.json").read_text())
     headers = [(header, text.encode()) for header, text in held["headers"].items()]
     return held["key"].encode(), held["value"].encode(), headers
 
 
-def test_there_is_a_golden_file_for_every_event_type() -> None:
-    """A new event type, or a new schema version of one, brings its golden file along."""
+def test_every_event_type_has_a_golden_file() -> None:
+    """And every schema version."""
     assert {path.stem for path in GOLDEN.glob("*.json")} >= set(EXPECTED)
     schemas = {json.loads(path.read_text())["headers"]["ce_dataschema"] for path in GOLDEN.glob("*.json")}
     assert schemas == {f"urn:tasktape:{cls.type}:{SCHEMA_VERSIONS[cls.type]}" for cls in EVENT_CLASSES}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_golden_files_are_read_as_ever(name: str) -> None:
-    """What was written once is read the same for ever."""
+def test_golden_files_are_decoded_unchanged(name: str) -> None:
     key, value, headers = golden(name)
     assert decode(key, headers, value) == EXPECTED[name]
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_records_are_written_as_ever(name: str) -> None:
-    """The same record is the same bytes, header order included."""
+def test_golden_files_are_encoded_unchanged(name: str) -> None:
+    """Byte for byte, header order included."""
     assert encode(EXPECTED[name]) == golden(name)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_the_cloudevents_package_reads_records(name: str) -> None:
-    """Third parties can read the log with the CNCF's own library."""
+def test_cloudevents_package_reads_records(name: str) -> None:
+    """Third parties can read the log with the CNCF's library."""
     key, value, headers = golden(name)
     record = EXPECTED[name]
     event = cloudevents_kafka.from_binary_event(
@@ -270,10 +269,9 @@ TEXTS = st.lists(TEXT, max_size=3).map(tuple)
 
 
 @given(title=TEXT, notes=TEXT, tags=TEXTS, stage=st.none() | TEXT, actor=TEXT)
-def test_any_text_comes_back(
+def test_any_text_round_trips(
     title: str, notes: str, tags: tuple[str, ...], stage: str | None, actor: str
 ) -> None:
-    """Decoding undoes encoding for every text there is."""
     created = TaskCreated(list_id=LIST_ID, title=title, notes=notes, tags=tags, stage=stage)
     record = record_of(created, 1, actor=actor)
     key, value, headers = encode(record)
@@ -284,8 +282,8 @@ def test_any_text_comes_back(
 
 
 @given(st.datetimes(timezones=st.timezones(), min_value=datetime(2, 1, 1), max_value=datetime(9998, 1, 1)))  # noqa: DTZ001
-def test_times_come_back_in_utc(time: datetime) -> None:
-    """A time keeps its instant, to the microsecond, in one form."""
+def test_times_round_trip_in_utc(time: datetime) -> None:
+    """To the microsecond, in one form."""
     key, value, headers = encode(record_of(TaskCompleted(), 2, time=time))
     back = decode(key, headers, value).time
     assert back == time.astimezone(UTC)
@@ -294,15 +292,15 @@ def test_times_come_back_in_utc(time: datetime) -> None:
 
 
 @pytest.mark.parametrize("text", ["\\u0000", "a\\\\u0000b", "\\\\\\u0000", "u0000", "\\"])
-def test_the_text_of_an_escape_is_not_the_escape(text: str) -> None:
-    """Somebody may write about U+0000: only the character itself is refused."""
+def test_escaped_nul_in_a_text_is_accepted(text: str) -> None:
+    """Only the character U+0000 itself is refused."""
     record = record_of(TaskCreated(list_id=LIST_ID, title=text), 1)
     key, value, headers = encode(record)
     assert decode(key, headers, value) == record
 
 
 def _with(**headers: bytes | None) -> list[tuple[str, bytes]]:
-    """The headers of a good record, with some replaced or (None) left out."""
+    """Return the headers of a valid record, with some replaced or (None) left out."""
     _, _, good = encode(record_of(TaskCreated(list_id=LIST_ID, title="t"), 1))
     kept = [(name, value) for name, value in good if name not in headers]
     return kept + [(name, value) for name, value in headers.items() if value is not None]
@@ -343,8 +341,8 @@ VALUE = b'{"list_id":"l","title":"t"}'
         ([], "no attribute"),
     ],
 )
-def test_bad_envelopes_are_refused(headers: list[tuple[str, bytes]], reason: str) -> None:
-    """A record that is not one of ours says why, in one line."""
+def test_invalid_envelope_is_refused(headers: list[tuple[str, bytes]], reason: str) -> None:
+    """With a reason of one line."""
     with pytest.raises(Undecodable, match=reason) as caught:
         decode(KEY, headers, VALUE)
     assert "\n" not in caught.value.detail
@@ -368,15 +366,15 @@ def test_bad_envelopes_are_refused(headers: list[tuple[str, bytes]], reason: str
         (b"[" * 100_000, "Invalid JSON|recursion"),
     ],
 )
-def test_bad_values_are_refused(value: bytes | None, reason: str) -> None:
-    """A value that can't be read says why, and never ends the reader."""
+def test_invalid_value_is_refused(value: bytes | None, reason: str) -> None:
+    """With a reason; the reader continues."""
     with pytest.raises(Undecodable, match=reason):
         decode(KEY, _with(), value)
 
 
 @given(st.binary(max_size=200), st.lists(st.tuples(st.text(max_size=12), st.binary(max_size=40)), max_size=8))
-def test_nothing_but_undecodable_is_raised(value: bytes, headers: list[tuple[str, bytes]]) -> None:
-    """Whatever bytes lie in the log, reading them either works or raises `Undecodable`."""
+def test_only_undecodable_is_raised(value: bytes, headers: list[tuple[str, bytes]]) -> None:
+    """For any bytes."""
     for key in (None, b"", b"\xff", KEY, value):
         with pytest.raises(Undecodable):
             decode(key, headers, value)
@@ -384,8 +382,8 @@ def test_nothing_but_undecodable_is_raised(value: bytes, headers: list[tuple[str
             decode(key, [*_with(), *headers, ("ce_id", b"\x00")], value)
 
 
-def test_fields_of_the_future_are_passed_over() -> None:
-    """A field that a later version added does not stop this one from reading the record."""
+def test_unknown_fields_are_ignored() -> None:
+    """Those of later versions."""
     record = decode(KEY, _with(ce_future=b"x"), b'{"list_id":"l","title":"t","colour":"red"}')
     assert record.data == TaskCreated(list_id="l", title="t")
 
@@ -405,8 +403,7 @@ def test_fields_of_the_future_are_passed_over() -> None:
         (b"task:" + b"x" * 257, None),
     ],
 )
-def test_the_stream_of_raw_bytes(key: bytes | None, stream: str | None) -> None:
-    """The key alone says which stream a record that can't be read would hold."""
+def test_stream_of_an_unreadable_record_is_that_of_its_key(key: bytes | None, stream: str | None) -> None:
     assert RawRecord(Position(0, 0), TIME, key, [], b"").stream == stream
 
 
@@ -419,18 +416,17 @@ def test_the_stream_of_raw_bytes(key: bytes | None, stream: str | None) -> None:
     ],
 )
 def test_sources_are_uri_references(parts: tuple[str, ...], source: str) -> None:
-    """A user's name can't break out of its place in the source."""
+    """User names are escaped."""
     assert source_of(*parts) == source
 
 
 def test_offsets_are_written_in_utc() -> None:
-    """All times leave in UTC."""
     cest = timezone(timedelta(hours=2))
     assert format_time(datetime(2012, 5, 5, 14, 54, 27, tzinfo=cest)) == "2012-05-05T12:54:27.000000Z"
 
 
-def test_upcasters_bring_old_data_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data of an older schema version goes through every upcaster in between, in order."""
+def test_upcasters_are_applied_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From an older schema version through each one in between."""
 
     def renamed(data: dict[str, Any]) -> dict[str, Any]:
         return {"list_id": data["list"], "title": data["name"]}

@@ -1,4 +1,4 @@
-"""Updates: the message that a relay hands on without parsing it, and its way over Kafka."""
+"""Updates: messages that a relay forwards without parsing, and their encoding for Kafka."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ CREATED = TaskCreated(list_id=LIST_ID, title='Tïtle "x"', tags=("a",), due="202
 
 
 def folded_last(*records: Record) -> Folded:
-    """What became of the last of these records."""
+    """Return the outcome of the last of these records."""
     return fold_log([raw_of(record, offset) for offset, record in enumerate(records)])[1][-1]
 
 
 def message_of(folded: Folded) -> Any:
-    """The message of its update."""
+    """Return the message of the outcome's update."""
     return json.loads(update_of(folded).value)
 
 
-def test_the_message_of_a_task() -> None:
-    """Position, event, changes and the whole new state: a receiver never needs to fetch."""
+def test_task_message_has_position_event_changes_and_state() -> None:
+    """A receiver never needs to fetch."""
     first = record_of(CREATED, 1, correlation_id="c", causation_id="b")
     message = message_of(folded_last(first, record_of(TaskCompleted(stage="Closed"), 2, actor="bob")))
     assert list(message) == ["type", "position", "event", "changes", "task", "list"]
@@ -61,8 +61,8 @@ def test_the_message_of_a_task() -> None:
     assert message_of(folded_last(first))["event"]["correlation_id"] == "c"
 
 
-def test_what_is_deleted_is_not_shown() -> None:
-    """The update of a deletion has no task, and says that it was deleted."""
+def test_deleted_task_is_not_in_its_update() -> None:
+    """The update says that it was deleted."""
     message = message_of(folded_last(record_of(CREATED, 1), record_of(TaskDeleted(), 2)))
     assert message["task"] is None
     assert message["changes"]["deleted_at"][0] is None
@@ -70,8 +70,8 @@ def test_what_is_deleted_is_not_shown() -> None:
     assert (gone["list"], gone["task"]) == (None, None)
 
 
-def test_a_restored_list_is_shown_again_to_all_of_its_members() -> None:
-    """The update has the whole list, and says that it was deleted before."""
+def test_update_of_a_restored_list_is_complete() -> None:
+    """All members get the whole list, and that it was deleted before."""
     update = update_of(
         folded_last(
             record_of(ListCreated("A"), 1),
@@ -86,15 +86,14 @@ def test_a_restored_list_is_shown_again_to_all_of_its_members() -> None:
     assert message["changes"] == {"deleted_at": ["2026-03-01T09:02:00Z", None]}
 
 
-def test_the_message_of_a_list() -> None:
-    """A list comes under its own name."""
+def test_list_message_has_the_list() -> None:
     message = message_of(folded_last(record_of(ListCreated("A"), 1)))
     assert message["task"] is None
     assert (message["list"]["name"], message["list"]["members"]) == ("A", {"alice": "owner"})
 
 
-def test_superseded_and_parked_records_have_updates_too() -> None:
-    """Every record has exactly one update, so positions are contiguous; these concern nobody."""
+def test_superseded_and_parked_records_have_updates() -> None:
+    """One for every record, so positions are contiguous; these have no recipients."""
     superseded = update_of(folded_last(record_of(CREATED, 1), record_of(CREATED, 7, id="x")))
     assert (superseded.outcome, superseded.channels, superseded.event_id) == ("superseded", (), "x")
     assert json.loads(superseded.value)["changes"] == {}
@@ -109,8 +108,8 @@ def test_superseded_and_parked_records_have_updates_too() -> None:
 
 @pytest.mark.parametrize("after", [(), (Position(1, 12),), (Position(3, 0), Position(2, 7))])
 @pytest.mark.parametrize("stream_user", ["alice", "a b", "100%", "%20", "élan vital", "a\u2028b"])
-def test_updates_come_back_from_kafka(stream_user: str, after: tuple[Position, ...]) -> None:
-    """Encoding and decoding undo each other, whatever the names of users."""
+def test_updates_round_trip_over_kafka(stream_user: str, after: tuple[Position, ...]) -> None:
+    """With any user names."""
     for record in (
         record_of(CREATED, 1, actor=stream_user),
         record_of(ListCreated("A"), 1, actor=stream_user),
@@ -130,8 +129,8 @@ def test_updates_come_back_from_kafka(stream_user: str, after: tuple[Position, .
         assert data["event"]["actor"] == stream_user
 
 
-def test_what_is_no_update_is_refused() -> None:
-    """Junk on the updates topic raises one of the named errors."""
+def test_malformed_update_is_refused() -> None:
+    """With one of the named errors."""
     _, value, headers = encode(update_of(folded_last(record_of(CREATED, 1))))
     for name, bad in (("ce_position", b"x"), ("ce_outcome", b"maybe"), ("ce_subject", b"\xff")):
         broken = [(header, bad if header == name else good) for header, good in headers]
@@ -141,7 +140,7 @@ def test_what_is_no_update_is_refused() -> None:
         decode([], value)
 
 
-def test_a_frame_is_the_message_with_its_channel() -> None:
+def test_frame_is_the_message_with_its_channel() -> None:
     """The channel is spliced in front; names are escaped as JSON."""
     update = update_of(folded_last(record_of(CREATED, 1)))
     framed = json.loads(frame('user:"x"\\', update.value))
@@ -149,8 +148,7 @@ def test_a_frame_is_the_message_with_its_channel() -> None:
     assert framed == json.loads(update.value)
 
 
-def test_states_come_back_from_json() -> None:
-    """What the API shows of a state can be read back whole."""
+def test_states_round_trip_as_json() -> None:
     task = task_after(CREATED, TaskCompleted())
     assert state_from_json("task", state_json(task)) == task
     task_list = list_after(ListCreated("A"))

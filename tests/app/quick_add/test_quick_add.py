@@ -1,4 +1,4 @@
-"""Quick add: which part of a text is read as what, and what stays in the title."""
+"""Quick add: parsed parts of a text, and the remaining title."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def due_of(text: str, now: datetime = WEDNESDAY, zone: str = "Europe/Madrid") ->
     return due
 
 
-def test_a_line_with_everything_is_read_into_its_fields() -> None:
-    """The example of the documentation, with the place of each part."""
+def test_line_with_everything_is_parsed_into_its_fields() -> None:
+    """Example of the documentation, with the position of each part."""
     found = read("call bob #home !high @bob tomorrow 5pm")
     assert found.title == "call bob"
     assert found.fields == {
@@ -97,8 +97,8 @@ def test_a_line_with_everything_is_read_into_its_fields() -> None:
         "! note",
     ],
 )
-def test_other_titles_stay_as_they_are(title: str) -> None:
-    """Nothing that only looks like a date or a sign is taken out."""
+def test_plain_titles_are_unchanged(title: str) -> None:
+    """Nothing that only looks like a date or a sign is removed."""
     found = read(title)
     assert (found.title, found.fields, found.parts) == (title, {}, ())
 
@@ -171,8 +171,8 @@ def test_other_titles_stay_as_they_are(title: str) -> None:
         ("2026-12-01T09:00+05:30", "2026-12-01T04:30:00+01:00"),
     ],
 )
-def test_a_date_is_read_as_people_mean_it(text: str, due: str) -> None:
-    """It is half past four on a Wednesday, 25 November 2026, in Madrid."""
+def test_dates_are_parsed_relative_to_now(text: str, due: str) -> None:
+    """Half past four on Wednesday, 25 November 2026, in Madrid."""
     assert due_of(text) == due
 
 
@@ -197,10 +197,8 @@ def test_a_date_is_read_as_people_mean_it(text: str, due: str) -> None:
         ("on the 31st", "2027-02-01T12:00Z", "UTC", "2027-03-31"),
     ],
 )
-def test_a_date_follows_the_calendar_and_the_clocks_of_the_zone(
-    text: str, now: str, zone: str, due: str
-) -> None:
-    """Clocks that change, months that end, leap years, the turn of the year, days elsewhere."""
+def test_dates_follow_the_calendar_and_clock_of_the_zone(text: str, now: str, zone: str, due: str) -> None:
+    """Clock changes, ends of months, leap years, the turn of the year, other days elsewhere."""
     assert due_of(text, datetime.fromisoformat(now), zone) == due
 
 
@@ -236,8 +234,8 @@ def test_a_date_follows_the_calendar_and_the_clocks_of_the_zone(
         ("ev tue", "FREQ=WEEKLY;BYDAY=TU", "2026-12-01"),
     ],
 )
-def test_recurrence_is_read_as_a_rule_with_its_first_date(text: str, rule: str, due: str) -> None:
-    """The rule is in its one form, and the first date is not past."""
+def test_recurrence_is_parsed_as_a_rule_with_its_first_date(text: str, rule: str, due: str) -> None:
+    """In canonical form; the first date is not past."""
     found = read(f"water the plants {text}")
     assert found.title == "water the plants"
     assert (found.fields["recurrence"], found.fields["due"]) == (normal_rule(rule), due)
@@ -245,7 +243,7 @@ def test_recurrence_is_read_as_a_rule_with_its_first_date(text: str, rule: str, 
     assert "recurrence_from" not in found.fields
 
 
-def test_every_with_an_exclamation_mark_counts_from_completion() -> None:
+def test_every_with_exclamation_mark_counts_from_completion() -> None:
     """As in Todoist."""
     found = read("every! 3 days mow the lawn")
     assert found.title == "mow the lawn"
@@ -281,13 +279,13 @@ def test_every_with_an_exclamation_mark_counts_from_completion() -> None:
         ("明日 #家 買う", "明日 買う", {"tags": ["家"]}),
     ],
 )
-def test_signs_and_what_keeps_text_from_being_read(text: str, title: str, fields: dict[str, Any]) -> None:
-    """Tags, persons and priorities, quotation marks and backslashes."""
+def test_signs_quotes_and_backslashes_are_parsed(text: str, title: str, fields: dict[str, Any]) -> None:
+    """Tags, persons and priorities."""
     found = read(text)
     assert (found.title, found.fields) == (title, fields)
 
 
-def test_what_looks_like_a_sign_and_is_none_is_told() -> None:
+def test_ineffective_sign_is_reported() -> None:
     """It stays in the title."""
     found = read("ask @carol !hgih")
     assert (found.title, found.fields) == ("ask @carol !hgih", {})
@@ -296,8 +294,8 @@ def test_what_looks_like_a_sign_and_is_none_is_told() -> None:
     assert "!high" in found.unread[1].reason
 
 
-def test_what_is_given_otherwise_stays_in_the_title() -> None:
-    """Each field by itself; recurrence then has no date of its own."""
+def test_text_of_a_given_field_stays_in_the_title() -> None:
+    """For each field; recurrence then has no date of its own."""
     found = read("call tomorrow !high #home", given=("due", "priority"))
     assert (found.title, found.fields) == ("call tomorrow !high", {"tags": ["home"]})
     found = read("call every monday", given=("due",))
@@ -306,8 +304,8 @@ def test_what_is_given_otherwise_stays_in_the_title() -> None:
     assert (found.title, found.fields["due"]) == ("call every monday", "2026-11-25T17:00:00+01:00")
 
 
-def test_the_last_of_several_dates_counts() -> None:
-    """The others are part of what is to be done."""
+def test_last_of_several_dates_counts() -> None:
+    """The others stay in the title."""
     found = read("prepare friday party on thursday")
     assert (found.title, found.fields["due"]) == ("prepare friday party", "2026-11-26")
 
@@ -341,8 +339,8 @@ ZONES = st.sampled_from(("UTC", "Europe/Madrid", "Pacific/Apia", "America/St_Joh
 @given(TEXTS, MOMENTS, ZONES)
 @example("tomorrow", datetime(9999, 12, 30), "Pacific/Apia")  # noqa: DTZ001
 @example("#\x1b #a\u200b !high", datetime(2000, 1, 1), "UTC")  # noqa: DTZ001
-def test_any_text_is_read_and_nothing_of_it_is_lost(text: str, moment: datetime, zone: str) -> None:
-    """Title and parts cover the text, and what was read is what a task takes."""
+def test_any_text_is_parsed_completely(text: str, moment: datetime, zone: str) -> None:
+    """Title and parts cover the text, and the fields are valid for a task."""
     found = read(text, moment.replace(tzinfo=UTC), zone)
     rest, at = "", 0
     for part in found.parts:
@@ -356,14 +354,14 @@ def test_any_text_is_read_and_nothing_of_it_is_lost(text: str, moment: datetime,
 
 
 @given(st.text(min_size=1, max_size=60))
-def test_any_title_can_be_made_by_quoting_it(title: str) -> None:
-    """Between quotation marks, with backslashes before those and themselves."""
+def test_any_title_can_be_quoted(title: str) -> None:
+    """With backslashes before quotation marks and backslashes."""
     quoted = title.replace("\\", "\\\\").replace('"', '\\"')
     assert read(f'"{quoted}"').title == title
 
 
-def test_a_date_is_of_the_writers_day() -> None:
-    """Not of UTC's."""
+def test_dates_use_the_day_of_the_writer() -> None:
+    """Not that of UTC."""
     late = datetime(2026, 11, 25, 23, 30, tzinfo=UTC)
     assert due_of("today", late) == date(2026, 11, 26).isoformat()
     assert due_of("today", late, "America/New_York") == "2026-11-25"

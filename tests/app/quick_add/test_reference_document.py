@@ -1,4 +1,4 @@
-"""The examples of docs/reference/quick-add.md are read, each as what its section says."""
+"""Examples of docs/reference/quick-add.md, parsed as described there."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def examples(heading: str) -> list[str]:
         ("Recurrence", {"recurrence"}, 29),
     ],
 )
-def test_examples_of_a_table_are_read_as_the_fields_of_its_section(
+def test_examples_of_a_table_are_parsed_as_the_fields_of_its_section(
     heading: str, fields: set[str], fewest: int
 ) -> None:
     found = examples(heading)
@@ -54,7 +54,7 @@ def test_examples_of_a_table_are_read_as_the_fields_of_its_section(
     "text",
     ["mon ami", "enjoy the sun", "cancel the monday meeting", "review May report", "pay 3/4", "issue #123"],
 )
-def test_text_that_the_page_calls_no_date_or_tag_stays_as_it_is(text: str) -> None:
+def test_examples_of_plain_text_are_not_parsed(text: str) -> None:
     assert text.removeprefix("pay ").removeprefix("issue ") in PAGE
     task = read(text)
     assert (task.title, task.fields) == (text, {})
@@ -71,15 +71,13 @@ def test_text_that_the_page_calls_no_date_or_tag_stays_as_it_is(text: str) -> No
         (r"\next monday", "next monday", set[str]()),
     ],
 )
-def test_examples_in_the_text_of_the_page_are_read_as_it_says(
-    text: str, title: str, fields: set[str]
-) -> None:
+def test_examples_in_prose_are_parsed_as_described(text: str, title: str, fields: set[str]) -> None:
     assert f"`{text}`" in PAGE
     task = read(text)
     assert (task.title, set(task.fields)) == (title, fields)
 
 
-def test_answer_that_is_shown_is_the_one_to_the_text_before_it() -> None:
+def test_response_in_the_document_is_that_of_its_request() -> None:
     [shown] = re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     [text] = re.findall(r"^The response to `([^`]+)`", PAGE, re.MULTILINE)
     task = read(text)

@@ -1,4 +1,4 @@
-"""Recurrence: what rules may say, which date follows which, across changes of the clocks, and in words."""
+"""Recurrence: valid rules, next dates across clock changes, and descriptions in words."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def utc(due: str) -> datetime:
         ("FREQ=YEARLY;BYWEEKNO=20;BYSETPOS=1", "FREQ=YEARLY;BYWEEKNO=20;BYSETPOS=1"),
     ],
 )
-def test_rules_have_one_form(text: str, normal: str) -> None:
-    """Case, order, repetition and what goes without saying do not matter."""
+def test_rules_have_a_canonical_form(text: str, normal: str) -> None:
+    """Case, order, repetition and defaults do not matter."""
     assert normal_rule(text) == normal
     assert normal_rule(normal) == normal
 
@@ -116,8 +116,8 @@ def test_rules_have_one_form(text: str, normal: str) -> None:
         ("FREQ=MONTHLY;BYMONTHDAY=" + "1," * 250, "must have 500 characters or fewer"),
     ],
 )
-def test_what_is_no_rule_is_refused_in_words(text: str, message: str) -> None:
-    """A person can tell from the one line what to change."""
+def test_invalid_rule_is_refused_with_a_reason(text: str, message: str) -> None:
+    """One line that tells what to change."""
     with pytest.raises(ValueError, match=message) as caught:
         normal_rule(text)
     assert "\n" not in str(caught.value)
@@ -127,7 +127,6 @@ def test_what_is_no_rule_is_refused_in_words(text: str, message: str) -> None:
     st.text() | st.lists(st.sampled_from(["FREQ", "DAILY", "=", ";", "BYDAY", ",", "-1", "MO"])).map("".join)
 )
 def test_any_text_is_a_rule_or_refused(text: str) -> None:
-    """There is no third way out."""
     try:
         normal = normal_rule(text)
     except ValueError:
@@ -142,7 +141,7 @@ NINE = "1997-09-02T09:00:00-04:00"
 
 
 def days(text: str) -> list[str]:
-    """`1997-09: 2 3 30, 1997-10: 1` as dates."""
+    """Return `1997-09: 2 3 30, 1997-10: 1` as dates."""
     months = (month.split(":") for month in text.split(", "))
     return [f"{month}-{int(day):02}" for month, numbers in months for day in numbers.split()]
 
@@ -321,8 +320,8 @@ def days(text: str) -> list[str]:
         ),
     ],
 )
-def test_examples_of_the_rfc(rule: str, first: str, expected: str) -> None:
-    """The daily to yearly series of section 3.8.5.3, each at nine in New York; … says that it goes on."""
+def test_examples_of_the_rfc_have_their_dates(rule: str, first: str, expected: str) -> None:
+    """Daily to yearly series of section 3.8.5.3, at nine in New York; … means that it continues."""
     dates = days(expected.removesuffix(" …"))
     goes_on = expected.endswith("…")
     found = series(rule, first, NEW_YORK, len(dates) + (0 if goes_on else 1))
@@ -340,7 +339,7 @@ def test_examples_of_the_rfc(rule: str, first: str, expected: str) -> None:
         ),
     ],
 )
-def test_examples_of_the_rfc_within_a_day(rule: str, expected: list[str]) -> None:
+def test_examples_of_the_rfc_within_a_day_have_their_times(rule: str, expected: list[str]) -> None:
     """Every 3 hours to five o'clock (21:00 UTC: erratum 3883); every 20 minutes."""
     assert [due[11:16] for due in series(rule, NINE, NEW_YORK, 10)] == expected
 
@@ -388,14 +387,14 @@ def test_examples_of_the_rfc_within_a_day(rule: str, expected: list[str]) -> Non
         ("FREQ=YEARLY;INTERVAL=50;BYMONTH=11;BYDAY=TH;BYSETPOS=-1", "2026-11-26", "2076-11-26"),
     ],
 )
-def test_dates(rule: str, scheduled: str, expected: str | None) -> None:
-    """The date after a date; UNTIL with a time counts as a day in the task's zone, here Madrid's."""
+def test_next_date_follows_the_previous_one(rule: str, scheduled: str, expected: str | None) -> None:
+    """UNTIL with a time counts as a day in the task's zone, here Madrid's."""
     found = following(rule, scheduled, MADRID)
     assert found == (Occurrence(expected, normal_rule(rule)) if expected else None)
 
 
-def test_count_is_how_many_are_left() -> None:
-    """Each occurrence carries one less, and the last is followed by none."""
+def test_count_is_the_number_left() -> None:
+    """Each occurrence has one less, and the last has no next one."""
     second = following("FREQ=DAILY;COUNT=3", "2026-11-26", None)
     assert second == Occurrence("2026-11-27", "FREQ=DAILY;COUNT=2")
     third = following("FREQ=DAILY;COUNT=2", "2026-11-27", None)
@@ -483,14 +482,14 @@ def test_count_is_how_many_are_left() -> None:
         ("FREQ=DAILY", "Nowhere/Never", ["2026-03-28T09:00:00+00:00", "2026-03-29T09:00:00+00:00"]),
     ],
 )
-def test_changes_of_the_clocks(rule: str, zone: str | None, dates: list[str]) -> None:
-    """Local times stay; one left out takes the offset from before, one that comes twice its first: 3.3.5."""
+def test_local_times_stay_across_clock_changes(rule: str, zone: str | None, dates: list[str]) -> None:
+    """A skipped time takes the offset from before, a repeated one its first: 3.3.5."""
     assert series(rule, dates[0], zone, len(dates)) == dates
     assert sorted(dates, key=utc) == dates
 
 
-def test_a_date_in_another_offset_is_read_in_the_zone() -> None:
-    """What counts is the instant: eight in London is nine in Madrid."""
+def test_date_in_another_offset_is_converted_to_the_zone() -> None:
+    """Eight in London is nine in Madrid."""
     assert following("FREQ=DAILY", "2026-03-28T08:00:00Z", MADRID) == Occurrence(
         "2026-03-29T09:00:00+02:00", "FREQ=DAILY"
     )
@@ -511,7 +510,7 @@ def test_a_date_in_another_offset_is_read_in_the_zone() -> None:
     ],
 )
 def test_until_is_an_instant(until: str, *, goes_on: bool) -> None:
-    """At 02:30, which Madrid leaves out, it is 01:30 UTC and 03:30; a date counts to its end."""
+    """02:30, which Madrid skips, is 01:30 UTC and 03:30; a date includes its end."""
     found = following(f"FREQ=DAILY;UNTIL={until}", "2026-03-28T02:30:00+01:00", MADRID)
     assert (found is not None) == goes_on
 
@@ -528,13 +527,12 @@ def test_until_is_an_instant(until: str, *, goes_on: bool) -> None:
         ("FREQ=DAILY;UNTIL=20200101", "2026-11-26T08:00:00Z", True),
     ],
 )
-def test_what_never_occurs(rule: str, scheduled: str, *, comes: bool) -> None:
-    """A rule without dates is told apart from a series that has come to its end."""
+def test_rule_without_dates_differs_from_an_ended_series(rule: str, scheduled: str, *, comes: bool) -> None:
     assert occurs(rule, scheduled, None) is comes
 
 
 def filled(head: str, values: range, tail: str = "") -> str:
-    """As many values as a rule has room for."""
+    """Return as many values as a rule may have."""
     return next(
         rule for most in range(len(values), 0, -1) if len(rule := head + listed(values[:most]) + tail) <= 500
     )
@@ -554,8 +552,8 @@ def filled(head: str, values: range, tail: str = "") -> str:
         filled("FREQ=HOURLY;INTERVAL=168;BYYEARDAY=", range(2, 366), ";BYDAY=MO,WE,TH,FR,SA,SU"),
     ],
 )
-def test_the_search_is_bounded(rule: str) -> None:
-    """No rule costs more than a tenth of a second or so, though none of these ever comes."""
+def test_search_for_a_date_is_bounded(rule: str) -> None:
+    """About a tenth of a second, though these rules have no date."""
     begun = process_time()
     assert following(rule, "2026-11-24T09:00:00+01:00", MADRID) is None
     assert process_time() - begun < 0.5
@@ -633,10 +631,10 @@ def test_the_search_is_bounded(rule: str) -> None:
         ("FREQ=DAILY", "9999-12-31T23:30Z", "9999-12-31T23:30:00+00:00", MADRID, None),
     ],
 )
-def test_from_the_completion(
+def test_next_date_counts_from_the_completion(
     rule: str, completed_at: str, due: str | None, zone: str | None, expected: str | None
 ) -> None:
-    """It counts from the day of the completion where the task is, at the time of day that it was due."""
+    """From the local day of completion, at the time of day that was due."""
     found = following_completion(rule, datetime.fromisoformat(completed_at), due, zone)
     assert found == (Occurrence(expected, normal_rule(rule)) if expected else None)
 
@@ -650,7 +648,7 @@ def test_count_ends_a_series_from_completions() -> None:
 
 
 def test_times_need_an_offset() -> None:
-    """Which instant a date-time is cannot be guessed."""
+    """Otherwise their instant is ambiguous."""
     with pytest.raises(ValueError, match="must have an offset"):
         following("FREQ=DAILY", "2026-11-23T09:00:00", MADRID)
     with pytest.raises(ValueError, match="must have an offset"):
@@ -680,8 +678,8 @@ often = st.one_of(
 @settings(deadline=None, max_examples=60)
 @given(often, st.sampled_from(TRANSITIONS), times)
 @example("FREQ=DAILY;BYHOUR=0,23;BYMINUTE=0,30", (NUUK, date(2026, 3, 29)), NOON)
-def test_a_series_is_the_set_of_its_instants(rule: str, change: tuple[str, date], at: time) -> None:
-    """Around a change of the clocks: every local time as an instant, in the order of time, none twice."""
+def test_series_is_the_set_of_its_instants(rule: str, change: tuple[str, date], at: time) -> None:
+    """Around a clock change: each local time once as an instant, in order."""
     zone, day = change
     start = datetime.combine(day - timedelta(days=2), at)
     begun = following(rule, due(start, "UTC"), "UTC")
@@ -695,7 +693,7 @@ def test_a_series_is_the_set_of_its_instants(rule: str, change: tuple[str, date]
 @settings(deadline=None)
 @given(st.sampled_from([MADRID, NEW_YORK, LORD_HOWE, NUUK]), often, moments(all_days))
 def test_dates_have_the_offset_of_their_zone(zone: str, rule: str, start: datetime) -> None:
-    """So that the text alone says which instant it is, and which local time is meant."""
+    """The text alone determines instant and local time."""
     for moment in series(rule, due(start, zone), zone, 5)[1:]:
         meant = datetime.fromisoformat(local(moment))
         assert moment == due(meant, zone)
@@ -703,7 +701,7 @@ def test_dates_have_the_offset_of_their_zone(zone: str, rule: str, start: dateti
 
 @settings(deadline=None)
 @given(numbers(-53, 53), weekdays(), all_days)
-def test_weeks_are_those_of_iso_8601(weeks: str, on: str, start: date) -> None:
+def test_weeks_follow_iso_8601(weeks: str, on: str, start: date) -> None:
     """With Monday as the first day, week numbers are those of `date.isocalendar`."""
     numbers = {int(week) for week in weeks.split(",")}
     names = set(on.split(","))
@@ -719,8 +717,8 @@ def test_weeks_are_those_of_iso_8601(weeks: str, on: str, start: date) -> None:
 
 @settings(deadline=None)
 @given(weekdays(), st.sampled_from(WEEKDAYS), st.integers(1, 3), all_days)
-def test_a_place_in_the_week_is_a_weekday(on: str, wkst: str, interval: int, start: date) -> None:
-    """BYSETPOS in a week, which no library gets right at its start, chooses the same as naming the day."""
+def test_bysetpos_in_a_week_is_a_weekday(on: str, wkst: str, interval: int, start: date) -> None:
+    """Libraries differ at its start; it selects the same as naming the day."""
     from_start = WEEKDAYS[WEEKDAYS.index(wkst) :] + WEEKDAYS[: WEEKDAYS.index(wkst)]
     in_order = sorted(on.split(","), key=from_start.index)
     for place in (1, len(in_order), -1):
@@ -739,10 +737,10 @@ def test_a_place_in_the_week_is_a_weekday(on: str, wkst: str, interval: int, sta
     moments(all_days),
     st.sampled_from([MADRID, NEW_YORK, LORD_HOWE, NUUK]),
 )
-def test_what_follows_a_completion_is_after_it(
+def test_next_date_is_after_the_completion(
     rule: str, completed_at: datetime, due_at: datetime, zone: str
 ) -> None:
-    """However late or early it was done; as a date, on a later day."""
+    """However late or early; for a date, on a later day."""
     timed = following_completion(rule, completed_at, due(due_at, zone), zone)
     dated = following_completion(rule, completed_at, due(due_at.date(), zone), zone)
     assert timed is not None
@@ -780,7 +778,7 @@ def test_what_follows_a_completion_is_after_it(
         ("FREQ=DAILY;UNTIL=20261201T090000Z", "every day, until 2026-12-01 09:00 UTC"),
     ],
 )
-def test_common_rules_have_words(rule: str, words: str) -> None:
+def test_common_rules_are_described_in_words(rule: str, words: str) -> None:
     """For the command line and the page."""
     assert describe(rule) == words
 
@@ -804,6 +802,6 @@ def test_common_rules_have_words(rule: str, words: str) -> None:
         "every now and then",
     ],
 )
-def test_other_rules_stay_rules(rule: str) -> None:
-    """Better the rule than words that leave something out."""
+def test_other_rules_are_described_by_themselves(rule: str) -> None:
+    """Words would omit something."""
     assert describe(rule) == rule

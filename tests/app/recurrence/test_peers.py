@@ -1,7 +1,7 @@
-"""Series against the expansions of two libraries that share no code with ours: ical.js and python-dateutil.
+"""Series compared with the expansions of ical.js and python-dateutil, which share no code with ours.
 
-Where RFC 5545 says one thing and a library does another, that kind of rule is left out of what it is asked,
-with the reason; each such kind is in the other library's part, or among the examples of test_recurrence.py.
+Kinds of rules that a library expands differently from RFC 5545 are not generated for it, with the reason;
+each such kind is covered by the other library, or by the examples of test_next_date.py.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Expand = Callable[[str, str], list[str]]
 
 @dataclass(frozen=True)
 class Asked:
-    """A rule, where its series begins to be looked for, and how it ends."""
+    """A rule, the start of its series, and its end."""
 
     rule: Parts
     start: date | datetime
@@ -62,7 +62,7 @@ class Asked:
 
 @pytest.fixture(scope="module")
 def ical_js() -> Iterator[Expand]:
-    """One Node process for all questions: a line to it, a line back."""
+    """Start one Node process for all questions: a line to it, a line back."""
     with subprocess.Popen(
         ["node", EXPAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     ) as node:
@@ -82,7 +82,7 @@ def ical_js() -> Iterator[Expand]:
 
 
 def dateutil(rule: str, start: str) -> list[str]:
-    """What python-dateutil makes of it, as far as Tasktape looks ahead."""
+    """Return the expansion of python-dateutil, up to Tasktape's horizon."""
     found: list[datetime] = []
     for moment in rrulestr(rule, dtstart=datetime.fromisoformat(start)):
         if len(found) == MOST_DATES or (found and moment.year > found[-1].year + HORIZON_YEARS):
@@ -92,7 +92,7 @@ def dateutil(rule: str, start: str) -> list[str]:
 
 
 def compare(asked: Asked, expand: Expand) -> None:
-    """Find the first date of the series at or after the start, and expand from there, as both do.
+    """Compare the expansions from the first date of the series at or after the start.
 
     The first date has to match the rule: else "the recurrence set generated is undefined", 3.8.5.3.
     """
@@ -107,7 +107,7 @@ def compare(asked: Asked, expand: Expand) -> None:
 
 
 def ended(rule: str, first: str, ending: tuple[str, int]) -> str:
-    """The rule with COUNT, or with UNTIL at the same time of day: at a date or between two."""
+    """Generate the rule with COUNT, or with UNTIL at the same time of day: at a date or between two."""
     match ending:
         case "COUNT", count:
             return f"{rule};COUNT={count}"
@@ -120,7 +120,7 @@ def ended(rule: str, first: str, ending: tuple[str, int]) -> str:
 
 
 def within_sight(dates: list[str]) -> Iterator[str]:
-    """The dates as far as none is more than `HORIZON_YEARS` after the one before it."""
+    """Return the dates before the first gap of more than `HORIZON_YEARS`."""
     near = takewhile(lambda pair: int(pair[1][:4]) - int(pair[0][:4]) <= HORIZON_YEARS, pairwise(dates))
     yield from dates[:1]
     yield from (later for _, later in near)
@@ -143,7 +143,7 @@ interval = {"INTERVAL": intervals}
 
 
 def one_way(most: int) -> st.SearchStrategy[str]:
-    """Numbered weekdays, all counted from the beginning or all from the end."""
+    """Return whether numbered weekdays all count from the beginning or all from the end."""
     return weekdays(st.integers(1, most)) | weekdays(st.integers(-most, -1))
 
 
@@ -217,13 +217,13 @@ def has_time(rule: Parts) -> bool:
 
 
 def starts(rule: Parts, dates: st.SearchStrategy[date]) -> st.SearchStrategy[date | datetime]:
-    """Where a rule may start: with a time of day if the rule names one (else RFC 5545 has that ignored)."""
+    """Generate starts, with a time of day if the rule names one (else RFC 5545 ignores that)."""
     return moments(dates) if has_time(rule) else dates | moments(dates)
 
 
 @st.composite
 def asked_of_ical_js(draw: st.DrawFn) -> Asked:
-    """Rules that ical.js expands by the RFC."""
+    """Generate rules that ical.js expands according to the RFC."""
     if draw(st.integers(0, 4)) == 0:
         # Several times a day: in a zone whose offset never changes, so that local order is the order of time.
         rule = draw(often)
@@ -239,8 +239,8 @@ def asked_of_ical_js(draw: st.DrawFn) -> Asked:
 
 @settings(max_examples=ICAL_JS_RULES, derandomize=True, database=None, deadline=None)
 @given(asked_of_ical_js())
-def test_series_are_those_of_ical_js(ical_js: Expand, asked: Asked) -> None:
-    """Date after date, each counted from the one before, is what ical.js expands at once from the first."""
+def test_series_equal_those_of_ical_js(ical_js: Expand, asked: Asked) -> None:
+    """Our dates follow from each other; ical.js expands all from the first."""
     compare(asked, ical_js)
 
 
@@ -288,13 +288,13 @@ by_dateutil = st.one_of(
 
 @st.composite
 def asked_of_dateutil(draw: st.DrawFn) -> Asked:
-    """Rules that python-dateutil expands by the RFC, and soon."""
+    """Generate rules that python-dateutil expands according to the RFC, and quickly."""
     rule = draw(by_dateutil)
     return Asked(rule, draw(starts(rule, all_days)), "UTC", draw(endings))
 
 
 @settings(max_examples=DATEUTIL_RULES, derandomize=True, database=None, deadline=None)
 @given(asked_of_dateutil())
-def test_series_are_those_of_dateutil(asked: Asked) -> None:
-    """The kinds of rules that ical.js does not know are among these."""
+def test_series_equal_those_of_dateutil(asked: Asked) -> None:
+    """Includes the kinds of rules that ical.js does not support."""
     compare(asked, dateutil)

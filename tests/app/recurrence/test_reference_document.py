@@ -1,4 +1,4 @@
-"""The examples of docs/reference/recurrence.md are so."""
+"""Examples of docs/reference/recurrence.md."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "recurrence.md"
 
 
 def examples(columns: int) -> list[list[str]]:
-    """The rows, of so many columns, that begin with a rule."""
+    """Return the rows with this number of columns that begin with a rule."""
     lines = (line for line in REFERENCE.read_text().splitlines() if line.startswith("| `FREQ="))
     rows = ([cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines)
     return [row for row in rows if len(row) == columns]
 
 
 @pytest.mark.parametrize(("rule", "words", "due", "then"), examples(4))
-def test_rules(rule: str, words: str, due: str, then: str) -> None:
-    """Each rule is in its one form, has those words, and those dates follow."""
+def test_rules_have_their_form_words_and_dates(rule: str, words: str, due: str, then: str) -> None:
     dates = then.split(", ")
     goes_on = not {"COUNT", "UNTIL"}.intersection(rule.replace("=", ";").split(";"))
     assert normal_rule(rule) == rule
@@ -31,10 +30,9 @@ def test_rules(rule: str, words: str, due: str, then: str) -> None:
 
 
 @pytest.mark.parametrize(("rule", "due", "completed", "by_calendar", "by_completion"), examples(5))
-def test_from_due_and_from_completion(
+def test_due_and_completion_have_their_dates(
     rule: str, due: str, completed: str, by_calendar: str, by_completion: str
 ) -> None:
-    """Each way of counting gives its date."""
     from_due = following(rule, due, None)
     from_completion = following_completion(rule, datetime.fromisoformat(completed), due, None)
     assert from_due is not None

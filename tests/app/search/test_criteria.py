@@ -1,4 +1,4 @@
-"""Searches resolved: what days are, for whom and when."""
+"""Resolution of searches: days, users and times."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def at(day: int, hour: int) -> datetime:
         ("due:>=2026-03-08T12:00:00+01:00", DueSpan(at(8, 11), None)),
     ],
 )
-def test_days_begin_and_end_where_one_is(text: str, span: DueSpan) -> None:
+def test_days_begin_and_end_in_the_local_zone(text: str, span: DueSpan) -> None:
     """Some have 23 hours; a date without a time is compared as a date."""
     assert resolved(text).due == (span,)
 
 
-def test_a_search_comes_down_to_facets_lists_and_words() -> None:
-    """Negated ones apart; comparing priorities names those that are meant."""
+def test_search_is_resolved_to_facets_lists_and_words() -> None:
+    """Negated ones are separate; comparisons of priorities become sets."""
     assert resolved('#home -@bob p:>=high -list:Work is:open Milk* -"follow-up" …') == Criteria(
         statuses=frozenset({"open"}),
         any_of=(("tag:home",), ("p:high", "p:urgent")),
@@ -55,13 +55,13 @@ def test_a_search_comes_down_to_facets_lists_and_words() -> None:
     )
 
 
-def test_what_can_not_be_is_nothing() -> None:
+def test_contradictory_search_is_empty() -> None:
     """Open and done at once."""
     assert resolved("is:open is:done").statuses == frozenset()
 
 
 @pytest.mark.parametrize("text", ["due:9999-12-31", "due:<=9999-12-31", 'due:"in 9999 years"'])
-def test_days_beyond_the_calendar(text: str) -> None:
-    """There is no day after the last one."""
+def test_last_day_of_the_calendar_is_searchable(text: str) -> None:
+    """It has no next day."""
     with pytest.raises(BeyondCalendar):
         resolved(text)

@@ -1,4 +1,4 @@
-"""The language of the search box: what it says, what it refuses and where."""
+"""Parser of the search language: results, refusals and their positions."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ TYPED = st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=40)
 
 
 def condition(field: Any, value: str, operator: Any = "=", *, negated: bool = False) -> Search:
-    """A search for one condition."""
+    """Return a search for one condition."""
     return Search((Condition(field, value, operator, negated),))
 
 
 def term(text: str, kind: Any = "word", *, negated: bool = False) -> Search:
-    """A search for one term."""
+    """Return a search for one term."""
     return Search((), (Term(text, kind, negated),))
 
 
 def refused(text: str) -> SearchError:
-    """The error that a text is refused with."""
+    """Return the error that refuses a text."""
     with pytest.raises(SearchError) as error:
         parse(text, me="alice")
     return error.value
@@ -112,8 +112,8 @@ def refused(text: str) -> SearchError:
         ("#mil*", condition("tag", "mil*")),
     ],
 )
-def test_conditions(text: str, search: Search) -> None:
-    """Keys and fixed words in any case; names as they are written."""
+def test_conditions_are_parsed(text: str, search: Search) -> None:
+    """Keys and fixed words in any case; names unchanged."""
     assert parse(text, me="cat@example.com") == search
 
 
@@ -147,13 +147,13 @@ def test_conditions(text: str, search: Search) -> None:
         ("\U0001f389", term("\U0001f389")),
     ],
 )
-def test_terms(text: str, search: Search) -> None:
-    """Words, beginnings and phrases; a backslash takes any character for itself."""
+def test_terms_are_parsed(text: str, search: Search) -> None:
+    """Words, prefixes and phrases; a backslash escapes any character."""
     assert parse(text, me="alice") == search
 
 
-def test_all_of_it_together() -> None:
-    """Parts are separated by space of any kind, and keep their order."""
+def test_parts_are_separated_by_white_space() -> None:
+    """Of any kind; they keep their order."""
     text = ' is:open  due:<2026-12-01\t@alice #home\np:high "exact words" -milk '
     assert parse(text, me="alice") == Search(
         (
@@ -220,8 +220,8 @@ def test_all_of_it_together() -> None:
         ("milk \udfff", "\udfff", "this character"),
     ],
 )
-def test_an_error_points_at_its_cause(text: str, part: str, message: str) -> None:
-    """And says what there is instead."""
+def test_error_has_the_position_of_its_cause(text: str, part: str, message: str) -> None:
+    """And lists the alternatives."""
     error = refused(text)
     assert text[error.at : error.at + error.length] == part
     assert message in error.message
@@ -229,20 +229,20 @@ def test_an_error_points_at_its_cause(text: str, part: str, message: str) -> Non
 
 
 @pytest.mark.parametrize("sign", ["&", "-", '"?!"', "\u2013", "-\u2026", "\u20ac", "/", "+*"])
-def test_what_has_no_word_in_it_is_passed_over_beside_words(sign: str) -> None:
-    """As it is within words: titles can be pasted."""
+def test_parts_without_words_are_ignored_next_to_words(sign: str) -> None:
+    """As within words: titles can be pasted."""
     escaped = f"\\{sign}" if sign == "-" else sign
     assert parse(f"salt {escaped} pepper", me="alice") == parse("salt pepper", me="alice")
     assert parse(f"{escaped} #home salt", me="alice") == parse("#home salt", me="alice")
 
 
-def test_an_error_points_at_the_place_not_at_the_first_of_its_kind() -> None:
-    """Positions are in the text as it was given."""
+def test_error_position_is_exact_for_repeated_parts() -> None:
+    """Positions are in the original text."""
     assert (refused(" is:open\tis:opne").at, refused("is:open is:is:").at) == (12, 11)
 
 
 def test_searches_are_bounded() -> None:
-    """In characters and in parts: all that is too much is pointed at."""
+    """In characters and parts; errors have the position of the excess."""
     assert len(parse("a" * MAX_CHARACTERS, me="alice").terms) == 1
     assert len(parse("a " * MAX_PARTS, me="alice").terms) == MAX_PARTS
     error = refused("a" * (MAX_CHARACTERS + 3))
@@ -255,8 +255,7 @@ def test_searches_are_bounded() -> None:
 
 
 @given(TYPED)
-def test_a_text_is_a_search_or_an_error_within_it(text: str) -> None:
-    """Nothing else comes of any text whatever."""
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     wrong = None
     try:
         parse(text, me="alice")
@@ -266,8 +265,8 @@ def test_a_text_is_a_search_or_an_error_within_it(text: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=50))
-def test_any_name_can_be_asked_for(name: str) -> None:
-    """In quotes, with a backslash before what has a meaning there."""
+def test_any_name_can_be_searched(name: str) -> None:
+    """In quotes, with backslashes before special characters."""
     assume(name.strip())
     quoted = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
     assert parse(f"#{quoted}", me="alice") == condition("tag", name.strip())
@@ -276,8 +275,7 @@ def test_any_name_can_be_asked_for(name: str) -> None:
 # --- the reference ---------------------------------------------------------------------------------------
 
 
-def test_every_example_of_the_reference_is_a_search() -> None:
-    """What is shown can be typed."""
+def test_examples_of_the_reference_are_parsed() -> None:
     blocks = re.findall(r"^```\n(.*?)^```", REFERENCE.read_text(), re.MULTILINE | re.DOTALL)
     examples = [line for block in blocks for line in block.splitlines()]
     assert len(examples) >= 5
@@ -286,7 +284,7 @@ def test_every_example_of_the_reference_is_a_search() -> None:
 
 
 def test_every_key_is_in_the_reference() -> None:
-    """With what it takes, which can be typed."""
+    """With valid example values."""
     rows = [row.split("|")[1] for row in REFERENCE.read_text().splitlines() if row.startswith("| `")]
     typed = [text for row in rows for text in re.findall(r"`([^`]+)`", row)]
     for text in typed:

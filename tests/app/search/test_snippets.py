@@ -1,4 +1,4 @@
-"""Snippets: the part of a text that was found, as HTML that is safe to show."""
+"""Snippets: the matching part of a text as safe HTML."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def snippet_of(text: str, *needles: Needle) -> str | None:
         ("milk", [Needle(("milk",), negated=True)], None),
     ],
 )
-def test_what_was_found_is_marked(text: str, needles: list[Needle], snippet: str | None) -> None:
-    """And nothing else is HTML."""
+def test_matches_are_marked(text: str, needles: list[Needle], snippet: str | None) -> None:
+    """Everything else is escaped."""
     assert snippet_of(text, *needles) == snippet
 
 
-def test_long_texts_are_cut_around_the_best_place() -> None:
+def test_long_text_is_cut_around_the_best_match() -> None:
     """At spaces, where most of the words are close to each other."""
     text = f"milk {'before ' * 100}some milk and bread here {'after ' * 100}"
     found = snippet_of(text, MILK, BREAD)
@@ -64,7 +64,7 @@ def test_long_texts_are_cut_around_the_best_place() -> None:
         ([("title", "milk"), ("comment", "nothing"), ("comment", "bread milk")], "comment"),
     ],
 )
-def test_the_text_with_most_of_the_words_is_shown(texts: list[tuple[FoundIn, str]], field: str) -> None:
+def test_text_with_most_words_is_shown(texts: list[tuple[FoundIn, str]], field: str) -> None:
     """The first of those."""
     match, number = best_match([MILK, BREAD], texts)
     assert match is not None
@@ -76,8 +76,8 @@ forms = st.text(min_size=1, max_size=5).map(forms_of).filter(bool).map(tuple)
 
 
 @given(st.text(max_size=400), st.builds(Needle, forms, st.booleans()))
-def test_a_snippet_is_a_part_of_the_text(text: str, needle: Needle) -> None:
-    """Unescaped and without marks, but for white space; each mark holds what was searched for."""
+def test_snippet_is_a_part_of_the_text(text: str, needle: Needle) -> None:
+    """Unescaped, without marks and except white space; each mark holds a searched word."""
     found = snippet_of(text, needle)
     if found is None:
         assert not list(needle.found_at(forms_of(text)))
@@ -91,7 +91,7 @@ def test_a_snippet_is_a_part_of_the_text(text: str, needle: Needle) -> None:
 
 @given(TEXTS.map(lambda text: text * 8), st.builds(Needle, TEXTS.map(forms_of).filter(bool).map(tuple)))
 def test_snippets_and_marks_are_whole_clusters(text: str, needle: Needle) -> None:
-    """What is shown, what is marked, and what is between."""
+    """Also the text in between."""
     found = snippet_of(text, needle) or ""
     marked = unescape(
         found.removeprefix("…").removesuffix("…").replace("<mark>", "\ue000").replace("</mark>", "\ue001")
@@ -105,7 +105,7 @@ def test_snippets_and_marks_are_whole_clusters(text: str, needle: Needle) -> Non
             at += 1
 
 
-def test_a_snippet_of_a_script_without_spaces_ends_between_clusters() -> None:
+def test_snippet_of_a_script_without_spaces_ends_between_clusters() -> None:
     """And is not longer than others."""
     text = "น้ำก้อนนั้น" * 40 + "ข้าวผัด" + "น้ำก้อนนั้น" * 40
     found = snippet_of(text, Needle(tuple(forms_of("ข้าวผัด"))))

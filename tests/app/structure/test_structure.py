@@ -1,4 +1,4 @@
-"""The rules that span streams, and their repairs: given these states, then these violations and events."""
+"""Rules across streams and their repairs: from states to violations and events."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ LATER = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def task(name: str, parent: str | None = None, **given: Any) -> Task:
-    """A task of this id in the list `HOME`."""
+    """Return a task of this id in the list `HOME`."""
     created = task_after(TaskCreated(list_id=LIST_ID, title=name))
     return replace(created, id=name, parent_id=parent, **given)
 
 
 def state_of(*states: Task | TaskList, **given: Any) -> StructureState:
-    """What lies around, the list `HOME` included."""
+    """Return the states, including the list `HOME`."""
     lists = {each.id: each for each in (HOME, *states) if isinstance(each, TaskList)}
     return StructureState({each.id: each for each in states if isinstance(each, Task)}, lists, **given)
 
 
 def repairs_of(state: StructureState) -> dict[str, Event]:
-    """The event that repairs each stream."""
+    """Return the repairing event of each stream."""
     repairs = [repair_of(each, state) for each in violations(state)]
     return {each.violation.stream: each.event for each in repairs if each is not None}
 
 
 def settled(state: StructureState) -> StructureState:
-    """The states after all repairs, in as many rounds as it takes; the fold accepts each of them."""
+    """Return the states after all rounds of repairs; the fold accepts each of them."""
     for _ in range(10):
         repairs = [repair for each in violations(state) if (repair := repair_of(each, state)) is not None]
         if not repairs:
@@ -68,8 +68,8 @@ def settled(state: StructureState) -> StructureState:
     raise AssertionError(f"the repairs come to no end: {violations(state)}")
 
 
-def test_tasks_in_order_violate_nothing() -> None:
-    """Sub-tasks, stages, done tasks below open ones, deleted ones wherever they are."""
+def test_valid_tasks_violate_nothing() -> None:
+    """Sub-tasks, stages, done tasks below open ones, deleted ones anywhere."""
     home = replace(HOME, stages=STAGES)
     state = state_of(
         home,
@@ -80,7 +80,7 @@ def test_tasks_in_order_violate_nothing() -> None:
     assert violations(state) == []
 
 
-def test_a_ring_is_cut_where_the_later_event_closed_it() -> None:
+def test_cycle_is_cut_at_its_latest_event() -> None:
     """And nowhere else; the others keep their parents."""
     state = state_of(
         task("a", "c"),
@@ -93,33 +93,33 @@ def test_a_ring_is_cut_where_the_later_event_closed_it() -> None:
     assert [after[name].parent_id for name in "abc"] == [None, "a", "b"]
 
 
-def test_a_task_below_itself_becomes_a_top_level_task() -> None:
-    """The smallest ring."""
+def test_task_below_itself_becomes_a_top_level_task() -> None:
+    """The smallest cycle."""
     assert repairs_of(state_of(task("a", "a"))) == {"task:a": TaskEdited({"parent_id": None})}
 
 
 @pytest.mark.parametrize("parent", [task("p", deleted_at=START), None])
-def test_a_child_of_a_deleted_task_becomes_a_top_level_task(parent: Task | None) -> None:
-    """So does one whose parent never was."""
+def test_child_of_a_deleted_task_becomes_a_top_level_task(parent: Task | None) -> None:
+    """So does one whose parent never existed."""
     state = state_of(task("c", "p"), *([parent] if parent else []))
     assert repairs_of(state) == {"task:c": TaskEdited({"parent_id": None})}
 
 
-def test_a_sub_task_follows_its_parent_to_another_list() -> None:
-    """Into the stage that says the same there; it stays below its parent."""
+def test_sub_task_follows_its_parent_to_another_list() -> None:
+    """Into the corresponding stage; it stays below its parent."""
     other = replace(OTHER, stages=STAGES)
     state = state_of(other, task("p", list_id=OTHER.id), task("c", "p", stage="x"))
     assert repairs_of(state) == {"task:c": TaskMoved(OTHER.id, stage="To do", parent_id="p")}
     assert settled(state).tasks["c"].list_id == OTHER.id
 
 
-def test_a_sub_task_does_not_follow_into_a_deleted_list() -> None:
+def test_sub_task_does_not_follow_into_a_deleted_list() -> None:
     """It becomes a top-level task where it is."""
     state = state_of(replace(OTHER, deleted_at=START), task("p", list_id=OTHER.id), task("c", "p"))
     assert repairs_of(state) == {"task:c": TaskEdited({"parent_id": None})}
 
 
-def test_what_is_too_deep_becomes_a_top_level_task_with_what_is_below_it() -> None:
+def test_too_deep_subtree_becomes_a_top_level_task() -> None:
     """The first level that is too deep is cut off, once."""
     chain = [task(str(level), str(level - 1) if level else None) for level in range(8)]
     state = state_of(*chain)
@@ -127,8 +127,8 @@ def test_what_is_too_deep_becomes_a_top_level_task_with_what_is_below_it() -> No
     assert violations(settled(state)) == []
 
 
-def test_an_open_task_below_done_ones_opens_all_of_them() -> None:
-    """In the first open stage, unless their stage is one already."""
+def test_open_task_reopens_its_done_ancestors() -> None:
+    """In the first open stage, unless their stage is open already."""
     home = replace(HOME, stages=STAGES)
     state = state_of(
         home,
@@ -146,14 +146,14 @@ def test_an_open_task_below_done_ones_opens_all_of_them() -> None:
 @pytest.mark.parametrize(
     ("former", "expected"), [("active", "Doing"), ("open", "To do"), ("done", "To do"), (None, "To do")]
 )
-def test_a_task_in_a_stage_that_is_gone_goes_to_the_first_of_its_category(former: Any, expected: str) -> None:
-    """Of the category that the stage had, if that is known; an open task never to a done stage."""
+def test_task_in_a_removed_stage_moves_to_the_first_of_its_category(former: Any, expected: str) -> None:
+    """If the category is known; an open task never goes to a done stage."""
     categories = {} if former is None else {(LIST_ID, "gone"): former}
     state = state_of(replace(HOME, stages=STAGES), task("t", stage="gone"), former_categories=categories)
     assert repairs_of(state) == {"task:t": TaskEdited({"stage": expected})}
 
 
-def test_a_done_task_in_a_stage_that_is_gone_goes_to_a_done_stage() -> None:
+def test_done_task_in_a_removed_stage_moves_to_a_done_stage() -> None:
     """If there is none, to the first active one."""
     done = task("t", stage="gone", status="done")
     assert repairs_of(state_of(replace(HOME, stages=STAGES), done)) == {
@@ -163,14 +163,14 @@ def test_a_done_task_in_a_stage_that_is_gone_goes_to_a_done_stage() -> None:
     assert repairs_of(state_of(no_done, done)) == {"task:t": TaskEdited({"stage": "Doing"})}
 
 
-def test_an_open_task_leaves_a_done_stage() -> None:
-    """What a stage says of a task, and the task of itself, are the same."""
+def test_open_task_leaves_a_done_stage() -> None:
+    """Stage and status agree."""
     state = state_of(replace(HOME, stages=STAGES), task("t", stage="Done"))
     assert repairs_of(state) == {"task:t": TaskEdited({"stage": "To do"})}
 
 
-def test_a_task_that_came_to_a_deleted_list_goes_back_where_it_came_from() -> None:
-    """With its sub-tasks, which came along."""
+def test_task_moved_to_a_deleted_list_is_moved_back() -> None:
+    """With its sub-tasks."""
     gone = replace(OTHER, deleted_at=START)
     came = Placement(START + timedelta(seconds=1), "bob", LIST_ID)
     state = state_of(
@@ -189,8 +189,8 @@ def test_a_task_that_came_to_a_deleted_list_goes_back_where_it_came_from() -> No
 
 
 @pytest.mark.parametrize("origin", [None, OTHER_LIST_ID])
-def test_what_came_from_nowhere_goes_to_the_inbox_of_whoever_brought_it(origin: str | None) -> None:
-    """Created there, or from a list that is gone too; the inbox is made if need be."""
+def test_task_without_a_previous_list_moves_to_the_inbox_of_the_actor(origin: str | None) -> None:
+    """Created in the deleted list, or from another deleted one; the inbox is created if needed."""
     gone = replace(OTHER, deleted_at=START)
     state = state_of(
         gone,
@@ -204,8 +204,8 @@ def test_what_came_from_nowhere_goes_to_the_inbox_of_whoever_brought_it(origin: 
     assert (repair.event, repair.inbox_of) == (TaskMoved(inbox_id("bob")), "bob")
 
 
-def test_what_was_in_a_list_when_it_was_deleted_stays_in_it() -> None:
-    """It comes back with the list."""
+def test_task_of_a_deleted_list_stays_in_it() -> None:
+    """It is restored with the list."""
     gone = replace(OTHER, deleted_at=START)
     state = state_of(
         gone,
@@ -220,8 +220,8 @@ def test_what_was_in_a_list_when_it_was_deleted_stays_in_it() -> None:
     assert violations(state) == []
 
 
-def test_a_list_that_never_was_loses_its_tasks_to_an_inbox() -> None:
-    """But everyone's inbox is theirs before it is made."""
+def test_task_of_a_list_that_never_existed_moves_to_an_inbox() -> None:
+    """Except tasks of inboxes that are not created yet."""
     state = state_of(task("t", list_id="nowhere"), task("mine", list_id=inbox_id("alice")))
     assert repairs_of(state) == {"task:t": TaskMoved(inbox_id("alice"))}
 
@@ -235,25 +235,25 @@ def test_a_list_that_never_was_loses_its_tasks_to_an_inbox() -> None:
         ({}, MemberAdded("alice", "owner")),
     ],
 )
-def test_a_list_without_an_owner_gets_one(members: dict[str, Any], event: Event) -> None:
+def test_list_without_an_owner_gets_one(members: dict[str, Any], event: Event) -> None:
     """Its creator, else the first editor, else the first member, else its creator again."""
     assert repairs_of(state_of(replace(HOME, members=members))) == {f"list:{LIST_ID}": event}
 
 
-def test_a_deleted_list_without_an_owner_gets_one_too() -> None:
+def test_deleted_list_without_an_owner_gets_one_too() -> None:
     """Somebody has to be able to restore it."""
     gone = replace(HOME, members={"zoe": "editor"}, deleted_at=START)
     assert repairs_of(state_of(gone)) == {f"list:{LIST_ID}": MemberRoleChanged("zoe", "owner")}
 
 
-def test_an_inbox_is_its_users_whoever_else_owns_it() -> None:
-    """Who lost it gets it back; the others stay."""
+def test_inbox_belongs_to_its_user() -> None:
+    """A lost owner is added again; the others stay."""
     inbox = replace(HOME, inbox=True, members={"zoe": "owner"})
     assert repairs_of(state_of(inbox)) == {f"list:{LIST_ID}": MemberAdded("alice", "owner")}
 
 
-def test_a_deleted_inbox_is_restored_and_what_came_to_it_stays() -> None:
-    """Moving a task from the inbox to the inbox would come to no end."""
+def test_deleted_inbox_is_restored_with_its_tasks() -> None:
+    """Moving them from the inbox to the inbox would never end."""
     inbox = replace(HOME, id=inbox_id("alice"), inbox=True, deleted_at=START)
     state = state_of(
         inbox,
@@ -266,8 +266,8 @@ def test_a_deleted_inbox_is_restored_and_what_came_to_it_stays() -> None:
 
 
 @pytest.mark.parametrize("deleted", [[], [replace(OTHER, deleted_at=START)]])
-def test_a_parent_that_comes_back_to_its_list_keeps_its_sub_tasks(deleted: list[TaskList]) -> None:
-    """It was moved without them to a list that is deleted, or never was: only the parent is moved."""
+def test_parent_moved_back_keeps_its_sub_tasks(deleted: list[TaskList]) -> None:
+    """It was moved alone to a list that is deleted, or never existed."""
     state = state_of(
         *deleted,
         task("p", list_id=OTHER.id),
@@ -279,8 +279,8 @@ def test_a_parent_that_comes_back_to_its_list_keeps_its_sub_tasks(deleted: list[
     assert settled(state).tasks["c"] == state.tasks["c"]
 
 
-def test_one_of_two_tasks_for_an_occurrence_leaves_the_series() -> None:
-    """The one that was made later; it stays as a task."""
+def test_second_task_of_an_occurrence_leaves_the_series() -> None:
+    """The later one stays as a task of its own."""
     twice = [
         task(name, series=Series("s", 2, None), recurrence="FREQ=DAILY", created_at=at)
         for name, at in (("new", LATER), ("old", START))
@@ -303,7 +303,7 @@ def test_repairs_of_the_same_state_are_the_same_event() -> None:
     assert SOURCE == "/tasktape/policy/structure"
 
 
-def test_only_what_spans_streams_is_looked_at() -> None:
+def test_events_within_a_stream_are_not_checked() -> None:
     """Titles and the like cost nothing."""
     before = task("t")
     assert touches_structure(None, before)

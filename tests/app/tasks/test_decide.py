@@ -1,4 +1,4 @@
-"""What the commands on a task decide when they look around: stages, sub-tasks, comments, undo."""
+"""Decisions of task commands that depend on context: stages, sub-tasks, comments, undo."""
 
 from __future__ import annotations
 
@@ -61,15 +61,15 @@ IN_DOING = TaskCreated(list_id=LIST_ID, title="T", stage="Doing")
 
 
 def other(**fields: Any) -> TaskList:
-    """Another list."""
+    """Return another list."""
     return replace(HOME, id=OTHER_LIST_ID, **fields)
 
 
 # --- stages ----------------------------------------------------------------------------------------------
 
 
-def test_new_tasks_begin_in_the_first_open_stage() -> None:
-    """Unless they say which; a list without stages takes any, or none."""
+def test_new_task_begins_in_the_first_open_stage() -> None:
+    """Unless it names one; a list without stages accepts any, or none."""
     given().when(CreateTask(list_id=LIST_ID, title="T"), home=STAGED).then(IN_BACKLOG)
     given().when(CreateTask(list_id=LIST_ID, title="T", stage="Doing"), home=STAGED).then(IN_DOING)
     given().when(CreateTask(list_id=LIST_ID, title="T", stage="Doing")).then(IN_DOING)
@@ -81,8 +81,8 @@ def test_new_tasks_begin_in_the_first_open_stage() -> None:
     )
 
 
-def test_stages_say_whether_work_is_done() -> None:
-    """Going to a done stage completes, and coming back from it reopens, in the same event."""
+def test_stages_determine_the_status() -> None:
+    """Moving to a done stage completes, and moving out of it reopens, in the same event."""
     done = TaskEdited({"stage": "Done", "status": "done"})
     given(IN_BACKLOG).when(EditTask(stage="Done"), home=STAGED).then(done)
     given(IN_BACKLOG, done).when(EditTask(stage="Doing"), home=STAGED).then(
@@ -95,8 +95,8 @@ def test_stages_say_whether_work_is_done() -> None:
     assert task_after(IN_BACKLOG, done, TaskEdited({"status": "open"})).completed_at is None
 
 
-def test_restoring_looks_for_a_stage() -> None:
-    """If the list has lost that of the task meanwhile, for one that says the same of it; so does undoing."""
+def test_restored_task_gets_a_corresponding_stage() -> None:
+    """If the list no longer has its stage; the same for undo."""
     left = replace(STAGED, stages=STAGES[:1] + STAGES[2:])
     past: tuple[TaskEvent, ...] = (IN_DOING, TaskDeleted())
     given(*past).when(RestoreTask(), home=STAGED).then(TaskRestored())
@@ -112,8 +112,8 @@ def test_restoring_looks_for_a_stage() -> None:
     )
 
 
-def test_a_stage_of_the_same_name_has_to_say_the_same() -> None:
-    """A task that is open does not come to a list as if it were done, whatever columns are called there."""
+def test_stage_of_the_same_name_must_have_the_same_category() -> None:
+    """An open task does not become done by moving to another list."""
     target = other(stages=({"name": "Todo", "category": "open"}, {"name": "Doing", "category": "done"}))
     move = MoveTask(list_id=OTHER_LIST_ID)
     given(IN_DOING).when(move, home=STAGED, target=target).then(TaskMoved(OTHER_LIST_ID, stage="Todo"))
@@ -123,7 +123,7 @@ def test_a_stage_of_the_same_name_has_to_say_the_same() -> None:
 
 
 def test_completing_and_reopening_choose_the_stage() -> None:
-    """The first of the right category; a stage that says it already stays."""
+    """The first of the right category; a matching stage stays."""
     given(IN_BACKLOG).when(CompleteTask(), home=STAGED).then(TaskCompleted(stage="Done"))
     given(IN_BACKLOG, TaskCompleted(stage="Done")).when(ReopenTask(), home=STAGED).then(
         TaskReopened(stage="Backlog")
@@ -138,7 +138,7 @@ def test_completing_and_reopening_choose_the_stage() -> None:
 # --- order and lists -------------------------------------------------------------------------------------
 
 
-def test_tasks_move_within_their_list() -> None:
+def test_task_moves_within_its_list() -> None:
     """Another rank, another stage, or both; the same place is no event."""
     move = MoveTask(after=PARENT_ID)
     moved = given(CREATED).when(move, gap=Gap("m", "n")).decide()
@@ -156,8 +156,8 @@ def test_tasks_move_within_their_list() -> None:
     assert (task.rank, task.stage, task.status, task.list_id) == ("m", "Done", "done", LIST_ID)
 
 
-def test_another_list_has_stages_of_its_own() -> None:
-    """A stage that the other list has stays; else the task goes to one that says the same of it."""
+def test_moved_task_gets_a_stage_of_the_other_list() -> None:
+    """The same if it has it; else one of the same category."""
     target = other(stages=({"name": "Todo", "category": "open"}, {"name": "Wip", "category": "active"}))
     move = MoveTask(list_id=OTHER_LIST_ID)
     given(IN_DOING).when(move, home=STAGED, target=target).then(TaskMoved(OTHER_LIST_ID, stage="Wip"))
@@ -167,8 +167,8 @@ def test_another_list_has_stages_of_its_own() -> None:
     assert task_after(IN_DOING, TaskMoved(OTHER_LIST_ID)).stage == "Doing"
 
 
-def test_a_done_task_stays_done_in_another_list() -> None:
-    """Its stage there says so too, if there is one for it."""
+def test_done_task_stays_done_in_another_list() -> None:
+    """In a done stage if there is one."""
     target = other(stages=({"name": "Todo", "category": "open"}, {"name": "Over", "category": "done"}))
     past: tuple[TaskEvent, ...] = (IN_BACKLOG, TaskCompleted(stage="Done"))
     given(*past).when(MoveTask(list_id=OTHER_LIST_ID), home=STAGED, target=target).then(
@@ -176,8 +176,8 @@ def test_a_done_task_stays_done_in_another_list() -> None:
     )
 
 
-def test_a_sub_task_leaves_its_parent_or_follows_it() -> None:
-    """In another list it is nobody's, unless it goes there with its parent."""
+def test_sub_task_leaves_its_parent_or_moves_with_it() -> None:
+    """Moved alone to another list, it loses its parent."""
     child = TaskCreated(list_id=LIST_ID, title="T", parent_id=PARENT_ID)
     given(child).when(MoveTask(list_id=OTHER_LIST_ID), target=other()).then(TaskMoved(OTHER_LIST_ID))
     given(child).when(MoveTask(list_id=OTHER_LIST_ID, keep_parent=True), target=other()).then(
@@ -192,13 +192,13 @@ def test_a_sub_task_leaves_its_parent_or_follows_it() -> None:
 
 
 def line(depth: int, **of_parent: Any) -> tuple[Task, ...]:
-    """A task's ancestors, from the parent on."""
+    """Return a task's ancestors, from the parent on."""
     parent = replace(task_after(CREATED), id=PARENT_ID, **of_parent)
     return (parent, *(replace(parent, id=f"{PARENT_ID[:-1]}{level}") for level in range(depth - 1)))
 
 
-def test_sub_tasks() -> None:
-    """A sub-task names its parent, which is in the same list; `null` makes it a task of its own."""
+def test_sub_task_names_its_parent() -> None:
+    """In the same list; `null` makes it a top-level task."""
     create = CreateTask(list_id=LIST_ID, title="T", parent_id=PARENT_ID)
     child = TaskCreated(list_id=LIST_ID, title="T", parent_id=PARENT_ID)
     given().when(create, ancestors=line(1)).then(child)
@@ -218,8 +218,8 @@ def test_sub_tasks() -> None:
         ((*line(1), task_after(CREATED)), "itself"),
     ],
 )
-def test_bad_parents_are_refused(ancestors: tuple[Task, ...], said: str) -> None:
-    """Parents are there, in the same list, not too deep, and not below the task itself."""
+def test_invalid_parent_is_refused(ancestors: tuple[Task, ...], said: str) -> None:
+    """Missing, in another list, too deep, or below the task itself."""
     given(CREATED).when(EditTask(parent_id=PARENT_ID), ancestors=ancestors).then_refused(Invalid, said)
 
 
@@ -230,10 +230,10 @@ def test_bad_parents_are_refused(ancestors: tuple[Task, ...], said: str) -> None
         (DeleteTask(), DeleteTask(cascade=True), TaskDeleted()),
     ],
 )
-def test_open_sub_tasks_stand_in_the_way(
+def test_open_sub_tasks_prevent_completion(
     plain: CompleteTask | DeleteTask, cascading: CompleteTask | DeleteTask, event: TaskEvent
 ) -> None:
-    """A task is not done before its sub-tasks, unless that is said."""
+    """Unless the command includes them."""
     given(CREATED).when(plain, open_children=2).then_refused(Conflict, "2 open sub-tasks.*cascade")
     given(CREATED).when(cascading, open_children=2).then(event)
     given(IN_BACKLOG).when(EditTask(stage="Done"), home=STAGED, open_children=1).then_refused(
@@ -247,8 +247,8 @@ def test_open_sub_tasks_stand_in_the_way(
 # --- people ----------------------------------------------------------------------------------------------
 
 
-def test_assignees_are_told() -> None:
-    """Members who become responsible, but not whoever did it, nor who was responsible before."""
+def test_new_assignees_are_notified() -> None:
+    """Members only, except the actor and previous assignees."""
     given().when(CreateTask(list_id=LIST_ID, title="T", assignees=("bob", "alice", "eve")), home=SHARED).then(
         TaskCreated(list_id=LIST_ID, title="T", assignees=("bob", "alice", "eve"), notify=("bob",))
     )
@@ -259,8 +259,8 @@ def test_assignees_are_told() -> None:
     given(past).when(EditTask(assignees=()), home=SHARED).then(TaskEdited({"assignees": ()}))
 
 
-def test_comments_tell_who_is_concerned() -> None:
-    """Who is mentioned hears that; the creator, assignees and earlier commenters that there is a comment."""
+def test_comments_notify_participants() -> None:
+    """Mentioned users get a mention; the creator, assignees and earlier commenters get a comment."""
     past = TaskCreated(list_id=LIST_ID, title="T", assignees=("carol",))
     given(past).when(
         Comment(comment_id=COMMENT_ID, text="@bob and @Zoë B, see"),
@@ -272,8 +272,8 @@ def test_comments_tell_who_is_concerned() -> None:
     assert task_after(past, TaskCommented(COMMENT_ID, "x"), TaskCommentDeleted(COMMENT_ID)).comment_count == 0
 
 
-def test_comments_are_their_authors() -> None:
-    """Only the author edits; the author and the list's owner delete; an edit tells new mentions only."""
+def test_comments_belong_to_their_authors() -> None:
+    """Only the author edits; the author and the list's owner delete; an edit notifies only new mentions."""
     mine, bobs = PriorComment("alice", "@bob"), PriorComment("bob", "x")
     edit = EditComment(comment_id=COMMENT_ID, text="@bob @carol")
     delete = DeleteComment(comment_id=COMMENT_ID)
@@ -289,8 +289,8 @@ def test_comments_are_their_authors() -> None:
     given(CREATED).when(delete).then_refused(NotFound, "comment")
 
 
-def test_reminders_tell_those_who_are_responsible() -> None:
-    """The assignees who see the list, or if none does, who created the task; once for each instant."""
+def test_reminders_notify_the_responsible() -> None:
+    """The assignees who see the list, or else the creator; once for each instant."""
     at = "2026-12-01T08:00:00.000000Z"
     reminder = ({"at": "2026-12-01T09:00:00+01:00"},)
     past = TaskCreated(list_id=LIST_ID, title="T", reminders=reminder)  # type: ignore[arg-type]
@@ -308,13 +308,13 @@ def test_reminders_tell_those_who_are_responsible() -> None:
 
 
 def change(*past: TaskEvent, version: int, actor: str = "alice") -> Change:
-    """What event `version` of a past changed."""
+    """Return the change of event `version` of a history."""
     before = task_after(*past[: version - 1]) if version > 1 else None
     return Change(actor, before, task_after(*past[:version]))
 
 
-def test_undo_sets_back_what_the_change_changed() -> None:
-    """Each kind of change can be undone, with one event that names the fields as they were."""
+def test_undo_restores_the_previous_values() -> None:
+    """For each kind of change, in one event that names the fields."""
     changes: tuple[tuple[TaskEvent, UndoneFields], ...] = (
         (TaskEdited({"title": "U", "tags": ("a",)}), {"title": "T", "tags": ()}),
         (TaskCompleted(stage="Done"), {"status": "open", "stage": None, "completed_at": None}),
@@ -333,21 +333,21 @@ def test_undo_sets_back_what_the_change_changed() -> None:
         assert replace(now, version=1, updated_at=then.updated_at) == then
 
 
-def test_undo_of_an_undo_does_it_again() -> None:
-    """So nothing is lost by it."""
+def test_undo_of_an_undo_is_a_redo() -> None:
+    """Nothing is lost."""
     past: tuple[TaskEvent, ...] = (CREATED, TaskEdited({"title": "U"}), TaskUndone(2, {"title": "T"}))
     given(*past).when(UndoChange(version=3), change=change(*past, version=3)).then(
         TaskUndone(3, {"title": "U"})
     )
 
 
-def test_undo_of_creating_deletes() -> None:
-    """What was just made goes away, and can be restored."""
+def test_undo_of_a_creation_deletes() -> None:
+    """The task can be restored."""
     given(CREATED).when(UndoChange(version=1), change=change(CREATED, version=1)).then(TaskDeleted())
 
 
-def test_undo_is_for_ones_own_changes_that_still_hold() -> None:
-    """Not another's, not one that was changed again, not what changes no field."""
+def test_undo_applies_to_own_current_changes() -> None:
+    """Not another user's, not one that was changed again, not one without fields."""
     past: tuple[TaskEvent, ...] = (CREATED, TaskEdited({"title": "U"}), TaskEdited({"title": "V"}))
     undo = UndoChange(version=2)
     given(*past).when(undo, change=change(*past, version=2, actor="bob")).then_refused(Forbidden, "bob's")
@@ -364,8 +364,8 @@ def test_undo_is_for_ones_own_changes_that_still_hold() -> None:
     given(*said).when(undo, change=change(*said, version=2)).then_refused(Conflict, "comment")
 
 
-def test_undo_of_what_is_not_possible_any_more() -> None:
-    """A deleted task, an open sub-task, a parent or stage that is gone: what was then can't be again."""
+def test_impossible_undo_is_refused() -> None:
+    """A deleted task, an open sub-task, a missing parent or stage."""
     edited: tuple[TaskEvent, ...] = (CREATED, TaskEdited({"title": "U"}), TaskDeleted())
     given(*edited).when(UndoChange(version=2), change=change(*edited, version=2)).then_refused(
         NotFound, "restore"
@@ -390,13 +390,12 @@ def test_undo_of_what_is_not_possible_any_more() -> None:
     )
 
 
-def test_nothing_to_undo() -> None:
-    """Nobody has changed anything."""
+def test_undo_without_changes_is_refused() -> None:
     given(CREATED).when(UndoChange()).then_refused(Conflict, "you have no change to undo")
 
 
 def past_of(*events: tuple[str, str, int | None]) -> list[PastEvent]:
-    """Events from the newest to the oldest, of (type, actor, what it undid)."""
+    """Return events from the newest to the oldest, of (type, actor, undone event)."""
     numbered = [PastEvent(version, *event) for version, event in enumerate(events, start=1)]
     return numbered[::-1]
 
@@ -430,16 +429,16 @@ def past_of(*events: tuple[str, str, int | None]) -> list[PastEvent]:
         ),
     ],
 )
-def test_the_newest_change_that_still_counts(
+def test_newest_effective_change_is_undone(
     events: tuple[tuple[str, str, int | None], ...], newest: int | None
 ) -> None:
-    """Not what is undone, unless that is undone; not what another did; not what changes nothing."""
+    """Not an undone one, unless that undo was undone; not another user's; not one without changes."""
     past = past_of(*((f"task.{kind}", actor, undid) for kind, actor, undid in events))
     assert newest_change(past, "alice") == newest
 
 
-def test_others_changes_of_other_fields_do_not_hinder_an_undo() -> None:
-    """Only the fields of the change itself have to be as it left them."""
+def test_undo_ignores_other_users_changes_of_other_fields() -> None:
+    """Only the fields of the change itself must be unchanged."""
     past: tuple[TaskEvent, ...] = (CREATED, TaskEdited({"title": "U"}), TaskEdited({"notes": "n"}))
     given(*past).when(UndoChange(version=2), change=change(*past, version=2)).then(
         TaskUndone(2, {"title": "T"})
@@ -449,8 +448,8 @@ def test_others_changes_of_other_fields_do_not_hinder_an_undo() -> None:
 # --- series ----------------------------------------------------------------------------------------------
 
 
-def test_recurrence_needs_a_date_to_count_from() -> None:
-    """From the due date there must be one; from the completion not."""
+def test_recurrence_requires_a_date_to_count_from() -> None:
+    """From the due date; not from the completion."""
     rule = "FREQ=DAILY"
     given().when(CreateTask(list_id=LIST_ID, title="T", recurrence=rule)).then_refused(Invalid, "due")
     given(CREATED).when(EditTask(recurrence=rule)).then_refused(Invalid, "due")
@@ -472,8 +471,8 @@ def test_recurrence_needs_a_date_to_count_from() -> None:
     given(daily).when(EditTask(due=None, recurrence=None)).then(TaskEdited({"due": None, "recurrence": None}))
 
 
-def test_edits_are_for_this_occurrence_or_all_to_come() -> None:
-    """Unsaid, a due date is for this one and everything else for all; said, it is for what was said."""
+def test_edits_apply_to_one_occurrence_or_all_later_ones() -> None:
+    """By default a due date to one and everything else to all; explicitly, as requested."""
     daily = TaskCreated(list_id=LIST_ID, title="T", recurrence="FREQ=DAILY", due="2026-12-01")
     both: dict[str, Any] = {"title": "U", "due": "2026-12-03"}
     fields: Any = {"title": "U", "due": "2026-12-03"}

@@ -1,4 +1,4 @@
-"""Mentions: who is called by name, and who only seems to be."""
+"""Mentions: names of members in a text."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ WORDS = st.text(st.sampled_from("abcXYZ\u00e9\u00df_019"), min_size=1, max_size=
         ("@Kim and @KIM", ["Kim", "KIM"]),
     ],
 )
-def test_who_is_mentioned(text: str, mentioned: list[str]) -> None:
-    """In order and once; the longest name counts, and punctuation after it does not."""
+def test_members_are_mentioned_by_name(text: str, mentioned: list[str]) -> None:
+    """In order and once; the longest name counts, and trailing punctuation does not."""
     assert mentions_in(text, MEMBERS) == tuple(mentioned)
 
 
@@ -73,8 +73,8 @@ def test_who_is_mentioned(text: str, mentioned: list[str]) -> None:
         "````\n```\n@ann\n````",
     ],
 )
-def test_who_is_not_mentioned(text: str) -> None:
-    """In other names, in addresses, in code, or when it could be two people."""
+def test_names_in_other_text_are_not_mentions(text: str) -> None:
+    """In other names, in addresses, in code, or if two users match."""
     assert mentions_in(text, MEMBERS) == ()
 
 
@@ -91,7 +91,7 @@ def test_who_is_not_mentioned(text: str) -> None:
         "https://example.com @ann",
     ],
 )
-def test_who_is_mentioned_beside_code(text: str) -> None:
+def test_names_after_code_are_mentions(text: str) -> None:
     """Code ends where Markdown ends it."""
     assert mentions_in(text, MEMBERS) == ("ann",)
 
@@ -110,22 +110,22 @@ def test_who_is_mentioned_beside_code(text: str) -> None:
         ("@Ann\u00a0Lee", "Ann Lee"),
     ],
 )
-def test_names_are_mentioned_however_they_are_spelled(text: str, member: str) -> None:
-    """And where scripts have no spaces, without one."""
+def test_names_are_matched_in_any_spelling(text: str, member: str) -> None:
+    """In scripts without spaces, without one."""
     assert mentions_in(text, [member]) == (member,)
 
 
 @pytest.mark.parametrize(
     ("text", "member"), [("@हिन्दी", "हिन्द"), ("@ann\u0301", "ann"), ("@नमस्ते", "नम"), ("@田中", "田")]
 )
-def test_a_part_of_a_name_mentions_nobody_else(text: str, member: str) -> None:
-    """Marks belong to the name; of two members the one with the longer name is meant."""
+def test_part_of_a_name_mentions_nobody(text: str, member: str) -> None:
+    """Combining marks belong to the name; the longer of two names counts."""
     other = {"@田中": "田中"}.get(text)
     assert mentions_in(text, [member, *([other] if other else [])]) == ((other,) if other else ())
 
 
-def test_an_exact_name_is_of_its_owner_alone() -> None:
-    """Letters' case is overlooked only where that leaves no doubt."""
+def test_exact_name_takes_precedence() -> None:
+    """Case is ignored only where that is unambiguous."""
     assert mentions_in("@Bob", ["bob", "Bob"]) == ("Bob",)
     assert mentions_in("@BOB", ["bob", "Bob"]) == ()
     assert mentions_in("@BOB", ["bob"]) == ("bob",)
@@ -135,7 +135,7 @@ def test_an_exact_name_is_of_its_owner_alone() -> None:
 
 @given(st.lists(NAMES, max_size=6), st.lists(NAMES.map("@".__add__) | NAMES, max_size=8).map("".join))
 def test_only_members_are_mentioned(members: list[str], text: str) -> None:
-    """Each once, in the order of the text, whatever ids there are."""
+    """Each once, in the order of the text, for any ids."""
     mentioned = mentions_in(text, members)
     assert len(set(mentioned)) == len(mentioned)
     assert set(mentioned) <= set(members)
@@ -144,8 +144,8 @@ def test_only_members_are_mentioned(members: list[str], text: str) -> None:
 
 
 @given(st.text(), st.lists(st.text(min_size=1), max_size=3))
-def test_no_text_is_an_error(text: str, members: list[str]) -> None:
-    """Whatever it and the members' ids are made of."""
+def test_no_text_raises_an_error(text: str, members: list[str]) -> None:
+    """For any members' ids."""
     assert set(mentions_in(text, members)) <= set(members)
 
 
@@ -153,7 +153,7 @@ def test_no_text_is_an_error(text: str, members: list[str]) -> None:
     st.lists(WORDS, min_size=1, max_size=5, unique_by=str.casefold),
     st.data(),
 )
-def test_everybody_called_is_mentioned(members: list[str], data: st.DataObject) -> None:
+def test_every_named_member_is_mentioned(members: list[str], data: st.DataObject) -> None:
     """Between words and punctuation of any kind."""
     called = data.draw(st.lists(st.sampled_from(members)))
     between = st.sampled_from([" ", ", ", "\n\n", "! ", " and ", ". ", "/", "; a@b.c, ", " `@x` "])
@@ -170,8 +170,8 @@ def test_code_mentions_nobody(text: str, backticks: int) -> None:
 
 
 @pytest.mark.parametrize("piece", ["@", "@ann", "`", "@a` ``", "\n```", "> ", "\n ", "@ann lee "])
-def test_a_long_text_is_no_burden(piece: str) -> None:
-    """Reading takes milliseconds, whatever the text repeats."""
+def test_long_text_is_scanned_in_milliseconds(piece: str) -> None:
+    """Whatever it repeats."""
     members = [f"{'a' * length}nn lee" for length in range(1, 100)]
     begun = time.process_time()
     mentions_in((piece * 20_000)[:20_000], members)

@@ -1,4 +1,4 @@
-"""Ranks: strictly between, short, and the same wherever they are made."""
+"""Ranks: strictly between their neighbours, short, and deterministic."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Gap = tuple[str | None, str | None]
 
 
 def fits(before: str, rank: str, after: str | None) -> bool:
-    """Whether a rank is what was asked for, in the order of bytes."""
+    """Return whether a rank is between its neighbours in the order of bytes."""
     lowest, middle = before.encode(), rank.encode()
     return lowest < middle and (after is None or middle < after.encode()) and not rank.endswith("0")
 
@@ -34,14 +34,14 @@ def fits(before: str, rank: str, after: str | None) -> bool:
 
 
 @given(TIMES, TIMES, SEEDS, SEEDS)
-def test_later_sorts_later(one: datetime, other: datetime, task: str, another: str) -> None:
-    """Whatever the tasks are, if there is a millisecond between them."""
+def test_later_creation_sorts_later(one: datetime, other: datetime, task: str, another: str) -> None:
+    """For any tasks, a millisecond apart."""
     assume(one + timedelta(milliseconds=1) <= other)
     assert rank_at(one, task) < rank_at(other, another)
 
 
-def test_a_rank_by_time_is_an_instant_and_a_task() -> None:
-    """It does not know the zone, and tells tasks of one millisecond apart."""
+def test_rank_by_time_depends_on_instant_and_task() -> None:
+    """Not on the zone; tasks of one millisecond differ."""
     rank = rank_at(NOW, "a")
     assert rank == "0419ca8a03e80be43i"
     assert rank_at(NOW.astimezone(timezone(timedelta(hours=5))), "a") == rank
@@ -57,8 +57,8 @@ def test_a_rank_by_time_is_an_instant_and_a_task() -> None:
 @example("Zz", "a", "")
 @example("y" + "z" * 30, "z", "")
 @example("0", "00001", "")
-def test_between_two(one: str, other: str, seed: str) -> None:
-    """Whatever two different fractions they are."""
+def test_rank_between_two_exists(one: str, other: str, seed: str) -> None:
+    """For any two different fractions."""
     before, after = sorted((one, other))
     assume(before.rstrip("0") != after.rstrip("0"))
     rank = rank_between(before, after, seed)
@@ -67,8 +67,8 @@ def test_between_two(one: str, other: str, seed: str) -> None:
 
 
 @given(RANKS | FEW_RANKS, SEEDS)
-def test_at_the_ends(rank: str, seed: str) -> None:
-    """There is always something after, and before all but nought."""
+def test_rank_at_the_ends_exists(rank: str, seed: str) -> None:
+    """After any rank, and before any but zero."""
     assert fits(rank, rank_between(rank, None, seed), None)
     assume(rank.strip("0"))
     assert fits("", rank_between(None, rank, seed), rank)
@@ -79,8 +79,8 @@ def test_at_the_ends(rank: str, seed: str) -> None:
 @example("ü1", "ü2", "")
 @example("a-", "b", "")
 @example("zz~", "zz~é", "")
-def test_between_texts_of_any_kind(one: str, other: str, seed: str) -> None:
-    """An import may have brought anything; only what starts with its neighbour may leave no room."""
+def test_rank_between_texts_of_any_kind_exists(one: str, other: str, seed: str) -> None:
+    """Imports may have brought any; only a text that starts with its neighbour may leave no room."""
     before, after = sorted((one, other))
     assume(before != after)
     try:
@@ -95,14 +95,14 @@ def test_between_texts_of_any_kind(one: str, other: str, seed: str) -> None:
     ("before", "after"),
     [("b", "a"), ("a", "a"), ("a", "a0"), ("a", "a00"), (None, "0"), (None, ""), ("a", "a-")],
 )
-def test_nothing_fits(before: str | None, after: str | None) -> None:
-    """Neighbours that are out of order, or one fraction, are refused."""
+def test_impossible_neighbours_are_refused(before: str | None, after: str | None) -> None:
+    """Out of order, or equal."""
     with pytest.raises(ValueError, match=r"before|between"):
         rank_between(before, after, "seed")
 
 
 def test_old_ranks_leave_room() -> None:
-    """Ranks were thirteen digits once, of adjacent milliseconds often."""
+    """They were thirteen digits, often of adjacent milliseconds."""
     assert fits("0419ca8a2fe7f", rank_between("0419ca8a2fe7f", "0419ca8a2fe80", "s"), "0419ca8a2fe80")
     assert fits(
         "0419ca8a2fe80", rank_between("0419ca8a2fe80", "0419ca8a2fe80ffffi", "s"), "0419ca8a2fe80ffffi"
@@ -110,8 +110,8 @@ def test_old_ranks_leave_room() -> None:
 
 
 @given(st.lists(SEEDS, max_size=50))
-def test_what_was_moved_to_the_end_comes_before_what_is_created_later(seeds: list[str]) -> None:
-    """Else a new task would appear in the middle of the list."""
+def test_task_moved_to_the_end_precedes_later_creations(seeds: list[str]) -> None:
+    """Otherwise a new task would appear in the middle of the list."""
     rank = LAST
     for seed in seeds:
         rank = rank_between(rank, None, seed)
@@ -119,23 +119,23 @@ def test_what_was_moved_to_the_end_comes_before_what_is_created_later(seeds: lis
 
 
 @given(SEEDS, TIMES)
-def test_the_first_of_a_list_comes_before_what_is_created_later(seed: str, time: datetime) -> None:
-    """A list may be empty when a task is moved there."""
+def test_first_task_of_a_list_precedes_later_creations(seed: str, time: datetime) -> None:
+    """A list may be empty when a task is moved to it."""
     assume(time.year >= 1970)
     assert rank_between(None, None, seed) < rank_at(time, "new")
 
 
 @given(RANKS, RANKS, SEEDS)
-def test_the_same_question_has_one_answer(one: str, other: str, seed: str) -> None:
-    """On every node: nothing but the arguments counts."""
+def test_ranks_are_deterministic(one: str, other: str, seed: str) -> None:
+    """Only the arguments count, on every node."""
     before, after = sorted((one, other))
     assume(before.rstrip("0") != after.rstrip("0"))
     assert rank_between(before, after, seed) == rank_between(before, after, seed)
 
 
 @pytest.mark.parametrize("gap", [(FIRST, LAST), (None, FIRST), (LAST, None), (None, None), ("a", "b")])
-def test_two_who_insert_at_one_place_seldom_tie(gap: Gap) -> None:
-    """Not even one pair of a hundred people."""
+def test_concurrent_inserts_rarely_collide(gap: Gap) -> None:
+    """Not one pair of a hundred users."""
     assert len({rank_between(*gap, f"task-{number}") for number in range(100)}) == 100
 
 
@@ -157,8 +157,8 @@ MOVES: dict[str, tuple[Gap, Move, int]] = {
 
 
 @pytest.mark.parametrize("name", MOVES)
-def test_ranks_stay_short(name: str) -> None:
-    """A thousand moves to one place: two digits for a hundred moves, and half a digit a move at worst."""
+def test_ranks_of_one_place_stay_short(name: str) -> None:
+    """A thousand moves: two digits for a hundred moves, and half a digit a move at worst."""
     gap, move, longest = MOVES[name]
     for turn in range(1000):
         rank = rank_between(*gap, f"task-{turn}")
@@ -168,7 +168,7 @@ def test_ranks_stay_short(name: str) -> None:
 
 
 def test_ranks_of_random_places_stay_short() -> None:
-    """A thousand tasks moved anywhere need few digits more than the first had."""
+    """A thousand moves need few digits more than the first ranks had."""
     places = random.Random(1)
     ranks = [FIRST, LAST]
     for turn in range(1000):
@@ -180,8 +180,8 @@ def test_ranks_of_random_places_stay_short() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=60))
-def test_any_moves_keep_the_intended_order(moves: list[tuple[int, int]]) -> None:
-    """Only the moved task gets a rank, and sorting by rank is the order that people saw."""
+def test_moves_keep_the_intended_order(moves: list[tuple[int, int]]) -> None:
+    """Only the moved task gets a rank, and sorting by rank is the order that users saw."""
     tasks = [f"task-{number}" for number in range(10)]
     ranks = {task: rank_at(NOW + timedelta(seconds=index), task) for index, task in enumerate(tasks)}
     for taken, put in moves:

@@ -1,4 +1,4 @@
-"""When reminders are due, which of them still are to fire, and who is told."""
+"""Reminders: due times, those still to fire, and recipients."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ HOUR = timedelta(hours=1)
 
 
 def at(moment: datetime) -> dict[str, str]:
-    """A reminder at a time."""
+    """Return a reminder at a time."""
     return {"at": moment.isoformat()}
 
 
 def before(length: str) -> dict[str, str]:
-    """A reminder before the due date."""
+    """Return a reminder before the due date."""
     return {"before": length}
 
 
 def created(*reminders: dict[str, str], **fields: Any) -> TaskCreated:
-    """A task with reminders."""
+    """Return the creation of a task with reminders."""
     return TaskCreated(LIST_ID, "T", reminders=reminders, **fields)  # type: ignore[arg-type]
 
 
 def reminding(*some: dict[str, str]) -> TaskEdited:
-    """An edit that sets the reminders."""
+    """Return an edit that sets the reminders."""
     return TaskEdited({"reminders": some})  # type: ignore[typeddict-item]
 
 
 def lived(*events: tuple[datetime, TaskEvent]) -> Task:
-    """The task that these events at these times make."""
+    """Return the task after these events at these times."""
     task: Task | None = None
     for time, event in events:
         task = evolve(task, event, stream_key="t", time=time, actor="alice")
@@ -76,10 +76,8 @@ def lived(*events: tuple[datetime, TaskEvent]) -> Task:
         ),
     ],
 )
-def test_a_reminder_stands_for_an_instant(
-    reminder: dict[str, str], fields: dict[str, Any], instant: str
-) -> None:
-    """At a time, or before the due date."""
+def test_reminder_has_an_instant(reminder: dict[str, str], fields: dict[str, Any], instant: str) -> None:
+    """A time, or an offset before the due date."""
     assert pending(task_after(created(reminder, **fields))) == [instant]
 
 
@@ -94,13 +92,13 @@ def test_a_reminder_stands_for_an_instant(
         {},
     ],
 )
-def test_a_reminder_that_makes_no_sense_is_never_due(reminder: dict[str, str]) -> None:
-    """Foreign records may hold some; they do no harm."""
+def test_invalid_reminder_is_never_due(reminder: dict[str, str]) -> None:
+    """Foreign records may have some."""
     assert pending(task_after(created(reminder))) == []
 
 
-def test_they_follow_the_due_date() -> None:
-    """Postponing a task that one was reminded of reminds again."""
+def test_reminders_follow_the_due_date() -> None:
+    """Postponing a task reminds again."""
     nine, ten = START + 5 * HOUR, START + 30 * HOUR
     task = lived(
         (START, created(before("PT1H"), due=(nine + HOUR).isoformat())),
@@ -110,15 +108,14 @@ def test_they_follow_the_due_date() -> None:
     assert pending(task) == [format_time(ten)]
 
 
-def test_two_reminders_of_one_instant_are_one() -> None:
-    """Whoever sets both is told once."""
+def test_two_reminders_of_one_instant_fire_once() -> None:
     due = START + 5 * HOUR
     task = task_after(created(at(due - HOUR), before("PT1H"), before("PT60M"), due=due.isoformat()))
     assert pending(task) == [format_time(due - HOUR)]
 
 
-def test_what_is_done_or_deleted_reminds_of_nothing() -> None:
-    """Until it is open again."""
+def test_closed_task_does_not_remind() -> None:
+    """Done or deleted, until it is open again."""
     reminder = created(at(START + HOUR))
     assert pending(task_after(reminder, TaskCompleted())) == []
     assert pending(task_after(reminder, TaskDeleted())) == []
@@ -129,7 +126,7 @@ def test_what_is_done_or_deleted_reminds_of_nothing() -> None:
 # --- what had passed before it came to be -----------------------------------------------------------------
 
 
-def test_what_lies_in_the_past_does_not_fire() -> None:
+def test_past_reminder_does_not_fire() -> None:
     """Neither when it is set, nor by a due date that is too near for it."""
     assert pending(lived((START, created(at(START - HOUR))))) == []
     soon = created(before("P1D"), before("PT10M"), due=(START + HOUR).isoformat())
@@ -141,15 +138,15 @@ def test_what_lies_in_the_past_does_not_fire() -> None:
 @pytest.mark.parametrize(
     ("closing", "opening"), [(TaskCompleted(), TaskReopened()), (TaskDeleted(), TaskRestored())]
 )
-def test_what_is_opened_again_does_not_catch_up(closing: TaskEvent, opening: TaskEvent) -> None:
-    """Nobody wants to be reminded of last week, because a task is back."""
+def test_reopened_task_does_not_catch_up(closing: TaskEvent, opening: TaskEvent) -> None:
+    """Past reminders are not sent."""
     task = lived((START, created(at(START + HOUR))), (START, closing), (START + 5 * HOUR, opening))
     assert pending(task) == []
     assert task.reminded == (format_time(START + HOUR),)
 
 
-def test_the_next_occurrence_does_not_catch_up() -> None:
-    """A series that is behind does not remind of each date that it passes."""
+def test_next_occurrence_does_not_catch_up() -> None:
+    """A late series does not remind of each skipped date."""
     daily = created(before("PT1H"), due="2026-03-01T12:00:00+00:00", recurrence="FREQ=DAILY")
     late = START + timedelta(days=3)
     task = lived((START, daily), (late, TaskSkipped("2026-03-02T12:00:00+00:00", "FREQ=DAILY")))
@@ -158,8 +155,8 @@ def test_the_next_occurrence_does_not_catch_up() -> None:
     assert pending(task) == ["2026-03-05T11:00:00.000000Z"]
 
 
-def test_what_waits_to_fire_goes_on_waiting() -> None:
-    """Reminders that came due while nobody was there to fire them survive what happens to the task."""
+def test_due_reminder_stays_due_through_later_events() -> None:
+    """Until it was fired."""
     due, late = START + HOUR, START + 9 * HOUR
     task = lived(
         (START, created(at(due))),
@@ -170,8 +167,8 @@ def test_what_waits_to_fire_goes_on_waiting() -> None:
     assert pending(task) == [format_time(due), format_time(late + HOUR)]
 
 
-def test_a_reminder_for_now_fires() -> None:
-    """Whatever the time that it took to get here."""
+def test_reminder_for_now_fires() -> None:
+    """Whatever the latency of the command."""
     assert pending(lived((START, created(at(START - GRACE / 2))))) != []
     assert pending(lived((START, created(at(START - GRACE))))) == []
 
@@ -196,10 +193,10 @@ lives = st.lists(st.tuples(st.integers(0, 5), st.none() | changes), min_size=1, 
 
 @given(lives)
 @example([(0, reminding(at(START + n * HOUR), at(START))) for n in range(60)])
-def test_an_instant_fires_once_and_what_waits_is_not_forgotten(
+def test_instant_fires_once_and_due_ones_are_kept(
     life: list[tuple[int, TaskEvent | None]],
 ) -> None:
-    """However a task is edited, closed and opened. So an event id of task and instant is used once."""
+    """For any edits, completions and reopenings. So an event id of task and instant is used once."""
     now = START
     task = lived((now, created(at(START + HOUR), before("PT1H"), due=(START + 4 * HOUR).isoformat())))
     fired: list[str] = []
@@ -220,8 +217,8 @@ def test_an_instant_fires_once_and_what_waits_is_not_forgotten(
     assert len(task.reminded) <= SETTLED_KEPT + len(task.reminders)
 
 
-def test_what_fired_is_remembered_as_long_as_it_could_fire_again() -> None:
-    """A reminder that stays set does not fire again, however many others come and go."""
+def test_fired_reminders_are_remembered_while_they_are_set() -> None:
+    """A reminder does not fire again, however many others come and go."""
     first = at(START + HOUR)
     task = lived((START, created(first)), (START + HOUR, TaskReminded(format_time(START + HOUR))))
     for n in range(2, 3 * SETTLED_KEPT):
@@ -233,15 +230,15 @@ def test_what_fired_is_remembered_as_long_as_it_could_fire_again() -> None:
     assert len(task.reminded) <= SETTLED_KEPT + 2
 
 
-def test_records_of_others_do_not_make_a_task_grow() -> None:
-    """Whatever they claim to have reminded of."""
+def test_foreign_records_do_not_grow_a_task() -> None:
+    """Whatever they claim to have fired."""
     task = lived((START, created()))
     for n in range(3 * SETTLED_KEPT):
         task = evolve(task, TaskReminded(f"{n}"), stream_key="t", time=START, actor="eve")
     assert len(task.reminded) == SETTLED_KEPT
 
 
-def test_the_first_moments_of_time_can_be_told() -> None:
-    """An event that says it happened in the year 1 is folded like any other."""
+def test_earliest_time_is_folded() -> None:
+    """An event of the year 1 is folded like any other."""
     task = lived((datetime.min.replace(tzinfo=UTC), created(at(START))))
     assert pending(task) == [format_time(START)]

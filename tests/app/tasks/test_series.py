@@ -1,4 +1,4 @@
-"""Series: what an occurrence hands on to the next, and what stays its own."""
+"""Series: fields that the next occurrence inherits, and fields of one occurrence."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ AT_NINE = TaskCreated(
 
 
 def following_task(task: Task, stage: str | None = None) -> Task:
-    """The next occurrence, as it begins."""
+    """Return the next occurrence in its initial state."""
     created = next_occurrence(task, stage)
     assert created is not None
     assert task.series is not None
@@ -60,7 +60,7 @@ def with_event(task: Task, event: TaskEvent, **given: Any) -> Task:
 
 
 def decided(task: Task, command: TaskCommand, **around: Any) -> Task:
-    """The task after a command that has an effect."""
+    """Return the task after a command that has an effect."""
     event = task_decisions.decide(command, task, surroundings(**around))
     assert event is not None
     return with_event(task, event)
@@ -70,8 +70,8 @@ def done(task: Task, **given: Any) -> Task:
     return with_event(task, TaskCompleted(), **given)
 
 
-def test_the_next_occurrence_has_what_the_one_before_had() -> None:
-    """Everything that is of the series goes over; nobody is told; it comes right after in the list."""
+def test_next_occurrence_inherits_the_series() -> None:
+    """Nobody is notified; it follows directly in the list."""
     created = replace(
         WEEKLY,
         notes="All of them",
@@ -98,15 +98,15 @@ def test_the_next_occurrence_has_what_the_one_before_had() -> None:
     )
 
 
-def test_the_next_occurrence_is_by_whom_the_series_is() -> None:
-    """Whoever completes one: reminders and comments are told to its creator."""
+def test_next_occurrence_is_created_by_the_creator_of_the_series() -> None:
+    """Whoever completes one: notifications of reminders and comments go to the creator."""
     following = next_occurrence(done(task_after(WEEKLY), actor="bob"), None)
     assert following is not None
     assert evolve(None, following, stream_key="next", time=START, actor="bob").created_by == "alice"
 
 
-def test_what_happened_to_an_occurrence_does_not_happen_to_the_next() -> None:
-    """Comments, reminders that fired and the stage are an occurrence's own."""
+def test_history_of_an_occurrence_is_not_inherited() -> None:
+    """Comments, fired reminders and the stage."""
     first = task_after(
         replace(WEEKLY, reminders=({"before": "PT1H"},)),
         TaskCommented("c", "Which ones?"),
@@ -123,8 +123,8 @@ def test_what_happened_to_an_occurrence_does_not_happen_to_the_next() -> None:
     )
 
 
-def test_the_id_follows_from_the_series_and_the_occurrence() -> None:
-    """Whoever makes it, and however often the one before was completed, it is the same task."""
+def test_id_is_derived_from_series_and_occurrence() -> None:
+    """Whoever creates it, and however often the previous one was completed."""
     first = task_after(WEEKLY, TaskCompleted())
     again = task_after(
         WEEKLY, TaskCompleted(), TaskReopened(), TaskEdited({"title": "Rain"}), TaskCompleted()
@@ -133,8 +133,8 @@ def test_the_id_follows_from_the_series_and_the_occurrence() -> None:
     assert following_task(done(following_task(first))).id == derived_id("occurrence", TASK_ID, "3")
 
 
-def test_count_counts_down_to_an_end() -> None:
-    """COUNT is how many are left, this one included."""
+def test_count_counts_down_to_the_end() -> None:
+    """COUNT is the number left, including this occurrence."""
     task, rules = task_after(replace(WEEKLY, recurrence="FREQ=WEEKLY;COUNT=3")), []
     while True:
         rules.append(task.recurrence)
@@ -145,27 +145,27 @@ def test_count_counts_down_to_an_end() -> None:
 
 
 def test_until_ends_a_series() -> None:
-    """The day of UNTIL is the last that counts."""
+    """Its day is the last one."""
     until = replace(WEEKLY, recurrence="FREQ=WEEKLY;UNTIL=20260309")
     second = following_task(task_after(until, TaskCompleted()))
     assert second.due == "2026-03-09"
     assert next_occurrence(done(second), None) is None
 
 
-def test_what_does_not_recur_has_nothing_after_it() -> None:
-    """Neither a task without a rule, nor one whose rule was taken away."""
+def test_task_without_a_rule_has_no_next_occurrence() -> None:
+    """Also if the rule was removed."""
     assert next_occurrence(task_after(replace(WEEKLY, recurrence=None), TaskCompleted()), None) is None
     assert next_occurrence(task_after(WEEKLY, TaskEdited({"recurrence": None})), None) is None
 
 
-def test_a_rule_that_cannot_be_read_ends_the_series() -> None:
-    """Foreign records may hold any text; what follows from it is nothing, and no error."""
+def test_unreadable_rule_ends_the_series() -> None:
+    """Foreign records may have any text; it is no error."""
     for rule, due in (("nonsense", "2026-03-02"), ("FREQ=WEEKLY", "Monday"), ("FREQ=WEEKLY", "9999-12-31")):
         assert next_occurrence(task_after(replace(WEEKLY, recurrence=rule, due=due)), None) is None
 
 
-def test_from_the_completion() -> None:
-    """The next date counts from the day it was done on, at the time of day of the series."""
+def test_next_date_counts_from_the_completion() -> None:
+    """From its day, at the time of day of the series."""
     created = replace(AT_NINE, recurrence="FREQ=DAILY;INTERVAL=3", recurrence_from="completion")
     late = done(task_after(created), time=datetime(2026, 3, 27, 18, tzinfo=UTC))
     assert following_task(late).due == "2026-03-30T09:00:00+02:00"
@@ -176,28 +176,26 @@ def test_from_the_completion() -> None:
 # --- edits of one occurrence, and of all to come ----------------------------------------------------------
 
 
-def test_another_due_date_is_for_this_occurrence_only() -> None:
-    """The pattern goes on from where the series had it."""
+def test_due_date_of_one_occurrence_does_not_move_the_series() -> None:
     moved = decided(task_after(WEEKLY), EditTask(due="2026-03-05"))
     assert (moved.due, moved.series) == ("2026-03-05", Series(TASK_ID, 1, "2026-03-02"))
     assert following_task(done(moved)).due == "2026-03-09"
 
 
-def test_another_due_date_for_all_to_come() -> None:
-    """The pattern goes on from the new date."""
+def test_due_date_of_all_occurrences_moves_the_series() -> None:
     moved = decided(task_after(WEEKLY), EditTask(due="2026-03-05", scope="following"))
     assert following_task(done(moved)).due == "2026-03-12"
 
 
-def test_other_fields_are_for_all_to_come() -> None:
-    """A title or an assignee stays with the series, unless the edit says otherwise."""
+def test_other_fields_apply_to_all_later_occurrences() -> None:
+    """Unless the edit says otherwise."""
     edited = decided(task_after(WEEKLY), EditTask(title="Water all", assignees=("alice",)))
     following = following_task(done(edited))
     assert (following.title, following.assignees) == ("Water all", ("alice",))
 
 
-def test_fields_for_this_occurrence_only_do_not_leak() -> None:
-    """The next one, and the one after it, have the series' own."""
+def test_fields_of_one_occurrence_are_not_inherited() -> None:
+    """By the next one, or the one after it."""
     wanted = EditTask(
         title="Water and feed",
         notes="Half a spoon",
@@ -217,8 +215,8 @@ def test_fields_for_this_occurrence_only_do_not_leak() -> None:
     assert following_task(done(second)).title == "Water"
 
 
-def test_the_newest_word_on_the_series_holds() -> None:
-    """Edited for this one, then for all to come: the latter is what the next has."""
+def test_latest_edit_of_the_series_counts() -> None:
+    """Edited for one, then for all: the next one has the latter."""
     once = decided(task_after(WEEKLY), EditTask(title="Once", tags=("x",), scope="this"))
     twice = decided(once, EditTask(title="Twice", scope="this"))
     assert following_task(done(twice)).title == "Water"
@@ -226,8 +224,8 @@ def test_the_newest_word_on_the_series_holds() -> None:
     assert (following_task(done(ever)).title, following_task(done(ever)).tags) == ("Ever", ())
 
 
-def test_what_was_for_this_occurrence_only_may_be_for_all_to_come_after_all() -> None:
-    """Saying the same again of all to come is a change of the series; saying nothing of them is none."""
+def test_value_of_one_occurrence_can_be_applied_to_all() -> None:
+    """The same value for all changes the series; without a scope it changes nothing."""
     once = decided(task_after(WEEKLY), EditTask(title="Once", due="2026-03-05", scope="this"))
     ever = decided(once, EditTask(title="Once", due="2026-03-05", scope="following"))
     assert (following_task(done(ever)).title, following_task(done(ever)).due) == ("Once", "2026-03-12")
@@ -235,8 +233,8 @@ def test_what_was_for_this_occurrence_only_may_be_for_all_to_come_after_all() ->
     assert edited(ever, EditTask(title="Once", due="2026-03-05", scope="following")) is ever
 
 
-def test_a_time_zone_for_this_occurrence_only_does_not_move_the_series() -> None:
-    """Nine o'clock in Madrid is next week's time, wherever this one took place."""
+def test_time_zone_of_one_occurrence_does_not_move_the_series() -> None:
+    """The next one is at nine in Madrid again."""
     away = decided(
         task_after(AT_NINE),
         EditTask(time_zone="America/New_York", due="2026-03-23T09:00:00-04:00", scope="this"),
@@ -245,30 +243,29 @@ def test_a_time_zone_for_this_occurrence_only_does_not_move_the_series() -> None
     assert (following.due, following.time_zone) == ("2026-03-30T09:00:00+02:00", "Europe/Madrid")
 
 
-def test_a_time_zone_with_a_time_moves_the_series_there() -> None:
-    """Who moves to New York meets there at nine from now on."""
+def test_time_zone_with_a_time_moves_the_series() -> None:
+    """From then on it is at nine in New York."""
     moved = decided(
         task_after(AT_NINE), EditTask(time_zone="America/New_York", due="2026-03-23T09:00:00-04:00")
     )
     assert following_task(done(moved)).due == "2026-03-30T09:00:00-04:00"
 
 
-def test_a_time_zone_alone_leaves_the_dates_of_the_series() -> None:
-    """A date that was moved for this one only is not taken for the series' own."""
+def test_time_zone_alone_keeps_the_dates_of_the_series() -> None:
+    """A date moved for one occurrence does not become the series' own."""
     moved = decided(task_after(WEEKLY), EditTask(due="2026-03-05"))
     assert following_task(done(decided(moved, EditTask(time_zone="Asia/Tokyo")))).due == "2026-03-09"
 
 
-def test_another_rule_begins_at_the_due_date() -> None:
-    """What recurs otherwise from now on keeps its place in the series."""
+def test_new_rule_begins_at_the_due_date() -> None:
+    """The occurrence keeps its place in the series."""
     moved = decided(task_after(WEEKLY), EditTask(due="2026-03-05"))
     other = decided(moved, EditTask(recurrence="FREQ=DAILY"))
     following = following_task(done(other))
     assert (following.due, following.series) == ("2026-03-06", Series(TASK_ID, 2, "2026-03-06"))
 
 
-def test_moving_to_another_list_is_for_all_to_come() -> None:
-    """The series goes along."""
+def test_moving_to_another_list_moves_the_series() -> None:
     assert (
         following_task(task_after(WEEKLY, TaskMoved(OTHER_LIST_ID), TaskCompleted())).list_id == OTHER_LIST_ID
     )
@@ -277,8 +274,8 @@ def test_moving_to_another_list_is_for_all_to_come() -> None:
 # --- skipping ----------------------------------------------------------------------------------------------
 
 
-def test_skipping_moves_on_to_the_next_date() -> None:
-    """The same task, one occurrence later, with COUNT counted down."""
+def test_skipping_moves_to_the_next_date() -> None:
+    """The same task, with COUNT counted down."""
     counted = replace(WEEKLY, recurrence="FREQ=WEEKLY;COUNT=3")
     given(counted).when(SkipOccurrence()).then(TaskSkipped("2026-03-09", "FREQ=WEEKLY;COUNT=2"))
     task = decided(task_after(counted), SkipOccurrence())
@@ -291,8 +288,8 @@ def test_skipping_moves_on_to_the_next_date() -> None:
     )
 
 
-def test_skipping_ends_what_was_for_this_occurrence_only() -> None:
-    """The task is the next occurrence now."""
+def test_skipping_drops_values_of_one_occurrence() -> None:
+    """The task becomes the next occurrence."""
     edited = decided(task_after(WEEKLY), EditTask(title="Once", due="2026-03-04", scope="this"))
     task = decided(edited, SkipOccurrence())
     assert (task.title, task.due, task.series) == ("Water", "2026-03-09", Series(TASK_ID, 2, "2026-03-09"))
@@ -301,21 +298,21 @@ def test_skipping_ends_what_was_for_this_occurrence_only() -> None:
 @pytest.mark.parametrize(
     ("now", "due"), [(datetime(2026, 3, 1, tzinfo=UTC), "2026-03-05"), (START, "2026-03-05")]
 )
-def test_skipping_what_counts_from_the_completion_before_it_is_due(now: datetime, due: str) -> None:
-    """It moves on from its date, however long ago it was touched."""
+def test_skipping_an_early_occurrence_counts_from_its_date(now: datetime, due: str) -> None:
+    """In a series from completions."""
     created = replace(WEEKLY, recurrence="FREQ=DAILY;INTERVAL=3", recurrence_from="completion")
     given(created).when(SkipOccurrence(), now=now).then(TaskSkipped(due, "FREQ=DAILY;INTERVAL=3"))
 
 
-def test_skipping_what_counts_from_the_completion_when_it_is_overdue() -> None:
-    """It moves on from today."""
+def test_skipping_an_overdue_occurrence_counts_from_today() -> None:
+    """In a series from completions."""
     created = replace(WEEKLY, recurrence="FREQ=DAILY;INTERVAL=3", recurrence_from="completion")
     now = datetime(2026, 4, 10, 12, tzinfo=UTC)
     given(created).when(SkipOccurrence(), now=now).then(TaskSkipped("2026-04-13", "FREQ=DAILY;INTERVAL=3"))
 
 
-def test_the_last_occurrence_can_not_be_skipped() -> None:
-    """Nor can one that is done, nor a task that does not recur."""
+def test_last_occurrence_cannot_be_skipped() -> None:
+    """Nor a done one, nor a task that does not recur."""
     last = replace(WEEKLY, recurrence="FREQ=WEEKLY;COUNT=1")
     given(last).when(SkipOccurrence()).then_refused(Conflict, "last")
     given(WEEKLY, TaskCompleted()).when(SkipOccurrence()).then_refused(Conflict, "done")
@@ -326,7 +323,7 @@ def test_the_last_occurrence_can_not_be_skipped() -> None:
 
 
 def test_reminders_at_a_time_move_along() -> None:
-    """Eight o'clock stays eight o'clock when summer time begins; what is before the due date stays so."""
+    """Eight o'clock stays eight o'clock across clock changes; relative ones stay."""
     reminders: tuple[Reminder, ...] = (
         {"at": "2026-03-23T08:00:00+01:00"},
         {"before": "PT10M"},
@@ -340,15 +337,15 @@ def test_reminders_at_a_time_move_along() -> None:
     )
 
 
-def test_reminders_move_along_when_an_occurrence_is_skipped() -> None:
-    """A skipped occurrence reminds of the date it moved on to."""
+def test_reminders_move_along_on_skipping() -> None:
+    """To the new date."""
     created = replace(WEEKLY, reminders=({"at": "2026-03-01T18:00:00+00:00"},))
     task = decided(task_after(created), SkipOccurrence())
     assert task.reminders == ({"at": "2026-03-08T18:00:00+00:00"},)
 
 
-def test_a_reminder_keeps_its_distance_from_the_date_it_was_set_for() -> None:
-    """Whether it was set before the due date was moved for this occurrence only, or after."""
+def test_reminder_keeps_its_distance_from_its_date() -> None:
+    """Whether it was set before the due date was moved for one occurrence, or after."""
     before = decided(
         task_after(replace(WEEKLY, reminders=({"at": "2026-03-02T08:00:00+00:00"},))),
         EditTask(due="2026-03-05"),
@@ -361,8 +358,8 @@ def test_a_reminder_keeps_its_distance_from_the_date_it_was_set_for() -> None:
     assert following_task(done(after)).reminders == ({"at": "2026-03-09T08:00:00+00:00"},)
 
 
-def test_reminders_without_a_date_to_keep_their_distance_from_go() -> None:
-    """So do those that only foreign records can hold."""
+def test_reminders_without_a_date_are_dropped() -> None:
+    """Also those that only foreign records have."""
     at: Reminder = {"at": "2026-03-02T08:00:00+00:00"}
     assert shifted((at, {"before": "P1D"}), [], "2026-03-09", None) == ({"before": "P1D"},)
     assert shifted([{"at": "noon"}], ["2026-03-02"], "2026-03-09", None) == ()
@@ -385,15 +382,15 @@ SERIES_EDITS = {
 
 @st.composite
 def edits(draw: st.DrawFn) -> EditTask:
-    """Edits of any fields, for this occurrence or for all to come."""
+    """Generate edits of any fields, for one occurrence or for all."""
     names = draw(st.sets(st.sampled_from(sorted(SERIES_EDITS)), min_size=1))
     fields: dict[str, Any] = {name: draw(SERIES_EDITS[name]) for name in names}
     return EditTask(**fields, scope=draw(st.sampled_from(["this", "following"])))
 
 
 @hypothesis_given(st.lists(edits(), max_size=8))
-def test_the_next_occurrence_has_exactly_the_edits_of_the_series(wanted: list[EditTask]) -> None:
-    """Those for one occurrence only might as well not have been made."""
+def test_next_occurrence_has_exactly_the_edits_of_the_series(wanted: list[EditTask]) -> None:
+    """Edits of one occurrence have no effect on it."""
     every, lasting = task_after(WEEKLY), task_after(WEEKLY)
     for edit in wanted:
         every = edited(every, edit)
@@ -411,10 +408,8 @@ def edited(task: Task, edit: EditTask) -> Task:
     st.lists(st.tuples(st.integers(-20, 20), st.booleans()), max_size=12),
     st.sampled_from(["FREQ=WEEKLY", "FREQ=DAILY;INTERVAL=2", "FREQ=DAILY;COUNT=9"]),
 )
-def test_the_chain_is_the_rule_wherever_occurrences_are_moved(
-    moves: list[tuple[int, bool]], rule: str
-) -> None:
-    """However each occurrence was moved, and whether it was done or skipped, the dates are the rule's."""
+def test_dates_are_those_of_the_rule(moves: list[tuple[int, bool]], rule: str) -> None:
+    """However each occurrence was moved, completed or skipped."""
     days = 7 if "WEEKLY" in rule else 2 if "INTERVAL" in rule else 1
     task = task_after(replace(WEEKLY, recurrence=rule))
     for number, (move, skips) in enumerate(moves, start=1):

@@ -1,4 +1,4 @@
-"""What the commands on a task decide, and what its events do to it."""
+"""Decisions of commands on a task, and the effects of its events."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ from tests.spec import LIST_ID, OTHER_LIST_ID, START, TASK_ID, given, record_of,
 CREATED = TaskCreated(list_id=LIST_ID, title="Write the report")
 
 
-def test_create() -> None:
-    """Creating says everything that was given, and nothing else."""
+def test_created_event_has_exactly_the_given_fields() -> None:
     given().when(CreateTask(list_id=LIST_ID, title="  Write the report ")).then(CREATED)
     given().when(
         CreateTask(
@@ -69,15 +68,14 @@ def test_create() -> None:
     )
 
 
-def test_create_twice() -> None:
-    """An id that is taken is a conflict, also if the task was deleted."""
+def test_creating_an_existing_id_conflicts() -> None:
+    """Also if the task was deleted."""
     command = CreateTask(list_id=LIST_ID, title="Another")
     given(CREATED).when(command).then_refused(Conflict)
     given(CREATED, TaskDeleted()).when(command).then_refused(Conflict)
 
 
-def test_edit_names_only_what_changes() -> None:
-    """An edit's event has the fields whose value differs, no more."""
+def test_edited_event_has_only_changed_fields() -> None:
     given(CREATED).when(EditTask(title="Write the report", notes="today", tags=())).then(
         TaskEdited({"notes": "today"})
     )
@@ -85,8 +83,8 @@ def test_edit_names_only_what_changes() -> None:
     given(CREATED).when(EditTask()).then_nothing()
 
 
-def test_null_clears() -> None:
-    """`null` is each field's empty value."""
+def test_null_clears_a_field() -> None:
+    """To its empty value."""
     full = TaskCreated(
         list_id=LIST_ID,
         title="Pay",
@@ -124,24 +122,23 @@ def test_null_clears() -> None:
     given(CREATED).when(cleared).then_nothing()
 
 
-def test_complete_and_reopen() -> None:
-    """Completing and reopening are decided once."""
+def test_completing_or_reopening_twice_does_nothing() -> None:
     given(CREATED).when(CompleteTask()).then(TaskCompleted())
     given(CREATED, TaskCompleted()).when(CompleteTask()).then_nothing()
     given(CREATED, TaskCompleted()).when(ReopenTask()).then(TaskReopened())
     given(CREATED).when(ReopenTask()).then_nothing()
 
 
-def test_completed_at() -> None:
-    """The time of completion is the event's, and goes when work goes on."""
+def test_completed_at_is_the_time_of_the_event() -> None:
+    """Removed on reopening."""
     done = task_after(CREATED, TaskCompleted())
     assert (done.status, done.completed_at) == ("done", START + timedelta(minutes=1))
     reopened = task_after(CREATED, TaskCompleted(), TaskReopened())
     assert (reopened.status, reopened.completed_at) == ("open", None)
 
 
-def test_complete_may_say_stage_and_owner() -> None:
-    """A process with stages says stage and owner in the same event; without them they stay."""
+def test_completion_may_set_stage_and_owner() -> None:
+    """In the same event; otherwise they stay."""
     staged = TaskCreated(list_id=LIST_ID, title="T", stage="Queued", assignees=("bob",))
     done = task_after(staged, TaskCompleted(stage="Closed", assignees=("carol",)))
     assert (done.status, done.stage, done.assignees) == ("done", "Closed", ("carol",))
@@ -150,15 +147,14 @@ def test_complete_may_say_stage_and_owner() -> None:
     assert task_after(staged, TaskCompleted(assignees=())).assignees == ()
 
 
-def test_move() -> None:
-    """Moving to where the task is does nothing."""
+def test_moving_to_the_same_place_does_nothing() -> None:
     given(CREATED).when(MoveTask(list_id=OTHER_LIST_ID)).then(TaskMoved(OTHER_LIST_ID))
     given(CREATED).when(MoveTask(list_id=LIST_ID)).then_nothing()
     assert task_after(CREATED, TaskMoved(OTHER_LIST_ID)).list_id == OTHER_LIST_ID
 
 
-def test_delete_and_restore() -> None:
-    """A deleted task can only be restored, and then is as it was."""
+def test_deleted_task_can_only_be_restored() -> None:
+    """Unchanged."""
     given(CREATED).when(DeleteTask()).then(TaskDeleted())
     given(CREATED, TaskDeleted()).when(DeleteTask()).then_nothing()
     given(CREATED, TaskDeleted()).when(RestoreTask()).then(TaskRestored())
@@ -177,14 +173,12 @@ COMMANDS: Sequence[TaskCommand] = (
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: type(command).__name__)
-def test_deleted_task_refuses(command: TaskCommand) -> None:
-    """Nothing but restoring can be done to a deleted task."""
+def test_deleted_task_refuses_other_commands(command: TaskCommand) -> None:
     given(CREATED, TaskDeleted()).when(command).then_refused(NotFound, "restore")
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, DeleteTask(), RestoreTask()])
-def test_absent_task_refuses(command: TaskCommand) -> None:
-    """What is not there is not found."""
+def test_missing_task_is_not_found(command: TaskCommand) -> None:
     given().when(command).then_refused(NotFound)
 
 
@@ -199,8 +193,8 @@ EVENTS: Sequence[TaskEvent] = (
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
-def test_events_move_the_version_and_the_time(event: TaskEvent) -> None:
-    """Every event is one version and says when the task last changed, never who made it."""
+def test_every_event_increments_the_version_and_sets_the_time(event: TaskEvent) -> None:
+    """The creator stays."""
     task = fold.evolve(task_after(CREATED), record_of(event, 2, actor="bob"))
     assert isinstance(task, Task)
     assert task.version == 2
@@ -209,8 +203,7 @@ def test_events_move_the_version_and_the_time(event: TaskEvent) -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
-def test_no_event_comes_before_created(event: TaskEvent) -> None:
-    """A stream begins with its creation."""
+def test_first_event_must_be_created(event: TaskEvent) -> None:
     with pytest.raises(Undecodable, match=r"before task\.created"):
         fold.evolve(None, record_of(event, 1))
     with pytest.raises(Undecodable, match="exists"):
@@ -218,7 +211,7 @@ def test_no_event_comes_before_created(event: TaskEvent) -> None:
 
 
 def test_ranks_sort_by_time() -> None:
-    """What is created later sorts later, for every time that a datetime can hold."""
+    """For every time that a datetime can have."""
     moments = [START.replace(year=year) for year in (1, 1969, 1970, 2026, 9999)]
     ranks = [rank_at(moment, TASK_ID) for moment in moments]
     assert ranks == sorted(ranks)
@@ -254,7 +247,7 @@ def test_ranks_sort_by_time() -> None:
     ],
 )
 def test_invalid_fields_are_named(field: str, value: Any) -> None:
-    """A bad value is refused by creating and by editing, under its own name."""
+    """By creating and by editing."""
     for command, base in ((CreateTask, {"title": "t", "list_id": LIST_ID}), (EditTask, {})):
         with pytest.raises(ValidationError) as caught:
             command.model_validate({**base, field: value})
@@ -263,12 +256,12 @@ def test_invalid_fields_are_named(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("list_id", ["", "inbox", "10000000-0000-4000-8000-00000000000G", LIST_ID + "0"])
 def test_list_ids_are_checked(list_id: str) -> None:
-    """A list id has one form, so that it can name a stream and a channel."""
+    """They have one form, since they name a stream and a channel."""
     with pytest.raises(ValidationError):
         MoveTask(list_id=list_id)
 
 
-def test_due_is_kept_as_written_in_one_form() -> None:
+def test_due_has_a_canonical_form() -> None:
     """Dates stay dates; date-times keep their offset."""
     for text, kept in (
         ("2026-12-01", "2026-12-01"),
@@ -278,8 +271,8 @@ def test_due_is_kept_as_written_in_one_form() -> None:
         assert CreateTask(title="t", list_id=LIST_ID, due=text).due == kept
 
 
-def test_retrying_a_command_decides_nothing_more() -> None:
-    """Once its event is in, a command that is repeated has nothing left to do (all but creating)."""
+def test_repeated_command_decides_nothing() -> None:
+    """Once its event is folded (except creating)."""
     past: list[TaskEvent] = [CREATED, TaskCompleted()]
     for command in (
         EditTask(title="New", priority="urgent", tags=("a", "b")),

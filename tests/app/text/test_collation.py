@@ -23,7 +23,7 @@ nandu ñandu nz oe œuvre of ol Øl resume Resume résumé Résumé strasse stra
 """As ICU 78 sorts it by the root collation."""
 
 
-def test_titles_of_all_scripts_are_in_the_standards_order() -> None:
+def test_titles_of_all_scripts_are_in_standard_order() -> None:
     """Letters decide first, then accents, then case; Thai by consonants, kana by sound."""
     shuffled = random.Random(1).sample(IN_ORDER, len(IN_ORDER))
     assert sorted(shuffled, key=collation_key) == IN_ORDER
@@ -34,21 +34,20 @@ def test_titles_of_all_scripts_are_in_the_standards_order() -> None:
     [("é", "e\u0301"), ("Å", "\u212b"), ("한", "\u1112\u1161\u11ab"), ("ệ", "e\u0302\u0323")],
 )
 def test_canonical_equivalents_have_one_key(one: str, other: str) -> None:
-    """However they were typed."""
     assert collation_key(one) == collation_key(other)
 
 
 @given(st.text(st.characters(codec="ascii")), st.text(st.characters(codec="ascii")))
-def test_the_shorter_way_for_ascii_gives_the_same_order(one: str, other: str) -> None:
-    """As if there were something else behind both."""
+def test_fast_path_for_ascii_gives_the_same_order(one: str, other: str) -> None:
+    """Compared by appending a non-ASCII character to both."""
     short = (collation_key(one) > collation_key(other)) - (collation_key(one) < collation_key(other))
     keys = [collation_key(text + "\u00ad") for text in (one, other)]  # which is ignored
     assert short == (keys[0] > keys[1]) - (keys[0] < keys[1])
 
 
 @given(TEXTS.map(lambda text: text * 40))
-def test_what_titles_are_compared_by_fits_an_index(text: str) -> None:
-    """And can be stored; a B-tree takes 2,704 bytes, the list's id and the task's among them."""
+def test_sort_keys_fit_an_index(text: str) -> None:
+    """A B-tree entry has 2,704 bytes, including the ids of list and task."""
     order = title_order(text)
     assert len(order) <= LONGEST_ORDER
     assert len(order.encode()) < 2_500

@@ -1,4 +1,4 @@
-"""Folding: what is the same word in each script, and what is not."""
+"""Folding: equal and different words in each script."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ from app.text.folding import folded
         ("co\u00adoperate", "cooperate"),
     ],
 )
-def test_spellings_of_one_word_are_the_same(one: str, other: str) -> None:
-    """Case, width, optional marks, joiners and what keyboards write differently do not count."""
+def test_spellings_of_one_word_are_equal(one: str, other: str) -> None:
+    """Case, width, optional marks, joiners and keyboard variants do not count."""
     assert folded(one) == folded(other)
 
 
@@ -68,13 +68,13 @@ def test_spellings_of_one_word_are_the_same(one: str, other: str) -> None:
         ("한국", "한구"),
     ],
 )
-def test_other_words_are_not_the_same(one: str, other: str) -> None:
+def test_different_words_are_not_equal(one: str, other: str) -> None:
     """Marks count where they make another letter."""
     assert folded(one) != folded(other)
 
 
-def test_every_character_folds_once_and_in_every_normal_form_alike() -> None:
-    """Whatever a text is decomposed to on its way."""
+def test_folding_is_the_same_in_every_normal_form() -> None:
+    """For every character."""
     ideographs_and_syllables = {*range(0x3400, 0xA000), *range(0xAC00, 0xE000)}
     for character in map(chr, sorted({*range(0x20000)} - ideographs_and_syllables)):
         form = folded(character)
@@ -83,6 +83,5 @@ def test_every_character_folds_once_and_in_every_normal_form_alike() -> None:
 
 
 @given(st.text(max_size=12))
-def test_folding_twice_is_folding_once(text: str) -> None:
-    """So what is compared does not depend on where it comes from."""
+def test_folding_is_idempotent(text: str) -> None:
     assert folded(folded(text)) == folded(text)

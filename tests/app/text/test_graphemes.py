@@ -1,4 +1,4 @@
-"""Grapheme clusters: where they end, and that nothing is cut inside them."""
+"""Grapheme clusters: boundaries, and cutting only between clusters."""
 
 from __future__ import annotations
 
@@ -21,20 +21,19 @@ from tests.scripts import TEXTS
         ("น้ำ", ["น้ำ"]),
     ],
 )
-def test_clusters(text: str, expected: list[str]) -> None:
-    """As people count characters."""
+def test_clusters_are_counted_as_characters(text: str, expected: list[str]) -> None:
     assert clusters(text) == expected
 
 
 @given(TEXTS, st.integers(0, 50))
 def test_boundaries_are_those_of_the_standard(text: str, at: int) -> None:
-    """Whether the whole text is looked at or only what is near."""
+    """In the whole text and locally."""
     ends = [0, *(match.end() for match in regex.finditer(r"\X", text))]
     assert boundary_before(text, at) == max(end for end in ends if end <= at)
     assert boundary_after(text, at) == min((end for end in ends if end >= at), default=len(text))
 
 
-def test_a_boundary_deep_in_a_text_without_ascii_is_found() -> None:
+def test_boundary_deep_in_non_ascii_text_is_found() -> None:
     """Pairs of regional indicators are counted from their beginning, however far it is."""
     flags = "🇩🇪" * 1_000
     assert boundary_before(flags, 1_001) == 1_000
@@ -42,8 +41,8 @@ def test_a_boundary_deep_in_a_text_without_ascii_is_found() -> None:
 
 
 @given(TEXTS, st.integers(1, 20))
-def test_a_shortened_text_is_whole_clusters(text: str, limit: int) -> None:
-    """No longer than the limit, and with a sign if something was cut off."""
+def test_shortened_text_has_whole_clusters(text: str, limit: int) -> None:
+    """No longer than the limit, and with an ellipsis if something was cut off."""
     short = shortened(text, limit)
     assert len(short) <= limit
     if len(text) <= limit:

@@ -1,4 +1,4 @@
-"""JSON that means one thing only."""
+"""Unambiguous JSON."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_what_is_written_is_read(value: object) -> None:
-    """Whatever it is, as long as it is not too deep."""
+def test_encoded_json_is_decoded(value: object) -> None:
+    """Unless it is too deep."""
     assert read_json(to_json(value)) == value
 
 
 @given(st.binary(max_size=40))
-def test_bytes_are_read_or_malformed(text: bytes) -> None:
-    """No other exception comes out."""
+def test_any_bytes_are_decoded_or_malformed(text: bytes) -> None:
+    """No other exception is raised."""
     with contextlib.suppress(Malformed):
         read_json(text)
 
@@ -49,13 +49,12 @@ def test_bytes_are_read_or_malformed(text: bytes) -> None:
         *((b"[" * depth + b"]" * depth, "nested more than 32 deep") for depth in (33, 955, 958, 100_000)),
     ],
 )
-def test_json_that_readers_disagree_on_is_malformed(text: bytes, words: str) -> None:
-    """With where, or what, is wrong."""
+def test_ambiguous_json_is_malformed(text: bytes, words: str) -> None:
+    """With the place, or the reason."""
     with pytest.raises(Malformed, match=words):
         read_json(text)
 
 
-def test_depth_is_bounded_where_it_says() -> None:
-    """So many arrays in each other, and not one more."""
+def test_depth_is_bounded_exactly() -> None:
     assert read_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
     assert read_json(b"\xef\xbb\xbf{}") == {}

@@ -1,4 +1,4 @@
-"""Names: which ones there may be, and which are one name."""
+"""Names: valid ones, and equal ones."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ NO_NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_of_all_scripts_are_taken(name: str) -> None:
+def test_names_of_all_scripts_are_accepted(name: str) -> None:
     """With joiners, variation selectors and tags where they belong."""
     assert label_of(name, 100) == name
     assert user_name(name) == normal_user(name)
@@ -77,14 +77,14 @@ def test_names_of_all_scripts_are_taken(name: str) -> None:
 
 @pytest.mark.parametrize("name", NO_NAMES)
 @pytest.mark.parametrize("kind", [Label, ListName, UserId], ids=["label", "list", "user"])
-def test_names_that_hide_something_are_refused(name: str, kind: type[str]) -> None:
-    """Controls, bidirectional ones too, joiners that join nothing, and names of nothing visible."""
+def test_names_with_invisible_characters_are_refused(name: str, kind: type[str]) -> None:
+    """Controls, bidirectional ones too, stray joiners, and names of nothing visible."""
     with pytest.raises(ValidationError):
         TypeAdapter(kind).validate_python(name)
 
 
-def test_a_refusal_says_which_character_it_is_about() -> None:
-    """It can't be seen, after all."""
+def test_refusal_names_the_character() -> None:
+    """Since it is invisible."""
     with pytest.raises(ValueError, match=r"must not contain U\+202E, which is invisible there"):
         user_name("alice\u202e")
     with pytest.raises(ValueError, match="must contain a visible character"):
@@ -109,34 +109,32 @@ def test_spellings_of_a_user_are_one_user(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize("name", [".", "..", "．．", "․", " alice", "alice\u3000", "ﷺ" * 10, "u" * 129])
-def test_users_are_checked_as_they_are_spelled(name: str) -> None:
-    """What is no name once it is normalised is none."""
+def test_users_are_checked_after_normalisation(name: str) -> None:
     with pytest.raises(ValueError, match="must"):
         user_name(name)
 
 
 def test_labels_keep_their_width_and_have_one_normal_form() -> None:
-    """Tags, stages and lists are by NFC."""
+    """Tags, stages and lists use NFC."""
     assert TypeAdapter(Label).validate_python(" cafe\u0301 ") == "café"
     assert TypeAdapter(Label).validate_python("ﾃｽﾄ") == "ﾃｽﾄ"
 
 
 @pytest.mark.parametrize("text", [name for name in NO_NAMES if not is_visible(name)])
 @pytest.mark.parametrize("kind", [Title, CommentText], ids=["title", "comment"])
-def test_texts_of_nothing_visible_are_refused(text: str, kind: type[str]) -> None:
-    """Who lists them would see nothing."""
+def test_invisible_texts_are_refused(text: str, kind: type[str]) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(kind).validate_python(text)
 
 
 @pytest.mark.parametrize("title", ["می\u200cخواهم", "a\u200bb", "\u202bשלום\u202c", "👍🏽", "x\u00ad"])
-def test_titles_may_have_more_in_them(title: str) -> None:
+def test_titles_allow_more_characters(title: str) -> None:
     """They are prose, not names."""
     assert TypeAdapter(Title).validate_python(title) == title
 
 
 @pytest.mark.parametrize(("kind", "longest"), [(Label, 100), (Title, 500), (ListName, 500), (UserId, 128)])
-def test_characters_are_code_points(kind: type[str], longest: int) -> None:
+def test_length_is_counted_in_code_points(kind: type[str], longest: int) -> None:
     """As OpenAPI's maxLength counts them, whatever their UTF-8 and UTF-16."""
     adapter = TypeAdapter(kind)
     assert adapter.json_schema()["maxLength"] == longest
@@ -154,15 +152,15 @@ def test_characters_are_code_points(kind: type[str], longest: int) -> None:
         ("ß", "SS"),
     ],
 )
-def test_names_are_found_without_case_and_width(one: str, other: str) -> None:
+def test_names_are_matched_without_case_and_width(one: str, other: str) -> None:
     """But with their accents."""
     assert caseless(one) == caseless(other)
     assert caseless("cafe") != caseless("café")
 
 
 @given(TEXTS)
-def test_normal_names_stay_as_they_are(text: str) -> None:
-    """A name that was taken once is taken again, and is the same."""
+def test_normalisation_is_idempotent(text: str) -> None:
+    """A valid name stays valid, and the same."""
     for spelled in (user_name, lambda name: label_of(name, 100)):
         try:
             name = spelled(text)
@@ -174,8 +172,8 @@ def test_normal_names_stay_as_they_are(text: str) -> None:
 
 
 @given(st.text())
-def test_what_is_made_a_name_is_one(text: str) -> None:
-    """As far as its length goes."""
+def test_text_made_a_name_is_valid(text: str) -> None:
+    """Except for its length."""
     if is_visible(name := without_invisible(text).strip()):
         assert label_of(name, 1_000)
         assert "\ufffd" not in with_replacements(name) or "\ufffd" in name

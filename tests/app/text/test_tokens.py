@@ -1,4 +1,4 @@
-"""The words of texts: what is the same word, and where it stands."""
+"""Words of texts: equality and positions."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from tests.scripts import TEXTS, WORDS
         ("", []),
     ],
 )
-def test_words(text: str, forms: list[str]) -> None:
-    """Without case, accents and punctuation; signs that stand without spaces are words by themselves."""
+def test_words_ignore_case_accents_and_punctuation(text: str, forms: list[str]) -> None:
+    """Signs of scripts without spaces are words of their own."""
     assert forms_of(text) == forms
 
 
 @given(TEXTS)
-def test_words_stand_where_they_say(text: str) -> None:
-    """In order, those of one cluster at one place, and each with a form that its part of the text has."""
+def test_words_have_their_positions(text: str) -> None:
+    """In order, those of one cluster at one place, and each with a form of its part of the text."""
     before = (0, 0)
     for word in words_of(text):
         place = (word.start, word.end)
@@ -52,15 +52,15 @@ def test_words_stand_where_they_say(text: str) -> None:
 
 @given(WORDS)
 def test_words_are_whole_clusters(text: str) -> None:
-    """Wherever they begin and end."""
+    """At both ends."""
     for word in words_of(text):
         assert boundary_before(text, word.start) == word.start
         assert boundary_after(text, word.end) == word.end
 
 
 @given(TEXTS)
-def test_a_text_has_each_of_its_own_words(text: str) -> None:
-    """Looked for alone or all in a row, as it is written."""
+def test_text_contains_each_of_its_words(text: str) -> None:
+    """Searched alone or all in a row, as written."""
     forms = forms_of(text)
     for word in words_of(text):
         assert word.form in forms
@@ -79,8 +79,8 @@ def test_a_text_has_each_of_its_own_words(text: str) -> None:
         ("我喜欢吃苹果", "苹果"),
     ],
 )
-def test_a_word_is_found_inside_a_sentence_without_spaces(text: str, wanted: str) -> None:
-    """Of Thai, Lao, Khmer, Burmese, Japanese and Chinese."""
+def test_word_is_found_inside_a_sentence_without_spaces(text: str, wanted: str) -> None:
+    """Thai, Lao, Khmer, Burmese, Japanese and Chinese."""
     assert list(Needle(tuple(forms_of(wanted))).found_at(forms_of(text)))
 
 
@@ -88,22 +88,21 @@ def test_a_word_is_found_inside_a_sentence_without_spaces(text: str, wanted: str
     ("text", "wanted"),
     [("हिन्दू", "हिन्दी"), ("パス", "バス"), ("น้ำ", "นำ"), ("мои", "мой"), ("हिन्दीभाषी", "हिन्दी")],
 )
-def test_another_word_is_not_found(text: str, wanted: str) -> None:
-    """However alike they look."""
+def test_similar_word_is_not_found(text: str, wanted: str) -> None:
     assert not list(Needle(tuple(forms_of(wanted))).found_at(forms_of(text)))
 
 
 @given(st.text())
-def test_forms_can_be_written_in_a_query(text: str) -> None:
-    """Nothing in them ends a quotation; and they are no longer than an index takes."""
+def test_forms_are_safe_in_a_query(text: str) -> None:
+    """None ends a quotation; their length fits an index."""
     for form in forms_of(text):
         assert 0 < len(form) <= LONGEST_FORM
         assert not set(form) & set("'\\=:*&|!()<> \n")
 
 
 @given(st.text(st.characters(codec="ascii")))
-def test_the_shorter_way_for_ascii_is_the_same(text: str) -> None:
-    """As if there were an accent somewhere."""
+def test_fast_path_for_ascii_gives_the_same_words(text: str) -> None:
+    """Compared with an accent in the text."""
     assert [*forms_of(text), "e"] == forms_of(f"{text} é")
 
 
@@ -119,6 +118,6 @@ def test_the_shorter_way_for_ascii_is_the_same(text: str) -> None:
         (Needle(("milk", "bread", "x", "y")), []),
     ],
 )
-def test_needles(needle: Needle, places: list[int]) -> None:
-    """Words in a row; the last may go on, if it is a prefix."""
+def test_needles_are_words_in_a_row(needle: Needle, places: list[int]) -> None:
+    """The last may be a prefix."""
     assert list(needle.found_at(["milk", "mild", "milk", "bread"])) == places

@@ -1,4 +1,4 @@
-"""Coalescing: one load for many questions, never one that began before a question."""
+"""Coalescing of loads: one load for many requests, never one that began before a request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from projections.postgres.batch_loader import MAX_KEYS_AT_ONCE, Coalesced
 
 
 class Store:
-    """Values that may change between loads, which go on when they are told to."""
+    """Values that may change between loads, which continue when a test lets them."""
 
     def __init__(self) -> None:
         self.version = 0
@@ -37,8 +37,8 @@ async def ask(
     return tasks
 
 
-async def test_those_who_ask_during_a_load_get_the_next_one() -> None:
-    """All of them together, and what is true after they asked."""
+async def test_requests_during_a_load_share_the_next_one() -> None:
+    """With values as of after the requests."""
     store = Store()
     values = Coalesced(store.load)
     first = await ask(values, 1)
@@ -50,8 +50,8 @@ async def test_those_who_ask_during_a_load_get_the_next_one() -> None:
     assert await values.get(3) == (3, 1)
 
 
-async def test_a_failure_is_told_to_all_who_waited_and_to_nobody_else() -> None:
-    """The next load goes on."""
+async def test_failure_is_raised_in_waiting_requests_only() -> None:
+    """The next load continues."""
     store = Store()
     values = Coalesced(store.load)
     failing = await ask(values, 1, 2)
@@ -64,8 +64,8 @@ async def test_a_failure_is_told_to_all_who_waited_and_to_nobody_else() -> None:
     assert await values.get(1) == (1, 0)
 
 
-async def test_who_gives_up_takes_nothing_from_others() -> None:
-    """They asked for the same."""
+async def test_cancelled_request_does_not_affect_others() -> None:
+    """Of the same key."""
     store = Store()
     values = Coalesced(store.load)
     impatient, patient = await ask(values, 1, 1)
@@ -75,8 +75,8 @@ async def test_who_gives_up_takes_nothing_from_others() -> None:
     assert impatient.cancelled()
 
 
-async def test_a_load_is_bounded() -> None:
-    """What is too much for one comes with the next."""
+async def test_load_is_bounded() -> None:
+    """The rest is in the next one."""
     store = Store()
     store.gate.set()
     values = Coalesced(store.load)

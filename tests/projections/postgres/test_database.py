@@ -1,4 +1,4 @@
-"""A database that goes away in the midst of something is away, and no error of ours."""
+"""Database that is killed during a query."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Killed:
         raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
 
 
-async def test_a_server_killed_while_it_answers_is_away() -> None:
-    """One comes back later, instead of an error inside the node."""
+async def test_server_killed_while_it_answers_is_unavailable() -> None:
+    """Callers retry, instead of getting an internal error."""
     visibility = MemberVisibility(Database(cast("Any", Killed()), "s", "s"))
     with pytest.raises(Unavailable):
         await visibility.lists_of("ann")

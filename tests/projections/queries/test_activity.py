@@ -1,4 +1,4 @@
-"""The feed, read page by page from the audit: just the groups of what the fold of the log says."""
+"""Activity feed read page by page from the audit, compared with the fold of the log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SMALL = Bounds(first_entries=5, most_entries=40, first_depth=3)
 
 
 class Happening:
-    """A log that is written as time goes by."""
+    """A log that is written over time."""
 
     def __init__(self) -> None:
         self.now = START
@@ -47,7 +47,7 @@ class Happening:
         return self.now
 
     async def __call__(self, stream: str, event: Any, actor: str, source: str = "/tasktape/api") -> None:
-        """Something happens, within ten minutes of what was before."""
+        """Append an event, within ten minutes after the previous one."""
         self.now += timedelta(seconds=0 if source == IMPORT else self.chance.randrange(600))
         version = self._versions[stream] = self._versions.get(stream, 0) + 1
         given = {"id": str(uuid4()), "stream": stream, "actor": actor, "source": source}
@@ -55,7 +55,7 @@ class Happening:
 
 
 async def eventful_log() -> MemoryEventLog:
-    """Two days of two people; in between one of them imports tasks of many others."""
+    """Return two days of two users; in between one of them imports tasks of many others."""
     happen = Happening()
     chance = happen.chance
     for list_id in LISTS:
@@ -90,13 +90,13 @@ async def import_tasks(happen: Happening) -> None:
 
 @pytest.fixture(scope="module")
 async def log() -> MemoryEventLog:
-    """The eventful log."""
+    """Return the eventful log."""
     return await eventful_log()
 
 
 @pytest.fixture(scope="module")
 async def database(database_url: str, log: MemoryEventLog) -> AsyncIterator[Database]:
-    """Tables of that log."""
+    """Yield tables of that log."""
     schema = f"m_{uuid4().hex[:12]}"
     await set_up(database_url, schema, LogIdentity("memory", "memory", PARTITIONS))
     database = await open_database(database_url, schema, pool_size=2)
@@ -108,14 +108,14 @@ async def database(database_url: str, log: MemoryEventLog) -> AsyncIterator[Data
 
 
 def folded(log: MemoryEventLog) -> list[Folded]:
-    """What became of each record."""
+    """Return the outcome of each record."""
     return fold_log(log.records)[1]
 
 
 async def pages(
     queries: ActivityQueries, user: str, *, limit: int, list_id: str | None = None, actor: str | None = None
 ) -> list[Group]:
-    """All the groups, read page by page."""
+    """Return all groups, read page by page."""
     found: list[Group] = []
     start: Cut | None = None
     for _ in range(1000):
@@ -134,15 +134,15 @@ async def pages(
 async def test_pages_are_the_groups_of_the_fold(
     database: Database, log: MemoryEventLog, user: str, lists: list[str], limit: int
 ) -> None:
-    """Whatever a page's size: each group once and whole, in order, of all lists that the user sees."""
+    """For any page size: each group once and complete, in order, of all lists that the user sees."""
     assert await pages(ActivityQueries(database.pool), user, limit=limit) == grouped(
         feed_of(folded(log), lists)
     )
 
 
 @pytest.mark.parametrize("list_id", LISTS[:2])
-async def test_the_feed_of_one_list(database: Database, log: MemoryEventLog, list_id: str) -> None:
-    """With what left it; and of no list that is not the user's."""
+async def test_feed_of_one_list(database: Database, log: MemoryEventLog, list_id: str) -> None:
+    """With events that moved tasks out of it; a list of others has none."""
     queries = ActivityQueries(database.pool)
     groups = await pages(queries, "alice", limit=4, list_id=list_id)
     assert groups == grouped(feed_of(folded(log), [list_id]))
@@ -152,18 +152,19 @@ async def test_the_feed_of_one_list(database: Database, log: MemoryEventLog, lis
 
 
 @pytest.mark.parametrize("actor", ["alice", "bob", "other 7", "nobody"])
-async def test_what_one_user_did(database: Database, log: MemoryEventLog, actor: str) -> None:
-    """Their groups and no others; of nobody none, and the pages end all the same."""
+async def test_feed_of_one_actor(database: Database, log: MemoryEventLog, actor: str) -> None:
+    """Their groups and no others; for an unknown one none, and the pages end all the same."""
     groups = await pages(ActivityQueries(database.pool), "alice", limit=3, actor=actor)
     assert groups == [group for group in grouped(feed_of(folded(log), LISTS[:2])) if group.actor == actor]
 
 
 @pytest.mark.parametrize("actor", [None, "alice", "bob", "nobody"])
 @pytest.mark.parametrize("limit", [1, 2, 7, 200])
-async def test_an_hour_of_too_many_events_is_told_in_pieces(
+async def test_hour_of_too_many_events_is_split(
     database: Database, log: MemoryEventLog, actor: str | None, limit: int
 ) -> None:
-    """At the same places whatever a page's size; nothing is lost or told twice, and all others are whole."""
+    """At the same places for any page size; nothing is lost or repeated, and all other groups are
+    complete."""
     groups = await pages(ActivityQueries(database.pool, SMALL), "alice", limit=limit, actor=actor)
     hours = [list(hour) for _, hour in groupby(feed_of(folded(log), LISTS[:2]), window_of)]
     pieces = [hour[at : at + SMALL.most_entries] for hour in hours for at in range(0, len(hour), 40)]
@@ -172,8 +173,8 @@ async def test_an_hour_of_too_many_events_is_told_in_pieces(
     assert groups == [group for group in told if actor in (None, group.actor)]
 
 
-async def test_what_happens_meanwhile_is_not_on_later_pages(database: Database) -> None:
-    """A cut stands for the log as it was; one that names what is not there yet is within what is."""
+async def test_later_events_are_not_on_later_pages(database: Database) -> None:
+    """A cut refers to the log as it was; a cut beyond the log is limited to it."""
     queries = ActivityQueries(database.pool)
     first = await page_of(queries, None, limit=2)
     assert first.end is not None
@@ -184,8 +185,8 @@ async def test_what_happens_meanwhile_is_not_on_later_pages(database: Database) 
     assert (nothing.groups, nothing.end) == ([], None)
 
 
-async def test_the_newest_events_of_each_group_are_shown(database: Database) -> None:
-    """Five of each at most, with the title that the task had then."""
+async def test_newest_events_of_each_group_are_included(database: Database) -> None:
+    """Five at most, with the title that the task had then."""
     page = await page_of(ActivityQueries(database.pool), None, limit=200)
     for group in page.groups:
         for entry in group.entries[:5]:
@@ -201,7 +202,7 @@ async def page_of(queries: ActivityQueries, start: Cut | None, limit: int) -> Fe
     return page
 
 
-async def test_a_clock_that_was_set_back_loses_nothing(database_url: str) -> None:
+async def test_clock_set_back_loses_nothing(database_url: str) -> None:
     """Records keep their place in their partition, and each is shown once."""
     happen = Happening()
     await happen(f"list:{LISTS[0]}", ListCreated("A list"), "bob")

@@ -1,4 +1,4 @@
-"""What deciding asks of the read models: just what has led to the state that is decided on."""
+"""Queries of decisions, consistent with the decided state."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIST_ID, TASK_ID = (str(UUID(int=number << 120 | 1)) for number in (1, 2))
 
 @pytest.fixture
 async def queries(database_url: str) -> AsyncIterator[CommandQueries]:
-    """Over a task of three versions."""
+    """Yield queries of a task of three versions."""
     log = MemoryEventLog(1, lambda: START)
     events: list[TaskEvent] = [
         TaskCreated(LIST_ID, "A"),
@@ -43,8 +43,8 @@ async def queries(database_url: str) -> AsyncIterator[CommandQueries]:
     await database.close()
 
 
-async def test_a_change_is_one_that_led_to_the_task(queries: CommandQueries) -> None:
-    """Not one that came meanwhile; and there is none to tell while the last ones are not visible."""
+async def test_change_precedes_the_decided_state(queries: CommandQueries) -> None:
+    """Later ones do not count; and none is returned while the last ones are not visible."""
     task = await queries.state(f"task:{TASK_ID}")
     then = await queries.state_at(f"task:{TASK_ID}", 2)
     assert isinstance(task, Task)

@@ -1,4 +1,4 @@
-"""What was missed, read from the audit: just what the fold of the log says, and quickly."""
+"""Missed updates read from the audit: equal to the fold of the log, and fast."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ USERS = ("ann", "bob %")
 
 
 def identifier(kind: int, number: int) -> str:
-    """The id of one of the lists (1) or tasks (2) of this test."""
+    """Return the id of one of the lists (1) or tasks (2) of this test."""
     return str(UUID(int=kind << 120 | number))
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """Empty tables."""
+    """Yield empty tables."""
     schema = f"m_{uuid4().hex[:12]}"
     await set_up(database_url, schema, LogIdentity("memory", "memory", PARTITIONS))
     database = await open_database(database_url, schema, pool_size=2)
@@ -48,7 +48,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 async def eventful_log() -> MemoryEventLog:
-    """Two users with two lists each; tasks that are edited, moved, deleted, restored; strays and holds."""
+    """Return two users with two lists each; tasks that are edited, moved, deleted, restored; strays and
+    holds."""
     log, chance = MemoryEventLog(PARTITIONS, lambda: START), random.Random(3)
     versions: dict[str, int] = {}
 
@@ -84,7 +85,7 @@ async def eventful_log() -> MemoryEventLog:
 
 
 async def projected(database: Database) -> list[Update]:
-    """Project the eventful log; returns its updates."""
+    """Project the eventful log and return its updates."""
     log = await eventful_log()
     projector = Projector(database, log.read, None)
     for partition, end in (await log.ends()).items():
@@ -95,7 +96,7 @@ async def projected(database: Database) -> list[Update]:
 def expected(
     updates: list[Update], channels: Collection[str], since: Positions, upto: Positions
 ) -> list[Any]:
-    """What the definition says."""
+    """Return the missed updates by definition."""
     found = [
         update
         for update in updates
@@ -107,12 +108,12 @@ def expected(
 
 
 def plain(update: Update) -> tuple[Any, ...]:
-    """An update with its JSON read."""
+    """Return an update with parsed JSON."""
     return (update.position, update.stream, update.outcome, update.channels, json.loads(update.value))
 
 
-async def test_it_is_what_the_log_says_for_all_channels_and_spans(database: Database) -> None:
-    """Whatever the channels, wherever the span begins and ends."""
+async def test_missed_updates_equal_those_of_the_log(database: Database) -> None:
+    """For any channels and any span."""
     updates = await projected(database)
     history, chance = AuditHistory(database), random.Random(5)
     channels = sorted({channel for update in updates for channel in update.channels})
@@ -129,8 +130,8 @@ async def test_it_is_what_the_log_says_for_all_channels_and_spans(database: Data
     assert await history.missed([], {}, ends, 10) == []
 
 
-async def test_too_many_are_none_and_exactly_enough_are_all(database: Database) -> None:
-    """The bound is of updates, not of rows that were looked at."""
+async def test_bound_counts_updates(database: Database) -> None:
+    """Too many return none, exactly enough return all; examined rows do not count."""
     updates = await projected(database)
     history = AuditHistory(database)
     upto = {
@@ -145,16 +146,16 @@ async def test_too_many_are_none_and_exactly_enough_are_all(database: Database) 
         assert await history.missed([channel], {}, upto, len(everything) - 1) is None
 
 
-async def test_an_audit_that_is_behind_says_so(database: Database) -> None:
-    """Instead of leaving out what it has lost."""
+async def test_late_audit_is_reported(database: Database) -> None:
+    """Instead of leaving out lost rows."""
     updates = await projected(database)
     end = max(update.position.offset for update in updates if update.position.partition == 0)
     with pytest.raises(Unavailable):
         await AuditHistory(database).missed(["user:ann"], {}, {0: end + 1}, 10)
 
 
-async def test_a_database_that_is_away_is_unavailable(database: Database) -> None:
-    """For every question."""
+async def test_unavailable_database_is_reported(database: Database) -> None:
+    """For every query."""
     await database.close()
     history, visibility = AuditHistory(database), MemberVisibility(database)
     for question in (
@@ -168,7 +169,7 @@ async def test_a_database_that_is_away_is_unavailable(database: Database) -> Non
             await question
 
 
-async def test_members_see_lists_that_are_there_and_their_tasks(database: Database) -> None:
+async def test_members_see_existing_lists_and_their_tasks(database: Database) -> None:
     """Deleted lists are seen by nobody; deleted tasks by the members of their list."""
     updates = await projected(database)
     visibility = MemberVisibility(database)
@@ -186,10 +187,10 @@ async def test_members_see_lists_that_are_there_and_their_tasks(database: Databa
     assert await visibility.list_of_task_at("ann", "nothing") == (None, reached)
 
 
-async def test_it_reads_the_rows_it_needs_and_no_more(database: Database) -> None:
-    """By index, also in an audit that is large: one list's last hundred of a hundred thousand.
+async def test_only_needed_rows_are_read(database: Database) -> None:
+    """By index, also in a large audit: one list's last hundred of a hundred thousand.
 
-    So for a user who was told of every third event that ever was.
+    Also for a user who was notified of every third event.
     """
     await database.pool.execute("""
         INSERT INTO audit (partition, "offset", outcome, stream, version, type, event_id, time, recorded_at,

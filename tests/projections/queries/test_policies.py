@@ -1,4 +1,4 @@
-"""What policies ask of PostgreSQL is answered as the pure fold would: the tests of the loop rely on it."""
+"""Queries of policies on PostgreSQL, equal to those of the fold that tests of the loop use."""
 
 from __future__ import annotations
 
@@ -68,10 +68,8 @@ happenings = st.lists(
 
 @given(happenings=happenings)
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_the_answers_are_those_of_the_fold(
-    database: Database, happenings: list[TaskEvent | str]
-) -> None:
-    """What reacts, what became of next occurrences and who touched them, and the states around."""
+async def test_results_equal_those_of_the_fold(database: Database, happenings: list[TaskEvent | str]) -> None:
+    """Reacting records, next occurrences with their later events, and related states."""
     world = World()
     await world.begin(DAILY, DAILY, keys=KEYS)
     worker = Worker(world)
@@ -88,7 +86,7 @@ async def test_the_answers_are_those_of_the_fold(
 
 
 async def happen(world: World, number: int, happening: TaskEvent | str) -> None:
-    """Something happens to one of the tasks there are, in turn; a few versions are stale."""
+    """Append an event of one of the tasks in turn; a few versions are stale."""
     tasks = sorted(world.tasks().values(), key=lambda task: task.id)
     task = tasks[number % len(tasks)]
     if happening == "child":
@@ -103,7 +101,7 @@ async def happen(world: World, number: int, happening: TaskEvent | str) -> None:
 
 
 async def same(world: World, queries: PolicyQueries) -> None:
-    """Ask both everything."""
+    """Compare the results of all queries."""
     ends = await world.log.ends()
     assert await queries.projected() == await world.reads.projected() == ends
     for partition, end in ends.items():
@@ -122,8 +120,8 @@ async def same(world: World, queries: PolicyQueries) -> None:
     assert await queries.states(streams) == await world.reads.states(streams)
 
 
-async def test_checkpoints_begin_at_the_beginning_and_never_go_back(database: Database) -> None:
-    """Whatever a worker says that was cut off and knows no better."""
+async def test_checkpoints_begin_at_zero_and_never_go_back(database: Database) -> None:
+    """Even if a worker that was disconnected writes an older one."""
     queries = PolicyQueries(database)
     assert await queries.checkpoints([0, 1]) == {0: 0, 1: 0}
     await queries.advance({0: 7})
@@ -143,7 +141,7 @@ async def test_checkpoints_begin_at_the_beginning_and_never_go_back(database: Da
         ),
     ],
 )
-async def test_the_answers_are_found_by_index(
+async def test_results_are_found_by_index(
     database: Database, sql: str, arguments: tuple[object, ...], indexes: list[str]
 ) -> None:
     """However long the log is."""

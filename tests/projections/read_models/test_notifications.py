@@ -1,4 +1,4 @@
-"""Notifications on a real PostgreSQL: the two halves of a row, what may be seen, and what it costs."""
+"""Notifications on a real PostgreSQL: the two halves of a row, visibility, and cost."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def database(shared: Database) -> Database:
 
 
 def two_lists() -> list[Record]:
-    """Alice's two lists; bob is a member of both."""
+    """Return Alice's two lists, with bob as a member of both."""
     return [
         of_list(event, version, list_id)
         for list_id in (LIST_ID, OTHER_LIST_ID)
@@ -66,7 +66,7 @@ def two_lists() -> list[Record]:
 
 
 class Story:
-    """A task of alice's that bob is told of, in lists that change."""
+    """A task of alice's with notifications for bob, in lists that change."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -80,7 +80,7 @@ class Story:
         await projector.catch_up(0, (await self.log.ends())[0])
 
     async def seen(self, user: str = "bob", *, unread: bool = False) -> list[tuple[str, str, str | None]]:
-        """Kind, title and excerpt of what a user sees."""
+        """Return kind, title and excerpt of a user's notifications."""
         page = await self.page(user, unread=unread)
         return [(each.kind, each.title, each.excerpt) for each in page.items]
 
@@ -100,7 +100,7 @@ async def story(database: Database) -> Story:
 
 
 def of_list(event: Any, version: int, list_id: str = LIST_ID) -> Record:
-    """A record of a list, from before the task came to be; those of the other list come later."""
+    """Return a record of a list, earlier than the task; those of the other list are later."""
     ago = 10 * MINUTE if list_id == LIST_ID else 5 * MINUTE
     time = START - ago + version * MINUTE
     return record_of(event, version, id=str(uuid4()), stream=f"list:{list_id}", time=time)
@@ -116,8 +116,8 @@ MENTIONED, ASSIGNED = ("mentioned", "Milk", "@bob " + "x" * 195), ("assigned", "
 SHARED = [("shared", "2", None), ("shared", "1", None)]
 
 
-async def test_the_newest_comes_first_with_all_that_a_line_shows(story: Story) -> None:
-    """The beginning of the comment, the title, who and where."""
+async def test_newest_comes_first_with_all_shown_fields(story: Story) -> None:
+    """The beginning of the comment, the title, actor and task."""
     assert await story.seen() == [MENTIONED, ASSIGNED, *SHARED]
     assert await story.seen("alice") == []
     [mentioned] = [each for each in (await story.page()).items if each.kind == "mentioned"]
@@ -130,23 +130,22 @@ async def test_the_newest_comes_first_with_all_that_a_line_shows(story: Story) -
     assert (mentioned.time, mentioned.position, mentioned.read) == (START + MINUTE, "0:5", False)
 
 
-async def test_what_is_shown_is_what_is_now(story: Story) -> None:
-    """Another title, another text."""
+async def test_notification_shows_the_current_texts(story: Story) -> None:
+    """Another title, another comment text."""
     await story.happens(
         record_of(TaskEdited({"title": "Oat milk"}), 3), record_of(TaskCommentEdited(C2, "never mind"), 4)
     )
     assert ("mentioned", "Oat milk", "never mind") in await story.seen()
 
 
-async def test_a_deleted_comment_is_not_quoted(story: Story) -> None:
-    """Nor told of."""
+async def test_deleted_comment_hides_its_notification(story: Story) -> None:
     await story.happens(record_of(TaskCommentDeleted(C2), 3))
     assert [kind for kind, *_ in await story.seen()].count("mentioned") == 0
     assert (await story.page()).unread == 3
 
 
-async def test_a_deleted_task_is_not_there_until_it_is_restored(story: Story) -> None:
-    """Neither in the list nor in the count."""
+async def test_deleted_task_hides_its_notifications_until_it_is_restored(story: Story) -> None:
+    """In the list and in the count."""
     await story.happens(record_of(TaskDeleted(), 3))
     assert {kind for kind, *_ in await story.seen()} == {"shared"}
     assert await story.queries.unread("bob") == 2
@@ -154,8 +153,8 @@ async def test_a_deleted_task_is_not_there_until_it_is_restored(story: Story) ->
     assert await story.queries.unread("bob") == 4
 
 
-async def test_who_is_no_member_any_longer_sees_nothing_of_it(story: Story) -> None:
-    """And sees it again when they are."""
+async def test_former_member_sees_no_notifications_of_the_list(story: Story) -> None:
+    """Until they are a member again."""
     await story.happens(of_list(MemberRemoved("bob"), 3))
     assert await story.seen() == [("shared", "2", None)]
     page = await story.page(unread=True)
@@ -165,8 +164,8 @@ async def test_who_is_no_member_any_longer_sees_nothing_of_it(story: Story) -> N
     assert len(await story.seen()) == 5
 
 
-async def test_a_task_that_was_moved_is_seen_where_it_is(story: Story) -> None:
-    """By those who see it there."""
+async def test_notifications_of_a_moved_task_follow_its_list(story: Story) -> None:
+    """Its members see them."""
     await story.happens(record_of(TaskMoved(OTHER_LIST_ID), 3), of_list(MemberRemoved("bob"), 3))
     assert MENTIONED in await story.seen()
     assert {each.list_id for each in (await story.page()).items} == {OTHER_LIST_ID}
@@ -177,7 +176,7 @@ async def test_a_task_that_was_moved_is_seen_where_it_is(story: Story) -> None:
 # --- read and unread -------------------------------------------------------------------------------------
 
 
-async def test_pages_of_what_is_unread_follow_what_was_read(story: Story) -> None:
+async def test_unread_pages_follow_the_read_events(story: Story) -> None:
     """Single ones, all up to a time, and single ones again."""
     await story.happens(of_bob(NotificationsRead((C1,)), 1))
     assert ASSIGNED not in await story.seen(unread=True)
@@ -205,7 +204,7 @@ says = st.one_of(
 
 
 def told_of(id_: str, n: int) -> list[Record]:
-    """A comment that bob is told of at its own time; some ids come twice, on streams of their own."""
+    """Return a comment that notifies bob at its own time; some ids are repeated, on streams of their own."""
     stream = f"task:40000000-0000-4000-8000-00000000000{n}"
     created = record_of(TaskCreated(LIST_ID, "T"), 1, id=str(uuid4()), stream=stream)
     commented = TaskCommented(C1, "x", notify=("bob",))
@@ -214,10 +213,10 @@ def told_of(id_: str, n: int) -> list[Record]:
 
 @given(st.lists(ids, max_size=7), st.lists(says, max_size=8), st.lists(st.integers(0, 3), max_size=30))
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_it_makes_no_difference_what_is_folded_first(
+async def test_order_of_partitions_does_not_matter(
     shared: Database, told: list[str], said: list[Any], order: list[int]
 ) -> None:
-    """What users are told and what they say lies in different partitions: the fold is the same."""
+    """Notifications and read events are in different partitions: the fold is the same."""
     database = await emptied(shared)
     tellings = [*two_lists(), *(record for n, id_ in enumerate(told) for record in told_of(id_, n))]
     sayings = [of_bob(event, version) for version, event in enumerate(said, start=1)]
@@ -239,7 +238,7 @@ async def test_it_makes_no_difference_what_is_folded_first(
 
 
 async def _project(database: Database, partitions: Sequence[Sequence[RawRecord]], order: list[int]) -> None:
-    """Project two partitions by turns, a few records at a time, and then what is left."""
+    """Project two partitions in turn, a few records at a time, and then the rest."""
     projector = Projector(database, lambda *_: _nothing(), None)
     done = [0, 0]
     turns = [(step % 2, 1 + step // 2) for step in order] + [(0, 1_000), (1, 1_000)]
@@ -259,7 +258,8 @@ async def _nothing() -> AsyncIterator[Sequence[RawRecord]]:
 
 @pytest.fixture(scope="module")
 async def crowded(shared: Database) -> Database:
-    """Users with very many notifications: never read, each read, all read at once, and of a list left."""
+    """Yield users with very many notifications: never read, each read, all read at once, and of a former
+    list."""
     database = await emptied(shared)
     await Story(database).happens(*two_lists())
     fill = """
@@ -285,7 +285,7 @@ async def crowded(shared: Database) -> Database:
 
 
 def rows_read(plan: dict[str, Any]) -> int:
-    """How many rows of notifications a plan has looked at."""
+    """Return the number of notification rows that a plan examined."""
     own = 0
     if plan.get("Relation Name") == "notifications":
         own = plan["Actual Loops"] * (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0))
@@ -293,7 +293,7 @@ def rows_read(plan: dict[str, Any]) -> int:
 
 
 async def cost(database: Database, sql: str, *arguments: object) -> int:
-    """How many rows of notifications a query looks at."""
+    """Return the number of notification rows that a query examines."""
     [row] = await database.pool.fetchrow(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", *arguments) or [""]
     return rows_read(json.loads(row)[0]["Plan"])
 
@@ -306,10 +306,10 @@ BEFORE, AFTER = START - MINUTE, START + timedelta(seconds=MANY)
     ("user", "read_until", "most"),
     [("never", BEFORE, MAX_UNREAD), ("each", BEFORE, 0), ("all", AFTER, 0)],
 )
-async def test_counting_looks_at_no_more_than_it_counts(
+async def test_count_examines_only_counted_rows(
     crowded: Database, user: str, read_until: datetime, most: int
 ) -> None:
-    """A hundred thousand notifications, whatever was read of them, and how."""
+    """Of a hundred thousand notifications, whichever were read, and how."""
     assert await NotificationQueries(crowded.pool).unread(user) == most
     assert await cost(crowded, notification_queries.UNREAD, user, read_until) <= most
 
@@ -323,13 +323,13 @@ async def test_counting_looks_at_no_more_than_it_counts(
         (notification_queries.UNREAD_PAGE, ("all", AFTER, EVER, "", 51)),
     ],
 )
-async def test_a_page_looks_at_no_more_than_it_shows(
+async def test_page_examines_only_shown_rows(
     crowded: Database, sql: str, arguments: tuple[object, ...]
 ) -> None:
-    """Wherever it is."""
+    """At any position."""
     assert await cost(crowded, sql, *arguments) <= 51
 
 
-async def test_what_is_not_visible_is_not_counted(crowded: Database) -> None:
-    """However much there is of it."""
+async def test_invisible_notifications_are_not_counted(crowded: Database) -> None:
+    """However many there are."""
     assert await NotificationQueries(crowded.pool).unread("left") == 0

@@ -1,4 +1,4 @@
-"""The words of tasks: what is in them after titles, notes and comments changed, and how much fits."""
+"""Search words of tasks after changes of titles, notes and comments, and their bound."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 async def document_after(database: Database, *events: Any, at_once: bool) -> str:
-    """The words of a task after these events, projected in one batch or one by one."""
+    """Return the words of a task after these events, projected in one batch or one by one."""
     await database.pool.execute("TRUNCATE tasks, task_search, comments, audit")
     await database.pool.execute("UPDATE checkpoints SET next_offset = 0, emitted_offset = 0")
     log = MemoryEventLog(1, lambda: START + timedelta(days=1))
@@ -80,15 +80,15 @@ CREATED = TaskCreated(LIST_ID, "Buy milk", notes="the Milk")
         ([TaskEdited({"title": "…", "notes": ""})], ""),
     ],
 )
-async def test_words_follow_what_is_said(
+async def test_words_follow_the_texts(
     database: Database, events: list[Any], document: str, *, at_once: bool
 ) -> None:
-    """The newest comment first; between two texts a place is free."""
+    """Newest comment first; between two texts a position is free."""
     assert await document_after(database, CREATED, *events, at_once=at_once) == document
 
 
-async def test_the_newest_comments_are_searched(database: Database) -> None:
-    """As many as are said to be."""
+async def test_newest_comments_are_indexed(database: Database) -> None:
+    """Up to the documented number."""
     said = [TaskCommented(f"c{number}", f"n{number}") for number in range(COMMENTS_SEARCHED + 5)]
     document = await document_after(database, CREATED, *said, at_once=True)
     assert [number for number in range(len(said)) if f"'n{number}'" in document] == list(range(5, len(said)))
@@ -103,8 +103,8 @@ async def test_the_newest_comments_are_searched(database: Database) -> None:
     ],
     ids=["many", "large", "long"],
 )
-async def test_no_text_is_too_much(database: Database, word: str, most: int, number: int) -> None:
-    """Whoever wrote it, as long as an event may be: the first words are searched."""
+async def test_texts_of_any_length_are_indexed(database: Database, word: str, most: int, number: int) -> None:
+    """Within the bound of an event: the first words are searchable."""
     notes = " ".join(word.format(place) for place in range(most))
     document = await document_after(database, TaskCreated(LIST_ID, "T", notes=notes), at_once=True)
     assert document.count(":") >= number

@@ -1,4 +1,4 @@
-"""Finding and sorting tasks of all scripts, by indexes and in the past, by cursor and at once."""
+"""Search and order of tasks in all scripts, by indexes and as of a time, paged and at once."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def task(number: int) -> str:
 
 @pytest.fixture(scope="module")
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """Tasks with these notes and others with the titles to sort; once all said something else."""
+    """Yield tasks with these notes and others with the titles to sort; all had other texts before."""
     schema = f"s_{uuid4().hex[:12]}"
     await set_up(database_url, schema, LogIdentity("memory", "memory", 1))
     opened = await open_database(database_url, schema, pool_size=1)
@@ -111,10 +111,10 @@ async def database(database_url: str) -> AsyncIterator[Database]:
         ("バ* -パス", {"bus"}),
     ],
 )
-async def test_then_and_now_a_word_is_found_by_its_spellings(
+async def test_word_is_found_by_its_spellings(
     database: Database, query: str, found: set[str], bounds: Bounds
 ) -> None:
-    """In notes an hour ago, in comments by an index, and with any way to find it."""
+    """In notes of an hour ago, in comments by an index, and by each search strategy."""
     queries = TaskQueries(database.pool, bounds)
     criteria = criteria_of(parse(query, me="alice"), now=NOW, zone=ZoneInfo("UTC"))
     then = await queries.page("alice", criteria, Order("rank"), after=None, limit=200, time=START)
@@ -130,10 +130,10 @@ def names(items: Sequence[Task]) -> set[str]:
 
 @pytest.mark.parametrize("limit", [1, 7, 200])
 @pytest.mark.parametrize("descending", [False, True])
-async def test_titles_are_in_the_order_of_the_standard_page_by_page(
+async def test_titles_are_paged_in_standard_order(
     database: Database, limit: int, *, descending: bool
 ) -> None:
-    """A cursor goes on where the page before ended."""
+    """A cursor continues after the previous page."""
     criteria = criteria_of(parse('#"café"', me="alice"), now=NOW, zone=ZoneInfo("UTC"))
     titles: list[str] = []
     after: Place | None = None
@@ -146,8 +146,8 @@ async def test_titles_are_in_the_order_of_the_standard_page_by_page(
     assert titles == (IN_ORDER[::-1] if descending else IN_ORDER)
 
 
-async def test_a_title_order_is_read_from_an_index(database: Database) -> None:
-    """No collation of the database's is in it, so it needs none."""
+async def test_title_order_is_read_from_an_index(database: Database) -> None:
+    """Without a collation of the database."""
     async with database.pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
         plan = await connection.fetch(

@@ -1,4 +1,4 @@
-"""Finding tasks, whatever way it takes: just what the fold of the log has of it, in order, now and then."""
+"""Task search by every strategy, equal to the fold of the log, in order, now and as of a time."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ PARTITIONS = 2
 
 
 class World:
-    """A log of many tasks, and what it leads to; many values are equal, times too."""
+    """A log of many tasks and its outcomes; many values and times are equal."""
 
     def __init__(self) -> None:
         self.chance = random.Random(3)
@@ -90,7 +90,7 @@ class World:
         }
 
     async def go_on(self) -> None:
-        """Days of work."""
+        """Append days of work."""
         await self.make_lists()
         tasks = [f"task:{UUID(int=2 << 120 | number)}" for number in range(260)]
         for number, stream in enumerate(tasks):
@@ -128,12 +128,12 @@ class World:
         )
 
     def states(self, time: datetime | None = None) -> list[Task]:
-        """The tasks that are there, or were at a time."""
+        """Return the existing tasks, now or as of a time."""
         states = {folded.raw.key: folded.after for folded in self.until(time)}
         return [each for each in states.values() if isinstance(each, Task) and each.deleted_at is None]
 
     def comments(self, time: datetime | None = None) -> dict[str, dict[str, str]]:
-        """The comments that are there, or were, by task."""
+        """Return the existing comments by task, now or as of a time."""
         said: dict[str, dict[str, str]] = {}
         for folded in self.until(time):
             assert folded.record is not None
@@ -146,7 +146,7 @@ class World:
         return said
 
     def until(self, time: datetime | None) -> list[Folded]:
-        """What became of the records up to a time."""
+        """Return the outcomes of the records up to a time."""
         if not self._folded:
             self._folded = fold_log(self.log.records)[1]
         return [each for each in self._folded if time is None or (each.record and each.record.time <= time)]
@@ -154,7 +154,7 @@ class World:
 
 @pytest.fixture(scope="module")
 async def world() -> World:
-    """The log, filled."""
+    """Return the filled log."""
     made = World()
     await made.go_on()
     return made
@@ -162,7 +162,7 @@ async def world() -> World:
 
 @pytest.fixture(scope="module")
 async def database(database_url: str, world: World) -> AsyncIterator[Database]:
-    """Tables of that log."""
+    """Yield tables of that log."""
     schema = f"f_{uuid4().hex[:12]}"
     await set_up(database_url, schema, LogIdentity("memory", "memory", PARTITIONS))
     opened = await open_database(database_url, schema, pool_size=2)
@@ -259,7 +259,7 @@ orders = st.builds(Order, key=st.sampled_from(KEYS), descending=st.booleans())
 async def pages(
     queries: TaskQueries, text: str, order: Order | None, limit: int, time: datetime | None = None
 ) -> list[str]:
-    """The ids of all tasks that a search finds for alice, page by page."""
+    """Return the ids of all tasks that a search finds for alice, page by page."""
     criteria = criteria_of(parse(text, me="alice"), now=NOW, zone=ZONE)
     found: list[str] = []
     after: Place | None = None
@@ -274,7 +274,7 @@ async def pages(
 
 
 def meant(world: World, parts: Sequence[tuple[str, bool]], time: datetime | None = None) -> list[Task]:
-    """The tasks that fit, by the fold."""
+    """Return the matching tasks of the fold."""
     said = world.comments(time)
     return [
         task
@@ -293,7 +293,7 @@ def text_of(parts: Sequence[tuple[str, bool]]) -> str:
 
 @given(parts=searches, order=orders, limit=st.sampled_from([3, 7, 50, 200]), bounds=bounds)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_pages_are_what_fits_in_order(
+async def test_pages_are_the_matching_tasks_in_order(
     world: World,
     database: Database,
     parts: list[tuple[str, bool]],
@@ -301,7 +301,7 @@ async def test_pages_are_what_fits_in_order(
     limit: int,
     bounds: Bounds,
 ) -> None:
-    """For any search and order, whichever ways are taken and wherever pages end."""
+    """For any search and order, any strategy and any page ends."""
     sort = f"{'-' * order.descending}{order.key}"
     found = await pages(TaskQueries(database.pool, bounds), text_of(parts), order, limit)
     assert found == finding.in_order(meant(world, parts), sort)
@@ -315,7 +315,7 @@ async def test_pages_are_what_fits_in_order(
     minutes=st.integers(-10, 4_000),
 )
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_pages_of_the_past_are_what_fitted_then(
+async def test_pages_as_of_a_time_are_the_tasks_that_matched_then(
     world: World,
     database: Database,
     parts: list[tuple[str, bool]],
@@ -324,7 +324,7 @@ async def test_pages_of_the_past_are_what_fitted_then(
     bounds: Bounds,
     minutes: int,
 ) -> None:
-    """By the events up to a time: titles, lists, comments and all."""
+    """With titles, lists, comments and all."""
     time = START + timedelta(minutes=minutes)
     sort = f"{'-' * order.descending}{order.key}"
     found = await pages(TaskQueries(database.pool, bounds), text_of(parts), order, limit, time)
@@ -333,7 +333,7 @@ async def test_pages_of_the_past_are_what_fitted_then(
 
 @pytest.mark.parametrize("parts", [[("mil*", False)], [("milk", False), ("bread", False), ("#a", True)]])
 @pytest.mark.parametrize("small", [Bounds(walked=5, expected=5, gathered=5), Bounds()])
-async def test_relevance_is_titles_first_and_then_what_changed_last(
+async def test_relevance_is_matches_in_the_title_then_latest_change(
     world: World, database: Database, parts: list[tuple[str, bool]], small: Bounds
 ) -> None:
     """All the words have to be in the title for that."""
@@ -359,7 +359,7 @@ async def test_relevance_is_titles_first_and_then_what_changed_last(
         (40_000, 4_000, True, False),
     ],
 )
-def test_what_is_rare_is_gathered_and_more_so_if_a_walk_is_wide(
+def test_planner_looks_up_rare_matches_and_walks_for_frequent_ones(
     *, fitting: int, shelves: int, with_words: bool, gathers: bool
 ) -> None:
     """Of 200,000 tasks, for a page of fifty."""
@@ -368,7 +368,7 @@ def test_what_is_rare_is_gathered_and_more_so_if_a_walk_is_wide(
     assert chosen == gathers
 
 
-async def test_a_past_that_takes_too_much_is_refused(database: Database) -> None:
+async def test_expensive_search_as_of_a_time_is_refused(database: Database) -> None:
     """Rather than answered in part."""
     criteria = criteria_of(parse("", me="alice"), now=NOW, zone=ZONE)
     queries = TaskQueries(database.pool, Bounds(changed=20))
@@ -376,8 +376,8 @@ async def test_a_past_that_takes_too_much_is_refused(database: Database) -> None
         await queries.page("alice", criteria, Order("rank"), after=None, limit=5, time=START)
 
 
-async def test_one_finds_in_ones_own_lists_only(world: World, database: Database) -> None:
-    """A member who reads, too; not in deleted lists, and nobody else anything."""
+async def test_only_own_lists_are_searched(world: World, database: Database) -> None:
+    """Viewers too; not deleted lists, and strangers find nothing."""
     criteria = criteria_of(parse("mil*", me="bob"), now=NOW, zone=ZONE)
     queries = TaskQueries(database.pool)
     found = await queries.page("bob", criteria, Order("title"), after=None, limit=200)

@@ -1,4 +1,4 @@
-"""Repairs that have to wait: each for itself, longer each time."""
+"""Postponed repairs: independent of each other, with growing pauses."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_nothing_is_due_while_nothing_is_postponed() -> None:
     assert not postponed.take_due()
 
 
-def test_a_pause_doubles_up_to_its_bound_for_one_stream_only() -> None:
-    """A stream that stays broken does not make others wait."""
+def test_pause_of_one_stream_doubles_up_to_its_bound() -> None:
+    """A stream that stays broken does not delay others."""
     watch = Watch()
     postponed = PostponedRepairs(watch)
     postponed.add([broken("old")])
@@ -44,8 +44,8 @@ def test_a_pause_doubles_up_to_its_bound_for_one_stream_only() -> None:
     assert postponed.take_due().lists == {"new"}
 
 
-def test_a_repaired_stream_begins_with_a_short_pause_again() -> None:
-    """What was taken and not added again is repaired."""
+def test_repaired_stream_begins_with_a_short_pause_again() -> None:
+    """A stream that was taken and not added again is repaired."""
     watch = Watch()
     postponed = PostponedRepairs(watch)
     for _ in range(3):
@@ -58,7 +58,7 @@ def test_a_repaired_stream_begins_with_a_short_pause_again() -> None:
     assert postponed.due_in_s() == pytest.approx(RETRY_FIRST_S)
 
 
-def test_no_more_than_the_bound_are_postponed() -> None:
+def test_postponed_repairs_are_bounded() -> None:
     """Others wait until they change."""
     postponed = PostponedRepairs(Watch())
     postponed.add([broken(str(number)) for number in range(MAX_POSTPONED + 5)])

@@ -1,4 +1,4 @@
-"""The policy loop, step by step: whatever happens, exactly what should follow does."""
+"""Recurrence policy, step by step, under any interleaving."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def worker(world: World) -> Worker:
 
 
 async def settle(world: World, *workers: Worker) -> None:
-    """Go on until nobody has anything to do any longer."""
+    """Run all workers until nothing is left to do."""
     for _ in range(30):
         before = (len(world.log.records), dict(world.reads.saved))
         world.project_all()
@@ -65,22 +65,22 @@ async def settle(world: World, *workers: Worker) -> None:
 
 
 async def do(world: World, worker: Worker, stream: str, *commands: TaskCommand) -> None:
-    """Wishes, each with all that follows from it."""
+    """Execute commands, each with all of its consequences."""
     for command in commands:
         await world.command(stream, command)
         await settle(world, worker)
 
 
 def written(world: World) -> list[tuple[str, str]]:
-    """What policies have written: types and outcomes."""
+    """Return types and outcomes of the events written by policies."""
     return [(each.record.type, each.outcome) for each in world.policy_records() if each.record is not None]
 
 
 # --- what follows ------------------------------------------------------------------------------------------
 
 
-async def test_completing_brings_the_next_occurrence(world: World, worker: Worker) -> None:
-    """It says what it follows from, and who did that."""
+async def test_completing_creates_the_next_occurrence(world: World, worker: Worker) -> None:
+    """It names its cause and the cause's actor."""
     await world.append(FIRST, TaskCompleted(), 2, actor="bob", correlation_id="request-7")
     await settle(world, worker)
     [folded] = world.policy_records()
@@ -98,8 +98,8 @@ async def test_completing_brings_the_next_occurrence(world: World, worker: Worke
     assert record.data == next_occurrence(world.tasks()[TASK_ID], None)
 
 
-async def test_opening_again_takes_the_next_occurrence_away(world: World, worker: Worker) -> None:
-    """And completing once more brings the same one back."""
+async def test_reopening_deletes_the_next_occurrence(world: World, worker: Worker) -> None:
+    """And completing again restores the same one."""
     await do(world, worker, FIRST, CompleteTask(), ReopenTask())
     assert world.tasks()[SECOND_ID].deleted_at is not None
     await do(world, worker, FIRST, CompleteTask())
@@ -111,8 +111,8 @@ async def test_opening_again_takes_the_next_occurrence_away(world: World, worker
     ]
 
 
-async def test_what_comes_back_is_as_the_task_before_it_is_by_now(world: World, worker: Worker) -> None:
-    """An occurrence that was opened again and edited hands that on."""
+async def test_restored_occurrence_has_the_current_values_of_the_series(world: World, worker: Worker) -> None:
+    """Of an occurrence that was reopened and edited."""
     await do(world, worker, FIRST, CompleteTask(), ReopenTask())
     await do(world, worker, FIRST, EditTask(title="Feed", due="2026-04-01", tags=("x",), scope="following"))
     await world.append(FIRST, TaskMoved(LIST_ID, rank="zz"), 5)
@@ -136,8 +136,8 @@ async def test_what_comes_back_is_as_the_task_before_it_is_by_now(world: World, 
 @pytest.mark.parametrize(
     "touch", [EditTask(title="Mine"), Comment(comment_id=LIST_ID, text="Mine"), CompleteTask(), DeleteTask()]
 )
-async def test_what_somebody_touched_stays_as_it_is(world: World, worker: Worker, touch: TaskCommand) -> None:
-    """It is theirs now: nothing takes it away, and nothing brings it back."""
+async def test_edited_next_occurrence_stays(world: World, worker: Worker, touch: TaskCommand) -> None:
+    """It is neither deleted nor restored by the policy."""
     await do(world, worker, FIRST, CompleteTask())
     await do(world, worker, SECOND, touch)
     before = world.tasks()[SECOND_ID]
@@ -145,16 +145,16 @@ async def test_what_somebody_touched_stays_as_it_is(world: World, worker: Worker
     assert world.tasks()[SECOND_ID] == before
 
 
-async def test_what_has_sub_tasks_by_now_stays(world: World, worker: Worker) -> None:
-    """They would be left without a parent."""
+async def test_next_occurrence_with_sub_tasks_stays(world: World, worker: Worker) -> None:
+    """They would lose their parent."""
     await do(world, worker, FIRST, CompleteTask())
     await world.append("task:child", TaskCreated(LIST_ID, "Rinse", parent_id=SECOND_ID), 1)
     await do(world, worker, FIRST, ReopenTask())
     assert world.tasks()[SECOND_ID].deleted_at is None
 
 
-async def test_nothing_follows_where_the_series_ends(world: World, worker: Worker) -> None:
-    """Four were wanted, and four it is."""
+async def test_ended_series_has_no_next_occurrence(world: World, worker: Worker) -> None:
+    """With COUNT=4 there are four."""
     task_id: str | None = TASK_ID
     while task_id is not None:
         await do(world, worker, f"task:{task_id}", CompleteTask())
@@ -167,7 +167,7 @@ async def test_nothing_follows_where_the_series_ends(world: World, worker: Worke
 
 
 @pytest.mark.parametrize("seen", ["before", "between", "after"])
-async def test_a_series_goes_on_once_whether_its_list_is_deleted_or_restored(
+async def test_series_continues_once_whether_its_list_is_deleted_or_restored(
     world: World, worker: Worker, seen: str
 ) -> None:
     """Whenever the worker looks, each completion has one next occurrence."""
@@ -191,8 +191,8 @@ async def delete_or_restore(world: World) -> None:
     await world.log.append([record_of(event, version, id=f"list-{version}", stream=f"list:{LIST_ID}")])
 
 
-async def test_a_parent_that_is_gone_is_not_handed_on(world: World, worker: Worker) -> None:
-    """The next occurrence is nobody's sub-task then; while the parent is there, it is its."""
+async def test_missing_parent_is_not_inherited(world: World, worker: Worker) -> None:
+    """The next occurrence is a top-level task then; an existing parent is inherited."""
     for version, (parent, kept) in enumerate((("elsewhere", None), ("here", "here")), start=2):
         list_id = OTHER_LIST_ID if parent == "elsewhere" else LIST_ID
         await world.append(f"task:{parent}", TaskCreated(list_id, "Parent"), 1)
@@ -203,14 +203,13 @@ async def test_a_parent_that_is_gone_is_not_handed_on(world: World, worker: Work
         assert world.tasks()[derived_id("occurrence", f"{parent}-1", "2")].parent_id == kept
 
 
-async def test_imported_history_brings_nothing(world: World, worker: Worker) -> None:
-    """What others did long ago is over."""
+async def test_imported_history_creates_nothing(world: World, worker: Worker) -> None:
     await world.append(FIRST, TaskCompleted(), 2, source="/tasktape/import/todo.txt")
     await settle(world, worker)
     assert written(world) == []
 
 
-async def test_a_skipped_occurrence_has_its_successor(world: World, worker: Worker) -> None:
+async def test_skipped_occurrence_has_a_successor(world: World, worker: Worker) -> None:
     """The third comes after the second, though the second never was a task of its own."""
     await do(world, worker, FIRST, SkipOccurrence(), CompleteTask())
     assert SECOND_ID not in world.tasks()
@@ -221,7 +220,7 @@ async def test_a_skipped_occurrence_has_its_successor(world: World, worker: Work
 
 
 class Poisoned(MemoryReadModels):
-    """Read models one of whose rows can't be read."""
+    """Read models with an unreadable row."""
 
     poison: str = ""
 
@@ -230,8 +229,8 @@ class Poisoned(MemoryReadModels):
         return [replace(row, state="{}") if row.stream == self.poison else row for row in rows]
 
 
-async def test_what_can_not_be_read_keeps_nothing_else_from_being_done() -> None:
-    """It holds the checkpoint, and is tried again: once it can be read, it is done."""
+async def test_unreadable_row_does_not_delay_others() -> None:
+    """It holds the checkpoint, and is retried until it can be read."""
     world = World()
     world.reads = reads = Poisoned(world.log)
     reads.poison = FIRST
@@ -252,7 +251,7 @@ async def test_what_can_not_be_read_keeps_nothing_else_from_being_done() -> None
 
 
 class Refusing(World):
-    """A world whose log refuses records of a stream, as too large ones are, or is away altogether."""
+    """A world whose log refuses records of a stream, as too large ones, or is unavailable altogether."""
 
     refused: str = ""
     away: bool = False
@@ -264,8 +263,8 @@ class Refusing(World):
             raise ValueError("too large")
 
 
-async def test_a_record_that_the_log_refuses_keeps_no_other_from_it() -> None:
-    """The others are written; when the log takes it, it is done."""
+async def test_refused_record_does_not_delay_others() -> None:
+    """It is written when the log accepts it."""
     world = Refusing()
     keys = [f"task-{number}" for number in range(5)]
     await world.begin(*[DAILY for _ in keys], keys=keys)
@@ -291,8 +290,8 @@ async def test_a_record_that_the_log_refuses_keeps_no_other_from_it() -> None:
     assert await world.is_through()
 
 
-async def test_what_nothing_reacts_to_costs_no_query() -> None:
-    """The checkpoint moves on with what was heard, and is written down now and then."""
+async def test_irrelevant_records_cost_no_query() -> None:
+    """The checkpoint follows the received records, and is saved now and then."""
     world = World()
     await world.begin(DAILY, keys=[TASK_ID])
     asked: list[str] = []
@@ -325,10 +324,10 @@ async def test_what_nothing_reacts_to_costs_no_query() -> None:
     assert await world.is_through()
 
 
-async def test_an_event_that_is_not_in_the_read_models_yet_is_not_written_again(
+async def test_accepted_event_that_is_not_visible_yet_is_not_written_again(
     world: World, worker: Worker
 ) -> None:
-    """Whoever comes after a crash waits until they have what the log has."""
+    """After a crash a worker waits until the read models are at the log's end."""
     await world.command(FIRST, CompleteTask())
     world.project(world.log.partition_of(FIRST), 10)
     for _ in range(40):
@@ -342,8 +341,8 @@ async def test_an_event_that_is_not_in_the_read_models_yet_is_not_written_again(
     assert written(world) == [("task.created", "accepted")]
 
 
-async def test_what_nobody_told_of_is_found_by_looking(world: World, worker: Worker) -> None:
-    """Somebody else may have projected a partition of ours."""
+async def test_records_without_a_notice_are_found_by_polling(world: World, worker: Worker) -> None:
+    """Another worker may have projected a partition of ours."""
     await worker.finish()
     await world.append(FIRST, TaskCompleted(), 2)
     world.reads.project(world.log.partition_of(FIRST), 10)
@@ -352,8 +351,8 @@ async def test_what_nobody_told_of_is_found_by_looking(world: World, worker: Wor
     assert written(world) == [("task.created", "accepted")]
 
 
-async def test_a_worker_takes_up_partitions_and_lets_go_of_them(world: World, worker: Worker) -> None:
-    """It reacts for those that are its own, from where whoever had them before left off."""
+async def test_worker_acquires_and_releases_partitions(world: World, worker: Worker) -> None:
+    """It reacts for its own ones, from the checkpoint of the previous worker."""
     await world.append(FIRST, TaskCompleted(), 2)
     worker.assigned = frozenset(range(PARTITIONS)) - {world.log.partition_of(FIRST)}
     await settle(world, worker)
@@ -363,8 +362,8 @@ async def test_a_worker_takes_up_partitions_and_lets_go_of_them(world: World, wo
     assert written(world) == [("task.created", "accepted")]
 
 
-async def test_rebuilt_read_models_bring_nothing(world: World, worker: Worker) -> None:
-    """Nor does losing the checkpoints and all: the log says that it is done."""
+async def test_rebuilt_read_models_cause_no_events(world: World, worker: Worker) -> None:
+    """Nor do lost checkpoints: the log has the earlier reactions."""
     await do(world, worker, FIRST, CompleteTask(), ReopenTask(), EditTask(title="New"), CompleteTask())
     await do(world, worker, SECOND, CompleteTask())
     before = len(world.log.records)
@@ -416,7 +415,7 @@ steps = st.lists(
 
 @given(steps=steps)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_any_interleaving_of_two_workers_brings_what_one_would(steps: list[Any]) -> None:
+async def test_interleaved_workers_do_what_one_would(steps: list[Any]) -> None:
     """Stale read models, crashes at any step, duplicates, lost races: one next occurrence a completion."""
     world = World()
     await world.begin(replace(DAILY, recurrence="FREQ=DAILY"), DAILY, keys=[TASK_ID, "counted"])
@@ -432,7 +431,7 @@ async def test_any_interleaving_of_two_workers_brings_what_one_would(steps: list
 
 
 async def take(world: World, workers: Sequence[Worker], step: Any) -> None:
-    """Let something happen, or somebody go on."""
+    """Execute one step of a user or a worker."""
     match step:
         case ("toggle", index):
             await toggle(world, index)
@@ -463,14 +462,14 @@ def stream_at(world: World, index: int) -> str:
 
 
 async def toggle(world: World, index: int) -> None:
-    """Somebody completes a task, or opens it again, as the read models show it."""
+    """Complete a task or reopen it, according to the read models."""
     state = world.reads.state(stream_at(world, index))
     if isinstance(state, Task):
         await wish(world, index, CompleteTask() if state.status == "open" else ReopenTask())
 
 
 async def wish(world: World, index: int, wanted: TaskCommand | TaskMoved) -> None:
-    """Somebody does something to some task, as the read models show it; refusals are theirs to mind."""
+    """Execute a random command on a task, according to the read models; refusals are ignored."""
     stream = stream_at(world, index)
     state = world.reads.state(stream)
     if state is None:
@@ -483,7 +482,7 @@ async def wish(world: World, index: int, wanted: TaskCommand | TaskMoved) -> Non
 
 
 def check(world: World) -> None:
-    """Every completion has its next occurrence, and none is there that nobody brought."""
+    """Check that every completion has its next occurrence, and that there are no others."""
     tasks = world.tasks()
     touched = {
         each.record.stream_key
@@ -510,7 +509,7 @@ def check(world: World) -> None:
 
 
 def last_flip(world: World, task: Task) -> int:
-    """The version at which a task was last completed or opened again."""
+    """Return the version at which a task was last completed or reopened."""
     flips = [
         each.record.version
         for each in world.outcome()[1]
@@ -523,6 +522,6 @@ def last_flip(world: World, task: Task) -> int:
 
 
 def beginning_of(task: Task) -> TaskCreated:
-    """How a task that has all this would begin."""
+    """Return the initial state of a task with these values."""
     names = [name for name in TaskCreated.__dataclass_fields__ if name not in {"type", "notify"}]
     return TaskCreated(**{name: getattr(task, name) for name in names})

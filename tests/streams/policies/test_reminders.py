@@ -1,4 +1,4 @@
-"""Firing reminders, with the log in memory and the read models on a real PostgreSQL."""
+"""Firing of reminders, with the log in memory and the read models on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ HOUR = timedelta(hours=1)
 
 
 class Log(MemoryEventLog):
-    """A log in memory that can be told to fail, before or after writing, and to let others be first."""
+    """A log in memory that can be made to fail, before or after writing, and to let others write first."""
 
     def __init__(self) -> None:
         super().__init__(PARTITIONS, lambda: START)
@@ -63,7 +63,7 @@ class Log(MemoryEventLog):
 
 @dataclass
 class Place:
-    """A log, read models, and a clock that is set by hand; a worker projects whatever comes."""
+    """A log, read models, and a clock that is set by hand; a worker projects new records."""
 
     database: Database
     log: Log = field(default_factory=Log)
@@ -72,7 +72,7 @@ class Place:
     running: list[asyncio.Task[None]] = field(default_factory=list)
 
     def loop(self, *partitions: int) -> ReminderLoop:
-        """One more worker's loop, for these partitions, or all of them."""
+        """Return another worker's loop, for these partitions, or all of them."""
         assigned = frozenset(partitions or range(PARTITIONS))
         queries = ReminderQueries(self.database.pool)
         loop = ReminderLoop(queries, self.log, lambda: assigned, clock=lambda: self.now)
@@ -80,12 +80,12 @@ class Place:
         return loop
 
     def run(self, *partitions: int) -> asyncio.Task[None]:
-        """Let one more worker's loop run."""
+        """Run another worker's loop."""
         self.running.append(asyncio.create_task(self.loop(*partitions).run()))
         return self.running[-1]
 
     def project(self) -> None:
-        """Let whatever comes be projected."""
+        """Start projecting new records."""
         for partition in range(PARTITIONS):
             self.running.append(asyncio.create_task(self._project(partition)))
 
@@ -100,7 +100,7 @@ class Place:
             loop.on_committed(*projected)
 
     async def projected(self) -> None:
-        """Wait until all is projected that is in the log."""
+        """Wait until all records of the log are projected."""
 
         async def is_projected() -> bool:
             rows = await self.database.pool.fetch("SELECT partition, next_offset FROM checkpoints")
@@ -116,7 +116,7 @@ class Place:
         self.running.clear()
 
     async def settled(self) -> None:
-        """Wait until nothing is due any longer."""
+        """Wait until nothing is due any more."""
 
         async def nothing_is_due() -> bool:
             query = 'SELECT count(*) FROM reminders WHERE "at" <= $1'
@@ -127,7 +127,7 @@ class Place:
         await self.projected()
 
     async def task(self, *ats: datetime, **fields: Any) -> str:
-        """A task with reminders at these times; returns its id."""
+        """Create a task with reminders at these times, and return its id."""
         task_id = str(uuid4())
         some = tuple({"at": at.isoformat()} for at in ats)
         created = TaskCreated(**{"list_id": LIST_ID, "title": "T", "reminders": some, **fields})
@@ -135,11 +135,11 @@ class Place:
         return task_id
 
     def record(self, task_id: str, event: Any, version: int) -> Record:
-        """A record of a task's event, now."""
+        """Return a record of a task's event, now."""
         return record_of(event, version, id=str(uuid4()), stream=f"task:{task_id}", time=self.now)
 
     def fired(self, outcome: str = "accepted") -> list[tuple[str, str, tuple[str, ...]]]:
-        """Task, instant and those who were told, of the reminders with this outcome, as the log says."""
+        """Return task, instant and recipients of the log's reminders with this outcome."""
         found = [(each, each.record.data) for each in self._folded() if each.record is not None]
         return sorted(
             (each.raw.stream or "", event.at, event.notify)
@@ -148,7 +148,7 @@ class Place:
         )
 
     def written(self) -> list[str]:
-        """The tasks that reminders were written of."""
+        """Return the tasks with written reminders."""
         records = [raw.decode() for raw in self.log.records]
         return sorted(each.stream_key for each in records if isinstance(each.data, TaskReminded))
 
@@ -156,7 +156,7 @@ class Place:
         return fold_log(self.log.records)[1]
 
     async def check(self) -> None:
-        """The read models are the fold of the log, and no reminder fired twice."""
+        """Check that the read models are the fold of the log, and that no reminder fired twice."""
         fold, outcome = fold_log(self.log.records)
         await check_read_models(self.database, fold.states.values(), outcome)
         told = [each[:2] for each in self.fired()]
@@ -181,17 +181,17 @@ async def place(database: Database) -> AsyncIterator[Place]:
 
 
 def of_list(event: Any, version: int) -> Record:
-    """A record of the list's events."""
+    """Return a record of the list's events."""
     return record_of(event, version, id=f"list-{version}")
 
 
 def key(task_id: str, at: datetime, *notify: str) -> tuple[str, str, tuple[str, ...]]:
-    """A reminder, as `Place.fired` has it."""
+    """Return a reminder as in `Place.fired`."""
     return (f"task:{task_id}", format_time(at), notify)
 
 
-async def test_what_is_due_fires_and_what_is_not_does_not(place: Place) -> None:
-    """At its time, to the one who created the task."""
+async def test_due_reminder_fires_and_others_do_not(place: Place) -> None:
+    """At its time, for the creator of the task."""
     place.project()
     place.run()
     task = await place.task(START + HOUR, START + 2 * HOUR)
@@ -207,8 +207,8 @@ async def test_what_is_due_fires_and_what_is_not_does_not(place: Place) -> None:
     await place.check()
 
 
-async def test_an_earlier_reminder_wakes_the_loop(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It does not sleep until the next look, whatever comes meanwhile."""
+async def test_earlier_reminder_wakes_the_loop(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not sleep until its next poll."""
     monkeypatch.setattr(reminders, "POLL_S", 60.0)
     place.project()
     await place.projected()
@@ -218,7 +218,7 @@ async def test_an_earlier_reminder_wakes_the_loop(place: Place, monkeypatch: pyt
 
 
 async def test_many_reminders_of_one_task_fire_one_after_the_other(place: Place) -> None:
-    """As after a long night: each once, each decided on what the one before had made of the task."""
+    """As after a long outage: each once, each decided on the state after the previous one."""
     task = await place.task(*(START + n * HOUR for n in range(1, 8)))
     place.now = START + 5 * HOUR
     place.project()
@@ -229,8 +229,8 @@ async def test_many_reminders_of_one_task_fire_one_after_the_other(place: Place)
     await place.check()
 
 
-async def test_what_comes_due_in_a_deleted_list_fires_when_it_is_restored(place: Place) -> None:
-    """What came due within a day, as after a pause; what came due before was settled, and nobody is told."""
+async def test_reminders_of_a_deleted_list_fire_when_it_is_restored(place: Place) -> None:
+    """Those due within a day, as after an outage; earlier ones were settled without a notification."""
     old = await place.task(START + HOUR)
     recent = await place.task(START + 20 * HOUR, START + 21 * HOUR)
     later = await place.task(START + 40 * HOUR)
@@ -260,8 +260,8 @@ async def test_what_comes_due_in_a_deleted_list_fires_when_it_is_restored(place:
     await place.check()
 
 
-async def test_what_lost_a_race_is_decided_again_on_what_won_it(place: Place) -> None:
-    """Somebody gives the task away in the very moment: the reminder goes to whom it is given to."""
+async def test_lost_race_is_decided_again(place: Place) -> None:
+    """The task is reassigned at the same moment: the reminder goes to the new assignee."""
     await place.log.append([of_list(MemberAdded("bob", "editor"), 2)])
     task = await place.task(START + HOUR)
     place.project()
@@ -275,8 +275,8 @@ async def test_what_lost_a_race_is_decided_again_on_what_won_it(place: Place) ->
     await place.check()
 
 
-async def test_what_is_done_in_the_very_moment_reminds_of_nothing(place: Place) -> None:
-    """Whoever was first decides."""
+async def test_task_completed_at_the_same_moment_does_not_remind(place: Place) -> None:
+    """If its event is first."""
     done, open_ = await place.task(START + HOUR), await place.task(START + HOUR)
     place.project()
     await place.projected()
@@ -288,8 +288,8 @@ async def test_what_is_done_in_the_very_moment_reminds_of_nothing(place: Place) 
     await place.check()
 
 
-async def test_two_loops_that_both_think_it_is_theirs(place: Place) -> None:
-    """The fold takes one event of each reminder."""
+async def test_two_loops_of_one_partition_fire_once(place: Place) -> None:
+    """The fold accepts one event of each reminder."""
     tasks = [await place.task(START + HOUR) for _ in range(50)]
     place.project()
     await place.projected()
@@ -301,8 +301,10 @@ async def test_two_loops_that_both_think_it_is_theirs(place: Place) -> None:
     await place.check()
 
 
-async def test_more_than_a_sweep_takes(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In pieces, each task once in a sweep, and each reminder once in the end."""
+async def test_reminders_above_the_bound_of_a_sweep_fire_in_pieces(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each task once in a sweep, and each reminder once in the end."""
     monkeypatch.setattr(reminders, "BATCH", 3)
     monkeypatch.setattr(reminders, "SWEEP_MOST", 7)
     tasks = [await place.task(START + HOUR, START + 2 * HOUR) for _ in range(20)]
@@ -317,7 +319,7 @@ async def test_more_than_a_sweep_takes(place: Place, monkeypatch: pytest.MonkeyP
     await place.check()
 
 
-async def test_each_loop_fires_what_its_worker_projects(place: Place) -> None:
+async def test_each_loop_fires_for_the_partitions_of_its_worker(place: Place) -> None:
     """Two workers share the work."""
     tasks = [await place.task(START + HOUR) for _ in range(20)]
     place.project()
@@ -334,8 +336,10 @@ async def test_each_loop_fires_what_its_worker_projects(place: Place) -> None:
 
 
 @pytest.mark.parametrize("fails", ["before", "after"])
-async def test_a_log_that_is_away(place: Place, fails: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether it had been written or not: once."""
+async def test_unavailable_log_repeats_nothing(
+    place: Place, fails: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the record had been written or not."""
     monkeypatch.setattr(reminders, "RETRY_FIRST_S", 0.01)
     task = await place.task(START + HOUR)
     place.project()
@@ -349,7 +353,7 @@ async def test_a_log_that_is_away(place: Place, fails: str, monkeypatch: pytest.
 
 
 async def test_nothing_fires_before_the_read_models_have_caught_up(place: Place) -> None:
-    """Whoever joined the list, or finished the task, while nobody projected is minded."""
+    """Members added and tasks completed before count."""
     done, given = await place.task(START + HOUR), await place.task(START + HOUR)
     place.project()
     await place.projected()
@@ -369,10 +373,10 @@ async def test_nothing_fires_before_the_read_models_have_caught_up(place: Place)
     assert place.fired("superseded") == []
 
 
-async def test_partitions_that_nobody_projects_do_not_hold_up_the_others(
+async def test_unprojected_partitions_delay_the_others_only_for_a_while(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are waited for, as lists' members lie there; but not for long."""
+    """They may have members of lists."""
     monkeypatch.setattr(reminders, "OTHERS_LIMIT_S", 0.2)
     tasks = [await place.task(START + HOUR) for _ in range(20)]
     await Projector(place.database, place.log.read, None).catch_up(0, (await place.log.ends())[0])
@@ -384,8 +388,8 @@ async def test_partitions_that_nobody_projects_do_not_hold_up_the_others(
     assert 0 < len(mine) < len(tasks)
 
 
-async def test_what_can_never_be_accepted_is_tried_less_and_less(place: Place) -> None:
-    """Somebody's own event has the id already: that holds up nobody else, and is no tight loop."""
+async def test_refused_reminder_is_retried_with_growing_pauses(place: Place) -> None:
+    """Another event has its id already: it delays no others, and is no tight loop."""
     stuck, fine = await place.task(START + HOUR), await place.task(START + HOUR)
     id_ = derived_id("reminded", stuck, format_time(START + HOUR))
     await place.log.append([replace(place.record(stuck, TaskEdited({"title": "U"}), 2), id=id_)])
@@ -405,10 +409,10 @@ async def test_what_can_never_be_accepted_is_tried_less_and_less(place: Place) -
     [(NEXT_DUE, ([0, 1], START, START)), (DUE, (0, START, START, *BEGINNING, 500))],
     ids=["next", "due"],
 )
-async def test_what_is_due_is_found_by_its_index(
+async def test_due_reminders_are_found_by_index(
     database: Database, sql: str, arguments: tuple[object, ...]
 ) -> None:
-    """However many reminders there are for later."""
+    """However many there are for later."""
     async with database.pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL enable_seqscan = off")
         await connection.execute("SET LOCAL enable_bitmapscan = off")
@@ -421,23 +425,23 @@ async def test_what_is_due_is_found_by_its_index(
 
 
 def due(task: Task, home: Any, at: datetime = START + HOUR) -> list[Due]:
-    """A task that was found to have a due reminder."""
+    """Return a task found with a due reminder."""
     return [Due(at, task, home)]
 
 
 def owned(*assignees: str) -> Task:
-    """A task of alice's with a reminder."""
+    """Return a task of alice's with a reminder."""
     at = {"at": (START + HOUR).isoformat()}
     return task_after(TaskCreated(LIST_ID, "T", assignees=assignees, reminders=(at,)))  # type: ignore[arg-type]
 
 
 def told(found: list[Record]) -> list[tuple[str, ...]]:
-    """Who is told by these records."""
+    """Return the recipients of these records."""
     return [record.data.notify for record in found if isinstance(record.data, TaskReminded)]
 
 
-def test_members_who_are_responsible_are_told() -> None:
-    """The assignees, else the creator; nobody, if none is a member any longer: then it is settled."""
+def test_responsible_members_are_notified() -> None:
+    """The assignees, else the creator; nobody if none is a member any more: then it is settled."""
     now = START + HOUR
     assert told(reminders_of(due(owned(), HOME), now)) == [("alice",)]
     assert told(reminders_of(due(owned("alice", "eve"), HOME), now)) == [("alice",)]
@@ -445,20 +449,19 @@ def test_members_who_are_responsible_are_told() -> None:
     assert told(reminders_of(due(owned("eve"), replace(HOME, members={"bob": "owner"})), now)) == [()]
 
 
-def test_a_list_that_stays_deleted_is_silent() -> None:
-    """Its reminders are settled in the end, and nobody hears of them."""
+def test_reminders_of_a_deleted_list_are_settled_silently() -> None:
     gone = replace(HOME, deleted_at=START)
     assert told(reminders_of(due(owned(), gone), START + HOUR)) == [()]
 
 
-def test_a_list_that_is_not_there_yet_is_waited_for() -> None:
-    """It lies in another partition, which may be behind; but not for ever."""
+def test_missing_list_is_awaited_for_a_while() -> None:
+    """It is in another partition, which may be behind."""
     at = START + HOUR
     assert reminders_of(due(owned(), None), at + reminders.LIST_LIMIT) == []
     assert told(reminders_of(due(owned(), None), at + 2 * reminders.LIST_LIMIT)) == [()]
 
 
-def test_a_row_that_is_not_true_any_longer_fires_nothing() -> None:
-    """Such as one whose time zone has other rules since: it fires at the time that holds now."""
+def test_outdated_row_fires_nothing() -> None:
+    """For example if the rules of its time zone changed: it fires at the current time."""
     assert reminders_of(due(owned(), HOME), START) == []
     assert reminders_of(due(task_after(TaskCreated(LIST_ID, "T")), HOME), START + HOUR) == []

@@ -1,4 +1,4 @@
-"""Socket.IO over a real server, by the bytes of its protocol: deadlines, bounds, and the way clients end."""
+"""Socket.IO over a real server, by the bytes of its protocol: deadlines, bounds, and closing."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Served:
     now: list[float]
 
     def happen(self, count: int = 1, *, padding: int = 0) -> None:
-        """Let things happen to Ann's task."""
+        """Commit changes to Ann's task."""
         for _ in range(count):
             update = task_update(self.node.world.next_position(0), TASK, LIST)
             self.tell(replace(update, value=update.value[:-1] + b',"x":"%s"}' % (b"x" * padding)))
@@ -65,7 +65,7 @@ class Served:
 
 @asynccontextmanager
 async def served(*, shares_port: bool = False, **timing: Any) -> AsyncIterator[Served]:
-    """Serve a world with a list of Ann's, with other timing than the product's."""
+    """Serve a world with a list of Ann's, with shorter deadlines than the product's."""
     world = World(1)
     world.members = {LIST: {"ann"}, OTHER: {"bob"}}
     world.task_lists = {TASK: LIST, SECRET: OTHER}
@@ -99,7 +99,7 @@ async def served(*, shares_port: bool = False, **timing: Any) -> AsyncIterator[S
 
 
 class Client:
-    """A client over a WebSocket that has entered the default namespace."""
+    """A client over a WebSocket that has joined the default namespace."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
@@ -110,7 +110,7 @@ class Client:
         await self.socket.send(f"42{number}{json.dumps([name, *arguments])}")
 
     async def packet(self) -> str:
-        """The next packet that is no ping, which is answered."""
+        """Return the next packet other than pings, which are answered."""
         while True:
             packet = await asyncio.wait_for(self.socket.recv(), 5)
             assert isinstance(packet, str)
@@ -119,21 +119,21 @@ class Client:
             await self.socket.send("3")
 
     async def hear(self) -> tuple[str, Any]:
-        """The next event, and its argument."""
+        """Return the next event and its argument."""
         packet = await self.packet()
         assert packet.startswith("42"), packet
         name, argument = json.loads(packet[2:])
         return name, argument
 
     async def ask(self, name: str, *arguments: Any) -> Any:
-        """Send an event, and wait for the acknowledgement."""
+        """Send an event and return its acknowledgement."""
         await self.emit(name, *arguments, ack=7)
         while not (packet := await self.packet()).startswith("437"):
             pass
         return json.loads(packet[3:])[0]
 
     async def ending(self) -> tuple[list[str], int | None]:
-        """All packets that still come, and the code of the close."""
+        """Return the remaining packets and the close code."""
         packets = []
         try:
             while True:
@@ -144,7 +144,7 @@ class Client:
 
 @asynccontextmanager
 async def opened(at: Served, auth: Any = None, **options: Any) -> AsyncIterator[Client]:
-    """A client that has not authenticated, unless by the handshake."""
+    """Return a client that has not authenticated, unless by the handshake."""
     async with connect(f"ws://127.0.0.1:{at.port}{QUERY}websocket", max_size=None, **options) as socket:
         hello = json.loads(str(await socket.recv())[1:])
         assert hello["upgrades"] == []
@@ -156,7 +156,7 @@ async def opened(at: Served, auth: Any = None, **options: Any) -> AsyncIterator[
 
 @asynccontextmanager
 async def signed_in(at: Served, user: str = "ann") -> AsyncIterator[Client]:
-    """A client that has authenticated."""
+    """Return an authenticated client."""
     async with opened(at) as client:
         await client.emit("authenticate", {"userId": user, "token": user})
         name, hello = await client.hear()
@@ -164,8 +164,8 @@ async def signed_in(at: Served, user: str = "ann") -> AsyncIterator[Client]:
         yield client
 
 
-async def test_a_client_gets_what_its_session_gets() -> None:
-    """An update as `task:update`; it is counted among those who are connected."""
+async def test_client_gets_the_updates_of_its_session() -> None:
+    """As `task:update`; it is counted as connected."""
     async with served() as at, signed_in(at) as client:
         assert [(each.transport, each.user) for each in at.connection_registry] == [("socketio", "ann")]
         assert (await client.ask("subscribe:task", TASK))["channel"] == f"task:{TASK}"
@@ -175,8 +175,8 @@ async def test_a_client_gets_what_its_session_gets() -> None:
         assert (await client.ask("subscribe:task", SECRET))["code"] == "not_found"
 
 
-def test_an_update_says_first_what_happened_to_what() -> None:
-    """Under the names that the seed's frontends read, beside our message."""
+def test_update_begins_with_the_seeds_event_fields() -> None:
+    """Under the names that the seed's frontends read, next to our message."""
     event = {"stream": f"task:{TASK}", "type": "task.completed", "actor": "ann", "time": "t"}
     message = {"channel": "c", "type": "update", "position": "0:1", "event": event, "task": {"id": TASK}}
     packet = EncodedMessage(json.dumps(message).encode()).form(PACKET)
@@ -187,21 +187,21 @@ def test_an_update_says_first_what_happened_to_what() -> None:
 @pytest.mark.parametrize(
     ("stream", "name"), [("list:x", "list:update"), ("user:ann", "user:update"), ("task:x", "task:update")]
 )
-def test_updates_are_named_by_what_they_are_of(stream: str, name: str) -> None:
-    """A frontend that knows tasks only passes over the others."""
+def test_updates_are_named_by_their_stream(stream: str, name: str) -> None:
+    """A frontend that knows only tasks ignores the others."""
     message = {"type": "update", "event": {"stream": stream}, "task": None}
     assert json.loads(EncodedMessage(json.dumps(message).encode()).form(PACKET)[1:])[0] == name
 
 
-def test_a_packet_is_made_once_for_all_clients() -> None:
+def test_packet_is_encoded_once_for_all_clients() -> None:
     """As are frames."""
     one = EncodedMessage(b'{"type":"update","event":{}}')
     assert one.form(PACKET) is one.form(PACKET)
     assert list(MessageBatch([one, one]).forms(PACKET))[1] is one.form(PACKET)
 
 
-def test_of_a_list_that_one_joins_the_past_is_left_out() -> None:
-    """The update that one joined with is told."""
+def test_history_of_a_joined_list_is_left_out() -> None:
+    """The update of the joining itself is sent."""
     newest = HistoryFilter()
     past = event_packet("task:update", {})
     told = [
@@ -212,8 +212,8 @@ def test_of_a_list_that_one_joins_the_past_is_left_out() -> None:
     assert told == [True, True, False, False, True, True, True, True]
 
 
-async def test_a_list_that_one_joins() -> None:
-    """Is announced, and from then on its updates come."""
+async def test_joined_list_is_announced() -> None:
+    """From then on its updates are sent."""
     async with served() as at, signed_in(at) as client:
         for _ in range(3):
             at.tell(task_update(at.node.world.next_position(0), SECRET, OTHER))
@@ -226,7 +226,7 @@ async def test_a_list_that_one_joins() -> None:
 
 
 @pytest.mark.parametrize("origin", ["https://tasks.example", "SELF", None])
-async def test_our_own_and_allowed_origins_may_connect(origin: str | None) -> None:
+async def test_own_and_allowed_origins_may_connect(origin: str | None) -> None:
     """By either transport."""
     async with served() as at:
         own = f"http://127.0.0.1:{at.port}" if origin == "SELF" else origin
@@ -238,8 +238,8 @@ async def test_our_own_and_allowed_origins_may_connect(origin: str | None) -> No
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://["])
-async def test_other_origins_may_not(origin: str) -> None:
-    """By neither."""
+async def test_other_origins_are_refused(origin: str) -> None:
+    """By either transport."""
     async with served() as at:
         with pytest.raises(InvalidStatus) as refused:
             async with opened(at, origin=Origin(origin)):
@@ -250,8 +250,8 @@ async def test_other_origins_may_not(origin: str) -> None:
             assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
 
-async def test_one_may_ask_before_the_answer_to_authenticate() -> None:
-    """Frontends emit both, one after the other: they are done in their order, however long it takes."""
+async def test_requests_before_the_authentication_reply_are_queued() -> None:
+    """Frontends emit both at once: they are handled in order, however long it takes."""
     async with served() as at, opened(at) as client:
         at.node.world.query_ticks = 20
         await client.emit("authenticate", {"userId": "ann", "token": "ann"})
@@ -262,8 +262,8 @@ async def test_one_may_ask_before_the_answer_to_authenticate() -> None:
         assert json.loads(packet[3:])[0]["type"] == "subscribed"
 
 
-async def test_who_does_not_authenticate_is_sent_away() -> None:
-    """For good, after a word on why."""
+async def test_client_that_does_not_authenticate_is_disconnected() -> None:
+    """For good, after an error."""
     async with served(authentication_s=0.2) as at, opened(at) as client:
         packets, code = await client.ending()
         assert [packet[:10] for packet in packets[:2]] == ['42["error"', "41"]
@@ -271,8 +271,8 @@ async def test_who_does_not_authenticate_is_sent_away() -> None:
         await eventually(lambda: len(at.connection_registry) == 0)
 
 
-async def test_who_never_enters_is_hung_up_on() -> None:
-    """A connection below is no client yet."""
+async def test_connection_that_joins_no_namespace_is_closed() -> None:
+    """It is no client yet."""
     async with served(authentication_s=0.2) as at:
         async with connect(f"ws://127.0.0.1:{at.port}{QUERY}websocket") as socket:
             assert (await Client(socket).ending())[1] == 4502
@@ -283,8 +283,8 @@ async def test_who_never_enters_is_hung_up_on() -> None:
         await eventually(lambda: len(at.connection_registry) == 0)
 
 
-async def test_an_expired_token_ends_the_connection() -> None:
-    """With an invitation to come back."""
+async def test_expired_token_ends_the_connection() -> None:
+    """The client is invited to reconnect."""
     async with served(ping_s=1) as at, signed_in(at) as client:
         at.now[0] += 3600
         packets, code = await client.ending()
@@ -293,8 +293,8 @@ async def test_an_expired_token_ends_the_connection() -> None:
         await eventually(lambda: not at.node.hub.subscribers.users)
 
 
-async def test_draining_sends_everyone_away() -> None:
-    """Also those who have not said who they are, or not even entered."""
+async def test_draining_disconnects_everyone() -> None:
+    """Also clients that have not authenticated, or joined no namespace."""
     url = f"{QUERY}websocket"
     async with served() as at:
         bare = await connect(f"ws://127.0.0.1:{at.port}{url}")
@@ -314,8 +314,8 @@ async def test_draining_sends_everyone_away() -> None:
             assert (await Client(late).ending())[1] == 4001
 
 
-async def test_what_is_no_packet_harms_nobody() -> None:
-    """Neither garbage, nor attachments without end."""
+async def test_invalid_packets_do_no_harm() -> None:
+    """Neither garbage, nor endless attachments."""
     async with served() as at, signed_in(at) as other, signed_in(at) as client:
         for garbage in ("4", "4x", "42", "42[", "42{}", "42[]", '451-["x"]', '4599-["x",{}]', "9"):
             await client.socket.send(garbage)
@@ -330,10 +330,10 @@ async def test_what_is_no_packet_harms_nobody() -> None:
 
 @pytest.mark.parametrize("name", ["connect", "disconnect"])
 @pytest.mark.parametrize("arguments", [[], [{}], ["x", "y"]])
-async def test_events_that_are_the_servers_own(
+async def test_reserved_events_are_ignored(
     name: str, arguments: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A client that sends one of them is neither let in nor forgotten by it, nor fills the log."""
+    """A client that sends one is neither authenticated nor removed by it, nor does it fill the log."""
     async with served() as at, signed_in(at) as client:
         await client.emit(name, *arguments)
         assert (await client.ask("subscribe:task", TASK))["type"] == "subscribed"
@@ -343,8 +343,8 @@ async def test_events_that_are_the_servers_own(
 
 
 @pytest.mark.parametrize("garbage", ["x", "", b"", b"\xff" * 100])
-async def test_what_is_not_even_engine_io_ends_the_connection(garbage: str | bytes) -> None:
-    """With the code that says so, and nothing is left of it."""
+async def test_invalid_engine_io_ends_the_connection(garbage: str | bytes) -> None:
+    """With its close code, and nothing is left behind."""
     async with served() as at:
         async with signed_in(at) as client:
             await client.socket.send(garbage)
@@ -354,7 +354,7 @@ async def test_what_is_not_even_engine_io_ends_the_connection(garbage: str | byt
         assert not at.node.hub.subscribers.users
 
 
-async def test_a_huge_packet_ends_the_connection() -> None:
+async def test_huge_packet_ends_the_connection() -> None:
     """It is not buffered."""
     async with served() as at, signed_in(at) as client:
         await client.socket.send("4" + "x" * 1_000_000)
@@ -362,8 +362,8 @@ async def test_a_huge_packet_ends_the_connection() -> None:
         await eventually(lambda: len(at.connection_registry) == 0)
 
 
-async def test_one_connection_has_one_client() -> None:
-    """Who enters twice is refused, and goes on as before."""
+async def test_connection_has_one_client() -> None:
+    """A second join is refused, and the first stays."""
     async with served() as at, signed_in(at) as client:
         await client.socket.send("40")
         assert (await client.packet()).startswith("44")
@@ -371,7 +371,7 @@ async def test_one_connection_has_one_client() -> None:
         assert (await client.hear())[0] == "task:update"
 
 
-async def test_who_asks_for_too_much_at_once_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_pending_requests_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Instead of waiting without end."""
     monkeypatch.setattr(socketio_client, "MAX_COMMANDS_AHEAD", 3)
     async with served() as at, signed_in(at) as client:
@@ -386,8 +386,8 @@ async def test_who_asks_for_too_much_at_once_is_told_so(monkeypatch: pytest.Monk
         assert 0 < refused < 10
 
 
-async def test_who_floods_is_told_so_and_sent_away() -> None:
-    """Also with what makes no sense; a client that goes slowly enough is not."""
+async def test_flood_is_refused_then_disconnected() -> None:
+    """Also one of invalid packets; a client within the rate is not."""
     async with served(rates=RateLimits(1.0, 5, 1.0, 5)) as at, signed_in(at) as client:
         for number in range(200):
             await client.socket.send("42[" if number % 2 else '42["x"]')
@@ -396,8 +396,8 @@ async def test_who_floods_is_told_so_and_sent_away() -> None:
         assert code == 4013
 
 
-async def test_there_are_so_many_for_an_address_and_a_user() -> None:
-    """One too many from an address does not come in; one too many of a user is sent away for good."""
+async def test_connections_per_address_and_user_are_bounded() -> None:
+    """One too many of an address is refused; one too many of a user is disconnected for good."""
     quotas = ConnectionLimits(per_user=1, per_address=2)
     async with served(quotas=quotas) as at:
         async with signed_in(at):
@@ -421,7 +421,7 @@ async def test_there_are_so_many_for_an_address_and_a_user() -> None:
 
 
 async def test_clients_are_counted() -> None:
-    """What is open, what was sent and received, and why they ended."""
+    """Open, sent, received, and the reasons for closing."""
     async with served(ping_s=0.05) as at:
         traffic = at.relay.counters.traffic_of("socketio", "json")
         async with signed_in(at) as client:
@@ -437,8 +437,8 @@ async def test_clients_are_counted() -> None:
         assert at.relay.counters.closes["4005", "server"] == 1
 
 
-async def test_a_failure_ends_one_client_alone() -> None:
-    """It comes back; the others notice nothing."""
+async def test_failure_ends_one_client_only() -> None:
+    """It reconnects; the others notice nothing."""
     async with served() as at, signed_in(at) as other, opened(at) as client:
 
         async def verify(token: str) -> Any:
@@ -453,16 +453,16 @@ async def test_a_failure_ends_one_client_alone() -> None:
         assert (await other.hear())[0] == "task:update"
 
 
-async def test_a_node_that_has_not_begun_invites_to_come_back() -> None:
-    """As it does not know yet where updates begin."""
+async def test_node_without_positions_invites_to_reconnect() -> None:
+    """It does not know yet where updates begin."""
     async with served() as at:
         at.node.hub.published.partitions = 0
         async with opened(at, {"token": "ann"}) as client:
             assert (await client.ending())[1] == 4001
 
 
-async def test_polling_alone_will_do() -> None:
-    """What happens waits for the next poll."""
+async def test_polling_alone_works() -> None:
+    """Updates wait for the next poll."""
     async with (
         served() as at,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{at.port}", trust_env=False) as client,
@@ -487,8 +487,8 @@ async def test_polling_alone_will_do() -> None:
             assert "connect again" in answer.json()["detail"]
 
 
-async def test_a_session_that_ends_while_a_request_comes_in() -> None:
-    """It is answered as if it had ended before."""
+async def test_request_at_the_end_of_a_session_is_answered() -> None:
+    """As if the session had ended before."""
     async with (
         served() as at,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{at.port}", trust_env=False) as client,
@@ -505,8 +505,8 @@ async def test_a_session_that_ends_while_a_request_comes_in() -> None:
 
 
 @pytest.mark.parametrize("garbage", ["0", "6", "x" * 70_000])
-async def test_garbage_of_who_polls_leaves_nothing(garbage: str) -> None:
-    """It is answered, although nobody takes what is left for that client."""
+async def test_garbage_over_polling_leaves_nothing_behind(garbage: str) -> None:
+    """It is answered, although nobody fetches that client's rest."""
     async with (
         served(ping_s=0.1) as at,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{at.port}", trust_env=False) as client,
@@ -520,8 +520,8 @@ async def test_garbage_of_who_polls_leaves_nothing(garbage: str) -> None:
         await eventually(lambda: len(asyncio.all_tasks()) <= before + 2)  # those that look after all
 
 
-async def test_where_processes_share_a_port_one_does_not_poll() -> None:
-    """Requests of one client reach several processes then; sockets do not care."""
+async def test_polling_is_refused_where_processes_share_a_port() -> None:
+    """Requests of one client would reach several processes; sockets are not affected."""
     async with served(shares_port=True) as at, signed_in(at):
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{at.port}", trust_env=False) as client:
             answer = await client.get(f"{QUERY}polling")
@@ -530,7 +530,7 @@ async def test_where_processes_share_a_port_one_does_not_poll() -> None:
         assert len(at.connection_registry) == 1
 
 
-async def test_one_that_never_reads_is_cut_off_and_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_client_that_never_reads_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     """While another one gets every update; its connection is not kept."""
     monkeypatch.setattr("api.transports.socket_io.server.CLOSE_TIMEOUT_S", 0.2)
     monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
@@ -560,13 +560,13 @@ async def test_one_that_never_reads_is_cut_off_and_costs_little(monkeypatch: pyt
 
 
 def masked(payload: bytes) -> bytes:
-    """A text frame as clients send them, with a mask of zeros."""
+    """Return a text frame as clients send them, with a mask of zeros."""
     assert len(payload) < 126
     return bytes([0x81, 0x80 | len(payload)]) + bytes(4) + payload
 
 
-async def test_hundreds_that_come_and_go_leave_nothing() -> None:
-    """No task, no subscriber, no connection stays; the pings to come end with their period."""
+async def test_hundreds_of_short_connections_leave_nothing_behind() -> None:
+    """No task, no subscriber, no connection; the coming pings end with their period."""
     async with served(ping_s=1) as at:
         async with signed_in(at):
             before = len(asyncio.all_tasks())

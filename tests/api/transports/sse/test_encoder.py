@@ -1,4 +1,4 @@
-"""The places in an event stream: whoever comes back to one gets all the rest, and nothing a second time."""
+"""Resumption of event streams: from any event id, a client gets all later updates once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.api.relay_world import Client, Node
 
 
 class Reader(Client):
-    """A client that resumes from the last id; an update is its own once the id has moved on with it."""
+    """A client that resumes from the last id; an update counts once the id includes it."""
 
     def __init__(self, user: str) -> None:
         super().__init__(user)
@@ -29,7 +29,7 @@ class Reader(Client):
         self._events: Iterator[bytes] = iter(())
 
     def connect(self, node: Node) -> None:
-        """Connect where it is."""
+        """Connect at its position."""
         self.positions = parse_positions(self.place)
         self._pending.clear()
         self._events = iter(())
@@ -38,7 +38,7 @@ class Reader(Client):
         self._text = EventText(self.session, self.positions)
 
     async def receive(self, count: int = 10_000) -> None:
-        """Receive at most `count` events of those that are there; a batch may be broken off."""
+        """Receive at most `count` of the waiting events; a batch may be interrupted."""
         send_queue = self.send_queue
         while count and send_queue is not None and self._text is not None:
             event = next(self._events, None)
@@ -69,8 +69,8 @@ class Reader(Client):
 
 @settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(hub.steps, st.sampled_from([1, 3, 1_000]))
-def test_wherever_a_stream_breaks_nothing_is_lost_or_doubled(history: list[Any], ring: int) -> None:
-    """From node to node, ahead of one and behind it, in the midst of what was missed."""
+def test_interrupted_stream_loses_and_repeats_nothing(history: list[Any], ring: int) -> None:
+    """From node to node, ahead of one and behind it, in the middle of a recovery."""
     _check(history, ring)
 
 
@@ -97,8 +97,8 @@ LATER_PARTITION: list[Any] = [
 @example(LATER_PARTITION, 1_000)
 # It breaks off between the list's task and the update that one joined with.
 @example([*hub.JOINED, ("receive", 0, 3), ("reconnect", 0, 0)], 1_000)
-def test_also_where_lists_come_whole(history: list[Any], ring: int) -> None:
-    """Whose past lies before the place that one has reached."""
+def test_interrupted_stream_keeps_joined_lists_complete(history: list[Any], ring: int) -> None:
+    """Their history lies before the client's position."""
     _check(history, ring)
 
 
@@ -109,19 +109,19 @@ def _check(history: list[Any], ring: int) -> None:
     hub._check(story)
 
 
-def test_line_ends_in_a_message_are_not_those_of_the_event() -> None:
-    """JSON may be laid out over lines; what is inside of its texts is escaped."""
+def test_line_ends_of_a_message_do_not_end_the_event() -> None:
+    """JSON may have several lines; those inside strings are escaped."""
     form = EncodedMessage(b'{"type":"x",\r\n"text":"a\\nb"}').form(EVENT)
     assert form == b'\nevent: x\ndata: {"type":"x", "text":"a\\nb"}\n'
 
 
-def test_an_event_is_made_once_for_all_streams() -> None:
-    """But for the place, which is each stream's own."""
+def test_event_is_encoded_once_for_all_streams() -> None:
+    """Except its id, which is each stream's own."""
     one = EncodedMessage(b'{"type":"update","position":"0:1"}')
     assert one.form(EVENT) is list(MessageBatch([one, one]).forms(EVENT))[1]
 
 
 @pytest.mark.parametrize("positions", [{}, {0: 0}, {0: 5, 3: 7}])
-def test_a_place_is_read_as_it_was_written(positions: dict[int, int]) -> None:
-    """Also the very beginning, which has to be something to come back to."""
+def test_event_id_round_trips(positions: dict[int, int]) -> None:
+    """Also that of the very beginning."""
     assert parse_positions(format_positions(positions) or ",") == positions

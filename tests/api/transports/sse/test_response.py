@@ -1,4 +1,4 @@
-"""Event streams over a real server: what they bring, where one resumes, and how they end."""
+"""Event streams over a real server: contents, resumption, and closing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Served:
     now: list[float]
 
     def happen(self, count: int = 1, *, padding: int = 0) -> None:
-        """Let things happen to Ann's task, in either partition in turn."""
+        """Commit changes to Ann's task, alternating between the partitions."""
         world = self.node.world
         for _ in range(count):
             position = world.next_position(len(world.updates) % world.partitions)
@@ -58,13 +58,13 @@ class Served:
 
 
 def padded(update: Update, size: int) -> Update:
-    """The update with more in it."""
+    """Return the update with more content."""
     return replace(update, value=update.value[:-1] + b',"x":"%s"}' % (b"x" * size)) if size else update
 
 
 @asynccontextmanager
 async def served(**timing: Any) -> AsyncIterator[Served]:
-    """Serve a world with a list of Ann's, with other timing than the product's."""
+    """Serve a world with a list of Ann's, with shorter deadlines than the product's."""
     world = World(2)
     world.members = {LIST: {"ann"}, OTHER: {"bob"}}
     world.task_lists = {TASK: LIST, SECRET: OTHER}
@@ -100,14 +100,14 @@ async def served(**timing: Any) -> AsyncIterator[Served]:
 
 
 class Everyone:
-    """Has an inbox."""
+    """Inboxes that all users have."""
 
     async def ensure(self, user: str) -> None:
-        """It is there."""
+        """Do nothing."""
 
 
-async def test_a_stream_begins_with_who_one_is_and_brings_what_happens() -> None:
-    """Each update with its type, its message, and the positions it takes one to."""
+async def test_stream_begins_with_the_user_then_updates() -> None:
+    """Each update with its type, its message, and the resulting positions."""
     async with served() as at:
         at.happen(3)
         async with events(at.client) as stream:
@@ -126,8 +126,7 @@ async def test_a_stream_begins_with_who_one_is_and_brings_what_happens() -> None
             assert (event.message["channel"], event.message["position"]) == (f"list:{LIST}", "1:1")
 
 
-async def test_nothing_is_in_the_log_yet() -> None:
-    """Also then there is a place to come back to."""
+async def test_empty_log_has_a_position_to_resume_from() -> None:
     async with served() as at:
         async with events(at.client) as stream:
             place = (await stream.next()).place
@@ -137,8 +136,8 @@ async def test_nothing_is_in_the_log_yet() -> None:
 
 
 @pytest.mark.parametrize("ring", [1_000, 1])
-async def test_wherever_one_breaks_off_one_goes_on(ring: int) -> None:
-    """From memory as from the audit; also in the midst of what was missed."""
+async def test_stream_resumes_from_any_event(ring: int) -> None:
+    """From memory and from the audit; also in the middle of a recovery."""
     async with served() as at:
         at.node.hub.published.replay_buffer._slots = [None] * ring
         async with events(at.client) as stream:
@@ -162,8 +161,8 @@ async def test_wherever_one_breaks_off_one_goes_on(ring: int) -> None:
             assert offsets == sorted(offsets)
 
 
-async def test_since_in_the_address_is_for_the_first_time() -> None:
-    """A browser's `Last-Event-ID` comes first; an empty `since` is the very beginning."""
+async def test_last_event_id_overrides_since() -> None:
+    """A browser sends the former when it reconnects; an empty `since` is the very beginning."""
     async with served() as at:
         at.happen(4)
         async with events(at.client, params={"since": "0:0"}) as stream:
@@ -174,8 +173,8 @@ async def test_since_in_the_address_is_for_the_first_time() -> None:
             assert (await stream.next()).message["missed"] == 4
 
 
-async def test_a_list_that_one_joins_comes_whole_and_counts_when_it_is_there() -> None:
-    """Broken off in its midst, one gets it again, and loses nothing of what lies in other partitions."""
+async def test_joined_list_counts_once_it_is_complete() -> None:
+    """If interrupted, all of it is sent again, and nothing of other partitions is lost."""
     async with served() as at:
         for _ in range(3):
             at.tell(task_update(at.node.world.next_position(1), SECRET, OTHER))
@@ -197,7 +196,7 @@ async def test_a_list_that_one_joins_comes_whole_and_counts_when_it_is_there() -
         assert again[-1].place == "0:0,1:3"
 
 
-async def test_what_one_asks_for_comes_too() -> None:
+async def test_requested_channels_are_included() -> None:
     """By name, and nothing twice."""
     twice = {"channel": [f"task:{TASK}", f"task:{TASK}"]}
     async with served() as at, events(at.client, params=twice) as stream:
@@ -223,7 +222,7 @@ async def test_what_one_asks_for_comes_too() -> None:
         ({}, {"chanel": "x"}, 400, "malformed"),
     ],
 )
-async def test_what_can_not_be_streamed_is_a_problem(
+async def test_invalid_request_is_a_problem(
     headers: dict[str, str], params: dict[str, str], status: int, code: str
 ) -> None:
     """Before the stream begins."""
@@ -234,8 +233,8 @@ async def test_what_can_not_be_streamed_is_a_problem(
         assert len(at.connection_registry) == 0
 
 
-async def test_there_are_so_many_for_an_address_and_a_user() -> None:
-    """One too many from an address is a problem; one too many of a user ends, to be tried seldom."""
+async def test_streams_per_address_and_user_are_bounded() -> None:
+    """One too many of an address is a problem; one too many of a user ends, with a long retry time."""
     quotas = ConnectionLimits(per_user=1, per_address=2)
     async with served(quotas=quotas) as at, events(at.client) as stream:
         await stream.next()
@@ -257,7 +256,7 @@ async def test_there_are_so_many_for_an_address_and_a_user() -> None:
 
 
 async def test_streams_are_counted() -> None:
-    """What is open, what was sent, and why they ended."""
+    """Open, sent, and the reasons for closing."""
     async with served(ping_s=0.05) as at:
         async with events(at.client) as stream:
             await stream.next()
@@ -277,22 +276,22 @@ async def test_streams_are_counted() -> None:
         assert counters.closes["4005", "server"] == 1
 
 
-async def test_a_node_that_has_not_begun_says_so() -> None:
-    """503, as it does not know yet where updates begin."""
+async def test_node_without_positions_is_503() -> None:
+    """It does not know yet where updates begin."""
     async with served() as at:
         at.node.hub.published.partitions = 0
         assert (await at.client.get("/api/stream")).status_code == 503
 
 
-async def test_the_token_may_come_in_the_address() -> None:
-    """As browsers' `EventSource` sets no headers; only here."""
+async def test_token_may_be_in_the_query() -> None:
+    """`EventSource` of browsers sets no headers; only here."""
     async with served() as at:
         del at.client.headers["Authorization"]
         async with events(at.client, params={"access_token": "ann"}) as stream:
             assert (await stream.next()).message["user"] == "ann"
 
 
-async def test_head_is_no_stream() -> None:
+async def test_head_does_not_stream() -> None:
     """It ends."""
     async with served() as at:
         answer = await at.client.head("/api/stream")
@@ -300,15 +299,15 @@ async def test_head_is_no_stream() -> None:
         assert answer.headers["content-type"].startswith("text/event-stream")
 
 
-async def test_a_quiet_stream_has_heartbeats() -> None:
-    """Comments, which are no events."""
+async def test_quiet_stream_has_heartbeats() -> None:
+    """Comments, not events."""
     async with served(ping_s=0.05) as at, events(at.client) as stream:
         names = [(await stream.next()).name for _ in range(4)]
         assert names == ["authenticated", "", "", ""]
 
 
-async def test_a_stream_ends_with_its_token() -> None:
-    """With a word on why, and where one was."""
+async def test_stream_ends_with_its_token() -> None:
+    """With the reason and the position."""
     async with served(ping_s=0.05) as at, events(at.client) as stream:
         await stream.next()
         at.happen()
@@ -318,8 +317,8 @@ async def test_a_stream_ends_with_its_token() -> None:
         assert (last.name, last.message["code"], last.place) == ("goodbye", 4005, "0:0")
 
 
-async def test_a_token_that_is_refused_later_ends_the_stream() -> None:
-    """With the error, and the goodbye."""
+async def test_stream_ends_when_its_token_is_refused_later() -> None:
+    """With the error and the goodbye."""
     async with served() as at:
         edge_verify = at.node.world.verify
         asked = 0
@@ -337,8 +336,8 @@ async def test_a_token_that_is_refused_later_ends_the_stream() -> None:
             ]
 
 
-async def test_draining_ends_all_streams_each_with_a_time_of_its_own() -> None:
-    """So that not all come back at once; the connection is kept for the next request."""
+async def test_draining_ends_all_streams_with_different_retry_times() -> None:
+    """So that not all reconnect at once; the connection is kept for the next request."""
     async with served() as at:
         async with contextlib.AsyncExitStack() as stack:
             streams = [await stack.enter_async_context(events(at.client)) for _ in range(5)]
@@ -359,7 +358,7 @@ async def test_draining_ends_all_streams_each_with_a_time_of_its_own() -> None:
             assert (await late.rest())[-1].name == "goodbye"
 
 
-async def test_who_leaves_is_forgotten_at_once() -> None:
+async def test_disconnected_stream_is_removed_at_once() -> None:
     """No subscriber, no task stays."""
     async with served() as at:
         before = len(asyncio.all_tasks())
@@ -376,8 +375,8 @@ async def test_who_leaves_is_forgotten_at_once() -> None:
         assert not at.node.hub.subscribers.channels
 
 
-async def test_more_than_is_sent_is_a_resync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of every channel; until something new comes, one who breaks off is told again."""
+async def test_too_many_missed_updates_are_a_resync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every channel; if interrupted before the next update, it is sent again."""
     monkeypatch.setattr("api.relay.recovery.MAX_MISSED", 3)
     async with served() as at:
         at.happen(8)
@@ -392,8 +391,8 @@ async def test_more_than_is_sent_is_a_resync(monkeypatch: pytest.MonkeyPatch) ->
             assert (await stream.named("update")).place == "0:4,1:3"
 
 
-async def test_a_failure_ends_one_stream_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It comes back; the others notice nothing."""
+async def test_failure_ends_one_stream_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its client reconnects; the others notice nothing."""
     async with served() as at, events(at.client) as other:
         await other.next()
 
@@ -408,7 +407,7 @@ async def test_a_failure_ends_one_stream_alone(monkeypatch: pytest.MonkeyPatch) 
         assert (await other.update())["position"] == "0:0"
 
 
-async def test_one_that_never_reads_is_cut_off_and_costs_little() -> None:
+async def test_stream_that_is_never_read_is_closed() -> None:
     """While another one gets every update; its connection is not kept."""
     async with served() as at, events(at.client) as good:
         reader, writer = await asyncio.open_connection("127.0.0.1", at.port, limit=1024)
@@ -428,8 +427,8 @@ async def test_one_that_never_reads_is_cut_off_and_costs_little() -> None:
         writer.transport.abort()
 
 
-async def test_one_connection_serves_stream_after_stream() -> None:
-    """HTTP/1.1 keeps it, when a stream ends in order."""
+async def test_connection_serves_several_streams() -> None:
+    """HTTP/1.1 keeps it when a stream ends in order."""
     async with served(ping_s=0.02) as at:
         limits = httpx.Limits(max_connections=1)
         async with httpx.AsyncClient(

@@ -1,4 +1,4 @@
-"""Frames: what is read of any bytes, however they come, is what the library websockets reads of them."""
+"""Frame parser compared with the library websockets, for any bytes in any division."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Read = list[tuple[int, bytes]]
 
 
 def frame(first: int, payload: bytes, *, masked: bool = True, stretched: bool = False) -> bytes:
-    """A frame; of a message maybe with more bytes for its length than it needs."""
+    """Return a frame; one of a message may use more bytes for its length than needed."""
     size, mask_bit = len(payload), 0x80 if masked else 0
     if size > 0xFFFF:
         head = bytes((first, mask_bit | 127)) + size.to_bytes(8)
@@ -41,7 +41,7 @@ def frame(first: int, payload: bytes, *, masked: bool = True, stretched: bool = 
 
 
 def deflater() -> PerMessageDeflate:
-    """Compression as we agree on it with a client."""
+    """Return compression as negotiated with a client."""
     return PerMessageDeflate(
         remote_no_context_takeover=True,
         local_no_context_takeover=True,
@@ -51,13 +51,13 @@ def deflater() -> PerMessageDeflate:
 
 
 def deflated(payload: bytes) -> bytes:
-    """A payload as such a client sends it."""
+    """Return a payload as such a client sends it."""
     compressor = zlib.compressobj(6, zlib.DEFLATED, -12)
     return (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 def read_here(chunks: Sequence[bytes], *, deflates: bool) -> Read:
-    """What our reader makes of it."""
+    """Return the result of our parser."""
     reader = FrameReader(LARGE_BYTES, deflater() if deflates else None)
     read: Read = []
     try:
@@ -74,7 +74,7 @@ def read_here(chunks: Sequence[bytes], *, deflates: bool) -> Read:
 
 
 def read_there(data: bytes, *, deflates: bool) -> Read:
-    """What the library makes of it; it leaves joining fragments to others."""
+    """Return the result of the library, which leaves joining fragments to its callers."""
     protocol = ServerProtocol(state=State.OPEN, max_size=LARGE_BYTES)
     if deflates:
         protocol.extensions = [deflater()]
@@ -127,10 +127,8 @@ closes = st.builds(
 
 @settings(max_examples=1000, deadline=None)
 @given(st.lists(frames | compressed | closes, max_size=6), st.binary(max_size=6), st.data())
-def test_frames_are_read_as_the_library_reads_them(
-    sent: list[bytes], rest: bytes, data: st.DataObject
-) -> None:
-    """Whatever they say, and wherever the network cuts them; with compression and without."""
+def test_frames_are_parsed_as_by_the_library(sent: list[bytes], rest: bytes, data: st.DataObject) -> None:
+    """Any content and any division; with compression and without."""
     whole = b"".join(sent) + rest
     cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)), max_size=8)))
     chunks = [whole[start:end] for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
@@ -143,8 +141,8 @@ def test_frames_are_read_as_the_library_reads_them(
             assert here == read_there(whole, deflates=deflates)
 
 
-def test_a_frame_that_trickles_in_is_looked_at_once() -> None:
-    """Byte by byte, nothing comes before the last."""
+def test_frame_in_single_bytes_is_parsed_once() -> None:
+    """Nothing is returned before the last byte."""
     reader = FrameReader(MAX_BYTES)
     sent = frame(0x81, b"y" * 200)
     for at in range(len(sent) - 1):
@@ -162,16 +160,16 @@ def test_a_frame_that_trickles_in_is_looked_at_once() -> None:
         frame(0x41, deflated(b"z" * 200)) + frame(0x80, b"\x00" * 290),
     ],
 )
-def test_what_is_too_large_ends_it(sent: bytes) -> None:
-    """As soon as that is seen, in whichever way it is large."""
+def test_oversized_message_ends_parsing(sent: bytes) -> None:
+    """As soon as it is seen, in whichever way it is too large."""
     reader = FrameReader(MAX_BYTES, deflater())
     with pytest.raises(BadFrames) as bad:
         list(reader.read(sent))
     assert bad.value.code in ({1002, 1009} if sent[0] == 0x41 else {1009})
 
 
-def test_what_is_just_not_too_large_comes() -> None:
-    """Also with a ping in its midst."""
+def test_message_of_the_maximum_size_is_parsed() -> None:
+    """Also with a ping in its middle."""
     sent = frame(0x01, b"a" * 200) + frame(0x89, b"p" * 125) + frame(0x80, b"b" * 100)
     assert list(FrameReader(MAX_BYTES).read(sent)) == [
         (Opcode.PING, b"p" * 125),
@@ -183,7 +181,7 @@ def test_what_is_just_not_too_large_comes() -> None:
 
 
 def test_empty_fragments_cost_nothing() -> None:
-    """However many there are."""
+    """Any number."""
     reader = FrameReader(MAX_BYTES)
     assert list(reader.read(frame(0x01, b"a") + frame(0x00, b"") * 10_000)) == []
     assert list(reader.read(frame(0x80, b"b"))) == [(Opcode.TEXT, b"ab")]

@@ -1,4 +1,4 @@
-"""The handshake: what we answer is what the library websockets would."""
+"""Handshake compared with the library websockets."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def without(name: bytes) -> list[Header]:
     return [header for header in RIGHT if header[0] != name]
 
 
-def test_the_standards_example() -> None:
-    """RFC 6455, section 1.3."""
+def test_handshake_of_the_standard_is_answered() -> None:
+    """Example of RFC 6455, section 1.3."""
     handshake = read_handshake("GET", "1.1", RIGHT)
     assert handshake is not None
     assert handshake.accept == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -37,8 +37,8 @@ def test_the_standards_example() -> None:
 
 
 @given(st.lists(st.sampled_from(["chat", "tasktape.v1.json", "x-y"]), max_size=3, unique=True), st.data())
-def test_a_client_of_another_library_is_satisfied(offered: list[str], data: st.DataObject) -> None:
-    """With the subprotocol that was chosen, and headers of ours."""
+def test_client_of_another_library_accepts_the_response(offered: list[str], data: st.DataObject) -> None:
+    """With the chosen subprotocol, and additional headers."""
     client = ClientProtocol(parse_uri("ws://x/ws"), subprotocols=offered or None)  # type: ignore[arg-type]
     request = client.connect()
     headers = [(name.lower().encode(), value.encode()) for name, value in request.headers.raw_items()]
@@ -53,8 +53,8 @@ def test_a_client_of_another_library_is_satisfied(offered: list[str], data: st.D
 
 
 @given(st.binary(max_size=20).map(b64encode) | st.binary(max_size=30))
-def test_keys_are_right_for_both_or_left_to_the_other(key: bytes) -> None:
-    """What we take, the library takes too, with the same answer."""
+def test_accepted_keys_are_accepted_by_the_library(key: bytes) -> None:
+    """With the same response."""
     handshake = read_handshake("GET", "1.1", [*without(b"sec-websocket-key"), (b"sec-websocket-key", key)])
     if handshake is None:
         return
@@ -82,8 +82,6 @@ def test_keys_are_right_for_both_or_left_to_the_other(key: bytes) -> None:
         ("GET", "1.1", [*RIGHT, (b"sec-websocket-protocol", b"\xff")]),
     ],
 )
-def test_what_is_not_plainly_right_is_left_to_others(
-    method: str, version: str, headers: list[Header]
-) -> None:
-    """They say what is wrong with it."""
+def test_unclear_handshake_is_left_to_the_library(method: str, version: str, headers: list[Header]) -> None:
+    """It says what is wrong with it."""
     assert read_handshake(method, version, headers) is None

@@ -1,4 +1,4 @@
-"""Clients that mean no good, or are broken: each gets the right code, costs little, and leaves nothing."""
+"""Hostile or broken clients: each gets the right code, costs little, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LIMIT_S = 20
 
 
 def framed(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = True, rsv: int = 0) -> bytes:
-    """A frame; right or wrong as asked."""
+    """Return a frame, valid or invalid as requested."""
     size = len(payload)
     first = opcode | (0x80 if fin else 0) | rsv
     mask_bit = 0x80 if masked else 0
@@ -47,18 +47,18 @@ def framed(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = True
 
 @dataclass
 class Raw:
-    """A TCP connection to a server, after the handshake if there was one."""
+    """TCP connection to a server, after the handshake if there was one."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
     def send(self, data: bytes) -> None:
-        """Write, if it can still be written."""
+        """Write if the connection is still open."""
         if not self.writer.is_closing():
             self.writer.write(data)
 
     async def frame(self) -> tuple[int, bytes]:
-        """The next frame of the server. Raises `IncompleteReadError` at the end."""
+        """Return the next frame of the server. Raise `IncompleteReadError` at the end."""
         first, size = await self.reader.readexactly(2)
         if size == 126:
             (size,) = struct.unpack("!H", await self.reader.readexactly(2))
@@ -67,7 +67,7 @@ class Raw:
         return first & 0x0F, await self.reader.readexactly(size)
 
     async def code(self) -> int | None:
-        """Read up to the end; the code that the server closed with."""
+        """Read up to the end and return the close code."""
         try:
             async with asyncio.timeout(LIMIT_S):
                 while True:
@@ -80,7 +80,7 @@ class Raw:
 
 @asynccontextmanager
 async def raw(at: Served, *, handshake: bool = True) -> AsyncIterator[Raw]:
-    """Connect; with a handshake that is right."""
+    """Connect, with a valid handshake."""
     reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
     client = Raw(reader, writer)
     try:
@@ -124,7 +124,7 @@ HANDSHAKE = (
         pytest.param(b"GET / HTTP/1.1\r\n\r\n" * 10, 1002, id="HTTP"),
     ],
 )
-async def test_nonsense_ends_a_socket_with_its_code(sent: bytes, code: int) -> None:
+async def test_invalid_frames_close_the_socket_with_their_code(sent: bytes, code: int) -> None:
     """Before authentication as after it."""
     async with served() as at:
         for hello in (b"", framed(TEXT, AUTHENTICATE)):
@@ -134,8 +134,8 @@ async def test_nonsense_ends_a_socket_with_its_code(sent: bytes, code: int) -> N
         await eventually(lambda: len(at.sockets) == 0)
 
 
-async def test_a_flood_of_messages_is_refused_and_then_ends() -> None:
-    """Each is answered until patience ends; others of the node are not concerned."""
+async def test_flood_of_messages_is_refused_then_closed() -> None:
+    """Each is answered up to a limit; other sockets of the node are not affected."""
     async with served(rates=RateLimits(1, 10, 1_000, 1_000)) as at, raw(at) as good, raw(at) as client:
         client.send(framed(TEXT, b'{"type":"ping"}') * 500)
         kinds = []
@@ -150,8 +150,8 @@ async def test_a_flood_of_messages_is_refused_and_then_ends() -> None:
         assert await good.frame() == (TEXT, b'{"type":"pong"}')
 
 
-async def test_a_users_sockets_share_a_rate() -> None:
-    """More sockets bring no more messages."""
+async def test_sockets_of_a_user_share_a_rate() -> None:
+    """More sockets allow no more messages."""
     async with served(rates=RateLimits(1_000, 1_000, 1, 10)) as at, raw(at) as one, raw(at) as other:
         for client in (one, other):
             client.send(framed(TEXT, AUTHENTICATE))
@@ -163,8 +163,8 @@ async def test_a_users_sockets_share_a_rate() -> None:
         assert json.loads((await other.frame())[1])["code"] == "rate"
 
 
-async def test_a_flood_of_pings_ends_too() -> None:
-    """Those of WebSockets themselves are messages as well."""
+async def test_flood_of_pings_is_closed_too() -> None:
+    """Pings of WebSockets count as messages."""
     async with served(rates=RateLimits(1, 10, 1_000, 1_000)) as at, raw(at) as client:
         client.send(framed(PING, b"x"))
         assert await client.frame() == (PONG, b"x")
@@ -172,8 +172,8 @@ async def test_a_flood_of_pings_ends_too() -> None:
         assert await client.code() == 4013
 
 
-async def test_pings_whose_pongs_are_not_read_cost_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pongs wait, up to a bound."""
+async def test_unread_pongs_cost_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait up to a bound."""
     monkeypatch.setattr(socket_protocol, "MAX_WAITING_BYTES", 200_000)
     monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
     monkeypatch.setattr(socket_protocol, "SLOW_S", 60.0)
@@ -189,8 +189,8 @@ async def test_pings_whose_pongs_are_not_read_cost_bounded_memory(monkeypatch: p
         assert most < 400_000
 
 
-async def test_who_reads_too_slowly_for_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if it is not much that waits."""
+async def test_peer_that_reads_too_slowly_for_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if little is waiting."""
     monkeypatch.setattr(socket_protocol, "SLOW_S", 0.2)
     monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
     async with served() as at, raw(at) as client:
@@ -209,8 +209,7 @@ async def test_who_reads_too_slowly_for_long_is_closed(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET", HANDSHAKE[:60], b"\x16\x03\x01\x02\x00", HANDSHAKE[:-2]])
-async def test_half_a_handshake_does_not_last(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever doesn't say what they want is cut off."""
+async def test_incomplete_handshake_times_out(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "HEAD_S", 0.2)
     async with served() as at, raw(at, handshake=False) as client:
         client.send(sent)
@@ -220,7 +219,7 @@ async def test_half_a_handshake_does_not_last(sent: bytes, monkeypatch: pytest.M
         await eventually(lambda: not at.server.server_state.connections)
 
 
-async def test_a_head_without_end_is_refused() -> None:
+async def test_endless_header_is_refused() -> None:
     """It is not kept in memory."""
     async with served() as at, raw(at, handshake=False) as client:
         client.send(HANDSHAKE[:-2] + b"X-Pad: " + b"x" * 200_000)
@@ -228,8 +227,8 @@ async def test_a_head_without_end_is_refused() -> None:
             assert (await client.reader.readline()).startswith(b"HTTP/1.1 400")
 
 
-async def test_connections_are_limited_for_each_user() -> None:
-    """One more is told so; a place that is given up can be taken."""
+async def test_connections_per_user_are_bounded() -> None:
+    """One more gets the reason; a closed one makes room."""
     async with served(quotas=ConnectionLimits(per_user=2, per_address=0)) as at:
         async with raw(at) as one, raw(at) as other:
             for client in (one, other):
@@ -244,8 +243,8 @@ async def test_connections_are_limited_for_each_user() -> None:
             assert json.loads((await again.frame())[1])["type"] == "authenticated"
 
 
-async def test_connections_are_limited_for_each_address() -> None:
-    """Those above are refused before they are sockets."""
+async def test_connections_per_address_are_bounded() -> None:
+    """Those above are refused before the handshake."""
     async with served(quotas=ConnectionLimits(per_user=0, per_address=2)) as at, raw(at), raw(at):
         async with raw(at, handshake=False) as third:
             third.send(HANDSHAKE)
@@ -302,8 +301,8 @@ VISITS, AT_ONCE, WARM_UP = 10_000, 50, 2_000
 MOST_GROWTH_BYTES = 24 * 1024 * 1024
 
 
-async def test_ten_thousand_of_them_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No task, no connection, no subscriber, no place, and no memory to speak of."""
+async def test_ten_thousand_hostile_clients_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No task, connection, subscriber or quota entry, and hardly any memory."""
     monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
     process = psutil.Process()
     async with served(quotas=ConnectionLimits(per_user=1_000, per_address=1_000)) as at:
