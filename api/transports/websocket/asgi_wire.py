@@ -8,7 +8,7 @@ from collections.abc import Callable
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from api.protocol.close_codes import CloseReason
-from api.protocol.frames import JSON, Sendable
+from api.protocol.frames import JSON, Codec, Sendable
 from api.telemetry.counters import Traffic
 from api.transports.send_queue import SendQueue
 from api.transports.websocket.wire import CLOSE_TIMEOUT_S, Listener
@@ -29,8 +29,8 @@ class AsgiWire:
         self._reading = asyncio.Event()
         self._reading.set()
         self._last: Sendable | None = None
-        self.codec = JSON
-        self.traffic = Traffic()
+        self._codec = JSON
+        self._traffic = Traffic()
         self.peer_code: int | None = None
 
     @property
@@ -46,6 +46,10 @@ class AsgiWire:
         """See `Wire.push`."""
         if not self._send_queue.push(messages) and self._listener is not None:
             self._listener.too_slow()
+
+    def encode_with(self, codec: Codec, traffic: Traffic) -> None:
+        """See `Wire.encode_with`."""
+        self._codec, self._traffic = codec, traffic
 
     async def writable(self) -> None:
         """See `Wire.writable`."""
@@ -98,13 +102,13 @@ class AsgiWire:
             self._send_queue.sent()
 
     async def _send(self, messages: Sendable) -> None:
-        for payload in messages.payloads(self.codec):
-            if self.codec.packed:
+        for payload in messages.payloads(self._codec):
+            if self._codec.packed:
                 await self._socket.send_bytes(payload)
             else:
                 await self._socket.send_text(payload.decode())
-            self.traffic.messages += 1
-            self.traffic.size_bytes += len(payload)
+            self._traffic.messages += 1
+            self._traffic.size_bytes += len(payload)
 
     async def _write_close(self) -> None:
         """Send the remaining messages, the last one, and the close."""

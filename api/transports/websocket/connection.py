@@ -49,11 +49,11 @@ class Connection:
         self.close_reason: CloseReason | None = None
         self._traffic = relay.counters.traffic_of("websocket", "msgpack" if packed else "json")
         self._traffic.opened += 1
-        wire.traffic = self._traffic
         self.push: Callable[[Sendable], object] = wire.push
         """See `SessionSink.push`."""
         self.raw_socket = wire.raw_socket
-        wire.codec = codec(packed=packed, deflated=wire.deflates, batched=False)
+        self._batched = False
+        self._negotiate()
         self.session = Session(relay, self, token_hex(16), self._wake)
         wire.listen(self, relay.hub.subscribers.recipients.clear)
 
@@ -70,8 +70,13 @@ class Connection:
 
     def batch(self) -> None:
         """See `SessionSink.batch`."""
-        self._wire.codec = codec(packed=self._packed, deflated=self._wire.deflates, batched=True)
+        self._batched = True
+        self._negotiate()
         self._relay.hub.subscribers.recipients.clear()
+
+    def _negotiate(self) -> None:
+        chosen = codec(packed=self._packed, deflated=self._wire.deflates, batched=self._batched)
+        self._wire.encode_with(chosen, self._traffic)
 
     async def writable(self) -> None:
         """See `SessionSink.writable`."""
@@ -97,7 +102,7 @@ class Connection:
     def _messages(self, data: str | bytes) -> list[Incoming | Refused]:
         if isinstance(data, bytes) != self._packed:
             raise BadFrame(f"messages are {'binary' if self._packed else 'text'} frames")
-        return read_frame(data, batch=self._wire.codec.batched)
+        return read_frame(data, batch=self._batched)
 
     def _handle(self, message: Incoming | Refused) -> None:
         self._traffic.received += 1

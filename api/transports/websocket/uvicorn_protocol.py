@@ -10,8 +10,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from api.protocol.limits import MAX_MESSAGE_BYTES
+from api.transports.websocket.asgi_application import Server
 from api.transports.websocket.handshake import read_handshake
-from api.transports.websocket.server_protocol import Server, SocketProtocol
+from api.transports.websocket.server_protocol import SocketProtocol
 
 ABORT = "tasktape.abort"
 """The extension that aborts the connection of a request whose peer does not read."""

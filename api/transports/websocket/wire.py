@@ -38,10 +38,6 @@ class Listener(Protocol):
 class Wire(Protocol):
     """Transports the messages of one socket."""
 
-    codec: Codec
-    traffic: Traffic
-    """The counters of sent messages."""
-
     @property
     def raw_socket(self) -> RawSocket | None:
         """See `subscribers.ClientSink.raw_socket`."""
@@ -61,8 +57,12 @@ class Wire(Protocol):
     def listen(self, listener: Listener, switched: Callable[[], None]) -> None:
         """Send events to the listener from here on; call `switched` when the descriptor changes."""
 
-    def push(self, messages: Sendable) -> None:
-        """Write; never wait."""
+    @property
+    def push(self) -> Callable[[Sendable], None]:
+        """Return the function that writes; it never waits."""
+
+    def encode_with(self, codec: Codec, traffic: Traffic) -> None:
+        """Encode messages in this way from here on, and count them there."""
 
     async def writable(self) -> None:
         """Wait until less than the high-water mark is waiting."""

@@ -20,7 +20,7 @@ from websockets.typing import Origin, Subprotocol
 
 from api.auth import Identity
 from api.protocol.client_messages import PACKED_SUBPROTOCOL, SUBPROTOCOL
-from api.transports.websocket import server_protocol as socket_protocol
+from api.transports.websocket import server_protocol
 from api.transports.websocket.endpoint import LiveSockets
 from api.transports.websocket.uvicorn_protocol import OPTIONS
 from app.positions import Position
@@ -295,7 +295,7 @@ async def test_failure_closes_one_socket_only() -> None:
 
 async def test_peer_that_never_reads_is_closed_and_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     """4008, within a bound, while another one gets every update; its connection is not kept."""
-    monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(server_protocol, "CLOSE_TIMEOUT_S", 0.2)
     async with served() as at, signed_in(at) as good:
         reader, writer = await asyncio.open_connection("127.0.0.1", at.port, limit=1024)
         writer.write(

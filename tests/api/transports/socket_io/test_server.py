@@ -27,7 +27,7 @@ from api.relay.rate_limits import ConnectionLimits, RateLimits
 from api.transports.socket_io import client as socketio_client
 from api.transports.socket_io.packets import PACKET, HistoryFilter, event_packet
 from api.transports.socket_io.server import SocketIo, socketio_route
-from api.transports.websocket import server_protocol as socket_protocol
+from api.transports.websocket import server_protocol
 from api.transports.websocket.endpoint import LiveSockets
 from api.transports.websocket.uvicorn_protocol import OPTIONS
 from app.log.updates import Update
@@ -533,7 +533,7 @@ async def test_polling_is_refused_where_processes_share_a_port() -> None:
 async def test_client_that_never_reads_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     """While another one gets every update; its connection is not kept."""
     monkeypatch.setattr("api.transports.socket_io.server.CLOSE_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(server_protocol, "CLOSE_TIMEOUT_S", 0.2)
     async with served() as at, signed_in(at) as good:
         reader, writer = await asyncio.open_connection("127.0.0.1", at.port, limit=1024)
         writer.write(

@@ -18,7 +18,7 @@ import pytest
 
 from api.protocol.limits import MAX_MESSAGE_BYTES
 from api.relay.rate_limits import ConnectionLimits, RateLimits
-from api.transports.websocket import server_protocol as socket_protocol
+from api.transports.websocket import server_protocol, socket_writer
 from api.transports.websocket import uvicorn_protocol as http_protocol
 from api.transports.websocket.connection import Connection
 from app.positions import Position
@@ -174,9 +174,9 @@ async def test_flood_of_pings_is_closed_too() -> None:
 
 async def test_unread_pongs_cost_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """They wait up to a bound."""
-    monkeypatch.setattr(socket_protocol, "MAX_WAITING_BYTES", 200_000)
-    monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(socket_protocol, "SLOW_S", 60.0)
+    monkeypatch.setattr(socket_writer, "MAX_WAITING_BYTES", 200_000)
+    monkeypatch.setattr(server_protocol, "CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(socket_writer, "SLOW_S", 60.0)
     async with served(rates=RateLimits(10**9, 10**9, 10**9, 10**9)) as at, raw(at) as client:
         await eventually(lambda: len(at.sockets) == 1)
         [connection] = at.sockets.connection_registry
@@ -191,8 +191,8 @@ async def test_unread_pongs_cost_bounded_memory(monkeypatch: pytest.MonkeyPatch)
 
 async def test_peer_that_reads_too_slowly_for_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if little is waiting."""
-    monkeypatch.setattr(socket_protocol, "SLOW_S", 0.2)
-    monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(socket_writer, "SLOW_S", 0.2)
+    monkeypatch.setattr(server_protocol, "CLOSE_TIMEOUT_S", 0.2)
     async with served() as at, raw(at) as client:
         client.send(framed(TEXT, AUTHENTICATE))
         await eventually(lambda: len(at.node.hub.subscribers.users.get("ann", ())) == 1)
@@ -303,7 +303,7 @@ MOST_GROWTH_BYTES = 24 * 1024 * 1024
 
 async def test_ten_thousand_hostile_clients_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """No task, connection, subscriber or quota entry, and hardly any memory."""
-    monkeypatch.setattr(socket_protocol, "CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(server_protocol, "CLOSE_TIMEOUT_S", 0.2)
     process = psutil.Process()
     async with served(quotas=ConnectionLimits(per_user=1_000, per_address=1_000)) as at:
         tasks = len(asyncio.all_tasks())
