@@ -359,7 +359,7 @@ class Node:
     outcomes: Outcomes
     commands: CommandHandler
 
-    async def give(
+    async def execute(
         self,
         command: TaskCommand | ListCommand,
         stream: str,
@@ -373,24 +373,24 @@ class Node:
         precondition = None if if_match is None else Precondition(frozenset({if_match}))
         return await self.commands.handle(CommandRequest(command, stream, user, wait_s, precondition, key))
 
-    async def done(
+    async def applied(
         self, command: TaskCommand | ListCommand, stream: str, user: str = "alice", **how: Any
     ) -> Applied:
         """Execute a command and return its outcome, which must be known at once."""
-        result = await self.give(command, stream, user, **how)
+        result = await self.execute(command, stream, user, **how)
         assert isinstance(result, Applied)
         return result
 
-    async def written(
+    async def pending(
         self, command: TaskCommand | ListCommand, stream: str, user: str = "alice", **how: Any
     ) -> Pending:
         """Execute a command whose outcome must not be known yet."""
-        result = await self.give(command, stream, user, **how)
+        result = await self.execute(command, stream, user, **how)
         assert isinstance(result, Pending)
         return result
 
 
-def edge_on(world: World, node: Node, settings: Settings, reading: Any) -> Dependencies:
+def dependencies_on(world: World, node: Node, settings: Settings, reading: Any) -> Dependencies:
     """Return the parts of an API node in that world; `reading` is the pool for queries."""
     return Dependencies(
         settings=settings,

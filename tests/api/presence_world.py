@@ -186,7 +186,7 @@ class PresenceWorld:
         )
 
 
-def told_of(node: PresenceNode, session: str, kind: str | None = None) -> list[PresenceSignal]:
+def signals_of(node: PresenceNode, session: str, kind: str | None = None) -> list[PresenceSignal]:
     """Return the signals of one kind that a socket got."""
     return [
         message
@@ -195,7 +195,7 @@ def told_of(node: PresenceNode, session: str, kind: str | None = None) -> list[P
     ]
 
 
-def news_of(node: PresenceNode, session: str) -> list[tuple[list[str], list[str]]]:
+def joins_and_leaves_of(node: PresenceNode, session: str) -> list[tuple[list[str], list[str]]]:
     """Return the joins and leaves that a socket got."""
     return [
         ([user.user for user in message.joined], [user.user for user in message.left])

@@ -232,7 +232,7 @@ class Node:
         )
         self.relay = Relay(self.hub, world, world, world, now=lambda: NOW, chunk=2)
 
-    def hear(self, partition: int, count: int, *, again: int = 0) -> None:
+    def publish_next(self, partition: int, count: int, *, again: int = 0) -> None:
         """Publish the next updates of a partition, after repeating the last `again` ones."""
         following = self.hub.published.positions.get(partition, -1) + 1
         for update in self.world.of_partition(partition)[max(0, following - again) : following + count]:
@@ -251,10 +251,10 @@ class Node:
             batch.extend(updates[following + skipped : following + skipped + count])
         await self.feed._deliver_all(batch)
 
-    def hear_all(self) -> None:
+    def publish_all(self) -> None:
         """Publish all updates."""
         for partition in range(self.world.partitions):
-            self.hear(partition, len(self.world.updates))
+            self.publish_next(partition, len(self.world.updates))
 
 
 class Client:
@@ -281,9 +281,9 @@ class Client:
         self.send_queue = SendQueue()
         self.session = Session(node.relay, self.send_queue, uuid4().hex)
         self._recovering, self._recovered = 0, []
-        self.say({"type": "authenticate", "token": self.user, **since})
+        self.send({"type": "authenticate", "token": self.user, **since})
 
-    def say(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any]) -> None:
         """Send a message, to be handled after earlier ones."""
         session, before = self.session, self._task
         assert session is not None

@@ -17,7 +17,7 @@ from api.main import application
 from app.ids import inbox_id
 from app.settings import Settings
 from tasktape.local.tokens import mint
-from tests.api.memory_stack import World, edge_on
+from tests.api.memory_stack import World, dependencies_on
 
 PREFLIGHT = {
     "Origin": "https://app.example",
@@ -59,7 +59,7 @@ def deps(world: World, pool: Broken) -> Dependencies:
         cors_origin=("https://app.example",),
         command_wait_ms=2000,
     )
-    return edge_on(world, world.node(), settings, pool)
+    return dependencies_on(world, world.node(), settings, pool)
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ from app.settings import Settings
 from app.tasks.commands import Comment, CompleteTask, EditComment, EditTask, ReopenTask, TaskCommand
 from app.tasks.state import Task
 from tasktape.local.tokens import mint
-from tests.api.memory_stack import Node, World, edge_on, new_id, new_task
+from tests.api.memory_stack import Node, World, dependencies_on, new_id, new_task
 from tests.waiting import eventually
 
 SECRET = "a secret of the tests that is long enough"
@@ -41,18 +41,18 @@ def new_stream() -> str:
 
 async def refused(node: Node, command: TaskCommand, stream: str, user: str = "alice") -> type[TaskError]:
     with pytest.raises(TaskError) as caught:
-        await node.give(command, stream, user)
+        await node.execute(command, stream, user)
     return caught.type
 
 
 async def test_created_task_is_not_missing(world: World) -> None:
     """While its row is missing the command is 503; then it is executed."""
     node, stream = world.node(), new_stream()
-    await node.done(new_task(), stream)
+    await node.applied(new_task(), stream)
     world.crash(lost=1)
     assert await refused(node, EditTask(title="Buy bread"), stream) is Unavailable
     world.release()
-    assert (await node.done(EditTask(title="Buy bread"), stream)).version == 2
+    assert (await node.applied(EditTask(title="Buy bread"), stream)).version == 2
 
 
 async def test_command_waits_for_rows_that_come_back_soon(
@@ -61,9 +61,9 @@ async def test_command_waits_for_rows_that_come_back_soon(
     """The caller notices nothing."""
     monkeypatch.setattr(read_consistency, "RETRY_DELAYS_S", (0.01,) * 500)
     node, stream = world.node(), new_stream()
-    await node.done(new_task(), stream)
+    await node.applied(new_task(), stream)
     world.crash(lost=1)
-    edit = asyncio.create_task(node.done(EditTask(title="Buy bread"), stream))
+    edit = asyncio.create_task(node.applied(EditTask(title="Buy bread"), stream))
     await eventually(lambda: world.moments >= 3)
     assert not edit.done()
     world.release()
@@ -73,51 +73,51 @@ async def test_command_waits_for_rows_that_come_back_soon(
 async def test_undo_is_not_refused_by_an_old_row(world: World) -> None:
     """According to the old row there is nothing to undo."""
     node, stream = world.node(), new_stream()
-    await node.done(new_task(), stream)
-    await node.done(CompleteTask(), stream)
+    await node.applied(new_task(), stream)
+    await node.applied(CompleteTask(), stream)
     world.crash(lost=1)
     assert await refused(node, ReopenTask(), stream) is Unavailable
     world.release()
-    assert (await node.done(ReopenTask(), stream)).version == 3
+    assert (await node.applied(ReopenTask(), stream)).version == 3
 
 
 async def test_new_editor_may_edit_despite_an_old_row(world: World) -> None:
     """According to the old row they may not, or may not even see it."""
     node, stream, list_id = world.node(), new_stream(), new_id()
-    await node.done(CreateList(name="Errands"), f"list:{list_id}")
-    await node.done(new_task(list_id=list_id), stream)
-    await node.done(SetMember(user="bob", role="viewer"), f"list:{list_id}")
+    await node.applied(CreateList(name="Errands"), f"list:{list_id}")
+    await node.applied(new_task(list_id=list_id), stream)
+    await node.applied(SetMember(user="bob", role="viewer"), f"list:{list_id}")
     assert await refused(node, EditTask(title="X"), stream, "bob") is Forbidden
-    await node.done(SetMember(user="bob", role="editor"), f"list:{list_id}")
+    await node.applied(SetMember(user="bob", role="editor"), f"list:{list_id}")
     for lost in (1, 2):
         world.crash(lost)
         assert await refused(node, EditTask(title="X"), stream, "bob") is Unavailable
         world.release()
-    assert (await node.done(EditTask(title="X"), stream, "bob")).version == 2
+    assert (await node.applied(EditTask(title="X"), stream, "bob")).version == 2
 
 
 async def test_edit_of_a_merged_version_does_not_conflict_by_an_old_row(world: World) -> None:
     """Nor does an `If-Match` fail with a version that was returned."""
     node, stream = world.node(), new_stream()
-    await node.done(new_task(), stream)
-    told = await node.done(EditTask(title="Buy bread"), stream)
+    await node.applied(new_task(), stream)
+    told = await node.applied(EditTask(title="Buy bread"), stream)
     world.crash(lost=1)
     with pytest.raises(Unavailable):
-        await node.give(EditTask(title="Buy beer"), stream, if_match=told.version)
+        await node.execute(EditTask(title="Buy beer"), stream, if_match=told.version)
     world.release()
-    assert (await node.done(EditTask(title="Buy beer"), stream, if_match=told.version)).version == 3
+    assert (await node.applied(EditTask(title="Buy beer"), stream, if_match=told.version)).version == 3
 
 
 async def test_rows_related_to_the_task_count_too(world: World) -> None:
     """A created comment can be edited."""
     node, stream, comment_id = world.node(), new_stream(), new_id()
-    await node.done(new_task(), stream)
-    await node.done(Comment(comment_id=comment_id, text="Which?"), stream)
+    await node.applied(new_task(), stream)
+    await node.applied(Comment(comment_id=comment_id, text="Which?"), stream)
     world.crash(lost=1)
     edit = EditComment(comment_id=comment_id, text="Which one?")
     assert await refused(node, edit, stream) is Unavailable
     world.release()
-    assert (await node.done(edit, stream)).version == 3
+    assert (await node.applied(edit, stream)).version == 3
 
 
 async def test_sub_task_is_created_in_the_list_of_its_parent(world: World) -> None:
@@ -125,8 +125,8 @@ async def test_sub_task_is_created_in_the_list_of_its_parent(world: World) -> No
     node, list_id, parent_id = world.node(), new_id(), new_id()
     task_actions, terms = TaskActions(node.commands, world, new_id), Terms("alice", wait_s=5.0)
     action = TaskAction("create", body={"title": "Compare prices", "parent_id": parent_id})
-    await node.done(CreateList(name="Errands"), f"list:{list_id}")
-    await node.done(new_task(list_id=list_id), f"task:{parent_id}")
+    await node.applied(CreateList(name="Errands"), f"list:{list_id}")
+    await node.applied(new_task(list_id=list_id), f"task:{parent_id}")
     world.crash(lost=1)
     with pytest.raises(Unavailable):
         await task_actions.execute(action, terms)
@@ -140,8 +140,8 @@ async def test_cascade_includes_sub_tasks_whose_rows_are_missing(world: World) -
     node, parent_id = world.node(), new_id()
     child = new_stream()
     task_actions, terms = TaskActions(node.commands, world, new_id), Terms("alice", wait_s=5.0)
-    await node.done(new_task(), f"task:{parent_id}")
-    await node.done(new_task(parent_id=parent_id), child)
+    await node.applied(new_task(), f"task:{parent_id}")
+    await node.applied(new_task(parent_id=parent_id), child)
     world.crash(lost=1)
     with pytest.raises(Unavailable):
         await task_actions.execute(TaskAction("delete", parent_id, cascade=True), terms)
@@ -156,9 +156,9 @@ async def test_undo_takes_back_the_newest_change(world: World) -> None:
     """And not the one before, if the newest row is missing."""
     node, task_id = world.node(), new_id()
     task_actions, terms = TaskActions(node.commands, world, new_id), Terms("alice", wait_s=5.0)
-    await node.done(new_task(), f"task:{task_id}")
-    await node.done(EditTask(title="Buy bread"), f"task:{task_id}")
-    await node.done(EditTask(notes="Rye"), f"task:{task_id}")
+    await node.applied(new_task(), f"task:{task_id}")
+    await node.applied(EditTask(title="Buy bread"), f"task:{task_id}")
+    await node.applied(EditTask(notes="Rye"), f"task:{task_id}")
     world.crash(lost=1)
     with pytest.raises(Unavailable):
         await task_actions.execute(TaskAction("undo", task_id), terms)
@@ -172,12 +172,12 @@ async def test_undo_takes_back_the_newest_change(world: World) -> None:
 async def test_accepted_command_checks_no_rows_again(world: World) -> None:
     """Also on old rows: its record comes after the lost ones, and the fold decides."""
     node, stream = world.node(), new_stream()
-    await node.done(new_task(), stream)
-    await node.done(EditTask(title="Buy bread"), stream)
-    await node.done(CompleteTask(), stream)
+    await node.applied(new_task(), stream)
+    await node.applied(EditTask(title="Buy bread"), stream)
+    await node.applied(CompleteTask(), stream)
     assert world.moments == 0
     world.crash(lost=1)
-    edit = asyncio.create_task(node.done(EditTask(notes="Rye"), stream))
+    edit = asyncio.create_task(node.applied(EditTask(notes="Rye"), stream))
     await eventually(lambda: len(world.log.records) == 4)
     world.release()
     done = await edit
@@ -189,24 +189,24 @@ async def test_accepted_command_checks_no_rows_again(world: World) -> None:
 async def test_refusal_on_current_rows_stands(world: World) -> None:
     """After one check, and without a wait."""
     node, list_id = world.node(), new_id()
-    await node.done(new_task(), new_stream())
+    await node.applied(new_task(), new_stream())
     assert await refused(node, EditTask(title="X"), new_stream()) is NotFound
     assert world.moments == 1
-    await node.done(CreateList(name="Errands"), f"list:{list_id}")
-    await node.done(EditList(name="A"), f"list:{list_id}")
+    await node.applied(CreateList(name="Errands"), f"list:{list_id}")
+    await node.applied(EditList(name="A"), f"list:{list_id}")
     with pytest.raises(Conflict):
-        await node.give(EditList(name="B"), f"list:{list_id}", if_match=1)
-    assert (await node.done(EditList(name="A"), f"list:{list_id}")).position is None
+        await node.execute(EditList(name="B"), f"list:{list_id}", if_match=1)
+    assert (await node.applied(EditList(name="A"), f"list:{list_id}")).position is None
     assert world.moments == 3
 
 
 async def test_node_considers_only_what_it_has_seen(world: World) -> None:
     """A node that has seen nothing refuses by the rows: it has promised nothing else."""
     node, list_id = world.node(), new_id()
-    await node.done(CreateList(name="Errands"), f"list:{list_id}")
+    await node.applied(CreateList(name="Errands"), f"list:{list_id}")
     world.crash(lost=1)
     with pytest.raises(NotFound):
-        await world.node().give(DeleteList(), f"list:{list_id}")
+        await world.node().execute(DeleteList(), f"list:{list_id}")
 
 
 class NoNotifications:
@@ -228,7 +228,9 @@ async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(jwt_secret=SECRET)
     app = application(settings)
     notifications: Any = NoNotifications()
-    app.state.deps = replace(edge_on(world, world.node(), settings, None), notifications=notifications)
+    app.state.deps = replace(
+        dependencies_on(world, world.node(), settings, None), notifications=notifications
+    )
     headers = {"Authorization": f"Bearer {mint(SECRET, 'alice', admin=False, ttl_s=60)}"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://t", headers=headers) as client:

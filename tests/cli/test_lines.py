@@ -6,7 +6,7 @@ import pytest
 
 from tasktape.cli.lines import event_line, field_text, printable, task_line
 from tasktape_client import Event, Task
-from tests.client.made_up import update_of
+from tests.client.scripted_server import update_of
 from tests.client.test_calls import TASK
 
 

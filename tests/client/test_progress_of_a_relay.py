@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.positions import Position, positions_from_json, positions_to_json
 from tasktape_client.progress import Progress
-from tests.api.relay.test_hub_properties import Story, _check, _tell, joining_steps, steps
+from tests.api.relay.test_hub_properties import Story, _check, _run_story, joining_steps, steps
 from tests.api.relay_world import Client, Node
 
 
@@ -60,7 +60,7 @@ def story(ring: int) -> Story:
 def test_each_update_is_delivered_once_and_in_order(history: list[Any], ring: int) -> None:
     """Despite late and repeated updates, slow queries, lost connections and new lists."""
     told = story(ring)
-    asyncio.run(_tell(told, history))
+    asyncio.run(_run_story(told, history))
     _check(told)
 
 
@@ -68,8 +68,8 @@ JOINED = [
     ("run", 9),
     ("new list", 1),
     ("new task", 0),
-    ("hear", 0, 0, 1, 0),
-    ("hear", 0, 1, 1, 0),
+    ("publish", 0, 0, 1, 0),
+    ("publish", 0, 1, 1, 0),
     ("run", 9),
 ]
 
@@ -81,5 +81,5 @@ JOINED = [
 def test_new_list_is_delivered_completely_and_once(history: list[Any], ring: int) -> None:
     """Also if a connection is lost during its delivery, or before the update of the join."""
     told = story(ring)
-    asyncio.run(_tell(told, history))
+    asyncio.run(_run_story(told, history))
     _check(told)

@@ -26,7 +26,7 @@ from tasktape_client import link as link_module
 from tasktape_client import updates as updates_module
 from tasktape_client.link import PACKED_SUBPROTOCOL, SUBPROTOCOL
 from tasktape_client.updates import Updates
-from tests.client.made_up import MadeUp, Peer, Script, hello_of, made_up, update_of
+from tests.client.scripted_server import Peer, Script, ScriptedServer, hello_of, scripted_server, update_of
 from tests.waiting import eventually
 
 LIMIT_S = 10
@@ -49,7 +49,7 @@ def telling(*positions: str, **hello: Any) -> Script:
 
     async def script(peer: Peer) -> None:
         await peer.welcome(**hello)
-        await peer.say(*map(update_of, positions))
+        await peer.send(*map(update_of, positions))
 
     return script
 
@@ -58,7 +58,7 @@ def closing(code: int, reason: str = "", retry_after_ms: list[int] | None = None
     """Return a script that receives the authentication and closes."""
 
     async def script(peer: Peer) -> None:
-        await peer.hear("authenticate")
+        await peer.receive("authenticate")
         await peer.close(code, reason, retry_after_ms)
 
     return script
@@ -84,7 +84,7 @@ async def cut(peer: Peer) -> None:
 
 async def test_updates_are_typed() -> None:
     """With the event, the changes and the state after it."""
-    async with made_up(telling("0:11")) as server, server.updates() as updates:
+    async with scripted_server(telling("0:11")) as server, server.updates() as updates:
         async for update in updates:
             assert isinstance(update, Update)
             assert (update.event.actor, update.changes) == ("bob", {"title": ("a", "b")})
@@ -95,31 +95,31 @@ async def test_updates_are_typed() -> None:
 async def test_broken_connection_is_resumed() -> None:
     """Missed updates after the last delivered one are delivered once."""
     second = telling("0:12", "0:13", "0:20", positions={"0": 13}, missed=2)
-    async with made_up(then(telling("0:11"), cut), second) as server:
+    async with scripted_server(then(telling("0:11"), cut), second) as server:
         updates = server.updates()
         assert await positions_of(updates, 4) == ["0:11", "0:12", "0:13", "0:20"]
         assert updates.positions == {"0": 20}
-    assert [message.get("since") for message in server.said("authenticate")] == [None, {"0": 11}]
+    assert [message.get("since") for message in server.received("authenticate")] == [None, {"0": 11}]
 
 
 async def test_interrupted_recovery_is_resumed() -> None:
     """Missed updates are sent again, and delivered once."""
     first = telling("0:3", "0:5", positions={"0": 9}, missed=3)
     second = telling("0:3", "0:5", "0:9", "0:10", positions={"0": 9}, missed=3)
-    async with made_up(then(first, cut), second) as server:
+    async with scripted_server(then(first, cut), second) as server:
         assert await positions_of(server.updates(since={"0": 1}), 4) == ["0:3", "0:5", "0:9", "0:10"]
-    assert [message["since"] for message in server.said("authenticate")] == [{"0": 1}, {"0": 1}]
+    assert [message["since"] for message in server.received("authenticate")] == [{"0": 1}, {"0": 1}]
 
 
 async def test_new_loop_continues_after_a_previous_one() -> None:
     """Updates that were received but not yielded do not count."""
     second = telling("0:12", positions={"0": 12}, missed=1)
-    async with made_up(telling("0:11", "0:12"), second) as server:
+    async with scripted_server(telling("0:11", "0:12"), second) as server:
         updates = server.updates()
         assert await positions_of(updates, 1) == ["0:11"]
         assert updates.positions == {"0": 11}
         assert await positions_of(updates, 1) == ["0:12"]
-    assert server.said("authenticate")[1]["since"] == {"0": 11}
+    assert server.received("authenticate")[1]["since"] == {"0": 11}
 
 
 async def test_resync_is_reported() -> None:
@@ -128,9 +128,9 @@ async def test_resync_is_reported() -> None:
 
     async def script(peer: Peer) -> None:
         await peer.welcome(positions={"0": 90})
-        await peer.say(resync, {"type": "of a newer server"}, update_of("0:91"))
+        await peer.send(resync, {"type": "of a newer server"}, update_of("0:91"))
 
-    async with made_up(script) as server:
+    async with scripted_server(script) as server:
         updates = server.updates(since={"0": 1})
         found = []
         async for each in updates:
@@ -148,9 +148,9 @@ async def test_new_log_is_followed_from_its_current_end() -> None:
 
     async def script(peer: Peer) -> None:
         await peer.welcome(positions={"0": 3})
-        await peer.say(resync, update_of("0:4"))
+        await peer.send(resync, update_of("0:4"))
 
-    async with made_up(then(script, cut), telling("0:5", positions={"0": 4})) as server:
+    async with scripted_server(then(script, cut), telling("0:5", positions={"0": 4})) as server:
         updates = server.updates(since={"0": 500})
         found = []
         async with asyncio.timeout(LIMIT_S):
@@ -160,14 +160,14 @@ async def test_new_log_is_followed_from_its_current_end() -> None:
                     break
         assert found == [Resync, Update, Update]
         assert updates.positions == {"0": 5}
-    assert [message["since"] for message in server.said("authenticate")] == [{"0": 500}, {"0": 4}]
+    assert [message["since"] for message in server.received("authenticate")] == [{"0": 500}, {"0": 4}]
 
 
 async def test_delay_of_a_goodbye_is_respected() -> None:
     """A restarting server names it."""
     told: list[Connected | Disconnected] = []
     first = then(telling(), lambda peer: peer.close(4001, "restarting", [300, 310]))
-    async with made_up(first, telling("0:11")) as server:
+    async with scripted_server(first, telling("0:11")) as server:
         updates = server.updates(patience=Patience(), on_connection=told.append)
         assert await positions_of(updates, 1) == ["0:11"]
     connected = Connected("alice", frozenset({"user:alice", "list:L"}))
@@ -180,7 +180,7 @@ async def test_delay_of_a_goodbye_is_respected() -> None:
 
 async def test_unavailable_server_is_retried_up_to_the_limit() -> None:
     """It raises then. Without a limit it retries for ever."""
-    async with made_up(telling()) as server:
+    async with scripted_server(telling()) as server:
         pass
     told: list[Connected | Disconnected] = []
     with pytest.raises(TasktapeError, match="can't be reached") as caught:
@@ -199,7 +199,7 @@ async def test_server_of_another_kind_is_an_error() -> None:
 
     async with await asyncio.start_server(no_socket, "127.0.0.1", 0) as listening:
         url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-        server = MadeUp()
+        server = ScriptedServer()
         server.url = url
         with pytest.raises(TasktapeError, match="answers 404"):
             await positions_of(server.updates(), 1)
@@ -208,7 +208,7 @@ async def test_server_of_another_kind_is_an_error() -> None:
 async def test_silent_connection_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server has to send pings. Without them, the connection is considered lost."""
     monkeypatch.setattr(link_module, "SILENT_PERIODS", 0.1)
-    async with made_up(telling(ping_s=1), telling("0:11")) as server:
+    async with scripted_server(telling(ping_s=1), telling("0:11")) as server:
         assert await positions_of(server.updates(), 1) == ["0:11"]
     assert server.connections == 2
 
@@ -218,18 +218,18 @@ async def test_pings_are_answered_while_nobody_reads() -> None:
 
     async def script(peer: Peer) -> None:
         await peer.welcome()
-        await peer.say(update_of("0:11"), {"type": "ping"}, {"type": "ping", "id": 7})
+        await peer.send(update_of("0:11"), {"type": "ping"}, {"type": "ping", "id": 7})
 
-    async with made_up(then(script, lambda peer: _pongs(peer, 2))) as server:
+    async with scripted_server(then(script, lambda peer: _pongs(peer, 2))) as server:
         async for _ in server.updates():
-            await eventually(lambda: len(server.said("pong")) == 2)
+            await eventually(lambda: len(server.received("pong")) == 2)
             break
-    assert [message.get("id") for message in server.said("pong")] == [None, 7]
+    assert [message.get("id") for message in server.received("pong")] == [None, 7]
 
 
 async def _pongs(peer: Peer, count: int) -> None:
     for _ in range(count):
-        await peer.hear("pong")
+        await peer.receive("pong")
 
 
 async def test_buffer_for_a_slow_reader_is_bounded() -> None:
@@ -240,10 +240,10 @@ async def test_buffer_for_a_slow_reader_is_bounded() -> None:
         nonlocal sent
         await peer.welcome()
         while True:
-            await peer.say({**update_of(f"0:{11 + sent}"), "padding": padding})
+            await peer.send({**update_of(f"0:{11 + sent}"), "padding": padding})
             sent += 1
 
-    async with made_up(flood) as server, server.updates() as updates:
+    async with scripted_server(flood) as server, server.updates() as updates:
         async for _ in updates:
             quiet = -1
             while quiet != sent:  # that nothing more comes can't be awaited
@@ -258,24 +258,24 @@ async def test_buffer_for_a_slow_reader_is_bounded() -> None:
 
 async def batched(peer: Peer) -> None:
     """Return a script that sends several messages in a frame, then one alone."""
-    hello = await peer.hear("authenticate")
+    hello = await peer.receive("authenticate")
     missed = [update_of("0:11"), update_of("0:12")]
-    await peer.say_together(
+    await peer.send_together(
         {**hello_of(hello["id"]), "positions": {"0": 12}, "missed": 2}, missed[0], {"type": "ping", "id": 7}
     )
-    await peer.say_together(missed[1], update_of("0:13"))
-    await peer.hear("pong")
-    await peer.say(update_of("0:14"))
+    await peer.send_together(missed[1], update_of("0:13"))
+    await peer.receive("pong")
+    await peer.send(update_of("0:14"))
 
 
 async def test_messages_of_a_frame_are_delivered_one_by_one() -> None:
     """The authentication offers the feature. Maintenance messages may be among them."""
-    async with made_up(batched) as server:
+    async with scripted_server(batched) as server:
         updates = server.updates(since={"0": 10})
         assert await positions_of(updates, 4) == ["0:11", "0:12", "0:13", "0:14"]
         assert updates.positions == {"0": 14}
-    assert server.said("authenticate")[0]["features"] == ["batch"]
-    assert server.said("pong") == [{"type": "pong", "id": 7}]
+    assert server.received("authenticate")[0]["features"] == ["batch"]
+    assert server.received("pong") == [{"type": "pong", "id": 7}]
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ async def test_msgpack_is_used_if_the_server_supports_it(
     speaks: list[Subprotocol], spoken: Subprotocol | None
 ) -> None:
     """The alternative is JSON."""
-    async with made_up(batched, speaks=speaks) as server:
+    async with scripted_server(batched, speaks=speaks) as server:
         updates = server.updates(packed=True, since={"0": 10})
         assert await positions_of(updates, 4) == ["0:11", "0:12", "0:13", "0:14"]
     assert server.spoken == [spoken]
@@ -298,7 +298,7 @@ async def test_msgpack_is_used_if_the_server_supports_it(
 
 async def test_json_is_the_default() -> None:
     async with (
-        made_up(telling("0:11"), speaks=[PACKED_SUBPROTOCOL, SUBPROTOCOL]) as server,
+        scripted_server(telling("0:11"), speaks=[PACKED_SUBPROTOCOL, SUBPROTOCOL]) as server,
         Client(server.url, "t") as plain,
         Client(server.url, "t", packed=True) as packed,
     ):
@@ -312,10 +312,10 @@ async def test_frames_of_another_protocol_are_an_error(frame: str | bytes) -> No
     """A reconnect would be useless."""
 
     async def script(peer: Peer) -> None:
-        await peer.hear("authenticate")
+        await peer.receive("authenticate")
         await peer.socket.send(frame)
 
-    async with made_up(script) as server:
+    async with scripted_server(script) as server:
         with pytest.raises(TasktapeError, match="Tasktape"):
             await positions_of(server.updates(), 1)
 
@@ -324,10 +324,10 @@ async def test_frames_of_another_protocol_are_an_error(frame: str | bytes) -> No
 
 
 async def _subscribed(peer: Peer, positions: dict[str, int], *missed: str) -> None:
-    asked = await peer.hear("subscribe")
+    asked = await peer.receive("subscribe")
     reply = {"id": asked["id"], "type": "subscribed", "channel": asked["channel"]}
-    await peer.say({**reply, "positions": positions, "missed": len(missed)})
-    await peer.say(*(update_of(position, asked["channel"]) for position in missed))
+    await peer.send({**reply, "positions": positions, "missed": len(missed)})
+    await peer.send(*(update_of(position, asked["channel"]) for position in missed))
 
 
 async def test_further_channels_begin_at_the_same_positions() -> None:
@@ -337,28 +337,28 @@ async def test_further_channels_begin_at_the_same_positions() -> None:
         await peer.welcome()
         await _subscribed(peer, {"0": 12}, "0:11")
         await _subscribed(peer, {"0": 12})
-        await peer.say(update_of("0:13"))
+        await peer.send(update_of("0:13"))
         await cut(peer)
 
     async def second(peer: Peer) -> None:
         await peer.welcome(positions={"0": 20}, missed=1)
-        await peer.say(update_of("0:15"))
-        await peer.hear("subscribe")
+        await peer.send(update_of("0:15"))
+        await peer.receive("subscribe")
         await cut(peer)
 
     async def third(peer: Peer) -> None:
         await peer.welcome(positions={"0": 20}, missed=1)
-        await peer.say(update_of("0:15"))
+        await peer.send(update_of("0:15"))
         await _subscribed(peer, {"0": 20}, "0:14")
         await _subscribed(peer, {"0": 20})
 
-    async with made_up(first, second, third) as server:
+    async with scripted_server(first, second, third) as server:
         updates = server.updates(channels=["task:A", "list:L", "task:B"])
         assert await positions_of(updates, 4) == ["0:11", "0:13", "0:15", "0:14"]
-    asked = [(message["channel"], message["since"]) for message in server.said("subscribe")]
+    asked = [(message["channel"], message["since"]) for message in server.received("subscribe")]
     assert asked[:2] == [("task:A", {"0": 10}), ("task:B", {"0": 10})]
     assert set(map(str, asked[2:])) <= {str(("task:A", {"0": 13})), str(("task:B", {"0": 13}))}
-    assert server.said("authenticate")[2]["since"] == {"0": 13}
+    assert server.received("authenticate")[2]["since"] == {"0": 13}
 
 
 async def test_many_channels_are_subscribed_in_small_groups() -> None:
@@ -369,12 +369,12 @@ async def test_many_channels_are_subscribed_in_small_groups() -> None:
         await peer.welcome()
         for _ in channels:
             await _subscribed(peer, {"0": 10})
-        await peer.say(update_of("0:11"))
+        await peer.send(update_of("0:11"))
 
-    async with made_up(script) as server, server.updates(channels=channels) as updates:
+    async with scripted_server(script) as server, server.updates(channels=channels) as updates:
         await positions_of(updates, 1)
-        assert {message["channel"] for message in server.said("subscribe")} == set(channels)
-        assert len({message["id"] for message in server.said("subscribe")}) == 50
+        assert {message["channel"] for message in server.received("subscribe")} == set(channels)
+        assert len({message["id"] for message in server.received("subscribe")}) == 50
 
 
 async def test_refused_channel_is_an_error() -> None:
@@ -382,16 +382,16 @@ async def test_refused_channel_is_an_error() -> None:
 
     async def script(peer: Peer) -> None:
         await peer.welcome()
-        asked = await peer.hear("subscribe")
-        await peer.say({"id": asked["id"], "type": "error", "code": "not_found", "message": "no such task"})
+        asked = await peer.receive("subscribe")
+        await peer.send({"id": asked["id"], "type": "error", "code": "not_found", "message": "no such task"})
 
-    async with made_up(script) as server:
+    async with scripted_server(script) as server:
         with pytest.raises(TasktapeError, match="no such task") as caught:
             await positions_of(server.updates(channels=["task:A"]), 1)
     assert caught.value.code == "not_found"
 
 
-def heard(found: Update | Resync | Unsubscribed) -> str:
+def described(found: Update | Resync | Unsubscribed) -> str:
     """Return the position of an update, or the channel of another item."""
     return found.position if isinstance(found, Update) else f"{found.type} {found.channel}"
 
@@ -401,7 +401,7 @@ async def all_of(updates: Updates, count: int) -> list[str]:
     found: list[str] = []
     async with asyncio.timeout(LIMIT_S):
         async for each in updates:
-            found.append(heard(each))
+            found.append(described(each))
             if len(found) == count:
                 break
     return found
@@ -409,8 +409,8 @@ async def all_of(updates: Updates, count: int) -> list[str]:
 
 async def refusing(peer: Peer) -> None:
     """Return a script that refuses a subscription as not found."""
-    asked = await peer.hear("subscribe")
-    await peer.say({"id": asked["id"], "type": "error", "code": "not_found", "message": "no such task"})
+    asked = await peer.receive("subscribe")
+    await peer.send({"id": asked["id"], "type": "error", "code": "not_found", "message": "no such task"})
 
 
 async def test_lost_channel_is_reported_and_not_requested_again() -> None:
@@ -420,23 +420,23 @@ async def test_lost_channel_is_reported_and_not_requested_again() -> None:
         await peer.welcome()
         await _subscribed(peer, {"0": 10})
         await _subscribed(peer, {"0": 10})
-        await peer.say({"type": "unsubscribed", "channel": "task:A"}, update_of("0:11"))
+        await peer.send({"type": "unsubscribed", "channel": "task:A"}, update_of("0:11"))
         await cut(peer)
 
     async def second(peer: Peer) -> None:
         await peer.welcome(positions={"0": 11})
         await refusing(peer)
-        await peer.say(update_of("0:12"))
+        await peer.send(update_of("0:12"))
         await cut(peer)
 
-    async with made_up(first, second, telling("0:13")) as server:
+    async with scripted_server(first, second, telling("0:13")) as server:
         updates = server.updates(channels=["task:A", "task:B"])
         assert await all_of(updates, 5) == [
             *("unsubscribed task:A", "0:11"),
             *("unsubscribed task:B", "0:12", "0:13"),
         ]
         assert updates.channels.isdisjoint({"task:A", "task:B"})
-    asked = [message["channel"] for message in server.said("subscribe")]
+    asked = [message["channel"] for message in server.received("subscribe")]
     assert asked == ["task:A", "task:B", "task:B"]
 
 
@@ -447,17 +447,17 @@ async def test_lost_list_is_reported(channels: list[str]) -> None:
 
     async def first(peer: Peer) -> None:
         await peer.welcome()
-        await peer.say({"type": "unsubscribed", "channel": "list:L"}, update_of("0:11"))
+        await peer.send({"type": "unsubscribed", "channel": "list:L"}, update_of("0:11"))
         reply = {"type": "subscribed", "channel": "list:L", "positions": {"0": 12}, "missed": 1}
-        await peer.say(reply, update_of("0:12"))
+        await peer.send(reply, update_of("0:12"))
         await cut(peer)
 
     async def second(peer: Peer) -> None:
         await peer.welcome(positions={"0": 13}, missed=1, **without)
-        await peer.say(update_of("0:13"))
+        await peer.send(update_of("0:13"))
         await cut(peer)
 
-    async with made_up(first, second, telling("0:14", positions={"0": 13}, **without)) as server:
+    async with scripted_server(first, second, telling("0:14", positions={"0": 13}, **without)) as server:
         updates = server.updates(channels=channels)
         assert await all_of(updates, 3) == ["unsubscribed list:L", "0:11", "0:12"]
         assert await all_of(updates, 3) == ["unsubscribed list:L", "0:13", "0:14"]
@@ -465,8 +465,8 @@ async def test_lost_list_is_reported(channels: list[str]) -> None:
 
 async def test_named_list_may_be_lost_between_connections() -> None:
     """An automatic channel that is refused later does not end the iteration."""
-    second = then(telling(channels=["user:alice"]), refusing, lambda peer: peer.say(update_of("0:12")))
-    async with made_up(then(telling("0:11"), cut), second) as server:
+    second = then(telling(channels=["user:alice"]), refusing, lambda peer: peer.send(update_of("0:12")))
+    async with scripted_server(then(telling("0:11"), cut), second) as server:
         updates = server.updates(channels=["list:L"])
         assert await all_of(updates, 3) == ["0:11", "unsubscribed list:L", "0:12"]
 
@@ -481,11 +481,11 @@ async def test_token_is_renewed_before_it_expires() -> None:
     async def script(peer: Peer) -> None:
         assert (await peer.welcome(expires_in=0.2))["token"] == "a"
         for token in "bc":
-            assert (await peer.hear("refresh"))["token"] == token
-            await peer.say({"type": "refreshed", "expires_in": 0.2 if token == "b" else 60})
-        await peer.say(update_of("0:11"))
+            assert (await peer.receive("refresh"))["token"] == token
+            await peer.send({"type": "refreshed", "expires_in": 0.2 if token == "b" else 60})
+        await peer.send(update_of("0:11"))
 
-    async with made_up(script) as server:
+    async with scripted_server(script) as server:
         assert await positions_of(server.updates(lambda: next(tokens)), 1) == ["0:11"]
     assert server.connections == 1
 
@@ -507,16 +507,16 @@ async def test_expired_token_is_replaced_on_the_next_connection() -> None:
         await asked.wait()
         await peer.close(4005, "the token has expired", [0, 10])
 
-    async with made_up(first, telling("0:12")) as server:
+    async with scripted_server(first, telling("0:12")) as server:
         assert await positions_of(server.updates(token), 2) == ["0:11", "0:12"]
-    assert [message["token"] for message in server.said("authenticate")] == ["a", "b"]
+    assert [message["token"] for message in server.received("authenticate")] == ["a", "b"]
 
 
 @pytest.mark.parametrize(("token", "tries"), [("t", 1), (lambda: "t", 2)])
 async def test_refused_token_ends_the_iteration(token: Any, tries: int) -> None:
     """A fixed token fails immediately, another after its successor was rejected too."""
     refusing = closing(4500, "the token's signature is not ours")
-    async with made_up(refusing) as server:
+    async with scripted_server(refusing) as server:
         with pytest.raises(TasktapeError, match="signature") as caught:
             await positions_of(server.updates(token), 1)
         assert (caught.value.code, server.connections) == ("unauthenticated", tries)
@@ -532,7 +532,7 @@ async def test_failing_token_function_is_reported() -> None:
         return next(given, None) or broken()
 
     given = iter("a")
-    async with made_up(telling(expires_in=0.1)) as server:
+    async with scripted_server(telling(expires_in=0.1)) as server:
         for token in (broken, once):
             with pytest.raises(LookupError, match="no such key"):
                 await positions_of(server.updates(token), 1)
@@ -544,7 +544,7 @@ async def test_failing_token_function_is_reported() -> None:
 @pytest.mark.parametrize(("code", "name"), [(4507, "forbidden"), (4504, "closed"), (4501, "closed")])
 async def test_final_close_ends_the_iteration(code: int, name: str) -> None:
     """The error has its reason."""
-    async with made_up(then(telling("0:11"), lambda peer: peer.close(code, "a reason"))) as server:
+    async with scripted_server(then(telling("0:11"), lambda peer: peer.close(code, "a reason"))) as server:
         with pytest.raises(TasktapeError, match="a reason") as caught:
             await positions_of(server.updates(), 2)
         assert (caught.value.code, server.connections) == (name, 1)
@@ -557,14 +557,14 @@ async def test_invalid_message_ends_the_iteration() -> None:
 
     async def half(peer: Peer) -> None:
         await peer.welcome()
-        await peer.say({"type": "update"})
+        await peer.send({"type": "update"})
 
     async def no_update(peer: Peer) -> None:
         await peer.welcome()
-        await peer.say({"type": "update", "position": "0:11"})
+        await peer.send({"type": "update", "position": "0:11"})
 
     for script in (nonsense, half, no_update):
-        async with made_up(script) as server:
+        async with scripted_server(script) as server:
             with pytest.raises(TasktapeError, match="does not answer as Tasktape does"):
                 await positions_of(server.updates(), 1)
 
@@ -577,7 +577,7 @@ async def failing(updates: Updates) -> None:
 
 async def test_leaving_a_loop_closes_the_socket() -> None:
     """By `break`, an exception, a cancellation, or the end of its block."""
-    async with made_up(telling("0:11")) as server:
+    async with scripted_server(telling("0:11")) as server:
         async for _ in server.updates():
             break
         gc.collect()
@@ -599,7 +599,7 @@ async def test_leaving_a_loop_closes_the_socket() -> None:
 
 async def test_closing_ends_a_waiting_loop() -> None:
     """Another task can close it, also while it waits for an unavailable server."""
-    async with made_up(telling()) as server:
+    async with scripted_server(telling()) as server:
         updates = server.updates()
         listening = asyncio.create_task(positions_of(updates, 1))
         await eventually(lambda: server.open == 1)
@@ -610,7 +610,7 @@ async def test_closing_ends_a_waiting_loop() -> None:
 async def test_second_loop_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two loops would share the updates."""
     monkeypatch.setattr(updates_module, "TURN_S", 0.05)
-    async with made_up(telling("0:11")) as server:
+    async with scripted_server(telling("0:11")) as server:
         updates = server.updates()
         async for _ in updates:
             with pytest.raises(RuntimeError, match="another loop"):

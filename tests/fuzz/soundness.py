@@ -45,10 +45,10 @@ def check(frame: Frame, *, batch: bool, read: Callable[..., Read] = read_frame) 
     for each in found:
         _check_message(each)
     for other in _in_the_other_encoding(frame):
-        assert told(read(other, batch=batch)) == told(found)
+        assert comparable(read(other, batch=batch)) == comparable(found)
 
 
-def told(found: Read) -> list[object]:
+def comparable(found: Read) -> list[object]:
     """Return a decoded message in comparable form."""
     return [
         (each.message_id, each.code, each.detail) if isinstance(each, Refused) else each for each in found

@@ -45,22 +45,22 @@ def raising(frame: str | bytes, *, batch: bool) -> list[Any]:
     raise ValueError(frame, batch)
 
 
-def telling_encodings_apart(frame: str | bytes, *, batch: bool) -> list[Any]:
+def decoding_one_encoding(frame: str | bytes, *, batch: bool) -> list[Any]:
     """Decode one encoding only, as a broken decoder."""
     return [Ping(id=1)] if isinstance(frame, bytes) else read_frame(frame, batch=batch)
 
 
-def letting_all_pass(frame: str | bytes, *, batch: bool) -> list[Any]:
+def accepting_everything(frame: str | bytes, *, batch: bool) -> list[Any]:
     """Accept values that cannot be sent, as a broken decoder."""
     return [Signal.model_construct(type="signal", channel="c", kind="typing", data={"a": 2**70})]
 
 
-def making_nothing_of_it(frame: str | bytes, *, batch: bool) -> list[Any]:
+def losing_messages(frame: str | bytes, *, batch: bool) -> list[Any]:
     """Lose messages, as a broken decoder."""
     return []
 
 
-@pytest.mark.parametrize("broken", [raising, telling_encodings_apart, letting_all_pass, making_nothing_of_it])
+@pytest.mark.parametrize("broken", [raising, decoding_one_encoding, accepting_everything, losing_messages])
 def test_broken_decoder_is_found(broken: Any) -> None:
     with pytest.raises((AssertionError, ValueError, TypeError)):
         check('{"type":"ping"}', batch=False, read=broken)

@@ -32,7 +32,7 @@ def trace(*events: tuple[str | None, str | None, str | None]) -> XesTrace:
     )
 
 
-def told(*events: tuple[str | None, str | None, str | None]) -> list[tuple[str, str, dict[str, Any]]]:
+def events_of(*events: tuple[str | None, str | None, str | None]) -> list[tuple[str, str, dict[str, Any]]]:
     """Return the events of a trace, as (type, actor, data)."""
     return [(event["type"], event["actor"], event["data"]) for event in history_of(trace(*events)).events]
 
@@ -74,7 +74,7 @@ def test_stage_is_activity_and_transition(activity: str | None, transition: str 
 
 def test_complete_history_is_converted() -> None:
     """Created, moved between stages and people, completed, reopened, completed again."""
-    assert told(
+    assert events_of(
         ("Queued", "Awaiting", "Ann"),
         ("Accepted", "In Progress", "Bob"),
         ("Accepted", "In Progress", "Bob"),
@@ -99,20 +99,20 @@ def test_complete_history_is_converted() -> None:
 
 def test_single_final_event_becomes_two() -> None:
     """Otherwise the task would stay open for ever."""
-    assert told(("Completed", None, "Ann")) == [
+    assert events_of(("Completed", None, "Ann")) == [
         ("task.created", "Ann", {"title": "T", "stage": "Completed", "assignees": ("Ann",)}),
         ("task.completed", "Ann", {"stage": "Completed", "assignees": ("Ann",)}),
     ]
-    assert [kind for kind, _, _ in told(("Accepted", None, "Ann"))] == ["task.created"]
+    assert [kind for kind, _, _ in events_of(("Accepted", None, "Ann"))] == ["task.created"]
 
 
 def test_initial_final_stage_is_completed_by_the_next_event() -> None:
     """If that is final too; else the work continues."""
-    assert [kind for kind, _, _ in told(("Closed", None, "Ann"), ("Closed", None, "Ann"))] == [
+    assert [kind for kind, _, _ in events_of(("Closed", None, "Ann"), ("Closed", None, "Ann"))] == [
         "task.created",
         "task.completed",
     ]
-    assert [kind for kind, _, _ in told(("Closed", None, "Ann"), ("Accepted", None, "Ann"))] == [
+    assert [kind for kind, _, _ in events_of(("Closed", None, "Ann"), ("Accepted", None, "Ann"))] == [
         "task.created",
         "task.edited",
     ]
@@ -120,7 +120,9 @@ def test_initial_final_stage_is_completed_by_the_next_event() -> None:
 
 def test_missing_resource_and_activity_have_defaults() -> None:
     """The actor is "unknown" and the owner stays; without an activity the stage stays."""
-    assert told((None, None, None), ("A", None, "Ann"), (None, "complete", None), ("Done", None, " ")) == [
+    assert events_of(
+        (None, None, None), ("A", None, "Ann"), (None, "complete", None), ("Done", None, " ")
+    ) == [
         ("task.created", "unknown", {"title": "T"}),
         ("task.edited", "Ann", {"stage": "A", "assignees": ("Ann",)}),
         ("task.edited", "unknown", {"stage": "A"}),

@@ -24,7 +24,7 @@ from tasktape_client.models import Imported
 Answer = Callable[[dict[str, Any]], httpx.Response | None]
 
 
-class MadeUpServer:
+class ScriptedServer:
     """Accepts everything, unless `answer` says otherwise for a request; records the requests."""
 
     def __init__(self, answer: Answer | None = None, *, limit_bytes: int = 10**9) -> None:
@@ -83,7 +83,7 @@ def client_of(handler: Any, patience: Patience = QUICK) -> Client:
 
 async def run(
     folder: Path,
-    made_up: MadeUpServer,
+    server: ScriptedServer,
     traces: Iterable[str],
     *,
     end: str = "</log>",
@@ -94,7 +94,7 @@ async def run(
     path.write_text("<log>\n" + "".join(traces) + end, encoding="utf-8")
     summary = Summary()
     seen: list[int] = []
-    async with client_of(made_up, patience) as client:
+    async with client_of(server, patience) as client:
         with ImportFile(path) as file:
             to = await import_xes(file, ImportServer(client, "run-1"), "log", summary, seen.append)
     assert seen == sorted(seen)
@@ -103,31 +103,31 @@ async def run(
 
 async def test_everything_is_sent_once_in_bounded_batches(tmp_path: Path) -> None:
     """Small tasks by number, large ones by size, with a bounded number of concurrent requests."""
-    made_up = MadeUpServer()
+    server = ScriptedServer()
     names = [f"T{number}" for number in range(3 * BATCH_TASKS + 7)]
     to, summary = await run(
-        tmp_path, made_up, [*map(trace, names), trace("large", 3_000), trace("larger", 5_000)]
+        tmp_path, server, [*map(trace, names), trace("large", 3_000), trace("larger", 5_000)]
     )
     assert to == Destination("L", {0: 0})
-    assert sorted(task["key"] for task in made_up.taken) == sorted([*names, "large", "larger"])
-    assert made_up.bodies[0] == {"list": {"name": "log"}, "tasks": []}
-    for body in made_up.bodies[1:]:
+    assert sorted(task["key"] for task in server.taken) == sorted([*names, "large", "larger"])
+    assert server.bodies[0] == {"list": {"name": "log"}, "tasks": []}
+    for body in server.bodies[1:]:
         assert body["list"] == {"id": "L"}
         assert len(body["tasks"]) <= BATCH_TASKS
         assert len(orjson.dumps(body)) < BATCH_BYTES + 1_000 or len(body["tasks"]) == 1
-    assert 1 <= made_up.most_at_once <= IN_FLIGHT
+    assert 1 <= server.most_at_once <= IN_FLIGHT
     assert (summary.tasks, summary.added) == (len(names) + 2, 2 * len(names) + 8_000)
     assert summary.positions == {0: len(names) + 2}
-    assert {headers["X-Correlation-ID"] for headers in made_up.headers} == {"run-1"}
-    assert [headers.get("Tasktape-Position") for headers in made_up.headers[:3]] == [None, "0:0", "0:0"]
+    assert {headers["X-Correlation-ID"] for headers in server.headers} == {"run-1"}
+    assert [headers.get("Tasktape-Position") for headers in server.headers[:3]] == [None, "0:0", "0:0"]
 
 
 async def test_repeated_names_are_numbered(tmp_path: Path) -> None:
     """The n-th trace of a name is the n-th task of that key, including refused ones."""
-    made_up = MadeUpServer()
+    server = ScriptedServer()
     traces = [trace("A"), trace("B"), trace("A"), trace("A", time="x"), trace("A")]
-    _, summary = await run(tmp_path, made_up, traces)
-    assert sorted((task["key"], task["nth"]) for task in made_up.taken) == [
+    _, summary = await run(tmp_path, server, traces)
+    assert sorted((task["key"], task["nth"]) for task in server.taken) == [
         ("A", 0),
         ("A", 1),
         ("A", 3),
@@ -138,16 +138,16 @@ async def test_repeated_names_are_numbered(tmp_path: Path) -> None:
 
 async def test_empty_import_makes_no_list(tmp_path: Path) -> None:
     """A file that is no log, or has no events, causes no request."""
-    made_up = MadeUpServer()
-    to, summary = await run(tmp_path, made_up, [trace("A", 0), trace("B", time="x")])
-    assert (to, summary.empty, summary.refused, made_up.bodies) == (None, 1, 1, [])
+    server = ScriptedServer()
+    to, summary = await run(tmp_path, server, [trace("A", 0), trace("B", time="x")])
+    assert (to, summary.empty, summary.refused, server.bodies) == (None, 1, 1, [])
 
 
 async def test_traces_before_broken_xml_are_imported(tmp_path: Path) -> None:
     """The trace that the file breaks in is refused."""
-    made_up = MadeUpServer()
-    _, summary = await run(tmp_path, made_up, [trace("A"), trace("B").replace("</trace>", "")], end="<")
-    assert [task["key"] for task in made_up.taken] == ["A"]
+    server = ScriptedServer()
+    _, summary = await run(tmp_path, server, [trace("A"), trace("B").replace("</trace>", "")], end="<")
+    assert [task["key"] for task in server.taken] == ["A"]
     assert [(each.trace, each.line, each.ends) for each in summary.refusals] == [("B", 4, True)]
 
 
@@ -163,10 +163,10 @@ async def test_temporary_failures_are_retried(tmp_path: Path, trouble: int | str
             raise httpx.ConnectError(trouble)
         return httpx.Response(trouble, json={"detail": "not now"})
 
-    made_up = MadeUpServer(answer)
-    _, summary = await run(tmp_path, made_up, [trace("A")])
-    assert (len(made_up.bodies), len(made_up.taken), summary.tasks) == (4, 1, 1)
-    assert [headers.get("Tasktape-Position") for headers in made_up.headers] == [None, "0:0", None, None]
+    server = ScriptedServer(answer)
+    _, summary = await run(tmp_path, server, [trace("A")])
+    assert (len(server.bodies), len(server.taken), summary.tasks) == (4, 1, 1)
+    assert [headers.get("Tasktape-Position") for headers in server.headers] == [None, "0:0", None, None]
 
 
 @pytest.mark.parametrize(
@@ -184,11 +184,11 @@ async def test_permanent_refusal_ends_the_import_in_one_line(
 ) -> None:
     """At the beginning or later."""
     for refused in (1, 2):
-        made_up = MadeUpServer(in_turn(*[None] * (refused - 1), answer))
+        server = ScriptedServer(in_turn(*[None] * (refused - 1), answer))
         with pytest.raises(TasktapeError) as caught:
-            await run(tmp_path, made_up, (trace(f"T{number}") for number in range(5 * BATCH_TASKS)))
+            await run(tmp_path, server, (trace(f"T{number}") for number in range(5 * BATCH_TASKS)))
         assert str(caught.value) == line
-        assert len(made_up.bodies) <= refused + 2 * IN_FLIGHT
+        assert len(server.bodies) <= refused + 2 * IN_FLIGHT
 
 
 async def test_retries_end_after_a_time_limit(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ async def test_retries_end_after_a_time_limit(tmp_path: Path) -> None:
         raise httpx.ConnectError("refused")
 
     asked = iter([None])
-    gone = MadeUpServer(lambda body: next(asked, away) and away(body))
+    gone = ScriptedServer(lambda body: next(asked, away) and away(body))
     with pytest.raises(TasktapeError, match="http://made-up can't be reached: refused"):
         await run(tmp_path, gone, [trace("A")], patience=patience)
     assert len(gone.bodies) > 2
@@ -207,10 +207,10 @@ async def test_retries_end_after_a_time_limit(tmp_path: Path) -> None:
 
 async def test_too_large_bodies_are_halved(tmp_path: Path) -> None:
     """For a server with a lower limit; a task beyond the limit is refused alone."""
-    made_up = MadeUpServer(limit_bytes=2_000)
+    server = ScriptedServer(limit_bytes=2_000)
     names = [f"T{number}" for number in range(60)]
-    _, summary = await run(tmp_path, made_up, [*map(trace, names), trace("large", 40)])
-    assert sorted(task["key"] for task in made_up.taken) == sorted(names)
+    _, summary = await run(tmp_path, server, [*map(trace, names), trace("large", 40)])
+    assert sorted(task["key"] for task in server.taken) == sorted(names)
     assert summary.refusals == [Refused("large", 62, "its history is larger than the server takes at once")]
     assert summary.tasks == 60
 
@@ -224,9 +224,9 @@ async def test_refused_tasks_are_named(tmp_path: Path) -> None:
         errors = [{"field": field, "message": "is wrong"} for field in fields]
         return httpx.Response(422, json={"detail": "x", "errors": errors}) if bad else None
 
-    made_up = MadeUpServer(answer)
-    _, summary = await run(tmp_path, made_up, map(trace, "ABCD"))
-    assert sorted(task["key"] for task in made_up.taken) == ["A", "C"]
+    server = ScriptedServer(answer)
+    _, summary = await run(tmp_path, server, map(trace, "ABCD"))
+    assert sorted(task["key"] for task in server.taken) == ["A", "C"]
     assert summary.refusals == [
         Refused("B", 3, "events.0.actor is wrong"),
         Refused("D", 5, "events.0.actor is wrong"),

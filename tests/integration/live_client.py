@@ -24,11 +24,11 @@ class LiveClient:
         self._missed = 0
         self._adopt: dict[str, int] = {}
 
-    async def say(self, **message: Any) -> None:
+    async def send(self, **message: Any) -> None:
         """Send a message."""
         await self.socket.send(json.dumps(message))
 
-    async def hear(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
         """Return the next message that is no ping."""
         while True:
             message: dict[str, Any] = json.loads(await asyncio.wait_for(self.socket.recv(), LIMIT_S))
@@ -38,7 +38,7 @@ class LiveClient:
 
     async def update(self) -> dict[str, Any]:
         """Return the next update, skipping other messages."""
-        while (message := await self.hear())["type"] != "update":
+        while (message := await self.receive())["type"] != "update":
             pass
         return message
 
@@ -65,7 +65,7 @@ async def live(url: str, token: str, since: Mapping[str, int] | None = None) -> 
     async with connect(url, subprotocols=[Subprotocol("tasktape.v1.json")], max_size=None) as socket:
         client = LiveClient(socket)
         resume = {} if since is None else {"since": dict(since)}
-        await client.say(id=1, type="authenticate", token=token, **resume)
-        client.hello = await client.hear()
+        await client.send(id=1, type="authenticate", token=token, **resume)
+        client.hello = await client.receive()
         assert client.hello["type"] == "authenticated", client.hello
         yield client

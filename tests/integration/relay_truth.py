@@ -77,19 +77,19 @@ def _check_read(reader: Reader, outcome: Sequence[Folded]) -> None:
     elif isinstance(reader, PythonReader):
         told = [None if update is None else Position.parse(update.position) for update in reader.told]
         if reader.is_guest:
-            _check_told_of_comings_and_goings(reader.user, told, outcome, expected)
+            _check_joins_and_leaves(reader.user, told, outcome, expected)
         else:
-            _check_told_once(list(filter(None, told)), expected)
+            _check_received_once(list(filter(None, told)), expected)
 
 
-def _check_told_once(told: Sequence[Position], expected: Sequence[Position]) -> None:
+def _check_received_once(told: Sequence[Position], expected: Sequence[Position]) -> None:
     assert sorted(told) == expected
     for partition in {position.partition for position in told}:
         order = [position for position in told if position.partition == partition]
         assert order == sorted(order)
 
 
-def _check_told_of_comings_and_goings(
+def _check_joins_and_leaves(
     user: str, told: Sequence[Position | None], outcome: Sequence[Folded], expected: Sequence[Position]
 ) -> None:
     """Check that a list arrives complete each time the user joins it, and at no other time."""

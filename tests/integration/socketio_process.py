@@ -20,12 +20,12 @@ class SocketIoProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    def say(self, *command: Any) -> None:
+    def send(self, *command: Any) -> None:
         """Send a command; see the script."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command).encode() + b"\n")
 
-    async def hear(self) -> list[Any]:
+    async def receive(self) -> list[Any]:
         """Return the next event."""
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), LIMIT_S)
@@ -33,16 +33,16 @@ class SocketIoProcess:
         happened: list[Any] = json.loads(line)
         return happened
 
-    async def heard(self, name: str) -> Any:
+    async def receive_named(self, name: str) -> Any:
         """Return the argument of the next event of a name, skipping others."""
-        while (happened := await self.hear())[0] != name:
+        while (happened := await self.receive())[0] != name:
             pass
         return happened[1] if len(happened) > 1 else None
 
     async def ask(self, event: str, *arguments: Any) -> Any:
         """Emit an event and return its acknowledgement."""
-        self.say("ask", event, *arguments)
-        return await self.heard("answer")
+        self.send("ask", event, *arguments)
+        return await self.receive_named("answer")
 
 
 @asynccontextmanager

@@ -77,15 +77,15 @@ async def test_permissions_over_http(
     """For each role, and without one: allowed, forbidden, or not found."""
     if command in LIST_COMMANDS:
         async with team_of(running_stack) as own:
-            found = await give(own, command, role)
+            found = await execute(own, command, role)
     else:
-        found = await give(team, command, role)
+        found = await execute(team, command, role)
     assert (OK if found.is_success else found.status_code) == answer, found.text
     if not found.is_success:
         assert found.headers["content-type"] == "application/problem+json"
 
 
-async def give(team: Team, command: str, role: str) -> httpx.Response:
+async def execute(team: Team, command: str, role: str) -> httpx.Response:
     """Return the response to a command of this role, on a task of its own if it is a task command."""
     client = team.clients[role]
     if command in ("ReadList", *LIST_COMMANDS):
@@ -187,8 +187,8 @@ async def test_permissions_on_sockets(team: Team, running_stack: Stack, role: st
     async with live(running_stack.ws_url(1), running_stack.token(team.users[role])) as socket:
         assert (f"list:{team.list_id}" in socket.hello["channels"]) == sees
         for channel in (f"list:{team.list_id}", f"task:{task.rpartition('/')[2]}"):
-            await socket.say(id=7, type="subscribe", channel=channel)
-            reply: dict[str, Any] = await socket.hear()
+            await socket.send(id=7, type="subscribe", channel=channel)
+            reply: dict[str, Any] = await socket.receive()
             assert reply["type" if sees else "code"] == ("subscribed" if sees else "not_found")
         await team.clients["owner"].patch(task, json={"title": "Secret"})
         await team.clients[role].post("/api/tasks", json={"title": "Own"})

@@ -24,11 +24,13 @@ class Talk:
     list_path: str
     path: str
 
-    async def say(self, text: str, who: httpx.AsyncClient | None = None, **headers: str) -> httpx.Response:
+    async def comment(
+        self, text: str, who: httpx.AsyncClient | None = None, **headers: str
+    ) -> httpx.Response:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return await (who or self.alice).post(f"{self.path}/comments", json={"text": text}, headers=given)
 
-    async def heard(self, **params: Any) -> list[dict[str, Any]]:
+    async def comments(self, **params: Any) -> list[dict[str, Any]]:
         """Return the comments, page by page."""
         found: list[dict[str, Any]] = []
         cursor: str | None = None
@@ -56,7 +58,7 @@ async def talk(running_stack: Stack) -> AsyncIterator[Talk]:
 async def test_life_of_a_comment(talk: Talk) -> None:
     """Added, read, edited, deleted; the responses are the task, which counts its comments."""
     alice, bob = talk.names
-    said = await talk.say(f" @{bob} and @nobody, look ")
+    said = await talk.comment(f" @{bob} and @nobody, look ")
     assert said.status_code == 201, said.text
     task = said.json()
     assert (task["title"], task["comment_count"], task["version"]) == ("T", 1, 2)
@@ -93,9 +95,16 @@ async def test_life_of_a_comment(talk: Talk) -> None:
 
 async def test_comments_are_paged(talk: Talk) -> None:
     """Oldest first, without deleted ones; a cursor is valid for its own task only."""
-    places = [(await talk.say(f"c{number}")).headers["location"] for number in range(7)]
+    places = [(await talk.comment(f"c{number}")).headers["location"] for number in range(7)]
     await talk.alice.delete(places[3])
-    assert [comment["text"] for comment in await talk.heard(limit=2)] == ["c0", "c1", "c2", "c4", "c5", "c6"]
+    assert [comment["text"] for comment in await talk.comments(limit=2)] == [
+        "c0",
+        "c1",
+        "c2",
+        "c4",
+        "c5",
+        "c6",
+    ]
     page = (await talk.bob.get(f"{talk.path}/comments", params={"limit": 2})).json()
     assert page["positions"]
     another = (await talk.alice.post("/api/tasks", json={"title": "U"})).headers["location"]
@@ -107,8 +116,8 @@ async def test_comments_are_paged(talk: Talk) -> None:
 
 async def test_permissions_on_comments(talk: Talk, running_stack: Stack) -> None:
     """Others may not edit them; owners of the list may delete them; strangers see nothing."""
-    of_bob = (await talk.say("bob's", talk.bob)).headers["location"]
-    of_alice = (await talk.say("alice's")).headers["location"]
+    of_bob = (await talk.comment("bob's", talk.bob)).headers["location"]
+    of_alice = (await talk.comment("alice's")).headers["location"]
     assert (await talk.alice.patch(of_bob, json={"text": "x"})).status_code == 403
     assert (await talk.bob.delete(of_alice)).status_code == 403
     assert (await talk.alice.delete(of_bob)).status_code == 204
@@ -123,8 +132,8 @@ async def test_permissions_on_comments(talk: Talk, running_stack: Stack) -> None
             answer = await eve.request(method, path, json=body)
             assert (method, answer.status_code) == (method, 404)
     await talk.alice.put(f"{talk.list_path}/members/{talk.names[1]}", json={"role": "viewer"})
-    assert (await talk.say("x", talk.bob)).status_code == 403
-    assert len(await talk.heard()) == 1
+    assert (await talk.comment("x", talk.bob)).status_code == 403
+    assert len(await talk.comments()) == 1
 
 
 @pytest.mark.parametrize("text", ["", "   ", "x" * 10_001, None, 7, "a\x00b"])
@@ -136,7 +145,7 @@ async def test_invalid_comments_are_refused(talk: Talk, text: Any) -> None:
 
 async def test_missing_comments_are_not_found(talk: Talk) -> None:
     """Of another task, with an invalid id, of a deleted task."""
-    where = (await talk.say("x")).headers["location"]
+    where = (await talk.comment("x")).headers["location"]
     another = (await talk.alice.post("/api/tasks", json={"title": "U"})).headers["location"]
     for path in (f"{another}/comments/{where.rpartition('/')[2]}", f"{talk.path}/comments/x"):
         assert (await talk.alice.get(path)).status_code == 404
@@ -145,26 +154,26 @@ async def test_missing_comments_are_not_found(talk: Talk) -> None:
     await talk.alice.delete(talk.path)
     assert (await talk.alice.get(f"{talk.path}/comments")).status_code == 404
     assert (await talk.alice.get(where)).status_code == 404
-    assert (await talk.say("y")).status_code == 404
+    assert (await talk.comment("y")).status_code == 404
     await talk.alice.post(f"{talk.path}/restore")
-    assert [comment["text"] for comment in await talk.heard()] == ["x"]
+    assert [comment["text"] for comment in await talk.comments()] == ["x"]
 
 
 async def test_repeated_key_makes_one_comment(talk: Talk) -> None:
     """The repeat returns the same one."""
     key = uuid4().hex
-    answers = [await talk.say("once", Idempotency_Key=key) for _ in range(3)]
+    answers = [await talk.comment("once", Idempotency_Key=key) for _ in range(3)]
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.headers["location"] for answer in answers}) == 1
-    assert len(await talk.heard()) == 1
-    assert (await talk.say("twice", Idempotency_Key=key)).status_code == 422
+    assert len(await talk.comments()) == 1
+    assert (await talk.comment("twice", Idempotency_Key=key)).status_code == 422
 
 
 async def test_comments_are_sent_live(talk: Talk, running_stack: Stack) -> None:
     """Subscribers of the list get them with their mentions; mentioned users get them on their own channel."""
     alice, bob = talk.names
     async with live(running_stack.ws_url(1), running_stack.token(bob)) as socket:
-        await talk.say(f"@{bob} see")
+        await talk.comment(f"@{bob} see")
         update = await socket.update()
         assert update["channel"] == f"user:{bob}"
         assert update["event"]["type"] == "task.commented"
@@ -172,7 +181,7 @@ async def test_comments_are_sent_live(talk: Talk, running_stack: Stack) -> None:
         assert update["event"]["data"]["mentions"] == [bob]
         assert update["notifications"] == {bob: "mentioned"}
         assert update["task"]["comment_count"] == 1
-        await talk.say("And this", talk.bob)
+        await talk.comment("And this", talk.bob)
         update = await socket.update()
         assert (update["channel"], update["notifications"]) == (
             f"list:{talk.list_path.rpartition('/')[2]}",
@@ -185,7 +194,7 @@ async def test_edited_mentions_notify_only_new_users(talk: Talk) -> None:
     alice, bob = talk.names
     carol = f"carol-{uuid4().hex[:8]}"
     await talk.alice.put(f"{talk.list_path}/members/{carol}", json={"role": "viewer"})
-    where = (await talk.say(f"@{bob}")).headers["location"]
+    where = (await talk.comment(f"@{bob}")).headers["location"]
     await talk.alice.patch(where, json={"text": f"@{carol} @{bob} @{alice}"})
     history = (await talk.alice.get(f"{talk.path}/history")).json()["items"]
     assert history[-1]["data"]["mentions"] == [carol]

@@ -38,7 +38,7 @@ class Pair:
         """Assign a new task to Bob as Alice and return its path."""
         return await self.task(assignees=[self.names[1]], **fields)
 
-    async def told(self, **params: Any) -> list[dict[str, Any]]:
+    async def notifications(self, **params: Any) -> list[dict[str, Any]]:
         """Return Bob's notifications."""
         items: list[dict[str, Any]] = (await self.page(**params))["items"]
         return items
@@ -52,7 +52,7 @@ class Pair:
         """Return the number of Bob's unread notifications, the same from every source."""
         page = await self.page()
         me = (await ok(self.bob.get("/api/me"))).json()
-        assert me["unread"] == page["unread"] == len(await self.told(unread=True))
+        assert me["unread"] == page["unread"] == len(await self.notifications(unread=True))
         return int(page["unread"])
 
     async def events(self) -> int:
@@ -100,7 +100,7 @@ async def test_all_kinds_are_listed_newest_first(pair: Pair) -> None:
     at = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
     await ok(pair.alice.patch(path, json={"title": "Oat milk", "reminders": [{"at": at}]}))
     await eventually(lambda: _count(pair, 5), 10)
-    told = await pair.told()
+    told = await pair.notifications()
     assert [(each["kind"], each["actor"], each["title"], each["excerpt"]) for each in told] == [
         ("reminded", "tasktape", "Oat milk", None),
         ("mentioned", alice, "Oat milk", f"@{bob} hello"),
@@ -120,16 +120,16 @@ async def test_all_kinds_are_listed_newest_first(pair: Pair) -> None:
 
 
 async def _count(pair: Pair, number: int) -> bool:
-    return len(await pair.told()) == number
+    return len(await pair.notifications()) == number
 
 
 async def test_notification_is_marked_read_or_unread(pair: Pair) -> None:
     """Each response is the notification; repeating changes nothing."""
     await pair.assigned()
-    assigned, shared = await pair.told()
+    assigned, shared = await pair.notifications()
     read = await ok(pair.bob.post(f"/api/notifications/{assigned['id']}/read"))
     assert read.json() == assigned | {"read": True}
-    assert await pair.told(unread=True) == [shared]
+    assert await pair.notifications(unread=True) == [shared]
     assert await pair.unread() == 1
     events = await pair.events()
     assert (await ok(pair.bob.post(f"/api/notifications/{assigned['id']}/read"))).json()["read"] is True
@@ -145,10 +145,10 @@ async def test_all_are_marked_read(pair: Pair) -> None:
     """Up to a time, or all so far; later ones are not affected."""
     await pair.assigned()
     await pair.assigned()
-    told = await pair.told()
+    told = await pair.notifications()
     until = {"until": told[1]["time"]}
     assert (await ok(pair.bob.post("/api/notifications/read-all", json=until))).json() == {"unread": 1}
-    assert await pair.told(unread=True) == told[:1]
+    assert await pair.notifications(unread=True) == told[:1]
     later = {"until": "2999-01-01T00:00:00Z"}
     assert (await ok(pair.bob.post("/api/notifications/read-all", json=later))).json() == {"unread": 0}
     events = await pair.events()
@@ -157,7 +157,7 @@ async def test_all_are_marked_read(pair: Pair) -> None:
     await pair.assigned()
     assert await pair.unread() == 1
     await ok(pair.bob.post(f"/api/notifications/{told[2]['id']}/unread"))
-    assert [each["read"] for each in await pair.told()] == [False, True, True, False]
+    assert [each["read"] for each in await pair.notifications()] == [False, True, True, False]
     assert (await ok(pair.bob.post("/api/notifications/read-all"))).json() == {"unread": 0}
     assert await pair.unread() == 0
 
@@ -174,12 +174,12 @@ async def test_pages_have_each_notification_once(pair: Pair, unread: bool) -> No
     """In order, also of unread ones, on both nodes."""
     for _ in range(9):
         await pair.assigned()
-    whole = await pair.told()
+    whole = await pair.notifications()
     for each in whole[1::3]:
         await ok(pair.bob.post(f"/api/notifications/{each['id']}/read"))
     await ok(pair.bob.post("/api/notifications/read-all", json={"until": whole[6]["time"]}))
     await ok(pair.bob.post(f"/api/notifications/{whole[8]['id']}/unread"))
-    whole = await pair.told(unread=unread)
+    whole = await pair.notifications(unread=unread)
     found: list[dict[str, Any]] = []
     cursor: dict[str, str] = {}
     while True:
@@ -196,13 +196,13 @@ async def test_pages_have_each_notification_once(pair: Pair, unread: bool) -> No
 async def test_invisible_subject_hides_its_notifications(pair: Pair) -> None:
     """Of a deleted task, of a list that the user left."""
     path = await pair.assigned()
-    assigned, shared = await pair.told()
+    assigned, shared = await pair.notifications()
     await ok(pair.alice.delete(path))
-    assert await pair.told() == [shared]
+    assert await pair.notifications() == [shared]
     await ok(pair.alice.post(f"{path}/restore"))
     assert await pair.unread() == 2
     await ok(pair.alice.delete(f"/api/lists/{pair.list_id}/members/{quote(pair.names[1])}"))
-    assert await pair.told() == []
+    assert await pair.notifications() == []
     assert await pair.unread() == 0
     answer = await pair.bob.post(f"/api/notifications/{assigned['id']}/read")
     assert answer.status_code == 404
@@ -211,7 +211,7 @@ async def test_invisible_subject_hides_its_notifications(pair: Pair) -> None:
 async def test_invalid_requests_are_refused(pair: Pair) -> None:
     """Unknown ids, another user's, and unknown parameters."""
     await pair.assigned()
-    [assigned, _] = await pair.told()
+    [assigned, _] = await pair.notifications()
     for client, path, status in (
         (pair.bob, f"/api/notifications/{uuid4()}/read", 404),
         (pair.bob, "/api/notifications/x/unread", 404),
@@ -233,7 +233,7 @@ async def test_invalid_requests_are_refused(pair: Pair) -> None:
 async def test_asynchronous_command_is_pending(pair: Pair) -> None:
     """The outcome is at `Location`, for its author only."""
     await pair.assigned()
-    [assigned, _] = await pair.told()
+    [assigned, _] = await pair.notifications()
     path = f"/api/notifications/{assigned['id']}/read"
     answer = await pair.bob.post(path, headers={"Prefer": "respond-async"})
     assert answer.status_code == 202
@@ -271,7 +271,7 @@ async def test_other_devices_get_read_notifications(pair: Pair) -> None:
     """On the user's own channel; nobody else does."""
     bob = pair.names[1]
     path = await pair.assigned()
-    [assigned, _] = await pair.told()
+    [assigned, _] = await pair.notifications()
     async with pair.socket(0) as one, pair.socket(1) as other:
         await ok(pair.bob.post(f"/api/notifications/{assigned['id']}/read"))
         for socket in (one, other):
@@ -292,7 +292,7 @@ async def test_removed_member_gets_no_more_notifications(pair: Pair) -> None:
     async with pair.socket() as socket:
         await ok(pair.alice.delete(f"/api/lists/{pair.list_id}/members/{quote(bob)}"))
         assert (await socket.update())["event"]["type"] == "list.member_removed"
-        assert (await socket.hear())["type"] == "unsubscribed"
+        assert (await socket.receive())["type"] == "unsubscribed"
         at = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
         await ok(pair.alice.patch(path, json={"reminders": [{"at": at}]}))
         await ok(pair.alice.post(f"{path}/comments", json={"text": f"@{bob}"}))
@@ -305,4 +305,4 @@ async def test_removed_member_gets_no_more_notifications(pair: Pair) -> None:
         mine = await ok(pair.bob.post("/api/tasks", json={"title": "Mine"}))
         update = await socket.update()
         assert update["position"] == mine.headers["Tasktape-Position"]
-    assert await pair.told() == []
+    assert await pair.notifications() == []

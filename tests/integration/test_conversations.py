@@ -117,10 +117,10 @@ async def test_missed_updates_equal_those_of_the_conversation(
     said = shown(hello.removeprefix(SENT))
     assert said.keys() == {"id", "type", "token", "since"}
     async with connected(running_stack) as socket:
-        await socket.say(**{**said, "token": token_of(alice), "since": since})
+        await socket.send(**{**said, "token": token_of(alice), "since": since})
         for line in (reply, update):
             assert line.startswith(RECEIVED)
-            assert differs(shown(line.removeprefix(RECEIVED)), await socket.hear()) is None
+            assert differs(shown(line.removeprefix(RECEIVED)), await socket.receive()) is None
 
 
 async def test_presence_equals_that_of_the_conversation(
@@ -135,21 +135,21 @@ async def test_presence_equals_that_of_the_conversation(
         live(running_stack.ws_url(), running_stack.token(bob)) as of_bob,
         live(running_stack.ws_url(), token_of(alice)) as of_alice,
     ):
-        await of_bob.say(id=1, type="subscribe", channel=channel)
-        await of_bob.say(type="signal", channel=channel, kind="viewing")
-        while not _views(await of_bob.hear(), bob):
+        await of_bob.send(id=1, type="subscribe", channel=channel)
+        await of_bob.send(type="signal", channel=channel, kind="viewing")
+        while not _views(await of_bob.receive(), bob):
             pass
         for line in lines:
             message = shown(line[len(SENT) :])
             if line.startswith(SENT):
                 assert message["channel"] == f"task:{MORE}"
-                await of_alice.say(**{**message, "channel": channel})
+                await of_alice.send(**{**message, "channel": channel})
                 continue
             if message["type"] == "signal":
                 own = {"channel": channel, "kind": message["kind"], "data": message["data"]}
-                await of_bob.say(type="signal", **own)
+                await of_bob.send(type="signal", **own)
             # Among these may be that alice herself has come, or types.
-            while (real := await of_alice.hear())["type"] != message["type"]:
+            while (real := await of_alice.receive())["type"] != message["type"]:
                 assert real.get("joined"), real
             assert differs(message, real) is None, real
         typing = [line for line in lines if '"typing"' in line and line.startswith(SENT)]
@@ -195,7 +195,7 @@ async def test_socketio_javascript_receives_the_shown_update(
         + "function refresh(event) { console.log(JSON.stringify(event)); process.exit(0); }\n"
         + 'socket.on("authenticated", () => console.log("begun"));\n'
     )
-    heard = await _said_by(script, lambda: alice.post(f"/api/tasks/{task['id']}/complete"))
+    heard = await _output_of(script, lambda: alice.post(f"/api/tasks/{task['id']}/complete"))
     page = json.loads(update)
     assert heard.keys() == page.keys()
     assert (heard["type"], heard["taskId"], heard["userId"]) == (page["type"], task["id"], user)
@@ -214,11 +214,11 @@ async def test_event_stream_javascript_receives_an_update(
         + "function show(update) { console.log(JSON.stringify(update)); process.exit(0); }\n"
         + 'events.addEventListener("authenticated", () => console.log("begun"));\n'
     )
-    heard = await _said_by(script, lambda: created(alice))
+    heard = await _output_of(script, lambda: created(alice))
     assert (heard["type"], heard["task"]["title"]) == ("update", "Buy milk")
 
 
-async def _said_by(script: Path, cause: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
+async def _output_of(script: Path, cause: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
     """Run a page's program in node, cause an update once it listens, and return its output."""
     process = await asyncio.create_subprocess_exec(
         "node", "--experimental-eventsource", str(script), stdout=asyncio.subprocess.PIPE, limit=2**20

@@ -92,7 +92,7 @@ async def test_no_update_is_lost_while_the_database_is_unavailable(
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(AWAY_S):
                 while True:
-                    assert "position" not in (message := await socket.hear()), message
+                    assert "position" not in (message := await socket.receive()), message
         own_postgres.start()
         await project_silently(settings, log)
         heard = [(await socket.update())["position"] for _ in range(2)]

@@ -410,8 +410,8 @@ async def test_commands_are_not_refused_by_rows_lost_in_a_crash(
                 assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
                 assert answer.headers["retry-after"]
             channel = f"task:{path.rpartition('/')[2]}"
-            await socket.say(id=2, type="subscribe", channel=channel)
-            while (reply := await socket.hear()).get("id") != 2:
+            await socket.send(id=2, type="subscribe", channel=channel)
+            while (reply := await socket.receive()).get("id") != 2:
                 pass
             assert (reply["type"], reply["code"]) == ("error", "unavailable")
         finally:
@@ -423,8 +423,8 @@ async def test_commands_are_not_refused_by_rows_lost_in_a_crash(
             return answer.status_code == 200
 
         await eventually(edited, READY_LIMIT_S)
-        await socket.say(id=3, type="subscribe", channel=channel)
-        while (reply := await socket.hear()).get("id") != 3:
+        await socket.send(id=3, type="subscribe", channel=channel)
+        while (reply := await socket.receive()).get("id") != 3:
             pass
         assert reply["type"] == "subscribed"
 

@@ -27,7 +27,7 @@ def interrupted(part: Part) -> str:
     return part.log.read_text()
 
 
-def said_nothing_wrong(log: str) -> bool:
+def logged_no_error(log: str) -> bool:
     return not any(word in log for word in ("Traceback", "KeyboardInterrupt", "Error", '"level": "error"'))
 
 
@@ -37,7 +37,7 @@ def test_ctrl_c_of_a_ready_process_is_a_clean_stop_with_status_130(running_stack
         running_stack.brokers, running_stack.database_url, running_stack.folder, name=running_stack.name
     )
     part = stack.start_worker(slot=7) if verb == "worker" else stack.start_api()
-    assert said_nothing_wrong(interrupted(part)), part.tail()
+    assert logged_no_error(interrupted(part)), part.tail()
 
 
 @pytest.mark.parametrize("verb", ["worker", "api", "migrate"])
@@ -52,7 +52,7 @@ def test_ctrl_c_during_startup_ends_the_process_with_status_130(
         silent.settimeout(60)
         connection, _ = silent.accept()
         with connection:
-            assert said_nothing_wrong(interrupted(part)), part.tail()
+            assert logged_no_error(interrupted(part)), part.tail()
 
 
 async def test_ctrl_c_of_a_worker_without_a_broker_ends_it_with_status_130(

@@ -78,13 +78,13 @@ class Client:
         self._described = described
         self._waiting: list[dict[str, Any]] = []
 
-    async def say(self, *messages: dict[str, Any]) -> None:
+    async def send(self, *messages: dict[str, Any]) -> None:
         """Send messages: one in a frame, or an array of several."""
         value = messages[0] if len(messages) == 1 else list(messages)
         packed = self._socket.subprotocol == PACKED_SUBPROTOCOL
         await self._socket.send(ormsgpack.packb(value) if packed else json.dumps(value))
 
-    async def hear(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
         """Return the next message."""
         while not self._waiting:
             data = await asyncio.wait_for(self._socket.recv(), LIMIT_S)
@@ -94,10 +94,10 @@ class Client:
         self._described.check(message)
         return message
 
-    async def heard(self, type_: str, **fields: Any) -> dict[str, Any]:
+    async def receive_matching(self, type_: str, **fields: Any) -> dict[str, Any]:
         """Return the next message of a type with these fields, validating those before."""
         while True:
-            message = await self.hear()
+            message = await self.receive()
             if message["type"] == type_ and fields.items() <= message.items():
                 return message
 
@@ -109,8 +109,8 @@ async def client(
     """Yield an authenticated client."""
     async with connect(url, subprotocols=[Subprotocol(subprotocol)], max_size=None) as socket:
         one = Client(socket, described)
-        await one.say({"id": 1, "type": "authenticate", "token": token, **hello})
-        await one.heard("authenticated", id=1)
+        await one.send({"id": 1, "type": "authenticate", "token": token, **hello})
+        await one.receive_matching("authenticated", id=1)
         yield one
 
 
@@ -178,20 +178,20 @@ async def _take_part(
     one: Client, channel: str, tokens: Mapping[str, str], all_subscribed: asyncio.Barrier
 ) -> None:
     """Cause each reply and each refusal, and send signals once the others can receive them."""
-    await one.say({"id": 2, "type": "subscribe", "channel": channel, "since": {}})
-    await one.heard("subscribed", id=2)
+    await one.send({"id": 2, "type": "subscribe", "channel": channel, "since": {}})
+    await one.receive_matching("subscribed", id=2)
     await all_subscribed.wait()
     for kind in ("viewing", "typing", "cursor"):
-        await one.say({"type": "signal", "channel": channel, "kind": kind, "data": {"at": [1, 2.5, None]}})
-    await one.heard("signal", kind="cursor")
+        await one.send({"type": "signal", "channel": channel, "kind": kind, "data": {"at": [1, 2.5, None]}})
+    await one.receive_matching("signal", kind="cursor")
     for token in tokens.values():
-        await one.say({"id": "r", "type": "refresh", "token": token})
-    await one.heard("error", id="r", code="forbidden")
+        await one.send({"id": "r", "type": "refresh", "token": token})
+    await one.receive_matching("error", id="r", code="forbidden")
     for wrong in [{"type": "subscribe", "channel": "task:1"}, {"type": "no such type"}, {"type": "signal"}]:
-        await one.say({"id": 3, **wrong})
-        await one.heard("error", id=3)
-    await one.say({"id": 4, "type": "ping"})
-    await one.heard("pong", id=4)
+        await one.send({"id": 3, **wrong})
+        await one.receive_matching("error", id=3)
+    await one.send({"id": 4, "type": "ping"})
+    await one.receive_matching("pong", id=4)
 
 
 async def _go_on(
@@ -221,26 +221,26 @@ async def _go_on(
 
 
 async def _until_it_ends(one: Client, list_id: str) -> None:
-    await one.heard("unsubscribed", channel=f"list:{list_id}")
+    await one.receive_matching("unsubscribed", channel=f"list:{list_id}")
 
 
 async def _look_back(stack: Stack, user: str, described: Described) -> None:
     """Receive all of it again as missed updates."""
     url, token = stack.ws_url(1), stack.token(user)
     async with client(url, token, described, SUBPROTOCOL, since={}, features=["batch"]) as one:
-        await one.say({"id": 5, "type": "ping"}, {"id": 6, "type": "unsubscribe", "channel": f"user:{user}"})
-        await one.heard("unsubscribed", id=6)
+        await one.send({"id": 5, "type": "ping"}, {"id": 6, "type": "unsubscribe", "channel": f"user:{user}"})
+        await one.receive_matching("unsubscribed", id=6)
 
 
 async def _administer(stack: Stack, described: Described) -> None:
     token = stack.token("admin", admin=True)
     async with client(stack.ws_url(), token, described, PACKED_SUBPROTOCOL) as one:
-        await one.say({"id": 7, "type": "subscribe", "channel": "system"})
-        await one.heard("system")
+        await one.send({"id": 7, "type": "subscribe", "channel": "system"})
+        await one.receive_matching("system")
 
 
 async def _expire(stack: Stack, user: str, described: Described) -> None:
     token = stack.token(user, ttl_s=2)
     async with client(stack.ws_url(), token, described, SUBPROTOCOL) as one:
         with pytest.raises(ConnectionClosed):
-            await one.heard("nothing more")
+            await one.receive_matching("nothing more")

@@ -97,8 +97,8 @@ async def live(proxy: Proxy, stack: Stack, user: str, address: str) -> AsyncIter
     """Yield an authenticated WebSocket."""
     async with socket_of(proxy, address) as socket:
         client = LiveClient(socket)
-        await client.say(id=1, type="authenticate", token=stack.token(user))
-        client.hello = await client.hear()
+        await client.send(id=1, type="authenticate", token=stack.token(user))
+        client.hello = await client.receive()
         assert client.hello["type"] == "authenticated"
         yield client
 
@@ -136,7 +136,7 @@ async def exchange(client: httpx.AsyncClient, key: str, task: str) -> list[httpx
     ]
 
 
-def told(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
+def comparable(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
     """Return a response without the fields of its connection."""
     headers = {name: value for name, value in answer.headers.items() if name not in OF_THE_CONNECTION}
     if "allow" in headers:  # a set, which each process has in an order of its own
@@ -153,7 +153,7 @@ async def test_responses_through_a_proxy_equal_those_of_a_node(stack: Stack, pro
         found = await exchange(through, key, task)
         # The correlation id is that of the request, and so the only thing that could differ is the way.
         for here, there in zip(expected, found, strict=True):
-            assert told(there) == told(here), here.request.url
+            assert comparable(there) == comparable(here), here.request.url
         statuses = [answer.status_code for answer in expected]
         assert {200, 201, 304, 400, 401, 404, 405, 422} <= set(statuses)
         created, _, read, *_ = found
@@ -311,11 +311,11 @@ async def test_socketio_client_receives_an_update(
     options: dict[str, Any] = {"auth": {"token": stack.token(user)}, "transports": transports}
     options |= {"rejectUnauthorized": False}
     async with stack.client(user) as http, socketio(proxy.url, "socket.io-client", **options) as client:
-        assert (await client.heard("authenticated"))["userId"] == user
+        assert (await client.receive_named("authenticated"))["userId"] == user
         task = (await http.post("/api/tasks", json={"title": "A"})).json()["id"]
         await client.ask("subscribe:task", task)
         await http.post(f"/api/tasks/{task}/complete")
-        assert (await client.heard("task:update"))["type"] == "task.completed"
+        assert (await client.receive_named("task:update"))["type"] == "task.completed"
 
 
 # --- changes while it runs -------------------------------------------------------------------------------

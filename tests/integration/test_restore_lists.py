@@ -19,7 +19,7 @@ from streams.event_log import KafkaEventLog
 from tests.folding import fold_log
 from tests.integration.live_client import LiveClient, live
 from tests.integration.stack import Stack
-from tests.integration.test_api_members import STAGES, Team, hears_of, team_of
+from tests.integration.test_api_members import STAGES, Team, next_of_type, team_of
 from tests.truth import read_whole_log
 from tests.waiting import eventually
 
@@ -197,9 +197,9 @@ async def test_deleted_lists_are_paged_for_their_owners(running_stack: Stack) ->
 
 async def taken_away(socket: LiveClient, *channels: str) -> None:
     """Receive the deletion of the list, and the end of these channels."""
-    update = await hears_of(socket, "list.deleted")
+    update = await next_of_type(socket, "list.deleted")
     assert update["list"] is None
-    assert {(each["type"], each["channel"]) for each in [await socket.hear() for _ in channels]} == {
+    assert {(each["type"], each["channel"]) for each in [await socket.receive() for _ in channels]} == {
         ("unsubscribed", channel) for channel in channels
     }
 
@@ -211,16 +211,16 @@ async def test_open_sockets_lose_the_list_and_get_it_back_complete(team: Team, r
     token = running_stack.token(team.users["viewer"])
     async with live(running_stack.ws_url(0), token) as here, live(running_stack.ws_url(1), token) as there:
         for socket in (here, there):
-            await socket.say(id=2, type="subscribe", channel=task_channel)
-            assert (await socket.hear())["type"] == "subscribed"
+            await socket.send(id=2, type="subscribe", channel=task_channel)
+            assert (await socket.receive())["type"] == "subscribed"
         await delete(team)
         for socket in (here, there):
             await taken_away(socket, task_channel, list_channel)
-            await socket.say(id=3, type="subscribe", channel=list_channel)
-            assert (await socket.hear())["code"] == "not_found"
+            await socket.send(id=3, type="subscribe", channel=list_channel)
+            assert (await socket.receive())["code"] == "not_found"
         await restore(team)
         for socket in (here, there):
-            subscribed = await socket.hear()
+            subscribed = await socket.receive()
             assert (subscribed["type"], subscribed["channel"]) == ("subscribed", list_channel)
             told = [await socket.update() for _ in range(subscribed["missed"])]
             assert [each["task"]["title"] for each in told if each["task"]] == ["Mine"]
@@ -228,13 +228,13 @@ async def test_open_sockets_lose_the_list_and_get_it_back_complete(team: Team, r
             assert set(told[-1]["list"]["members"]) == {
                 team.users[who] for who in ("owner", "editor", "viewer")
             }
-            await socket.say(id=4, type="subscribe", channel=task_channel)
-            while (reply := await socket.hear()).get("id") != 4:
+            await socket.send(id=4, type="subscribe", channel=task_channel)
+            while (reply := await socket.receive()).get("id") != 4:
                 pass
             assert reply["type"] == "subscribed"
         await done(team.clients["editor"].patch(task, json={"title": "Edited"}))
         for socket in (here, there):
-            assert (await hears_of(socket, "task.edited"))["task"]["title"] == "Edited"
+            assert (await next_of_type(socket, "task.edited"))["task"]["title"] == "Edited"
 
 
 @pytest.mark.parametrize("away", ["for both", "for the deletion", "for the restoration"])
@@ -265,7 +265,7 @@ async def test_resuming_socket_has_the_restored_list(team: Team, running_stack: 
         of_list = [each["event"]["type"] for each in told if each["event"]["stream"] == list_channel]
         assert of_list[-1] == "list.restored"
         await team.task(title="New")
-        assert (await hears_of(socket, "task.created"))["task"]["title"] == "New"
+        assert (await next_of_type(socket, "task.created"))["task"]["title"] == "New"
 
 
 async def test_event_stream_and_presence_follow_the_list(team: Team, running_stack: Stack) -> None:
@@ -329,9 +329,9 @@ async def test_foreign_writes_to_a_deleted_list_are_visible_after_restoring(
         notifications = await done(team.clients["editor"].get("/api/notifications", headers=after))
         assert notifications.json()["unread"] == 0
         await done(team.clients["editor"].post("/api/tasks", json={"title": "Own"}), 201)
-        assert (await hears_of(socket, "task.created"))["task"]["title"] == "Own", "nothing came before"
+        assert (await next_of_type(socket, "task.created"))["task"]["title"] == "Own", "nothing came before"
         after = await restore(team)
-        assert (await hears_of(socket, "task.edited"))["task"]["title"] == "Secret"
+        assert (await next_of_type(socket, "task.edited"))["task"]["title"] == "Secret"
     for client in (owner, team.clients["editor"]):
         assert (await done(client.get(task, headers=after))).json()["title"] == "Secret"
     notifications = await done(team.clients["editor"].get("/api/notifications", headers=after))

@@ -47,9 +47,9 @@ async def signed_in(
 ) -> AsyncIterator[SocketIoProcess]:
     """Return a client that has authenticated as the seed's do."""
     async with socketio(stack.urls[node], package, **options) as client:
-        await client.heard("connect")
-        client.say("emit", "authenticate", {"userId": user, "token": stack.token(user)})
-        assert (await client.heard("authenticated"))["userId"] == user
+        await client.receive_named("connect")
+        client.send("emit", "authenticate", {"userId": user, "token": stack.token(user)})
+        assert (await client.receive_named("authenticated"))["userId"] == user
         yield client
 
 
@@ -71,7 +71,7 @@ async def test_two_clients_receive_a_completion(
         done = (await http.post(f"/api/tasks/{task['id']}/complete")).json()
         await add(http, "next")
         for client in clients:
-            update = await client.heard("task:update")
+            update = await client.receive_named("task:update")
             assert (update["type"], update["taskId"], update["userId"]) == (
                 "task.completed",
                 task["id"],
@@ -80,7 +80,7 @@ async def test_two_clients_receive_a_completion(
             assert update["task"] == done
             assert update["changes"]["status"] == ["open", "done"]
             assert update["event"]["type"] == "task.completed"
-            assert (await client.heard("task:update"))["task"]["title"] == "next"
+            assert (await client.receive_named("task:update"))["task"]["title"] == "next"
 
 
 @every_client
@@ -89,12 +89,12 @@ async def test_token_may_be_in_the_handshake(running_stack: Stack, user: str, pa
     """The client is authenticated after `connect`; an invalid token is a `connect_error`."""
     url, good = running_stack.urls[0], running_stack.token(user)
     async with socketio(url, package, auth={"token": good}, **WAYS[way]) as client:
-        assert (await client.hear())[0] == "connect"
-        assert (await client.heard("authenticated"))["userId"] == user
+        assert (await client.receive())[0] == "connect"
+        assert (await client.receive_named("authenticated"))["userId"] == user
     async with socketio(url, package, auth={"token": good + "x"}, **WAYS[way]) as client:
-        assert "signature" in await client.heard("connect_error")
+        assert "signature" in await client.receive_named("connect_error")
     async with socketio(url, package, auth={"token": good, "userId": "eve"}, **WAYS[way]) as client:
-        assert await client.heard("connect_error") == "the token is another user's"
+        assert await client.receive_named("connect_error") == "the token is another user's"
 
 
 @every_client
@@ -106,14 +106,14 @@ async def test_invalid_token_ends_the_connection(
     url, good = running_stack.urls[0], running_stack.token(user)
     for token, name, code in [("demo-token", user, "unauthenticated"), (good, "eve", "forbidden")]:
         async with socketio(url, package, **WAYS[way]) as client:
-            await client.heard("connect")
-            client.say("emit", "authenticate", {"userId": name, "token": token})
-            error = await client.heard("error")
+            await client.receive_named("connect")
+            client.send("emit", "authenticate", {"userId": name, "token": token})
+            error = await client.receive_named("error")
             assert error["code"] == code
             assert error["message"]
-            assert await client.heard("disconnect") == "io server disconnect"
-            client.say("connect")
-            assert (await client.hear())[0] == "connect"
+            assert await client.receive_named("disconnect") == "io server disconnect"
+            client.send("connect")
+            assert (await client.receive())[0] == "connect"
 
 
 @every_client
@@ -122,14 +122,14 @@ async def test_invisible_channels_are_refused(running_stack: Stack, user: str, p
     async with running_stack.client(f"{user}-other") as other:
         secret = await add(other, "secret")
     async with socketio(running_stack.urls[0], package) as client:
-        await client.heard("connect")
+        await client.receive_named("connect")
         assert (await client.ask("subscribe:task", secret["id"]))["code"] == "unauthenticated"
         assert (await client.ask("authenticate", {"token": 5}))["code"] == "malformed"
         token = running_stack.token(user)
         assert (await client.ask("authenticate", {"token": token}))["type"] == "authenticated"
         assert (await client.ask("authenticate", {"token": token}))["code"] == "malformed"
-        client.say("emit", "subscribe:task", {"taskId": secret["id"]})
-        assert (await client.heard("error"))["code"] == "not_found"
+        client.send("emit", "subscribe:task", {"taskId": secret["id"]})
+        assert (await client.receive_named("error"))["code"] == "not_found"
         wrongs: list[Any] = ["no-id", None, 5, {"taskId": []}, {}]
         for wrong in wrongs:
             assert (await client.ask("subscribe:task", wrong))["code"] == "malformed"
@@ -142,14 +142,14 @@ async def test_unsubscribed_task_is_still_received_by_its_list(
     """Each update once: the channel of a task adds none of those."""
     async with running_stack.client(user) as http, signed_in(running_stack, user, package, 1) as client:
         task = await add(http, "one")
-        assert (await client.heard("task:update"))["task"] == task
+        assert (await client.receive_named("task:update"))["task"] == task
         assert (await client.ask("subscribe:task", {"taskId": task["id"]}))["type"] == "subscribed"
         await http.patch(f"/api/tasks/{task['id']}", json={"title": "two"})
-        assert (await client.heard("task:update"))["task"]["title"] == "two"
+        assert (await client.receive_named("task:update"))["task"]["title"] == "two"
         assert (await client.ask("unsubscribe:task", {"taskId": task["id"]}))["type"] == "unsubscribed"
         for title in ("three", "four"):
             await http.patch(f"/api/tasks/{task['id']}", json={"title": title})
-            assert (await client.heard("task:update"))["task"]["title"] == title
+            assert (await client.receive_named("task:update"))["task"]["title"] == title
 
 
 @every_client
@@ -167,18 +167,18 @@ async def test_clients_reconnect_by_themselves(
     ):
         running_stack.urls.pop()
         await add(http, "before")
-        assert (await client.heard("task:update"))["task"]["title"] == "before"
+        assert (await client.receive_named("task:update"))["task"]["title"] == "before"
         stopping = asyncio.create_task(asyncio.to_thread(part.stop))
-        assert (await client.heard("goodbye"))["code"] == 4001
-        assert await client.heard("disconnect") in {"transport close", "transport error"}
+        assert (await client.receive_named("goodbye"))["code"] == 4001
+        assert await client.receive_named("disconnect") in {"transport close", "transport error"}
         await stopping
         again = await asyncio.to_thread(running_stack.start_api, port)
         running_stack.urls.pop()
-        await client.heard("connect")
-        client.say("emit", "authenticate", {"userId": user, "token": token})
-        assert (await client.heard("authenticated"))["userId"] == user
+        await client.receive_named("connect")
+        client.send("emit", "authenticate", {"userId": user, "token": token})
+        assert (await client.receive_named("authenticated"))["userId"] == user
         await add(http, "after")
-        assert (await client.heard("task:update"))["task"]["title"] == "after"
+        assert (await client.receive_named("task:update"))["task"]["title"] == "after"
     await asyncio.to_thread(again.stop)
 
 
@@ -192,9 +192,9 @@ async def test_other_transports_work_on_the_same_node(running_stack: Stack, user
         events(http) as stream,
     ):
         await stream.next()
-        client.say("transport")
-        assert await client.heard("transport") in {"websocket", "polling"}
+        client.send("transport")
+        assert await client.receive_named("transport") in {"websocket", "polling"}
         task = await add(http, "for all")
         assert (await socket.update())["task"] == task
         assert (await stream.update())["task"] == task
-        assert (await client.heard("task:update"))["task"] == task
+        assert (await client.receive_named("task:update"))["task"] == task

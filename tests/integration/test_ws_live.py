@@ -61,7 +61,7 @@ async def test_first_socket_of_a_user_has_the_inbox(running_stack: Stack, user: 
         assert first.hello["user"] == user
         channels = list(first.hello["channels"])
         while not any(channel.startswith("list:") for channel in channels):
-            channels.append((await first.hear())["channel"])
+            channels.append((await first.receive())["channel"])
 
 
 @pytest.mark.parametrize("node", [0, 1])
@@ -123,9 +123,9 @@ async def test_new_list_and_its_tasks_reach_open_sockets(running_stack: Stack, u
     async with running_stack.client(user) as client, live(running_stack.ws_url(1), token) as other:
         created = (await client.post("/api/lists", json={"name": "Garden"})).json()
         await add(client, "Water the plants", list_id=created["id"])
-        seen = [await other.hear()]
+        seen = [await other.receive()]
         while seen[-1].get("task") is None:
-            seen.append(await other.hear())
+            seen.append(await other.receive())
         assert f"list:{created['id']}" in [
             message["channel"] for message in seen if message["type"] == "subscribed"
         ]
@@ -133,7 +133,7 @@ async def test_new_list_and_its_tasks_reach_open_sockets(running_stack: Stack, u
         assert lists[-1] == "Garden"
         assert seen[-1]["task"]["title"] == "Water the plants"
         await client.delete(f"/api/lists/{created['id']}")
-        seen = [await other.hear(), await other.hear()]
+        seen = [await other.receive(), await other.receive()]
         assert [message["type"] for message in seen] == ["update", "unsubscribed"]
         assert seen[0]["list"] is None
 
@@ -151,8 +151,8 @@ async def test_invisible_tasks_are_not_received(running_stack: Stack, user: str)
             (f"list:{task['list_id']}", "not_found"),
             (f"user:{user}", "forbidden"),
         ]:
-            await other.say(id=2, type="subscribe", channel=channel, since={})
-            while "id" not in (reply := await other.hear()):
+            await other.send(id=2, type="subscribe", channel=channel, since={})
+            while "id" not in (reply := await other.receive()):
                 assert reply["type"] in {"subscribed", "update"}
                 assert "private" not in str(reply)
             assert (reply["type"], reply["code"]) == ("error", code)
@@ -231,11 +231,11 @@ async def test_stopping_node_sends_goodbye(running_stack: Stack, user: str) -> N
         await add(client, "one")
         assert await titles(leaving, 1) == ["one"]
         stopping = asyncio.create_task(asyncio.to_thread(part.stop))
-        goodbye = await leaving.hear()
+        goodbye = await leaving.receive()
         assert (goodbye["type"], goodbye["code"]) == ("goodbye", 4001)
         assert goodbye["retry_after_ms"] == [0, 8000]
         with pytest.raises(ConnectionClosed) as closed:
-            await leaving.hear()
+            await leaving.receive()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4001
         await stopping

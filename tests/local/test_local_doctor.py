@@ -31,7 +31,7 @@ def doctor(data: Path, *arguments: str, **env: str) -> Result:
     return CliRunner().invoke(main, ["doctor", "--data", str(data), *arguments], env=env)
 
 
-def assert_mended(finding: Finding, status: str, detail: str, mend: str) -> None:
+def assert_repaired(finding: Finding, status: str, detail: str, mend: str) -> None:
     assert finding.status == status
     assert detail in finding.detail
     assert mend in (finding.mend or "")
@@ -62,7 +62,9 @@ def test_failure_is_exit_status_1(tmp_path: Path) -> None:
 def test_taken_port_names_its_program(tmp_path: Path) -> None:
     with socket.create_server((LOOPBACK, 0)) as server:
         port = server.getsockname()[1]
-        assert_mended(check_port(DataDir(tmp_path), LOOPBACK, port), "fail", f"{port} is taken by", "--port")
+        assert_repaired(
+            check_port(DataDir(tmp_path), LOOPBACK, port), "fail", f"{port} is taken by", "--port"
+        )
     assert check_port(DataDir(tmp_path), LOOPBACK, port).status == "ok"
 
 
@@ -73,11 +75,11 @@ def test_jars_are_checked(tmp_path: Path) -> None:
     assert check_jars(home).status == "warn"
     home.jar_folder.mkdir()
     (home.jar_folder / good.file_name).write_bytes(b"good")
-    assert_mended(check_jars(home), "fail", other.file_name, "fetches the rest")
+    assert_repaired(check_jars(home), "fail", other.file_name, "fetches the rest")
     (home.jar_folder / other.file_name).write_bytes(b"OTHER")
-    assert_mended(check_jars(home), "fail", other.file_name, f"delete {tmp_path}")
+    assert_repaired(check_jars(home), "fail", other.file_name, f"delete {tmp_path}")
     (home.jar_folder / other.file_name).write_bytes(b"other")
-    assert_mended(check_jars(home), "ok", "Kafka 1.0, 2 files verified", "")
+    assert_repaired(check_jars(home), "ok", "Kafka 1.0, 2 files verified", "")
 
 
 def test_readable_data_folder_is_a_failure(tmp_path: Path) -> None:
@@ -87,9 +89,9 @@ def test_readable_data_folder_is_a_failure(tmp_path: Path) -> None:
     data.secret()
     assert check_data(data).status == "ok"
     data.secret_file.chmod(0o644)
-    assert_mended(check_data(data), "fail", "others can read the secret", "chmod 600")
+    assert_repaired(check_data(data), "fail", "others can read the secret", "chmod 600")
     data.root.chmod(0o755)
-    assert_mended(check_data(data), "warn", "is open to other accounts", "chmod 700")
+    assert_repaired(check_data(data), "warn", "is open to other accounts", "chmod 700")
 
 
 def test_files_of_a_killed_run_are_reported(tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_files_of_a_killed_run_are_reported(tmp_path: Path) -> None:
     data = DataDir(tmp_path)
     assert check_leftovers(data).status == "ok"
     data.write_run({"processes": []})
-    assert_mended(check_leftovers(data), "warn", "killed", "tasktape down")
+    assert_repaired(check_leftovers(data), "warn", "killed", "tasktape down")
     held = data.lock()
     assert held is not None
     assert check_leftovers(data).status == "ok"
@@ -110,10 +112,10 @@ def test_free_space_is_checked_before_the_folder_exists(tmp_path: Path) -> None:
 
 async def test_unreachable_stores_are_named() -> None:
     """By the URL or the variable."""
-    assert_mended(check_kafka("127.0.0.1:1,127.0.0.1:2"), "fail", "127.0.0.1:1", "KAFKA_BROKERS")
+    assert_repaired(check_kafka("127.0.0.1:1,127.0.0.1:2"), "fail", "127.0.0.1:1", "KAFKA_BROKERS")
     refused = await check_database("postgresql+asyncpg://u:p@127.0.0.1:1/d")
-    assert_mended(refused, "fail", "", "DATABASE_URL")
-    assert_mended(await check_database("nonsense"), "fail", "", "DATABASE_URL")
+    assert_repaired(refused, "fail", "", "DATABASE_URL")
+    assert_repaired(await check_database("nonsense"), "fail", "", "DATABASE_URL")
 
 
 def test_unreachable_api_process_is_named(tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ def test_unreachable_api_process_is_named(tmp_path: Path) -> None:
     ]
     run = {"url": "http://127.0.0.1:1", "processes": processes}
     found = check_api(run, DataDir(tmp_path))
-    assert_mended(found, "fail", "127.0.0.1:1 is not ready; api-1 is restarting", "api*.log")
+    assert_repaired(found, "fail", "127.0.0.1:1 is not ready; api-1 is restarting", "api*.log")
     assert "api-0" not in found.detail
     assert "worker" not in found.detail
 
@@ -141,4 +143,4 @@ def test_unreachable_api_process_is_named(tmp_path: Path) -> None:
 def test_refused_token_has_a_reason(token: str, reason: str, tmp_path: Path) -> None:
     """Read from the token itself where possible."""
     options = Options(DataDir(tmp_path), LOOPBACK, 1, 1, {"TASKTAPE_TOKEN": token})
-    assert_mended(check_token("http://127.0.0.1:1", options), "fail", reason, "tasktape token")
+    assert_repaired(check_token("http://127.0.0.1:1", options), "fail", reason, "tasktape token")

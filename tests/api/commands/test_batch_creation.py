@@ -13,7 +13,7 @@ from api.main import application
 from app.settings import Settings
 from app.tasks.state import Task
 from tasktape.local.tokens import mint
-from tests.api.memory_stack import World, edge_on
+from tests.api.memory_stack import World, dependencies_on
 
 SECRET = "a secret of the tests that is long enough"
 
@@ -28,7 +28,7 @@ async def world() -> AsyncIterator[World]:
 async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(jwt_secret=SECRET, command_wait_ms=5000)
     app = application(settings)
-    app.state.deps = edge_on(world, world.node(), settings, None)
+    app.state.deps = dependencies_on(world, world.node(), settings, None)
     headers = {"Authorization": f"Bearer {mint(SECRET, 'alice', admin=False, ttl_s=60)}"}
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://tasktape.test", headers=headers) as c:

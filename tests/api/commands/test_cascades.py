@@ -83,7 +83,7 @@ async def family_in(world: World, list_id: str = "") -> Family:
             list_id=list_id or inbox_id("alice"),
             parent_id=None if parent is None else found.ids[parent],
         )
-        await found.node.done(create, f"task:{found.ids[name]}")
+        await found.node.applied(create, f"task:{found.ids[name]}")
     return found
 
 
@@ -162,7 +162,7 @@ async def test_retried_cascade_continues_where_the_first_attempt_failed(
     family: Family, room: int, key: CommandKey | None, command: TaskCommand, event: str
 ) -> None:
     """Wherever that was: every task has one event, and undo takes back all of them."""
-    await family.node.done(CreateList(name="B"), "list:10000000-0000-4000-8000-00000000000b")
+    await family.node.applied(CreateList(name="B"), "list:10000000-0000-4000-8000-00000000000b")
     family.world.log.room = room
     with pytest.raises(Unavailable):
         await family.tell(command, key=key)
@@ -313,7 +313,7 @@ async def test_restoring_includes_sub_tasks_deleted_with_the_task(family: Family
 async def test_sub_tasks_move_with_their_parent_to_another_list(family: Family) -> None:
     """A sub-task that is moved alone loses its parent."""
     there = new_id()
-    await family.node.done(CreateList(name="There"), f"list:{there}")
+    await family.node.applied(CreateList(name="There"), f"list:{there}")
     await family.tell(MoveTask(list_id=there))
     assert set(family.each("list_id").values()) == {there}
     assert family["grandchild"].parent_id == family.ids["child"]
@@ -335,7 +335,9 @@ async def test_done_stage_completes_sub_tasks_with_cascade(command: EditTask | M
     """Without `cascade` it is refused, as completing is."""
     async with World(partitions=1).running() as world:
         list_id = new_id()
-        await world.node().done(CreateList.model_validate({"name": "L", "stages": STAGES}), f"list:{list_id}")
+        await world.node().applied(
+            CreateList.model_validate({"name": "L", "stages": STAGES}), f"list:{list_id}"
+        )
         family = await family_in(world, list_id)
         with pytest.raises(Conflict, match="cascade=true"):
             await family.tell(command)
@@ -370,13 +372,13 @@ async def test_undo_of_a_move_checks_the_stage() -> None:
     """The stages of the previous list may have changed."""
     async with World(partitions=1).running() as world:
         node, list_id, task = world.node(), new_id(), f"task:{new_id()}"
-        await node.done(CreateList.model_validate({"name": "L", "stages": STAGES}), f"list:{list_id}")
-        await node.done(new_task(list_id=list_id), task)
-        await node.done(MoveTask(list_id=inbox_id("alice")), task)
+        await node.applied(CreateList.model_validate({"name": "L", "stages": STAGES}), f"list:{list_id}")
+        await node.applied(new_task(list_id=list_id), task)
+        await node.applied(MoveTask(list_id=inbox_id("alice")), task)
         stages = [{"name": "Later", "category": "open"}, STAGES[1]]
-        await node.done(EditList.model_validate({"stages": stages}), f"list:{list_id}")
+        await node.applied(EditList.model_validate({"stages": stages}), f"list:{list_id}")
         with pytest.raises(Conflict, match="can no longer be undone"):
-            await node.give(UndoChange(), task)
+            await node.execute(UndoChange(), task)
 
 
 async def test_cascade_over_too_many_sub_tasks_is_refused(

@@ -41,8 +41,8 @@ def new_stream() -> str:
 async def test_response_has_the_state_after_the_event(world: World) -> None:
     """Creating and editing return the new state, its version and the event's position."""
     node, stream = world.node(), new_stream()
-    created = await node.done(new_task(), stream)
-    edited = await node.done(EditTask(title="Buy bread"), stream)
+    created = await node.applied(new_task(), stream)
+    edited = await node.applied(EditTask(title="Buy bread"), stream)
     assert (created.version, edited.version) == (1, 2)
     assert json.loads(edited.body)["title"] == "Buy bread"
     assert edited.position is not None
@@ -52,9 +52,9 @@ async def test_response_has_the_state_after_the_event(world: World) -> None:
 async def test_command_without_effect_writes_nothing(world: World) -> None:
     """The response has the state, and the log does not grow."""
     node, stream = world.node(), new_stream()
-    await node.done(new_task(), stream)
-    await node.done(CompleteTask(), stream)
-    again = await node.done(CompleteTask(), stream)
+    await node.applied(new_task(), stream)
+    await node.applied(CompleteTask(), stream)
+    again = await node.applied(CompleteTask(), stream)
     assert again.position is None
     assert again.version == 2
     assert len(world.log.records) == 2
@@ -64,10 +64,10 @@ async def test_concurrent_edits_from_two_nodes_all_take_effect(world: World) -> 
     """Of 200 edits each is in the history once, versions have no holes, and each caller got its own
     outcome."""
     nodes, stream = [world.node(), world.node()], new_stream()
-    await nodes[0].done(new_task(), stream)
+    await nodes[0].applied(new_task(), stream)
 
     async def edit(number: int) -> None:
-        effect = await nodes[number % 2].done(EditTask(title=f"Edit {number}"), stream)
+        effect = await nodes[number % 2].applied(EditTask(title=f"Edit {number}"), stream)
         assert json.loads(effect.body)["title"] == f"Edit {number}"
         assert effect.position is not None
         folded = world.at(effect.position)
@@ -90,7 +90,7 @@ async def test_command_without_an_outcome_in_time_is_pending(world: World) -> No
     """While the worker is down the response is the position; the event takes effect later."""
     node, stream = world.node(), new_stream()
     world.hold()
-    written = await node.written(new_task(), stream, wait_s=0.02)
+    written = await node.pending(new_task(), stream, wait_s=0.02)
     world.release()
     await eventually(lambda: len(world.folded) == 1)
     assert world.at(written.position).outcome == "accepted"
@@ -101,23 +101,23 @@ async def test_unawaited_commands_build_on_each_other(world: World) -> None:
     node, stream = world.node(), new_stream()
     world.hold()
     for command in (new_task(), EditTask(title="Buy bread"), CompleteTask()):
-        await node.written(command, stream, wait_s=0)
+        await node.pending(command, stream, wait_s=0)
     world.release()
     await eventually(lambda: len(world.folded) == 3)
     assert [record.version for record in world.accepted_of(stream)] == [1, 2, 3]
-    assert (await node.done(ReopenTask(), stream)).version == 4
+    assert (await node.applied(ReopenTask(), stream)).version == 4
 
 
 async def test_wrong_in_flight_state_is_dropped(world: World) -> None:
     """An earlier write of another node supersedes the unconfirmed event; the command is decided again."""
     ours, theirs, stream = world.node(), world.node(), new_stream()
-    await ours.done(new_task(), stream)
+    await ours.applied(new_task(), stream)
     world.hold()
-    await theirs.written(EditTask(title="Theirs"), stream, wait_s=0)
-    await ours.written(EditTask(title="Ours", notes="of no use"), stream, wait_s=0)
+    await theirs.pending(EditTask(title="Theirs"), stream, wait_s=0)
+    await ours.pending(EditTask(title="Ours", notes="of no use"), stream, wait_s=0)
     world.release()
     await eventually(lambda: len(world.folded) == 3)
-    effect = await ours.done(EditTask(priority="high"), stream)
+    effect = await ours.applied(EditTask(priority="high"), stream)
     assert effect.version == 3
     assert json.loads(effect.body)["title"] == "Theirs"
     assert json.loads(effect.body)["notes"] == ""
@@ -127,9 +127,9 @@ async def test_repeated_key_is_harmless(world: World) -> None:
     """The same command with the same key is one event and gets the first response, later too."""
     node, key = world.node(), key_of("k1", {"title": "Buy milk"})
     stream = f"task:{key.created_id}"
-    first = await node.done(new_task(), stream, key=key)
-    await node.done(EditTask(title="Changed since"), stream)
-    again = await world.node().done(new_task(), stream, key=key)
+    first = await node.applied(new_task(), stream, key=key)
+    await node.applied(EditTask(title="Changed since"), stream)
+    again = await world.node().applied(new_task(), stream, key=key)
     assert again == first
     assert len(world.log.records) == 2
 
@@ -137,10 +137,10 @@ async def test_repeated_key_is_harmless(world: World) -> None:
 async def test_repeated_deletion_has_no_content_either(world: World) -> None:
     """As the first response, whatever the read models keep of deleted tasks."""
     node, stream = world.node(), new_stream()
-    await node.done(new_task(), stream)
-    first = await node.done(DeleteTask(), stream, key=key_of("k", {}))
+    await node.applied(new_task(), stream)
+    first = await node.applied(DeleteTask(), stream, key=key_of("k", {}))
     assert first.body == b"null"
-    assert await node.done(DeleteTask(), stream, key=key_of("k", {})) == first
+    assert await node.applied(DeleteTask(), stream, key=key_of("k", {})) == first
 
 
 async def test_repeats_racing_on_two_nodes_are_one_event(world: World) -> None:
@@ -148,7 +148,7 @@ async def test_repeats_racing_on_two_nodes_are_one_event(world: World) -> None:
     nodes, key = [world.node(), world.node()], key_of("k2", {"title": "Buy milk"})
     stream = f"task:{key.created_id}"
     effects = await asyncio.gather(
-        *(nodes[number % 2].done(new_task(), stream, key=key) for number in range(10))
+        *(nodes[number % 2].applied(new_task(), stream, key=key) for number in range(10))
     )
     assert len(set(effects)) == 1
     assert len(world.accepted_of(stream)) == 1
@@ -159,11 +159,11 @@ async def test_repeat_of_an_unresolved_command_is_not_written_again(world: World
     node, key = world.node(), key_of("k3", {})
     stream = f"task:{key.created_id}"
     world.hold()
-    first = await node.written(new_task(), stream, key=key, wait_s=0)
-    again = await node.written(new_task(), stream, key=key, wait_s=0.01)
+    first = await node.pending(new_task(), stream, key=key, wait_s=0)
+    again = await node.pending(new_task(), stream, key=key, wait_s=0.01)
     assert again == first
     world.release()
-    effect = await node.done(new_task(), stream, key=key)
+    effect = await node.applied(new_task(), stream, key=key)
     assert effect.position == first.position
     assert len(world.log.records) == 1
 
@@ -173,13 +173,13 @@ async def test_key_reused_for_another_command_is_refused(world: World) -> None:
     node, key, other = world.node(), key_of("k4", {"title": "A"}), key_of("k4", {"title": "B"})
     stream = f"task:{key.created_id}"
     world.hold()
-    await node.written(new_task(), stream, key=key, wait_s=0)
+    await node.pending(new_task(), stream, key=key, wait_s=0)
     with pytest.raises(KeyReused):
-        await node.give(new_task(title="B"), stream, key=other, wait_s=0)
+        await node.execute(new_task(title="B"), stream, key=other, wait_s=0)
     world.release()
     await eventually(lambda: len(world.folded) == 1)
     with pytest.raises(KeyReused):
-        await node.give(new_task(title="B"), stream, key=other)
+        await node.execute(new_task(title="B"), stream, key=other)
 
 
 async def test_repeat_after_a_failed_append_returns_the_first_outcome(world: World) -> None:
@@ -188,9 +188,9 @@ async def test_repeat_after_a_failed_append_returns_the_first_outcome(world: Wor
     stream = f"task:{key.created_id}"
     world.log.fails = "after"
     with pytest.raises(Unavailable):
-        await node.give(new_task(), stream, key=key)
+        await node.execute(new_task(), stream, key=key)
     world.log.fails = None
-    effect = await node.done(new_task(), stream, key=key)
+    effect = await node.applied(new_task(), stream, key=key)
     assert effect.version == 1
     assert len(world.accepted_of(stream)) == 1
 
@@ -199,7 +199,7 @@ async def test_event_with_an_accepted_outcome_succeeds_despite_a_lost_acknowledg
     """The command is done, since its outcome arrived."""
     node, stream = world.node(), new_stream()
     world.log.fails = "late"
-    effect = await node.done(new_task(), stream)
+    effect = await node.applied(new_task(), stream)
     assert effect.position is not None
     assert world.at(effect.position).outcome == "accepted"
 
@@ -209,32 +209,32 @@ async def test_unavailable_log_changes_nothing(world: World) -> None:
     node, stream = world.node(), new_stream()
     world.log.fails = "before"
     with pytest.raises(Unavailable):
-        await node.give(new_task(), stream)
+        await node.execute(new_task(), stream)
     world.log.fails = None
-    assert (await node.done(new_task(), stream)).version == 1
+    assert (await node.applied(new_task(), stream)).version == 1
 
 
 @pytest.mark.parametrize("version", [None, 2])
 async def test_undo_of_an_invisible_event_is_refused(world: World, version: int | None) -> None:
     """Nor is the change before it undone: the caller could not know which one it was."""
     node, stream = world.node(), new_stream()
-    await node.done(new_task(), stream)
+    await node.applied(new_task(), stream)
     world.hold()
-    await node.written(EditTask(title="Buy bread"), stream, wait_s=0)
+    await node.pending(EditTask(title="Buy bread"), stream, wait_s=0)
     with pytest.raises(Unavailable):
-        await node.give(UndoChange(version=version), stream, wait_s=0)
+        await node.execute(UndoChange(version=version), stream, wait_s=0)
     assert len(world.log.records) == 2
     world.release()
-    undone = await node.done(UndoChange(version=version), stream)
+    undone = await node.applied(UndoChange(version=version), stream)
     assert json.loads(undone.body)["title"] == "Buy milk"
 
 
 async def test_edits_of_disjoint_fields_merge(world: World) -> None:
     """An edit based on an older version succeeds if its fields have not changed since."""
     node, stream = world.node(), new_stream()
-    await node.done(new_task(), stream)
-    await node.done(EditTask(title="Theirs"), stream)
-    merged = await node.done(EditTask(priority="high"), stream, if_match=1)
+    await node.applied(new_task(), stream)
+    await node.applied(EditTask(title="Theirs"), stream)
+    merged = await node.applied(EditTask(priority="high"), stream, if_match=1)
     assert json.loads(merged.body)["title"] == "Theirs"
     assert json.loads(merged.body)["priority"] == "high"
 
@@ -242,10 +242,10 @@ async def test_edits_of_disjoint_fields_merge(world: World) -> None:
 async def test_edits_of_the_same_field_conflict(world: World) -> None:
     """The error has all three values, and nothing is written."""
     node, stream = world.node(), new_stream()
-    await node.done(new_task(), stream)
-    await node.done(EditTask(title="Theirs"), stream)
+    await node.applied(new_task(), stream)
+    await node.applied(EditTask(title="Theirs"), stream)
     with pytest.raises(Conflict) as caught:
-        await node.give(EditTask(title="Mine", notes="and more"), stream, if_match=1)
+        await node.execute(EditTask(title="Mine", notes="and more"), stream, if_match=1)
     assert caught.value.base == {"title": "Buy milk"}
     assert caught.value.theirs == {"title": "Theirs"}
     assert caught.value.yours == {"title": "Mine"}
@@ -255,10 +255,10 @@ async def test_edits_of_the_same_field_conflict(world: World) -> None:
 async def test_one_of_two_edits_of_the_same_version_conflicts(world: World) -> None:
     """Also if they race on two nodes: the loser is checked against the winner."""
     nodes, stream = [world.node(), world.node()], new_stream()
-    await nodes[0].done(new_task(), stream)
+    await nodes[0].applied(new_task(), stream)
     results = await asyncio.gather(
-        nodes[0].give(EditTask(title="One"), stream, if_match=1),
-        nodes[1].give(EditTask(title="Two"), stream, if_match=1),
+        nodes[0].execute(EditTask(title="One"), stream, if_match=1),
+        nodes[1].execute(EditTask(title="Two"), stream, if_match=1),
         return_exceptions=True,
     )
     assert sorted(type(result).__name__ for result in results) == ["Applied", "Conflict"]
@@ -272,33 +272,33 @@ async def test_stale_version_fails_the_precondition(
 ) -> None:
     """Version above the current one, unknown version, and deletion of a task that has changed."""
     node, stream = world.node(), new_stream()
-    await node.done(new_task(), stream)
-    await node.done(EditTask(title="Newer"), stream)
+    await node.applied(new_task(), stream)
+    await node.applied(EditTask(title="Newer"), stream)
     with pytest.raises(PreconditionFailed):
-        await node.give(command, stream, if_match=version)
+        await node.execute(command, stream, if_match=version)
 
 
 async def test_preconditions_apply_to_lists_too(world: World) -> None:
     """Renaming conflicts with another renaming; deleting a changed list fails."""
     node, stream = world.node(), f"list:{new_id()}"
-    await node.done(CreateList(name="A"), stream)
-    await node.done(EditList(name="B"), stream)
+    await node.applied(CreateList(name="A"), stream)
+    await node.applied(EditList(name="B"), stream)
     with pytest.raises(Conflict) as caught:
-        await node.give(EditList(name="C"), stream, if_match=1)
+        await node.execute(EditList(name="C"), stream, if_match=1)
     assert caught.value.theirs == {"name": "B"}
     with pytest.raises(PreconditionFailed):
-        await node.give(DeleteList(), stream, if_match=1)
-    assert (await node.done(DeleteList(), stream, if_match=2)).body == b"null"
+        await node.execute(DeleteList(), stream, if_match=1)
+    assert (await node.applied(DeleteList(), stream, if_match=2)).body == b"null"
 
 
 async def test_deleted_task_can_only_be_restored(world: World) -> None:
     """Deleting returns no content, editing is 404, restoring brings everything back."""
     node, stream = world.node(), new_stream()
-    await node.done(new_task(notes="two litres"), stream)
-    assert (await node.done(DeleteTask(), stream)).body == b"null"
+    await node.applied(new_task(notes="two litres"), stream)
+    assert (await node.applied(DeleteTask(), stream)).body == b"null"
     with pytest.raises(NotFound):
-        await node.give(EditTask(title="X"), stream)
-    assert json.loads((await node.done(RestoreTask(), stream)).body)["notes"] == "two litres"
+        await node.execute(EditTask(title="X"), stream)
+    assert json.loads((await node.applied(RestoreTask(), stream)).body)["notes"] == "two litres"
 
 
 @pytest.mark.parametrize("command", [EditTask(title="X"), CompleteTask(), DeleteTask(), RestoreTask()])
@@ -307,40 +307,40 @@ async def test_invisible_task_is_not_found(
 ) -> None:
     """A stranger gets the same response as for a task that does not exist."""
     node, stream = world.node(), new_stream()
-    await node.done(new_task(), stream)
+    await node.applied(new_task(), stream)
     with pytest.raises(NotFound, match="no such task"):
-        await node.give(command, stream, "mallory")
+        await node.execute(command, stream, "mallory")
     with pytest.raises(NotFound, match="no such task"):
-        await node.give(command, new_stream(), "mallory")
+        await node.execute(command, new_stream(), "mallory")
 
 
 async def test_list_of_others_accepts_no_tasks(world: World) -> None:
     """Neither by creating nor by moving."""
     node, stream = world.node(), new_stream()
-    await node.done(CreateInbox(), f"list:{inbox_id('alice')}")
+    await node.applied(CreateInbox(), f"list:{inbox_id('alice')}")
     with pytest.raises(NotFound):
-        await node.give(new_task("alice"), new_stream(), "mallory")
-    await node.done(new_task("mallory"), stream, "mallory")
+        await node.execute(new_task("alice"), new_stream(), "mallory")
+    await node.applied(new_task("mallory"), stream, "mallory")
     with pytest.raises(NotFound):
-        await node.give(MoveTask(list_id=inbox_id("alice")), stream, "mallory")
+        await node.execute(MoveTask(list_id=inbox_id("alice")), stream, "mallory")
 
 
 async def test_tasks_of_a_deleted_list_are_not_found(world: World) -> None:
     """And no task can be created in it or moved to it."""
     node, stream, list_id = world.node(), new_stream(), new_id()
-    await node.done(CreateList(name="Errands"), f"list:{list_id}")
-    await node.done(new_task(list_id=list_id), stream)
-    await node.done(DeleteList(), f"list:{list_id}")
+    await node.applied(CreateList(name="Errands"), f"list:{list_id}")
+    await node.applied(new_task(list_id=list_id), stream)
+    await node.applied(DeleteList(), f"list:{list_id}")
     with pytest.raises(NotFound):
-        await node.give(CompleteTask(), stream)
+        await node.execute(CompleteTask(), stream)
     with pytest.raises(NotFound):
-        await node.give(new_task(list_id=list_id), new_stream())
+        await node.execute(new_task(list_id=list_id), new_stream())
 
 
 async def test_racing_nodes_create_an_inbox_once(world: World) -> None:
     """Both derive the same event id."""
     nodes, stream = [world.node(), world.node()], f"list:{inbox_id('alice')}"
-    await asyncio.gather(*(node.give(CreateInbox(), stream) for node in nodes))
+    await asyncio.gather(*(node.execute(CreateInbox(), stream) for node in nodes))
     assert len(world.accepted_of(stream)) == 1
 
 
@@ -348,7 +348,7 @@ async def test_command_fails_after_too_many_lost_races(world: World, monkeypatch
     """Retries are bounded; the lost attempts had no effect, and the caller may retry."""
     monkeypatch.setattr(commands, "MAX_TRIES", 0)
     with pytest.raises(Unavailable, match="nothing was changed"):
-        await world.node().give(new_task(), new_stream())
+        await world.node().execute(new_task(), new_stream())
 
 
 @pytest.mark.parametrize("seed", range(15))
@@ -371,7 +371,7 @@ async def test_every_accepted_event_was_reported_to_its_caller(world: World, see
         node, stream = draw.choice(nodes), draw.choice(streams)
         wait_s, if_match = draw.choice([0, 0.01, 5]), draw.choice([None, None, 1])
         try:
-            result = await node.give(command, stream, wait_s=wait_s, if_match=if_match)
+            result = await node.execute(command, stream, wait_s=wait_s, if_match=if_match)
         except (Conflict, PreconditionFailed):
             return
         if result.position is not None:
@@ -386,7 +386,7 @@ async def test_every_accepted_event_was_reported_to_its_caller(world: World, see
             world.release()
 
     for stream in streams:
-        created = await nodes[0].done(new_task(), stream)
+        created = await nodes[0].applied(new_task(), stream)
         assert created.position is not None
         reported[created.position] = 1
     await asyncio.gather(come_and_go(), *(action(number) for number in range(60)))

@@ -26,7 +26,7 @@ async def world() -> AsyncIterator[World]:
 @pytest.fixture
 async def node(world: World) -> Node:
     node = world.node()
-    await node.done(new_task(), STREAM)
+    await node.applied(new_task(), STREAM)
     return node
 
 
@@ -45,9 +45,9 @@ async def test_command_on_a_held_stream_is_refused(world: World, node: Node) -> 
     await eventually(lambda: STREAM in world.fold.held)
     before = len(world.log.records)
     with pytest.raises(Conflict, match=f"waits for the record {holder}"):
-        await node.give(EDIT, STREAM)
+        await node.execute(EDIT, STREAM)
     assert len(world.log.records) == before
-    assert isinstance(await node.give(new_task(), STREAM.replace("0100", "0101")), Applied)
+    assert isinstance(await node.execute(new_task(), STREAM.replace("0100", "0101")), Applied)
 
 
 async def test_command_appended_before_the_hold_is_taken_back(world: World, node: Node) -> None:
@@ -55,7 +55,7 @@ async def test_command_appended_before_the_hold_is_taken_back(world: World, node
     other = world.node()
     world.hold()
     holder = await poison(world)
-    edits = [asyncio.create_task(each.give(EDIT, STREAM)) for each in (node, other)]
+    edits = [asyncio.create_task(each.execute(EDIT, STREAM)) for each in (node, other)]
     written = len(world.log.records)
     await eventually(lambda: len(world.log.records) == written + 2)
     appended = [raw for raw in world.log.records if raw.stream == STREAM][-2:]

@@ -22,7 +22,7 @@ from app.tasks.state import Task
 from projections.queries.audit import AuditQueries
 from projections.read_models.lists import ListQueries
 from tasktape.local.tokens import mint
-from tests.api.memory_stack import Node, World, edge_on
+from tests.api.memory_stack import Node, World, dependencies_on
 from tests.spec import LIST_ID, OTHER_LIST_ID
 
 SECRET = "a secret of the tests, and of nothing else"
@@ -117,7 +117,7 @@ async def importing() -> AsyncIterator[Importer]:
         node, reader = world.node(), WorldReader(world)
         app = application(SETTINGS)
         app.state.deps = replace(
-            edge_on(world, node, SETTINGS, None),
+            dependencies_on(world, node, SETTINGS, None),
             lists=cast("ListQueries", reader),
             audit=cast("AuditQueries", reader),
         )
@@ -133,7 +133,7 @@ async def importer() -> AsyncIterator[Importer]:
         yield found
 
 
-def told(title: str, events: int = 3, **more: Any) -> dict[str, Any]:
+def task_with_events(title: str, events: int = 3, **more: Any) -> dict[str, Any]:
     """Return a task with this number of events."""
     rest = [
         {
@@ -155,7 +155,7 @@ def told(title: str, events: int = 3, **more: Any) -> dict[str, Any]:
 
 def headless(title: str) -> dict[str, Any]:
     """Return a task whose history lacks its beginning."""
-    task = told(title)
+    task = task_with_events(title)
     return {**task, "events": task["events"][1:]}
 
 
@@ -169,7 +169,9 @@ def counts(body: Any) -> tuple[int, int, int, int, list[str]]:
 
 async def test_import_keeps_times_and_actors(importer: Importer) -> None:
     """Imported events are unchanged; their source names the importing user and the run."""
-    body = await importer.done([told("A"), told("B", 1)], user="al/ice", x_correlation_id="run-1")
+    body = await importer.done(
+        [task_with_events("A"), task_with_events("B", 1)], user="al/ice", x_correlation_id="run-1"
+    )
     assert counts(body) == (2, 4, 4, 0, [])
     task = importer.task(body["list_id"], "A")
     assert (task.created_by, task.stage, task.version) == ("Ann", "Stage 3", 3)
@@ -182,20 +184,22 @@ async def test_import_keeps_times_and_actors(importer: Importer) -> None:
 
 async def test_repeated_import_adds_nothing(importer: Importer) -> None:
     """With or without the position of the first import."""
-    first = await importer.done([told("A"), told("B")])
+    first = await importer.done([task_with_events("A"), task_with_events("B")])
     size = importer.size
-    again = await importer.done([told("A"), told("B")])
+    again = await importer.done([task_with_events("A"), task_with_events("B")])
     assert counts(again) == (2, 6, 0, 6, [])
     assert again["list_id"] == first["list_id"]
     after = ",".join(f"{partition}:{offset}" for partition, offset in first["positions"].items())
-    assert counts(await importer.done([told("A"), told("B")], tasktape_position=after)) == (2, 6, 0, 6, [])
+    assert counts(
+        await importer.done([task_with_events("A"), task_with_events("B")], tasktape_position=after)
+    ) == (2, 6, 0, 6, [])
     assert importer.size == size
 
 
 async def test_import_adds_what_is_missing(importer: Importer) -> None:
     """New tasks, and new events of existing tasks, and nothing else."""
-    await importer.done([told("A", 2), told("B")])
-    body = await importer.done([told("A", 4), told("B"), told("C", 1)])
+    await importer.done([task_with_events("A", 2), task_with_events("B")])
+    body = await importer.done([task_with_events("A", 4), task_with_events("B"), task_with_events("C", 1)])
     assert counts(body) == (3, 8, 3, 5, [])
     task = importer.task(body["list_id"], "A")
     assert [record.version for record in importer.history(task)] == [1, 2, 3, 4]
@@ -207,34 +211,36 @@ async def test_interrupted_import_continues(importer: Importer) -> None:
     await importer.done([])
     for how, added in (("before", 3), ("after", 0)):
         importer.world.log.fails = how
-        body = {"list": {"name": "log"}, "tasks": [told(how)]}
+        body = {"list": {"name": "log"}, "tasks": [task_with_events(how)]}
         answer = await importer.post(body)
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) >= 1
         importer.world.log.fails = None
-        assert counts(await importer.done([told(how)])) == (1, 3, added, 3 - added, [])
+        assert counts(await importer.done([task_with_events(how)])) == (1, 3, added, 3 - added, [])
 
 
 async def test_concurrent_imports_add_each_event_once(importer: Importer) -> None:
     """Racing imports write some records twice; the histories have each event once."""
-    bodies = await asyncio.gather(*(importer.done([told("A", 9), told("B", 5)]) for _ in range(8)))
+    bodies = await asyncio.gather(
+        *(importer.done([task_with_events("A", 9), task_with_events("B", 5)]) for _ in range(8))
+    )
     assert len({body["list_id"] for body in bodies}) == 1
     for title, events in (("A", 9), ("B", 5)):
         task = importer.task(bodies[0]["list_id"], title)
         assert [record.version for record in importer.history(task)] == list(range(1, events + 1))
-    again = await importer.done([told("A", 9), told("B", 5)])
+    again = await importer.done([task_with_events("A", 9), task_with_events("B", 5)])
     assert counts(again) == (2, 14, 0, 14, [])
 
 
 async def test_import_waits_for_the_read_models(importer: Importer) -> None:
     """Without a position an import sees all earlier writes; a timeout is reported."""
-    await importer.done([told("A")])
+    await importer.done([task_with_events("A")])
     importer.world.hold()
-    written = await importer.post({"list": {"name": "log"}, "tasks": [told("B")]})
+    written = await importer.post({"list": {"name": "log"}, "tasks": [task_with_events("B")]})
     assert written.json()["added"] == 3
-    late = await importer.post({"list": {"name": "log"}, "tasks": [told("B")]}, Prefer="wait=0")
+    late = await importer.post({"list": {"name": "log"}, "tasks": [task_with_events("B")]}, Prefer="wait=0")
     assert (late.status_code, late.json()["code"]) == (503, "unavailable")
-    waiting = asyncio.create_task(importer.done([told("B")]))
+    waiting = asyncio.create_task(importer.done([task_with_events("B")]))
     await asyncio.sleep(0)
     importer.world.release()
     assert counts(await waiting) == (1, 3, 0, 3, [])
@@ -245,22 +251,22 @@ async def test_import_waits_for_the_read_models(importer: Importer) -> None:
 
 async def test_diverged_task_is_left_alone(importer: Importer) -> None:
     """A task edited after a part of its history was imported gets no events, and is named."""
-    body = await importer.done([told("A", 2)])
+    body = await importer.done([task_with_events("A", 2)])
     task = importer.task(body["list_id"], "A")
-    await importer.node.done(EditTask(notes="by hand"), f"task:{task.id}", "alice")
+    await importer.node.applied(EditTask(notes="by hand"), f"task:{task.id}", "alice")
     size = importer.size
-    again = await importer.done([told("A", 4), told("B", 1)])
+    again = await importer.done([task_with_events("A", 4), task_with_events("B", 1)])
     assert counts(again) == (2, 5, 1, 0, ["A"])
     assert importer.size == size + 1
 
 
 async def test_changes_after_an_import_stay(importer: Importer) -> None:
     """Importing the file again neither undoes nor repeats them."""
-    body = await importer.done([told("A")])
+    body = await importer.done([task_with_events("A")])
     task = importer.task(body["list_id"], "A")
-    await importer.node.done(EditTask(title="Mine"), f"task:{task.id}", "alice")
-    await importer.node.done(DeleteTask(), f"task:{task.id}", "alice")
-    assert counts(await importer.done([told("A")])) == (1, 3, 0, 3, [])
+    await importer.node.applied(EditTask(title="Mine"), f"task:{task.id}", "alice")
+    await importer.node.applied(DeleteTask(), f"task:{task.id}", "alice")
+    assert counts(await importer.done([task_with_events("A")])) == (1, 3, 0, 3, [])
     assert importer.task(body["list_id"], "Mine").deleted_at is not None
 
 
@@ -272,19 +278,22 @@ async def test_import_finds_or_creates_its_list(importer: Importer) -> None:
     not restored."""
     first = (await importer.done([]))["list_id"]
     assert first == import_list_id("alice", "log", 0)
-    await importer.node.done(EditList(name="Incidents"), f"list:{first}", "alice")
-    assert (await importer.done([told("A")]))["list_id"] == first
-    await importer.node.done(DeleteList(), f"list:{first}", "alice")
-    second = (await importer.done([told("A")]))["list_id"]
+    await importer.node.applied(EditList(name="Incidents"), f"list:{first}", "alice")
+    assert (await importer.done([task_with_events("A")]))["list_id"] == first
+    await importer.node.applied(DeleteList(), f"list:{first}", "alice")
+    second = (await importer.done([task_with_events("A")]))["list_id"]
     assert second == import_list_id("alice", "log", 1)
     assert importer.task(second, "A").id != importer.task(first, "A").id
-    await importer.node.done(CreateList(name="Home"), f"list:{LIST_ID}", "alice")
+    await importer.node.applied(CreateList(name="Home"), f"list:{LIST_ID}", "alice")
     assert (await importer.done([], name=" Home "))["list_id"] == LIST_ID
 
 
 async def test_two_users_import_the_same_file_separately(importer: Importer) -> None:
     """Each gets a list and tasks of their own."""
-    mine, theirs = await importer.done([told("A")]), await importer.done([told("A")], user="bob")
+    mine, theirs = (
+        await importer.done([task_with_events("A")]),
+        await importer.done([task_with_events("A")], user="bob"),
+    )
     assert mine["list_id"] != theirs["list_id"]
     assert counts(theirs) == (1, 3, 3, 0, [])
     assert importer.task(mine["list_id"], "A").id != importer.task(theirs["list_id"], "A").id
@@ -292,36 +301,38 @@ async def test_two_users_import_the_same_file_separately(importer: Importer) -> 
 
 async def test_import_into_an_invisible_list_is_not_found(importer: Importer) -> None:
     """And nothing is written."""
-    await importer.node.done(CreateList(name="Home"), f"list:{LIST_ID}", "bob")
+    await importer.node.applied(CreateList(name="Home"), f"list:{LIST_ID}", "bob")
     await importer.done([])
     size = importer.size
     for list_id in (LIST_ID, OTHER_LIST_ID):
-        answer = await importer.post({"list": {"id": list_id}, "tasks": [told("A")]})
+        answer = await importer.post({"list": {"id": list_id}, "tasks": [task_with_events("A")]})
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert importer.size == size
-    mine = await importer.post({"list": {"id": LIST_ID}, "tasks": [told("A")]}, "bob")
+    mine = await importer.post({"list": {"id": LIST_ID}, "tasks": [task_with_events("A")]}, "bob")
     assert mine.json()["added"] == 3
 
 
 async def test_import_into_a_deleted_list_is_refused(importer: Importer) -> None:
     """The owner is asked to restore it first; then the import continues."""
-    await importer.node.done(CreateList(name="Home"), f"list:{LIST_ID}", "alice")
-    await importer.node.done(DeleteList(), f"list:{LIST_ID}", "alice")
+    await importer.node.applied(CreateList(name="Home"), f"list:{LIST_ID}", "alice")
+    await importer.node.applied(DeleteList(), f"list:{LIST_ID}", "alice")
     await importer.done([])
     size = importer.size
-    answer = await importer.post({"list": {"id": LIST_ID}, "tasks": [told("A")]})
+    answer = await importer.post({"list": {"id": LIST_ID}, "tasks": [task_with_events("A")]})
     assert (answer.status_code, answer.json()["detail"]) == (404, "the list was deleted: restore it first")
     assert importer.size == size
-    await importer.node.done(RestoreList(), f"list:{LIST_ID}", "alice")
-    mine = await importer.post({"list": {"id": LIST_ID}, "tasks": [told("A")]})
+    await importer.node.applied(RestoreList(), f"list:{LIST_ID}", "alice")
+    mine = await importer.post({"list": {"id": LIST_ID}, "tasks": [task_with_events("A")]})
     assert mine.json()["added"] == 3
 
 
 async def test_tasks_with_the_same_key_are_distinguished_by_index(importer: Importer) -> None:
     """Without one the request is invalid."""
-    body = await importer.done([told("A"), {**told("A"), "nth": 1}])
+    body = await importer.done([task_with_events("A"), {**task_with_events("A"), "nth": 1}])
     assert counts(body) == (2, 6, 6, 0, [])
-    twice = await importer.post({"list": {"name": "log"}, "tasks": [told("A"), told("A")]})
+    twice = await importer.post(
+        {"list": {"name": "log"}, "tasks": [task_with_events("A"), task_with_events("A")]}
+    )
     assert twice.status_code == 422
     assert twice.json()["errors"] == [
         {"field": "tasks.1.key", "message": "is repeated; distinguish the tasks by nth"}
@@ -339,8 +350,8 @@ async def test_tasks_with_the_same_key_are_distinguished_by_index(importer: Impo
         ({"list": {"name": ""}}, 422, "list"),
         ({"list": {"name": "log", "id": LIST_ID}}, 422, "list"),
         ({"list": {"name": "log"}, "tasks": [{"key": "A", "events": []}]}, 422, "tasks.0.events"),
-        ({"list": {"name": "log"}, "tasks": [told("A"), {"key": "B"}]}, 422, "tasks.1.events"),
-        ({"list": {"name": "log"}, "tasks": [{**told("A"), "id": LIST_ID}]}, 422, "tasks.0.id"),
+        ({"list": {"name": "log"}, "tasks": [task_with_events("A"), {"key": "B"}]}, 422, "tasks.1.events"),
+        ({"list": {"name": "log"}, "tasks": [{**task_with_events("A"), "id": LIST_ID}]}, 422, "tasks.0.id"),
         ({"list": {"name": "log"}, "tasks": [headless("A")]}, 422, "tasks.0.events"),
         ({"list": {"name": "log"}, "more": 1}, 422, "more"),
         (b"{", 400, None),
@@ -382,7 +393,7 @@ STAGES = [
 async def staged(importer: Importer) -> str:
     """Return the id of a list with stages of its own."""
     command = CreateList.model_validate({"name": "Staged", "stages": STAGES})
-    await importer.node.done(command, f"list:{LIST_ID}")
+    await importer.node.applied(command, f"list:{LIST_ID}")
     return LIST_ID
 
 

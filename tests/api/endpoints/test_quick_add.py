@@ -13,7 +13,7 @@ import pytest
 from api.main import application
 from app.settings import Settings
 from tasktape.local.tokens import mint
-from tests.api.memory_stack import World, edge_on
+from tests.api.memory_stack import World, dependencies_on
 
 SECRET = "a secret of the tests that is long enough"
 NOW = datetime(2026, 11, 25, 15, 30, tzinfo=UTC)
@@ -45,7 +45,7 @@ def clock() -> Clock:
 async def client(world: World, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(jwt_secret=SECRET, command_wait_ms=2000)
     app = application(settings)
-    app.state.deps = replace(edge_on(world, world.node(), settings, None), clock=clock)
+    app.state.deps = replace(dependencies_on(world, world.node(), settings, None), clock=clock)
     headers = {"Authorization": f"Bearer {mint(SECRET, 'alice', admin=False, ttl_s=60)}"}
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from tests.api.memory_stack import World, edge_on
+from tests.api.memory_stack import World, dependencies_on
 from tests.api.test_http import SECRET, client_of
 
 PAGES = Path(__file__).parents[3] / "api" / "pages"
@@ -20,7 +20,7 @@ PAGES = Path(__file__).parents[3] / "api" / "pages"
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     async with World().running() as world:
-        deps = edge_on(world, world.node(), Settings(jwt_secret=SECRET), None)
+        deps = dependencies_on(world, world.node(), Settings(jwt_secret=SECRET), None)
         async with client_of(deps, None) as found:
             found.headers["Accept-Encoding"] = "identity"
             yield found

@@ -15,7 +15,7 @@ from api.presence.signal_rates import CURSOR_EVERY_S
 from api.presence.state import ROSTER_EVERY_S, TTL_S, Presence
 from api.presence.typing_users import TYPING_S
 from app.errors import Malformed, NotFound
-from tests.api.presence_world import LIST, TASK, PresenceWorld, news_of, told_of
+from tests.api.presence_world import LIST, TASK, PresenceWorld, joins_and_leaves_of, signals_of
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_subscriber_gets_the_roster_then_joins_and_leaves(world: PresenceWorld) 
     assert [each.user for each in first.present or ()] == ["alice", "bob"]
     world.leave(two, bob)
     world.settle()
-    assert news_of(one, alice) == [(["bob"], []), ([], ["bob"])]
+    assert joins_and_leaves_of(one, alice) == [(["bob"], []), ([], ["bob"])]
 
 
 def test_user_joins_once_and_leaves_with_the_last_socket(world: PresenceWorld) -> None:
@@ -52,10 +52,10 @@ def test_user_joins_once_and_leaves_with_the_last_socket(world: PresenceWorld) -
     world.leave(one, bobs[0])
     world.leave(two, bobs[1])
     world.settle()
-    assert news_of(one, alice) == [(["bob"], [])]
+    assert joins_and_leaves_of(one, alice) == [(["bob"], [])]
     world.unsubscribe(two, bobs[2])
     world.settle()
-    assert news_of(one, alice) == [(["bob"], []), ([], ["bob"])]
+    assert joins_and_leaves_of(one, alice) == [(["bob"], []), ([], ["bob"])]
     assert one.presence.users.connection_count("bob") == 1
 
 
@@ -74,7 +74,7 @@ def test_automatic_channel_counts_but_gets_no_messages(world: PresenceWorld) -> 
     assert one.presence.users.present(LIST)[0].connections == 1
     world.leave(one, alice)
     world.settle()
-    assert news_of(two, bob) == [([], ["alice"])]
+    assert joins_and_leaves_of(two, bob) == [([], ["alice"])]
 
 
 def test_connections_are_listed(world: PresenceWorld) -> None:
@@ -114,7 +114,7 @@ def test_silent_node_is_removed(world: PresenceWorld) -> None:
     world.now += 0.1
     world.tick()
     assert not one.presence.users.connection_count("bob")
-    assert news_of(one, alice)[-1] == ([], ["bob"])
+    assert joins_and_leaves_of(one, alice)[-1] == ([], ["bob"])
 
 
 def test_stopped_node_is_removed_at_once_and_stays_so(world: PresenceWorld) -> None:
@@ -126,7 +126,7 @@ def test_stopped_node_is_removed_at_once_and_stays_so(world: PresenceWorld) -> N
     one.coming.append(late)
     world.settle()
     assert not one.presence.users.connection_count("bob")
-    assert news_of(one, alice)[-1] == ([], ["bob"])
+    assert joins_and_leaves_of(one, alice)[-1] == ([], ["bob"])
 
 
 def test_restarted_node_has_no_connections(world: PresenceWorld) -> None:
@@ -203,8 +203,8 @@ def test_signals_reach_all_other_sockets(world: PresenceWorld) -> None:
         world.signal(one, sender, kind)
         world.settle()
         wanted = [PresenceSignal(TASK, kind, {}, "alice", sender)]
-        assert told_of(one, sibling, kind) == told_of(two, other, kind) == wanted
-    assert told_of(one, sender) == []
+        assert signals_of(one, sibling, kind) == signals_of(two, other, kind) == wanted
+    assert signals_of(one, sender) == []
     assert (
         one.presence.users.present(TASK)
         == two.presence.users.present(TASK)
@@ -236,7 +236,7 @@ def test_viewing_lasts_until_it_is_changed(world: PresenceWorld) -> None:
     world.unsubscribe(one, alices[0])
     world.settle()
     assert not two.presence.users.present(TASK)[0].viewing
-    said = [(each.session, each.data) for each in told_of(two, bob, "viewing")]
+    said = [(each.session, each.data) for each in signals_of(two, bob, "viewing")]
     off = {"on": False}
     assert said == [(alices[0], {}), (alices[1], {}), (alices[1], off), (alices[0], off)]
 
@@ -254,7 +254,7 @@ def test_typing_expires_unless_repeated(world: PresenceWorld) -> None:
     world.settle()
     for node in (one, two):
         assert not any(each.typing for each in node.presence.users.present(TASK))
-    assert [each.data for each in told_of(two, bob, "typing")] == [{}, {}, {}, {"on": False}]
+    assert [each.data for each in signals_of(two, bob, "typing")] == [{}, {}, {}, {"on": False}]
 
 
 def test_end_of_typing_is_sent_at_once(world: PresenceWorld) -> None:
@@ -264,7 +264,7 @@ def test_end_of_typing_is_sent_at_once(world: PresenceWorld) -> None:
         world.signal(one, alice, "typing", on=on)
     world.now += 1.5
     world.settle()
-    assert [each.data for each in told_of(two, bob, "typing")] == [{}, {"on": False}]
+    assert [each.data for each in signals_of(two, bob, "typing")] == [{}, {"on": False}]
     assert not two.presence.users.present(TASK)[0].typing
     assert not one.presence.needs_tick
 
@@ -279,7 +279,7 @@ def test_latest_of_many_cursors_are_sent(world: PresenceWorld) -> None:
         world.now += 0.01
     world.now += CURSOR_EVERY_S
     world.settle()
-    places: list[Any] = [each.data["x"] for each in told_of(two, bob, "cursor")]
+    places: list[Any] = [each.data["x"] for each in signals_of(two, bob, "cursor")]
     assert places == sorted(places)
     assert (places[0], places[-1]) == (0, 100)
     assert 15 <= len(places) <= 22
@@ -293,7 +293,7 @@ def test_waiting_cursor_is_dropped_when_its_socket_has_gone(world: PresenceWorld
     world.leave(one, alice)
     world.now += 1
     world.settle()
-    assert len(told_of(two, bob)) == 1
+    assert len(signals_of(two, bob)) == 1
 
 
 @pytest.mark.parametrize(
@@ -326,11 +326,11 @@ def test_crowded_channel_announces_some_and_replaces_them_as_they_leave(
     one, two = world.nodes["one"], world.nodes["two"]
     alice = world.joined(one, "alice")
     others = [world.joined(two, f"user{number}") for number in range(4)]
-    assert news_of(one, alice) == [(["user0"], []), (["user1"], [])]
+    assert joins_and_leaves_of(one, alice) == [(["user0"], []), (["user1"], [])]
     world.leave(two, others[3])
     world.leave(two, others[0])
     world.settle()
-    assert news_of(one, alice)[2:] == [(["user2"], ["user0"])]
+    assert joins_and_leaves_of(one, alice)[2:] == [(["user2"], ["user0"])]
 
 
 def test_users_on_channels_are_bounded(world: PresenceWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,7 +342,7 @@ def test_users_on_channels_are_bounded(world: PresenceWorld, monkeypatch: pytest
     assert (one.presence.users.connection_count("bob"), one.presence.shed) == (1, 1)
     world.signal(one, bob, "viewing")
     world.signal(one, bob, "cursor")
-    assert len(told_of(one, alice)) == 1
+    assert len(signals_of(one, alice)) == 1
     world.leave(one, bob)
     world.leave(one, alice)
     world.settle()
@@ -358,9 +358,9 @@ def test_cursors_are_dropped_when_there_are_too_many_recipients(
     for session in sessions:
         world.signal(one, session, "cursor")
     world.signal(one, sessions[0], "typing")
-    assert len(told_of(one, sessions[3], "cursor")) == 1
+    assert len(signals_of(one, sessions[3], "cursor")) == 1
     assert one.presence.shed == 3
-    assert len(told_of(one, sessions[3], "typing")) == 1
+    assert len(signals_of(one, sessions[3], "typing")) == 1
 
 
 def test_other_nodes_are_bounded(world: PresenceWorld, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from api.main import application
 from api.presence.state import Presence
 from app.settings import Settings
 from tasktape.local.tokens import mint
-from tests.api.memory_stack import World, edge_on
+from tests.api.memory_stack import World, dependencies_on
 
 SECRET = "a secret of the tests that is long enough"
 ID = "0190f3c0-0000-7000-8000-000000000000"
@@ -37,7 +37,7 @@ def presence() -> Presence:
 @pytest.fixture
 async def deps(presence: Presence) -> AsyncIterator[Dependencies]:
     async with World().running() as world:
-        edge = edge_on(world, world.node(), Settings(jwt_secret=SECRET), Seen())
+        edge = dependencies_on(world, world.node(), Settings(jwt_secret=SECRET), Seen())
         yield replace(edge, presence=presence.users)
 
 

@@ -26,7 +26,7 @@ from api.protocol.client_messages import (
 from api.protocol.decoding import BAD_ID, read_frame
 from api.protocol.limits import MAX_BATCH, MAX_MESSAGE_BYTES, MAX_SIGNAL_BYTES
 from app.text.json_text import MAX_DEPTH
-from tests.fuzz.soundness import EXAMPLES, check, told
+from tests.fuzz.soundness import EXAMPLES, check, comparable
 
 PING: dict[str, Any] = {"type": "ping"}
 
@@ -277,7 +277,7 @@ def test_batch_is_equivalent_to_its_messages(value: list[dict[str, Any]]) -> Non
         with pytest.raises(BadFrame):
             read_frame(json.dumps(value), batch=True)
     else:
-        assert told(read_frame(json.dumps(value), batch=True)) == told(alone)
+        assert comparable(read_frame(json.dumps(value), batch=True)) == comparable(alone)
 
 
 # --- there and back --------------------------------------------------------------------------------------

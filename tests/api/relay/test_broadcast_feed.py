@@ -154,7 +154,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @dataclass
-class Heard:
+class Published:
     """Offsets that a feed published, and the positions it started with."""
 
     told: list[int]
@@ -180,7 +180,7 @@ async def feeding(topic: Topic) -> AsyncIterator[tuple[UpdateFeed, Hub, list[int
         log_ends=topic.log_ends,
         hub=hub,
         counters=RelayCounters(),
-        listener=Heard(told, started),
+        listener=Published(told, started),
     )
     feed.start()
     try:

@@ -32,7 +32,7 @@ steps = st.lists(
         st.tuples(st.just("new task"), partitions),
         st.tuples(st.just("move"), partitions),
         st.tuples(st.just("move to new"), partitions),
-        st.tuples(st.just("hear"), nodes, partitions, st.integers(1, 4), st.integers(0, 3)),
+        st.tuples(st.just("publish"), nodes, partitions, st.integers(1, 4), st.integers(0, 3)),
         st.tuples(st.just("catch up"), clients, nodes),
         st.tuples(st.just("run"), st.integers(1, 6)),
         st.tuples(st.just("receive"), clients, st.integers(1, 6)),
@@ -48,7 +48,7 @@ joining_steps = st.lists(
         st.tuples(st.just("new list"), st.just(1)),
         st.tuples(st.just("new task"), st.just(0)),
         st.tuples(st.just("move to new"), st.just(0)),
-        st.tuples(st.just("hear"), nodes, partitions, st.integers(1, 2), st.just(0)),
+        st.tuples(st.just("publish"), nodes, partitions, st.integers(1, 2), st.just(0)),
         st.tuples(st.just("catch up"), st.just(0), nodes),
         st.tuples(st.just("run"), st.integers(1, 6)),
         st.tuples(st.just("receive"), st.just(0), st.integers(1, 3)),
@@ -65,10 +65,10 @@ sharing_steps = st.lists(
         st.tuples(st.just("join"), people),
         st.tuples(st.just("leave"), people),
         st.tuples(st.just("delete or restore")),
-        st.tuples(st.just("tell"), partitions, st.sampled_from([OWN, SHARED, SHARED]), st.sets(people)),
+        st.tuples(st.just("notify"), partitions, st.sampled_from([OWN, SHARED, SHARED]), st.sets(people)),
         st.tuples(st.just("move"), partitions),
         st.tuples(st.just("move to shared"), partitions),
-        st.tuples(st.just("hear"), nodes, partitions, st.integers(1, 3), st.integers(0, 2)),
+        st.tuples(st.just("publish"), nodes, partitions, st.integers(1, 3), st.integers(0, 2)),
         st.tuples(st.just("catch up"), clients, nodes),
         st.tuples(st.just("run"), st.integers(1, 6)),
         st.tuples(st.just("receive"), clients, st.integers(1, 6)),
@@ -94,8 +94,8 @@ class Story:
     async def take(self, step: Any) -> None:
         """Execute one step."""
         match step:
-            case ("hear", node, partition, count, again):
-                self.nodes[node].hear(partition, count, again=again)
+            case ("publish", node, partition, count, again):
+                self.nodes[node].publish_next(partition, count, again=again)
             case ("run", rounds):
                 for _ in range(rounds):
                     await self.round()
@@ -105,13 +105,13 @@ class Story:
                 await self.clients[client].disconnect()
                 self.clients[client].connect(self.nodes[node])
             case ("catch up", client, node):
-                self.nodes[node].hear_all()
+                self.nodes[node].publish_all()
                 await self.clients[client].settled()
                 await self.clients[client].receive()
             case ("ask again", client):
                 since = {str(p): offset for p, offset in (self.clients[client].positions or {}).items()}
                 if self.clients[client].session is not None:
-                    self.clients[client].say({"type": "subscribe", "channel": "user:ann", "since": since})
+                    self.clients[client].send({"type": "subscribe", "channel": "user:ann", "since": since})
             case ("ticks", ticks):
                 self.world.query_ticks = ticks
             case _:
@@ -158,7 +158,7 @@ class Story:
             case ("delete or restore",):
                 back = world.members[SHARED] = world.deleted.pop(SHARED)
                 world.commit(list_update(world.next_position(1), SHARED, back, back, restored=True))
-            case ("tell", partition, list_id, told):
+            case ("notify", partition, list_id, told):
                 position, places = world.next_position(partition), world.changed(list_id, but=partition)
                 world.commit(task_update(position, f"of {list_id}", list_id, told=told, after=places))
             case ("move to shared", partition):
@@ -174,7 +174,7 @@ class Story:
     async def finish(self) -> None:
         """Deliver everything to nodes and clients."""
         for node in self.nodes:
-            node.hear_all()
+            node.publish_all()
         for client in self.clients:
             if client.session is None:
                 client.connect(self.nodes[0])
@@ -183,7 +183,7 @@ class Story:
             await client.disconnect()
 
 
-async def _tell(story: Story, history: list[Any]) -> None:
+async def _run_story(story: Story, history: list[Any]) -> None:
     for client in story.clients:
         client.positions = {}  # They have nothing, and know it.
         client.connect(story.nodes[0])
@@ -225,7 +225,7 @@ AHEAD = [
 def test_clients_get_their_channels_once_and_in_order(history: list[Any], ring: int) -> None:
     """Despite late and repeated updates, slow queries, lost connections and new lists."""
     story = Story(ring)
-    asyncio.run(_tell(story, history))
+    asyncio.run(_run_story(story, history))
     _check(story)
 
 
@@ -233,7 +233,7 @@ OVERTAKEN = [
     ("new list", 1),
     ("new task", 0),
     ("task", 0, "t1"),
-    ("hear", 0, 0, 2, 0),
+    ("publish", 0, 0, 2, 0),
     ("run", 4),
     ("receive", 0, 9),
 ]
@@ -243,8 +243,8 @@ JOINED = [
     ("run", 9),
     ("new list", 1),
     ("new task", 0),
-    ("hear", 0, 0, 1, 0),
-    ("hear", 0, 1, 1, 0),
+    ("publish", 0, 0, 1, 0),
+    ("publish", 0, 1, 1, 0),
     ("run", 9),
 ]
 
@@ -252,7 +252,7 @@ JOINED = [
 @settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(joining_steps, st.sampled_from([1, 1_000]))
 # The list's creation was missed, and its task lies before what the client has.
-@example([*OVERTAKEN, ("hear", 1, 0, 2, 0), ("hear", 1, 1, 1, 0), ("reconnect", 0, 1)], 1_000)
+@example([*OVERTAKEN, ("publish", 1, 0, 2, 0), ("publish", 1, 1, 1, 0), ("reconnect", 0, 1)], 1_000)
 # The read models know of the list before the node has heard of its creation.
 @example([*OVERTAKEN, ("reconnect", 0, 0), ("run", 9)], 1_000)
 # The connection breaks between the list and the update that one joined it with.
@@ -260,7 +260,7 @@ JOINED = [
 def test_new_list_is_complete(history: list[Any], ring: int) -> None:
     """Subscribers get tasks of a list that overtake its creation on another partition."""
     story = Story(ring)
-    asyncio.run(_tell(story, history))
+    asyncio.run(_run_story(story, history))
     _check(story)
 
 
@@ -345,19 +345,19 @@ FURTHER_ON: list[Any] = [
     ("reconnect", 0, 1),
     ("run", 9),
     ("join", "ann"),
-    ("tell", 0, SHARED, set()),
-    ("tell", 0, OWN, set()),
-    ("hear", 1, 0, 2, 0),
+    ("notify", 0, SHARED, set()),
+    ("notify", 0, OWN, set()),
+    ("publish", 1, 0, 2, 0),
     ("run", 9),
     ("receive", 0, 9),
 ]
-SHARING = [("join", "ann"), ("tell", 0, SHARED, {"ann"}), ("tell", 1, SHARED, set()), ("catch up", 0, 0)]
+SHARING = [("join", "ann"), ("notify", 0, SHARED, {"ann"}), ("tell", 1, SHARED, set()), ("catch up", 0, 0)]
 
 DELETED = [
     ("delete or restore",),
-    ("tell", 0, SHARED, {"ann"}),
+    ("notify", 0, SHARED, {"ann"}),
     ("delete or restore",),
-    ("tell", 0, SHARED, {"ann"}),
+    ("notify", 0, SHARED, {"ann"}),
 ]
 
 
@@ -374,13 +374,13 @@ DELETED = [
 @example([*SHARING, *DELETED[:2], ("catch up", 0, 0), *DELETED[2:], ("catch up", 0, 0)], 1_000)
 @example([*SHARING, *DELETED[:2], *ELSEWHERE[:2], *DELETED[2:], *ELSEWHERE], 1_000)
 # One is ahead of a node when one joins there: before it hears of that, and when it has.
-@example([*FURTHER_ON, ("hear", 0, 1, 1, 0), ("reconnect", 0, 0), ("run", 9)], 1_000)
-@example([*FURTHER_ON, ("reconnect", 0, 0), ("run", 9), ("hear", 0, 1, 1, 0), ("run", 9)], 1_000)
+@example([*FURTHER_ON, ("publish", 0, 1, 1, 0), ("reconnect", 0, 0), ("run", 9)], 1_000)
+@example([*FURTHER_ON, ("reconnect", 0, 0), ("run", 9), ("publish", 0, 1, 1, 0), ("run", 9)], 1_000)
 def test_members_get_a_shared_list_while_they_are_members(history: list[Any], ring: int) -> None:
     """Added, removed, deleted, added again: everything once, and nothing in between."""
     story = Story(ring)
     story.clients = [Member("ann"), Member("ann")]
-    asyncio.run(_tell(story, history))
+    asyncio.run(_run_story(story, history))
     _check_shared(story)
 
 
@@ -393,7 +393,7 @@ fed_steps = st.lists(
         st.tuples(st.just("join"), people),
         st.tuples(st.just("leave"), people),
         st.tuples(st.just("delete or restore")),
-        st.tuples(st.just("tell"), partitions, st.sampled_from([OWN, SHARED, SHARED]), st.sets(people)),
+        st.tuples(st.just("notify"), partitions, st.sampled_from([OWN, SHARED, SHARED]), st.sets(people)),
         st.tuples(st.just("move to shared"), partitions),
         st.tuples(st.just("read"), nodes, parts, st.integers(0, 2), st.integers(0, 1)),
         st.tuples(st.just("catch up"), clients, nodes),
@@ -502,10 +502,10 @@ COMES_AND_GOES: list[Any] = [
     ("delete or restore",),
     ("reconnect", 0, 1),
     ("catch up", 0, 0),
-    ("tell", 0, SHARED, set()),
+    ("notify", 0, SHARED, set()),
     ("catch up", 0, 1),
 ]
-LEFT_ELSEWHERE = [("join", "ann"), ("catch up", 0, 0), ("leave", "ann"), ("tell", 0, SHARED, {"ann"})]
+LEFT_ELSEWHERE = [("join", "ann"), ("catch up", 0, 0), ("leave", "ann"), ("notify", 0, SHARED, {"ann"})]
 
 
 @settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -520,19 +520,24 @@ def test_delivery_holds_through_feeds_and_crashes(history: list[Any], ring: int)
     """Batches, gaps, restarts, lost rows; and nothing is delivered after a removal."""
     story = FedStory(ring)
     with patch.object(read_consistency, "RETRY_DELAYS_S", ()):
-        asyncio.run(_tell(story, history))
+        asyncio.run(_run_story(story, history))
     _check_shared(story)
 
 
 async def test_updates_of_a_left_list_are_not_repeated() -> None:
     """Not even if a client replays its own channel from the beginning."""
     story = Story(1_000)
-    for step in (("join", "ann"), ("tell", 0, SHARED, {"ann"}), ("tell", 0, OWN, {"ann"}), ("leave", "ann")):
+    for step in (
+        ("join", "ann"),
+        ("notify", 0, SHARED, {"ann"}),
+        ("tell", 0, OWN, {"ann"}),
+        ("leave", "ann"),
+    ):
         story.commit(step)
-    story.nodes[0].hear_all()
+    story.nodes[0].publish_all()
     client = Member("ann")
     client.connect(story.nodes[0])
-    client.say({"type": "subscribe", "channel": "user:ann", "since": {}})
+    client.send({"type": "subscribe", "channel": "user:ann", "since": {}})
     await client.settled()
     await client.receive()
     assert client.got == [
@@ -545,20 +550,20 @@ async def test_updates_of_a_left_list_are_not_repeated() -> None:
 async def test_former_member_gets_no_later_updates_while_it_recovers() -> None:
     """Not even if the replay buffer no longer has the order of two partitions."""
     story = Story(1)
-    story.commit(("tell", 0, OWN, set()))
+    story.commit(("notify", 0, OWN, set()))
     story.commit(("join", "ann"))
-    story.nodes[0].hear_all()
+    story.nodes[0].publish_all()
     client = Member("ann")
     client.connect(story.nodes[0])
     await client.settled()
     story.world.query_ticks = 9
-    client.say({"type": "subscribe", "channel": "user:ann", "since": {}})
+    client.send({"type": "subscribe", "channel": "user:ann", "since": {}})
     for _ in range(4):
         await asyncio.sleep(0)
-    for step in (("leave", "ann"), ("tell", 0, SHARED, {"ann"}), ("tell", 0, OWN, set())):
+    for step in (("leave", "ann"), ("notify", 0, SHARED, {"ann"}), ("tell", 0, OWN, set())):
         story.commit(step)
-    story.nodes[0].hear(1, 1)
-    story.nodes[0].hear(0, 2)
+    story.nodes[0].publish_next(1, 1)
+    story.nodes[0].publish_next(0, 2)
     await client.settled()
     await client.receive()
     assert [each["position"] for each in client.seen if each["type"] == "update"] == ["1:0", "0:2", "1:1"]
@@ -567,7 +572,7 @@ async def test_former_member_gets_no_later_updates_while_it_recovers() -> None:
 def test_lost_update_fails_the_check() -> None:
     """A client that misses an update fails the property above."""
     story = Story(1_000)
-    asyncio.run(_tell(story, [("task", 0, "t1"), ("hear", 0, 0, 4, 0), ("run", 3)]))
+    asyncio.run(_run_story(story, [("task", 0, "t1"), ("publish", 0, 0, 4, 0), ("run", 3)]))
     assert [position for _, position in story.clients[0].got] == [Position(0, 0)]
     story.clients[0].got.clear()
     try:

@@ -52,11 +52,11 @@ async def signed_in(node: Node, user: str = "ann", since: dict[int, int] | None 
     return client
 
 
-async def said(client: Client, *messages: dict[str, Any]) -> list[dict[str, Any]]:
+async def replies_to(client: Client, *messages: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the replies to a client's message."""
     before = len(client.seen)
     for message in messages:
-        client.say(message)
+        client.send(message)
     await client.settled()
     await client.receive()
     return client.seen[before:]
@@ -85,13 +85,13 @@ async def test_known_channels_are_not_read_again(
     """A user's second socket, and a task that others have open, cause no queries."""
     subscribe = {"type": "subscribe", "channel": f"task:{T1}"}
     first = await signed_in(node)
-    assert kinds(await said(first, subscribe)) == ["subscribed"]
+    assert kinds(await replies_to(first, subscribe)) == ["subscribed"]
     reads: list[str] = []
     for name in ("lists_at", "list_of_task_at"):
         monkeypatch.setattr(world, name, lambda *asked: reads.append(str(asked)))
     second = await signed_in(node)
     assert second.seen[0]["channels"] == first.seen[0]["channels"]
-    assert kinds(await said(second, subscribe)) == ["subscribed"]
+    assert kinds(await replies_to(second, subscribe)) == ["subscribed"]
     assert reads == []
 
 
@@ -104,9 +104,9 @@ async def test_restored_list_is_read_once_for_all_members(
     clients = [await signed_in(node, user) for user in sorted(people)]
     world.commit(task_update(world.next_position(0), T2, L2))
     world.commit(list_update(world.next_position(1), L2, people, None))
-    node.hear_all()
+    node.publish_all()
     for client in clients:
-        assert kinds(await said(client))[-1] == "unsubscribed"
+        assert kinds(await replies_to(client))[-1] == "unsubscribed"
     reads: list[tuple[object, ...]] = []
     missed = world.missed
 
@@ -121,8 +121,8 @@ async def test_restored_list_is_read_once_for_all_members(
     monkeypatch.setattr(node.hub.published.replay_buffer, "missed", forgotten)
     world.query_ticks = 3
     world.commit(list_update(world.next_position(1), L2, people, people, restored=True))
-    node.hear_all()
-    told = await asyncio.gather(*(said(client) for client in clients))
+    node.publish_all()
+    told = await asyncio.gather(*(replies_to(client) for client in clients))
     assert len(reads) == 1
     for messages in told:
         assert kinds(messages) == ["subscribed", "update", "update"]
@@ -136,13 +136,13 @@ async def test_cached_channels_are_as_current_as_the_node(world: World, node: No
     world.commit(list_update(world.next_position(0), L2, {"bob"}, {"ann", "bob"}))
     world.members[L1].clear()
     world.commit(list_update(world.next_position(1), L1, {"ann"}, set()))
-    node.hear_all()
+    node.publish_all()
     await first.settled()
     second = await signed_in(node)
     assert second.seen[0]["channels"] == ["user:ann", f"list:{L2}"]
-    assert [each["code"] for each in await said(second, {"type": "subscribe", "channel": f"task:{T1}"})] == [
-        "not_found"
-    ]
+    assert [
+        each["code"] for each in await replies_to(second, {"type": "subscribe", "channel": f"task:{T1}"})
+    ] == ["not_found"]
 
 
 async def test_invalid_token_ends_the_session(node: Node) -> None:
@@ -159,7 +159,7 @@ async def test_authenticate_comes_first_and_once(node: Node) -> None:
     stranger = Client("ann")
     stranger.connect(node)
     await stranger.disconnect()
-    [again] = await said(client, {"id": 2, "type": "authenticate", "token": "ann"})
+    [again] = await replies_to(client, {"id": 2, "type": "authenticate", "token": "ann"})
     assert (again["id"], again["code"]) == (2, "malformed")
 
 
@@ -190,17 +190,17 @@ async def test_node_without_positions_disconnects_clients(world: World) -> None:
 )
 async def test_subscribing_to_an_unavailable_channel_is_an_error(node: Node, channel: str, code: str) -> None:
     client = await signed_in(node)
-    [reply] = await said(client, {"id": 7, "type": "subscribe", "channel": channel})
+    [reply] = await replies_to(client, {"id": 7, "type": "subscribe", "channel": channel})
     assert (reply["id"], reply["type"], reply["code"]) == (7, "error", code)
 
 
 async def test_update_is_sent_once_on_its_first_channel(world: World, node: Node) -> None:
     """In the order `user:`, `list:`, `task:`."""
     client = await signed_in(node)
-    await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
+    await replies_to(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
     world.commit(task_update(Position(0, 0), T1, L1))
     world.commit(list_update(Position(1, 0), L1, {"ann"}, {"ann"}))
-    node.hear_all()
+    node.publish_all()
     await client.receive()
     assert client.got == [(f"list:{L1}", Position(0, 0)), ("user:ann", Position(1, 0))]
 
@@ -208,14 +208,14 @@ async def test_update_is_sent_once_on_its_first_channel(world: World, node: Node
 async def test_unsubscribing_leaves_the_next_channel(world: World, node: Node) -> None:
     """Without the list, the task's own channel carries its updates."""
     client = await signed_in(node)
-    replies = await said(
+    replies = await replies_to(
         client,
         {"id": 2, "type": "subscribe", "channel": f"task:{T1}"},
         {"id": 3, "type": "unsubscribe", "channel": f"list:{L1}"},
     )
     assert [(reply["id"], reply["type"]) for reply in replies] == [(2, "subscribed"), (3, "unsubscribed")]
     world.commit(task_update(Position(0, 0), T1, L1))
-    node.hear_all()
+    node.publish_all()
     await client.receive()
     assert client.got == [(f"task:{T1}", Position(0, 0))]
 
@@ -224,12 +224,12 @@ async def test_subscribing_with_since_sends_missed_updates(world: World, node: N
     """First the reply with their number, then they, then new ones; none that the socket has got."""
     for offset in range(3):
         world.commit(task_update(Position(0, offset), T1, L1))
-    node.hear_all()
+    node.publish_all()
     client = await signed_in(node)
     world.commit(task_update(Position(0, 3), T1, L1))
-    node.hear_all()
+    node.publish_all()
     await client.receive()
-    replies = await said(
+    replies = await replies_to(
         client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}", "since": {"0": 0, "1": -1}}
     )
     assert kinds(replies) == ["subscribed", "update", "update"]
@@ -241,7 +241,7 @@ async def test_subscribing_with_since_sends_missed_updates(world: World, node: N
 async def test_since_must_fit_the_log(node: Node) -> None:
     """An unknown partition is refused, and the socket stays open."""
     client = await signed_in(node)
-    replies = await said(
+    replies = await replies_to(
         client,
         {"id": 2, "type": "subscribe", "channel": f"task:{T1}", "since": {"9": 0}},
         {"id": 3, "type": "subscribe", "channel": f"task:{T1}"},
@@ -254,10 +254,10 @@ async def test_since_ahead_of_the_node_loses_and_repeats_nothing(world: World) -
     behind = Node(world)
     for offset in range(4):
         world.commit(task_update(Position(0, offset), T1, L1))
-    behind.hear(0, 1)
+    behind.publish_next(0, 1)
     client = await signed_in(behind, since={0: 2})
     assert client.seen[0]["positions"] == {"0": 2}
-    behind.hear_all()
+    behind.publish_all()
     await client.receive()
     assert client.got == [(f"list:{L1}", Position(0, 3))]
 
@@ -265,7 +265,7 @@ async def test_since_ahead_of_the_node_loses_and_repeats_nothing(world: World) -
 async def test_lost_rows_take_no_list_away(world: World, node: Node) -> None:
     """Lists are read once the read models are as far as the node."""
     world.commit(list_update(Position(1, 0), L3, {"bob"}, {"ann", "bob"}))
-    node.hear_all()
+    node.publish_all()
     world.lost = {1: 1}
     client = await signed_in(node, since={1: 0})
     assert client.seen == []
@@ -284,16 +284,16 @@ async def test_lost_rows_do_not_affect_subscribing(
     client, list_id = await signed_in(node), world.task_lists.pop(T1)
     world.commit(list_update(Position(1, 0), L3, {"bob"}, {"ann", "bob"}))
     world.commit(task_update(Position(0, 0), T1, L1))
-    node.hear_all()
-    await said(client)
+    node.publish_all()
+    await replies_to(client)
     for lost in ({0: 1}, {1: 1}):
         world.lost = lost
         for channel in (f"task:{T1}", f"list:{L3}"):
-            [answer] = await said(client, {"id": 1, "type": "subscribe", "channel": channel})
+            [answer] = await replies_to(client, {"id": 1, "type": "subscribe", "channel": channel})
             assert (answer["type"], answer["code"]) == ("error", "unavailable")
     world.lost, world.members[L3], world.task_lists[T1] = {}, {"ann", "bob"}, list_id
     for channel in (f"task:{T1}", f"list:{L3}"):
-        [answer] = await said(client, {"id": 2, "type": "subscribe", "channel": channel})
+        [answer] = await replies_to(client, {"id": 2, "type": "subscribe", "channel": channel})
         assert answer["type"] == "subscribed"
 
 
@@ -304,13 +304,13 @@ async def test_too_many_missed_updates_ask_for_a_snapshot(
     monkeypatch.setattr("api.relay.recovery.MAX_MISSED", 2)
     for offset in range(3):
         world.commit(task_update(Position(0, offset), T1, L1))
-    node.hear_all()
+    node.publish_all()
     client = await signed_in(node, since={})
     assert kinds(client.seen) == ["authenticated", "resync", "resync"]
     assert client.resynced == ["user:ann", f"list:{L1}"]
     assert client.positions == {0: 2}
     world.commit(task_update(Position(0, 3), T1, L1))
-    node.hear_all()
+    node.publish_all()
     await client.receive()
     assert client.got == [(f"list:{L1}", Position(0, 3))]
 
@@ -320,7 +320,7 @@ async def test_subscriptions_are_bounded(node: Node, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("api.relay.session.MAX_SUBSCRIPTIONS", 1)
     node.world.task_lists[T2] = L1
     client = await signed_in(node)
-    replies = await said(
+    replies = await replies_to(
         client,
         {"id": 2, "type": "subscribe", "channel": f"task:{T1}"},
         {"id": 3, "type": "subscribe", "channel": f"task:{T2}"},
@@ -332,7 +332,7 @@ async def test_subscriptions_are_bounded(node: Node, monkeypatch: pytest.MonkeyP
 async def test_refreshed_token_must_be_of_the_same_user(node: Node) -> None:
     """Another user's or an invalid token is refused; the previous one stays valid."""
     client = await signed_in(node)
-    replies = await said(
+    replies = await replies_to(
         client,
         {"id": 2, "type": "refresh", "token": "bob"},
         {"id": 3, "type": "refresh", "token": "bad"},
@@ -352,10 +352,10 @@ async def test_signals_reach_the_other_subscribers(node: Node) -> None:
     node.world.members[L1].add("bob")
     ann, bob = await signed_in(node), await signed_in(node, "bob")
     channel = f"task:{T1}"
-    [refused] = await said(ann, {"id": 1, "type": "signal", "channel": channel, "kind": "typing"})
+    [refused] = await replies_to(ann, {"id": 1, "type": "signal", "channel": channel, "kind": "typing"})
     assert (refused["id"], refused["code"]) == (1, "not_found")
 
-    async def heard(client: Client, kind: str) -> dict[str, Any]:
+    async def next_of_type(client: Client, kind: str) -> dict[str, Any]:
         """Return the next unsolicited message of a type."""
         before = len(client.seen)
 
@@ -366,14 +366,14 @@ async def test_signals_reach_the_other_subscribers(node: Node) -> None:
         await eventually(has_come)
         return next(each for each in client.seen[before:] if each["type"] == kind)
 
-    await said(ann, {"type": "subscribe", "channel": channel})
-    assert (await heard(ann, "presence"))["present"] == [
+    await replies_to(ann, {"type": "subscribe", "channel": channel})
+    assert (await next_of_type(ann, "presence"))["present"] == [
         {"user": "ann", "connections": 1, "viewing": False, "typing": False}
     ]
-    await said(bob, {"type": "subscribe", "channel": channel})
-    assert [each["user"] for each in (await heard(ann, "presence"))["joined"]] == ["bob"]
-    await said(bob, {"type": "signal", "channel": channel, "kind": "cursor", "data": {"at": 3}})
-    sent = await heard(ann, "signal")
+    await replies_to(bob, {"type": "subscribe", "channel": channel})
+    assert [each["user"] for each in (await next_of_type(ann, "presence"))["joined"]] == ["bob"]
+    await replies_to(bob, {"type": "signal", "channel": channel, "kind": "cursor", "data": {"at": 3}})
+    sent = await next_of_type(ann, "signal")
     assert sent == {
         "type": "signal",
         "channel": channel,
@@ -384,11 +384,13 @@ async def test_signals_reach_the_other_subscribers(node: Node) -> None:
     }
     assert not any(each["type"] == "signal" for each in bob.seen)
     await bob.disconnect()
-    assert [each["user"] for each in (await heard(ann, "presence"))["left"]] == ["bob"]
+    assert [each["user"] for each in (await next_of_type(ann, "presence"))["left"]] == ["bob"]
     node.world.members[L1] = {"bob"}
     node.world.commit(list_update(node.world.next_position(0), L1, {"ann", "bob"}, {"bob"}))
-    node.hear_all()
-    [refused] = (await said(ann, {"id": 2, "type": "signal", "channel": channel, "kind": "typing"}))[-1:]
+    node.publish_all()
+    [refused] = (await replies_to(ann, {"id": 2, "type": "signal", "channel": channel, "kind": "typing"}))[
+        -1:
+    ]
     assert (refused["id"], refused["code"]) == (2, "not_found")
     await ann.disconnect()
     assert not signals.presence.users.connected_users()
@@ -403,12 +405,12 @@ async def test_system_channel_is_for_administrators(node: Node) -> None:
 
     node.world.verify = verify  # type: ignore[method-assign]
     root, ann = await signed_in(node, "root"), await signed_in(node)
-    [refused] = await said(ann, {"id": 1, "type": "subscribe", "channel": "system"})
+    [refused] = await replies_to(ann, {"id": 1, "type": "subscribe", "channel": "system"})
     assert (refused["id"], refused["code"]) == (1, "forbidden")
     counters, times = node.relay.counters, [NOW]
     reports = SystemReports("n", node.hub, ConnectionRegistry(), counters, now=lambda: times[0], every_s=0.01)
     reports.start()
-    await said(root, {"id": 1, "type": "subscribe", "channel": "system"})
+    await replies_to(root, {"id": 1, "type": "subscribe", "channel": "system"})
 
     async def reported() -> bool:
         await root.receive()
@@ -434,9 +436,9 @@ async def test_system_channel_ends_with_administrator_rights(node: Node) -> None
 
     node.world.verify = verify  # type: ignore[method-assign]
     root = await signed_in(node, "root")
-    await said(root, {"id": 1, "type": "subscribe", "channel": "system"})
+    await replies_to(root, {"id": 1, "type": "subscribe", "channel": "system"})
     admin[0] = False
-    replies = await said(root, {"id": 2, "type": "refresh", "token": "root"})
+    replies = await replies_to(root, {"id": 2, "type": "refresh", "token": "root"})
     assert {"type": "unsubscribed", "channel": "system"} in replies
     assert not node.hub.has("system")
 
@@ -444,7 +446,7 @@ async def test_system_channel_ends_with_administrator_rights(node: Node) -> None
 async def test_client_ahead_of_the_log_starts_over(world: World, node: Node) -> None:
     """The log was created again, or restored from a copy: its next records are new to the client."""
     world.commit(task_update(Position(0, 0), T1, L1))
-    node.hear_all()
+    node.publish_all()
     client = Client("ann")
     client.positions, client.beyond = {0: 500}, True
     client.connect(node)
@@ -453,7 +455,7 @@ async def test_client_ahead_of_the_log_starts_over(world: World, node: Node) -> 
     assert kinds(client.seen) == ["authenticated", "resync", "resync"]
     assert client.positions == {0: 0}
     world.commit(task_update(Position(0, 1), T1, L1))
-    node.hear_all()
+    node.publish_all()
     await client.receive()
     assert client.got == [(f"list:{L1}", Position(0, 1))]
 
@@ -464,8 +466,8 @@ async def test_new_list_becomes_a_channel(world: World, node: Node) -> None:
     world.members[L3] = {"ann"}
     world.commit(list_update(Position(1, 0), L3, None, {"ann"}))
     world.commit(task_update(Position(0, 0), T2, L3))
-    node.hear(0, 1)
-    node.hear(1, 1)
+    node.publish_next(0, 1)
+    node.publish_next(1, 1)
     await client.settled()
     await client.receive()
     assert kinds(client.seen[1:]) == ["subscribed", "update", "update"]
@@ -477,10 +479,10 @@ async def test_new_list_becomes_a_channel(world: World, node: Node) -> None:
 async def test_deleted_list_ends_its_channels(world: World, node: Node) -> None:
     """After the event, nothing of the list is sent."""
     client = await signed_in(node)
-    await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
+    await replies_to(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
     world.commit(list_update(Position(0, 0), L1, {"ann"}, None))
     world.commit(task_update(Position(0, 1), T1, L1))
-    node.hear_all()
+    node.publish_all()
     await client.receive()
     assert kinds(client.seen[-3:]) == ["update", "unsubscribed", "unsubscribed"]
     assert {message["channel"] for message in client.seen[-2:]} == {f"list:{L1}", f"task:{T1}"}
@@ -490,10 +492,10 @@ async def test_deleted_list_ends_its_channels(world: World, node: Node) -> None:
 async def test_task_moved_to_an_invisible_list_is_no_longer_followed(world: World, node: Node) -> None:
     """Members of the previous list get the move."""
     client = await signed_in(node)
-    await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
+    await replies_to(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
     world.commit(task_update(Position(0, 0), T1, L2, L1))
     world.commit(task_update(Position(0, 1), T1, L2))
-    node.hear_all()
+    node.publish_all()
     await client.receive()
     assert client.got == [(f"list:{L1}", Position(0, 0))]
     assert client.seen[-1] == {"type": "unsubscribed", "channel": f"task:{T1}"}
@@ -502,7 +504,7 @@ async def test_task_moved_to_an_invisible_list_is_no_longer_followed(world: Worl
 async def test_disconnected_client_leaves_nothing_behind(world: World, node: Node) -> None:
     """The hub removes channels without subscribers."""
     client = await signed_in(node)
-    await said(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
+    await replies_to(client, {"id": 2, "type": "subscribe", "channel": f"task:{T1}"})
     await client.disconnect()
     assert not node.hub.subscribers.channels
     assert not node.hub.subscribers.users

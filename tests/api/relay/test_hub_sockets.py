@@ -82,7 +82,7 @@ async def served(options: Mapping[str, Any] | None = None, **timing: Any) -> Asy
         await serving
 
 
-async def hear(socket: ClientConnection) -> dict[str, Any]:
+async def receive(socket: ClientConnection) -> dict[str, Any]:
     """Return the next message."""
     message: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), 5))
     return message
@@ -93,7 +93,7 @@ async def signed_in(at: Served, user: str = "ann") -> AsyncIterator[ClientConnec
     """Return an authenticated socket."""
     async with connect(at.url, subprotocols=[Subprotocol(SUBPROTOCOL)]) as socket:
         await socket.send(json.dumps({"id": 1, "type": "authenticate", "token": user}))
-        assert (await hear(socket))["type"] == "authenticated"
+        assert (await receive(socket))["type"] == "authenticated"
         yield socket
 
 
@@ -102,7 +102,7 @@ async def ending(socket: ClientConnection) -> tuple[list[dict[str, Any]], int | 
     messages = []
     try:
         while True:
-            messages.append(await hear(socket))
+            messages.append(await receive(socket))
     except ConnectionClosed as closed:
         return messages, closed.rcvd.code if closed.rcvd else None
 
@@ -178,7 +178,7 @@ async def test_own_and_allowed_origins_may_connect(origin: str | None) -> None:
         own = f"http://127.0.0.1:{at.port}" if origin == "SELF" else origin
         async with connect(at.url, origin=Origin(own) if own else None) as socket:
             await socket.send('{"type":"ping"}')
-            assert (await hear(socket))["type"] == "pong"
+            assert (await receive(socket))["type"] == "pong"
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://["])
@@ -257,7 +257,7 @@ async def test_silent_peer_is_closed_and_a_responding_one_is_not() -> None:
 
         async def answer() -> None:
             while True:
-                await hear(alive)
+                await receive(alive)
                 await alive.send('{"type":"pong"}')
 
         answering = asyncio.create_task(answer())
@@ -290,7 +290,7 @@ async def test_failure_closes_one_socket_only() -> None:
         assert code == 4000
         assert messages[-1]["type"] == "goodbye"
         await other.send('{"type":"ping"}')
-        assert (await hear(other))["type"] == "pong"
+        assert (await receive(other))["type"] == "pong"
 
 
 async def test_peer_that_never_reads_is_closed_and_removed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,7 +311,7 @@ async def test_peer_that_never_reads_is_closed_and_removed(monkeypatch: pytest.M
             at.node.world.updates.append(padded)
             at.node.hub.publish(padded)
             if offset % 50 == 49:  # at the pace of one that reads
-                assert [(await hear(good))["type"] for _ in range(50)] == ["update"] * 50
+                assert [(await receive(good))["type"] for _ in range(50)] == ["update"] * 50
         await eventually(lambda: len(at.sockets) == 1)
         await eventually(lambda: len(at.server.server_state.connections) == 1)
         assert len(at.node.hub.subscribers.users["ann"]) == 1
@@ -352,7 +352,7 @@ async def test_a_thousand_short_connections_leave_nothing_behind() -> None:
             async with connect(at.url) as socket:
                 if number % 3:
                     await socket.send('{"type":"authenticate","token":"ann"}')
-                    await hear(socket)
+                    await receive(socket)
                 if number % 2:
                     socket.transport.abort()
 

@@ -30,7 +30,7 @@ from api.telemetry.prometheus import CONTENT_TYPE, Metrics, text_of
 from app.settings import Settings
 from projections.queries.audit import Parked
 from projections.queries.workers import WorkerReport
-from tests.api.memory_stack import QuietFeed, World, edge_on
+from tests.api.memory_stack import QuietFeed, World, dependencies_on
 
 SECRET = "a secret of the tests that is long enough"
 NOT_OURS = ("process_", "python_")
@@ -277,7 +277,7 @@ class NoPool:
 @pytest.fixture
 async def deps() -> AsyncIterator[Dependencies]:
     async with World().running() as world:
-        yield edge_on(world, world.node(), Settings(jwt_secret=SECRET), NoPool())
+        yield dependencies_on(world, world.node(), Settings(jwt_secret=SECRET), NoPool())
 
 
 @pytest.fixture

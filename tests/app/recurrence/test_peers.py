@@ -51,7 +51,7 @@ Expand = Callable[[str, str], list[str]]
 
 
 @dataclass(frozen=True)
-class Asked:
+class RuleQuery:
     """A rule, the start of its series, and its end."""
 
     rule: Parts
@@ -91,7 +91,7 @@ def dateutil(rule: str, start: str) -> list[str]:
     return [moment.isoformat()[: len(start)] for moment in found]
 
 
-def compare(asked: Asked, expand: Expand) -> None:
+def compare(asked: RuleQuery, expand: Expand) -> None:
     """Compare the expansions from the first date of the series at or after the start.
 
     The first date has to match the rule: else "the recurrence set generated is undefined", 3.8.5.3.
@@ -222,24 +222,24 @@ def starts(rule: Parts, dates: st.SearchStrategy[date]) -> st.SearchStrategy[dat
 
 
 @st.composite
-def asked_of_ical_js(draw: st.DrawFn) -> Asked:
+def queries_for_ical_js(draw: st.DrawFn) -> RuleQuery:
     """Generate rules that ical.js expands according to the RFC."""
     if draw(st.integers(0, 4)) == 0:
         # Several times a day: in a zone whose offset never changes, so that local order is the order of time.
         rule = draw(often)
-        return Asked(
+        return RuleQuery(
             rule, draw(moments(all_days)), draw(st.sampled_from(["UTC", "Asia/Kathmandu"])), draw(endings)
         )
     rule = draw(st.one_of(yearly, monthly, weekly, daily))
     # A year without the start's day is another one that spills, see above.
     dates = st.builds(lambda day, number: day.replace(day=number), days, early_days)
     start = draw(starts(rule, dates if rule["FREQ"] == "YEARLY" else all_days))
-    return Asked(rule, start, draw(st.sampled_from(ZONES)), draw(endings))
+    return RuleQuery(rule, start, draw(st.sampled_from(ZONES)), draw(endings))
 
 
 @settings(max_examples=ICAL_JS_RULES, derandomize=True, database=None, deadline=None)
-@given(asked_of_ical_js())
-def test_series_equal_those_of_ical_js(ical_js: Expand, asked: Asked) -> None:
+@given(queries_for_ical_js())
+def test_series_equal_those_of_ical_js(ical_js: Expand, asked: RuleQuery) -> None:
     """Our dates follow from each other; ical.js expands all from the first."""
     compare(asked, ical_js)
 
@@ -287,14 +287,14 @@ by_dateutil = st.one_of(
 
 
 @st.composite
-def asked_of_dateutil(draw: st.DrawFn) -> Asked:
+def queries_for_dateutil(draw: st.DrawFn) -> RuleQuery:
     """Generate rules that python-dateutil expands according to the RFC, and quickly."""
     rule = draw(by_dateutil)
-    return Asked(rule, draw(starts(rule, all_days)), "UTC", draw(endings))
+    return RuleQuery(rule, draw(starts(rule, all_days)), "UTC", draw(endings))
 
 
 @settings(max_examples=DATEUTIL_RULES, derandomize=True, database=None, deadline=None)
-@given(asked_of_dateutil())
-def test_series_equal_those_of_dateutil(asked: Asked) -> None:
+@given(queries_for_dateutil())
+def test_series_equal_those_of_dateutil(asked: RuleQuery) -> None:
     """Includes the kinds of rules that ical.js does not support."""
     compare(asked, dateutil)

@@ -203,7 +203,7 @@ says = st.one_of(
 )
 
 
-def told_of(id_: str, n: int) -> list[Record]:
+def notified(id_: str, n: int) -> list[Record]:
     """Return a comment that notifies bob at its own time; some ids are repeated, on streams of their own."""
     stream = f"task:40000000-0000-4000-8000-00000000000{n}"
     created = record_of(TaskCreated(LIST_ID, "T"), 1, id=str(uuid4()), stream=stream)
@@ -218,7 +218,7 @@ async def test_order_of_partitions_does_not_matter(
 ) -> None:
     """Notifications and read events are in different partitions: the fold is the same."""
     database = await emptied(shared)
-    tellings = [*two_lists(), *(record for n, id_ in enumerate(told) for record in told_of(id_, n))]
+    tellings = [*two_lists(), *(record for n, id_ in enumerate(told) for record in notified(id_, n))]
     sayings = [of_bob(event, version) for version, event in enumerate(said, start=1)]
     partitions = [
         [raw_of(record, offset, partition) for offset, record in enumerate(records)]

@@ -435,7 +435,7 @@ def owned(*assignees: str) -> Task:
     return task_after(TaskCreated(LIST_ID, "T", assignees=assignees, reminders=(at,)))  # type: ignore[arg-type]
 
 
-def told(found: list[Record]) -> list[tuple[str, ...]]:
+def recipients_of(found: list[Record]) -> list[tuple[str, ...]]:
     """Return the recipients of these records."""
     return [record.data.notify for record in found if isinstance(record.data, TaskReminded)]
 
@@ -443,22 +443,24 @@ def told(found: list[Record]) -> list[tuple[str, ...]]:
 def test_responsible_members_are_notified() -> None:
     """The assignees, else the creator; nobody if none is a member any more: then it is settled."""
     now = START + HOUR
-    assert told(reminders_of(due(owned(), HOME), now)) == [("alice",)]
-    assert told(reminders_of(due(owned("alice", "eve"), HOME), now)) == [("alice",)]
-    assert told(reminders_of(due(owned("eve"), HOME), now)) == [("alice",)]
-    assert told(reminders_of(due(owned("eve"), replace(HOME, members={"bob": "owner"})), now)) == [()]
+    assert recipients_of(reminders_of(due(owned(), HOME), now)) == [("alice",)]
+    assert recipients_of(reminders_of(due(owned("alice", "eve"), HOME), now)) == [("alice",)]
+    assert recipients_of(reminders_of(due(owned("eve"), HOME), now)) == [("alice",)]
+    assert recipients_of(reminders_of(due(owned("eve"), replace(HOME, members={"bob": "owner"})), now)) == [
+        ()
+    ]
 
 
 def test_reminders_of_a_deleted_list_are_settled_silently() -> None:
     gone = replace(HOME, deleted_at=START)
-    assert told(reminders_of(due(owned(), gone), START + HOUR)) == [()]
+    assert recipients_of(reminders_of(due(owned(), gone), START + HOUR)) == [()]
 
 
 def test_missing_list_is_awaited_for_a_while() -> None:
     """It is in another partition, which may be behind."""
     at = START + HOUR
     assert reminders_of(due(owned(), None), at + reminders.LIST_LIMIT) == []
-    assert told(reminders_of(due(owned(), None), at + 2 * reminders.LIST_LIMIT)) == [()]
+    assert recipients_of(reminders_of(due(owned(), None), at + 2 * reminders.LIST_LIMIT)) == [()]
 
 
 def test_outdated_row_fires_nothing() -> None:

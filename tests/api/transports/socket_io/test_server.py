@@ -51,13 +51,13 @@ class Served:
     port: int
     now: list[float]
 
-    def happen(self, count: int = 1, *, padding: int = 0) -> None:
+    def commit(self, count: int = 1, *, padding: int = 0) -> None:
         """Commit changes to Ann's task."""
         for _ in range(count):
             update = task_update(self.node.world.next_position(0), TASK, LIST)
-            self.tell(replace(update, value=update.value[:-1] + b',"x":"%s"}' % (b"x" * padding)))
+            self.publish(replace(update, value=update.value[:-1] + b',"x":"%s"}' % (b"x" * padding)))
 
-    def tell(self, update: Update) -> None:
+    def publish(self, update: Update) -> None:
         """Write an update and publish it."""
         self.node.world.commit(update)
         self.node.hub.publish(update)
@@ -118,7 +118,7 @@ class Client:
                 return packet
             await self.socket.send("3")
 
-    async def hear(self) -> tuple[str, Any]:
+    async def receive(self) -> tuple[str, Any]:
         """Return the next event and its argument."""
         packet = await self.packet()
         assert packet.startswith("42"), packet
@@ -159,7 +159,7 @@ async def signed_in(at: Served, user: str = "ann") -> AsyncIterator[Client]:
     """Return an authenticated client."""
     async with opened(at) as client:
         await client.emit("authenticate", {"userId": user, "token": user})
-        name, hello = await client.hear()
+        name, hello = await client.receive()
         assert (name, hello["userId"]) == ("authenticated", user)
         yield client
 
@@ -169,8 +169,8 @@ async def test_client_gets_the_updates_of_its_session() -> None:
     async with served() as at, signed_in(at) as client:
         assert [(each.transport, each.user) for each in at.connection_registry] == [("socketio", "ann")]
         assert (await client.ask("subscribe:task", TASK))["channel"] == f"task:{TASK}"
-        at.happen()
-        name, update = await client.hear()
+        at.commit()
+        name, update = await client.receive()
         assert (name, update["channel"], update["position"]) == ("task:update", f"list:{LIST}", "0:0")
         assert (await client.ask("subscribe:task", SECRET))["code"] == "not_found"
 
@@ -216,11 +216,11 @@ async def test_joined_list_is_announced() -> None:
     """From then on its updates are sent."""
     async with served() as at, signed_in(at) as client:
         for _ in range(3):
-            at.tell(task_update(at.node.world.next_position(0), SECRET, OTHER))
+            at.publish(task_update(at.node.world.next_position(0), SECRET, OTHER))
         at.node.world.members[OTHER].add("ann")
-        at.tell(list_update(at.node.world.next_position(0), OTHER, {"bob"}, {"ann", "bob"}))
-        at.tell(task_update(at.node.world.next_position(0), SECRET, OTHER))
-        heard = [await client.hear() for _ in range(3)]
+        at.publish(list_update(at.node.world.next_position(0), OTHER, {"bob"}, {"ann", "bob"}))
+        at.publish(task_update(at.node.world.next_position(0), SECRET, OTHER))
+        heard = [await client.receive() for _ in range(3)]
         assert [name for name, _ in heard] == ["subscribed", "task:update", "task:update"]
         assert [each["position"] for _, each in heard[1:]] == ["0:3", "0:4"]
 
@@ -256,7 +256,7 @@ async def test_requests_before_the_authentication_reply_are_queued() -> None:
         at.node.world.query_ticks = 20
         await client.emit("authenticate", {"userId": "ann", "token": "ann"})
         await client.emit("subscribe:task", TASK, ack=7)
-        assert (await client.hear())[0] == "authenticated"
+        assert (await client.receive())[0] == "authenticated"
         packet = await client.packet()
         assert packet.startswith("437"), packet
         assert json.loads(packet[3:])[0]["type"] == "subscribed"
@@ -322,10 +322,10 @@ async def test_invalid_packets_do_no_harm() -> None:
         for _ in range(3):
             await client.emit("no such event", {"a": 1})
             await client.emit("authenticate")
-            assert (await client.hear())[1]["code"] == "malformed"
-        at.happen()
+            assert (await client.receive())[1]["code"] == "malformed"
+        at.commit()
         for each in (client, other):
-            assert (await each.hear())[0] == "task:update"
+            assert (await each.receive())[0] == "task:update"
 
 
 @pytest.mark.parametrize("name", ["connect", "disconnect"])
@@ -367,8 +367,8 @@ async def test_connection_has_one_client() -> None:
     async with served() as at, signed_in(at) as client:
         await client.socket.send("40")
         assert (await client.packet()).startswith("44")
-        at.happen()
-        assert (await client.hear())[0] == "task:update"
+        at.commit()
+        assert (await client.receive())[0] == "task:update"
 
 
 async def test_too_many_pending_requests_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -425,9 +425,9 @@ async def test_clients_are_counted() -> None:
     async with served(ping_s=0.05) as at:
         traffic = at.relay.counters.traffic_of("socketio", "json")
         async with signed_in(at) as client:
-            at.happen(3)
+            at.commit(3)
             for _ in range(3):
-                await client.hear()
+                await client.receive()
             assert (traffic.open, traffic.messages) == (1, 4)
             assert traffic.received == 1
             assert traffic.size_bytes > 400
@@ -449,8 +449,8 @@ async def test_failure_ends_one_client_only() -> None:
         packets, code = await client.ending()
         assert json.loads(packets[0][2:])[1]["code"] == 4000
         assert code == 4000
-        at.happen()
-        assert (await other.hear())[0] == "task:update"
+        at.commit()
+        assert (await other.receive())[0] == "task:update"
 
 
 async def test_node_without_positions_invites_to_reconnect() -> None:
@@ -473,7 +473,7 @@ async def test_polling_alone_works() -> None:
         heard = ""
         while "authenticated" not in heard:
             heard += (await client.get(url)).text
-        at.happen(600)
+        at.commit(600)
         packets: list[str] = []
         while len(packets) < 600:
             packets += (await client.get(url)).text.split("\x1e")
@@ -545,13 +545,13 @@ async def test_client_that_never_reads_is_disconnected(monkeypatch: pytest.Monke
         await eventually(lambda: len(at.node.hub.subscribers.users.get("ann", ())) == 2)
         largest = 0
         for _ in range(120):
-            at.happen(50, padding=2_000)
+            at.commit(50, padding=2_000)
             sizes = [client._send_queue.size for client in at.socketio._clients.values()]
             queues = [each.queue.qsize() for each in at.socketio._server.eio.sockets.values()]
             largest = max(largest, *sizes)
             assert max(queues) <= 2 * socketio_client.MAX_WRITTEN_PACKETS
             for _ in range(50):
-                await good.hear()
+                await good.receive()
         await eventually(lambda: len(at.connection_registry) == 1)
         await eventually(lambda: len(at.server.server_state.connections) == 1)
         assert len(at.node.hub.subscribers.users["ann"]) == 1

@@ -78,11 +78,11 @@ LATER_PARTITION: list[Any] = [
     ("new list", 0),
     ("new task", 1),
     ("task", 1, "t1"),
-    ("hear", 0, 1, 2, 0),
+    ("publish", 0, 1, 2, 0),
     ("run", 9),
     ("receive", 0, 9),
-    ("hear", 1, 0, 1, 0),
-    ("hear", 1, 1, 2, 0),
+    ("publish", 1, 0, 1, 0),
+    ("publish", 1, 1, 2, 0),
     ("reconnect", 0, 1),
     ("run", 9),
     ("receive", 0, 2),
@@ -105,7 +105,7 @@ def test_interrupted_stream_keeps_joined_lists_complete(history: list[Any], ring
 def _check(history: list[Any], ring: int) -> None:
     story = hub.Story(ring)
     story.clients = [Reader("ann"), Reader("ann")]
-    asyncio.run(hub._tell(story, history))
+    asyncio.run(hub._run_story(story, history))
     hub._check(story)
 
 

@@ -44,14 +44,14 @@ class Served:
     port: int
     now: list[float]
 
-    def happen(self, count: int = 1, *, padding: int = 0) -> None:
+    def commit(self, count: int = 1, *, padding: int = 0) -> None:
         """Commit changes to Ann's task, alternating between the partitions."""
         world = self.node.world
         for _ in range(count):
             position = world.next_position(len(world.updates) % world.partitions)
-            self.tell(padded(task_update(position, TASK, LIST), padding))
+            self.publish(padded(task_update(position, TASK, LIST), padding))
 
-    def tell(self, update: Update) -> None:
+    def publish(self, update: Update) -> None:
         """Write an update and publish it."""
         self.node.world.commit(update)
         self.node.hub.publish(update)
@@ -109,7 +109,7 @@ class Everyone:
 async def test_stream_begins_with_the_user_then_updates() -> None:
     """Each update with its type, its message, and the resulting positions."""
     async with served() as at:
-        at.happen(3)
+        at.commit(3)
         async with events(at.client) as stream:
             assert stream.answer.headers["content-type"].startswith("text/event-stream")
             assert stream.answer.headers["cache-control"] == "no-store"
@@ -120,7 +120,7 @@ async def test_stream_begins_with_the_user_then_updates() -> None:
             assert hello.message["channels"] == ["user:ann", f"list:{LIST}"]
             await eventually(lambda: bool(at.node.hub.subscribers.users))
             assert [(each.transport, each.user) for each in at.connection_registry] == [("sse", "ann")]
-            at.happen()
+            at.commit()
             event = await stream.next()
             assert (event.name, event.place) == ("update", "0:1,1:1")
             assert (event.message["channel"], event.message["position"]) == (f"list:{LIST}", "1:1")
@@ -130,7 +130,7 @@ async def test_empty_log_has_a_position_to_resume_from() -> None:
     async with served() as at:
         async with events(at.client) as stream:
             place = (await stream.next()).place
-        at.happen(2)
+        at.commit(2)
         async with events(at.client, place) as stream:
             assert [(await stream.update())["position"] for _ in range(2)] == ["0:0", "1:0"]
 
@@ -144,7 +144,7 @@ async def test_stream_resumes_from_any_event(ring: int) -> None:
             place = (await stream.next()).place
         got = list[str]()
         for round_ in range(6):
-            at.happen(5)
+            at.commit(5)
             async with events(at.client, place) as stream:
                 hello = await stream.next()
                 assert hello.message["missed"] == 5 * (round_ + 1) - len(got)
@@ -152,7 +152,7 @@ async def test_stream_resumes_from_any_event(ring: int) -> None:
                 place = stream.place
         async with events(at.client, place) as stream:
             got += [(await stream.update())["position"] for _ in range(30 - len(got))]
-            at.happen()
+            at.commit()
             got.append((await stream.update())["position"])
         assert len(got) == 31
         assert set(got) == {str(each.position) for each in at.node.world.updates}
@@ -164,7 +164,7 @@ async def test_stream_resumes_from_any_event(ring: int) -> None:
 async def test_last_event_id_overrides_since() -> None:
     """A browser sends the former when it reconnects; an empty `since` is the very beginning."""
     async with served() as at:
-        at.happen(4)
+        at.commit(4)
         async with events(at.client, params={"since": "0:0"}) as stream:
             assert (await stream.next()).message["missed"] == 3
         async with events(at.client, "0:1,1:0", {"since": "0:0"}) as stream:
@@ -177,12 +177,12 @@ async def test_joined_list_counts_once_it_is_complete() -> None:
     """If interrupted, all of it is sent again, and nothing of other partitions is lost."""
     async with served() as at:
         for _ in range(3):
-            at.tell(task_update(at.node.world.next_position(1), SECRET, OTHER))
-        at.happen()
+            at.publish(task_update(at.node.world.next_position(1), SECRET, OTHER))
+        at.commit()
         async with events(at.client) as stream:
             hello = await stream.next()
             at.node.world.members[OTHER].add("ann")
-            at.tell(list_update(at.node.world.next_position(0), OTHER, {"bob"}, {"ann", "bob"}))
+            at.publish(list_update(at.node.world.next_position(0), OTHER, {"bob"}, {"ann", "bob"}))
             assert (await stream.named("subscribed")).message["missed"] == 4
             some = [await stream.next() for _ in range(3)]
             assert {event.place for event in some} == {hello.place}
@@ -201,7 +201,7 @@ async def test_requested_channels_are_included() -> None:
     twice = {"channel": [f"task:{TASK}", f"task:{TASK}"]}
     async with served() as at, events(at.client, params=twice) as stream:
         assert (await stream.named("subscribed")).message["channel"] == f"task:{TASK}"
-        at.happen(2)
+        at.commit(2)
         assert [(await stream.update())["position"] for _ in range(2)] == ["0:0", "1:0"]
 
 
@@ -260,7 +260,7 @@ async def test_streams_are_counted() -> None:
     async with served(ping_s=0.05) as at:
         async with events(at.client) as stream:
             await stream.next()
-            at.happen(3)
+            at.commit(3)
             for _ in range(3):
                 await stream.update()
             counters = at.relay.counters
@@ -310,7 +310,7 @@ async def test_stream_ends_with_its_token() -> None:
     """With the reason and the position."""
     async with served(ping_s=0.05) as at, events(at.client) as stream:
         await stream.next()
-        at.happen()
+        at.commit()
         await stream.update()
         at.now[0] += 3600
         last = (await stream.rest())[-1]
@@ -343,7 +343,7 @@ async def test_draining_ends_all_streams_with_different_retry_times() -> None:
             streams = [await stack.enter_async_context(events(at.client)) for _ in range(5)]
             for stream in streams:
                 await stream.next()
-            at.happen()
+            at.commit()
             await at.connection_registry.drain()
             assert len(at.connection_registry) == 0
             ends = [await stream.rest() for stream in streams]
@@ -379,7 +379,7 @@ async def test_too_many_missed_updates_are_a_resync(monkeypatch: pytest.MonkeyPa
     """Of every channel; if interrupted before the next update, it is sent again."""
     monkeypatch.setattr("api.relay.recovery.MAX_MISSED", 3)
     async with served() as at:
-        at.happen(8)
+        at.commit(8)
         place: str | None = "0:0"
         for _ in range(2):
             async with events(at.client, place) as stream:
@@ -387,7 +387,7 @@ async def test_too_many_missed_updates_are_a_resync(monkeypatch: pytest.MonkeyPa
                 place = stream.place
         async with events(at.client, place) as stream:
             await stream.named("resync")
-            at.happen()
+            at.commit()
             assert (await stream.named("update")).place == "0:4,1:3"
 
 
@@ -403,7 +403,7 @@ async def test_failure_ends_one_stream_only(monkeypatch: pytest.MonkeyPatch) -> 
             patched.setattr("api.relay.session.Session.handle", fail)
             async with events(at.client) as stream:
                 assert [event.message["code"] for event in await stream.rest()] == [4000]
-        at.happen()
+        at.commit()
         assert (await other.update())["position"] == "0:0"
 
 
@@ -417,7 +417,7 @@ async def test_stream_that_is_never_read_is_closed() -> None:
         await eventually(lambda: len(at.node.hub.subscribers.users.get("ann", ())) == 2)
         largest = 0
         for _ in range(120):
-            at.happen(50, padding=2_000)
+            at.commit(50, padding=2_000)
             largest = max(largest, *(each._send_queue.size for each in at.connection_registry))  # type: ignore[attr-defined]
             for _ in range(50):
                 await good.update()

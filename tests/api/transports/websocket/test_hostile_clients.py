@@ -255,7 +255,7 @@ async def test_connections_per_address_are_bounded() -> None:
 Way = Callable[[Raw], Awaitable[Any]]
 
 
-async def _say_nonsense(client: Raw) -> None:
+async def _send_nonsense(client: Raw) -> None:
     client.send(random.Random(os.getpid()).randbytes(300))
     await client.code()
 
@@ -269,7 +269,7 @@ async def _authenticate_and_vanish(client: Raw) -> None:
     await client.frame()
 
 
-async def _authenticate_and_leave_unheard(client: Raw) -> None:
+async def _authenticate_and_disconnect(client: Raw) -> None:
     client.send(framed(TEXT, AUTHENTICATE) + framed(TEXT, b'{"type":"subscribe","channel":"user:ann"}') * 20)
 
 
@@ -289,10 +289,10 @@ async def _flood(client: Raw) -> None:
 
 
 WAYS: tuple[Way, ...] = (
-    _say_nonsense,
+    _send_nonsense,
     _leave_in_the_middle,
     _authenticate_and_vanish,
-    _authenticate_and_leave_unheard,
+    _authenticate_and_disconnect,
     _send_much,
     _close_properly,
     _flood,

@@ -27,7 +27,7 @@ class Peer:
         self.socket = socket
         self._heard = heard
 
-    async def hear(self, kind: str) -> dict[str, Any]:
+    async def receive(self, kind: str) -> dict[str, Any]:
         """Receive the next message, and check its type."""
         frame = await self.socket.recv()
         message: dict[str, Any] = ormsgpack.unpackb(frame) if isinstance(frame, bytes) else json.loads(frame)
@@ -35,12 +35,12 @@ class Peer:
         assert message["type"] == kind, message
         return message
 
-    async def say(self, *messages: dict[str, Any]) -> None:
+    async def send(self, *messages: dict[str, Any]) -> None:
         """Send messages."""
         for message in messages:
             await self._send(message)
 
-    async def say_together(self, *messages: dict[str, Any]) -> None:
+    async def send_together(self, *messages: dict[str, Any]) -> None:
         """Send messages in one frame."""
         await self._send(messages)
 
@@ -50,22 +50,22 @@ class Peer:
 
     async def welcome(self, **changes: Any) -> dict[str, Any]:
         """Receive the authentication and reply to it."""
-        hello = await self.hear("authenticate")
-        await self.say({**hello_of(hello["id"]), **changes})
+        hello = await self.receive("authenticate")
+        await self.send({**hello_of(hello["id"]), **changes})
         return hello
 
     async def close(self, code: int, reason: str = "", retry_after_ms: list[int] | None = None) -> None:
         """Send a goodbye and close."""
         if retry_after_ms is not None:
             goodbye = {"type": "goodbye", "code": code, "reason": reason, "retry_after_ms": retry_after_ms}
-            await self.say(goodbye)
+            await self.send(goodbye)
         await self.socket.close(code, reason)
 
 
 Script = Callable[[Peer], Awaitable[None]]
 
 
-class MadeUp:
+class ScriptedServer:
     """A server that runs one script for each connection, and the last one for all further ones."""
 
     def __init__(self, *scripts: Script) -> None:
@@ -94,15 +94,17 @@ class MadeUp:
         """Return updates of this server."""
         return Updates(Server(self.url, TokenSource(token), packed), **{"patience": SOON, **how})
 
-    def said(self, kind: str) -> list[dict[str, Any]]:
+    def received(self, kind: str) -> list[dict[str, Any]]:
         """Return the received messages of a type."""
         return [message for message in self.heard if message["type"] == kind]
 
 
 @asynccontextmanager
-async def made_up(*scripts: Script, speaks: Sequence[Subprotocol] = ()) -> AsyncIterator[MadeUp]:
+async def scripted_server(
+    *scripts: Script, speaks: Sequence[Subprotocol] = ()
+) -> AsyncIterator[ScriptedServer]:
     """Run a server. It selects the first offered subprotocol that it supports."""
-    server = MadeUp(*scripts)
+    server = ScriptedServer(*scripts)
     async with serve(server, "127.0.0.1", 0, ping_interval=None, subprotocols=speaks) as listening:
         port = next(iter(listening.sockets)).getsockname()[1]
         server.url = f"http://127.0.0.1:{port}"
