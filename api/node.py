@@ -144,7 +144,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             log=log,
             outcomes=outcomes,
             commands=commands,
-            task_actions=TaskActions(commands, reader, new_id),
+            task_actions=TaskActions(commands.decisions, new_id),
             inboxes=inboxes,
             tasks=TaskQueries(database.pool),
             lists=ListQueries(database.pool),

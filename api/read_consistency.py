@@ -11,20 +11,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from app.errors import TaskError, Unavailable
 from app.positions import Positions, covers
 from projections.postgres.database import Connection
 from projections.postgres.snapshots import positions_at
 
-Q = TypeVar("Q")
 T = TypeVar("T")
-
-SnapshotReader: TypeAlias = AbstractAsyncContextManager[tuple[Q, Positions]]
-"""Queries on one snapshot of the read models, and its positions."""
 
 
 def only_on_recent_rows(known: Positions) -> Callable[[Connection], Coroutine[Any, Any, None]]:
@@ -56,32 +52,21 @@ async def wait_until_recent(positions: Callable[[], Awaitable[Positions]], known
     await retry_while_unavailable(check)
 
 
-async def retry_refusal_on_recent_rows(
-    now: Q,
-    moment: Callable[[], SnapshotReader[Q]],
-    known: Positions,
-    ask: Callable[[Q], Awaitable[T]],
+async def retry_refusal(
+    ask: Callable[[], Awaitable[T]],
+    ask_recent_rows: Callable[[], Awaitable[T]],
     is_accepted: Callable[[T], bool],
 ) -> T:
-    """Return `ask(now)` if accepted; otherwise retry it on an up-to-date snapshot.
+    """Return `ask()` if accepted; otherwise ask again on recent rows.
 
-    A refusal, or a result that `is_accepted` rejects, is retried on a snapshot that includes `known`. Raise
-    the errors of `ask`, and `Unavailable` if there is no such snapshot in time.
+    A refusal, or an answer that `is_accepted` rejects, may be due to old rows. `ask_recent_rows` raises
+    `Unavailable` if its rows are not recent, and is retried then. Raise its errors.
     """
     with suppress(TaskError):
-        answer = await ask(now)
+        answer = await ask()
         if is_accepted(answer):
             return answer
-    return await retry_while_unavailable(lambda: _on_recent_rows(moment, known, ask))
-
-
-async def _on_recent_rows(
-    moment: Callable[[], SnapshotReader[Q]], known: Positions, ask: Callable[[Q], Awaitable[T]]
-) -> T:
-    before = dict(known)  # It grows meanwhile.
-    async with moment() as (then, reached):
-        check_recent(reached, before)
-        return await ask(then)
+    return await retry_while_unavailable(ask_recent_rows)
 
 
 RETRY_DELAYS_S = (0.05, 0.25, 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Self
 
 from app.errors import Malformed
@@ -42,12 +42,8 @@ def format_positions(positions: Positions) -> str:
 
 def parse_positions(text: str) -> dict[int, int]:
     """Parse the result of `format_positions`; the later of two for a partition wins. Raise `Malformed`."""
-    positions: dict[int, int] = {}
-    for part in text.split(",", MAX_PARTITIONS):
-        if part.strip():
-            position = Position.parse(part.strip())
-            positions[position.partition] = max(position.offset, positions.get(position.partition, -1))
-    return positions
+    parts = (part.strip() for part in text.split(",", MAX_PARTITIONS))
+    return latest(Position.parse(part) for part in parts if part)
 
 
 def positions_to_json(positions: Positions) -> dict[str, int]:
@@ -68,3 +64,11 @@ def positions_from_json(value: Mapping[str, int]) -> dict[int, int]:
 def covers(reached: Positions, wanted: Positions) -> bool:
     """Return whether `reached` includes everything in `wanted`."""
     return all(reached.get(partition, -1) >= offset for partition, offset in wanted.items())
+
+
+def latest(positions: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """Return the latest of these positions in each partition."""
+    found: dict[int, int] = {}
+    for partition, offset in positions:
+        found[partition] = max(offset, found.get(partition, -1))
+    return found

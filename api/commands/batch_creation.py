@@ -12,18 +12,16 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from api.commands.event_writer import EventWriter
+from api.commands.event_writer import Append, EventWriter
 from api.commands.in_flight import ReadYourWritesReader
 from api.commands.load_context import LoadState, load_context
-from api.commands.outcomes import Outcomes
-from api.commands.requests import Applied, CommandRequest, Decision, Pending, effect_of, perhaps_written
+from api.commands.requests import CommandRequest, CommandResult, Decision
 from api.commands.stream_locks import LOCK_WAIT_S, StreamLocks
 from app.deciders import decide
-from app.errors import TaskError, Unavailable
+from app.errors import TaskError
 from app.ids import IdFactory
 from app.log.fold import State
-from app.log.ports import Clock, EventLog
-from app.log.records import Record
+from app.log.ports import Clock
 from app.tasks.events import TaskCreated
 from app.tasks.ranks import rank_in_batch
 
@@ -35,8 +33,6 @@ class BatchCreation:
 
     def __init__(
         self,
-        log: EventLog,
-        outcomes: Outcomes,
         reader: ReadYourWritesReader,
         writer: EventWriter,
         locks: StreamLocks,
@@ -44,53 +40,37 @@ class BatchCreation:
         clock: Clock,
         new_id: IdFactory,
     ) -> None:
-        self._log = log
-        self._outcomes = outcomes
         self._reader = reader
         self._writer = writer
         self._locks = locks
         self._clock = clock
         self._new_id = new_id
 
-    async def create(self, requests: Sequence[CommandRequest]) -> list[Applied | Pending | TaskError | None]:
+    async def create(self, requests: Sequence[CommandRequest]) -> list[CommandResult | TaskError | None]:
         """Create tasks under the lock of their list; return None for those to be handled separately."""
         deadline = time.monotonic() + requests[0].wait_s
         requests = [
             request if request.key else replace(request, event_id=self._new_id()) for request in requests
         ]
-        found: list[Applied | Pending | TaskError | None] = [None] * len(requests)
-        with ExitStack() as stack:
+        found: list[CommandResult | TaskError | None] = [None] * len(requests)
+        with ExitStack() as expecting:
             # Consecutive requests create in their order, even if the first has to wait.
             async with self._locks.hold(f"creations by {requests[0].user}", LOCK_WAIT_S):
-                records = await self._new_records(requests)
-                expected = {
-                    place: stack.enter_context(self._outcomes.expect(record.id))
-                    for place, record in records.items()
-                }
+                appends = await self._appends(requests)
+                written = await self._writer.append(list(appends.values()), expecting)
+            for place, appended in zip(appends, written, strict=True):
                 try:
-                    positions = await self._log.append(list(records.values())) if records else []
-                except Unavailable as error:
-                    for place, expectation in expected.items():
-                        accepted = expectation.accepted()
-                        found[place] = effect_of(accepted) if accepted else perhaps_written(error)
-                    return found
-            for (place, expectation), position in zip(expected.items(), positions, strict=True):
-                update = await expectation.at(position, max(0.0, deadline - time.monotonic()))
-                record, request = records[place], requests[place]
-                try:
-                    found[place] = await self._writer.result_of(
-                        request, record, None, position, update, deadline
-                    )
-                except TaskError as refused:
-                    found[place] = refused
+                    found[place] = await self._writer.result(appended, deadline)
+                except TaskError as error:
+                    found[place] = error
         return found
 
-    async def _new_records(self, requests: Sequence[CommandRequest]) -> dict[int, Record]:
+    async def _appends(self, requests: Sequence[CommandRequest]) -> dict[int, Append]:
         """Return the records of creations by index; without those that must be decided separately."""
         ids = [request.known_event_id or "" for request in requests]
         decisions = await decided(requests, self._reader, self._clock, ids)
         return {
-            place: self._writer.record_of(request, Decision(None, *each), each[0])
+            place: Append(request, self._writer.record_of(request, Decision(None, *each), each[0]), None)
             for place, (request, each) in enumerate(zip(requests, decisions, strict=True))
             if each is not None
         }

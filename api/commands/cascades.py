@@ -11,22 +11,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 from pydantic_core import to_json
 
-from api.commands.handler import CommandHandler
-from api.commands.in_flight import NO_LINES
+from api.commands.decisions import Decisions
+from api.commands.execution import Execution
 from api.commands.load_context import ContextQueries
 from api.commands.lock_plan import MAX_LINE, LockPlan
-from api.commands.requests import Applied, CommandRequest, Decision, Pending
+from api.commands.requests import Applied, CommandRequest, CommandResult, Decision, Pending
 from api.commands.side_effects import ADAPTING, SideEffect, adapted, effects_of, opened
-from app.errors import Conflict, NotFound, TaskError
+from app.errors import Conflict, NotFound
 from app.ids import derived_id
 from app.log.fold import State
 from app.log.records import Event
+from app.positions import latest
 from app.tasks.checks import MAX_SUB_TASKS
 from app.tasks.commands import (
     CompleteTask,
@@ -48,14 +49,6 @@ AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class CascadeResult:
-    """The result of the command on the task, and the positions of all events that were written."""
-
-    result: Applied | Pending
-    positions: Mapping[int, int]
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
     """Consecutive commands on one sub-task."""
 
@@ -65,70 +58,54 @@ class Step:
 
 
 class Cascades:
-    """Carries out commands on tasks, with their effects on sub-tasks."""
+    """Executes commands on tasks, with their effects on other tasks of the tree."""
 
-    def __init__(self, commands: CommandHandler, queries: ContextQueries) -> None:
-        self._commands = commands
+    def __init__(self, execution: Execution, decisions: Decisions, queries: ContextQueries) -> None:
+        self._execution = execution
+        self._decisions = decisions
         self._queries = queries
 
-    async def handle(self, request: CommandRequest) -> CascadeResult:
-        """Carry out one command. Raise as `CommandHandler.handle`, and `Conflict` for too many sub-tasks."""
-        deadline = time.monotonic() + request.wait_s
-        async with self._commands.locked(request) as (locked, plan):
-            if not _may_spread(request.command) and not _may_open(request.command, plan):
-                done = _done([await self._commands.handle(locked)])
-            else:
-                done = await self._decide_and_spread(locked, deadline)
-        return await self._with_first_effects(request, done)
+    async def execute(self, request: CommandRequest, plan: LockPlan, deadline: float) -> CommandResult:
+        """Execute one command under its locks.
 
-    async def _with_first_effects(self, request: CommandRequest, done: CascadeResult) -> CascadeResult:
-        """Add the side effects of the first attempt to the response to a repeat."""
-        result = done.result
-        if not isinstance(result, Applied) or not result.is_repeat or not _may_adapt(request):
-            return done
-        effects = await effects_of(request.stream, result.version, self._commands.state, self._queries)
-        return replace(done, result=_with_effects(result, effects))
-
-    async def _decide_and_spread(self, request: CommandRequest, deadline: float) -> CascadeResult:
-        answered = await self._answered(request)
-        if answered is not None:
-            return _done([answered])
-        # Effects on other tasks are determined once: tasks missing in old rows would stay unchanged.
-        await self._commands.wait_until_recent()
-        request = replace(request, lines=NO_LINES)
-        try:
-            decision = await self._commands.preview(request)
-        except TaskError:
-            # A repeat that arrived before its first attempt was visible returns that attempt's result.
-            answered = await self._answered(request)
-            if answered is None:
-                raise
-            return _done([answered])
+        Raise as `Execution.execute`, and `Conflict` for too many sub-tasks.
+        """
+        if not _may_spread(request.command) and not _may_open(request.command, plan):
+            return await self._execution.execute(request)
+        decision = await self._execution.preview(request, deadline)
+        if not isinstance(decision, Decision):
+            return decision
         return await self._spread(request, decision, deadline)
 
-    async def _answered(self, request: CommandRequest) -> Applied | Pending | None:
-        return None if request.key is None else await self._commands.answer_of(request.key, request.wait_s)
+    async def with_first_effects(self, request: CommandRequest, result: CommandResult) -> CommandResult:
+        """Add the side effects of the first attempt to the response to a repeat."""
+        if isinstance(result, Pending) or not (result.is_repeat and isinstance(request.command, ADAPTING)):
+            return result
+        effects = await effects_of(request.stream, result.version, self._decisions.state, self._queries)
+        return _with_effects(result, effects)
 
-    async def _spread(self, request: CommandRequest, decision: Decision, deadline: float) -> CascadeResult:
+    async def _spread(self, request: CommandRequest, decision: Decision, deadline: float) -> CommandResult:
         event = decision.event
         request = replace(request, event_id=_event_id(request, decision.state))
         if isinstance(event, TaskUndone):
             # The change to undo must not differ between the sub-tasks and the task.
             request = replace(request, command=UndoChange(version=event.version))
-        results: list[Applied | Pending] = []
+        others: list[CommandResult] = []
         to_open = await self._to_open(decision)
         for above in to_open:
-            results += await self._change_level(request, [Step(above.id, 0, (ReopenTask(),))], deadline)
+            others += await self._change_level(request, [Step(above.id, 0, (ReopenTask(),))], deadline)
         steps = await self._steps(request.command, decision.state, event)
         for _, level in groupby((step for step in steps if step.depth > 0), key=lambda step: step.depth):
-            results += await self._change_level(request, list(level), deadline)
-        result = await self._commands.handle(_in_time(request, deadline))
+            others += await self._change_level(request, list(level), deadline)
+        result = await self._execution.execute(_in_time(request, deadline), decision)
         for above_step in (step for step in steps if step.depth < 0):
-            results += await self._change_level(request, [above_step], deadline)
+            others += await self._change_level(request, [above_step], deadline)
+        positions = latest(each for other in others for each in other.positions.items())
+        result = replace(result, others=positions)
         if isinstance(result, Applied) and result.is_repeat:
-            return _done([*results, result])
-        effects = opened([task.id for task in to_open])
-        return _done([*results, result], [*effects, *adapted(decision.state, decision.after)])
+            return result
+        effects = [*opened([task.id for task in to_open]), *adapted(decision.state, decision.after)]
+        return _with_effects(result, effects)
 
     async def _to_open(self, decision: Decision) -> Sequence[Task]:
         """Return the ancestors that are done and must be reopened, topmost first."""
@@ -138,7 +115,7 @@ class Cascades:
         done: list[Task] = []
         parent_id = after.parent_id
         for _ in range(MAX_LINE):
-            above = await self._commands.state(f"task:{parent_id}") if parent_id is not None else None
+            above = await self._decisions.state(f"task:{parent_id}") if parent_id is not None else None
             if not isinstance(above, Task) or above.deleted_at is not None:
                 break
             done += [above] if above.status == "done" else []
@@ -182,16 +159,16 @@ class Cascades:
 
     async def _change_level(
         self, request: CommandRequest, steps: Sequence[Step], deadline: float
-    ) -> Sequence[Applied | Pending]:
+    ) -> Sequence[CommandResult]:
         """Change the sub-tasks of one level, some concurrently; all of them, even if one fails."""
         limit = asyncio.Semaphore(AT_ONCE)
 
-        async def change(step: Step) -> list[Applied | Pending | None]:
+        async def change(step: Step) -> list[CommandResult | None]:
             async with limit:
                 return [await self._change(request, step.task_id, each, deadline) for each in step.commands]
 
         changed = await asyncio.gather(*(change(step) for step in steps), return_exceptions=True)
-        results: list[Applied | Pending] = []
+        results: list[CommandResult] = []
         for each in changed:
             if isinstance(each, BaseException):
                 raise each
@@ -200,7 +177,7 @@ class Cascades:
 
     async def _change(
         self, request: CommandRequest, task_id: str, command: TaskCommand, deadline: float
-    ) -> Applied | Pending | None:
+    ) -> CommandResult | None:
         own = replace(
             _in_time(request, deadline),
             command=command,
@@ -211,13 +188,9 @@ class Cascades:
             causation_id=request.event_id,
         )
         try:
-            return await self._commands.handle(own)
+            return await self._execution.execute(own)
         except (NotFound, Conflict):
             return None  # Somebody has deleted or changed it meanwhile: that takes precedence.
-
-
-def _may_adapt(request: CommandRequest) -> bool:
-    return isinstance(request.command, ADAPTING)
 
 
 def _event_id(request: CommandRequest, state: State | None) -> str:
@@ -280,16 +253,7 @@ def _in_time(request: CommandRequest, deadline: float) -> CommandRequest:
     return replace(request, wait_s=max(0.0, deadline - time.monotonic()))
 
 
-def _done(results: Sequence[Applied | Pending], effects: Sequence[SideEffect] = ()) -> CascadeResult:
-    positions: dict[int, int] = {}
-    for result in results:
-        if result.position is not None:
-            partition, offset = result.position
-            positions[partition] = max(offset, positions.get(partition, -1))
-    return CascadeResult(_with_effects(results[-1], effects), positions)
-
-
-def _with_effects(result: Applied | Pending, effects: Sequence[SideEffect]) -> Applied | Pending:
+def _with_effects(result: CommandResult, effects: Sequence[SideEffect]) -> CommandResult:
     """Add side effects to the response."""
     if not effects or isinstance(result, Pending) or result.body == b"null":
         return result

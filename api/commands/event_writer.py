@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import assert_never
 
 from api.commands.in_flight import InFlightWrite, InFlightWrites, StateReader
-from api.commands.outcomes import Outcomes
+from api.commands.outcomes import Expectation, Outcomes
 from api.commands.requests import (
     SOURCE,
     Applied,
     CommandRequest,
+    CommandResult,
     Decision,
     Pending,
-    effect_of,
-    perhaps_written,
+    applied_by,
     shown,
 )
 from api.commands.withdrawal import held, withdraw
@@ -23,11 +26,29 @@ from app.ids import IdFactory
 from app.log.fold import State, evolve
 from app.log.ports import Clock, EventLog
 from app.log.records import Event, Record, stream_kind
-from app.log.updates import Update, state_from_json
+from app.log.updates import state_from_json
 from app.positions import Position
 
 WITHDRAW_WAIT_S = 1.0
 """The minimum time to wait for the withdrawal of a parked record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """A record to append for a request; `state` is the one that it was decided on."""
+
+    request: CommandRequest
+    record: Record
+    state: State | None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """A record that was appended at `position`, or perhaps was if there is an error instead."""
+
+    append: Append
+    expectation: Expectation
+    position: Position | Unavailable
 
 
 class EventWriter:
@@ -66,48 +87,58 @@ class EventWriter:
             command_hash=request.key.command_hash if request.key else None,
         )
 
-    async def append(
+    async def write(
         self, request: CommandRequest, record: Record, state: State | None, deadline: float
-    ) -> Applied | Pending | None:
-        """Append, and wait for the outcome; return None if the command must be decided again."""
-        with self._outcomes.expect(record.id) as expectation:
-            try:
-                [position] = await self._log.append([record])
-            except Unavailable as error:
-                accepted = expectation.accepted()
-                if accepted is not None:
-                    return effect_of(accepted)
-                raise perhaps_written(error) from error
-            update = await expectation.at(position, max(0.0, deadline - time.monotonic()))
-        return await self.result_of(request, record, state, position, update, deadline)
+    ) -> CommandResult | None:
+        """Append a record, and return its `result`."""
+        with ExitStack() as expecting:
+            [appended] = await self.append([Append(request, record, state)], expecting)
+            return await self.result(appended, deadline)
 
-    async def result_of(
-        self,
-        request: CommandRequest,
-        record: Record,
-        state: State | None,
-        position: Position,
-        update: Update | None,
-        deadline: float,
-    ) -> Applied | Pending | None:
-        """Return the outcome of a record; None if superseded. Raise `Conflict` if its stream is held."""
+    async def append(self, appends: Sequence[Append], expecting: ExitStack) -> list[Appended]:
+        """Append records together. Their outcomes are expected until `expecting` is closed."""
+        expected = [expecting.enter_context(self._outcomes.expect(each.record.id)) for each in appends]
+        positions: Sequence[Position | Unavailable]
+        try:
+            positions = await self._log.append([each.record for each in appends])
+        except Unavailable as error:
+            positions = [error] * len(appends)
+        return [Appended(*each) for each in zip(appends, expected, positions, strict=True)]
+
+    async def result(self, appended: Appended, deadline: float) -> CommandResult | None:
+        """Return the result of a record, None if it is superseded.
+
+        Raise `Conflict` if its stream is held, and `Unavailable` if it is not known to be written.
+        """
+        position, append = appended.position, appended.append
+        if isinstance(position, Unavailable):
+            accepted = appended.expectation.accepted()
+            if accepted is None:
+                raise Unavailable(f"{position.detail}; the event may have been written") from position
+            return applied_by(accepted)
+        update = await appended.expectation.at(position, max(0.0, deadline - time.monotonic()))
         if update is None:
-            written = InFlightWrite(position, record.id, record.command_hash, evolve(state, record))
-            self._in_flight.add(request.stream, written)
-            if request.hold is not None:
-                request.hold.until(position)
-            return Pending(position)
+            return self._pending(append, position)
         match update.outcome:
             case "accepted":
-                return effect_of(update)
+                return applied_by(update)
             case "parked":
-                return await self._withdrawn(record, position, deadline)
+                return await self._withdrawn(append.record, position, deadline)
             case "superseded":
                 return None
             case _:
                 assert_never(update.outcome)
 
-    async def _withdrawn(self, record: Record, position: Position, deadline: float) -> Applied | Pending:
+    def _pending(self, append: Append, position: Position) -> Pending:
+        """Keep a write as in flight, and the locks of its command until it is visible."""
+        request, record = append.request, append.record
+        after = evolve(append.state, record)
+        self._in_flight.add(request.stream, InFlightWrite(position, record.id, record.command_hash, after))
+        if request.hold is not None:
+            request.hold.until(position)
+        return Pending(position)
+
+    async def _withdrawn(self, record: Record, position: Position, deadline: float) -> CommandResult:
         """Withdraw a parked record. Raise `Conflict`, unless it was retried and accepted before."""
         wait_s = max(WITHDRAW_WAIT_S, deadline - time.monotonic())
         clock, new_id = self._clock, self._new_id

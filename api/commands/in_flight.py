@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from api.commands.load_context import ContextQueries
 from api.commands.withdrawal import held
-from api.read_consistency import SnapshotReader
 from app.log.fold import State
 from app.positions import Position, Positions
 from app.tasks.state import Task
@@ -47,8 +47,8 @@ class StateReader(Rows, Protocol):
     async def positions(self) -> Positions:
         """Return the positions that they have reached."""
 
-    def moment(self) -> SnapshotReader[Rows]:
-        """Return a reader of one snapshot of them."""
+    def moment(self) -> AbstractAsyncContextManager[tuple[Rows, Positions]]:
+        """Return a reader of one snapshot of them, and its positions."""
 
 
 @dataclass(frozen=True, slots=True)

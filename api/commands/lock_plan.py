@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
+from api.commands.load_context import LoadState
 from app.lists.commands import CreateInbox, CreateList, EditList, ListCommand
-from app.log.fold import State
 from app.tasks.checks import MAX_DEPTH
 from app.tasks.commands import (
     Comment,
@@ -32,7 +32,6 @@ from app.tasks.decision_context import Change
 from app.tasks.state import Task
 from app.users import UserCommand
 
-LoadState = Callable[[str], Awaitable[State | None]]
 LoadLines = Callable[[Collection[str]], Awaitable[LoadState]]
 """Loads tasks and all their ancestors at once, and returns a loader of those states."""
 LoadChange = Callable[[Task, int | None], Awaitable[Change | None]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic_core import from_json, to_json
 
@@ -13,13 +13,13 @@ from api.commands.idempotency import CommandKey
 from api.commands.in_flight import NO_LINES, Rows
 from api.commands.structure_locks import Hold
 from app.deciders import AnyCommand, merged
-from app.errors import KeyReused, PreconditionFailed, Unavailable
+from app.errors import KeyReused, PreconditionFailed
 from app.lists.commands import SetMember
 from app.lists.state import TaskList
 from app.log.fold import State
 from app.log.records import Event, source_of
 from app.log.updates import Update, is_gone, state_json
-from app.positions import Position
+from app.positions import Position, Positions, latest
 from projections.queries.sub_tasks import Lines
 
 SOURCE = source_of("api")
@@ -58,14 +58,21 @@ class CommandRequest:
 class Applied:
     """A command that took effect: the state after it as JSON (`null` if gone), and the position of its event.
 
-    `position` is None if there was nothing left to do and nothing was written. `is_repeat` means that an
-    earlier command with the same key carried it out.
+    `position` is None if there was nothing left to do and nothing was written. `positions` includes the
+    events on other tasks. `is_repeat` means that an earlier command with the same key carried it out.
     """
 
     body: bytes
     version: int
     position: Position | None
     is_repeat: bool = field(default=False, compare=False)
+    others: Positions = field(default_factory=dict, compare=False)
+
+    @property
+    def positions(self) -> Positions:
+        """The positions of all events that were written."""
+        own = [] if self.position is None else [self.position]
+        return latest([*own, *self.others.items()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,16 @@ class Pending:
     """A command whose event is written; its outcome will be available under its position."""
 
     position: Position
+    others: Positions = field(default_factory=dict, compare=False)
+
+    @property
+    def positions(self) -> Positions:
+        """The positions of all events that were written."""
+        return latest([self.position, *self.others.items()])
+
+
+CommandResult: TypeAlias = Applied | Pending
+"""The result of a command. `others` are the positions of its events on other tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +133,6 @@ def check_none_match(request: CommandRequest, current: State | None) -> None:
         raise PreconditionFailed(f"If-None-Match matches the current version, {current.version}")
 
 
-def perhaps_written(error: Unavailable) -> Unavailable:
-    """Return the error of an append that failed and may have been written."""
-    return Unavailable(f"{error.detail}; the event may have been written")
-
-
 def check_same(key: CommandKey, command_hash: str | None) -> None:
     """Check that a key is used with the same command as before. Raise `KeyReused`."""
     if command_hash != key.command_hash:
@@ -132,7 +144,7 @@ def shown(state: State) -> bytes:
     return b"null" if is_gone(state) else state_json(state)
 
 
-def effect_of(update: Update) -> Applied:
+def applied_by(update: Update) -> Applied:
     """Return the result in an accepted update."""
     message: dict[str, Any] = from_json(update.value)
     return Applied(

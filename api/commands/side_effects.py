@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from api.commands.load_context import ContextQueries
-from api.commands.lock_plan import LoadState
+from api.commands.load_context import ContextQueries, LoadState
 from app.log.fold import State
 from app.tasks.commands import CreateTask, EditTask, MoveTask, ReopenTask, RestoreTask, UndoChange
 from app.tasks.decision_context import Along

@@ -14,11 +14,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from app.errors import Unavailable
 from app.positions import Position
-from projections.postgres.advisory_locks import LockModes
+from app.structure.locks import ClusterHold, ClusterLocks, LockModes
 
 LOCK_TIMEOUT_S = 15.0
 OUTCOME_TIMEOUT_S = 30.0
@@ -30,20 +29,6 @@ JOIN_S = 0.05
 """The time in which others of this process may join a lock that is already shared."""
 
 WaitReached = Callable[[Mapping[int, int], float], Awaitable[bool]]
-
-
-class ClusterHold(Protocol):
-    """Locks that other processes respect."""
-
-    async def release(self) -> None:
-        """Release them."""
-
-
-class ClusterLocks(Protocol):
-    """Locks between processes: `projections.postgres.advisory_locks.AdvisoryLocks`."""
-
-    async def acquire(self, modes: LockModes, timeout_s: float) -> ClusterHold:
-        """Acquire all of them. Raise `Unavailable`."""
 
 
 class Hold:

@@ -20,8 +20,8 @@ from api.contract.openapi_headers import (
 )
 from api.contract.openapi_schemas import Schemas, query_schemas
 from api.endpoints.table import ENDPOINTS
+from api.http.commands import WrittenOut
 from api.http.problems import KINDS, PROBLEM_TYPE, Problem, TooMany, Unexpected
-from api.http.responses import WrittenOut
 from api.http.routing import Endpoint
 from app import errors
 

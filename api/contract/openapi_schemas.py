@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from api.contract.openapi_fields import described
+from api.http.commands import WrittenOut
 from api.http.problems import Problem
-from api.http.responses import WrittenOut
 from api.http.routing import Endpoint
 
 REF = "#/components/schemas/{model}"

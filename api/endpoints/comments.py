@@ -11,14 +11,15 @@ from starlette.responses import Response
 
 from api.commands.load_context import NO_TASK
 from api.commands.side_effects import CommandedTask
-from api.commands.task_actions import NewComment, TaskAction
-from api.endpoints.tasks import execute
+from api.commands.task_actions import NewComment
+from api.endpoints.tasks import act_on_task
 from api.http.bodies import PATCH, read_object
+from api.http.commands import carry_out, key_of
 from api.http.cursors import TIME_AND_ID, decode_cursor, encode_cursor
 from api.http.dependencies import caller_of, dependencies_of
 from api.http.query import PageQuery, Query
-from api.http.requests import carry_out, key_of, path_id, query_of
-from api.http.responses import command_answer, object_answer, page_answer
+from api.http.requests import path_id, query_of
+from api.http.responses import object_answer, page_answer
 from api.http.routing import Endpoint, command
 from app.errors import NotFound
 from app.ids import is_uuid
@@ -67,9 +68,7 @@ async def get_comment(request: Request) -> Response:
 async def add_comment(request: Request) -> Response:
     """POST /api/tasks/{id}/comments."""
     query_of(request, Query)
-    task_id = path_id(request, "task")
-    body = await read_object(request, dependencies_of(request).settings.body_limit_bytes)
-    return await execute(request, TaskAction("comment", task_id, body))
+    return await act_on_task(request, "comment")
 
 
 async def edit_comment(request: Request) -> Response:
@@ -78,8 +77,7 @@ async def edit_comment(request: Request) -> Response:
     stream, comment_id = f"task:{path_id(request, 'task')}", _comment_id(request)
     body = await read_object(request, dependencies_of(request).settings.body_limit_bytes, PATCH)
     command = EditComment(comment_id=comment_id, text=validated(NewComment, body).text)
-    result, wanted = await carry_out(request, command, stream, key_of(request, body))
-    return command_answer(request, result, wanted)
+    return await carry_out(request, command, stream, key_of(request, body))
 
 
 async def delete_comment(request: Request) -> Response:
@@ -87,8 +85,7 @@ async def delete_comment(request: Request) -> Response:
     query_of(request, Query)
     stream, comment_id = f"task:{path_id(request, 'task')}", _comment_id(request)
     command = DeleteComment(comment_id=comment_id)
-    result, wanted = await carry_out(request, command, stream, key_of(request, {}))
-    return command_answer(request, result, wanted, status=204)
+    return await carry_out(request, command, stream, key_of(request, {}))
 
 
 def _comment_id(request: Request) -> str:

@@ -132,7 +132,7 @@ async def skip(request: Request) -> Response:
 async def _settleable(request: Request, deps: Dependencies) -> asyncpg.Record:
     """Return the parked record in the path. Raise `NotFound`, or `Conflict` if it waits behind another."""
     position = path_position(request)
-    await deps.commands.wait_until_recent()
+    await deps.commands.decisions.wait_until_recent()
     letter = await deps.audit.dead_letter(position)
     if letter is None:
         raise NotFound(f"no record is parked at {position}")

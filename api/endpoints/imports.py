@@ -16,53 +16,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.commands.entity_tags import Precondition
-from api.commands.requests import CommandRequest, Pending
+from api.endpoints.import_target import ImportTarget, ListById, ListByName
 from api.http.bodies import JSON, check_type, parse_object, read_body
+from api.http.commands import preference_of
 from api.http.dependencies import Dependencies, caller_of, dependencies_of
-from api.http.headers import preference, wanted_positions
+from api.http.headers import wanted_positions
 from api.http.problems import correlation_id_of
 from api.http.responses import object_answer
 from api.http.routing import Endpoint
-from app import authorisation
-from app.errors import (
-    Conflict,
-    FieldError,
-    Invalid,
-    PreconditionFailed,
-    Unavailable,
-    Undecodable,
-)
-from app.imported_history import Import, ImportedTask, import_list_id, missing, records_of
-from app.imported_stages import ImportStages, missing_stages
-from app.lists.commands import CreateList, EditList
-from app.lists.events import Stage
-from app.lists.state import TaskList
+from app.errors import FieldError, Invalid, Unavailable, Undecodable
+from app.imported_history import Import, ImportedTask, missing, records_of
+from app.imported_stages import ImportStages
 from app.log.ports import EventLog
 from app.log.records import Record
-from app.positions import Position, positions_to_json
-from app.tasks.commands import CreateTask
+from app.positions import Position, latest, positions_to_json
 from app.validation import validated
-from app.values import ListId, Title
 
 APPEND_AT_ONCE = 1_000
-MAX_DELETED_LISTS = 1_000
-MAX_TRIES = 5
-"""The most attempts to add stages while others do the same."""
-
-
-class ListById(BaseModel):
-    """An existing list."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    id: ListId
-
-
-class ListByName(BaseModel):
-    """The list that imports of this name go to: that of an earlier import, one of that name, or a new one."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    name: Title
 
 
 class ImportRequest(BaseModel):
@@ -111,20 +81,22 @@ async def import_tasks(request: Request) -> Response:
     # Parsing thousands of events takes long: a thread keeps the event loop free.
     action = await asyncio.to_thread(_read, body)
     positions = wanted_positions(request, deps.log.partitions) or await _catch_up(request, deps)
-    await deps.commands.wait_until_recent()
-    list_id = await _list_of(request, deps, action.list)
-    _, added_stages = await _home(request, deps, list_id, action)
+    await deps.commands.decisions.wait_until_recent()
+    wait_s, correlation_id = preference_of(request).wait_s, correlation_id_of(request)
+    target = ImportTarget(deps.commands, deps.lists, user, wait_s, correlation_id)
+    list_id = await target.find(action.list)
+    wanted = [each["events"] for each in action.tasks] if action.add_stages else []
+    added_stages = await target.add_stages(list_id, wanted)
     # From here the list cannot be deleted or get other stages until the imported events are visible.
     async with deps.commands.sharing(f"list:{list_id}") as hold:
-        stages = ImportStages(await _home_now(deps, list_id, user))
-        run = Import(list_id, user, correlation_id_of(request))
+        stages = ImportStages(await target.locked_list(list_id))
+        run = Import(list_id, user, correlation_id)
         histories = await asyncio.to_thread(_histories, run, action.tasks, stages)
         there = await deps.audit.event_ids([history[0].stream for history in histories]) if histories else {}
         plan = _plan(action.tasks, histories, there)
         for position in await _append(deps.log, plan.added):
             hold.until(position)
-        for partition, offset in hold.positions.items():
-            positions[partition] = max(offset, positions.get(partition, -1))
+        positions = latest([*positions.items(), *hold.positions.items()])
     return object_answer(
         ImportOut(
             list_id=list_id,
@@ -190,104 +162,9 @@ async def _append(log: EventLog, records: Sequence[Record]) -> list[Position]:
 async def _catch_up(request: Request, deps: Dependencies) -> dict[int, int]:
     """Wait until the read models have reached the current end of the log. Raise `Unavailable`."""
     ends = {partition: end - 1 for partition, end in (await deps.log.ends()).items() if end > 0}
-    wait_s = preference(request, deps.settings.command_wait_ms / 1000).wait_s
-    if not await deps.outcomes.wait_reached(ends, wait_s):
+    if not await deps.outcomes.wait_reached(ends, preference_of(request).wait_s):
         raise Unavailable("the read models have not reached the end of the log yet; try again")
     return ends
-
-
-async def _home(
-    request: Request, deps: Dependencies, list_id: str, action: ImportRequest
-) -> tuple[TaskList | None, list[str]]:
-    """Return the list, with its missing stages added if requested, and their names.
-
-    Raise the errors of `CommandHandler.handle`.
-    """
-    for _ in range(MAX_TRIES):
-        home = await deps.commands.state(f"list:{list_id}")
-        if not isinstance(home, TaskList):
-            return None, []
-        # A list without its own stages accepts any stage.
-        new = (
-            missing_stages(home, [each["events"] for each in action.tasks])
-            if action.add_stages and home.stages
-            else []
-        )
-        if not new:
-            return home, []
-        try:
-            await _edit_stages(request, home, [*home.stages, *new])
-        except PreconditionFailed:
-            continue  # another part of the same import added stages concurrently
-        made = await deps.commands.state(f"list:{list_id}")
-        return made if isinstance(made, TaskList) else None, [each["name"] for each in new]
-    raise Conflict("the list's stages are being changed; try again")
-
-
-async def _home_now(deps: Dependencies, list_id: str, user: str) -> TaskList | None:
-    """Return the list as it is under its lock. Raise `NotFound` or `Forbidden` if it is gone."""
-    home = await deps.commands.state(f"list:{list_id}")
-    if not isinstance(home, TaskList):
-        return None
-    authorisation.check(CreateTask, authorisation.role_in(home, user), "no such list")
-    return home
-
-
-async def _edit_stages(request: Request, home: TaskList, stages: Sequence[Stage]) -> None:
-    deps = dependencies_of(request)
-    command_request = CommandRequest(
-        command=validated(EditList, {"stages": list(stages)}),
-        stream=f"list:{home.id}",
-        user=caller_of(request).user,
-        wait_s=preference(request, deps.settings.command_wait_ms / 1000).wait_s,
-        if_match=Precondition(frozenset({home.version}), strict=True),
-        correlation_id=correlation_id_of(request),
-    )
-    if isinstance(await deps.commands.handle(command_request), Pending):
-        raise Unavailable("the list's stages are written and not visible yet; try again")
-
-
-async def _list_of(request: Request, deps: Dependencies, wanted: ListById | ListByName) -> str:
-    """Return the id of the list that an import goes to. Raise `NotFound`, `Forbidden` or `Unavailable`."""
-    user = caller_of(request).user
-    if isinstance(wanted, ListByName):
-        return await _list_by_name(request, deps, wanted.name)
-    state = await deps.commands.state(f"list:{wanted.id}")
-    home = state if isinstance(state, TaskList) else None
-    authorisation.check_in(home, CreateTask, user, "no such list")
-    return wanted.id
-
-
-async def _list_by_name(request: Request, deps: Dependencies, name: str) -> str:
-    user = caller_of(request).user
-    for nth in range(MAX_DELETED_LISTS):
-        list_id = import_list_id(user, name, nth)
-        state = await deps.commands.state(f"list:{list_id}")
-        if state is None:
-            named = await deps.lists.named(user, name)
-            return named.id if named else await _create_list(request, deps, list_id, name)
-        # It is deleted or transferred: try the next id. A renamed imported list is still the same.
-        role = authorisation.role_in(state, user) if isinstance(state, TaskList) else None
-        if authorisation.may(CreateTask, role):
-            return list_id
-    raise Conflict("too many lists of this name were deleted; import under another name")
-
-
-async def _create_list(request: Request, deps: Dependencies, list_id: str, name: str) -> str:
-    command_request = CommandRequest(
-        command=CreateList(name=name),
-        stream=f"list:{list_id}",
-        user=caller_of(request).user,
-        wait_s=preference(request, deps.settings.command_wait_ms / 1000).wait_s,
-        correlation_id=correlation_id_of(request),
-    )
-    try:
-        made = await deps.commands.handle(command_request)
-    except Conflict:
-        return list_id  # another import created it concurrently
-    if isinstance(made, Pending):
-        raise Unavailable("the list is written and not visible yet; try again")
-    return list_id
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (

@@ -14,11 +14,12 @@ from starlette.responses import Response
 from api.commands.task_actions import Nothing
 from api.endpoints.history import EventPageOut, HistoryQuery, history_answer
 from api.http.bodies import JSON, PATCH, read_object
+from api.http.commands import carry_out, key_of
 from api.http.cursors import TIME_AND_ID, decode_cursor, encode_cursor
 from api.http.dependencies import caller_of, dependencies_of
 from api.http.query import PageQuery, Query
-from api.http.requests import carry_out, key_of, path_id, query_of
-from api.http.responses import command_answer, page_answer, state_answer
+from api.http.requests import path_id, query_of
+from api.http.responses import page_answer, state_answer
 from api.http.routing import Endpoint, command
 from app.authorisation import DELETED
 from app.errors import NotFound
@@ -64,8 +65,7 @@ async def create_list(request: Request) -> Response:
     query_of(request, Query)
     key = key_of(request, body)
     list_id = key.created_id if key else deps.new_id()
-    result, wanted = await carry_out(request, command, f"list:{list_id}", key)
-    return command_answer(request, result, wanted, status=201, location=f"/api/lists/{list_id}")
+    return await carry_out(request, command, f"list:{list_id}", key)
 
 
 async def list_lists(request: Request) -> Response:
@@ -99,7 +99,7 @@ async def edit_list(request: Request) -> Response:
 
 async def delete_list(request: Request) -> Response:
     """DELETE /api/lists/{id}."""
-    return await change_list(request, DeleteList(), {}, status=204)
+    return await change_list(request, DeleteList(), {})
 
 
 async def restore_list(request: Request) -> Response:
@@ -133,14 +133,11 @@ async def unseen_list(request: Request, list_id: str) -> NotFound:
     return NotFound(DELETED if may_restore else NO_LIST)
 
 
-async def change_list(
-    request: Request, command: ListCommand, body: dict[str, Any], *, status: int = 200
-) -> Response:
+async def change_list(request: Request, command: ListCommand, body: dict[str, Any]) -> Response:
     """Carry out a command on the list in the path."""
     query_of(request, Query)
     list_id = path_id(request, "list")
-    result, wanted = await carry_out(request, command, f"list:{list_id}", key_of(request, body))
-    return command_answer(request, result, wanted, status=status)
+    return await carry_out(request, command, f"list:{list_id}", key_of(request, body))
 
 
 _LIST = "/api/lists/{id}"

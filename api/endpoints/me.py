@@ -17,10 +17,11 @@ from starlette.responses import Response
 from api.endpoints.health import _Became, _became
 from api.endpoints.history import Event, event_with_changes
 from api.endpoints.notifications import _UNREAD
+from api.http.commands import OUTCOMES_PATH
 from api.http.dependencies import Dependencies, caller_of, dependencies_of
 from api.http.query import Query
 from api.http.requests import path_position, query_of
-from api.http.responses import OUTCOMES_PATH, json_answer, object_answer
+from api.http.responses import json_answer, object_answer
 from api.http.routing import Endpoint
 from app.errors import NotFound
 from app.ids import inbox_id

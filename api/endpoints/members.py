@@ -71,15 +71,15 @@ async def remove_member(request: Request) -> Response:
     """DELETE /api/lists/{id}/members/{user}; removing oneself is leaving."""
     command = validated(RemoveMember, {"user": request.path_params["user"]})
     if normal_user(command.user) == caller_of(request).user:
-        return await change_list(request, LeaveList(), {}, status=204)
-    return await change_list(request, command, {}, status=204)
+        return await change_list(request, LeaveList(), {})
+    return await change_list(request, command, {})
 
 
 async def leave_list(request: Request) -> Response:
     """POST /api/lists/{id}/leave."""
     body = await read_object(request, dependencies_of(request).settings.body_limit_bytes, JSON, optional=True)
     validated(Nothing, body)
-    return await change_list(request, LeaveList(), body, status=204)
+    return await change_list(request, LeaveList(), body)
 
 
 async def hand_over_list(request: Request) -> Response:

@@ -15,18 +15,20 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.commands.requests import Applied, Pending
+from api.commands.idempotency import CommandKey
+from api.commands.requests import Pending
 from api.commands.task_actions import Nothing
 from api.http.bodies import read_object
+from api.http.commands import command_answer, command_request_of, key_of
 from api.http.cursors import TIME_AND_ID, decode_cursor, encode_cursor
 from api.http.dependencies import Dependencies, caller_of, dependencies_of
 from api.http.query import PageQuery, Query
-from api.http.requests import carry_out, key_of, path_id, query_of
-from api.http.responses import command_answer, json_answer, object_answer
+from api.http.requests import path_id, query_of
+from api.http.responses import json_answer, object_answer
 from api.http.routing import Endpoint, command
 from app.errors import NotFound
 from app.positions import Positions, positions_to_json
-from app.users import ReadAllNotifications, ReadNotifications, UnreadNotifications
+from app.users import ReadAllNotifications, ReadNotifications, UnreadNotifications, UserCommand
 from app.validation import validated
 from app.values import (
     Moment,
@@ -103,17 +105,15 @@ async def read_all_notifications(request: Request) -> Response:
     deps, user = dependencies_of(request), caller_of(request).user
     body = await read_object(request, deps.settings.body_limit_bytes, optional=True)
     action = validated(ReadAll, body)
-    until = await _unread_until(deps, user, action)
-    if until is None:
-        await deps.commands.wait_until_recent()
-        until = await _unread_until(deps, user, action)
+    until = await deps.commands.decisions.retry_refused_query(
+        lambda: _unread_until(deps, user, action), lambda found: found is not None
+    )
     positions: Positions = deps.outcomes.reached
     if until is not None:
         command = ReadAllNotifications(until=until.isoformat())
-        result, wanted = await carry_out(request, command, f"user:{user}", key_of(request, body))
-        if isinstance(result, Pending):
-            return command_answer(request, result, wanted)
-        positions = _positions(result)
+        answer, positions = await _carry_out(request, command, key_of(request, body))
+        if answer is not None:
+            return answer
     left = Unread(unread=await deps.notifications.unread(user))
     return object_answer(left, positions=positions)
 
@@ -136,24 +136,28 @@ async def _mark(
     deps, user = dependencies_of(request), caller_of(request).user
     validated(Nothing, await read_object(request, deps.settings.body_limit_bytes, optional=True))
     notification_id = path_id(request, "notification")
-    found = await deps.notifications.one(user, notification_id)
-    if found is None or found.read == read:
-        await deps.commands.wait_until_recent()
-        found = await deps.notifications.one(user, notification_id)
+    found = await deps.commands.decisions.retry_refused_query(
+        lambda: deps.notifications.one(user, notification_id),
+        lambda found: found is not None and found.read != read,
+    )
     if found is None:
         raise NotFound(NO_NOTIFICATION)
     positions: Positions = deps.outcomes.reached
     if found.read != read:
-        key = key_of(request, {})
-        result, wanted = await carry_out(request, command(ids=(found.id,)), f"user:{user}", key)
-        if isinstance(result, Pending):
-            return command_answer(request, result, wanted)
-        positions = _positions(result)
+        answer, positions = await _carry_out(request, command(ids=(found.id,)), key_of(request, {}))
+        if answer is not None:
+            return answer
     return json_answer(_ONE.dump_json(replace(found, read=read)), positions=positions)
 
 
-def _positions(result: Applied) -> Positions:
-    return {} if result.position is None else {result.position.partition: result.position.offset}
+async def _carry_out(
+    request: Request, command: UserCommand, key: CommandKey | None
+) -> tuple[Response | None, Positions]:
+    """Carry out a command on the caller's stream; return the response if its outcome is not known yet."""
+    command_request = command_request_of(request, command, f"user:{caller_of(request).user}", key)
+    result = await dependencies_of(request).commands.handle(command_request)
+    answer = command_answer(request, command_request, result) if isinstance(result, Pending) else None
+    return answer, result.positions
 
 
 _NOTIFICATION = "/api/notifications/{id}"

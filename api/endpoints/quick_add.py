@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.commands.requests import Applied, Pending
+from api.commands.requests import Applied, CommandResult
 from api.commands.side_effects import CommandedTask
 from api.commands.task_actions import NewTask
 from api.http.dependencies import caller_of, dependencies_of
@@ -106,7 +106,7 @@ async def read_body(
     return {**read.fields, **own, **added, "title": read.title}, read
 
 
-def with_reading(result: Applied | Pending, read: QuickTask) -> Applied | Pending:
+def with_reading(result: CommandResult, read: QuickTask) -> CommandResult:
     """Return the result of creating a task with the parsed parts of its text, if there are any."""
     is_read = read.parts or read.unread
     if not is_read or not isinstance(result, Applied) or not result.body.endswith(b"}"):
@@ -119,8 +119,8 @@ async def _read(
     request: Request, text: str, where: NewTask, zone: str, *, given: Collection[str]
 ) -> QuickTask:
     deps, user = dependencies_of(request), caller_of(request).user
-    list_id = await deps.task_actions.list_for(where, user)
-    home = await deps.commands.state(f"list:{list_id}")
+    list_id = await deps.task_actions.list_of(where, user)
+    home = await deps.commands.decisions.state(f"list:{list_id}")
     members = home.members if isinstance(home, TaskList) and role_in(home, user) is not None else (user,)
     context = QuickContext(deps.clock(), ZoneInfo(zone), user, tuple(members), given)
     return read_quick(text, context)

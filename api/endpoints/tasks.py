@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from pydantic import (
     Field,
@@ -11,20 +12,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.commands.load_context import NO_TASK
-from api.commands.requests import Applied, Pending
 from api.commands.side_effects import CommandedTask
-from api.commands.task_actions import ActionName, ActionResult, NewTask, Nothing, TaskAction
+from api.commands.task_actions import ACTIONS, ActionName, NewTask
 from api.endpoints.history import EventPageOut, HistoryQuery, history_answer
 from api.endpoints.quick_add import CreatedTask, CreateQuery, read_body, with_reading
 from api.http.bodies import JSON, PATCH, read_object
+from api.http.commands import carry_out, command_answer, command_request_of, key_of
 from api.http.dependencies import caller_of, dependencies_of
-from api.http.headers import Preference
 from api.http.query import Instant, Query
-from api.http.requests import key_of, path_id, preference_of, query_of, terms_of
-from api.http.responses import command_answer, json_answer, state_answer
+from api.http.requests import path_id, query_of
+from api.http.responses import json_answer, state_answer
 from api.http.routing import Endpoint, command
 from app.errors import Malformed, NotFound
-from app.tasks.commands import ChangeToUndo, NewPlace, TaskPatch
+from app.tasks.commands import TaskPatch
 from app.tasks.state import Task
 from app.values import (
     Scope,
@@ -95,106 +95,80 @@ async def task_history(request: Request) -> Response:
 
 async def create_task(request: Request) -> Response:
     """POST /api/tasks."""
-    query = query_of(request, CreateQuery)
-    body = await read_object(request, dependencies_of(request).settings.body_limit_bytes)
-    if not query.quick:
-        return await execute(request, TaskAction("create", None, body))
+    query, deps = query_of(request, CreateQuery), dependencies_of(request)
+    body = await read_object(request, deps.settings.body_limit_bytes)
     # A repeated command is recognized by its text: the date of "tomorrow" may have changed meanwhile.
-    key = key_of(request, body)
-    fields, read = await read_body(request, body, query.time_zone)
-    wanted = preference_of(request)
-    executed = await dependencies_of(request).task_actions.execute(
-        TaskAction("create", None, fields), terms_of(request, wanted, key)
-    )
-    return _answer(request, executed, wanted, with_reading(executed.done.result, read))
+    key, read = key_of(request, body), None
+    if query.quick:
+        body, read = await read_body(request, body, query.time_zone)
+    command, stream = await deps.task_actions.command("create", body, caller_of(request).user, key)
+    command_request = command_request_of(request, command, stream, key)
+    result = await deps.commands.handle(command_request)
+    return command_answer(request, command_request, result if read is None else with_reading(result, read))
 
 
 async def edit_task(request: Request) -> Response:
     """PATCH /api/tasks/{id}."""
     query = query_of(request, EditQuery)
-    return await _command(request, "edit", PATCH, cascade=query.cascade, scope=query.scope)
+    return await act_on_task(request, "edit", PATCH, cascade=query.cascade, scope=query.scope)
 
 
 async def delete_task(request: Request) -> Response:
     """DELETE /api/tasks/{id}."""
     cascade = query_of(request, CascadeQuery).cascade
-    return await execute(request, TaskAction("delete", path_id(request, "task"), {}, cascade))
+    return await act_on_task(request, "delete", None, cascade=cascade)
 
 
-async def complete_task(request: Request) -> Response:
-    """POST /api/tasks/{id}/complete."""
-    cascade = query_of(request, CascadeQuery).cascade
-    return await _command(request, "complete", optional=True, cascade=cascade)
-
-
-async def reopen_task(request: Request) -> Response:
-    """POST /api/tasks/{id}/reopen."""
-    query_of(request, Query)
-    return await _command(request, "reopen", optional=True)
-
-
-async def restore_task(request: Request) -> Response:
-    """POST /api/tasks/{id}/restore."""
-    cascade = query_of(request, CascadeQuery).cascade
-    return await _command(request, "restore", optional=True, cascade=cascade)
-
-
-async def move_task(request: Request) -> Response:
-    """POST /api/tasks/{id}/move."""
-    return await _command(request, "move", cascade=query_of(request, CascadeQuery).cascade)
-
-
-async def skip_occurrence(request: Request) -> Response:
-    """POST /api/tasks/{id}/skip."""
-    query_of(request, Query)
-    return await _command(request, "skip", optional=True)
-
-
-async def undo_change(request: Request) -> Response:
-    """POST /api/tasks/{id}/undo."""
-    query_of(request, Query)
-    return await _command(request, "undo", optional=True)
-
-
-async def _command(
+async def act_on_task(
     request: Request,
     name: ActionName,
-    types: Collection[str] = JSON,
+    types: Collection[str] | None = JSON,
     *,
     optional: bool = False,
     cascade: bool = False,
     scope: Scope | None = None,
 ) -> Response:
-    """Carry out an action on the task in the path, with the request's body."""
-    task_id = path_id(request, "task")
-    limit_bytes = dependencies_of(request).settings.body_limit_bytes
-    body = await read_object(request, limit_bytes, types, optional=optional)
-    return await execute(request, TaskAction(name, task_id, body, cascade, scope))
-
-
-async def execute(request: Request, action: TaskAction) -> Response:
-    """Carry out an action as the request's headers specify, and answer."""
-    wanted = preference_of(request)
-    terms = terms_of(request, wanted, key_of(request, action.body))
-    executed = await dependencies_of(request).task_actions.execute(action, terms)
-    return _answer(request, executed, wanted, executed.done.result)
-
-
-def _answer(
-    request: Request, executed: ActionResult, wanted: Preference, result: Applied | Pending
-) -> Response:
-    return command_answer(
-        request,
-        result,
-        wanted,
-        status=executed.status,
-        location=executed.location,
-        positions=executed.done.positions,
+    """Carry out an action on the task in the path, with the request's body of one of `types`, if any."""
+    deps, task_id = dependencies_of(request), path_id(request, "task")
+    body: dict[str, Any] = {}
+    if types is not None:
+        body = await read_object(request, deps.settings.body_limit_bytes, types, optional=optional)
+    user, key = caller_of(request).user, key_of(request, body)
+    command, stream = await deps.task_actions.command(
+        name, body, user, key, target_id=task_id, cascade=cascade, scope=scope
     )
+    return await carry_out(request, command, stream, key)
 
+
+# --- the table -------------------------------------------------------------------------------------------
 
 _TASK = "/api/tasks/{id}"
 _ID = "0190f3c0-0000-7000-8000-000000000000"
+
+
+def _action(
+    name: ActionName,
+    operation: str,
+    summary: str,
+    query: type[Query] = Query,
+    *,
+    optional: bool = True,
+    **rest: Any,
+) -> Endpoint:
+    """Return the endpoint of an action on a task; `optional` is its body, and `operation` its handler."""
+
+    async def act(request: Request) -> Response:
+        given = query_of(request, query)
+        cascade = isinstance(given, CascadeQuery) and given.cascade
+        return await act_on_task(request, name, optional=optional, cascade=cascade)
+
+    act.__name__ = operation
+    rest = {"answers": {200: CommandedTask}, **rest}
+    body = ACTIONS[name].body
+    return command(
+        "POST", f"{_TASK}/{name}", act, summary, body=body, body_optional=optional, query=query, **rest
+    )
+
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     command(
@@ -245,65 +219,23 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         query=HistoryQuery,
         answers={200: EventPageOut},
     ),
-    command(
-        "POST",
-        f"{_TASK}/complete",
-        complete_task,
-        "Complete a task",
-        body=Nothing,
-        body_optional=True,
-        query=CascadeQuery,
-        answers={200: CommandedTask},
-    ),
-    command(
-        "POST",
-        f"{_TASK}/reopen",
-        reopen_task,
-        "Reopen a task",
-        body=Nothing,
-        body_optional=True,
-        query=Query,
-        answers={200: CommandedTask},
-    ),
-    command(
-        "POST",
-        f"{_TASK}/restore",
-        restore_task,
-        "Restore a deleted task",
-        body=Nothing,
-        body_optional=True,
-        query=CascadeQuery,
-        answers={200: CommandedTask},
-    ),
-    command(
-        "POST",
-        f"{_TASK}/move",
-        move_task,
+    _action("complete", "complete_task", "Complete a task", CascadeQuery),
+    _action("reopen", "reopen_task", "Reopen a task"),
+    _action("restore", "restore_task", "Restore a deleted task", CascadeQuery),
+    _action(
+        "move",
+        "move_task",
         "Move a task in the order of its list, or to another list or stage; sub-tasks follow",
-        body=NewPlace,
+        CascadeQuery,
+        optional=False,
         example={"after": _ID, "stage": "Doing"},
-        query=CascadeQuery,
-        answers={200: CommandedTask},
     ),
-    command(
-        "POST",
-        f"{_TASK}/skip",
-        skip_occurrence,
-        "Skip this occurrence of a recurring task",
-        body=Nothing,
-        body_optional=True,
-        query=Query,
-        answers={200: CommandedTask},
-    ),
-    command(
-        "POST",
-        f"{_TASK}/undo",
-        undo_change,
+    _action("skip", "skip_occurrence", "Skip this occurrence of a recurring task"),
+    _action(
+        "undo",
+        "undo_change",
         "Undo a change of your own: the newest, or any that is still in effect",
-        body=ChangeToUndo,
-        body_optional=True,
         example={"version": 3},
-        query=Query,
         answers={200: CommandedTask | None},
     ),
 )

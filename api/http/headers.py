@@ -35,7 +35,10 @@ def preference(request: Request, default_s: float) -> Preference:
     `handling=strict` requires an exact match of `If-Match`. Ignore unknown preferences, as the standard
     requires.
     """
-    wanted = _preferences(request.headers.getlist("prefer"))
+    lines = request.headers.getlist("prefer")
+    if not lines:
+        return Preference(default_s, None)
+    wanted = _preferences(lines)
     wait_s, applied = default_s, list[str]()
     if _SECONDS.match(wanted.get("wait", "")):
         # The number may have any length; Python reads all its digits as a float.

@@ -1,22 +1,14 @@
-"""Parsing of a request: its path, its query string, and the command that it carries."""
+"""Parsing of a request: its path and its query string."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, TypeVar
-from urllib.parse import urlencode
 
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from api.commands.idempotency import CommandKey, command_key
-from api.commands.requests import Applied, Pending
-from api.commands.task_actions import Terms
-from api.http.dependencies import caller_of, dependencies_of
-from api.http.headers import Preference, if_match, if_none_match, preference, traceparent
-from api.http.problems import correlation_id_of
+from api.http.dependencies import dependencies_of
 from api.http.query import Query
-from app.deciders import AnyCommand
 from app.errors import FieldError, Invalid, Malformed, NotFound
 from app.ids import is_uuid
 from app.positions import Position
@@ -66,42 +58,3 @@ def _check_storable(values: dict[str, Any]) -> None:
     for name, value in values.items():
         if "\x00" in "".join(value):
             raise Invalid([FieldError(name, "must not contain the character U+0000")])
-
-
-def key_of(request: Request, body: Mapping[str, Any]) -> CommandKey | None:
-    """Return the key of the command from `Idempotency-Key`, if present. Raise `Malformed`."""
-    path, parameters = request.url.path, sorted(request.query_params.multi_items())
-    return command_key(
-        caller_of(request).user,
-        request.headers.get("idempotency-key"),
-        method=request.method,
-        path=f"{path}?{urlencode(parameters)}" if parameters else path,
-        body=body,
-    )
-
-
-async def carry_out(
-    request: Request, command: AnyCommand, stream: str, key: CommandKey | None
-) -> tuple[Applied | Pending, Preference]:
-    """Carry out a command as the request's headers specify."""
-    wanted = preference_of(request)
-    command_request = terms_of(request, wanted, key).to_request(command, stream)
-    return await dependencies_of(request).commands.handle(command_request), wanted
-
-
-def preference_of(request: Request) -> Preference:
-    """Return the caller's preferences, such as how long to wait for an outcome."""
-    return preference(request, dependencies_of(request).settings.command_wait_ms / 1000)
-
-
-def terms_of(request: Request, wanted: Preference, key: CommandKey | None) -> Terms:
-    """Return the caller and the conditions of the request's command."""
-    return Terms(
-        user=caller_of(request).user,
-        wait_s=wanted.wait_s,
-        if_match=if_match(request, strict=wanted.strict),
-        if_none_match=if_none_match(request),
-        key=key,
-        correlation_id=correlation_id_of(request),
-        traceparent=traceparent(request),
-    )

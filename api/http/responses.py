@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from pydantic import (
-    BaseModel,
     TypeAdapter,
 )
 from pydantic_core import to_json
-from starlette.requests import Request
 from starlette.responses import Response
 
-from api.commands.requests import Applied, Pending
-from api.http.dependencies import dependencies_of
-from api.http.headers import Preference
 from app.log.fold import State
 from app.log.updates import state_json
-from app.positions import Position, Positions, format_positions, positions_to_json
-
-
-class WrittenOut(BaseModel):
-    """An event that is written and not yet visible; `Location` is the address of its outcome."""
-
-    position: str
-    outcome: Literal["pending"] = "pending"
-
-
-OUTCOMES_PATH = "/api/outcomes"
+from app.positions import Positions, format_positions, positions_to_json
 
 
 def json_answer(
@@ -67,59 +51,3 @@ def page_answer(
     if positions is not None:
         body += b',"positions":%s' % to_json(positions_to_json(positions))
     return json_answer(body + b"}", positions=positions)
-
-
-def command_answer(
-    request: Request,
-    result: Applied | Pending,
-    wanted: Preference,
-    *,
-    status: int = 200,
-    location: str | None = None,
-    positions: Positions | None = None,
-) -> Response:
-    """Return the response to a command; 202 if its outcome is not known yet.
-
-    `positions` are those of all events that were written, if there may be more than one.
-    """
-    match result:
-        case Applied(body=body, version=version, position=position):
-            # A command that had nothing left to do wrote nothing: answer with the positions visible before
-            # it.
-            visible = (
-                dependencies_of(request).outcomes.reached if position is None else positions or _one(position)
-            )
-            answer = _effect_answer(body, version, visible, status)
-            if location is not None:
-                answer.headers["Location"] = location
-            if body != b"null" and status != 204:
-                answer.headers["Content-Location"] = _shown_at(request, location)
-        case Pending(position=position):
-            answer = json_answer(
-                to_json({"position": str(position), "outcome": "pending"}),
-                status=202,
-                positions=positions or _one(position),
-            )
-            answer.headers["Location"] = f"{OUTCOMES_PATH}/{position}"
-    if wanted.applied is not None:
-        answer.headers["Preference-Applied"] = wanted.applied
-    return answer
-
-
-def _effect_answer(body: bytes, version: int, positions: Positions, status: int) -> Response:
-    if status != 204:
-        return json_answer(body, status=status, version=version, positions=positions)
-    answer = Response(status_code=204)
-    if positions:
-        answer.headers["Tasktape-Position"] = format_positions(positions)
-    return answer
-
-
-def _shown_at(request: Request, location: str | None) -> str:
-    """Return the address of the task or list in the response to a command."""
-    path = request.scope["path"] if location is None else location
-    return "/".join(path.split("/")[:4])
-
-
-def _one(position: Position) -> dict[int, int]:
-    return {position.partition: position.offset}

@@ -9,7 +9,7 @@ holders cannot deadlock.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -19,6 +19,7 @@ import asyncpg
 import structlog
 
 from app.errors import Unavailable
+from app.structure.locks import LockModes
 from projections.postgres.database import CONNECT_TIMEOUT_S, DATABASE_UNAVAILABLE, asyncpg_dsn
 
 LEASE_S = 10.0
@@ -35,9 +36,6 @@ _LOCK = """
 _UNLOCK = "SELECT pg_advisory_unlock_all(), set_config('idle_session_timeout', '0', false)"
 _RENEW = "SELECT"
 GIVE_BACK_TIMEOUT_S = 5.0
-
-LockModes = Mapping[str, bool]
-"""Lock names → whether to lock exclusively."""
 
 
 @dataclass(eq=False, slots=True)

@@ -26,12 +26,12 @@ from app.log.fold import State
 from app.log.ports import Clock, EventLog
 from app.log.records import Record
 from app.positions import Position
+from app.structure.locks import ClusterLocks, LockModes
 from app.structure.repairs import Repair, repair_of
 from app.structure.rules import StructureState, Violation, ancestors, touches_structure, violations
 from app.tasks.series import occurrence_ids
 from app.tasks.state import Task
 from projections.batches import Batch
-from projections.postgres.advisory_locks import HeldLocks, LockModes
 from projections.queries.structure import Candidates, RepairCause
 from projections.read_models.projected import Projected
 from streams.backoff import Backoff
@@ -82,13 +82,6 @@ class StructureReads(Protocol):
         """Return those of these streams that a parked record holds."""
 
 
-class RepairLocks(Protocol):
-    """The locks that commands use too: `projections.postgres.advisory_locks.AdvisoryLocks`."""
-
-    async def acquire(self, modes: LockModes, timeout_s: float) -> HeldLocks:
-        """Acquire all of them. Raise `Unavailable`."""
-
-
 class StructurePolicy:
     """The loop of the policy; it runs until it is cancelled."""
 
@@ -96,7 +89,7 @@ class StructurePolicy:
         self,
         reads: StructureReads,
         event_log: EventLog,
-        locks: RepairLocks,
+        locks: ClusterLocks,
         *,
         clock: Clock,
         monotonic_s: Callable[[], float] = time.monotonic,

@@ -397,7 +397,7 @@ def dependencies_on(world: World, node: Node, settings: Settings, reading: Any) 
         log=world.log,
         outcomes=node.outcomes,
         commands=node.commands,
-        task_actions=TaskActions(node.commands, world, new_id),
+        task_actions=TaskActions(node.commands.decisions, new_id),
         inboxes=Inboxes(node.commands),
         tasks=TaskQueries(reading),
         lists=ListQueries(reading),

@@ -12,14 +12,23 @@ import httpx
 import pytest
 
 from api import read_consistency
-from api.commands.requests import Applied
-from api.commands.task_actions import TaskAction, TaskActions, Terms
+from api.commands.task_actions import TaskActions
 from api.main import application
 from app.errors import Conflict, Forbidden, NotFound, TaskError, Unavailable
 from app.ids import inbox_id
 from app.lists.commands import CreateList, DeleteList, EditList, SetMember
 from app.settings import Settings
-from app.tasks.commands import Comment, CompleteTask, EditComment, EditTask, ReopenTask, TaskCommand
+from app.tasks.commands import (
+    Comment,
+    CompleteTask,
+    CreateTask,
+    DeleteTask,
+    EditComment,
+    EditTask,
+    ReopenTask,
+    TaskCommand,
+    UndoChange,
+)
 from app.tasks.state import Task
 from tasktape.local.tokens import mint
 from tests.api.memory_stack import Node, World, dependencies_on, new_id, new_task
@@ -123,31 +132,30 @@ async def test_rows_related_to_the_task_count_too(world: World) -> None:
 async def test_sub_task_is_created_in_the_list_of_its_parent(world: World) -> None:
     """And not in the inbox as if the parent did not exist."""
     node, list_id, parent_id = world.node(), new_id(), new_id()
-    task_actions, terms = TaskActions(node.commands, world, new_id), Terms("alice", wait_s=5.0)
-    action = TaskAction("create", body={"title": "Compare prices", "parent_id": parent_id})
+    actions = TaskActions(node.commands.decisions, new_id)
+    body = {"title": "Compare prices", "parent_id": parent_id}
     await node.applied(CreateList(name="Errands"), f"list:{list_id}")
     await node.applied(new_task(list_id=list_id), f"task:{parent_id}")
     world.crash(lost=1)
     with pytest.raises(Unavailable):
-        await task_actions.execute(action, terms)
+        await actions.command("create", body, "alice", None)
     world.release()
-    result = (await task_actions.execute(action, terms)).done.result
-    assert isinstance(result, Applied)
-    assert json.loads(result.body)["list_id"] == list_id
+    command, _ = await actions.command("create", body, "alice", None)
+    assert isinstance(command, CreateTask)
+    assert command.list_id == list_id
 
 
 async def test_cascade_includes_sub_tasks_whose_rows_are_missing(world: World) -> None:
     node, parent_id = world.node(), new_id()
     child = new_stream()
-    task_actions, terms = TaskActions(node.commands, world, new_id), Terms("alice", wait_s=5.0)
     await node.applied(new_task(), f"task:{parent_id}")
     await node.applied(new_task(parent_id=parent_id), child)
     world.crash(lost=1)
     with pytest.raises(Unavailable):
-        await task_actions.execute(TaskAction("delete", parent_id, cascade=True), terms)
+        await node.execute(DeleteTask(cascade=True), f"task:{parent_id}")
     world.release()
-    await task_actions.execute(TaskAction("delete", parent_id, cascade=True), terms)
-    deleted = await node.commands.state(child)
+    await node.applied(DeleteTask(cascade=True), f"task:{parent_id}")
+    deleted = await node.commands.decisions.state(child)
     assert isinstance(deleted, Task)
     assert deleted.deleted_at is not None
 
@@ -155,17 +163,14 @@ async def test_cascade_includes_sub_tasks_whose_rows_are_missing(world: World) -
 async def test_undo_takes_back_the_newest_change(world: World) -> None:
     """And not the one before, if the newest row is missing."""
     node, task_id = world.node(), new_id()
-    task_actions, terms = TaskActions(node.commands, world, new_id), Terms("alice", wait_s=5.0)
     await node.applied(new_task(), f"task:{task_id}")
     await node.applied(EditTask(title="Buy bread"), f"task:{task_id}")
     await node.applied(EditTask(notes="Rye"), f"task:{task_id}")
     world.crash(lost=1)
     with pytest.raises(Unavailable):
-        await task_actions.execute(TaskAction("undo", task_id), terms)
+        await node.execute(UndoChange(), f"task:{task_id}")
     world.release()
-    result = (await task_actions.execute(TaskAction("undo", task_id), terms)).done.result
-    assert isinstance(result, Applied)
-    undone = json.loads(result.body)
+    undone = json.loads((await node.applied(UndoChange(), f"task:{task_id}")).body)
     assert (undone["title"], undone["notes"]) == ("Buy bread", "")
 
 

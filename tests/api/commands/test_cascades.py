@@ -11,10 +11,9 @@ import pytest
 from pydantic_core import from_json
 
 from api.commands import cascades
-from api.commands.cascades import CascadeResult, Cascades
 from api.commands.entity_tags import Precondition
 from api.commands.idempotency import CommandKey
-from api.commands.requests import Applied, CommandRequest
+from api.commands.requests import Applied, CommandRequest, CommandResult
 from app.errors import Conflict, NotFound, PreconditionFailed, Unavailable
 from app.ids import inbox_id
 from app.lists.commands import CreateList, EditList
@@ -31,7 +30,7 @@ from app.tasks.commands import (
 from app.tasks.state import Task
 from tests.api.memory_stack import Node, World, key_of, new_id, new_task
 
-STAGES = [{"name": "To do", "category": "open"}, {"name": "CascadeResult", "category": "done"}]
+STAGES = [{"name": "To do", "category": "open"}, {"name": "Done", "category": "done"}]
 
 
 @dataclass
@@ -42,10 +41,10 @@ class Family:
     node: Node
     ids: dict[str, str]
 
-    async def tell(self, command: TaskCommand, name: str = "top", **how: Any) -> CascadeResult:
+    async def tell(self, command: TaskCommand, name: str = "top", **how: Any) -> CommandResult:
         """Execute a command."""
         how = {"user": "alice", "wait_s": 5.0, **how}
-        return await Cascades(self.node.commands, self.world).handle(
+        return await self.node.commands.handle(
             CommandRequest(command=command, stream=f"task:{self.ids[name]}", **how)
         )
 
@@ -124,8 +123,8 @@ async def test_cascade_writes_the_deepest_sub_tasks_first(
     assert {record.correlation_id for record in records} == {"c-1"}
     assert records[-1].causation_id is None
     assert {record.causation_id for record in records[:-1]} == {records[-1].id}
-    assert isinstance(done.result, Applied)
-    assert done.positions == {0: done.result.position.offset if done.result.position else -1}
+    assert isinstance(done, Applied)
+    assert done.positions == {0: done.position.offset if done.position else -1}
 
 
 async def test_cascade_leaves_completed_sub_tasks_unchanged(family: Family) -> None:
@@ -170,7 +169,7 @@ async def test_retried_cascade_continues_where_the_first_attempt_failed(
     await family.tell(command, key=key)
     assert sorted(family.order(event)) == sorted(family.ids)
     again = await family.tell(command, key=key)
-    assert isinstance(again.result, Applied)
+    assert isinstance(again, Applied)
     assert sorted(family.order(event)) == sorted(family.ids)
     await family.tell(UndoChange())
     assert set(family.each("status").values()) == {"open"}
@@ -185,7 +184,7 @@ async def test_repeated_key_does_not_cascade_again(family: Family) -> None:
     first = await family.tell(CompleteTask(cascade=True), key=key)
     await family.tell(ReopenTask(), "child")
     again = await family.tell(CompleteTask(cascade=True), key=key)
-    assert again.result == first.result
+    assert again == first
     assert family["child"].status == "open"
 
 
@@ -240,8 +239,8 @@ async def test_reopening_a_sub_task_reopens_its_completed_ancestors(family: Fami
     await family.tell(CompleteTask(cascade=True))
     done = await family.tell(ReopenTask(), "grandchild")
     assert family.each("status") == {"top": "open", "child": "open", "grandchild": "open", "other": "done"}
-    assert isinstance(done.result, Applied)
-    told = from_json(done.result.body)["effects"]
+    assert isinstance(done, Applied)
+    told = from_json(done.body)["effects"]
     assert [(each["type"], each["task_id"]) for each in told] == [
         ("reopened", family.ids["top"]),
         ("reopened", family.ids["child"]),
@@ -256,8 +255,8 @@ async def test_creating_below_a_completed_task_reopens_it(family: Family) -> Non
     family.ids["new"] = new_id()
     create = new_task(title="new", list_id=family["top"].list_id, parent_id=family.ids["child"])
     created = await family.tell(create, "new")
-    assert isinstance(created.result, Applied)
-    assert [each["task_id"] for each in from_json(created.result.body)["effects"]] == [
+    assert isinstance(created, Applied)
+    assert [each["task_id"] for each in from_json(created.body)["effects"]] == [
         family.ids["top"],
         family.ids["child"],
     ]
@@ -280,13 +279,13 @@ async def test_restoring_without_the_parent_makes_a_top_level_task(family: Famil
     await family.tell(DeleteTask(cascade=True))
     restored = await family.tell(RestoreTask(), "child")
     assert family["child"].parent_id is None
-    assert isinstance(restored.result, Applied)
-    [told] = from_json(restored.result.body)["effects"]
+    assert isinstance(restored, Applied)
+    [told] = from_json(restored.body)["effects"]
     assert (told["type"], told["field"], told["task_id"]) == ("adapted", "parent_id", family.ids["child"])
     undone = await family.tell(UndoChange(), "grandchild")
     assert family["grandchild"].parent_id == family.ids["child"]
-    assert isinstance(undone.result, Applied)
-    assert "effects" not in from_json(undone.result.body)
+    assert isinstance(undone, Applied)
+    assert "effects" not in from_json(undone.body)
 
 
 async def test_cascading_restore_includes_what_was_deleted_together(family: Family) -> None:
@@ -330,7 +329,7 @@ async def test_sub_tasks_move_with_their_parent_to_another_list(family: Family) 
     assert family["child"].parent_id == family.ids["top"]
 
 
-@pytest.mark.parametrize("command", [EditTask(stage="CascadeResult"), MoveTask(stage="CascadeResult")])
+@pytest.mark.parametrize("command", [EditTask(stage="Done"), MoveTask(stage="Done")])
 async def test_done_stage_completes_sub_tasks_with_cascade(command: EditTask | MoveTask) -> None:
     """Without `cascade` it is refused, as completing is."""
     async with World(partitions=1).running() as world:
@@ -343,7 +342,7 @@ async def test_done_stage_completes_sub_tasks_with_cascade(command: EditTask | M
             await family.tell(command)
         await family.tell(command.model_copy(update={"cascade": True}))
         assert set(family.each("status").values()) == {"done"}
-        assert set(family.each("stage").values()) == {"CascadeResult"}
+        assert set(family.each("stage").values()) == {"Done"}
         await family.tell(UndoChange())
         assert set(family.each("status").values()) == {"open"}
         assert set(family.each("stage").values()) == {"To do"}
@@ -409,6 +408,6 @@ async def test_response_position_covers_all_events_of_the_cascade() -> None:
 async def test_cascade_without_waiting_writes_everything(family: Family) -> None:
     """Events of sub-tasks precede the task's, and all are accepted in the end."""
     done = await family.tell(CompleteTask(cascade=True), wait_s=0)
-    assert done.result.position is not None
+    assert done.position is not None
     await family.tell(EditTask(notes="n"))
     assert set(family.each("status").values()) == {"done"}

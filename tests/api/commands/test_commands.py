@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from api.commands import handler as commands
+from api.commands import execution
 from api.commands.requests import Applied
 from app.errors import Conflict, KeyReused, NotFound, PreconditionFailed, Unavailable
 from app.ids import inbox_id
@@ -346,7 +346,7 @@ async def test_racing_nodes_create_an_inbox_once(world: World) -> None:
 
 async def test_command_fails_after_too_many_lost_races(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries are bounded; the lost attempts had no effect, and the caller may retry."""
-    monkeypatch.setattr(commands, "MAX_TRIES", 0)
+    monkeypatch.setattr(execution, "MAX_TRIES", 0)
     with pytest.raises(Unavailable, match="nothing was changed"):
         await world.node().execute(new_task(), new_stream())
 
