@@ -48,6 +48,7 @@ from projections.queries.tasks import TaskQueries
 from projections.queries.visibility import MemberVisibility
 from projections.queries.workers import Workers
 from projections.read_models.comments import CommentQueries
+from projections.read_models.dead_letters import DeadLetterQueries
 from projections.read_models.lists import ListQueries
 from projections.read_models.notifications import NotificationQueries
 from streams.event_log import KafkaEventLog
@@ -150,6 +151,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             lists=ListQueries(database.pool),
             comments=CommentQueries(database.pool),
             audit=AuditQueries(database.pool),
+            dead_letters=DeadLetterQueries(database.pool),
             workers=Workers(database),
             missing_tables=partial(missing_tables, database),
             notifications=NotificationQueries(database.pool),

@@ -36,6 +36,7 @@ _MOVE = "UPDATE checkpoints SET next_offset = $2, emitted_offset = $2 WHERE part
 
 _PAD = b',"pad":"%s"'
 _EVENT = b'{"id":"%s","type":"task.edited","stream":"task:%s","version":%d,"data":%s}'
+_UPDATE = b'{"type":"update","position":"%d:%d","event":%s,"changes":{},"task":null,"list":null}'
 
 Written = tuple[bytes, bytes, list[tuple[str, bytes]]]
 """A key, a value and headers."""
@@ -61,7 +62,7 @@ def update(partition: int, list_id: str, task_id: str, offset: int, data: bytes)
 
 def _value(partition: int, task_id: str, offset: int, data: bytes) -> bytes:
     event = _EVENT % (_event_id(offset).encode(), task_id.encode(), offset, data)
-    return updates.message(f"{partition}:{offset}", event, b"{}", b"", None, b"null")
+    return _UPDATE % (partition, offset, event)
 
 
 def _event_id(offset: int) -> str:

@@ -8,9 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-import asyncpg
-
-from projections.postgres.database import DATABASE_UNAVAILABLE
+from projections.postgres.database import DATABASE_UNAVAILABLE, PostgresError
 from projections.projector import Projector
 from projections.queries.workers import WorkerReport, Workers
 from streams.backoff import Backoff
@@ -19,7 +17,7 @@ from streams.supervised_loop import SupervisedLoop
 
 REPORT_S = 1.0
 FORGET_LIMIT_S = 0.5
-UNWRITTEN: tuple[type[BaseException], ...] = (*DATABASE_UNAVAILABLE, asyncpg.PostgresError)
+UNWRITTEN: tuple[type[BaseException], ...] = (*DATABASE_UNAVAILABLE, PostgresError)
 """Errors that prevent the writing of a report; the next one follows soon."""
 
 

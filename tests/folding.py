@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from app.log import updates
+from app.log.event_json import changes_json, event_of
 from app.log.fold import Fold, Folded, Home, changes, decoded
 from app.log.records import RawRecord, event_data_json
-from app.log.updates import Update, assemble, changes_json, event_json, state_json
+from app.log.updates import Update, state_json
 
 
 def fold_log(records: Iterable[RawRecord], home: Home | None = None) -> tuple[Fold, list[Folded]]:
@@ -19,9 +21,5 @@ def update_of(folded: Folded) -> Update:
     """Return the update of `folded`."""
     record = folded.record
     data = event_data_json(record.data) if record else b"null"
-    return assemble(
-        folded,
-        event=event_json(folded, data),
-        difference=changes_json(changes(folded.before, folded.after)),
-        state=state_json(folded.after),
-    )
+    event = event_of(folded, data, changes_json(changes(folded.before, folded.after)))
+    return updates.update_of(folded, event, state_json(folded.after))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from api.commands.entity_tags import EntityTag, Precondition, Tags
 from api.commands.idempotency import CommandKey
@@ -16,6 +16,7 @@ from app.deciders import AnyCommand, merged
 from app.errors import KeyReused, PreconditionFailed
 from app.lists.commands import SetMember
 from app.lists.state import TaskList
+from app.log.event_json import read_update
 from app.log.fold import State
 from app.log.records import Event, source_of
 from app.log.updates import Update, is_gone, state_json
@@ -146,7 +147,7 @@ def shown(state: State) -> bytes:
 
 def applied_by(update: Update) -> Applied:
     """Return the result in an accepted update."""
-    message: dict[str, Any] = from_json(update.value)
+    message = read_update(update.value)
     return Applied(
         to_json(message["task"] or message["list"]), int(message["event"]["version"]), update.position
     )

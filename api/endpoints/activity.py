@@ -7,7 +7,6 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-import asyncpg
 from pydantic import (
     BaseModel,
     Field,
@@ -25,12 +24,13 @@ from api.http.requests import query_of
 from api.http.responses import page_answer
 from api.http.routing import Endpoint
 from app.activity import Group, summary
+from app.log.event_json import envelope_of
 from app.positions import Position
 from app.text.graphemes import shortened
 from app.values import (
     ListId,
 )
-from projections.queries.activity import EVENTS_SHOWN, Cut, Place
+from projections.queries.activity import EVENTS_SHOWN, Cut, FeedEvent, Place
 
 
 class ActivityQuery(PageQuery):
@@ -119,15 +119,14 @@ def _read_cursor(fingerprint: str, cursor: str) -> Cut:
     return Cut(dict(below), after)
 
 
-def group_json(group: Group, shown: Mapping[Position, asyncpg.Record]) -> dict[str, Any]:
-    """Return the JSON of a group, with the rows of its newest events."""
+def group_json(group: Group, shown: Mapping[Position, FeedEvent]) -> dict[str, Any]:
+    """Return the JSON of a group, with its newest events."""
     task_ids, newest = group.task_ids, group.entries[0]
-    rows = [shown[entry.position] for entry in group.entries[:EVENTS_SHOWN]]
-    events = [_event(row) for row in rows]
+    events = [shown[entry.position] for entry in group.entries[:EVENTS_SHOWN]]
     n = len(task_ids) or len(group.entries)
     return {
         "summary": summary(
-            group.type, group.actor, n=n, title=rows[0]["title"], data=from_json(rows[0]["data"] or "{}")
+            group.type, group.actor, n=n, title=events[0].title, data=from_json(events[0].event.data)
         ),
         "actor": group.actor,
         "type": group.type,
@@ -137,25 +136,19 @@ def group_json(group: Group, shown: Mapping[Position, asyncpg.Record]) -> dict[s
         "task_ids": task_ids[:TASK_IDS_SHOWN],
         "first_at": group.entries[-1].at,
         "last_at": newest.at,
-        "events": events,
+        "events": [_event(each) for each in events],
     }
 
 
-def _event(row: asyncpg.Record) -> dict[str, Any]:
-    kind, _, key = row["stream"].partition(":")
+def _event(shown: FeedEvent) -> dict[str, Any]:
+    event, envelope = shown.event, envelope_of(shown.event)
+    kind, _, key = (event.stream or "").partition(":")
     return {
-        "id": row["event_id"],
-        "type": row["type"],
-        "stream": row["stream"],
-        "version": row["version"],
-        "position": f"{row['partition']}:{row['offset']}",
+        **{name: value for name, value in envelope.items() if name in ActivityEvent.model_fields},
         "task_id": key if kind == "task" else None,
-        "title": row["title"],
-        "time": row["time"],
-        "recorded_at": row["recorded_at"],
-        "actor": row["actor"],
-        "data": _brief(from_json(row["data"] or "{}")),
-        "changes": _brief(from_json(row["changes"] or "{}")),
+        "title": shown.title,
+        "data": _brief(from_json(event.data)),
+        "changes": _brief(from_json(event.changes)),
     }
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import asyncpg
 from pydantic import (
     BaseModel,
     Field,
@@ -27,6 +26,7 @@ from api.http.routing import Endpoint
 from app.errors import Conflict, NotFound
 from app.log.records import Record, StreamResumed, source_of
 from app.positions import Position, positions_to_json
+from projections.read_models.dead_letters import ParkedRecord
 
 
 class DeadLetter(BaseModel):
@@ -72,82 +72,79 @@ async def dead_letters(request: Request) -> Response:
     after = Position(-1, -1)
     if query.cursor is not None:
         after = Position(*decode_cursor(_CURSOR, query.cursor, _PLACE))
-    rows = await deps.audit.dead_letters(after=after, limit=query.limit + 1)
+    found = await deps.dead_letters.page(after=after, limit=query.limit + 1)
     now = deps.clock()
-    items = [_letter(row, now) for row in rows[: query.limit]]
+    items = [_letter(each, now) for each in found[: query.limit]]
     end = None
-    if len(rows) > query.limit:
-        last = rows[query.limit - 1]
-        end = encode_cursor(_CURSOR, [last["partition"], last["offset"]])
+    if len(found) > query.limit:
+        end = encode_cursor(_CURSOR, list(found[query.limit - 1].position))
     return object_answer(DeadLetterPageOut(items=items, next_cursor=end))
 
 
-def _letter(row: asyncpg.Record, now: datetime) -> DeadLetter:
+def _letter(parked: ParkedRecord, now: datetime) -> DeadLetter:
     return DeadLetter(
-        position=f"{row['partition']}:{row['offset']}",
-        stream=row["stream"],
-        holds=row["holds"],
-        reason=row["reason"],
-        attempts=row["attempts"],
-        parked_at=row["parked_at"],
-        attempted_at=row["attempted_at"],
-        age_s=max(0.0, (now - row["parked_at"]).total_seconds()),
-        key=None if row["key"] is None else row["key"].decode(errors="replace"),
+        position=str(parked.position),
+        stream=parked.stream,
+        holds=parked.holds,
+        reason=parked.reason,
+        attempts=parked.attempts,
+        parked_at=parked.parked_at,
+        attempted_at=parked.attempted_at,
+        age_s=max(0.0, (now - parked.parked_at).total_seconds()),
+        key=None if parked.key is None else parked.key.decode(errors="replace"),
     )
 
 
 async def retry(request: Request) -> Response:
     """POST /api/dead-letters/{position}/retry."""
     deps = dependencies_of(request)
-    letter = await _settleable(request, deps)
-    position = Position(letter["partition"], letter["offset"])
-    written = await _again(deps, [position])
-    if letter["holds"]:
-        written += await _again_behind(deps, letter["stream"], position)
+    parked = await _settleable(request, deps)
+    written = await _again(deps, [parked.position])
+    written += await _again_behind(deps, parked)
     return _answer(written)
 
 
 async def skip(request: Request) -> Response:
     """POST /api/dead-letters/{position}/skip."""
     deps = dependencies_of(request)
-    letter = await _settleable(request, deps)
-    position = Position(letter["partition"], letter["offset"])
+    parked = await _settleable(request, deps)
     control = Record(
         id=deps.new_id(),
-        stream=letter["stream"] or NOWHERE_STREAM,
+        stream=parked.stream or NOWHERE_STREAM,
         version=0,
         time=deps.clock(),
         actor=caller_of(request).user,
         source=_SOURCE,
-        data=StreamResumed(skipped=(str(position),)),
+        data=StreamResumed(skipped=(str(parked.position),)),
         correlation_id=correlation_id_of(request),
     )
     # Append it to the partition of the skipped record, whichever partitioner chose that.
-    written = await deps.log.append([control], partition=position.partition)
-    if letter["holds"]:
-        written += await _again_behind(deps, letter["stream"], position)
+    written = await deps.log.append([control], partition=parked.position.partition)
+    written += await _again_behind(deps, parked)
     return _answer(written)
 
 
-async def _settleable(request: Request, deps: Dependencies) -> asyncpg.Record:
+async def _settleable(request: Request, deps: Dependencies) -> ParkedRecord:
     """Return the parked record in the path. Raise `NotFound`, or `Conflict` if it waits behind another."""
     position = path_position(request)
     await deps.commands.decisions.wait_until_recent()
-    letter = await deps.audit.dead_letter(position)
-    if letter is None:
+    parked = await deps.dead_letters.one(position)
+    if parked is None:
         raise NotFound(f"no record is parked at {position}")
-    if not letter["holds"] and letter["stream"] is not None:
-        holder = await deps.audit.holder(letter["stream"])
+    if not parked.holds and parked.stream is not None:
+        holder = await deps.dead_letters.holder(parked.stream)
         if holder is not None:
             raise Conflict(f"this record waits behind {holder}; retry or skip that record first")
-    return letter
+    return parked
 
 
-async def _again_behind(deps: Dependencies, stream: str, position: Position) -> list[Position]:
-    """Append again, in order, the records parked behind a record."""
+async def _again_behind(deps: Dependencies, parked: ParkedRecord) -> list[Position]:
+    """Append again, in order, the records that wait behind a parked record."""
     written: list[Position] = []
-    after = position
-    while behind := await deps.audit.parked_behind(stream, after, APPEND_AT_ONCE):
+    after = parked.position
+    if not parked.holds or parked.stream is None:
+        return written
+    while behind := await deps.dead_letters.parked_behind(parked.stream, after, APPEND_AT_ONCE):
         written += await _again(deps, behind)
         after = behind[-1]
     return written

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Literal
 
-import asyncpg
 from pydantic import (
     BaseModel,
 )
@@ -15,45 +13,18 @@ from starlette.responses import Response
 
 from api.endpoints.projection_metrics import read_projection_metrics
 from api.endpoints.readiness import Readiness, ReadinessQuery, find_readiness
-from api.http.dependencies import Dependencies, dependencies_of
+from api.http.dependencies import dependencies_of
 from api.http.query import Query
 from api.http.requests import query_of
 from api.http.responses import object_answer
 from api.http.routing import Endpoint
 from api.telemetry.prometheus import CONTENT_TYPE, text_of
-from app.positions import Position
 
 
 class Health(BaseModel):
     """The state of a running process."""
 
     status: Literal["ok"] = "ok"
-
-
-@dataclass(frozen=True, slots=True)
-class _Became:
-    """The outcome of a written event: its audit row, and the record it waits for if it is parked."""
-
-    row: asyncpg.Record
-    outcome: str
-    waits_for: Position | None = None
-
-
-async def _became(deps: Dependencies, row: asyncpg.Record) -> _Became:
-    """Follow a parked record to the copy that was folded instead; without a dead letter it was skipped."""
-    if row["outcome"] != "parked":
-        return _Became(row, row["outcome"])
-    copy = await deps.audit.last_copy(row)
-    if copy is not None and copy["outcome"] != "parked":
-        return _Became(copy, copy["outcome"])
-    for each in (copy, row):
-        if each is None:
-            continue
-        letter = await deps.audit.dead_letter(Position(each["partition"], each["offset"]))
-        if letter is not None:
-            stream = letter["stream"]
-            return _Became(row, "parked", None if stream is None else await deps.audit.holder(stream))
-    return _Became(row, "skipped")
 
 
 async def healthz(request: Request) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-import asyncpg
 from pydantic import (
     BaseModel,
     Field,
@@ -18,7 +17,7 @@ from api.http.cursors import Offset, decode_cursor, encode_cursor
 from api.http.dependencies import dependencies_of
 from api.http.query import PageQuery
 from api.http.responses import page_answer
-from projections.read_models.audit import event_from_row
+from app.log.event_json import event_json
 
 
 class HistoryQuery(PageQuery):
@@ -66,17 +65,11 @@ async def history_answer(request: Request, stream: str, query: HistoryQuery) -> 
     after = -1
     if query.cursor is not None:
         [after] = decode_cursor(fingerprint, query.cursor, _PLACE)
-    rows = await dependencies_of(request).audit.history(
+    events = await dependencies_of(request).audit.history(
         stream, after=after, limit=query.limit + 1, with_superseded=everything
     )
-    shown = rows[: query.limit]
+    shown = events[: query.limit]
     end = None
-    if len(rows) > query.limit:
-        end = encode_cursor(fingerprint, [shown[-1]["offset" if everything else "version"]])
-    return page_answer([event_with_changes(row) for row in shown], end)
-
-
-def event_with_changes(row: asyncpg.Record) -> bytes:
-    """Return the JSON of an event in a history."""
-    changes: str = row["changes"] or "{}"
-    return event_from_row(row)[:-1] + b',"changes":%s}' % changes.encode()
+    if len(events) > query.limit:
+        end = encode_cursor(fingerprint, [shown[-1].position.offset if everything else shown[-1].version])
+    return page_answer([event_json(event) for event in shown], end)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-import asyncpg
 from pydantic import (
     BaseModel,
     Field,
@@ -14,8 +14,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.endpoints.health import _Became, _became
-from api.endpoints.history import Event, event_with_changes
+from api.endpoints.history import Event
 from api.endpoints.notifications import _UNREAD
 from api.http.commands import OUTCOMES_PATH
 from api.http.dependencies import Dependencies, caller_of, dependencies_of
@@ -26,8 +25,10 @@ from api.http.routing import Endpoint
 from app.errors import NotFound
 from app.ids import inbox_id
 from app.lists.state import TaskList
+from app.log.event_json import RecordedEvent, event_json, task_and_list
 from app.positions import Position
 from app.tasks.state import Task
+from projections.queries.audit import AuditedEvent
 
 
 class OutcomeOut(BaseModel):
@@ -75,8 +76,8 @@ async def outcome(request: Request) -> Response:
     query_of(request, Query)
     deps = dependencies_of(request)
     position = path_position(request)
-    row = await deps.audit.at(position)
-    if row is None:
+    written = await deps.audit.at(position)
+    if written is None:
         ends = await deps.log.ends()
         if position.offset >= ends.get(position.partition, 0):
             raise NotFound("the log has no such position")
@@ -85,22 +86,22 @@ async def outcome(request: Request) -> Response:
             status=202,
             headers={"Location": f"{OUTCOMES_PATH}/{position}", "Retry-After": "1"},
         )
-    if not await _may_see(request, deps, row):
+    if not await _may_see(request, deps, written.event):
         raise NotFound("the log has no such position")
-    became = await _became(deps, row)
-    row, position = became.row, Position(became.row["partition"], became.row["offset"])
+    settled = await _settlement(deps, written)
+    event = settled.audited.event
     return json_answer(
-        _outcome(became, position),
-        version=row["version"] if became.outcome == "accepted" else None,
-        positions={position.partition: position.offset},
+        _outcome(settled),
+        version=event.version if settled.outcome == "accepted" else None,
+        positions={event.position.partition: event.position.offset},
     )
 
 
-async def _may_see(request: Request, deps: Dependencies, row: asyncpg.Record) -> bool:
+async def _may_see(request: Request, deps: Dependencies, event: RecordedEvent) -> bool:
     caller = caller_of(request)
-    if caller.admin or row["actor"] == caller.user:
+    if caller.admin or event.actor == caller.user:
         return True
-    kind, _, key = (row["stream"] or "").partition(":")
+    kind, _, key = (event.stream or "").partition(":")
     match kind:
         case "task":
             return await deps.tasks.may_see(caller.user, key)
@@ -110,17 +111,38 @@ async def _may_see(request: Request, deps: Dependencies, row: asyncpg.Record) ->
             return False
 
 
-def _outcome(became: _Became, position: Position) -> bytes:
-    row = became.row
-    state = b"null" if row["gone"] else row["state"].encode()
-    kind = (row["stream"] or "").partition(":")[0]
+@dataclass(frozen=True, slots=True)
+class _Settlement:
+    """The outcome of a written event, and the record it waits for if it is parked."""
+
+    audited: AuditedEvent
+    outcome: str
+    waits_for: Position | None = None
+
+
+async def _settlement(deps: Dependencies, written: AuditedEvent) -> _Settlement:
+    """Follow a parked record to the copy that was folded instead; without a dead letter it was skipped."""
+    if written.event.outcome != "parked":
+        return _Settlement(written, written.event.outcome)
+    copy = await deps.audit.last_copy(written.event)
+    if copy is not None and copy.event.outcome != "parked":
+        return _Settlement(copy, copy.event.outcome)
+    for each in (copy, written):
+        parked = None if each is None else await deps.dead_letters.one(each.event.position)
+        if parked is not None:
+            holder = None if parked.stream is None else await deps.dead_letters.holder(parked.stream)
+            return _Settlement(written, "parked", holder)
+    return _Settlement(written, "skipped")
+
+
+def _outcome(settled: _Settlement) -> bytes:
+    event, waits_for = settled.audited.event, settled.waits_for
     return b'{"position":%s,"outcome":%s,"waits_for":%s,"event":%s,"task":%s,"list":%s}' % (
-        to_json(str(position)),
-        to_json(became.outcome),
-        b"null" if became.waits_for is None else to_json(str(became.waits_for)),
-        event_with_changes(row),
-        state if kind == "task" else b"null",
-        state if kind == "list" else b"null",
+        to_json(str(event.position)),
+        to_json(settled.outcome),
+        b"null" if waits_for is None else to_json(str(waits_for)),
+        event_json(event),
+        *task_and_list(event.stream, settled.audited.state),
     )
 
 

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-import asyncpg
 from pydantic import (
     BaseModel,
     Field,
@@ -19,9 +18,9 @@ from api.http.query import Query
 from app.errors import TaskError
 from app.positions import positions_to_json
 from projections.generations.completeness import describe_missing
-from projections.postgres.database import DATABASE_UNAVAILABLE, GONE
-from projections.queries.audit import Parked
+from projections.postgres.database import DATABASE_UNAVAILABLE, GONE, PostgresError
 from projections.queries.workers import WorkerReport, unserved
+from projections.read_models.dead_letters import Parked
 
 
 class ReadinessQuery(Query):
@@ -83,7 +82,7 @@ async def find_standing(deps: Dependencies) -> Standing:
         _answer(deps.log.ends(), "the log", problems),
         _answer(deps.audit.positions(), "the database", problems),
         _answer(deps.workers.read(), "the database", problems),
-        _answer(deps.audit.parked(), "the database", problems),
+        _answer(deps.dead_letters.parked(), "the database", problems),
         _answer(deps.missing_tables(), "the database", problems),
     )
     if missing:
@@ -101,7 +100,7 @@ async def _answer(query: Awaitable[T], what: str, problems: list[str]) -> T | No
         problems.append(f"{LOST}: {REMADE}")
     except DATABASE_UNAVAILABLE:
         problems.append(f"{what} does not answer")
-    except asyncpg.PostgresError as error:
+    except PostgresError as error:
         problems.append(f"the read models cannot be read: {error}")
     return None
 

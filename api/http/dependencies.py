@@ -24,6 +24,7 @@ from projections.queries.audit import AuditQueries
 from projections.queries.tasks import TaskQueries
 from projections.queries.workers import Workers
 from projections.read_models.comments import CommentQueries
+from projections.read_models.dead_letters import DeadLetterQueries
 from projections.read_models.lists import ListQueries
 from projections.read_models.notifications import NotificationQueries
 
@@ -42,6 +43,7 @@ class Dependencies:
     lists: ListQueries
     comments: CommentQueries
     audit: AuditQueries
+    dead_letters: DeadLetterQueries
     workers: Workers
     missing_tables: Callable[[], Awaitable[Sequence[str]]]
     notifications: NotificationQueries

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic_core import from_json
-
+from app.log.event_json import read_update
 from app.log.updates import Update
 
 
@@ -23,7 +22,7 @@ def membership_after(update: Update) -> Membership | None:
     kind, _, list_id = update.stream.partition(":")
     if kind != "list" or update.outcome != "accepted":
         return None
-    message = from_json(update.value)
+    message = read_update(update.value)
     task_list, changes = message["list"], message["changes"]
     if task_list is None:
         return Membership(list_id, frozenset())

@@ -1,7 +1,8 @@
 """Updates: the messages of `task-updates`, one for each record of the log, ready to be relayed unchanged.
 
 An update is a CloudEvents 1.0 event in binary mode, as records are. Its value is a WebSocket message that
-lacks only its channel. A relay inserts `"channel":"…",` after the first brace (`frame`) and never parses it.
+lacks only its channel (`event_json.update_json`). A relay inserts `"channel":"…",` after the first brace
+(`frame`) and never parses it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from pydantic_core import to_json
 
 from app.dates import format_time
 from app.lists.state import TaskList
-from app.log.fold import Changes, Folded, Outcome, State, channels
+from app.log.event_json import RecordedEvent, notified_json, update_json
+from app.log.fold import Folded, Outcome, State, channels
 from app.log.recipients import notified
 from app.log.records import Headers
 from app.positions import Position
@@ -67,81 +69,24 @@ def state_from_json(kind: str, value: bytes | str) -> State:
 _KINDS: Mapping[str, TypeAdapter[Any]] = {"task": _TASK, "list": _LIST, "user": _USER}
 
 
-def changes_json(difference: Changes) -> bytes:
-    """Return the changes as JSON: `{"field": [before, after]}`."""
-    return to_json(difference)
-
-
-def event_json(folded: Folded, data: bytes) -> bytes:
-    """Return an event as JSON, as in the API but without its changes; `data` is its data as JSON."""
-    record, raw = folded.record, folded.raw
-    return (
-        to_json(
-            {
-                "id": record.id if record else None,
-                "type": record.type if record else None,
-                "stream": record.stream if record else raw.stream,
-                "version": record.version if record else None,
-                "position": str(raw.position),
-                "outcome": folded.outcome,
-                "reason": folded.reason,
-                "time": record.time if record else None,
-                "recorded_at": raw.recorded_at,
-                "actor": record.actor if record else None,
-                "source": record.source if record else None,
-                "correlation_id": record.correlation_id if record else None,
-                "causation_id": record.causation_id if record else None,
-            }
-        )[:-1]
-        + b',"data":%s}' % data
-    )
-
-
-def assemble(folded: Folded, *, event: bytes, difference: bytes, state: bytes) -> Update:
-    """Build an update from parts that the caller has already encoded."""
-    record, raw = folded.record, folded.raw
+def update_of(folded: Folded, event: RecordedEvent, state: bytes) -> Update:
+    """Return the update of a folded record; `state` is the JSON of the state after it."""
+    record = folded.record
+    recipients = notified(record) if record is not None and folded.outcome == "accepted" else {}
     return Update(
-        position=raw.position,
-        stream=record.stream if record else raw.stream or "",
-        event_id=record.id if record else "",
-        outcome=folded.outcome,
+        position=event.position,
+        stream=event.stream or "",
+        event_id=event.id or "",
+        outcome=event.outcome,
         channels=tuple(channels(folded)),
-        value=message(
-            str(raw.position),
-            event,
-            difference,
-            notifications_json(notified(record))
-            if record is not None and folded.outcome == "accepted"
-            else b"",
-            folded.after,
-            b"null" if is_gone(folded.after) else state,
-        ),
-        time=format_time(raw.recorded_at),
+        value=update_json(event, notified_json(recipients), b"null" if is_gone(folded.after) else state),
+        time=format_time(event.recorded_at),
     )
 
 
 def is_gone(state: State | None) -> bool:
     """Return whether there is nothing to show: no state, or a deleted one."""
     return state is None or state.deleted_at is not None
-
-
-def notifications_json(notifications: Mapping[str, str]) -> bytes:
-    """Return the part of a message that lists who is notified and as what; empty if nobody is."""
-    return b'"notifications":%s,' % to_json(notifications) if notifications else b""
-
-
-def message(
-    position: str, event: bytes, difference: bytes, notifications: bytes, state: State | None, shown: bytes
-) -> bytes:
-    """Return the message of an update from JSON parts; `shown` is the state, under `task` or `list`."""
-    return b'{"type":"update","position":"%s","event":%s,"changes":%s,%s"task":%s,"list":%s}' % (
-        position.encode(),
-        event,
-        difference,
-        notifications,
-        shown if isinstance(state, Task) else b"null",
-        shown if isinstance(state, TaskList) else b"null",
-    )
 
 
 def frame(channel: str, value: bytes) -> bytes:

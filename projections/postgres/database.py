@@ -13,6 +13,9 @@ from app.errors import Unavailable
 
 CONNECT_TIMEOUT_S = 10.0
 
+PostgresError: TypeAlias = asyncpg.PostgresError
+"""The error of asyncpg for every refusal by the server."""
+
 GONE: tuple[type[Exception], ...] = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidSchemaNameError,

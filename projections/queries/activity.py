@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 
 from app.activity import Entry, Group, actor_of, grouped, whole_windows, window_of
+from app.log.event_json import RecordedEvent
 from app.positions import Position
 from projections.postgres.connections import Connection
 from projections.postgres.snapshots import positions_at, snapshot
+from projections.read_models.audit import EVENT_COLUMNS, event_from_row
 
 ENTRIES_GROWTH = 6
 DEPTH_GROWTH = 8
@@ -59,12 +62,11 @@ TAKEN = """
     SELECT max(recorded_at) FROM audit
     JOIN unnest($1::int[], $2::bigint[]) AS wanted(partition, "offset") USING (partition, "offset")
 """
-_SHOWN = """
-    SELECT partition, "offset", event_id, type, stream, version, time, recorded_at, actor, data, changes,
-        coalesce(state ->> 'title', state ->> 'name', '') AS title
+_SHOWN = f"""
+    SELECT {EVENT_COLUMNS}, coalesce(state ->> 'title', state ->> 'name', '') AS title
     FROM audit
     JOIN unnest($1::int[], $2::bigint[]) AS wanted(partition, "offset") USING (partition, "offset")
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,19 @@ class Cut:
     after: Place | None
 
 
+class FeedEvent(NamedTuple):
+    """An event in the feed, and the title of its task, or the name of its list, after it."""
+
+    event: RecordedEvent
+    title: str
+
+
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """Some groups, the rows of their newest events by position, and the end of the page if there is more."""
+    """Some groups, their newest events by position, and the end of the page if there is more."""
 
     groups: Sequence[Group]
-    shown: Mapping[Position, asyncpg.Record]
+    shown: Mapping[Position, FeedEvent]
     end: Cut | None
     positions: dict[int, int]
 
@@ -227,9 +236,10 @@ def _below(done: Sequence[Entry], below: Mapping[int, int]) -> dict[int, int]:
     return left
 
 
-async def _shown(connection: Connection, groups: Sequence[Group]) -> dict[Position, asyncpg.Record]:
+async def _shown(connection: Connection, groups: Sequence[Group]) -> dict[Position, FeedEvent]:
     places = [entry.position for group in groups for entry in group.entries[:EVENTS_SHOWN]]
     rows = await connection.fetch(
         _SHOWN, [place.partition for place in places], [place.offset for place in places]
     )
-    return {Position(row["partition"], row["offset"]): row for row in rows}
+    shown = [FeedEvent(event_from_row(row), row["title"]) for row in rows]
+    return {each.event.position: each for each in shown}

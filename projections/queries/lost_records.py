@@ -8,14 +8,15 @@ from datetime import datetime
 
 import asyncpg
 
-from app.log.records import Record, event_from_data
+from app.log.event_json import record_of
+from app.log.records import Record
 from projections.postgres.database import Database
+from projections.read_models.audit import EVENT_COLUMNS, event_from_row
 
-_ROWS = """
-    SELECT "offset", stream, version, type, event_id, time, recorded_at, actor, source, correlation_id,
-        causation_id, command_hash, data
-    FROM audit WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3 ORDER BY "offset" LIMIT $4
-"""
+_ROWS = f"""
+    SELECT {EVENT_COLUMNS}, command_hash FROM audit
+    WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3 ORDER BY "offset" LIMIT $4
+"""  # noqa: S608
 _IDS = """
     SELECT "offset", event_id FROM audit WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3
     ORDER BY "offset"
@@ -49,21 +50,11 @@ async def kept_records(
 ) -> Sequence[KeptRecord]:
     """Return the records of the offsets `[first, end)` of a partition, at most `limit`, in order."""
     rows = await database.pool.fetch(_ROWS, partition, first, end, limit)
-    return [KeptRecord(row["offset"], row["stream"], row["recorded_at"], _record(row)) for row in rows]
+    return [_kept_record(row) for row in rows]
 
 
-def _record(row: asyncpg.Record) -> Record | None:
-    if row["event_id"] is None:
-        return None
-    return Record(
-        id=row["event_id"],
-        stream=row["stream"],
-        version=row["version"],
-        time=row["time"],
-        actor=row["actor"],
-        source=row["source"],
-        data=event_from_data(row["type"], row["data"].encode()),
-        correlation_id=row["correlation_id"],
-        causation_id=row["causation_id"],
-        command_hash=row["command_hash"],
+def _kept_record(row: asyncpg.Record) -> KeptRecord:
+    event = event_from_row(row)
+    return KeptRecord(
+        event.position.offset, event.stream, event.recorded_at, record_of(event, row["command_hash"])
     )

@@ -10,14 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 import asyncpg
-from pydantic_core import to_json
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 
 from app.activity import activity_type
 from app.dates import format_time
 from app.lists.state import TaskList
-from app.log.fold import Outcome
+from app.log.event_json import RecordedEvent, notified_json, update_json
 from app.log.recipients import notified
 from app.log.updates import Update
 from app.positions import Position
@@ -97,9 +96,13 @@ _USER_IDS = COLUMNS.index("user_ids")
 _USER_COLUMNS = tuple(column.name for column in audit_users.columns)
 _ACCEPTED = "SELECT stream, event_id FROM audit WHERE event_id = ANY($1) AND outcome = 'accepted'"
 
-UPDATE_COLUMNS = """
-    partition, "offset", outcome, reason, stream, version, type, event_id, time, recorded_at, actor, source,
-    correlation_id, causation_id, data, changes, state, list_id, left_list_id, user_ids, notified,
+EVENT_COLUMNS = """
+    event_id, type, stream, version, partition, "offset", outcome, reason, time, recorded_at, actor, source,
+    correlation_id, causation_id, data, changes
+"""
+"""The columns that `event_from_row` needs, in the order of the fields of `RecordedEvent`."""
+UPDATE_COLUMNS = f"""
+    {EVENT_COLUMNS}, state, list_id, left_list_id, user_ids, notified,
     coalesce(state ->> 'deleted_at', '') <> '' OR state IS NULL AS gone
 """
 """The columns that `update_from_row` needs."""
@@ -141,7 +144,7 @@ async def write(connection: Connection, batch: ProjectedBatch) -> None:
 
 def _row(projected: Projected) -> tuple[Any, ...]:
     folded = projected.folded
-    record, raw, after, before = folded.record, folded.raw, folded.after, folded.before
+    record, after, before = folded.record, folded.after, folded.before
     list_id = left_list_id = user_ids = None
     recipients: Mapping[str, str] = {}
     if folded.outcome == "accepted" and record is not None:
@@ -154,43 +157,29 @@ def _row(projected: Projected) -> tuple[Any, ...]:
             user_ids = sorted({*after.members, *(before.members if isinstance(before, TaskList) else ())})
         elif isinstance(after, User):
             user_ids = [after.id]
-    state = None if after is None else projected.state.decode()
-    place = (*raw.position, folded.outcome, folded.reason)
-    if record is None:
-        nothing = (None,) * 7
-        return (
-            *place,
-            raw.stream,
-            None,
-            None,
-            None,
-            None,
-            raw.recorded_at,
-            *nothing,
-            None,
-            state,
-            *(None,) * 6,
-        )
+    event = projected.event
     return (
-        *place,
-        record.stream,
-        record.version,
-        record.type,
-        record.id,
-        record.time,
-        raw.recorded_at,
-        record.actor,
-        record.source,
-        record.correlation_id,
-        record.causation_id,
-        record.command_hash,
-        projected.data.decode(),
-        projected.changes.decode(),
-        state,
+        *event.position,
+        event.outcome,
+        event.reason,
+        event.stream,
+        event.version,
+        event.type,
+        event.id,
+        event.time,
+        event.recorded_at,
+        event.actor,
+        event.source,
+        event.correlation_id,
+        event.causation_id,
+        record.command_hash if record else None,
+        event.data.decode() if record else None,
+        event.changes.decode() if record else None,
+        None if after is None else projected.state.decode(),
         list_id,
         left_list_id,
         user_ids,
-        to_json(recipients).decode() if recipients else None,
+        notified_json(recipients).decode() or None,
         projected.reacts or None,
         activity_type(folded),
     )
@@ -214,46 +203,29 @@ async def last_changes(connection: Connection, list_ids: Collection[str]) -> dic
 
 def update_from_row(row: asyncpg.Record) -> Update:
     """Return the update of a row with `UPDATE_COLUMNS`, as first emitted except for JSON white space."""
-    outcome: Outcome = row["outcome"]
-    position = Position(row["partition"], row["offset"])
-    stream = row["stream"] or ""
-    shown = "null" if row["gone"] else row["state"]
-    task = shown if stream.startswith("task:") else "null"
-    task_list = shown if stream.startswith("list:") else "null"
-    notifications = f'"notifications":{row["notified"]},' if row["notified"] else ""
-    value = (
-        f'{{"type":"update","position":"{position}","event":{event_from_row(row).decode()},'
-        f'"changes":{row["changes"] or "{}"},{notifications}"task":{task},"list":{task_list}}}'
-    )
+    event = event_from_row(row)
     return Update(
-        position=position,
-        stream=stream,
-        event_id=row["event_id"] or "",
-        outcome=outcome,
+        position=event.position,
+        stream=event.stream or "",
+        event_id=event.id or "",
+        outcome=event.outcome,
         channels=tuple(_channels(row)),
-        value=value.encode(),
-        time=format_time(row["recorded_at"]),
+        value=update_json(event, (row["notified"] or "").encode(), shown_state(row)),
+        time=format_time(event.recorded_at),
     )
 
 
-def event_from_row(row: asyncpg.Record) -> bytes:
-    """Return the JSON of a row's event, as in the API, without its changes."""
-    head = {
-        "id": row["event_id"],
-        "type": row["type"],
-        "stream": row["stream"],
-        "version": row["version"],
-        "position": f"{row['partition']}:{row['offset']}",
-        "outcome": row["outcome"],
-        "reason": row["reason"],
-        "time": row["time"],
-        "recorded_at": row["recorded_at"],
-        "actor": row["actor"],
-        "source": row["source"],
-        "correlation_id": row["correlation_id"],
-        "causation_id": row["causation_id"],
-    }
-    return to_json(head)[:-1] + b',"data":%s}' % (row["data"] or "null").encode()
+def event_from_row(row: asyncpg.Record) -> RecordedEvent:
+    """Return the event of a row that starts with `EVENT_COLUMNS`, in their order."""
+    values = tuple(row.values())
+    data, changes = values[14] or "null", values[15] or "{}"
+    position = Position(values[4], values[5])
+    return RecordedEvent._make((*values[:4], position, *values[6:14], data.encode(), changes.encode()))
+
+
+def shown_state(row: asyncpg.Record) -> bytes:
+    """Return the JSON of the state in a row with `UPDATE_COLUMNS`: `null` if it is gone."""
+    return b"null" if row["gone"] else row["state"].encode()
 
 
 def _channels(row: asyncpg.Record) -> Iterable[str]:

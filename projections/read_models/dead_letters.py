@@ -8,7 +8,10 @@ are in the partition of the record that they settle: in another partition, their
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
+import asyncpg
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text
 
 from app.errors import Malformed
@@ -119,3 +122,81 @@ def _positions(texts: Iterable[str]) -> list[Position]:
         if position.partition < MAX_PARTITIONS:
             positions.append(position)
     return positions
+
+
+_COLUMNS = 'partition, "offset", stream, holds, reason, attempts, parked_at, attempted_at, key'
+_PAGE = f"""
+    SELECT {_COLUMNS} FROM dead_letters WHERE (partition, "offset") > ($1, $2)
+    ORDER BY partition, "offset" LIMIT $3
+"""  # noqa: S608
+_ONE = f'SELECT {_COLUMNS} FROM dead_letters WHERE partition = $1 AND "offset" = $2'  # noqa: S608
+_HOLDER = 'SELECT partition, "offset" FROM dead_letters WHERE stream = $1 AND holds'
+_PARKED = """
+    SELECT count(*) AS records, count(*) FILTER (WHERE holds) AS holders,
+        coalesce(extract(epoch FROM clock_timestamp() - min(parked_at)), 0)::float AS oldest_age_s
+    FROM dead_letters
+"""
+_BEHIND = """
+    SELECT partition, "offset" FROM dead_letters
+    WHERE stream = $1 AND NOT holds AND partition = $2 AND "offset" > $3 ORDER BY "offset" LIMIT $4
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedRecord:
+    """A parked record; `holds` if its stream waits for it, and `key` is that of the log."""
+
+    position: Position
+    stream: str | None
+    holds: bool
+    reason: str
+    attempts: int
+    parked_at: datetime
+    attempted_at: datetime
+    key: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """The number of parked records, the number that hold a stream, and the age of the oldest one."""
+
+    records: int
+    holders: int
+    oldest_age_s: float
+
+
+class DeadLetterQueries:
+    """The queries, on a pool of the live generation. The caller checks permissions."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+
+    async def page(self, *, after: Position, limit: int) -> list[ParkedRecord]:
+        """Return parked records in the log's order."""
+        return [_parked_record(row) for row in await self._pool.fetch(_PAGE, *after, limit)]
+
+    async def one(self, position: Position) -> ParkedRecord | None:
+        """Return one parked record."""
+        row = await self._pool.fetchrow(_ONE, *position)
+        return None if row is None else _parked_record(row)
+
+    async def parked(self) -> Parked:
+        """Return the number of parked records."""
+        row = await self._pool.fetchrow(_PARKED)
+        assert row is not None
+        return Parked(row["records"], row["holders"], max(0.0, row["oldest_age_s"]))
+
+    async def holder(self, stream: str) -> Position | None:
+        """Return the record that a stream waits for, if it is on hold."""
+        row = await self._pool.fetchrow(_HOLDER, stream)
+        return None if row is None else Position(*row.values())
+
+    async def parked_behind(self, stream: str, position: Position, limit: int) -> list[Position]:
+        """Return the records of a stream that are parked behind the one at `position`."""
+        rows = await self._pool.fetch(_BEHIND, stream, *position, limit)
+        return [Position(*row.values()) for row in rows]
+
+
+def _parked_record(row: asyncpg.Record) -> ParkedRecord:
+    partition, offset, *rest = row.values()
+    return ParkedRecord(Position(partition, offset), *rest)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app.lists.state import TaskList
+from app.log.event_json import RecordedEvent, changes_json, event_of
 from app.log.fold import Folded, changes
 from app.log.records import event_data_json
-from app.log.updates import Update, assemble, changes_json, event_json, state_json
+from app.log.updates import Update, state_json, update_of
 from app.policies import reacts
 from app.positions import Position
 from app.tasks.state import Task
@@ -20,15 +21,14 @@ S = TypeVar("S", Task, TaskList, User)
 
 @dataclass(frozen=True, slots=True)
 class Projected:
-    """A folded record, with its data, its changes and the state after it as JSON.
+    """A folded record as an event, whose data and changes are JSON, and the state after it as JSON.
 
     `reacts` says whether a policy must process it. `draft` is its update without the positions at which lists
     last changed. It is built before the commit, because errors can no longer be handled afterwards.
     """
 
     folded: Folded
-    data: bytes
-    changes: bytes
+    event: RecordedEvent
     state: bytes
     reacts: bool
     draft: Update | None
@@ -36,7 +36,7 @@ class Projected:
     @property
     def size_bytes(self) -> int:
         """The size of its update, without some hundred bytes."""
-        return len(self.data) + len(self.changes) + len(self.state)
+        return len(self.event.data) + len(self.event.changes) + len(self.state)
 
     @property
     def lists(self) -> tuple[str, ...]:
@@ -81,7 +81,6 @@ def project(folded: Folded, *, tells: bool) -> Projected:
     data = event_data_json(folded.record.data) if folded.record else b"null"
     difference = changes_json(changes(folded.before, folded.after))
     state = state_json(folded.after)
-    draft = None
-    if tells:
-        draft = assemble(folded, event=event_json(folded, data), difference=difference, state=state)
-    return Projected(folded, data, difference, state, reacts=reacts(folded), draft=draft)
+    event = event_of(folded, data, difference)
+    draft = update_of(folded, event, state) if tells else None
+    return Projected(folded, event, state, reacts=reacts(folded), draft=draft)

@@ -47,6 +47,7 @@ from projections.queries.sub_tasks import Lines
 from projections.queries.tasks import TaskQueries
 from projections.queries.workers import Workers
 from projections.read_models.comments import CommentQueries
+from projections.read_models.dead_letters import DeadLetterQueries
 from projections.read_models.lists import ListQueries
 from projections.read_models.notifications import NotificationQueries
 from tests.folding import fold_log, update_of
@@ -403,6 +404,7 @@ def dependencies_on(world: World, node: Node, settings: Settings, reading: Any) 
         lists=ListQueries(reading),
         comments=CommentQueries(reading),
         audit=AuditQueries(reading),
+        dead_letters=DeadLetterQueries(reading),
         workers=Workers(Database(reading, "t_g1", "t")),
         missing_tables=partial(missing_tables, Database(reading, "t_g1", "t")),
         activity=ActivityQueries(reading),

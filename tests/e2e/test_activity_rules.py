@@ -6,10 +6,9 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-import asyncpg
 from pydantic_core import from_json, to_json
 
 from api.endpoints.activity import group_json
@@ -24,9 +23,9 @@ from app.lists.events import (
     MemberRoleChanged,
 )
 from app.lists.state import TaskList
+from app.log.event_json import changes_json, event_of
 from app.log.fold import Folded, changes
 from app.log.records import event_data_json
-from app.log.updates import changes_json
 from app.tasks.events import (
     TaskCommentDeleted,
     TaskCommented,
@@ -43,6 +42,7 @@ from app.tasks.events import (
     TaskUndone,
 )
 from app.tasks.state import Task
+from projections.queries.activity import FeedEvent
 from tests.e2e.screens import Screens
 from tests.feeds import feed_of
 from tests.folding import fold_log, update_of
@@ -133,7 +133,7 @@ async def random_log(chance: random.Random) -> list[Folded]:
 
 def groups_json(log: Sequence[Folded], lists: Collection[str]) -> list[dict[str, Any]]:
     """Return the groups of a log as in the API; the order of `task_ids` does not count."""
-    shown = {folded.raw.position: cast("asyncpg.Record", row_of(folded)) for folded in log}
+    shown = {folded.raw.position: shown_of(folded) for folded in log}
     groups = from_json(to_json([group_json(group, shown) for group in grouped(feed_of(log, lists))]))
     return [unordered(group) for group in groups]
 
@@ -142,25 +142,14 @@ def unordered(group: dict[str, Any]) -> dict[str, Any]:
     return {**group, "task_ids": sorted(group["task_ids"])}
 
 
-def row_of(folded: Folded) -> dict[str, Any]:
-    """Return the audit's row of a record, as far as the feed reads it."""
-    record, raw, after = folded.record, folded.raw, folded.after
+def shown_of(folded: Folded) -> FeedEvent:
+    """Return the event of a record and the title after it, as the audit gives them to the feed."""
+    record, after = folded.record, folded.after
     assert record is not None
     assert isinstance(after, Task | TaskList)
-    return {
-        "partition": raw.position.partition,
-        "offset": raw.position.offset,
-        "event_id": record.id,
-        "type": record.type,
-        "stream": record.stream,
-        "version": record.version,
-        "time": record.time,
-        "recorded_at": raw.recorded_at,
-        "actor": record.actor,
-        "data": event_data_json(record.data),
-        "changes": changes_json(changes(folded.before, after)),
-        "title": after.title if isinstance(after, Task) else after.name,
-    }
+    difference = changes_json(changes(folded.before, after))
+    title = after.title if isinstance(after, Task) else after.name
+    return FeedEvent(event_of(folded, event_data_json(record.data), difference), title)
 
 
 def news_of(folded: Folded) -> dict[str, Any]:

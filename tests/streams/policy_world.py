@@ -117,7 +117,7 @@ def row_of(projected: Projected) -> Reacting:
         record.correlation_id,
         record.causation_id,
         projected.state.decode(),
-        projected.changes.decode(),
+        projected.event.changes.decode(),
     )
 
 

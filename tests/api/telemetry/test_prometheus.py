@@ -28,8 +28,8 @@ from api.main import application
 from api.telemetry.counters import FAST_S, METHODS, Counters, Latencies, RelayCounters
 from api.telemetry.prometheus import CONTENT_TYPE, Metrics, text_of
 from app.settings import Settings
-from projections.queries.audit import Parked
 from projections.queries.workers import WorkerReport
+from projections.read_models.dead_letters import Parked
 from tests.api.memory_stack import QuietFeed, World, dependencies_on
 
 SECRET = "a secret of the tests that is long enough"

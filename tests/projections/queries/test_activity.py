@@ -190,9 +190,9 @@ async def test_newest_events_of_each_group_are_included(database: Database) -> N
     page = await page_of(ActivityQueries(database.pool), None, limit=200)
     for group in page.groups:
         for entry in group.entries[:5]:
-            row = page.shown[entry.position]
-            assert row["stream"] == entry.stream
-            assert row["title"].startswith(("task ", "new ", "imported ", "A list"))
+            shown = page.shown[entry.position]
+            assert shown.event.stream == entry.stream
+            assert shown.title.startswith(("task ", "new ", "imported ", "A list"))
     assert len(page.shown) == sum(min(5, len(group.entries)) for group in page.groups)
 
 
