@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic, perf_counter
+from time import perf_counter
 
 from api.auth import Identity
 from api.presence.events import PresenceNotification, PresenceSignal
@@ -37,10 +37,11 @@ from api.protocol.server_messages import (
 )
 from api.relay.channel_access import list_behind
 from api.relay.context import Relay, SessionSink
-from api.relay.membership import joined_list
-from api.relay.rate_limits import MessageRate, Verdict
-from api.relay.recovery import Recovery, furthest, merged, without
-from api.relay.subscribers import Subscriber, Subscription
+from api.relay.rate_limits import Verdict
+from api.relay.recovery import Recovery
+from api.relay.session_limits import SessionLimits
+from api.relay.session_start import start_session
+from api.relay.subscribers import Subscriber
 from app.errors import TaskError, Unauthenticated, Unavailable
 from app.positions import Positions
 
@@ -60,8 +61,7 @@ class Session:
         self.id = session_id
         self._subscriber: Subscriber | None = None
         self._recovery = Recovery(relay, sink, session_id, self._send)
-        self._rate: MessageRate = relay.rates.connection()
-        self._has_quota = False
+        self._limits = SessionLimits(relay)
         self.identity: Identity | None = None
         self.needs_catch_up = False
         """True if `catch_up` must be called; `wake` is called when it becomes True."""
@@ -102,10 +102,9 @@ class Session:
 
     def admits(self, message_id: int | str | None = None) -> bool:
         """Return True if the client may send a message now; send rate-limited clients an error, or close."""
-        verdict = self._rate.take(monotonic())
+        verdict = self._limits.take()
         if verdict is Verdict.ALLOW:
             return True
-        self._relay.counters.limited["user_rate" if self._has_quota else "socket_rate"] += 1
         if verdict is Verdict.CLOSE:
             self._sink.close(close_codes.RATE)
         else:
@@ -127,10 +126,7 @@ class Session:
             return
         self._subscribers.remove(subscriber)
         self._relay.presence_tracker.leave(self.id)
-        if self._has_quota:
-            self._has_quota = False
-            self._relay.quotas.users.release(subscriber.user)
-            self._relay.rates.leave(subscriber.user, monotonic())
+        self._limits.leave()
 
     async def _answer(self, message: Incoming) -> None:
         match message:
@@ -169,56 +165,24 @@ class Session:
         if identity is None or self._sink.closed:
             return
         since = None if message.since is None else read_since(message.since, self._published.partitions)
-        if not self._relay.quotas.users.take(identity.user):
-            self._relay.counters.limited["user_connections"] += 1
+        if not self._limits.enter(identity.user):
             self._sink.close(close_codes.TOO_MANY)
             return
-        self._has_quota = True
-        self._relay.rates.enter(identity.user, self._rate)
-        subscriber = Subscriber(self, identity.user)
-        # From here on no update about this user is lost; live ones wait until the session is set up.
-        cursor = self._subscribers.enter(subscriber)
-        self._subscriber = subscriber
+        self._subscriber = Subscriber(self, identity.user)
         if BATCH in message.features:
             self._sink.batch()
         try:
-            await self._begin(message, identity, subscriber, dict(cursor.positions), since)
+            await self._begin(message, identity, self._subscriber, since)
         except Unavailable:
             self._sink.close(close_codes.CAN_NOT_RECOVER)
 
     async def _begin(
-        self,
-        message: Authenticate,
-        identity: Identity,
-        subscriber: Subscriber,
-        reached: Positions,
-        since: Positions | None,
+        self, message: Authenticate, identity: Identity, subscriber: Subscriber, since: Positions | None
     ) -> None:
-        is_other_log = since is not None and await self._recovery.is_beyond(identity.user, since)
-        if since is None or is_other_log:
-            start: Positions = reached
-        else:
-            start = self._recovery.resumed_from = since
-        positions = furthest(reached, self._recovery.resumed_from)
-        lists = await self._recovery.lists_at(identity.user, positions)
-        channels = [f"user:{identity.user}", *(f"list:{list_id}" for list_id in sorted(lists))]
-        missed = None if is_other_log else await self._recovery.missed(channels, start, reached)
-        joined = {
-            f"list:{list_id}" for update in missed or () if (list_id := joined_list(update, identity.user))
-        }.intersection(channels)
-        if missed is not None and joined:
-            self.has_whole_lists = True
-            had = {channel for channel in channels if channel not in joined}
-            missed = merged(missed, without(await self._recovery.missed(joined, {}, positions), had))
-        subscriber.lists, subscriber.lists_at = lists, positions
-        for channel in channels:
-            begin = reached if missed is None else {} if channel in joined else start
-            self._subscribers.subscribe(subscriber, channel, Subscription(begin))
-        sent = [
-            (under, each) for each in missed or () if (under := subscriber.first_channel(each)) is not None
-        ]
-        for channel in joined if missed is not None else ():
-            self._subscribers.subscribe(subscriber, channel, Subscription(self._recovery.ahead_of(reached)))
+        # From here on no update about this user is lost; live ones wait until the session is set up.
+        reached = dict(self._subscribers.enter(subscriber).positions)
+        start = await start_session(self._relay.hub, self._recovery, subscriber, reached, since)
+        self.has_whole_lists = start.has_whole_lists
         self.identity = identity
         self._send(
             Authenticated(
@@ -227,17 +191,17 @@ class Session:
                 session=self.id,
                 expires_in=self._expires_in(identity),
                 ping_s=int(self._relay.ping_s),
-                channels=channels,
-                positions=positions_json(positions),
-                missed=len(sent),
+                channels=list(start.channels),
+                positions=positions_json(start.positions),
+                missed=len(start.missed),
                 limits=Limits(messages_per_s=self._relay.rates.messages_per_s, burst=self._relay.rates.burst),
             )
         )
         self._relay.presence_tracker.enter(self.id, identity.user, self)
-        self._relay.presence_tracker.attend(self.id, channels)
-        if missed is None:
-            self._recovery.resync(channels)
-        await self._recovery.send_missed(sent)
+        self._relay.presence_tracker.attend(self.id, start.channels)
+        if start.is_too_much:
+            self._recovery.resync(start.channels)
+        await self._recovery.send_missed(start.missed)
         await self.catch_up()
 
     async def _verified(self, message: Authenticate) -> Identity | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from api.protocol.close_codes import TOO_SLOW, CloseReason
 from api.protocol.frames import Sendable
@@ -19,8 +20,14 @@ class SendQueue:
     """See `SessionSink.raw_socket`."""
 
     def __init__(
-        self, *, max_messages: int = MAX_WAITING_MESSAGES, max_bytes: int = MAX_WAITING_BYTES
+        self,
+        overflowed: Callable[[], None] | None = None,
+        *,
+        max_messages: int = MAX_WAITING_MESSAGES,
+        max_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
+        self._overflowed = overflowed
+        """Called when the queue is full: its reader is too slow."""
         self._waiting: deque[Sendable] = deque()
         self._count = 0
         self.size = 0
@@ -58,6 +65,8 @@ class SendQueue:
             self._waiting.clear()
             self._count = self.size = 0
             self.close(TOO_SLOW)
+            if self._overflowed is not None:
+                self._overflowed()
             return False
         self._waiting.append(messages)
         self._count += messages.count

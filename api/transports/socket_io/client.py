@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from secrets import token_hex
 from typing import Any, Protocol
 
 import anyio
-import structlog
 from pydantic_core import from_json, to_json
 
 from api.protocol import close_codes
 from api.protocol.client_messages import Authenticate, Incoming, Subscribe, Unsubscribe
-from api.protocol.close_codes import INTERNAL_ERROR, TOO_SLOW, CloseReason
+from api.protocol.close_codes import TOO_SLOW, CloseReason
 from api.protocol.frames import EncodedMessage, Sendable
 from api.protocol.server_messages import Error, goodbye
 from api.relay.context import Relay
-from api.relay.session import Session
+from api.telemetry.counters import Transport
+from api.transports.connection_lifecycle import ConnectionLifecycle
 from api.transports.send_queue import SendQueue
 from api.transports.socket_io.packets import PACKET, HistoryFilter
 from api.transports.websocket.connection import MAX_COMMANDS_AHEAD
 from api.transports.websocket.wire import CLOSE_TIMEOUT_S
 from app.errors import Unauthenticated, Unavailable
 from app.ids import is_uuid
-
-log = structlog.get_logger(__name__)
 
 _NO_TASK = "name a task by its id"
 OTHER_USERS = CloseReason(close_codes.BAD_TOKEN, "the token is another user's")
@@ -38,7 +35,7 @@ Answer = dict[str, Any]
 
 
 class ClientTransport(Protocol):
-    """The connection of a client."""
+    """The connection of a client. It writes nothing until the client has joined the default namespace."""
 
     async def write(self, packets: list[bytes]) -> None:
         """Write packets, and wait until they are sent."""
@@ -51,16 +48,19 @@ class ClientTransport(Protocol):
 
 
 class SocketIoClient:
-    """Serves one client of the default namespace until it is closed. It is its session's sink."""
+    """Serves one client until it is closed. It is its session's sink."""
 
+    transport: Transport = "socketio"
     raw_socket = None
     """See `SessionSink.raw_socket`."""
+    peer_code = None
+    """See `Connection.peer_code`."""
 
     def __init__(self, relay: Relay, connection: ClientTransport) -> None:
         self._relay = relay
         self._connection = connection
         self._loop = asyncio.get_running_loop()
-        self._send_queue = SendQueue()
+        self._send_queue = SendQueue(lambda: self.close(TOO_SLOW))
         self._history_filter = HistoryFilter()
         self._turn = asyncio.Lock()
         self._queued = 0
@@ -71,17 +71,18 @@ class SocketIoClient:
         self._catching_up: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._traffic = relay.counters.traffic_of("socketio", "json")
-        self._traffic.opened += 1
-        self._session = Session(relay, self, token_hex(16), self._wake)
+        self._lifecycle = ConnectionLifecycle(relay, self, self._traffic)
         self._writing = self._loop.create_task(self._write())
-        self._deadline = self._loop.call_later(relay.authentication_s, self._tick)
-        self.closed = False
 
     @property
     def user(self) -> str | None:
-        """Return its user, once authenticated."""
-        identity = self._session.identity
-        return None if identity is None else identity.user
+        """See `ClientConnection.user`."""
+        return self._lifecycle.user
+
+    @property
+    def closed(self) -> bool:
+        """See `SessionSink.closed`."""
+        return self._lifecycle.closed
 
     @property
     def waiting_bytes(self) -> int:
@@ -90,6 +91,9 @@ class SocketIoClient:
 
     def batch(self) -> None:
         """Do nothing: an event contains one message. See `SessionSink.batch`."""
+
+    def beat(self) -> None:
+        """Do nothing: Engine.IO pings its peers."""
 
     # --- output ------------------------------------------------------------------------------------------
 
@@ -100,11 +104,7 @@ class SocketIoClient:
             if message.get("id") == _REQUEST_ID:
                 self._answered(message)
                 return
-        self._push(messages)
-
-    def _push(self, messages: Sendable) -> None:
-        if not self.closed and not self._send_queue.push(messages):
-            self.close(TOO_SLOW)
+        self._send_queue.push(messages)
 
     async def writable(self) -> None:
         """See `SessionSink.writable`."""
@@ -133,7 +133,7 @@ class SocketIoClient:
     def admits(self) -> bool:
         """Return True if it may send a message now; send rate-limited clients an error, or close."""
         self._traffic.received += 1
-        return not self.closed and self._session.admits()
+        return not self.closed and self._lifecycle.session.admits()
 
     def begin(self, token: object) -> None:
         """Authenticate with the token of the handshake, once that is answered."""
@@ -152,7 +152,7 @@ class SocketIoClient:
             self._answer = self._refused("forbidden", OTHER_USERS.reason)
             self.close(OTHER_USERS)
         else:
-            await self._session.handle(message)
+            await self._lifecycle.handle(message)
 
     async def _is_other_users(self, token: str, user: str) -> bool:
         try:
@@ -176,7 +176,7 @@ class SocketIoClient:
 
     async def _request(self, message: Incoming) -> Answer:
         """Send a request to the session, in turn."""
-        return await self._in_turn(lambda: self._session.handle(message))
+        return await self._in_turn(lambda: self._lifecycle.handle(message))
 
     async def _in_turn(self, handle: Callable[[], Awaitable[None]]) -> Answer:
         """Wait for the earlier requests, run `handle`, and return the answer."""
@@ -202,92 +202,55 @@ class SocketIoClient:
         match message["type"]:
             case "authenticated":
                 message = {"userId": message["user"], **message}
-                self._see_to_expiry()
-                self._push(EncodedMessage(to_json(message)))
+                self._send_queue.push(EncodedMessage(to_json(message)))
             case "error":
-                self._push(EncodedMessage(to_json(message)))
+                self._send_queue.push(EncodedMessage(to_json(message)))
         self._answer = message
 
     def _refused(self, code: str, detail: str) -> Answer:
         answer = Error(code=code, message=detail).model_dump(exclude_none=True)
-        self._push(EncodedMessage(to_json(answer)))
+        self._send_queue.push(EncodedMessage(to_json(answer)))
         return answer
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """See `Connection.wake`."""
         if self._catching_up is None and not self.closed:
             self._catching_up = self._loop.create_task(self._catch_up())
 
     async def _catch_up(self) -> None:
         async with self._turn:
             self._catching_up = None
-            self._work = self._loop.create_task(self._guarded(self._session.catch_up()))
+            self._work = self._loop.create_task(self._guarded(self._lifecycle.session.catch_up()))
             await asyncio.wait((self._work,))
 
     async def _guarded(self, work: Awaitable[None]) -> None:
         """Run some work; its failure ends only this client."""
         try:
             await work
-        except Exception:
-            log.exception("a Socket.IO client failed")
-            self.close(INTERNAL_ERROR)
-
-    # --- timers ------------------------------------------------------------------------------------------
-
-    def _see_to_expiry(self) -> None:
-        self._deadline.cancel()
-        self._deadline = self._loop.call_later(0, self._tick)
-
-    def _tick(self) -> None:
-        """Close a client that does not authenticate, or whose token has expired."""
-        if self.closed:
-            return
-        identity = self._session.identity
-        if identity is None:
-            self._refused("unauthenticated", close_codes.NOT_AUTHENTICATED.reason)
-            self.close(close_codes.NOT_AUTHENTICATED)
-            return
-        left_s = identity.expires_at - self._relay.now()
-        if left_s <= 0:
-            self.close(close_codes.TOKEN_EXPIRED)
-            return
-        self._deadline = self._loop.call_later(min(left_s, self._relay.ping_s), self._tick)
+        except Exception as error:  # noqa: BLE001
+            self._lifecycle.fail(error)
 
     # --- close -------------------------------------------------------------------------------------------
 
     def close(self, close_reason: CloseReason | None) -> None:
-        """Accept nothing more, and end; the first reason wins. None means that it is gone.
+        """See `ConnectionLifecycle.close`."""
+        self._lifecycle.close(close_reason)
 
-        The consequences follow in a later iteration of the loop: the caller may be in the middle of an
-        operation.
-        """
-        if not self.closed:
-            self.closed = True
-            self._deadline.cancel()
-            self._ending = self._loop.create_task(self._end(close_reason))
-
-    async def _end(self, close_reason: CloseReason | None) -> None:
+    def finish(self, close_reason: CloseReason | None) -> None:
+        """See `Connection.finish`."""
         self._send_queue.close(close_reason)
-        tasks: list[asyncio.Task[Any] | None] = [
-            self._authenticating,
-            self._work,
-            self._catching_up,
-            self._writing,
-        ]
-        for task in tasks:
+        for task in (self._authenticating, self._work, self._catching_up, self._writing):
             if task is not None:
                 task.cancel()
-        self._session.close()
-        self._traffic.closed += 1
-        if close_reason is None:
-            self._relay.counters.left(None)
-        else:
-            self._relay.counters.closed(close_reason.code)
+        self._ending = self._loop.create_task(self._end(close_reason))
+
+    async def _end(self, close_reason: CloseReason | None) -> None:
         if close_reason is not None and close_reason is not TOO_SLOW:
             with anyio.move_on_after(CLOSE_TIMEOUT_S):
-                await self._finish(close_reason)
+                await self._write_end(close_reason)
         self._connection.hang_up(close_reason)
 
-    async def _finish(self, close_reason: CloseReason) -> None:
+    async def _write_end(self, close_reason: CloseReason) -> None:
         """Write the remaining packets and a goodbye; dismiss a client that should not reconnect."""
         while len(self._send_queue):
             await self._connection.write(await self._packets())

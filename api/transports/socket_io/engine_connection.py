@@ -3,30 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 
 from engineio.exceptions import EngineIOError
 from socketio import AsyncServer
+from starlette.types import Scope
 
 from api.protocol.close_codes import CloseReason
+from api.relay.connections import ConnectionRegistry
+from api.relay.context import Relay
 from api.telemetry.counters import Transport
+from api.transports.connection_lifecycle import admitted
 from api.transports.socket_io.client import SocketIoClient
 from api.transports.websocket.wire import Wire
 
 
 class EngineConnection:
-    """One Engine.IO connection, and its client, once there is one."""
+    """One Engine.IO connection, and its client, once it is open."""
 
     transport: Transport = "socketio"
 
     def __init__(self, server: AsyncServer) -> None:
         self._server = server
         self._hanging_up: asyncio.Task[None] | None = None
+        self._presence = ExitStack()
         self.engine_id = ""
-        self.address = ""
         self.client_id = ""
+        """Its id in the default namespace, once it has joined."""
         self.client: SocketIoClient | None = None
         self.wires: list[Wire] = []
-        self.deadline: asyncio.TimerHandle | None = None
+
+    def open(self, engine_id: str, relay: Relay, registry: ConnectionRegistry, scope: Scope) -> None:
+        """Admit and register a connection that Engine.IO has accepted. Raise `TooMany`."""
+        self.engine_id = engine_id
+        with ExitStack() as presence:
+            presence.enter_context(admitted(relay, scope))
+            self.client = SocketIoClient(relay, self)
+            presence.enter_context(registry.present(self))
+            self._presence = presence.pop_all()
+
+    def gone(self) -> None:
+        """Remove a connection that has ended."""
+        self.close(None)
+        self._presence.close()
 
     @property
     def user(self) -> str | None:
@@ -49,7 +68,7 @@ class EngineConnection:
         """See `ClientTransport.write`. Wait until the network, or a poll, has accepted the packets."""
         engine = self._server.eio
         socket = engine.sockets.get(self.engine_id)
-        if socket is None:
+        if socket is None or not self.client_id:
             return
         try:
             for packet in packets:
@@ -60,6 +79,8 @@ class EngineConnection:
 
     async def dismiss(self) -> None:
         """See `ClientTransport.dismiss`."""
+        if not self.client_id:
+            return
         await self._server.disconnect(self.client_id)
         socket = self._server.eio.sockets.get(self.engine_id)
         if socket is not None:

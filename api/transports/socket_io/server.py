@@ -6,7 +6,6 @@ gets what its session sends, and a packet is encoded once for all clients.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Collection
 from typing import Any
@@ -20,25 +19,24 @@ from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from api.http.problems import deny, problem
+from api.http.problems import TooMany, deny, problem
 from api.protocol import close_codes
 from api.protocol.close_codes import CloseReason
 from api.protocol.limits import MAX_MESSAGE_BYTES
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
-from api.relay.rate_limits import network_of
+from api.transports.connection_lifecycle import check_address, check_origin
 from api.transports.socket_io.client import Answer, SocketIoClient, members_of
 from api.transports.socket_io.engine_connection import EngineConnection
 from api.transports.socket_io.packets import TextPacket
-from api.transports.websocket.endpoint import OTHER_ORIGIN, TOO_MANY_FROM_ADDRESS, origin_allowed
 from api.transports.websocket.wire import CLOSE_TIMEOUT_S, EXTENSION, Wire
 from app.errors import Malformed, TaskError, Unauthenticated, Unavailable
 
 PATH = "/socket.io"
 _CONNECTION = "tasktape.connection"
 NO_PACKET = CloseReason(close_codes.BAD_MESSAGE, "not an Engine.IO packet")
-NO_SESSION = Malformed("there is no such session at this process: connect again")
-NO_POLLING = Malformed(
+NO_SESSION = "there is no such session at this process: connect again"
+NO_POLLING = (
     "long polling needs one process for all requests of a client, and several share this port: "
     'connect with {transports: ["websocket"]}'
 )
@@ -96,8 +94,8 @@ class SocketIo:
             return refusal or await handlers["connect"](engine_id, environ)
 
         async def message(engine_id: str, data: object) -> None:
-            connection = self._connections.get(engine_id)
-            if connection is None or connection.client is None or connection.client.admits():
+            client = self._client_of(engine_id)
+            if client is None or client.admits():
                 await handlers["message"](engine_id, data)
 
         async def disconnect(engine_id: str, reason: str) -> None:
@@ -120,33 +118,28 @@ class SocketIo:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request or a WebSocket."""
-        refusal = self._refusal(HTTPConnection(scope))
-        if scope["type"] == "websocket":
-            if refusal is not None:
+        is_socket = scope["type"] == "websocket"
+        try:
+            self._check(HTTPConnection(scope))
+        except TaskError as refusal:
+            if is_socket:
                 await deny(WebSocket(scope, receive, send), refusal)
             else:
-                await self._serve_socket(scope, receive, send)
-        elif refusal is not None:
-            await problem(refusal)(scope, receive, send)
-        else:
-            await self._serve_request(scope, receive, send)
+                await problem(refusal)(scope, receive, send)
+            return
+        await (self._serve_socket if is_socket else self._serve_request)(scope, receive, send)
 
-    def _refusal(self, connection: HTTPConnection) -> TaskError | None:
-        """Return the reason to refuse a connection, if there is one."""
-        if not origin_allowed(connection, self._origins):
-            return OTHER_ORIGIN
+    def _check(self, connection: HTTPConnection) -> None:
+        """Raise `TaskError` if the connection is refused."""
+        check_origin(connection, self._origins)
         session = connection.query_params.get("sid")
         if session is not None:
-            return None if session in self._server.eio.sockets else NO_SESSION
+            if session not in self._server.eio.sockets:
+                raise Malformed(NO_SESSION)
+            return
         if self._shares_port and connection.query_params.get("transport") == "polling":
-            return NO_POLLING
-        return TOO_MANY_FROM_ADDRESS if self._is_full(_address_of(connection.scope)) else None
-
-    def _is_full(self, address: str) -> bool:
-        if not self._relay.quotas.addresses.is_full(address):
-            return False
-        self._relay.counters.limited["address_connections"] += 1
-        return True
+            raise Malformed(NO_POLLING)
+        check_address(self._relay, connection.scope)
 
     async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of a client that polls."""
@@ -157,7 +150,7 @@ class SocketIo:
             if session in self._server.eio.sockets:
                 raise
             # It has just ended.
-            await problem(NO_SESSION)(scope, receive, send)
+            await problem(Malformed(NO_SESSION))(scope, receive, send)
 
     async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket, of a connection that has polled until now or of a new one."""
@@ -181,52 +174,43 @@ class SocketIo:
         """Register a connection, or return the reason to refuse it."""
         scope = environ["asgi.scope"]
         connection: EngineConnection = scope.get(_CONNECTION) or EngineConnection(self._server)
-        connection.engine_id, connection.address = engine_id, _address_of(scope)
-        if not self._relay.quotas.addresses.take(connection.address):
-            self._relay.counters.limited["address_connections"] += 1
-            return TOO_MANY_FROM_ADDRESS.detail
+        try:
+            connection.open(engine_id, self._relay, self._connection_registry, scope)
+        except TooMany as refusal:
+            return refusal.detail
         environ[_CONNECTION] = connection
         self._connections[engine_id] = connection
-        connection.deadline = asyncio.get_running_loop().call_later(
-            self._relay.authentication_s, self._look_for_client, connection
-        )
-        self._connection_registry.add(connection)
         return None
-
-    @staticmethod
-    def _look_for_client(connection: EngineConnection) -> None:
-        """Hang up a connection without a client."""
-        if connection.client is None:
-            connection.hang_up(close_codes.NOT_AUTHENTICATED)
 
     def _gone(self, engine_id: str) -> None:
         connection = self._connections.pop(engine_id, None)
-        if connection is None:
-            return
-        if connection.deadline is not None:
-            connection.deadline.cancel()
-        connection.close(None)
-        self._relay.quotas.addresses.release(connection.address)
-        self._connection_registry.discard(connection)
+        if connection is not None:
+            connection.gone()
+
+    def _client_of(self, engine_id: str) -> SocketIoClient | None:
+        """Return the client of a connection, once it has joined the default namespace."""
+        connection = self._connections.get(engine_id)
+        return connection.client if connection is not None and connection.client_id else None
 
     # --- clients -----------------------------------------------------------------------------------------
 
     async def _connect(self, client_id: str, environ: dict[str, Any], auth: object = None) -> None:
         """Register a client; authenticate or refuse it by the handshake's token, if there is one."""
         connection: EngineConnection = environ[_CONNECTION]
-        if connection.client is not None:
+        client = connection.client
+        if client is None or connection.client_id:
             raise Refusal("there is a client at this connection already")
         given = members_of(auth, "token", "userId")
         if given["token"] is not None:
-            await self._check(given["token"], given["userId"])
-        connection.client_id, connection.client = client_id, SocketIoClient(self._relay, connection)
-        self._clients[client_id] = connection.client
+            await self._check_token(given["token"], given["userId"])
+        connection.client_id = client_id
+        self._clients[client_id] = client
         if self._connection_registry.draining:
-            connection.client.close(close_codes.RESTARTING)
+            client.close(close_codes.RESTARTING)
         elif given["token"] is not None:
-            connection.client.begin(given["token"])
+            client.begin(given["token"])
 
-    async def _check(self, token: object, user: object) -> None:
+    async def _check_token(self, token: object, user: object) -> None:
         """Refuse an invalid token, or another user's. Raise `Refusal`."""
         try:
             identity = await self._relay.verifier.verify(token if isinstance(token, str) else "")
@@ -259,11 +243,6 @@ class SocketIo:
         del rest
         client = self._clients.get(client_id)
         return None if client is None else await client.unsubscribe(_task_id(data))
-
-
-def _address_of(scope: Scope) -> str:
-    """Return the address that a connection counts for."""
-    return network_of((scope.get("client") or ("",))[0])
 
 
 def _task_id(data: object) -> object:

@@ -5,32 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from secrets import token_hex
 
 import anyio
-import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.http.problems import TooMany, problem
-from api.protocol import close_codes
 from api.protocol.client_messages import Authenticate, Subscribe
-from api.protocol.close_codes import INTERNAL_ERROR, TOO_SLOW, CloseReason
+from api.protocol.close_codes import TOO_SLOW, CloseReason
 from api.protocol.frames import Sendable
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
-from api.relay.rate_limits import network_of
-from api.relay.session import Session
 from api.telemetry.counters import Transport
+from api.transports.connection_lifecycle import ConnectionLifecycle, admitted
 from api.transports.send_queue import SendQueue
 from api.transports.sse.encoder import HEARTBEAT, EventText
 from api.transports.websocket.uvicorn_protocol import ABORT
 from api.transports.websocket.wire import CLOSE_TIMEOUT_S, SLOW_S
 from app.positions import Positions, positions_to_json
-
-log = structlog.get_logger(__name__)
 
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 MEDIA_TYPE = "text/event-stream"
@@ -48,9 +41,13 @@ class StreamRequest:
 
 
 class EventStream(Response):
-    """The response, which ends with its token, when the node stops, or when its reader is too slow."""
+    """The response. It is its session's sink, and ends with its token, with the node, or if nobody reads."""
 
     transport: Transport = "sse"
+    raw_socket = None
+    """See `SessionSink.raw_socket`."""
+    peer_code = None
+    """See `Connection.peer_code`."""
 
     def __init__(self, relay: Relay, connection_registry: ConnectionRegistry, action: StreamRequest) -> None:
         super().__init__(media_type=MEDIA_TYPE, headers=HEADERS)
@@ -58,44 +55,27 @@ class EventStream(Response):
         self._relay = relay
         self._connection_registry = connection_registry
         self._action = action
-        self._send_queue = SendQueue()
+        self._send_queue = SendQueue(lambda: self.close(TOO_SLOW))
+        self.push = self._send_queue.push
+        """See `SessionSink.push`."""
         self._woken = asyncio.Event()
-        self._session = Session(relay, self._send_queue, token_hex(16), self._woken.set)
-        self._text = EventText(self._session, action.since)
         self._pieces: deque[bytes] = deque()
         """The bytes that are being written; what a cancelled write leaves here was not written."""
         self._traffic = relay.counters.traffic_of("sse", "json")
 
-    @property
-    def waiting_bytes(self) -> int:
-        """See `ClientConnection.waiting_bytes`."""
-        return self._send_queue.size + sum(map(len, self._pieces))
-
-    @property
-    def user(self) -> str:
-        """See `ClientConnection.user`."""
-        return self._action.user
-
-    def close(self, close_reason: CloseReason | None) -> None:
-        """See `ClientConnection.close`."""
-        self._send_queue.close(close_reason)
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve until one side ends it, unless there are too many from this address."""
-        addresses = self._relay.quotas.addresses
-        address = network_of((scope.get("client") or ("",))[0])
-        if not addresses.take(address):
-            self._relay.counters.limited["address_connections"] += 1
-            await problem(TooMany("there are too many connections from this address"))(scope, receive, send)
-            return
         try:
-            await self._serve(scope, receive, send)
-        finally:
-            addresses.release(address)
+            with admitted(self._relay, scope):
+                await self._serve(scope, receive, send)
+        except TooMany as refusal:
+            await problem(refusal)(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        with self._connection_registry.present(self), self._counted():
+        self._lifecycle = ConnectionLifecycle(self._relay, self, self._traffic)
+        self._text = EventText(self._lifecycle.session, self._action.since)
+        with self._connection_registry.present(self):
             gone = asyncio.create_task(_gone(receive))
             parts = [
                 asyncio.create_task(part)
@@ -107,36 +87,61 @@ class EventStream(Response):
             ]
             try:
                 await asyncio.wait((gone, *parts), return_when=asyncio.FIRST_COMPLETED)
+                self.close(None)  # Unless it has another reason, the client is gone.
                 await _cancelled(parts)
-                self._session.close()
                 if not gone.done():
-                    await self._finish(scope, send, gone)
+                    await self._write_end(scope, send, gone)
             finally:
                 await _cancelled([gone, *parts])
-                self._session.close()
+                self.close(None)
 
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Count the stream while it is open, and the reason of its end."""
-        self._traffic.opened += 1
-        try:
-            yield
-        finally:
-            self._traffic.closed += 1
-            close_reason = self._send_queue.close_reason
-            if close_reason is None:
-                self._relay.counters.left(None)
-            else:
-                self._relay.counters.closed(close_reason.code)
+    # --- the connection (see connection_lifecycle.Connection) --------------------------------------------
+
+    @property
+    def waiting_bytes(self) -> int:
+        """See `ClientConnection.waiting_bytes`."""
+        return self._send_queue.size + sum(map(len, self._pieces))
+
+    @property
+    def user(self) -> str:
+        """See `ClientConnection.user`."""
+        return self._action.user
+
+    @property
+    def closed(self) -> bool:
+        """See `SessionSink.closed`."""
+        return self._lifecycle.closed
+
+    def batch(self) -> None:
+        """Do nothing: messages are written one by one."""
+
+    def wake(self) -> None:
+        """See `Connection.wake`."""
+        self._woken.set()
+
+    def beat(self) -> None:
+        """Do nothing: a peer that is gone does not read, and the quiet stream has heartbeats."""
+
+    async def writable(self) -> None:
+        """See `SessionSink.writable`."""
+        await self._send_queue.writable()
+
+    def close(self, close_reason: CloseReason | None) -> None:
+        """See `ConnectionLifecycle.close`."""
+        self._lifecycle.close(close_reason)
+
+    def finish(self, close_reason: CloseReason | None) -> None:
+        """See `Connection.finish`."""
+        self._send_queue.close(close_reason)
 
     # --- the session -------------------------------------------------------------------------------------
 
     async def _run_session(self) -> None:
         """Send the request's messages to the session, then follow the memberships of the user."""
         for message in self._messages():
-            await self._session.handle(message)
+            await self._lifecycle.handle(message)
         while True:
-            await self._session.catch_up()
+            await self._lifecycle.session.catch_up()
             await self._woken.wait()
             self._woken.clear()
 
@@ -150,33 +155,22 @@ class EventStream(Response):
     # --- output ------------------------------------------------------------------------------------------
 
     async def _write(self, send: Send) -> None:
-        """Write queued messages, and periodic comments, until the token expires or the reader is too slow."""
-        while not self._expired():
+        """Write queued messages, and comments while there are none."""
+        while True:
             try:
-                async with asyncio.timeout(self._wait_s()):
+                async with asyncio.timeout(self._relay.ping_s):
                     messages = await self._send_queue.first()
             except TimeoutError:
                 self._pieces.append(HEARTBEAT)
             else:
                 self._encode(messages)
             await self._send(send)
-        self._send_queue.close(close_codes.TOKEN_EXPIRED)
 
     def _encode(self, messages: Sendable) -> None:
         """Encode the first queued messages."""
         self._pieces.extend(_joined(self._text.events(messages)))
         self._traffic.messages += messages.count
         self._send_queue.sent()
-
-    def _expired(self) -> bool:
-        identity = self._session.identity
-        return identity is not None and identity.expires_at <= self._relay.now()
-
-    def _wait_s(self) -> float:
-        identity = self._session.identity
-        if identity is None:
-            return self._relay.ping_s
-        return max(0.0, min(self._relay.ping_s, identity.expires_at - self._relay.now()))
 
     async def _send(self, send: Send) -> None:
         """Write the pieces, each within a time limit."""
@@ -186,26 +180,25 @@ class EventStream(Response):
                     await send({"type": "http.response.body", "body": self._pieces[0], "more_body": True})
                 self._traffic.size_bytes += len(self._pieces.popleft())
         except TimeoutError:
-            self._send_queue.close(TOO_SLOW)
+            self.close(TOO_SLOW)
 
     async def _guarded(self, part: Awaitable[None]) -> None:
         """Run a part of the work; its failure ends only this stream."""
         try:
             await part
         except OSError:
-            self._send_queue.close(None)
-        except Exception:
-            log.exception("an event stream failed")
-            self._send_queue.close(INTERNAL_ERROR)
+            self.close(None)
+        except Exception as error:  # noqa: BLE001
+            self._lifecycle.fail(error)
 
     async def _ended(self) -> None:
         await self._send_queue.ended()
 
     # --- close -------------------------------------------------------------------------------------------
 
-    async def _finish(self, scope: Scope, send: Send, gone: asyncio.Task[None]) -> None:
+    async def _write_end(self, scope: Scope, send: Send, gone: asyncio.Task[None]) -> None:
         """Write the remaining messages and a goodbye, and end; abort a client that does not read."""
-        close_reason = self._send_queue.close_reason
+        close_reason = self._lifecycle.close_reason
         if close_reason is not None and close_reason is not TOO_SLOW:
             with anyio.move_on_after(CLOSE_TIMEOUT_S):
                 while len(self._send_queue):

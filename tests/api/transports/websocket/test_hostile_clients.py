@@ -20,7 +20,7 @@ from api.protocol.limits import MAX_MESSAGE_BYTES
 from api.relay.rate_limits import ConnectionLimits, RateLimits
 from api.transports.websocket import server_protocol, socket_writer
 from api.transports.websocket import uvicorn_protocol as http_protocol
-from api.transports.websocket.connection import Connection
+from api.transports.websocket.connection import SocketConnection
 from app.positions import Position
 from tests.api.relay.test_hub_sockets import LIST, TASK, Served, served
 from tests.api.relay_world import task_update
@@ -330,7 +330,7 @@ async def test_ten_thousand_hostile_clients_leave_nothing_behind(monkeypatch: py
         assert len(at.sockets) == 0
         assert not at.node.hub.subscribers.users
         assert not at.node.hub.subscribers.channels
-        assert not any(isinstance(each, Connection) for each in gc.get_objects())
+        assert not any(isinstance(each, SocketConnection) for each in gc.get_objects())
         assert len(at.node.relay.quotas.users) == len(at.node.relay.quotas.addresses) == 0
         traffic = at.node.relay.counters.traffic_of("websocket", "json")
         assert traffic.opened > VISITS * 0.8
