@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from tests.fork_server import command_line
 from tests.integration.stack import Stack
 
 LIMIT_S = 60
@@ -40,11 +41,8 @@ class Shell:
 
     async def run(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
         """Run a verb and return its exit status, output and errors."""
-        process = await self.start(*arguments)
         async with asyncio.timeout(LIMIT_S):
-            out, err = await process.communicate(stdin.encode())
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
+            return await command_line().run(arguments, self.environment, stdin)
 
     async def works(self, *arguments: str, stdin: str = "") -> str:
         """Run a verb that must succeed, and return its output."""
