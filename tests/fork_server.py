@@ -1,8 +1,8 @@
-"""Fork server for `tasktape`: imports are done once, and each run is a process forked from there.
+"""Fork servers for `tasktape`: imports are done once, and each run is a process forked from there.
 
 `python -m tests.fork_server SOCKET MODULE…` imports the modules and serves runs at a Unix socket. A run has
-the arguments, environment, standard input, exit status and output of a process of its own, without the half
-second of its imports. Tests of imports, signals, terminals and closed streams start real processes.
+the arguments, environment, streams, exit status and signals of a process of its own, without the second that
+its imports take. Tests of imports, terminals and closed streams start real processes.
 """
 
 from __future__ import annotations
@@ -12,34 +12,40 @@ import atexit
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from time import tzset
 from typing import IO, NoReturn
 
-from tasktape.cli import VERBS
+from tasktape.local.accounts import die_with_parent
 
-OF_AN_INSTANCE = frozenset({f"tasktape.cli.{name}" for name in ("doctor", "local", "run", "worker")})
-"""Modules of the command line that only verbs of an instance import."""
+COMMAND_LINE = (
+    *("httpx", "tasktape_client.client"),
+    *(f"tasktape.cli.{name}" for name in ("activity", "bulk", "comments", "completion", "dead_letters")),
+    *(f"tasktape.cli.{name}" for name in ("lists", "members", "moves", "notifications", "search", "tasks")),
+)
+API = ("tasktape.cli.run", "api.server")
+WORKER = ("tasktape.cli.worker", "streams.worker", "streams.migrate")
 
 
 class ForkServer:
     """A process that runs `tasktape` with these modules imported."""
 
-    def __init__(self, *modules: str) -> None:
+    def __init__(self, modules: tuple[str, ...]) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="tasktape-fork-")
         self.address = f"{self.folder.name}/socket"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.fork_server", self.address, *modules],
-            stdin=subprocess.PIPE,  # its end is ours
+            stdin=subprocess.PIPE,  # it ends with this process, and then the server does
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parent.parent,
         )
@@ -51,62 +57,133 @@ class ForkServer:
         self, arguments: tuple[str, ...], environment: Mapping[str, str], stdin: str = ""
     ) -> tuple[int, str, str]:
         """Run `tasktape` and return its exit status, output and errors."""
-        reader, writer = await asyncio.open_unix_connection(self.address)
-        writer.write(json.dumps([arguments, dict(environment), stdin]).encode())
-        writer.write_eof()
-        status, out, err = json.loads(await reader.read())
+        reader, writer = await asyncio.open_unix_connection(self.address, limit=2**30)
+        writer.write(_line(arguments, dict(environment), str(Path.cwd()), stdin, None))
+        await reader.readline()
+        status, out, err = json.loads(await reader.readline())
         writer.close()
         return status, out, err
 
+    def start(self, arguments: tuple[str, ...], environment: Mapping[str, str], log: Path) -> ForkedProcess:
+        """Start `tasktape` in a session of its own, with its output in a file."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(self.address)
+        connection.sendall(_line(arguments, dict(environment), str(Path.cwd()), "", str(log)))
+        return ForkedProcess(connection)
+
     def stop(self) -> None:
-        """End the server. Runs end by themselves."""
+        """End the server, and what it runs."""
         self.process.kill()
         self.process.wait()
         self.folder.cleanup()
 
 
+class ForkedProcess:
+    """A process of a fork server, used like `subprocess.Popen`."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.pid = int(self._receive())
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit status, or None while the process runs."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status. Raise `TimeoutExpired`."""
+        if self.returncode is None:
+            self._connection.settimeout(timeout)
+            try:
+                self.returncode = int(self._receive() or -signal.SIGKILL)
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired("tasktape", timeout or 0) from None
+            self._connection.close()
+        return self.returncode
+
+    def _receive(self) -> bytes:
+        """Return a line, and nothing of the next one."""
+        line = b""
+        while byte := self._connection.recv(1):
+            if byte == b"\n":
+                break
+            line += byte
+        return line
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal if the process runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
 @cache
-def command_line() -> ForkServer:
-    """Return the fork server of this process for the verbs of users."""
-    modules = {module.partition(":")[0] for module, _ in VERBS.values()}
-    return ForkServer("httpx", "tasktape_client.client", *modules - OF_AN_INSTANCE)
+def fork_server(modules: tuple[str, ...]) -> ForkServer:
+    """Return this process' fork server with these modules."""
+    return ForkServer(modules)
 
 
 def main(address: str, *modules: str) -> None:
     """Serve runs until the standard input ends."""
     for module in modules:
         import_module(module)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the handlers of runs
     server = socket.socket(socket.AF_UNIX)
     server.bind(address)
     server.listen(64)
-    print("ready", flush=True)  # noqa: T201
-    while True:
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who handle runs
+    while server in select.select([server, sys.stdin], [], [])[0]:
         connection, _ = server.accept()
+        parent_pid = os.getpid()
         if os.fork() == 0:
             server.close()
+            die_with_parent(signal.SIGKILL, parent_pid)
             _handle(connection)
         connection.close()
 
 
 def _handle(connection: socket.socket) -> None:
-    """Run one request in a process of its own and send the result."""
+    """Run one request in a process of its own, and send its pid and its result."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with connection.makefile("rb") as requests:
-        arguments, environment, stdin = json.load(requests)
+        arguments, environment, folder, stdin, log = json.loads(requests.readline())
     source, sink = os.pipe()
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    parent_pid = os.getpid()
+    with _output(log) as out, _output(log) as err:
         pid = os.fork()
         if pid == 0:
             connection.close()
             os.close(sink)
+            if log:
+                os.setsid()
+            die_with_parent(signal.SIGKILL, parent_pid)
+            os.chdir(folder)
             _execute(arguments, environment, source, out.fileno(), err.fileno())
         os.close(source)
+        connection.sendall(_line(pid))
         with suppress(BrokenPipeError), os.fdopen(sink, "wb") as pipe:
             pipe.write(stdin.encode())
         _, status = os.waitpid(pid, 0)
-        connection.sendall(json.dumps([os.waitstatus_to_exitcode(status), _text(out), _text(err)]).encode())
+        texts = [] if log else [_text(out), _text(err)]
+        with suppress(BrokenPipeError):
+            connection.sendall(_line(os.waitstatus_to_exitcode(status), *texts))
     os._exit(0)
+
+
+@contextmanager
+def _output(log: str | None) -> Iterator[IO[bytes]]:
+    with Path(log).open("ab") if log else tempfile.TemporaryFile() as file:
+        yield file
 
 
 def _execute(arguments: list[str], environment: dict[str, str], *streams: int) -> NoReturn:
@@ -123,6 +200,10 @@ def _execute(arguments: list[str], environment: dict[str, str], *streams: int) -
 def _text(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode()
+
+
+def _line(*values: object) -> bytes:
+    return json.dumps(values[0] if len(values) == 1 else values).encode() + b"\n"
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
@@ -13,6 +11,7 @@ from uuid import uuid4
 from app.settings import Settings
 from streams.migrate import migrate
 from tasktape.local.accounts import die_with_parent
+from tests.fork_server import WORKER, ForkedProcess, fork_server
 
 SECRET = "a-secret-for-tests-that-is-long-enough"
 
@@ -67,25 +66,14 @@ class WorkerProcess:
         self._ready = folder / f"worker-{slot}.ready"
         self.log = folder / f"worker-{slot}.log"
         self._slot = slot
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ForkedProcess | None = None
 
     def start(self) -> None:
         """Start it, without waiting."""
         self._ready.unlink(missing_ok=True)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TASKTAPE_")}
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tasktape", "worker"],
-                env={
-                    **kept,
-                    **self._environment,
-                    "TASKTAPE_WORKER_SLOT": self._slot,
-                    "TASKTAPE_READY_FILE": str(self._ready),
-                },
-                stdout=log,
-                stderr=log,
-                preexec_fn=dying_with_us(),  # noqa: PLW1509  # it takes no lock that another thread could hold
-            )
+        own = {"TASKTAPE_WORKER_SLOT": self._slot, "TASKTAPE_READY_FILE": str(self._ready)}
+        self._process = fork_server(WORKER).start(("worker",), {**kept, **self._environment, **own}, self.log)
 
     @property
     def is_ready(self) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tests.fork_server import command_line
+from tests.fork_server import COMMAND_LINE, fork_server
 from tests.integration.stack import Stack
 
 LIMIT_S = 60
@@ -42,7 +42,7 @@ class Shell:
     async def run(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
         """Run a verb and return its exit status, output and errors."""
         async with asyncio.timeout(LIMIT_S):
-            return await command_line().run(arguments, self.environment, stdin)
+            return await fork_server(COMMAND_LINE).run(arguments, self.environment, stdin)
 
     async def works(self, *arguments: str, stdin: str = "") -> str:
         """Run a verb that must succeed, and return its output."""

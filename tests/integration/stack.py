@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from uuid import uuid4
 import httpx
 
 from tasktape.local.tokens import mint
-from tests.places import dying_with_us
+from tests.fork_server import API, WORKER, ForkedProcess, fork_server
 from tests.ports import free_port
 from tests.waiting import eventually_sync
 
@@ -29,7 +28,7 @@ class Part:
     """One process of the stack."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    process: ForkedProcess
     log: Path
 
     def stop(self) -> None:
@@ -85,13 +84,9 @@ class Stack:
 
     def migrate(self) -> None:
         """Create the topics and tables."""
-        subprocess.run(
-            [sys.executable, "-m", "tasktape", "migrate"],
-            env=self.environment,
-            check=True,
-            timeout=START_LIMIT_S,
-            capture_output=True,
-        )
+        log = self.folder / "migrate.log"
+        process = fork_server(WORKER).start(("migrate",), self.environment, log)
+        assert process.wait(START_LIMIT_S) == 0, log.read_text()
 
     def start_worker(self, slot: int = 0) -> Part:
         """Start a worker and wait until it has its partitions."""
@@ -145,15 +140,8 @@ class Stack:
 
     def _start(self, name: str, verb: str, environment: dict[str, str]) -> Part:
         log = self.folder / f"{name}.log"
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tasktape", verb],
-                env=self.environment | environment,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                preexec_fn=dying_with_us(),  # noqa: PLW1509  # it takes no lock that another thread could hold
-            )
+        server = fork_server(API if verb == "api" else WORKER)
+        process = server.start((verb,), self.environment | environment, log)
         part = Part(name, process, log)
         self.parts.append(part)
         return part

@@ -7,8 +7,6 @@ import contextlib
 import json
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from uuid import uuid4
@@ -18,6 +16,7 @@ import pytest
 import websockets
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.fork_server import API, fork_server
 from tests.integration.stack import Stack
 from tests.ports import free_port
 from tests.waiting import eventually
@@ -27,18 +26,15 @@ START_LIMIT_S = 60
 
 def refused(stack: Stack, **environment: str) -> tuple[int, str]:
     """Start an API process that must refuse, and return its exit status and its one line."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tasktape", "api"],
-        env={**stack.environment, "HOST": "127.0.0.1", "PORT": str(free_port()), **environment},
-        capture_output=True,
-        timeout=START_LIMIT_S,
-        check=False,
-        text=True,
-    )
-    lines = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-    assert "Traceback" not in done.stderr
-    assert len(lines) == 1, done.stderr
-    return done.returncode, lines[0]
+    log = stack.folder / f"refused-{uuid4().hex}.log"
+    address = {"HOST": "127.0.0.1", "PORT": str(free_port())}
+    process = fork_server(API).start(("api",), {**stack.environment, **address, **environment}, log)
+    status = process.wait(START_LIMIT_S)
+    text = log.read_text()
+    lines = [line for line in text.splitlines() if line.startswith("Error: ")]
+    assert "Traceback" not in text
+    assert len(lines) == 1, text
+    return status, lines[0]
 
 
 @pytest.mark.parametrize(
