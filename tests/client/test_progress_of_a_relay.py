@@ -13,6 +13,7 @@ from app.positions import Position, positions_from_json, positions_to_json
 from tasktape_client.progress import Progress
 from tests.api.relay.test_hub_properties import Story, _check, _run_story, joining_steps, steps
 from tests.api.relay_world import Client, Node
+from tests.thoroughness import examples
 
 
 class Listener(Client):
@@ -55,7 +56,7 @@ def story(ring: int) -> Story:
     return told
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps, st.sampled_from([1, 3, 1_000]))
 def test_each_update_is_delivered_once_and_in_order(history: list[Any], ring: int) -> None:
     """Despite late and repeated updates, slow queries, lost connections and new lists."""
@@ -74,7 +75,7 @@ JOINED = [
 ]
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(joining_steps, st.sampled_from([1, 1_000]))
 # The list's task was told, the update that one joined with was not.
 @example([*JOINED, ("receive", 0, 3), ("reconnect", 0, 0)], 1_000)

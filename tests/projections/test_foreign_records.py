@@ -25,6 +25,7 @@ from tests.memory_log import MemoryEventLog
 from tests.projections.foreign_records import Foreign, foreign_logs
 from tests.projections.test_projector import Updates
 from tests.spec import LIST_ID, START, record_of
+from tests.thoroughness import examples
 from tests.truth import check_read_models, emptied
 
 PARTITIONS = 2
@@ -71,7 +72,7 @@ async def put(log: MemoryEventLog, foreign: Foreign) -> None:
 
 
 @given(records=foreign_logs(PARTITIONS))
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_foreign_records_are_projected_as_folded(
     shared_database: Database, records: list[Foreign]
 ) -> None:

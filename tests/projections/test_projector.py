@@ -29,6 +29,7 @@ from projections.rebuild import rebuild
 from tests.folding import fold_log, update_of
 from tests.memory_log import MemoryEventLog
 from tests.spec import LIST_ID, START, record_of
+from tests.thoroughness import examples
 from tests.truth import check_read_models, emptied
 
 PARTITIONS = 2
@@ -427,7 +428,7 @@ steps = st.lists(
 
 
 @given(steps=steps)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_any_interleaving_ends_in_the_fold_of_the_log(
     shared_database: Database, steps: list[Any]
 ) -> None:

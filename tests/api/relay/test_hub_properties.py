@@ -15,6 +15,7 @@ from api import read_consistency
 from app.log.updates import Update
 from app.positions import Position
 from tests.api.relay_world import Client, Node, World, list_update, nothing_update, task_update
+from tests.thoroughness import examples
 
 PARTITIONS = 2
 OWN, OTHER, NEW, SHARED = "own", "other", "new", "shared"
@@ -218,7 +219,7 @@ AHEAD = [
 ]
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps, st.sampled_from([1, 3, 1_000]))
 # A list is joined on a node that is behind the one before: what lies between comes with the list.
 @example(AHEAD, 1_000)
@@ -249,7 +250,7 @@ JOINED = [
 ]
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(joining_steps, st.sampled_from([1, 1_000]))
 # The list's creation was missed, and its task lies before what the client has.
 @example([*OVERTAKEN, ("publish", 1, 0, 2, 0), ("publish", 1, 1, 1, 0), ("reconnect", 0, 1)], 1_000)
@@ -351,7 +352,7 @@ FURTHER_ON: list[Any] = [
     ("run", 9),
     ("receive", 0, 9),
 ]
-SHARING = [("join", "ann"), ("notify", 0, SHARED, {"ann"}), ("tell", 1, SHARED, set()), ("catch up", 0, 0)]
+SHARING = [("join", "ann"), ("notify", 0, SHARED, {"ann"}), ("notify", 1, SHARED, set()), ("catch up", 0, 0)]
 
 DELETED = [
     ("delete or restore",),
@@ -361,7 +362,7 @@ DELETED = [
 ]
 
 
-@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(600), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sharing_steps, st.sampled_from([1, 3, 1_000]))
 # That somebody else joins a list is no reason to tell all of it again.
 @example([*SHARING, ("join", "bob"), ("reconnect", 0, 0), ("catch up", 0, 0)], 1_000)
@@ -508,7 +509,7 @@ COMES_AND_GOES: list[Any] = [
 LEFT_ELSEWHERE = [("join", "ann"), ("catch up", 0, 0), ("leave", "ann"), ("notify", 0, SHARED, {"ann"})]
 
 
-@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(600), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(fed_steps, st.sampled_from([1, 3, 1_000]))
 # The read models have lost that one had joined a list, and somebody comes back meanwhile.
 @example(SHARED_AND_LOST, 1_000)
@@ -530,7 +531,7 @@ async def test_updates_of_a_left_list_are_not_repeated() -> None:
     for step in (
         ("join", "ann"),
         ("notify", 0, SHARED, {"ann"}),
-        ("tell", 0, OWN, {"ann"}),
+        ("notify", 0, OWN, {"ann"}),
         ("leave", "ann"),
     ):
         story.commit(step)
@@ -560,7 +561,7 @@ async def test_former_member_gets_no_later_updates_while_it_recovers() -> None:
     client.send({"type": "subscribe", "channel": "user:ann", "since": {}})
     for _ in range(4):
         await asyncio.sleep(0)
-    for step in (("leave", "ann"), ("notify", 0, SHARED, {"ann"}), ("tell", 0, OWN, set())):
+    for step in (("leave", "ann"), ("notify", 0, SHARED, {"ann"}), ("notify", 0, OWN, set())):
         story.commit(step)
     story.nodes[0].publish_next(1, 1)
     story.nodes[0].publish_next(0, 2)

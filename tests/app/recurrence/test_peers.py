@@ -39,12 +39,11 @@ from tests.recurrence.rules import (
     weekdays,
     written,
 )
+from tests.thoroughness import examples
 
 EXPAND = Path(__file__).parents[2] / "recurrence" / "expand.mjs"
 ANSWER_TIMEOUT_S = 20
 MOST_DATES = 8
-ICAL_JS_RULES = 2_800  # 2,000 different ones and more
-DATEUTIL_RULES = 1_000
 
 Expand = Callable[[str, str], list[str]]
 """The first `MOST_DATES` local dates of a rule from a local start."""
@@ -237,7 +236,7 @@ def queries_for_ical_js(draw: st.DrawFn) -> RuleQuery:
     return RuleQuery(rule, start, draw(st.sampled_from(ZONES)), draw(endings))
 
 
-@settings(max_examples=ICAL_JS_RULES, derandomize=True, database=None, deadline=None)
+@settings(max_examples=examples(600), derandomize=True, database=None, deadline=None)
 @given(queries_for_ical_js())
 def test_series_equal_those_of_ical_js(ical_js: Expand, asked: RuleQuery) -> None:
     """Our dates follow from each other; ical.js expands all from the first."""
@@ -293,7 +292,7 @@ def queries_for_dateutil(draw: st.DrawFn) -> RuleQuery:
     return RuleQuery(rule, draw(starts(rule, all_days)), "UTC", draw(endings))
 
 
-@settings(max_examples=DATEUTIL_RULES, derandomize=True, database=None, deadline=None)
+@settings(max_examples=examples(250), derandomize=True, database=None, deadline=None)
 @given(queries_for_dateutil())
 def test_series_equal_those_of_dateutil(asked: RuleQuery) -> None:
     """Includes the kinds of rules that ical.js does not support."""

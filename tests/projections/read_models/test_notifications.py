@@ -35,6 +35,7 @@ from projections.read_models.notifications import MAX_UNREAD, NotificationPage, 
 from tests.folding import fold_log
 from tests.memory_log import MemoryEventLog
 from tests.spec import LIST_ID, OTHER_LIST_ID, START, TASK_ID, raw_of, record_of
+from tests.thoroughness import examples
 from tests.truth import check_read_models, emptied
 
 SOME, MANY = 10_000, 100_000
@@ -212,7 +213,7 @@ def notified(id_: str, n: int) -> list[Record]:
 
 
 @given(st.lists(ids, max_size=7), st.lists(says, max_size=8), st.lists(st.integers(0, 3), max_size=30))
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_order_of_partitions_does_not_matter(
     shared: Database, told: list[str], said: list[Any], order: list[int]
 ) -> None:

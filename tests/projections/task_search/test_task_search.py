@@ -44,6 +44,7 @@ from tests import finding
 from tests.folding import fold_log
 from tests.memory_log import MemoryEventLog
 from tests.spec import START, record_of
+from tests.thoroughness import examples
 
 LISTS = [str(UUID(int=1 << 120 | number)) for number in range(14)]
 """The first twelve are alice's, the last of these deleted; bob sees the even ones; the others are carol's."""
@@ -292,7 +293,7 @@ def text_of(parts: Sequence[tuple[str, bool]]) -> str:
 
 
 @given(parts=searches, order=orders, limit=st.sampled_from([3, 7, 50, 200]), bounds=bounds)
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_pages_are_the_matching_tasks_in_order(
     world: World,
     database: Database,
@@ -314,7 +315,7 @@ async def test_pages_are_the_matching_tasks_in_order(
     bounds=bounds,
     minutes=st.integers(-10, 4_000),
 )
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_pages_as_of_a_time_are_the_tasks_that_matched_then(
     world: World,
     database: Database,

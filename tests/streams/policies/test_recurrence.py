@@ -33,6 +33,7 @@ from app.tasks.state import Task
 from streams.policies.recurrence import PolicyLoop
 from tests.spec import LIST_ID, OTHER_LIST_ID, TASK_ID, record_of
 from tests.streams.policy_world import PARTITIONS, MemoryReadModels, Worker, World
+from tests.thoroughness import examples
 
 DAILY = TaskCreated(LIST_ID, "Water", due="2026-03-02", recurrence="FREQ=DAILY;COUNT=4")
 FIRST = f"task:{TASK_ID}"
@@ -414,7 +415,7 @@ steps = st.lists(
 
 
 @given(steps=steps)
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_interleaved_workers_do_what_one_would(steps: list[Any]) -> None:
     """Stale read models, crashes at any step, duplicates, lost races: one next occurrence a completion."""
     world = World()

@@ -16,6 +16,7 @@ from api.transports.sse.encoder import EVENT, EventText
 from app.positions import Position, format_positions, parse_positions
 from tests.api.relay import test_hub_properties as hub
 from tests.api.relay_world import Client, Node
+from tests.thoroughness import examples
 
 
 class Reader(Client):
@@ -67,7 +68,7 @@ class Reader(Client):
             self._pending.clear()
 
 
-@settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(hub.steps, st.sampled_from([1, 3, 1_000]))
 def test_interrupted_stream_loses_and_repeats_nothing(history: list[Any], ring: int) -> None:
     """From node to node, ahead of one and behind it, in the middle of a recovery."""
@@ -91,7 +92,7 @@ LATER_PARTITION: list[Any] = [
 ]
 
 
-@settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(hub.joining_steps, st.sampled_from([1, 1_000]))
 # The stream breaks off between the update that one joined with and the list's task in a later partition.
 @example(LATER_PARTITION, 1_000)

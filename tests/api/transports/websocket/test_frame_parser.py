@@ -16,6 +16,7 @@ from websockets.server import ServerProtocol
 from websockets.utils import apply_mask
 
 from api.transports.websocket.frame_parser import BadFrames, FrameReader
+from tests.thoroughness import examples
 
 MAX_BYTES = 300
 LARGE_BYTES = 10_000
@@ -125,7 +126,7 @@ closes = st.builds(
 ) | st.just(frame(0x88, b"\x03"))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(frames | compressed | closes, max_size=6), st.binary(max_size=6), st.data())
 def test_frames_are_parsed_as_by_the_library(sent: list[bytes], rest: bytes, data: st.DataObject) -> None:
     """Any content and any division; with compression and without."""
