@@ -20,7 +20,7 @@ MAX_CONNECTIONS = 500
 """Each process of the tests may have some stacks at a time, of dozens of connections each."""
 
 STOP_LIMIT_S = 30
-"""What an interrupted process is granted to stop whatever its tests have started."""
+"""The time for an interrupted process to stop what its tests have started."""
 
 ADDRESSES = pytest.StashKey[dict[str, str]]()
 

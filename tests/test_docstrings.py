@@ -1,4 +1,4 @@
-"""Docstrings are plain: those of functions begin with a verb, and none begins with a question word."""
+"""Docstrings and names of tests are plain: no question words, and functions' docstrings begin with a verb."""
 
 import ast
 from collections.abc import Iterator
@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("app", "projections", "streams", "api", "tasktape", "client", "benchmarks", "scripts")
+PACKAGES = ("app", "projections", "streams", "api", "tasktape", "client", "benchmarks", "scripts", "tests")
 """The packages whose docstrings are checked."""
 QUESTION_WORDS = frozenset({"What", "Whether", "How", "Who", "Whom", "Where", "Why", "Which"})
+UNPLAIN = frozenset({"whoever", "whatever", "anew", "beside", "told", "heard", "said", "mend", "mended"})
+"""Words that no name of a test has: the field has its own."""
 ARTICLES = frozenset({"The", "A", "An"})
 DESCRIBED = frozenset({"property", "cached_property"})
 """The decorators of functions that are read as attributes: a noun phrase may describe these."""
@@ -22,6 +24,22 @@ def test_docstrings_begin_plainly(package: str) -> None:
     assert [fault for path in paths for fault in faults(path.read_text(), str(path.relative_to(ROOT)))] == []
 
 
+def test_names_of_tests_are_plain() -> None:
+    names = {
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and is_riddle(node.name)
+    }
+    assert names == set()
+
+
+def is_riddle(name: str) -> bool:
+    """Return whether the name of a test begins with a question word, or has an unplain one."""
+    first, *words = name.split("_")
+    return first == "test" and (words[0].capitalize() in QUESTION_WORDS or not UNPLAIN.isdisjoint(words))
+
+
 def test_each_kind_of_fault_is_found() -> None:
     source = (
         '"""What it is."""\nN = 1\n"""How many."""\nclass A:\n    """Who does it."""\n'
@@ -32,7 +50,10 @@ def test_each_kind_of_fault_is_found() -> None:
 
 
 def faults(source: str, name: str) -> list[str]:
-    """Return the places of docstrings that begin with a question word, or a function's with an article."""
+    """Return the places of docstrings that begin with a question word, or a function's with an article.
+
+    The docstring of a test may be any sentence: it states details of the condition or the result.
+    """
     return sorted(
         (
             f"{name}:{line} {word}"
@@ -59,6 +80,6 @@ def _body(node: ast.AST) -> list[ast.stmt]:
 
 def _is_function(node: ast.AST) -> bool:
     match node:
-        case ast.FunctionDef() | ast.AsyncFunctionDef():
+        case ast.FunctionDef() | ast.AsyncFunctionDef() if not node.name.startswith("test_"):
             return DESCRIBED.isdisjoint(ast.unparse(each) for each in node.decorator_list)
     return False

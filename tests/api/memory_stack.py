@@ -98,7 +98,7 @@ class World:
         self.folded: list[Folded] = []
         self.nodes: list[Node] = []
         self.moments = 0
-        """How often the read models were asked how they are at one moment."""
+        """Number of queries for a consistent moment of the read models."""
         self._lost: list[RawRecord] = []
         self._running = asyncio.Event()
         self._running.set()

@@ -102,7 +102,7 @@ class World:
     """The members that deleted lists had; those have no `members`."""
     task_lists: dict[str, str] = field(default_factory=dict)
     query_ticks: int = 0
-    """How many rounds of the event loop a query takes."""
+    """Number of rounds of the event loop that a query takes."""
     lost: dict[int, int] = field(default_factory=dict)
     """Partition → how many of its rows a crash of the database took, which will be made anew."""
 
@@ -273,7 +273,7 @@ class Client:
         self._recovered: list[tuple[str, Position]] = []
         self._adopt: dict[int, int] = {}
         self.beyond = False
-        """Whether it comes from beyond the log."""
+        """True if its positions are beyond the log."""
 
     def connect(self, node: Node) -> None:
         """Connect and authenticate, resuming if it has a position."""

@@ -50,7 +50,7 @@ class Listener(Client):
 
 
 def story(ring: int) -> Story:
-    """A story with the clients above."""
+    """Return a story with the clients above."""
     told = Story(ring)
     told.clients = [Listener("ann"), Listener("ann")]
     return told

@@ -22,7 +22,7 @@ from tests.ports import free_port
 WORKERS = 2
 NODES = 2
 ORDER = ("a node", "workers", "broker", "database")
-"""What goes down first comes up last."""
+"""Parts in the order of their end, and the reverse of their start."""
 STOPPING_WRITES = frozenset({"workers", "broker", "database"})
 
 

@@ -87,7 +87,7 @@ class PythonReader(Reader):
     ) -> None:
         super().__init__(user, token, node)
         self.is_guest = is_guest
-        """Whether its user comes to lists, and goes from them, meanwhile."""
+        """True if its user joins and leaves lists in between."""
         self._packed = packed
         self._channels = channels
         self.told: list[Update | None] = []

@@ -44,7 +44,7 @@ BEFORE = {
     "lists rename": "tasktape lists create Errands",
     "unshare": "tasktape lists create Errands; tasktape share Errands bob",
 }
-"""What a reader has to do first, as the example is about something that is there."""
+"""Commands that create what the examples name."""
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.integration.stack import Stack
 
 LIMIT_S = 15.0
 NOT_HERE = {"ping", "resync"}
-"""What takes too long to come by: half a minute of silence, and ten thousand missed updates."""
+"""Messages that take too long to cause: half a minute of silence, and ten thousand missed updates."""
 
 
 class Described:

@@ -30,7 +30,7 @@ async def test_examples_of_tasks_and_reminders_work_after_those_of_lists(reader:
 
 
 async def test_examples_of_notifications_mark_one_read(running_stack: Stack, reader: Reader) -> None:
-    """Which another user caused."""
+    """One that another user caused."""
     async with running_stack.client(f"bob-{uuid4().hex[:8]}") as bob:
         shared = (await bob.post("/api/lists", json={"name": "Shared"})).json()["id"]
         await bob.put(f"/api/lists/{shared}/members/{reader.user}", json={"role": "editor"})

@@ -25,7 +25,7 @@ class Projector:
         self.asked = 0
         self.refilled: set[int] = set()
         self.caught_up: list[tuple[int, int]] = []
-        """How often it had been asked by then, and up to where it was told to go."""
+        """The number of calls before each catch-up, and its end."""
 
     async def recover(self, partitions: Sequence[int]) -> None:
         """Do nothing."""

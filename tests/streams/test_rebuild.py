@@ -75,7 +75,7 @@ async def test_live_and_rebuilt_read_models_are_equal_row_for_row(
 
 
 async def test_interrupted_rebuild_continues(kafka_brokers: str, database_url: str) -> None:
-    """Where the first attempt ended."""
+    """From the end of the first attempt."""
     place = await new_place(kafka_brokers, database_url)
     await write_history(place)
     await make_outdated(place)

@@ -42,7 +42,7 @@ class Topic:
         self.stuck = False
         self.audit_away = False
         self.lost = 0
-        """How many of the last rows of partition 0 a crash of the database has taken."""
+        """Number of the last rows of partition 0 that a crash of the database has lost."""
 
     async def emit(self, *offsets: int) -> None:
         """Commit the rows of these records, and emit their updates."""

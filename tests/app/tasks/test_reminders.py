@@ -188,7 +188,7 @@ changes = st.one_of(
     ),
 )
 lives = st.lists(st.tuples(st.integers(0, 5), st.none() | changes), min_size=1, max_size=80)
-"""What people do after so many hours; None is the scheduler's turn."""
+"""Actions of users after a number of hours; None is a run of the scheduler."""
 
 
 @given(lives)

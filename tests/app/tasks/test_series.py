@@ -345,7 +345,7 @@ def test_reminders_move_along_on_skipping() -> None:
 
 
 def test_reminder_keeps_its_distance_from_its_date() -> None:
-    """Whether it was set before the due date was moved for one occurrence, or after."""
+    """Set before the due date was moved for one occurrence, or after."""
     before = decided(
         task_after(replace(WEEKLY, reminders=({"at": "2026-03-02T08:00:00+00:00"},))),
         EditTask(due="2026-03-05"),

@@ -175,7 +175,7 @@ async def database(database_url: str, world: World) -> AsyncIterator[Database]:
 
 
 Check = Callable[[Task, list[str]], bool]
-"""Whether a task, with these texts, is meant."""
+"""A predicate of a task with these texts."""
 
 
 def due_in(first: str | None, end: str | None) -> Check:

@@ -339,7 +339,7 @@ async def test_each_loop_fires_for_the_partitions_of_its_worker(place: Place) ->
 async def test_unavailable_log_repeats_nothing(
     place: Place, fails: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether the record had been written or not."""
+    """With the record written before, or not."""
     monkeypatch.setattr(reminders, "RETRY_FIRST_S", 0.01)
     task = await place.task(START + HOUR)
     place.project()
