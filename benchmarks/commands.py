@@ -50,13 +50,19 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--rooms", action="store_true", help="Sample where the time of the API goes (py-spy)."
     )
+    parser.add_argument("--only", choices=TARGETS_PER_S, help="One kind of request instead of all.")
     options = parser.parse_args(arguments)
     with measured("Commands and reads over HTTP"), running_instance() as instance:
-        results = uvloop.run(_measure(instance, options.clients, options.seconds, sample=options.rooms))
+        kinds = [options.only] if options.only else list(TARGETS_PER_S)
+        results = uvloop.run(
+            _measure(instance, kinds, options.clients, options.seconds, sample=options.rooms)
+        )
         _print(results)
 
 
-async def _measure(instance: Instance, clients: int, seconds: float, *, sample: bool) -> list[Result]:
+async def _measure(
+    instance: Instance, kinds: Sequence[str], clients: int, seconds: float, *, sample: bool
+) -> list[Result]:
     task_ids = await _tasks(instance)
     token = instance.token(USER)
     edits = [partial(_edit, token, task_id) for task_id in task_ids]
@@ -65,6 +71,7 @@ async def _measure(instance: Instance, clients: int, seconds: float, *, sample: 
     return [
         await _ask(instance, name, makers, clients, seconds, sample=sample)
         for name, makers in zip(TARGETS_PER_S, (edits, reads, pages), strict=True)
+        if name in kinds
     ]
 
 
@@ -117,6 +124,10 @@ async def _ask(
     return Result(name, load, shares, await sampling if sampling is not None else ())
 
 
+def _costs_ms(result: Result, parts: Sequence[str]) -> list[float]:
+    return [1000 * result.cpu_shares.get(part, 0) / result.load.per_s for part in parts]
+
+
 def _print(results: Sequence[Result]) -> None:
     heads = ("request", "per second", "target", "p50 ms", "p99 ms", "not 2xx")
     rows = [
@@ -135,7 +146,13 @@ def _print(results: Sequence[Result]) -> None:
     shares = [
         (each.name, *(f"{100 * each.cpu_shares.get(part, 0):.0f} %" for part in parts)) for each in results
     ]
-    print(table(("CPU of one core", *parts), shares))
+    print(table(("CPU of one core", *parts), shares), "\n")
+    # Other programs on the machine change the rate, but hardly the cost.
+    costs = [
+        (each.name, *(f"{cost:.2f}" for cost in [*_costs_ms(each, parts), sum(_costs_ms(each, parts))]))
+        for each in results
+    ]
+    print(table(("CPU ms per request", *parts, "all"), costs))
     for each in results:
         if each.rooms:
             print(f"\n{each.name}: where the API is, by its innermost frame\n")

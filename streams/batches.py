@@ -1,4 +1,4 @@
-"""Adaptive micro-batches: immediate when idle, large when there is a backlog."""
+"""Adaptive micro-batches: immediate when idle, the larger the more records arrive."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ T = TypeVar("T")
 
 MOST = 2_000
 """The maximal number of items in a batch, and in the queue."""
-LARGE = 64
-"""The batch size from which on there is a backlog."""
-GATHER_S = 0.02
-"""The time for which a batch may grow if there is a backlog."""
+GATHER_S = 0.0005
+"""The time for which a batch may grow for each item of the last batch, as a batch has a fixed cost."""
+GATHER_MOST_S = 0.02
 
 
 class MicroBatches(Generic[T]):
     """A bounded queue between one producer, which waits while it is full, and one consumer of batches."""
 
-    def __init__(self, most: int = MOST, large: int = LARGE, gather_s: float = GATHER_S) -> None:
+    def __init__(
+        self, most: int = MOST, gather_s: float = GATHER_S, gather_most_s: float = GATHER_MOST_S
+    ) -> None:
         self._most = most
-        self._large = large
         self._gather_s = gather_s
+        self._gather_most_s = gather_most_s
         self._items: deque[T] = deque()
         self._some = asyncio.Event()
         self._room = asyncio.Event()
@@ -56,9 +57,9 @@ class MicroBatches(Generic[T]):
             except TimeoutError:
                 self._last_size = 0
                 return []
-        if self._last_size >= self._large and len(self._items) < self._most:
+        if self._last_size > 1 and len(self._items) < self._most:
             try:
-                async with asyncio.timeout(self._gather_s):
+                async with asyncio.timeout(min(self._last_size * self._gather_s, self._gather_most_s)):
                     await self._full.wait()
             except TimeoutError:
                 pass

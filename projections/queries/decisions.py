@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import asyncpg
 
@@ -17,10 +18,11 @@ from app.positions import Position
 from app.tasks.decision_context import Change, Gap, PastEvent, PriorComment, SubTask
 from app.tasks.state import Task
 from app.tasks.undo import LOOK_BACK, newest_change
+from projections.postgres.batch_loading import BatchLoader
 from projections.postgres.connections import Source
 from projections.postgres.snapshots import positions_at, snapshot
 from projections.queries import sub_tasks
-from projections.queries.stream_states import load_newest, load_states
+from projections.queries.stream_states import load_newest, load_newest_of, load_states
 from projections.queries.sub_tasks import Lines
 
 _STATES_AT = """
@@ -194,6 +196,16 @@ class CommandQueries(CommandRows):
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         super().__init__(pool)
         self._pool = pool
+        self._newest = BatchLoader(partial(load_newest_of, pool))
+
+    async def state(self, stream: str) -> State | None:
+        """See `CommandRows.state`. Concurrent calls share a query."""
+        state, _ = await self._newest.load(stream)
+        return state
+
+    async def newest(self, stream: str) -> tuple[State | None, str | None]:
+        """See `CommandRows.newest`. Concurrent calls share a query."""
+        return await self._newest.load(stream)
 
     async def positions(self) -> dict[int, int]:
         """Return the positions that the read models have reached."""

@@ -38,6 +38,24 @@ async def load_newest(source: Source, stream: str) -> tuple[State | None, str | 
     return state, row["held_by"]
 
 
+async def load_newest_of(
+    source: Source, streams: Sequence[str]
+) -> Mapping[str, tuple[State | None, str | None]]:
+    """Return the same as `load_newest` for each of these streams."""
+    if len(streams) == 1:
+        return {streams[0]: await load_newest(source, streams[0])}
+    kinds: dict[str, list[str]] = {}
+    for stream in streams:
+        kind, _, key = stream.partition(":")
+        kinds.setdefault(kind, []).append(key)
+    found: dict[str, tuple[State | None, str | None]] = {}
+    for kind, keys in kinds.items():
+        for row in await source.fetch(_NEWEST_OF[kind], keys):
+            state = None if row["id"] is None else _FROM_ROW[kind](row)
+            found[f"{kind}:{row['key']}"] = state, row["held_by"]
+    return found
+
+
 def _newest(table: str, columns: Sequence[str]) -> str:
     return f"""
         SELECT {", ".join(f"{table}.{name}" for name in columns)}, hold.held_by FROM (
@@ -46,11 +64,17 @@ def _newest(table: str, columns: Sequence[str]) -> str:
     """  # noqa: S608
 
 
-_NEWEST = {
-    "task": _newest("tasks", tasks.STATE_COLUMNS),
-    "list": _newest("lists", lists.STATE_COLUMNS),
-    "user": _newest("users", users.STATE_COLUMNS),
-}
+def _newest_of(table: str, columns: Sequence[str]) -> str:
+    held_by = HELD_BY.format(stream=f"'{table.removesuffix('s')}:' || wanted.key")
+    return f"""
+        SELECT {", ".join(f"{table}.{name}" for name in columns)}, wanted.key, {held_by}
+        FROM unnest($1::text[]) AS wanted(key) LEFT JOIN {table} ON {table}.id = wanted.key
+    """  # noqa: S608
+
+
+_COLUMNS = {"task": tasks.STATE_COLUMNS, "list": lists.STATE_COLUMNS, "user": users.STATE_COLUMNS}
+_NEWEST = {kind: _newest(f"{kind}s", columns) for kind, columns in _COLUMNS.items()}
+_NEWEST_OF = {kind: _newest_of(f"{kind}s", columns) for kind, columns in _COLUMNS.items()}
 _FROM_ROW: Mapping[str, Callable[[asyncpg.Record], State]] = {
     "task": tasks.task_from_row,
     "list": lists.list_from_row,

@@ -5,10 +5,11 @@ import asyncio
 from streams.batches import MicroBatches
 
 
-async def test_single_item_is_returned_at_once() -> None:
-    batches: MicroBatches[int] = MicroBatches(gather_s=60)
-    await batches.put(1)
-    assert await batches.next(60) == [1]
+async def test_single_items_are_returned_at_once() -> None:
+    batches: MicroBatches[int] = MicroBatches(gather_s=60, gather_most_s=60)
+    for item in range(3):
+        await batches.put(item)
+        assert await batches.next(60) == [item]
 
 
 async def test_wait_without_items_times_out() -> None:
@@ -24,8 +25,8 @@ async def test_item_wakes_a_waiting_consumer() -> None:
     assert await waiting == [1]
 
 
-async def test_batch_after_a_large_one_waits_until_it_is_full() -> None:
-    batches: MicroBatches[int] = MicroBatches(most=10, large=5, gather_s=60)
+async def test_batch_after_several_items_waits_until_it_is_full() -> None:
+    batches: MicroBatches[int] = MicroBatches(most=10, gather_s=60, gather_most_s=60)
     for item in range(5):
         await batches.put(item)
     assert await batches.next(60) == list(range(5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import UUID, uuid4
@@ -17,9 +18,14 @@ from projections.generations.log_identity import LogIdentity
 from projections.generations.opening import open_database
 from projections.projector import Projector
 from projections.queries.decisions import CommandQueries
+from projections.queries.stream_states import load_newest, load_newest_of
 from tests.memory_log import MemoryEventLog
 from tests.spec import START, record_of
 
+_PARK = """
+    INSERT INTO dead_letters (partition, "offset", stream, holds, reason, attempts, parked_at, attempted_at)
+    VALUES (0, $1, $2, true, 'a test', 1, now(), now())
+"""
 LIST_ID, TASK_ID = (str(UUID(int=number << 120 | 1)) for number in (1, 2))
 
 
@@ -61,3 +67,15 @@ async def test_change_precedes_the_decided_state(queries: CommandQueries) -> Non
     known = await queries.change(ahead, 2, "alice")
     assert known is not None
     assert known.after == then
+
+
+async def test_states_loaded_together_are_those_loaded_alone(queries: CommandQueries) -> None:
+    """Of every kind; also of streams without a state, and with the records that hold them."""
+    waiting, absent = f"task:{uuid4()}", f"task:{uuid4()}"
+    for offset, stream in enumerate((f"task:{TASK_ID}", waiting), start=1000):
+        await queries._pool.execute(_PARK, offset, stream)
+    streams = [f"task:{TASK_ID}", waiting, absent, f"list:{LIST_ID}", f"list:{uuid4()}", "user:alice"]
+    together = await load_newest_of(queries._pool, streams)
+    assert together == {stream: await load_newest(queries._pool, stream) for stream in streams}
+    assert dict(zip(streams, await asyncio.gather(*map(queries.newest, streams)), strict=True)) == together
+    assert [together[stream][1] for stream in streams] == ["0:1000", "0:1001", None, None, None, None]
