@@ -145,9 +145,12 @@ class Verifier:
 
     async def verify(self, token: str) -> Identity:
         """Return the token's identity. Raise `Unauthenticated`, or `Unavailable` without keys."""
-        identity = self._known.get(token)
-        if identity is not None:
-            return identity
+        try:
+            return self._known[token]
+        except KeyError:
+            return await self._verify_new(token)
+
+    async def _verify_new(self, token: str) -> Identity:
         if not 0 < len(token) <= MAX_TOKEN_CHARS or not token.isascii():
             raise Unauthenticated("the token is not a JSON Web Token")
         identity = await self._verify(token)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from api.presence.node_messages import (
     NodeMessage,
@@ -14,8 +14,7 @@ from api.presence.node_messages import (
 # --- effects -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PresentUser:
+class PresentUser(NamedTuple):
     """A user on a channel, with the number of sockets."""
 
     user: str

@@ -52,12 +52,16 @@ class PresentUsers:
     def announce(self, channel: str, local: LocalChannel) -> list[Effect]:
         """Send joined and departed users to listeners, and the present users to new listeners."""
         there = self._user_roster.users(channel)
-        gone = [user for user in local.announced if user not in there]
+        gone: list[str] = []
+        if not local.announced.keys() <= there:
+            gone = [user for user in local.announced if user not in there]
         for user in gone:
             del local.announced[user]
-        wanted = MAX_ANNOUNCED - len(local.announced)
-        joined = tuple(islice((user for user in there if user not in local.announced), wanted))
-        local.announced.update(dict.fromkeys(joined))
+        joined: tuple[str, ...] = ()
+        if len(local.announced) < min(len(there), MAX_ANNOUNCED):
+            wanted = MAX_ANNOUNCED - len(local.announced)
+            joined = tuple(islice((user for user in there if user not in local.announced), wanted))
+            local.announced.update(dict.fromkeys(joined))
         effects: list[Effect] = []
         listeners = tuple(session for session in local.listeners if session not in local.fresh)
         if listeners and (joined or gone):

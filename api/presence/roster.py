@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, KeysView
 from typing import NamedTuple
 
 EVERYWHERE = ""
@@ -84,7 +84,7 @@ class UserRoster:
         """Return a node's entry for a user on a channel."""
         return self._nodes(channel, user).get(node, ABSENT)
 
-    def users(self, channel: str) -> Collection[str]:
+    def users(self, channel: str) -> KeysView[str]:
         """Return the users on a channel, in the order of their arrival."""
         return self._channels.get(channel, {}).keys()
 

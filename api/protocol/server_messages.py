@@ -27,9 +27,9 @@ class ServerMessage(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    def encode(self) -> str:
+    def encode(self) -> bytes:
         """Return the message as JSON, without fields that are None."""
-        return self.model_dump_json(exclude_none=True)
+        return self.__pydantic_serializer__.to_json(self, exclude_none=True)
 
 
 class Reply(ServerMessage):
@@ -164,9 +164,9 @@ class SystemReport(ServerMessage):
     node: str
     stats: SystemStats
 
-    def encode(self) -> str:
+    def encode(self) -> bytes:
         """Return the message as JSON; an unknown lag is null."""
-        return self.model_dump_json()
+        return self.__pydantic_serializer__.to_json(self)
 
 
 PING = EncodedMessage(Ping().model_dump_json(exclude_none=True).encode())
@@ -185,7 +185,7 @@ def goodbye(close_reason: CloseReason) -> EncodedMessage:
     message = Goodbye(
         code=close_reason.code, reason=close_reason.reason, retry_after_ms=close_reason.retry_after_ms
     )
-    return EncodedMessage(message.encode().encode())
+    return EncodedMessage(message.encode())
 
 
 def positions_json(positions: Positions) -> dict[str, int]:

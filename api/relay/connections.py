@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol, get_args
 
 import anyio
@@ -37,6 +36,22 @@ class ClientConnection(Protocol):
         """Start to close it; never wait."""
 
 
+class Registration:
+    """A context in which a connection is registered. A generator would take a kilobyte of each connection."""
+
+    __slots__ = ("_connection", "_registry")
+
+    def __init__(self, registry: ConnectionRegistry, connection: ClientConnection) -> None:
+        self._registry = registry
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._registry.add(self._connection)
+
+    def __exit__(self, *_: object) -> None:
+        self._registry.discard(self._connection)
+
+
 class ConnectionRegistry:
     """All open connections of a node."""
 
@@ -67,14 +82,9 @@ class ConnectionRegistry:
         self._present.pop(connection, None)
         self._left.set()
 
-    @contextmanager
-    def present(self, connection: ClientConnection) -> Iterator[None]:
-        """Register a connection for the duration of the block."""
-        self.add(connection)
-        try:
-            yield
-        finally:
-            self.discard(connection)
+    def present(self, connection: ClientConnection) -> Registration:
+        """Register a connection for the duration of a `with` block."""
+        return Registration(self, connection)
 
     async def drain(self, over_s: float = 0.0) -> None:
         """Close all connections, in batches over a time, and wait, within a limit, until they are gone.

@@ -145,8 +145,9 @@ class Recovery:
                 if subscriber.joining is not None:
                     await self._catch_up_list(subscriber, subscriber.joining)
                 await self._advance(subscriber)
-                await self._sink.writable()
-                await asyncio.sleep(0)  # Let the writer write.
+                if subscriber.cursor is not None:
+                    await self._sink.writable()
+                    await asyncio.sleep(0)  # Let the writer write.
         except Unavailable:
             self._sink.close(close_codes.CAN_NOT_RECOVER)
 
@@ -219,6 +220,8 @@ async def missed_of(
 
 def furthest(one: Positions, other: Positions) -> Positions:
     """Return the positions that include both."""
+    if not other:
+        return dict(one)
     return {p: max(one.get(p, -1), other.get(p, -1)) for p in {*one, *other}}
 
 

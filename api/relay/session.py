@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from time import perf_counter
 
 from api.auth import Identity
@@ -117,7 +118,7 @@ class Session:
         self._send(Error(id=refused.message_id, code=refused.code, message=refused.detail))
 
     def _send(self, message: ServerMessage) -> None:
-        self._sink.push(EncodedMessage(message.encode().encode()))
+        self._sink.push(EncodedMessage(message.encode()))
 
     def close(self) -> None:
         """Leave the hub."""
@@ -194,7 +195,7 @@ class Session:
                 channels=list(start.channels),
                 positions=positions_json(start.positions),
                 missed=len(start.missed),
-                limits=Limits(messages_per_s=self._relay.rates.messages_per_s, burst=self._relay.rates.burst),
+                limits=_limits(self._relay.rates.messages_per_s, self._relay.rates.burst),
             )
         )
         self._relay.presence_tracker.enter(self.id, identity.user, self)
@@ -269,3 +270,9 @@ class Session:
         self.needs_catch_up = False
         if self._subscriber is not None:
             await self._recovery.catch_up(self._subscriber)
+
+
+@lru_cache(maxsize=1)
+def _limits(messages_per_s: int, burst: int) -> Limits:
+    """Return the limits of a session, which are those of all sessions of the node."""
+    return Limits(messages_per_s=messages_per_s, burst=burst)

@@ -54,7 +54,7 @@ class SystemReports:
         while True:
             await asyncio.sleep(self._every_s)
             if self._hub.has(SYSTEM_CHANNEL):
-                self._hub.send(SYSTEM_CHANNEL, EncodedMessage(self.report().encode().encode()))
+                self._hub.send(SYSTEM_CHANNEL, EncodedMessage(self.report().encode()))
 
     def report(self) -> SystemReport:
         """Return the current figures."""

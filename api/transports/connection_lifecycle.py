@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from secrets import token_hex
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -110,7 +109,7 @@ class ConnectionLifecycle:
         else:
             reason = close_codes.NOT_AUTHENTICATED
             error = Error(code="unauthenticated", message=reason.reason)
-            self._connection.push(EncodedMessage(error.encode().encode()))
+            self._connection.push(EncodedMessage(error.encode()))
             self.close(reason)
 
     def _follow_token(self, identity: Identity, *, is_first: bool) -> None:
@@ -169,15 +168,20 @@ class ConnectionLifecycle:
 # --- admission --------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def admitted(relay: Relay, scope: Scope) -> Iterator[None]:
-    """Count a connection for the quota of its address, while it lasts. Raise `TooMany`."""
-    address = check_address(relay, scope)
-    relay.quotas.addresses.take(address)
-    try:
-        yield
-    finally:
-        relay.quotas.addresses.release(address)
+class Admission:
+    """A context in which a connection counts for the quota of its address. Raises `TooMany`."""
+
+    __slots__ = ("_address", "_quota")
+
+    def __init__(self, relay: Relay, scope: Scope) -> None:
+        self._address = check_address(relay, scope)
+        self._quota = relay.quotas.addresses
+
+    def __enter__(self) -> None:
+        self._quota.take(self._address)
+
+    def __exit__(self, *_: object) -> None:
+        self._quota.release(self._address)
 
 
 def check_address(relay: Relay, scope: Scope) -> str:

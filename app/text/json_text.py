@@ -21,9 +21,7 @@ def read_json(text: bytes, subject: str = "the body") -> Any:
     The result may contain U+0000 and lone surrogates, from escapes; the rules of each field reject them.
     """
     try:
-        value = json.loads(
-            text.decode("utf-8-sig"), object_pairs_hook=_members, parse_constant=_refuse_constant
-        )
+        value = _DECODER.decode(text.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise Malformed(f"{subject} is not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -74,3 +72,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(constant: str) -> NoReturn:
     raise _NotOneThing(f"holds {constant}, which is not JSON")
+
+
+# `json.loads` with options makes a new one for each call.
+_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_refuse_constant)

@@ -64,7 +64,7 @@ def _check_message(found: Incoming | Refused) -> None:
             channel=found.channel, kind=found.kind, data=found.data, user="u", session="s"
         ).encode()
     else:
-        reply = found.model_dump_json(include={"id", "type"})
+        reply = found.model_dump_json(include={"id", "type"}).encode()
     value = from_json(reply, allow_inf_nan=False)
     assert ormsgpack.unpackb(ormsgpack.packb(value)) == value
 

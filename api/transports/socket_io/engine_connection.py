@@ -13,7 +13,7 @@ from api.protocol.close_codes import CloseReason
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
 from api.telemetry.counters import Transport
-from api.transports.connection_lifecycle import admitted
+from api.transports.connection_lifecycle import Admission
 from api.transports.socket_io.client import SocketIoClient
 from api.transports.websocket.wire import Wire
 
@@ -37,7 +37,7 @@ class EngineConnection:
         """Admit and register a connection that Engine.IO has accepted. Raise `TooMany`."""
         self.engine_id = engine_id
         with ExitStack() as presence:
-            presence.enter_context(admitted(relay, scope))
+            presence.enter_context(Admission(relay, scope))
             self.client = SocketIoClient(relay, self)
             presence.enter_context(registry.present(self))
             self._presence = presence.pop_all()

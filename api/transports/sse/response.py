@@ -18,7 +18,7 @@ from api.protocol.frames import Sendable
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
 from api.telemetry.counters import Transport
-from api.transports.connection_lifecycle import ConnectionLifecycle, admitted
+from api.transports.connection_lifecycle import Admission, ConnectionLifecycle
 from api.transports.send_queue import SendQueue
 from api.transports.sse.encoder import HEARTBEAT, EventText
 from api.transports.websocket.uvicorn_protocol import ABORT
@@ -66,7 +66,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve until one side ends it, unless there are too many from this address."""
         try:
-            with admitted(self._relay, scope):
+            with Admission(self._relay, scope):
                 await self._serve(scope, receive, send)
         except TooMany as refusal:
             await problem(refusal)(scope, receive, send)

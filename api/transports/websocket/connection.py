@@ -92,7 +92,7 @@ class SocketConnection:
             for message in self._messages(data):
                 self._handle(message)
         except BadFrame as error:
-            self.push(EncodedMessage(Error(code="malformed", message=str(error)).encode().encode()))
+            self.push(EncodedMessage(Error(code="malformed", message=str(error)).encode()))
             self.close(CloseReason(close_codes.BAD_MESSAGE, str(error)))
         except Exception as error:  # noqa: BLE001
             self._lifecycle.fail(error)

@@ -11,7 +11,7 @@ from api.http.problems import deny
 from api.protocol.client_messages import PACKED_SUBPROTOCOL, SUBPROTOCOLS
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
-from api.transports.connection_lifecycle import admitted, check_origin
+from api.transports.connection_lifecycle import Admission, check_origin
 from api.transports.websocket.asgi_wire import AsgiWire
 from api.transports.websocket.connection import SocketConnection
 from api.transports.websocket.wire import EXTENSION, Wire
@@ -42,7 +42,7 @@ class LiveSockets:
         try:
             check_origin(socket, self._origins)
             subprotocol = _chosen(socket.scope["subprotocols"])
-            with admitted(self._relay, socket.scope):
+            with Admission(self._relay, socket.scope):
                 await self._serve_admitted(socket, subprotocol)
         except TaskError as refusal:
             await deny(socket, refusal)
