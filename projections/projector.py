@@ -168,8 +168,8 @@ class Projector:
         if position in self._refused:
             raise error
         assert isinstance(error, Exception)
-        log.warning("a record can't be projected", position=str(position), reason=reason_of(error))
-        self._refused = {position: f"it can't be projected: {reason_of(error)}"[:500]}
+        log.warning("a record cannot be projected", position=str(position), reason=reason_of(error))
+        self._refused = {position: f"it cannot be projected: {reason_of(error)}"[:500]}
         return await self._commit_batch(batch)
 
     async def _commit(self, batch: Batch) -> list[Projected]:

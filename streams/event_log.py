@@ -117,7 +117,7 @@ class KafkaEventLog:
         except OffsetOutOfRangeError as error:
             raise WrongLog(f"the log has no record {partition}:{first} any more") from error
         except (OSError, KafkaError) as error:
-            raise Unavailable(f"Kafka can't be read: {error!r}") from error
+            raise Unavailable(f"Kafka cannot be read: {error!r}") from error
         finally:
             await consumer.stop()
 

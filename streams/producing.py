@@ -54,7 +54,7 @@ def unavailable(topic: str, error: Exception) -> Unavailable:
     """Return the error to raise when Kafka does not return the state of a topic."""
     if isinstance(error, UnknownTopicOrPartitionError):
         return Unavailable(f"there is no topic {topic}")
-    return Unavailable(f"Kafka can't be reached: {error!r}")
+    return Unavailable(f"Kafka cannot be reached: {error!r}")
 
 
 class TopicProducer:
@@ -123,7 +123,7 @@ class TopicProducer:
             await producer.start()
         except (OSError, KafkaError) as error:
             await producer.stop()
-            raise Unavailable(f"Kafka can't be reached: {error}") from error
+            raise Unavailable(f"Kafka cannot be reached: {error}") from error
         return producer
 
     async def _discard(self, producer: AIOKafkaProducer) -> None:

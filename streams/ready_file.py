@@ -54,6 +54,6 @@ def _prepare(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
         if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise FileNotFoundError(2, "its folder is not there, or can't be written to")
+            raise FileNotFoundError(2, "its folder is not there, or cannot be written to")
     except OSError as error:
-        raise Unavailable(f"TASKTAPE_READY_FILE {path} can't be written: {error.strerror}") from None
+        raise Unavailable(f"TASKTAPE_READY_FILE {path} cannot be written: {error.strerror}") from None

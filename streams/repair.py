@@ -52,7 +52,7 @@ async def diagnose(settings: Settings) -> Diagnosis:
     except NotSetUp as error:
         return Diagnosis((f"there are no read models: {error.detail}",), unfilled=True)
     except DATABASE_UNAVAILABLE as error:
-        raise Unavailable(f"the database can't be reached: {error}") from error
+        raise Unavailable(f"the database cannot be reached: {error}") from error
     if moved:
         lines.insert(0, f"{identity.topic} is empty, in another Kafka cluster than before")
     return Diagnosis(tuple(lines), tuple(damages), identity if moved else None)

@@ -28,7 +28,7 @@ async def check_same_log(
         check_same(known, found)
         damages = await find_damage(event_log, database)
     except DATABASE_UNAVAILABLE as error:
-        raise Unavailable(f"the database can't be reached: {error}") from error
+        raise Unavailable(f"the database cannot be reached: {error}") from error
     if damages:
         raise WrongLog(
             f"{describe(damages, topic)}; stop everything and run `tasktape doctor --repair`, "

@@ -128,7 +128,7 @@ async def ensure_topics(brokers: Sequence[str], shapes: Sequence[TopicShape]) ->
         finally:
             await admin.close()
     except (OSError, KafkaError) as error:
-        raise Unavailable(f"Kafka can't be reached: {error}") from error
+        raise Unavailable(f"Kafka cannot be reached: {error}") from error
     return LogIdentity(shapes[0].name, cluster["cluster_id"], shapes[0].partitions)
 
 
@@ -139,7 +139,7 @@ async def cluster_id(brokers: Sequence[str]) -> str:
         await admin.start()
         return str((await admin.describe_cluster())["cluster_id"])
     except (OSError, KafkaError) as error:
-        raise Unavailable(f"Kafka can't be reached: {error}") from error
+        raise Unavailable(f"Kafka cannot be reached: {error}") from error
     finally:
         await admin.close()
 
@@ -156,7 +156,7 @@ async def _create_missing(admin: AIOKafkaAdminClient, shapes: Sequence[TopicShap
     response = await admin.create_topics(new)
     for name, code, message in _topic_errors(response):
         if code not in {0, TopicAlreadyExistsError.errno}:
-            raise WrongLog(f"the topic {name} can't be created: {message or f'Kafka error {code}'}")
+            raise WrongLog(f"the topic {name} cannot be created: {message or f'Kafka error {code}'}")
 
 
 def _topic_errors(response: object) -> list[tuple[str, int, str | None]]:

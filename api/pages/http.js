@@ -66,7 +66,7 @@ export class Api {
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
     } catch {
-      throw new ApiError(0, { detail: "The server can't be reached. Try again in a moment." });
+      throw new ApiError(0, { detail: "The server cannot be reached. Try again in a moment." });
     }
   }
 }

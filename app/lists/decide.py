@@ -158,5 +158,5 @@ def _alive(task_list: TaskList | None) -> TaskList:
 
 def _no_inbox(task_list: TaskList, what: str) -> TaskList:
     if task_list.inbox:
-        raise Conflict(f"the inbox can't be {what}")
+        raise Conflict(f"the inbox cannot be {what}")
     return task_list

@@ -102,7 +102,7 @@ class Fold:
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001  # one record must not keep all others from being folded
-            return self._park(raw, record, stream, f"it can't be folded: {reason_of(error)}")
+            return self._park(raw, record, stream, f"it cannot be folded: {reason_of(error)}")
         self.held.pop(stream, None)
         self.states[stream] = after
         self.accepted.add((stream, record.id))

@@ -128,7 +128,7 @@ def _create(command: CreateTask, context: DecisionContext) -> TaskCreated:
     stage = command.stage or first_stage(context.home, "open", "active")
     check_stage(stage, context.home)
     if category_of(context.home, stage) == "done":
-        raise Invalid([FieldError("stage", "a new task can't be done already")])
+        raise Invalid([FieldError("stage", "a new task cannot be done already")])
     given = {**dict(command), "stage": stage}
     return TaskCreated(**given, notify=context.members(command.assignees))
 

@@ -106,7 +106,7 @@ def _fields(change: Change, before: Task) -> dict[str, Any]:
         if name not in NOT_UNDONE and (value := getattr(before, name)) != getattr(change.after, name)
     }
     if not fields:
-        raise Conflict("this change can't be undone; a comment can be deleted")
+        raise Conflict("this change cannot be undone; a comment can be deleted")
     return fields
 
 

@@ -66,7 +66,7 @@ def user_name(name: str) -> str:
     """Return a user's name, normalised. Raise `ValueError` for an invalid name."""
     name = _checked(normal_user(name), MAX_USER_CHARS)
     if name in PATH_SEGMENTS:
-        raise ValueError("must not be . or .., which URL paths can't contain")
+        raise ValueError("must not be . or .., which URL paths cannot contain")
     return name
 
 

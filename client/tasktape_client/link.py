@@ -206,12 +206,12 @@ async def open_link(server: Server, since: Mapping[str, int] | None) -> Link:
     except InvalidURI:
         raise TasktapeError(f"{url} is not an address", code="malformed") from None
     except ssl.SSLCertVerificationError as error:
-        raise TasktapeError(f"{url} can't be trusted: {error.verify_message}") from None
+        raise TasktapeError(f"{url} cannot be trusted: {error.verify_message}") from None
     except InvalidStatus as refused:
         status = refused.response.status_code
         raise Broken(f"{url} answers {status}", status) from None
     except (OSError, TimeoutError, InvalidHandshake) as error:
-        raise Broken(f"{url} can't be reached: {_words(error)}") from None
+        raise Broken(f"{url} cannot be reached: {_words(error)}") from None
     link = Link(socket, server.tokens, token)
     try:
         resume = {} if since is None else {"since": dict(since)}

@@ -73,7 +73,7 @@ class Transport:
                 limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_S),
             )
         except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
-            reason = f"the environment names a proxy or certificates that can't be used: {error}"
+            reason = f"the environment names a proxy or certificates that cannot be used: {error}"
             raise TasktapeError(reason) from None
 
     async def close(self) -> None:
@@ -118,7 +118,7 @@ class Transport:
             )
         except httpx.HTTPError as error:
             reason = str(error).strip() or type(error).__name__
-            raise TasktapeError(f"{self.url} can't be reached: {reason}") from None
+            raise TasktapeError(f"{self.url} cannot be reached: {reason}") from None
         self._answered = True
         return answer
 

@@ -45,7 +45,7 @@ async def set_up(
                 connection, control_schema, identity.partitions, at_once=not has_records
             )
     except (OSError, DBAPIError) as error:
-        raise Unavailable(f"the database can't be set up: {_first_line(error)}") from error
+        raise Unavailable(f"the database cannot be set up: {_first_line(error)}") from error
     finally:
         await engine.dispose()
 

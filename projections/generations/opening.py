@@ -61,7 +61,7 @@ async def open_database(
             init=on_connect,
         )
     except DATABASE_UNAVAILABLE as error:
-        raise Unavailable(f"the database can't be reached: {error}") from error
+        raise Unavailable(f"the database cannot be reached: {error}") from error
     return Database(pool, schema, control_schema)
 
 
@@ -72,7 +72,7 @@ async def live_generation(dsn: str, control_schema: str) -> int:
     except asyncpg.InvalidCatalogNameError as error:
         raise NotSetUp(f"{error}; run `tasktape migrate`") from error
     except DATABASE_UNAVAILABLE as error:
-        raise Unavailable(f"the database can't be reached: {error}") from error
+        raise Unavailable(f"the database cannot be reached: {error}") from error
     try:
         number = await connection.fetchval(
             f'SELECT number FROM "{control_schema}".generations WHERE status = $1',  # noqa: S608

@@ -112,7 +112,7 @@ class AdvisoryLocks:
                 "other commands on this task or list are taking too long; nothing was changed, try again"
             ) from None
         except DATABASE_UNAVAILABLE as error:
-            raise Unavailable(f"the database can't be reached: {error}") from error
+            raise Unavailable(f"the database cannot be reached: {error}") from error
 
     async def _acquire(self, keys: Sequence[tuple[int, bool]]) -> HeldLocks:
         connection = await self._pool.acquire()
@@ -146,7 +146,7 @@ async def open_advisory_locks(
             reset=_nothing_to_reset,
         )
     except DATABASE_UNAVAILABLE as error:
-        raise Unavailable(f"the database can't be reached: {error}") from error
+        raise Unavailable(f"the database cannot be reached: {error}") from error
     return AdvisoryLocks(pool, namespace, lease_s=lease_s)
 
 

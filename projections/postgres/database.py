@@ -53,9 +53,9 @@ async def ensure_database(url: str) -> None:
                 quoted = str(name).replace('"', '""')
                 await connection.execute(f'CREATE DATABASE "{quoted}"')
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            raise Unavailable(f"there is no database {name}, and it can't be created: {error}") from error
+            raise Unavailable(f"there is no database {name}, and it cannot be created: {error}") from error
     except DATABASE_UNAVAILABLE as error:
-        raise Unavailable(f"the database can't be reached: {error}") from error
+        raise Unavailable(f"the database cannot be reached: {error}") from error
     await connection.close()
 
 

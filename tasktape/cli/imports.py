@@ -55,7 +55,7 @@ def import_file(
 
     XES (IEEE 1849): each trace becomes a task, each of its events an event with its own time and actor. What
     is there already is not written again, so an import that was interrupted goes on when it is run again. A
-    trace that can't be used is refused as a whole; then the exit status is 1.
+    trace that cannot be used is refused as a whole; then the exit status is 1.
 
     In a list that has stages of its own, a stage is the list's of the same name, else the first that means
     the same: open, active or done.

@@ -27,7 +27,7 @@ class Destination:
 
 
 class ImportServer:
-    """Sends batches. All of it raises `TasktapeError` if the import can't go on: what was sent stays."""
+    """Sends batches. All of it raises `TasktapeError` if the import cannot go on: what was sent stays."""
 
     def __init__(self, client: Client, run_id: str, *, add_stages: bool = False) -> None:
         self._client = client

@@ -123,14 +123,14 @@ def test_missing_home_is_one_line(arguments: tuple[str, ...]) -> None:
 
 def test_url_and_token_need_no_home() -> None:
     done = run("list", "--url", "http://127.0.0.1:1", "--token", "x", without="HOME")
-    assert "can't be reached" in one_line(done)
+    assert "cannot be reached" in one_line(done)
 
 
 @pytest.mark.parametrize("zone", [b"\xe9", b":", b"../../etc/passwd", b"x" * 5000])
 def test_invalid_zone_of_the_machine_is_no_error(zone: bytes) -> None:
     """`TZ` may be anything; then times are those of UTC."""
     done = run("list", "--url", "http://127.0.0.1:1", "--token", "x", env={"TZ": zone})
-    assert "can't be reached" in one_line(done)
+    assert "cannot be reached" in one_line(done)
 
 
 @pytest.mark.parametrize(

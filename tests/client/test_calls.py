@@ -126,7 +126,9 @@ async def test_retries_end_after_a_time_limit() -> None:
     async with client_of(answer, patience=patience) as client:
         await client.task(TASK["id"])
         started = asyncio.get_running_loop().time()
-        with pytest.raises(TasktapeError, match=r"http://tasktape\.test can't be reached: refused") as caught:
+        with pytest.raises(
+            TasktapeError, match=r"http://tasktape\.test cannot be reached: refused"
+        ) as caught:
             await client.task(TASK["id"])
     assert (caught.value.code, caught.value.status) == ("unreachable", None)
     assert asyncio.get_running_loop().time() - started > 0.2

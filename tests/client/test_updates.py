@@ -183,7 +183,7 @@ async def test_unavailable_server_is_retried_up_to_the_limit() -> None:
     async with scripted_server(telling()) as server:
         pass
     told: list[Connected | Disconnected] = []
-    with pytest.raises(TasktapeError, match="can't be reached") as caught:
+    with pytest.raises(TasktapeError, match="cannot be reached") as caught:
         await positions_of(server.updates(attempts=3, on_connection=told.append), 1)
     assert (caught.value.code, len(told)) == ("unreachable", 3)
 
@@ -246,7 +246,7 @@ async def test_buffer_for_a_slow_reader_is_bounded() -> None:
     async with scripted_server(flood) as server, server.updates() as updates:
         async for _ in updates:
             quiet = -1
-            while quiet != sent:  # that nothing more comes can't be awaited
+            while quiet != sent:  # that nothing more comes cannot be awaited
                 quiet = sent
                 await asyncio.sleep(0.2)
             break

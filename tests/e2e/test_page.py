@@ -106,7 +106,7 @@ async def test_page_recovers_from_a_lost_network(screens: Screens) -> None:
     one, other = await screens.open(0), await screens.open(1)
     await other.page.context.set_offline(True)
     await other.add("typed while offline")
-    await expect(other.page.get_by_text("The server can't be reached")).to_be_visible()
+    await expect(other.page.get_by_text("The server cannot be reached")).to_be_visible()
     await expect(other.page.get_by_label("Title of a new task")).to_have_value("typed while offline")
     await one.add("made meanwhile")
     await other.page.context.set_offline(False)
@@ -310,7 +310,7 @@ async def test_server_that_starts_late_is_awaited(screens: Screens) -> None:
     screen = await screens.open(0)
     await screen.page.route("**/api/**", lambda route: route.abort())
     await screen.page.reload()
-    await expect(screen.page.get_by_role("alert")).to_contain_text("can't be reached")
+    await expect(screen.page.get_by_role("alert")).to_contain_text("cannot be reached")
     await screen.page.unroute("**/api/**")
     await screen.live()
 

@@ -200,7 +200,7 @@ async def test_retries_end_after_a_time_limit(tmp_path: Path) -> None:
 
     asked = iter([None])
     gone = ScriptedServer(lambda body: next(asked, away) and away(body))
-    with pytest.raises(TasktapeError, match="http://made-up can't be reached: refused"):
+    with pytest.raises(TasktapeError, match="http://made-up cannot be reached: refused"):
         await run(tmp_path, gone, [trace("A")], patience=patience)
     assert len(gone.bodies) > 2
 

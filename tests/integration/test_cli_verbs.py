@@ -64,7 +64,7 @@ async def test_failures_are_one_line(shell: Shell, running_stack: Stack) -> None
     shell.environment["TASKTAPE_TOKEN"] = "nonsense"
     assert "token" in await shell.fails("list")
     shell.environment["TASKTAPE_URL"] = "http://127.0.0.1:1"
-    assert "can't be reached" in await shell.fails("list")
+    assert "cannot be reached" in await shell.fails("list")
     del shell.environment["TASKTAPE_URL"], running_stack
     assert "tasktape up" in await shell.fails("list")
 

@@ -209,7 +209,7 @@ def in_one_line(user: User, file: Path, *options: str) -> str:
     ("options", "line"),
     [
         (lambda _: ["--token", "x"], "the token is not a JSON Web Token"),
-        (lambda _: ["--url", f"http://127.0.0.1:{free_port()}"], "can't be reached"),
+        (lambda _: ["--url", f"http://127.0.0.1:{free_port()}"], "cannot be reached"),
         (lambda stack: ["--url", stack.urls[0] + "/elsewhere"], "there is no resource at this address"),
     ],
 )

@@ -375,7 +375,7 @@ async def test_unwritable_record_is_parked_and_the_rest_of_its_batch_is_projecte
     row = await database.pool.fetchrow("SELECT stream, reason FROM dead_letters")
     assert row is not None
     assert row["stream"] == stream
-    assert row["reason"].startswith("it can't be projected: CheckViolationError")
+    assert row["reason"].startswith("it cannot be projected: CheckViolationError")
     assert await database.pool.fetchval("SELECT count(*) FROM audit") == len(log.records)
     assert await database.pool.fetchval("SELECT count(*) FROM tasks") == 10
     assert len(updates.emitted) == len(log.records)

@@ -59,5 +59,5 @@ def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("name", ["", "missing/ready"])
 def test_impossible_path_is_refused_by_name(tmp_path: Path, name: str) -> None:
-    with pytest.raises(Unavailable, match=r"TASKTAPE_READY_FILE .* can't be written: "):
+    with pytest.raises(Unavailable, match=r"TASKTAPE_READY_FILE .* cannot be written: "):
         ReadyFile(str(tmp_path / name))

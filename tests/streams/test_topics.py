@@ -50,7 +50,7 @@ async def test_log_with_retention_is_refused(kafka_brokers: str) -> None:
 
 
 async def test_missing_broker_is_unavailable() -> None:
-    with pytest.raises(Unavailable, match="Kafka can't be reached"):
+    with pytest.raises(Unavailable, match="Kafka cannot be reached"):
         await ensure_topics(["127.0.0.1:9"], [events_topic("e", 1, 1)])
 
 
