@@ -1,81 +1,303 @@
-"""Queries of decisions, consistent with the decided state."""
+"""The queries that deciding makes: one suite for those on PostgreSQL, and for the fake of other tests."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
 
+from api.commands.in_flight import StateReader
 from app.errors import Unavailable
-from app.lists.events import ListCreated
-from app.tasks.events import TaskCreated, TaskEdited, TaskEvent
+from app.lists.events import ListCreated, ListDeleted
+from app.lists.state import TaskList
+from app.log.records import RawRecord
+from app.positions import Position
+from app.tasks.decision_context import Along, Gap, PriorComment, SubTask
+from app.tasks.events import (
+    TaskCommentDeleted,
+    TaskCommented,
+    TaskCommentEdited,
+    TaskCompleted,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+)
 from app.tasks.state import Task
+from app.users import NotificationsRead, User
 from projections.generations.lifecycle import set_up
 from projections.generations.log_identity import LogIdentity
 from projections.generations.opening import open_database
+from projections.postgres.database import Database
 from projections.projector import Projector
 from projections.queries.decisions import CommandQueries
 from projections.queries.stream_states import load_newest, load_newest_of
+from tests.api.memory_stack import World
+from tests.folding import fold_log
 from tests.memory_log import MemoryEventLog
-from tests.spec import START, record_of
+from tests.spec import START, DomainEvent, record_of
 
+PARTITIONS = 2
 _PARK = """
     INSERT INTO dead_letters (partition, "offset", stream, holds, reason, attempts, parked_at, attempted_at)
     VALUES (0, $1, $2, true, 'a test', 1, now(), now())
 """
-LIST_ID, TASK_ID = (str(UUID(int=number << 120 | 1)) for number in (1, 2))
 
 
-@pytest.fixture
-async def queries(database_url: str) -> AsyncIterator[CommandQueries]:
-    """Yield queries of a task of three versions."""
-    log = MemoryEventLog(1, lambda: START)
-    events: list[TaskEvent] = [
-        TaskCreated(LIST_ID, "A"),
+def identifier(kind: int, number: int) -> str:
+    """Return the id of a list (1), a task (2) or a comment (3) of this test."""
+    return str(UUID(int=kind << 120 | number))
+
+
+LIST_ID, DELETED_LIST, BOARD = (identifier(1, number) for number in range(3))
+EDITED, PARENT, CHILD, DONE_CHILD, DELETED_CHILD, GRANDCHILD, TALKED_ABOUT, HELD, STAGED, DELETED_STAGED = (
+    identifier(2, number) for number in range(10)
+)
+NOBODY = identifier(2, 99)
+KEPT, DROPPED = (identifier(3, number) for number in range(2))
+HISTORIES: dict[str, tuple[DomainEvent, ...]] = {
+    f"list:{LIST_ID}": (ListCreated("L"),),
+    f"list:{DELETED_LIST}": (ListCreated("D"), ListDeleted()),
+    f"list:{BOARD}": (ListCreated("B", stages=({"name": "Doing", "category": "active"},)),),
+    "user:alice": (NotificationsRead(("n",)),),
+    f"task:{EDITED}": (
+        TaskCreated(LIST_ID, "A", rank="a0"),
         TaskEdited({"title": "B"}),
         TaskEdited({"title": "C"}),
-    ]
-    await log.append([record_of(ListCreated("L"), 1, id=str(uuid4()), stream=f"list:{LIST_ID}")])
-    for version, event in enumerate(events, start=1):
-        await log.append([record_of(event, version, id=str(uuid4()), stream=f"task:{TASK_ID}")])
+    ),
+    f"task:{PARENT}": (TaskCreated(LIST_ID, "P", rank="a1"), TaskCompleted()),
+    f"task:{CHILD}": (TaskCreated(LIST_ID, "C", rank="a2", parent_id=PARENT), TaskCompleted()),
+    f"task:{DONE_CHILD}": (TaskCreated(LIST_ID, "D", rank="a3", parent_id=PARENT), TaskCompleted()),
+    f"task:{DELETED_CHILD}": (TaskCreated(LIST_ID, "X", rank="a4", parent_id=PARENT), TaskDeleted()),
+    f"task:{GRANDCHILD}": (TaskCreated(LIST_ID, "G", rank="a5", parent_id=CHILD), TaskCompleted()),
+    f"task:{TALKED_ABOUT}": (
+        TaskCreated(BOARD, "M", rank="a0"),
+        TaskCommented(KEPT, "Hello"),
+        TaskCommented(DROPPED, "Oops"),
+        TaskCommentEdited(KEPT, "Hello!"),
+        TaskCommentDeleted(DROPPED),
+    ),
+    f"task:{HELD}": (TaskCreated(BOARD, "H", rank="a1", parent_id=PARENT),),
+    f"task:{STAGED}": (TaskCreated(BOARD, "S", rank="a2", stage="Doing"),),
+    f"task:{DELETED_STAGED}": (TaskCreated(BOARD, "Z", rank="a3", stage="Doing"), TaskDeleted()),
+}
+"""The events of each stream, by alice; comments are by bob."""
+CAUSED = {f"task:{CHILD}", f"task:{GRANDCHILD}"}
+"""The streams whose second event was caused by the completion of their ancestor."""
+
+
+def event_id(stream: str, version: int) -> str:
+    """Return the id of an event of this test."""
+    return f"{stream} {version}"
+
+
+async def log_of_histories() -> MemoryEventLog:
+    """Return a log with all histories, one event that lost a race, and one poison record."""
+    log = MemoryEventLog(PARTITIONS, lambda: START)
+    for stream, events in HISTORIES.items():
+        for version, event in enumerate(events, start=1):
+            given = {"actor": "bob"} if isinstance(event, TaskCommented) else {}
+            if version == 2 and stream in CAUSED:
+                given["causation_id"] = event_id(f"task:{PARENT}", 2)
+            record = record_of(event, version, id=event_id(stream, version), stream=stream, **given)
+            await log.append([record])
+    late = record_of(TaskEdited({"title": "late"}), 2, id="late", stream=f"task:{EDITED}")
+    await log.append([late])
+    key = f"task:{HELD}".encode()
+    partition = log.partition_of(f"task:{HELD}")
+    await log.append_again([RawRecord(Position(partition, 0), START, key, [("ce_type", b"junk")], b"junk")])
+    return log
+
+
+@asynccontextmanager
+async def projected(url: str, log: MemoryEventLog) -> AsyncIterator[Database]:
+    """Provide read models that have reached the end of a log."""
     schema = f"m_{uuid4().hex[:12]}"
-    await set_up(database_url, schema, LogIdentity("memory", "memory", 1))
-    database = await open_database(database_url, schema, pool_size=1)
-    await Projector(database, log.read, None).catch_up(0, (await log.ends())[0])
-    yield CommandQueries(database.pool)
+    await set_up(url, schema, LogIdentity("memory", "memory", PARTITIONS))
+    database = await open_database(url, schema, pool_size=2)
+    projector = Projector(database, log.read, None)
+    for partition, end in (await log.ends()).items():
+        await projector.catch_up(partition, end)
+    yield database
     await database.close()
 
 
-async def test_change_precedes_the_decided_state(queries: CommandQueries) -> None:
+@pytest.fixture(scope="module", params=["memory", "postgres"])
+async def reader(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[StateReader]:
+    """Yield both implementations of the port, one after the other, over the same log."""
+    log = await log_of_histories()
+    if request.param == "memory":
+        world = World(PARTITIONS)
+        world.fold, world.folded = fold_log(log.records)
+        yield world
+        return
+    async with projected(database_url, log) as database:
+        yield CommandQueries(database.pool)
+
+
+async def test_state_is_the_newest_also_if_deleted(reader: StateReader) -> None:
+    task = await reader.state(f"task:{EDITED}")
+    assert isinstance(task, Task)
+    assert (task.title, task.version) == ("C", 3)
+    deleted = await reader.state(f"list:{DELETED_LIST}")
+    assert isinstance(deleted, TaskList)
+    assert deleted.deleted_at is not None
+    assert isinstance(await reader.state("user:alice"), User)
+    assert await reader.state(f"task:{NOBODY}") is None
+
+
+async def test_newest_has_the_position_of_the_record_that_holds_the_stream(reader: StateReader) -> None:
+    state, holder = await reader.newest(f"task:{HELD}")
+    assert state == await reader.state(f"task:{HELD}")
+    assert holder is not None
+    assert Position.parse(holder).partition in range(PARTITIONS)
+    assert await reader.newest(f"task:{EDITED}") == (await reader.state(f"task:{EDITED}"), None)
+    assert await reader.newest(f"list:{NOBODY}") == (None, None)
+
+
+async def test_newest_states_read_together_are_those_read_alone(reader: StateReader) -> None:
+    streams = [*HISTORIES, f"task:{NOBODY}", f"list:{NOBODY}", "user:nobody"]
+    together = await asyncio.gather(*map(reader.newest, streams))
+    assert list(together) == [await reader.newest(stream) for stream in streams]
+
+
+async def test_states_loaded_together_are_those_loaded_alone(database_url: str) -> None:
+    """Of every kind; also of streams without a state, and with the records that hold them."""
+    waiting = f"task:{uuid4()}"
+    streams = [*HISTORIES, waiting, f"task:{NOBODY}", f"list:{NOBODY}", "user:nobody"]
+    async with projected(database_url, await log_of_histories()) as database:
+        await database.pool.execute(_PARK, 1000, waiting)
+        together = await load_newest_of(database.pool, streams)
+        assert together == {stream: await load_newest(database.pool, stream) for stream in streams}
+    assert {stream for stream in streams if together[stream][1]} == {f"task:{HELD}", waiting}
+
+
+async def test_state_at_is_the_state_after_so_many_accepted_events(reader: StateReader) -> None:
+    titles = [await reader.state_at(f"task:{EDITED}", version) for version in (1, 2, 3)]
+    assert [task.title for task in titles if isinstance(task, Task)] == ["A", "B", "C"]
+    assert await reader.state_at(f"task:{EDITED}", 0) is None
+    assert await reader.state_at(f"task:{EDITED}", 4) is None
+
+
+async def test_sub_tasks_are_those_not_deleted_the_deepest_first(reader: StateReader) -> None:
+    found = list(await reader.sub_tasks(PARENT))
+    assert [each.depth for each in found] == [2, 1, 1, 1]
+    assert found[0] == SubTask(GRANDCHILD, LIST_ID, "done", 2)
+    assert set(found[1:]) == {
+        SubTask(CHILD, LIST_ID, "done", 1),
+        SubTask(DONE_CHILD, LIST_ID, "done", 1),
+        SubTask(HELD, BOARD, "open", 1),
+    }
+    assert list(await reader.sub_tasks(NOBODY)) == []
+
+
+async def test_tops_are_the_topmost_ancestors_of_tasks_that_exist(reader: StateReader) -> None:
+    assert await reader.tops([GRANDCHILD, PARENT, NOBODY]) == {GRANDCHILD: PARENT, PARENT: PARENT}
+    assert await reader.tops([]) == {}
+
+
+async def test_lines_have_tasks_and_ancestors_with_their_holders(reader: StateReader) -> None:
+    for wanted in ([GRANDCHILD], [GRANDCHILD, HELD], [GRANDCHILD, HELD, DELETED_CHILD, NOBODY]):
+        lines = await reader.lines(wanted)
+        assert set(lines.tasks) == {CHILD, PARENT, *wanted} - {NOBODY}
+        for key, task in lines.tasks.items():
+            assert task == await reader.state(f"task:{key}")
+        assert set(lines.holders) == {HELD} & set(wanted)
+    assert not (await reader.lines([])).tasks
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "gap"),
+    [
+        (None, None, Gap("a5", None)),
+        (None, PARENT, Gap("a1", "a2")),
+        (CHILD, None, Gap("a1", "a2")),
+        (EDITED, None, Gap(None, "a0")),
+        (EDITED, PARENT, Gap("a1", "a2")),
+        (CHILD, NOBODY, Gap("a1", "a2")),
+        (None, DONE_CHILD, Gap("a3", "a4")),
+        (None, GRANDCHILD, Gap("a5", None)),
+        (NOBODY, None, None),
+        (None, HELD, None),
+    ],
+)
+async def test_gap_is_the_place_beside_a_task_of_the_list(
+    reader: StateReader, before: str | None, after: str | None, gap: Gap | None
+) -> None:
+    assert await reader.gap(LIST_ID, NOBODY, before=before, after=after) == gap
+
+
+async def test_gap_ignores_the_task_that_moves(reader: StateReader) -> None:
+    assert await reader.gap(LIST_ID, CHILD, before=None, after=PARENT) == Gap("a1", "a3")
+    assert await reader.gap(LIST_ID, GRANDCHILD, before=None, after=None) == Gap("a4", None)
+
+
+async def test_gap_of_an_empty_list_is_open_on_both_sides(reader: StateReader) -> None:
+    assert await reader.gap(DELETED_LIST, NOBODY, before=None, after=None) == Gap(None, None)
+
+
+async def test_change_precedes_the_decided_state(reader: StateReader) -> None:
     """Later ones do not count; and none is returned while the last ones are not visible."""
-    task = await queries.state(f"task:{TASK_ID}")
-    then = await queries.state_at(f"task:{TASK_ID}", 2)
+    task = await reader.state(f"task:{EDITED}")
+    then = await reader.state_at(f"task:{EDITED}", 2)
     assert isinstance(task, Task)
     assert isinstance(then, Task)
     for state, title in ((task, "C"), (then, "B")):
-        change = await queries.change(state, None, "alice")
+        change = await reader.change(state, None, "alice")
         assert change is not None
         assert change.after.title == title
-    assert await queries.change(then, 3, "alice") is None
+    assert await reader.change(then, 3, "alice") is None
+    assert await reader.change(task, None, "bob") is None
     ahead = replace(task, version=5)
     for version in (None, 4, 5):
         with pytest.raises(Unavailable):
-            await queries.change(ahead, version, "alice")
-    known = await queries.change(ahead, 2, "alice")
+            await reader.change(ahead, version, "alice")
+    known = await reader.change(ahead, 2, "alice")
     assert known is not None
     assert known.after == then
 
 
-async def test_states_loaded_together_are_those_loaded_alone(queries: CommandQueries) -> None:
-    """Of every kind; also of streams without a state, and with the records that hold them."""
-    waiting, absent = f"task:{uuid4()}", f"task:{uuid4()}"
-    for offset, stream in enumerate((f"task:{TASK_ID}", waiting), start=1000):
-        await queries._pool.execute(_PARK, offset, stream)
-    streams = [f"task:{TASK_ID}", waiting, absent, f"list:{LIST_ID}", f"list:{uuid4()}", "user:alice"]
-    together = await load_newest_of(queries._pool, streams)
-    assert together == {stream: await load_newest(queries._pool, stream) for stream in streams}
-    assert dict(zip(streams, await asyncio.gather(*map(queries.newest, streams)), strict=True)) == together
-    assert [together[stream][1] for stream in streams] == ["0:1000", "0:1001", None, None, None, None]
+async def test_change_has_the_tasks_that_came_along(reader: StateReader) -> None:
+    """Both those below and those above, the deepest first."""
+    task = await reader.state(f"task:{PARENT}")
+    assert isinstance(task, Task)
+    change = await reader.change(task, 2, "alice")
+    assert change is not None
+    assert change.actor == "alice"
+    assert change.along == (Along(GRANDCHILD, 2, (2,)), Along(CHILD, 1, (2,)))
+
+
+async def test_occupied_stages_are_those_of_tasks_not_deleted(reader: StateReader) -> None:
+    assert dict(await reader.occupied(BOARD)) == {("Doing", "open"): 1}
+    assert dict(await reader.occupied(LIST_ID)) == {}
+
+
+async def test_comments_are_those_not_deleted(reader: StateReader) -> None:
+    assert await reader.comment(TALKED_ABOUT, KEPT) == PriorComment("bob", "Hello!")
+    assert await reader.comment(TALKED_ABOUT, DROPPED) is None
+    assert await reader.comment(EDITED, KEPT) is None
+    assert await reader.commenters(TALKED_ABOUT) == {"bob"}
+    assert await reader.commenters(EDITED) == frozenset()
+
+
+async def test_accepted_event_has_its_position_and_the_state_after_it(reader: StateReader) -> None:
+    stream = f"task:{EDITED}"
+    found = await reader.accepted(event_id(stream, 2))
+    assert found is not None
+    assert (found.stream, found.version, found.command_hash) == (stream, 2, None)
+    assert '"title":"B"' in found.state
+    assert await reader.accepted("late") is None
+    known = [event_id(stream, 1), event_id(f"task:{PARENT}", 2)]
+    assert await reader.accepted_among([*known, "late", "unknown"]) == set(known)
+    assert await reader.accepted_among([]) == frozenset()
+
+
+async def test_moment_sees_one_snapshot_at_its_positions(reader: StateReader) -> None:
+    positions = await reader.positions()
+    assert set(positions) == set(range(PARTITIONS))
+    async with reader.moment() as (rows, reached):
+        assert reached == positions
+        assert await rows.state(f"task:{EDITED}") == await reader.state(f"task:{EDITED}")
