@@ -21,10 +21,11 @@ from api.relay.replay_buffer import ReplayBuffer
 from api.relay.session import Session
 from api.telemetry.counters import RelayCounters
 from api.transports.send_queue import SendQueue
-from app.errors import Unauthenticated, Unavailable
+from app.errors import Unauthenticated
 from app.log.fold import Outcome
 from app.log.updates import Update
-from app.positions import Position, Positions
+from app.positions import Position
+from tests.memory_audit import MemoryAudit
 
 NOW = 1_000_000.0
 
@@ -92,33 +93,13 @@ def _update(
 
 
 @dataclass
-class World:
+class World(MemoryAudit):
     """Log and read models, always current; nodes receive updates later."""
 
-    partitions: int
-    updates: list[Update] = field(default_factory=list)
     members: dict[str, set[str]] = field(default_factory=dict)
     deleted: dict[str, set[str]] = field(default_factory=dict)
     """The members that deleted lists had; those have no `members`."""
     task_lists: dict[str, str] = field(default_factory=dict)
-    query_ticks: int = 0
-    """Number of rounds of the event loop that a query takes."""
-    lost: dict[int, int] = field(default_factory=dict)
-    """Partition → how many of its rows a crash of the database took, which will be made anew."""
-
-    def next_position(self, partition: int) -> Position:
-        """Return the position of the next record of a partition."""
-        return Position(partition, sum(1 for each in self.updates if each.position.partition == partition))
-
-    def commit(self, update: Update) -> Update:
-        """Write an update's row."""
-        assert update.position == self.next_position(update.position.partition)
-        self.updates.append(update)
-        return update
-
-    def of_partition(self, partition: int) -> list[Update]:
-        """Return the updates of a partition, in order."""
-        return [each for each in self.updates if each.position.partition == partition]
 
     def changed(self, *lists: str, but: int) -> tuple[Position, ...]:
         """Return where these lists changed last, in partitions other than `but`."""
@@ -126,63 +107,21 @@ class World:
         found = (places.get(list_id) for list_id in lists)
         return tuple(place for place in found if place is not None and place.partition != but)
 
-    def _has_row(self, position: Position) -> bool:
-        end = self.next_position(position.partition).offset - self.lost.get(position.partition, 0)
-        return position.offset < end
-
-    async def _query(self) -> None:
-        for _ in range(self.query_ticks):
-            await asyncio.sleep(0)
-
-    # History
-
-    async def missed(
-        self, channels: Collection[str], since: Positions, upto: Positions, limit: int
-    ) -> list[Update] | None:
-        """See api.relay.context.History."""
-        await self._query()
-        if not all(self._has_row(Position(*place)) for place in upto.items()):
-            raise Unavailable("the read models are behind what was relayed")
-        found = [
-            update
-            for update in self.updates
-            if since.get(update.position.partition, -1) < update.position.offset
-            and update.position.offset <= upto.get(update.position.partition, -1)
-            and set(update.channels) & set(channels)
-        ]
-        await self._query()
-        return None if len(found) > limit else sorted(found, key=lambda update: update.position)
-
-    async def reached(self) -> dict[int, int]:
-        """See api.relay.context.History."""
-        reached = {p: self.next_position(p).offset - self.lost.get(p, 0) for p in range(self.partitions)}
-        await self._query()
-        return reached
-
-    async def log_ends(self) -> dict[int, int]:
-        """Return the ends of the log: of all rows ever written."""
-        return {p: self.next_position(p).offset for p in range(self.partitions)}
-
-    async def between(self, partition: int, first: int, end: int, limit: int) -> list[Update]:
-        """See api.relay.feed.Memory."""
-        rows = [each for each in self.of_partition(partition) if self._has_row(each.position)]
-        return rows[first:end][:limit]
-
     # Visibility
 
     async def lists_at(self, user: str) -> tuple[set[str], dict[int, int]]:
         """See api.relay.channel_access.Visibility."""
-        reached = {p: self.next_position(p).offset - self.lost.get(p, 0) - 1 for p in range(self.partitions)}
+        reached = {partition: end - 1 for partition, end in self.ends().items()}
         return await self._lists_of(user), reached
 
     async def _lists_of(self, user: str) -> set[str]:
         members = dict(self.members)
         for update in reversed(self.updates):
-            if update.stream.startswith("list:") and not self._has_row(update.position):
+            if update.stream.startswith("list:") and not self.has_row(update.position):
                 list_id = update.stream.removeprefix("list:")
                 members[list_id] = _members_before(update, members.get(list_id, set()))
         lists = {list_id for list_id in members if user in members[list_id]}
-        await self._query()
+        await self.query()
         return lists
 
     async def list_of_task_at(self, user: str, task_id: str) -> tuple[str | None, dict[int, int]]:
@@ -195,7 +134,7 @@ class World:
 
     async def verify(self, token: str) -> Identity:
         """Return the user whose name is the token."""
-        await self._query()
+        await self.query()
         if token == "bad":
             raise Unauthenticated("the token is not a JSON Web Token")
         return Identity(token, admin=False, expires_at=NOW + 3600)

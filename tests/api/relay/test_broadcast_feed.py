@@ -23,6 +23,7 @@ from app.errors import Unavailable
 from app.log.updates import Update
 from app.positions import Position, Positions
 from tests.api.relay_world import nothing_update
+from tests.memory_audit import MemoryAudit
 from tests.waiting import eventually
 
 TOPIC = "updates"
@@ -31,24 +32,21 @@ TOPIC = "updates"
 class Topic:
     """A topic in memory with the audit; updates are of partition 0 but for a few, and both may fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, partitions: int = 1) -> None:
         self.updates: list[Update] = []
-        self.audit: list[Update] = []
+        self.audit = MemoryAudit(partitions)
         self.changed = asyncio.Condition()
         self.opened: list[Mapping[int, int] | None] = []
         self.connect_error: Exception | None = None
         self.read_error: Exception | None = None
         self.ends_error: Exception | None = None
         self.stuck = False
-        self.audit_away = False
-        self.lost = 0
-        """Number of the last rows of partition 0 that a crash of the database has lost."""
 
     async def emit(self, *offsets: int) -> None:
         """Commit the rows of these records, and emit their updates."""
         for offset in offsets:
-            if offset == self._rows(0):
-                self.audit.append(nothing_update(Position(0, offset)))
+            if Position(0, offset) == self.audit.next_position(0):
+                self.audit.commit(nothing_update(Position(0, offset)))
             self.updates.append(nothing_update(Position(0, offset)))
         await self.wake()
 
@@ -61,32 +59,6 @@ class Topic:
         """Return a backend that reads this topic."""
         self.opened.append(None if start is None else dict(start))
         return Backend(self, start)
-
-    # the audit, as the feed asks it
-
-    async def reached(self) -> dict[int, int]:
-        """See api.relay.feed.Memory."""
-        if self.audit_away:
-            raise Unavailable("the database is away")
-        return {partition: self._rows(partition) for partition in {0, *self._partitions()}}
-
-    async def between(self, partition: int, first: int, end: int, limit: int) -> list[Update]:
-        """See api.relay.feed.Memory."""
-        if self.audit_away:
-            raise Unavailable("the database is away")
-        rows = [each for each in self.audit if each.position.partition == partition]
-        there = len(rows) - (self.lost if partition == 0 else 0)
-        return rows[first : min(end, there)][:limit]
-
-    async def log_ends(self) -> dict[int, int]:
-        """Return the ends of the log of events; nothing in it waits to be projected here."""
-        return {partition: self._rows(partition) for partition in {0, *self._partitions()}}
-
-    def _partitions(self) -> set[int]:
-        return {each.position.partition for each in self.audit}
-
-    def _rows(self, partition: int) -> int:
-        return sum(each.position.partition == partition for each in self.audit)
 
 
 class Backend(KafkaUpdates):
@@ -176,8 +148,8 @@ async def feeding(topic: Topic) -> AsyncIterator[tuple[UpdateFeed, Hub, list[int
     feed = UpdateFeed(
         topic=TOPIC,
         open_backend=topic.open,
-        audit=topic,
-        log_ends=topic.log_ends,
+        audit=topic.audit,
+        log_ends=topic.audit.log_ends,
         hub=hub,
         counters=RelayCounters(),
         listener=Published(told, started),
@@ -224,7 +196,7 @@ async def test_feed_resumes_after_a_listener_failed() -> None:
 async def test_start_waits_for_kafka_and_postgres() -> None:
     """And begins at the end as it is then."""
     topic = Topic()
-    topic.connect_error, topic.audit_away = Unavailable("no broker"), True
+    topic.connect_error, topic.audit.is_away = Unavailable("no broker"), True
     async with feeding(topic) as (feed, hub, told, _):
         await eventually(lambda: len(topic.opened) > 1)
         assert not feed.alive
@@ -232,7 +204,7 @@ async def test_start_waits_for_kafka_and_postgres() -> None:
         topic.connect_error = None
         await eventually(lambda: len(topic.opened) > 3)
         assert not feed.alive
-        topic.audit_away = False
+        topic.audit.is_away = False
         await eventually(lambda: feed.alive)
         await topic.emit(0)
         await eventually(lambda: told == [0])
@@ -244,11 +216,11 @@ async def test_missing_updates_are_read_from_the_audit() -> None:
     async with feeding(topic) as (feed, hub, told, _):
         await eventually(lambda: feed.alive)
         await topic.emit(0)
-        topic.audit += [nothing_update(Position(0, offset)) for offset in range(1, 7)]
-        topic.audit_away = True
+        topic.audit.updates += [nothing_update(Position(0, offset)) for offset in range(1, 7)]
+        topic.audit.is_away = True
         await topic.emit(6)
         await eventually(lambda: hub.counters.gaps == 1)
-        topic.audit_away = False
+        topic.audit.is_away = False
         await eventually(lambda: told == [0, 1, 2, 3, 4, 5, 6])
 
 
@@ -267,7 +239,7 @@ async def test_causally_earlier_updates_are_published_first() -> None:
         await topic.emit(0)
         removal = [nothing_update(Position(1, offset)) for offset in range(3)]
         later = replace(nothing_update(Position(0, 1)), after=(Position(1, 2), Position(0, 0)))
-        topic.audit += [*removal, later]
+        topic.audit.updates += [*removal, later]
         topic.updates += [later, *removal]
         await topic.wake()
         await eventually(lambda: order[-3:] == ["1:0", "1:1", "1:2"] and len(order) == 8)
@@ -284,7 +256,7 @@ async def test_cyclic_dependencies_do_not_block_the_feed() -> None:
         other = [nothing_update(Position(1, 0)), nothing_update(Position(1, 1))]
         one[0] = replace(one[0], after=(other[1].position,))
         other[0] = replace(other[0], after=(one[1].position,))
-        topic.audit += [*one, *other]
+        topic.audit.updates += [*one, *other]
         topic.updates += [*one, *other]
         await topic.wake()
         await eventually(lambda: hub.published.positions == {0: 1, 1: 1})
@@ -296,10 +268,10 @@ async def test_updates_wait_for_a_database_that_is_unavailable_for_long() -> Non
     topic = Topic()
     async with feeding(topic) as (feed, hub, told, _):
         await eventually(lambda: feed.alive)
-        topic.audit_away = True
+        topic.audit.is_away = True
         removal = [nothing_update(Position(1, offset)) for offset in range(3)]
         later = replace(nothing_update(Position(0, 0)), after=(Position(1, 2),))
-        topic.audit += [*removal, later]
+        topic.audit.updates += [*removal, later]
         topic.updates.append(later)
         await topic.emit(3)
         with capture_logs() as lines:
@@ -307,8 +279,8 @@ async def test_updates_wait_for_a_database_that_is_unavailable_for_long() -> Non
                 lambda: sum(each["event"] == "an update waits for others" for each in lines) > 30
             )
         assert (told, feed.restarts) == ([], 0)
-        topic.audit += [nothing_update(Position(0, offset)) for offset in (1, 2, 3)]
-        topic.audit_away = False
+        topic.audit.updates += [nothing_update(Position(0, offset)) for offset in (1, 2, 3)]
+        topic.audit.is_away = False
         await eventually(lambda: hub.published.positions == {0: 3, 1: 2})
         assert told == [0, 1, 2, 0, 1, 2, 3]
 
@@ -318,12 +290,12 @@ async def test_updates_wait_for_rows_lost_in_a_database_crash() -> None:
     topic = Topic()
     async with feeding(topic) as (feed, _, told, _):
         await eventually(lambda: feed.alive)
-        topic.audit = [nothing_update(Position(0, offset)) for offset in range(4)]
-        topic.lost = 2
+        topic.audit.updates = [nothing_update(Position(0, offset)) for offset in range(4)]
+        topic.audit.lost = {0: 2}
         topic.updates.append(nothing_update(Position(0, 3)))
         await topic.wake()
         await eventually(lambda: told == [0, 1])
-        topic.lost = 0
+        topic.audit.lost = {}
         await eventually(lambda: told == [0, 1, 2, 3])
 
 
