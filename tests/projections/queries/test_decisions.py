@@ -224,7 +224,7 @@ async def test_lines_have_tasks_and_ancestors_with_their_holders(reader: StateRe
         (None, HELD, None),
     ],
 )
-async def test_gap_is_the_place_beside_a_task_of_the_list(
+async def test_gap_is_next_to_a_task_of_the_list(
     reader: StateReader, before: str | None, after: str | None, gap: Gap | None
 ) -> None:
     assert await reader.gap(LIST_ID, NOBODY, before=before, after=after) == gap

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import AsyncIterator, Collection
-from typing import Any
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 import pytest
 
+from api.relay.channel_access import Visibility
+from api.relay.context import History
+from api.relay.feed import Audit
 from app.errors import Unavailable
 from app.lists.events import ListCreated, ListDeleted, ListRenamed
+from app.lists.state import TaskList
 from app.log.records import RawRecord, StreamResumed
 from app.log.updates import Update
 from app.positions import Position, Positions
 from app.tasks.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved, TaskRestored
+from app.tasks.state import Task
 from projections.generations.lifecycle import set_up
 from projections.generations.log_identity import LogIdentity
 from projections.generations.opening import open_database
@@ -24,6 +31,7 @@ from projections.projector import Projector
 from projections.queries import missed_updates as missed_module
 from projections.queries.missed_updates import AuditHistory
 from projections.queries.visibility import MemberVisibility
+from tests.api.relay_world import World
 from tests.folding import fold_log, update_of
 from tests.memory_log import MemoryEventLog
 from tests.spec import START, record_of
@@ -37,14 +45,25 @@ def identifier(kind: int, number: int) -> str:
     return str(UUID(int=kind << 120 | number))
 
 
+class AuditReads(History, Audit, Protocol):
+    """The queries of the audit by sessions and by the feed."""
+
+
+@asynccontextmanager
+async def emptied_database(url: str) -> AsyncIterator[Database]:
+    """Provide empty tables."""
+    schema = f"m_{uuid4().hex[:12]}"
+    await set_up(url, schema, LogIdentity("memory", "memory", PARTITIONS))
+    database = await open_database(url, schema, pool_size=2)
+    yield database
+    await database.close()
+
+
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """Yield empty tables."""
-    schema = f"m_{uuid4().hex[:12]}"
-    await set_up(database_url, schema, LogIdentity("memory", "memory", PARTITIONS))
-    database = await open_database(database_url, schema, pool_size=2)
-    yield database
-    await database.close()
+    async with emptied_database(database_url) as database:
+        yield database
 
 
 async def eventful_log() -> MemoryEventLog:
@@ -84,13 +103,45 @@ async def eventful_log() -> MemoryEventLog:
     return log
 
 
-async def projected(database: Database) -> list[Update]:
-    """Project the eventful log and return its updates."""
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """One implementation of what the relay queries, over the eventful log, and the updates of that log."""
+
+    audit: AuditReads
+    visibility: Visibility
+    updates: list[Update]
+
+    @property
+    def ends(self) -> dict[int, int]:
+        """The last offset of each partition."""
+        return {
+            partition: max(u.position.offset for u in self.updates if u.position.partition == partition)
+            for partition in range(PARTITIONS)
+        }
+
+
+@pytest.fixture(scope="module", params=["memory", "postgres"])
+async def relayed(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Relayed]:
+    """Yield the fake and the queries on PostgreSQL, one after the other: they pass the same tests."""
     log = await eventful_log()
-    projector = Projector(database, log.read, None)
-    for partition, end in (await log.ends()).items():
-        await projector.catch_up(partition, end)
-    return [update_of(folded) for folded in fold_log(log.records)[1]]
+    fold, outcome = fold_log(log.records)
+    updates = [update_of(folded) for folded in outcome]
+    if request.param == "memory":
+        states = list(fold.states.values())
+        world = World(
+            PARTITIONS,
+            members={s.id: {*s.members} for s in states if isinstance(s, TaskList) and s.deleted_at is None},
+            task_lists={s.id: s.list_id for s in states if isinstance(s, Task)},
+        )
+        for update in updates:
+            world.commit(update)
+        yield Relayed(world, world, updates)
+        return
+    async with emptied_database(database_url) as database:
+        projector = Projector(database, log.read, None)
+        for partition, end in (await log.ends()).items():
+            await projector.catch_up(partition, end)
+        yield Relayed(AuditHistory(database), MemberVisibility(database), updates)
 
 
 def expected(
@@ -112,33 +163,25 @@ def plain(update: Update) -> tuple[Any, ...]:
     return (update.position, update.stream, update.outcome, update.channels, json.loads(update.value))
 
 
-async def test_missed_updates_equal_those_of_the_log(database: Database) -> None:
+async def test_missed_updates_equal_those_of_the_log(relayed: Relayed) -> None:
     """For any channels and any span."""
-    updates = await projected(database)
-    history, chance = AuditHistory(database), random.Random(5)
+    updates, ends, chance = relayed.updates, relayed.ends, random.Random(5)
     channels = sorted({channel for update in updates for channel in update.channels})
-    ends = {
-        p: max(u.position.offset for u in updates if u.position.partition == p) for p in range(PARTITIONS)
-    }
     for _ in range(60):
         wanted = chance.sample(channels, k=chance.choice([1, 2, 5, len(channels)]))
         since = {p: chance.randint(-1, end) for p, end in ends.items() if chance.random() < 0.8}
         upto = {p: chance.randint(-1, end) for p, end in ends.items() if chance.random() < 0.9}
-        found = await history.missed(wanted, since, upto, 10_000)
+        found = await relayed.audit.missed(wanted, since, upto, 10_000)
         assert found is not None
         assert [plain(update) for update in found] == expected(updates, wanted, since, upto)
-    assert await history.missed([], {}, ends, 10) == []
+    assert await relayed.audit.missed([], {}, ends, 10) == []
 
 
-async def test_bound_counts_updates(database: Database) -> None:
+async def test_bound_counts_updates(relayed: Relayed) -> None:
     """Too many return none, exactly enough return all; examined rows do not count."""
-    updates = await projected(database)
-    history = AuditHistory(database)
-    upto = {
-        p: max(u.position.offset for u in updates if u.position.partition == p) for p in range(PARTITIONS)
-    }
+    history, upto = relayed.audit, relayed.ends
     for channel in (f"list:{identifier(1, 0)}", f"task:{identifier(2, 0)}", "user:ann", "user:bob %"):
-        everything = expected(updates, [channel], {}, upto)
+        everything = expected(relayed.updates, [channel], {}, upto)
         assert everything
         found = await history.missed([channel], {}, upto, len(everything))
         assert found is not None
@@ -146,12 +189,29 @@ async def test_bound_counts_updates(database: Database) -> None:
         assert await history.missed([channel], {}, upto, len(everything) - 1) is None
 
 
-async def test_late_audit_is_reported(database: Database) -> None:
+async def test_late_audit_is_reported(relayed: Relayed) -> None:
     """Instead of leaving out lost rows."""
-    updates = await projected(database)
-    end = max(update.position.offset for update in updates if update.position.partition == 0)
     with pytest.raises(Unavailable):
-        await AuditHistory(database).missed(["user:ann"], {}, {0: end + 1}, 10)
+        await relayed.audit.missed(["user:ann"], {}, {0: relayed.ends[0] + 1}, 10)
+
+
+async def test_reached_is_the_next_offset_of_each_partition(relayed: Relayed) -> None:
+    assert await relayed.audit.reached() == {partition: end + 1 for partition, end in relayed.ends.items()}
+
+
+async def test_between_has_every_update_of_a_span_in_order(relayed: Relayed) -> None:
+    """Also those of events that nobody is told of; at most as many as requested."""
+    for partition, end in relayed.ends.items():
+        mine = [plain(each) for each in relayed.updates if each.position.partition == partition]
+        for first, last, limit in (
+            (0, end + 1, 1_000),
+            (3, 9, 1_000),
+            (3, 9, 2),
+            (end, end + 5, 9),
+            (4, 4, 9),
+        ):
+            found = await relayed.audit.between(partition, first, last, limit)
+            assert [plain(update) for update in found] == mine[first:last][:limit]
 
 
 async def test_unavailable_database_is_reported(database: Database) -> None:
@@ -169,16 +229,14 @@ async def test_unavailable_database_is_reported(database: Database) -> None:
             await question
 
 
-async def test_members_see_existing_lists_and_their_tasks(database: Database) -> None:
+async def test_members_see_existing_lists_and_their_tasks(relayed: Relayed) -> None:
     """Deleted lists are seen by nobody; deleted tasks by the members of their list."""
-    updates = await projected(database)
-    visibility = MemberVisibility(database)
-    assert await visibility.lists_of("ann") == {identifier(1, 0), identifier(1, 2)}
-    assert await visibility.lists_of("bob %") == {identifier(1, 1)}
-    reached = {partition: end - 1 for partition, end in (await AuditHistory(database).reached()).items()}
-    assert await visibility.lists_at("ann") == (await visibility.lists_of("ann"), reached)
+    visibility, updates = relayed.visibility, relayed.updates
+    reached = relayed.ends
+    lists = {identifier(1, 0), identifier(1, 2)}
+    assert await visibility.lists_at("ann") == (lists, reached)
+    assert await visibility.lists_at("bob %") == ({identifier(1, 1)}, reached)
     assert await visibility.lists_at("nobody") == (set(), reached)
-    lists = await visibility.lists_of("ann")
     last = {update.stream: update for update in updates if update.outcome == "accepted"}
     for number in range(60):
         task_id = identifier(2, number)

@@ -29,6 +29,7 @@ from projections.generations.opening import open_database
 from projections.postgres.database import Database
 from projections.projector import Projector
 from projections.queries.policies import REACTING, SUCCESSORS, PolicyQueries
+from streams.policies.progress import PolicyProgressReads
 from tests.spec import LIST_ID, record_of
 from tests.streams.policy_world import PARTITIONS, Worker, World
 from tests.truth import emptied
@@ -120,14 +121,19 @@ async def same(world: World, queries: PolicyQueries) -> None:
     assert await queries.states(streams) == await world.reads.states(streams)
 
 
-async def test_checkpoints_begin_at_zero_and_never_go_back(database: Database) -> None:
+@pytest.fixture(params=["memory", "postgres"])
+def reads(request: pytest.FixtureRequest, database: Database) -> PolicyProgressReads:
+    """Return the fake, then the queries on PostgreSQL."""
+    return World().reads if request.param == "memory" else PolicyQueries(database)
+
+
+async def test_checkpoints_begin_at_zero_and_never_go_back(reads: PolicyProgressReads) -> None:
     """Even if a worker that was disconnected writes an older one."""
-    queries = PolicyQueries(database)
-    assert await queries.checkpoints([0, 1]) == {0: 0, 1: 0}
-    await queries.advance({0: 7})
-    await queries.advance({0: 5, 1: 3})
-    assert await queries.checkpoints([0, 1]) == {0: 7, 1: 3}
-    assert await queries.checkpoints([1]) == {1: 3}
+    assert await reads.checkpoints([0, 1]) == {0: 0, 1: 0}
+    await reads.advance({0: 7})
+    await reads.advance({0: 5, 1: 3})
+    assert await reads.checkpoints([0, 1]) == {0: 7, 1: 3}
+    assert await reads.checkpoints([1]) == {1: 3}
 
 
 @pytest.mark.parametrize(
