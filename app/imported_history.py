@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
-from typing import Annotated, Literal, NotRequired
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypeAlias
 from urllib.parse import unquote
 
 from pydantic import (
@@ -30,21 +30,10 @@ from app.ids import derived_id
 from app.imported_stages import ImportStages
 from app.log.fold import State, evolve
 from app.log.records import Record, event_data_json, source_of
-from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited, TaskEvent, TaskFields, TaskReopened
+from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited, TaskEvent, TaskReopened
+from app.tasks.fields import FIELDS
 from app.tasks.state import Task
-from app.values import (
-    Due,
-    Label,
-    Labels,
-    Notes,
-    Priority,
-    TimeZone,
-    Title,
-    UserId,
-    UserIds,
-    instant,
-    storable,
-)
+from app.values import Label, UserId, UserIds, instant, storable
 
 MAX_TASK_EVENTS = 100_000
 _strict = with_config(ConfigDict(extra="forbid", strict=True))
@@ -60,32 +49,25 @@ Key = Annotated[str, StringConstraints(min_length=1, max_length=1_000), AfterVal
 # --- the request ----------------------------------------------------------------------------------------
 
 
-@_strict
-class CreatedData(TypedDict):
-    """The initial fields of an imported task; its list is the import's."""
+_IMPORTED = {name: field for name, field in FIELDS.items() if field.rules.imported}
+_TYPES = {name: field.initial for name, field in _IMPORTED.items()}
 
-    title: Title
-    notes: NotRequired[Notes]
-    priority: NotRequired[Priority]
-    due: NotRequired[Due | None]
-    time_zone: NotRequired[TimeZone | None]
-    tags: NotRequired[Labels]
-    assignees: NotRequired[UserIds]
-    stage: NotRequired[Label | None]
-
-
-@_strict
-class EditedData(TypedDict, total=False):
-    """The fields that an edit sets."""
-
-    title: Title
-    notes: Notes
-    priority: Priority
-    due: Due | None
-    time_zone: TimeZone | None
-    tags: Labels
-    assignees: UserIds
-    stage: Label | None
+if TYPE_CHECKING:
+    CreatedData: TypeAlias = dict[str, Any]
+    EditedData: TypeAlias = dict[str, Any]
+else:
+    CreatedData = _strict(
+        TypedDict(
+            "CreatedData",
+            {
+                name: type_ if _IMPORTED[name].required else NotRequired[type_]
+                for name, type_ in _TYPES.items()
+            },
+        )
+    )
+    CreatedData.__doc__ = "The initial fields of an imported task; its list is the import's."
+    EditedData = _strict(TypedDict("EditedData", _TYPES, total=False))
+    EditedData.__doc__ = "The fields that an edit sets."
 
 
 @_strict
@@ -214,7 +196,7 @@ def _event_of(event: ImportedEvent, list_id: str) -> TaskEvent:
         case "task.created":
             return TaskCreated(list_id=list_id, **event["data"])
         case "task.edited":
-            return TaskEdited(TaskFields(**event["data"]))  # type: ignore[typeddict-item]
+            return TaskEdited(event["data"])
         case "task.completed":
             return TaskCompleted(**event.get("data", {}))
         case "task.reopened":

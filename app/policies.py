@@ -17,6 +17,7 @@ from app.log.fold import Folded
 from app.log.records import source_of
 from app.positions import Position
 from app.tasks.events import Series, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskMoved, TaskRestored
+from app.tasks.fields import EDITED_FIELDS
 from app.tasks.series import next_id, next_occurrence
 from app.tasks.state import Task, series_values
 
@@ -135,22 +136,6 @@ def _restoring_step(task: Task, wanted: TaskCreated) -> TaskMoved | TaskEdited |
     if (task.list_id, task.rank) != (wanted.list_id, wanted.rank):
         return TaskMoved(wanted.list_id, rank=wanted.rank, parent_id=wanted.parent_id)
     fields: dict[str, Any] = {
-        name: value for name in _COMPARED if (value := getattr(wanted, name)) != getattr(task, name)
+        name: value for name in EDITED_FIELDS if (value := getattr(wanted, name)) != getattr(task, name)
     }
-    return TaskEdited(fields) if fields else TaskRestored()  # type: ignore[arg-type]
-
-
-_COMPARED = (
-    "title",
-    "notes",
-    "priority",
-    "due",
-    "time_zone",
-    "tags",
-    "assignees",
-    "stage",
-    "parent_id",
-    "recurrence",
-    "recurrence_from",
-    "reminders",
-)
+    return TaskEdited(fields) if fields else TaskRestored()

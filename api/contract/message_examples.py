@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from api.protocol import client_messages as client
 from api.protocol import server_messages as server
 from api.protocol.update_messages import Update
+from app.tasks.fields import FIELDS
 
 LIST = "list:0199f3a1-5b1e-7c60-8a55-0d6f3b1c2a01"
 TASK_ID = "0199f3a1-7d22-7b10-9c3e-51a2c4d6e802"
@@ -38,21 +39,16 @@ FROM_CLIENT: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxy
 
 _TASK_NOW = {
     "id": TASK_ID,
+    **{name: field.default for name, field in FIELDS.items() if not field.required},
     "list_id": LIST.removeprefix("list:"),
     "title": "Book a room",
-    "notes": "",
-    "status": "open",
-    "stage": None,
     "priority": "high",
     "due": "2026-12-01",
-    "time_zone": None,
     "tags": ["office"],
     "assignees": ["bob"],
-    "parent_id": None,
-    "recurrence": None,
-    "recurrence_from": "due",
-    "series": None,
     "reminders": [{"before": "PT1H"}],
+    "status": "open",
+    "series": None,
     "reminded": [],
     "comment_count": 0,
     "rank": "a0",

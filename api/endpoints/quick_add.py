@@ -77,7 +77,7 @@ _READING = TypeAdapter(QuickReading)
 async def preview_quick(request: Request) -> Response:
     """GET /api/quick-add."""
     query = query_of(request, QuickQuery)
-    where = NewTask(title="-", list_id=query.list_id, parent_id=query.parent_id)
+    where = validated(NewTask, {"title": "-", "list_id": query.list_id, "parent_id": query.parent_id})
     return object_answer(await _read(request, query.text, where, query.time_zone, given=()))
 
 

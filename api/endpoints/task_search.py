@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -29,7 +29,8 @@ from app.search.conditions import Condition, SearchError
 from app.search.criteria import BeyondCalendar, Criteria, InList, criteria_of
 from app.search.parser import Search, parse
 from app.search.snippets import Match
-from app.search.sorting import PRIORITY_ORDER, SortKey
+from app.search.sorting import SORT_ORDERS
+from app.tasks.sorting import SortOrder
 from app.tasks.state import Task
 from app.values import (
     ListId,
@@ -44,6 +45,12 @@ from projections.task_search.as_of import TooManyChanged
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.ordering import Order, Place
 from projections.task_search.planner import NoSuchList
+
+RELEVANCE = "relevance"
+if TYPE_CHECKING:
+    Sort: TypeAlias = str
+else:
+    Sort = Literal[(*(sign + key for key in SORT_ORDERS for sign in ("", "-")), RELEVANCE)]
 
 
 class TaskPageQuery(PageQuery):
@@ -63,21 +70,7 @@ class TaskPageQuery(PageQuery):
         "UTC", description="Time zone of the days in `q`, `due_before` and `due_after`"
     )
     as_of: Instant | None = Field(None, description="Tasks as of this time, RFC 3339")
-    sort: Literal[
-        "rank",
-        "-rank",
-        "created_at",
-        "-created_at",
-        "updated_at",
-        "-updated_at",
-        "due",
-        "-due",
-        "priority",
-        "-priority",
-        "title",
-        "-title",
-        "relevance",
-    ] = Field(
+    sort: Sort = Field(
         "rank",
         description="A leading minus means descending; tasks without a value come last. `relevance`: tasks"
         " with the words of `q` in their titles first, then the most recently changed",
@@ -99,17 +92,20 @@ class TaskPageOut(BaseModel):
     positions: dict[str, int]
 
 
-RELEVANCE = "relevance"
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def _value_type(order: SortOrder) -> Any:
+    """Return the type of an order's values in cursors."""
+    types = {"text": Text, "timestamptz": Time}
+    value = types.get(order.kind, Annotated[int, Field(ge=0, le=order.largest)])
+    return value | None if order.nullable else value
+
+
 _ENDS: Mapping[str, TypeAdapter[tuple[datetime, Any, str]]] = {
     key: TypeAdapter(tuple[Time, value, Text])  # type: ignore[valid-type]
     for key, value in {
-        "rank": Text,
-        "created_at": Time,
-        "updated_at": Time,
-        "due": Time | None,
-        "priority": Annotated[int, Field(ge=0, le=max(PRIORITY_ORDER.values()))],
-        "title": Text,
+        **{key: _value_type(order) for key, order in SORT_ORDERS.items()},
         RELEVANCE: tuple[Literal["title", "rest"], Time],
     }.items()
 }
@@ -152,7 +148,7 @@ def _check(query: TaskPageQuery, search: Search) -> None:
 def _order(query: TaskPageQuery) -> Order | None:
     if query.sort == RELEVANCE:
         return None
-    return Order(cast("SortKey", query.sort.removeprefix("-")), descending=query.sort.startswith("-"))
+    return Order(query.sort.removeprefix("-"), descending=query.sort.startswith("-"))
 
 
 def _search(query: TaskPageQuery, user: str) -> Search:

@@ -143,6 +143,7 @@ function draft(correlation, listId, title, parentId) {
     recurrence_from: "due",
     series: null,
     reminders: [],
+    estimate: null,
     reminded: [],
     comment_count: 0,
     rank: `~${now}`,

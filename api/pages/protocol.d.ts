@@ -232,18 +232,19 @@ export interface Task {
   list_id: string;
   title: string;
   notes: string;
-  status: "open" | "done";
-  stage: string | null;
   priority: "none" | "low" | "medium" | "high" | "urgent";
   due: string | null;
   time_zone: string | null;
   tags: string[];
   assignees: string[];
+  stage: string | null;
   parent_id: string | null;
   recurrence: string | null;
   recurrence_from: "due" | "completion";
-  series: Series | null;
   reminders: Reminder[];
+  estimate: number | null;
+  status: "open" | "done";
+  series: Series | null;
   reminded: string[];
   comment_count: number;
   rank: string;
@@ -253,6 +254,13 @@ export interface Task {
   updated_at: string;
   completed_at: string | null;
   deleted_at: string | null;
+}
+/**
+ * A reminder: `at` a date-time with offset, or `before` the due date by an ISO 8601 duration.
+ */
+export interface Reminder {
+  at?: string;
+  before?: string;
 }
 /**
  * The place of a task in its series.
@@ -288,13 +296,7 @@ export interface SeriesValues {
    * @maxItems 200
    */
   reminders?: Reminder[];
-}
-/**
- * A reminder: `at` a date-time with offset, or `before` the due date by an ISO 8601 duration.
- */
-export interface Reminder {
-  at?: string;
-  before?: string;
+  estimate?: number | null;
 }
 /**
  * The state of a list after `version` events; `members` maps users to roles, `stages` are in order.

@@ -142,6 +142,7 @@ export class TaskForm {
         write: (from) => (this.fromCompletion.checked = from === "completion"),
         patch: (from) => from,
       },
+      estimate: number("edit-estimate", (task) => task.estimate),
       assignees: names("edit-assignees", (task) => task.assignees),
       tags: names("edit-tags", (task) => task.tags),
       reminders: {
@@ -218,6 +219,17 @@ function replaceOptions(select, values) {
 function text(id, shown) {
   const input = /** @type {HTMLInputElement} */ (the(id, HTMLElement));
   return { shown, read: () => input.value, write: (value) => (input.value = value), patch: (value) => value };
+}
+
+/** A field of an optional number. @param {string} id @param {(task: Task) => number | null} shown @returns {Field} */
+function number(id, shown) {
+  const input = the(id, HTMLInputElement);
+  return {
+    shown: (task) => String(shown(task) ?? ""),
+    read: () => input.value,
+    write: (value) => (input.value = value),
+    patch: (value) => (value === "" ? null : Number(value)),
+  };
 }
 
 /** A field of names with commas between them. @param {string} id @param {(task: Task) => string[]} shown @returns {Field} */

@@ -97,6 +97,12 @@ function isSame(one, other) {
   );
 }
 
+/** A number of minutes as text, such as “1 h 30 min”. @param {number} minutes */
+export function minutesText(minutes) {
+  const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
+  return [hours && `${hours} h`, (rest || !hours) && `${rest} min`].filter(Boolean).join(" ");
+}
+
 /** What is good to know of a task: texts, and what kind they are of. @param {Task} task @param {number} below
  *  @param {number} belowDone @returns {[string, string][]} */
 export function marksOf(task, below, belowDone) {
@@ -105,6 +111,7 @@ export function marksOf(task, below, belowDone) {
   if (below > 0) marks.push([`${belowDone}/${below} sub-tasks`, "below"]);
   if (task.priority !== "none") marks.push([task.priority, `priority ${task.priority}`]);
   if (task.due) marks.push([dueText(task.due), isLate(task) ? "due late" : "due"]);
+  if (task.estimate !== null) marks.push([minutesText(task.estimate), "estimate"]);
   if (task.recurrence) marks.push([`↻ ${ruleText(task.recurrence)}`, "recurrence"]);
   if (task.stage) marks.push([task.stage, "stage"]);
   for (const tag of task.tags) marks.push([`#${tag}`, "tag"]);

@@ -7,7 +7,7 @@ conflict. It names exactly the fields that cannot be merged.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -28,18 +28,30 @@ from app.tasks.commands import (
     UndoChange,
     wanted_fields,
 )
+from app.tasks.fields import FIELDS
 from app.tasks.state import TASK_FIELDS, Task
-from app.values import Notes, Role, StoredLabels, StoredUserIds
+from app.values import Role
 
 INDEPENDENT = frozenset({"comment_count", "reminded", "rank"})
 """Fields that change independently of commands, and never conflict."""
 OCCURRENCE = frozenset({"due", "time_zone", "recurrence", "recurrence_from", "series", "status"})
 """The fields that determine the occurrence of a series."""
-_LIMITS: Mapping[str, TypeAdapter[Any]] = {
-    "notes": TypeAdapter(Notes),
-    "tags": TypeAdapter(StoredLabels),
-    "assignees": TypeAdapter(StoredUserIds),
+
+
+def merge_sets(base: tuple[str, ...], theirs: tuple[str, ...], yours: tuple[str, ...]) -> tuple[str, ...]:
+    """Apply the additions and removals of both sides to the base; keep the order of `theirs`."""
+    taken = set(base) - set(yours)
+    kept = [value for value in theirs if value not in taken]
+    return (*kept, *(value for value in yours if value not in base and value not in kept))
+
+
+_MERGES: Mapping[str, Callable[[Any, Any, Any], Any]] = {"text": merge_texts, "set": merge_sets}
+_MERGED: Mapping[str, tuple[Callable[[Any, Any, Any], Any], TypeAdapter[Any]]] = {
+    name: (_MERGES[field.rules.merge], TypeAdapter(field.rules.merged or field.rules.accepts))
+    for name, field in FIELDS.items()
+    if field.rules.merge != "whole"
 }
+"""The merge of a field, and the bounds of its result."""
 
 
 def merged(command: TaskCommand, base: Task, current: Task) -> TaskCommand:
@@ -78,13 +90,6 @@ def merged_list(command: ListCommand, base: TaskList, current: TaskList) -> List
         case _:
             pass
     return command
-
-
-def merge_sets(base: tuple[str, ...], theirs: tuple[str, ...], yours: tuple[str, ...]) -> tuple[str, ...]:
-    """Apply the additions and removals of both sides to the base; keep the order of `theirs`."""
-    taken = set(base) - set(yours)
-    kept = [value for value in theirs if value not in taken]
-    return (*kept, *(value for value in yours if value not in base and value not in kept))
 
 
 def _changed_since(names: Iterable[str], base: object, current: object) -> frozenset[str]:
@@ -141,11 +146,11 @@ def _merged_fields(
 
 def _combined(name: str, before: Any, theirs: Any, yours: Any) -> Any:
     """Combine both changes of a field; return None if that is impossible or exceeds the field's bounds."""
-    if name not in _LIMITS:
+    if name not in _MERGED:
         return None
-    merge = merge_texts if name == "notes" else merge_sets
+    merge, bounds = _MERGED[name]
     try:
-        return _LIMITS[name].validate_python(merge(before, theirs, yours))
+        return bounds.validate_python(merge(before, theirs, yours))
     except ValidationError:
         return None
 

@@ -10,11 +10,12 @@ from datetime import UTC, date, datetime
 from typing import Literal, NoReturn, get_args
 
 from app.natural_dates.due import read_day
+from app.search.facets import HAS
+from app.tasks.fields import FIELDS
 from app.values import Priority, Status
 
-Field = Literal["status", "stage", "tag", "assignee", "creator", "priority", "due", "list", "has"]
+Field = Literal["status", "stage", "tag", "assignee", "creator", "priority", "due", "list", "has", "number"]
 Operator = Literal["=", "<", "<=", ">", ">="]
-Has = Literal["notes", "due", "tags", "assignees", "parent", "recurrence", "reminders", "comments"]
 Span = Literal["week", "overdue"]
 
 
@@ -22,10 +23,10 @@ Span = Literal["week", "overdue"]
 class Condition:
     """A condition that a task must meet or, negated, must not.
 
-    `value` is a `Status`, a `Priority`, a `Has`. For due it is a day in English, a date-time with an offset
-    or, with `=` only, a `Span`. For other keys it is the text as typed: a stage, a tag, a user's id, a list's
-    name or id. Only priority and due have operators other than `=`. `place` is its start and its length, in
-    characters.
+    `value` is a `Status`, a `Priority`, a word of `HAS`, or a number. For due it is a day in English, a
+    date-time with an offset or, with `=` only, a `Span`. For other keys it is the text as typed: a stage, a
+    tag, a user's id, a list's name or id. Only priority, due and numbers have operators other than `=`.
+    `place` is its start and its length, in characters. `name` is the field that has the number.
     """
 
     field: Field
@@ -33,6 +34,7 @@ class Condition:
     operator: Operator = "="
     negated: bool = False
     place: tuple[int, int] | None = dataclass_field(default=None, compare=False)
+    name: str = ""
 
 
 class SearchError(ValueError):
@@ -69,8 +71,8 @@ def _status(value: Value, _: Operator) -> Condition:
 
 def _has(value: Value, _: Operator) -> Condition:
     plural = f"{value.text.lower()}s"
-    value = replace(value, text=plural) if plural in get_args(Has) else value
-    return Condition("has", _one_of(value, "has", get_args(Has)))
+    value = replace(value, text=plural) if plural in HAS else value
+    return Condition("has", _one_of(value, "has", HAS))
 
 
 def _priority(value: Value, operator: Operator) -> Condition:
@@ -86,6 +88,17 @@ def _due(value: Value, operator: Operator) -> Condition:
     if operator != "=":
         value.wrong(f"{operator} takes a day, such as 2026-12-01, tomorrow or friday")
     return Condition("has", "due", negated=True) if due == "none" else Condition("due", due, operator)
+
+
+def _number_in(name: str, largest: int) -> Callable[[Value, Operator], Condition]:
+    def condition(value: Value, operator: Operator) -> Condition:
+        if value.text.lower() == "none" and operator == "=":
+            return Condition("has", name, negated=True)
+        if not _NUMBER.fullmatch(value.text) or int(value.text) > largest:
+            value.wrong(f"{name}: takes a whole number up to {largest:,}, or none")
+        return Condition("number", value.text, operator, name=name)
+
+    return condition
 
 
 def _text_in(field: Field) -> Callable[[Value, Operator], Condition]:
@@ -110,6 +123,7 @@ def _is_date(text: str) -> bool:
 
 
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_NUMBER = re.compile("[0-9]{1,19}")
 _DUE = (*get_args(Span), "none")
 _IS = {
     "open": Condition("status", "open"),
@@ -119,6 +133,12 @@ _IS = {
     "subtask": Condition("has", "parent"),
     "assigned": Condition("has", "assignees"),
     "unassigned": Condition("has", "assignees", negated=True),
+}
+
+_NUMBERS = {
+    name: _number_in(name, field.rules.sort.largest)
+    for name, field in FIELDS.items()
+    if field.rules.kind == "number" and field.rules.sort is not None
 }
 
 KEYS: Mapping[str, Callable[[Value, Operator], Condition]] = {
@@ -133,10 +153,11 @@ KEYS: Mapping[str, Callable[[Value, Operator], Condition]] = {
     "p": _priority,
     "due": _due,
     "has": _has,
+    **_NUMBERS,
 }
 """The parser of each key's value; it raises `SearchError` for an invalid value."""
 
-COMPARABLE = frozenset({"priority", "p", "due"})
+COMPARABLE = frozenset({"priority", "p", "due", *_NUMBERS})
 """The keys that take an operator."""
 PEOPLE = frozenset({"assignee", "by"})
 """The keys that accept `me`."""

@@ -8,12 +8,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TypeVar, assert_never
 from zoneinfo import ZoneInfo
 
+from app.bounds import MAX_NUMBER
 from app.dates import due_at
 from app.natural_dates.due import read_day
 from app.search.conditions import Condition, Operator
 from app.search.facets import facet, facets_of
 from app.search.parser import Search, Term
-from app.search.sorting import PRIORITY_ORDER
+from app.tasks.sorting import PRIORITY_ORDER
 from app.tasks.state import Task
 from app.text.tokens import Needle, forms_of
 from app.values import Status
@@ -54,6 +55,24 @@ class DueSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class NumberRange:
+    """A range of a field's numbers, both ends included, that tasks have or, `negated`, have not.
+
+    A task without a number is in no range.
+    """
+
+    name: str
+    least: int
+    most: int
+    negated: bool = False
+
+    def fits(self, task: Task) -> bool:
+        """Return whether the task's number is in the range or, negated, is not."""
+        number = getattr(task, self.name)
+        return (number is not None and self.least <= number <= self.most) != self.negated
+
+
+@dataclass(frozen=True, slots=True)
 class InList:
     """A list, by its name or its id, that contains the tasks or, `negated`, does not."""
 
@@ -82,17 +101,19 @@ class Criteria:
     any_of: tuple[tuple[str, ...], ...] = ()
     none_of: tuple[str, ...] = ()
     due: tuple[DueSpan, ...] = ()
+    numbers: tuple[NumberRange, ...] = ()
     lists: tuple[InList, ...] = ()
     needles: tuple[Needle, ...] = ()
 
     def fits(self, task: Task) -> bool:
         """Return whether a task meets the criteria, except those on its list and its words."""
         facets = set(facets_of(task))
+        ranges: tuple[DueSpan | NumberRange, ...] = (*self.due, *self.numbers)
         return (
             task.status in self.statuses
             and all(not facets.isdisjoint(group) for group in self.any_of)
             and facets.isdisjoint(self.none_of)
-            and all(span.fits(task) for span in self.due)
+            and all(each.fits(task) for each in ranges)
         )
 
     def found_in(self, texts: Iterable[str]) -> bool:
@@ -113,11 +134,16 @@ def criteria_of(search: Search, *, now: datetime, zone: ZoneInfo, parent_id: str
     any_of: list[tuple[str, ...]] = []
     none_of: list[str] = []
     due: list[DueSpan] = []
+    numbers: list[NumberRange] = []
     lists: list[InList] = []
     for condition in search.conditions:
         match condition.field:
             case "due":
                 due.append(_due_span(condition, now, zone))
+            case "number":
+                numbers.append(_number_range(condition))
+                # The index of facets finds tasks that have a number.
+                any_of += [] if condition.negated else [(facet("has", condition.name),)]
             case "list":
                 lists.append(InList(condition.value, condition.negated, condition.place))
             case "status":
@@ -131,7 +157,9 @@ def criteria_of(search: Search, *, now: datetime, zone: ZoneInfo, parent_id: str
     if parent_id is not None:
         any_of.append((facet("parent", parent_id),))
     needles = tuple(map(_needle, search.terms))
-    return Criteria(frozenset(statuses), tuple(any_of), tuple(none_of), tuple(due), tuple(lists), needles)
+    return Criteria(
+        frozenset(statuses), tuple(any_of), tuple(none_of), tuple(due), tuple(numbers), tuple(lists), needles
+    )
 
 
 def _needle(term: Term) -> Needle:
@@ -152,7 +180,7 @@ def _facets(condition: Condition) -> tuple[str, ...]:
             return (facet("by", condition.value),)
         case "stage" | "tag" | "assignee" | "has":
             return (facet(condition.field, condition.value),)
-        case "status" | "due" | "list":
+        case "status" | "due" | "list" | "number":
             raise AssertionError(f"{condition.field} is no facet")
         case _:
             assert_never(condition.field)
@@ -172,6 +200,18 @@ def _compare(one: int, operator: Operator, other: int) -> bool:
             return one >= other
         case _:
             assert_never(operator)
+
+
+def _number_range(condition: Condition) -> NumberRange:
+    number = int(condition.value)
+    least, most = {
+        "=": (number, number),
+        "<": (0, number - 1),
+        "<=": (0, number),
+        ">": (number + 1, MAX_NUMBER),
+        ">=": (number, MAX_NUMBER),
+    }[condition.operator]
+    return NumberRange(condition.name, least, most, condition.negated)
 
 
 def _due_span(condition: Condition, now: datetime, zone: ZoneInfo) -> DueSpan:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import TypeAlias
 
+from app.tasks.fields import FIELDS
 from app.tasks.state import Task
 from app.text.names import normal_label, normal_user
 
-FacetKind = Literal["list", "is", "p", "stage", "tag", "assignee", "by", "parent", "has"]
+FacetKind: TypeAlias = str
+"""`is`, `by`, `has`, or the `facet` of a field."""
 
 LONGEST_FACET = 200
 """Characters: more than our commands accept, because other producers' values must fit an index too."""
 
-
+_EXACT = tuple((name, field.rules.facet) for name, field in FIELDS.items() if field.rules.facet is not None)
+_OPTIONAL = tuple((name, field.has, field.default) for name, field in FIELDS.items() if field.has is not None)
+HAS = (*(word for _, word, _ in _OPTIONAL), "comments")
+"""The words of `has:`."""
 _SPELLED: Mapping[FacetKind, Callable[[str], str]] = {
     "stage": normal_label,
     "tag": normal_label,
@@ -34,22 +39,16 @@ def facets_of(task: Task) -> tuple[str, ...]:
 
 
 def _facets(task: Task) -> Iterator[str]:
-    yield facet("list", task.list_id)
     yield facet("is", task.status)
-    yield facet("p", task.priority)
     yield facet("by", task.created_by)
-    if task.stage is not None:
-        yield facet("stage", task.stage)
-    if task.parent_id is not None:
-        yield facet("parent", task.parent_id)
-    for tag in task.tags:
-        yield facet("tag", tag)
-    for assignee in task.assignees:
-        yield facet("assignee", assignee)
-    for name in ("notes", "due", "tags", "assignees", "recurrence", "reminders"):
-        if getattr(task, name):
-            yield facet("has", name)
-    if task.parent_id is not None:
-        yield facet("has", "parent")
+    for name, kind in _EXACT:
+        value = getattr(task, name)
+        if isinstance(value, tuple):
+            yield from (facet(kind, each) for each in value)
+        elif value is not None:
+            yield facet(kind, value)
+    for name, word, empty in _OPTIONAL:
+        if getattr(task, name) != empty:
+            yield facet("has", word)
     if task.comment_count:
         yield facet("has", "comments")

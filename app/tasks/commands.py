@@ -2,64 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, create_model
 
-from app.values import (
-    Command,
-    CommentText,
-    Due,
-    Label,
-    Labels,
-    ListId,
-    Notes,
-    Priority,
-    RecurrenceFrom,
-    Reminders,
-    Rule,
-    Scope,
-    TaskId,
-    TimeZone,
-    Title,
-    UserIds,
-    Uuid,
-)
+from app.tasks.fields import EDITED_FIELDS, FIELDS, InitialFields
+from app.values import Command, CommentText, Label, ListId, Scope, TaskId, Uuid
 
+if TYPE_CHECKING:
 
-class CreateTask(Command):
-    """Command to create a task; without `list_id` it goes to the caller's inbox."""
+    class CreateTask(InitialFields, Command):
+        """Command to create a task."""
 
-    title: Title
-    list_id: ListId
-    notes: Notes = ""
-    priority: Priority = "none"
-    due: Due | None = None
-    time_zone: TimeZone | None = None
-    tags: Labels = ()
-    assignees: UserIds = ()
-    stage: Label | None = None
-    parent_id: TaskId | None = None
-    recurrence: Rule | None = None
-    recurrence_from: RecurrenceFrom = "due"
-    reminders: Reminders = ()
+        def __init__(self, **fields: Any) -> None: ...
 
+    class TaskPatch(Command):
+        """The fields to set."""
 
-class TaskPatch(Command):
-    """The fields to set (a JSON merge patch, RFC 7396); `null` clears a field."""
+        stage: str | None = None
+        parent_id: str | None = None
 
-    title: Title = ""
-    notes: Notes | None = None
-    priority: Priority | None = None
-    due: Due | None = None
-    time_zone: TimeZone | None = None
-    tags: Labels | None = None
-    assignees: UserIds | None = None
-    stage: Label | None = None
-    parent_id: TaskId | None = None
-    recurrence: Rule | None = None
-    recurrence_from: RecurrenceFrom | None = None
-    reminders: Reminders | None = None
+        def __init__(self, **fields: Any) -> None: ...
+
+else:
+    CreateTask = create_model(
+        "CreateTask",
+        __base__=Command,
+        __doc__="Command to create a task; without `list_id` it goes to the caller's inbox.",
+        **{name: (field.initial, ... if field.required else field.default) for name, field in FIELDS.items()},
+    )
+    TaskPatch = create_model(
+        "TaskPatch",
+        __base__=Command,
+        __doc__="The fields to set (a JSON merge patch, RFC 7396); `null` clears a field.",
+        **{name: (field.patch, "" if field.required else None) for name, field in EDITED_FIELDS.items()},
+    )
 
 
 class EditTask(TaskPatch):
@@ -72,6 +49,10 @@ class EditTask(TaskPatch):
 
     scope: Scope | None = None
     cascade: bool = False
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **fields: Any) -> None: ...
 
 
 class CompleteTask(Command):
@@ -185,19 +166,9 @@ TaskCommand = (
     | RemindOfTask
 )
 
-CLEARED: dict[str, Any] = {
-    "notes": "",
-    "priority": "none",
-    "tags": (),
-    "assignees": (),
-    "recurrence_from": "due",
-    "reminders": (),
-}
-"""The meaning of `null` for fields that always have a value."""
-
 
 def wanted_fields(command: EditTask) -> dict[str, Any]:
     """Return the fields that an edit names, with `null` replaced by each field's empty value."""
-    named = [name for name in TaskPatch.model_fields if name in command.model_fields_set]
+    named = [name for name in EDITED_FIELDS if name in command.model_fields_set]
     given = {name: getattr(command, name) for name in named}
-    return {name: CLEARED.get(name) if value is None else value for name, value in given.items()}
+    return {name: FIELDS[name].default if value is None else value for name, value in given.items()}

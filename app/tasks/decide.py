@@ -41,17 +41,17 @@ from app.tasks.events import (
     TaskDeleted,
     TaskEdited,
     TaskEvent,
-    TaskFields,
     TaskMoved,
     TaskReminded,
     TaskReopened,
     TaskRestored,
     TaskSkipped,
 )
+from app.tasks.fields import SERIES_FIELDS
 from app.tasks.ranks import rank_between
 from app.tasks.reminders import pending
 from app.tasks.series import skipped
-from app.tasks.state import SERIES_FIELDS, Task, series_values
+from app.tasks.state import Task, series_values
 from app.tasks.undo import undo
 from app.values import Status
 
@@ -149,7 +149,7 @@ def _edit(command: EditTask, task: Task, context: DecisionContext) -> TaskEdited
         check_recurrence(after["recurrence"], after["recurrence_from"], after["due"], after["time_zone"])
     assigned = set(changed.get("assignees", ())) - set(task.assignees)
     return TaskEdited(
-        TaskFields(**changed),  # type: ignore[typeddict-item]
+        changed,
         this_only=_this_only(command, task, changed),
         notify=context.members(assigned),
     )

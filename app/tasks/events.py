@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from pydantic import Field
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from app.bounds import Few, Id, Instant, Label, Many, Moment, Number, Rank, Rule, Text, Title, UserName
-from app.values import Priority, RecurrenceFrom, Status
+from app.bounds import Few, Id, Instant, Label, Many, Moment, Number, Rank, Rule, Text, UserName
+from app.tasks.fields import EDITED_FIELDS, SERIES_FIELDS, InitialFields, Reminder, in_json_form
+from app.values import Status
 
-# --- events ----------------------------------------------------------------------------------------------
+# --- values ----------------------------------------------------------------------------------------------
 
-
-class Reminder(TypedDict, total=False):
-    """A reminder: `at` a date-time with offset, or `before` the due date by an ISO 8601 duration."""
-
-    at: Moment
-    before: Moment
-
-
-class SeriesValues(TypedDict, total=False):
-    """Values of fields in a series, in their JSON form: those of `SERIES_FIELDS`."""
-
-    title: Title
-    notes: Text
-    priority: Priority
-    time_zone: Moment | None
-    tags: Annotated[list[Label], Field(max_length=200)]
-    assignees: Annotated[list[UserName], Field(max_length=200)]
-    parent_id: Id | None
-    reminders: Annotated[list[Reminder], Field(max_length=200)]
+if TYPE_CHECKING:
+    SeriesValues: TypeAlias = dict[str, Any]
+    TaskFields: TypeAlias = dict[str, Any]
+    UndoneFields: TypeAlias = dict[str, Any]
+else:
+    SeriesValues = TypedDict(
+        "SeriesValues",
+        {name: in_json_form(field) for name, field in EDITED_FIELDS.items() if name in SERIES_FIELDS},
+        total=False,
+    )
+    SeriesValues.__doc__ = "Values of fields in a series, in their JSON form: those of `SERIES_FIELDS`."
+    TaskFields = TypedDict(
+        "TaskFields",
+        {"status": Status} | {name: field.stored for name, field in EDITED_FIELDS.items()},
+        total=False,
+    )
+    TaskFields.__doc__ = "The fields that an edit may set; an absent field stays unchanged."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,56 +47,30 @@ class Series:
     values: SeriesValues = field(default_factory=SeriesValues)
 
 
-class TaskFields(TypedDict, total=False):
-    """The fields that an edit may set; an absent field stays unchanged."""
+if not TYPE_CHECKING:
 
-    title: Title
-    notes: Text
-    priority: Priority
-    due: Moment | None
-    time_zone: Moment | None
-    tags: Few[Label]
-    assignees: Few[UserName]
-    stage: Label | None
-    status: Status
-    parent_id: Id | None
-    recurrence: Rule | None
-    recurrence_from: RecurrenceFrom
-    reminders: Few[Reminder]
+    class UndoneFields(TaskFields, total=False):
+        """The fields that an undo may set back."""
+
+        list_id: Id
+        rank: Rank
+        series: Series | None
+        completed_at: Instant | None
+        deleted_at: Instant | None
 
 
-class UndoneFields(TaskFields, total=False):
-    """The fields that an undo may set back."""
-
-    list_id: Id
-    rank: Rank
-    series: Series | None
-    completed_at: Instant | None
-    deleted_at: Instant | None
+# --- events ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class TaskCreated:
+class TaskCreated(InitialFields):
     """Event of a new task in a list. `notify` are the assignees to notify.
 
     `created_by` is set if it is not the actor: an occurrence of a series has the creator of the first one.
     """
 
     type: ClassVar[str] = "task.created"
-    list_id: Id
-    title: Title
-    notes: Text = ""
-    priority: Priority = "none"
-    due: Moment | None = None
-    time_zone: Moment | None = None
-    tags: Few[Label] = ()
-    assignees: Few[UserName] = ()
-    stage: Label | None = None
     rank: Rank | None = None
-    parent_id: Id | None = None
-    recurrence: Rule | None = None
-    recurrence_from: RecurrenceFrom = "due"
-    reminders: Few[Reminder] = ()
     series: Series | None = None
     notify: Many[UserName] = ()
     created_by: UserName | None = None

@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, assert_never, cast
+from typing import Any, assert_never
 
 from app.errors import Undecodable
 from app.ids import derived_id
 from app.tasks.events import (
     Series,
-    SeriesValues,
     TaskCommentDeleted,
     TaskCommented,
     TaskCommentEdited,
@@ -30,9 +29,10 @@ from app.tasks.events import (
     TaskSkipped,
     TaskUndone,
 )
+from app.tasks.fields import FIELDS, SERIES_FIELDS
 from app.tasks.ranks import rank_at
 from app.tasks.reminders import settled
-from app.tasks.state import SERIES_FIELDS, Task, series_values
+from app.tasks.state import Task, series_values
 from app.values import Status
 
 
@@ -90,6 +90,7 @@ def _changed(task: Task, event: TaskEvent, time: datetime) -> dict[str, Any]:
 
 _NAMES = tuple(one.name for one in fields(Task))
 _VALUES = attrgetter(*_NAMES)
+_INITIAL_VALUES = attrgetter(*FIELDS)
 
 
 def _with(task: Task, **changed: Any) -> Task:
@@ -102,22 +103,10 @@ def _created(event: TaskCreated, task_id: str, time: datetime, actor: str) -> Ta
     if series is None and event.recurrence is not None:
         series = Series(task_id, 1, event.due)
     return Task(
-        id=task_id,
-        list_id=event.list_id,
-        title=event.title,
-        notes=event.notes,
+        task_id,
+        *_INITIAL_VALUES(event),
         status="open",
-        stage=event.stage,
-        priority=event.priority,
-        due=event.due,
-        time_zone=event.time_zone,
-        tags=event.tags,
-        assignees=event.assignees,
-        parent_id=event.parent_id,
-        recurrence=event.recurrence,
-        recurrence_from=event.recurrence_from,
         series=series,
-        reminders=event.reminders,
         reminded=(),
         comment_count=0,
         rank=event.rank if event.rank is not None else rank_at(time, task_id),
@@ -203,4 +192,4 @@ def _series_after(task: Task, changed: dict[str, Any], this_only: tuple[str, ...
     # Another date together with another time zone: the series moves there.
     moves = {"due", "time_zone"}.issubset(changed) and "time_zone" not in this_only
     scheduled = due if restarts or moves else series.scheduled
-    return Series(series.id, series.occurrence, scheduled, cast("SeriesValues", values))
+    return Series(series.id, series.occurrence, scheduled, values)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from app.dates import due_from, duration, format_time
 
 if TYPE_CHECKING:  # The fold of tasks calls this module.
-    from app.tasks.events import Reminder
+    from app.tasks.fields import Reminder
     from app.tasks.state import Task
 
 GRACE = timedelta(minutes=1)

@@ -14,9 +14,10 @@ from app.dates import due_from, zone_of
 from app.errors import Conflict
 from app.ids import derived_id
 from app.recurrence.next_date import DATE_LENGTH, Occurrence, following, following_completion
-from app.tasks.events import Reminder, Series, TaskCreated, TaskSkipped
+from app.tasks.events import Series, TaskCreated, TaskSkipped
+from app.tasks.fields import SERIES_FIELDS, Reminder
 from app.tasks.ranks import rank_between
-from app.tasks.state import SERIES_FIELDS, Task, series_values
+from app.tasks.state import Task, series_values
 
 MAX_SKIPPED = 10
 """The number of earlier occurrences that are searched for tasks that have skipped to this one."""

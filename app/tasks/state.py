@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Any
 
-from app.tasks.events import Reminder, Series
-from app.values import Priority, RecurrenceFrom, Status
+from app.tasks.events import Series
+from app.tasks.fields import SERIES_FIELDS, StateFields
+from app.values import Status
 
-# --- fold ------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class _Identified:
+    """The first field of a task."""
+
+    __slots__ = ()
+
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Task(StateFields, _Identified):
     """The state of a task after `version` events. Times are UTC; `due` is a date or a date-time with offset.
 
     `recurrence` is an RFC 5545 rule whose COUNT is the number of remaining occurrences. `reminded` are the
     instants, in RFC 3339 and UTC, whose reminders have fired, or had passed before they were set.
     """
 
-    id: str
-    list_id: str
-    title: str
-    notes: str
+    _: KW_ONLY
     status: Status
-    stage: str | None
-    priority: Priority
-    due: str | None
-    time_zone: str | None
-    tags: tuple[str, ...]
-    assignees: tuple[str, ...]
-    parent_id: str | None
-    recurrence: str | None
-    recurrence_from: RecurrenceFrom
     series: Series | None
-    reminders: tuple[Reminder, ...]
     reminded: tuple[str, ...]
     comment_count: int
     rank: str
@@ -47,34 +42,9 @@ class Task:
     deleted_at: datetime | None = None
 
 
-TASK_FIELDS = (
-    "list_id",
-    "title",
-    "notes",
-    "status",
-    "stage",
-    "priority",
-    "due",
-    "time_zone",
-    "tags",
-    "assignees",
-    "parent_id",
-    "recurrence",
-    "recurrence_from",
-    "series",
-    "reminders",
-    "reminded",
-    "comment_count",
-    "rank",
-    "completed_at",
-    "deleted_at",
-)
+_ENVELOPE = frozenset({"id", "version", "created_at", "created_by", "updated_at"})
+TASK_FIELDS = tuple(name for name in Task.__dataclass_fields__ if name not in _ENVELOPE)
 """The fields whose changes the audit shows; the others follow from the envelope."""
-
-SERIES_FIELDS = frozenset(
-    {"title", "notes", "priority", "time_zone", "tags", "assignees", "parent_id", "reminders"}
-)
-"""The fields that each occurrence of a series inherits, unless they were edited for one occurrence only."""
 
 
 def series_values(series: Series) -> dict[str, Any]:

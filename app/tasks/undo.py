@@ -22,7 +22,6 @@ from app.tasks.events import (
     TaskRestored,
     TaskSkipped,
     TaskUndone,
-    UndoneFields,
 )
 from app.tasks.state import TASK_FIELDS, Task
 
@@ -74,7 +73,7 @@ def undo(command: UndoChange, task: Task, context: DecisionContext) -> TaskUndon
     _check_possible(task, fields, context)
     if "deleted_at" in fields and fields["deleted_at"] is None:
         fields |= _adapted(command, task, context)
-    return TaskUndone(change.after.version, UndoneFields(**fields))  # type: ignore[typeddict-item]
+    return TaskUndone(change.after.version, fields)
 
 
 def _adapted(command: UndoChange, task: Task, context: DecisionContext) -> dict[str, Any]:

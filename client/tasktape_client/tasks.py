@@ -12,36 +12,37 @@ from tasktape_client.models import BulkOutcome, Event, Priority, Reminder, Statu
 Scope = Literal["this", "following"]
 
 
-class TaskChanges(TypedDict, total=False):
-    """The fields of a task that can be set. None clears a field. Dates can also be text."""
+class TaskValues(TypedDict, total=False):
+    """The fields of a task that can be None. Dates can also be text."""
+
+    due: date | str | None
+    time_zone: str | None
+    stage: str | None
+    parent_id: str | None
+    recurrence: str | None
+    estimate: int | None
+
+
+class TaskChanges(TaskValues, total=False):
+    """The fields of a task that can be set. None clears a field."""
 
     title: str
     notes: str | None
     priority: Priority | None
-    due: date | str | None
-    time_zone: str | None
     tags: Sequence[str] | None
     assignees: Sequence[str] | None
-    stage: str | None
-    parent_id: str | None
-    recurrence: str | None
     recurrence_from: Literal["due", "completion"] | None
     reminders: Sequence[Reminder] | None
 
 
-class NewTask(TypedDict, total=False):
+class NewTask(TaskValues, total=False):
     """The fields of a new task, except its title. The default list is the caller's inbox."""
 
     list_id: str
     notes: str
     priority: Priority
-    due: date | str | None
-    time_zone: str | None
     tags: Sequence[str]
     assignees: Sequence[str]
-    stage: str | None
-    parent_id: str | None
-    recurrence: str | None
     recurrence_from: Literal["due", "completion"]
     reminders: Sequence[Reminder]
 

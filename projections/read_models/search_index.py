@@ -9,12 +9,14 @@ from itertools import zip_longest
 from sqlalchemy import Column, Index, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
+from app.search.sorting import SORT_ORDERS
 from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited
 from app.tasks.state import Task
 from app.text.tokens import forms_of, stands_alone
 from projections.postgres.connections import Connection
-from projections.postgres.tables import read_models, texts_column, time_column
+from projections.postgres.tables import read_models, texts_column
 from projections.read_models.projected import Projected, ProjectedBatch
+from projections.read_models.tasks import sort_column
 
 PENDING_KIB = 256
 """The size of the index's list of new entries."""
@@ -27,13 +29,8 @@ task_search = Table(
     # Postgres updates a row in its page, which has some free space for it.
     Column("list_id", Text, nullable=False),
     Column("shelf", SmallInteger, nullable=False),
-    Column("priority_order", SmallInteger, nullable=False),
-    time_column("created_at"),
-    time_column("updated_at"),
-    time_column("due_at", nullable=True),
+    *map(sort_column, SORT_ORDERS.values()),
     Column("due", Text),
-    Column("rank", Text(collation="C"), nullable=False),
-    Column("title_order", Text(collation="C"), nullable=False),
     texts_column("facets"),
     Column("document", TSVECTOR, nullable=False),
     # One index of both finds tasks by words and facets. New entries are merged into it periodically;

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import asyncpg
 from pydantic_core import from_json, to_json
-from sqlalchemy import BigInteger, Column, Index, Integer, SmallInteger, Table, Text, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, SmallInteger, Table, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.types import TypeEngine
 
 from app.search.facets import facets_of
-from app.search.sorting import sort_value
+from app.search.sorting import SORT_ORDERS
 from app.tasks.events import Series
+from app.tasks.fields import FIELDS, Kind, TaskField
+from app.tasks.sorting import SortOrder
 from app.tasks.state import Task
 from app.values import Status
 from projections.postgres.connections import Connection, Source
@@ -17,25 +23,39 @@ from projections.postgres.primary_keys import fetch_by_id
 from projections.postgres.tables import read_models, texts_column, time_column
 from projections.read_models.projected import ProjectedBatch
 
+STATE_COLUMNS = tuple(Task.__dataclass_fields__)
+_COMPUTED = tuple(order for order in SORT_ORDERS.values() if order.column not in STATE_COLUMNS)
+_FIELD_TYPES: Mapping[Kind, TypeEngine[Any]] = {
+    "text": Text(),
+    "choice": Text(),
+    "texts": ARRAY(Text),
+    "number": Integer(),
+    "objects": JSONB(),
+}
+_SORT_TYPES: Mapping[str, TypeEngine[Any]] = {
+    "text": Text(collation="C"),
+    "timestamptz": DateTime(timezone=True),
+    "smallint": SmallInteger(),
+    "integer": Integer(),
+}
+
+
+def _field_column(field: TaskField) -> Column[object]:
+    return Column(field.name, _FIELD_TYPES[field.rules.kind], nullable=field.nullable)
+
+
+def sort_column(order: SortOrder) -> Column[object]:
+    """Return the column of the sort values of an order."""
+    return Column(order.column, _SORT_TYPES[order.kind], nullable=order.nullable)
+
+
 tasks = Table(
     "tasks",
     read_models,
     Column("id", Text, primary_key=True),
-    Column("list_id", Text, nullable=False),
-    Column("title", Text, nullable=False),
-    Column("notes", Text, nullable=False),
+    *map(_field_column, FIELDS.values()),
     Column("status", Text, nullable=False),
-    Column("stage", Text),
-    Column("priority", Text, nullable=False),
-    Column("due", Text),
-    Column("time_zone", Text),
-    texts_column("tags"),
-    texts_column("assignees"),
-    Column("parent_id", Text),
-    Column("recurrence", Text),
-    Column("recurrence_from", Text, nullable=False),
     Column("series", JSONB),
-    Column("reminders", JSONB, nullable=False),
     texts_column("reminded"),
     Column("comment_count", Integer, nullable=False),
     Column("rank", Text(collation="C"), nullable=False),
@@ -45,11 +65,8 @@ tasks = Table(
     time_column("updated_at"),
     time_column("completed_at", nullable=True),
     time_column("deleted_at", nullable=True),
-    # For sorting and searching: the instant that `due` means, 0 (none) to 4 (urgent), the sort key of the
-    # title, the status bucket of the task (`projections.read_models.tasks`), and `app.search.facets`.
-    time_column("due_at", nullable=True),
-    Column("priority_order", SmallInteger, nullable=False),
-    Column("title_order", Text(collation="C"), nullable=False),
+    # For sorting and searching: sort values that are no fields, the status bucket, `app.search.facets`.
+    *map(sort_column, _COMPUTED),
     Column("shelf", SmallInteger, nullable=False),
     texts_column("facets"),
     Index("tasks_by_list", "list_id", "rank", "id"),
@@ -62,12 +79,7 @@ tasks = Table(
         postgresql_where=text("stage IS NOT NULL AND deleted_at IS NULL"),
     ),
     # Every sort order of tasks; queries merge lists and status buckets.
-    Index("tasks_by_rank", "list_id", "shelf", "rank", "id"),
-    Index("tasks_by_creation", "list_id", "shelf", "created_at", "id"),
-    Index("tasks_by_change", "list_id", "shelf", "updated_at", "id"),
-    Index("tasks_by_due", "list_id", "shelf", "due_at", "id"),
-    Index("tasks_by_priority", "list_id", "shelf", "priority_order", "id"),
-    Index("tasks_by_title", "list_id", "shelf", "title_order", "id"),
+    *(Index(f"tasks_by_{name}", "list_id", "shelf", by.column, "id") for name, by in SORT_ORDERS.items()),
     # Users name tasks by the ends of their ids, which differ the most.
     Index("tasks_by_end_of_id", text('reverse(id) COLLATE "C"')),
 )
@@ -80,7 +92,6 @@ STATUS_BUCKETS: dict[Status, int] = {"open": 0, "done": 1}
 DELETED = 2
 """The status bucket of deleted tasks."""
 
-STATE_COLUMNS = tuple(Task.__dataclass_fields__)
 _COLUMNS = ", ".join(STATE_COLUMNS)
 _LOAD = f"SELECT {_COLUMNS} FROM tasks"  # noqa: S608
 _UPSERT = (
@@ -98,18 +109,18 @@ async def load(source: Source, ids: list[str]) -> dict[str, Task]:
 
 def task_from_row(row: asyncpg.Record) -> Task:
     """Return a task from a row that starts with the columns in `STATE_COLUMNS`, in their order."""
-    values = list(row.values())[: len(STATE_COLUMNS)]
-    for index in _ARRAYS:
-        values[index] = tuple(values[index])
-    values[_REMINDERS] = tuple(from_json(values[_REMINDERS]))
-    if values[_SERIES] is not None:
-        values[_SERIES] = Series(**from_json(values[_SERIES]))
-    return Task(*values)
+    values = dict(zip(STATE_COLUMNS, row.values(), strict=False))
+    for name in _ARRAYS:
+        values[name] = tuple(values[name])
+    for name in _OBJECTS:
+        values[name] = tuple(from_json(values[name]))
+    if values["series"] is not None:
+        values["series"] = Series(**from_json(values["series"]))
+    return Task(**values)
 
 
-_ARRAYS = tuple(STATE_COLUMNS.index(name) for name in ("tags", "assignees", "reminded"))
-_REMINDERS = STATE_COLUMNS.index("reminders")
-_SERIES = STATE_COLUMNS.index("series")
+_ARRAYS = (*(name for name, field in FIELDS.items() if field.rules.kind == "texts"), "reminded")
+_OBJECTS = tuple(name for name, field in FIELDS.items() if field.rules.kind == "objects")
 
 
 async def write(connection: Connection, batch: ProjectedBatch) -> None:
@@ -121,9 +132,7 @@ async def write(connection: Connection, batch: ProjectedBatch) -> None:
 
 def _row(task: Task, state: bytes) -> bytes:
     found_by = {
-        "due_at": sort_value(task, "due"),
-        "priority_order": sort_value(task, "priority"),
-        "title_order": sort_value(task, "title"),
+        **{order.column: order.value(task) for order in _COMPUTED},
         "shelf": STATUS_BUCKETS[task.status] if task.deleted_at is None else DELETED,
         "facets": facets_of(task),
     }

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, pairwise
 from typing import Any, Literal
 
-from app.search.criteria import Criteria, DueSpan
+from app.search.criteria import Criteria, DueSpan, NumberRange
 from app.search.facets import facet
-from app.search.sorting import PRIORITY_ORDER, SortKey
+from app.search.sorting import SortKey
+from app.tasks.sorting import PRIORITY_ORDER
 from app.text.tokens import Needle
 from projections.postgres.sql_parameters import Parameters
 from projections.read_models.search_index import IN_TITLE, are_pair, pair_of
@@ -61,7 +62,7 @@ class TaskFilter:
     def sought(self, parameters: Parameters) -> str:
         """Return the condition on a row `t` of task_search."""
         return " AND ".join(
-            [self._placed(parameters), *self.indexed(parameters), *self._dates(parameters)],
+            [self._placed(parameters), *self.indexed(parameters), *self._values(parameters)],
         )
 
     def indexed(self, parameters: Parameters) -> list[str]:
@@ -116,7 +117,7 @@ class TaskFilter:
         if key == "updated_at":
             return self._unchanged(parameters)
         if key != "priority":
-            return []
+            return [_within_range(each, parameters) for each in self._ranges if each.name == key]
         orders = {facet("p", name): order for name, order in PRIORITY_ORDER.items()}
         groups = [
             [orders[each] for each in group] for group in self.criteria.any_of if set(group) <= set(orders)
@@ -128,9 +129,13 @@ class TaskFilter:
         ]
         return [f"t.priority_order BETWEEN {low} AND {high}" for low, high in ends]
 
+    @property
+    def _ranges(self) -> list[NumberRange]:
+        return [each for each in self.criteria.numbers if not each.negated]
+
     def facts(self, parameters: Parameters) -> list[str]:
         """Return the conditions on a row `t`, without its list, its bucket and its words."""
-        return [*self._facets(parameters), *self._dates(parameters)]
+        return [*self._facets(parameters), *self._values(parameters)]
 
     def _facets(self, parameters: Parameters, known: Sequence[Sequence[str]] = ()) -> list[str]:
         conditions = _grouped([*known, *self.criteria.any_of], parameters)
@@ -138,8 +143,12 @@ class TaskFilter:
             conditions.append(f"NOT t.facets && {parameters.add(list(self.criteria.none_of), 'text[]')}")
         return conditions
 
-    def _dates(self, parameters: Parameters) -> list[str]:
-        return [_due(span, parameters) for span in self.criteria.due] + self._unchanged(parameters)
+    def _values(self, parameters: Parameters) -> list[str]:
+        return [
+            *(_due(span, parameters) for span in self.criteria.due),
+            *(_number(each, parameters) for each in self.criteria.numbers),
+            *self._unchanged(parameters),
+        ]
 
     def _unchanged(self, parameters: Parameters) -> list[str]:
         if self.unchanged_since is None:
@@ -215,6 +224,16 @@ def _due(span: DueSpan, parameters: Parameters) -> str:
     if span.open_only:
         holds = f"t.shelf = {STATUS_BUCKETS['open']} AND {holds}"
     return f"{'NOT ' if span.negated else ''}(t.due_at IS NOT NULL AND {holds})"
+
+
+def _number(range_: NumberRange, parameters: Parameters) -> str:
+    holds = _within_range(range_, parameters)
+    return f"({holds}) IS NOT TRUE" if range_.negated else holds
+
+
+def _within_range(range_: NumberRange, parameters: Parameters) -> str:
+    least, most = (parameters.add(end, "bigint") for end in (range_.least, range_.most))
+    return f"t.{range_.name} BETWEEN {least} AND {most}"
 
 
 def _within(column: str, kind: str, ends: tuple[Any, Any], parameters: Parameters) -> str:

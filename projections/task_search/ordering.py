@@ -6,17 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from app.search.sorting import SortKey
+from app.search.sorting import SORT_ORDERS, SortKey
 from projections.postgres.sql_parameters import Parameters
-
-_COLUMNS: dict[SortKey, tuple[str, str]] = {
-    "rank": ("rank", "text"),
-    "created_at": ("created_at", "timestamptz"),
-    "updated_at": ("updated_at", "timestamptz"),
-    "due": ("due_at", "timestamptz"),
-    "priority": ("priority_order", "smallint"),
-    "title": ("title_order", "text"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +36,17 @@ class Order:
     @property
     def column(self) -> str:
         """The column of the sort value."""
-        return _COLUMNS[self.key][0]
+        return SORT_ORDERS[self.key].column
+
+    @property
+    def nullable(self) -> bool:
+        """Return whether there are tasks without a value."""
+        return SORT_ORDERS[self.key].nullable
 
     @property
     def kind(self) -> str:
         """The SQL type of the sort value."""
-        return _COLUMNS[self.key][1]
+        return SORT_ORDERS[self.key].kind
 
     @property
     def by(self) -> str:
@@ -61,17 +57,17 @@ class Order:
     @property
     def by_bands(self) -> str:
         """The ORDER BY terms for rows `t` of both bands."""
-        return f"t.due_at IS NULL, {self.by}" if self.key == "due" else self.by
+        return f"t.{self.column} IS NULL, {self.by}" if self.nullable else self.by
 
     def bands(self, after: Place | None) -> list[bool]:
         """Return the bands that are still to come: with a value (True), without."""
-        if self.key != "due":
+        if not self.nullable:
             return [True]
         return [True, False] if after is None or after.value is not None else [False]
 
     def band(self, *, with_value: bool) -> list[str]:
         """Return the conditions on rows `t` of a band."""
-        return [f"t.due_at IS {'NOT ' if with_value else ''}NULL"] if self.key == "due" else []
+        return [f"t.{self.column} IS {'NOT ' if with_value else ''}NULL"] if self.nullable else []
 
     def beyond(self, value: str, identifier: str, *, with_value: bool) -> str:
         """Return the condition on rows `t` of a band that they follow a place."""
@@ -84,9 +80,9 @@ class Order:
     def after(self, place: Place, parameters: Parameters) -> str:
         """Return the condition on rows `t` of either band that they follow a place."""
         beyond = self._compared_with("<" if self.descending else ">", place, parameters)
-        if self.key != "due":
+        if not self.nullable:
             return beyond
-        return f"(t.due_at IS NULL {'AND' if place.value is None else 'OR'} {beyond})"
+        return f"(t.{self.column} IS NULL {'AND' if place.value is None else 'OR'} {beyond})"
 
     def _compared_with(self, sign: str, place: Place, parameters: Parameters) -> str:
         identifier = parameters.add(place.id, "text")

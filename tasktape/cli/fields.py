@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
 from app.recurrence.next_date import DATE_LENGTH
+from app.tasks.fields import EDITED_FIELDS, TaskField
+from app.values import Priority
 from tasktape.cli.client import find_task
 from tasktape.cli.zone import due_given, local_zone
 
@@ -17,43 +19,60 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PRIORITIES = ("none", "low", "medium", "high", "urgent")
-CLEARABLE = (
-    *("notes", "due", "time_zone", "stage", "tags", "assignees", "priority"),
-    *("parent", "recurrence", "reminders"),
-)
+PRIORITIES = get_args(Priority)
 NAMED_OTHERWISE = {"parent": "parent_id"}
 """Fields that go by another name here than in the API."""
+_OPTION_NAMES = {name: option for option, name in NAMED_OTHERWISE.items()}
+CLEARABLE = tuple(
+    _OPTION_NAMES.get(name, name)
+    for name, field in EDITED_FIELDS.items()
+    if not field.required and name != "recurrence_from"
+)
 _ISO_DURATION = re.compile(r"P(T?[0-9])", re.IGNORECASE)
 _BEFORE = re.compile(r"(\d{1,6})([smhdw])")
-_OPTIONS = (
-    click.option("--notes", help="More about it."),
-    click.option(
+_OWN_OPTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "notes": click.option("--notes", help="More about it."),
+    "due": click.option(
         "--due",
         help="A day, a time of the time zone, or both: tomorrow, fri 5pm, dec 24, 2026-12-01T09:00.",
     ),
-    click.option(
+    "time_zone": click.option(
         "--time-zone", help="Where it is due, such as Europe/Madrid.  [default: of times yours, of dates UTC]"
     ),
-    click.option("--priority", type=click.Choice(PRIORITIES)),
-    click.option("--tag", "tags", multiple=True, help="May be given several times."),
-    click.option("--assignee", "assignees", multiple=True, help="May be given several times."),
-    click.option("--stage", help="Where it is in its process."),
-    click.option("--parent", metavar="ID", help="The task that it is a part of."),
-    click.option("--recurrence", help="How it comes again, as RFC 5545 says it: FREQ=WEEKLY;BYDAY=MO."),
-    click.option(
+    "priority": click.option("--priority", type=click.Choice(PRIORITIES)),
+    "tags": click.option("--tag", "tags", multiple=True, help="May be given several times."),
+    "assignees": click.option("--assignee", "assignees", multiple=True, help="May be given several times."),
+    "stage": click.option("--stage", help="Where it is in its process."),
+    "parent_id": click.option("--parent", metavar="ID", help="The task that it is a part of."),
+    "recurrence": click.option(
+        "--recurrence", help="How it comes again, as RFC 5545 says it: FREQ=WEEKLY;BYDAY=MO."
+    ),
+    "recurrence_from": click.option(
         "--from-completion/--from-due",
         "from_completion",
         default=None,
         help="Whether the next date counts from when it was done, or from when it was due.",
     ),
-    click.option(
+    "reminders": click.option(
         "--remind",
         "reminders",
         multiple=True,
         help="So long before it is due (30m, 2h, 1d), or at a time (tomorrow 9am); several times, too.",
     ),
-)
+}
+"""The options of fields that need more than their name and their kind."""
+
+
+def _option_of(name: str, field: TaskField) -> Callable[[Any], Any]:
+    type_ = int if field.rules.kind == "number" else str
+    return click.option(f"--{name.replace('_', '-')}", type=type_, help=f"{field.rules.description}.")
+
+
+_OPTIONS = [
+    _OWN_OPTIONS.get(name) or _option_of(name, field)
+    for name, field in EDITED_FIELDS.items()
+    if name != "title"
+]
 
 
 def field_options(verb: F) -> F:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from app.recurrence.next_date import DATE_LENGTH
+from app.search.sorting import SORT_ORDERS
 from tasktape.cli.client import api_verb, find_list, find_task, pending_said, show_task, the_list
 from tasktape.cli.fields import CLEARABLE, NAMED_OTHERWISE, PRIORITIES, field_options, fields_of
 from tasktape.cli.lines import NOTHING, event_line, field_text, printable, task_line
@@ -22,7 +23,6 @@ from tasktape.cli.zone import due_given, has_offset, local_zone
 if TYPE_CHECKING:
     from tasktape_client import Client, Task
 
-SORTS = ("rank", "created_at", "updated_at", "due", "priority", "title")
 HISTORY_SHOWN = 1000
 OF_ITS_LIST = ("stage", "parent_id")
 """Fields whose values depend on which list a task is in."""
@@ -85,7 +85,7 @@ async def _list_for(client: Client, name: str, *, make: bool) -> str:
 @click.option("--due-before", help="A day or a time: tomorrow, dec 24, 2026-12-01T09:00.")
 @click.option("--due-after", help="A day or a time: tomorrow, dec 24, 2026-12-01T09:00.")
 @click.option("--as-of", help="As they were at this time (RFC 3339).")
-@click.option("--sort", type=click.Choice(SORTS), default="rank", show_default=True)
+@click.option("--sort", type=click.Choice(list(SORT_ORDERS)), default="rank", show_default=True)
 @click.option("--reverse", is_flag=True, help="From the other end.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True)
 @json_option

@@ -27,11 +27,12 @@ async def test_people_tags_time_and_reminders_are_set(screens: Screens) -> None:
     await one.page.get_by_label("Time", exact=True).fill("09:30")
     await one.page.get_by_label("Assignees").fill(f"{screens.user}, zoe")
     await one.page.get_by_label("Tags").fill("home, phone , home")
+    await one.page.get_by_label("Estimate in minutes").fill("90")
     await one.page.get_by_label("Remind", exact=True).select_option("1 hour before")
     await one.page.get_by_label("Remind", exact=True).select_option("At a time …")
     await one.page.get_by_label("When to remind").fill("2030-01-30T18:00")
     await save(one)
-    for text in ("9:30", f"@{screens.user}", "@zoe", "#home", "#phone"):
+    for text in ("9:30", "1 h 30 min", f"@{screens.user}", "@zoe", "#home", "#phone"):
         await expect(other.row("Call Ana")).to_contain_text(text)
     await expect(other.page.get_by_label("Time", exact=True)).to_have_value("09:30")
     await expect(other.page.get_by_label("Tags")).to_have_value("home, phone")
@@ -42,6 +43,7 @@ async def test_people_tags_time_and_reminders_are_set(screens: Screens) -> None:
     await expect(other.page.get_by_role("complementary", name="Task")).to_be_hidden()
     async with screens.stack.client(screens.user) as client:
         [task] = (await client.get("/api/tasks")).json()["items"]
+    assert task["estimate"] == 90
     assert task["reminders"] == [{"at": "2030-01-30T18:00:00+01:00"}]
     assert (task["due"], task["time_zone"]) == ("2030-01-31T09:30:00+01:00", "Europe/Madrid")
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from app.log.records import EVENT_CLASSES, SCHEMA_VERSIONS
-from app.tasks.state import SERIES_FIELDS
+from app.tasks.fields import SERIES_FIELDS
 from app.values import MAX_REMINDERS
 
 STREAMS = ["task:a", "task:b", "list:l", "user:alice"]
@@ -72,6 +72,7 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "recurrence": st.sampled_from(["FREQ=DAILY", "FREQ=DAILY;COUNT=0", "nonsense", None]),
     "recurrence_from": st.sampled_from(["due", "completion"]),
     "reminders": REMINDERS,
+    "estimate": NUMBERS,
     "notify": st.lists(SHORT, max_size=3),
     "mentions": st.lists(SHORT, max_size=3),
     "this_only": st.lists(st.sampled_from([*sorted(SERIES_FIELDS), "x"]), max_size=9),
@@ -106,6 +107,7 @@ EDITABLE = (
     "due",
     "tags",
     "reminders",
+    "estimate",
     "recurrence",
     "series",
     "completed_at",

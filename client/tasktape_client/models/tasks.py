@@ -81,6 +81,8 @@ class Task(Answered):
     recurrence_from: str = "due"
     series: Series | None = None
     reminders: tuple[Reminder, ...] = ()
+    estimate: int | None = None
+    """Minutes."""
     reminded: tuple[datetime, ...] = ()
     comment_count: int = 0
     rank: str

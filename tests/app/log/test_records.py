@@ -100,6 +100,7 @@ EXPECTED: dict[str, Record] = {
         retry_of="0:41",
     ),
     "task.edited": record_of(TaskEdited({"title": "Send it", "priority": "high", "tags": ("a", "b")}), 2),
+    "task.edited-estimate": record_of(TaskEdited({"estimate": 45}), 5, time=TIME),
     "task.edited-to-nothing": record_of(
         TaskEdited(
             {

@@ -48,7 +48,7 @@ def created(*reminders: dict[str, str], **fields: Any) -> TaskCreated:
 
 def reminding(*some: dict[str, str]) -> TaskEdited:
     """Return an edit that sets the reminders."""
-    return TaskEdited({"reminders": some})  # type: ignore[typeddict-item]
+    return TaskEdited({"reminders": some})
 
 
 def lived(*events: tuple[datetime, TaskEvent]) -> Task:

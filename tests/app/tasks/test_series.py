@@ -16,7 +16,6 @@ from app.log import fold
 from app.tasks import decide as task_decisions
 from app.tasks.commands import EditTask, SkipOccurrence, TaskCommand
 from app.tasks.events import (
-    Reminder,
     Series,
     TaskCommented,
     TaskCompleted,
@@ -29,6 +28,7 @@ from app.tasks.events import (
     TaskSkipped,
 )
 from app.tasks.evolve import evolve
+from app.tasks.fields import Reminder
 from app.tasks.series import next_id, next_occurrence, shifted
 from app.tasks.state import Task
 from tests.spec import LIST_ID, OTHER_LIST_ID, START, TASK_ID, given, record_of, surroundings, task_after

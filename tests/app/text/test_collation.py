@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.search.sorting import LONGEST_ORDER, title_order
+from app.tasks.sorting import LONGEST_ORDER, title_order
 from app.text.collation import collation_key
 from tests.scripts import TEXTS
 

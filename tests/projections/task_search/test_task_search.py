@@ -17,7 +17,7 @@ from app.lists.events import ListCreated, ListDeleted, MemberAdded
 from app.log.fold import Folded
 from app.search.criteria import criteria_of
 from app.search.parser import parse
-from app.search.sorting import SortKey
+from app.search.sorting import SORT_ORDERS
 from app.tasks.events import (
     TaskCommentDeleted,
     TaskCommented,
@@ -55,7 +55,7 @@ TAGS, PEOPLE, STAGES = ["a", "b", "c d"], ["alice", "bob", "dora"], ["Next", "Do
 DUES = ["2026-03-01", "2026-03-02", "2026-03-03", "2026-03-01T23:30:00-05:00", "2026-03-02T12:00:00+01:00"]
 NOW = datetime(2026, 3, 2, 14, tzinfo=UTC)
 ZONE = ZoneInfo("America/New_York")
-KEYS: list[SortKey] = ["rank", "created_at", "updated_at", "due", "priority", "title"]
+KEYS = list(SORT_ORDERS)
 PARTITIONS = 2
 
 
@@ -88,6 +88,7 @@ class World:
             "tags": tuple(sample(TAGS, self.chance.randrange(3))),
             "assignees": tuple(sample(PEOPLE, self.chance.randrange(3))),
             "stage": choice([None, *STAGES]),
+            "estimate": choice([None, 0, 30, 60, 90]),
         }
 
     async def go_on(self) -> None:
@@ -117,7 +118,7 @@ class World:
         name, edited = self.chance.choice(list(self.fields().items()))
         comment = f"{stream}-{self._versions[stream]}"
         return (
-            (TaskEdited({name: edited}),),  # type: ignore[misc]
+            (TaskEdited({name: edited}),),
             (TaskCompleted(),),
             (TaskReopened(),),
             (TaskMoved(self.chance.choice(LISTS)),),
@@ -220,6 +221,11 @@ PARTS: dict[str, Check] = {
     "is:subtask": lambda t, _: t.parent_id is not None,
     "has:notes": lambda t, _: t.notes != "",
     "has:comments": lambda t, _: t.comment_count > 0,
+    "estimate:60": lambda t, _: t.estimate == 60,
+    "estimate:>30": lambda t, _: t.estimate is not None and t.estimate > 30,
+    "estimate:<=30": lambda t, _: t.estimate is not None and t.estimate <= 30,
+    "estimate:none": lambda t, _: t.estimate is None,
+    "estimate:<0": lambda _, __: False,
     "due:none": lambda t, _: t.due is None,
     "due:2026-03-01": due_in("2026-03-01", "2026-03-02"),
     "due:today": due_in("2026-03-02", "2026-03-03"),
