@@ -52,6 +52,7 @@ from projections.read_models.lists import ListQueries
 from projections.read_models.notifications import NotificationQueries
 from tests.folding import fold_log, update_of
 from tests.memory_log import MemoryEventLog
+from tests.waiting import eventually
 
 FOR_EVER = 10**9
 
@@ -72,6 +73,7 @@ class FragileLog(MemoryEventLog):
     def __init__(self, partitions: int) -> None:
         super().__init__(partitions, now)
         self.fails: str | None = None
+        self.folded: set[Position] = set()
         self.room: int | None = None
         """So many appends go well before the log is away."""
 
@@ -83,7 +85,8 @@ class FragileLog(MemoryEventLog):
             self.room -= 1
         positions = await super().append(records, partition=partition)
         if self.fails == "late":
-            await asyncio.sleep(0.1)  # the worker is quicker than the broker's answer
+            # The worker is quicker than the broker's answer.
+            await eventually(lambda: self.folded.issuperset(positions))
         if self.fails in ("after", "late"):
             raise Unavailable("the log went away")
         return positions
@@ -165,6 +168,7 @@ class World:
     def _fold(self, raw: RawRecord) -> None:
         folded = self.fold.apply(raw, decoded(raw))
         self.folded.append(folded)
+        self.log.folded.add(raw.position)
         for node in self.nodes:
             node.outcomes.resolve(update_of(folded))
 

@@ -29,6 +29,7 @@ from app.tasks.commands import (
 )
 from app.tasks.state import Task
 from tests.api.memory_stack import Node, World, key_of, new_id, new_task
+from tests.waiting import eventually
 
 STAGES = [{"name": "To do", "category": "open"}, {"name": "Done", "category": "done"}]
 
@@ -204,7 +205,7 @@ async def test_undo_of_an_invisible_cascade_takes_back_all_of_it(family: Family)
     family.world.hold()
     await family.tell(CompleteTask(cascade=True), wait_s=0)
     undoing = asyncio.create_task(family.tell(UndoChange()))
-    await asyncio.sleep(0)
+    await eventually(lambda: family.node.outcomes._waiters > 0)
     family.world.release()
     await undoing
     assert set(family.each("status").values()) == {"open"}

@@ -32,7 +32,7 @@ async def test_outcome_of_another_position_with_the_same_id_is_ignored() -> None
     outcomes = Outcomes()
     with outcomes.expect("e") as expectation:
         waiting = asyncio.create_task(expectation.at(Position(0, 6), 5))
-        await asyncio.sleep(0)
+        await eventually(lambda: expectation._wanted is not None)
         outcomes.resolve(update("0:5"))
         outcomes.resolve(update("0:6"))
         found = await waiting
@@ -65,10 +65,10 @@ async def test_wait_covers_positions_of_several_partitions() -> None:
     outcomes.start({0: 3})
     assert await outcomes.wait_reached({0: 3}, 0)
     waiting = asyncio.create_task(outcomes.wait_reached({0: 4, 1: 0}, 5))
-    await asyncio.sleep(0)
+    await eventually(lambda: 0 in outcomes._waiting)
     outcomes.resolve(update("0:4"))
     outcomes.resolve(update("0:2"))
-    await asyncio.sleep(0)
+    await eventually(lambda: 1 in outcomes._waiting)
     assert not waiting.done()
     outcomes.resolve(update("1:0"))
     assert await waiting
@@ -116,11 +116,10 @@ async def test_locks_are_fair_bounded_and_released() -> None:
     async def take(name: str, timeout_s: float = 5) -> None:
         async with locks.hold("task:t", timeout_s):
             order.append(name)
-            await asyncio.sleep(0.01)
 
     async with locks.hold("task:t", 1):
         waiting = [asyncio.create_task(take("first")), asyncio.create_task(take("second"))]
-        await asyncio.sleep(0)
+        await eventually(lambda: locks._locks["task:t"].users == 3)
         with pytest.raises(Unavailable, match="too many"):
             await take("third")
         async with locks.hold("task:other", 0):

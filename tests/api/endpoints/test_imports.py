@@ -24,6 +24,7 @@ from projections.read_models.lists import ListQueries
 from tasktape.local.tokens import mint
 from tests.api.memory_stack import Node, World, dependencies_on
 from tests.spec import LIST_ID, OTHER_LIST_ID
+from tests.waiting import eventually
 
 SECRET = "a secret of the tests, and of nothing else"
 SETTINGS = Settings.from_environment(
@@ -241,7 +242,7 @@ async def test_import_waits_for_the_read_models(importer: Importer) -> None:
     late = await importer.post({"list": {"name": "log"}, "tasks": [task_with_events("B")]}, Prefer="wait=0")
     assert (late.status_code, late.json()["code"]) == (503, "unavailable")
     waiting = asyncio.create_task(importer.done([task_with_events("B")]))
-    await asyncio.sleep(0)
+    await eventually(lambda: importer.node.outcomes._waiters > 0)
     importer.world.release()
     assert counts(await waiting) == (1, 3, 0, 3, [])
 
