@@ -50,7 +50,7 @@ async function signIn(token) {
   localStorage.setItem(TOKEN_KEY, token);
   the("token", HTMLTextAreaElement).value = "";
   the("sign-in", HTMLElement).hidden = true;
-  api.onUnauthenticated = () => signOut("Sign in again: the token is no longer good.");
+  api.onUnauthenticated = () => signOut("The token has expired or is no longer valid. Sign in again.");
   workspace = new Workspace(api, me, signOut);
   await attempt(() => /** @type {Workspace} */ (workspace).open());
 }

@@ -119,8 +119,8 @@ function isAboutSubTasks(error) {
 
 /** @param {Task} task */
 async function withSubTasks(task) {
-  const text = `“${shortened(task.title, LONGEST_NAME)}” has sub-tasks. Do the same with them?`;
-  return (await choose("Sub-tasks too?", [text], [{ label: "With sub-tasks", value: "yes", kind: "primary" }])) !== null;
+  const text = `“${shortened(task.title, LONGEST_NAME)}” has sub-tasks. Include them?`;
+  return (await choose("Include sub-tasks?", [text], [{ label: "With sub-tasks", value: "yes", kind: "primary" }])) !== null;
 }
 
 /** @param {string} correlation @param {string} listId @param {string} title @param {string | null} parentId @returns {Task} */

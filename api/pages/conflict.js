@@ -23,8 +23,8 @@ export async function settle({ theirs = {}, yours = {} }) {
       option(name, "yours", yours[name], true),
     ),
   );
-  const line = make("p", { class: "muted" }, "Somebody changed the same while you did. Which is to be?");
-  const answer = await choose("Two versions", [line, ...sets], [{ label: "Save", value: "save", kind: "primary" }]);
+  const line = make("p", { class: "muted" }, "Somebody else changed the same field. Which version do you keep?");
+  const answer = await choose("Conflicting changes", [line, ...sets], [{ label: "Save", value: "save", kind: "primary" }]);
   if (answer === null) return null;
   return names.filter((_, index) => sets[index]?.querySelector("input")?.checked);
 }

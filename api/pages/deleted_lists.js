@@ -49,7 +49,7 @@ export class DeletedLists {
 
   /** Ask, and delete a list; for a moment that can be undone by a click. @param {TaskList} list */
   async delete(list) {
-    const question = `“${list.name}” and its tasks will be gone for all its members, until one of its owners restores it.`;
+    const question = `“${list.name}” and its tasks will be hidden from all members until an owner restores it.`;
     const choice = { label: "Delete", value: "delete", kind: /** @type {"danger"} */ ("danger") };
     if (!(await choose("Delete this list?", [question], [choice]))) return;
     await attempt(async () => {

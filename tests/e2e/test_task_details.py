@@ -51,7 +51,7 @@ async def test_people_tags_time_and_reminders_are_set(screens: Screens) -> None:
 async def test_rule_counts_from_today_and_an_occurrence_is_skipped(screens: Screens) -> None:
     """A custom rule is accepted; an invalid one gets a reason in words."""
     one, other = await both(screens, "Take the bins out")
-    await one.page.get_by_label("Repeats").select_option("By a rule …")
+    await one.page.get_by_label("Repeats").select_option("Custom rule …")
     await one.page.get_by_label("Rule (RFC 5545)").fill("FREQ=SOMETIMES")
     await save(one)
     await expect(one.page.get_by_role("alert")).to_contain_text("recurrence")
@@ -112,7 +112,7 @@ async def test_conflicting_edit_offers_both_versions(screens: Screens) -> None:
     await save(one)
     await expect(other.row("Buy oat milk")).to_be_visible()
     await save(other)
-    box = other.page.get_by_role("dialog", name="Two versions")
+    box = other.page.get_by_role("dialog", name="Conflicting changes")
     await expect(box).to_contain_text("Buy oat milk")
     await expect(box).to_contain_text("Buy rice milk")
     await box.get_by_label("Theirs").check()
