@@ -10,7 +10,7 @@ from tasktape.local.kafka import EmbeddedKafka
 from tasktape.local.postgres import EmbeddedPostgres
 from tests.integration.stack import Stack, running
 from tests.parallel import (
-    MAX_CONNECTIONS,
+    POSTGRES,
     address_of,
     pytest_collection_modifyitems,
     pytest_configure_node,
@@ -44,7 +44,7 @@ def database_url(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathF
     if shared := address_of("database_url", pytestconfig):
         yield shared
         return
-    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), max_connections=MAX_CONNECTIONS)
+    postgres = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), settings=POSTGRES)
     yield postgres.start()
     postgres.stop()
 

@@ -16,30 +16,31 @@ from tasktape.local.kafka import EmbeddedKafka
 from tasktape.local.postgres import EmbeddedPostgres
 from tasktape.local.processes import end_all
 
-MAX_CONNECTIONS = 500
-"""Each process of the tests may have some stacks at a time, of dozens of connections each."""
+POSTGRES = {"max_connections": "500", "fsync": "off", "full_page_writes": "off"}
+"""Each process of the tests may have stacks of dozens of connections each. Nothing crashes this server."""
 
 STOP_LIMIT_S = 30
 """The time for an interrupted process to stop what its tests have started."""
 
 ADDRESSES = pytest.StashKey[dict[str, str]]()
 
-# What takes longest comes first, lest the last minutes be one process' alone; and the rest in its order.
+# The longest come first, so that no process is left alone at the end; the others keep their order.
 LONGEST_FIRST = (
-    "tests/integration/test_relay_chaos.py",
+    "tests/integration/test_back_up_document.py",
     "tests/integration/test_faults.py",
+    "tests/integration/test_relay_chaos.py",
+    "tests/integration/test_readme.py",
     "tests/integration/test_reminders.py",
     "tests/integration/test_recurrence.py",
-    "tests/api/transports/websocket/test_hostile_clients.py",
-    "tests/integration/test_compose_processes.py",
-    "tests/integration/test_proxies.py",
-    "tests/integration/test_readme.py",
-    "tests/e2e/test_page.py",
+    "tests/integration/test_local_instance.py",
     "tests/integration/test_import_trouble.py",
-    "tests/integration/test_cli_tasks.py",
-    "tests/api/relay/test_hub_properties.py",
-    "tests/app/recurrence/test_peers.py",
+    "tests/integration/test_proxies.py",
+    "tests/integration/test_compose_processes.py",
     "tests/integration/test_finding_plans.py",
+    "tests/integration/test_log_damage.py",
+    "tests/e2e/test_page.py",
+    "tests/integration/test_cli_tasks.py",
+    "tests/api/transports/websocket/test_hostile_clients.py",
     "tests/integration/",
     "tests/e2e/",
     "tests/streams/",
@@ -49,11 +50,13 @@ LONGEST_FIRST = (
 )
 DIVIDED = frozenset(
     {
-        "tests/integration/test_relay_chaos.py",
+        "tests/integration/test_back_up_document.py",
         "tests/integration/test_faults.py",
+        "tests/integration/test_relay_chaos.py",
         "tests/integration/test_reminders.py",
         "tests/integration/test_recurrence.py",
-        "tests/api/relay/test_hub_properties.py",
+        "tests/integration/test_log_damage.py",
+        "tests/integration/test_cli_tasks.py",
         "tests/e2e/test_page.py",
     }
 )
@@ -78,7 +81,7 @@ def _addresses(config: pytest.Config) -> dict[str, str]:
         folder = TemporaryDirectory(prefix="tasktape-tests-", ignore_cleanup_errors=True)
         config.add_cleanup(folder.cleanup)
         kafka = EmbeddedKafka(Path(folder.name) / "kafka")
-        postgres = EmbeddedPostgres(Path(folder.name) / "postgres", max_connections=MAX_CONNECTIONS)
+        postgres = EmbeddedPostgres(Path(folder.name) / "postgres", settings=POSTGRES)
         config.add_cleanup(lambda: _end_leftovers(config._tmp_path_factory.getbasetemp()))  # type: ignore[attr-defined]
         config.add_cleanup(kafka.stop)
         config.add_cleanup(postgres.stop)
@@ -98,8 +101,7 @@ def _end_leftovers(folder: Path) -> None:
 
 
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives a process one file at a time, since set-up of a module may be expensive; of some files, one
-    test."""
+    """Gives a process one file at a time, since its set-up may be expensive; of some files, one test."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = nodeid.partition("::")[0]

@@ -5,6 +5,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,13 +20,13 @@ from tasktape.local.server import Child
 INIT_LIMIT_S = 60.0
 LEFTOVER_LIMIT_S = 10.0
 USER = DATABASE = "tasktape"
-MAX_CONNECTIONS = 100
 
 SETTINGS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
     "password_encryption": "scram-sha-256",
     "fsync": "on",
+    "max_connections": "100",
     "jit": "off",  # it costs more than it gains on short queries
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -44,14 +45,14 @@ def shared_buffers_mib() -> int:
 
 
 class EmbeddedPostgres:
-    """A database server with its data in `folder`."""
+    """A database server with its data in `folder`; `settings` go beyond `SETTINGS`, or replace some."""
 
     def __init__(
-        self, folder: Path, log: Path | None = None, *, max_connections: int = MAX_CONNECTIONS
+        self, folder: Path, log: Path | None = None, settings: Mapping[str, str] | None = None
     ) -> None:
         self.folder = folder.absolute()
         self.log = log or self.folder / "postgres.log"
-        self._max_connections = max_connections
+        self._settings = settings or {}
         self._ports: dict[str, int] = {}
         self._child = Child(self)
 
@@ -86,7 +87,7 @@ class EmbeddedPostgres:
         settings = SETTINGS | {
             "port": str(self._ports["postgres"]),
             "shared_buffers": f"{shared_buffers_mib()}MB",
-            "max_connections": str(self._max_connections),
+            **self._settings,
         }
         flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
         return Launch(
