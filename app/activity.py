@@ -22,6 +22,7 @@ from app.log.fold import Folded
 from app.log.records import Record
 from app.policies import IMPORT_PREFIX, POLICY_PREFIX
 from app.positions import Position
+from app.stream_ids import StreamId
 from app.tasks.events import TaskEdited, TaskMoved, TaskReminded
 from app.tasks.state import Task
 
@@ -95,7 +96,7 @@ class Entry(NamedTuple):
     type: str
     actor: str
     list_id: str
-    stream: str
+    stream: StreamId
 
     @property
     def position(self) -> Position:
@@ -124,7 +125,7 @@ class Group:
     def task_ids(self) -> list[str]:
         """The tasks of the group, ordered by their newest event; empty for events of a list."""
         streams = dict.fromkeys(entry.stream for entry in self.entries)
-        return [stream[5:] for stream in streams if stream.startswith("task:")]
+        return [stream.key for stream in streams if stream.kind == "task"]
 
 
 def grouped(entries: Iterable[Entry]) -> list[Group]:

@@ -30,6 +30,7 @@ from app.ids import derived_id
 from app.imported_stages import ImportStages
 from app.log.fold import State, evolve
 from app.log.records import Record, event_data_json, source_of
+from app.stream_ids import task_stream
 from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited, TaskEvent, TaskReopened
 from app.tasks.fields import FIELDS
 from app.tasks.state import Task
@@ -168,7 +169,7 @@ def records_of(run: Import, task: ImportedTask, stages: ImportStages | None = No
     list has.
     """
     identifier = task_id(run.list_id, task)
-    stream, source = f"task:{identifier}", source_of("import", run.user)
+    stream, source = task_stream(identifier), source_of("import", run.user)
     records: list[Record] = []
     state: State | None = None
     for version, event in enumerate(task["events"], start=1):

@@ -16,6 +16,7 @@ from app.lists.state import TaskList, first_stage
 from app.log.fold import Folded
 from app.log.records import source_of
 from app.positions import Position
+from app.stream_ids import StreamId, list_stream, task_stream
 from app.tasks.events import Series, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskMoved, TaskRestored
 from app.tasks.fields import EDITED_FIELDS
 from app.tasks.series import next_id, next_occurrence
@@ -60,17 +61,17 @@ class Cause:
         return None if self.series is None else next_id(self.series)
 
     @property
-    def home(self) -> str:
+    def home(self) -> StreamId:
         """The stream of the task's list."""
-        return f"list:{self.task.list_id}"
+        return list_stream(self.task.list_id)
 
     @property
-    def parent(self) -> str | None:
+    def parent(self) -> StreamId | None:
         """The stream of the next occurrence's parent."""
         if self.series is None:
             return None
         parent_id = series_values(self.series).get("parent_id", self.task.parent_id)
-        return None if parent_id is None else f"task:{parent_id}"
+        return None if parent_id is None else task_stream(parent_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from app.log.records import Record
+from app.stream_ids import task_stream
 from app.tasks.events import TaskCreated
 from benchmarks.machine import measured
 from benchmarks.tables import percentile, table
@@ -96,4 +97,4 @@ async def _one_by_one(log: KafkaEventLog, count: int) -> list[float]:
 
 def _record() -> Record:
     created = TaskCreated("a list", "Buy milk", notes="What one would write about it. " * 5)
-    return Record(str(uuid4()), f"task:{uuid4()}", 1, now(), "alice", "/tasktape/benchmarks", created)
+    return Record(str(uuid4()), task_stream(str(uuid4())), 1, now(), "alice", "/tasktape/benchmarks", created)

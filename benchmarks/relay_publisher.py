@@ -21,10 +21,12 @@ import uuid_utils
 import uvloop
 from aiokafka import AIOKafkaProducer
 
+from app.channels import list_channel, task_channel
 from app.log import records, updates
 from app.log.records import Record
 from app.log.updates import Update
 from app.positions import Position
+from app.stream_ids import task_stream
 from app.tasks.events import TaskCommented
 from projections.generations.opening import open_database
 from streams.garbage import collect_rarely
@@ -48,13 +50,12 @@ def update(partition: int, list_id: str, task_id: str, offset: int, data: bytes)
     missing = VALUE_BYTES - len(value) - len(_PAD % b"")
     if missing > 0:
         value = _value(partition, task_id, offset, data[:-1] + _PAD % (b"x" * missing) + b"}")
-    stream = f"task:{task_id}"
     return Update(
         Position(partition, offset),
-        stream,
+        task_stream(task_id),
         _event_id(offset),
         "accepted",
-        (stream, f"list:{list_id}"),
+        (task_channel(task_id), list_channel(list_id)),
         value,
         TIME,
     )
@@ -74,7 +75,7 @@ def comment(user: str, task_id: str, version: int, data: bytes) -> Record:
     event_id = str(uuid_utils.uuid7())
     return Record(
         id=event_id,
-        stream=f"task:{task_id}",
+        stream=task_stream(task_id),
         version=version,
         time=datetime.now(UTC),
         actor=user,

@@ -33,6 +33,7 @@ from app.lists.events import ListCreated
 from app.log.records import Event, Record
 from app.positions import Position
 from app.settings import Settings
+from app.stream_ids import StreamId
 from app.tasks.events import TaskCreated, TaskReminded
 from benchmarks.backlog import environment_of, settings_of
 from benchmarks.machine import cpu_s, measured
@@ -289,7 +290,7 @@ def _user(number: int) -> str:
 
 
 def _record(event: Event, version: int, stream: str, actor: str) -> Record:
-    return Record(str(uuid4()), stream, version, datetime.now(UTC), actor, "/tasktape/bench", event)
+    return Record(str(uuid4()), StreamId(stream), version, datetime.now(UTC), actor, "/tasktape/bench", event)
 
 
 # --- what is said of it ----------------------------------------------------------------------------------

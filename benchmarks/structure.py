@@ -23,6 +23,7 @@ from api.commands.structure_locks import Hold
 from api.node import new_id, now, open_node
 from app.lists.commands import CreateList
 from app.settings import Settings
+from app.stream_ids import StreamId
 from app.tasks.commands import CompleteTask, CreateTask, EditTask, ReopenTask, TaskCommand
 from benchmarks.instance import Instance, running_instance
 from benchmarks.machine import measured
@@ -110,7 +111,7 @@ async def _creating(both: Sequence[CommandHandler], list_id: str, pairs: int) ->
 
 async def _give(handler: CommandHandler, command: TaskCommand | CreateList, stream: str) -> float:
     started_s = time.perf_counter()
-    result = await handler.handle(CommandRequest(command, stream, USER, WAIT_S))
+    result = await handler.handle(CommandRequest(command, StreamId(stream), USER, WAIT_S))
     assert isinstance(result, Applied)
     return time.perf_counter() - started_s
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from app.errors import Undecodable
 from app.log.fold import Fold, Home, State
 from app.log.records import RawRecord, Record
+from app.stream_ids import StreamId
 from projections.postgres.connections import Connection
 from projections.queries.stream_states import load_streams
 from projections.read_models import audit, dead_letters
@@ -27,7 +28,7 @@ class FoldStates:
     def forget(self) -> None:
         """Forget everything; the next batch loads it again."""
         self._next_offsets: dict[int, int] = {}
-        self._states: dict[str, State | None] = {}
+        self._states: dict[StreamId, State | None] = {}
         self._held: dict[str, str] = {}
 
     async def fold_for(
@@ -50,7 +51,7 @@ class FoldStates:
         accepted = await audit.accepted_ids(connection, ids) if ids else set()
         return Fold(self._states, accepted, self._held, self._home)
 
-    async def _load_missing(self, connection: Connection, streams: Collection[str]) -> None:
+    async def _load_missing(self, connection: Connection, streams: Collection[StreamId]) -> None:
         missing = {stream for stream in streams if stream not in self._states}
         if missing:
             self._states.update({**dict.fromkeys(missing), **await load_streams(connection, missing)})
@@ -62,7 +63,7 @@ class FoldStates:
         self._next_offsets.update(ends)
 
 
-def _streams_of(raws: Sequence[RawRecord], records: Sequence[Record | Undecodable]) -> set[str]:
+def _streams_of(raws: Sequence[RawRecord], records: Sequence[Record | Undecodable]) -> set[StreamId]:
     streams = {
         record.stream if isinstance(record, Record) else raw.stream
         for raw, record in zip(raws, records, strict=True)

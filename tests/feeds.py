@@ -20,7 +20,7 @@ def entry_of(folded: Folded, lists: Collection[str]) -> Entry | None:
     type_, record, after, before = activity_type(folded), folded.record, folded.after, folded.before
     if type_ is None or record is None:
         return None
-    here = after.list_id if isinstance(after, Task) else record.stream_key
+    here = after.list_id if isinstance(after, Task) else record.stream.key
     left = before.list_id if isinstance(before, Task) else here
     if here not in lists and left not in lists:
         return None

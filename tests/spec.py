@@ -18,6 +18,7 @@ from app.log import fold
 from app.log.fold import State
 from app.log.records import RawRecord, Record, encode
 from app.positions import Position
+from app.stream_ids import StreamId
 from app.tasks import decide as task_decisions
 from app.tasks.commands import TaskCommand
 from app.tasks.decision_context import DecisionContext
@@ -40,7 +41,7 @@ def record_of(event: DomainEvent, version: int, **given: Any) -> Record:
     """Return a record of `event`, one minute a version after `START`, by alice unless `given` says
     otherwise."""
     kind = event.type.partition(".")[0]
-    stream = given.get("stream", f"{kind}:{KEYS[kind]}")
+    stream = StreamId(given.get("stream", f"{kind}:{KEYS[kind]}"))
     defaults: dict[str, Any] = {
         "id": f"{stream}-{version}",
         "stream": stream,
@@ -50,7 +51,7 @@ def record_of(event: DomainEvent, version: int, **given: Any) -> Record:
         "source": "/tasktape/api",
         "data": event,
     }
-    return Record(**{**defaults, **given})
+    return Record(**{**defaults, **given, "stream": stream})
 
 
 def raw_of(record: Record, offset: int, partition: int = 0) -> RawRecord:

@@ -25,6 +25,7 @@ from app.lists.events import MemberRemoved
 from app.lists.state import TaskList
 from app.log.records import Event, Record
 from app.settings import Settings
+from app.stream_ids import StreamId
 from app.structure.rules import Violation, violations
 from app.tasks.events import (
     Series,
@@ -287,7 +288,7 @@ async def broken(database: Database) -> list[Violation]:
 def _foreign_record(stream: str, version: int, event: Event, task: Task) -> Record:
     return Record(
         id=str(uuid4()),
-        stream=stream,
+        stream=StreamId(stream),
         version=version,
         time=task.updated_at,
         actor="ann",

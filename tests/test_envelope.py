@@ -15,6 +15,7 @@ from api.endpoints.history import Event
 from api.protocol.update_messages import Update, UpdateEvent
 from app.log.event_json import RecordedEvent, event_json, update_json
 from app.positions import Position
+from app.stream_ids import task_stream
 from tasktape_client.models import Event as ClientEvent
 from tests.spec import START
 
@@ -24,7 +25,7 @@ PACKAGES = ("app", "projections", "streams", "api", "tasktape")
 DOCUMENTATION = {Path("api/contract/message_examples.py"), Path("api/contract/openapi_fields.py")}
 """Examples, and sentences about fields; `tests/integration/test_messages_as_described.py` checks them."""
 EVENT = RecordedEvent(
-    *("event-1", "task.edited", "task:1", 2, Position(0, 121), "accepted", None, START, START),
+    *("event-1", "task.edited", task_stream("1"), 2, Position(0, 121), "accepted", None, START, START),
     *("alice", "/tasktape/api", None, None, b'{"tags":[]}', b'{"tags":[["a"],[]]}'),
 )
 ENVELOPE = frozenset(json.loads(event_json(EVENT))) - {"data", "changes"}

@@ -6,7 +6,6 @@ from pydantic_core import from_json
 
 from app.ids import is_uuid
 from app.log import records, updates
-from app.log.records import stream_kind
 from benchmarks.relay_publisher import VALUE_BYTES, comment, update
 
 LIST = "10000000-0000-4000-8000-000000000000"
@@ -33,4 +32,4 @@ def test_comment_of_the_benchmark_is_accepted() -> None:
     key, value, headers = records.encode(made)
     found = records.decode(key, headers, value)
     assert found.data == made.data
-    assert (stream_kind(found.stream), found.version, found.actor) == ("task", 7, "alice")
+    assert (found.stream.kind, found.version, found.actor) == ("task", 7, "alice")

@@ -180,7 +180,7 @@ def _is_read(user: str, told: Record, said: Iterable[Record | None]) -> bool:
     """Return whether a notification is read after a user's events, in order."""
     read = False
     for record in said:
-        if record is None or record.stream_key != user:
+        if record is None or record.stream.key != user:
             continue
         match record.data:
             case NotificationsRead(ids=ids) if told.id in ids:

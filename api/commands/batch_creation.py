@@ -22,6 +22,7 @@ from app.errors import TaskError
 from app.ids import IdFactory
 from app.log.fold import State
 from app.log.ports import Clock
+from app.stream_ids import StreamId
 from app.tasks.events import TaskCreated
 from app.tasks.ranks import rank_in_batch
 
@@ -105,14 +106,14 @@ async def _event(
         return None
     if not isinstance(event, TaskCreated):
         return None
-    return replace(event, rank=rank_in_batch(now, index, request.stream.removeprefix("task:")))
+    return replace(event, rank=rank_in_batch(now, index, request.stream.key))
 
 
 def _cached(load: LoadState) -> LoadState:
     """Return `load` with a cache, so that it loads each stream once."""
     known: dict[str, State | None] = {}
 
-    async def cached(stream: str) -> State | None:
+    async def cached(stream: StreamId) -> State | None:
         if stream not in known:
             known[stream] = await load(stream)
         return known[stream]

@@ -28,6 +28,7 @@ from app.ids import derived_id
 from app.log.fold import State
 from app.log.records import Event
 from app.positions import latest
+from app.stream_ids import task_stream
 from app.tasks.checks import MAX_SUB_TASKS
 from app.tasks.commands import (
     CompleteTask,
@@ -115,7 +116,7 @@ class Cascades:
         done: list[Task] = []
         parent_id = after.parent_id
         for _ in range(MAX_LINE):
-            above = await self._decisions.state(f"task:{parent_id}") if parent_id is not None else None
+            above = await self._decisions.state(task_stream(parent_id)) if parent_id is not None else None
             if not isinstance(above, Task) or above.deleted_at is not None:
                 break
             done += [above] if above.status == "done" else []
@@ -181,7 +182,7 @@ class Cascades:
         own = replace(
             _in_time(request, deadline),
             command=command,
-            stream=f"task:{task_id}",
+            stream=task_stream(task_id),
             if_match=None,
             key=None if request.key is None else request.key.part(f"{task_id} {command.model_dump_json()}"),
             event_id=None,

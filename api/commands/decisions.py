@@ -29,9 +29,9 @@ from app.deciders import decide
 from app.errors import TaskError
 from app.log.fold import State
 from app.log.ports import Clock
-from app.log.records import stream_kind
 from app.log.updates import state_from_json
 from app.positions import latest
+from app.stream_ids import StreamId
 from app.tasks.decision_context import Change
 from app.tasks.state import Task
 from projections.queries.sub_tasks import Lines
@@ -118,7 +118,7 @@ class Decisions:
         """Wait until this node's writes are folded, to any stream."""
         await self._outcomes.wait_reached(self._in_flight.positions(), timeout_s)
 
-    async def wait_for_own_write(self, stream: str, deadline: float) -> None:
+    async def wait_for_own_write(self, stream: StreamId, deadline: float) -> None:
         """Wait until this node's write to a stream is folded, rather than decide on an assumption."""
         written, remaining_s = self._in_flight.of_stream(stream), deadline - time.monotonic()
         if written is not None and remaining_s > 0:
@@ -140,7 +140,7 @@ class Decisions:
 
         return await lock_plan(request.command, request.stream, lines, change), reader.lines
 
-    async def state(self, stream: str) -> State | None:
+    async def state(self, stream: StreamId) -> State | None:
         """Return the newest state that this node knows."""
         return await self.reader.state(stream)
 
@@ -158,7 +158,7 @@ class Decisions:
         if first is None:
             return None
         check_same(key, first.command_hash)
-        state = state_from_json(stream_kind(first.stream), first.state)
+        state = state_from_json(first.stream.kind, first.state)
         return Applied(shown(state), first.version, first.position, is_repeat=True)
 
     async def with_free_id(self, request: CommandRequest) -> CommandRequest:

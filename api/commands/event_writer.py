@@ -25,7 +25,7 @@ from app.errors import Unavailable
 from app.ids import IdFactory
 from app.log.fold import State, evolve
 from app.log.ports import Clock, EventLog
-from app.log.records import Event, Record, stream_kind
+from app.log.records import Event, Record
 from app.log.updates import state_from_json
 from app.positions import Position
 
@@ -149,7 +149,7 @@ class EventWriter:
             return Pending(position)
         done = await self._reader.accepted(record.id)
         if done is not None:
-            state = state_from_json(stream_kind(done.stream), done.state)
+            state = state_from_json(done.stream.kind, done.state)
             return Applied(shown(state), done.version, done.position)
         _, holder = await self._reader.newest(record.stream)
         raise held(holder or str(position))

@@ -21,6 +21,7 @@ from api.commands.structure_locks import Hold, StructureLocks
 from app.errors import TaskError, Unavailable
 from app.ids import IdFactory
 from app.log.ports import Clock, EventLog
+from app.stream_ids import StreamId
 
 MAX_LOCK_TRIES = 8
 """The most plans for locks, as the structure may change before they are acquired."""
@@ -100,7 +101,7 @@ class CommandHandler:
         raise Unavailable("the tasks and lists around this are being moved concurrently; try again")
 
     @asynccontextmanager
-    async def sharing(self, stream: str) -> AsyncIterator[Hold]:
+    async def sharing(self, stream: StreamId) -> AsyncIterator[Hold]:
         """Share the lock of a list, as for creating tasks in it. Raise `Unavailable` on a timeout."""
         async with self._structure_locks.hold({stream: False}) as hold:
             yield hold

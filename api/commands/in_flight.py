@@ -12,6 +12,7 @@ from api.commands.load_context import ContextQueries
 from api.commands.withdrawal import held
 from app.log.fold import State
 from app.positions import Position, Positions
+from app.stream_ids import StreamId
 from app.tasks.state import Task
 from projections.queries.decisions import AcceptedEvent
 from projections.queries.sub_tasks import Lines
@@ -22,16 +23,16 @@ NO_LINES = Lines()
 class Rows(ContextQueries, Protocol):
     """The queries of the read models that deciding needs."""
 
-    async def state(self, stream: str) -> State | None:
+    async def state(self, stream: StreamId) -> State | None:
         """Return the newest state of a stream."""
 
-    async def newest(self, stream: str) -> tuple[State | None, str | None]:
+    async def newest(self, stream: StreamId) -> tuple[State | None, str | None]:
         """Return the newest state of a stream, and the position of the record that holds it, if any."""
 
     async def lines(self, task_ids: Collection[str]) -> Lines:
         """Return these tasks and all their ancestors, deleted ones included."""
 
-    async def state_at(self, stream: str, version: int) -> State | None:
+    async def state_at(self, stream: StreamId, version: int) -> State | None:
         """Return the state of a stream after its first `version` events."""
 
     async def accepted(self, event_id: str) -> AcceptedEvent | None:
@@ -62,7 +63,7 @@ class ReadYourWritesReader:
     in_flight: InFlightWrites
     lines: Lines = NO_LINES
 
-    async def state(self, stream: str) -> State | None:
+    async def state(self, stream: StreamId) -> State | None:
         """Return the newest state that this node knows."""
         known = self._known(stream)
         return self._overlay(await self.rows.state(stream) if known is None else known, stream)
@@ -71,7 +72,7 @@ class ReadYourWritesReader:
         """Load these tasks and all their ancestors at once, as they are now."""
         return replace(self, lines=await self.rows.lines(task_ids))
 
-    async def state_unless_held(self, stream: str) -> State | None:
+    async def state_unless_held(self, stream: StreamId) -> State | None:
         """Return the same for a stream that is not held. Raise `Conflict` if a parked record holds it."""
         state: State | None = self._known(stream)
         if state is None:
@@ -82,11 +83,10 @@ class ReadYourWritesReader:
             raise held(holder)
         return self._overlay(state, stream)
 
-    def _known(self, stream: str) -> Task | None:
-        kind, _, key = stream.partition(":")
-        return self.lines.tasks.get(key) if kind == "task" else None
+    def _known(self, stream: StreamId) -> Task | None:
+        return self.lines.tasks.get(stream.key) if stream.kind == "task" else None
 
-    def _overlay(self, state: State | None, stream: str) -> State | None:
+    def _overlay(self, state: State | None, stream: StreamId) -> State | None:
         written = self.in_flight.of_stream(stream)
         if written is not None and (state is None or written.after.version > state.version):
             return written.after
@@ -120,7 +120,7 @@ class InFlightWrites:
         self._streams: OrderedDict[str, InFlightWrite] = OrderedDict()
         self._events: OrderedDict[str, InFlightWrite] = OrderedDict()
 
-    def add(self, stream: str, written: InFlightWrite) -> None:
+    def add(self, stream: StreamId, written: InFlightWrite) -> None:
         """Add an append, unless its outcome has arrived meanwhile."""
         if self._is_resolved(written):
             return
@@ -130,7 +130,7 @@ class InFlightWrites:
             if len(entries) > self._limit:
                 entries.popitem(last=False)
 
-    def of_stream(self, stream: str) -> InFlightWrite | None:
+    def of_stream(self, stream: StreamId) -> InFlightWrite | None:
         """Return the newest unresolved append to a stream."""
         return self._open(self._streams, stream)
 

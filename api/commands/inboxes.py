@@ -15,6 +15,7 @@ from api.commands.requests import CommandRequest
 from app.errors import TaskError
 from app.ids import derived_id, inbox_id
 from app.lists.commands import CreateInbox
+from app.stream_ids import list_stream
 
 MAX_KNOWN_USERS = 50_000
 RETRY_AFTER_S = 5.0
@@ -57,4 +58,4 @@ def _create_inbox(user: str) -> CommandRequest:
     """Return the command; its event id is derived, so that racing nodes create the same event."""
     identifier = inbox_id(user)
     key = CommandKey(derived_id("inbox-created", user), identifier, "inbox")
-    return CommandRequest(CreateInbox(), f"list:{identifier}", user, wait_s=WAIT_S, key=key)
+    return CommandRequest(CreateInbox(), list_stream(identifier), user, wait_s=WAIT_S, key=key)

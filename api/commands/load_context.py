@@ -14,6 +14,7 @@ from app.ids import inbox_id
 from app.lists.commands import CreateInbox, CreateList, EditList, ListCommand, Occupied
 from app.lists.state import TaskList
 from app.log.fold import State
+from app.stream_ids import StreamId, list_stream, task_stream
 from app.tasks.checks import MAX_DEPTH
 from app.tasks.commands import (
     Comment,
@@ -34,7 +35,7 @@ from app.tasks.series import next_id
 from app.tasks.state import Task
 from app.users import User, UserCommand
 
-LoadState = Callable[[str], Awaitable[State | None]]
+LoadState = Callable[[StreamId], Awaitable[State | None]]
 """Loads the newest state of a stream."""
 NO_LIST, NO_TASK = "no such list", "no such task"
 
@@ -131,7 +132,7 @@ async def _task_context(
             found = replace(found, ancestors=await _ancestors(task.parent_id, load))
             return _with_sub_tasks(found, await queries.sub_tasks(task.id))
         case SkipOccurrence():
-            state = await load(f"task:{next_id(task.series)}") if task.series is not None else None
+            state = await load(task_stream(next_id(task.series))) if task.series is not None else None
             return replace(found, next_occurrence=state if isinstance(state, Task) else None)
         case Comment():
             return replace(found, commenters=await queries.commenters(task.id))
@@ -205,7 +206,7 @@ def _with_sub_tasks(found: DecisionContext, below: Sequence[SubTask]) -> Decisio
 
 
 async def _list(list_id: str, user: str, load: LoadState) -> TaskList | None:
-    state = await load(f"list:{list_id}")
+    state = await load(list_stream(list_id))
     if isinstance(state, TaskList):
         return state
     # Everyone owns their inbox, even before it is in the read models.
@@ -228,7 +229,7 @@ async def _ancestors(parent_id: str | None, load: LoadState) -> tuple[Task, ...]
     """Return the ancestors from the parent on; no more than needed to detect that there are too many."""
     found: list[Task] = []
     while parent_id is not None and len(found) < MAX_DEPTH:
-        state = await load(f"task:{parent_id}")
+        state = await load(task_stream(parent_id))
         if not isinstance(state, Task):
             break
         found.append(state)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from api.commands.load_context import LoadState
 from app.lists.commands import CreateInbox, CreateList, EditList, ListCommand
+from app.stream_ids import StreamId, list_stream, task_stream
 from app.tasks.checks import MAX_DEPTH
 from app.tasks.commands import (
     Comment,
@@ -50,12 +51,12 @@ class LockPlan:
     above: list[Task] = field(default_factory=list)
     is_certain: bool = True
 
-    def share(self, *streams: str) -> None:
+    def share(self, *streams: StreamId) -> None:
         """Add shared locks."""
         for stream in streams:
             self.modes.setdefault(stream, False)
 
-    def hold_alone(self, *streams: str) -> None:
+    def hold_alone(self, *streams: StreamId) -> None:
         """Add exclusive locks."""
         self.modes.update(dict.fromkeys(streams, True))
 
@@ -68,7 +69,7 @@ class LockPlan:
 
 
 async def lock_plan(
-    command: TaskCommand | ListCommand | UserCommand, stream: str, lines: LoadLines, change: LoadChange
+    command: TaskCommand | ListCommand | UserCommand, stream: StreamId, lines: LoadLines, change: LoadChange
 ) -> LockPlan:
     """Return the locks that a command on a stream needs, in the current structure."""
     plan = LockPlan()
@@ -77,7 +78,7 @@ async def lock_plan(
             plan.hold_alone(stream)
         return plan
     if isinstance(command, CreateTask):
-        plan.share(f"list:{command.list_id}")
+        plan.share(list_stream(command.list_id))
         if command.parent_id is not None:
             await _share_line(plan, command.parent_id, await lines([command.parent_id]))
         return plan
@@ -88,7 +89,7 @@ async def lock_plan(
         return plan
     plan.is_certain = False
     wanted = [command.parent_id] if isinstance(command, EditTask) and command.parent_id is not None else []
-    load = await lines([stream.removeprefix("task:"), *wanted])
+    load = await lines([stream.key, *wanted])
     task = await load(stream)
     if isinstance(task, Task):
         await _plan_for(plan, command, task, load, change)
@@ -115,8 +116,8 @@ def _spans(command: TaskCommand) -> bool:
 async def _plan_for(
     plan: LockPlan, command: TaskCommand, task: Task, load: LoadState, change: LoadChange
 ) -> None:
-    own = f"task:{task.id}"
-    plan.share(f"list:{task.list_id}")
+    own = task_stream(task.id)
+    plan.share(list_stream(task.list_id))
     match command:
         case CompleteTask():
             plan.hold_alone(own)
@@ -134,17 +135,17 @@ async def _plan_for(
             plan.hold_alone(own)
             await _share_line(plan, task.parent_id, load)
             if list_id is not None:
-                plan.share(f"list:{list_id}")
+                plan.share(list_stream(list_id))
         case UndoChange(version=version):
             plan.hold_alone(own)
             await _share_line(plan, task.parent_id, load)
             found = await change(task, version)
             if found is not None and found.before is not None:
-                plan.share(f"list:{found.before.list_id}")
+                plan.share(list_stream(found.before.list_id))
                 await _share_line(plan, found.before.parent_id, load)
             if found is not None:
                 # The reopened ancestors may be completed again: nobody else may rely on their being open.
-                plan.hold_alone(*(f"task:{each.id}" for each in found.along if each.depth < 0))
+                plan.hold_alone(*(task_stream(each.id) for each in found.along if each.depth < 0))
         case _:
             pass  # Its notifications go to members of the list, whose lock it shares.
 
@@ -154,9 +155,9 @@ async def _share_line(plan: LockPlan, parent_id: str | None, load: LoadState) ->
     for _ in range(MAX_LINE):
         if parent_id is None:
             return
-        plan.share(f"task:{parent_id}")
+        plan.share(task_stream(parent_id))
         plan.is_certain = False
-        state = await load(f"task:{parent_id}")
+        state = await load(task_stream(parent_id))
         if not isinstance(state, Task):
             return
         plan.above.append(state)

@@ -21,6 +21,7 @@ from app.log.fold import State
 from app.log.records import Event, source_of
 from app.log.updates import Update, is_gone, state_json
 from app.positions import Position, Positions, latest
+from app.stream_ids import StreamId
 from projections.queries.sub_tasks import Lines
 
 SOURCE = source_of("api")
@@ -36,7 +37,7 @@ class CommandRequest:
     """
 
     command: AnyCommand
-    stream: str
+    stream: StreamId
     user: str
     wait_s: float
     if_match: Precondition | None = None

@@ -8,6 +8,7 @@ from typing import Literal
 
 from api.commands.load_context import ContextQueries, LoadState
 from app.log.fold import State
+from app.stream_ids import StreamId, task_stream
 from app.tasks.commands import CreateTask, EditTask, MoveTask, ReopenTask, RestoreTask, UndoChange
 from app.tasks.decision_context import Along
 from app.tasks.state import Task
@@ -57,7 +58,7 @@ def adapted(before: State | None, after: State | None) -> Sequence[SideEffect]:
 
 
 async def effects_of(
-    stream: str, version: int, load: LoadState, queries: ContextQueries
+    stream: StreamId, version: int, load: LoadState, queries: ContextQueries
 ) -> Sequence[SideEffect]:
     """Return the effects of the command that led to this version of a task, from the audit."""
     task = await load(stream)
@@ -70,7 +71,7 @@ async def effects_of(
 
 
 async def _was_opened(along: Along, load: LoadState, queries: ContextQueries) -> bool:
-    task = await load(f"task:{along.id}")
+    task = await load(task_stream(along.id))
     if not isinstance(task, Task):
         return False
     changes = [await queries.change(task, version, "") for version in along.versions]

@@ -19,6 +19,7 @@ from app.deciders import AnyCommand
 from app.ids import IdFactory, inbox_id
 from app.lists.commands import RestoreList
 from app.lists.state import TaskList
+from app.stream_ids import StreamId, list_stream, task_stream
 from app.tasks.commands import (
     ChangeToUndo,
     Comment,
@@ -116,7 +117,7 @@ class TaskActions:
         target_id: str | None = None,
         cascade: bool = False,
         scope: Scope | None = None,
-    ) -> tuple[AnyCommand, str]:
+    ) -> tuple[AnyCommand, StreamId]:
         """Return a command and its stream: of the task or list `target_id`, or of the task that it creates.
 
         Raise `Invalid` for an invalid body, and `Unavailable` if the list of a new task cannot be read.
@@ -124,7 +125,7 @@ class TaskActions:
         action = ACTIONS[name]
         checked = validated(action.body, body)
         given = {name: getattr(checked, name) for name in checked.model_fields_set}
-        kind = "list" if action.command is RestoreList else "task"
+        stream_of = list_stream if action.command is RestoreList else task_stream
         match checked:
             case NewTask():
                 given["list_id"] = await self.list_of(checked, user)
@@ -135,7 +136,7 @@ class TaskActions:
                 given["scope"] = scope
         if action.cascades:
             given["cascade"] = cascade
-        return action.command(**given), f"{kind}:{target_id}"
+        return action.command(**given), stream_of(target_id or "")
 
     async def list_of(self, new_task: NewTask, user: str) -> str:
         """Return the list of a new task: the one it names, else its parent's, else the inbox."""
@@ -149,6 +150,6 @@ class TaskActions:
 
 async def _list_of(task_id: str, user: str, reader: ReadYourWritesReader) -> str | None:
     """Return the list of a task, if the user may see it."""
-    task = await reader.state(f"task:{task_id}")
-    home = await reader.state(f"list:{task.list_id}") if isinstance(task, Task) else None
+    task = await reader.state(task_stream(task_id))
+    home = await reader.state(list_stream(task.list_id)) if isinstance(task, Task) else None
     return home.id if isinstance(home, TaskList) and role_in(home, user) is not None else None

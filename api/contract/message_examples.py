@@ -11,11 +11,13 @@ from pydantic import BaseModel
 from api.protocol import client_messages as client
 from api.protocol import server_messages as server
 from api.protocol.update_messages import Update
+from app.channels import list_channel, task_channel
 from app.tasks.fields import FIELDS
 
-LIST = "list:0199f3a1-5b1e-7c60-8a55-0d6f3b1c2a01"
+LIST_ID = "0199f3a1-5b1e-7c60-8a55-0d6f3b1c2a01"
+LIST = list_channel(LIST_ID)
 TASK_ID = "0199f3a1-7d22-7b10-9c3e-51a2c4d6e802"
-TASK = f"task:{TASK_ID}"
+TASK = task_channel(TASK_ID)
 _ALICE = {"user": "alice", "connections": 2, "viewing": True, "typing": False}
 _BOB = {"user": "bob", "connections": 1, "viewing": True, "typing": True}
 
@@ -40,7 +42,7 @@ FROM_CLIENT: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxy
 _TASK_NOW = {
     "id": TASK_ID,
     **{name: field.default for name, field in FIELDS.items() if not field.required},
-    "list_id": LIST.removeprefix("list:"),
+    "list_id": LIST_ID,
     "title": "Book a room",
     "priority": "high",
     "due": "2026-12-01",

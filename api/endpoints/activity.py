@@ -26,6 +26,7 @@ from api.http.routing import Endpoint
 from app.activity import Group, summary
 from app.log.event_json import envelope_of
 from app.positions import Position
+from app.stream_ids import NO_STREAM
 from app.text.graphemes import shortened
 from app.values import (
     ListId,
@@ -142,10 +143,10 @@ def group_json(group: Group, shown: Mapping[Position, FeedEvent]) -> dict[str, A
 
 def _event(shown: FeedEvent) -> dict[str, Any]:
     event, envelope = shown.event, envelope_of(shown.event)
-    kind, _, key = (event.stream or "").partition(":")
+    stream = event.stream or NO_STREAM
     return {
         **{name: value for name, value in envelope.items() if name in ActivityEvent.model_fields},
-        "task_id": key if kind == "task" else None,
+        "task_id": stream.key if stream.kind == "task" else None,
         "title": shown.title,
         "data": _brief(from_json(event.data)),
         "changes": _brief(from_json(event.changes)),

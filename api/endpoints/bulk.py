@@ -150,7 +150,7 @@ def _success(request: CommandRequest, result: CommandResult) -> Outcome:
     if isinstance(result, Pending):
         summary |= {"status": 202, "location": f"{OUTCOMES_PATH}/{result.position}"}
         return Outcome(to_json(summary), result.positions)
-    kind = request.stream.partition(":")[0].encode()
+    kind = request.stream.kind.encode()
     shown = b"" if status == 204 else b',"%s":%s' % (kind, result.body)
     return Outcome(to_json(summary)[:-1] + shown + b"}", result.positions)
 

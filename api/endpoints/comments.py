@@ -23,6 +23,7 @@ from api.http.responses import object_answer, page_answer
 from api.http.routing import Endpoint, command
 from app.errors import NotFound
 from app.ids import is_uuid
+from app.stream_ids import task_stream
 from app.tasks.commands import DeleteComment, EditComment
 from app.validation import validated
 from projections.read_models.comments import Comment
@@ -74,7 +75,7 @@ async def add_comment(request: Request) -> Response:
 async def edit_comment(request: Request) -> Response:
     """PATCH /api/tasks/{id}/comments/{comment_id}."""
     query_of(request, Query)
-    stream, comment_id = f"task:{path_id(request, 'task')}", _comment_id(request)
+    stream, comment_id = task_stream(path_id(request, "task")), _comment_id(request)
     body = await read_object(request, dependencies_of(request).settings.body_limit_bytes, PATCH)
     command = EditComment(comment_id=comment_id, text=validated(NewComment, body).text)
     return await carry_out(request, command, stream, key_of(request, body))
@@ -83,7 +84,7 @@ async def edit_comment(request: Request) -> Response:
 async def delete_comment(request: Request) -> Response:
     """DELETE /api/tasks/{id}/comments/{comment_id}."""
     query_of(request, Query)
-    stream, comment_id = f"task:{path_id(request, 'task')}", _comment_id(request)
+    stream, comment_id = task_stream(path_id(request, "task")), _comment_id(request)
     command = DeleteComment(comment_id=comment_id)
     return await carry_out(request, command, stream, key_of(request, {}))
 

@@ -26,6 +26,7 @@ from api.http.routing import Endpoint
 from app.errors import Conflict, NotFound
 from app.log.records import Record, StreamResumed, source_of
 from app.positions import Position, positions_to_json
+from app.stream_ids import user_stream
 from projections.read_models.dead_letters import ParkedRecord
 
 
@@ -58,7 +59,7 @@ class LettersWritten(BaseModel):
 
 
 APPEND_AT_ONCE = 500
-NOWHERE_STREAM = "user:operator"
+NOWHERE_STREAM = user_stream("operator")
 """The stream of the skip of a record that names no stream."""
 _CURSOR = "dead-letters"
 _PLACE: TypeAdapter[tuple[int, int]] = TypeAdapter(tuple[Partition, Offset])

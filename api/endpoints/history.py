@@ -18,6 +18,7 @@ from api.http.dependencies import dependencies_of
 from api.http.query import PageQuery
 from api.http.responses import page_answer
 from app.log.event_json import event_json
+from app.stream_ids import StreamId
 
 
 class HistoryQuery(PageQuery):
@@ -58,7 +59,7 @@ class EventPageOut(BaseModel):
 _PLACE = TypeAdapter(tuple[Offset])
 
 
-async def history_answer(request: Request, stream: str, query: HistoryQuery) -> Response:
+async def history_answer(request: Request, stream: StreamId, query: HistoryQuery) -> Response:
     """Return a page of a stream's events, in order; the caller has checked access."""
     everything = query.outcome == "all"
     fingerprint = f"history {stream} {query.outcome}"

@@ -16,6 +16,7 @@ from app.imported_history import ImportedEvent, import_list_id
 from app.imported_stages import missing_stages
 from app.lists.commands import CreateList, EditList, ListCommand
 from app.lists.state import TaskList
+from app.stream_ids import list_stream
 from app.tasks.commands import CreateTask
 from app.validation import validated
 from app.values import ListId, Title
@@ -110,7 +111,7 @@ class ImportTarget:
         return home
 
     async def _list(self, list_id: str) -> TaskList | None:
-        state = await self._commands.decisions.state(f"list:{list_id}")
+        state = await self._commands.decisions.state(list_stream(list_id))
         return state if isinstance(state, TaskList) else None
 
     async def _carry_out(
@@ -119,7 +120,7 @@ class ImportTarget:
         """Carry out a command on the list. Raise `Unavailable` if its outcome is not known in time."""
         request = CommandRequest(
             command=command,
-            stream=f"list:{list_id}",
+            stream=list_stream(list_id),
             user=self._user,
             wait_s=self._wait_s,
             if_match=if_match,

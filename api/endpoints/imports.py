@@ -30,6 +30,7 @@ from app.imported_stages import ImportStages
 from app.log.ports import EventLog
 from app.log.records import Record
 from app.positions import Position, latest, positions_to_json
+from app.stream_ids import list_stream
 from app.validation import validated
 
 APPEND_AT_ONCE = 1_000
@@ -88,7 +89,7 @@ async def import_tasks(request: Request) -> Response:
     wanted = [each["events"] for each in action.tasks] if action.add_stages else []
     added_stages = await target.add_stages(list_id, wanted)
     # From here the list cannot be deleted or get other stages until the imported events are visible.
-    async with deps.commands.sharing(f"list:{list_id}") as hold:
+    async with deps.commands.sharing(list_stream(list_id)) as hold:
         stages = ImportStages(await target.locked_list(list_id))
         run = Import(list_id, user, correlation_id)
         histories = await asyncio.to_thread(_histories, run, action.tasks, stages)

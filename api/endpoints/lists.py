@@ -33,6 +33,7 @@ from app.lists.commands import (
 from app.lists.state import TaskList
 from app.log.updates import state_json
 from app.positions import Positions
+from app.stream_ids import list_stream
 from app.validation import validated
 
 
@@ -65,7 +66,7 @@ async def create_list(request: Request) -> Response:
     query_of(request, Query)
     key = key_of(request, body)
     list_id = key.created_id if key else deps.new_id()
-    return await carry_out(request, command, f"list:{list_id}", key)
+    return await carry_out(request, command, list_stream(list_id), key)
 
 
 async def list_lists(request: Request) -> Response:
@@ -115,7 +116,7 @@ async def list_history(request: Request) -> Response:
     list_id = path_id(request, "list")
     if not await dependencies_of(request).lists.may_see(caller_of(request).user, list_id):
         raise await unseen_list(request, list_id)
-    return await history_answer(request, f"list:{list_id}", query)
+    return await history_answer(request, list_stream(list_id), query)
 
 
 async def list_in_path(request: Request) -> tuple[TaskList, Positions]:
@@ -137,7 +138,7 @@ async def change_list(request: Request, command: ListCommand, body: dict[str, An
     """Carry out a command on the list in the path."""
     query_of(request, Query)
     list_id = path_id(request, "list")
-    return await carry_out(request, command, f"list:{list_id}", key_of(request, body))
+    return await carry_out(request, command, list_stream(list_id), key_of(request, body))
 
 
 _LIST = "/api/lists/{id}"

@@ -27,6 +27,7 @@ from app.ids import inbox_id
 from app.lists.state import TaskList
 from app.log.event_json import RecordedEvent, event_json, task_and_list
 from app.positions import Position
+from app.stream_ids import NO_STREAM
 from app.tasks.state import Task
 from projections.queries.audit import AuditedEvent
 
@@ -101,12 +102,12 @@ async def _may_see(request: Request, deps: Dependencies, event: RecordedEvent) -
     caller = caller_of(request)
     if caller.admin or event.actor == caller.user:
         return True
-    kind, _, key = (event.stream or "").partition(":")
-    match kind:
+    stream = event.stream or NO_STREAM
+    match stream.kind:
         case "task":
-            return await deps.tasks.may_see(caller.user, key)
+            return await deps.tasks.may_see(caller.user, stream.key)
         case "list":
-            return await deps.lists.may_see(caller.user, key)
+            return await deps.lists.may_see(caller.user, stream.key)
         case _:
             return False
 

@@ -28,6 +28,7 @@ from api.http.responses import json_answer, object_answer
 from api.http.routing import Endpoint, command
 from app.errors import NotFound
 from app.positions import Positions, positions_to_json
+from app.stream_ids import user_stream
 from app.users import ReadAllNotifications, ReadNotifications, UnreadNotifications, UserCommand
 from app.validation import validated
 from app.values import (
@@ -154,7 +155,7 @@ async def _carry_out(
     request: Request, command: UserCommand, key: CommandKey | None
 ) -> tuple[Response | None, Positions]:
     """Carry out a command on the caller's stream; return the response if its outcome is not known yet."""
-    command_request = command_request_of(request, command, f"user:{caller_of(request).user}", key)
+    command_request = command_request_of(request, command, user_stream(caller_of(request).user), key)
     result = await dependencies_of(request).commands.handle(command_request)
     answer = command_answer(request, command_request, result) if isinstance(result, Pending) else None
     return answer, result.positions

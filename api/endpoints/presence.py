@@ -16,6 +16,7 @@ from api.http.query import PageQuery, Query, UserFilter
 from api.http.requests import query_of
 from api.http.responses import object_answer
 from api.http.routing import Endpoint
+from app.channels import Channel
 from app.errors import FieldError, Invalid, NotFound
 from app.ids import is_uuid
 
@@ -77,7 +78,7 @@ _PLACE = TypeAdapter(tuple[str])
 
 async def presence(request: Request) -> Response:
     """GET /api/presence."""
-    channel = query_of(request, PresenceQuery).channel
+    channel = Channel(query_of(request, PresenceQuery).channel)
     if not await _may_see(request, channel):
         raise NotFound("no such channel")
     present_users = dependencies_of(request).presence
@@ -90,11 +91,11 @@ async def presence(request: Request) -> Response:
     )
 
 
-async def _may_see(request: Request, channel: str) -> bool:
+async def _may_see(request: Request, channel: Channel) -> bool:
     """Return True if the caller may see a channel. Raise `Invalid` if the channel has no presence."""
     deps, user = dependencies_of(request), caller_of(request).user
-    kind, _, key = channel.partition(":")
-    match kind:
+    key = channel.key
+    match channel.kind:
         case "task" if is_uuid(key):
             return await deps.tasks.may_see(user, key)
         case "list" if is_uuid(key):

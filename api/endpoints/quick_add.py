@@ -23,6 +23,7 @@ from app.authorisation import role_in
 from app.errors import FieldError, Invalid
 from app.lists.state import TaskList
 from app.quick_add.parser import MAX_QUICK_CHARS, QuickContext, QuickTask, ReadParts, UnreadParts, read_quick
+from app.stream_ids import list_stream
 from app.validation import validated
 from app.values import ListId, TaskId, TimeZone
 
@@ -120,7 +121,7 @@ async def _read(
 ) -> QuickTask:
     deps, user = dependencies_of(request), caller_of(request).user
     list_id = await deps.task_actions.list_of(where, user)
-    home = await deps.commands.decisions.state(f"list:{list_id}")
+    home = await deps.commands.decisions.state(list_stream(list_id))
     members = home.members if isinstance(home, TaskList) and role_in(home, user) is not None else (user,)
     context = QuickContext(deps.clock(), ZoneInfo(zone), user, tuple(members), given)
     return read_quick(text, context)

@@ -6,7 +6,7 @@ an `id:`, the positions that the client has then reached, which a browser sends 
 
 from __future__ import annotations
 
-from typing import Annotated, Protocol
+from typing import Protocol
 
 from pydantic import (
     Field,
@@ -24,6 +24,7 @@ from api.relay.channel_access import list_behind
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
 from api.transports.sse.response import HEADERS, MEDIA_TYPE, EventStream, StreamRequest
+from app.channels import Channel
 from app.errors import Forbidden, Malformed, NotFound, TaskError, Unavailable
 from app.positions import parse_positions, positions_to_json
 
@@ -31,7 +32,7 @@ from app.positions import parse_positions, positions_to_json
 class StreamQuery(Query):
     """The channels of an event stream, and the positions to start from."""
 
-    channel: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(
+    channel: tuple[Channel, ...] = Field(
         (),
         description="May be repeated: `task:…`, in addition to the automatic channels",
         max_length=100,
@@ -72,7 +73,7 @@ async def stream(request: Request) -> Response:
     return EventStream(relay, live.connection_registry, action)
 
 
-async def _check_visible(relay: Relay, caller: Identity, channel: str) -> None:
+async def _check_visible(relay: Relay, caller: Identity, channel: Channel) -> None:
     """Refuse a channel before the stream starts, while a problem can still be sent. Raise `TaskError`."""
     kinds: dict[str, type[TaskError]] = {"forbidden": Forbidden, "not_found": NotFound}
     try:

@@ -24,6 +24,7 @@ from api.http.requests import path_id, query_of
 from api.http.responses import json_answer, state_answer
 from api.http.routing import Endpoint, command
 from app.errors import Malformed, NotFound
+from app.stream_ids import task_stream
 from app.tasks.commands import TaskPatch
 from app.tasks.state import Task
 from app.values import (
@@ -87,7 +88,7 @@ async def task_history(request: Request) -> Response:
     task_id = path_id(request, "task")
     if not await dependencies_of(request).tasks.may_see(caller_of(request).user, task_id):
         raise NotFound(NO_TASK)
-    return await history_answer(request, f"task:{task_id}", query)
+    return await history_answer(request, task_stream(task_id), query)
 
 
 # --- commands --------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from api.http.responses import json_answer
 from app.deciders import AnyCommand
 from app.lists.commands import CreateList, DeleteList, LeaveList, RemoveMember
 from app.positions import format_positions
+from app.stream_ids import StreamId
 from app.tasks.commands import Comment, CreateTask, DeleteComment, DeleteTask
 
 OUTCOMES_PATH = "/api/outcomes"
@@ -42,7 +43,9 @@ class WrittenOut(BaseModel):
     outcome: Literal["pending"] = "pending"
 
 
-async def carry_out(request: Request, command: AnyCommand, stream: str, key: CommandKey | None) -> Response:
+async def carry_out(
+    request: Request, command: AnyCommand, stream: StreamId, key: CommandKey | None
+) -> Response:
     """Carry out a command as the request's headers specify, and answer."""
     command_request = command_request_of(request, command, stream, key)
     result = await dependencies_of(request).commands.handle(command_request)
@@ -68,7 +71,7 @@ def key_of(request: Request, body: Mapping[str, Any]) -> CommandKey | None:
 
 
 def command_request_of(
-    request: Request, command: AnyCommand, stream: str, key: CommandKey | None
+    request: Request, command: AnyCommand, stream: StreamId, key: CommandKey | None
 ) -> CommandRequest:
     """Return the request of a command: its user and the conditions in the headers."""
     wanted = preference_of(request)
@@ -100,12 +103,12 @@ def status_of(command: AnyCommand) -> int:
 
 def location_of(request: CommandRequest) -> str | None:
     """Return the address of what a command creates, None if it creates nothing."""
-    kind, _, key = request.stream.partition(":")
+    stream = request.stream
     match request.command:
         case CreateTask() | CreateList():
-            return f"/api/{kind}s/{key}"
+            return f"/api/{stream.kind}s/{stream.key}"
         case Comment(comment_id=comment_id):
-            return f"/api/{kind}s/{key}/comments/{comment_id}"
+            return f"/api/{stream.kind}s/{stream.key}/comments/{comment_id}"
         case _:
             return None
 

@@ -4,6 +4,7 @@ import { activityOf, append, groupKey, join } from "./activity_groups.js";
 import { make, rows, the, toast } from "./dom.js";
 import { isAfter } from "./live.js";
 import { avatar } from "./avatars.js";
+import { partsOf } from "./streams.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./types.js").ActivityEvent} ActivityEvent */
@@ -133,7 +134,7 @@ export class Activity {
       return;
     }
     this.#heard.add(update.position);
-    const [kind = "", id = ""] = update.event.stream.split(":");
+    const { kind, id } = partsOf(update.event.stream);
     const known = kind === "task" && !update.task ? this.#known(id, update.channel) : undefined;
     const activity = activityOf(update, (listId) => this.#isShown(listId), known);
     if (activity === null) return;
@@ -151,7 +152,8 @@ export class Activity {
     const task = this.options.taskOf(id);
     const events = this.#groups.flatMap((group) => group.events);
     const title = task?.title ?? events.find((event) => event.task_id === id)?.title ?? "a task";
-    const list_id = task?.list_id ?? (channel.startsWith("list:") ? channel.slice(5) : (this.#listId ?? ""));
+    const shown = partsOf(channel);
+    const list_id = task?.list_id ?? (shown.kind === "list" ? shown.id : (this.#listId ?? ""));
     return { title, list_id };
   }
 

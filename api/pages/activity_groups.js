@@ -3,6 +3,8 @@
  * what comes live joins what was read as if it had been read, too. The phrases are the server's own.
  */
 
+import { partsOf } from "./streams.js";
+
 /** @typedef {import("./types.js").ActivityEvent} ActivityEvent */
 /** @typedef {import("./types.js").ActivityGroup} ActivityGroup */
 /** @typedef {import("./types.js").Update} Update */
@@ -28,8 +30,9 @@ const BY_POLICY = {
  */
 export function activityType({ event, changes }) {
   if (event.outcome !== "accepted" || event.version === 0) return null;
-  if (event.stream.startsWith("list:")) return listType(event);
-  if (!event.stream.startsWith("task:")) return null;
+  const { kind } = partsOf(event.stream);
+  if (kind === "list") return listType(event);
+  if (kind !== "task") return null;
   if (event.source.startsWith(IMPORT)) return event.version === 1 ? "task.imported" : null;
   if (event.source.startsWith(POLICY)) return BY_POLICY[event.type] ?? null;
   const status = changes["status"]?.[1];
@@ -69,7 +72,7 @@ export function activityOf(update, isShown, known) {
   const { event, changes, task, list } = update;
   let type = activityType(update);
   if (type === null) return null;
-  const [kind = "", id = ""] = event.stream.split(":");
+  const { kind, id } = partsOf(event.stream);
   const [left, arrived] = changes["list_id"] ?? [];
   let listId = String(kind === "list" ? id : (arrived ?? task?.list_id ?? known?.list_id ?? ""));
   if (!isShown(listId)) {

@@ -3,6 +3,7 @@
 import { attempt } from "./attempts.js";
 import { choose } from "./dialogs.js";
 import { make, rows, the, toast } from "./dom.js";
+import { partsOf } from "./streams.js";
 import { when } from "./values.js";
 
 /** @typedef {import("./http.js").Api} Api */
@@ -43,7 +44,7 @@ export class DeletedLists {
   hear(update) {
     const { stream, type } = update.event;
     if (type !== "list.deleted" && type !== "list.restored") return;
-    const list = update.list ?? this.store.lists.get(stream.slice("list:".length));
+    const list = update.list ?? this.store.lists.get(partsOf(stream).id);
     if (!list || list.members[this.store.me] === "owner") this.reload();
   }
 

@@ -5,6 +5,7 @@ import { settle } from "./conflict.js";
 import { the, toast } from "./dom.js";
 import { History } from "./history.js";
 import { ApiError, lineOf } from "./http.js";
+import { taskStream } from "./streams.js";
 import { SubTasks } from "./sub_tasks.js";
 import { TaskForm } from "./task_form.js";
 
@@ -79,7 +80,7 @@ export class Detail {
   hear(update) {
     if (this.#task === null) return;
     this.subTasks.hear(update);
-    if (update.event.stream !== `task:${this.#task.id}`) return;
+    if (update.event.stream !== taskStream(this.#task.id)) return;
     if (!update.task) {
       if (update.event.actor !== this.store.me) toast(`${update.event.actor} deleted this task.`);
       this.close();

@@ -3,6 +3,7 @@
 import { attempt } from "./attempts.js";
 import { avatar } from "./avatars.js";
 import { make, rows, the, toast } from "./dom.js";
+import { userStream } from "./streams.js";
 import { when } from "./values.js";
 
 /** @typedef {import("./http.js").Api} Api */
@@ -59,7 +60,7 @@ export class Notifications {
   /** Take news: what I am told, and what I have read elsewhere. @param {Update} update */
   hear(update) {
     const kind = update.notifications?.[this.options.me];
-    if (kind === undefined && update.event.stream !== `user:${this.options.me}`) return;
+    if (kind === undefined && update.event.stream !== userStream(this.options.me)) return;
     const { task } = update;
     if (kind === "reminded" && task) {
       toast(`Reminder: “${task.title}”.`, { action: "Open", onAction: () => this.options.openTask(task.id) });

@@ -1,5 +1,7 @@
 /** What the page knows: lists, the tasks of the list that is shown, and what was changed but not yet confirmed. */
 
+import { listStream, partsOf, taskStream } from "./streams.js";
+
 /** @typedef {import("./types.js").Positions} Positions */
 /** @typedef {import("./types.js").Task} Task */
 /** @typedef {import("./types.js").TaskList} TaskList */
@@ -36,7 +38,7 @@ export class Store {
 
   /** Take a list, if I am a member of it. @param {TaskList} list */
   putList(list) {
-    if (!this.#isNews(`list:${list.id}`, list.version)) return;
+    if (!this.#isNews(listStream(list.id), list.version)) return;
     if (list.members[this.me]) this.lists.set(list.id, list);
     else this.lists.delete(list.id);
   }
@@ -46,14 +48,14 @@ export class Store {
     const here = task.list_id === this.listId;
     // What lies on a page that was not read yet will be read with it.
     if (here && !this.#isInReach(task)) return;
-    if (!this.#isNews(`task:${task.id}`, task.version)) return;
+    if (!this.#isNews(taskStream(task.id), task.version)) return;
     if (here) this.tasks.set(task.id, task);
     else this.tasks.delete(task.id);
   }
 
   /** @param {Update} update */
   apply(update) {
-    const [kind, id = ""] = update.event.stream.split(":");
+    const { kind, id } = partsOf(update.event.stream);
     if (kind === "list") {
       if (update.list) this.putList(update.list);
       else if (this.#isNews(update.event.stream, update.event.version)) this.lists.delete(id);
@@ -67,7 +69,7 @@ export class Store {
   /** Forget the lists, to put them anew. */
   forgetLists() {
     this.lists.clear();
-    for (const stream of this.#versions.keys()) if (stream.startsWith("list:")) this.#versions.delete(stream);
+    for (const stream of this.#versions.keys()) if (partsOf(stream).kind === "list") this.#versions.delete(stream);
   }
 
   /** Show another list; its tasks have to be put. @param {string} listId */
@@ -77,7 +79,7 @@ export class Store {
     this.tasks.clear();
     this.wishes.clear();
     this.drafts.clear();
-    for (const stream of this.#versions.keys()) if (stream.startsWith("task:")) this.#versions.delete(stream);
+    for (const stream of this.#versions.keys()) if (partsOf(stream).kind === "task") this.#versions.delete(stream);
   }
 
   /** The lists in order: the inbox, then the others as they were made. */

@@ -3,6 +3,7 @@
 import { attempt } from "./attempts.js";
 import { make, rows, the } from "./dom.js";
 import { inOrder } from "./store.js";
+import { partsOf } from "./streams.js";
 
 /** @typedef {import("./http.js").Api} Api */
 /** @typedef {import("./commands.js").Commands} Commands */
@@ -43,7 +44,7 @@ export class SubTasks {
   /** @param {Update} update */
   hear({ task, event }) {
     if (task && task.parent_id === this.#parentId) this.#put(task);
-    else this.#known.delete(event.stream.slice("task:".length));
+    else this.#known.delete(partsOf(event.stream).id);
   }
 
   /** @param {Task} task */

@@ -17,6 +17,7 @@ from api.presence.cluster_link import SignalLink
 from api.presence.events import Effect, Notify, PresenceNotification, Publish
 from api.presence.node_messages import Envelope, NodeMessage, Signalled, decode, encode
 from api.presence.state import HEARTBEAT_S, TTL_S, Presence
+from app.channels import Channel
 from app.errors import Malformed
 
 log = structlog.get_logger(__name__)
@@ -38,10 +39,10 @@ class PresenceTracker(Protocol):
     def enter(self, session: str, user: str, listener: Listener) -> None:
         """Register a session of a user."""
 
-    def attend(self, session: str, channels: Iterable[str]) -> None:
+    def attend(self, session: str, channels: Iterable[Channel]) -> None:
         """Add channels that the session has without a subscription."""
 
-    def subscribe(self, session: str, channel: str) -> None:
+    def subscribe(self, session: str, channel: Channel) -> None:
         """Add a channel that the session subscribed to; send it the users who are present there."""
 
     def unsubscribe(self, session: str, channel: str) -> None:
@@ -60,10 +61,10 @@ class NullPresence:
     def enter(self, session: str, user: str, listener: Listener) -> None:
         """See `PresenceTracker.enter`."""
 
-    def attend(self, session: str, channels: Iterable[str]) -> None:
+    def attend(self, session: str, channels: Iterable[Channel]) -> None:
         """See `PresenceTracker.attend`."""
 
-    def subscribe(self, session: str, channel: str) -> None:
+    def subscribe(self, session: str, channel: Channel) -> None:
         """See `PresenceTracker.subscribe`."""
 
     def unsubscribe(self, session: str, channel: str) -> None:
@@ -159,12 +160,12 @@ class Signals:
         self.presence.enter(session, user)
         self._schedule_tick()
 
-    def attend(self, session: str, channels: Iterable[str]) -> None:
+    def attend(self, session: str, channels: Iterable[Channel]) -> None:
         """See `PresenceTracker.attend`."""
         self.presence.attend(session, channels)
         self._schedule_tick()
 
-    def subscribe(self, session: str, channel: str) -> None:
+    def subscribe(self, session: str, channel: Channel) -> None:
         """See `PresenceTracker.subscribe`."""
         self.presence.subscribe(session, channel)
         self._schedule_tick()

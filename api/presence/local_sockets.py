@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from api.presence.roster import EVERYWHERE, UserCounts, UserRoster
+from app.channels import Channel
 
 MAX_OWN_ENTRIES = 100_000
 """The most users on channels of this node; beyond it, users are connected but not present."""
@@ -48,13 +49,13 @@ class LocalSockets:
         self._sockets[session] = LocalSocket(user)
         self._attend(session, EVERYWHERE)
 
-    def attend(self, session: str, channels: Iterable[str]) -> None:
+    def attend(self, session: str, channels: Iterable[Channel]) -> None:
         """Add channels that a socket has without a subscription: it is present, but receives no presence."""
         if session in self._sockets:
             for channel in filter(has_presence, channels):
                 self._attend(session, channel)
 
-    def subscribe(self, session: str, channel: str) -> None:
+    def subscribe(self, session: str, channel: Channel) -> None:
         """Add a channel that a socket subscribed to: it is present, and receives the presence of others."""
         if session not in self._sockets or not has_presence(channel):
             return
@@ -138,6 +139,6 @@ class LocalSockets:
         self.unpublished[channel, user] = None
 
 
-def has_presence(channel: str) -> bool:
+def has_presence(channel: Channel) -> bool:
     """Return True if channels of this kind have presence."""
-    return channel.startswith(("task:", "list:"))
+    return channel.kind in {"task", "list"}

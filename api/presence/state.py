@@ -31,6 +31,7 @@ from api.presence.present_users import PresentUsers
 from api.presence.roster import Entry, UserRoster
 from api.presence.signal_rates import SignalRates
 from api.presence.typing_users import TypingUsers, Typist
+from app.channels import Channel
 from app.errors import Malformed, NotFound
 
 HEARTBEAT_S = 5.0
@@ -66,11 +67,11 @@ class Presence:
         """See `LocalSockets.enter`."""
         self._local.enter(session, user)
 
-    def attend(self, session: str, channels: Iterable[str]) -> None:
+    def attend(self, session: str, channels: Iterable[Channel]) -> None:
         """See `LocalSockets.attend`."""
         self._local.attend(session, channels)
 
-    def subscribe(self, session: str, channel: str) -> None:
+    def subscribe(self, session: str, channel: Channel) -> None:
         """See `LocalSockets.subscribe`."""
         self._local.subscribe(session, channel)
 

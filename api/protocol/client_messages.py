@@ -9,18 +9,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError, to_json
 
 from api.protocol.limits import MAX_SIGNAL_BYTES
+from app.channels import Channel
 from app.errors import Malformed
 from app.positions import positions_from_json
 
 SUBPROTOCOL = "tasktape.v1.json"
 PACKED_SUBPROTOCOL = "tasktape.v1.msgpack"
 SUBPROTOCOLS = (SUBPROTOCOL, PACKED_SUBPROTOCOL)
-SYSTEM_CHANNEL = "system"
 BATCH = "batch"
 """The feature of a client that sends and accepts arrays of messages."""
 
 ClientId = Annotated[int, Field(ge=-(2**53), le=2**53)] | Annotated[str, Field(max_length=64)]
-Channel = Annotated[str, Field(min_length=1, max_length=256)]
 SignalKind = Literal["typing", "cursor", "viewing"]
 
 

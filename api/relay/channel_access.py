@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from api.auth import Identity
-from api.protocol.client_messages import SYSTEM_CHANNEL, Refused, Subscribe
+from api.protocol.client_messages import Refused, Subscribe
 from api.read_consistency import check_recent, retry_while_unavailable
+from app.channels import SYSTEM_CHANNEL
 from app.ids import is_uuid
 from app.positions import Positions
 
@@ -32,8 +33,8 @@ async def list_behind(
     Use read models that include the positions of this node. Raise `Refused`, or `Unavailable` if they are
     behind.
     """
-    kind, _, key = message.channel.partition(":")
-    match kind:
+    key = message.channel.key
+    match message.channel.kind:
         case "user":
             if key != identity.user:
                 raise Refused(message.id, "forbidden", "the channel is another user's")

@@ -18,6 +18,7 @@ from api.relay.presence_messages import PresenceMessages
 from api.relay.rate_limits import ConnectionLimits, RateLimits
 from api.relay.single_flight import SingleFlight
 from api.telemetry.counters import RelayCounters
+from app.channels import Channel
 from app.log.updates import Update
 from app.positions import Positions
 
@@ -33,7 +34,7 @@ class History(Protocol):
     """Queries past updates."""
 
     async def missed(
-        self, channels: Collection[str], since: Positions, upto: Positions, limit: int
+        self, channels: Collection[Channel], since: Positions, upto: Positions, limit: int
     ) -> Sequence[Update] | None:
         """Return the channels' updates in `(since, upto]`, in order per partition; None if more than `limit`.
 

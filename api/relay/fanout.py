@@ -14,6 +14,7 @@ from typing import Protocol
 
 from api.protocol.frames import Codec, EncodedMessage, Sendable
 from api.telemetry.counters import Traffic
+from app.channels import Channel
 
 MANY = 16
 """For fewer subscribers it is not worth the cost."""
@@ -103,7 +104,7 @@ class Broadcast:
             push(message)
 
 
-Recipients = Sequence[tuple[str, Broadcast]]
+Recipients = Sequence[tuple[Channel, Broadcast]]
 """Channels, and the receivers under each, of updates in these channels together."""
 
 
@@ -111,13 +112,13 @@ class RecipientCache:
     """A cache of the recipients of sets of channels. Any change of a subscriber must `clear` it."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, ...], Recipients | None] = {}
+        self._known: dict[tuple[Channel, ...], Recipients | None] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
     def of(
-        self, channels: tuple[str, ...], gather: Callable[[tuple[str, ...]], Recipients | None]
+        self, channels: tuple[Channel, ...], gather: Callable[[tuple[Channel, ...]], Recipients | None]
     ) -> Recipients | None:
         """Return the recipients, from the second request on; None if they cannot be gathered now."""
         if channels not in self._known:

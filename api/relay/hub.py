@@ -23,6 +23,7 @@ from api.relay.subscriber_index import SubscriberIndex
 from api.relay.subscribers import EVICTED, Subscriber, Subscription
 from api.relay.visibility_changes import VisibilityChanges
 from api.telemetry.counters import Counters
+from app.channels import Channel
 from app.log.updates import Update
 
 
@@ -52,7 +53,9 @@ class Hub:
             return False
         if offset > following:
             raise ValueError(f"update {update.position} leaves a gap from {following}")
-        self.visibility.pause_joining(update)
+        is_list = update.stream.kind == "list"
+        if is_list:
+            self.visibility.pause_joining(update)
         channels = tuple(channel for channel in update.channels if channel in self._channels)
         recipients = self._recipients_of(channels)
         self._positions[partition] = offset
@@ -64,21 +67,21 @@ class Hub:
         else:
             for channel in channels:
                 self._send(update, channel, self._channels[channel], turn)
-        self.visibility.follow_live(update)
+        self.visibility.follow_live(update, is_list=is_list)
         return True
 
-    def _recipients_of(self, channels: tuple[str, ...]) -> Recipients | None:
+    def _recipients_of(self, channels: tuple[Channel, ...]) -> Recipients | None:
         """Return the recipients of updates in these channels, if they are many and stable."""
         if self._batching or sum(len(self._channels[channel]) for channel in channels) < self._many:
             return None
         return self._recipients.of(channels, self._live_recipients)
 
-    def _live_recipients(self, channels: tuple[str, ...]) -> Recipients | None:
+    def _live_recipients(self, channels: tuple[Channel, ...]) -> Recipients | None:
         """Return each live subscriber under its first channel; None if that depends on the update."""
-        if any(channel.startswith("user:") for channel in channels):
+        if any(channel.kind == "user" for channel in channels):
             return None  # The recipients depend on the update.
         seen: set[Subscriber] = set()
-        recipients: list[tuple[str, Broadcast]] = []
+        recipients: list[tuple[Channel, Broadcast]] = []
         for channel in channels:
             subscriptions = self._channels[channel]
             if any(map(self.subscribers.is_ahead, filter(None, subscriptions.values()))):
@@ -95,12 +98,16 @@ class Hub:
                 self.counters.delivered += broadcast.size
 
     def _send(
-        self, update: Update, channel: str, subscriptions: dict[Subscriber, Subscription | None], turn: int
+        self,
+        update: Update,
+        channel: Channel,
+        subscriptions: dict[Subscriber, Subscription | None],
+        turn: int,
     ) -> None:
         """Send to all current subscribers of a channel."""
         partition, offset = update.position
         message = self._replay_buffer.message(update, channel)
-        restricted = channel.startswith("user:")
+        restricted = channel.kind == "user"
         batching, delivered = self._batching, 0
         for subscriber, subscription in subscriptions.items():
             if subscriber.cursor is not None or subscriber.turn == turn:
@@ -119,11 +126,11 @@ class Hub:
                 subscriber.push(message)
         self.counters.delivered += delivered
 
-    def has(self, channel: str) -> bool:
+    def has(self, channel: Channel) -> bool:
         """Return True if anybody is subscribed to a channel."""
         return channel in self._channels
 
-    def send(self, channel: str, message: EncodedMessage) -> None:
+    def send(self, channel: Channel, message: EncodedMessage) -> None:
         """Send an ephemeral message, which is no update, to all subscribers of a channel."""
         for subscriber in list(self._channels.get(channel, ())):
             subscriber.flush()
@@ -150,7 +157,7 @@ class Hub:
 
     # --- one subscriber ----------------------------------------------------------------------------------
 
-    def batch(self, updates: Sequence[tuple[str, Update]]) -> MessageBatch:
+    def batch(self, updates: Sequence[tuple[Channel, Update]]) -> MessageBatch:
         """Return updates under their channels as one batch."""
         self.counters.delivered += len(updates)
         return self._replay_buffer.batch(

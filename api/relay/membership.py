@@ -19,9 +19,9 @@ class Membership:
 
 def membership_after(update: Update) -> Membership | None:
     """Return the list's members after this update, or None if it does not change them."""
-    kind, _, list_id = update.stream.partition(":")
-    if kind != "list" or update.outcome != "accepted":
+    if update.stream.kind != "list" or update.outcome != "accepted":
         return None
+    list_id = update.stream.key
     message = read_update(update.value)
     task_list, changes = message["list"], message["changes"]
     if task_list is None:
@@ -36,7 +36,8 @@ def membership_after(update: Update) -> Membership | None:
 
 def moved_to(update: Update) -> str | None:
     """Return the list that a task moved to with this update, if it moved."""
-    if not update.stream.startswith("task:"):
+    # The update of a move has three channels at least: the task, its list, and the list that it left.
+    if len(update.channels) < 3 or update.stream.kind != "task":
         return None
     lists = lists_of(update)
     return lists[0] if len(lists) > 1 else None
@@ -44,7 +45,7 @@ def moved_to(update: Update) -> str | None:
 
 def lists_of(update: Update) -> list[str]:
     """Return the lists of an update: the current one of the task or list, and the one it left."""
-    return [channel.removeprefix("list:") for channel in update.channels if channel.startswith("list:")]
+    return [channel.key for channel in update.channels if channel.kind == "list"]
 
 
 def joined_list(update: Update, user: str) -> str | None:

@@ -15,6 +15,7 @@ from api.relay.context import Relay, SessionSink
 from api.relay.membership import joined_list
 from api.relay.replay_buffer import BufferOverrun
 from api.relay.subscribers import EVICTED, Subscriber, Subscription, own_channels
+from app.channels import Channel, list_channel, user_channel
 from app.errors import Unavailable
 from app.log.updates import Update
 from app.positions import Positions, covers
@@ -61,7 +62,7 @@ class Recovery:
         if known is not None:
             return known
         lists, reached = await retry_while_unavailable(lambda: self._lists_now(user))
-        later = await self.missed([f"user:{user}"], positions, reached)
+        later = await self.missed([user_channel(user)], positions, reached)
         if later is None:
             raise Unavailable("the relay is far behind the read models")
         return lists - {list_id for update in later if (list_id := joined_list(update, user))}
@@ -84,7 +85,7 @@ class Recovery:
         return {p: offset for p, offset in self.resumed_from.items() if offset > reached.get(p, -1)}
 
     async def missed(
-        self, channels: Collection[str], since: Positions, upto: Positions
+        self, channels: Collection[Channel], since: Positions, upto: Positions
     ) -> Sequence[Update] | None:
         """See `missed_of`."""
         return await missed_of(self._relay, channels, since, upto)
@@ -93,7 +94,7 @@ class Recovery:
         self,
         message_id: int | str | None,
         subscriber: Subscriber,
-        channel: str,
+        channel: Channel,
         list_id: str | None,
         since: Positions,
         missed: Sequence[Update] | None,
@@ -126,13 +127,13 @@ class Recovery:
         if last is not None:
             self._hub.step(subscriber, last)
 
-    def resync(self, channels: Collection[str]) -> None:
+    def resync(self, channels: Collection[Channel]) -> None:
         """Tell the client to read these channels again, as it missed too much."""
         self._relay.counters.resyncs += 1
         for channel in channels:
             self._send(Resync(channel=channel, reason="too much was missed"))
 
-    async def send_missed(self, missed: Sequence[tuple[str, Update]]) -> None:
+    async def send_missed(self, missed: Sequence[tuple[Channel, Update]]) -> None:
         """Send missed updates at the pace of the client."""
         for start in range(0, len(missed), SENT_AT_ONCE):
             self._sink.push(self._hub.batch(missed[start : start + SENT_AT_ONCE]))
@@ -180,7 +181,7 @@ class Recovery:
         """Send a list that the user is about to join, from its beginning."""
         list_id = joined_list(joining, subscriber.user)
         assert list_id is not None
-        channel = f"list:{list_id}"
+        channel = list_channel(list_id)
         reached = dict(self._subscribers.pause(subscriber).positions)
         upto = furthest(reached, self.resumed_from)
         # All members join a restored list: it is read once for those at the same positions.
@@ -188,7 +189,7 @@ class Recovery:
             (channel, tuple(sorted(upto.items()))), lambda: self.missed([channel], {}, upto)
         )
         # It has updates of other automatic channels, maybe from another node before it connected here.
-        had = {f"user:{subscriber.user}", *(f"list:{each}" for each in subscriber.lists)}
+        had = {user_channel(subscriber.user), *(list_channel(each) for each in subscriber.lists)}
         subscriber.joining = None
         subscriber.lists.add(list_id)
         missed = without(missed, had.intersection(subscriber.channels))
@@ -197,7 +198,7 @@ class Recovery:
 
 
 async def missed_of(
-    relay: Relay, channels: Collection[str], since: Positions, upto: Positions
+    relay: Relay, channels: Collection[Channel], since: Positions, upto: Positions
 ) -> Sequence[Update] | None:
     """Return the channels' updates in `(since, upto]`, in order per partition; None if there are too many.
 
@@ -235,7 +236,7 @@ def merged(some: Sequence[Update], others: Sequence[Update] | None) -> Sequence[
     return [updates[position] for position in sorted(updates)]
 
 
-def without(updates: Sequence[Update] | None, channels: Collection[str]) -> Sequence[Update] | None:
+def without(updates: Sequence[Update] | None, channels: Collection[Channel]) -> Sequence[Update] | None:
     """Return the updates that are in none of the channels; see `Subscriber.has_received` for tasks."""
     if updates is None:
         return None

@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Collection, Iterator, Sequence
 
 from api.protocol.frames import EncodedMessage, MessageBatch
+from app.channels import Channel
 from app.log.updates import Update, frame
 from app.positions import Position, Positions
 
@@ -31,8 +32,8 @@ class ReplayBuffer:
         self._first = 0
         self._floor: dict[int, int] = {}
         self._numbers: dict[int, deque[int]] = {}
-        self._by_channel: dict[str, deque[int]] = {}
-        self._messages: dict[tuple[Position, str], EncodedMessage] = {}
+        self._by_channel: dict[Channel, deque[int]] = {}
+        self._messages: dict[tuple[Position, Channel], EncodedMessage] = {}
         # Bounded by count and by bytes at once, which no cache of cachetools is.
         self._batches: OrderedDict[tuple[int, ...], MessageBatch] = OrderedDict()
         self._batched_size = 0
@@ -86,7 +87,7 @@ class ReplayBuffer:
     # --- what was missed ---------------------------------------------------------------------------------
 
     def missed(
-        self, channels: Collection[str], since: Positions, upto: Positions, limit: int
+        self, channels: Collection[Channel], since: Positions, upto: Positions, limit: int
     ) -> list[Update] | None:
         """Return the channels' updates in `(since, upto]`, in order of arrival; None if more than `limit`.
 
@@ -115,7 +116,7 @@ class ReplayBuffer:
             start = min(start, numbers[after - floor])
         return start
 
-    def _numbers_of(self, channels: Collection[str], start: int) -> Sequence[int]:
+    def _numbers_of(self, channels: Collection[Channel], start: int) -> Sequence[int]:
         found: dict[int, None] = {}
         for channel in channels:
             for number in reversed(self._by_channel.get(channel, ())):
@@ -131,7 +132,7 @@ class ReplayBuffer:
 
     # --- messages ----------------------------------------------------------------------------------------
 
-    def message(self, update: Update, channel: str) -> EncodedMessage:
+    def message(self, update: Update, channel: Channel) -> EncodedMessage:
         """Return the message of an update under one of its channels; cached while the update is buffered."""
         if update.position.offset <= self._floor.get(update.position.partition, -1):
             return EncodedMessage(frame(channel, update.value))

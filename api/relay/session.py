@@ -11,7 +11,6 @@ from api.presence.events import PresenceNotification, PresenceSignal
 from api.protocol import close_codes
 from api.protocol.client_messages import (
     BATCH,
-    SYSTEM_CHANNEL,
     Authenticate,
     Incoming,
     Ping,
@@ -43,6 +42,7 @@ from api.relay.recovery import Recovery
 from api.relay.session_limits import SessionLimits
 from api.relay.session_start import start_session
 from api.relay.subscribers import Subscriber
+from app.channels import SYSTEM_CHANNEL, Channel
 from app.errors import TaskError, Unauthenticated, Unavailable
 from app.positions import Positions
 
@@ -71,7 +71,7 @@ class Session:
 
     # --- the interface for the hub (see subscribers.ClientSink) ------------------------------------------
 
-    def removed(self, channel: str) -> None:
+    def removed(self, channel: Channel) -> None:
         """Send that a channel was removed."""
         self._relay.presence_tracker.unsubscribe(self.id, channel)
         self._send(Unsubscribed(channel=channel))

@@ -9,6 +9,7 @@ from api.relay.hub import Hub
 from api.relay.membership import joined_list
 from api.relay.recovery import Recovery, furthest, merged, without
 from api.relay.subscribers import Subscriber, Subscription
+from app.channels import Channel, list_channel, user_channel
 from app.log.updates import Update
 from app.positions import Positions
 
@@ -17,9 +18,9 @@ from app.positions import Positions
 class SessionStart:
     """The automatic channels; the positions to which the client has everything once `missed` are sent."""
 
-    channels: Sequence[str]
+    channels: Sequence[Channel]
     positions: Positions
-    missed: Sequence[tuple[str, Update]]
+    missed: Sequence[tuple[Channel, Update]]
     is_too_much: bool
     """True if more was missed than is sent."""
     has_whole_lists: bool
@@ -40,10 +41,10 @@ async def start_session(
         start = recovery.resumed_from = since
     positions = furthest(reached, recovery.resumed_from)
     lists = await recovery.lists_at(user, positions)
-    channels = [f"user:{user}", *(f"list:{list_id}" for list_id in sorted(lists))]
+    channels = [user_channel(user), *map(list_channel, sorted(lists))]
     missed = None if is_other_log else await recovery.missed(channels, start, reached)
     joined = {
-        f"list:{list_id}" for update in missed or () if (list_id := joined_list(update, user))
+        list_channel(list_id) for update in missed or () if (list_id := joined_list(update, user))
     }.intersection(channels)
     has_whole_lists = missed is not None and bool(joined)
     if missed is not None and joined:

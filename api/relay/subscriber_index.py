@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from api.relay.fanout import RecipientCache
 from api.relay.published_updates import PublishedUpdates
 from api.relay.subscribers import StreamCursor, Subscriber, Subscription
 from api.telemetry.counters import Counters
+from app.channels import Channel
 from app.positions import covers
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class SubscriberIndex:
@@ -14,7 +20,7 @@ class SubscriberIndex:
 
     def __init__(self, published: PublishedUpdates, counters: Counters) -> None:
         # A subscription whose start is ahead of this node is stored, as its start must be checked.
-        self.channels: dict[str, dict[Subscriber, Subscription | None]] = {}
+        self.channels: dict[Channel, dict[Subscriber, Subscription | None]] = {}
         self.users: dict[str, dict[Subscriber, None]] = {}
         self.recipients = RecipientCache()
         """Also cleared when the raw socket of a subscriber changes."""
@@ -32,7 +38,7 @@ class SubscriberIndex:
             self.unsubscribe(subscriber, channel)
         _discard(self.users, subscriber.user, subscriber)
 
-    def subscribe(self, subscriber: Subscriber, channel: str, subscription: Subscription) -> None:
+    def subscribe(self, subscriber: Subscriber, channel: Channel, subscription: Subscription) -> None:
         """Add a channel, or change the start of a channel that the subscriber has."""
         self._counters.subscriptions += channel not in subscriber.channels
         subscriber.channels[channel] = subscription
@@ -40,7 +46,7 @@ class SubscriberIndex:
         self.channels.setdefault(channel, {})[subscriber] = subscription if ahead else None
         self.recipients.clear()
 
-    def unsubscribe(self, subscriber: Subscriber, channel: str) -> None:
+    def unsubscribe(self, subscriber: Subscriber, channel: Channel) -> None:
         """Remove a channel, if the subscriber has it."""
         if subscriber.channels.pop(channel, None) is not None:
             self._counters.subscriptions -= 1
@@ -73,7 +79,7 @@ class SubscriberIndex:
                 return set(subscriber.lists)
         return None
 
-    def list_of(self, channel: str) -> str | None:
+    def list_of(self, channel: Channel) -> str | None:
         """Return the current list of a task; None if the first subscriber of its channel does not know it."""
         subscriber = next(iter(self.channels.get(channel, ())), None)
         if subscriber is None or subscriber.cursor is not None:
@@ -81,11 +87,7 @@ class SubscriberIndex:
         return subscriber.channels[channel].list_id
 
 
-def _discard(
-    index: dict[str, dict[Subscriber, Subscription | None]] | dict[str, dict[Subscriber, None]],
-    key: str,
-    subscriber: Subscriber,
-) -> None:
+def _discard(index: dict[K, dict[Subscriber, V]], key: K, subscriber: Subscriber) -> None:
     entries = index.get(key)
     if entries is not None:
         entries.pop(subscriber, None)

@@ -9,6 +9,7 @@ from typing import Protocol
 from api.protocol.frames import EncodedMessage, MessageBatch, Sendable
 from api.relay.fanout import RawSocket
 from api.relay.membership import lists_of
+from app.channels import Channel
 from app.log.updates import Update
 from app.positions import Positions
 
@@ -23,7 +24,7 @@ class ClientSink(Protocol):
     def push(self, messages: Sendable) -> object:
         """Send messages. Consequences of a failure follow later: the hub is in a loop."""
 
-    def removed(self, channel: str) -> None:
+    def removed(self, channel: Channel) -> None:
         """Notify of a removed channel: its list or task is no longer visible."""
 
     def paused(self) -> None:
@@ -67,7 +68,7 @@ class Subscriber:
 
     sink: ClientSink
     user: str
-    channels: dict[str, Subscription] = field(default_factory=dict)
+    channels: dict[Channel, Subscription] = field(default_factory=dict)
     lists: set[str] = field(default_factory=set)
     lists_at: Positions = field(default_factory=dict)
     joining: Update | None = None
@@ -91,7 +92,7 @@ class Subscriber:
             waiting, self.waiting = self.waiting, []
             self.push(MessageBatch(waiting))
 
-    def first_channel(self, update: Update) -> str | None:
+    def first_channel(self, update: Update) -> Channel | None:
         """Return the channel under which this subscriber receives an update, or None."""
         partition, offset = update.position
         for channel in update.channels:
@@ -104,9 +105,9 @@ class Subscriber:
                 return channel
         return None
 
-    def may_receive(self, update: Update, channel: str) -> bool:
+    def may_receive(self, update: Update, channel: Channel) -> bool:
         """Return True if it may receive an update under a channel: only members are notified about a task."""
-        if not channel.startswith("user:") or not update.stream.startswith("task:"):
+        if channel.kind != "user" or update.stream.kind != "task":
             return True
         return any(list_id in self.lists for list_id in lists_of(update))
 
@@ -125,8 +126,8 @@ class Subscriber:
         return any(each is not None and each.start.get(partition, -1) < offset for each in subscriptions)
 
 
-def own_channels(update: Update) -> list[str]:
+def own_channels(update: Update) -> list[Channel]:
     """Return the channels of an update, without those of users who are notified about a task."""
-    if not update.stream.startswith("task:"):
+    if update.stream.kind != "task":
         return list(update.channels)
-    return [channel for channel in update.channels if not channel.startswith("user:")]
+    return [channel for channel in update.channels if channel.kind != "user"]

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from api.protocol.client_messages import SYSTEM_CHANNEL
 from api.protocol.frames import EncodedMessage
 from api.protocol.server_messages import SystemReport, SystemStats
 from api.relay.connections import ConnectionRegistry
 from api.relay.hub import Hub
 from api.telemetry.counters import RelayCounters
+from app.channels import SYSTEM_CHANNEL
 
 EVERY_S = 2.0
 LATELY_S = 60.0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from api.relay.membership import joined_list, membership_after, moved_to
 from api.relay.subscriber_index import SubscriberIndex
 from api.relay.subscribers import Subscriber, Subscription
+from app.channels import Channel, list_channel, task_channel
 from app.log.updates import Update
 
 NOTHING_LEFT: Mapping[str, int] = {}
@@ -47,19 +48,17 @@ class VisibilityChanges:
 
     def pause_joining(self, update: Update) -> None:
         """Pause subscribers whose user joins a list with the update that is about to be published."""
-        if not update.stream.startswith("list:"):
-            return
         for subscriber in self._users_of(update):
             if subscriber.cursor is None and self.joins(subscriber, update):
                 self._subscribers.pause(subscriber)
                 subscriber.sink.paused()
 
-    def follow_live(self, update: Update) -> None:
+    def follow_live(self, update: Update, *, is_list: bool) -> None:
         """Apply the consequences of an update on what live subscribers may see."""
-        if update.stream.startswith("list:"):
+        if is_list:
             concerned = self._users_of(update)
         elif moved_to(update) is not None:
-            concerned = list(self._subscribers.channels.get(update.stream, ()))
+            concerned = list(self._subscribers.channels.get(task_channel(update.stream.key), ()))
         else:
             return
         for subscriber in concerned:
@@ -71,7 +70,7 @@ class VisibilityChanges:
         self._follow_membership(subscriber, update)
         list_id = moved_to(update)
         if list_id is not None:
-            self._moved(subscriber, update.stream, list_id)
+            self._moved(subscriber, task_channel(update.stream.key), list_id)
 
     def _follow_membership(self, subscriber: Subscriber, update: Update) -> str | None:
         """Remove a list if the user leaves it with this update; return the list."""
@@ -82,20 +81,21 @@ class VisibilityChanges:
         return membership.list_id
 
     def _users_of(self, update: Update) -> list[Subscriber]:
-        users = [channel.removeprefix("user:") for channel in update.channels if channel.startswith("user:")]
+        users = [channel.key for channel in update.channels if channel.kind == "user"]
         return [subscriber for user in users for subscriber in self._subscribers.users.get(user, ())]
 
     def _leave(self, subscriber: Subscriber, list_id: str) -> None:
         subscriber.lists.discard(list_id)
+        own = list_channel(list_id)
         seen_through_it = [
             channel
             for channel, subscription in subscriber.channels.items()
-            if channel == f"list:{list_id}" or subscription.list_id == list_id
+            if channel == own or subscription.list_id == list_id
         ]
         for channel in seen_through_it:
             self._remove(subscriber, channel)
 
-    def _moved(self, subscriber: Subscriber, channel: str, list_id: str) -> None:
+    def _moved(self, subscriber: Subscriber, channel: Channel, list_id: str) -> None:
         subscription = subscriber.channels.get(channel)
         if subscription is None:
             return
@@ -104,7 +104,7 @@ class VisibilityChanges:
         else:
             self._remove(subscriber, channel)
 
-    def _remove(self, subscriber: Subscriber, channel: str) -> None:
+    def _remove(self, subscriber: Subscriber, channel: Channel) -> None:
         """Remove a channel, and notify the client after what it was sent before."""
         subscriber.flush()
         self._subscribers.unsubscribe(subscriber, channel)

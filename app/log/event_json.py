@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json
 from app.log.fold import Changes, Folded, Outcome
 from app.log.records import Record, event_from_data
 from app.positions import Position
+from app.stream_ids import StreamId
 
 NULL = b"null"
 
@@ -26,7 +27,7 @@ class RecordedEvent(NamedTuple):
 
     id: str | None
     type: str | None
-    stream: str | None
+    stream: StreamId | None
     version: int | None
     position: Position
     outcome: Outcome
@@ -100,7 +101,7 @@ def envelope_of(event: RecordedEvent) -> dict[str, Any]:
     return {
         "id": event.id,
         "type": event.type,
-        "stream": event.stream,
+        "stream": None if event.stream is None else str(event.stream),
         "version": event.version,
         "position": str(event.position),
         "outcome": event.outcome,
@@ -135,9 +136,9 @@ def update_json(event: RecordedEvent, notified: bytes, shown: bytes) -> bytes:
     )
 
 
-def task_and_list(stream: str | None, shown: bytes) -> tuple[bytes, bytes]:
+def task_and_list(stream: StreamId | None, shown: bytes) -> tuple[bytes, bytes]:
     """Return the values of `task` and `list` in a message: the state of the stream under its kind."""
-    kind = (stream or "").partition(":")[0]
+    kind = None if stream is None else stream.kind
     return (shown if kind == "task" else NULL), (shown if kind == "list" else NULL)
 
 

@@ -17,12 +17,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app import users
+from app.channels import Channel, list_channel, task_channel, user_channel
 from app.errors import Undecodable
 from app.lists import events as list_events
 from app.lists import evolve as list_evolve
 from app.lists.state import LIST_FIELDS, TaskList
 from app.log.recipients import notified
 from app.log.records import RawRecord, Record, StreamResumed, reason_of
+from app.stream_ids import StreamId
 from app.tasks import events as task_events
 from app.tasks import evolve as tasks
 from app.tasks.state import TASK_FIELDS, Task
@@ -64,7 +66,7 @@ class Fold:
     record counts as in its stream's partition.
     """
 
-    states: MutableMapping[str, State | None] = field(default_factory=dict)
+    states: MutableMapping[StreamId, State | None] = field(default_factory=dict)
     accepted: MutableSet[tuple[str, str]] = field(default_factory=set)
     held: MutableMapping[str, str] = field(default_factory=dict)
     home: Home | None = None
@@ -115,7 +117,7 @@ class Fold:
             return Folded(raw, record, "accepted", None, state, state)
         return Folded(raw, record, "superseded", "the stream is not held there", state, state)
 
-    def _is_astray(self, raw: RawRecord, stream: str) -> bool:
+    def _is_astray(self, raw: RawRecord, stream: StreamId) -> bool:
         return self.home is not None and self.home(stream) != raw.position.partition
 
     def _park_astray(self, raw: RawRecord, record: Record | Undecodable) -> Folded:
@@ -126,7 +128,7 @@ class Fold:
             return Folded(raw, found, "superseded", "the stream is not held there", None, None)
         return Folded(raw, found, "parked", "it lies in another partition than its stream", None, None)
 
-    def _park(self, raw: RawRecord, record: Record | None, stream: str | None, reason: str) -> Folded:
+    def _park(self, raw: RawRecord, record: Record | None, stream: StreamId | None, reason: str) -> Folded:
         state = None if stream is None else self.states.get(stream)
         if stream is not None and (record is None or record.retry_of is None):
             self.held.setdefault(stream, str(raw.position))
@@ -139,17 +141,17 @@ def evolve(state: State | None, record: Record) -> State:
     if isinstance(event, task_events.TaskEvent):
         _check_kind(event.type, state, Task)
         assert state is None or isinstance(state, Task)
-        return tasks.evolve(state, event, stream_key=record.stream_key, time=record.time, actor=record.actor)
+        return tasks.evolve(state, event, stream_key=record.stream.key, time=record.time, actor=record.actor)
     if isinstance(event, list_events.ListEvent):
         _check_kind(event.type, state, TaskList)
         assert state is None or isinstance(state, TaskList)
         return list_evolve.evolve(
-            state, event, stream_key=record.stream_key, time=record.time, actor=record.actor
+            state, event, stream_key=record.stream.key, time=record.time, actor=record.actor
         )
     if isinstance(event, users.UserEvent):
         _check_kind(event.type, state, User)
         assert state is None or isinstance(state, User)
-        return users.evolve(state, event, stream_key=record.stream_key, time=record.time)
+        return users.evolve(state, event, stream_key=record.stream.key, time=record.time)
     raise Undecodable(f"{event.type} changes no state")
 
 
@@ -187,16 +189,23 @@ _UNSAID = {"recurrence_from": "due"}
 _EMPTY: tuple[Any, ...] = (None, "", (), False, 0)
 
 
-def channels(folded: Folded) -> list[str]:
+def channels(folded: Folded) -> list[Channel]:
     """Return the channels that an accepted record concerns, in the order `user:`, `list:`, `task:`."""
     if folded.outcome != "accepted" or folded.after is None:
         return []
     after, before = folded.after, folded.before
     if isinstance(after, User):
-        return [f"user:{after.id}"]
+        return [user_channel(after.id)]
     if isinstance(after, TaskList):
         members = set(after.members) | (set(before.members) if isinstance(before, TaskList) else set())
-        return [*(f"user:{member}" for member in sorted(members)), f"list:{after.id}"]
+        return [*(user_channel(member) for member in sorted(members)), list_channel(after.id)]
     recipients = sorted(notified(folded.record)) if folded.record is not None else []
-    left = [f"list:{before.list_id}"] if isinstance(before, Task) and before.list_id != after.list_id else []
-    return [*(f"user:{user}" for user in recipients), f"list:{after.list_id}", *left, f"task:{after.id}"]
+    left = (
+        [list_channel(before.list_id)] if isinstance(before, Task) and before.list_id != after.list_id else []
+    )
+    return [
+        *(user_channel(user) for user in recipients),
+        list_channel(after.list_id),
+        *left,
+        task_channel(after.id),
+    ]

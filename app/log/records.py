@@ -22,6 +22,7 @@ from app.dates import format_time
 from app.errors import Undecodable
 from app.lists import events as list_events
 from app.positions import Position
+from app.stream_ids import StreamId
 from app.tasks import events as task_events
 
 
@@ -77,7 +78,6 @@ UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
 _ADAPTERS: Mapping[str, TypeAdapter[Event]] = {cls.type: TypeAdapter(cls) for cls in EVENT_CLASSES}
 MAX_ATTRIBUTE_LENGTH = 2048
 """Characters. The source of an import contains a user's name, whose characters may take 12 when encoded."""
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """U+0000 in JSON, but not an escaped backslash followed by `u0000`."""
 
@@ -91,7 +91,7 @@ class Record:
     """
 
     id: str
-    stream: str
+    stream: StreamId
     version: int
     time: datetime
     actor: str
@@ -109,11 +109,6 @@ class Record:
         """The event type, such as `task.completed`."""
         return self.data.type
 
-    @property
-    def stream_key(self) -> str:
-        """The id of the stream without its kind: the id of the task or list."""
-        return self.stream.partition(":")[2]
-
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
@@ -126,27 +121,16 @@ class RawRecord:
     value: bytes | None
 
     @property
-    def stream(self) -> str | None:
+    def stream(self) -> StreamId | None:
         """The stream that the key names, or None for a foreign key."""
         try:
-            text = (self.key or b"").decode()
+            return StreamId.parse((self.key or b"").decode())
         except UnicodeDecodeError:
             return None
-        return text if _is_stream(text) else None
 
     def decode(self) -> Record:
         """Decode the record. Raise `Undecodable`."""
         return decode(self.key, self.headers, self.value)
-
-
-def stream_kind(stream: str) -> str:
-    """Return the kind of a stream: `task`, `list` or `user`."""
-    return stream.partition(":")[0]
-
-
-def _is_stream(text: str) -> bool:
-    kind, _, key = text.partition(":")
-    return kind in {"task", "list", "user"} and 0 < len(key) <= 256 and _CONTROL.search(key) is None
 
 
 def source_of(*parts: str) -> str:
@@ -208,8 +192,8 @@ def reason_of(error: Exception) -> str:
 def _decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
     attributes = {name: raw.decode() for name, raw in headers if name.startswith("ce_")}
     _check_attributes(attributes)
-    kind, stream = attributes["ce_type"], attributes["ce_subject"]
-    _check_envelope(key, kind, stream, attributes)
+    kind, subject = attributes["ce_type"], attributes["ce_subject"]
+    stream = _checked_stream(key, kind, subject, attributes)
     if value is None:
         raise Undecodable("no value")
     if len(value) > MAX_EVENT_BYTES:
@@ -251,15 +235,18 @@ def _check_attributes(attributes: Mapping[str, str]) -> None:
         raise Undecodable(f"ce_actor has more than {MAX_USER_NAME_CHARS} characters")
 
 
-def _check_envelope(key: bytes | None, kind: str, stream: str, attributes: Mapping[str, str]) -> None:
+def _checked_stream(key: bytes | None, kind: str, subject: str, attributes: Mapping[str, str]) -> StreamId:
+    """Check the envelope, and return the stream that it names."""
     if attributes["ce_specversion"] != "1.0":
         raise Undecodable("not CloudEvents 1.0")
-    if key is None or key.decode() != stream or not _is_stream(stream):
+    stream = StreamId.parse(subject)
+    if key is None or stream is None or key.decode() != stream:
         raise Undecodable("the key is not the stream that ce_subject names")
     if kind not in _ADAPTERS:
         raise Undecodable(f"unknown event type {kind[:100]!r}")
-    if kind != StreamResumed.type and kind.partition(".")[0] != stream_kind(stream):
+    if kind != StreamResumed.type and kind.partition(".")[0] != stream.kind:
         raise Undecodable(f"{kind} does not belong on {stream[:100]}")
+    return stream
 
 
 def _read_data(kind: str, dataschema: str, value: bytes) -> Event:

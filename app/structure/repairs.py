@@ -54,11 +54,13 @@ def repair_of(violation: Violation, states: StructureState) -> Repair | None:
 
     The event's id is derived from its cause, so that two workers make the same event.
     """
-    kind, _, key = violation.stream.partition(":")
-    state: State | None = states.lists.get(key) if kind == "list" else states.tasks.get(key)
+    stream = violation.stream
+    state: State | None = (
+        states.lists.get(stream.key) if stream.kind == "list" else states.tasks.get(stream.key)
+    )
     if state is None:
         return None
-    event_id = derived_id("structure", violation.rule, violation.stream, str(state.version + 1))
+    event_id = derived_id("structure", violation.rule, stream, str(state.version + 1))
     if isinstance(state, TaskList):
         event = ListRestored() if violation.rule == "inbox_deleted" else _with_owner(state)
         return Repair(violation, event, event_id)

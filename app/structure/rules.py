@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias
 from app.ids import inbox_id
 from app.lists.state import TaskList, category_of
 from app.log.fold import State
+from app.stream_ids import StreamId, list_stream, task_stream
 from app.tasks.checks import MAX_DEPTH
 from app.tasks.state import Task
 from app.values import Category
@@ -71,8 +72,8 @@ class Violation:
     """A broken rule, and the stream whose event repairs it; `involved` are all streams that it spans."""
 
     rule: Rule
-    stream: str
-    involved: frozenset[str]
+    stream: StreamId
+    involved: frozenset[StreamId]
 
 
 # --- the rules ---------------------------------------------------------------------------------------------
@@ -90,23 +91,23 @@ def _of_tasks(states: StructureState) -> Iterator[Violation]:
     for task in states.tasks.values():
         if task.deleted_at is not None:
             continue
-        own = f"task:{task.id}"
+        own = task_stream(task.id)
         home, parent = states.lists.get(task.list_id), states.tasks.get(task.parent_id or "")
         place = _place_rule(task, home, states) or _parent_rule(task, parent, states)
         if place is not None:
-            involved = {own, f"list:{task.list_id}"} | (
-                {f"task:{task.parent_id}"} if task.parent_id else set()
+            involved = {own, list_stream(task.list_id)} | (
+                {task_stream(task.parent_id)} if task.parent_id else set()
             )
             yield Violation(place, own, frozenset(involved))
             continue
         stage = _stage_rule(task, home)
         if stage is not None:
-            yield Violation(stage, own, frozenset({own, f"list:{task.list_id}"}))
+            yield Violation(stage, own, frozenset({own, list_stream(task.list_id)}))
         if task.status == "open":
             for above in ancestors(task, states.tasks):
                 if above.status == "done" and above.deleted_at is None:
                     yield Violation(
-                        "open_below_done", f"task:{above.id}", frozenset({own, f"task:{above.id}"})
+                        "open_below_done", task_stream(above.id), frozenset({own, task_stream(above.id)})
                     )
 
 
@@ -171,7 +172,7 @@ def _of_lists(states: StructureState) -> Iterator[Violation]:
     for home in states.lists.values():
         rule = _list_rule(home)
         if rule is not None:
-            yield Violation(rule, f"list:{home.id}", frozenset({f"list:{home.id}"}))
+            yield Violation(rule, list_stream(home.id), frozenset({list_stream(home.id)}))
 
 
 def _list_rule(home: TaskList) -> Rule | None:
@@ -189,8 +190,8 @@ def _of_series(states: StructureState) -> Iterator[Violation]:
         assert task.series is not None
         known = first.setdefault((task.series.id, task.series.occurrence), task)
         if known is not task:
-            own = f"task:{task.id}"
-            yield Violation("occurrence_twice", own, frozenset({own, f"task:{known.id}"}))
+            own = task_stream(task.id)
+            yield Violation("occurrence_twice", own, frozenset({own, task_stream(known.id)}))
 
 
 # --- the events to check -----------------------------------------------------------------------------------

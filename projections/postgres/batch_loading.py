@@ -6,22 +6,23 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar, cast
 
+K = TypeVar("K")
 V = TypeVar("V")
 
 AT_ONCE = 2
 """The most queries at the same time: one that hangs must not stop all loading."""
 
 
-class BatchLoader(Generic[V]):
+class BatchLoader(Generic[K, V]):
     """Loads values by key. A value is always as of a time after the call."""
 
-    def __init__(self, query: Callable[[Sequence[str]], Awaitable[Mapping[str, V]]]) -> None:
+    def __init__(self, query: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]) -> None:
         """Create a loader; `query` returns a value for every key."""
         self._query = query
-        self._waiting: dict[str, list[asyncio.Future[V]]] = {}
+        self._waiting: dict[K, list[asyncio.Future[V]]] = {}
         self._running: set[asyncio.Task[None]] = set()
 
-    async def load(self, key: str) -> V:
+    async def load(self, key: K) -> V:
         """Return the value of a key. Raise the errors of the query."""
         found: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, []).append(found)
@@ -38,7 +39,7 @@ class BatchLoader(Generic[V]):
             # Not when the task is done: nobody would load for a call in between.
             self._running.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    async def _load(self, waiting: Mapping[str, Sequence[asyncio.Future[V]]]) -> None:
+    async def _load(self, waiting: Mapping[K, Sequence[asyncio.Future[V]]]) -> None:
         try:
             values = await self._query(list(waiting))
         except Exception as error:  # noqa: BLE001  # each caller raises it

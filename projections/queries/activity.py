@@ -16,6 +16,7 @@ import asyncpg
 from app.activity import Entry, Group, actor_of, grouped, whole_windows, window_of
 from app.log.event_json import RecordedEvent
 from app.positions import Position
+from app.stream_ids import StreamId
 from projections.postgres.connections import Connection
 from projections.postgres.snapshots import positions_at, snapshot
 from projections.read_models.audit import EVENT_COLUMNS, event_from_row
@@ -204,7 +205,7 @@ def _entry(row: asyncpg.Record, lists: Collection[str]) -> Entry:
         type_,
         actor_of(type_, row["actor"], row["source"]),
         list_id,
-        row["stream"],
+        StreamId(row["stream"]),
     )
 
 

@@ -12,9 +12,9 @@ import asyncpg
 from app.errors import Unavailable
 from app.lists.commands import Occupied
 from app.log.fold import State
-from app.log.records import stream_kind
 from app.log.updates import state_from_json
 from app.positions import Position
+from app.stream_ids import StreamId, task_stream
 from app.tasks.decision_context import Change, Gap, PastEvent, PriorComment, SubTask
 from app.tasks.state import Task
 from app.tasks.undo import LOOK_BACK, newest_change
@@ -75,7 +75,7 @@ class AcceptedEvent:
     """An accepted event: its position, its command, and the state after it as JSON."""
 
     position: Position
-    stream: str
+    stream: StreamId
     version: int
     command_hash: str | None
     state: str
@@ -87,16 +87,15 @@ class CommandRows:
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    async def state(self, stream: str) -> State | None:
+    async def state(self, stream: StreamId) -> State | None:
         """Return the newest state of a stream."""
-        kind, _, key = stream.partition(":")
-        return (await load_states(self._source, kind, [key])).get(key)
+        return (await load_states(self._source, stream.kind, [stream.key])).get(stream.key)
 
-    async def newest(self, stream: str) -> tuple[State | None, str | None]:
+    async def newest(self, stream: StreamId) -> tuple[State | None, str | None]:
         """Return the newest state of a stream, and the position of the record that holds it, if one does."""
         return await load_newest(self._source, stream)
 
-    async def state_at(self, stream: str, version: int) -> State | None:
+    async def state_at(self, stream: StreamId, version: int) -> State | None:
         """Return the state of a stream after its first `version` events."""
         return (await self._states_at(stream, version)).get(version)
 
@@ -128,7 +127,7 @@ class CommandRows:
 
         Only events up to the state `task` count. Raise `Unavailable` while they are not visible yet.
         """
-        stream = f"task:{task.id}"
+        stream = task_stream(task.id)
         upto, limit = (task.version, LOOK_BACK) if version is None else (version, 1)
         if upto > task.version:
             return None
@@ -151,10 +150,9 @@ class CommandRows:
         along = await sub_tasks.along(self._source, task.id, event["event_id"])
         return Change(event["actor"], before if isinstance(before, Task) else None, after, along)
 
-    async def _states_at(self, stream: str, *versions: int) -> Mapping[int, State]:
+    async def _states_at(self, stream: StreamId, *versions: int) -> Mapping[int, State]:
         rows = await self._source.fetch(_STATES_AT, stream, versions)
-        kind = stream_kind(stream)
-        return {row["version"]: state_from_json(kind, row["state"]) for row in rows}
+        return {row["version"]: state_from_json(stream.kind, row["state"]) for row in rows}
 
     async def occupied(self, list_id: str) -> Occupied:
         """Return the stages of a list that contain tasks."""
@@ -178,7 +176,7 @@ class CommandRows:
             return None
         return AcceptedEvent(
             position=Position(row["partition"], row["offset"]),
-            stream=row["stream"],
+            stream=StreamId(row["stream"]),
             version=row["version"],
             command_hash=row["command_hash"],
             state=row["state"],
@@ -198,12 +196,12 @@ class CommandQueries(CommandRows):
         self._pool = pool
         self._newest = BatchLoader(partial(load_newest_of, pool))
 
-    async def state(self, stream: str) -> State | None:
+    async def state(self, stream: StreamId) -> State | None:
         """See `CommandRows.state`. Concurrent calls share a query."""
         state, _ = await self._newest.load(stream)
         return state
 
-    async def newest(self, stream: str) -> tuple[State | None, str | None]:
+    async def newest(self, stream: StreamId) -> tuple[State | None, str | None]:
         """See `CommandRows.newest`. Concurrent calls share a query."""
         return await self._newest.load(stream)
 

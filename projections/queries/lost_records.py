@@ -10,6 +10,7 @@ import asyncpg
 
 from app.log.event_json import record_of
 from app.log.records import Record
+from app.stream_ids import StreamId
 from projections.postgres.database import Database
 from projections.read_models.audit import EVENT_COLUMNS, event_from_row
 
@@ -29,7 +30,7 @@ class KeptRecord:
     """A record as stored in the audit; `record` is None if the record could never be decoded."""
 
     offset: int
-    stream: str | None
+    stream: StreamId | None
     recorded_at: datetime
     record: Record | None
 

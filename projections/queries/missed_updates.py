@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from app.channels import Channel
 from app.errors import Unavailable
 from app.log.updates import Update
 from app.positions import Positions
+from app.stream_ids import task_stream
 from projections.postgres.connections import Connection
 from projections.postgres.database import DATABASE_UNAVAILABLE, Database
 from projections.read_models.audit import UPDATE_COLUMNS, update_from_row, updates_between
@@ -69,7 +71,7 @@ class AuditHistory:
             raise Unavailable("the database is unavailable") from error
 
     async def missed(
-        self, channels: Collection[str], since: Positions, upto: Positions, limit: int
+        self, channels: Collection[Channel], since: Positions, upto: Positions, limit: int
     ) -> list[Update] | None:
         """Return the channels' updates in `(since, upto]`, in order per partition; None if more than `limit`.
 
@@ -89,9 +91,9 @@ class AuditHistory:
                     [partition for partition, _, _ in spans],
                     [first for _, first, _ in spans],
                     [last for _, _, last in spans],
-                    _keys(channels, "list:"),
-                    _keys(channels, "user:"),
-                    [channel for channel in channels if channel.startswith("task:")],
+                    _keys(channels, "list"),
+                    _keys(channels, "user"),
+                    [task_stream(task_id) for task_id in _keys(channels, "task")],
                     limit + 1,
                 )
         except DATABASE_UNAVAILABLE as error:
@@ -111,5 +113,5 @@ async def _checkpoints(connection: Connection) -> dict[int, int]:
     return {row["partition"]: row["next_offset"] for row in await connection.fetch(_CHECKPOINTS)}
 
 
-def _keys(channels: Iterable[str], prefix: str) -> list[str]:
-    return [channel.removeprefix(prefix) for channel in channels if channel.startswith(prefix)]
+def _keys(channels: Iterable[Channel], kind: str) -> list[str]:
+    return [channel.key for channel in channels if channel.kind == kind]

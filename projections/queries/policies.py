@@ -12,8 +12,10 @@ from app.log.fold import State
 from app.log.updates import state_from_json
 from app.policies import POLICY_PREFIX, Cause, Successor
 from app.positions import Position
+from app.stream_ids import StreamId
 from app.tasks.events import Series
 from app.tasks.state import Task
+from projections.postgres import stream_ids as stream_sql
 from projections.postgres.database import Database
 from projections.queries.stream_states import load_streams
 from projections.read_models.tasks import STATE_COLUMNS, task_from_row
@@ -40,7 +42,8 @@ SUCCESSORS = f"""
             array_agg(event.event_id) FILTER (WHERE event.source ^@ $3) AS event_ids,
             array_agg(event.causation_id) FILTER (WHERE event.source ^@ $3) AS cause_ids
         FROM audit AS event
-        WHERE event.stream = 'task:' || wanted.id AND event.outcome = 'accepted' AND event.version > 0
+        WHERE event.stream = {stream_sql.stream_of("task", "wanted.id")}
+          AND event.outcome = 'accepted' AND event.version > 0
     ) AS found
 """  # noqa: S608
 _PROJECTED = "SELECT partition, next_offset FROM checkpoints"
@@ -51,7 +54,7 @@ class Reacting:
     """A row of the audit that a policy reacts to; `state` and `changes` are JSON."""
 
     position: Position
-    stream: str
+    stream: StreamId
     event_id: str
     version: int
     actor: str
@@ -111,13 +114,15 @@ class PolicyQueries:
         rows = await self._pool.fetch(REACTING, partition, first, end, limit)
         return [Reacting(Position(row["partition"], row["offset"]), *list(row.values())[2:]) for row in rows]
 
-    async def successors(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], Successor]:
+    async def successors(
+        self, wanted: Collection[tuple[str, StreamId]]
+    ) -> dict[tuple[str, StreamId], Successor]:
         """Return those of the tasks that exist; each key is a task id and the stream of its causes."""
         ids, streams = [task_id for task_id, _ in wanted], [stream for _, stream in wanted]
         rows = await self._pool.fetch(SUCCESSORS, ids, streams, POLICY_PREFIX)
         return {(row["id"], row["cause_stream"]): _successor(row) for row in rows}
 
-    async def states(self, streams: Collection[str]) -> dict[str, State]:
+    async def states(self, streams: Collection[StreamId]) -> dict[StreamId, State]:
         """Return the newest states of those of the streams that have one."""
         async with self._pool.acquire() as connection:
             return await load_streams(connection, streams)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import asyncpg
 
 from app.log.fold import State
-from app.log.records import stream_kind
+from app.stream_ids import StreamId
 from projections.postgres.connections import Connection, Source
+from projections.postgres.stream_ids import stream_of
 from projections.read_models import lists, tasks, users
 from projections.read_models.dead_letters import HELD_BY
 
@@ -26,33 +27,28 @@ async def load_states(source: Source, kind: str, keys: Sequence[str]) -> Mapping
             return {}
 
 
-async def load_newest(source: Source, stream: str) -> tuple[State | None, str | None]:
+async def load_newest(source: Source, stream: StreamId) -> tuple[State | None, str | None]:
     """Return the state of one stream, and the position of the record that holds it, if one does.
 
     One query reads both, because it runs for every command.
     """
-    kind, _, key = stream.partition(":")
-    row = await source.fetchrow(_NEWEST[kind], key, stream)
+    row = await source.fetchrow(_NEWEST[stream.kind], stream.key, stream)
     assert row is not None
-    state = None if row["id"] is None else _FROM_ROW[kind](row)
+    state = None if row["id"] is None else _FROM_ROW[stream.kind](row)
     return state, row["held_by"]
 
 
 async def load_newest_of(
-    source: Source, streams: Sequence[str]
-) -> Mapping[str, tuple[State | None, str | None]]:
+    source: Source, streams: Sequence[StreamId]
+) -> Mapping[StreamId, tuple[State | None, str | None]]:
     """Return the same as `load_newest` for each of these streams."""
     if len(streams) == 1:
         return {streams[0]: await load_newest(source, streams[0])}
-    kinds: dict[str, list[str]] = {}
-    for stream in streams:
-        kind, _, key = stream.partition(":")
-        kinds.setdefault(kind, []).append(key)
-    found: dict[str, tuple[State | None, str | None]] = {}
-    for kind, keys in kinds.items():
-        for row in await source.fetch(_NEWEST_OF[kind], keys):
+    found: dict[StreamId, tuple[State | None, str | None]] = {}
+    for kind, of_kind in _by_kind(streams).items():
+        for row in await source.fetch(_NEWEST_OF[kind], list(of_kind)):
             state = None if row["id"] is None else _FROM_ROW[kind](row)
-            found[f"{kind}:{row['key']}"] = state, row["held_by"]
+            found[of_kind[row["key"]]] = state, row["held_by"]
     return found
 
 
@@ -64,8 +60,8 @@ def _newest(table: str, columns: Sequence[str]) -> str:
     """  # noqa: S608
 
 
-def _newest_of(table: str, columns: Sequence[str]) -> str:
-    held_by = HELD_BY.format(stream=f"'{table.removesuffix('s')}:' || wanted.key")
+def _newest_of(kind: str, columns: Sequence[str]) -> str:
+    table, held_by = f"{kind}s", HELD_BY.format(stream=stream_of(kind, "wanted.key"))
     return f"""
         SELECT {", ".join(f"{table}.{name}" for name in columns)}, wanted.key, {held_by}
         FROM unnest($1::text[]) AS wanted(key) LEFT JOIN {table} ON {table}.id = wanted.key
@@ -74,7 +70,7 @@ def _newest_of(table: str, columns: Sequence[str]) -> str:
 
 _COLUMNS = {"task": tasks.STATE_COLUMNS, "list": lists.STATE_COLUMNS, "user": users.STATE_COLUMNS}
 _NEWEST = {kind: _newest(f"{kind}s", columns) for kind, columns in _COLUMNS.items()}
-_NEWEST_OF = {kind: _newest_of(f"{kind}s", columns) for kind, columns in _COLUMNS.items()}
+_NEWEST_OF = {kind: _newest_of(kind, columns) for kind, columns in _COLUMNS.items()}
 _FROM_ROW: Mapping[str, Callable[[asyncpg.Record], State]] = {
     "task": tasks.task_from_row,
     "list": lists.list_from_row,
@@ -82,13 +78,18 @@ _FROM_ROW: Mapping[str, Callable[[asyncpg.Record], State]] = {
 }
 
 
-async def load_streams(connection: Connection, streams: Collection[str]) -> dict[str, State]:
+async def load_streams(connection: Connection, streams: Collection[StreamId]) -> dict[StreamId, State]:
     """Return the states of streams of any kind; omit streams without a state."""
-    kinds: dict[str, list[str]] = {}
-    for stream in streams:
-        kinds.setdefault(stream_kind(stream), []).append(stream.partition(":")[2])
     return {
-        f"{kind}:{key}": state
-        for kind, keys in kinds.items()
-        for key, state in (await load_states(connection, kind, keys)).items()
+        of_kind[key]: state
+        for kind, of_kind in _by_kind(streams).items()
+        for key, state in (await load_states(connection, kind, list(of_kind))).items()
     }
+
+
+def _by_kind(streams: Iterable[StreamId]) -> dict[str, dict[str, StreamId]]:
+    """Return streams by kind and key."""
+    kinds: dict[str, dict[str, StreamId]] = {}
+    for stream in streams:
+        kinds.setdefault(stream.kind, {})[stream.key] = stream
+    return kinds

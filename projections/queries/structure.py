@@ -13,10 +13,12 @@ from app.ids import inbox_id
 from app.imported_history import importer
 from app.lists.state import TaskList
 from app.policies import SOURCE as RECURRENCE
+from app.stream_ids import StreamId, list_stream, task_stream
 from app.structure.rules import Placement, StructureState
 from app.tasks.checks import MAX_DEPTH
 from app.tasks.state import Task
 from app.values import Category
+from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Connection
 from projections.postgres.database import Database
 from projections.postgres.snapshots import snapshot
@@ -75,30 +77,30 @@ TWICE = """
     GROUP BY series ->> 'id', series ->> 'occurrence' HAVING count(*) > 1
 """
 # The next occurrence belongs to the list of its series, even a deleted one: it was not moved there.
-_PLACED = """
+_PLACED = f"""
     SELECT id, recorded_at, actor, source, origin FROM (
         SELECT DISTINCT ON (stream)
-            substr(stream, 6) AS id, recorded_at, actor, source, changes #>> '{list_id,0}' AS origin
+            {stream_sql.KEY} AS id, recorded_at, actor, source, changes #>> '{{list_id,0}}' AS origin
         FROM audit
         WHERE stream = ANY($1) AND outcome = 'accepted' AND changes ?| ARRAY['list_id', 'deleted_at']
         ORDER BY stream, version DESC
     ) AS newest WHERE source <> $2
-"""
-_PARENT_SET = """
-    SELECT DISTINCT ON (stream) substr(stream, 6) AS id, recorded_at
+"""  # noqa: S608
+_PARENT_SET = f"""
+    SELECT DISTINCT ON (stream) {stream_sql.KEY} AS id, recorded_at
     FROM audit WHERE stream = ANY($1) AND outcome = 'accepted' AND changes ? 'parent_id'
     ORDER BY stream, version DESC
-"""
-_LIST_DELETED = """
-    SELECT DISTINCT ON (stream) substr(stream, 6) AS id, recorded_at
+"""  # noqa: S608
+_LIST_DELETED = f"""
+    SELECT DISTINCT ON (stream) {stream_sql.KEY} AS id, recorded_at
     FROM audit WHERE stream = ANY($1) AND outcome = 'accepted' AND changes ? 'deleted_at'
     ORDER BY stream, version DESC
-"""
-_FORMER_STAGES = """
-    SELECT substr(stream, 6) AS id, former ->> 'name' AS name, former ->> 'category' AS category
-    FROM audit CROSS JOIN LATERAL jsonb_array_elements(nullif(changes #> '{stages,0}', 'null')) AS former
+"""  # noqa: S608
+_FORMER_STAGES = f"""
+    SELECT {stream_sql.KEY} AS id, former ->> 'name' AS name, former ->> 'category' AS category
+    FROM audit CROSS JOIN LATERAL jsonb_array_elements(nullif(changes #> '{{stages,0}}', 'null')) AS former
     WHERE stream = ANY($1) AND outcome = 'accepted' AND changes ? 'stages' ORDER BY version
-"""
+"""  # noqa: S608
 _CAUSE = """
     SELECT event_id, actor, correlation_id FROM audit
     WHERE stream = ANY($1) AND outcome = 'accepted' AND version > 0
@@ -199,8 +201,8 @@ async def _state(connection: Connection, candidates: Candidates) -> StructureSta
         tasks=found,
         lists=homes,
         placements=placed,
-        list_deleted_at=await _times(connection, _LIST_DELETED, "list", deleted),
-        parent_set_at=await _times(connection, _PARENT_SET, "task", _with_parents(found.values())),
+        list_deleted_at=await _times(connection, _LIST_DELETED, [list_stream(key) for key in deleted]),
+        parent_set_at=await _times(connection, _PARENT_SET, _with_parents(found.values())),
         former_categories=await _former_categories(connection, lost),
     )
 
@@ -210,12 +212,12 @@ def _is_away(task: Task, homes: Mapping[str, TaskList]) -> bool:
     return task.deleted_at is None and (home is None or home.deleted_at is not None)
 
 
-def _with_parents(found: Iterable[Task]) -> list[str]:
-    return [task.id for task in found if task.parent_id is not None]
+def _with_parents(found: Iterable[Task]) -> list[StreamId]:
+    return [task_stream(task.id) for task in found if task.parent_id is not None]
 
 
 async def _placements(connection: Connection, task_ids: Collection[str]) -> dict[str, Placement]:
-    streams = [f"task:{key}" for key in task_ids]
+    streams = [task_stream(key) for key in task_ids]
     rows = await connection.fetch(_PLACED, streams, RECURRENCE) if streams else []
     return {
         row["id"]: Placement(row["recorded_at"], importer(row["source"]) or row["actor"], row["origin"])
@@ -223,13 +225,13 @@ async def _placements(connection: Connection, task_ids: Collection[str]) -> dict
     }
 
 
-async def _times(connection: Connection, query: str, kind: str, ids: Collection[str]) -> dict[str, datetime]:
-    rows = await connection.fetch(query, [f"{kind}:{key}" for key in ids]) if ids else []
+async def _times(connection: Connection, query: str, streams: Collection[StreamId]) -> dict[str, datetime]:
+    rows = await connection.fetch(query, streams) if streams else []
     return {row["id"]: row["recorded_at"] for row in rows}
 
 
 async def _former_categories(
     connection: Connection, list_ids: Collection[str]
 ) -> dict[tuple[str, str], Category]:
-    rows = await connection.fetch(_FORMER_STAGES, [f"list:{key}" for key in list_ids]) if list_ids else []
+    rows = await connection.fetch(_FORMER_STAGES, [list_stream(key) for key in list_ids]) if list_ids else []
     return {(row["id"], row["name"]): row["category"] for row in rows}

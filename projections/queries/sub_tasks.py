@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from app.tasks.checks import MAX_SUB_TASKS
 from app.tasks.decision_context import Along, SubTask
 from app.tasks.state import Task
+from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Source
 from projections.read_models.dead_letters import HELD_BY
 from projections.read_models.tasks import STATE_COLUMNS, task_from_row
@@ -43,7 +44,8 @@ ALONG = f"""
     SELECT around.id, depth, array_agg(version ORDER BY version DESC) AS versions
     FROM around CROSS JOIN LATERAL (
         SELECT version FROM audit
-        WHERE stream = 'task:' || around.id AND outcome = 'accepted' AND causation_id = $3
+        WHERE stream = {stream_sql.stream_of("task", "around.id")}
+          AND outcome = 'accepted' AND causation_id = $3
         OFFSET 0  -- It is asked of each by itself, however few events there were when this was planned.
     ) AS caused
     GROUP BY around.id, depth ORDER BY depth DESC, around.id LIMIT $4
@@ -55,7 +57,7 @@ _LINES = f"""
         SELECT tasks.id, tasks.parent_id, height + 1 FROM line JOIN tasks ON tasks.id = line.parent_id
         WHERE height < $1
     )
-    SELECT {", ".join(STATE_COLUMNS)}, {HELD_BY.format(stream="'task:' || tasks.id")}
+    SELECT {", ".join(STATE_COLUMNS)}, {HELD_BY.format(stream=stream_sql.stream_of("task", "tasks.id"))}
     FROM tasks WHERE id IN (SELECT id FROM line)
 """  # noqa: S608
 LINES = _LINES.format(which="= ANY($2)")

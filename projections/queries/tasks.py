@@ -10,6 +10,7 @@ import asyncpg
 
 from app.search.criteria import Criteria
 from app.search.snippets import Match
+from app.stream_ids import task_stream
 from app.tasks.state import Task
 from projections.postgres.snapshots import POSITIONS_COLUMN, positions_at, positions_in, snapshot
 from projections.queries.task_ids import TaskNames, tasks_by_id_part
@@ -123,5 +124,5 @@ class TaskQueries:
     async def _as_of(self, user: str, task_id: str, sql: str, argument: int | datetime) -> TaskAsOf | None:
         if not await self.may_see(user, task_id):
             return None
-        row = await self._pool.fetchrow(sql, f"task:{task_id}", argument)
+        row = await self._pool.fetchrow(sql, task_stream(task_id), argument)
         return None if row is None else TaskAsOf(row["version"], row["state"])

@@ -14,14 +14,17 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table, Text,
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 
 from app.activity import activity_type
+from app.channels import Channel, list_channel, task_channel, user_channel
 from app.dates import format_time
 from app.lists.state import TaskList
 from app.log.event_json import RecordedEvent, notified_json, update_json
 from app.log.recipients import notified
 from app.log.updates import Update
 from app.positions import Position
+from app.stream_ids import NO_STREAM, StreamId
 from app.tasks.state import Task
 from app.users import User
+from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Connection
 from projections.postgres.tables import read_models, time_column
 from projections.read_models.projected import Projected, ProjectedBatch
@@ -112,19 +115,21 @@ _RANGE = f"""
         SELECT array_agg(place.partition || ':' || place."offset") AS after
         FROM unnest(ARRAY[audit.list_id, audit.left_list_id]) AS id CROSS JOIN LATERAL (
             SELECT a.partition, a."offset" FROM audit a
-            WHERE a.stream = 'list:' || id AND a.outcome = 'accepted' AND a.recorded_at <= audit.recorded_at
+            WHERE a.stream = {stream_sql.stream_of("list", "id")}
+              AND a.outcome = 'accepted' AND a.recorded_at <= audit.recorded_at
             ORDER BY a.version DESC LIMIT 1
         ) place WHERE place.partition <> audit.partition
-    ) places ON audit.stream LIKE 'task:%'
+    ) places ON audit.{stream_sql.IS_TASK}
     WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3
     ORDER BY "offset" LIMIT $4
 """  # noqa: S608
-_LAST_CHANGES = """
+_LAST_CHANGES = f"""
     SELECT id, place.partition, place."offset" FROM unnest($1::text[]) AS id CROSS JOIN LATERAL (
         SELECT a.partition, a."offset" FROM audit a
-        WHERE a.stream = 'list:' || id AND a.outcome = 'accepted' ORDER BY a.version DESC LIMIT 1
+        WHERE a.stream = {stream_sql.stream_of("list", "id")}
+          AND a.outcome = 'accepted' ORDER BY a.version DESC LIMIT 1
     ) place
-"""
+"""  # noqa: S608
 
 
 async def accepted_ids(connection: Connection, event_ids: Collection[str]) -> set[tuple[str, str]]:
@@ -206,7 +211,7 @@ def update_from_row(row: asyncpg.Record) -> Update:
     event = event_from_row(row)
     return Update(
         position=event.position,
-        stream=event.stream or "",
+        stream=event.stream or NO_STREAM,
         event_id=event.id or "",
         outcome=event.outcome,
         channels=tuple(_channels(row)),
@@ -219,8 +224,11 @@ def event_from_row(row: asyncpg.Record) -> RecordedEvent:
     """Return the event of a row that starts with `EVENT_COLUMNS`, in their order."""
     values = tuple(row.values())
     data, changes = values[14] or "null", values[15] or "{}"
+    stream = None if values[2] is None else StreamId(values[2])
     position = Position(values[4], values[5])
-    return RecordedEvent._make((*values[:4], position, *values[6:14], data.encode(), changes.encode()))
+    return RecordedEvent._make(
+        (*values[:2], stream, values[3], position, *values[6:14], data.encode(), changes.encode())
+    )
 
 
 def shown_state(row: asyncpg.Record) -> bytes:
@@ -228,15 +236,16 @@ def shown_state(row: asyncpg.Record) -> bytes:
     return b"null" if row["gone"] else row["state"].encode()
 
 
-def _channels(row: asyncpg.Record) -> Iterable[str]:
+def _channels(row: asyncpg.Record) -> Iterable[Channel]:
     if row["outcome"] != "accepted":
         return
     for user in row["user_ids"] or ():
-        yield f"user:{user}"
+        yield user_channel(user)
     if row["list_id"] is None:
         return
-    yield f"list:{row['list_id']}"
+    yield list_channel(row["list_id"])
     if row["left_list_id"] is not None:
-        yield f"list:{row['left_list_id']}"
-    if row["stream"].startswith("task:"):
-        yield row["stream"]
+        yield list_channel(row["left_list_id"])
+    stream = StreamId(row["stream"])
+    if stream.kind == "task":
+        yield task_channel(stream.key)

@@ -56,7 +56,7 @@ async def write(connection: Connection, batch: ProjectedBatch) -> None:
 
 
 async def _follow(connection: Connection, record: Record) -> None:
-    task_id = record.stream_key
+    task_id = record.stream.key
     match record.data:
         case TaskCommented(comment_id=comment_id, text=text, mentions=mentions):
             await connection.execute(

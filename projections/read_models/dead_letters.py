@@ -18,6 +18,7 @@ from app.errors import Malformed
 from app.log.fold import Folded
 from app.log.records import RawRecord, Record, StreamResumed
 from app.positions import MAX_PARTITIONS, Position
+from app.stream_ids import StreamId
 from projections.postgres.connections import Connection
 from projections.postgres.tables import read_models, time_column
 from projections.read_models.projected import ProjectedBatch
@@ -147,7 +148,7 @@ class ParkedRecord:
     """A parked record; `holds` if its stream waits for it, and `key` is that of the log."""
 
     position: Position
-    stream: str | None
+    stream: StreamId | None
     holds: bool
     reason: str
     attempts: int
@@ -198,5 +199,5 @@ class DeadLetterQueries:
 
 
 def _parked_record(row: asyncpg.Record) -> ParkedRecord:
-    partition, offset, *rest = row.values()
-    return ParkedRecord(Position(partition, offset), *rest)
+    partition, offset, stream, *rest = row.values()
+    return ParkedRecord(Position(partition, offset), None if stream is None else StreamId(stream), *rest)

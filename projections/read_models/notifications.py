@@ -132,7 +132,7 @@ def _once(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 async def _follow(connection: Connection, record: Record) -> None:
-    user, version = record.stream_key, record.version
+    user, version = record.stream.key, record.version
     match record.data:
         case NotificationsRead(ids=ids):
             await connection.execute(_SAY, user, sorted(set(ids)), True, version)

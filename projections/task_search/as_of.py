@@ -14,6 +14,7 @@ from app.log.updates import state_from_json
 from app.search.sorting import sort_value
 from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited
 from app.tasks.state import Task
+from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Connection
 from projections.read_models.search_index import COMMENTS_SEARCHED
 from projections.task_search.cost_limits import Bounds
@@ -27,24 +28,26 @@ _CHANGED = """
     SELECT id FROM tasks
     WHERE list_id = ANY($1) AND shelf = ANY('{0,1,2}') AND updated_at > $2 AND created_at <= $2 LIMIT $3
 """
-_LEFT = """
-    SELECT substr(stream, 6) AS id FROM audit
-    WHERE left_list_id = ANY($1) AND outcome = 'accepted' AND stream LIKE 'task:%' LIMIT $2
-"""
-_STATES = """
+_LEFT = f"""
+    SELECT {stream_sql.KEY} AS id FROM audit
+    WHERE left_list_id = ANY($1) AND outcome = 'accepted' AND {stream_sql.IS_TASK} LIMIT $2
+"""  # noqa: S608
+_STATES = f"""
     SELECT state FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
         SELECT state FROM audit
-        WHERE stream = 'task:' || wanted.id AND outcome = 'accepted' AND state IS NOT NULL AND time <= $2
+        WHERE stream = {stream_sql.stream_of("task", "wanted.id")}
+          AND outcome = 'accepted' AND state IS NOT NULL AND time <= $2
         ORDER BY version DESC LIMIT 1
     ) AS newest
-"""
-_COMMENTS = """
+"""  # noqa: S608
+_COMMENTS = f"""
     SELECT id, version, data FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
         SELECT version, data FROM audit
-        WHERE stream = 'task:' || wanted.id AND outcome = 'accepted' AND time <= $2 AND type = ANY($3)
+        WHERE stream = {stream_sql.stream_of("task", "wanted.id")}
+          AND outcome = 'accepted' AND time <= $2 AND type = ANY($3)
         ORDER BY version DESC LIMIT $4
     ) AS newest
-"""
+"""  # noqa: S608
 _COMMENT_EVENTS = [each.type for each in (TaskCommented, TaskCommentEdited, TaskCommentDeleted)]
 
 

@@ -10,6 +10,7 @@ from app.lists.state import TaskList
 from app.log.fold import State
 from app.log.records import Record
 from app.policies import SOURCE, Cause, Successor, event_id, follows
+from app.stream_ids import StreamId, task_stream
 from app.tasks.state import Task
 
 Decided = Record | Exception | None
@@ -19,10 +20,12 @@ Decided = Record | Exception | None
 class PolicyDecisionReads(Protocol):
     """The queries that decisions need."""
 
-    async def successors(self, wanted: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], Successor]:
+    async def successors(
+        self, wanted: Collection[tuple[str, StreamId]]
+    ) -> Mapping[tuple[str, StreamId], Successor]:
         """Return those of the tasks that exist; each key is a task id and the stream of its causes."""
 
-    async def states(self, streams: Collection[str]) -> Mapping[str, State]:
+    async def states(self, streams: Collection[StreamId]) -> Mapping[StreamId, State]:
         """Return the newest states of those of the streams that have one."""
 
 
@@ -35,14 +38,14 @@ async def decide(reads: PolicyDecisionReads, causes: Sequence[Cause], now: datet
     return [_decided(cause, successors.get(_wanted(cause)), states, now) for cause in causes]
 
 
-def _wanted(cause: Cause) -> tuple[str, str]:
-    return cause.next_id or "", f"task:{cause.task.id}"
+def _wanted(cause: Cause) -> tuple[str, StreamId]:
+    return cause.next_id or "", task_stream(cause.task.id)
 
 
 def _decided(
-    cause: Cause, successor: Successor | None, states: Mapping[str, State], now: datetime
+    cause: Cause, successor: Successor | None, states: Mapping[StreamId, State], now: datetime
 ) -> Decided:
-    home, parent = states.get(cause.home), states.get(cause.parent or "")
+    home, parent = states.get(cause.home), states.get(cause.parent) if cause.parent else None
     try:
         event = follows(
             cause,
@@ -56,7 +59,7 @@ def _decided(
         return None
     return Record(
         id=event_id(cause, event.type),
-        stream=f"task:{cause.next_id}",
+        stream=task_stream(cause.next_id or ""),
         version=1 if successor is None else successor.task.version + 1,
         time=now,
         actor=cause.actor,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from app.stream_ids import StreamId
 from app.structure.rules import Violation
 from projections.queries.structure import Candidates
 from streams.backoff import Backoff
@@ -24,7 +25,7 @@ MAX_POSTPONED = 20_000
 class _Postponed:
     """A stream that violates a rule, with the streams that the violation spans."""
 
-    involved: frozenset[str]
+    involved: frozenset[StreamId]
     due_s: float
     failures: int
 
@@ -34,8 +35,8 @@ class PostponedRepairs:
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
         self._monotonic_s = monotonic_s
-        self._found: dict[str, _Postponed] = {}
-        self._taken: dict[str, _Postponed] = {}
+        self._found: dict[StreamId, _Postponed] = {}
+        self._taken: dict[StreamId, _Postponed] = {}
 
     def __len__(self) -> int:
         return len(self._found)
@@ -66,6 +67,5 @@ class PostponedRepairs:
         self._found = {stream: each for stream, each in self._found.items() if each.due_s > now_s}
         due = Candidates()
         for stream in {stream for each in self._taken.values() for stream in each.involved}:
-            kind, _, key = stream.partition(":")
-            (due.lists if kind == "list" else due.tasks).add(key)
+            (due.lists if stream.kind == "list" else due.tasks).add(stream.key)
         return due

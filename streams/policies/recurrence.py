@@ -18,6 +18,7 @@ import structlog
 
 from app.log.ports import Clock, EventLog
 from app.log.records import Record
+from app.stream_ids import task_stream
 from projections.batches import Batch
 from projections.read_models.projected import Projected
 from streams.backoff import Backoff
@@ -130,7 +131,7 @@ class PolicyLoop:
         if cause.next_id is None:
             self._progress.done(reaction)
             return
-        places = {self._event_log.partition_of(stream) for stream in (f"task:{cause.next_id}", cause.home)}
+        places = {self._event_log.partition_of(stream) for stream in (task_stream(cause.next_id), cause.home)}
         reaction.cause, reaction.needs = cause, {place: ends[place] for place in places}
 
     # --- doing it ------------------------------------------------------------------------------------------

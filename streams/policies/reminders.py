@@ -20,6 +20,7 @@ from app.dates import format_time
 from app.ids import derived_id
 from app.log.ports import Clock, EventLog
 from app.log.records import Record, source_of
+from app.stream_ids import task_stream
 from app.tasks.commands import RemindOfTask
 from app.tasks.decide import decide
 from app.tasks.decision_context import DecisionContext
@@ -214,7 +215,7 @@ def _reminder_of(due: Due, now: datetime) -> Record | None:
     assert event is not None, "what is pending can be reminded of"
     return Record(
         id=derived_id("reminded", task.id, instant),
-        stream=f"task:{task.id}",
+        stream=task_stream(task.id),
         version=task.version + 1,
         time=now,
         actor=ACTOR,

@@ -7,6 +7,7 @@ from datetime import datetime
 from app.ids import derived_id, inbox_id
 from app.lists.state import TaskList
 from app.log.records import Record
+from app.stream_ids import list_stream
 from app.structure.repairs import REASONS, SOURCE, Repair, inbox_created
 from app.tasks.state import Task
 from projections.queries.structure import RepairCause
@@ -38,7 +39,7 @@ def _inbox_record(user: str, time: datetime) -> Record:
     """Return the record that creates a user's inbox, as the user's first request would."""
     return Record(
         id=derived_id("inbox-created", user),
-        stream=f"list:{inbox_id(user)}",
+        stream=list_stream(inbox_id(user)),
         version=1,
         time=time,
         actor=user,

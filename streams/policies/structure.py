@@ -26,6 +26,7 @@ from app.log.fold import State
 from app.log.ports import Clock, EventLog
 from app.log.records import Record
 from app.positions import Position
+from app.stream_ids import task_stream
 from app.structure.locks import ClusterLocks, LockModes
 from app.structure.repairs import Repair, repair_of
 from app.structure.rules import StructureState, Violation, ancestors, touches_structure, violations
@@ -256,8 +257,8 @@ class StructurePolicy:
 
     async def _records(self, repair: Repair, state: StructureState) -> list[Record]:
         cause = await self._reads.cause(repair.violation.involved)
-        kind, _, key = repair.violation.stream.partition(":")
-        before = state.lists[key] if kind == "list" else state.tasks[key]
+        stream = repair.violation.stream
+        before = state.lists[stream.key] if stream.kind == "list" else state.tasks[stream.key]
         return repair_records(repair, before, cause, self._clock())
 
     async def _until_projected(self, ends: Mapping[int, int]) -> None:
@@ -285,8 +286,8 @@ def _modes(found: Sequence[Violation], state: StructureState) -> dict[str, bool]
     for violation in found:
         for stream in violation.involved:
             modes.setdefault(stream, False)
-            task = state.tasks.get(stream.partition(":")[2])
+            task = state.tasks.get(stream.key)
             for above in ancestors(task, state.tasks) if task is not None else ():
-                modes.setdefault(f"task:{above.id}", False)
+                modes.setdefault(task_stream(above.id), False)
         modes[violation.stream] = True
     return modes

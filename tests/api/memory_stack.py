@@ -33,6 +33,7 @@ from app.log.records import RawRecord, Record
 from app.log.updates import state_from_json, state_json
 from app.positions import Position
 from app.settings import Settings
+from app.stream_ids import StreamId, task_stream
 from app.tasks.commands import CreateTask, TaskCommand
 from app.tasks.decision_context import Along, Change, Gap, PastEvent, PriorComment, SubTask
 from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited, TaskUndone
@@ -177,7 +178,7 @@ class World:
     async def state(self, stream: str) -> State | None:
         """See `api.commands.in_flight.StateReader`."""
         await asyncio.sleep(0)
-        return self.fold.states.get(stream)
+        return self.fold.states.get(StreamId(stream))
 
     async def newest(self, stream: str) -> tuple[State | None, str | None]:
         """See `api.commands.in_flight.StateReader`."""
@@ -293,10 +294,10 @@ class World:
 
     def _above(self, task: Task) -> list[tuple[Task, int]]:
         found: list[tuple[Task, int]] = []
-        above = self.fold.states.get(f"task:{task.parent_id}")
+        above = self.fold.states.get(task_stream(task.parent_id or ""))
         while isinstance(above, Task) and above.id not in {each.id for each, _ in found}:
             found.append((above, -1 - len(found)))
-            above = self.fold.states.get(f"task:{above.parent_id}")
+            above = self.fold.states.get(task_stream(above.parent_id or ""))
         return found
 
     async def occupied(self, list_id: str) -> Occupied:
@@ -376,7 +377,9 @@ class Node:
     ) -> Applied | Pending:
         """Execute a command."""
         precondition = None if if_match is None else Precondition(frozenset({if_match}))
-        return await self.commands.handle(CommandRequest(command, stream, user, wait_s, precondition, key))
+        return await self.commands.handle(
+            CommandRequest(command, StreamId(stream), user, wait_s, precondition, key)
+        )
 
     async def applied(
         self, command: TaskCommand | ListCommand, stream: str, user: str = "alice", **how: Any

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from api.presence.events import Effect, Notify, PresenceChange, PresenceNotification, PresenceSignal, Publish
 from api.presence.node_messages import Envelope, decode, encode
 from api.presence.state import HEARTBEAT_S, TTL_S, Presence
+from app.channels import Channel
 
-TASK = "task:0190f3c0-0000-7000-8000-000000000001"
-LIST = "list:0190f3c0-0000-7000-8000-000000000002"
+TASK = Channel("task:0190f3c0-0000-7000-8000-000000000001")
+LIST = Channel("list:0190f3c0-0000-7000-8000-000000000002")
 
 
 @dataclass
@@ -72,12 +73,12 @@ class PresenceWorld:
         node.told[session] = []
         return session
 
-    def subscribe(self, node: PresenceNode, session: str, channel: str = TASK) -> None:
+    def subscribe(self, node: PresenceNode, session: str, channel: Channel = TASK) -> None:
         """Subscribe a socket to a channel."""
         node.presence.subscribe(session, channel)
         node.views[session, channel] = View()
 
-    def unsubscribe(self, node: PresenceNode, session: str, channel: str = TASK) -> None:
+    def unsubscribe(self, node: PresenceNode, session: str, channel: Channel = TASK) -> None:
         """Unsubscribe a socket from a channel."""
         node.views.pop((session, channel), None)
         self.do(node, node.presence.unsubscribe(session, channel, self.now))
@@ -89,7 +90,7 @@ class PresenceWorld:
         del node.sockets[session]
         self.do(node, node.presence.leave(session, self.now))
 
-    def joined(self, node: PresenceNode, user: str, channel: str = TASK) -> str:
+    def joined(self, node: PresenceNode, user: str, channel: Channel = TASK) -> str:
         """Return a new socket of a user, subscribed to the channel on all nodes."""
         session = self.enter(node, user)
         self.subscribe(node, session, channel)
@@ -97,7 +98,7 @@ class PresenceWorld:
         return session
 
     def signal(
-        self, node: PresenceNode, session: str, kind: str, *, on: bool = True, channel: str = TASK
+        self, node: PresenceNode, session: str, kind: str, *, on: bool = True, channel: Channel = TASK
     ) -> None:
         """Send a signal from a socket."""
         data = {} if on else {"on": False}

@@ -21,10 +21,12 @@ from api.relay.replay_buffer import ReplayBuffer
 from api.relay.session import Session
 from api.telemetry.counters import RelayCounters
 from api.transports.send_queue import SendQueue
+from app.channels import Channel
 from app.errors import Unauthenticated
 from app.log.fold import Outcome
 from app.log.updates import Update
 from app.positions import Position
+from app.stream_ids import StreamId
 from tests.memory_audit import MemoryAudit
 
 NOW = 1_000_000.0
@@ -83,10 +85,10 @@ def _update(
 ) -> Update:
     return Update(
         position=position,
-        stream=stream,
+        stream=StreamId(stream),
         event_id=str(position),
         outcome=outcome,
-        channels=tuple(channels),
+        channels=tuple(map(Channel, channels)),
         value=json.dumps(value).encode(),
         time="2026-01-01T00:00:00.000000Z",
     )
@@ -103,7 +105,7 @@ class World(MemoryAudit):
 
     def changed(self, *lists: str, but: int) -> tuple[Position, ...]:
         """Return where these lists changed last, in partitions other than `but`."""
-        places = {each.stream.removeprefix("list:"): each.position for each in self.updates}
+        places = {each.stream.key: each.position for each in self.updates if each.stream.kind == "list"}
         found = (places.get(list_id) for list_id in lists)
         return tuple(place for place in found if place is not None and place.partition != but)
 
@@ -117,8 +119,8 @@ class World(MemoryAudit):
     async def _lists_of(self, user: str) -> set[str]:
         members = dict(self.members)
         for update in reversed(self.updates):
-            if update.stream.startswith("list:") and not self.has_row(update.position):
-                list_id = update.stream.removeprefix("list:")
+            if update.stream.kind == "list" and not self.has_row(update.position):
+                list_id = update.stream.key
                 members[list_id] = _members_before(update, members.get(list_id, set()))
         lists = {list_id for list_id in members if user in members[list_id]}
         await self.query()
@@ -144,7 +146,7 @@ def _members_before(update: Update, now: set[str]) -> set[str]:
     """Return the users that saw a list before an update, after which those of `now` saw it."""
     changes = json.loads(update.value)["changes"]
     if "deleted_at" in changes:
-        users = {each.removeprefix("user:") for each in update.channels if each.startswith("user:")}
+        users = {each.key for each in update.channels if each.kind == "user"}
         return set() if changes["deleted_at"][0] else users
     before, _ = changes.get("members", (None, None))
     return now if before is None else set(before)

@@ -18,6 +18,7 @@ from app.errors import Conflict, Forbidden, NotFound, TaskError, Unavailable
 from app.ids import inbox_id
 from app.lists.commands import CreateList, DeleteList, EditList, SetMember
 from app.settings import Settings
+from app.stream_ids import StreamId
 from app.tasks.commands import (
     Comment,
     CompleteTask,
@@ -155,7 +156,7 @@ async def test_cascade_includes_sub_tasks_whose_rows_are_missing(world: World) -
         await node.execute(DeleteTask(cascade=True), f"task:{parent_id}")
     world.release()
     await node.applied(DeleteTask(cascade=True), f"task:{parent_id}")
-    deleted = await node.commands.decisions.state(child)
+    deleted = await node.commands.decisions.state(StreamId(child))
     assert isinstance(deleted, Task)
     assert deleted.deleted_at is not None
 

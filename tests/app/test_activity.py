@@ -37,6 +37,7 @@ from app.lists.events import (
 )
 from app.log.fold import Folded
 from app.log.records import EVENT_CLASSES, Record, StreamResumed, event_data_json
+from app.stream_ids import task_stream
 from app.tasks.events import (
     TaskCommentDeleted,
     TaskCommented,
@@ -160,7 +161,7 @@ entries = st.builds(
     type=st.sampled_from(["task.completed", "task.created", "list.renamed"]),
     actor=st.sampled_from(["alice", "bob"]),
     list_id=st.sampled_from([LIST_ID, OTHER_LIST_ID]),
-    stream=st.integers(0, 4).map(lambda number: f"task:{number}"),
+    stream=st.integers(0, 4).map(lambda number: task_stream(str(number))),
 )
 
 
@@ -236,9 +237,9 @@ def test_only_complete_windows_are_kept(feed: list[Entry]) -> None:
 def test_group_has_each_task_once(feed: list[Entry]) -> None:
     """By its newest event first."""
     for group in grouped(feed):
-        places = [[e.stream for e in group.entries].index(f"task:{task}") for task in group.task_ids]
+        places = [[e.stream for e in group.entries].index(task_stream(task)) for task in group.task_ids]
         assert places == sorted(places)
-        assert {f"task:{task}" for task in group.task_ids} == {entry.stream for entry in group.entries}
+        assert set(map(task_stream, group.task_ids)) == {entry.stream for entry in group.entries}
 
 
 # --- phrases ---------------------------------------------------------------------------------------------

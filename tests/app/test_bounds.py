@@ -15,6 +15,7 @@ from app.lists.events import ListCreated, MemberAdded
 from app.lists.state import TaskList
 from app.log.fold import Fold
 from app.log.records import EVENT_CLASSES, Record, decode, encode
+from app.stream_ids import list_stream
 from app.tasks.commands import CreateTask
 from app.tasks.events import TaskCreated, TaskEdited
 from app.text.names import MAX_USER_CHARS
@@ -86,7 +87,7 @@ def test_last_member_is_accepted_and_the_next_parked() -> None:
     home = list_after(ListCreated("Home"))
     assert isinstance(home, TaskList)
     full = replace(home, members={"alice": "owner", **dict.fromkeys(names[2:], "viewer")})
-    stream = f"list:{LIST_ID}"
+    stream = list_stream(LIST_ID)
     fold = Fold(states={stream: full})
     last, beyond = (
         fold.apply(raw_of(record, offset), record)

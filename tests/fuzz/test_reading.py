@@ -12,6 +12,7 @@ import pytest
 
 from api.protocol.client_messages import Ping, Signal
 from api.protocol.decoding import read_frame
+from app.channels import Channel
 from tests.fuzz.reading import by_chance
 from tests.fuzz.soundness import check, frame_of, seeds
 
@@ -52,7 +53,7 @@ def decoding_one_encoding(frame: str | bytes, *, batch: bool) -> list[Any]:
 
 def accepting_everything(frame: str | bytes, *, batch: bool) -> list[Any]:
     """Accept values that cannot be sent, as a broken decoder."""
-    return [Signal.model_construct(type="signal", channel="c", kind="typing", data={"a": 2**70})]
+    return [Signal.model_construct(type="signal", channel=Channel("c"), kind="typing", data={"a": 2**70})]
 
 
 def losing_messages(frame: str | bytes, *, batch: bool) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from app.channels import Channel
 from app.lists.state import TaskList
 from app.log.fold import Folded, State, channels
 from app.positions import Position
@@ -104,7 +105,7 @@ def _check_joins_and_leaves(
             assert counts[position] <= sum(joined[channel] for channel in concerned), position
             for channel in concerned:
                 whole.setdefault(channel, set()).add(position)
-    for channel in lists_of(user, outcome):
+    for channel in map(Channel, lists_of(user, outcome)):
         gone = [each for each in outcome if _goes(each, user) and list_of(each) == channel]
         left = max((told.index(each.raw.position) for each in gone), default=0)
         assert whole.get(channel, set()) <= set(told[_connection_before(told, left) :]), channel

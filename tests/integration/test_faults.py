@@ -24,6 +24,7 @@ from app.ids import inbox_id
 from app.lists.events import ListCreated
 from app.log.records import Record, StreamResumed
 from app.settings import Settings
+from app.stream_ids import StreamId
 from app.tasks.events import (
     TaskCompleted,
     TaskCreated,
@@ -230,7 +231,7 @@ async def release(place: Settings, log: KafkaEventLog, stream: str, hold: str) -
     """Skip the unreadable record and retry those parked behind it, as the operator's route does."""
     time = record_of(TaskCompleted(), 1).time
     resumed = StreamResumed((hold,))
-    await log.append([Record(str(uuid4()), stream, 0, time, "admin", "/tasktape/api", resumed)])
+    await log.append([Record(str(uuid4()), StreamId(stream), 0, time, "admin", "/tasktape/api", resumed)])
     _, outcome = fold_log(await read_whole_log(place))
     await log.append_again([each.raw for each in outcome if each.reason == f"behind {hold}"])
 

@@ -14,6 +14,7 @@ import pytest
 from app.log.records import Record
 from app.policies import SOURCE as RECURRENCE
 from app.settings import Settings
+from app.stream_ids import StreamId, task_stream
 from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited
 from streams.event_log import KafkaEventLog
 from tests.folding import fold_log
@@ -311,7 +312,7 @@ async def test_foreign_writes_to_a_deleted_list_are_visible_after_restoring(
             [
                 Record(
                     id=uuid4().hex,
-                    stream=f"task:{task.rpartition('/')[2]}",
+                    stream=task_stream(task.rpartition("/")[2]),
                     version=2,
                     time=datetime.now(UTC),
                     actor="somebody",
@@ -374,7 +375,7 @@ async def test_next_occurrence_in_a_deleted_list_is_there_after_restoring(
 def foreign(stream: str, version: int, actor: str, event: Any) -> Record:
     """Return a record of another program."""
     now = datetime.now(UTC)
-    return Record(uuid4().hex, stream, version, now, actor, "/elsewhere", event)
+    return Record(uuid4().hex, StreamId(stream), version, now, actor, "/elsewhere", event)
 
 
 async def test_series_continues_once_when_its_list_is_deleted_after_a_completion(team: Team) -> None:

@@ -15,12 +15,13 @@ from broadcaster import BroadcastBackend
 from api.broadcast.signals_backend import KafkaSignals
 from api.presence.cluster import Signals, Timing
 from api.presence.events import PresenceChange, PresenceNotification, PresenceSignal
+from app.channels import Channel
 from app.errors import Unavailable
 from streams.topics import ensure_topics, signals_topic
 from tests.api.memory_signals import MemoryTopic
 from tests.waiting import eventually
 
-TASK = "task:0190f3c0-0000-7000-8000-000000000001"
+TASK = Channel("task:0190f3c0-0000-7000-8000-000000000001")
 QUICK = Timing(heartbeat_s=0.2, ttl_s=1.5)
 
 

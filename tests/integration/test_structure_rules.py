@@ -17,6 +17,7 @@ import pytest
 from app.lists.events import ListDeleted, MemberRemoved
 from app.log.records import Event, Record
 from app.settings import Settings
+from app.stream_ids import StreamId
 from app.tasks.events import Series, TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved
 from projections.generations.opening import open_database
 from streams.event_log import KafkaEventLog
@@ -65,7 +66,7 @@ class Home:
         log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
         record = Record(
             id=str(uuid4()),
-            stream=stream,
+            stream=StreamId(stream),
             version=version,
             time=datetime.now(UTC),
             actor=self.owner,

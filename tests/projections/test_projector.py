@@ -18,6 +18,7 @@ from app.lists.events import ListCreated, ListRenamed
 from app.log.records import RawRecord, Record, StreamResumed
 from app.log.updates import Update
 from app.positions import Position
+from app.stream_ids import StreamId
 from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited
 from projections.generations.lifecycle import set_up
 from projections.generations.log_identity import LogIdentity
@@ -308,7 +309,7 @@ async def test_skip_releases_the_stream(database: Database, log: MemoryEventLog,
     projector = Projector(database, log.read, updates)
     await projector.project(await batch_of(log))
     resumed = StreamResumed((str(poison),))
-    await log.append([Record(str(uuid4()), stream, 0, START, "admin", "/tasktape/api", resumed)])
+    await log.append([Record(str(uuid4()), StreamId(stream), 0, START, "admin", "/tasktape/api", resumed)])
     await log.append_again([raw for raw in log.records if raw.position == behind])
     await projector.project(await batch_of(log))
     await check(database, log)
@@ -346,7 +347,9 @@ async def test_junk_behind_skipped_junk_holds_the_stream_and_is_parked_once(
 
     async def skip(hold: Position, *behind: Position) -> list[Position]:
         resumed = StreamResumed((str(hold),))
-        await log.append([Record(str(uuid4()), stream, 0, START, "admin", "/tasktape/api", resumed)])
+        await log.append(
+            [Record(str(uuid4()), StreamId(stream), 0, START, "admin", "/tasktape/api", resumed)]
+        )
         copies = await log.append_again([raw for raw in log.records if raw.position in behind])
         await projector.project(await batch_of(log))
         await check(database, log)
@@ -477,7 +480,7 @@ async def skip(log: MemoryEventLog, stream: str) -> None:
         return
     hold = fold.held[stream]
     resumed = StreamResumed((hold,))
-    await log.append([Record(str(uuid4()), stream, 0, START, "admin", "/tasktape/api", resumed)])
+    await log.append([Record(str(uuid4()), StreamId(stream), 0, START, "admin", "/tasktape/api", resumed)])
     await log.append_again(
         [folded.raw for folded in outcome if folded.outcome == "parked" and folded.reason == f"behind {hold}"]
     )

@@ -11,6 +11,7 @@ from app.lists.events import ListCreated
 from app.log.fold import Fold, Folded, State, decoded
 from app.log.records import RawRecord, Record
 from app.policies import POLICY_PREFIX, Successor
+from app.stream_ids import StreamId
 from app.tasks.commands import TaskCommand
 from app.tasks.decide import decide
 from app.tasks.events import TaskEvent
@@ -46,7 +47,7 @@ class MemoryReadModels:
 
     def state(self, stream: str) -> State | None:
         """Return the newest state of a stream."""
-        return self._fold.states.get(stream)
+        return self._fold.states.get(StreamId(stream))
 
     async def checkpoints(self, partitions: Collection[int]) -> Mapping[int, int]:
         return {partition: self.saved.get(partition, 0) for partition in partitions}

@@ -10,6 +10,7 @@ import pytest
 from app.errors import Unavailable, WrongLog
 from app.log.ports import EventLog
 from app.log.records import RawRecord, Record
+from app.stream_ids import task_stream
 from app.tasks.events import TaskCreated, TaskEdited
 from streams.event_log import KafkaEventLog
 from streams.topics import ensure_topics, events_topic
@@ -69,7 +70,7 @@ async def test_offsets_are_contiguous_from_zero(log: EventLog) -> None:
 
 
 async def test_stream_stays_in_one_partition_in_order(log: EventLog) -> None:
-    stream = f"task:{uuid4()}"
+    stream = task_stream(str(uuid4()))
     records = [created(stream)] + [
         record_of(TaskEdited({"title": f"v{version}"}), version, stream=stream) for version in range(2, 400)
     ]

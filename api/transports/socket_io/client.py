@@ -21,6 +21,7 @@ from api.transports.send_queue import SendQueue
 from api.transports.socket_io.packets import PACKET, HistoryFilter
 from api.transports.websocket.connection import MAX_COMMANDS_AHEAD
 from api.transports.websocket.wire import CLOSE_TIMEOUT_S
+from app.channels import task_channel
 from app.errors import Unauthenticated, Unavailable
 from app.ids import is_uuid
 
@@ -164,14 +165,14 @@ class SocketIoClient:
         """Subscribe to the updates of a task."""
         if not isinstance(task_id, str) or not is_uuid(task_id):
             return self._refused("malformed", _NO_TASK)
-        message = Subscribe(type="subscribe", id=_REQUEST_ID, channel=f"task:{task_id}")
+        message = Subscribe(type="subscribe", id=_REQUEST_ID, channel=task_channel(task_id))
         return {**await self._request(message), "taskId": task_id}
 
     async def unsubscribe(self, task_id: object) -> Answer:
         """Unsubscribe from a task."""
         if not isinstance(task_id, str) or not is_uuid(task_id):
             return self._refused("malformed", _NO_TASK)
-        message = Unsubscribe(type="unsubscribe", id=_REQUEST_ID, channel=f"task:{task_id}")
+        message = Unsubscribe(type="unsubscribe", id=_REQUEST_ID, channel=task_channel(task_id))
         return {**await self._request(message), "taskId": task_id}
 
     async def _request(self, message: Incoming) -> Answer:

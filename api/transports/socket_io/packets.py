@@ -9,6 +9,7 @@ from pydantic_core import from_json, to_json
 from socketio.packet import EVENT, Packet
 
 from api.protocol.frames import Codec
+from app.stream_ids import StreamId, task_stream
 
 _UPDATES: Mapping[str, str] = {"task": "task:update", "list": "list:update", "user": "user:update"}
 _UPDATE_PREFIXES = tuple(b'2["%s"' % name.encode() for name in _UPDATES.values())
@@ -56,10 +57,10 @@ def event_packet(name: str, message: Mapping[str, Any]) -> bytes:
 def _update(message: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return an update as an event: with type, task, user and time at the top level."""
     event = message["event"]
-    kind, _, key = (event.get("stream") or "task:").partition(":")
-    ids = {"task": {"taskId": key}, "list": {"listId": key}}.get(kind, {})
+    stream = StreamId(event.get("stream") or task_stream(""))
+    ids = {"task": {"taskId": stream.key}, "list": {"listId": stream.key}}.get(stream.kind, {})
     first = {"type": event.get("type"), **ids, "userId": event.get("actor"), "timestamp": event.get("time")}
-    return _UPDATES.get(kind, "task:update"), message | first
+    return _UPDATES.get(stream.kind, "task:update"), message | first
 
 
 class HistoryFilter:

@@ -23,6 +23,7 @@ from api.transports.send_queue import SendQueue
 from api.transports.sse.encoder import HEARTBEAT, EventText
 from api.transports.websocket.uvicorn_protocol import ABORT
 from api.transports.websocket.wire import CLOSE_TIMEOUT_S, SLOW_S
+from app.channels import Channel
 from app.positions import Positions, positions_to_json
 
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -36,7 +37,7 @@ class StreamRequest:
 
     user: str
     token: str
-    channels: Sequence[str]
+    channels: Sequence[Channel]
     since: Positions | None
 
 

@@ -17,6 +17,7 @@ from api.commands.requests import Applied, CommandRequest, CommandResult
 from app.errors import Conflict, NotFound, PreconditionFailed, Unavailable
 from app.ids import inbox_id
 from app.lists.commands import CreateList, EditList
+from app.stream_ids import task_stream
 from app.tasks.commands import (
     CompleteTask,
     DeleteTask,
@@ -46,11 +47,11 @@ class Family:
         """Execute a command."""
         how = {"user": "alice", "wait_s": 5.0, **how}
         return await self.node.commands.handle(
-            CommandRequest(command=command, stream=f"task:{self.ids[name]}", **how)
+            CommandRequest(command=command, stream=task_stream(self.ids[name]), **how)
         )
 
     def __getitem__(self, name: str) -> Task:
-        state = self.world.fold.states[f"task:{self.ids[name]}"]
+        state = self.world.fold.states[task_stream(self.ids[name])]
         assert isinstance(state, Task)
         return state
 

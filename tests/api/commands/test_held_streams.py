@@ -11,6 +11,7 @@ from api.commands.requests import Applied
 from app.errors import Conflict
 from app.ids import inbox_id
 from app.log.records import StreamResumed
+from app.stream_ids import StreamId
 from app.tasks.commands import EditTask
 from app.tasks.state import Task
 from tests.api.memory_stack import Node, World, new_task
@@ -30,7 +31,7 @@ async def node(world: World) -> Node:
     return node
 
 
-STREAM = "task:0f0e0d0c-0b0a-4908-8706-050403020100"
+STREAM = StreamId("task:0f0e0d0c-0b0a-4908-8706-050403020100")
 EDIT = EditTask(title="Buy bread")
 
 

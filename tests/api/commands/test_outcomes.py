@@ -10,11 +10,13 @@ from api.commands.stream_locks import StreamLocks
 from app.errors import Unavailable
 from app.log.updates import Update
 from app.positions import Position
+from app.stream_ids import task_stream
 from tests.waiting import eventually
 
 
 def update(position: str, event_id: str = "e") -> Update:
-    return Update(Position.parse(position), "task:t", event_id, "accepted", (), b"{}", "2026-01-01T00:00:00Z")
+    stream = task_stream("t")
+    return Update(Position.parse(position), stream, event_id, "accepted", (), b"{}", "2026-01-01T00:00:00Z")
 
 
 async def test_outcome_that_precedes_the_append_is_kept() -> None:

@@ -17,6 +17,7 @@ from app.lists.commands import CreateList, DeleteList, EditList, RestoreList
 from app.lists.state import TaskList
 from app.log.records import Record
 from app.settings import Settings
+from app.stream_ids import list_stream
 from app.tasks.commands import DeleteTask, EditTask
 from app.tasks.state import Task
 from projections.queries.audit import AuditQueries
@@ -445,7 +446,7 @@ async def test_import_adds_missing_stages_on_request() -> None:
         }
         body = (await importer.post(request)).json()
         assert (body["added_stages"], body["stages"]) == (["Queued", "Accepted"], {"live": "Live"})
-        home = importer.world.fold.states[f"list:{list_id}"]
+        home = importer.world.fold.states[list_stream(list_id)]
         assert isinstance(home, TaskList)
         assert list(home.stages) == [
             *STAGES,

@@ -14,6 +14,7 @@ from api.presence.roster import Entry
 from api.presence.signal_rates import CURSOR_EVERY_S
 from api.presence.state import ROSTER_EVERY_S, TTL_S, Presence
 from api.presence.typing_users import TYPING_S
+from app.channels import user_channel
 from app.errors import Malformed, NotFound
 from tests.api.presence_world import LIST, TASK, PresenceWorld, joins_and_leaves_of, signals_of
 
@@ -62,7 +63,7 @@ def test_user_joins_once_and_leaves_with_the_last_socket(world: PresenceWorld) -
 def test_automatic_channel_counts_but_gets_no_messages(world: PresenceWorld) -> None:
     one, two = world.nodes["one"], world.nodes["two"]
     alice = world.enter(one, "alice")
-    one.presence.attend(alice, [LIST, "user:alice"])
+    one.presence.attend(alice, [LIST, user_channel("alice")])
     world.settle()
     bob = world.joined(two, "bob", LIST)
     assert one.told[alice] == []
@@ -96,7 +97,7 @@ def test_unknown_connection_is_ignored(world: PresenceWorld) -> None:
     presence.subscribe("nobody", TASK)
     assert presence.unsubscribe("nobody", TASK, 0) == presence.leave("nobody", 0) == []
     session = world.enter(world.nodes["one"], "alice")
-    presence.subscribe(session, "user:alice")
+    presence.subscribe(session, user_channel("alice"))
     assert presence.unsubscribe(session, TASK, 0) == []
     assert presence.users.connected_users() == ["alice"]
 

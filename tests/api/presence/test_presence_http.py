@@ -12,13 +12,14 @@ import pytest
 from api.http.dependencies import Dependencies
 from api.main import application
 from api.presence.state import Presence
+from app.channels import list_channel, task_channel
 from app.settings import Settings
 from tasktape.local.tokens import mint
 from tests.api.memory_stack import World, dependencies_on
 
 SECRET = "a secret of the tests that is long enough"
 ID = "0190f3c0-0000-7000-8000-000000000000"
-TASK, LIST = f"task:{ID}", f"list:{ID}"
+TASK, LIST = task_channel(ID), list_channel(ID)
 
 
 class Seen:

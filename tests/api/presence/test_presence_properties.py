@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from api.presence.roster import EVERYWHERE
+from app.channels import Channel
 from tests.api.presence_world import LIST, TASK, PresenceNode, PresenceWorld
 
 NAMES = st.sampled_from(["n1", "n2", "n3"])
@@ -34,19 +35,19 @@ class Presences(RuleBasedStateMachine):
         return node, sorted(node.sockets)[pick % len(node.sockets)]
 
     @rule(name=NAMES, user=USERS, channel=CHANNELS)
-    def come(self, name: str, user: str, channel: str) -> None:
+    def come(self, name: str, user: str, channel: Channel) -> None:
         node = self.world.nodes.get(name)
         if node is not None and node.alive:
             session = self.world.enter(node, user)
             self.world.subscribe(node, session, channel)
 
     @rule(name=NAMES, pick=PICK, channel=CHANNELS)
-    def subscribe(self, name: str, pick: int, channel: str) -> None:
+    def subscribe(self, name: str, pick: int, channel: Channel) -> None:
         if found := self._socket(name, pick):
             self.world.subscribe(*found, channel)
 
     @rule(name=NAMES, pick=PICK, channel=CHANNELS)
-    def unsubscribe(self, name: str, pick: int, channel: str) -> None:
+    def unsubscribe(self, name: str, pick: int, channel: Channel) -> None:
         if found := self._socket(name, pick):
             self.world.unsubscribe(*found, channel)
 
@@ -62,7 +63,7 @@ class Presences(RuleBasedStateMachine):
         kind=st.sampled_from(["viewing", "typing", "cursor"]),
         on=st.booleans(),
     )
-    def signal(self, name: str, pick: int, channel: str, kind: str, *, on: bool) -> None:
+    def signal(self, name: str, pick: int, channel: Channel, kind: str, *, on: bool) -> None:
         found = self._socket(name, pick)
         if found and (found[1], channel) in found[0].views:
             self.world.signal(*found, kind, on=on, channel=channel)
@@ -130,8 +131,8 @@ class Presences(RuleBasedStateMachine):
                 wanted = self.world.true_connections(channel)
                 assert {each.user: each.connections for each in presence.users.present(channel)} == wanted
                 assert not any(each.typing for each in presence.users.present(channel))
-            for (_, channel), view in node.views.items():
-                assert view.users == set(self.world.true_connections(channel))
+            for (_, name), view in node.views.items():
+                assert view.users == set(self.world.true_connections(name))
         viewing = [
             {
                 (channel, each.user)

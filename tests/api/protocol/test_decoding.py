@@ -25,6 +25,7 @@ from api.protocol.client_messages import (
 )
 from api.protocol.decoding import BAD_ID, read_frame
 from api.protocol.limits import MAX_BATCH, MAX_MESSAGE_BYTES, MAX_SIGNAL_BYTES
+from app.channels import task_channel
 from app.text.json_text import MAX_DEPTH
 from tests.fuzz.soundness import EXAMPLES, check, comparable
 
@@ -60,11 +61,11 @@ def refusal(frame: str | bytes) -> Refused:
         ({"id": 1, "type": "authenticate", "token": "t"}, Authenticate(id=1, type="authenticate", token="t")),
         (
             {"id": "x", "type": "subscribe", "channel": "task:1", "since": {"0": -1}, "more": 1},
-            Subscribe(id="x", type="subscribe", channel="task:1", since={"0": -1}),
+            Subscribe(id="x", type="subscribe", channel=task_channel("1"), since={"0": -1}),
         ),
         (
             {"type": "signal", "channel": "task:1", "kind": "cursor", "data": {"at": [1, 2.5, None]}},
-            Signal(type="signal", channel="task:1", kind="cursor", data={"at": [1, 2.5, None]}),
+            Signal(type="signal", channel=task_channel("1"), kind="cursor", data={"at": [1, 2.5, None]}),
         ),
         (PING, Ping()),
     ],

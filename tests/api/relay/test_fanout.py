@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from api.protocol.frames import CODECS, JSON, Codec, EncodedMessage, Sendable
 from api.relay.fanout import MAX_CACHED, Broadcast, RecipientCache, Recipients
 from api.telemetry.counters import Traffic
+from app.channels import Channel, list_channel
 
 MESSAGE = EncodedMessage(b'{"type":"ping"}')
 LARGE = EncodedMessage(b'{"text":"%s"}' % (b"x" * 4_000_000))
@@ -105,17 +106,18 @@ def test_closed_socket_is_left_to_its_transport() -> None:
 
 def test_recipients_are_cached_on_the_second_use() -> None:
     """Until a subscription changes; a set that cannot be cached now may be later."""
-    audiences, gathered, made = RecipientCache(), [], [None, [("list:a", Broadcast([]))]]
+    a = list_channel("a")
+    audiences, gathered, made = RecipientCache(), [], [None, [(a, Broadcast([]))]]
 
-    def gather(channels: tuple[str, ...]) -> Recipients | None:
+    def gather(channels: tuple[Channel, ...]) -> Recipients | None:
         gathered.append(channels)
         return made[min(len(gathered), len(made)) - 1]
 
-    found = [audiences.of(("list:a",), gather) for _ in range(4)]
+    found = [audiences.of((a,), gather) for _ in range(4)]
     assert found == [None, None, made[1], made[1]]
-    assert gathered == [("list:a",)] * 2
+    assert gathered == [(a,)] * 2
     audiences.clear()
-    assert audiences.of(("list:a",), gather) is None
+    assert audiences.of((a,), gather) is None
 
 
 def test_cached_recipients_are_bounded() -> None:
@@ -123,5 +125,5 @@ def test_cached_recipients_are_bounded() -> None:
     audiences = RecipientCache()
     for number in range(10 * MAX_CACHED):
         for _ in range(2):
-            audiences.of((f"list:{number}",), lambda _: [])
+            audiences.of((list_channel(str(number)),), lambda _: [])
     assert len(audiences) <= MAX_CACHED

@@ -17,6 +17,7 @@ from api.protocol.server_messages import Limits
 from api.relay.connections import ConnectionRegistry
 from api.relay.replay_buffer import BufferOverrun
 from api.relay.system_channel import SystemReports
+from app.channels import SYSTEM_CHANNEL
 from app.log.updates import Update
 from app.positions import Position
 from tests.api.memory_signals import MemoryTopic
@@ -440,7 +441,7 @@ async def test_system_channel_ends_with_administrator_rights(node: Node) -> None
     admin[0] = False
     replies = await replies_to(root, {"id": 2, "type": "refresh", "token": "root"})
     assert {"type": "unsubscribed", "channel": "system"} in replies
-    assert not node.hub.has("system")
+    assert not node.hub.has(SYSTEM_CHANNEL)
 
 
 async def test_client_ahead_of_the_log_starts_over(world: World, node: Node) -> None:

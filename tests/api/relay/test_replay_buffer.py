@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 
 from api.protocol.frames import JSON, EncodedMessage
 from api.relay.replay_buffer import MAX_BATCHED_BYTES, MAX_BATCHES, BufferOverrun, ReplayBuffer
+from app.channels import Channel, list_channel, task_channel, user_channel
 from app.log.updates import Update
 from app.positions import Position
 from tests.api.relay_world import nothing_update
 
 PARTITIONS = 3
-CHANNELS = ("user:a", "list:b", "task:c")
+B = list_channel("b")
+CHANNELS = (user_channel("a"), B, task_channel("c"))
 
 
-def update_at(partition: int, offset: int, channels: Collection[str], size: int = 20) -> Update:
+def update_at(partition: int, offset: int, channels: Collection[Channel], size: int = 20) -> Update:
     update = nothing_update(Position(partition, offset))
     return replace(update, channels=tuple(channels), value=b'{"pad":"%s"}' % (b"x" * size))
 
@@ -32,12 +34,12 @@ places = st.fixed_dictionaries({}, optional={p: st.integers(-1, 20) for p in ran
 
 @given(histories, st.integers(1, 12), places, places, places, st.sets(st.sampled_from(CHANNELS)))
 def test_missed_updates_are_returned_completely_or_not_at_all(
-    history: list[tuple[int, set[str]]],
+    history: list[tuple[int, set[Channel]]],
     size: int,
     start: dict[int, int],
     since: dict[int, int],
     upto: dict[int, int],
-    channels: set[str],
+    channels: set[Channel],
 ) -> None:
     """In order. Refused only if an update was evicted, or has not arrived."""
     ring, told, ends = ReplayBuffer(max_updates=size), list[Update](), dict(start)
@@ -72,7 +74,7 @@ def test_missed_updates_are_returned_completely_or_not_at_all(
 
 @given(histories, st.integers(1, 12))
 def test_messages_are_encoded_once_and_evicted_with_their_updates(
-    history: list[tuple[int, set[str]]], size: int
+    history: list[tuple[int, set[Channel]]], size: int
 ) -> None:
     """So that memory is bounded."""
     ring, ends = ReplayBuffer(max_updates=size), dict[int, int]()
@@ -96,9 +98,9 @@ def test_message_of_an_evicted_update_is_encoded_again() -> None:
     """It is not kept."""
     ring = ReplayBuffer(max_updates=1)
     for offset in range(2):
-        ring.append(update_at(0, offset, ["list:b"]))
-    old = update_at(0, 0, ["list:b"])
-    assert ring.message(old, "list:b") is not ring.message(old, "list:b")
+        ring.append(update_at(0, offset, [B]))
+    old = update_at(0, 0, [B])
+    assert ring.message(old, B) is not ring.message(old, B)
     assert not ring._messages
 
 

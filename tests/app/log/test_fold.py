@@ -16,6 +16,7 @@ from app.lists.events import ListCreated, ListDeleted, ListRenamed
 from app.log.fold import Fold, Folded, State, changes, channels, decoded, evolve
 from app.log.records import RawRecord, Record, StreamResumed
 from app.positions import Position
+from app.stream_ids import task_stream
 from app.tasks import decide as task_decisions
 from app.tasks.commands import (
     Comment,
@@ -49,7 +50,7 @@ from tests.spec import (
 )
 
 CREATED = TaskCreated(list_id=LIST_ID, title="T")
-STREAM = f"task:{TASK_ID}"
+STREAM = task_stream(TASK_ID)
 
 
 def poison(offset: int, *, stream: str | None = STREAM) -> RawRecord:
@@ -219,7 +220,7 @@ def test_failing_retry_keeps_the_first_hold() -> None:
 # --- properties ------------------------------------------------------------------------------------------
 
 COMMENT_ID = "018f0000-0000-7000-8000-0000000000cc"
-STREAMS = ("task:a", "task:b", "task:c")
+STREAMS = tuple(map(task_stream, "abc"))
 COMMANDS: Sequence[TaskCommand] = (
     CreateTask(title="T", list_id=LIST_ID),
     EditTask(title="U", tags=("x",)),

@@ -38,6 +38,7 @@ from app.log.records import (
     source_of,
 )
 from app.positions import Position
+from app.stream_ids import task_stream
 from app.tasks.events import (
     Series,
     TaskCommentDeleted,
@@ -66,7 +67,7 @@ STAGES: tuple[Stage, ...] = ({"name": "To do", "category": "open"}, {"name": "Do
 EXPECTED: dict[str, Record] = {
     "task.created": Record(
         id="018f0000-0000-7000-8000-000000000001",
-        stream=f"task:{TASK_ID}",
+        stream=task_stream(TASK_ID),
         version=1,
         time=TIME,
         actor="alice",
@@ -76,7 +77,7 @@ EXPECTED: dict[str, Record] = {
     ),
     "task.created-in-full": Record(
         id="018f0000-0000-7000-8000-000000000002",
-        stream=f"task:{TASK_ID}",
+        stream=task_stream(TASK_ID),
         version=1,
         time=TIME,
         actor="José 🦊",
@@ -211,7 +212,7 @@ EXPECTED: dict[str, Record] = {
     "list.restored": record_of(ListRestored(), 4),
     "stream.resumed": Record(
         id="018f0000-0000-7000-8000-000000000003",
-        stream=f"task:{TASK_ID}",
+        stream=task_stream(TASK_ID),
         version=0,
         time=TIME,
         actor="root",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from cloudevents.core.bindings import kafka as cloudevents_kafka
 
+from app.channels import user_channel
 from app.errors import Malformed
 from app.lists.events import ListCreated, ListDeleted, ListRestored, MemberAdded
 from app.log.fold import Folded
@@ -143,7 +144,7 @@ def test_malformed_update_is_refused() -> None:
 def test_frame_is_the_message_with_its_channel() -> None:
     """The channel is spliced in front; names are escaped as JSON."""
     update = update_of(folded_last(record_of(CREATED, 1)))
-    framed = json.loads(frame('user:"x"\\', update.value))
+    framed = json.loads(frame(user_channel('"x"\\'), update.value))
     assert framed.pop("channel") == 'user:"x"\\'
     assert framed == json.loads(update.value)
 

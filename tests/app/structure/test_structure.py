@@ -13,6 +13,7 @@ from app.lists.events import ListRestored, MemberAdded, MemberRoleChanged, Stage
 from app.lists.state import TaskList
 from app.log import fold
 from app.log.records import Event
+from app.stream_ids import StreamId
 from app.structure.repairs import SOURCE, repair_of
 from app.structure.rules import Placement, StructureState, touches_structure, violations
 from app.tasks.events import Series, TaskCreated, TaskDeleted, TaskEdited, TaskMoved, TaskReopened
@@ -58,7 +59,7 @@ def settled(state: StructureState) -> StructureState:
             kind, _, key = repair.violation.stream.partition(":")
             before = tasks[key] if kind == "task" else lists[key]
             record = replace(record_of(TaskDeleted(), before.version + 1), data=repair.event)
-            after = fold.evolve(before, replace(record, stream=f"{kind}:{key}"))
+            after = fold.evolve(before, replace(record, stream=StreamId(f"{kind}:{key}")))
             if isinstance(after, Task):
                 tasks[key] = after
                 placements.pop(key, None)

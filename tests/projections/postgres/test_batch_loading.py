@@ -28,7 +28,7 @@ class Rows:
         self._gate.set()
 
 
-async def started(*keys: str, loader: BatchLoader[str]) -> list[asyncio.Task[str]]:
+async def started(*keys: str, loader: BatchLoader[str, str]) -> list[asyncio.Task[str]]:
     tasks = [asyncio.create_task(loader.load(key)) for key in keys]
     for _ in range(3):
         await asyncio.sleep(0)

@@ -16,6 +16,7 @@ from app.lists.events import ListCreated, ListDeleted
 from app.lists.state import TaskList
 from app.log.records import RawRecord
 from app.positions import Position
+from app.stream_ids import StreamId, list_stream, task_stream, user_stream
 from app.tasks.decision_context import Along, Gap, PriorComment, SubTask
 from app.tasks.events import (
     TaskCommentDeleted,
@@ -58,38 +59,38 @@ EDITED, PARENT, CHILD, DONE_CHILD, DELETED_CHILD, GRANDCHILD, TALKED_ABOUT, HELD
 )
 NOBODY = identifier(2, 99)
 KEPT, DROPPED = (identifier(3, number) for number in range(2))
-HISTORIES: dict[str, tuple[DomainEvent, ...]] = {
-    f"list:{LIST_ID}": (ListCreated("L"),),
-    f"list:{DELETED_LIST}": (ListCreated("D"), ListDeleted()),
-    f"list:{BOARD}": (ListCreated("B", stages=({"name": "Doing", "category": "active"},)),),
-    "user:alice": (NotificationsRead(("n",)),),
-    f"task:{EDITED}": (
+HISTORIES: dict[StreamId, tuple[DomainEvent, ...]] = {
+    list_stream(LIST_ID): (ListCreated("L"),),
+    list_stream(DELETED_LIST): (ListCreated("D"), ListDeleted()),
+    list_stream(BOARD): (ListCreated("B", stages=({"name": "Doing", "category": "active"},)),),
+    user_stream("alice"): (NotificationsRead(("n",)),),
+    task_stream(EDITED): (
         TaskCreated(LIST_ID, "A", rank="a0"),
         TaskEdited({"title": "B"}),
         TaskEdited({"title": "C"}),
     ),
-    f"task:{PARENT}": (TaskCreated(LIST_ID, "P", rank="a1"), TaskCompleted()),
-    f"task:{CHILD}": (TaskCreated(LIST_ID, "C", rank="a2", parent_id=PARENT), TaskCompleted()),
-    f"task:{DONE_CHILD}": (TaskCreated(LIST_ID, "D", rank="a3", parent_id=PARENT), TaskCompleted()),
-    f"task:{DELETED_CHILD}": (TaskCreated(LIST_ID, "X", rank="a4", parent_id=PARENT), TaskDeleted()),
-    f"task:{GRANDCHILD}": (TaskCreated(LIST_ID, "G", rank="a5", parent_id=CHILD), TaskCompleted()),
-    f"task:{TALKED_ABOUT}": (
+    task_stream(PARENT): (TaskCreated(LIST_ID, "P", rank="a1"), TaskCompleted()),
+    task_stream(CHILD): (TaskCreated(LIST_ID, "C", rank="a2", parent_id=PARENT), TaskCompleted()),
+    task_stream(DONE_CHILD): (TaskCreated(LIST_ID, "D", rank="a3", parent_id=PARENT), TaskCompleted()),
+    task_stream(DELETED_CHILD): (TaskCreated(LIST_ID, "X", rank="a4", parent_id=PARENT), TaskDeleted()),
+    task_stream(GRANDCHILD): (TaskCreated(LIST_ID, "G", rank="a5", parent_id=CHILD), TaskCompleted()),
+    task_stream(TALKED_ABOUT): (
         TaskCreated(BOARD, "M", rank="a0"),
         TaskCommented(KEPT, "Hello"),
         TaskCommented(DROPPED, "Oops"),
         TaskCommentEdited(KEPT, "Hello!"),
         TaskCommentDeleted(DROPPED),
     ),
-    f"task:{HELD}": (TaskCreated(BOARD, "H", rank="a1", parent_id=PARENT),),
-    f"task:{STAGED}": (TaskCreated(BOARD, "S", rank="a2", stage="Doing"),),
-    f"task:{DELETED_STAGED}": (TaskCreated(BOARD, "Z", rank="a3", stage="Doing"), TaskDeleted()),
+    task_stream(HELD): (TaskCreated(BOARD, "H", rank="a1", parent_id=PARENT),),
+    task_stream(STAGED): (TaskCreated(BOARD, "S", rank="a2", stage="Doing"),),
+    task_stream(DELETED_STAGED): (TaskCreated(BOARD, "Z", rank="a3", stage="Doing"), TaskDeleted()),
 }
 """The events of each stream, by alice; comments are by bob."""
-CAUSED = {f"task:{CHILD}", f"task:{GRANDCHILD}"}
+CAUSED = {task_stream(CHILD), task_stream(GRANDCHILD)}
 """The streams whose second event was caused by the completion of their ancestor."""
 
 
-def event_id(stream: str, version: int) -> str:
+def event_id(stream: StreamId, version: int) -> str:
     """Return the id of an event of this test."""
     return f"{stream} {version}"
 
@@ -101,13 +102,13 @@ async def log_of_histories() -> MemoryEventLog:
         for version, event in enumerate(events, start=1):
             given = {"actor": "bob"} if isinstance(event, TaskCommented) else {}
             if version == 2 and stream in CAUSED:
-                given["causation_id"] = event_id(f"task:{PARENT}", 2)
+                given["causation_id"] = event_id(task_stream(PARENT), 2)
             record = record_of(event, version, id=event_id(stream, version), stream=stream, **given)
             await log.append([record])
-    late = record_of(TaskEdited({"title": "late"}), 2, id="late", stream=f"task:{EDITED}")
+    late = record_of(TaskEdited({"title": "late"}), 2, id="late", stream=task_stream(EDITED))
     await log.append([late])
-    key = f"task:{HELD}".encode()
-    partition = log.partition_of(f"task:{HELD}")
+    key = task_stream(HELD).encode()
+    partition = log.partition_of(task_stream(HELD))
     await log.append_again([RawRecord(Position(partition, 0), START, key, [("ce_type", b"junk")], b"junk")])
     return log
 
@@ -139,47 +140,47 @@ async def reader(request: pytest.FixtureRequest, database_url: str) -> AsyncIter
 
 
 async def test_state_is_the_newest_also_if_deleted(reader: StateReader) -> None:
-    task = await reader.state(f"task:{EDITED}")
+    task = await reader.state(task_stream(EDITED))
     assert isinstance(task, Task)
     assert (task.title, task.version) == ("C", 3)
-    deleted = await reader.state(f"list:{DELETED_LIST}")
+    deleted = await reader.state(list_stream(DELETED_LIST))
     assert isinstance(deleted, TaskList)
     assert deleted.deleted_at is not None
-    assert isinstance(await reader.state("user:alice"), User)
-    assert await reader.state(f"task:{NOBODY}") is None
+    assert isinstance(await reader.state(user_stream("alice")), User)
+    assert await reader.state(task_stream(NOBODY)) is None
 
 
 async def test_newest_has_the_position_of_the_record_that_holds_the_stream(reader: StateReader) -> None:
-    state, holder = await reader.newest(f"task:{HELD}")
-    assert state == await reader.state(f"task:{HELD}")
+    state, holder = await reader.newest(task_stream(HELD))
+    assert state == await reader.state(task_stream(HELD))
     assert holder is not None
     assert Position.parse(holder).partition in range(PARTITIONS)
-    assert await reader.newest(f"task:{EDITED}") == (await reader.state(f"task:{EDITED}"), None)
-    assert await reader.newest(f"list:{NOBODY}") == (None, None)
+    assert await reader.newest(task_stream(EDITED)) == (await reader.state(task_stream(EDITED)), None)
+    assert await reader.newest(list_stream(NOBODY)) == (None, None)
 
 
 async def test_newest_states_read_together_are_those_read_alone(reader: StateReader) -> None:
-    streams = [*HISTORIES, f"task:{NOBODY}", f"list:{NOBODY}", "user:nobody"]
+    streams = [*HISTORIES, task_stream(NOBODY), list_stream(NOBODY), user_stream("nobody")]
     together = await asyncio.gather(*map(reader.newest, streams))
     assert list(together) == [await reader.newest(stream) for stream in streams]
 
 
 async def test_states_loaded_together_are_those_loaded_alone(database_url: str) -> None:
     """Of every kind; also of streams without a state, and with the records that hold them."""
-    waiting = f"task:{uuid4()}"
-    streams = [*HISTORIES, waiting, f"task:{NOBODY}", f"list:{NOBODY}", "user:nobody"]
+    waiting = task_stream(str(uuid4()))
+    streams = [*HISTORIES, waiting, task_stream(NOBODY), list_stream(NOBODY), user_stream("nobody")]
     async with projected(database_url, await log_of_histories()) as database:
         await database.pool.execute(_PARK, 1000, waiting)
         together = await load_newest_of(database.pool, streams)
         assert together == {stream: await load_newest(database.pool, stream) for stream in streams}
-    assert {stream for stream in streams if together[stream][1]} == {f"task:{HELD}", waiting}
+    assert {stream for stream in streams if together[stream][1]} == {task_stream(HELD), waiting}
 
 
 async def test_state_at_is_the_state_after_so_many_accepted_events(reader: StateReader) -> None:
-    titles = [await reader.state_at(f"task:{EDITED}", version) for version in (1, 2, 3)]
+    titles = [await reader.state_at(task_stream(EDITED), version) for version in (1, 2, 3)]
     assert [task.title for task in titles if isinstance(task, Task)] == ["A", "B", "C"]
-    assert await reader.state_at(f"task:{EDITED}", 0) is None
-    assert await reader.state_at(f"task:{EDITED}", 4) is None
+    assert await reader.state_at(task_stream(EDITED), 0) is None
+    assert await reader.state_at(task_stream(EDITED), 4) is None
 
 
 async def test_sub_tasks_are_those_not_deleted_the_deepest_first(reader: StateReader) -> None:
@@ -204,7 +205,7 @@ async def test_lines_have_tasks_and_ancestors_with_their_holders(reader: StateRe
         lines = await reader.lines(wanted)
         assert set(lines.tasks) == {CHILD, PARENT, *wanted} - {NOBODY}
         for key, task in lines.tasks.items():
-            assert task == await reader.state(f"task:{key}")
+            assert task == await reader.state(task_stream(key))
         assert set(lines.holders) == {HELD} & set(wanted)
     assert not (await reader.lines([])).tasks
 
@@ -241,8 +242,8 @@ async def test_gap_of_an_empty_list_is_open_on_both_sides(reader: StateReader) -
 
 async def test_change_precedes_the_decided_state(reader: StateReader) -> None:
     """Later ones do not count; and none is returned while the last ones are not visible."""
-    task = await reader.state(f"task:{EDITED}")
-    then = await reader.state_at(f"task:{EDITED}", 2)
+    task = await reader.state(task_stream(EDITED))
+    then = await reader.state_at(task_stream(EDITED), 2)
     assert isinstance(task, Task)
     assert isinstance(then, Task)
     for state, title in ((task, "C"), (then, "B")):
@@ -262,7 +263,7 @@ async def test_change_precedes_the_decided_state(reader: StateReader) -> None:
 
 async def test_change_has_the_tasks_that_came_along(reader: StateReader) -> None:
     """Both those below and those above, the deepest first."""
-    task = await reader.state(f"task:{PARENT}")
+    task = await reader.state(task_stream(PARENT))
     assert isinstance(task, Task)
     change = await reader.change(task, 2, "alice")
     assert change is not None
@@ -284,13 +285,13 @@ async def test_comments_are_those_not_deleted(reader: StateReader) -> None:
 
 
 async def test_accepted_event_has_its_position_and_the_state_after_it(reader: StateReader) -> None:
-    stream = f"task:{EDITED}"
+    stream = task_stream(EDITED)
     found = await reader.accepted(event_id(stream, 2))
     assert found is not None
     assert (found.stream, found.version, found.command_hash) == (stream, 2, None)
     assert '"title":"B"' in found.state
     assert await reader.accepted("late") is None
-    known = [event_id(stream, 1), event_id(f"task:{PARENT}", 2)]
+    known = [event_id(stream, 1), event_id(task_stream(PARENT), 2)]
     assert await reader.accepted_among([*known, "late", "unknown"]) == set(known)
     assert await reader.accepted_among([]) == frozenset()
 
@@ -300,4 +301,4 @@ async def test_moment_sees_one_snapshot_at_its_positions(reader: StateReader) ->
     assert set(positions) == set(range(PARTITIONS))
     async with reader.moment() as (rows, reached):
         assert reached == positions
-        assert await rows.state(f"task:{EDITED}") == await reader.state(f"task:{EDITED}")
+        assert await rows.state(task_stream(EDITED)) == await reader.state(task_stream(EDITED))

@@ -15,12 +15,14 @@ import pytest
 from api.relay.channel_access import Visibility
 from api.relay.context import History
 from api.relay.feed import Audit
+from app.channels import list_channel, task_channel, user_channel
 from app.errors import Unavailable
 from app.lists.events import ListCreated, ListDeleted, ListRenamed
 from app.lists.state import TaskList
 from app.log.records import RawRecord, StreamResumed
 from app.log.updates import Update
 from app.positions import Position, Positions
+from app.stream_ids import task_stream
 from app.tasks.events import TaskCompleted, TaskCreated, TaskDeleted, TaskEdited, TaskMoved, TaskRestored
 from app.tasks.state import Task
 from projections.generations.lifecycle import set_up
@@ -180,7 +182,12 @@ async def test_missed_updates_equal_those_of_the_log(relayed: Relayed) -> None:
 async def test_bound_counts_updates(relayed: Relayed) -> None:
     """Too many return none, exactly enough return all; examined rows do not count."""
     history, upto = relayed.audit, relayed.ends
-    for channel in (f"list:{identifier(1, 0)}", f"task:{identifier(2, 0)}", "user:ann", "user:bob %"):
+    for channel in (
+        list_channel(identifier(1, 0)),
+        task_channel(identifier(2, 0)),
+        user_channel("ann"),
+        user_channel("bob %"),
+    ):
         everything = expected(relayed.updates, [channel], {}, upto)
         assert everything
         found = await history.missed([channel], {}, upto, len(everything))
@@ -192,7 +199,7 @@ async def test_bound_counts_updates(relayed: Relayed) -> None:
 async def test_late_audit_is_reported(relayed: Relayed) -> None:
     """Instead of leaving out lost rows."""
     with pytest.raises(Unavailable):
-        await relayed.audit.missed(["user:ann"], {}, {0: relayed.ends[0] + 1}, 10)
+        await relayed.audit.missed([user_channel("ann")], {}, {0: relayed.ends[0] + 1}, 10)
 
 
 async def test_reached_is_the_next_offset_of_each_partition(relayed: Relayed) -> None:
@@ -220,7 +227,7 @@ async def test_unavailable_database_is_reported(database: Database) -> None:
     history, visibility = AuditHistory(database), MemberVisibility(database)
     for question in (
         history.reached(),
-        history.missed(["user:ann"], {}, {0: 1}, 10),
+        history.missed([user_channel("ann")], {}, {0: 1}, 10),
         history.between(0, 0, 1, 1),
         visibility.lists_of("ann"),
         visibility.list_of_task_at("ann", "x"),
@@ -240,7 +247,7 @@ async def test_members_see_existing_lists_and_their_tasks(relayed: Relayed) -> N
     last = {update.stream: update for update in updates if update.outcome == "accepted"}
     for number in range(60):
         task_id = identifier(2, number)
-        at = last[f"task:{task_id}"].channels[0].removeprefix("list:")
+        at = last[task_stream(task_id)].channels[0].key
         assert await visibility.list_of_task_at("ann", task_id) == (at if at in lists else None, reached)
     assert await visibility.list_of_task_at("ann", "nothing") == (None, reached)
 
@@ -282,7 +289,7 @@ async def test_only_needed_rows_are_read(database: Database) -> None:
     assert not [node for node in scans if node["Node Type"] == "Seq Scan"]
     assert sum(node["Actual Rows"] * node["Actual Loops"] for node in scans) < 1_000
     history = AuditHistory(database)
-    found = await history.missed(["list:list 7"], {0: 33_000}, {0: 33_332}, 10)
+    found = await history.missed([list_channel("list 7")], {0: 33_000}, {0: 33_332}, 10)
     numbers = [n for n in range(0, 100_000, 3) if n % 50 == 7 and 33_000 < n // 3 <= 33_332]
     assert [update.event_id for update in found or ()] == [f"e{number}" for number in numbers]
 

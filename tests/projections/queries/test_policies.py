@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.log.records import StreamResumed
 from app.policies import POLICY_PREFIX
+from app.stream_ids import list_stream, task_stream
 from app.tasks.events import (
     TaskCommented,
     TaskCompleted,
@@ -112,12 +113,12 @@ async def same(world: World, queries: PolicyQueries) -> None:
             assert [row.cause() for row in found] == [row.cause() for row in expected]
             assert [row.stream for row in found] == [row.stream for row in expected]
     wanted = {
-        (task_id, f"task:{task.id}")
+        (task_id, task_stream(task.id))
         for task in world.tasks().values()
         for task_id in (*world.tasks(), next_id(task.series) if task.series else "")
     }
     assert await queries.successors(wanted) == await world.reads.successors(wanted)
-    streams = {f"list:{LIST_ID}", "list:none", *(f"task:{task_id}" for task_id in world.tasks())}
+    streams = {list_stream(LIST_ID), list_stream("none"), *map(task_stream, world.tasks())}
     assert await queries.states(streams) == await world.reads.states(streams)
 
 

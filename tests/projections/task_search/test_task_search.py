@@ -139,7 +139,7 @@ class World:
         said: dict[str, dict[str, str]] = {}
         for folded in self.until(time):
             assert folded.record is not None
-            mine = said.setdefault(folded.record.stream_key, {})
+            mine = said.setdefault(folded.record.stream.key, {})
             match folded.record.data:
                 case TaskCommented(comment_id=key, text=text) | TaskCommentEdited(comment_id=key, text=text):
                     mine[key] = text

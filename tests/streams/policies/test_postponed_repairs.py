@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.stream_ids import list_stream
 from app.structure.rules import Violation
 from streams.policies.postponed_repairs import MAX_POSTPONED, RETRY_FIRST_S, RETRY_MOST_S, PostponedRepairs
 
@@ -18,7 +19,7 @@ class Watch:
 
 
 def broken(name: str) -> Violation:
-    return Violation("no_owner", f"list:{name}", frozenset({f"list:{name}"}))
+    return Violation("no_owner", list_stream(name), frozenset({list_stream(name)}))
 
 
 def test_nothing_is_due_while_nothing_is_postponed() -> None:

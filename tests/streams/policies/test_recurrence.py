@@ -486,7 +486,7 @@ def check(world: World) -> None:
     """Check that every completion has its next occurrence, and that there are no others."""
     tasks = world.tasks()
     touched = {
-        each.record.stream_key
+        each.record.stream.key
         for each in world.outcome()[1]
         if each.outcome == "accepted" and each.record is not None and each.record.source != SOURCE
     }
@@ -516,7 +516,7 @@ def last_flip(world: World, task: Task) -> int:
         for each in world.outcome()[1]
         if each.outcome == "accepted"
         and each.record is not None
-        and each.record.stream_key == task.id
+        and each.record.stream.key == task.id
         and isinstance(each.record.data, TaskCompleted | TaskReopened)
     ]
     return max(flips, default=0)

@@ -150,7 +150,7 @@ class Place:
     def written(self) -> list[str]:
         """Return the tasks with written reminders."""
         records = [raw.decode() for raw in self.log.records]
-        return sorted(each.stream_key for each in records if isinstance(each.data, TaskReminded))
+        return sorted(each.stream.key for each in records if isinstance(each.data, TaskReminded))
 
     def _folded(self) -> list[Folded]:
         return fold_log(self.log.records)[1]

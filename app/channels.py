@@ -1,0 +1,54 @@
+"""Channels, to which clients subscribe: `user:<name>`, `list:<id>`, `task:<id>` and `system`."""
+
+from __future__ import annotations
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+MAX_CHANNEL_CHARS = 256
+
+
+class Channel(str):
+    """The name of a channel.
+
+    It is a string, because messages, updates and queries contain it as such. A client may name a channel that
+    does not exist: `api.relay.channel_access` refuses it.
+    """
+
+    __slots__ = ()
+
+    @property
+    def kind(self) -> str:
+        """The part before the colon: `user`, `list` or `task`; all of the name if there is no colon."""
+        return self.partition(":")[0]
+
+    @property
+    def key(self) -> str:
+        """The name of the user, or the id of the list or task."""
+        return self.partition(":")[2]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of a channel that a client names."""
+        del source, handler
+        text = core_schema.str_schema(min_length=1, max_length=MAX_CHANNEL_CHARS)
+        return core_schema.no_info_after_validator_function(cls, text)
+
+
+SYSTEM_CHANNEL = Channel("system")
+"""The channel of administrators."""
+
+
+def user_channel(user: str) -> Channel:
+    """Return the channel of a user: their notifications, and changes of their lists."""
+    return Channel("user:" + user)
+
+
+def list_channel(list_id: str) -> Channel:
+    """Return the channel of a list and of the tasks in it."""
+    return Channel("list:" + list_id)
+
+
+def task_channel(task_id: str) -> Channel:
+    """Return the channel of one task."""
+    return Channel("task:" + task_id)
