@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.tasks.events import Series
 from app.tasks.fields import SERIES_FIELDS, StateFields
@@ -28,7 +28,8 @@ class Task(StateFields, _Identified):
     instants, in RFC 3339 and UTC, whose reminders have fired, or had passed before they were set.
     """
 
-    _: KW_ONLY
+    if TYPE_CHECKING:  # For mypy, which knows the defaults of `InitialFields`.
+        _: KW_ONLY
     status: Status
     series: Series | None
     reminded: tuple[str, ...]

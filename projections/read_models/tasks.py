@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import asyncpg
@@ -109,18 +109,23 @@ async def load(source: Source, ids: list[str]) -> dict[str, Task]:
 
 def task_from_row(row: asyncpg.Record) -> Task:
     """Return a task from a row that starts with the columns in `STATE_COLUMNS`, in their order."""
-    values = dict(zip(STATE_COLUMNS, row.values(), strict=False))
-    for name in _ARRAYS:
-        values[name] = tuple(values[name])
-    for name in _OBJECTS:
-        values[name] = tuple(from_json(values[name]))
-    if values["series"] is not None:
-        values["series"] = Series(**from_json(values["series"]))
-    return Task(**values)
+    values = list(row.values())[: len(STATE_COLUMNS)]
+    for index in _ARRAYS:
+        values[index] = tuple(values[index])
+    for index in _OBJECTS:
+        values[index] = tuple(from_json(values[index]))
+    if values[_SERIES] is not None:
+        values[_SERIES] = Series(**from_json(values[_SERIES]))
+    return _TASK(*values)
 
 
-_ARRAYS = (*(name for name, field in FIELDS.items() if field.rules.kind == "texts"), "reminded")
-_OBJECTS = tuple(name for name, field in FIELDS.items() if field.rules.kind == "objects")
+_TASK: Callable[..., Task] = Task
+_ARRAYS = tuple(
+    STATE_COLUMNS.index(name)
+    for name in (*(name for name, field in FIELDS.items() if field.rules.kind == "texts"), "reminded")
+)
+_OBJECTS = tuple(STATE_COLUMNS.index(name) for name, field in FIELDS.items() if field.rules.kind == "objects")
+_SERIES = STATE_COLUMNS.index("series")
 
 
 async def write(connection: Connection, batch: ProjectedBatch) -> None:
