@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 
 import uvloop
 
 from api.commands.handler import CommandHandler
 from api.commands.lock_plan import LockPlan
-from api.commands.requests import Applied, CommandRequest
-from api.commands.structure_locks import Hold
+from api.commands.requests import Applied, CommandRequest, CommandResult
 from api.node import new_id, now, open_node
 from app.lists.commands import CreateList
 from app.settings import Settings
@@ -39,10 +36,9 @@ USER = "alice"
 class WithoutLocks(CommandHandler):
     """Commands as they would be without locks across streams."""
 
-    @asynccontextmanager
-    async def locked(self, call: CommandRequest) -> AsyncIterator[tuple[CommandRequest, LockPlan]]:
-        """Take none."""
-        yield replace(call, hold=Hold()), LockPlan()
+    async def handle(self, request: CommandRequest) -> CommandResult:
+        """Execute a command without planning locks."""
+        return await self._cascades.execute(request, LockPlan(), time.monotonic() + request.wait_s)
 
 
 def main(arguments: Sequence[str]) -> None:

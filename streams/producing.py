@@ -104,6 +104,8 @@ class TopicProducer:
             await producer.stop()
 
     async def _started(self) -> AIOKafkaProducer:
+        if self._producer is not None:
+            return self._producer
         async with self._starting:
             if self._producer is None:
                 self._producer = await self._new_producer()
@@ -149,7 +151,7 @@ class TopicProducer:
             )
             for message in messages
         ]
-        written = await asyncio.gather(*pending)
+        written = await asyncio.gather(*pending) if len(pending) > 1 else [await pending[0]]
         return [Position(each.partition, each.offset) for each in written]
 
     async def _in_batches(self, producer: AIOKafkaProducer, messages: Sequence[Message]) -> list[Position]:

@@ -22,6 +22,7 @@ from app.errors import TaskError, Unavailable
 from app.ids import IdFactory
 from app.log.ports import Clock, EventLog
 from app.stream_ids import StreamId
+from projections.queries.sub_tasks import Lines
 
 MAX_LOCK_TRIES = 8
 """The most plans for locks, as the structure may change before they are acquired."""
@@ -56,8 +57,12 @@ class CommandHandler:
         Raise `TaskError` only if its event was not written or had no effect.
         """
         deadline = time.monotonic() + request.wait_s
-        async with self.locked(request) as (locked, plan):
-            result = await self._cascades.execute(locked, plan, deadline)
+        plan, lines = await self.decisions.plan(request)
+        if plan.modes:
+            async with self._locked(request, plan, lines) as (locked, plan):
+                result = await self._cascades.execute(locked, plan, deadline)
+        else:  # as for most edits
+            result = await self._cascades.execute(request, plan, deadline)
         return await self._cascades.with_first_effects(request, result)
 
     async def create_together(self, requests: Sequence[CommandRequest]) -> list[CommandResult | TaskError]:
@@ -66,7 +71,7 @@ class CommandHandler:
         None of them has a parent, and all wait as long as the first. Raise `Unavailable` if the list's lock
         cannot be acquired in time.
         """
-        async with self.locked(requests[0]) as (locked, _):
+        async with self._locked(requests[0], *await self.decisions.plan(requests[0])) as (locked, _):
             requests = [replace(request, hold=locked.hold) for request in requests]
             found = await self._batches.create(requests)
             return [
@@ -81,17 +86,15 @@ class CommandHandler:
             return error
 
     @asynccontextmanager
-    async def locked(self, request: CommandRequest) -> AsyncIterator[tuple[CommandRequest, LockPlan]]:
+    async def _locked(
+        self, request: CommandRequest, plan: LockPlan, lines: Lines
+    ) -> AsyncIterator[tuple[CommandRequest, LockPlan]]:
         """Hold the locks that a command needs, planned on rows read under the locks.
 
         They also cover commands that are carried out with it and get the same `hold`. Raise `Unavailable` if
         the locks cannot be acquired in time.
         """
-        plan, lines = await self.decisions.plan(request)
         for _ in range(MAX_LOCK_TRIES):
-            if not plan.modes:
-                yield replace(request, hold=Hold()), plan
-                return
             async with self._structure_locks.hold(plan.modes) as hold:
                 now, lines = (plan, lines) if plan.is_certain else await self.decisions.plan(request)
                 if plan.covers(now):

@@ -31,7 +31,7 @@ class Expectation:
     def __init__(self) -> None:
         self._updates: dict[Position, Update] = {}
         self._wanted: Position | None = None
-        self._found: asyncio.Future[Update] | None = None
+        self._found: asyncio.Future[Update | None] | None = None
 
     def receive(self, update: Update) -> None:
         """Receive an update with the expected event id."""
@@ -48,11 +48,21 @@ class Expectation:
         """Return the update of the record at `position`, or None if it does not arrive in time."""
         if position in self._updates:
             return self._updates[position]
-        self._wanted, self._found = position, asyncio.get_running_loop().create_future()
-        try:
-            return await asyncio.wait_for(self._found, timeout_s)
-        except TimeoutError:
+        if timeout_s <= 0:
             return None
+        loop = asyncio.get_running_loop()
+        self._wanted, self._found = position, loop.create_future()
+        # As `asyncio.wait_for`, at a third of its cost, in each command.
+        timer = loop.call_later(timeout_s, _give_up, self._found)
+        try:
+            return await self._found
+        finally:
+            timer.cancel()
+
+
+def _give_up(found: asyncio.Future[Update | None]) -> None:
+    if not found.done():
+        found.set_result(None)
 
 
 class Outcomes:

@@ -28,7 +28,10 @@ class StreamLocks:
             raise Unavailable("too many commands are waiting for this task or list")
         shared.users += 1
         try:
-            await _acquire(shared.lock, timeout_s)
+            if shared.users == 1:  # Usually: then nobody has to be waited for.
+                await shared.lock.acquire()
+            else:
+                await _acquire(shared.lock, timeout_s)
             try:
                 yield
             finally:
