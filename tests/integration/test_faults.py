@@ -46,6 +46,7 @@ from tests.integration.live_client import live
 from tests.integration.stack import Stack, running
 from tests.places import WorkerProcess, new_place
 from tests.spec import record_of
+from tests.thoroughness import examples
 from tests.truth import check_place, read_whole_log, wait_until_projected
 from tests.waiting import eventually
 
@@ -158,10 +159,10 @@ async def projected(settings: Settings) -> int:
         await database.close()
 
 
-async def test_worker_killed_twenty_times_under_load(place: Settings, worker: WorkerProcess) -> None:
+async def test_worker_killed_repeatedly_under_load(place: Settings, worker: WorkerProcess) -> None:
     dice = random.Random(SEED)
     async with Load(place) as load:
-        for _ in range(20):
+        for _ in range(examples(10)):
             worker.start()
             before = await projected(place)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -88,3 +88,8 @@ def series(rule: str, first: str, zone: str | None, most: int) -> list[str]:
         carried = found.recurrence
         dates.append(found.due)
     return dates
+
+
+def utc(due: str) -> datetime:
+    """Return a due date with an offset as an instant."""
+    return datetime.fromisoformat(due).astimezone(UTC)
