@@ -142,15 +142,16 @@ def group_json(group: Group, shown: Mapping[Position, FeedEvent]) -> dict[str, A
 
 
 def _event(shown: FeedEvent) -> dict[str, Any]:
-    event, envelope = shown.event, envelope_of(shown.event)
+    event = shown.event
     stream = event.stream or NO_STREAM
-    return {
-        **{name: value for name, value in envelope.items() if name in ActivityEvent.model_fields},
+    fields = {
+        **envelope_of(event),
         "task_id": stream.key if stream.kind == "task" else None,
         "title": shown.title,
         "data": _brief(from_json(event.data)),
         "changes": _brief(from_json(event.changes)),
     }
+    return {name: fields[name] for name in ActivityEvent.model_fields}
 
 
 def _brief(value: Any) -> Any:

@@ -19,6 +19,7 @@ from projections.generations.log_identity import LogIdentity
 from projections.generations.opening import open_database
 from projections.postgres.database import Database
 from projections.projector import Projector
+from projections.read_models.registry import READ_MODELS
 from projections.rebuild import rebuild
 from tests.folding import fold_log
 from tests.memory_log import MemoryEventLog
@@ -90,19 +91,7 @@ async def test_foreign_records_are_projected_as_folded(
 
 
 async def tables(database: Database) -> dict[str, list[str]]:
-    names = (
-        "tasks",
-        "task_search",
-        "lists",
-        "list_members",
-        "users",
-        "comments",
-        "reminders",
-        "audit",
-        "audit_users",
-        "notifications",
-        "dead_letters",
-    )
+    names = [table.name for read_model in READ_MODELS for table in read_model.TABLES]
     return {
         name: [
             row[0] for row in await database.pool.fetch(f"SELECT t::text AS row FROM {name} t ORDER BY row")

@@ -8,6 +8,7 @@ from app.tasks.events import TaskCommented, TaskCreated, TaskEdited
 from projections.generations.lifecycle import set_up
 from projections.generations.log_identity import LogIdentity
 from projections.generations.opening import open_database
+from projections.read_models.registry import GENERATION_TABLES
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 from streams.topics import cluster_id
@@ -53,16 +54,7 @@ async def test_live_and_rebuilt_read_models_are_equal_row_for_row(
         await wait_until_projected(place)
     finally:
         worker.stop()
-    names = (
-        "tasks",
-        "task_search",
-        "comments",
-        "lists",
-        "list_members",
-        "audit",
-        "dead_letters",
-        "checkpoints",
-    )
+    names = [table.name for table in GENERATION_TABLES]
     live = {name: await table(place, name) for name in names}
     told = sorted([update.position async for update in read_updates(place)])
     await make_outdated(place)
