@@ -45,6 +45,7 @@ check: $(DEV) $(PROJECT) $(NODE) ## Formatting, lint, types, import rules, gener
 	$(BIN)/python -m api.contract.openapi --check
 	$(BIN)/python -m api.contract.asyncapi --check
 	$(BIN)/python -m api.contract.typescript --check
+	$(BIN)/python -m api.contract.task_defaults --check
 	$(BIN)/python scripts/cli_reference.py --check
 
 .PHONY: format
@@ -54,6 +55,7 @@ format: $(DEV) $(PROJECT) $(NODE) ## Format the code, mend what the linter can, 
 	$(BIN)/python -m api.contract.openapi --write
 	$(BIN)/python -m api.contract.asyncapi --write
 	$(BIN)/python -m api.contract.typescript --write
+	$(BIN)/python -m api.contract.task_defaults --write
 	cp node_modules/swagger-ui-dist/swagger-ui-bundle.js node_modules/swagger-ui-dist/swagger-ui.css api/docs/swagger/
 	$(BIN)/python scripts/cli_reference.py --write
 

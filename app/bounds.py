@@ -50,9 +50,8 @@ Moment = Annotated[str, StringConstraints(max_length=100)]
 """A date, a date-time, a duration or a time zone, as text."""
 Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
 Number = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
-MAX_MINUTES = 2**31 - 1
-Minutes = Annotated[int, Field(ge=0, le=MAX_MINUTES)]
-"""A number of minutes, which fits a column of 32 bits."""
+MAX_INTEGER = 2**31 - 1
+"""The largest number of a column of 32 bits."""
 Few = Annotated[tuple[T, ...], Field(max_length=200)]
 Many = Annotated[tuple[T, ...], Field(max_length=10_000)]
 """The users who are notified, or the notifications that a user has read."""

@@ -134,9 +134,6 @@ Labels = Annotated[tuple[Label, ...], _FEW, AfterValidator(_unique)]
 UserIds = Annotated[tuple[UserId, ...], _FEW, AfterValidator(_unique)]
 StoredLabels = Annotated[tuple[StoredLabel, ...], _FEW, AfterValidator(_unique)]
 StoredUserIds = Annotated[tuple[StoredUserId, ...], _FEW, AfterValidator(_unique)]
-MAX_MINUTES = 100_000
-Minutes = Annotated[int, Field(ge=0, le=MAX_MINUTES)]
-"""An estimate: a whole number of minutes."""
 Due = Annotated[str, AfterValidator(_due)]
 Moment = Annotated[str, AfterValidator(moment)]
 TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_time_zone)]

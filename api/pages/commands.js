@@ -3,6 +3,7 @@
 import { attempt } from "./attempts.js";
 import { choose } from "./dialogs.js";
 import { ApiError, newKey } from "./http.js";
+import { TASK_DEFAULTS } from "./task_defaults.js";
 import { shortened } from "./text.js";
 import { timeZone } from "./values.js";
 
@@ -127,23 +128,13 @@ async function withSubTasks(task) {
 function draft(correlation, listId, title, parentId) {
   const now = new Date().toISOString();
   return {
+    ...structuredClone(TASK_DEFAULTS),
     id: correlation,
     list_id: listId,
     title,
-    notes: "",
     status: "open",
-    stage: null,
-    priority: "none",
-    due: null,
-    time_zone: null,
-    tags: [],
-    assignees: [],
     parent_id: parentId,
-    recurrence: null,
-    recurrence_from: "due",
     series: null,
-    reminders: [],
-    estimate: null,
     reminded: [],
     comment_count: 0,
     rank: `~${now}`,

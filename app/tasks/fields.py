@@ -11,10 +11,11 @@ from dataclasses import MISSING, dataclass, fields, make_dataclass
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
+from pydantic import Field
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from app import bounds, values
-from app.bounds import Few, Id, Label, Moment, Rule, Text, UserName
+from app.bounds import MAX_INTEGER, Few, Id, Label, Moment, Rule, Text, UserName
 from app.tasks.sorting import BY_DUE_DATE, BY_PRIORITY, BY_TITLE, SortOrder, attribute_order
 from app.values import Priority, RecurrenceFrom
 
@@ -173,15 +174,15 @@ class InitialFields:
         FieldRules(values.Reminders, "Reminders, at most 20", "objects", in_series=True, has=True),
     ] = ()
     estimate: Annotated[
-        bounds.Minutes | None,
+        Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None,
         FieldRules(
-            values.Minutes,
+            Annotated[int, Field(ge=0, le=100_000)],
             "Minutes that the task will take, as estimated",
             "number",
             example=45,
             in_series=True,
             imported=True,
-            sort=attribute_order("estimate", "integer", nullable=True, largest=bounds.MAX_MINUTES),
+            sort=attribute_order("estimate", "integer", nullable=True, largest=MAX_INTEGER),
             has=True,
         ),
     ] = None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import date
-from typing import Any, Generic, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, TypeVar, Unpack
 from urllib.parse import quote
 
 from pydantic import ValidationError
 from pydantic_core import to_json
+from typing_extensions import TypedDict  # the base of those of the models
 from uuid_utils import uuid7
 
 from tasktape_client.errors import Pending, TasktapeError

@@ -4,47 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, Unpack
+
+from typing_extensions import TypedDict  # the base of those of the models
 
 from tasktape_client.calls import Calls, Creation, Items, Options, path_of, typed
-from tasktape_client.models import BulkOutcome, Event, Priority, Reminder, Status, Task, TaskNames
+from tasktape_client.models import BulkOutcome, Event, Priority, Status, Task, TaskNames
+from tasktape_client.models.tasks import NewTask, TaskChanges
 
 Scope = Literal["this", "following"]
-
-
-class TaskValues(TypedDict, total=False):
-    """The fields of a task that can be None. Dates can also be text."""
-
-    due: date | str | None
-    time_zone: str | None
-    stage: str | None
-    parent_id: str | None
-    recurrence: str | None
-    estimate: int | None
-
-
-class TaskChanges(TaskValues, total=False):
-    """The fields of a task that can be set. None clears a field."""
-
-    title: str
-    notes: str | None
-    priority: Priority | None
-    tags: Sequence[str] | None
-    assignees: Sequence[str] | None
-    recurrence_from: Literal["due", "completion"] | None
-    reminders: Sequence[Reminder] | None
-
-
-class NewTask(TaskValues, total=False):
-    """The fields of a new task, except its title. The default list is the caller's inbox."""
-
-    list_id: str
-    notes: str
-    priority: Priority
-    tags: Sequence[str]
-    assignees: Sequence[str]
-    recurrence_from: Literal["due", "completion"]
-    reminders: Sequence[Reminder]
 
 
 class _Creating(NewTask, Creation, total=False):

@@ -18,7 +18,8 @@ from api.protocol import client_messages, close_codes, server_messages, update_m
 from app import positions as server_positions
 from app import values
 from tasktape_client import calls, link, models, operation, positions
-from tasktape_client.tasks import NewTask, Scope, TaskChanges, TaskFilter
+from tasktape_client.models.tasks import NewTask, TaskChanges
+from tasktape_client.tasks import Scope, TaskFilter
 
 DOCUMENT = openapi.document()
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any, Literal
 
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
@@ -98,6 +99,41 @@ class Task(Answered):
     """Set in the result of a command that had side effects."""
     quick: Quick | None = None
     """Set in the result of `quick_add`."""
+
+
+class TaskValues(TypedDict, total=False):
+    """The fields of a task that can be None. Dates can also be text."""
+
+    due: date | str | None
+    time_zone: str | None
+    stage: str | None
+    parent_id: str | None
+    recurrence: str | None
+    estimate: int | None
+
+
+class TaskChanges(TaskValues, total=False):
+    """The fields of a task that can be set. None clears a field."""
+
+    title: str
+    notes: str | None
+    priority: Priority | None
+    tags: Sequence[str] | None
+    assignees: Sequence[str] | None
+    recurrence_from: Literal["due", "completion"] | None
+    reminders: Sequence[Reminder] | None
+
+
+class NewTask(TaskValues, total=False):
+    """The fields of a new task, except its title. The default list is the caller's inbox."""
+
+    list_id: str
+    notes: str
+    priority: Priority
+    tags: Sequence[str]
+    assignees: Sequence[str]
+    recurrence_from: Literal["due", "completion"]
+    reminders: Sequence[Reminder]
 
 
 class TaskName(Answered):

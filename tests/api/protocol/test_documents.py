@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft7Validator
 from referencing import Registry, Resource
 
-from api.contract import asyncapi, typescript
+from api.contract import asyncapi, task_defaults, typescript
 from api.contract import message_examples as examples
 from api.contract.message_schemas import FROM_CLIENT, FROM_SERVER, message_schemas, type_of
 
@@ -91,7 +91,7 @@ def test_types_are_named_and_distinct() -> None:
         assert re.findall(r"\w+", declared) == [model.__name__ for model in models]
 
 
-@pytest.mark.parametrize("module", [asyncapi, typescript], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [asyncapi, typescript, task_defaults], ids=lambda module: module.__name__)
 def test_repository_has_the_current_copies(
     module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,7 +25,7 @@ from projections.read_models.search_index import task_search
 from projections.read_models.tasks import tasks
 from tasktape.cli.fields import CLEARABLE, NAMED_OTHERWISE, field_options
 from tasktape_client.models import Task as ClientTask
-from tasktape_client.tasks import NewTask, TaskChanges
+from tasktape_client.models.tasks import NewTask, TaskChanges
 from tests.spec import LIST_ID, OTHER_LIST_ID, START, TASK_ID, given, task_after
 
 VALUES: dict[str, Any] = {
