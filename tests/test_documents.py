@@ -20,6 +20,8 @@ from api.protocol import client_messages, close_codes, server_messages
 from api.transports.websocket import connection
 from app.log.records import EVENT_CLASSES
 from app.settings import CLIENT_NAMES, Settings
+from app.tasks.events import TaskCreated
+from app.tasks.fields import EDITED_FIELDS
 from tasktape.cli import main
 from tasktape.cli.search import QueryVerb
 
@@ -178,6 +180,13 @@ def test_every_setting_is_in_the_reference_with_its_default() -> None:
     assert len(rows) == len(settings | clients)
 
 
+def test_every_field_of_a_task_is_in_the_reference() -> None:
+    described = (REFERENCE / "tasks.md").read_text().partition("## Fields")[2].partition("\n## ")[0]
+    assert {name for row in table_rows(described) for name in re.findall(r"`(\w+)`", row[0])} == set(
+        EDITED_FIELDS
+    )
+
+
 def test_every_event_type_is_in_the_reference_with_its_fields() -> None:
     rows = {
         row[0].strip("`"): row[1]
@@ -187,6 +196,8 @@ def test_every_event_type_is_in_the_reference_with_its_fields() -> None:
     for event in EVENT_CLASSES:
         assert event.type in rows
         for field in fields(event):
+            if event is TaskCreated and field.name in EDITED_FIELDS:
+                continue  # The event refers to the table of fields.
             assert f"`{field.name}`" in rows[event.type], f"{event.type} {field.name}"
             required = field.default is MISSING
             nullable = "None" in str(field.type)
