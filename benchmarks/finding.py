@@ -135,7 +135,7 @@ async def _plain_ms(database: Database, asked: Asked) -> float:
     """Return the time of the first page by one statement on the same tables; ILIKE finds words."""
     async with database.pool.acquire() as connection:
         started_s = time.perf_counter()
-        lists = await lists_of(connection, asked.user, asked.criteria.lists)
+        lists, _ = await lists_of(connection, asked.user, asked.criteria.lists)
         order, parameters = asked.order or Order("updated_at", descending=True), Parameters()
         source, texts = _plain_source(asked.criteria)
         conditions = [TaskFilter(replace(asked.criteria, needles=()), lists).sought(parameters)]

@@ -44,11 +44,12 @@ async def fill(connection: asyncpg.Connection[asyncpg.Record], tasks: int = TASK
     await connection.copy_records_to_table("title_orders", records=keys)
     await connection.execute(_MANY_TASKS)
     await connection.execute("DROP TABLE drawn, title_orders")
+    await connection.execute(_STATES)
     await connection.execute(_COMMENTS)
     await connection.execute(_DOCUMENTS)
     for index in indexes:
         await connection.execute(index["definition"])
-    await connection.execute("VACUUM (ANALYZE) tasks, task_search, comments, lists, list_members")
+    await connection.execute("VACUUM (ANALYZE) tasks, task_search, audit, comments, lists, list_members")
 
 
 _INDEXES = """
@@ -114,6 +115,12 @@ _MANY_TASKS = """
             || CASE WHEN notes = '' THEN '{}' ELSE ARRAY['has:notes'] END
             || CASE WHEN due IS NULL THEN '{}' ELSE ARRAY['has:due'] END
     FROM drawn JOIN title_orders USING (title)
+"""
+_STATES = """
+    INSERT INTO audit (partition, "offset", outcome, stream, version, recorded_at, state)
+    SELECT 0, row_number() OVER (), 'accepted', 'task:' || id, version, updated_at, (
+        to_jsonb(tasks) - '{due_at,priority_order,title_order,shelf,facets}'::text[]
+    )::text::json FROM tasks
 """
 _COMMENTS = """
     INSERT INTO comments (task_id, id, author, text, mentions, created_at)

@@ -24,7 +24,6 @@ from api.http.requests import query_of
 from api.http.responses import page_answer
 from api.http.routing import Endpoint
 from app.errors import FieldError, Invalid, NotFound
-from app.log.updates import state_json
 from app.search.conditions import Condition, SearchError
 from app.search.criteria import BeyondCalendar, Criteria, InList, criteria_of
 from app.search.parser import Search, parse
@@ -45,6 +44,7 @@ from projections.task_search.as_of import TooManyChanged
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.ordering import Order, Place
 from projections.task_search.planner import NoSuchList
+from projections.task_search.task_states import TaskState
 
 RELEVANCE = "relevance"
 if TYPE_CHECKING:
@@ -207,10 +207,10 @@ def _decoded(fingerprint: str, query: TaskPageQuery) -> tuple[datetime, Place]:
     return now, Place(value, identifier)
 
 
-def _item(task: Task, page: TaskPage) -> bytes:
+def _item(task: TaskState, page: TaskPage) -> bytes:
     if page.matches is None:
-        return state_json(task)
-    return state_json(task)[:-1] + b',"match":%s}' % to_json(page.matches.get(task.id))
+        return task.json.encode()
+    return task.json[:-1].encode() + b',"match":%s}' % to_json(page.matches.get(task.id))
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (

@@ -21,7 +21,7 @@ from api.http.commands import carry_out, command_answer, command_request_of, key
 from api.http.dependencies import caller_of, dependencies_of
 from api.http.query import Instant, Query
 from api.http.requests import path_id, query_of
-from api.http.responses import json_answer, state_answer
+from api.http.responses import json_answer
 from api.http.routing import Endpoint, command
 from app.errors import Malformed, NotFound
 from app.stream_ids import task_stream
@@ -67,7 +67,8 @@ async def get_task(request: Request) -> Response:
     found = await deps.tasks.one(user, task_id)
     if found is None:
         raise NotFound(NO_TASK)
-    return state_answer(*found)
+    state, positions = found
+    return json_answer(state.json.encode(), version=state.version, positions=positions)
 
 
 async def _task_then(request: Request, query: TaskQuery) -> Response:
@@ -79,7 +80,7 @@ async def _task_then(request: Request, query: TaskQuery) -> Response:
         then = await deps.tasks.at_time(user, task_id, query.as_of)
     if then is None:
         raise NotFound("no such task at that version or time")
-    return json_answer(then.state.encode(), version=then.version)
+    return json_answer(then.json.encode(), version=then.version)
 
 
 async def task_history(request: Request) -> Response:

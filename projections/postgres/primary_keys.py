@@ -7,14 +7,9 @@ from collections.abc import Sequence
 import asyncpg
 
 from projections.postgres.connections import Source
+from projections.postgres.sql_parameters import array
 
 
 async def fetch_by_id(source: Source, select: str, ids: Sequence[str]) -> Sequence[asyncpg.Record]:
-    """Return the rows of these ids; `select` is a query without its condition.
-
-    One id is compared as such: PostgreSQL plans a query on a short array anew each time, which takes longer
-    than the query.
-    """
-    if len(ids) == 1:
-        return await source.fetch(f"{select} WHERE id = $1", ids[0])
-    return await source.fetch(f"{select} WHERE id = ANY($1)", ids)
+    """Return the rows of these ids; `select` is a query without its condition."""
+    return await source.fetch(f"{select} WHERE id = ANY({array('$1', 'text')})", ids)

@@ -18,13 +18,17 @@ _POSITIONS = "SELECT partition, next_offset - 1 AS last FROM checkpoints WHERE n
 
 
 @asynccontextmanager
-async def snapshot(pool: asyncpg.Pool[asyncpg.Record]) -> AsyncIterator[Connection]:
-    """Provide a connection whose queries all see the same snapshot."""
-    async with (
-        pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        yield connection
+async def snapshot(pool: asyncpg.Pool[asyncpg.Record], settings: str = "") -> AsyncIterator[Connection]:
+    """Provide a connection whose queries all see the same snapshot.
+
+    `settings` are `SET LOCAL` statements, which are sent together with the start of the transaction.
+    """
+    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+        await connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {settings}")
+        try:
+            yield connection
+        finally:
+            await connection.execute("ROLLBACK")
 
 
 async def positions_at(source: Source) -> dict[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,55 +10,48 @@ import asyncpg
 
 from app.search.criteria import Criteria
 from app.search.snippets import Match
-from app.stream_ids import task_stream
-from app.tasks.state import Task
+from projections.postgres.batch_loader import Coalesced
 from projections.postgres.snapshots import POSITIONS_COLUMN, positions_at, positions_in, snapshot
+from projections.postgres.sql_parameters import array
 from projections.queries.task_ids import TaskNames, tasks_by_id_part
-from projections.read_models.tasks import STATE_COLUMNS, load, task_from_row
-from projections.task_search.as_of import find_as_of, load_as_of
+from projections.task_search.as_of import find_as_of
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.filters import TaskFilter
 from projections.task_search.highlights import matches_of
+from projections.task_search.index_merge import can_be_merged, merge
+from projections.task_search.index_walk import SETTINGS as WALKING
 from projections.task_search.ordering import Order, Place, Portion
 from projections.task_search.planner import find, find_relevant, lists_of
+from projections.task_search.task_states import TaskState, newest_state, state_at_version, states
 
-_VISIBLE = """
-    FROM tasks JOIN list_members USING (list_id)
-    WHERE tasks.id = $1 AND list_members.user_id = $2
+_MAY_SEE = """
+    SELECT EXISTS (
+        SELECT 1 FROM tasks JOIN list_members USING (list_id)
+        WHERE tasks.id = $1 AND list_members.user_id = $2
+    )
 """
-_ONE = f"""
-    SELECT {", ".join("tasks." + name for name in STATE_COLUMNS)}, {POSITIONS_COLUMN}
-    {_VISIBLE} AND deleted_at IS NULL
-"""
-_MAY_SEE = f"SELECT EXISTS (SELECT 1 {_VISIBLE})"
-AT_VERSION = """
-    SELECT version, state FROM audit
-    WHERE stream = $1 AND version = $2 AND outcome = 'accepted' AND state IS NOT NULL
-"""
-_AT_TIME = """
-    SELECT version, state FROM audit
-    WHERE stream = $1 AND outcome = 'accepted' AND state IS NOT NULL AND time <= $2
-    ORDER BY version DESC LIMIT 1
-"""
+SINGLE = f"""
+    SELECT {POSITIONS_COLUMN}, coalesce(array_agg(wanted.id), '{{}}') AS ids,
+        coalesce(array_agg(wanted.user_id), '{{}}') AS users,
+        coalesce(array_agg(version), '{{}}') AS versions, coalesce(array_agg(state), '{{}}') AS states
+    FROM unnest({array("$1", "text")}, {array("$2", "text")}) AS wanted(id, user_id)
+    CROSS JOIN LATERAL (SELECT list_id FROM tasks WHERE id = wanted.id AND deleted_at IS NULL LIMIT 1) AS task
+    CROSS JOIN LATERAL (
+        SELECT FROM list_members WHERE list_id = task.list_id AND user_id = wanted.user_id LIMIT 1
+    ) AS member
+    CROSS JOIN LATERAL ({newest_state("wanted.id")}) AS newest
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
     """A page of tasks in order, its end if there are more, and the positions of its snapshot."""
 
-    items: Sequence[Task]
+    items: Sequence[TaskState]
     end: Place | None
     positions: dict[int, int]
     matches: Mapping[str, Match] | None
     """The matches of a text search, by task id; None if there was none."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskAsOf:
-    """A past state of a task, as JSON."""
-
-    version: int
-    state: str
 
 
 class TaskQueries:
@@ -67,6 +60,7 @@ class TaskQueries:
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], bounds: Bounds | None = None) -> None:
         self._pool = pool
         self._bounds = bounds or Bounds()
+        self._single = Coalesced(self._load_single)
 
     async def page(
         self,
@@ -83,10 +77,15 @@ class TaskQueries:
         Without an order, the most relevant come first. With a time, tasks are in their states of that time,
         in the lists that the user sees now. Raise `NoSuchList` and, with a time, `TooManyChanged`.
         """
-        async with snapshot(self._pool) as connection:
-            positions = await positions_at(connection)
-            chosen = TaskFilter(wanted, await lists_of(connection, user, wanted.lists))
-            portion, bounds = Portion(after, limit + 1), self._bounds
+        portion, bounds = Portion(after, limit + 1), self._bounds
+        async with snapshot(self._pool, WALKING) as connection:
+            if order is not None and time is None and can_be_merged(wanted, order):
+                merged = await merge(connection, user, wanted, order, portion, bounds)
+                if merged is not None:
+                    items, places = merged.states[:limit], merged.places
+                    return TaskPage(items, _end(places, limit), merged.positions, None)
+            lists, positions = await lists_of(connection, user, wanted.lists)
+            chosen = TaskFilter(wanted, lists)
             if order is None:
                 places = await find_relevant(connection, chosen, portion, bounds)
             elif time is None:
@@ -94,15 +93,20 @@ class TaskQueries:
             else:
                 places = await find_as_of(connection, chosen, order, portion, bounds, time)
             ids = [place.id for place in places[:limit]]
-            found = await (load(connection, ids) if time is None else load_as_of(connection, ids, time))
-            tasks = [found[task_id] for task_id in ids]
-            matches = await matches_of(connection, wanted.needles, tasks, time)
-        return TaskPage(tasks, places[limit - 1] if len(places) > limit else None, positions, matches)
+            found = await states(connection, ids, time)
+            items = [found[task_id] for task_id in ids]
+            matches = None
+            if chosen.has_words:
+                tasks = [state.decode() for state in items]
+                matches = await matches_of(connection, wanted.needles, tasks, time)
+        return TaskPage(items, _end(places, limit), positions, matches)
 
-    async def one(self, user: str, task_id: str) -> tuple[Task, dict[int, int]] | None:
-        """Return an existing task, with the positions of the same snapshot."""
-        row = await self._pool.fetchrow(_ONE, task_id, user)
-        return None if row is None else (task_from_row(row), positions_in(row))
+    async def one(self, user: str, task_id: str) -> tuple[TaskState, dict[int, int]] | None:
+        """Return an existing task, with the positions of the same snapshot.
+
+        Tasks that are asked for at the same time are read by one statement.
+        """
+        return await self._single.get((task_id, user))
 
     async def by_id_part(self, user: str, part: str) -> tuple[TaskNames, dict[int, int]]:
         """Return the tasks that `user` sees by a part of their ids, with the snapshot's positions."""
@@ -113,16 +117,33 @@ class TaskQueries:
         """Return whether the task is, or was before its deletion, in a list of the user."""
         return bool(await self._pool.fetchval(_MAY_SEE, task_id, user))
 
-    async def at_version(self, user: str, task_id: str, version: int) -> TaskAsOf | None:
+    async def at_version(self, user: str, task_id: str, version: int) -> TaskState | None:
         """Return the task after its first `version` events."""
-        return await self._as_of(user, task_id, AT_VERSION, version)
-
-    async def at_time(self, user: str, task_id: str, time: datetime) -> TaskAsOf | None:
-        """Return the task after its events up to `time`."""
-        return await self._as_of(user, task_id, _AT_TIME, time)
-
-    async def _as_of(self, user: str, task_id: str, sql: str, argument: int | datetime) -> TaskAsOf | None:
         if not await self.may_see(user, task_id):
             return None
-        row = await self._pool.fetchrow(sql, task_stream(task_id), argument)
-        return None if row is None else TaskAsOf(row["version"], row["state"])
+        return await state_at_version(self._pool, task_id, version)
+
+    async def at_time(self, user: str, task_id: str, time: datetime) -> TaskState | None:
+        """Return the task after its events up to `time`."""
+        if not await self.may_see(user, task_id):
+            return None
+        return (await states(self._pool, [task_id], time)).get(task_id)
+
+    async def _load_single(
+        self, wanted: Collection[tuple[str, str]]
+    ) -> dict[tuple[str, str], tuple[TaskState, dict[int, int]]]:
+        """Return the tasks of these ids that exist and that these users may see."""
+        ids, users = [task_id for task_id, _ in wanted], [user for _, user in wanted]
+        row = await self._pool.fetchrow(SINGLE, ids, users)
+        assert row is not None
+        positions = positions_in(row)
+        columns = (row["ids"], row["users"], row["versions"], row["states"])
+        return {
+            (task_id, user): (TaskState(task_id, version, state), positions)
+            for task_id, user, version, state in zip(*columns, strict=True)
+        }
+
+
+def _end(places: Sequence[Place], limit: int) -> Place | None:
+    """Return the end of a page of the first `limit` places, if more follow."""
+    return places[limit - 1] if len(places) > limit else None

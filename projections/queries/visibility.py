@@ -10,6 +10,7 @@ from app.authorisation import ALLOWED, ReadList
 from app.errors import Unavailable
 from projections.postgres.batch_loader import Coalesced
 from projections.postgres.database import DATABASE_UNAVAILABLE, Database
+from projections.postgres.sql_parameters import array
 
 _READERS = sorted(ALLOWED[ReadList])
 _CHECKPOINTS = """
@@ -18,14 +19,16 @@ _CHECKPOINTS = """
 """
 _LISTS = f"""
     SELECT asked.user_id, array_remove(array_agg(list_id), NULL) AS lists, {_CHECKPOINTS}
-    FROM unnest($1::text[]) AS asked(user_id)
-    LEFT JOIN list_members m ON m.user_id = asked.user_id AND role = ANY($2) GROUP BY asked.user_id
+    FROM unnest({array("$1", "text")}) AS asked(user_id)
+    LEFT JOIN list_members m ON m.user_id = asked.user_id AND role = ANY({array("$2", "text")})
+    GROUP BY asked.user_id
 """  # noqa: S608
 _LISTS_OF_TASKS = f"""
     SELECT asked.id, asked.user_id, m.list_id, {_CHECKPOINTS}
-    FROM unnest($1::text[], $2::text[]) AS asked(id, user_id)
+    FROM unnest({array("$1", "text")}, {array("$2", "text")}) AS asked(id, user_id)
     LEFT JOIN tasks ON tasks.id = asked.id
-    LEFT JOIN list_members m ON m.list_id = tasks.list_id AND m.user_id = asked.user_id AND role = ANY($3)
+    LEFT JOIN list_members m
+        ON m.list_id = tasks.list_id AND m.user_id = asked.user_id AND role = ANY({array("$3", "text")})
 """  # noqa: S608
 
 

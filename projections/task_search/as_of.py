@@ -6,11 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import cast
 
 from pydantic_core import from_json
 
-from app.log.updates import state_from_json
 from app.search.sorting import sort_value
 from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited
 from app.tasks.state import Task
@@ -21,6 +19,7 @@ from projections.task_search.cost_limits import Bounds
 from projections.task_search.filters import TaskFilter
 from projections.task_search.ordering import Order, Place, Portion
 from projections.task_search.planner import find
+from projections.task_search.task_states import states
 
 _READ_AT_ONCE = 500
 
@@ -31,14 +30,6 @@ _CHANGED = """
 _LEFT = f"""
     SELECT {stream_sql.KEY} AS id FROM audit
     WHERE left_list_id = ANY($1) AND outcome = 'accepted' AND {stream_sql.IS_TASK} LIMIT $2
-"""  # noqa: S608
-_STATES = f"""
-    SELECT state FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
-        SELECT state FROM audit
-        WHERE stream = {stream_sql.stream_of("task", "wanted.id")}
-          AND outcome = 'accepted' AND state IS NOT NULL AND time <= $2
-        ORDER BY version DESC LIMIT 1
-    ) AS newest
 """  # noqa: S608
 _COMMENTS = f"""
     SELECT id, version, data FROM unnest($1::text[]) AS wanted(id) CROSS JOIN LATERAL (
@@ -88,20 +79,13 @@ async def _fitting(
     criteria = chosen.criteria
     tasks = [
         task
-        for task in (await load_as_of(connection, ids, time)).values()
+        for task in [state.decode() for state in (await states(connection, ids, time)).values()]
         if task.list_id in chosen.lists and task.deleted_at is None and criteria.fits(task)
     ]
     if not criteria.needles:
         return tasks
     comments = await comments_as_of(connection, [task.id for task in tasks if task.comment_count], time)
     return [task for task in tasks if criteria.found_in((task.title, task.notes, *comments.get(task.id, ())))]
-
-
-async def load_as_of(connection: Connection, ids: Sequence[str], time: datetime) -> dict[str, Task]:
-    """Return the states of tasks at that time, by id; omit those that did not exist yet."""
-    rows = await connection.fetch(_STATES, ids, time)
-    tasks = [cast("Task", state_from_json("task", row["state"])) for row in rows]
-    return {task.id: task for task in tasks}
 
 
 async def comments_as_of(

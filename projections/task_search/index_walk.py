@@ -18,6 +18,8 @@ from projections.task_search.ordering import Order, Place, Portion
 
 LEAST_AT_ONCE = 2
 """The minimal number of tasks of a bucket that one statement examines."""
+WORTH_A_STATEMENT = 256
+"""The number of tasks that are examined in the time of another statement: few buckets need only one."""
 GROWTH = 4
 """The growth of the number of buckets, or of tasks if none matched, in the next statement."""
 MARGIN = 1.3
@@ -25,9 +27,13 @@ MARGIN = 1.3
 
 SETTINGS = """
     SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off;
-    SET LOCAL enable_indexscan = on; SET LOCAL enable_indexonlyscan = on; SET LOCAL plan_cache_mode = auto
+    SET LOCAL enable_indexscan = on; SET LOCAL enable_indexonlyscan = on;
+    SET LOCAL plan_cache_mode = force_generic_plan
 """
-"""Settings of a walk's transaction: indexes are read in order, whatever size Postgres expects of a list."""
+"""Settings of a walk's transaction: indexes are read in order, whatever size Postgres expects of a list.
+
+So a statement has only one plan. Planning it anew for the number of buckets takes longer than running it.
+"""
 
 
 @dataclass(slots=True)
@@ -132,6 +138,9 @@ class Walk:
                 await self._look_ahead(connection)
             else:
                 left = self._promising() if most is None else min(most - self.examined, self._promising())
+                sufficient = self._wanted * len(self._open)
+                if sufficient <= WORTH_A_STATEMENT:
+                    left = max(left, sufficient)
                 await self._step(connection, min(left, self._bounds.at_once))
         return not self._open
 

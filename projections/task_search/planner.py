@@ -15,6 +15,7 @@ from app.ids import inbox_id
 from app.search.criteria import InList
 from app.text.names import caseless
 from projections.postgres.connections import Connection
+from projections.postgres.snapshots import POSITIONS_COLUMN, positions_in
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.filters import TaskFilter, Tier
 from projections.task_search.index_lookup import IndexLookup
@@ -25,11 +26,15 @@ from projections.task_search.ordering import Order, Place, Portion
 NEWEST = Order("updated_at", descending=True)
 TIERS: tuple[Tier, ...] = ("title", "rest")
 
-_LISTS = "SELECT list_id AS id, NULL AS name FROM list_members WHERE user_id = $1"
-_NAMED_LISTS = """
-    SELECT lists.id, lists.name FROM list_members JOIN lists ON lists.id = list_id
-    WHERE user_id = $1
-"""
+_LISTS = f"""
+    SELECT coalesce(array_agg(list_id), '{{}}') AS ids, {POSITIONS_COLUMN}
+    FROM list_members WHERE user_id = $1
+"""  # noqa: S608
+_NAMED_LISTS = f"""
+    SELECT coalesce(array_agg(id), '{{}}') AS ids, coalesce(array_agg(name), '{{}}') AS names,
+        {POSITIONS_COLUMN}
+    FROM list_members JOIN lists ON id = list_id WHERE user_id = $1
+"""  # noqa: S608
 
 
 class NoSuchList(Exception):
@@ -40,11 +45,16 @@ class NoSuchList(Exception):
         self.wanted = wanted
 
 
-async def lists_of(connection: Connection, user: str, wanted: Sequence[InList]) -> list[str]:
-    """Return the ids of the user's matching lists. Raise `NoSuchList` for a name or id without one."""
-    rows = await connection.fetch(_NAMED_LISTS if wanted else _LISTS, user)
-    found = {row["id"] for row in rows}
-    names = {row["id"]: caseless(row["name"]) for row in rows} if wanted else {}
+async def lists_of(
+    connection: Connection, user: str, wanted: Sequence[InList]
+) -> tuple[list[str], dict[int, int]]:
+    """Return the ids of the user's matching lists, and the positions of the read models.
+
+    Raise `NoSuchList` for a name or id without a list.
+    """
+    [row] = await connection.fetch(_NAMED_LISTS if wanted else _LISTS, user)
+    found = set(row["ids"])
+    names = dict(zip(row["ids"], map(caseless, row["names"]), strict=True)) if wanted else {}
     for each in wanted:
         name = caseless(each.called)
         called = {list_id for list_id in names if list_id == each.called or names[list_id] == name}
@@ -52,20 +62,24 @@ async def lists_of(connection: Connection, user: str, wanted: Sequence[InList]) 
         if not called and each.called != inbox_id(user):
             raise NoSuchList(each)
         found = found - called if each.negated else found & called
-    return sorted(found)
+    return sorted(found), positions_in(row)
 
 
 async def find(
     connection: Connection, chosen: TaskFilter, order: Order, portion: Portion, bounds: Bounds
 ) -> list[Place]:
-    """Return the places of the tasks in a portion of those that match."""
+    """Return the places of the tasks in a portion of those that match.
+
+    The transaction of the connection begins with the settings of a walk.
+    """
     lookup = IndexLookup(chosen, order, portion, bounds) if chosen.can_be_looked_up else None
-    if lookup is not None and await lookup.is_promising(connection):
-        gathered = await lookup.go(connection)
-        if gathered is not None:
-            return gathered
-        lookup = None
-    await connection.execute(WALKING)
+    if lookup is not None:
+        if await lookup.is_promising(connection):
+            gathered = await lookup.go(connection)
+            if gathered is not None:
+                return gathered
+            lookup = None
+        await connection.execute(WALKING)
     after, found = portion.after, list[Place]()
     for with_value in order.bands(after):
         # All of the band without values follows any place with one.

@@ -14,7 +14,6 @@ from app.lists.events import ListCreated
 from app.search.criteria import criteria_of
 from app.search.parser import parse
 from app.tasks.events import TaskCommented, TaskCreated, TaskEdited
-from app.tasks.state import Task
 from projections.generations.lifecycle import set_up
 from projections.generations.log_identity import LogIdentity
 from projections.generations.opening import open_database
@@ -23,6 +22,7 @@ from projections.projector import Projector
 from projections.queries.tasks import TaskQueries
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.ordering import Order, Place
+from projections.task_search.task_states import TaskState
 from tests.app.text.test_collation import IN_ORDER
 from tests.memory_log import MemoryEventLog
 from tests.spec import LIST_ID, START, record_of
@@ -123,7 +123,7 @@ async def test_word_is_found_by_its_spellings(
     assert names(now.items) == found
 
 
-def names(items: Sequence[Task]) -> set[str]:
+def names(items: Sequence[TaskState]) -> set[str]:
     keys = {task(number): name for number, name in enumerate(SAID)}
     return {keys[item.id] for item in items if item.id in keys}
 
@@ -140,7 +140,7 @@ async def test_titles_are_paged_in_standard_order(
     while True:
         order = Order("title", descending=descending)
         page = await TaskQueries(database.pool).page("alice", criteria, order, after=after, limit=limit)
-        titles += [item.title for item in page.items]
+        titles += [item.decode().title for item in page.items]
         if (after := page.end) is None:
             break
     assert titles == (IN_ORDER[::-1] if descending else IN_ORDER)
