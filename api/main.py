@@ -15,7 +15,7 @@ from api.docs import docs_routes
 from api.endpoints.table import ENDPOINTS
 from api.http.addresses import Addressed
 from api.http.cors import METHODS, PREFLIGHT_S, Cors
-from api.http.middleware import ACCEPTED_HEADERS, EXPOSED_HEADERS, Envelope, Timed
+from api.http.middleware import ACCEPTED_HEADERS, EXPOSED_HEADERS, Envelope
 from api.http.problems import on_http_exception, on_task_error, on_unexpected
 from api.http.routing import routes
 from api.node import Node, new_id, open_node
@@ -48,7 +48,6 @@ def application(settings: Settings, lifespan: Lifespan[Starlette] | None = None)
         ],
         middleware=[
             Middleware(Envelope, new_id=new_id),
-            Middleware(Timed),
             Middleware(
                 Cors,
                 allow_origins=settings.cors_origin,

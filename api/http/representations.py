@@ -17,6 +17,7 @@ KEEP_PRIVATELY = "private, no-cache"
 KEEP = "no-cache"
 IN_THREAD_BYTES = 128 * 1024
 """Bodies of this size take milliseconds to compress, so a thread compresses them outside the event loop."""
+_CONDITIONS = frozenset({b"if-match", b"if-none-match"})
 _OF_CONTENT = frozenset({"content-length", "content-type", "content-encoding"})
 
 
@@ -27,17 +28,18 @@ async def finished(request: Request, response: Response, *, private: bool) -> Re
         headers.setdefault("Cache-Control", KEEP_PRIVATELY if private else KEEP)
         if "etag" not in headers:
             headers["ETag"] = str(tag_of_content(response.body))
-        if private:
-            headers.add_vary_header("Authorization")
-        headers.add_vary_header("Accept-Encoding")
-        tag = unchanged(request, read_tag(headers["etag"]))
+        headers.add_vary_header("Authorization, Accept-Encoding" if private else "Accept-Encoding")
+        tag = unchanged(request, headers["etag"])
         if tag is not None:
             return not_modified(response, tag)
     return await _coded(request, response)
 
 
-def unchanged(request: Request, tag: EntityTag) -> EntityTag | None:
-    """Return the tag if the caller already has this content. Raise `PreconditionFailed`."""
+def unchanged(request: Request, current: str) -> EntityTag | None:
+    """Return the current tag if the caller already has this content. Raise `PreconditionFailed`."""
+    if not any(name in _CONDITIONS for name, _ in request.scope["headers"]):
+        return None
+    tag = read_tag(current)
     wanted = parse_tags("If-Match", request.headers.getlist("if-match"))
     if wanted is not None and not wanted.strongly(tag):
         raise PreconditionFailed(f"If-Match does not match the current version, {tag}")

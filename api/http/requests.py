@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -47,11 +48,17 @@ def query_of(request: Request, model: type[Model]) -> Model:
             raise Malformed(f"the parameter {name!r} is given twice")
         values[name] = tuple(given) if repeatable else given[0]
     try:
-        found = model.model_validate(values)
+        found = model.model_validate(values) if values else cast("Model", _without_parameters(model))
     except ValidationError as error:
         raise invalid(error) from None
     _check_storable(values)
     return found
+
+
+@cache
+def _without_parameters(model: type[Query]) -> Query:
+    """Return the one result of a query string without parameters; models are immutable."""
+    return model.model_validate({})
 
 
 def _check_storable(values: dict[str, Any]) -> None:

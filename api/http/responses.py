@@ -24,12 +24,12 @@ def json_answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return a JSON response, with `ETag` for a version and `Tasktape-Position` for positions."""
-    response = Response(body, status_code=status, media_type="application/json", headers=headers)
+    complete = dict(headers or {})
     if version is not None:
-        response.headers["ETag"] = f'"{version}"'
+        complete["ETag"] = f'"{version}"'
     if positions:
-        response.headers["Tasktape-Position"] = format_positions(positions)
-    return response
+        complete["Tasktape-Position"] = format_positions(positions)
+    return Response(body, status_code=status, media_type="application/json", headers=complete)
 
 
 def object_answer(value: object, *, status: int = 200, positions: Positions | None = None) -> Response:

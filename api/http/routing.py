@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from api.auth import bearer_token
 from api.http.bodies import JSON
@@ -71,12 +72,21 @@ def routes(endpoints: Iterable[Endpoint]) -> list[Route]:
 
 
 def _route(path: str, methods: Mapping[str, Endpoint]) -> Route:
-    async def serve(request: Request) -> Response:
-        method = "GET" if request.method == "HEAD" else request.method
-        return await _serve(request, methods[method])
-
     # A user's name may contain a slash, which is `%2F` in the request and decoded here.
-    return Route(path.replace("{user}", "{user:path}"), serve, methods=list(methods))
+    return Route(path.replace("{user}", "{user:path}"), _Resource(methods), methods=list(methods))
+
+
+@dataclass(frozen=True, slots=True)
+class _Resource:
+    """The methods of one path, as an ASGI application: Starlette adds no layers for errors to those."""
+
+    methods: Mapping[str, Endpoint]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        request, method = Request(scope, receive, send), scope["method"]
+        response = await _serve(request, self.methods["GET" if method == "HEAD" else method])
+        await response(scope, receive, send)
 
 
 async def _serve(request: Request, endpoint: Endpoint) -> Response:
@@ -112,10 +122,10 @@ def _accepted(endpoint: Endpoint) -> dict[str, str]:
 
 
 async def _admit(request: Request, deps: Dependencies, endpoint: Endpoint) -> None:
-    header, query_token = request.headers.get("authorization"), request.query_params.get("access_token")
+    header = request.headers.get("authorization")
     # `EventSource` in browsers cannot set headers.
-    in_query = endpoint.stream and header is None and query_token is not None
-    token = query_token if in_query and query_token is not None else bearer_token(header)
+    in_query = request.query_params.get("access_token") if endpoint.stream and header is None else None
+    token = bearer_token(header) if in_query is None else in_query
     identity = await deps.verifier.verify(token)
     if endpoint.admin and not identity.admin:
         raise Forbidden("this is for administrators")

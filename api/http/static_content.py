@@ -45,7 +45,7 @@ class StaticContent:
         }
         if self._compressible:
             headers["Vary"] = "Accept-Encoding"
-        known = unchanged(request, self._tag)
+        known = unchanged(request, str(self._tag))
         if known is not None:
             return not_modified(Response(headers=headers), known)
         if not self._compressible or not accepts_gzip(request.headers.getlist("accept-encoding")):

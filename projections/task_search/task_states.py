@@ -14,7 +14,7 @@ from typing import cast
 from app.log.updates import state_from_json
 from app.stream_ids import task_stream
 from app.tasks.state import Task
-from projections.postgres import stream_sql
+from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Source
 from projections.postgres.sql_parameters import array
 
