@@ -43,6 +43,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     _head_bytes = 0
     _head_due: asyncio.TimerHandle | None = None
+    _is_upgrade: bool | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start as uvicorn does, and limit the time until a request."""
@@ -66,6 +67,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start a request as uvicorn does, with the extension in the scope."""
         super().on_message_begin()
+        self._is_upgrade = None
         self.scope["extensions"] = cast("dict[str, dict[object, object]]", {ABORT: self.transport.abort})
         if self._head_due is None:
             self._begin_head()
@@ -84,6 +86,12 @@ class HttpProtocol(HttpToolsProtocol):
         """
         if self.cycle is not None and not self.cycle.response_started:
             self.cycle.keep_alive = False
+
+    def _should_upgrade(self) -> bool:
+        """Decide as uvicorn does, once for a request: it asks three times."""
+        if self._is_upgrade is None:
+            self._is_upgrade = super()._should_upgrade()
+        return self._is_upgrade
 
     def handle_websocket_upgrade(self) -> None:
         """Continue as a WebSocket, unless the handshake is invalid: uvicorn answers that."""
@@ -107,17 +115,15 @@ class HttpProtocol(HttpToolsProtocol):
         path, _, query = self.url.partition(b"?")
         socket.begin(
             {
+                **self.scope,
                 "scheme": "wss" if self.scheme == "https" else "ws",
-                "server": self.server,
-                "client": self.client,
-                "root_path": self.root_path,
                 "path": self.root_path + unquote(path.decode("ascii")),
                 "raw_path": self.root_path.encode("ascii") + path,
                 "query_string": query,
-                "headers": self.headers,
-                "state": self.app_state.copy(),
             }
         )
+        # It refers to this object, too: neither would be freed before the next collection of garbage.
+        self.parser = None  # type: ignore[assignment]
 
     def _begin_head(self) -> None:
         self._head_bytes = 0
