@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 
-from benchmarks import relay_builds, relay_peers
+from benchmarks import relay_builds, relay_peers, relay_wires
 from benchmarks.machine import measured
 from benchmarks.relay_hostile import hostile
 from benchmarks.relay_load import Client, Cores, Row, Serving, two_cores, wait_for_quiet
@@ -26,8 +26,16 @@ from benchmarks.relay_peers import Server
 from benchmarks.relay_tables import Figures, print_tables
 from benchmarks.relay_tasktape import FROM_THE_LOG, tasktape
 
-PEERS = {"rawlimit": relay_peers.rawlimit, "socketio": relay_peers.socketio, "naive": relay_peers.naive}
+PEERS: Mapping[str, Callable[[], Server]] = {
+    "rawlimit": relay_peers.rawlimit,
+    "socketio": relay_peers.socketio,
+    "naive": relay_peers.naive,
+    "memory": relay_wires.in_memory,
+    "picows": relay_wires.picows,
+}
 OURS = "tasktape"
+USUAL = ("rawlimit", "socketio", "naive", OURS)
+"""The servers that are measured unless told otherwise; `--only memory,picows` compares two protocols."""
 RECOVERING = ("socketio", OURS)
 QUIET_LIMIT_S = 8.0
 MANY_SOCKETS = 5_000
@@ -104,7 +112,7 @@ class Bench:
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks relay", description=__doc__)
     names = (*PEERS, OURS)
-    parser.add_argument("--only", default=",".join(names), help="Servers, separated by commas.")
+    parser.add_argument("--only", default=",".join(USUAL), help="Servers, separated by commas.")
     parser.add_argument("--parts", default=",".join(PARTS), help="Parts, separated by commas.")
     parser.add_argument("--features", default="", help="What Tasktape's clients ask for, such as batch.")
     parser.add_argument("--quick", action="store_true", help="Shorter steps, each once.")
@@ -183,6 +191,7 @@ def _connect(bench: Bench) -> None:
             row = bench.load(name, "connect", 40.0, "-n", bench.plan.sockets)
             if row is not None:
                 bench.figures[name].add("connect", row["conn_per_s"])
+                bench.figures[name].add("connect cpu", row["srv_cpu_ms_per_conn"])
                 bench.figures[name].add("KiB", row["rss_kib_per_conn"])
     if OURS in bench.servers:
         row = bench.load(OURS, "connect", 40.0, "-n", MANY_SOCKETS)
@@ -239,6 +248,7 @@ GIST = (
     *(
         "deliv_per_read",
         "conn_per_s",
+        "srv_cpu_ms_per_conn",
         "rss_kib_per_conn",
         "failed",
         "clients_full",

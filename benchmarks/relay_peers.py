@@ -67,7 +67,7 @@ class Peer:
                 log=Path(folder) / "log",
                 env={**os.environ, **self.env, **variant.env, "PORT": str(port)},
             )
-            with process(launch, core, lambda: _listens(port)) as pid:
+            with process(launch, core, lambda: listens(port)) as pid:
                 yield Serving(pid, [word.format(port=port) for word in (*self.speak, *variant.speak)])
 
 
@@ -83,7 +83,7 @@ def process(launch: Launch, core: int, ready: Callable[[], bool]) -> Iterator[in
         stop(child, launch)
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

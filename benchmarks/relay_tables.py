@@ -59,6 +59,7 @@ LINES = (
     ("most", "most deliveries/s at p99 <= 250 ms, 1,000 sockets", ",.0f"),
     ("most joined", "messages a read of the client there", ".2f"),
     ("connect", "connect + authenticate + subscribe per s", ",.0f"),
+    ("connect cpu", "server CPU ms per connection", ".3f"),
     ("KiB", "KiB an idle connection", ".1f"),
     ("back ms", "1,000 missed messages back, ms", ".1f"),
     ("back s", "200 such clients at once, s", ".2f"),
