@@ -23,6 +23,7 @@ from api.commands.requests import (
 from api.commands.withdrawal import held, withdraw
 from app.errors import Unavailable
 from app.ids import IdFactory
+from app.log.event_json import read_update
 from app.log.fold import State, evolve
 from app.log.ports import Clock, EventLog
 from app.log.records import Event, Record
@@ -115,13 +116,13 @@ class EventWriter:
             accepted = appended.expectation.accepted()
             if accepted is None:
                 raise Unavailable(f"{position.detail}; the event may have been written") from position
-            return applied_by(accepted)
+            return applied_by(accepted, read_update(accepted.value)["event"]["version"])
         update = await appended.expectation.at(position, max(0.0, deadline - time.monotonic()))
         if update is None:
             return self._pending(append, position)
         match update.outcome:
             case "accepted":
-                return applied_by(update)
+                return applied_by(update, append.record.version)
             case "parked":
                 return await self._withdrawn(append.record, position, deadline)
             case "superseded":

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
-from pydantic_core import to_json
-
 from api.commands.entity_tags import EntityTag, Precondition, Tags
 from api.commands.idempotency import CommandKey
 from api.commands.in_flight import NO_LINES, Rows
@@ -16,7 +14,7 @@ from app.deciders import AnyCommand, merged
 from app.errors import KeyReused, PreconditionFailed
 from app.lists.commands import SetMember
 from app.lists.state import TaskList
-from app.log.event_json import read_update
+from app.log.event_json import shown_json
 from app.log.fold import State
 from app.log.records import Event, source_of
 from app.log.updates import Update, is_gone, state_json
@@ -146,9 +144,6 @@ def shown(state: State) -> bytes:
     return b"null" if is_gone(state) else state_json(state)
 
 
-def applied_by(update: Update) -> Applied:
-    """Return the result in an accepted update."""
-    message = read_update(update.value)
-    return Applied(
-        to_json(message["task"] or message["list"]), int(message["event"]["version"]), update.position
-    )
+def applied_by(update: Update, version: int) -> Applied:
+    """Return the result in an update that accepted an event of this version."""
+    return Applied(shown_json(update.value), version, update.position)

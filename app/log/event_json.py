@@ -156,3 +156,15 @@ def read_update(value: bytes) -> UpdateMessage:
     """Decode the result of `update_json`."""
     message: UpdateMessage = from_json(value)
     return message
+
+
+def shown_json(update: bytes) -> bytes:
+    """Return the JSON of the task or list in the result of `update_json`, or `null`, without decoding it.
+
+    It is at the end. Neither a task nor a list has a member of these names with these values: the keys of a
+    list's members may be any names, but their values are roles.
+    """
+    _, found, shown_list = update.rpartition(b'"task":null,"list":')
+    if found:
+        return shown_list[:-1]
+    return update.rpartition(b'"task":')[2].removesuffix(b',"list":null}')

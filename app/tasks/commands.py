@@ -169,6 +169,7 @@ TaskCommand = (
 
 def wanted_fields(command: EditTask) -> dict[str, Any]:
     """Return the fields that an edit names, with `null` replaced by each field's empty value."""
-    named = [name for name in EDITED_FIELDS if name in command.model_fields_set]
+    fields_set = command.model_fields_set
+    named = [name for name in EDITED_FIELDS if name in fields_set]
     given = {name: getattr(command, name) for name in named}
     return {name: FIELDS[name].default if value is None else value for name, value in given.items()}

@@ -12,11 +12,14 @@ from cloudevents.core.bindings import kafka as cloudevents_kafka
 from app.channels import user_channel
 from app.errors import Malformed
 from app.lists.events import ListCreated, ListDeleted, ListRestored, MemberAdded
+from app.log.event_json import shown_json
 from app.log.fold import Folded
 from app.log.records import RawRecord, Record
 from app.log.updates import decode, encode, frame, state_from_json, state_json
 from app.positions import Position
+from app.stream_ids import list_stream, user_stream
 from app.tasks.events import TaskCompleted, TaskCreated, TaskDeleted
+from app.users import NotificationsRead
 from tests.folding import fold_log, update_of
 from tests.spec import LIST_ID, START, TASK_ID, list_after, raw_of, record_of, task_after
 
@@ -155,3 +158,27 @@ def test_states_round_trip_as_json() -> None:
     task_list = list_after(ListCreated("A"))
     assert state_from_json("list", state_json(task_list)) == task_list
     assert state_json(None) == b"null"
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [record_of(replace(CREATED, notes='"task":null,"list":1,"list":null}', tags=("task", "list")), 1)],
+        [record_of(CREATED, 1), record_of(TaskDeleted(), 2)],
+        [record_of(ListCreated("L"), 1, stream=list_stream(LIST_ID))],
+        [
+            record_of(ListCreated('"task":null,"list":'), 1, stream=list_stream(LIST_ID), actor="task"),
+            record_of(MemberAdded("list", "editor"), 2, stream=list_stream(LIST_ID), actor="task"),
+        ],
+        [
+            record_of(ListCreated("L"), 1, stream=list_stream(LIST_ID)),
+            record_of(ListDeleted(), 2, stream=list_stream(LIST_ID)),
+        ],
+        [record_of(NotificationsRead(("n",)), 1, stream=user_stream("alice"))],
+    ],
+)
+def test_shown_state_is_read_without_decoding_the_update(records: list[Record]) -> None:
+    """Also if texts and names look like the members that surround it."""
+    update = update_of(folded_last(*records))
+    message = json.loads(update.value)
+    assert json.loads(shown_json(update.value)) == (message["task"] or message["list"])
