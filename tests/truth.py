@@ -164,30 +164,30 @@ async def _check_notifications(database: Database, outcome: list[Folded]) -> Non
         "FROM notifications n WHERE kind IS NOT NULL"
     )
     accepted = [each for each in outcome if each.outcome == "accepted" and each.record is not None]
-    told: dict[tuple[str, str], tuple[Record, str, Position]] = {}
+    received: dict[tuple[str, str], tuple[Record, str, Position]] = {}
     for each in sorted(accepted, key=lambda folded: folded.raw.position):
         assert each.record is not None
         for user, kind in notified(each.record).items():
-            told.setdefault((user, each.record.id), (each.record, kind, each.raw.position))
+            received.setdefault((user, each.record.id), (each.record, kind, each.raw.position))
     said = [each.record for each in accepted if isinstance(each.after, User)]
     assert sorted(tuple(row) for row in rows) == sorted(
         (user, id_, kind, *position, _is_read(user, record, said))
-        for (user, id_), (record, kind, position) in told.items()
+        for (user, id_), (record, kind, position) in received.items()
     )
 
 
-def _is_read(user: str, told: Record, said: Iterable[Record | None]) -> bool:
+def _is_read(user: str, received: Record, said: Iterable[Record | None]) -> bool:
     """Return whether a notification is read after a user's events, in order."""
     read = False
     for record in said:
         if record is None or record.stream.key != user:
             continue
         match record.data:
-            case NotificationsRead(ids=ids) if told.id in ids:
+            case NotificationsRead(ids=ids) if received.id in ids:
                 read = True
-            case NotificationsUnread(ids=ids) if told.id in ids:
+            case NotificationsUnread(ids=ids) if received.id in ids:
                 read = False
-            case AllNotificationsRead(until=until) if told.time <= until:
+            case AllNotificationsRead(until=until) if received.time <= until:
                 read = True
     return read
 

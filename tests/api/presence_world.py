@@ -28,7 +28,7 @@ class PresenceNode:
     presence: Presence
     coming: list[bytes] = field(default_factory=list)
     sockets: dict[str, str] = field(default_factory=dict)
-    told: dict[str, list[PresenceNotification]] = field(default_factory=dict)
+    received: dict[str, list[PresenceNotification]] = field(default_factory=dict)
     views: dict[tuple[str, str], View] = field(default_factory=dict)
     alive: bool = True
 
@@ -70,7 +70,7 @@ class PresenceWorld:
         session = f"s{self._names}"
         node.presence.enter(session, user)
         node.sockets[session] = user
-        node.told[session] = []
+        node.received[session] = []
         return session
 
     def subscribe(self, node: PresenceNode, session: str, channel: Channel = TASK) -> None:
@@ -121,8 +121,8 @@ class PresenceWorld:
                     other.coming.append(value)
 
     def _tell(self, node: PresenceNode, session: str, message: PresenceNotification) -> None:
-        assert session in node.sockets, "told to a socket that is gone"
-        node.told[session].append(message)
+        assert session in node.sockets, "sent to a closed socket"
+        node.received[session].append(message)
         view = node.views[session, message.channel]
         if isinstance(message, PresenceSignal):
             assert message.session != session, "an echo"
@@ -191,7 +191,7 @@ def signals_of(node: PresenceNode, session: str, kind: str | None = None) -> lis
     """Return the signals of one kind that a socket got."""
     return [
         message
-        for message in node.told[session]
+        for message in node.received[session]
         if isinstance(message, PresenceSignal) and kind in {None, message.kind}
     ]
 
@@ -200,6 +200,6 @@ def joins_and_leaves_of(node: PresenceNode, session: str) -> list[tuple[list[str
     """Return the joins and leaves that a socket got."""
     return [
         ([user.user for user in message.joined], [user.user for user in message.left])
-        for message in node.told[session]
+        for message in node.received[session]
         if isinstance(message, PresenceChange) and message.present is None
     ]

@@ -37,15 +37,15 @@ def task_update(
     task_id: str,
     list_id: str,
     left: str | None = None,
-    told: Collection[str] = (),
+    notified: Collection[str] = (),
     after: tuple[Position, ...] = (),
 ) -> Update:
-    """Return an update of a task in a list, which may have left another list; `told` are notified.
+    """Return an update of a task in a list, which may have left another list; `notified` get notifications.
 
     Updates at the positions `after` have to be published before it.
     """
     lists = [f"list:{list_id}", *([f"list:{left}"] if left else [])]
-    channels = [*(f"user:{user}" for user in sorted(told)), *lists, f"task:{task_id}"]
+    channels = [*(f"user:{user}" for user in sorted(notified)), *lists, f"task:{task_id}"]
     task = {"id": task_id, "lists": lists}
     value = {"type": "update", "position": str(position), "event": {}, "changes": {}, "task": task}
     return replace(_update(position, f"task:{task_id}", channels, value | {"list": None}), after=after)

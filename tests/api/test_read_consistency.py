@@ -110,12 +110,12 @@ async def test_edit_of_a_merged_version_does_not_conflict_by_an_old_row(world: W
     """Nor does an `If-Match` fail with a version that was returned."""
     node, stream = world.node(), new_stream()
     await node.applied(new_task(), stream)
-    told = await node.applied(EditTask(title="Buy bread"), stream)
+    received = await node.applied(EditTask(title="Buy bread"), stream)
     world.crash(lost=1)
     with pytest.raises(Unavailable):
-        await node.execute(EditTask(title="Buy beer"), stream, if_match=told.version)
+        await node.execute(EditTask(title="Buy beer"), stream, if_match=received.version)
     world.release()
-    assert (await node.applied(EditTask(title="Buy beer"), stream, if_match=told.version)).version == 3
+    assert (await node.applied(EditTask(title="Buy beer"), stream, if_match=received.version)).version == 3
 
 
 async def test_rows_related_to_the_task_count_too(world: World) -> None:

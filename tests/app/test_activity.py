@@ -122,7 +122,7 @@ def test_leaving_differs_from_being_removed() -> None:
 
 
 def test_imported_history_is_one_activity() -> None:
-    """By the importing user, whoever acted in the source."""
+    """By the importing user, regardless of the actor in the source."""
     first = last_of(CREATED, source=IMPORTED, actor="someone else")
     assert activity_type(first) == "task.imported"
     assert actor_of("task.imported", "someone else", IMPORTED) == "ann %"

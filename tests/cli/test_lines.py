@@ -28,7 +28,7 @@ def test_task_is_one_line(changes: dict[str, Any], line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes", "told"),
+    ("kind", "changes", "shown"),
     [
         ("task.edited", {"priority": ["high", "none"]}, 'priority: "none"'),
         ("task.moved", {"list_id": ["a", "b"], "rank": ["1", "2"]}, 'list_id: "b"'),
@@ -41,10 +41,10 @@ def test_task_is_one_line(changes: dict[str, Any], line: str) -> None:
         ("task.edited", {}, ""),
     ],
 )
-def test_event_shows_its_changes(kind: str, changes: dict[str, Any], told: str) -> None:
+def test_event_shows_its_changes(kind: str, changes: dict[str, Any], shown: str) -> None:
     """Without default values."""
     event = Event.model_validate({**update_of("0:1")["event"], "actor": "alice", "type": kind})
-    assert event_line(event, changes) == f"2026-01-01T00:00:00Z  alice  {kind}  {told}".rstrip()
+    assert event_line(event, changes) == f"2026-01-01T00:00:00Z  alice  {kind}  {shown}".rstrip()
 
 
 def test_letters_of_all_scripts_stay() -> None:

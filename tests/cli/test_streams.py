@@ -161,8 +161,8 @@ async def test_failing_output_after_commands_says_that_they_are_done() -> None:
                 raise OutputFailed(OSError(errno.ENOSPC, "No space left on device"))
             assert caught.value.is_done == is_done
             await client.command("POST", "/api/tasks", {})
-        told = "the commands before it are done"
-        with pytest.raises(click.ClickException, match=told), after_commands(client):
+        shown = "the commands before it are done"
+        with pytest.raises(click.ClickException, match=shown), after_commands(client):
             raise TasktapeError("no such task")
 
 

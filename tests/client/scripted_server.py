@@ -23,9 +23,9 @@ SOON = Patience(first_delay_s=0.0, longest_delay_s=0.05)
 class Peer:
     """The server's side of a connection, for its script."""
 
-    def __init__(self, socket: ServerConnection, heard: list[dict[str, Any]]) -> None:
+    def __init__(self, socket: ServerConnection, got: list[dict[str, Any]]) -> None:
         self.socket = socket
-        self._heard = heard
+        self._heard = got
 
     async def receive(self, kind: str) -> dict[str, Any]:
         """Receive the next message, and check its type."""
@@ -70,7 +70,7 @@ class ScriptedServer:
 
     def __init__(self, *scripts: Script) -> None:
         self._scripts = list(scripts)
-        self.heard: list[dict[str, Any]] = []
+        self.got: list[dict[str, Any]] = []
         self.spoken: list[Subprotocol | None] = []
         self.connections = 0
         self.open = 0
@@ -83,7 +83,7 @@ class ScriptedServer:
         self.connections += 1
         self.open += 1
         try:
-            await script(Peer(socket, self.heard))
+            await script(Peer(socket, self.got))
             await socket.wait_closed()
         except ConnectionClosed:
             pass
@@ -96,7 +96,7 @@ class ScriptedServer:
 
     def received(self, kind: str) -> list[dict[str, Any]]:
         """Return the received messages of a type."""
-        return [message for message in self.heard if message["type"] == kind]
+        return [message for message in self.got if message["type"] == kind]
 
 
 @asynccontextmanager

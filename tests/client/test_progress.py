@@ -118,7 +118,7 @@ class Server:
 )
 def test_any_interruptions_lose_and_repeat_nothing(connections: list[tuple[int, int, list[str]]]) -> None:
     """Any number of updates before a lost connection, and any in between."""
-    server, progress, told = Server(), Progress({"0": -1, "1": -1}), list[str]()
+    server, progress, shown = Server(), Progress({"0": -1, "1": -1}), list[str]()
     for taken, live, meanwhile in [*connections, (100, 100, [])]:
         assert progress.positions is not None
         missed = server.missed(progress.positions)
@@ -127,8 +127,8 @@ def test_any_interruptions_lose_and_repeat_nothing(connections: list[tuple[int, 
         arriving = missed[:taken]
         if len(arriving) == len(missed):
             arriving = [*arriving, *(server.grow("0" if n % 2 else "1") for n in range(live % 4))]
-        told += [position for position in islice(arriving, taken + live) if progress.update(position)]
+        shown += [position for position in islice(arriving, taken + live) if progress.update(position)]
         for partition in meanwhile:
             server.grow(partition)
-    assert sorted(told) == sorted(server.log)
-    assert len(told) == len(set(told))
+    assert sorted(shown) == sorted(server.log)
+    assert len(shown) == len(set(shown))

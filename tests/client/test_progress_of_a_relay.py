@@ -51,18 +51,18 @@ class Listener(Client):
 
 def story(ring: int) -> Story:
     """Return a story with the clients above."""
-    told = Story(ring)
-    told.clients = [Listener("ann"), Listener("ann")]
-    return told
+    shown = Story(ring)
+    shown.clients = [Listener("ann"), Listener("ann")]
+    return shown
 
 
 @settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps, st.sampled_from([1, 3, 1_000]))
 def test_each_update_is_delivered_once_and_in_order(history: list[Any], ring: int) -> None:
     """Despite late and repeated updates, slow queries, lost connections and new lists."""
-    told = story(ring)
-    asyncio.run(_run_story(told, history))
-    _check(told)
+    shown = story(ring)
+    asyncio.run(_run_story(shown, history))
+    _check(shown)
 
 
 JOINED = [
@@ -77,10 +77,10 @@ JOINED = [
 
 @settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(joining_steps, st.sampled_from([1, 1_000]))
-# The list's task was told, the update that one joined with was not.
+# The list's task was delivered, the update of the join was not.
 @example([*JOINED, ("receive", 0, 3), ("reconnect", 0, 0)], 1_000)
 def test_new_list_is_delivered_completely_and_once(history: list[Any], ring: int) -> None:
     """Also if a connection is lost during its delivery, or before the update of the join."""
-    told = story(ring)
-    asyncio.run(_run_story(told, history))
-    _check(told)
+    shown = story(ring)
+    asyncio.run(_run_story(shown, history))
+    _check(shown)

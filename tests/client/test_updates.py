@@ -107,13 +107,13 @@ async def test_new_log_is_followed_from_its_current_end() -> None:
 
 async def test_delay_of_a_goodbye_is_respected() -> None:
     """A restarting server names it."""
-    told: list[Connected | Disconnected] = []
+    shown: list[Connected | Disconnected] = []
     first = then(sending(), lambda peer: peer.close(4001, "restarting", [300, 310]))
     async with scripted_server(first, sending("0:11")) as server:
-        updates = server.updates(patience=Patience(), on_connection=told.append)
+        updates = server.updates(patience=Patience(), on_connection=shown.append)
         assert await positions_of(updates, 1) == ["0:11"]
     connected = Connected("alice", frozenset({"user:alice", "list:L"}))
-    [before, broken, after] = told
+    [before, broken, after] = shown
     assert before == after == connected
     assert isinstance(broken, Disconnected)
     assert broken.reason == "restarting"
@@ -124,10 +124,10 @@ async def test_unavailable_server_is_retried_up_to_the_limit() -> None:
     """It raises then. Without a limit it retries for ever."""
     async with scripted_server(sending()) as server:
         pass
-    told: list[Connected | Disconnected] = []
+    shown: list[Connected | Disconnected] = []
     with pytest.raises(TasktapeError, match="cannot be reached") as caught:
-        await positions_of(server.updates(attempts=3, on_connection=told.append), 1)
-    assert (caught.value.code, len(told)) == ("unreachable", 3)
+        await positions_of(server.updates(attempts=3, on_connection=shown.append), 1)
+    assert (caught.value.code, len(shown)) == ("unreachable", 3)
 
 
 async def test_server_of_another_kind_is_an_error() -> None:

@@ -82,8 +82,15 @@ async def test_links_open_schemas_with_types_limits_and_values(page: Page) -> No
             has=page.locator("strong.json-schema-2020-12__title", has_text="NewTask")
         )
         await expect(schema).to_be_in_viewport(timeout=LIMIT_MS)
-        for told in ("[1, 500] characters", "≤ 50 items", "array<string>", "medium", "Default", "2026-12-01"):
-            await expect(schema.get_by_text(told).first).to_be_visible()
+        for text in (
+            "[1, 500] characters",
+            "≤ 50 items",
+            "array<string>",
+            "medium",
+            "Default",
+            "2026-12-01",
+        ):
+            await expect(schema.get_by_text(text).first).to_be_visible()
         await page.reload()
 
 

@@ -73,7 +73,7 @@ class Reader(ABC):
 
 
 class PythonReader(Reader):
-    """Uses our own client; `told` includes its connections, as None."""
+    """Uses our own client; `received` includes its connections, as None."""
 
     def __init__(
         self,
@@ -90,11 +90,11 @@ class PythonReader(Reader):
         """True if its user joins and leaves lists in between."""
         self._packed = packed
         self._channels = channels
-        self.told: list[Update | None] = []
+        self.received: list[Update | None] = []
 
     @property
     def got(self) -> set[Position]:
-        return {Position.parse(update.position) for update in self.told if update is not None}
+        return {Position.parse(update.position) for update in self.received if update is not None}
 
     async def _run(self) -> None:
         server = Server(self.gate.url, TokenSource(self.token), self._packed)
@@ -102,13 +102,13 @@ class PythonReader(Reader):
         async for update in updates:
             if self.is_guest and isinstance(update, Unsubscribed):
                 continue  # A list that it has gone from.
-            assert isinstance(update, Update), f"{self} was told: {update}"
-            self.told.append(update)
+            assert isinstance(update, Update), f"{self} got {update}"
+            self.received.append(update)
         raise AssertionError(f"{self} came to an end")
 
     def _connection(self, news: Connected | Disconnected) -> None:
         if isinstance(news, Connected):
-            self.told.append(None)
+            self.received.append(None)
 
 
 class CarefulReader(Reader):

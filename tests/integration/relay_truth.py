@@ -76,25 +76,25 @@ def _check_read(reader: Reader, outcome: Sequence[Folded]) -> None:
         assert sorted(reader.transcript.kept) == expected
         assert reader.transcript.lists == lists_of(reader.user, outcome)
     elif isinstance(reader, PythonReader):
-        told = [None if update is None else Position.parse(update.position) for update in reader.told]
+        received = [None if update is None else Position.parse(update.position) for update in reader.received]
         if reader.is_guest:
-            _check_joins_and_leaves(reader.user, told, outcome, expected)
+            _check_joins_and_leaves(reader.user, received, outcome, expected)
         else:
-            _check_received_once(list(filter(None, told)), expected)
+            _check_received_once(list(filter(None, received)), expected)
 
 
-def _check_received_once(told: Sequence[Position], expected: Sequence[Position]) -> None:
-    assert sorted(told) == expected
-    for partition in {position.partition for position in told}:
-        order = [position for position in told if position.partition == partition]
+def _check_received_once(received: Sequence[Position], expected: Sequence[Position]) -> None:
+    assert sorted(received) == expected
+    for partition in {position.partition for position in received}:
+        order = [position for position in received if position.partition == partition]
         assert order == sorted(order)
 
 
 def _check_joins_and_leaves(
-    user: str, told: Sequence[Position | None], outcome: Sequence[Folded], expected: Sequence[Position]
+    user: str, received: Sequence[Position | None], outcome: Sequence[Folded], expected: Sequence[Position]
 ) -> None:
     """Check that a list arrives complete each time the user joins it, and at no other time."""
-    counts = Counter(told)
+    counts = Counter(received)
     joined = Counter(list_of(each) for each in outcome if _comes(each, user))
     whole: dict[str, set[Position]] = {}
     for folded in outcome:
@@ -107,14 +107,14 @@ def _check_joins_and_leaves(
                 whole.setdefault(channel, set()).add(position)
     for channel in map(Channel, lists_of(user, outcome)):
         gone = [each for each in outcome if _goes(each, user) and list_of(each) == channel]
-        left = max((told.index(each.raw.position) for each in gone), default=0)
-        assert whole.get(channel, set()) <= set(told[_connection_before(told, left) :]), channel
-    assert set(expected) <= set(told)
+        left = max((received.index(each.raw.position) for each in gone), default=0)
+        assert whole.get(channel, set()) <= set(received[_connection_before(received, left) :]), channel
+    assert set(expected) <= set(received)
 
 
-def _connection_before(told: Sequence[Position | None], index: int) -> int:
+def _connection_before(received: Sequence[Position | None], index: int) -> int:
     """Return the start of a complete connection well before this."""
-    return ([0, 0, 0] + [at for at, position in enumerate(told[:index]) if position is None])[-3]
+    return ([0, 0, 0] + [at for at, position in enumerate(received[:index]) if position is None])[-3]
 
 
 def list_of(folded: Folded) -> str:

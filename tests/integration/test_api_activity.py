@@ -165,7 +165,7 @@ async def test_import_is_one_line(running_stack: Stack, user: str) -> None:
     async with running_stack.client(user) as client:
         list_id = await new_list(client)
         await new_task(client, "Before", list_id=list_id)
-        told = [
+        received = [
             {
                 "key": str(number),
                 "events": [
@@ -180,7 +180,7 @@ async def test_import_is_one_line(running_stack: Stack, user: str) -> None:
             }
             for number in range(400)
         ]
-        answer = await client.post("/api/import", json={"list": {"id": list_id}, "tasks": told})
+        answer = await client.post("/api/import", json={"list": {"id": list_id}, "tasks": received})
         assert answer.status_code == 200, answer.text
         await new_task(client, "After", list_id=list_id)
         groups = await feed(client, list_id=list_id)

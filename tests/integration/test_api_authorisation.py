@@ -106,7 +106,7 @@ ON_LISTS: dict[str, Callable[[httpx.AsyncClient, Team], Awaitable[httpx.Response
     "ReadList": lambda client, team: client.get(team.path),
     "EditList": lambda client, team: client.patch(team.path, json={"name": "X"}),
     "SetMember": lambda client, team: client.put(f"{team.path}/members/new", json={"role": "viewer"}),
-    # That of another: whoever removes oneself leaves.
+    # Another member's: removing oneself is leaving.
     "RemoveMember": lambda client, team: client.delete(
         team.member("viewer" if client is team.clients["editor"] else "editor")
     ),

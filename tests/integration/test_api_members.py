@@ -292,7 +292,7 @@ async def test_removed_member_receives_no_more_updates(
                 ("unsubscribed", list_channel),
             }
         await team.clients["owner"].patch(task, json={"title": "Secret"})
-        # What is told of one's own tasks shows that nothing else came before it.
+        # The update of an own task shows that no other came before it.
         await team.clients["viewer"].post("/api/tasks", json={"title": "Mine"})
         for socket in (here, there):
             assert (await socket.update())["task"]["title"] == "Mine"

@@ -100,8 +100,8 @@ async def test_all_kinds_are_listed_newest_first(pair: Pair) -> None:
     at = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
     await ok(pair.alice.patch(path, json={"title": "Oat milk", "reminders": [{"at": at}]}))
     await eventually(lambda: _count(pair, 5), 10)
-    told = await pair.notifications()
-    assert [(each["kind"], each["actor"], each["title"], each["excerpt"]) for each in told] == [
+    received = await pair.notifications()
+    assert [(each["kind"], each["actor"], each["title"], each["excerpt"]) for each in received] == [
         ("reminded", "tasktape", "Oat milk", None),
         ("mentioned", alice, "Oat milk", f"@{bob} hello"),
         ("commented", alice, "Oat milk", "Are you there?"),
@@ -109,11 +109,11 @@ async def test_all_kinds_are_listed_newest_first(pair: Pair) -> None:
         ("shared", alice, "Home", None),
     ]
     task_id = path.rpartition("/")[2]
-    assert [each["task_id"] for each in told] == [task_id] * 4 + [None]
-    assert {each["list_id"] for each in told} == {pair.list_id}
-    assert [each["read"] for each in told] == [False] * 5
-    assert told[2]["position"] == said.headers["Tasktape-Position"]
-    assert datetime.fromisoformat(told[0]["time"]) > datetime.fromisoformat(told[1]["time"])
+    assert [each["task_id"] for each in received] == [task_id] * 4 + [None]
+    assert {each["list_id"] for each in received} == {pair.list_id}
+    assert [each["read"] for each in received] == [False] * 5
+    assert received[2]["position"] == said.headers["Tasktape-Position"]
+    assert datetime.fromisoformat(received[0]["time"]) > datetime.fromisoformat(received[1]["time"])
     assert await pair.unread() == 5
     mine = (await ok(pair.alice.get("/api/notifications"))).json()
     assert (mine["items"], mine["unread"]) == ([], 0), "what one does oneself is no news"
@@ -145,10 +145,10 @@ async def test_all_are_marked_read(pair: Pair) -> None:
     """Up to a time, or all so far; later ones are not affected."""
     await pair.assigned()
     await pair.assigned()
-    told = await pair.notifications()
-    until = {"until": told[1]["time"]}
+    received = await pair.notifications()
+    until = {"until": received[1]["time"]}
     assert (await ok(pair.bob.post("/api/notifications/read-all", json=until))).json() == {"unread": 1}
-    assert await pair.notifications(unread=True) == told[:1]
+    assert await pair.notifications(unread=True) == received[:1]
     later = {"until": "2999-01-01T00:00:00Z"}
     assert (await ok(pair.bob.post("/api/notifications/read-all", json=later))).json() == {"unread": 0}
     events = await pair.events()
@@ -156,7 +156,7 @@ async def test_all_are_marked_read(pair: Pair) -> None:
     assert await pair.events() == events
     await pair.assigned()
     assert await pair.unread() == 1
-    await ok(pair.bob.post(f"/api/notifications/{told[2]['id']}/unread"))
+    await ok(pair.bob.post(f"/api/notifications/{received[2]['id']}/unread"))
     assert [each["read"] for each in await pair.notifications()] == [False, True, True, False]
     assert (await ok(pair.bob.post("/api/notifications/read-all"))).json() == {"unread": 0}
     assert await pair.unread() == 0

@@ -109,12 +109,12 @@ async def test_sockets_of_both_processes_get_every_update(shared: Shared) -> Non
             created = await api.post(f"{shared.url}/api/tasks", json={"title": title})
             assert created.status_code == 201
         for client in clients:
-            heard: list[str] = []
-            while len(heard) < len(titles):
+            received: list[str] = []
+            while len(received) < len(titles):
                 update = await client.update()
                 if update["event"]["type"] == "task.created":
-                    heard.append(update["task"]["title"])
-            assert heard == titles
+                    received.append(update["task"]["title"])
+            assert received == titles
 
 
 async def test_one_process_stops_and_the_other_continues(shared: Shared) -> None:

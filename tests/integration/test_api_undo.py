@@ -49,14 +49,14 @@ async def test_changes_are_undone_one_after_the_other(shared: Shared) -> None:
     await shared.edit(title="B", tags=["x"])
     await shared.alice.post(f"{shared.path}/complete")
     await shared.edit(title="C")
-    told = []
+    received = []
     for _ in range(3):
         undone = await shared.undo()
         assert undone.status_code == 200, undone.text
         task = undone.json()
         assert undone.headers["etag"] == f'"{task["version"]}"'
-        told.append((task["title"], task["status"], task["tags"]))
-    assert told == [("B", "done", ["x"]), ("B", "open", ["x"]), ("A", "open", [])]
+        received.append((task["title"], task["status"], task["tags"]))
+    assert received == [("B", "done", ["x"]), ("B", "open", ["x"]), ("A", "open", [])]
     gone = await shared.undo()
     assert (gone.status_code, gone.json()) == (200, None)
     assert (await shared.alice.get(shared.path)).status_code == 404

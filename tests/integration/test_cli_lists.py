@@ -118,8 +118,8 @@ async def test_activity_is_shown(alice: Shell, bob: Shell) -> None:
     await alice.works("add", "Buy milk", "--list", "Errands")
     task = await bob.json("add", "Buy bread", "--list", "Errands")
     await bob.works("done", task["id"])
-    told = await alice.works("activity")
-    assert f"{bob.user} completed" in told
+    shown = await alice.works("activity")
+    assert f"{bob.user} completed" in shown
     groups = (await alice.json("activity", "--list", "Errands", "--by", bob.user))["items"]
     assert {group["actor"] for group in groups} == {bob.user}
     assert [event["type"] for event in groups[0]["events"]] == ["task.completed"]

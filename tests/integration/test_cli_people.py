@@ -27,8 +27,8 @@ async def bob(running_stack: Stack, tmp_path: Path, alice: Shell) -> Shell:
 async def test_notifications_are_listed_and_marked(alice: Shell, bob: Shell) -> None:
     """Read one by one, marked unread, read all at once."""
     await alice.works("add", "Buy milk", "--list", "Errands", "--assignee", bob.user)
-    told = await bob.json("notifications")
-    assert [(each["kind"], each["actor"], each["read"]) for each in told["items"]] == [
+    shown = await bob.json("notifications")
+    assert [(each["kind"], each["actor"], each["read"]) for each in shown["items"]] == [
         ("assigned", alice.user, False),
         ("shared", alice.user, False),
     ]

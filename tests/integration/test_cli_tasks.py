@@ -170,8 +170,10 @@ async def test_bulk_commands_have_an_outcome_per_line(shell: Shell, tmp_path: Pa
     assert "line 5: priority" in refused
     assert deleted == "line 7: done"
     lines = "".join(json.dumps(commands[0]) + "\n" for _ in range(130))
-    told = [json.loads(line) for line in (await shell.works("bulk", "-", "--json", stdin=lines)).splitlines()]
-    assert [(each["line"], each["status"]) for each in told] == [(n, 201) for n in range(1, 131)]
+    output = [
+        json.loads(line) for line in (await shell.works("bulk", "-", "--json", stdin=lines)).splitlines()
+    ]
+    assert [(each["line"], each["status"]) for each in output] == [(n, 201) for n in range(1, 131)]
     assert len((await shell.json("list", "--limit", "200"))["items"]) == 131
     long = {"command": "create", "body": {"title": "Long", "notes": "\u00e9" * 20_000}}
     lines = "".join(json.dumps(long, ensure_ascii=False) + "\n" for _ in range(60))
@@ -208,16 +210,16 @@ async def test_bulk_commands_are_executed_as_they_arrive(shell: Shell) -> None:
         assert process.stdout is not None
         process.stdin.write(json.dumps(command).encode() + b"\n")
         async with asyncio.timeout(60):
-            told: dict[str, Any] = json.loads(await process.stdout.readline())
-        return told
+            output: dict[str, Any] = json.loads(await process.stdout.readline())
+        return output
 
     parent = (await outcome(command="create", body={"title": "Parent"}))["task"]["id"]
     child = (await outcome(command="create", body={"title": "Child", "parent_id": parent}))["task"]["id"]
     for task_id in (child, parent):
         process.stdin.write(json.dumps({"command": "complete", "task_id": task_id}).encode() + b"\n")
     process.stdin.write_eof()
-    told = [json.loads(line) for line in (await process.stdout.read()).splitlines()]
-    assert [each["status"] for each in told] == [200, 200]
+    output = [json.loads(line) for line in (await process.stdout.read()).splitlines()]
+    assert [each["status"] for each in output] == [200, 200]
     assert await process.wait() == 0
 
 

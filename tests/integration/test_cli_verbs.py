@@ -93,7 +93,7 @@ async def test_watch_shows_updates(shell: Shell) -> None:
     try:
         async with asyncio.timeout(LIMIT_S):
             first = asyncio.create_task(seen())
-            while not first.done():  # until it watches; what came before is not told
+            while not first.done():  # until it watches; earlier updates are not shown
                 task = json.loads(await shell.works("add", "Buy milk", "--json"))
             assert (await first)["type"] == "update"
             await shell.works("done", task["id"])

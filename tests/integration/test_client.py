@@ -356,11 +356,11 @@ async def test_sharing_a_list_between_two_clients(running_stack: Stack, user: st
         assert [each.text async for each in alice.comments(task.id)] == [said.text, "Any"]
         await bob.delete_comment(task.id, answer.id)
         assert (await bob.task(task.id)).comment_count == 1
-        told = await bob.notifications(unread=True).all()
-        assert [each.kind for each in told] == ["mentioned", "shared"]
-        assert (await bob.read_notification(told[0].id)).read
+        shown = await bob.notifications(unread=True).all()
+        assert [each.kind for each in shown] == ["mentioned", "shared"]
+        assert (await bob.read_notification(shown[0].id)).read
         assert (await bob.me()).unread == 1
-        assert not (await bob.unread_notification(told[0].id)).read
+        assert not (await bob.unread_notification(shown[0].id)).read
         assert await bob.read_all_notifications() == 0
         groups = await alice.activity(list_id=made.id, actor=me).all()
         assert {group.actor for group in groups} == {me}

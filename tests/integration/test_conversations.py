@@ -195,12 +195,12 @@ async def test_socketio_javascript_receives_the_shown_update(
         + "function refresh(event) { console.log(JSON.stringify(event)); process.exit(0); }\n"
         + 'socket.on("authenticated", () => console.log("begun"));\n'
     )
-    heard = await _output_of(script, lambda: alice.post(f"/api/tasks/{task['id']}/complete"))
+    received = await _output_of(script, lambda: alice.post(f"/api/tasks/{task['id']}/complete"))
     page = json.loads(update)
-    assert heard.keys() == page.keys()
-    assert (heard["type"], heard["taskId"], heard["userId"]) == (page["type"], task["id"], user)
-    assert heard["changes"]["status"] == page["changes"]["status"]
-    assert differs({**page, "changes": {}}, heard) is None
+    assert received.keys() == page.keys()
+    assert (received["type"], received["taskId"], received["userId"]) == (page["type"], task["id"], user)
+    assert received["changes"]["status"] == page["changes"]["status"]
+    assert differs({**page, "changes": {}}, received) is None
 
 
 async def test_event_stream_javascript_receives_an_update(
@@ -214,8 +214,8 @@ async def test_event_stream_javascript_receives_an_update(
         + "function show(update) { console.log(JSON.stringify(update)); process.exit(0); }\n"
         + 'events.addEventListener("authenticated", () => console.log("begun"));\n'
     )
-    heard = await _output_of(script, lambda: created(alice))
-    assert (heard["type"], heard["task"]["title"]) == ("update", "Buy milk")
+    received = await _output_of(script, lambda: created(alice))
+    assert (received["type"], received["task"]["title"]) == ("update", "Buy milk")
 
 
 async def _output_of(script: Path, cause: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
@@ -228,9 +228,9 @@ async def _output_of(script: Path, cause: Callable[[], Awaitable[Any]]) -> dict[
         async with asyncio.timeout(LIMIT_S):
             assert await process.stdout.readline() == b"begun\n"
             await cause()
-            heard: dict[str, Any] = json.loads(await process.stdout.readline())
+            received: dict[str, Any] = json.loads(await process.stdout.readline())
             assert await process.wait() == 0
-            return heard
+            return received
     finally:
         if process.returncode is None:
             process.kill()

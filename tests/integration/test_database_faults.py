@@ -72,7 +72,7 @@ async def test_no_update_is_lost_while_the_database_is_unavailable(
         await client.post("/api/tasks", json={"title": "Before"})
         await socket.update()
         since = dict(socket.positions)
-        stack.parts[0].stop()  # The worker: what is emitted is emitted by hand.
+        stack.parts[0].stop()  # The worker: the test emits the updates itself.
         home = log.partition_of(f"list:{inbox}")
         stream = next(
             name for name in (f"task:{uuid4()}" for _ in range(1000)) if log.partition_of(name) != home
@@ -85,9 +85,9 @@ async def test_no_update_is_lost_while_the_database_is_unavailable(
             [record_of(TaskCreated(inbox, "Behind"), 1, id=str(uuid4()), stream=stream, actor="alice")]
         )
         _, outcome = fold_log(await read_whole_log(settings))
-        told = next(update_of(each) for each in outcome if each.raw.position == behind)
+        received = next(update_of(each) for each in outcome if each.raw.position == behind)
         own_postgres.stop()
-        await updates.emit([replace(told, after=(ahead,))])
+        await updates.emit([replace(received, after=(ahead,))])
         await eventually(lambda: "an update waits for others" in api.log.read_text(), LIMIT_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(AWAY_S):
@@ -95,8 +95,8 @@ async def test_no_update_is_lost_while_the_database_is_unavailable(
                     assert "position" not in (message := await socket.receive()), message
         own_postgres.start()
         await project_silently(settings, log)
-        heard = [(await socket.update())["position"] for _ in range(2)]
-        assert heard == [str(ahead), str(behind)]
+        got = [(await socket.update())["position"] for _ in range(2)]
+        assert got == [str(ahead), str(behind)]
         async with live(stack.ws_url(), stack.token("alice"), since) as back:
             assert {(await back.update())["position"] for _ in range(2)} == {str(ahead), str(behind)}
         read = await client.get(f"/api/tasks/{stream[5:]}", headers={"Tasktape-Position": str(behind)})

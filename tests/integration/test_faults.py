@@ -434,7 +434,7 @@ async def test_commands_are_not_refused_by_rows_lost_in_a_crash(
 async def test_commands_during_a_crash_of_postgres_succeed_or_are_503(
     stack: Stack, own_postgres: EmbeddedPostgres
 ) -> None:
-    """At any moment, none is told that an acknowledged task is missing."""
+    """At any moment, none gets "not found" for an acknowledged task."""
     async with stack.client("alice") as client:
         for _ in range(3):
             path = await created(client)

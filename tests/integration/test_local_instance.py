@@ -139,11 +139,11 @@ def test_second_up_is_refused(instance: Instance) -> None:
     for extra in ((), ("--detach",)):
         run = instance.cli("up", "--port", str(instance.port), *extra)
         assert run.returncode == 1
-        told = run.stderr.splitlines()[-1]
-        assert told.startswith(
+        shown = run.stderr.splitlines()[-1]
+        assert shown.startswith(
             f"Error: Tasktape already runs on {instance.data.root}: pid {instance.process.pid}"
         )
-        assert told.endswith(f"http://127.0.0.1:{instance.port}")
+        assert shown.endswith(f"http://127.0.0.1:{instance.port}")
     assert instance.pids() == before
 
 

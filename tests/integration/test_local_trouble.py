@@ -126,9 +126,9 @@ async def test_missing_topic_is_named_apart_from_other_failures(kafka_brokers: s
         return [f"{each.name}: {each.detail}" for each in causes if each.name != "disk"]
 
     worker = "worker-0: no memory (2 restarts)"
-    told = json.dumps({"ready": False, "problems": ["the log does not answer"]}).encode()
+    shown = json.dumps({"ready": False, "problems": ["the log does not answer"]}).encode()
     assert await asyncio.to_thread(found, "gone", there) == ["topics: there is no topic gone"]
-    assert await asyncio.to_thread(found, "gone", there, answer=told) == ["topics: there is no topic gone"]
+    assert await asyncio.to_thread(found, "gone", there, answer=shown) == ["topics: there is no topic gone"]
     assert await asyncio.to_thread(found, there, "gone") == ["topics: there is no topic gone", worker]
     assert await asyncio.to_thread(found, there, there) == [worker]
 

@@ -208,9 +208,9 @@ async def _go_on(
         await http.post(f"{task}/move", json={"stage": "to do"}),
         await http.patch(f"/api/lists/{list_id}", json={"name": "Park"}),
     ]
-    told = (await http_of_bob.get("/api/notifications")).json()["items"]
+    received = (await http_of_bob.get("/api/notifications")).json()["items"]
     answers += [
-        await http_of_bob.post(f"/api/notifications/{told[0]['id']}/read"),
+        await http_of_bob.post(f"/api/notifications/{received[0]['id']}/read"),
         await http.delete(task, params={"cascade": "true"}),
         await http.post(f"{task}/restore"),
         await http.delete(f"/api/lists/{list_id}/members/{bob}"),

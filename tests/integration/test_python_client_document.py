@@ -103,7 +103,7 @@ async def test_snippets_work_in_order(
         await until("Book a room None")
         assert [each.inbox for each in names["everything"]] == [True]
         listening = start(resuming)
-        while "task.edited" not in printed:  # until it listens; what came before is not told
+        while "task.edited" not in printed:  # until it listens; earlier updates are not delivered
             await client.edit_task(task.id, {"notes": uuid4().hex})
             printed += capsys.readouterr().out
         listening.cancel()

@@ -32,14 +32,14 @@ def stack(kafka_brokers: str, database_url: str, tmp_path_factory: pytest.TempPa
         yield stack
 
 
-async def told(client: httpx.AsyncClient, **query: str) -> tuple[int, dict[str, Any]]:
+async def received(client: httpx.AsyncClient, **query: str) -> tuple[int, dict[str, Any]]:
     answer = await client.get("/readyz", params=query)
     assert answer.json()["ready"] is (answer.status_code == 200)
     return answer.status_code, answer.json()
 
 
 async def is_ready(client: httpx.AsyncClient) -> bool:
-    status, body = await told(client)
+    status, body = await received(client)
     return status == 200 and body["problems"] == [] and body["lag"] == 0
 
 
@@ -55,17 +55,17 @@ async def test_hanging_worker_is_named_by_readyz_until_it_continues(stack: Stack
                 "/api/tasks", json={"title": "Behind"}, headers={"Prefer": "respond-async"}
             )
             assert written.status_code == 202
-            status, body = await told(client)
+            status, body = await received(client)
             assert (status, body["lag"]) == (503, 1)
             assert "the read models are 1 records behind the log" in body["problems"]
 
             async def is_named() -> bool:
                 return "no worker is ready to project partitions 0, 1" in " ".join(
-                    (await told(client))[1]["problems"]
+                    (await received(client))[1]["problems"]
                 )
 
             await eventually(is_named, LIMIT_S)
-            assert (await told(client, lag="any"))[0] == 200
+            assert (await received(client, lag="any"))[0] == 200
         finally:
             worker.process.send_signal(signal.SIGCONT)
         await eventually(lambda: is_ready(client), LIMIT_S)
@@ -121,7 +121,7 @@ async def test_dropped_read_models_are_named_by_readyz_until_they_are_created_ag
         connection = await asyncpg.connect(asyncpg_dsn(stack.database_url))
         await connection.execute(f"DROP {dropped.format(schema=schema)}")
         await connection.close()
-        status, body = await told(client)
+        status, body = await received(client)
         assert status == 503
         assert any(f"the read models lack {named.format(schema=schema)}" in each for each in body["problems"])
         assert not any("does not answer" in each for each in body["problems"])

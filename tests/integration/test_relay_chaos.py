@@ -21,12 +21,13 @@ from tests.integration.relay_readers import PythonReader, Reader, SocketReader, 
 from tests.integration.relay_truth import check_read, check_written, expected_of
 from tests.integration.relay_writers import Writer
 from tests.integration.stack import Stack
+from tests.thoroughness import examples
 from tests.truth import check_place, read_whole_log, wait_until_projected
 from tests.waiting import eventually
 
 SEED_VARIABLE = "CHAOS_SEED"
 FIXED_SEED = "20261127"
-STEPS = 6
+STEPS = examples(4)
 LIMIT_S = 60.0
 OWNER, MEMBER, GUEST = "ann", "bob", "carol"
 

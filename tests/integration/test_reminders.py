@@ -180,11 +180,9 @@ async def test_worker_killed_while_firing_repeats_nothing(tasks: Tasks, workers:
     """Repeatedly, among thousands of reminders."""
     worker = workers[0]
     await started(worker)
-    at = soon(8)
-    for n in range(
-        4
-    ):  # not all at once: whoever is to kill it in the middle may be slow to see that it began
-        await tasks.add(1_000, at + timedelta(seconds=2 * n))
+    at = soon(10)
+    for n in range(4):  # not all at once: the test may be slow to notice the first ones
+        await tasks.add(1_000, at + timedelta(seconds=3 * n))
     await wait_until_projected(tasks.settings)
     fired_at_kills = [0]
     while len(fired_at_kills) < 4 and fired_at_kills[-1] < len(tasks.due):

@@ -75,8 +75,12 @@ async def seen_by(
     ):
         answer = await client.get(path, params=params, headers=dict(after))
         body = answer.json()
-        told = body.get("items", body) if answer.status_code == 200 else None
-        seen[f"{path} {sorted(params)} {params.get('q')}"] = (answer.status_code, told, body.get("unread"))
+        received = body.get("items", body) if answer.status_code == 200 else None
+        seen[f"{path} {sorted(params)} {params.get('q')}"] = (
+            answer.status_code,
+            received,
+            body.get("unread"),
+        )
     return seen
 
 
@@ -95,9 +99,9 @@ async def test_everything_in_a_list_is_deleted_and_restored_with_it(team: Team) 
     assert len(before["/api/notifications [] None"][1]) == 3
 
     gone = await seen_by(editor, team, task, await delete(team))
-    for path, (status, told, unread) in gone.items():
+    for path, (status, received, unread) in gone.items():
         if path.startswith(("/api/notifications ", "/api/tasks ['q']")):
-            assert (status, told, unread or 0) == (200, [], 0), path
+            assert (status, received, unread or 0) == (200, [], 0), path
         else:
             assert status == 404, path
     assert {each["id"] for each in (await done(editor.get("/api/lists"))).json()["items"]} == {
@@ -223,10 +227,10 @@ async def test_open_sockets_lose_the_list_and_get_it_back_complete(team: Team, r
         for socket in (here, there):
             subscribed = await socket.receive()
             assert (subscribed["type"], subscribed["channel"]) == ("subscribed", list_channel)
-            told = [await socket.update() for _ in range(subscribed["missed"])]
-            assert [each["task"]["title"] for each in told if each["task"]] == ["Mine"]
-            assert told[-1]["event"]["type"] == "list.restored"
-            assert set(told[-1]["list"]["members"]) == {
+            received = [await socket.update() for _ in range(subscribed["missed"])]
+            assert [each["task"]["title"] for each in received if each["task"]] == ["Mine"]
+            assert received[-1]["event"]["type"] == "list.restored"
+            assert set(received[-1]["list"]["members"]) == {
                 team.users[who] for who in ("owner", "editor", "viewer")
             }
             await socket.send(id=4, type="subscribe", channel=task_channel)
@@ -253,17 +257,17 @@ async def test_resuming_socket_has_the_restored_list(team: Team, running_stack: 
     if away == "for the deletion":
         async with live(running_stack.ws_url(1), token, since) as socket:
             assert list_channel not in socket.hello["channels"]
-            told = [await socket.update() for _ in range(socket.hello["missed"])]
-            assert [each["event"]["type"] for each in told] == ["list.deleted"]
+            received = [await socket.update() for _ in range(socket.hello["missed"])]
+            assert [each["event"]["type"] for each in received] == ["list.deleted"]
             since = dict(socket.positions)
     after = await restore(team)
     async with running_stack.client(team.users["viewer"], 1) as client:
         await done(client.get(team.path, headers=after))
     async with live(running_stack.ws_url(1), token, since) as socket:
         assert list_channel in socket.hello["channels"]
-        told = [await socket.update() for _ in range(socket.hello["missed"])]
-        assert [each["task"]["title"] for each in told if each["task"]] == ["Mine"]
-        of_list = [each["event"]["type"] for each in told if each["event"]["stream"] == list_channel]
+        received = [await socket.update() for _ in range(socket.hello["missed"])]
+        assert [each["task"]["title"] for each in received if each["task"]] == ["Mine"]
+        of_list = [each["event"]["type"] for each in received if each["event"]["stream"] == list_channel]
         assert of_list[-1] == "list.restored"
         await team.task(title="New")
         assert (await next_of_type(socket, "task.created"))["task"]["title"] == "New"

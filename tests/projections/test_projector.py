@@ -137,8 +137,8 @@ async def test_updates_of_tasks_name_the_last_change_of_their_lists(
     await projector.project(await batch_of(log))
 
     def afters() -> dict[Position, tuple[Position, ...]]:
-        told = {update.position: update.after for update in updates.emitted}
-        return {raw.position: told[raw.position] for raw in log.records[2:]}
+        received = {update.position: update.after for update in updates.emitted}
+        return {raw.position: received[raw.position] for raw in log.records[2:]}
 
     expected = {
         raw.position: () if raw.position.partition == changed.partition else (changed,)
@@ -227,17 +227,17 @@ async def test_listener_gets_every_record_once_it_is_committed(
     database: Database, log: MemoryEventLog, updates: Updates
 ) -> None:
     """Also those read to fill a gap, and not those committed before."""
-    heard: list[Position] = []
+    got: list[Position] = []
     await history(log)
     projector = Projector(
         database,
         log.read,
         updates,
-        [lambda _, projected: heard.extend(each.folded.raw.position for each in projected)],
+        [lambda _, projected: got.extend(each.folded.raw.position for each in projected)],
     )
     await projector.project(await batch_of(log, 3))
     await projector.project(await batch_of(log))
-    assert sorted(heard) == [raw.position for raw in log.records]
+    assert sorted(got) == [raw.position for raw in log.records]
 
 
 async def test_overtaken_projector_starts_over_from_the_tables(
@@ -402,11 +402,11 @@ async def test_rebuild_equals_the_live_projection(
 ) -> None:
     await history(log)
     await Projector(database, log.read, updates).project(await batch_of(log))
-    told = len(updates.emitted)
+    received = len(updates.emitted)
     await emptied(database)
     assert await rebuild(database, log) == await log.ends()
     await check(database, log)
-    assert len(updates.emitted) == told
+    assert len(updates.emitted) == received
 
 
 def poisoned(position: Position, stream: str) -> RawRecord:

@@ -56,12 +56,12 @@ async def test_live_and_rebuilt_read_models_are_equal_row_for_row(
         worker.stop()
     names = [table.name for table in GENERATION_TABLES]
     live = {name: await table(place, name) for name in names}
-    told = sorted([update.position async for update in read_updates(place)])
+    received = sorted([update.position async for update in read_updates(place)])
     await make_outdated(place)
     records = len(live["audit"])  # those of policies included
     assert (await migrate(place))[-1] == f"read models: rebuilt as generation 2 from {records} records"
     assert {name: await table(place, name) for name in names} == live
-    assert sorted([update.position async for update in read_updates(place)]) == told
+    assert sorted([update.position async for update in read_updates(place)]) == received
     await check_place(place)
     assert (await migrate(place))[-1] == "read models: ready"
 

@@ -242,8 +242,8 @@ async def test_reopening_a_sub_task_reopens_its_completed_ancestors(family: Fami
     done = await family.tell(ReopenTask(), "grandchild")
     assert family.each("status") == {"top": "open", "child": "open", "grandchild": "open", "other": "done"}
     assert isinstance(done, Applied)
-    told = from_json(done.body)["effects"]
-    assert [(each["type"], each["task_id"]) for each in told] == [
+    received = from_json(done.body)["effects"]
+    assert [(each["type"], each["task_id"]) for each in received] == [
         ("reopened", family.ids["top"]),
         ("reopened", family.ids["child"]),
     ]
@@ -282,8 +282,12 @@ async def test_restoring_without_the_parent_makes_a_top_level_task(family: Famil
     restored = await family.tell(RestoreTask(), "child")
     assert family["child"].parent_id is None
     assert isinstance(restored, Applied)
-    [told] = from_json(restored.body)["effects"]
-    assert (told["type"], told["field"], told["task_id"]) == ("adapted", "parent_id", family.ids["child"])
+    [effect] = from_json(restored.body)["effects"]
+    assert (effect["type"], effect["field"], effect["task_id"]) == (
+        "adapted",
+        "parent_id",
+        family.ids["child"],
+    )
     undone = await family.tell(UndoChange(), "grandchild")
     assert family["grandchild"].parent_id == family.ids["child"]
     assert isinstance(undone, Applied)

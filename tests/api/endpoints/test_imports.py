@@ -402,7 +402,7 @@ async def staged(importer: Importer) -> str:
 def through(*stages: str) -> dict[str, Any]:
     """Return a task that reaches the last stages by edits."""
     first, *others = stages
-    told = [
+    received = [
         ("task.created", {"title": "T", "stage": first}),
         *(("task.edited", {"stage": s}) for s in others),
     ]
@@ -410,7 +410,7 @@ def through(*stages: str) -> dict[str, Any]:
         "key": "k",
         "events": [
             {"type": kind, "time": f"2026-01-01T00:00:0{place}Z", "actor": "Ann", "data": data}
-            for place, (kind, data) in enumerate(told)
+            for place, (kind, data) in enumerate(received)
         ],
     }
 

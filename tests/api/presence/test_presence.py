@@ -36,8 +36,8 @@ def test_subscriber_gets_the_roster_then_joins_and_leaves(world: PresenceWorld) 
     one, two = world.nodes["one"], world.nodes["two"]
     alice = world.joined(one, "alice")
     bob = world.joined(two, "bob")
-    assert one.told[alice][0] == PresenceChange(TASK, present=(PresentUser("alice", 1, False, False),))
-    first = two.told[bob][0]
+    assert one.received[alice][0] == PresenceChange(TASK, present=(PresentUser("alice", 1, False, False),))
+    first = two.received[bob][0]
     assert isinstance(first, PresenceChange)
     assert [each.user for each in first.present or ()] == ["alice", "bob"]
     world.leave(two, bob)
@@ -66,12 +66,12 @@ def test_automatic_channel_counts_but_gets_no_messages(world: PresenceWorld) -> 
     one.presence.attend(alice, [LIST, user_channel("alice")])
     world.settle()
     bob = world.joined(two, "bob", LIST)
-    assert one.told[alice] == []
+    assert one.received[alice] == []
     assert {each.user for each in two.presence.users.present(LIST)} == {"alice", "bob"}
     assert two.presence.users.present("user:alice") == ()
     world.subscribe(one, alice, LIST)
     world.settle()
-    assert len(one.told[alice]) == 1
+    assert len(one.received[alice]) == 1
     assert one.presence.users.present(LIST)[0].connections == 1
     world.leave(one, alice)
     world.settle()
@@ -220,7 +220,7 @@ def test_signal_follows_the_join_of_its_sender(world: PresenceWorld) -> None:
     world.subscribe(one, bob)
     world.signal(one, bob, "typing")
     world.deliver(two)
-    kinds = [type(message).__name__ for message in two.told[alice]]
+    kinds = [type(message).__name__ for message in two.received[alice]]
     assert kinds == ["PresenceChange", "PresenceChange", "PresenceSignal"]
 
 

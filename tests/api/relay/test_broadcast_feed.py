@@ -129,7 +129,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 class Published:
     """Offsets that a feed published, and the positions it started with."""
 
-    told: list[int]
+    emitted: list[int]
     started: list[Positions]
 
     def start(self, positions: Positions) -> None:
@@ -138,13 +138,13 @@ class Published:
 
     def resolve(self, update: Update) -> None:
         """See api.relay.feed.Listener."""
-        self.told.append(update.position.offset)
+        self.emitted.append(update.position.offset)
 
 
 @asynccontextmanager
 async def feeding(topic: Topic) -> AsyncIterator[tuple[UpdateFeed, Hub, list[int], list[Positions]]]:
     """Yield a running feed, its hub, the offsets it published, and the positions it started with."""
-    hub, told, started = Hub(), list[int](), list[Positions]()
+    hub, emitted, started = Hub(), list[int](), list[Positions]()
     feed = UpdateFeed(
         topic=TOPIC,
         open_backend=topic.open,
@@ -152,11 +152,11 @@ async def feeding(topic: Topic) -> AsyncIterator[tuple[UpdateFeed, Hub, list[int
         log_ends=topic.audit.log_ends,
         hub=hub,
         counters=RelayCounters(),
-        listener=Published(told, started),
+        listener=Published(emitted, started),
     )
     feed.start()
     try:
-        yield feed, hub, told, started
+        yield feed, hub, emitted, started
     finally:
         await feed.stop()
 
@@ -165,29 +165,29 @@ async def test_feed_starts_at_the_checkpoint() -> None:
     """Earlier updates are in the audit and are not published again."""
     topic = Topic()
     await topic.emit(0, 1, 2)
-    async with feeding(topic) as (feed, hub, told, started):
+    async with feeding(topic) as (feed, hub, emitted, started):
         assert not feed.alive
         await eventually(lambda: feed.alive)
         assert started == [{0: 2}]
         assert hub.published.positions == {0: 2}
         await topic.emit(3, 4)
-        await eventually(lambda: told == [3, 4])
+        await eventually(lambda: emitted == [3, 4])
 
 
 async def test_feed_resumes_after_a_listener_failed() -> None:
     """At its position, not at the end of the topic: updates in between are published once."""
     topic = Topic()
-    async with feeding(topic) as (feed, hub, told, _):
+    async with feeding(topic) as (feed, hub, emitted, _):
         await eventually(lambda: feed.alive)
         await topic.emit(0, 1)
-        await eventually(lambda: told == [0, 1])
+        await eventually(lambda: emitted == [0, 1])
         topic.connect_error = Unavailable("no broker")
         topic.read_error = KafkaConnectionError("gone")
         await topic.wake()
         await eventually(lambda: not feed.alive)
         await topic.emit(2, 3)
         topic.connect_error = None
-        await eventually(lambda: feed.alive and told == [0, 1, 2, 3])
+        await eventually(lambda: feed.alive and emitted == [0, 1, 2, 3])
         assert topic.opened[0] is None
         assert topic.opened[-1] == {0: 2}
         assert hub.published.positions == {0: 3}
@@ -197,7 +197,7 @@ async def test_start_waits_for_kafka_and_postgres() -> None:
     """And begins at the end as it is then."""
     topic = Topic()
     topic.connect_error, topic.audit.is_away = Unavailable("no broker"), True
-    async with feeding(topic) as (feed, hub, told, _):
+    async with feeding(topic) as (feed, hub, emitted, _):
         await eventually(lambda: len(topic.opened) > 1)
         assert not feed.alive
         assert hub.published.partitions == 0
@@ -207,13 +207,13 @@ async def test_start_waits_for_kafka_and_postgres() -> None:
         topic.audit.is_away = False
         await eventually(lambda: feed.alive)
         await topic.emit(0)
-        await eventually(lambda: told == [0])
+        await eventually(lambda: emitted == [0])
 
 
 async def test_missing_updates_are_read_from_the_audit() -> None:
     """Any number, in order, also if the database fails for a moment."""
     topic = Topic()
-    async with feeding(topic) as (feed, hub, told, _):
+    async with feeding(topic) as (feed, hub, emitted, _):
         await eventually(lambda: feed.alive)
         await topic.emit(0)
         topic.audit.updates += [nothing_update(Position(0, offset)) for offset in range(1, 7)]
@@ -221,7 +221,7 @@ async def test_missing_updates_are_read_from_the_audit() -> None:
         await topic.emit(6)
         await eventually(lambda: hub.counters.gaps == 1)
         topic.audit.is_away = False
-        await eventually(lambda: told == [0, 1, 2, 3, 4, 5, 6])
+        await eventually(lambda: emitted == [0, 1, 2, 3, 4, 5, 6])
 
 
 async def test_causally_earlier_updates_are_published_first() -> None:
@@ -266,7 +266,7 @@ async def test_cyclic_dependencies_do_not_block_the_feed() -> None:
 async def test_updates_wait_for_a_database_that_is_unavailable_for_long() -> None:
     """After a dependency on another partition, and after a gap; the reader does not count as stalled."""
     topic = Topic()
-    async with feeding(topic) as (feed, hub, told, _):
+    async with feeding(topic) as (feed, hub, emitted, _):
         await eventually(lambda: feed.alive)
         topic.audit.is_away = True
         removal = [nothing_update(Position(1, offset)) for offset in range(3)]
@@ -278,47 +278,47 @@ async def test_updates_wait_for_a_database_that_is_unavailable_for_long() -> Non
             await eventually(
                 lambda: sum(each["event"] == "an update waits for others" for each in lines) > 30
             )
-        assert (told, feed.restarts) == ([], 0)
+        assert (emitted, feed.restarts) == ([], 0)
         topic.audit.updates += [nothing_update(Position(0, offset)) for offset in (1, 2, 3)]
         topic.audit.is_away = False
         await eventually(lambda: hub.published.positions == {0: 3, 1: 2})
-        assert told == [0, 1, 2, 0, 1, 2, 3]
+        assert emitted == [0, 1, 2, 0, 1, 2, 3]
 
 
 async def test_updates_wait_for_rows_lost_in_a_database_crash() -> None:
     """The log has their records: the worker projects them again."""
     topic = Topic()
-    async with feeding(topic) as (feed, _, told, _):
+    async with feeding(topic) as (feed, _, emitted, _):
         await eventually(lambda: feed.alive)
         topic.audit.updates = [nothing_update(Position(0, offset)) for offset in range(4)]
         topic.audit.lost = {0: 2}
         topic.updates.append(nothing_update(Position(0, 3)))
         await topic.wake()
-        await eventually(lambda: told == [0, 1])
+        await eventually(lambda: emitted == [0, 1])
         topic.audit.lost = {}
-        await eventually(lambda: told == [0, 1, 2, 3])
+        await eventually(lambda: emitted == [0, 1, 2, 3])
 
 
 async def test_update_that_depends_on_a_missing_record_is_published() -> None:
     """The log lost that record, so waiting would not help."""
     topic = Topic()
-    async with feeding(topic) as (feed, _, told, _):
+    async with feeding(topic) as (feed, _, emitted, _):
         await eventually(lambda: feed.alive)
         topic.updates.append(replace(nothing_update(Position(0, 0)), after=(Position(1, 7),)))
         await topic.wake()
-        await eventually(lambda: told == [0])
+        await eventually(lambda: emitted == [0])
 
 
 async def test_update_without_a_record_is_ignored() -> None:
     """Otherwise the node would drop everything before its position."""
     topic = Topic()
-    async with feeding(topic) as (feed, hub, told, _):
+    async with feeding(topic) as (feed, hub, emitted, _):
         await eventually(lambda: feed.alive)
         await topic.emit(0)
         topic.updates.append(nothing_update(Position(0, 999_999)))
         await topic.emit(1)
         await eventually(lambda: hub.published.positions == {0: 1})
-        assert told[:2] == [0, 1]
+        assert emitted[:2] == [0, 1]
 
 
 async def test_repeated_updates_are_published_once() -> None:
@@ -346,14 +346,14 @@ async def test_unresponsive_brokers_make_the_feed_unready() -> None:
 async def test_stalled_reader_is_replaced() -> None:
     """There is more to read, and nothing arrives."""
     topic = Topic()
-    async with feeding(topic) as (feed, _, told, _):
+    async with feeding(topic) as (feed, _, emitted, _):
         await eventually(lambda: feed.alive)
         topic.stuck = True
         await topic.emit(0)
         await eventually(lambda: len(topic.opened) == 2)
         topic.stuck = False
         await topic.wake()
-        await eventually(lambda: told == [0])
+        await eventually(lambda: emitted == [0])
 
 
 async def test_failing_callback_does_not_end_the_feed() -> None:

@@ -159,9 +159,9 @@ class Story:
             case ("delete or restore",):
                 back = world.members[SHARED] = world.deleted.pop(SHARED)
                 world.commit(list_update(world.next_position(1), SHARED, back, back, restored=True))
-            case ("notify", partition, list_id, told):
+            case ("notify", partition, list_id, notified):
                 position, places = world.next_position(partition), world.changed(list_id, but=partition)
-                world.commit(task_update(position, f"of {list_id}", list_id, told=told, after=places))
+                world.commit(task_update(position, f"of {list_id}", list_id, notified=notified, after=places))
             case ("move to shared", partition):
                 position, places = world.next_position(partition), world.changed(SHARED, OWN, but=partition)
                 world.commit(task_update(position, "t7", SHARED, OWN, after=places))
@@ -254,7 +254,7 @@ JOINED = [
 @given(joining_steps, st.sampled_from([1, 1_000]))
 # The list's creation was missed, and its task lies before what the client has.
 @example([*OVERTAKEN, ("publish", 1, 0, 2, 0), ("publish", 1, 1, 1, 0), ("reconnect", 0, 1)], 1_000)
-# The read models know of the list before the node has heard of its creation.
+# The read models have the list before the node has received its creation.
 @example([*OVERTAKEN, ("reconnect", 0, 0), ("run", 9)], 1_000)
 # The connection breaks between the list and the update that one joined it with.
 @example([*JOINED, ("receive", 0, 3), ("reconnect", 0, 0)], 1_000)
@@ -367,7 +367,7 @@ DELETED = [
 # That somebody else joins a list is no reason to tell all of it again.
 @example([*SHARING, ("join", "bob"), ("reconnect", 0, 0), ("catch up", 0, 0)], 1_000)
 @example([*SHARING, ("join", "bob"), ("catch up", 1, 0), ("reconnect", 0, 0)], 1_000)
-# What was heard of on another node, the joining and the leaving, is not done again here.
+# Joins and leaves that were received on another node are not repeated here.
 @example([("join", "ann"), ("leave", "ann"), *ELSEWHERE], 1_000)
 @example([("join", "ann"), *ELSEWHERE[:2], ("leave", "ann"), ("join", "ann"), *ELSEWHERE], 1_000)
 # A list is deleted and restored while one is away, here or on another node, and while one is here.
@@ -447,7 +447,7 @@ class FedStory(Story):
         await super().finish()
 
     def commit(self, step: Any) -> None:
-        # A worker makes lost rows anew before it goes on.
+        # A worker projects lost rows again before it continues.
         self.world.lost = {}
         super().commit(step)
 
@@ -478,9 +478,9 @@ class Guest(Member):
         known = self._adopt if self._recovering else self.positions
         assert known is not None
         written = self._world.updates
-        told = next(each for each in written if each.position == position)
-        if told.stream.startswith("task:") and f"list:{SHARED}" in self._found_in[position]:
-            later = written[: written.index(told)]
+        notified = next(each for each in written if each.position == position)
+        if notified.stream.startswith("task:") and f"list:{SHARED}" in self._found_in[position]:
+            later = written[: written.index(notified)]
             gone = [each for each in later if self._leaves(each) and each.position.offset > known.get(1, -1)]
             assert not gone or f"list:{OWN}" in self._found_in[position], "what happened after it had left"
         super()._update(channel, position)

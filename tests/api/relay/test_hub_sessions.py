@@ -123,9 +123,9 @@ async def test_restored_list_is_read_once_for_all_members(
     world.query_ticks = 3
     world.commit(list_update(world.next_position(1), L2, people, people, restored=True))
     node.publish_all()
-    told = await asyncio.gather(*(replies_to(client) for client in clients))
+    notified = await asyncio.gather(*(replies_to(client) for client in clients))
     assert len(reads) == 1
-    for messages in told:
+    for messages in notified:
         assert kinds(messages) == ["subscribed", "update", "update"]
         assert [each["position"] for each in messages[1:]] == ["0:0", "1:1"]
 

@@ -42,21 +42,21 @@ def test_missed_updates_are_returned_completely_or_not_at_all(
     channels: set[Channel],
 ) -> None:
     """In order. Refused only if an update was evicted, or has not arrived."""
-    ring, told, ends = ReplayBuffer(max_updates=size), list[Update](), dict(start)
+    ring, received, ends = ReplayBuffer(max_updates=size), list[Update](), dict(start)
     ring.start(start)
     for partition, concerned in history:
         ends[partition] = ends.get(partition, -1) + 1
-        told.append(update_at(partition, ends[partition], sorted(concerned)))
-        ring.append(told[-1])
+        received.append(update_at(partition, ends[partition], sorted(concerned)))
+        ring.append(received[-1])
     wanted = [
         each
-        for each in told
+        for each in received
         if since.get(each.position.partition, -1) < each.position.offset
         and each.position.offset <= upto.get(each.position.partition, -1)
         and channels & set(each.channels)
     ]
     floor = dict(start)
-    for each in told[: max(0, len(told) - size)]:
+    for each in received[: max(0, len(received) - size)]:
         floor[each.position.partition] = each.position.offset
     known = all(
         floor.get(partition, -1) <= since.get(partition, -1) and last <= ends.get(partition, -1)

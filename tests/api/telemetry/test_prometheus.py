@@ -203,7 +203,7 @@ def test_reference_has_every_metric(node: Node) -> None:
     busy(node)
     rows = re.findall(r"^\| `(tasktape_\w+)(?:\{([\w, ]+)\})?` \|", REFERENCE.read_text(), re.MULTILINE)
     documented = {name: {label for label in labels.split(", ") if label} for name, labels in rows}
-    told = {
+    got = {
         f"{name}_total"
         if family.type == "counter"
         else family.samples[0].name
@@ -212,13 +212,13 @@ def test_reference_has_every_metric(node: Node) -> None:
         for name, family in node.families().items()
         if not name.startswith(NOT_OURS)
     }
-    told |= {
+    got |= {
         f"{family.name}_total" if family.type == "counter" else family.name: {
             label for sample in family.samples for label in sample.labels
         }
         for family in projection_metrics(STANDING, AGES_S, NOW)
     }
-    assert documented == told
+    assert documented == got
 
 
 FIGURES = {"projected": 70, "retries": 2, "batch_records": 5, "moved_at_s": {"0": 1_790_000_000.0}}
@@ -237,7 +237,7 @@ NOW = datetime.fromtimestamp(1_790_000_008.0, UTC)
 
 def test_projecting_metrics_have_lags_dead_letters_and_workers() -> None:
     """A worker without a report for a minute is neither up nor ready."""
-    told = {
+    got = {
         (sample.name, *sample.labels.values()): sample.value
         for family in projection_metrics(STANDING, AGES_S, NOW)
         for sample in family.samples
@@ -258,7 +258,7 @@ def test_projecting_metrics_have_lags_dead_letters_and_workers() -> None:
         ("tasktape_worker_projected_total", "0"): 70,
         ("tasktape_worker_retries_total", "0"): 2,
     }
-    assert {name: told[name] for name in expected} == expected
+    assert {name: got[name] for name in expected} == expected
 
 
 # --- over HTTP -------------------------------------------------------------------------------------------

@@ -53,8 +53,8 @@ def test_each_event_type_has_its_own_notification() -> None:
         (TaskReminded(AT, ("alice", "bob")), {"alice": "reminded", "bob": "reminded"}),
         (TaskCompleted(), {}),
     ]
-    for event, told in cases:
-        assert notified(record_of(event, 2)) == told
+    for event, expected in cases:
+        assert notified(record_of(event, 2)) == expected
 
 
 def test_added_member_is_notified() -> None:
@@ -123,10 +123,10 @@ def test_only_members_except_the_actor_are_notified(
     event: TaskEvent | None = decide(command, task, around)
     if event is None:
         return
-    told = notified(record_of(event, 2, actor=around.user))
+    expected = notified(record_of(event, 2, actor=around.user))
     assert around.home is not None
-    assert set(told) <= set(around.home.members)
-    assert isinstance(event, TaskReminded) or around.user not in told
+    assert set(expected) <= set(around.home.members)
+    assert isinstance(event, TaskReminded) or around.user not in expected
 
 
 @given(st.sampled_from(PEOPLE), st.sampled_from(PEOPLE))
@@ -136,8 +136,8 @@ def test_sharing_notifies_only_the_new_member(owner: str, other: str) -> None:
         event = decide_list(SetMember(user=other, role="editor"), task_list, owner)
     except TaskError:
         return
-    told = {} if event is None else notified(record_of(event, 2, actor=owner))
-    assert told == ({} if other == owner else {other: "shared"})
+    expected = {} if event is None else notified(record_of(event, 2, actor=owner))
+    assert expected == ({} if other == owner else {other: "shared"})
 
 
 @pytest.mark.parametrize("text", ["@bob", "hey @bob, look", "@carol and @bob"])

@@ -246,7 +246,7 @@ def test_series_equal_those_of_ical_js(ical_js: Expand, asked: RuleQuery) -> Non
 # --- python-dateutil -------------------------------------------------------------------------------------
 
 # Left out, with what rrule.py does instead of section 3.3.10:
-# - plain weekdays beside numbered ones, MO,1TU: _iter wants a day that is both;
+# - plain weekdays next to numbered ones, MO,1TU: _iter wants a day that is both;
 # - BYWEEKNO without BYDAY: it takes all seven days instead of the start's weekday;
 # - weeks at the turn of the year, and those counted from the end: rebuild takes this year's length for last
 #   year's, and forgets the end of last year ("TODO: Check -numweeks for next year");

@@ -169,8 +169,8 @@ async def test_hour_of_too_many_events_is_split(
     hours = [list(hour) for _, hour in groupby(feed_of(folded(log), LISTS[:2]), window_of)]
     pieces = [hour[at : at + SMALL.most_entries] for hour in hours for at in range(0, len(hour), 40)]
     assert len(pieces) == len(hours) + 1
-    told = [group for piece in pieces for group in grouped(piece)]
-    assert groups == [group for group in told if actor in (None, group.actor)]
+    received = [group for piece in pieces for group in grouped(piece)]
+    assert groups == [group for group in received if actor in (None, group.actor)]
 
 
 async def test_later_events_are_not_on_later_pages(database: Database) -> None:

@@ -207,7 +207,7 @@ async def test_reached_is_the_next_offset_of_each_partition(relayed: Relayed) ->
 
 
 async def test_between_has_every_update_of_a_span_in_order(relayed: Relayed) -> None:
-    """Also those of events that nobody is told of; at most as many as requested."""
+    """Also those of events without recipients; at most as many as requested."""
     for partition, end in relayed.ends.items():
         mine = [plain(each) for each in relayed.updates if each.position.partition == partition]
         for first, last, limit in (

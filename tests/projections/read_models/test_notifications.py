@@ -215,11 +215,11 @@ def notified(id_: str, n: int) -> list[Record]:
 @given(st.lists(ids, max_size=7), st.lists(says, max_size=8), st.lists(st.integers(0, 3), max_size=30))
 @settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_order_of_partitions_does_not_matter(
-    shared: Database, told: list[str], said: list[Any], order: list[int]
+    shared: Database, recipients: list[str], said: list[Any], order: list[int]
 ) -> None:
     """Notifications and read events are in different partitions: the fold is the same."""
     database = await emptied(shared)
-    tellings = [*two_lists(), *(record for n, id_ in enumerate(told) for record in notified(id_, n))]
+    tellings = [*two_lists(), *(record for n, id_ in enumerate(recipients) for record in notified(id_, n))]
     sayings = [of_bob(event, version) for version, event in enumerate(said, start=1)]
     partitions = [
         [raw_of(record, offset, partition) for offset, record in enumerate(records)]

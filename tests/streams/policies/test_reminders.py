@@ -159,8 +159,8 @@ class Place:
         """Check that the read models are the fold of the log, and that no reminder fired twice."""
         fold, outcome = fold_log(self.log.records)
         await check_read_models(self.database, fold.states.values(), outcome)
-        told = [each[:2] for each in self.fired()]
-        assert len(set(told)) == len(told)
+        notified = [each[:2] for each in self.fired()]
+        assert len(set(notified)) == len(notified)
 
 
 @pytest.fixture(scope="module")

@@ -180,8 +180,8 @@ def test_update_begins_with_the_seeds_event_fields() -> None:
     event = {"stream": f"task:{TASK}", "type": "task.completed", "actor": "ann", "time": "t"}
     message = {"channel": "c", "type": "update", "position": "0:1", "event": event, "task": {"id": TASK}}
     packet = EncodedMessage(json.dumps(message).encode()).form(PACKET)
-    told = {"type": "task.completed", "taskId": TASK, "userId": "ann", "timestamp": "t"}
-    assert json.loads(packet[1:]) == ["task:update", message | told]
+    got = {"type": "task.completed", "taskId": TASK, "userId": "ann", "timestamp": "t"}
+    assert json.loads(packet[1:]) == ["task:update", message | got]
 
 
 @pytest.mark.parametrize(
@@ -204,12 +204,12 @@ def test_history_of_a_joined_list_is_left_out() -> None:
     """The update of the joining itself is sent."""
     newest = HistoryFilter()
     past = event_packet("task:update", {})
-    told = [
+    got = [
         *(newest.wants(packet) for packet in (past, event_packet("subscribed", {"missed": 3}))),
         *(newest.wants(packet) for packet in (past, past, event_packet("list:update", {}), past)),
         *(newest.wants(packet) for packet in (event_packet("subscribed", {"missed": 0}), past)),
     ]
-    assert told == [True, True, False, False, True, True, True, True]
+    assert got == [True, True, False, False, True, True, True, True]
 
 
 async def test_joined_list_is_announced() -> None:
@@ -220,9 +220,9 @@ async def test_joined_list_is_announced() -> None:
         at.node.world.members[OTHER].add("ann")
         at.publish(list_update(at.node.world.next_position(0), OTHER, {"bob"}, {"ann", "bob"}))
         at.publish(task_update(at.node.world.next_position(0), SECRET, OTHER))
-        heard = [await client.receive() for _ in range(3)]
-        assert [name for name, _ in heard] == ["subscribed", "task:update", "task:update"]
-        assert [each["position"] for _, each in heard[1:]] == ["0:3", "0:4"]
+        messages = [await client.receive() for _ in range(3)]
+        assert [name for name, _ in messages] == ["subscribed", "task:update", "task:update"]
+        assert [each["position"] for _, each in messages[1:]] == ["0:3", "0:4"]
 
 
 @pytest.mark.parametrize("origin", ["https://tasks.example", "SELF", None])
@@ -470,9 +470,9 @@ async def test_polling_alone_works() -> None:
         session = json.loads((await client.get(f"{QUERY}polling")).text[1:])["sid"]
         url = f"{QUERY}polling&sid={session}"
         assert (await client.post(url, content="40" + json.dumps({"token": "ann"}))).text == "OK"
-        heard = ""
-        while "authenticated" not in heard:
-            heard += (await client.get(url)).text
+        messages = ""
+        while "authenticated" not in messages:
+            messages += (await client.get(url)).text
         at.commit(600)
         packets: list[str] = []
         while len(packets) < 600:

@@ -65,7 +65,7 @@ def read_here(chunks: Sequence[bytes], *, deflates: bool) -> Read:
         for chunk in chunks:
             for each in reader.read(chunk):
                 if each[0] == Opcode.CLOSE:
-                    Close.parse(each[1])  # As whoever reads its code does: the library has no reader without.
+                    Close.parse(each[1])  # As callers of the library do: it has no parser without.
                 read.append(each)
                 if each[0] == Opcode.CLOSE:
                     return read
