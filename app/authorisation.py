@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from app.errors import Forbidden, NotFound
 from app.lists import commands as list_commands
+from app.lists.members import names_of, role_of
 from app.lists.state import TaskList
 from app.tasks import commands as task_commands
 from app.values import Command, Role
@@ -50,7 +51,12 @@ def role_in(task_list: TaskList | None, user: str) -> Role | None:
     """Return the role of `user` in a list, or None if the user may not see it or it is deleted."""
     if task_list is None or task_list.deleted_at is not None:
         return None
-    return task_list.members.get(user)
+    return role_of(task_list, user)
+
+
+def visible_members(task_list: TaskList | None, user: str) -> Collection[str]:
+    """Return the members of a list, or none if the user may not see it or it is deleted."""
+    return () if role_in(task_list, user) is None else names_of(task_list)
 
 
 def check_in(task_list: TaskList | None, command: type[Command], user: str, missing: str) -> None:
@@ -60,7 +66,7 @@ def check_in(task_list: TaskList | None, command: type[Command], user: str, miss
     `RestoreList`. Users who may give that command get a `NotFound` that says so; all others get the same
     error as users who are not members.
     """
-    role = None if task_list is None else task_list.members.get(user)
+    role = role_of(task_list, user)
     if task_list is not None and task_list.deleted_at is not None:
         role = role if may(list_commands.RestoreList, role) else None
         if role is not None and command is not list_commands.RestoreList:
@@ -78,7 +84,12 @@ def check(command: type[Command], role: Role | None, missing: str) -> None:
 
 def may(command: type[Command], role: Role | None) -> bool:
     """Return whether a role may give a command."""
-    return role in ALLOWED.get(command, frozenset())
+    return role in roles_for(command)
+
+
+def roles_for(command: type[Command]) -> frozenset[Role]:
+    """Return the roles that may give a command."""
+    return ALLOWED.get(command, frozenset())
 
 
 _REASONS: Mapping[Role, str] = {

@@ -12,6 +12,7 @@ from app.deciders import AnyCommand
 from app.errors import FieldError, Forbidden, Invalid, NotFound
 from app.ids import inbox_id
 from app.lists.commands import CreateInbox, CreateList, EditList, ListCommand, Occupied
+from app.lists.members import founded_by
 from app.lists.state import TaskList
 from app.log.fold import State
 from app.stream_ids import StreamId, list_stream, task_stream
@@ -215,7 +216,7 @@ async def _list(list_id: str, user: str, load: LoadState) -> TaskList | None:
 
 def _inbox(user: str) -> TaskList:
     never = datetime.min.replace(tzinfo=UTC)
-    return TaskList(inbox_id(user), "", True, {user: "owner"}, (), 0, never, user, never)
+    return TaskList(inbox_id(user), "", True, founded_by(user), (), 0, never, user, never)
 
 
 async def _target(list_id: str, user: str, load: LoadState) -> TaskList | None:

@@ -13,6 +13,7 @@ from api.commands.structure_locks import Hold
 from app.deciders import AnyCommand, merged
 from app.errors import KeyReused, PreconditionFailed
 from app.lists.commands import SetMember
+from app.lists.members import names_of
 from app.lists.state import TaskList
 from app.log.event_json import shown_json
 from app.log.fold import State
@@ -126,7 +127,7 @@ def check_none_match(request: CommandRequest, current: State | None) -> None:
     if request.if_none_match is None or current is None or is_gone(current):
         return
     if request.if_none_match.wildcard and isinstance(request.command, SetMember):
-        there = isinstance(current, TaskList) and request.command.user in current.members
+        there = isinstance(current, TaskList) and request.command.user in names_of(current)
     else:
         there = request.if_none_match.weakly(EntityTag(str(current.version))) is not None
     if there:

@@ -22,12 +22,12 @@ from api.http.query import Query
 from api.http.requests import path_position, query_of
 from api.http.responses import json_answer, object_answer
 from api.http.routing import Endpoint
+from api.http.visibility import may_see
 from app.errors import NotFound
 from app.ids import inbox_id
 from app.lists.state import TaskList
 from app.log.event_json import RecordedEvent, event_json, task_and_list
 from app.positions import Position
-from app.stream_ids import NO_STREAM
 from app.tasks.state import Task
 from projections.queries.audit import AuditedEvent
 
@@ -102,14 +102,7 @@ async def _may_see(request: Request, deps: Dependencies, event: RecordedEvent) -
     caller = caller_of(request)
     if caller.admin or event.actor == caller.user:
         return True
-    stream = event.stream or NO_STREAM
-    match stream.kind:
-        case "task":
-            return await deps.tasks.may_see(caller.user, stream.key)
-        case "list":
-            return await deps.lists.may_see(caller.user, stream.key)
-        case _:
-            return False
+    return event.stream is not None and await may_see(deps, caller.user, event.stream)
 
 
 @dataclass(frozen=True, slots=True)

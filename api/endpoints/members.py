@@ -22,6 +22,7 @@ from app.lists.commands import (
     RemoveMember,
     SetMember,
 )
+from app.lists.members import members_of
 from app.lists.state import TaskList
 from app.text.names import normal_user
 from app.validation import validated
@@ -55,7 +56,7 @@ async def list_members(request: Request) -> Response:
     """GET /api/lists/{id}/members."""
     query_of(request, Query)
     task_list, positions = await list_in_path(request)
-    members = [MemberOut(user=user, role=role) for user, role in sorted(task_list.members.items())]
+    members = [MemberOut(user=user, role=role) for user, role in members_of(task_list)]
     return object_answer(MembersOut(items=members), positions=positions)
 
 

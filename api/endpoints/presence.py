@@ -16,6 +16,8 @@ from api.http.query import PageQuery, Query, UserFilter
 from api.http.requests import query_of
 from api.http.responses import object_answer
 from api.http.routing import Endpoint
+from api.http.visibility import may_see
+from api.presence.local_sockets import has_presence
 from app.channels import Channel
 from app.errors import FieldError, Invalid, NotFound
 from app.ids import is_uuid
@@ -93,15 +95,9 @@ async def presence(request: Request) -> Response:
 
 async def _may_see(request: Request, channel: Channel) -> bool:
     """Return True if the caller may see a channel. Raise `Invalid` if the channel has no presence."""
-    deps, user = dependencies_of(request), caller_of(request).user
-    key = channel.key
-    match channel.kind:
-        case "task" if is_uuid(key):
-            return await deps.tasks.may_see(user, key)
-        case "list" if is_uuid(key):
-            return await deps.lists.may_see(user, key)
-        case _:
-            raise Invalid([FieldError("channel", "must be task:… or list:… with the id of one")])
+    if not has_presence(channel) or not is_uuid(channel.key):
+        raise Invalid([FieldError("channel", "must be task:… or list:… with the id of one")])
+    return await may_see(dependencies_of(request), caller_of(request).user, channel)
 
 
 async def connections(request: Request) -> Response:

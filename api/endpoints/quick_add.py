@@ -19,7 +19,7 @@ from api.http.query import Query
 from api.http.requests import query_of
 from api.http.responses import object_answer
 from api.http.routing import Endpoint
-from app.authorisation import role_in
+from app.authorisation import visible_members
 from app.errors import FieldError, Invalid
 from app.lists.state import TaskList
 from app.quick_add.parser import MAX_QUICK_CHARS, QuickContext, QuickTask, ReadParts, UnreadParts, read_quick
@@ -122,8 +122,8 @@ async def _read(
     deps, user = dependencies_of(request), caller_of(request).user
     list_id = await deps.task_actions.list_of(where, user)
     home = await deps.commands.decisions.state(list_stream(list_id))
-    members = home.members if isinstance(home, TaskList) and role_in(home, user) is not None else (user,)
-    context = QuickContext(deps.clock(), ZoneInfo(zone), user, tuple(members), given)
+    people = visible_members(home, user) if isinstance(home, TaskList) else ()
+    context = QuickContext(deps.clock(), ZoneInfo(zone), user, tuple(people or (user,)), given)
     return read_quick(text, context)
 
 

@@ -13,7 +13,7 @@ class Membership:
     """The members of a list after one of its events, and before it."""
 
     list_id: str
-    members: frozenset[str]
+    users: frozenset[str]
     before: frozenset[str] = frozenset()
 
 
@@ -51,6 +51,6 @@ def lists_of(update: Update) -> list[str]:
 def joined_list(update: Update, user: str) -> str | None:
     """Return the list that `user` becomes a member of with this update, if any."""
     membership = membership_after(update)
-    if membership is None or user not in membership.members or user in membership.before:
+    if membership is None or user not in membership.users or user in membership.before:
         return None
     return membership.list_id

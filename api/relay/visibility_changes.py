@@ -75,7 +75,7 @@ class VisibilityChanges:
     def _follow_membership(self, subscriber: Subscriber, update: Update) -> str | None:
         """Remove a list if the user leaves it with this update; return the list."""
         membership = None if subscriber.knows(update) else membership_after(update)
-        if membership is None or subscriber.user in membership.members:
+        if membership is None or subscriber.user in membership.users:
             return None
         self._leave(subscriber, membership.list_id)
         return membership.list_id

@@ -16,6 +16,7 @@ from app.conflicts.text_merge import merge_texts
 from app.errors import Conflict, PreconditionFailed
 from app.lists.commands import DeleteList, EditList, ListCommand, RemoveMember, SetMember
 from app.lists.decide import wanted_fields as wanted_list_fields
+from app.lists.members import role_of
 from app.lists.state import LIST_FIELDS, TaskList
 from app.tasks.commands import (
     CompleteTask,
@@ -157,7 +158,7 @@ def _combined(name: str, before: Any, theirs: Any, yours: Any) -> Any:
 
 def _check_member(user: str, yours: Role | None, base: TaskList, current: TaskList) -> None:
     """Check that nobody else has changed a member's role or removed the member. Raise `Conflict`."""
-    before, theirs = base.members.get(user), current.members.get(user)
+    before, theirs = role_of(base, user), role_of(current, user)
     if theirs not in (before, yours):
         raise Conflict(
             f"somebody else changed the role of {user} since version {base.version}",

@@ -33,7 +33,8 @@ from app.lists.events import (
     MemberRoleChanged,
     Stage,
 )
-from app.lists.state import TaskList, category_of, member_named
+from app.lists.members import is_owner, member_named, names_of, owners_of, role_of
+from app.lists.state import TaskList, category_of
 from app.text.graphemes import shortened
 
 
@@ -111,35 +112,35 @@ def _check_free(stages: tuple[Stage, ...], task_list: TaskList, occupied: Occupi
 
 
 def _set_member(command: SetMember, task_list: TaskList) -> ListEvent | None:
-    role = task_list.members.get(command.user)
+    role = role_of(task_list, command.user)
     if role is None:
-        if len(task_list.members) >= MAX_MEMBERS:
+        if len(names_of(task_list)) >= MAX_MEMBERS:
             raise Conflict(f"a list has {MAX_MEMBERS} members at most")
         return MemberAdded(command.user, command.role)
     if role == command.role:
         return None
-    if role == "owner":
+    if is_owner(task_list, command.user):
         _another_owner(task_list, command.user)
     return MemberRoleChanged(command.user, command.role)
 
 
 def _remove(task_list: TaskList, user: str) -> ListEvent:
-    if user not in task_list.members:
+    if user not in names_of(task_list):
         raise NotFound("no such member")
     _no_inbox(task_list, "left")
-    if task_list.members[user] == "owner":
+    if is_owner(task_list, user):
         _another_owner(task_list, user)
     return MemberRemoved(user)
 
 
 def _hand_over(task_list: TaskList, user: str, to: str) -> ListEvent | None:
-    if to not in task_list.members:
+    if to not in names_of(task_list):
         raise NotFound("no such member; add them first")
     return None if to == user else ListHandedOver(to)
 
 
 def _another_owner(task_list: TaskList, user: str) -> None:
-    if not any(role == "owner" for member, role in task_list.members.items() if member != user):
+    if not owners_of(task_list) - {user}:
         raise Conflict("a list needs an owner: hand it over first, or delete it")
 
 

@@ -9,6 +9,7 @@ from typing import Any, assert_never
 
 from app import bounds
 from app.errors import Undecodable
+from app.lists import members
 from app.lists.events import (
     ListCreated,
     ListDeleted,
@@ -35,7 +36,7 @@ def evolve(
             id=stream_key,
             name=event.name,
             inbox=event.inbox,
-            members={actor: "owner"},
+            members=members.founded_by(actor),
             stages=event.stages,
             version=1,
             created_at=time,
@@ -52,7 +53,6 @@ def evolve(
 
 def _changed(task_list: TaskList, event: ListEvent, time: datetime, actor: str) -> Mapping[str, Any]:
     """Return the fields that an event changes, other than the version."""
-    members = task_list.members
     match event:
         case ListRenamed(name=name):
             return {"name": name}
@@ -63,11 +63,11 @@ def _changed(task_list: TaskList, event: ListEvent, time: datetime, actor: str) 
         case ListRestored():
             return {"deleted_at": None}
         case MemberAdded(user=user, role=role) | MemberRoleChanged(user=user, role=role):
-            return {"members": {**members, user: role}}
+            return {"members": members.with_role(task_list, user, role)}
         case MemberRemoved(user=gone):
-            return {"members": {user: role for user, role in members.items() if user != gone}}
+            return {"members": members.without(task_list, gone)}
         case ListHandedOver(to=to):
-            return {"members": {**members, actor: "editor", to: "owner"}}
+            return {"members": members.handed_over(task_list, actor, to)}
         case ListCreated():
             raise Undecodable("list.created on a list that exists")
         case _:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.lists.events import Stage
-from app.text.names import normal_user
 from app.values import (
     Category,
     Role,
@@ -22,6 +21,8 @@ from app.values import (
 class TaskList:
     """The state of a list after `version` events; `members` maps users to roles, `stages` are in order."""
 
+    # Only app.lists.members reads and changes `members`.
+
     id: str
     name: str
     inbox: bool
@@ -32,11 +33,6 @@ class TaskList:
     created_by: str
     updated_at: datetime
     deleted_at: datetime | None = None
-
-
-def member_named(task_list: TaskList, name: str) -> str:
-    """Return the member with a name: spelled as given, as events may contain it, or else normalised."""
-    return name if name in task_list.members else normal_user(name)
 
 
 LIST_FIELDS = ("name", "inbox", "members", "stages", "deleted_at")

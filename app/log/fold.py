@@ -21,6 +21,7 @@ from app.channels import Channel, list_channel, task_channel, user_channel
 from app.errors import Undecodable
 from app.lists import events as list_events
 from app.lists import evolve as list_evolve
+from app.lists.members import affected_by
 from app.lists.state import LIST_FIELDS, TaskList
 from app.log.recipients import notified
 from app.log.records import RawRecord, Record, StreamResumed, reason_of
@@ -197,8 +198,8 @@ def channels(folded: Folded) -> list[Channel]:
     if isinstance(after, User):
         return [user_channel(after.id)]
     if isinstance(after, TaskList):
-        members = set(after.members) | (set(before.members) if isinstance(before, TaskList) else set())
-        return [*(user_channel(member) for member in sorted(members)), list_channel(after.id)]
+        users = affected_by(before if isinstance(before, TaskList) else None, after)
+        return [*map(user_channel, users), list_channel(after.id)]
     recipients = sorted(notified(folded.record)) if folded.record is not None else []
     left = (
         [list_channel(before.list_id)] if isinstance(before, Task) and before.list_id != after.list_id else []

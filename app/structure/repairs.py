@@ -6,12 +6,13 @@ best.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
 from app.ids import derived_id, inbox_id
 from app.lists.events import INBOX_NAME, ListCreated, ListRestored, MemberAdded, MemberRoleChanged
+from app.lists.members import OWNER, names_of, next_owner
 from app.lists.state import TaskList, category_of, first_stage
 from app.log.fold import State
 from app.log.records import Event, source_of
@@ -122,15 +123,8 @@ def _return_to_origin(
 
 
 def _with_owner(home: TaskList) -> Event:
-    """Make the creator the owner, otherwise the first of the editors, otherwise the first of all members."""
-    by_role = [user for role in ("editor", "viewer") for user in sorted(_with_role(home, role))]
-    is_creators = home.inbox or home.created_by in home.members or not by_role
-    user = home.created_by if is_creators else by_role[0]
-    return MemberRoleChanged(user, "owner") if user in home.members else MemberAdded(user, "owner")
-
-
-def _with_role(home: TaskList, role: str) -> Iterable[str]:
-    return (user for user, given in home.members.items() if given == role)
+    user = next_owner(home)
+    return MemberRoleChanged(user, OWNER) if user in names_of(home) else MemberAdded(user, OWNER)
 
 
 def inbox_created() -> ListCreated:

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from app.ids import inbox_id
+from app.lists.members import is_same_membership, owners_of
 from app.lists.state import TaskList, category_of
 from app.log.fold import State
 from app.stream_ids import StreamId, list_stream, task_stream
@@ -178,7 +179,7 @@ def _of_lists(states: StructureState) -> Iterator[Violation]:
 def _list_rule(home: TaskList) -> Rule | None:
     if home.inbox and home.deleted_at is not None:
         return "inbox_deleted"
-    owners = {user for user, role in home.members.items() if role == "owner"}
+    owners = owners_of(home)
     is_owned = home.created_by in owners if home.inbox else bool(owners)
     return None if is_owned else "no_owner"
 
@@ -205,7 +206,7 @@ def touches_structure(before: State | None, after: State | None) -> bool:
         return isinstance(before, TaskList) and (
             before.stages is not after.stages
             or before.deleted_at != after.deleted_at
-            or before.members is not after.members
+            or not is_same_membership(before, after)
         )
     return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.errors import Forbidden, NotFound
+from app.lists.members import is_owner, names_of
 from app.tasks.commands import Comment, DeleteComment, EditComment
 from app.tasks.decision_context import DecisionContext, PriorComment
 from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited
@@ -29,8 +30,7 @@ def edit_comment(command: EditComment, context: DecisionContext) -> TaskCommentE
 
 def delete_comment(command: DeleteComment, context: DecisionContext) -> TaskCommentDeleted:
     """Delete a comment, as its author or as an owner of the list. Raise `NotFound` or `Forbidden`."""
-    role = context.home.members.get(context.user) if context.home is not None else None
-    if role != "owner":
+    if not is_owner(context.home, context.user):
         _own_comment(context)
     elif context.comment is None:
         raise NotFound("no such comment")
@@ -46,4 +46,4 @@ def _own_comment(context: DecisionContext) -> PriorComment:
 
 
 def _mentions(text: str, context: DecisionContext) -> tuple[str, ...]:
-    return mentions_in(text, context.home.members if context.home is not None else ())
+    return mentions_in(text, names_of(context.home))

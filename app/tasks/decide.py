@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 from app.errors import Conflict, FieldError, Invalid, NotFound
+from app.lists.members import kept
 from app.lists.state import category_of, first_stage
 from app.tasks.checks import (
     check_children,
@@ -256,8 +257,7 @@ def _delete(command: DeleteTask, task: Task, context: DecisionContext) -> TaskDe
 def _remind(at: str, task: Task, context: DecisionContext) -> TaskReminded | None:
     if at not in pending(task):
         return None
-    members = context.home.members if context.home is not None else {}
     # A reminder of a user who has left goes to the task's creator instead.
-    assigned = {user for user in task.assignees if user in members}
-    users = assigned or {task.created_by}.intersection(members)
+    assigned = kept(task.assignees, context.home)
+    users = assigned or kept((task.created_by,), context.home)
     return TaskReminded(at, notify=tuple(sorted(users)))

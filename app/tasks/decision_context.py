@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.lists.commands import Occupied
+from app.lists.members import kept
 from app.lists.state import TaskList
 from app.tasks.state import Task
 from app.values import Status
@@ -98,5 +99,4 @@ class DecisionContext:
 
     def members(self, users: set[str] | tuple[str, ...]) -> tuple[str, ...]:
         """Return those of `users` who see the list, without the user who decides."""
-        seeing = self.home.members if self.home is not None else {}
-        return tuple(sorted(user for user in set(users) if user in seeing and user != self.user))
+        return tuple(sorted(kept(users, self.home) - {self.user}))

@@ -20,6 +20,7 @@ from app.stream_ids import StreamId
 from projections.postgres.connections import Connection
 from projections.postgres.snapshots import positions_at, snapshot
 from projections.read_models.audit import EVENT_COLUMNS, event_from_row
+from projections.read_models.members import lists_of
 
 ENTRIES_GROWTH = 6
 DEPTH_GROWTH = 8
@@ -29,7 +30,7 @@ EVENTS_SHOWN = 5
 Place = tuple[datetime, int, int]
 """The order of the feed: the log's time of an event, its partition (descending) and its offset."""
 
-_LISTS = "SELECT list_id FROM list_members WHERE user_id = $1"
+_LISTS = lists_of("$1")
 # Each branch is answered by one index only. Of its results, only the newest records of each partition
 # are considered. The log's clock may be set back, but its order stays.
 ENTRIES = """

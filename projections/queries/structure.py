@@ -24,6 +24,7 @@ from projections.postgres.database import Database
 from projections.postgres.snapshots import snapshot
 from projections.queries import sub_tasks
 from projections.read_models import lists
+from projections.read_models.members import WITHOUT_OWNER
 
 DEEPEST = MAX_DEPTH + 1
 _RECENT = "interval '1 minute'"
@@ -66,12 +67,11 @@ CANDIDATES = f"""
     UNION SELECT start FROM line WHERE id = start OR height >= {MAX_DEPTH}
 """  # noqa: S608
 PAGE = "SELECT id FROM tasks WHERE id > $1 ORDER BY id LIMIT $2"
-OWNERLESS = """
+OWNERLESS = f"""
     SELECT id FROM lists WHERE ($1::text[] IS NULL OR id = ANY($1)) AND (
-        NOT jsonb_path_exists(members, '$.* ? (@ == "owner")')
-        OR (inbox AND (deleted_at IS NOT NULL OR members ->> created_by IS DISTINCT FROM 'owner'))
+        {WITHOUT_OWNER}
     )
-"""
+"""  # noqa: S608
 TWICE = """
     SELECT unnest(array_agg(id)) AS id FROM tasks WHERE series IS NOT NULL AND deleted_at IS NULL
     GROUP BY series ->> 'id', series ->> 'occurrence' HAVING count(*) > 1

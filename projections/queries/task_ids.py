@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from projections.postgres.connections import Connection
+from projections.read_models.members import seen_by
 
 CANDIDATES = 10_000
 """The number of tasks of all users to examine, at most: ids of one minute may share a prefix."""
@@ -14,17 +15,17 @@ FOUND = 10
 _LOWEST = "00000000-0000-0000-0000-000000000000"
 _HIGHEST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
-BY_ID_PART = """
+BY_ID_PART = f"""
     WITH candidates AS (
         (SELECT id FROM tasks WHERE id BETWEEN $2 AND $3 LIMIT $6)
         UNION
         (SELECT id FROM tasks WHERE reverse(id) COLLATE "C" >= $4 AND reverse(id) COLLATE "C" < $5 LIMIT $6)
     )
     SELECT tasks.id, tasks.title, (SELECT count(*) FROM candidates) AS candidates
-    FROM candidates JOIN tasks USING (id) JOIN list_members USING (list_id)
-    WHERE list_members.user_id = $1 AND tasks.deleted_at IS NULL
+    FROM candidates JOIN tasks USING (id) {seen_by("$1", "tasks.list_id")}
+    WHERE tasks.deleted_at IS NULL
     ORDER BY tasks.id LIMIT $7
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)

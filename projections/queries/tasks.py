@@ -14,6 +14,7 @@ from projections.postgres.batch_loader import Coalesced
 from projections.postgres.snapshots import POSITIONS_COLUMN, positions_at, positions_in, snapshot
 from projections.postgres.sql_parameters import array
 from projections.queries.task_ids import TaskNames, tasks_by_id_part
+from projections.read_models.members import membership, seen_by
 from projections.task_search.as_of import find_as_of
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.filters import TaskFilter
@@ -24,21 +25,14 @@ from projections.task_search.ordering import Order, Place, Portion
 from projections.task_search.planner import find, find_relevant, lists_of
 from projections.task_search.task_states import TaskState, newest_state, state_at_version, states
 
-_MAY_SEE = """
-    SELECT EXISTS (
-        SELECT 1 FROM tasks JOIN list_members USING (list_id)
-        WHERE tasks.id = $1 AND list_members.user_id = $2
-    )
-"""
+_MAY_SEE = f"SELECT EXISTS (SELECT FROM tasks {seen_by('$2', 'tasks.list_id')} WHERE tasks.id = $1)"  # noqa: S608
 SINGLE = f"""
     SELECT {POSITIONS_COLUMN}, coalesce(array_agg(wanted.id), '{{}}') AS ids,
         coalesce(array_agg(wanted.user_id), '{{}}') AS users,
         coalesce(array_agg(version), '{{}}') AS versions, coalesce(array_agg(state), '{{}}') AS states
     FROM unnest({array("$1", "text")}, {array("$2", "text")}) AS wanted(id, user_id)
     CROSS JOIN LATERAL (SELECT list_id FROM tasks WHERE id = wanted.id AND deleted_at IS NULL LIMIT 1) AS task
-    CROSS JOIN LATERAL (
-        SELECT FROM list_members WHERE list_id = task.list_id AND user_id = wanted.user_id LIMIT 1
-    ) AS member
+    CROSS JOIN LATERAL ({membership("wanted.user_id", "task.list_id")} LIMIT 1) AS member
     CROSS JOIN LATERAL ({newest_state("wanted.id")}) AS newest
 """  # noqa: S608
 

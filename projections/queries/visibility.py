@@ -6,29 +6,27 @@ from collections.abc import Collection
 
 import asyncpg
 
-from app.authorisation import ALLOWED, ReadList
 from app.errors import Unavailable
 from projections.postgres.batch_loader import Coalesced
 from projections.postgres.database import DATABASE_UNAVAILABLE, Database
 from projections.postgres.sql_parameters import array
+from projections.read_models.members import SEEN_LIST, all_seen_by, seen_by
 
-_READERS = sorted(ALLOWED[ReadList])
 _CHECKPOINTS = """
     (SELECT array_agg(partition ORDER BY partition) FROM checkpoints) AS partitions,
     (SELECT array_agg(next_offset ORDER BY partition) FROM checkpoints) AS reached
 """
 _LISTS = f"""
-    SELECT asked.user_id, array_remove(array_agg(list_id), NULL) AS lists, {_CHECKPOINTS}
+    SELECT asked.user_id, array_remove(array_agg({SEEN_LIST}), NULL) AS lists, {_CHECKPOINTS}
     FROM unnest({array("$1", "text")}) AS asked(user_id)
-    LEFT JOIN list_members m ON m.user_id = asked.user_id AND role = ANY({array("$2", "text")})
+    LEFT {all_seen_by("asked.user_id")}
     GROUP BY asked.user_id
 """  # noqa: S608
 _LISTS_OF_TASKS = f"""
-    SELECT asked.id, asked.user_id, m.list_id, {_CHECKPOINTS}
+    SELECT asked.id, asked.user_id, {SEEN_LIST}, {_CHECKPOINTS}
     FROM unnest({array("$1", "text")}, {array("$2", "text")}) AS asked(id, user_id)
     LEFT JOIN tasks ON tasks.id = asked.id
-    LEFT JOIN list_members m
-        ON m.list_id = tasks.list_id AND m.user_id = asked.user_id AND role = ANY({array("$3", "text")})
+    LEFT {seen_by("asked.user_id", "tasks.list_id")}
 """  # noqa: S608
 
 
@@ -58,14 +56,14 @@ class MemberVisibility:
         return found
 
     async def _lists_at(self, users: Collection[str]) -> dict[str, tuple[set[str], dict[int, int]]]:
-        rows = await self._fetch(_LISTS, list(users), _READERS)
+        rows = await self._fetch(_LISTS, list(users))
         return {row["user_id"]: (set(row["lists"]), _reached(row)) for row in rows}
 
     async def _lists_of_tasks(
         self, asked: Collection[tuple[str, str]]
     ) -> dict[tuple[str, str], tuple[str | None, dict[int, int]]]:
         ids, users = [task_id for task_id, _ in asked], [user for _, user in asked]
-        rows = await self._fetch(_LISTS_OF_TASKS, ids, users, _READERS)
+        rows = await self._fetch(_LISTS_OF_TASKS, ids, users)
         return {(row["id"], row["user_id"]): (row["list_id"], _reached(row)) for row in rows}
 
     async def _fetch(self, statement: str, *parameters: object) -> list[asyncpg.Record]:

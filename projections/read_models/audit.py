@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from app.activity import activity_type
 from app.channels import Channel, list_channel, task_channel, user_channel
 from app.dates import format_time
+from app.lists.members import affected_by
 from app.lists.state import TaskList
 from app.log.event_json import RecordedEvent, notified_json, update_json
 from app.log.recipients import notified
@@ -159,7 +160,7 @@ def _row(projected: Projected) -> tuple[Any, ...]:
             user_ids = sorted(recipients) or None
         elif isinstance(after, TaskList):
             list_id = after.id
-            user_ids = sorted({*after.members, *(before.members if isinstance(before, TaskList) else ())})
+            user_ids = affected_by(before if isinstance(before, TaskList) else None, after)
         elif isinstance(after, User):
             user_ids = [after.id]
     event = projected.event

@@ -16,6 +16,7 @@ from app.tasks.mentions import mentions_in
 from projections.postgres.connections import Connection
 from projections.postgres.snapshots import positions_at, snapshot
 from projections.postgres.tables import read_models, time_column
+from projections.read_models.members import seen_by
 from projections.read_models.projected import ProjectedBatch
 
 comments = Table(
@@ -79,12 +80,11 @@ PAGE = f"""
     ORDER BY created_at, id LIMIT $4
 """  # noqa: S608
 _ONE = f"SELECT {_COLUMNS} FROM comments WHERE task_id = $1 AND id = $2 AND deleted_at IS NULL"  # noqa: S608
-_VISIBLE = """
+_VISIBLE = f"""
     SELECT EXISTS (
-        SELECT 1 FROM tasks JOIN list_members USING (list_id)
-        WHERE tasks.id = $1 AND user_id = $2 AND deleted_at IS NULL
+        SELECT FROM tasks {seen_by("$2", "tasks.list_id")} WHERE tasks.id = $1 AND deleted_at IS NULL
     )
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)

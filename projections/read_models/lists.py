@@ -1,4 +1,4 @@
-"""The read models of lists: one row per list, and the members of each."""
+"""The read model of lists: one row per list."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 from sqlalchemy import BigInteger, Boolean, Column, Index, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from app.authorisation import ALLOWED
-from app.lists.commands import RestoreList
 from app.lists.state import TaskList
 from app.tasks.commands import CreateTask
 from projections.postgres.connections import Connection, Source
 from projections.postgres.primary_keys import fetch_by_id
 from projections.postgres.snapshots import POSITIONS_COLUMN, positions_at, positions_in, snapshot
 from projections.postgres.tables import read_models, time_column
+from projections.read_models.members import may, may_restore, membership, restorers, seen_by
 from projections.read_models.projected import ProjectedBatch
 
 lists = Table(
@@ -44,17 +43,7 @@ lists = Table(
 )
 """The state of every list, deleted ones included; `members` is `{user: role}`."""
 
-list_members = Table(
-    "list_members",
-    read_models,
-    Column("list_id", Text, primary_key=True),
-    Column("user_id", Text, primary_key=True),
-    Column("role", Text, nullable=False),
-    Index("list_members_by_user", "user_id"),
-)
-"""The members of each list that is not deleted, for authorisation."""
-
-TABLES = (lists, list_members)
+TABLES = (lists,)
 
 STATE_COLUMNS = tuple(TaskList.__dataclass_fields__)
 _COLUMNS = ", ".join(STATE_COLUMNS)
@@ -63,12 +52,6 @@ _UPSERT = f"""
     INSERT INTO lists ({_COLUMNS}) SELECT {_COLUMNS} FROM json_populate_recordset(NULL::lists, $1::json)
     ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in STATE_COLUMNS[1:])}
 """  # noqa: S608
-_FORGET_MEMBERS = "DELETE FROM list_members WHERE list_id = ANY($1)"
-_WRITE_MEMBERS = """
-    INSERT INTO list_members (list_id, user_id, role)
-    SELECT list_id, user_id, role
-    FROM json_to_recordset($1::json) AS member(list_id text, user_id text, role text)
-"""
 
 
 async def load(source: Source, ids: list[str]) -> dict[str, TaskList]:
@@ -90,43 +73,32 @@ _STAGES = STATE_COLUMNS.index("stages")
 
 
 async def write(connection: Connection, batch: ProjectedBatch) -> None:
-    """Write the newest state of every list that the batch changed, and its members while it exists."""
+    """Write the newest state of every list that the batch changed."""
     newest = batch.newest(TaskList)
     if not newest:
         return
     await connection.execute(_UPSERT, (b"[%s]" % b",".join(state for _, state in newest.values())).decode())
-    await connection.execute(_FORGET_MEMBERS, list(newest))
-    members = [
-        {"list_id": task_list.id, "user_id": user, "role": role}
-        for task_list, _ in newest.values()
-        if task_list.deleted_at is None
-        for user, role in task_list.members.items()
-    ]
-    await connection.execute(_WRITE_MEMBERS, to_json(members).decode())
 
 
 _COLUMNS = ", ".join("lists." + name for name in STATE_COLUMNS)
-_MEMBERS_LISTS = """
-    FROM lists JOIN list_members ON list_members.list_id = lists.id WHERE list_members.user_id = $1
-"""
-_VISIBLE = f"SELECT {_COLUMNS} {_MEMBERS_LISTS}"
-_ONE = f"SELECT {_COLUMNS}, {POSITIONS_COLUMN} {_MEMBERS_LISTS} AND lists.id = $2"
+_VISIBLE = f"FROM lists {seen_by('$1', 'lists.id')}"
+_ONE = f"SELECT {_COLUMNS}, {POSITIONS_COLUMN} {_VISIBLE} WHERE lists.id = $2"
 _PAGE = f"""
-    {_VISIBLE} AND ($2::timestamptz IS NULL OR (lists.created_at, lists.id) > ($2, $3))
+    SELECT {_COLUMNS} {_VISIBLE}
+    WHERE $2::timestamptz IS NULL OR (lists.created_at, lists.id) > ($2, $3)
     ORDER BY lists.created_at, lists.id LIMIT $4
 """
 _NAMED = f"""
-    {_VISIBLE} AND lists.name = $2 AND list_members.role = ANY($3)
+    SELECT {_COLUMNS} {_VISIBLE} WHERE lists.name = $2 AND {may(CreateTask)}
     ORDER BY lists.created_at, lists.id LIMIT 1
 """
-_RESTORABLE = "lists.deleted_at IS NOT NULL AND lists.members @> ANY($1::jsonb[])"
 DELETED_PAGE = f"""
-    SELECT {_COLUMNS} FROM lists WHERE {_RESTORABLE}
+    SELECT {_COLUMNS} FROM lists WHERE {may_restore("$1")}
         AND ($2::timestamptz IS NULL OR (lists.deleted_at, lists.id) < ($2, $3))
     ORDER BY lists.deleted_at DESC, lists.id DESC LIMIT $4
 """  # noqa: S608
-MAY_RESTORE = f"SELECT EXISTS (SELECT 1 FROM lists WHERE {_RESTORABLE} AND lists.id = $2)"  # noqa: S608
-_MAY_SEE = "SELECT EXISTS (SELECT 1 FROM list_members WHERE list_id = $1 AND user_id = $2)"
+MAY_RESTORE = f"SELECT EXISTS (SELECT FROM lists WHERE {may_restore('$1')} AND lists.id = $2)"  # noqa: S608
+_MAY_SEE = f"SELECT EXISTS ({membership('$2', '$1')})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +129,12 @@ class ListQueries:
         deleted_at, list_id = before or (None, None)
         async with snapshot(self._pool) as connection:
             positions = await positions_at(connection)
-            rows = await connection.fetch(DELETED_PAGE, _restorer(user), deleted_at, list_id, limit + 1)
+            rows = await connection.fetch(DELETED_PAGE, restorers(user), deleted_at, list_id, limit + 1)
         return ListPage([list_from_row(row) for row in rows[:limit]], len(rows) > limit, positions)
 
     async def may_restore(self, user: str, list_id: str) -> bool:
         """Return whether the list is deleted and the user may restore it."""
-        return bool(await self._pool.fetchval(MAY_RESTORE, _restorer(user), list_id))
+        return bool(await self._pool.fetchval(MAY_RESTORE, restorers(user), list_id))
 
     async def one(self, user: str, list_id: str) -> tuple[TaskList, dict[int, int]] | None:
         """Return one of the user's lists, with the positions of the same snapshot."""
@@ -171,14 +143,9 @@ class ListQueries:
 
     async def named(self, user: str, name: str) -> TaskList | None:
         """Return the oldest list of this name that the user may add tasks to."""
-        row = await self._pool.fetchrow(_NAMED, user, name, sorted(ALLOWED[CreateTask]))
+        row = await self._pool.fetchrow(_NAMED, user, name)
         return None if row is None else list_from_row(row)
 
     async def may_see(self, user: str, list_id: str) -> bool:
         """Return whether the user is a member of the list."""
         return bool(await self._pool.fetchval(_MAY_SEE, list_id, user))
-
-
-def _restorer(user: str) -> list[str]:
-    """Return the user with each role that may restore a list, in the form of the column `members`."""
-    return [to_json({user: role}).decode() for role in sorted(ALLOWED[RestoreList])]

@@ -23,6 +23,7 @@ from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnre
 from projections.postgres.connections import Connection
 from projections.postgres.snapshots import positions_at, snapshot
 from projections.postgres.tables import read_models, time_column
+from projections.read_models.members import seen_by
 from projections.read_models.projected import Projected, ProjectedBatch
 
 notifications = Table(
@@ -168,7 +169,7 @@ _SEEN = f"""
         LEFT JOIN tasks t ON t.id = n.task_id
         LEFT JOIN comments c ON c.task_id = n.task_id AND c.id = n.comment_id
         JOIN lists l ON l.id = coalesce(t.list_id, n.list_id)
-        JOIN list_members m ON m.list_id = l.id AND m.user_id = n.user_id
+        {seen_by("n.user_id", "l.id")}
         WHERE t.deleted_at IS NULL AND c.deleted_at IS NULL
         LIMIT 1
     ) AS seen

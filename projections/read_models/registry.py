@@ -18,6 +18,7 @@ from projections.read_models import (
     comments,
     dead_letters,
     lists,
+    members,
     notifications,
     reminders,
     search_index,
@@ -44,6 +45,7 @@ class ReadModel(Protocol):
 READ_MODELS: Sequence[ReadModel] = (
     tasks,
     lists,
+    members,
     users,
     comments,
     search_index,  # It reads the tasks and the comments of the batch.

@@ -12,6 +12,7 @@ from app.search.criteria import Criteria
 from projections.postgres.connections import Connection
 from projections.postgres.snapshots import POSITIONS_COLUMN, positions_in
 from projections.postgres.sql_parameters import Parameters, Statement
+from projections.read_models.members import lists_of
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.filters import TaskFilter
 from projections.task_search.ordering import Order, Place, Portion
@@ -64,8 +65,8 @@ def _statement(user: str, wanted: Criteria, order: Order, portion: Portion, boun
     return (
         f"""
         WITH bucket AS MATERIALIZED (
-            SELECT list_id, shelf FROM list_members CROSS JOIN unnest({shelves}) AS shelf
-            WHERE user_id = {member} LIMIT {abreast} + 1
+            SELECT list_id, shelf FROM ({lists_of(member)}) AS seen CROSS JOIN unnest({shelves}) AS shelf
+            LIMIT {abreast} + 1
         ), size AS MATERIALIZED (SELECT count(*) AS buckets FROM bucket), next AS MATERIALIZED (
             SELECT {key}, t.id FROM bucket CROSS JOIN LATERAL (
                 SELECT {key}, t.id FROM tasks t WHERE {" AND ".join(conditions)}

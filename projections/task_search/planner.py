@@ -16,6 +16,7 @@ from app.search.criteria import InList
 from app.text.names import caseless
 from projections.postgres.connections import Connection
 from projections.postgres.snapshots import POSITIONS_COLUMN, positions_in
+from projections.read_models import members
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.filters import TaskFilter, Tier
 from projections.task_search.index_lookup import IndexLookup
@@ -28,12 +29,12 @@ TIERS: tuple[Tier, ...] = ("title", "rest")
 
 _LISTS = f"""
     SELECT coalesce(array_agg(list_id), '{{}}') AS ids, {POSITIONS_COLUMN}
-    FROM list_members WHERE user_id = $1
+    FROM ({members.lists_of("$1")}) AS seen
 """  # noqa: S608
 _NAMED_LISTS = f"""
     SELECT coalesce(array_agg(id), '{{}}') AS ids, coalesce(array_agg(name), '{{}}') AS names,
         {POSITIONS_COLUMN}
-    FROM list_members JOIN lists ON id = list_id WHERE user_id = $1
+    FROM lists {members.seen_by("$1", "lists.id")}
 """  # noqa: S608
 
 
