@@ -18,7 +18,7 @@ from app.stream_ids import StreamId, task_stream
 from app.tasks.decision_context import Change, Gap, PastEvent, PriorComment, SubTask
 from app.tasks.state import Task
 from app.tasks.undo import LOOK_BACK, newest_change
-from projections.postgres.batch_loading import BatchLoader
+from projections.postgres.batch_loader import BatchLoader
 from projections.postgres.connections import Source
 from projections.postgres.snapshots import positions_at, snapshot
 from projections.queries import sub_tasks
@@ -198,12 +198,11 @@ class CommandQueries(CommandRows):
 
     async def state(self, stream: StreamId) -> State | None:
         """See `CommandRows.state`. Concurrent calls share a query."""
-        state, _ = await self._newest.load(stream)
-        return state
+        return (await self.newest(stream))[0]
 
     async def newest(self, stream: StreamId) -> tuple[State | None, str | None]:
         """See `CommandRows.newest`. Concurrent calls share a query."""
-        return await self._newest.load(stream)
+        return await self._newest.load(stream) or (None, None)
 
     async def positions(self) -> dict[int, int]:
         """Return the positions that the read models have reached."""

@@ -10,7 +10,7 @@ import asyncpg
 
 from app.search.criteria import Criteria
 from app.search.snippets import Match
-from projections.postgres.batch_loader import Coalesced
+from projections.postgres.batch_loader import BatchLoader
 from projections.postgres.snapshots import POSITIONS_COLUMN, positions_at, positions_in, snapshot
 from projections.postgres.sql_parameters import array
 from projections.queries.task_ids import TaskNames, tasks_by_id_part
@@ -54,7 +54,7 @@ class TaskQueries:
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], bounds: Bounds | None = None) -> None:
         self._pool = pool
         self._bounds = bounds or Bounds()
-        self._single = Coalesced(self._load_single)
+        self._single = BatchLoader(self._load_single)
 
     async def page(
         self,
@@ -100,7 +100,7 @@ class TaskQueries:
 
         Tasks that are asked for at the same time are read by one statement.
         """
-        return await self._single.get((task_id, user))
+        return await self._single.load((task_id, user))
 
     async def by_id_part(self, user: str, part: str) -> tuple[TaskNames, dict[int, int]]:
         """Return the tasks that `user` sees by a part of their ids, with the snapshot's positions."""

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import asyncpg
 
 from app.errors import Unavailable
-from projections.postgres.batch_loader import Coalesced
+from projections.postgres.batch_loader import BatchLoader
 from projections.postgres.database import DATABASE_UNAVAILABLE, Database
 from projections.postgres.sql_parameters import array
 from projections.read_models.members import SEEN_LIST, all_seen_by, seen_by
@@ -35,12 +35,12 @@ class MemberVisibility:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lists = Coalesced(self._lists_at)
-        self._tasks = Coalesced(self._lists_of_tasks)
+        self._lists = BatchLoader(self._lists_at)
+        self._tasks = BatchLoader(self._lists_of_tasks)
 
     async def lists_at(self, user: str) -> tuple[set[str], dict[int, int]]:
         """Return the lists that the user may see as a member, and the positions of the read models."""
-        found = await self._lists.get(user)
+        found = await self._lists.load(user)
         assert found is not None
         return found
 
@@ -51,7 +51,7 @@ class MemberVisibility:
 
     async def list_of_task_at(self, user: str, task_id: str) -> tuple[str | None, dict[int, int]]:
         """Return the list of a task, deleted or not, and the positions; None if the user may not see it."""
-        found = await self._tasks.get((task_id, user))
+        found = await self._tasks.load((task_id, user))
         assert found is not None
         return found
 
