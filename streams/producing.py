@@ -151,7 +151,7 @@ class TopicProducer:
             )
             for message in messages
         ]
-        written = await asyncio.gather(*pending) if len(pending) > 1 else [await pending[0]]
+        written = [await pending[0]] if len(pending) == 1 else await asyncio.gather(*pending)
         return [Position(each.partition, each.offset) for each in written]
 
     async def _in_batches(self, producer: AIOKafkaProducer, messages: Sequence[Message]) -> list[Position]:

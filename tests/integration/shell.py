@@ -47,7 +47,7 @@ class Shell:
     async def works(self, *arguments: str, stdin: str = "") -> str:
         """Run a verb that must succeed, and return its output."""
         status, out, err = await self.run(*arguments, stdin=stdin)
-        assert status == 0, err
+        assert status == 0, err or out[-1000:]
         return out
 
     async def json(self, *arguments: str) -> Any:

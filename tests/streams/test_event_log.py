@@ -103,6 +103,10 @@ async def test_empty_range_reads_nothing(log: EventLog) -> None:
     assert [batch async for batch in log.read(0, 0, 0)] == []
 
 
+async def test_appending_nothing_returns_no_positions(log: EventLog) -> None:
+    assert await log.append([]) == []
+
+
 async def test_record_appended_again_differs_only_in_its_origin(log: EventLog) -> None:
     record = created()
     (position,) = await log.append([record])
