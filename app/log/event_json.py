@@ -23,6 +23,7 @@ class RecordedEvent(NamedTuple):
     """An event of the log and its outcome, as clients see it; `data` and `changes` are JSON.
 
     The fields of a record that cannot be decoded are None, except those of the log, and perhaps `stream`.
+    It is a named tuple, because one is made for every record: a frozen dataclass takes seven times as long.
     """
 
     id: str | None
