@@ -19,6 +19,7 @@ from pydantic_core import to_json
 
 from api.commands.decisions import Decisions
 from api.commands.execution import Execution
+from api.commands.in_flight import NO_LINES
 from api.commands.load_context import ContextQueries
 from api.commands.lock_plan import MAX_LINE, LockPlan
 from api.commands.requests import Applied, CommandRequest, CommandResult, Decision, Pending
@@ -73,6 +74,8 @@ class Cascades:
         """
         if not _may_spread(request.command) and not _may_open(request.command, plan):
             return await self._execution.execute(request)
+        # The tasks that were read under the locks may have changed by edits, which take no locks.
+        request = replace(request, lines=NO_LINES)
         decision = await self._execution.preview(request, deadline)
         if not isinstance(decision, Decision):
             return decision

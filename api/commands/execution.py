@@ -17,7 +17,7 @@ from api.commands.in_flight import NO_LINES
 from api.commands.requests import Applied, CommandRequest, CommandResult, Decision, shown
 from api.commands.stream_locks import LOCK_WAIT_S, StreamLocks
 from app.errors import Unavailable
-from app.log.fold import evolve
+from app.log.fold import State, evolve
 
 MAX_TRIES = 64
 """The most decisions for one command that loses races; each attempt is won by one of the racing nodes."""
@@ -44,20 +44,23 @@ class Execution:
         # Effects on other tasks are determined once: tasks missing in old rows would stay unchanged.
         await self._decisions.wait_until_recent()
         await self._decisions.wait_for_own_writes(request.wait_s)
-        decision = await self._decisions.decide_or_answer(replace(request, lines=NO_LINES), deadline)
+        decision = await self._decisions.decide_or_answer(request, deadline)
         if not isinstance(decision, Decision) or decision.event is None:
             return decision
         record = self._writer.record_of(request, decision, decision.event)
         return replace(decision, after=evolve(decision.state, record))
 
     async def execute(self, request: CommandRequest, decision: Decision | None = None) -> CommandResult:
-        """Execute one command; `decision` is that of `preview`.
+        """Execute one command; `decision` is that of `preview`, used unless the stream has changed since.
 
         Raise `TaskError` only if its event was not written or had no effect.
         """
         async with self._locks.hold(request.stream, LOCK_WAIT_S):
             deadline = time.monotonic() + request.wait_s
-            if decision is None:
+            if decision is not None:
+                newest = await self._decisions.state(request.stream)
+                decision = decision if _version(newest) == _version(decision.state) else None
+            else:
                 answered = await self._decisions.answer_of(request.key, deadline)
                 if answered is not None:
                     return answered
@@ -85,3 +88,7 @@ class Execution:
             request = replace(await self._decisions.with_free_id(request), lines=NO_LINES)
             decision = None
         raise Unavailable("too many others change this at the same time; nothing was changed")
+
+
+def _version(state: State | None) -> int:
+    return 0 if state is None else state.version

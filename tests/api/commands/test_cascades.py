@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from api.commands import cascades
 from api.commands.entity_tags import Precondition
 from api.commands.idempotency import CommandKey
-from api.commands.requests import Applied, CommandRequest, CommandResult
+from api.commands.requests import Applied, CommandRequest, CommandResult, Decision
 from app.errors import Conflict, NotFound, PreconditionFailed, Unavailable
 from app.ids import inbox_id
 from app.lists.commands import CreateList, EditList
@@ -147,6 +147,26 @@ async def test_precondition_is_checked_before_sub_tasks_change(family: Family) -
     with pytest.raises(NotFound):
         await family.tell(DeleteTask(cascade=True), user="mallory")
     assert len(family.world.log.records) == written
+
+
+@pytest.mark.parametrize("wait_s", [0.0, 5.0])
+async def test_cascade_decides_again_if_its_task_has_changed_meanwhile(
+    family: Family, monkeypatch: pytest.MonkeyPatch, wait_s: float
+) -> None:
+    """Also if nobody waits for the outcome: nothing is superseded."""
+    execution = family.node.commands._execution
+    preview = execution.preview
+
+    async def preview_then_edit(request: CommandRequest, deadline: float) -> Decision | CommandResult:
+        decision = await preview(request, deadline)
+        await family.node.applied(EditTask(title="Newer"), request.stream)
+        return decision
+
+    monkeypatch.setattr(execution, "preview", preview_then_edit)
+    await family.tell(CompleteTask(cascade=True), wait_s=wait_s)
+    await eventually(lambda: family["top"].status == "done")
+    assert family["top"].title == "Newer"
+    assert {each.outcome for each in family.world.folded} == {"accepted"}
 
 
 @pytest.mark.parametrize("room", [0, 1, 2, 3])
