@@ -66,10 +66,13 @@ class Instance:
 
 
 @contextmanager
-def running_instance() -> Iterator[Instance]:
-    """Start an instance with one worker; stop it and delete its data at the end."""
+def running_instance(checkout: Path | None = None) -> Iterator[Instance]:
+    """Start an instance with one worker; stop it and delete its data at the end.
+
+    It runs the code of this checkout, or of another one with the packages that are installed here.
+    """
     with tempfile.TemporaryDirectory(prefix="tasktape-bench-") as folder:
-        instance = new_instance(Path(folder) / "data")
+        instance = new_instance(Path(folder) / "data", checkout)
         try:
             start(instance)
             yield instance
@@ -77,9 +80,11 @@ def running_instance() -> Iterator[Instance]:
             stop(instance)
 
 
-def new_instance(data: Path) -> Instance:
+def new_instance(data: Path, checkout: Path | None = None) -> Instance:
     """Return an instance that is not started yet, on a free port."""
     env = {name: value for name, value in os.environ.items() if not is_setting(name)}
+    if checkout is not None:
+        env["PYTHONPATH"] = os.pathsep.join(map(str, (checkout, checkout / "client")))
     url = f"http://127.0.0.1:{free_port()}"
     return Instance(url, DataDir(data), env | {"TASKTAPE_DATA": str(data)})
 

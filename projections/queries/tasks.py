@@ -76,8 +76,7 @@ class TaskQueries:
             if order is not None and time is None and can_be_merged(wanted, order):
                 merged = await merge(connection, user, wanted, order, portion, bounds)
                 if merged is not None:
-                    items, places = merged.states[:limit], merged.places
-                    return TaskPage(items, _end(places, limit), merged.positions, None)
+                    return TaskPage(merged.states, merged.end, merged.positions, None)
             lists, positions = await lists_of(connection, user, wanted.lists)
             chosen = TaskFilter(wanted, lists)
             if order is None:
@@ -93,7 +92,7 @@ class TaskQueries:
             if chosen.has_words:
                 tasks = [state.decode() for state in items]
                 matches = await matches_of(connection, wanted.needles, tasks, time)
-        return TaskPage(items, _end(places, limit), positions, matches)
+        return TaskPage(items, places[limit - 1] if len(places) > limit else None, positions, matches)
 
     async def one(self, user: str, task_id: str) -> tuple[TaskState, dict[int, int]] | None:
         """Return an existing task, with the positions of the same snapshot.
@@ -136,8 +135,3 @@ class TaskQueries:
             (task_id, user): (TaskState(task_id, version, state), positions)
             for task_id, user, version, state in zip(*columns, strict=True)
         }
-
-
-def _end(places: Sequence[Place], limit: int) -> Place | None:
-    """Return the end of a page of the first `limit` places, if more follow."""
-    return places[limit - 1] if len(places) > limit else None

@@ -21,10 +21,10 @@ from projections.task_search.task_states import TaskState, newest_state
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A portion of the tasks, in order: their places and states, and the positions of the read models."""
+    """A page of tasks in order, its end if there are more, and the positions of the read models."""
 
-    places: Sequence[Place]
     states: Sequence[TaskState]
+    end: Place | None
     positions: dict[int, int]
 
 
@@ -37,19 +37,18 @@ def can_be_merged(wanted: Criteria, order: Order) -> bool:
 async def merge(
     connection: Connection, user: str, wanted: Criteria, order: Order, portion: Portion, bounds: Bounds
 ) -> Merged | None:
-    """Return a portion of the user's tasks; None if they are in more than `bounds.abreast` status buckets.
+    """Return all but the last of a portion of the user's tasks, and the end if it has a last.
 
-    The transaction of the connection has the settings of a walk.
+    Return None if the tasks are in more than `bounds.abreast` status buckets. The transaction of the
+    connection has the settings of a walk.
     """
     [row] = await connection.fetch(*_statement(user, wanted, order, portion, bounds))
     if row["buckets"] > bounds.abreast:
         return None
-    ids = row["ids"] or ()
-    return Merged(
-        list(map(Place, row["values"] or (), ids)),
-        list(map(TaskState, ids, row["versions"] or (), row["states"] or ())),
-        positions_in(row),
-    )
+    ids, last = row["ids"] or (), portion.size - 1
+    end = Place(row["values"][last - 1], ids[last - 1]) if len(ids) > last else None
+    states = map(TaskState, ids[:last], row["versions"] or (), row["states"] or ())
+    return Merged(list(states), end, positions_in(row))
 
 
 def _statement(user: str, wanted: Criteria, order: Order, portion: Portion, bounds: Bounds) -> Statement:

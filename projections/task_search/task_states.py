@@ -7,9 +7,8 @@ takes a fraction of the time of reading its columns and encoding them again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import NamedTuple, cast
 
 from app.log.updates import state_from_json
 from app.stream_ids import task_stream
@@ -38,8 +37,7 @@ AT_VERSION = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class TaskState:
+class TaskState(NamedTuple):
     """The state of a task after `version` events, as JSON."""
 
     id: str
