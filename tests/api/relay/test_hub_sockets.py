@@ -18,7 +18,6 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from api.auth import Identity
 from api.protocol.client_messages import PACKED_SUBPROTOCOL, SUBPROTOCOL
 from api.transports.websocket import server_protocol
 from api.transports.websocket.endpoint import LiveSockets
@@ -218,21 +217,6 @@ async def test_huge_frame_is_not_buffered() -> None:
         assert code == 1009
 
 
-async def test_slow_authentication_invites_the_client_to_retry() -> None:
-    """The close code differs from that of a client that did not authenticate."""
-
-    class Slow:
-        async def verify(self, token: str) -> Identity:
-            await asyncio.Event().wait()
-            raise AssertionError
-
-    async with served(authentication_s=0.2, verifier=Slow()) as at, connect(at.url) as socket:
-        await socket.send(json.dumps({"id": 1, "type": "authenticate", "token": "ann"}))
-        messages, code = await ending(socket)
-    assert [each["type"] for each in messages] == ["goodbye"]
-    assert code == 4001
-
-
 async def test_socket_that_does_not_authenticate_is_closed() -> None:
     """Even if it sends other messages."""
     async with served(authentication_s=0.2) as at, connect(at.url) as socket:
@@ -266,31 +250,6 @@ async def test_silent_peer_is_closed_and_a_responding_one_is_not() -> None:
         assert {each["type"] for each in messages} == {"ping", "goodbye"}
         assert not answering.done()
         answering.cancel()
-
-
-async def test_expired_token_closes_the_socket_unless_refreshed() -> None:
-    """4005: reconnect with a newer one."""
-    async with served(ping_s=0.1) as at, signed_in(at) as socket:
-        at.now[0] += 3600
-        messages, code = await ending(socket)
-        assert code == 4005
-        assert messages[-1]["type"] == "goodbye"
-
-
-async def test_failure_closes_one_socket_only() -> None:
-    """Its client reconnects; the others notice nothing."""
-    async with served() as at, signed_in(at) as other, connect(at.url) as socket:
-
-        async def verify(token: str) -> Identity:
-            raise RuntimeError(token)
-
-        at.node.world.verify = verify  # type: ignore[method-assign]
-        await socket.send('{"id":9,"type":"authenticate","token":"ann"}')
-        messages, code = await ending(socket)
-        assert code == 4000
-        assert messages[-1]["type"] == "goodbye"
-        await other.send('{"type":"ping"}')
-        assert (await receive(other))["type"] == "pong"
 
 
 async def test_peer_that_never_reads_is_closed_and_removed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -298,6 +298,29 @@ async def test_connection_ends_with_its_token(transport: Transport) -> None:
         assert at.relay.counters.closes["4005", "server"] == 1
 
 
+class Lasting:
+    """A verifier whose tokens are the seconds that they last."""
+
+    async def verify(self, token: str) -> Identity:
+        return Identity("ann", admin=False, expires_at=NOW + float(token))
+
+
+async def test_newer_token_extends_the_life_of_a_socket() -> None:
+    async with served(ping_s=0.1, verifier=Lasting()) as at:
+        async with connect(f"ws://127.0.0.1:{at.port}/ws") as socket:
+            for kind, token, answer in (
+                ("authenticate", "10", "authenticated"),
+                ("refresh", "7200", "refreshed"),
+            ):
+                await socket.send(json.dumps({"id": 1, "type": kind, "token": token}))
+                assert (await receive(socket))["type"] == answer
+            at.now[0] += 100
+            assert [(await receive(socket))["type"] for _ in range(2)] == ["ping", "ping"]
+            at.now[0] += 7200
+            assert await SocketVisitor(socket).end() == codes("websocket", 4005)
+        await at.is_empty()
+
+
 @on_each_transport
 async def test_connection_over_the_quota_of_its_user_is_closed(transport: Transport) -> None:
     async with served() as at:

@@ -437,22 +437,6 @@ async def test_clients_are_counted() -> None:
         assert at.relay.counters.closes["4005", "server"] == 1
 
 
-async def test_failure_ends_one_client_only() -> None:
-    """It reconnects; the others notice nothing."""
-    async with served() as at, signed_in(at) as other, opened(at) as client:
-
-        async def verify(token: str) -> Any:
-            raise RuntimeError(token)
-
-        at.node.world.verify = verify  # type: ignore[method-assign]
-        await client.emit("authenticate", {"token": "ann"})
-        packets, code = await client.ending()
-        assert json.loads(packets[0][2:])[1]["code"] == 4000
-        assert code == 4000
-        at.commit()
-        assert (await other.receive())[0] == "task:update"
-
-
 async def test_node_without_positions_invites_to_reconnect() -> None:
     """It does not know yet where updates begin."""
     async with served() as at:

@@ -18,7 +18,6 @@ from starlette.applications import Starlette
 from api.endpoints import stream as sse
 from api.endpoints.table import ENDPOINTS
 from api.http.routing import routes
-from api.protocol.client_messages import Authenticate
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
 from api.relay.rate_limits import ConnectionLimits
@@ -389,22 +388,6 @@ async def test_too_many_missed_updates_are_a_resync(monkeypatch: pytest.MonkeyPa
             await stream.named("resync")
             at.commit()
             assert (await stream.named("update")).place == "0:4,1:3"
-
-
-async def test_failure_ends_one_stream_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its client reconnects; the others notice nothing."""
-    async with served() as at, events(at.client) as other:
-        await other.next()
-
-        async def fail(self: object, message: Authenticate) -> None:
-            raise RuntimeError(message.type)
-
-        with monkeypatch.context() as patched:
-            patched.setattr("api.relay.session.Session.handle", fail)
-            async with events(at.client) as stream:
-                assert [event.message["code"] for event in await stream.rest()] == [4000]
-        at.commit()
-        assert (await other.update())["position"] == "0:0"
 
 
 async def test_stream_that_is_never_read_is_closed() -> None:
