@@ -10,6 +10,8 @@ T = TypeVar("T")
 
 MOST = 2_000
 """The maximal number of items in a batch, and in the queue."""
+BUSY = 4
+"""The batch size from which on the next batch may grow. Few commands may depend on each other."""
 GATHER_S = 0.0005
 """The time for which a batch may grow for each item of the last batch, as a batch has a fixed cost."""
 GATHER_MOST_S = 0.02
@@ -19,9 +21,14 @@ class MicroBatches(Generic[T]):
     """A bounded queue between one producer, which waits while it is full, and one consumer of batches."""
 
     def __init__(
-        self, most: int = MOST, gather_s: float = GATHER_S, gather_most_s: float = GATHER_MOST_S
+        self,
+        most: int = MOST,
+        busy: int = BUSY,
+        gather_s: float = GATHER_S,
+        gather_most_s: float = GATHER_MOST_S,
     ) -> None:
         self._most = most
+        self._busy = busy
         self._gather_s = gather_s
         self._gather_most_s = gather_most_s
         self._items: deque[T] = deque()
@@ -57,7 +64,7 @@ class MicroBatches(Generic[T]):
             except TimeoutError:
                 self._last_size = 0
                 return []
-        if self._last_size > 1 and len(self._items) < self._most:
+        if self._last_size >= self._busy and len(self._items) < self._most:
             try:
                 async with asyncio.timeout(min(self._last_size * self._gather_s, self._gather_most_s)):
                     await self._full.wait()

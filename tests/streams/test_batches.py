@@ -5,11 +5,12 @@ import asyncio
 from streams.batches import MicroBatches
 
 
-async def test_single_items_are_returned_at_once() -> None:
-    batches: MicroBatches[int] = MicroBatches(gather_s=60, gather_most_s=60)
-    for item in range(3):
-        await batches.put(item)
-        assert await batches.next(60) == [item]
+async def test_few_items_are_returned_at_once() -> None:
+    batches: MicroBatches[int] = MicroBatches(busy=3, gather_s=60, gather_most_s=60)
+    for size in (1, 1, 2, 2, 3):
+        for item in range(size):
+            await batches.put(item)
+        assert await batches.next(60) == list(range(size))
 
 
 async def test_wait_without_items_times_out() -> None:
@@ -26,7 +27,7 @@ async def test_item_wakes_a_waiting_consumer() -> None:
 
 
 async def test_batch_after_several_items_waits_until_it_is_full() -> None:
-    batches: MicroBatches[int] = MicroBatches(most=10, gather_s=60, gather_most_s=60)
+    batches: MicroBatches[int] = MicroBatches(most=10, busy=5, gather_s=60, gather_most_s=60)
     for item in range(5):
         await batches.put(item)
     assert await batches.next(60) == list(range(5))
