@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from app.errors import Unavailable, WrongLog
-from app.log.records import RawRecord, Record, encode
+from app.log.records import Headers, RawRecord, Record, encode
 from app.positions import Position
 from streams.producing import Message, TopicProducer, partition_of, unavailable
 
@@ -178,5 +178,5 @@ def raw_record(message: ConsumerRecord) -> RawRecord:
 
 def _copy(raw: RawRecord) -> Message:
     origin = ("ce_retryof", str(raw.position).encode())
-    headers = [header for header in raw.headers if header[0] != "ce_retryof"]
-    return Message(raw.position.partition, raw.key, raw.value, [*headers, origin])
+    headers: Headers = [*(header for header in raw.headers if header[0] != "ce_retryof"), origin]
+    return Message(raw.position.partition, raw.key, raw.value, headers)

@@ -21,6 +21,7 @@ from aiokafka.errors import (
 from aiokafka.partitioner import murmur2
 
 from app.errors import Unavailable
+from app.log.records import Headers
 from app.positions import Position
 
 log = structlog.get_logger()
@@ -40,7 +41,7 @@ class Message(NamedTuple):
     partition: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Headers
 
 
 @lru_cache(maxsize=KEYS_KEPT)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from zlib import crc32
 
 from app.log.ports import Clock
-from app.log.records import RawRecord, Record, encode
+from app.log.records import Headers, RawRecord, Record, encode
 from app.positions import Position
 
 
@@ -73,7 +73,7 @@ class MemoryEventLog:
         return await self._put(place, key, value, headers)
 
     async def _put(
-        self, partition: int, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
+        self, partition: int, key: bytes | None, value: bytes | None, headers: Headers
     ) -> Position:
         log = self._logs[partition]
         position = Position(partition, len(log))

@@ -38,7 +38,8 @@ class StreamResumed:
 
 
 Event = task_events.TaskEvent | list_events.ListEvent | users.UserEvent | StreamResumed
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
+"""The headers of a message. A header without a value, which foreign records may have, counts as absent."""
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 """A function from the data of one schema version of an event type to that of the next version."""
 
@@ -190,7 +191,7 @@ def reason_of(error: Exception) -> str:
 
 
 def _decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
-    attributes = {name: raw.decode() for name, raw in headers if name.startswith("ce_")}
+    attributes = {name: raw.decode() for name, raw in headers if raw is not None and name.startswith("ce_")}
     _check_attributes(attributes)
     kind, subject = attributes["ce_type"], attributes["ce_subject"]
     stream = _checked_stream(key, kind, subject, attributes)

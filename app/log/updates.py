@@ -120,7 +120,7 @@ def encode(update: Update) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
 
 def decode(headers: Headers, value: bytes) -> Update:
     """Decode the result of `encode`. Raise `KeyError`, `ValueError` or `Malformed` for anything else."""
-    attributes = {name: raw.decode() for name, raw in headers}
+    attributes = {name: raw.decode() for name, raw in headers if raw is not None}
     return Update(
         position=Position.parse(attributes["ce_position"]),
         stream=StreamId(attributes["ce_subject"]),

@@ -108,7 +108,7 @@ def _settled(record: Record, partition: int) -> Iterable[Position]:
 def retry_of(raw: RawRecord) -> Position | None:
     """Return the position of the record that `raw` is a copy of, if any; also for a poison record."""
     for name, value in raw.headers:
-        if name == "ce_retryof":
+        if name == "ce_retryof" and value is not None:
             return next(iter(_positions((value.decode(errors="replace"),))), None)
     return None
 

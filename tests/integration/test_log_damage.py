@@ -111,9 +111,7 @@ async def refusal(settings: Settings) -> str:
 def shown(records: Sequence[RawRecord]) -> dict[Position, tuple[str | None, bytes | None]]:
     """Return records by position: id and value, or that they cannot be read."""
     return {
-        raw.position: (dict(raw.headers)["ce_id"].decode(), raw.value)
-        if dict(raw.headers).get("ce_id")
-        else (None, None)
+        raw.position: (id_.decode(), raw.value) if (id_ := dict(raw.headers).get("ce_id")) else (None, None)
         for raw in records
     }
 

@@ -166,7 +166,7 @@ def foreign_records(draw: st.DrawFn, partitions: int, versions: dict[str, int]) 
         ("ce_actor", draw(st.sampled_from(["alice", "bob", "n" * 900])).encode()),
     ]
     if draw(st.integers(0, 9)) == 0:
-        headers.append(("ce_retryof", draw(st.sampled_from([b"0:0", b"0:3", b"1:2", b"\xff", b"9:9"]))))
+        headers.append(("ce_retryof", draw(st.sampled_from([b"0:0", b"0:3", b"1:2", b"\xff", b"9:9", None]))))
     if draw(st.integers(0, 15)) == 0:
         at = draw(st.integers(0, len(headers) - 1))
         headers[at] = (

@@ -306,7 +306,7 @@ class Lasting:
 
 
 async def test_newer_token_extends_the_life_of_a_socket() -> None:
-    async with served(ping_s=0.1, verifier=Lasting()) as at:
+    async with served(ping_s=0.5, verifier=Lasting()) as at:
         async with connect(f"ws://127.0.0.1:{at.port}/ws") as socket:
             for kind, token, answer in (
                 ("authenticate", "10", "authenticated"),
@@ -315,7 +315,9 @@ async def test_newer_token_extends_the_life_of_a_socket() -> None:
                 await socket.send(json.dumps({"id": 1, "type": kind, "token": token}))
                 assert (await receive(socket))["type"] == answer
             at.now[0] += 100
-            assert [(await receive(socket))["type"] for _ in range(2)] == ["ping", "ping"]
+            for _ in range(2):
+                assert (await receive(socket))["type"] == "ping"
+                await socket.send(json.dumps({"type": "pong"}))
             at.now[0] += 7200
             assert await SocketVisitor(socket).end() == codes("websocket", 4005)
         await at.is_empty()

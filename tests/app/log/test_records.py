@@ -341,9 +341,10 @@ VALUE = b'{"list_id":"l","title":"t"}'
         (_with(ce_actor=b"a\x00b"), "an attribute (contains U.0000|is too long)"),
         (_with(ce_actor=b"x" * 5000), "an attribute (contains U.0000|is too long)"),
         ([], "no attribute"),
+        ([*_with(ce_id=None), ("ce_id", None)], "no attribute ce_id"),
     ],
 )
-def test_invalid_envelope_is_refused(headers: list[tuple[str, bytes]], reason: str) -> None:
+def test_invalid_envelope_is_refused(headers: list[tuple[str, bytes | None]], reason: str) -> None:
     """With a reason of one line."""
     with pytest.raises(Undecodable, match=reason) as caught:
         decode(KEY, headers, VALUE)
