@@ -14,7 +14,12 @@ BUSY = 4
 """The batch size from which on the next batch may grow. Few commands may depend on each other."""
 GATHER_S = 0.0005
 """The time for which a batch may grow for each item of the last batch, as a batch has a fixed cost."""
-GATHER_MOST_S = 0.02
+GATHER_MOST_S = 0.004
+"""The longest of these times: with 64 commands at once, 20 ms would cost a third of the commands per second."""
+BACKLOG = 256
+"""The batch size from which on there is a backlog, for which no command waits."""
+GATHER_BACKLOG_S = 0.02
+"""The time for which a batch of a backlog may grow."""
 
 
 class MicroBatches(Generic[T]):
@@ -66,7 +71,7 @@ class MicroBatches(Generic[T]):
                 return []
         if self._last_size >= self._busy and len(self._items) < self._most:
             try:
-                async with asyncio.timeout(min(self._last_size * self._gather_s, self._gather_most_s)):
+                async with asyncio.timeout(self._gather_time_s()):
                     await self._full.wait()
             except TimeoutError:
                 pass
@@ -77,3 +82,8 @@ class MicroBatches(Generic[T]):
         self._room.set()
         self._last_size = len(batch)
         return batch
+
+    def _gather_time_s(self) -> float:
+        if self._last_size >= BACKLOG:
+            return max(self._gather_most_s, GATHER_BACKLOG_S)
+        return min(self._last_size * self._gather_s, self._gather_most_s)
