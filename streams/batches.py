@@ -16,7 +16,7 @@ GATHER_S = 0.0005
 """The time for which a batch may grow for each item of the last batch, as a batch has a fixed cost."""
 GATHER_MOST_S = 0.004
 """The longest of these times. With 64 commands at once, 20 ms would cost a third of their rate."""
-BACKLOG = 256
+BACKLOG = 100
 """The batch size from which on there is a backlog, for which no command waits."""
 GATHER_BACKLOG_S = 0.02
 """The time for which a batch of a backlog may grow."""
