@@ -5,15 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from app.authorisation import ALLOWED, ReadList, roles_for
 from app.values import Role
+from tests.sources import modules
 
-ROOT = Path(__file__).parent.parent
 PACKAGES = ("app", "projections", "streams", "api")
 STATE, PERMISSION = "app/lists/members.py", "app/authorisation.py"
 SQL, UPDATE = "projections/read_models/members.py", "api/relay/membership.py"
@@ -24,13 +23,10 @@ _SQL = re.compile(r"\blist_members\b|\bmembers\s*(?:@>|->|\?|#)|\(\s*members\b|\
 
 
 def test_no_other_module_interprets_members() -> None:
-    modules = sorted(
-        each.relative_to(ROOT).as_posix() for package in PACKAGES for each in (ROOT / package).rglob("*.py")
-    )
     offenders = [
         f"{module}:{line}: {what}"
-        for module in modules
-        for line, what in offences((ROOT / module).read_text(), module)
+        for module, source in modules(*PACKAGES)
+        for line, what in offences(source, module)
     ]
     assert not offenders, "\n".join(offenders)
 

@@ -2,11 +2,11 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.sources import modules
+
 PACKAGES = ("app", "projections", "streams", "api", "tasktape", "client", "benchmarks", "scripts", "tests")
 """The packages whose docstrings are checked."""
 QUESTION_WORDS = frozenset({"What", "Whether", "How", "Who", "Whom", "Where", "Why", "Which"})
@@ -19,16 +19,16 @@ DESCRIBED = frozenset({"property", "cached_property"})
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_docstrings_begin_plainly(package: str) -> None:
-    paths = sorted((ROOT / package).rglob("*.py"))
-    assert paths
-    assert [fault for path in paths for fault in faults(path.read_text(), str(path.relative_to(ROOT)))] == []
+    sources = dict(modules(package))
+    assert sources
+    assert [fault for name, source in sources.items() for fault in faults(source, name)] == []
 
 
 def test_names_of_tests_are_plain() -> None:
     names = {
-        f"{path.relative_to(ROOT)}: {node.name}"
-        for path in (ROOT / "tests").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        f"{name}: {node.name}"
+        for name, source in modules("tests")
+        for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and is_riddle(node.name)
     }
     assert names == set()

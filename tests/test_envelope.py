@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -17,12 +16,11 @@ from app.log.event_json import RecordedEvent, event_json, update_json
 from app.positions import Position
 from app.stream_ids import task_stream
 from tasktape_client.models import Event as ClientEvent
+from tests.sources import PACKAGES, modules
 from tests.spec import START
 
-ROOT = Path(__file__).parents[1]
-MAKER = Path("app/log/event_json.py")
-PACKAGES = ("app", "projections", "streams", "api", "tasktape")
-DOCUMENTATION = {Path("api/contract/message_examples.py"), Path("api/contract/openapi_fields.py")}
+MAKER = "app/log/event_json.py"
+DOCUMENTATION = {"api/contract/message_examples.py", "api/contract/openapi_fields.py"}
 """Examples, and sentences about fields; `tests/integration/test_messages_as_described.py` checks them."""
 EVENT = RecordedEvent(
     *("event-1", "task.edited", task_stream("1"), 2, Position(0, 121), "accepted", None, START, START),
@@ -36,9 +34,9 @@ TEMPLATES = ('"type":"update"', '"event":%s,"changes"', '"event":{', ',"data":%s
 
 
 def test_only_one_module_makes_the_json_of_an_event() -> None:
-    paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
-    assert len(paths) > 300
-    found = {path.relative_to(ROOT) for path in paths if any(_glued(ast.parse(path.read_text())))}
+    texts = dict(modules(*PACKAGES))
+    assert len(texts) > 300
+    found = {name for name, text in texts.items() if any(_glued(ast.parse(text)))}
     assert found == {MAKER, *DOCUMENTATION}
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from app.stream_ids import KINDS
+from tests.sources import PACKAGES, ROOT, modules
 
-ROOT = Path(__file__).parent.parent
-PACKAGES = ("app", "projections", "streams", "api", "tasktape")
-OWN = {"app/stream_ids.py", "app/channels.py", "projections/postgres/stream_ids.py"}
+OWN = {"app/prefixed_names.py", "app/stream_ids.py", "app/channels.py", "projections/postgres/stream_ids.py"}
 OTHER_COLONS = ("app/positions.py", "tasktape/")
 """Modules that split other texts at colons: positions, addresses of brokers."""
 _PREFIX = re.compile(rf"(?:{'|'.join(KINDS)}):")
@@ -24,14 +22,11 @@ _CUTTING = {"partition", "split"}
 
 
 def test_prefixes_stay_in_their_modules() -> None:
-    modules = sorted(
-        each.relative_to(ROOT).as_posix() for package in PACKAGES for each in (ROOT / package).rglob("*.py")
-    )
     offenders = [
         f"{module}:{line}: {text}"
-        for module in modules
+        for module, source in modules(*PACKAGES)
         if module not in OWN
-        for line, text in offences((ROOT / module).read_text(), others=module.startswith(OTHER_COLONS))
+        for line, text in offences(source, others=module.startswith(OTHER_COLONS))
     ]
     assert not offenders, "\n".join(offenders)
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
-PACKAGES = ("app", "projections", "streams", "api", "tasktape")
+from tests import sources
+from tests.sources import PACKAGES
 
 
 def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
-    for folder in folders:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+    return ((name, ast.parse(text)) for name, text in sources.modules(*folders))
 
 
 def with_node(is_found: Callable[[ast.AST], bool], *folders: str) -> set[str]:

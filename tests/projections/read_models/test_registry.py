@@ -12,8 +12,8 @@ from pathlib import Path
 from projections import read_models as package
 from projections.postgres import tables
 from projections.read_models.registry import GENERATION_TABLES, READ_MODELS
+from tests.sources import PACKAGES, ROOT, modules
 
-ROOT = Path(__file__).parents[3]
 NO_READ_MODELS = {"registry", "projected"}
 """The modules of the package that are about read models, but are none."""
 WRITES = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM|copy_records_to_table\()\s*\"?(\w+)")
@@ -43,10 +43,9 @@ def test_every_read_model_writes() -> None:
 def test_only_a_read_model_writes_its_tables() -> None:
     owners = {table.name: name_of(each) for each in READ_MODELS for table in each.TABLES}
     found = {
-        (table, path.stem)
-        for folder in ("app", "projections", "streams", "api", "tasktape")
-        for path in (ROOT / folder).rglob("*.py")
-        for table in WRITES.findall(path.read_text())
+        (table, Path(name).stem)
+        for name, source in modules(*PACKAGES)
+        for table in WRITES.findall(source)
         if table in owners
     }
     assert found == set(owners.items())
