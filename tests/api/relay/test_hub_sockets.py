@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -21,9 +20,9 @@ from websockets.typing import Origin, Subprotocol
 from api.protocol.client_messages import PACKED_SUBPROTOCOL, SUBPROTOCOL
 from api.transports.websocket import server_protocol
 from api.transports.websocket.endpoint import LiveSockets
-from api.transports.websocket.uvicorn_protocol import OPTIONS
 from app.positions import Position
 from tests.api.relay_world import NOW, Node, World, task_update
+from tests.api.serving import serving
 from tests.waiting import eventually
 
 LIST, TASK = "00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000011"
@@ -59,26 +58,9 @@ async def served(options: Mapping[str, Any] | None = None, **timing: Any) -> Asy
     now = [NOW]
     relay = replace(node.relay, now=lambda: now[0], **timing)
     sockets = LiveSockets(relay, origins=["https://tasks.example"])
-    config = uvicorn.Config(
-        Starlette(routes=[sockets.route()]),
-        port=0,
-        lifespan="off",
-        log_config=None,
-        timeout_graceful_shutdown=1,
-        **OPTIONS | dict(options or {}),
-    )
-    server = uvicorn.Server(config)
-    # As the product's own server does: signals are not the server's to take.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
-    serving = asyncio.create_task(server.serve())
-    await eventually(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
+    app = Starlette(routes=[sockets.route()])
+    async with serving(app, sockets.connection_registry, **options or {}) as (server, port):
         yield Served(node, sockets, server, port, now)
-    finally:
-        await sockets.connection_registry.drain()
-        server.should_exit = True
-        await serving
 
 
 async def receive(socket: ClientConnection) -> dict[str, Any]:

@@ -9,13 +9,11 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
 
 import httpx
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
@@ -31,11 +29,12 @@ from api.relay.recovery import Recovery
 from api.telemetry.counters import Transport
 from api.transports.socket_io.server import SocketIo, socketio_route
 from api.transports.websocket.endpoint import LiveSockets
-from api.transports.websocket.uvicorn_protocol import OPTIONS
 from tests.api.event_client import EventReader, events
 from tests.api.relay.test_hub_sockets import ending, receive
 from tests.api.relay_world import NOW, Node, World, task_update
+from tests.api.serving import Everyone, serving
 from tests.api.transports.socket_io.test_server import Client, opened
+from tests.sources import modules
 from tests.waiting import eventually
 
 LIST, TASK = "00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000011"
@@ -81,28 +80,11 @@ async def served(**timing: Any) -> AsyncIterator[Served]:
     app = Starlette(routes=[sockets.route(), socketio_route(), *streams])
     app.state.deps = SimpleNamespace(verifier=world, inboxes=Everyone(), log=world)
     app.state.live = SimpleNamespace(relay=relay, connection_registry=registry, socketio=socketio)
-    config = uvicorn.Config(
-        app, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=1, **OPTIONS
-    )
-    server = uvicorn.Server(config)
-    # As the product's own server does: signals are not the server's to take.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
-    serving = asyncio.create_task(server.serve())
-    await eventually(lambda: server.started)
     try:
-        yield Served(node, relay, registry, server.servers[0].sockets[0].getsockname()[1], now)
+        async with serving(app, registry) as (_, port):
+            yield Served(node, relay, registry, port, now)
     finally:
-        await registry.drain()
-        server.should_exit = True
-        await serving
         await socketio.stop()
-
-
-class Everyone:
-    """An `Inboxes` in which everyone has an inbox."""
-
-    async def ensure(self, user: str) -> None:
-        """Do nothing."""
 
 
 class Visitor(Protocol):
@@ -394,7 +376,7 @@ async def test_peers_that_leave_are_counted_as_clients(transport: Transport) -> 
         assert by_clients == {"client"}
 
 
-LIFECYCLE = "connection_lifecycle.py"
+LIFECYCLE = "api/transports/connection_lifecycle.py"
 ITS_OWN = frozenset(
     {
         *("authentication_s", "expires_at", "quotas", "limited", "opened", "left"),
@@ -405,11 +387,11 @@ ITS_OWN = frozenset(
 
 
 def test_only_the_lifecycle_decides_about_the_life_of_connections() -> None:
-    folder = Path(__file__).resolve().parents[3] / "api" / "transports"
-    paths = [path for path in sorted(folder.rglob("*.py")) if path.name != LIFECYCLE]
-    assert paths
-    assert [fault for path in paths for fault in faults(path.read_text(), path.name)] == []
-    assert faults((folder / LIFECYCLE).read_text(), LIFECYCLE)
+    sources = dict(modules("api/transports"))
+    its_own = sources.pop(LIFECYCLE)
+    assert sources
+    assert [fault for name, source in sources.items() for fault in faults(source, name)] == []
+    assert faults(its_own, LIFECYCLE)
 
 
 def faults(source: str, name: str) -> list[str]:

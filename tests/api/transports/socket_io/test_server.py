@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import json
 from collections.abc import AsyncIterator
@@ -29,9 +28,9 @@ from api.transports.socket_io.packets import PACKET, HistoryFilter, event_packet
 from api.transports.socket_io.server import SocketIo, socketio_route
 from api.transports.websocket import server_protocol
 from api.transports.websocket.endpoint import LiveSockets
-from api.transports.websocket.uvicorn_protocol import OPTIONS
 from app.log.updates import Update
 from tests.api.relay_world import NOW, Node, World, list_update, task_update
+from tests.api.serving import serving
 from tests.waiting import eventually
 
 LIST, OTHER = "00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000002"
@@ -80,21 +79,10 @@ async def served(*, shares_port: bool = False, **timing: Any) -> AsyncIterator[S
     sockets = LiveSockets(relay, origins=origins, connection_registry=connection_registry)
     app = Starlette(routes=[sockets.route(), socketio_route()])
     app.state.live = SimpleNamespace(socketio=socketio)
-    config = uvicorn.Config(
-        app, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=1, **OPTIONS
-    )
-    server = uvicorn.Server(config)
-    # As the product's own server does: signals are not the server's to take.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
-    serving = asyncio.create_task(server.serve())
-    await eventually(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield Served(node, connection_registry, relay, socketio, server, port, now)
+        async with serving(app, connection_registry) as (server, port):
+            yield Served(node, connection_registry, relay, socketio, server, port, now)
     finally:
-        await connection_registry.drain()
-        server.should_exit = True
-        await serving
         await socketio.stop()
 
 

@@ -21,10 +21,10 @@ from api.http.routing import routes
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
 from api.relay.rate_limits import ConnectionLimits
-from api.transports.websocket.uvicorn_protocol import OPTIONS
 from app.log.updates import Update
 from tests.api.event_client import events
 from tests.api.relay_world import NOW, Node, World, list_update, task_update
+from tests.api.serving import Everyone, serving
 from tests.waiting import eventually
 
 LIST, OTHER = "00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000002"
@@ -74,35 +74,12 @@ async def served(**timing: Any) -> AsyncIterator[Served]:
     app.state.deps = SimpleNamespace(verifier=world, inboxes=Everyone(), log=world)
     relay = replace(node.relay, now=lambda: now[0], **timing)
     app.state.live = SimpleNamespace(relay=relay, connection_registry=connection_registry)
-    config = uvicorn.Config(
-        app,
-        port=0,
-        lifespan="off",
-        log_config=None,
-        timeout_graceful_shutdown=1,
-        **OPTIONS,
-    )
-    server = uvicorn.Server(config)
-    # As the product's own server does: signals are not the server's to take.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
-    serving = asyncio.create_task(server.serve())
-    await eventually(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
     headers = {"Authorization": "Bearer ann"}
-    async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False
-    ) as client:
+    async with (
+        serving(app, connection_registry) as (server, port),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False) as client,
+    ):
         yield Served(node, relay, connection_registry, server, client, port, now)
-        await connection_registry.drain()
-    server.should_exit = True
-    await serving
-
-
-class Everyone:
-    """Inboxes that all users have."""
-
-    async def ensure(self, user: str) -> None:
-        """Do nothing."""
 
 
 async def test_stream_begins_with_the_user_then_updates() -> None:
