@@ -5,27 +5,18 @@ from __future__ import annotations
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from app.prefixed_names import PrefixedName
+
 MAX_CHANNEL_CHARS = 256
 
 
-class Channel(str):
-    """The name of a channel.
+class Channel(PrefixedName):
+    """The name of a channel; its kind is `user`, `list` or `task`.
 
-    It is a string, because messages, updates and queries contain it as such. A client may name a channel that
-    does not exist: `api.relay.channel_access` refuses it.
+    A client may name a channel that does not exist: `api.relay.channel_access` refuses it.
     """
 
     __slots__ = ()
-
-    @property
-    def kind(self) -> str:
-        """The part before the colon: `user`, `list` or `task`; all of the name if there is no colon."""
-        return self.partition(":")[0]
-
-    @property
-    def key(self) -> str:
-        """The name of the user, or the id of the list or task."""
-        return self.partition(":")[2]
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 
+from app.prefixed_names import PrefixedName
+
 MAX_KEY_CHARS = 256
 KINDS = ("task", "list", "user")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
-class StreamId(str):
-    """The id of a stream.
-
-    It is a string, because the log, the tables and the messages contain it as such.
-    """
+class StreamId(PrefixedName):
+    """The id of a stream; its kind is `task`, `list` or `user`, or empty if there is no stream."""
 
     __slots__ = ()
 
@@ -23,16 +22,6 @@ class StreamId(str):
         kind, _, key = text.partition(":")
         is_id = kind in KINDS and 0 < len(key) <= MAX_KEY_CHARS and _CONTROL.search(key) is None
         return cls(text) if is_id else None
-
-    @property
-    def kind(self) -> str:
-        """The kind of the stream: `task`, `list` or `user`; empty if there is no stream."""
-        return self.partition(":")[0]
-
-    @property
-    def key(self) -> str:
-        """The id of the task or list, or the name of the user."""
-        return self.partition(":")[2]
 
 
 NO_STREAM = StreamId()
