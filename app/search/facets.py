@@ -16,8 +16,10 @@ LONGEST_FACET = 200
 """Characters: more than our commands accept, because other producers' values must fit an index too."""
 
 _EXACT = tuple((name, field.rules.facet) for name, field in FIELDS.items() if field.rules.facet is not None)
-_OPTIONAL = tuple((name, field.has, field.default) for name, field in FIELDS.items() if field.has is not None)
-HAS = (*(word for _, word, _ in _OPTIONAL), "comments")
+_OPTIONAL = tuple(
+    (name, f"has:{field.has}", field.default) for name, field in FIELDS.items() if field.has is not None
+)
+HAS = (*(field.has for field in FIELDS.values() if field.has is not None), "comments")
 """The words of `has:`."""
 _SPELLED: Mapping[FacetKind, Callable[[str], str]] = {
     "stage": normal_label,
@@ -44,11 +46,12 @@ def _facets(task: Task) -> Iterator[str]:
     for name, kind in _EXACT:
         value = getattr(task, name)
         if isinstance(value, tuple):
-            yield from (facet(kind, each) for each in value)
+            for each in value:
+                yield facet(kind, each)
         elif value is not None:
             yield facet(kind, value)
-    for name, word, empty in _OPTIONAL:
+    for name, found_by, empty in _OPTIONAL:
         if getattr(task, name) != empty:
-            yield facet("has", word)
+            yield found_by
     if task.comment_count:
         yield facet("has", "comments")
