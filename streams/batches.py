@@ -85,5 +85,5 @@ class MicroBatches(Generic[T]):
 
     def _gather_time_s(self) -> float:
         if self._last_size >= BACKLOG:
-            return max(self._gather_most_s, GATHER_BACKLOG_S)
+            return GATHER_BACKLOG_S
         return min(self._last_size * self._gather_s, self._gather_most_s)
