@@ -12,6 +12,7 @@ from app.settings import Settings
 from streams.migrate import migrate
 from tasktape.local.accounts import die_with_parent
 from tests.fork_server import WORKER, ForkedProcess, fork_server
+from tests.waiting import LIMIT_S
 
 SECRET = "a-secret-for-tests-that-is-long-enough"
 
@@ -99,4 +100,4 @@ class WorkerProcess:
             return 0
         process, self._process = self._process, None
         process.send_signal(how)
-        return process.wait(timeout=20)
+        return process.wait(timeout=LIMIT_S)

@@ -6,11 +6,13 @@ import time
 from collections.abc import Awaitable, Callable
 
 POLL_S = 0.02
+LIMIT_S = 60.0
+"""Longer than anything takes on a slow and busy machine: what takes longer hangs."""
 
 
 async def eventually(
     condition: Callable[[], bool | Awaitable[bool]],
-    limit_s: float = 30.0,
+    limit_s: float = LIMIT_S,
     why: str = "it did not come true",
 ) -> None:
     """Return as soon as `condition` holds; fail after `limit_s` seconds."""
@@ -25,7 +27,7 @@ async def eventually(
 
 
 def eventually_sync(
-    condition: Callable[[], bool], limit_s: float = 30.0, why: str = "it did not come true"
+    condition: Callable[[], bool], limit_s: float = LIMIT_S, why: str = "it did not come true"
 ) -> None:
     """Return as soon as `condition` holds; fail after `limit_s` seconds."""
     deadline = time.monotonic() + limit_s

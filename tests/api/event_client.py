@@ -11,7 +11,9 @@ from typing import Any
 
 import httpx
 
-LIMIT_S = 15.0
+from tests.updates import matches
+
+LIMIT_S = 30.0
 
 
 @dataclass
@@ -55,10 +57,12 @@ class EventReader:
             pass
         return event
 
-    async def update(self) -> dict[str, Any]:
-        """Return the next update's message."""
-        message: dict[str, Any] = (await self.named("update")).message
-        return message
+    async def update(self, type_: str = "", of: str = "") -> dict[str, Any]:
+        """Return the message of the next update, or of the next that `matches`."""
+        while True:
+            message: dict[str, Any] = (await self.named("update")).message
+            if matches(message, type_, of):
+                return message
 
     async def rest(self) -> list[Event]:
         """Return all events to the end."""

@@ -14,7 +14,7 @@ from api.listening import bind_port, listen, stop_listening
 from app.errors import Unavailable
 
 LOOPBACK = "127.0.0.1"
-LIMIT_S = 5
+LIMIT_S = 30
 CLIENTS = 50
 
 

@@ -12,7 +12,7 @@ from tasktape_client import (
 from tasktape_client.updates import Updates
 from tests.client.scripted_server import Peer, Script, update_of
 
-LIMIT_S = 10
+LIMIT_S = 30
 
 
 async def positions_of(updates: Updates, count: int) -> list[str]:

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.integration.stack import Stack
 
-LIMIT_MS = 15_000
+LIMIT_MS = 30_000
 expect.set_options(timeout=LIMIT_MS)
 
 
@@ -34,6 +34,12 @@ class Screen:
         return self.page.locator(".row:not(.draft)").filter(
             has=self.page.get_by_role("button", name=title, exact=True)
         )
+
+    async def done(self, what: str) -> Locator:
+        """Wait for the message of a finished action and return it; from then on it can be undone."""
+        message = self.page.get_by_role("status").filter(has_text=what)
+        await expect(message).to_be_visible()
+        return message
 
     async def open(self, title: str) -> None:
         """Open a task's details."""

@@ -12,6 +12,7 @@ from tests.integration.stack import Stack
 from tests.ports import free_port
 from tests.waiting import eventually
 
+RECONNECT_LIMIT_S = 60.0
 FOLLOW = """
 token => {
   window.versions = [];
@@ -51,11 +52,12 @@ async def test_browser_reconnects_and_misses_nothing(stack: Stack, browser: Brow
         await _edit(client, task["id"], range(6, 20))
         await stopping
         # A browser that comes back while the node still serves what is connected is sent away again.
+        await eventually(lambda: page.evaluate("window.goodbyes.length > 0"))
         assert set(await page.evaluate("window.goodbyes")) == {4001}
         again = await asyncio.to_thread(stack.start_api, port)
         stack.urls.pop()
         await _edit(client, task["id"], range(20, 31))
-        await eventually(lambda: sees(30), 30)
+        await eventually(lambda: sees(30), RECONNECT_LIMIT_S)
     assert await seen() == list(range(1, 31))
     await context.close()
     await asyncio.to_thread(again.stop)

@@ -238,7 +238,7 @@ async def test_expired_token_asks_to_sign_in_again(screens: Screens) -> None:
     token = screens.stack.token(screens.user, ttl_s=12)
     screen = await screens.visit(f"{screens.stack.urls[0]}/#token={token}")
     await screen.live()
-    await expect(screen.page.get_by_role("alert")).to_contain_text("Sign in again", timeout=30_000)
+    await expect(screen.page.get_by_role("alert")).to_contain_text("Sign in again")
 
 
 async def test_page_fits_a_narrow_phone_in_light_and_dark(screens: Screens) -> None:
@@ -281,6 +281,7 @@ async def test_resync_reads_the_snapshot_again(screens: Screens) -> None:
     """When too many updates were missed to be sent, the page still ends with the current state."""
     screen = await screens.open(0)
     await screen.add("Buy milk")
+    await expect(screen.row("Buy milk")).to_be_visible()
     sockets: list[WebSocketRoute] = []
 
     async def tamper(socket: WebSocketRoute) -> None:

@@ -87,6 +87,7 @@ async def test_search_works_in_an_unknown_zone(screens: Screens, zone: str | Non
     """Its days are those of UTC then."""
     screen = await screens.open(0)
     await screen.add("Buy milk")
+    await expect(screen.row("Buy milk")).to_be_visible()
     await screen.page.add_init_script(
         "const known = Intl.DateTimeFormat.prototype.resolvedOptions;"
         "Intl.DateTimeFormat.prototype.resolvedOptions = function () {"

@@ -40,7 +40,8 @@ class ScriptedServer:
         """Answer one request."""
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
-        await asyncio.sleep(0.001)  # as long as a real one would be on its way, so that others can be too
+        for _ in range(20):  # it is on its way for a while, and others can be too
+            await asyncio.sleep(0)
         try:
             return self._serve(request)
         finally:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.places import dying_with_us
 from tests.ports import free_port
-from tests.waiting import eventually_sync
+from tests.waiting import LIMIT_S, eventually_sync
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 LOOPBACK = "127.0.0.1"
@@ -50,7 +50,8 @@ class Proxy:
                 stderr=log,
                 preexec_fn=dying_with_us(),  # noqa: PLW1509  # it takes no lock that another thread could hold
             )
-        eventually_sync(lambda: self._answers(path, status), 20, f"{self.log} tells why it does not answer")
+        why = f"{self.log} tells why it does not answer"
+        eventually_sync(lambda: self._answers(path, status), LIMIT_S, why)
 
     def stop(self) -> None:
         """Stop it."""

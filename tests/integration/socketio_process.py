@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 SCRIPT = Path(__file__).with_name("socketio_client.mjs")
-LIMIT_S = 20.0
+LIMIT_S = 30.0
 LINE_BYTES = 8 * 1024 * 1024
 
 
@@ -38,6 +38,12 @@ class SocketIoProcess:
         while (happened := await self.receive())[0] != name:
             pass
         return happened[1] if len(happened) > 1 else None
+
+    async def task_update(self, type_: str) -> Any:
+        """Return the next update of this type."""
+        while (update := await self.receive_named("task:update"))["type"] != type_:
+            pass
+        return update
 
     async def ask(self, event: str, *arguments: Any) -> Any:
         """Emit an event and return its acknowledgement."""

@@ -20,7 +20,7 @@ from tests.waiting import eventually_sync
 
 SECRET = "a secret of the tests, and of nothing else"
 START_LIMIT_S = 60.0
-STOP_LIMIT_S = 10.0
+STOP_LIMIT_S = 30.0
 
 
 @dataclass
@@ -178,6 +178,6 @@ def running(
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz?lag=any", timeout=5, trust_env=False).status_code == 200
+        return httpx.get(f"{url}/readyz?lag=any", timeout=START_LIMIT_S, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False

@@ -10,7 +10,7 @@ import httpx
 
 from app.ids import inbox_id
 from tests.integration.stack import Stack
-from tests.waiting import eventually
+from tests.waiting import LIMIT_S, eventually
 
 
 def user() -> str:
@@ -67,7 +67,11 @@ async def test_two_hundred_edits_through_two_processes_all_take_effect(running_s
 
         async def edit(number: int) -> tuple[str, str]:
             client = (first, second)[number % 2]
-            answer = await client.patch(path, json={"title": f"Edit {number}"}, headers={"Prefer": "wait=30"})
+            change, wait = {"title": f"Edit {number}"}, {"Prefer": "wait=30"}
+            async with asyncio.timeout(LIMIT_S):
+                # A busy machine may take so long for the others that some are to be repeated.
+                while (answer := await client.patch(path, json=change, headers=wait)).status_code == 503:
+                    pass
             assert answer.status_code == 200, answer.text
             assert answer.json()["title"] == f"Edit {number}"
             return answer.headers["tasktape-position"], answer.headers["etag"]
@@ -232,12 +236,13 @@ async def test_readiness_has_the_lag(running_stack: Stack) -> None:
     """Ready, with the log's ends and the read models' positions; the lag becomes zero."""
     async with running_stack.client(user()) as client:
         await create(client)
+        ready: dict[str, Any] = {}
 
         async def no_lag() -> bool:
-            ready = await client.get("/readyz")
-            return ready.status_code == 200 and bool(ready.json()["ready"]) and ready.json()["lag"] == 0
+            answer = await client.get("/readyz")
+            ready.update(answer.json())
+            return answer.status_code == 200 and bool(ready["ready"]) and ready["lag"] == 0
 
         await eventually(no_lag)
-        ready = (await client.get("/readyz")).json()
         assert all(ready["log"][partition] == offset + 1 for partition, offset in ready["positions"].items())
         assert (await client.get("/healthz")).json() == {"status": "ok"}

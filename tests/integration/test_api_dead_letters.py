@@ -178,12 +178,12 @@ async def test_unreadable_record_without_a_stream_is_skipped_from_the_command_li
         items = json.loads(await shell.works("dead-letters", "list", "--json"))["items"]
         return any(each["position"] == poison and each["stream"] is None for each in items)
 
-    await eventually(listed, 30)
+    await eventually(listed)
     assert f"{poison}  alone" in await shell.works("dead-letters", "list")
     assert "1 records" in await shell.works("dead-letters", "skip", poison)
 
     async def gone() -> bool:
         return not await listed()
 
-    await eventually(gone, 30)
+    await eventually(gone)
     assert f"no record is parked at {poison}" in await shell.fails("dead-letters", "retry", poison)

@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.integration.live_client import LiveClient, live
+from tests.integration.live_client import live
 from tests.integration.stack import Stack
 
 STAGES = [
@@ -237,30 +237,23 @@ async def test_stages_are_checked(team: Team) -> None:
 # --- sockets ---------------------------------------------------------------------------------------------
 
 
-async def next_of_type(client: LiveClient, event_type: str) -> dict[str, Any]:
-    """Return the next update of this type."""
-    while (update := await client.update())["event"]["type"] != event_type:
-        pass
-    return update
-
-
 async def test_added_member_receives_updates_at_once(team: Team, running_stack: Stack) -> None:
     """On an open socket, with the whole history of the list."""
     task = await team.task(title="Before")
     token = running_stack.token(team.users["stranger"])
     async with live(running_stack.ws_url(1), token) as stranger:
-        await stranger.send(id=2, type="subscribe", channel=f"task:{task.rpartition('/')[2]}")
-        assert (await stranger.receive())["code"] == "not_found"
+        channel = f"task:{task.rpartition('/')[2]}"
+        assert (await stranger.request(type="subscribe", channel=channel))["code"] == "not_found"
         await team.clients["owner"].put(team.member("stranger"), json={"role": "viewer"})
-        created = await next_of_type(stranger, "task.created")
+        created = await stranger.update("task.created")
         assert (created["task"]["title"], created["channel"]) == ("Before", f"list:{team.list_id}")
-        while (await next_of_type(stranger, "list.member_added"))["event"]["data"] != {
+        while (await stranger.update("list.member_added"))["event"]["data"] != {
             "user": team.users["stranger"],
             "role": "viewer",
         }:
             pass
         await team.clients["editor"].patch(task, json={"title": "After"})
-        edited = await next_of_type(stranger, "task.edited")
+        edited = await stranger.update("task.edited")
         assert edited["task"]["title"] == "After"
 
 
@@ -274,31 +267,27 @@ async def test_removed_member_receives_no_more_updates(
     token = running_stack.token(team.users["viewer"])
     async with live(running_stack.ws_url(0), token) as here, live(running_stack.ws_url(1), token) as there:
         for socket in (here, there):
-            await socket.send(id=2, type="subscribe", channel=task_channel)
-            assert (await socket.receive())["type"] == "subscribed"
+            reply = await socket.request(type="subscribe", channel=task_channel)
+            assert reply["type"] == "subscribed"
         await team.clients["owner"].patch(task, json={"title": "Seen"})
         for socket in (here, there):
-            assert (await next_of_type(socket, "task.edited"))["task"]["title"] == "Seen"
+            assert (await socket.update("task.edited"))["task"]["title"] == "Seen"
         if leaves:
             await team.clients["viewer"].post(f"{team.path}/leave")
         else:
             await team.clients["owner"].delete(team.member("viewer"))
         for socket in (here, there):
-            removed = await next_of_type(socket, "list.member_removed")
+            removed = await socket.update("list.member_removed")
             assert team.users["viewer"] not in removed["list"]["members"]
-            left = [await socket.receive(), await socket.receive()]
-            assert {(each["type"], each["channel"]) for each in left} == {
-                ("unsubscribed", task_channel),
-                ("unsubscribed", list_channel),
-            }
+            left = {(await socket.receive(type="unsubscribed"))["channel"] for _ in range(2)}
+            assert left == {task_channel, list_channel}
         await team.clients["owner"].patch(task, json={"title": "Secret"})
         # The update of an own task shows that no other came before it.
         await team.clients["viewer"].post("/api/tasks", json={"title": "Mine"})
         for socket in (here, there):
-            assert (await socket.update())["task"]["title"] == "Mine"
+            assert (await socket.update("task."))["task"]["title"] == "Mine"
             for channel in (task_channel, list_channel):
-                await socket.send(id=3, type="subscribe", channel=channel)
-                assert (await socket.receive())["code"] == "not_found"
+                assert (await socket.request(type="subscribe", channel=channel))["code"] == "not_found"
 
 
 async def test_new_role_applies_from_the_next_command(team: Team, running_stack: Stack) -> None:
@@ -309,5 +298,5 @@ async def test_new_role_applies_from_the_next_command(team: Team, running_stack:
         await team.clients["owner"].put(team.member("editor"), json={"role": "viewer"})
         assert (await team.clients["editor"].patch(task, json={"title": "B"})).status_code == 403
         await team.clients["owner"].patch(task, json={"title": "C"})
-        titles = [(await next_of_type(socket, "task.edited"))["task"]["title"] for _ in range(2)]
+        titles = [(await socket.update("task.edited"))["task"]["title"] for _ in range(2)]
         assert titles == ["A", "C"]

@@ -7,7 +7,7 @@ import contextlib
 import json
 import signal
 import socket
-import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -69,7 +69,7 @@ def test_taken_port_is_named(running_stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-async def test_stop_is_quick_and_clean(running_stack: Stack, number: signal.Signals, status: int) -> None:
+async def test_stop_is_clean(running_stack: Stack, number: signal.Signals, status: int) -> None:
     """The pending request is answered, and the open socket gets a goodbye."""
     part = running_stack.start_api()
     worker = next(each for each in running_stack.parts if each.name.startswith("worker"))
@@ -87,13 +87,15 @@ async def test_stop_is_quick_and_clean(running_stack: Stack, number: signal.Sign
                 "/api/tasks", json={"title": "Late"}, headers={"Prefer": "respond-async"}
             )
             waiting = {"Tasktape-Position": written.headers["tasktape-position"], "Prefer": "wait=2"}
-            in_hand = asyncio.create_task(client.get("/api/me", headers=waiting))
-            await asyncio.sleep(0.3)  # until the request is on its way in
-            began = time.monotonic()
+            sent = asyncio.Event()
+            in_hand = asyncio.create_task(
+                client.get("/api/me", headers=waiting, extensions={"trace": setting(sent)})
+            )
+            await sent.wait()
+            await client.get("/healthz")  # which the node reads later
             part.process.send_signal(number)
             assert (await in_hand).status_code == 503
             await eventually(lambda: part.process.poll() is not None)
-            assert time.monotonic() - began < 5
             assert part.process.returncode == status, part.tail()
             assert (await last_message(live))["type"] == "goodbye"
             assert live.close_code == 4001
@@ -104,16 +106,27 @@ async def test_stop_is_quick_and_clean(running_stack: Stack, number: signal.Sign
         part.kill()
 
 
+def setting(sent: asyncio.Event) -> Callable[[str, object], Awaitable[None]]:
+    """Return a trace function for httpx that sets the event once a request is sent."""
+
+    async def trace(name: str, _: object) -> None:
+        if name.endswith("send_request_body.complete"):
+            sent.set()
+
+    return trace
+
+
 async def last_message(live: websockets.ClientConnection) -> dict[str, object]:
     """Return the last message of a socket that is being closed."""
     last: dict[str, object] = {}
     with contextlib.suppress(websockets.ConnectionClosed):
-        while True:
-            last = json.loads(await live.recv())
+        async with asyncio.timeout(START_LIMIT_S):
+            while True:
+                last = json.loads(await live.recv())
     return last
 
 
-async def raw_exchange(url: str, request: bytes, limit_s: float = 10) -> bytes:
+async def raw_exchange(url: str, request: bytes, limit_s: float = START_LIMIT_S) -> bytes:
     """Send bytes to a node and return its response up to the close, or to a pause."""
     host, _, port = url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -210,7 +223,7 @@ async def test_commands_without_a_worker_are_pending(
             async def all_is_visible() -> bool:
                 return bool((await client.get("/readyz")).json()["lag"] == 0)
 
-            await eventually(all_is_visible, 30)
+            await eventually(all_is_visible)
             wait = {"Tasktape-Position": created.headers["tasktape-position"], "Prefer": "wait=30"}
             tasks = (await client.get("/api/tasks", headers=wait)).json()["items"]
             assert [task["title"] for task in tasks] == ["T"]

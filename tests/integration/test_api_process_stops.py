@@ -14,7 +14,7 @@ import httpx
 
 from tests.integration.stack import Part, Stack
 from tests.ports import free_port
-from tests.waiting import eventually
+from tests.waiting import LIMIT_S, eventually
 
 LOOPBACK = "127.0.0.1"
 
@@ -36,7 +36,7 @@ async def stopping_node(stack: Stack, **environment: str) -> AsyncIterator[tuple
 
             await eventually(ready)
         yield part, LOOPBACK, port
-        await eventually(lambda: part.process.poll() is not None, 15)
+        await eventually(lambda: part.process.poll() is not None)
         assert part.process.returncode == 0, part.tail()
     finally:
         part.kill()
@@ -70,7 +70,7 @@ async def test_open_connections_are_served_once_more_on_stop(running_stack: Stac
         await eventually(stopped_listening)
         for (reader, writer), rest in ((idle, request), (fresh, request), (halfway, request[10:])):
             writer.write(rest)
-            answer = await asyncio.wait_for(reader.read(), 5)
+            answer = await asyncio.wait_for(reader.read(), LIMIT_S)
             assert answer.startswith(b"HTTP/1.1 200 ")
             assert b"connection: close" in answer
             writer.close()

@@ -81,7 +81,7 @@ class Container:
         if self.process is None:
             return 0
         self.send(signal.SIGTERM)
-        return self.process.wait(15)
+        return self.process.wait(LIMIT_S)
 
     def _check(self) -> list[str]:
         if "healthcheck" not in self.service:
@@ -145,7 +145,7 @@ def test_services_become_healthy_and_unhealthy_when_they_hang(
         container.send(signal.SIGSTOP)
     try:
         for container in stopped:
-            eventually_sync(lambda each=container: not each.is_healthy(), 20)  # type: ignore[misc]
+            eventually_sync(lambda each=container: not each.is_healthy())  # type: ignore[misc]
         assert containers["worker-2"].is_healthy()
     finally:
         for container in stopped:

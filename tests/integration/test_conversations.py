@@ -135,7 +135,7 @@ async def test_presence_equals_that_of_the_conversation(
         live(running_stack.ws_url(), running_stack.token(bob)) as of_bob,
         live(running_stack.ws_url(), token_of(alice)) as of_alice,
     ):
-        await of_bob.send(id=1, type="subscribe", channel=channel)
+        await of_bob.request(type="subscribe", channel=channel)
         await of_bob.send(type="signal", channel=channel, kind="viewing")
         while not _views(await of_bob.receive(), bob):
             pass

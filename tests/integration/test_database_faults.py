@@ -70,7 +70,7 @@ async def test_no_update_is_lost_while_the_database_is_unavailable(
     async with stack.client("alice") as client, live(stack.ws_url(), stack.token("alice")) as socket:
         inbox = (await client.get("/api/me")).json()["inbox_id"]
         await client.post("/api/tasks", json={"title": "Before"})
-        await socket.update()
+        await socket.update("task.created")
         since = dict(socket.positions)
         stack.parts[0].stop()  # The worker: the test emits the updates itself.
         home = log.partition_of(f"list:{inbox}")
@@ -95,10 +95,11 @@ async def test_no_update_is_lost_while_the_database_is_unavailable(
                     assert "position" not in (message := await socket.receive()), message
         own_postgres.start()
         await project_silently(settings, log)
-        got = [(await socket.update())["position"] for _ in range(2)]
-        assert got == [str(ahead), str(behind)]
+        pushed = [await socket.update() for _ in range(2)]
+        assert [each["position"] for each in pushed] == [str(ahead), str(behind)]
         async with live(stack.ws_url(), stack.token("alice"), since) as back:
-            assert {(await back.update())["position"] for _ in range(2)} == {str(ahead), str(behind)}
+            missed = [await back.update() for _ in range(2)]
+            assert {each["position"] for each in missed} == {str(ahead), str(behind)}
         read = await client.get(f"/api/tasks/{stream[5:]}", headers={"Tasktape-Position": str(behind)})
         assert (read.status_code, read.json()["title"]) == (200, "Behind")
     await updates.close()

@@ -412,9 +412,7 @@ async def test_commands_are_not_refused_by_rows_lost_in_a_crash(
                 assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
                 assert answer.headers["retry-after"]
             channel = f"task:{path.rpartition('/')[2]}"
-            await socket.send(id=2, type="subscribe", channel=channel)
-            while (reply := await socket.receive()).get("id") != 2:
-                pass
+            reply = await socket.request(type="subscribe", channel=channel)
             assert (reply["type"], reply["code"]) == ("error", "unavailable")
         finally:
             worker.send_signal(signal.SIGCONT)
@@ -425,10 +423,7 @@ async def test_commands_are_not_refused_by_rows_lost_in_a_crash(
             return answer.status_code == 200
 
         await eventually(edited, READY_LIMIT_S)
-        await socket.send(id=3, type="subscribe", channel=channel)
-        while (reply := await socket.receive()).get("id") != 3:
-            pass
-        assert reply["type"] == "subscribed"
+        assert (await socket.request(type="subscribe", channel=channel))["type"] == "subscribed"
 
 
 async def test_commands_during_a_crash_of_postgres_succeed_or_are_503(

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from api.endpoints.table import ENDPOINTS
 from api.http.routing import Endpoint
 from tests.integration.stack import Stack
+from tests.waiting import LIMIT_S
 
 T = TypeVar("T")
 ID = "0190f3c0-0000-7000-8000-000000000000"
@@ -278,7 +279,7 @@ async def test_path_in_another_encoding_is_400(running_stack: Stack) -> None:
             writer.write(
                 b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n" + more.encode() + b"Connection: close\r\n\r\n"
             )
-            status = await asyncio.wait_for(reader.readline(), 10)
+            status = await asyncio.wait_for(reader.readline(), LIMIT_S)
             assert status.startswith(b"HTTP/1.1 400"), (target, more, status)
             writer.close()
 

@@ -20,7 +20,7 @@ from tests.integration.stack import Stack
 from tests.ports import free_port
 from tests.waiting import eventually
 
-LIMIT_S = 15.0
+LIMIT_S = 30.0
 
 
 @pytest.fixture
@@ -63,10 +63,12 @@ async def test_requests_sockets_and_streams_are_served(running_stack: Stack, url
             client.stream("GET", "/api/stream") as stream,
         ):
             lines = stream.aiter_lines()
+            async with asyncio.timeout(LIMIT_S):
+                while await anext(lines) != "event: authenticated":
+                    pass
             made = await client.post("/api/tasks", json={"title": "Buy milk"})
             assert made.status_code == 201
-            update = await socket.update()
-            assert update["task"]["title"] == "Buy milk"
+            assert (await socket.update("task.created"))["task"]["title"] == "Buy milk"
             async with asyncio.timeout(LIMIT_S):
                 while not (line := await anext(lines)).startswith("data:") or "Buy milk" not in line:
                     pass

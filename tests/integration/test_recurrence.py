@@ -23,7 +23,7 @@ from projections.queries.policies import PolicyQueries
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 from tests.folding import fold_log
-from tests.integration.live_client import LiveClient, live
+from tests.integration.live_client import live
 from tests.integration.stack import Part, Stack
 from tests.places import WorkerProcess, new_place
 from tests.spec import LIST_ID, record_of
@@ -51,13 +51,6 @@ async def add(client: httpx.AsyncClient, title: str, **more: Any) -> dict[str, A
     return task
 
 
-async def event_of(listener: LiveClient, event_type: str) -> dict[str, Any]:
-    """Return the next update of this type."""
-    while (update := await listener.update())["event"]["type"] != event_type:
-        pass
-    return update
-
-
 # --- seen live ---------------------------------------------------------------------------------------------
 
 
@@ -79,16 +72,16 @@ async def test_both_clients_get_the_completion_and_the_next_occurrence(
             task = await add(client, "Water the plants", **assigned)
             done = (await client.post(f"/api/tasks/{task['id']}/complete")).json()
             for listener in (first, second):
-                completed = await event_of(listener, "task.completed")
+                await listener.update("task.created", task["id"])
+                completed, created = await listener.updates("task.completed", "task.created")
                 assert completed["task"] == done
-                created = await event_of(listener, "task.created")
                 assert created["task"] | {"due": "2026-12-02", "status": "open"} == created["task"]
                 assert created["event"]["causation_id"] == completed["event"]["id"]
                 assert (created["event"]["actor"], created["event"]["source"]) == (user, SOURCE)
                 assert "notifications" not in created
             await client.post(f"/api/tasks/{task['id']}/reopen")
             for listener in (first, second):
-                gone = await event_of(listener, "task.deleted")
+                gone = await listener.update("task.deleted")
                 assert gone["event"]["stream"] == created["event"]["stream"]
         following = await client.get(f"/api/tasks/{created['task']['id']}")
         assert following.status_code == 404
@@ -110,9 +103,9 @@ async def test_stages_complete_and_the_next_occurrence_begins_in_an_open_one(
         board = (await client.post("/api/lists", json={"name": "Board", "stages": stages})).json()
         task = await add(client, "Rinse", list_id=board["id"], stage="Doing")
         await client.patch(f"/api/tasks/{task['id']}", json={"stage": "Done"})
-        await event_of(it, "task.edited")
-        following = (await event_of(it, "task.created"))["task"]
-        assert (following["stage"], following["due"]) == ("To do", "2026-12-02")
+        await it.update("task.created", task["id"])
+        _, following = await it.updates("task.edited", "task.created")
+        assert (following["task"]["stage"], following["task"]["due"]) == ("To do", "2026-12-02")
 
 
 async def test_occurrence_completed_with_its_parent_has_no_next_one(running_stack: Stack, user: str) -> None:
@@ -124,11 +117,11 @@ async def test_occurrence_completed_with_its_parent_has_no_next_one(running_stac
         parent = (await client.post("/api/tasks", json={"title": "Spring cleaning"})).json()
         task = await add(client, "Air the rooms", parent_id=parent["id"])
         for _ in range(2):
-            await event_of(it, "task.created")
+            await it.update("task.created")
         for action in ("complete?cascade=true", "undo"):
             assert (await client.post(f"/api/tasks/{parent['id']}/{action}")).is_success
         assert (await client.post(f"/api/tasks/{task['id']}/complete")).is_success
-        following = await event_of(it, "task.created")
+        following = await it.update("task.created")
         completed = (await client.get(f"/api/tasks/{task['id']}/history")).json()["items"][-1]
         assert following["event"]["causation_id"] == completed["id"]
         assert following["task"]["parent_id"] == parent["id"]

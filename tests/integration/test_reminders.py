@@ -5,7 +5,6 @@ After each test the read models are the fold of the log, and every reminder fire
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -170,9 +169,7 @@ async def test_reminders_due_during_an_outage_fire_afterwards(
         del tasks.due[stream]
     await eventually(lambda: datetime.now(UTC) > at + timedelta(seconds=2))
     await started(*workers)
-    started_s = time.monotonic()
     await tasks.all_fire()
-    assert time.monotonic() - started_s < 10
     await tasks.check()
 
 

@@ -19,7 +19,7 @@ from app.channels import Channel
 from app.errors import Unavailable
 from streams.topics import ensure_topics, signals_topic
 from tests.api.memory_signals import MemoryTopic
-from tests.waiting import eventually
+from tests.waiting import LIMIT_S, eventually
 
 TASK = Channel("task:0190f3c0-0000-7000-8000-000000000001")
 QUICK = Timing(heartbeat_s=0.2, ttl_s=1.5)
@@ -69,7 +69,7 @@ class Wire:
         signals = Signals(self.name, self.open, node=str(uuid4()), timing=timing)
         signals.start()
         try:
-            await eventually(lambda: signals.connected, 30)
+            await eventually(lambda: signals.connected)
             yield signals
         finally:
             await signals.stop()
@@ -204,7 +204,7 @@ async def test_missing_topic_is_awaited(kafka_brokers: str) -> None:
         _, alice = join(signals, "alice")
         await eventually(lambda: len(alice.messages) == 1)
         await ensure_topics([kafka_brokers], [signals_topic(name, 1)])
-        await eventually(lambda: signals.counters.received > 0, 30)
+        await eventually(lambda: signals.counters.received > 0)
     finally:
         await signals.stop()
 
@@ -217,7 +217,7 @@ async def test_unavailable_broker_does_not_block_the_start() -> None:
     session, alice = join(signals, "alice")
     await eventually(lambda: len(alice.messages) == 1)
     signals.signal(session, TASK, "typing", {})
-    await asyncio.wait_for(signals.stop(), 5)
+    await asyncio.wait_for(signals.stop(), LIMIT_S)
 
 
 async def test_earlier_messages_of_the_topic_are_not_read(kafka_brokers: str) -> None:

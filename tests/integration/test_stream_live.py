@@ -34,24 +34,27 @@ async def add(client: httpx.AsyncClient, title: str, **more: Any) -> dict[str, A
 
 async def titles(stream: EventReader, count: int) -> list[str]:
     """Return the titles of the tasks of the next updates."""
-    return [(await stream.update())["task"]["title"] for _ in range(count)]
+    return [(await stream.update("task."))["task"]["title"] for _ in range(count)]
 
 
 async def test_updates_of_one_node_stream_from_the_other(running_stack: Stack, user: str) -> None:
     """The same message as over a socket; many of them over one connection."""
-    async with running_stack.client(user, 0) as client, running_stack.client(user, 1) as reader:
-        await add(client, "warm up")
-        async with events(reader) as stream:
-            hello = await stream.next()
-            assert hello.message["user"] == user
-            created = await client.post("/api/tasks", json={"title": "Buy\r\nmilk \u2028"})
-            update = await stream.update()
-            assert update["task"] == created.json()
-            assert update["position"] == created.headers["Tasktape-Position"]
-            assert update["position"] in (stream.place or "")
-            for number in range(50):
-                await add(client, f"task {number}")
-            assert await titles(stream, 50) == [f"task {number}" for number in range(50)]
+    async with (
+        running_stack.client(user, 0) as client,
+        running_stack.client(user, 1) as reader,
+        events(reader) as stream,
+    ):
+        hello = await stream.next()
+        assert hello.message["user"] == user
+        created = await client.post("/api/tasks", json={"title": "Buy\r\nmilk \u2028"})
+        update = await stream.update(of=created.json()["id"])
+        assert update["task"] == created.json()
+        assert update["position"] == created.headers["Tasktape-Position"]
+        assert update["position"] in (stream.place or "")
+        many = [f"task {number}" for number in range(50)]
+        for title in many:
+            await add(client, title)
+        assert sorted(await titles(stream, 50)) == sorted(many)
 
 
 async def test_token_may_be_in_the_query(running_stack: Stack, user: str) -> None:
@@ -127,7 +130,7 @@ async def test_random_interruptions_lose_and_repeat_nothing(
             async with events(chance.choice([one, other]), place) as stream:
                 for _ in range(chance.randrange(12)):
                     if len(versions) < 60:
-                        versions.append((await stream.update())["task"]["version"])
+                        versions.append((await stream.update("task."))["task"]["version"])
                 place = stream.place
         await writing
     assert versions == list(range(first + 1, first + 61))

@@ -20,7 +20,7 @@ from app.settings import Settings
 from streams.update_log import KafkaUpdateLog
 from tests.api.relay_world import nothing_update, task_update
 from tests.places import new_place
-from tests.waiting import eventually
+from tests.waiting import LIMIT_S, eventually
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ async def read(place: Settings, count: int, start: dict[int, int] | None = None)
     backend = KafkaUpdates(place.kafka_brokers, place.updates_topic, start)
     async with Broadcast(backend=backend) as broadcast, broadcast.subscribe(place.updates_topic) as events:
         while len(found) < count:
-            batch = cast("Any", await asyncio.wait_for(events.get(), 10)).message
+            batch = cast("Any", await asyncio.wait_for(events.get(), LIMIT_S)).message
             assert isinstance(batch, Batch)
             found.extend(batch.updates)
             backend.processed()
@@ -62,7 +62,7 @@ async def test_every_partition_is_read_from_its_known_end(place: Settings) -> No
             async with broadcast.subscribe(place.updates_topic) as events:
                 positions, reached = list[Position](), dict[int, int]()
                 while len(positions) < place.partitions:
-                    batch = cast("Any", await asyncio.wait_for(events.get(), 10)).message
+                    batch = cast("Any", await asyncio.wait_for(events.get(), LIMIT_S)).message
                     backend.processed()
                     reached |= batch.next_offsets
                     positions += [update.position for update in batch.updates]
@@ -137,7 +137,7 @@ async def test_reading_ahead_is_bounded(place: Settings) -> None:
         place.kafka_brokers, place.updates_topic, dict.fromkeys(range(place.partitions), 0)
     )
     async with Broadcast(backend=backend) as broadcast, broadcast.subscribe(place.updates_topic) as events:
-        first = cast("Any", await asyncio.wait_for(events.get(), 10)).message
+        first = cast("Any", await asyncio.wait_for(events.get(), LIMIT_S)).message
         await eventually(lambda: events._queue.qsize() == MAX_BATCHES_AHEAD - 1)
         assert backend._credit.locked()
         assert first.updates[0].position == Position(0, 0)

@@ -49,7 +49,7 @@ async def test_live_and_rebuilt_read_models_are_equal_row_for_row(
     worker = WorkerProcess(place, tmp_path)
     try:
         worker.start()
-        await eventually(lambda: worker.is_ready, 30)
+        await eventually(lambda: worker.is_ready)
         await write_history(place)
         await wait_until_projected(place)
     finally:

@@ -23,7 +23,7 @@ from api.transports.websocket.endpoint import LiveSockets
 from app.positions import Position
 from tests.api.relay_world import NOW, Node, World, task_update
 from tests.api.serving import serving
-from tests.waiting import eventually
+from tests.waiting import LIMIT_S, eventually
 
 LIST, TASK = "00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000011"
 
@@ -65,7 +65,7 @@ async def served(options: Mapping[str, Any] | None = None, **timing: Any) -> Asy
 
 async def receive(socket: ClientConnection) -> dict[str, Any]:
     """Return the next message."""
-    message: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), 5))
+    message: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), LIMIT_S))
     return message
 
 
@@ -127,7 +127,7 @@ async def test_updates_have_the_requested_encoding(*, compressed: bool, packed: 
                 """Return the positions of the next updates."""
                 found: list[str] = []
                 while len(found) < count:
-                    frames.append(read(await asyncio.wait_for(socket.recv(), 5)))
+                    frames.append(read(await asyncio.wait_for(socket.recv(), LIMIT_S)))
                     messages = frames[-1] if isinstance(frames[-1], list) else [frames[-1]]
                     found += [each["position"] for each in messages if each["type"] == "update"]
                 return found
@@ -299,7 +299,7 @@ async def test_a_thousand_short_connections_leave_nothing_behind() -> None:
 
         for start in range(0, 1_000, 50):
             await asyncio.gather(*(visit(number) for number in range(start, start + 50)))
-        await eventually(lambda: not at.server.server_state.connections, 20)
+        await eventually(lambda: not at.server.server_state.connections)
         await eventually(lambda: len(at.sockets) == 0)
         await eventually(lambda: len(asyncio.all_tasks()) <= before)
         assert not at.node.hub.subscribers.users

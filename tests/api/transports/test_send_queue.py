@@ -7,6 +7,7 @@ import asyncio
 from api.protocol.close_codes import TOO_SLOW, CloseReason
 from api.protocol.frames import JSON, EncodedMessage, MessageBatch
 from api.transports.send_queue import SendQueue
+from tests.waiting import LIMIT_S
 
 
 def message(text: str) -> EncodedMessage:
@@ -33,7 +34,7 @@ async def test_frame_wakes_a_waiting_writer() -> None:
     waiting = asyncio.ensure_future(first(send_queue))
     await asyncio.sleep(0)
     send_queue.push(message("a"))
-    assert await asyncio.wait_for(waiting, 1) == "a"
+    assert await asyncio.wait_for(waiting, LIMIT_S) == "a"
 
 
 async def test_too_many_messages_close_the_queue_and_free_memory() -> None:
@@ -84,7 +85,7 @@ async def test_room_is_available_when_half_is_sent() -> None:
     await asyncio.sleep(0)
     assert not room.done()
     send_queue.sent()
-    await asyncio.wait_for(room, 1)
+    await asyncio.wait_for(room, LIMIT_S)
 
 
 async def test_first_close_reason_counts() -> None:

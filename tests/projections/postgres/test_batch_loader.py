@@ -8,6 +8,7 @@ from collections.abc import Collection
 import pytest
 
 from projections.postgres.batch_loader import MAX_KEYS_AT_ONCE, QUERIES_AT_ONCE, BatchLoader
+from tests.waiting import LIMIT_S
 
 
 class Store:
@@ -65,7 +66,7 @@ async def test_request_right_after_the_last_query_is_loaded() -> None:
     store.gate.set()
     values = BatchLoader(store.load)
     for _ in range(1000):
-        assert await asyncio.wait_for(values.load(1), 5) == (1, 0)
+        assert await asyncio.wait_for(values.load(1), LIMIT_S) == (1, 0)
         await asyncio.gather(*(values.load(key) for key in range(3)))
 
 

@@ -31,7 +31,7 @@ from api.transports.websocket.endpoint import LiveSockets
 from app.log.updates import Update
 from tests.api.relay_world import NOW, Node, World, list_update, task_update
 from tests.api.serving import serving
-from tests.waiting import eventually
+from tests.waiting import LIMIT_S, eventually
 
 LIST, OTHER = "00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000002"
 TASK, SECRET = "00000000-0000-7000-8000-000000000011", "00000000-0000-7000-8000-000000000012"
@@ -100,7 +100,7 @@ class Client:
     async def packet(self) -> str:
         """Return the next packet other than pings, which are answered."""
         while True:
-            packet = await asyncio.wait_for(self.socket.recv(), 5)
+            packet = await asyncio.wait_for(self.socket.recv(), LIMIT_S)
             assert isinstance(packet, str)
             if packet != "2":
                 return packet
@@ -552,7 +552,7 @@ async def test_hundreds_of_short_connections_leave_nothing_behind() -> None:
 
         for start in range(0, 300, 30):
             await asyncio.gather(*(visit(number) for number in range(start, start + 30)))
-        await eventually(lambda: not at.server.server_state.connections, 20)
+        await eventually(lambda: not at.server.server_state.connections)
         await eventually(lambda: len(at.connection_registry) == 0)
         await eventually(lambda: len(asyncio.all_tasks()) <= before)
         assert not at.node.hub.subscribers.users

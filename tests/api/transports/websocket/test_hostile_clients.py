@@ -29,7 +29,7 @@ from tests.waiting import eventually
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 AUTHENTICATE = b'{"id":1,"type":"authenticate","token":"ann"}'
-LIMIT_S = 20
+LIMIT_S = 30
 
 
 def framed(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = True, rsv: int = 0) -> bytes:
