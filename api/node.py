@@ -18,6 +18,8 @@ from api.broadcast.signals_backend import KafkaSignals
 from api.broadcast.updates_backend import KafkaUpdates
 from api.commands.handler import CommandHandler
 from api.commands.inboxes import Inboxes
+from api.commands.list_copies import ListCopies
+from api.commands.list_reverts import ListReverts
 from api.commands.outcomes import Outcomes
 from api.commands.structure_locks import StructureLocks
 from api.commands.task_actions import TaskActions
@@ -43,6 +45,7 @@ from projections.postgres.database import Database
 from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
 from projections.queries.decisions import CommandQueries
+from projections.queries.list_contents import ListContents
 from projections.queries.missed_updates import AuditHistory
 from projections.queries.tasks import TaskQueries
 from projections.queries.visibility import MemberVisibility
@@ -115,6 +118,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         )
         visibility = MemberVisibility(database)
         inboxes = Inboxes(commands, visibility.lists_of)
+        contents = ListContents(database.pool)
         node = uuid4().hex
         signals = Signals(
             settings.signals_topic,
@@ -147,6 +151,8 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             commands=commands,
             task_actions=TaskActions(commands.decisions, new_id),
             inboxes=inboxes,
+            list_reverts=ListReverts(commands, contents),
+            list_copies=ListCopies(commands, contents, new_id),
             tasks=TaskQueries(database.pool),
             lists=ListQueries(database.pool),
             comments=CommentQueries(database.pool),

@@ -186,6 +186,10 @@ PHRASES: Mapping[str, tuple[str, str]] = {
         "{actor} deleted comments on {n} tasks",
     ),
     "task.undone": ("{actor} undid a change to “{title}”", "{actor} undid changes to {n} tasks"),
+    "task.reverted": (
+        "{actor} returned “{title}” to an earlier state",
+        "{actor} returned {n} tasks to an earlier state",
+    ),
     "list.created": ("{actor} created the list “{name}”", "{actor} created {n} lists"),
     "list.renamed": ("{actor} renamed the list to “{name}”", "{actor} renamed the list {n} times"),
     "list.edited": ("{actor} changed the list's stages", "{actor} changed the list's stages {n} times"),

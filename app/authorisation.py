@@ -41,6 +41,7 @@ ALLOWED: Mapping[type[Command], frozenset[Role]] = {
     task_commands.EditComment: EDITORS,
     task_commands.DeleteComment: EDITORS,
     task_commands.UndoChange: EDITORS,
+    task_commands.RevertTask: EDITORS,
 }
 """The roles in a list that may give each command to it, or to its tasks. Other commands are forbidden."""
 DELETED = "the list was deleted: restore it first"

@@ -17,7 +17,16 @@ from app.log.fold import Folded
 from app.log.records import source_of
 from app.positions import Position
 from app.stream_ids import StreamId, list_stream, task_stream
-from app.tasks.events import Series, TaskCreated, TaskDeleted, TaskEdited, TaskEvent, TaskMoved, TaskRestored
+from app.tasks.events import (
+    Series,
+    TaskCreated,
+    TaskDeleted,
+    TaskEdited,
+    TaskEvent,
+    TaskMoved,
+    TaskRestored,
+    TaskReverted,
+)
 from app.tasks.fields import EDITED_FIELDS
 from app.tasks.series import next_id, next_occurrence
 from app.tasks.state import Task, series_values
@@ -35,6 +44,8 @@ def reacts(folded: Folded) -> bool:
         return False
     if not isinstance(before, Task) or not isinstance(after, Task):
         return False
+    if isinstance(record.data, TaskReverted):
+        return False  # Whoever reverts a task reverts its next occurrence too.
     return before.status != after.status and (after.recurrence or before.recurrence) is not None
 
 

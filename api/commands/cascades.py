@@ -39,11 +39,20 @@ from app.tasks.commands import (
     MoveTask,
     ReopenTask,
     RestoreTask,
+    RevertTask,
     TaskCommand,
     UndoChange,
 )
 from app.tasks.decision_context import Along, SubTask
-from app.tasks.events import TaskCompleted, TaskDeleted, TaskEdited, TaskMoved, TaskRestored, TaskUndone
+from app.tasks.events import (
+    TaskCompleted,
+    TaskDeleted,
+    TaskEdited,
+    TaskMoved,
+    TaskRestored,
+    TaskReverted,
+    TaskUndone,
+)
 from app.tasks.state import Task
 
 AT_ONCE = 8
@@ -213,6 +222,8 @@ def _may_spread(command: object) -> bool:
             return True
         case CompleteTask(cascade=cascade) | EditTask(cascade=cascade) | RestoreTask(cascade=cascade):
             return cascade
+        case RevertTask(cascade=cascade):
+            return cascade
         case MoveTask(cascade=cascade, list_id=list_id):
             return cascade or list_id is not None
         case _:
@@ -226,9 +237,21 @@ def _commands_for(event: Event, task: Task, sub_task: SubTask) -> tuple[TaskComm
         commands.append(DeleteTask(cascade=True))
     if _completes(event) and sub_task.status == "open":
         commands.append(CompleteTask(cascade=True))
-    if isinstance(event, TaskMoved) and task.list_id != event.list_id != sub_task.list_id:
-        commands.append(MoveTask(list_id=event.list_id, keep_parent=True))
+    list_id = _list_after(event, task)
+    if task.list_id != list_id != sub_task.list_id:
+        commands.append(MoveTask(list_id=list_id, keep_parent=True))
     return tuple(commands)
+
+
+def _list_after(event: Event, task: Task) -> str:
+    """Return the list of a task after an event."""
+    match event:
+        case TaskMoved(list_id=list_id):
+            return list_id
+        case TaskReverted(fields={"list_id": str(list_id)}):
+            return list_id
+        case _:
+            return task.list_id
 
 
 def _completes(event: Event) -> bool:
@@ -249,7 +272,7 @@ def _may_open(command: object, plan: LockPlan) -> bool:
     """Return True if a command may have to reopen ancestors, or to be adapted to their state."""
     if isinstance(command, RestoreTask):
         return True
-    opens = isinstance(command, CreateTask | ReopenTask | EditTask | MoveTask)
+    opens = isinstance(command, CreateTask | ReopenTask | EditTask | MoveTask | RevertTask)
     return opens and any(above.status == "done" for above in plan.above)
 
 

@@ -27,6 +27,7 @@ from app.tasks.commands import (
     EditTask,
     MoveTask,
     RestoreTask,
+    RevertTask,
     SkipOccurrence,
     TaskCommand,
     UndoChange,
@@ -139,8 +140,10 @@ async def _task_context(
             return replace(found, commenters=await queries.commenters(task.id))
         case EditComment(comment_id=comment_id) | DeleteComment(comment_id=comment_id):
             return replace(found, comment=await queries.comment(task.id, comment_id))
-        case UndoChange(version=version):
+        case UndoChange(version=version) | RevertTask(version=version):
             change = await queries.change(task, version, found.user)
+            if change is not None and isinstance(command, RevertTask):
+                change = Change(change.actor, change.after, task)  # all changes since
             return found if change is None else await _undo_context(change, task, found, load, queries)
         case _:
             return found

@@ -26,6 +26,7 @@ from app.tasks.commands import (
     MoveTask,
     ReopenTask,
     RestoreTask,
+    RevertTask,
     TaskCommand,
     UndoChange,
 )
@@ -96,6 +97,17 @@ async def lock_plan(
     return plan
 
 
+async def _plan_return(plan: LockPlan, change: Change, load: LoadState, *, undoes: bool) -> None:
+    """Add the locks for returning a task to its state before a change, or to its state after it."""
+    then = change.before if undoes else change.after
+    if then is not None:
+        plan.share(list_stream(then.list_id))
+        await _share_line(plan, then.parent_id, load)
+    if undoes:
+        # The reopened ancestors may be completed again: nobody else may rely on their being open.
+        plan.hold_alone(*(task_stream(each.id) for each in change.along if each.depth < 0))
+
+
 def _only_renames(command: ListCommand) -> bool:
     return isinstance(command, EditList) and "stages" not in command.model_fields_set
 
@@ -107,7 +119,9 @@ def _spans(command: TaskCommand) -> bool:
             return not {"parent_id", "stage", "assignees"}.isdisjoint(command.model_fields_set)
         case MoveTask(list_id=list_id, stage=stage):
             return list_id is not None or stage is not None
-        case CompleteTask() | ReopenTask() | RestoreTask() | UndoChange() | Comment() | EditComment():
+        case CompleteTask() | ReopenTask() | RestoreTask() | UndoChange() | RevertTask():
+            return True
+        case Comment() | EditComment():
             return True
         case _:
             return False
@@ -136,16 +150,12 @@ async def _plan_for(
             await _share_line(plan, task.parent_id, load)
             if list_id is not None:
                 plan.share(list_stream(list_id))
-        case UndoChange(version=version):
+        case UndoChange(version=version) | RevertTask(version=version):
             plan.hold_alone(own)
             await _share_line(plan, task.parent_id, load)
             found = await change(task, version)
-            if found is not None and found.before is not None:
-                plan.share(list_stream(found.before.list_id))
-                await _share_line(plan, found.before.parent_id, load)
             if found is not None:
-                # The reopened ancestors may be completed again: nobody else may rely on their being open.
-                plan.hold_alone(*(task_stream(each.id) for each in found.along if each.depth < 0))
+                await _plan_return(plan, found, load, undoes=isinstance(command, UndoChange))
         case _:
             pass  # Its notifications go to members of the list, whose lock it shares.
 

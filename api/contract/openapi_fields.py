@@ -119,6 +119,8 @@ FIELD_DESCRIPTIONS: Mapping[str, str] = {
     "SideEffect.field": "The field that was adapted; null unless one was",
     "CommandedTask.effects": "Side effects of the command; absent if there are none",
     "CreatedTask.effects": "Side effects of the command; absent if there are none",
+    "CopiedList.conflicts": "Tasks that could not be copied",
+    "CopiedList.tasks": "The number of copied tasks",
     "ChangeToUndo.version": "Version of the change to undo; by default the caller's newest change",
     "Notification.actor": "The user who caused it; `tasktape` for a reminder",
     "Notification.title": "Current title of the task, or name of the list",

@@ -12,6 +12,8 @@ from starlette.requests import Request
 from api.auth import Identity, Verifier
 from api.commands.handler import CommandHandler
 from api.commands.inboxes import Inboxes
+from api.commands.list_copies import ListCopies
+from api.commands.list_reverts import ListReverts
 from api.commands.outcomes import Outcomes
 from api.commands.task_actions import TaskActions
 from api.presence.present_users import PresentUsers
@@ -39,6 +41,8 @@ class Dependencies:
     commands: CommandHandler
     task_actions: TaskActions
     inboxes: Inboxes
+    list_reverts: ListReverts
+    list_copies: ListCopies
     tasks: TaskQueries
     lists: ListQueries
     comments: CommentQueries

@@ -24,6 +24,7 @@ const DID = {
   "task.comment_deleted": "deleted a comment",
   "task.reminded": "sent a reminder",
   "task.undone": "undid a change",
+  "task.reverted": "returned it to an earlier state",
 };
 /** Fields that say no more than the event's type does. */
 const IMPLIED = new Set(["status", "completed_at", "deleted_at", "rank", "list_id", "time_zone", "series", "reminded", "comment_count", "parent_id"]);

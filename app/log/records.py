@@ -57,6 +57,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     task_events.TaskCommentDeleted,
     task_events.TaskReminded,
     task_events.TaskUndone,
+    task_events.TaskReverted,
     list_events.ListCreated,
     list_events.ListRenamed,
     list_events.ListEdited,

@@ -144,6 +144,16 @@ class UndoChange(ChangeToUndo):
     keep_parent: bool = False
 
 
+class RevertTask(Command):
+    """Command to return the task to its state after its first `version` events.
+
+    With `cascade`, its sub-tasks follow it to another list.
+    """
+
+    version: int = Field(ge=1, le=2**53)
+    cascade: bool = False
+
+
 class RemindOfTask(Command):
     """Command to fire the reminder that is due at the instant `at`."""
 
@@ -163,6 +173,7 @@ TaskCommand = (
     | EditComment
     | DeleteComment
     | UndoChange
+    | RevertTask
     | RemindOfTask
 )
 

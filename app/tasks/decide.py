@@ -29,6 +29,7 @@ from app.tasks.commands import (
     RemindOfTask,
     ReopenTask,
     RestoreTask,
+    RevertTask,
     SkipOccurrence,
     TaskCommand,
     UndoChange,
@@ -51,6 +52,7 @@ from app.tasks.events import (
 from app.tasks.fields import SERIES_FIELDS
 from app.tasks.ranks import rank_between
 from app.tasks.reminders import pending
+from app.tasks.revert import revert
 from app.tasks.series import skipped
 from app.tasks.state import Task, series_values
 from app.tasks.undo import undo
@@ -81,6 +83,8 @@ def decide(command: TaskCommand, task: Task | None, context: DecisionContext) ->
             return _delete(command, task, context)
         case UndoChange():
             return undo(command, task, context)
+        case RevertTask():
+            return revert(command, task, context)
         case _:
             if task.deleted_at:
                 raise NotFound("this task was deleted; restore it first")

@@ -198,6 +198,18 @@ class TaskUndone:
     fields: UndoneFields
 
 
+@dataclass(frozen=True, slots=True)
+class TaskReverted:
+    """Event of a return of the task to its state after its first `version` events.
+
+    `fields` are the fields that differed, with their former values, adapted to the present list.
+    """
+
+    type: ClassVar[str] = "task.reverted"
+    version: Number
+    fields: UndoneFields
+
+
 TaskEvent = (
     TaskCreated
     | TaskEdited
@@ -212,4 +224,5 @@ TaskEvent = (
     | TaskCommentDeleted
     | TaskReminded
     | TaskUndone
+    | TaskReverted
 )

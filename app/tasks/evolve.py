@@ -26,6 +26,7 @@ from app.tasks.events import (
     TaskReminded,
     TaskReopened,
     TaskRestored,
+    TaskReverted,
     TaskSkipped,
     TaskUndone,
 )
@@ -80,7 +81,7 @@ def _changed(task: Task, event: TaskEvent, time: datetime) -> dict[str, Any]:
         case TaskReminded(at=at):
             # No user changed the task, so it is not among the recently changed ones.
             return {"reminded": (*task.reminded, at), "updated_at": task.updated_at}
-        case TaskUndone(fields=undone):
+        case TaskUndone(fields=undone) | TaskReverted(fields=undone):
             return dict(undone)
         case TaskCreated():
             raise Undecodable("task.created on a task that exists")

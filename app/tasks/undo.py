@@ -20,6 +20,7 @@ from app.tasks.events import (
     TaskMoved,
     TaskReopened,
     TaskRestored,
+    TaskReverted,
     TaskSkipped,
     TaskUndone,
 )
@@ -33,7 +34,7 @@ _CHANGES = frozenset(
     each.type
     for each in (
         *(TaskCreated, TaskEdited, TaskCompleted, TaskReopened, TaskMoved, TaskDeleted, TaskRestored),
-        TaskSkipped,
+        *(TaskSkipped, TaskReverted),
     )
 )
 """The types of events that change something and are not an undo."""
@@ -70,7 +71,7 @@ def undo(command: UndoChange, task: Task, context: DecisionContext) -> TaskUndon
     if task.deleted_at and "deleted_at" not in fields:
         raise NotFound("this task was deleted; restore it first")
     _check_holds(change, task, fields)
-    _check_possible(task, fields, context)
+    check_possible(task, fields, context)
     if "deleted_at" in fields and fields["deleted_at"] is None:
         fields |= _adapted(command, task, context)
     return TaskUndone(change.after.version, fields)
@@ -120,8 +121,11 @@ def _check_holds(change: Change, task: Task, fields: dict[str, Any]) -> None:
         )
 
 
-def _check_possible(task: Task, fields: dict[str, Any], context: DecisionContext) -> None:
-    """Check that the previous values are possible: parent and stage exist, and no sub-task is open."""
+def check_possible(task: Task, fields: dict[str, Any], context: DecisionContext) -> None:
+    """Check that earlier values of these fields are possible: parent and stage exist, no sub-task is open.
+
+    Raise `Conflict`.
+    """
     if fields.get("status") == "done" or fields.get("deleted_at") is not None:
         check_children(context, "complete or delete them first")
     list_id = fields.get("list_id", task.list_id)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal, Unpack
 
-from tasktape_client.calls import Calls, Items, Options, path_of, typed
-from tasktape_client.models import Event, Role, Stage, TaskList
+from tasktape_client.calls import Calls, Creation, Items, Options, path_of, typed
+from tasktape_client.models import CopiedList, Event, ListRevert, Role, Stage, TaskList
 
 
 class ListCalls(Calls):
@@ -44,6 +45,22 @@ class ListCalls(Calls):
         """Restore a deleted list, with its members, stages and tasks."""
         return await self._change("POST", path_of("lists", list_id, "restore"), {}, **options)
 
+    async def revert_list(
+        self, list_id: str, as_of: datetime | str, *, dry_run: bool = False, **options: Unpack[Creation]
+    ) -> ListRevert:
+        """Return the tasks of a list to how they were at a time; with `dry_run`, only report the changes."""
+        body = {"as_of": _time(as_of), "dry_run": dry_run}
+        answer = await self.command("POST", path_of("lists", list_id, "revert"), body, **options)
+        return typed(ListRevert, answer.body)
+
+    async def copy_list(
+        self, list_id: str, as_of: datetime | str, *, name: str | None = None, **options: Unpack[Creation]
+    ) -> CopiedList:
+        """Copy a list as it was at a time into a new list of the caller."""
+        body = {"as_of": _time(as_of), "name": name}
+        answer = await self.command("POST", path_of("lists", list_id, "copies"), body, **options)
+        return typed(CopiedList, answer.body)
+
     async def set_member(
         self, list_id: str, user: str, role: Role = "editor", **options: Unpack[Options]
     ) -> TaskList:
@@ -72,3 +89,7 @@ class ListCalls(Calls):
 
     async def _change(self, method: str, path: str, body: object, **options: Unpack[Options]) -> TaskList:
         return typed(TaskList, (await self.command(method, path, body, **options)).body)
+
+
+def _time(time: datetime | str) -> str:
+    return time if isinstance(time, str) else time.isoformat()

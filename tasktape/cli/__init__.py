@@ -31,6 +31,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "move": ("tasktape.cli.moves:move", "Move a task to another list, place or stage."),
     "skip": ("tasktape.cli.moves:skip", "Skip an occurrence of a recurring task."),
     "undo": ("tasktape.cli.moves:undo", "Undo one of your own changes."),
+    "revert": ("tasktape.cli.list_past:revert", "Return a list's tasks to how they were."),
+    "copy": ("tasktape.cli.list_past:copy", "Copy a list as it was."),
     "comment": ("tasktape.cli.comments:comment", "Comment on a task."),
     "comments": ("tasktape.cli.comments:comments", "List the comments of a task."),
     "lists": ("tasktape.cli.lists:lists", "Show, create, rename and delete lists."),

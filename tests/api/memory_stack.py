@@ -18,6 +18,8 @@ from api.commands.entity_tags import Precondition
 from api.commands.handler import CommandHandler
 from api.commands.idempotency import CommandKey, command_key
 from api.commands.inboxes import Inboxes
+from api.commands.list_copies import ListCopies
+from api.commands.list_reverts import ListReverts
 from api.commands.outcomes import Outcomes
 from api.commands.requests import SOURCE, Applied, CommandRequest, Pending
 from api.commands.task_actions import TaskActions
@@ -44,6 +46,7 @@ from projections.postgres.database import Database
 from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
 from projections.queries.decisions import AcceptedEvent
+from projections.queries.list_contents import ListContents
 from projections.queries.sub_tasks import Lines
 from projections.queries.tasks import TaskQueries
 from projections.queries.workers import Workers
@@ -407,6 +410,8 @@ def dependencies_on(world: World, node: Node, settings: Settings, reading: Any) 
         commands=node.commands,
         task_actions=TaskActions(node.commands.decisions, new_id),
         inboxes=Inboxes(node.commands),
+        list_reverts=ListReverts(node.commands, ListContents(reading)),
+        list_copies=ListCopies(node.commands, ListContents(reading), new_id),
         tasks=TaskQueries(reading),
         lists=ListQueries(reading),
         comments=CommentQueries(reading),

@@ -50,6 +50,7 @@ from app.tasks.events import (
     TaskReminded,
     TaskReopened,
     TaskRestored,
+    TaskReverted,
     TaskSkipped,
     TaskUndone,
 )
@@ -89,6 +90,7 @@ CASES: list[tuple[tuple[Any, ...], str | None]] = [
     ((CREATED, TaskCommented("c", "Which?"), TaskCommentDeleted("c")), "task.comment_deleted"),
     ((CREATED, TaskReminded("2026-03-01T09:00:00Z")), None),
     ((CREATED, TaskEdited({"title": "x"}), TaskUndone(2, {"title": "Buy milk"})), "task.undone"),
+    ((CREATED, TaskEdited({"title": "x"}), TaskReverted(1, {"title": "Buy milk"})), "task.reverted"),
     ((LIST,), "list.created"),
     ((ListCreated("Inbox", inbox=True),), None),
     ((LIST, ListRenamed("Flat")), "list.renamed"),
@@ -297,6 +299,12 @@ SAID = [
         "alice deleted comments on 5 tasks",
     ),
     ("task.undone", {"version": 3}, "alice undid a change to “Buy milk”", "alice undid changes to 5 tasks"),
+    (
+        "task.reverted",
+        {"version": 3},
+        "alice returned “Buy milk” to an earlier state",
+        "alice returned 5 tasks to an earlier state",
+    ),
     ("list.created", {"name": "Home"}, "alice created the list “Home”", "alice created 5 lists"),
     ("list.renamed", {"name": "Home"}, "alice renamed the list to “Home”", "alice renamed the list 5 times"),
     ("list.edited", {}, "alice changed the list's stages", "alice changed the list's stages 5 times"),

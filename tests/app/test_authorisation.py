@@ -40,6 +40,7 @@ Comment           yes   yes    no
 EditComment       yes   yes    no
 DeleteComment     yes   yes    no
 UndoChange        yes   yes    no
+RevertTask        yes   yes    no
 RemindOfTask      no    no     no
 """
 ROLES, *ROWS = (line.split() for line in MATRIX.strip().splitlines())

@@ -35,6 +35,7 @@ MATRIX: dict[str, tuple[object, object, object, object]] = {
     "EditComment": (OK, OK, NO, NONE),
     "DeleteComment": (OK, OK, NO, NONE),
     "UndoChange": (OK, OK, NO, NONE),
+    "RevertTask": (OK, OK, NO, NONE),
 }
 ROLES = ("owner", "editor", "viewer", "stranger")
 CASES = [
@@ -144,6 +145,11 @@ async def delete_comment(client: httpx.AsyncClient, path: str, team: Team, role:
     return await client.delete(await comment_of(team, path, role))
 
 
+async def revert(client: httpx.AsyncClient, path: str, team: Team, _: str) -> httpx.Response:
+    created_at = (await team.clients["owner"].get(path)).json()["created_at"]
+    return await client.post(f"{team.path}/revert", json={"as_of": created_at})
+
+
 async def undo(client: httpx.AsyncClient, path: str, team: Team, role: str) -> httpx.Response:
     who = role if role in ("owner", "editor") else "owner"
     await team.clients[who].patch(path, json={"title": "X"})
@@ -162,6 +168,7 @@ ON_TASKS: dict[str, Callable[[httpx.AsyncClient, str, Team, str], Awaitable[http
     "EditComment": edit_comment,
     "DeleteComment": delete_comment,
     "UndoChange": undo,
+    "RevertTask": revert,
 }
 
 

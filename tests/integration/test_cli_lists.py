@@ -137,3 +137,34 @@ async def test_refusals_are_one_line(alice: Shell) -> None:
     await alice.fails("lists", "stages", "Errands", "Doing:soon", status=2)
     await alice.fails("lists", "stages", "Errands", "Doing", "--none", status=2)
     await alice.fails("lists", "create", status=2)
+
+
+async def test_list_is_reverted_and_copied(alice: Shell) -> None:
+    """With a preview, a question, and the time that undoes it."""
+    await alice.works("lists", "create", "Garden")
+    beans = (await alice.json("add", "Beans", "--list", "Garden"))["id"]
+    then = (await alice.json("show", beans))["updated_at"]
+    await alice.works("edit", beans, "--title", "Peas")
+    await alice.works("add", "Weeds", "--list", "Garden")
+    preview = await alice.works("revert", "Garden", "--as-of", then, "--dry-run")
+    assert [line.split()[0] for line in preview.splitlines()] == ["deleted", "edited", "1"] or [
+        line.split()[0] for line in preview.splitlines()
+    ] == ["edited", "deleted", "1"]
+    assert "Peas (title)" in preview
+    assert "Revert Garden?" in (await alice.run("revert", "Garden", "--as-of", then, stdin="n\n"))[2]
+    assert "Peas" in await alice.works("list", "--list", "Garden")
+    reverted = await alice.json("revert", "Garden", "--as-of", then, "--yes")
+    assert len(reverted["changes"]) == 2
+    assert "Beans" in await alice.works("list", "--list", "Garden")
+    assert await alice.works("revert", "Garden", "--as-of", then, "--yes") == "Nothing to revert.\n"
+    copied = await alice.works("copy", "Garden", "--as-of", reverted["undo_as_of"], "--name", "Plot")
+    assert copied.splitlines()[1] == "2 tasks copied"
+    listed = await alice.works("list", "--list", "Plot")
+    assert "Peas" in listed
+    assert "Weeds" in listed
+    undone = await alice.works("revert", "Garden", "--as-of", reverted["undo_as_of"], "--yes")
+    assert "To undo this: --as-of 2" in undone
+    assert "Weeds" in await alice.works("list", "--list", "Garden")
+    assert "as_of" in await alice.fails("revert", "Garden", "--as-of", "soon", "--yes")
+    assert "as_of" in await alice.fails("copy", "Garden", "--as-of", "2001-01-01")
+    assert "Missing option" in (await alice.run("copy", "Garden"))[2]

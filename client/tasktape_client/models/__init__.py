@@ -5,7 +5,15 @@ Fields that a newer server adds are kept in `model_extra`.
 
 from tasktape_client.models.base import Answered
 from tasktape_client.models.events import BulkOutcome, Event, Outcome, Problem, Resync, Unsubscribed, Update
-from tasktape_client.models.lists import Stage, TaskList
+from tasktape_client.models.lists import (
+    Adapted,
+    CopiedList,
+    ListRevert,
+    Refused,
+    RevertedTask,
+    Stage,
+    TaskList,
+)
 from tasktape_client.models.operation import (
     ConnectedUser,
     DeadLetter,
@@ -33,15 +41,18 @@ from tasktape_client.models.words import Category, OutcomeName, Priority, Role, 
 __all__ = [
     "ActivityEvent",
     "ActivityGroup",
+    "Adapted",
     "Answered",
     "BulkOutcome",
     "Category",
     "Comment",
     "ConnectedUser",
+    "CopiedList",
     "DeadLetter",
     "Event",
     "Imported",
     "LettersWritten",
+    "ListRevert",
     "Match",
     "Me",
     "Notification",
@@ -54,8 +65,10 @@ __all__ = [
     "Quick",
     "QuickPart",
     "Readiness",
+    "Refused",
     "Reminder",
     "Resync",
+    "RevertedTask",
     "Role",
     "Series",
     "SideEffect",

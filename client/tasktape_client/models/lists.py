@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any, Literal
 
 from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
 
@@ -15,6 +16,43 @@ class Stage(TypedDict):
 
     name: str
     category: Category
+
+
+class Refused(Answered):
+    """A task that a revert or a copy of its list left out, with the reason."""
+
+    task_id: str
+    title: str
+    code: str
+    detail: str
+
+
+class RevertedTask(Answered):
+    """A task that a revert changes, with each field's value before and after."""
+
+    task_id: str
+    title: str
+    action: Literal["edited", "restored", "moved", "deleted"]
+    changes: dict[str, tuple[Any, Any]]
+
+
+class Adapted(Answered):
+    """A field that does not get its former value in a revert."""
+
+    task_id: str
+    field: str
+    detail: str
+
+
+class ListRevert(Answered):
+    """The result of a revert of a list. Reverting to `undo_as_of` undoes it."""
+
+    as_of: datetime
+    dry_run: bool
+    changes: tuple[RevertedTask, ...] = ()
+    adapted: tuple[Adapted, ...] = ()
+    conflicts: tuple[Refused, ...] = ()
+    undo_as_of: datetime | None = None
 
 
 class TaskList(Answered):
@@ -30,3 +68,10 @@ class TaskList(Answered):
     created_by: str
     updated_at: datetime
     deleted_at: datetime | None = None
+
+
+class CopiedList(TaskList):
+    """A new list that is a copy of another, and the tasks that could not be copied."""
+
+    tasks: int
+    conflicts: tuple[Refused, ...] = ()

@@ -52,6 +52,7 @@ from app.tasks.events import (
     TaskReminded,
     TaskReopened,
     TaskRestored,
+    TaskReverted,
     TaskSkipped,
     TaskUndone,
 )
@@ -195,6 +196,7 @@ EXPECTED: dict[str, Record] = {
         ),
         10,
     ),
+    "task.reverted": record_of(TaskReverted(3, {"title": "T", "parent_id": None, "rank": "0dVi"}), 11),
     "list.created": record_of(ListCreated(name="Home"), 1),
     "list.created-with-stages": record_of(ListCreated(name="Home", stages=STAGES), 1),
     "list.edited": record_of(ListEdited({"name": "House", "stages": STAGES}), 2),

@@ -23,6 +23,7 @@ from app.tasks.commands import (
     RemindOfTask,
     ReopenTask,
     RestoreTask,
+    RevertTask,
     UndoChange,
 )
 from app.tasks.decision_context import Change, Gap, PastEvent, PriorComment
@@ -39,6 +40,7 @@ from app.tasks.events import (
     TaskReminded,
     TaskReopened,
     TaskRestored,
+    TaskReverted,
     TaskUndone,
     UndoneFields,
 )
@@ -302,6 +304,47 @@ def test_reminders_notify_the_responsible() -> None:
     given(past, TaskReminded(at)).when(RemindOfTask(at=at), user="").then_nothing()
     given(past, TaskCompleted()).when(RemindOfTask(at=at), user="").then_nothing()
     given(CREATED).when(RemindOfTask(at=at), user="").then_nothing()
+
+
+# --- revert ----------------------------------------------------------------------------------------------
+
+
+def since(*past: TaskEvent, version: int) -> Change:
+    """Return all changes since a version of a history."""
+    return Change("bob", task_after(*past[:version]), task_after(*past))
+
+
+def test_revert_returns_a_task_to_an_earlier_version() -> None:
+    """Whoever changed it since, also if it was deleted; in one event with the fields that differ."""
+    past = (CREATED, TaskEdited({"title": "U", "tags": ("a",)}), TaskCompleted(), TaskDeleted())
+    given(*past).when(RevertTask(version=1), change=since(*past, version=1)).then(
+        TaskReverted(
+            1, {"title": "T", "status": "open", "tags": (), "completed_at": None, "deleted_at": None}
+        )
+    )
+    given(*past).when(RevertTask(version=4), change=since(*past, version=4)).then_nothing()
+    given(*past).when(RevertTask(version=9)).then_refused(NotFound, "version 9")
+
+
+def test_revert_adapts_what_no_longer_fits() -> None:
+    """A stage that is gone or has another category, and assignees who have left."""
+    past = (TaskCreated(LIST_ID, "T", stage="Gone", assignees=("alice", "bob")), TaskEdited({"title": "U"}))
+    stages: tuple[Stage, ...] = ({"name": "Now", "category": "open"},)
+    home = replace(HOME, stages=stages)
+    given(*past).when(RevertTask(version=1), home=home, change=since(*past, version=1)).then(
+        TaskReverted(1, {"title": "T", "stage": "Now", "assignees": ("alice",)})
+    )
+
+
+def test_revert_refuses_what_is_not_possible() -> None:
+    """A parent that is gone, and a done task with open sub-tasks."""
+    past = (CREATED, TaskEdited({"parent_id": PARENT_ID}), TaskEdited({"parent_id": None}))
+    given(*past).when(RevertTask(version=2), change=since(*past, version=2)).then_refused(
+        Conflict, "same list"
+    )
+    reopened = (CREATED, TaskCompleted(), TaskReopened())
+    revert = given(*reopened).when(RevertTask(version=2), change=since(*reopened, version=2), open_children=1)
+    revert.then_refused(Conflict, "1 open sub-task")
 
 
 # --- undo ------------------------------------------------------------------------------------------------
