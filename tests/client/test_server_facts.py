@@ -30,6 +30,7 @@ SCHEMAS_OF = {
     models.QuickPart: ["ReadPart", "UnreadPart"],
     models.Outcome: ["OutcomeOut"],
     models.Imported: ["ImportOut"],
+    models.ListRevert: ["RevertOut"],
     models.PresentUser: ["PresentOut"],
     models.Present: ["PresenceOut"],
 }

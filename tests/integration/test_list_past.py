@@ -17,7 +17,7 @@ from tests.integration.test_api_members import STAGES, Team, team_of
 
 POSITION = "Tasktape-Position"
 KEPT = ("version", "updated_at", "comment_count", "reminded")
-"""What a revert does not return to its former value."""
+"""Fields that a revert does not return to their former values."""
 
 
 @pytest.fixture
