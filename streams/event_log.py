@@ -94,6 +94,13 @@ class KafkaEventLog:
 
     async def read(self, partition: int, first: int, end: int) -> AsyncIterator[Sequence[RawRecord]]:
         """See `app.log.ports.EventLog.read`. Raise `WrongLog` if offsets are missing, and `Unavailable`."""
+        async for messages in self.read_messages(partition, first, end):
+            yield [raw_record(each) for each in messages]
+
+    async def read_messages(
+        self, partition: int, first: int, end: int
+    ) -> AsyncIterator[Sequence[ConsumerRecord]]:
+        """Read as `read` does, the messages as Kafka returns them."""
         if first >= end:
             return
         consumer = self._consumer()
@@ -105,10 +112,10 @@ class KafkaEventLog:
             deadline = time.monotonic() + STALL_LIMIT_S
             while first < end:
                 fetched = await consumer.getmany(timeout_ms=READ_WAIT_MS, max_records=READ_AT_ONCE)
-                records = [raw_record(each) for each in fetched.get(where, ()) if each.offset < end]
-                if records:
-                    yield records
-                    first = records[-1].position.offset + 1
+                messages = [each for each in fetched.get(where, ()) if each.offset < end]
+                if messages:
+                    yield messages
+                    first = messages[-1].offset + 1
                     deadline = time.monotonic() + STALL_LIMIT_S
                 elif time.monotonic() > deadline:
                     raise Unavailable(

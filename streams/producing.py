@@ -42,6 +42,8 @@ class Message(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers
+    timestamp_ms: int | None = None
+    """Its time, if the topic keeps those of producers. The default is now."""
 
 
 @lru_cache(maxsize=KEYS_KEPT)
@@ -73,11 +75,18 @@ class TopicProducer:
 
         Raise `Unavailable`: then some may have been written, or may be written later.
         """
+        return await self._write(messages, in_batches=len(messages) > SINGLES)
+
+    async def write_in_batches(self, messages: Sequence[Message]) -> list[Position]:
+        """Write as `write` does; messages may lack both key and value, which `write` refuses for a few."""
+        return await self._write(messages, in_batches=True)
+
+    async def _write(self, messages: Sequence[Message], *, in_batches: bool) -> list[Position]:
         producer = await self._started()
         try:
-            if len(messages) <= SINGLES:
-                return await self._singly(producer, messages)
-            return await self._in_batches(producer, messages)
+            if in_batches:
+                return await self._in_batches(producer, messages)
+            return await self._singly(producer, messages)
         except MessageSizeTooLargeError:
             raise
         except (OSError, KafkaError) as error:
@@ -149,6 +158,7 @@ class TopicProducer:
                 value=message.value,
                 headers=list(message.headers),
                 partition=message.partition,
+                timestamp_ms=message.timestamp_ms,
             )
             for message in messages
         ]
@@ -167,8 +177,8 @@ class TopicProducer:
                 batch = producer.create_batch()
                 count = 0
                 for index in indexes[done:]:
-                    _, key, value, headers = messages[index]
-                    if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                    _, key, value, headers, timestamp_ms = messages[index]
+                    if batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
                         break
                     count += 1
                 if count == 0:

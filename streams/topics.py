@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -19,6 +20,9 @@ VISIBLE_LIMIT_S = 20.0
 POLL_S = 0.1
 FLUSH = "flush.messages"
 """The only part of a topic's shape that may be changed later."""
+TIMESTAMPS = "message.timestamp.type"
+BROKER_TIME, PRODUCER_TIME = "LogAppendTime", "CreateTime"
+RESTORE_ADVICE = "; if a restore of it was interrupted, run `tasktape restore` again with the same files"
 EACH, NEVER = "1", str(2**63 - 1)
 TOPIC_CONFIG = 1
 """The source of a value that is set for the topic itself."""
@@ -53,7 +57,7 @@ def events_topic(name: str, partitions: int, replication: int, *, flush: str | N
             "cleanup.policy": "delete",
             "retention.ms": "-1",
             "retention.bytes": "-1",
-            "message.timestamp.type": "LogAppendTime",
+            TIMESTAMPS: BROKER_TIME,
             "min.insync.replicas": str(min(2, replication)),
             **({} if flush is None else {FLUSH: EACH if flush == "on" else NEVER}),
         },
@@ -110,41 +114,51 @@ def shapes_of(settings: Settings) -> list[TopicShape]:
     ]
 
 
-async def ensure_topics(brokers: Sequence[str], shapes: Sequence[TopicShape]) -> LogIdentity:
-    """Create missing topics, check the others; return the identity of the log, which is the first topic.
-
-    Raise `WrongLog` for a topic of another shape, `Unavailable` if the brokers cannot be reached.
-    """
-    admin = AIOKafkaAdminClient(bootstrap_servers=list(brokers), client_id="tasktape-migrate")
-    try:
-        await admin.start()
-        try:
-            await _create_missing(admin, shapes)
-            found = await _await_visible(admin, [shape.name for shape in shapes])
-            for shape in shapes:
-                _check_partitions(shape, found[shape.name])
-                await _check_config(admin, shape)
-            cluster = await admin.describe_cluster()
-        finally:
-            await admin.close()
-    except (OSError, KafkaError) as error:
-        raise Unavailable(f"Kafka cannot be reached: {error}") from error
-    return LogIdentity(shapes[0].name, cluster["cluster_id"], shapes[0].partitions)
-
-
-async def cluster_id(brokers: Sequence[str]) -> str:
-    """Return the id of the Kafka cluster of these brokers. Raise `Unavailable`."""
+@asynccontextmanager
+async def open_admin(brokers: Sequence[str]) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Yield a client for topics. Raise `Unavailable` if Kafka fails inside."""
     admin = AIOKafkaAdminClient(bootstrap_servers=list(brokers), client_id="tasktape")
     try:
         await admin.start()
-        return str((await admin.describe_cluster())["cluster_id"])
+        yield admin
     except (OSError, KafkaError) as error:
         raise Unavailable(f"Kafka cannot be reached: {error}") from error
     finally:
         await admin.close()
 
 
-async def _create_missing(admin: AIOKafkaAdminClient, shapes: Sequence[TopicShape]) -> None:
+async def ensure_topics(brokers: Sequence[str], shapes: Sequence[TopicShape]) -> LogIdentity:
+    """Create missing topics, check the others; return the identity of the log, which is the first topic.
+
+    Raise `WrongLog` for a topic of another shape, `Unavailable` if the brokers cannot be reached.
+    """
+    async with open_admin(brokers) as admin:
+        await create_missing(admin, shapes)
+        found = await await_visible(admin, [shape.name for shape in shapes])
+        for shape in shapes:
+            check_partitions(shape, found[shape.name])
+            await _check_config(admin, shape)
+        cluster = await admin.describe_cluster()
+    return LogIdentity(shapes[0].name, cluster["cluster_id"], shapes[0].partitions)
+
+
+async def cluster_id(brokers: Sequence[str]) -> str:
+    """Return the id of the Kafka cluster of these brokers. Raise `Unavailable`."""
+    async with open_admin(brokers) as admin:
+        return str((await admin.describe_cluster())["cluster_id"])
+
+
+async def find_log(brokers: Sequence[str], topic: str) -> LogIdentity | None:
+    """Return the identity of a log, or None if there is no such topic. Raise `Unavailable`."""
+    async with open_admin(brokers) as admin:
+        if topic not in await admin.list_topics():
+            return None
+        partitions = (await await_visible(admin, [topic]))[topic]
+        return LogIdentity(topic, (await admin.describe_cluster())["cluster_id"], partitions)
+
+
+async def create_missing(admin: AIOKafkaAdminClient, shapes: Sequence[TopicShape]) -> None:
+    """Create those of the topics that do not exist. Raise `WrongLog` if that is impossible."""
     existing = set(await admin.list_topics())
     new = [
         NewTopic(shape.name, shape.partitions, shape.replication, topic_configs=dict(shape.config))
@@ -164,7 +178,7 @@ def _topic_errors(response: object) -> list[tuple[str, int, str | None]]:
     return [(error[0], error[1], error[2] if len(error) > 2 else None) for error in errors]
 
 
-async def _await_visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
+async def await_visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
     """Wait until every partition has a leader; return the number of partitions of each topic."""
     deadline = time.monotonic() + VISIBLE_LIMIT_S
     while True:
@@ -183,7 +197,8 @@ async def _await_visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> di
         await asyncio.sleep(POLL_S)
 
 
-def _check_partitions(shape: TopicShape, partitions: int) -> None:
+def check_partitions(shape: TopicShape, partitions: int) -> None:
+    """Raise `WrongLog` for another number of partitions than the shape's."""
     if partitions != shape.partitions:
         raise WrongLog(
             f"the topic {shape.name} has {partitions} partitions, but {shape.partitions} are configured; "
@@ -192,14 +207,26 @@ def _check_partitions(shape: TopicShape, partitions: int) -> None:
 
 
 async def _check_config(admin: AIOKafkaAdminClient, shape: TopicShape) -> None:
-    responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, shape.name)])
-    entries = [entry for response in responses for entry in response.resources[0][4]]
-    found = {entry[0]: entry[1] for entry in entries}
+    found, own = await topic_config(admin, shape.name)
     if FLUSH in shape.config and found.get(FLUSH) != shape.config[FLUSH]:
-        own = {entry[0]: entry[1] for entry in entries if entry[3] == TOPIC_CONFIG}
-        changed = own | {FLUSH: shape.config[FLUSH]}
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, shape.name, configs=changed)])
-    for name in ("cleanup.policy", "retention.ms", "message.timestamp.type"):
+        await set_topic_config(admin, shape.name, own | {FLUSH: shape.config[FLUSH]})
+    for name in ("cleanup.policy", "retention.ms", TIMESTAMPS):
         wanted = shape.config.get(name)
         if wanted is not None and found.get(name) != wanted:
-            raise WrongLog(f"the topic {shape.name} has {name}={found.get(name)}, but needs {name}={wanted}")
+            raise WrongLog(
+                f"the topic {shape.name} has {name}={found.get(name)}, but needs {name}={wanted}"
+                f"{RESTORE_ADVICE if name == TIMESTAMPS else ''}"
+            )
+
+
+async def topic_config(admin: AIOKafkaAdminClient, topic: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return all values of a topic's configuration, and those that are set for the topic itself."""
+    responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    entries = [entry for response in responses for entry in response.resources[0][4]]
+    own = {entry[0]: entry[1] for entry in entries if entry[3] == TOPIC_CONFIG}
+    return {entry[0]: entry[1] for entry in entries}, own
+
+
+async def set_topic_config(admin: AIOKafkaAdminClient, topic: str, own: Mapping[str, str]) -> None:
+    """Replace the values that are set for a topic itself."""
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict(own))])

@@ -74,6 +74,9 @@ workers = Table(
 )
 """The last report of each worker."""
 
+FRESH_S = 5.0
+"""The time for which a worker's report is valid; there is one every second."""
+
 log_identity = Table(
     "log_identity",
     control,

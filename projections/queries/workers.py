@@ -12,9 +12,8 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from projections.postgres.database import Database
+from projections.postgres.tables import FRESH_S
 
-FRESH_S = 5.0
-"""The time for which a report is valid; there is one every second."""
 FORGET_AFTER = "1 day"
 
 

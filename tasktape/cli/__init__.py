@@ -49,6 +49,8 @@ VERBS: dict[str, tuple[str, str]] = {
         "List, retry and skip records that cannot be folded.",
     ),
     "import": ("tasktape.cli.imports:import_file", "Import tasks with their histories from a file."),
+    "backup": ("tasktape.cli.backups:backup", "Write the log to a file, or check such a file."),
+    "restore": ("tasktape.cli.backups:restore", "Restore the log from backups, into an empty instance."),
     "token": ("tasktape.cli.token:token", "Print a sign-in token for the API."),
     "completion": (
         "tasktape.cli.completion:completion",

@@ -4,15 +4,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from app.errors import TaskError
-from app.settings import BadSettings, Settings
+from app.settings import Settings
 from streams.repair import diagnose, fix
 from tasktape.local.errors import LocalError
-from tasktape.local.foreground import install_parts
 from tasktape.local.jars import Progress
-from tasktape.local.running import already_runs, reap_leftovers
-from tasktape.local.stack import Options, Stack
-
-Say = Callable[[str], None]
+from tasktape.local.stack import Options
+from tasktape.local.stores import Say, idle_stores
 
 
 def repair_instance(
@@ -22,33 +19,14 @@ def repair_instance(
 
     Return whether everything is consistent afterwards. Raise `LocalError`, also while the instance runs.
     """
-    data = options.data
-    data.create()
-    lock = data.lock()
-    if lock is None:
-        raise LocalError(f"{already_runs(data)}; `tasktape down` first")
-    with lock:
-        reap_leftovers(data, say)
-        stack = Stack(options)
-        install_parts(stack, progress)
-        servers = [server for server in (stack.postgres, stack.kafka) if server is not None]
-        if stack.kafka is not None:
-            stack.kafka.distrust()
-        started = []
+    with idle_stores(options, progress, say, distrust=True) as settings:
         try:
-            for server in servers:
-                started.append(server)
-                server.start()
-            settings = Settings.from_environment(stack.environment())
             done = _repair(settings, say, agree)
-        except (TaskError, BadSettings) as error:
+        except TaskError as error:
             raise LocalError(str(error)) from error
-        finally:
-            for server in reversed(started):
-                server.stop()
-        if done:
-            data.forget_failure()
-        return done
+    if done:
+        options.data.forget_failure()
+    return done
 
 
 def _repair(settings: Settings, say: Say, agree: Callable[[Sequence[str]], bool]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -13,47 +14,61 @@ import pytest
 
 from tasktape.local.kafka import EmbeddedKafka
 from tasktape.local.postgres import EmbeddedPostgres
+from tests.fork_server import WORKER, fork_server
 from tests.integration.documents import Home, blocks
 from tests.integration.stack import Stack
 
 PAGE = "docs/how-to/back-up.md"
 LIMIT_S = 60
+VERB = 'docker compose run --rm --no-deps -T --user "$(id -u)" -v "$PWD:/backup" worker-1 tasktape '
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     home = Home(tmp_path)
     yield home
-    home.run("tasktape down; ! test -d ~/tasktape-copy || tasktape down --data ~/tasktape-copy")
+    home.run("tasktape down; ! test -d ~/restored || tasktape down --data ~/restored")
 
 
 def titles(home: Home, options: str = "") -> set[str]:
     return {task["title"] for task in json.loads(home.run(f"tasktape list --json {options}"))["items"]}
 
 
-def test_local_instance_is_backed_up_inspected_and_restored(home: Home) -> None:
-    """Twice, since folders would nest the second time."""
-    back_up, restore, look = blocks(PAGE, "A local instance")
+def test_local_instance_is_backed_up_and_restored(home: Home) -> None:
+    """While it runs, into another folder, and in its place; its tokens can be kept."""
+    full, increment, check = blocks(PAGE, "Back up while everything runs")
+    elsewhere, in_place = blocks(PAGE, "Restore")
+    home.run("tasktape up --detach && tasktape add one")
+    home.run(full)
+    home.run("tasktape add two")
+    home.run(increment)
+    home.run("tasktape add three")
+    assert home.run(check).count("It is sound.") == 2
+    *restore, show, down = elsewhere.splitlines()
+    home.run("\n".join(restore))
+    assert titles(home, "--data ~/restored") == {"one", "two"}
+    shown = home.run(show)
+    assert "two" in shown
+    assert "three" not in shown
+    home.run(down)
+    assert titles(home) == {"one", "two", "three"}
+    home.run(in_place)
+    assert titles(home) == {"one", "two"}
+    home.run("tasktape add four")
+    assert titles(home) == {"one", "two", "four"}
+
+
+def test_folder_of_a_local_instance_is_copied_and_restored(home: Home) -> None:
+    back_up, restore = blocks(PAGE, "Copy the whole folder")
     home.run("tasktape up --detach && tasktape add one")
     home.run(back_up)
     assert (home.folder / "tasktape-backup.tgz").stat().st_mode & 0o077 == 0
-    for later in ("two", "three"):
-        home.run(f"tasktape add {later}")
-        assert titles(home) == {"one", later}
-        home.run(restore)
-        assert titles(home) == {"one"}
+    home.run("tasktape add two")
+    home.run(restore)
+    assert titles(home) == {"one"}
     assert [path.name for path in (home.folder / ".local" / "share").iterdir()] == ["tasktape"]
     assert not (home.folder / ".local" / "share" / "tasktape" / "tasktape").exists()
-    assert len(list(home.folder.glob("tasktape-before-*"))) == 2
-    home.run("tasktape add four")
-    *copy, show, down = look.splitlines()
-    home.run("\n".join(copy))
-    assert titles(home) == {"one", "four"}
-    shown = home.run(show)
-    assert "one" in shown
-    assert "four" not in shown
-    home.run(down)
-    assert titles(home) == {"one", "four"}
+    assert len(list(home.folder.glob("tasktape-before-*"))) == 1
 
 
 class Containers:
@@ -69,16 +84,15 @@ class Containers:
     def follow(self, block: str) -> None:
         """Execute each line of a block; an unknown one is an error."""
         for line in block.splitlines():
-            if line.startswith("docker compose run --rm --no-deps -T --entrypoint tar kafka "):
-                packing = line.replace("docker compose run --rm --no-deps -T --entrypoint tar kafka", "tar")
-                assert packing.count("/var/lib/kafka/data") == 1
-                self.volumes["kafka"].mkdir(exist_ok=True)
-                self._shell(packing.replace("/var/lib/kafka/data", str(self.volumes["kafka"])))
+            if line.startswith(VERB):
+                asyncio.run(self._tasktape(line.removeprefix(VERB)))
             elif line in {"docker compose stop", "docker compose down"}:
                 self.stop()
             elif line == "docker volume rm tasktape_kafka tasktape_postgres":
                 for volume in self.volumes.values():
                     shutil.rmtree(volume)
+            elif line == "docker compose up --detach --wait kafka postgres":
+                self._start_stores()
             elif line == "docker compose up --detach --wait":
                 self.start()
             else:
@@ -87,12 +101,24 @@ class Containers:
 
     def start(self) -> None:
         """Start the services with their data, or new ones."""
-        self._kafka = EmbeddedKafka(self.volumes["kafka"])
-        self._postgres = EmbeddedPostgres(self.volumes["postgres"])
-        self._stack = Stack(self._kafka.start(), self._postgres.start(), self._folder, name="only")
-        self._stack.migrate()
-        self._stack.start_worker()
-        self._stack.start_api()
+        stack = self._start_stores()
+        stack.migrate()
+        stack.start_worker()
+        stack.start_api()
+
+    def _start_stores(self) -> Stack:
+        if self._stack is None:
+            self._kafka = EmbeddedKafka(self.volumes["kafka"])
+            self._postgres = EmbeddedPostgres(self.volumes["postgres"])
+            self._stack = Stack(self._kafka.start(), self._postgres.start(), self._folder, name="only")
+        return self._stack
+
+    async def _tasktape(self, arguments: str) -> None:
+        """Run a verb in a container of a worker, with the project's folder at /backup."""
+        assert self._stack is not None
+        words = arguments.replace("/backup/", f"{self.project}/").split()
+        status, _, err = await fork_server(WORKER).run(tuple(words), self._stack.environment)
+        assert (status, err) == (0, "")
 
     def stop(self) -> None:
         """Stop the services in order."""

@@ -1,0 +1,92 @@
+"""The database of an instance whose log is restored: it must be empty, and is filled at the next start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from sqlalchemy import Connection, delete, func, insert, inspect, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.schema import CreateSchema, DropSchema
+
+from app.errors import Unavailable, WrongLog
+from projections.postgres.database import ensure_database, generation_schema
+from projections.postgres.engines import open_engine
+from projections.postgres.tables import (
+    FRESH_S,
+    checkpoints,
+    control,
+    generations,
+    log_identity,
+    policy_checkpoints,
+    workers,
+)
+
+
+async def check_empty(url: str, control_schema: str) -> None:
+    """Check that no read models are filled, and that no worker runs; a missing database is created.
+
+    Raise `WrongLog` and `Unavailable`.
+    """
+    await ensure_database(url)
+    engine = open_engine(url, control_schema)
+    try:
+        async with engine.begin() as connection:
+            await _check_empty(connection, control_schema)
+    except (OSError, DBAPIError) as error:
+        raise Unavailable(f"the database cannot be reached: {error}") from error
+    finally:
+        await engine.dispose()
+
+
+async def forget_read_models(url: str, control_schema: str, policies: Mapping[int, int] | None) -> None:
+    """Drop the empty read models, so that the next start fills new ones from the restored log.
+
+    Policies continue at these offsets, so that they do not react again. Raise as `check_empty` does.
+    """
+    engine = open_engine(url, control_schema)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(CreateSchema(control_schema, if_not_exists=True))
+            await connection.run_sync(control.create_all)
+            for number in await _check_empty(connection, control_schema):
+                schema = generation_schema(control_schema, number)
+                await connection.execute(DropSchema(schema, cascade=True, if_exists=True))
+            for table in (generations, log_identity, policy_checkpoints):
+                await connection.execute(delete(table))
+            if policies:
+                rows = [{"partition": each, "next_offset": offset} for each, offset in policies.items()]
+                await connection.execute(insert(policy_checkpoints).values(rows))
+    except (OSError, DBAPIError) as error:
+        raise Unavailable(f"the database cannot be changed: {error}") from error
+    finally:
+        await engine.dispose()
+
+
+async def _check_empty(connection: AsyncConnection, control_schema: str) -> list[int]:
+    """Return the numbers of the generations, all of them empty. Raise `WrongLog`."""
+    there = await connection.run_sync(lambda each: inspect(each).get_table_names(control_schema))
+    if workers.name in there:
+        fresh = workers.c.seen_at > func.clock_timestamp() - text(f"interval '{FRESH_S} seconds'")
+        running = (await connection.execute(select(workers.c.slot).where(fresh))).scalars().all()
+        if running:
+            raise WrongLog(f"the worker {running[0]} runs: stop all workers and API nodes first")
+    if generations.name not in there:
+        return []
+    numbers = (await connection.execute(select(generations.c.number))).scalars().all()
+    for number in numbers:
+        schema = generation_schema(control_schema, number)
+        if not await connection.run_sync(partial(_has_checkpoints, schema)):
+            continue
+        total = func.coalesce(func.sum(checkpoints.c.next_offset), 0)
+        inside = await connection.execution_options(schema_translate_map={None: schema})
+        count = (await inside.execute(select(total))).scalar()
+        await connection.execution_options(schema_translate_map={None: control_schema})
+        if count:
+            raise WrongLog(f"the database has read models of {count:,} records: a restore needs an empty one")
+    return list(numbers)
+
+
+def _has_checkpoints(schema: str, connection: Connection) -> bool:
+    return inspect(connection).has_table(checkpoints.name, schema)
