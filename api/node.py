@@ -32,6 +32,7 @@ from api.relay.context import Relay, Verify
 from api.relay.feed import Listener, UpdateFeed
 from api.relay.hub import Hub
 from api.relay.rate_limits import ConnectionLimits, RateLimits
+from api.relay.replays import ReplayNode
 from api.relay.system_channel import SystemReports
 from api.telemetry.counters import RelayCounters
 from api.telemetry.prometheus import Metrics
@@ -47,6 +48,7 @@ from projections.queries.audit import AuditQueries
 from projections.queries.decisions import CommandQueries
 from projections.queries.list_contents import ListContents
 from projections.queries.missed_updates import AuditHistory
+from projections.queries.replay import ListPast
 from projections.queries.tasks import TaskQueries
 from projections.queries.visibility import MemberVisibility
 from projections.queries.workers import Workers
@@ -223,6 +225,7 @@ def live_of(
         visibility,
         history,
         now=time.time,
+        replays=ReplayNode(ListPast(database), hub.watches),
         ping_s=settings.ping_s,
         counters=counters,
         presence_tracker=presence_tracker,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,6 +19,7 @@ from app.positions import Position
 from app.search.facets import facets_of
 from app.search.sorting import sort_value
 from app.settings import Settings
+from app.stream_ids import StreamId
 from app.tasks.reminders import pending
 from app.tasks.state import Task
 from app.text.tokens import forms_of
@@ -209,8 +211,8 @@ async def _check_audit(database: Database, outcome: list[Folded]) -> None:
         if channel.startswith("user:")
     )
     rows = await database.pool.fetch(
-        'SELECT partition, "offset", outcome, reason, stream, version, event_id, changes, state FROM audit '
-        'ORDER BY partition, "offset"'
+        'SELECT partition, "offset", outcome, reason, stream, version, event_id, changes, state, '
+        'coalesce(effective_time, "time") AS at FROM audit ORDER BY partition, "offset"'
     )
     expected = sorted(outcome, key=lambda folded: folded.raw.position)
     assert [(row["partition"], row["offset"]) for row in rows] == [
@@ -227,6 +229,12 @@ async def _check_audit(database: Database, outcome: list[Folded]) -> None:
             assert json.loads(row["changes"]) == message["changes"]
             state = json.loads(row["state"] or "null")
             assert state == json.loads(state_json(folded.after))
+    times: dict[StreamId, datetime] = {}
+    for row, folded in zip(reversed(rows), reversed(expected), strict=True):
+        if folded.outcome == "accepted" and folded.record is not None and folded.record.version:
+            stream, time = folded.record.stream, folded.record.time
+            times[stream] = min(time, times.get(stream, time))
+            assert row["at"] == times[stream]
 
 
 async def _check_updates(settings: Settings, outcome: list[Folded]) -> None:

@@ -19,6 +19,7 @@ from api.protocol import close_codes, limits
 from api.protocol import server_messages as server
 from api.protocol.close_codes import TOO_SLOW, CloseReason
 from api.protocol.frames import MAX_BATCH_MESSAGES
+from api.protocol.update_messages import Replay
 
 COPY = Path("docs/reference/asyncapi.json")
 CHANNEL = "socket"
@@ -26,6 +27,7 @@ CHANNEL = "socket"
 _REPLIES: Mapping[type[BaseModel], tuple[type[BaseModel], ...]] = {
     client.Authenticate: (server.Authenticated, server.Error),
     client.Subscribe: (server.Subscribed, server.Error),
+    client.Control: (Replay, server.Error),
     client.Unsubscribe: (server.Unsubscribed, server.Error),
     client.Refresh: (server.Refreshed, server.Error),
     client.Signal: (server.Error,),

@@ -10,14 +10,15 @@ from pydantic import BaseModel
 
 from api.protocol import client_messages as client
 from api.protocol import server_messages as server
-from api.protocol.update_messages import Update
-from app.channels import list_channel, task_channel
+from api.protocol.update_messages import Replay, Update
+from app.channels import Channel, list_channel, task_channel
 from app.tasks.fields import FIELDS
 
 LIST_ID = "0199f3a1-5b1e-7c60-8a55-0d6f3b1c2a01"
 LIST = list_channel(LIST_ID)
 TASK_ID = "0199f3a1-7d22-7b10-9c3e-51a2c4d6e802"
 TASK = task_channel(TASK_ID)
+REPLAY = Channel(f"replay:{LIST_ID}")
 _ALICE = {"user": "alice", "connections": 2, "viewing": True, "typing": False}
 _BOB = {"user": "bob", "connections": 1, "viewing": True, "typing": True}
 
@@ -27,7 +28,20 @@ FROM_CLIENT: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxy
             {"id": 1, "type": "authenticate", "token": "eyJhbGciOi…", "features": ["batch"]},
             {"id": 1, "type": "authenticate", "token": "eyJhbGciOi…", "since": {"0": 118, "1": 80}},
         ),
-        client.Subscribe: ({"id": 2, "type": "subscribe", "channel": TASK, "since": {"0": 118, "1": 80}},),
+        client.Subscribe: (
+            {"id": 2, "type": "subscribe", "channel": TASK, "since": {"0": 118, "1": 80}},
+            {
+                "id": 6,
+                "type": "subscribe",
+                "channel": REPLAY,
+                "replay": {"from": "2026-11-01T00:00:00Z", "speed": 1000, "types": ["task.completed"]},
+            },
+        ),
+        client.Control: (
+            {"id": 7, "type": "control", "channel": REPLAY, "action": "pause"},
+            {"id": 8, "type": "control", "channel": REPLAY, "action": "seek", "at": "2026-11-02T00:00:00Z"},
+            {"id": 9, "type": "control", "channel": REPLAY, "action": "speed", "speed": 100},
+        ),
         client.Unsubscribe: ({"id": 3, "type": "unsubscribe", "channel": TASK},),
         client.Refresh: ({"id": "again", "type": "refresh", "token": "eyJhbGciOi…"},),
         client.Signal: (
@@ -113,6 +127,25 @@ FROM_SERVER: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxy
                 "notifications": {"bob": "assigned"},
                 "task": _TASK_NOW,
                 "list": None,
+            },
+        ),
+        Replay: (
+            {
+                "type": "replay",
+                "channel": REPLAY,
+                "state": "snapshot",
+                "at": "2026-11-23T09:05:00.000000Z",
+                "part": 0,
+                "more": False,
+                "tasks": [_TASK_NOW],
+            },
+            {
+                "id": 7,
+                "type": "replay",
+                "channel": REPLAY,
+                "state": "paused",
+                "at": "2026-11-23T09:05:00.000000Z",
+                "speed": 1000.0,
             },
         ),
         server.SignalSent: (

@@ -75,6 +75,8 @@ async def stream(request: Request) -> Response:
 
 async def _check_visible(relay: Relay, caller: Identity, channel: Channel) -> None:
     """Refuse a channel before the stream starts, while a problem can still be sent. Raise `TaskError`."""
+    if channel.kind == "replay":
+        raise Malformed("channel: a replay has a stream of its own, /api/lists/{id}/replay")
     kinds: dict[str, type[TaskError]] = {"forbidden": Forbidden, "not_found": NotFound}
     try:
         action = Subscribe(type="subscribe", channel=channel)

@@ -7,7 +7,7 @@ export type Message = FromClient | FromServer;
 /**
  * A message of a client.
  */
-export type FromClient = Authenticate | Subscribe | Unsubscribe | Refresh | Signal | Ping | Pong;
+export type FromClient = Authenticate | Subscribe | Control | Unsubscribe | Refresh | Signal | Ping | Pong;
 /**
  * A message of a server.
  */
@@ -18,6 +18,7 @@ export type FromServer =
   | Refreshed
   | Error
   | Update
+  | Replay
   | SignalSent
   | Presence
   | SystemReport
@@ -42,7 +43,7 @@ export interface Authenticate {
   };
 }
 /**
- * Subscribe to a channel; with `since`, also get missed updates.
+ * Subscribe to a channel; with `since`, also get missed updates. `replay` is of channels `replay:…`.
  */
 export interface Subscribe {
   id?: number | string;
@@ -51,6 +52,43 @@ export interface Subscribe {
   since?: {
     [k: string]: number;
   };
+  replay?: ReplayOptions;
+}
+/**
+ * The part of a list's past to replay, and its pace.
+ */
+export interface ReplayOptions {
+  /**
+   * Start; by default before the first event
+   */
+  from?: string | null;
+  /**
+   * End; by default the last event
+   */
+  to?: string | null;
+  /**
+   * Gaps between events are divided by it
+   */
+  speed?: number;
+  /**
+   * Only events of these types
+   */
+  types?: [string, ...string[]] | null;
+  /**
+   * Longer gaps, after division, are shortened to it
+   */
+  max_gap_ms?: number;
+}
+/**
+ * Control a replay; `seek` needs `at`, and `speed` needs `speed`.
+ */
+export interface Control {
+  id?: number | string;
+  type: "control";
+  channel: string;
+  action: "pause" | "resume" | "step" | "seek" | "speed";
+  at?: string;
+  speed?: number;
 }
 /**
  * Unsubscribe from a channel.
@@ -182,6 +220,10 @@ export interface Update {
   notifications?: {
     [k: string]: string;
   };
+  /**
+   * In a replay, the time that the event counts from
+   */
+  at?: string;
   /**
    * The task after it; null for other streams, or if it is gone
    */
@@ -321,6 +363,40 @@ export interface TaskList {
 export interface Stage {
   name: string;
   category: "open" | "active" | "done";
+}
+/**
+ * The state of a replay, also as the reply to a control; `snapshot` has a part of the list's state.
+ *
+ * A snapshot comes in parts, from 0, until there are no `more`. It has the list unless that was not created
+ * yet. An `ended` replay can be sought back, unless it has a `reason`.
+ */
+export interface Replay {
+  id?: number | string;
+  type: "replay";
+  channel: string;
+  state: "snapshot" | "playing" | "paused" | "ended";
+  at: string;
+  /**
+   * Not of a snapshot
+   */
+  speed?: number;
+  /**
+   * Reason why it ended before its end
+   */
+  reason?: string;
+  /**
+   * Number of the part of a snapshot
+   */
+  part?: number;
+  /**
+   * True if more parts of the snapshot follow
+   */
+  more?: boolean;
+  list?: TaskList;
+  /**
+   * Tasks in the list at that time
+   */
+  tasks?: Task[];
 }
 /**
  * Another socket on the channel sent a signal.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError, to_json
 
 from api.protocol.limits import MAX_SIGNAL_BYTES
+from api.protocol.replay_options import ReplayOptions, Speed, Time
 from app.channels import Channel
 from app.errors import Malformed
 from app.positions import positions_from_json
@@ -72,11 +73,30 @@ class Authenticate(ClientMessage):
 
 
 class Subscribe(ClientMessage):
-    """Subscribe to a channel; with `since`, also get missed updates."""
+    """Subscribe to a channel; with `since`, also get missed updates. `replay` is of channels `replay:…`."""
 
     type: Literal["subscribe"]
     channel: Channel
     since: dict[str, int] | None = None
+    replay: ReplayOptions | None = None
+
+
+class Control(ClientMessage):
+    """Control a replay; `seek` needs `at`, and `speed` needs `speed`."""
+
+    type: Literal["control"]
+    channel: Channel
+    action: Literal["pause", "resume", "step", "seek", "speed"]
+    at: Time | None = None
+    speed: Speed | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.action == "seek" and self.at is None:
+            raise PydanticCustomError("missing", "seek needs at")
+        if self.action == "speed" and self.speed is None:
+            raise PydanticCustomError("missing", "speed needs speed")
+        return self
 
 
 class Unsubscribe(ClientMessage):
@@ -116,7 +136,7 @@ class Pong(ClientMessage):
     type: Literal["pong"] = "pong"
 
 
-Incoming = Authenticate | Subscribe | Unsubscribe | Refresh | Signal | Ping | Pong
+Incoming = Authenticate | Subscribe | Control | Unsubscribe | Refresh | Signal | Ping | Pong
 
 
 def read_since(since: Mapping[str, int], partitions: int) -> dict[int, int]:

@@ -14,6 +14,7 @@ from api.protocol.server_messages import (
     Goodbye,
     Presence,
     Refreshed,
+    Reply,
     Resync,
     ServerMessage,
     SignalSent,
@@ -53,8 +54,28 @@ class Update(ServerMessage):
     event: UpdateEvent
     changes: dict[str, tuple[Any, Any]]
     notifications: dict[str, str] | None = Field(None, description="User → kind of their notification")
+    at: datetime | None = Field(None, description="In a replay, the time that the event counts from")
     task: Task | None = Field(description="The task after it; null for other streams, or if it is gone")
     list: TaskList | None = Field(description="The list after it; null for other streams, or if it is gone")
+
+
+class Replay(Reply):
+    """The state of a replay, also as the reply to a control; `snapshot` has a part of the list's state.
+
+    A snapshot comes in parts, from 0, until there are no `more`. It has the list unless that was not created
+    yet. An `ended` replay can be sought back, unless it has a `reason`.
+    """
+
+    type: Literal["replay"] = "replay"
+    channel: str
+    state: Literal["snapshot", "playing", "paused", "ended"]
+    at: datetime
+    speed: float | None = Field(None, description="Not of a snapshot")
+    reason: str | None = Field(None, description="Reason why it ended before its end")
+    part: int | None = Field(None, description="Number of the part of a snapshot")
+    more: bool | None = Field(None, description="True if more parts of the snapshot follow")
+    list: TaskList | None = None
+    tasks: tuple[Task, ...] | None = Field(None, description="Tasks in the list at that time")
 
 
 FromServer = (
@@ -64,6 +85,7 @@ FromServer = (
     | Refreshed
     | Error
     | Update
+    | Replay
     | SignalSent
     | Presence
     | SystemReport

@@ -39,7 +39,7 @@ async def list_behind(
             if key != identity.user:
                 raise Refused(message.id, "forbidden", "the channel is another user's")
             return None
-        case "list" if is_uuid(key):
+        case "list" | "replay" if is_uuid(key):
             if key not in await _recent(lambda: visibility.lists_at(identity.user), known):
                 raise Refused(message.id, "not_found", "no such list")
             return None
@@ -52,10 +52,10 @@ async def list_behind(
             if not identity.admin:
                 raise Refused(message.id, "forbidden", "this channel is for administrators")
             return None
-        case "stats" | "replay":
+        case "stats":
             raise Refused(message.id, "unsupported", "this kind of channel is not supported yet")
         case _:
-            raise Refused(message.id, "malformed", "channels are user:…, list:… and task:…")
+            raise Refused(message.id, "malformed", "channels are user:…, list:…, task:… and replay:…")
 
 
 async def _recent(ask: Callable[[], Awaitable[tuple[T, Positions]]], known: Positions) -> T:

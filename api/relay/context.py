@@ -16,6 +16,7 @@ from api.relay.fanout import RawSocket
 from api.relay.hub import Hub
 from api.relay.presence_messages import PresenceMessages
 from api.relay.rate_limits import ConnectionLimits, RateLimits
+from api.relay.replays import ReplayNode
 from api.relay.single_flight import SingleFlight
 from api.telemetry.counters import RelayCounters
 from app.channels import Channel
@@ -52,6 +53,7 @@ class Relay:
     history: History
     now: Callable[[], float]
     """Seconds since the epoch."""
+    replays: ReplayNode
     ping_s: float = PING_S
     authentication_s: float = AUTHENTICATION_S
     counters: RelayCounters = field(default_factory=RelayCounters)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 
 from api.protocol.frames import EncodedMessage, MessageBatch
 from api.relay.fanout import MANY, Broadcast, Recipients
+from api.relay.list_watches import ListWatches
 from api.relay.published_updates import PublishedUpdates
 from api.relay.replay_buffer import ReplayBuffer
 from api.relay.subscriber_index import SubscriberIndex
@@ -35,6 +36,7 @@ class Hub:
         self.published = PublishedUpdates(replay_buffer or ReplayBuffer(), self.counters)
         self.subscribers = SubscriberIndex(self.published, self.counters)
         self.visibility = VisibilityChanges(self.subscribers)
+        self.watches = ListWatches()
         # For the innermost loops: the same objects, nearer.
         self._replay_buffer = self.published.replay_buffer
         self._positions = self.published.reached
@@ -68,6 +70,8 @@ class Hub:
             for channel in channels:
                 self._send(update, channel, self._channels[channel], turn)
         self.visibility.follow_live(update, is_list=is_list)
+        if is_list:
+            self.watches.follow(update)
         return True
 
     def _recipients_of(self, channels: tuple[Channel, ...]) -> Recipients | None:

@@ -77,6 +77,12 @@ class Recovery:
         check_recent(reached, present)
         return lists, reached
 
+    def positions_of(self, subscriber: Subscriber) -> Positions:
+        """Return the positions up to which the client has everything of its channels."""
+        cursor = subscriber.cursor
+        reached = self._published.positions if cursor is None else cursor.positions
+        return furthest(reached, self.resumed_from)
+
     def ahead_of(self, reached: Positions) -> Positions:
         """Return the client's positions that are ahead of this node: whole lists are sent up to there.
 

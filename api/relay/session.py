@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import partial
 from time import perf_counter
 
 from api.auth import Identity
@@ -12,6 +12,7 @@ from api.protocol import close_codes
 from api.protocol.client_messages import (
     BATCH,
     Authenticate,
+    Control,
     Incoming,
     Ping,
     Pong,
@@ -28,7 +29,6 @@ from api.protocol.limits import MAX_SUBSCRIPTIONS
 from api.protocol.server_messages import (
     Authenticated,
     Error,
-    Limits,
     Refreshed,
     ServerMessage,
     Unsubscribed,
@@ -39,7 +39,8 @@ from api.relay.channel_access import list_behind
 from api.relay.context import Relay, SessionSink
 from api.relay.rate_limits import Verdict
 from api.relay.recovery import Recovery
-from api.relay.session_limits import SessionLimits
+from api.relay.replays import SessionReplays
+from api.relay.session_limits import SessionLimits, limits_of
 from api.relay.session_start import start_session
 from api.relay.subscribers import Subscriber
 from app.channels import SYSTEM_CHANNEL, Channel
@@ -63,6 +64,7 @@ class Session:
         self._subscriber: Subscriber | None = None
         self._recovery = Recovery(relay, sink, session_id, self._send)
         self._limits = SessionLimits(relay)
+        self._replays: SessionReplays | None = None
         self.identity: Identity | None = None
         self.needs_catch_up = False
         """True if `catch_up` must be called; `wake` is called when it becomes True."""
@@ -128,17 +130,21 @@ class Session:
         self._subscribers.remove(subscriber)
         self._relay.presence_tracker.leave(self.id)
         self._limits.leave()
+        if self._replays is not None:
+            self._replays.close()
 
     async def _answer(self, message: Incoming) -> None:
         match message:
             case Authenticate():
                 await self._authenticate(message)
+            case Subscribe() if message.channel.kind == "replay" or message.replay is not None:
+                await self._replay(message, self._known(message))
             case Subscribe():
                 await self._subscribe(message, self._known(message))
+            case Control():
+                self._replays_of(self._known(message)).control(message)
             case Unsubscribe():
-                self._subscribers.unsubscribe(self._known(message), message.channel)
-                self._relay.presence_tracker.unsubscribe(self.id, message.channel)
-                self._send(Unsubscribed(id=message.id, channel=message.channel))
+                self._unsubscribe(message, self._known(message))
             case Refresh():
                 await self._refresh(message, self._known(message))
             case Signal():
@@ -195,7 +201,7 @@ class Session:
                 channels=list(start.channels),
                 positions=positions_json(start.positions),
                 missed=len(start.missed),
-                limits=_limits(self._relay.rates.messages_per_s, self._relay.rates.burst),
+                limits=limits_of(self._relay.rates.messages_per_s, self._relay.rates.burst),
             )
         )
         self._relay.presence_tracker.enter(self.id, identity.user, self)
@@ -261,6 +267,25 @@ class Session:
             return known
         return await list_behind(self._relay.visibility, self._published.positions, message, self.identity)
 
+    async def _replay(self, message: Subscribe, subscriber: Subscriber) -> None:
+        """Start a replay."""
+        positions = partial(self._recovery.positions_of, subscriber)
+        check = partial(self._list_behind, message, subscriber)
+        await self._replays_of(subscriber).start(message, check, positions)
+
+    def _replays_of(self, subscriber: Subscriber) -> SessionReplays:
+        if self._replays is None:  # few sessions need them
+            removed = self.removed
+            self._replays = SessionReplays(self._relay.replays, subscriber.user, self._sink, removed)
+        return self._replays
+
+    def _unsubscribe(self, message: Unsubscribe, subscriber: Subscriber) -> None:
+        if self._replays is not None:
+            self._replays.stop(message.channel)
+        self._subscribers.unsubscribe(subscriber, message.channel)
+        self._relay.presence_tracker.unsubscribe(self.id, message.channel)
+        self._send(Unsubscribed(id=message.id, channel=message.channel))
+
     def _is_full(self, subscriber: Subscriber) -> bool:
         automatic = 1 + len(subscriber.lists)
         return len(subscriber.channels) - automatic >= MAX_SUBSCRIPTIONS
@@ -270,9 +295,3 @@ class Session:
         self.needs_catch_up = False
         if self._subscriber is not None:
             await self._recovery.catch_up(self._subscriber)
-
-
-@lru_cache(maxsize=1)
-def _limits(messages_per_s: int, burst: int) -> Limits:
-    """Return the limits of a session, which are those of all sessions of the node."""
-    return Limits(messages_per_s=messages_per_s, burst=burst)

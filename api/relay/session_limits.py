@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from time import monotonic
 
+from api.protocol.server_messages import Limits
 from api.relay.context import Relay
 from api.relay.rate_limits import Verdict
 
@@ -40,3 +42,9 @@ class SessionLimits:
         if user is not None:
             self._relay.quotas.users.release(user)
             self._relay.rates.leave(user, monotonic())
+
+
+@lru_cache(maxsize=1)
+def limits_of(messages_per_s: int, burst: int) -> Limits:
+    """Return the limits of a session, which are those of all sessions of the node."""
+    return Limits(messages_per_s=messages_per_s, burst=burst)

@@ -11,6 +11,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -31,11 +32,13 @@ from api.protocol.limits import MAX_MESSAGE_BYTES
 from api.relay.context import Relay
 from api.relay.hub import Hub
 from api.relay.rate_limits import RateLimits
+from api.relay.replays import ReplayNode
 from api.telemetry.counters import Traffic
 from api.transports.websocket.connection import SocketConnection
 from api.transports.websocket.endpoint import LiveSockets
 from api.transports.websocket.uvicorn_protocol import OPTIONS, State
 from api.transports.websocket.wire import CLOSE_TIMEOUT_S, Listener
+from app.errors import Unavailable
 from app.log.updates import Update
 from app.positions import Positions
 from app.settings import Settings
@@ -147,6 +150,26 @@ class PicowsWire(WSListener):  # type: ignore[misc]
         await self._transport.wait_disconnected()
 
 
+class NoPast:
+    """The past of lists, which this server does not have: an `api.replay.source.Past`."""
+
+    async def span(self, list_id: str) -> Any:
+        """Raise `Unavailable`."""
+        raise Unavailable(list_id)
+
+    async def events(self, list_id: str, *_: object) -> Any:
+        """Raise `Unavailable`."""
+        raise Unavailable(list_id)
+
+    async def tasks(self, list_id: str, *_: object) -> Any:
+        """Raise `Unavailable`."""
+        raise Unavailable(list_id)
+
+    async def list_at(self, list_id: str, *_: object) -> Any:
+        """Raise `Unavailable`."""
+        raise Unavailable(list_id)
+
+
 async def serve(protocol: str, port: int, publish_port: int) -> None:
     """Serve until the process is ended."""
     hub, rows = Hub(), Rows()
@@ -157,6 +180,7 @@ async def serve(protocol: str, port: int, publish_port: int) -> None:
         rows,
         rows,
         now=time.time,
+        replays=ReplayNode(NoPast(), hub.watches),
         presence_tracker=Signals("signals", _no_backend, node="benchmark"),
         rates=RateLimits(1_000, 1_000, 1_000, 1_000_000),
     )

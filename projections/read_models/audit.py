@@ -18,6 +18,7 @@ from app.channels import Channel, list_channel, task_channel, user_channel
 from app.dates import format_time
 from app.lists.members import affected_by
 from app.lists.state import TaskList
+from app.log.effective_times import successors_in
 from app.log.event_json import RecordedEvent, notified_json, update_json
 from app.log.recipients import notified
 from app.log.updates import Update
@@ -29,6 +30,15 @@ from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Connection
 from projections.postgres.tables import read_models, time_column
 from projections.read_models.projected import Projected, ProjectedBatch
+
+AT = '(coalesce(effective_time, "time"))'
+"""The time from which an accepted event counts: see `app.log.effective_times`."""
+
+
+def at_of(table: str) -> str:
+    """Return `AT` of a table, or of an alias of it."""
+    return f'coalesce({table}.effective_time, {table}."time")'
+
 
 audit = Table(
     "audit",
@@ -63,6 +73,8 @@ audit = Table(
     Column("reacts", Boolean),
     # The activity type of an accepted record; null if the feed does not show it.
     Column("activity", Text),
+    # The time of a later event of its stream that has an earlier time than this one; otherwise null.
+    time_column("effective_time", nullable=True),
     Index("audit_by_stream", "stream", "version"),
     Index("audit_by_list", "list_id", "partition", "offset"),
     Index(
@@ -77,6 +89,15 @@ audit = Table(
     Index(
         "audit_by_left_list",
         "left_list_id",
+        "partition",
+        "offset",
+        postgresql_where=text("left_list_id IS NOT NULL"),
+    ),
+    Index("audit_by_list_time", "list_id", text(AT), "partition", "offset"),
+    Index(
+        "audit_by_left_list_time",
+        "left_list_id",
+        text(AT),
         "partition",
         "offset",
         postgresql_where=text("left_list_id IS NOT NULL"),
@@ -99,6 +120,15 @@ COLUMNS = tuple(column.name for column in audit.columns)
 _USER_IDS = COLUMNS.index("user_ids")
 _USER_COLUMNS = tuple(column.name for column in audit_users.columns)
 _ACCEPTED = "SELECT stream, event_id FROM audit WHERE event_id = ANY($1) AND outcome = 'accepted'"
+
+_EFFECTIVE_TIMES = f"""
+    UPDATE audit SET effective_time = successor.time
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::timestamptz[])
+        AS successor(stream, first, version, time)
+    WHERE audit.stream = successor.stream AND audit.outcome = 'accepted'
+      AND audit.version >= successor.first AND audit.version < successor.version
+      AND {at_of("audit")} > successor.time
+"""  # noqa: S608
 
 EVENT_COLUMNS = """
     event_id, type, stream, version, partition, "offset", outcome, reason, time, recorded_at, actor, source,
@@ -143,6 +173,9 @@ async def write(connection: Connection, batch: ProjectedBatch) -> None:
     """Write every record of the batch."""
     rows = [_row(projected) for projected in batch.records]
     await connection.copy_records_to_table("audit", records=rows, columns=COLUMNS)
+    successors = successors_in(projected.folded for projected in batch.records)
+    if successors:
+        await connection.execute(_EFFECTIVE_TIMES, *zip(*successors, strict=True))
     concerned = [(user, *row[:2]) for row in rows for user in row[_USER_IDS] or ()]
     if concerned:
         await connection.copy_records_to_table("audit_users", records=concerned, columns=_USER_COLUMNS)
@@ -188,6 +221,7 @@ def _row(projected: Projected) -> tuple[Any, ...]:
         notified_json(recipients).decode() or None,
         projected.reacts or None,
         activity_type(folded),
+        None,
     )
 
 

@@ -27,7 +27,7 @@ from projections.read_models import (
 )
 from projections.read_models.projected import ProjectedBatch
 
-READ_MODELS_VERSION = 9
+READ_MODELS_VERSION = 10
 """Raised whenever a table or a projection changes; a live generation of another version is rebuilt."""
 
 

@@ -18,6 +18,7 @@ from api.relay.context import Relay
 from api.relay.feed import UpdateFeed
 from api.relay.hub import Hub
 from api.relay.replay_buffer import ReplayBuffer
+from api.relay.replays import ReplayNode
 from api.relay.session import Session
 from api.telemetry.counters import RelayCounters
 from api.transports.send_queue import SendQueue
@@ -28,6 +29,7 @@ from app.log.updates import Update
 from app.positions import Position
 from app.stream_ids import StreamId
 from tests.memory_audit import MemoryAudit
+from tests.memory_past import MemoryPast
 
 NOW = 1_000_000.0
 
@@ -171,7 +173,9 @@ class Node:
             hub=self.hub,
             counters=RelayCounters(),
         )
-        self.relay = Relay(self.hub, world, world, world, now=lambda: NOW, chunk=2)
+        self.past = MemoryPast(())
+        replays = ReplayNode(self.past, self.hub.watches)
+        self.relay = Relay(self.hub, world, world, world, now=lambda: NOW, replays=replays, chunk=2)
 
     def publish_next(self, partition: int, count: int, *, again: int = 0) -> None:
         """Publish the next updates of a partition, after repeating the last `again` ones."""
@@ -233,8 +237,10 @@ class Client:
             if before is not None:
                 await before
             for read in read_frame(json.dumps(message), batch=False):
-                assert not isinstance(read, Refused)
-                await session.handle(read)
+                if isinstance(read, Refused):
+                    session.refuse(read)
+                else:
+                    await session.handle(read)
             await self._settle(session)
 
         self._task = asyncio.ensure_future(run())
@@ -282,7 +288,7 @@ class Client:
                 self._recovering = message["missed"]
                 self._adopt = {int(p): o for p, o in message["positions"].items()}
                 self._end_recovery()
-            case "update":
+            case "update" if not message["channel"].startswith("replay:"):
                 self._update(message["channel"], Position.parse(message["position"]))
             case "resync":
                 self.resynced.append(message["channel"])

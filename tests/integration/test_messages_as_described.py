@@ -140,6 +140,7 @@ async def test_all_sent_messages_are_described(running_stack: Stack) -> None:
             stream = await stack.enter_async_context(events(http, params={"channel": channel}))
             all_subscribed = asyncio.Barrier(len(clients))
             await asyncio.gather(*(_take_part(each, channel, tokens, all_subscribed) for each in clients))
+            await asyncio.gather(*(_replay(each, list_id) for each in clients))
             await _go_on(http, http_of_bob, task_id, list_id, bob)
             await asyncio.gather(*(_until_it_ends(each, list_id) for each in clients))
             while (event := await stream.next()).name != "unsubscribed":
@@ -192,6 +193,19 @@ async def _take_part(
         await one.receive_matching("error", id=3)
     await one.send({"id": 4, "type": "ping"})
     await one.receive_matching("pong", id=4)
+
+
+async def _replay(one: Client, list_id: str) -> None:
+    """Replay the list to its end and back; the replay ends with the list."""
+    channel = f"replay:{list_id}"
+    await one.send(
+        {"id": 8, "type": "subscribe", "channel": channel, "replay": {"speed": 1e9, "max_gap_ms": 0}}
+    )
+    await one.receive_matching("replay", state="ended")
+    await one.send({"type": "control", "channel": channel, "action": "pause"})
+    for action in ({"action": "seek", "at": "2020-01-01T00:00:00Z"}, {"action": "step"}):
+        await one.send({"id": 9, "type": "control", "channel": channel, **action})
+        await one.receive_matching("replay", id=9, state="paused")
 
 
 async def _go_on(

@@ -31,7 +31,7 @@ def test_server_messages_equal_their_examples(model: type[BaseModel]) -> None:
     """An example that is decoded and encoded again is the same."""
     for example in examples.FROM_SERVER[model]:
         message = model.model_validate_json(json.dumps(example))
-        if isinstance(message, ServerMessage) and type_of(model) != "update":
+        if isinstance(message, ServerMessage) and type_of(model) not in {"update", "replay"}:
             assert json.loads(message.encode()) == example
 
 
