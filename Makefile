@@ -36,7 +36,7 @@ test: system-packages check ## Install what tests need, then run all checks and 
 	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 .PHONY: check
-check: $(DEV) $(PROJECT) $(NODE) ## Formatting, lint, types, import rules, generated files
+check: $(DEV) $(PROJECT) $(NODE) ## Formatting, lint, types, import rules, generated files, schemas of events
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -46,6 +46,7 @@ check: $(DEV) $(PROJECT) $(NODE) ## Formatting, lint, types, import rules, gener
 	$(BIN)/python -m api.contract.asyncapi --check
 	$(BIN)/python -m api.contract.typescript --check
 	$(BIN)/python -m api.contract.task_defaults --check
+	$(BIN)/python -m api.contract.event_schemas --check
 	$(BIN)/python scripts/cli_reference.py --check
 
 .PHONY: format
@@ -58,6 +59,7 @@ format: $(DEV) $(PROJECT) $(NODE) ## Format the code, mend what the linter can, 
 	$(BIN)/python -m api.contract.task_defaults --write
 	cp node_modules/swagger-ui-dist/swagger-ui-bundle.js node_modules/swagger-ui-dist/swagger-ui.css api/docs/swagger/
 	$(BIN)/python scripts/cli_reference.py --write
+	$(BIN)/python -m api.contract.event_schemas --write
 
 .PHONY: wheels
 wheels: $(RUNTIME) ## Build the wheels of the server and of the client into dist/

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+MAX_REASON_CHARS = 500
+"""Characters of the reason why a record is parked."""
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
@@ -118,3 +121,9 @@ class WrongLog(TaskError):
     """Error for a log that the read models were not built from, or that has another number of partitions."""
 
     code = "wrong_log"
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a record that raises `error` is parked, as text that every read model can store."""
+    text = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARS]
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()

@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import structlog
 
 from app.bounds import MAX_UPDATE_BYTES
-from app.errors import Undecodable
+from app.errors import Undecodable, reason_of
 from app.log.fold import Home, decoded
 from app.log.ports import UpdateLog
-from app.log.records import RawRecord, Record, reason_of
+from app.log.records import RawRecord, Record
 from app.positions import Position
 from projections.batches import Batch, Counts, by_partition, is_contiguous
 from projections.fold_states import FoldStates

@@ -9,6 +9,7 @@ from zlib import crc32
 from app.log.ports import Clock
 from app.log.records import Headers, RawRecord, Record, encode
 from app.positions import Position
+from tests.published_schemas import check_published
 
 
 class MemoryEventLog:
@@ -35,6 +36,8 @@ class MemoryEventLog:
 
     async def append(self, records: Sequence[Record], *, partition: int | None = None) -> list[Position]:
         """See `app.log.ports.EventLog.append`."""
+        for record in records:
+            check_published(record.data)
         return [await self._write(*encode(record), partition) for record in records]
 
     async def append_again(self, raws: Sequence[RawRecord]) -> list[Position]:

@@ -25,6 +25,7 @@ from app.tasks.decision_context import DecisionContext
 from app.tasks.events import TaskEvent
 from app.tasks.state import Task
 from app.users import UserEvent
+from tests.published_schemas import check_published
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 TASK_ID = "0f0e0d0c-0b0a-4908-8706-050403020100"
@@ -109,7 +110,13 @@ class When:
     around: DecisionContext
 
     def decide(self) -> DomainEvent | None:
-        """Return the decision."""
+        """Return the decision. An event of it is valid by the published schema."""
+        decided = self._decide()
+        if decided is not None:
+            check_published(decided)
+        return decided
+
+    def _decide(self) -> DomainEvent | None:
         state = state_after(*self.events)
         if isinstance(self.command, TaskCommand):
             assert state is None or isinstance(state, Task)

@@ -18,13 +18,13 @@ from typing import Any, Literal
 
 from app import users
 from app.channels import Channel, list_channel, task_channel, user_channel
-from app.errors import Undecodable
+from app.errors import Undecodable, reason_of
 from app.lists import events as list_events
 from app.lists import evolve as list_evolve
 from app.lists.members import affected_by
 from app.lists.state import LIST_FIELDS, TaskList
 from app.log.recipients import notified
-from app.log.records import RawRecord, Record, StreamResumed, reason_of
+from app.log.records import RawRecord, Record, StreamResumed
 from app.stream_ids import StreamId
 from app.tasks import events as task_events
 from app.tasks import evolve as tasks

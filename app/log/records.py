@@ -7,20 +7,21 @@ the prefix `ce_`, the value is the event's JSON. Decoding raises only `Undecodab
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import quote
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic import ValidationError
 
 from app import users
 from app.bounds import MAX_EVENT_BYTES, MAX_EVENT_ID_CHARS, MAX_NUMBER, MAX_USER_NAME_CHARS, Label, Many
 from app.dates import format_time
-from app.errors import Undecodable
+from app.errors import MAX_REASON_CHARS, Undecodable, reason_of
 from app.lists import events as list_events
+from app.log.event_types import UPGRADE, EventTypes, event_types, invalid_part
+from app.log.upcasters import UPCASTERS
 from app.positions import Position
 from app.stream_ids import StreamId
 from app.tasks import events as task_events
@@ -40,8 +41,6 @@ class StreamResumed:
 Event = task_events.TaskEvent | list_events.ListEvent | users.UserEvent | StreamResumed
 Headers = Sequence[tuple[str, bytes | None]]
 """The headers of a message. A header without a value, which foreign records may have, counts as absent."""
-Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
-"""A function from the data of one schema version of an event type to that of the next version."""
 
 EVENT_CLASSES: tuple[type[Event], ...] = (
     task_events.TaskCreated,
@@ -72,12 +71,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     users.AllNotificationsRead,
     StreamResumed,
 )
-SCHEMA_VERSIONS: Mapping[str, int] = {cls.type: 1 for cls in EVENT_CLASSES}
-"""The schema version that this code writes, by event type."""
-UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
-"""(event type, schema version) → its upcaster to the next version; one entry for each previous version."""
-
-_ADAPTERS: Mapping[str, TypeAdapter[Event]] = {cls.type: TypeAdapter(cls) for cls in EVENT_CLASSES}
+EVENT_TYPES: EventTypes[Event] = event_types(EVENT_CLASSES, UPCASTERS)
 MAX_ATTRIBUTE_LENGTH = 2048
 """Characters. The source of an import contains a user's name, whose characters may take 12 when encoded."""
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -140,17 +134,19 @@ def source_of(*parts: str) -> str:
     return "/" + "/".join(quote(part, safe="") for part in ("tasktape", *parts))
 
 
-def encode(record: Record) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+def encode(
+    record: Record, types: EventTypes[Event] = EVENT_TYPES
+) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     """Encode `record` as the key, value and headers of a message."""
-    kind = record.data.type
+    kind = types[record.data.type]
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", record.id.encode()),
-        ("ce_type", kind.encode()),
+        ("ce_type", kind.name.encode()),
         ("ce_source", record.source.encode()),
         ("ce_subject", record.stream.encode()),
         ("ce_time", format_time(record.time).encode()),
-        ("ce_dataschema", b"urn:tasktape:%s:%d" % (kind.encode(), SCHEMA_VERSIONS[kind])),
+        ("ce_dataschema", kind.dataschema.encode()),
         ("ce_streamversion", str(record.version).encode()),
         ("ce_actor", record.actor.encode()),
     ]
@@ -165,37 +161,31 @@ def encode(record: Record) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     headers += [(name, value.encode()) for name, value in optional if value is not None]
     headers.append(("content-type", b"application/json"))
     # Defaults are omitted: readers replace an absent field by its default.
-    value = _ADAPTERS[kind].dump_json(record.data, exclude_defaults=True)
+    value = kind.adapter.dump_json(record.data, exclude_defaults=True)
     return record.stream.encode(), value, headers
 
 
-def decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
+def decode(
+    key: bytes | None, headers: Headers, value: bytes | None, types: EventTypes[Event] = EVENT_TYPES
+) -> Record:
     """Decode the result of `encode`, in any schema version so far. Raise `Undecodable`."""
     try:
-        return _decode(key, headers, value)
+        return _decode(key, headers, value, types)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "value"
-        raise Undecodable(f"{where}: {first['msg']}"[:500]) from None
+        raise Undecodable(invalid_part(error)) from None
     except KeyError as error:
-        raise Undecodable(f"no attribute {error.args[0]}"[:500]) from None
+        raise Undecodable(f"no attribute {error.args[0]}"[:MAX_REASON_CHARS]) from None
     except (Undecodable, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001  # whatever it is, it comes of the record
         raise Undecodable(reason_of(error)) from None
 
 
-def reason_of(error: Exception) -> str:
-    """Return why a record that raises `error` is parked, as text that every read model can store."""
-    text = f"{type(error).__name__}: {error}"[:500]
-    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
-
-
-def _decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
+def _decode(key: bytes | None, headers: Headers, value: bytes | None, types: EventTypes[Event]) -> Record:
     attributes = {name: raw.decode() for name, raw in headers if raw is not None and name.startswith("ce_")}
     _check_attributes(attributes)
     kind, subject = attributes["ce_type"], attributes["ce_subject"]
-    stream = _checked_stream(key, kind, subject, attributes)
+    stream = _checked_stream(key, kind, subject, attributes, types)
     if value is None:
         raise Undecodable("no value")
     if len(value) > MAX_EVENT_BYTES:
@@ -215,7 +205,7 @@ def _decode(key: bytes | None, headers: Headers, value: bytes | None) -> Record:
         time=time if time.tzinfo is UTC else time.astimezone(UTC),
         actor=attributes["ce_actor"],
         source=attributes["ce_source"],
-        data=_read_data(kind, attributes["ce_dataschema"], value),
+        data=types[kind].read(attributes["ce_dataschema"], value),
         correlation_id=attributes.get("ce_correlationid"),
         causation_id=attributes.get("ce_causationid"),
         traceparent=attributes.get("ce_traceparent"),
@@ -237,38 +227,28 @@ def _check_attributes(attributes: Mapping[str, str]) -> None:
         raise Undecodable(f"ce_actor has more than {MAX_USER_NAME_CHARS} characters")
 
 
-def _checked_stream(key: bytes | None, kind: str, subject: str, attributes: Mapping[str, str]) -> StreamId:
+def _checked_stream(
+    key: bytes | None, kind: str, subject: str, attributes: Mapping[str, str], types: EventTypes[Event]
+) -> StreamId:
     """Check the envelope, and return the stream that it names."""
     if attributes["ce_specversion"] != "1.0":
         raise Undecodable("not CloudEvents 1.0")
     stream = StreamId.parse(subject)
     if key is None or stream is None or key.decode() != stream:
         raise Undecodable("the key is not the stream that ce_subject names")
-    if kind not in _ADAPTERS:
-        raise Undecodable(f"unknown event type {kind[:100]!r}")
+    if kind not in types:
+        hint = f"if a newer Tasktape wrote the record, {UPGRADE}"
+        raise Undecodable(f"unknown event type {kind[:100]!r}; {hint}")
     if kind != StreamResumed.type and kind.partition(".")[0] != stream.kind:
         raise Undecodable(f"{kind} does not belong on {stream[:100]}")
     return stream
 
 
-def _read_data(kind: str, dataschema: str, value: bytes) -> Event:
-    prefix, _, number = dataschema.rpartition(":")
-    current = SCHEMA_VERSIONS[kind]
-    if prefix != f"urn:tasktape:{kind}" or not 1 <= int(number) <= current:
-        raise Undecodable(f"unknown data schema {dataschema[:100]!r}")
-    if int(number) == current:
-        return _ADAPTERS[kind].validate_json(value, strict=True)
-    data = from_json(value)
-    for version in range(int(number), current):
-        data = UPCASTERS[kind, version](data)
-    return _ADAPTERS[kind].validate_json(to_json(data), strict=True)
-
-
 def event_from_data(kind: str, data: bytes) -> Event:
     """Decode the result of `event_data_json` for an event of this type."""
-    return _ADAPTERS[kind].validate_json(data)
+    return EVENT_TYPES[kind].adapter.validate_json(data)
 
 
 def event_data_json(event: Event) -> bytes:
     """Return an event's data as JSON, as on the log."""
-    return _ADAPTERS[event.type].dump_json(event, exclude_defaults=True)
+    return EVENT_TYPES[event.type].adapter.dump_json(event, exclude_defaults=True)

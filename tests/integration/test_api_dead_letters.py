@@ -11,6 +11,8 @@ from uuid import uuid4
 import httpx
 from aiokafka import AIOKafkaProducer
 
+from app.log.event_types import event_types
+from app.log.records import EVENT_CLASSES, encode
 from app.settings import Settings
 from app.tasks.events import TaskEdited
 from streams.event_log import KafkaEventLog
@@ -20,13 +22,19 @@ from tests.spec import record_of
 from tests.waiting import eventually
 
 
-async def put(stack: Stack, key: bytes | None, value: bytes, partition: int | None = None) -> str:
+async def put(
+    stack: Stack,
+    key: bytes | None,
+    value: bytes,
+    partition: int | None = None,
+    headers: list[tuple[str, bytes]] | None = None,
+) -> str:
     """Append bytes to the log directly, and return their position."""
     producer = AIOKafkaProducer(bootstrap_servers=stack.brokers)
     await producer.start()
     try:
         topic = stack.environment["TASKTAPE_EVENTS_TOPIC"]
-        written = await producer.send_and_wait(topic, value, key=key, partition=partition)
+        written = await producer.send_and_wait(topic, value, key=key, partition=partition, headers=headers)
     finally:
         await producer.stop()
     return f"{written.partition}:{written.offset}"
@@ -187,3 +195,30 @@ async def test_unreadable_record_without_a_stream_is_skipped_from_the_command_li
 
     await eventually(gone)
     assert f"no record is parked at {poison}" in await shell.fails("dead-letters", "retry", poison)
+
+
+async def test_record_of_a_newer_release_is_listed_with_the_hint_to_upgrade(
+    running_stack: Stack, tmp_path: Path
+) -> None:
+    """On the command line and in the API."""
+    shell = Shell(running_stack, tmp_path, "operator", admin=True)
+    task = str(uuid4())
+    key, value, headers = encode(
+        record_of(TaskEdited({"title": "t"}), 2, stream=f"task:{task}"),
+        event_types(EVENT_CLASSES, {TaskEdited.type: (lambda data: data,) * 6}),
+    )
+    position = await put(running_stack, key, value, headers=headers)
+    hint = (
+        "unknown data schema 'urn:tasktape:task.edited:7': the newest known version of task.edited is 1, "
+        "so a newer Tasktape wrote the record; upgrade this one, then retry"
+    )
+    async with running_stack.client("operator", admin=True) as admin:
+
+        async def parked() -> bool:
+            return position in await letters(admin)
+
+        await eventually(parked)
+        assert (await letters(admin))[position]["reason"] == hint
+        lines = (await shell.works("dead-letters", "list")).splitlines()
+        assert [line for line in lines if line.startswith(f"{position} ") and line.endswith(hint)]
+        assert (await admin.post(f"/api/dead-letters/{position}/skip")).status_code == 202

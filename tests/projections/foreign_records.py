@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from app.log.records import EVENT_CLASSES, SCHEMA_VERSIONS
+from app.log.records import EVENT_CLASSES, EVENT_TYPES
 from app.tasks.fields import SERIES_FIELDS
 from app.values import MAX_REMINDERS
 
@@ -161,7 +161,7 @@ def foreign_records(draw: st.DrawFn, partitions: int, versions: dict[str, int]) 
         ("ce_source", b"/elsewhere"),
         ("ce_subject", stream.encode()),
         ("ce_time", draw(st.one_of(st.just("2026-03-01T09:00:00Z"), TIMES)).encode()),
-        ("ce_dataschema", b"urn:tasktape:%s:%d" % (kind.type.encode(), SCHEMA_VERSIONS[kind.type])),
+        ("ce_dataschema", EVENT_TYPES[kind.type].dataschema.encode()),
         ("ce_streamversion", str(number).encode()),
         ("ce_actor", draw(st.sampled_from(["alice", "bob", "n" * 900])).encode()),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 from zlib import crc32
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from app.errors import Unavailable
 from app.lists.events import ListCreated, ListRenamed
-from app.log.records import RawRecord, Record, StreamResumed
+from app.log.event_types import event_types
+from app.log.records import EVENT_CLASSES, RawRecord, Record, StreamResumed, decode, encode
 from app.log.updates import Update
 from app.positions import Position
 from app.stream_ids import StreamId
@@ -332,6 +334,33 @@ async def test_failing_retry_counts_as_an_attempt(
     rows = await database.pool.fetch('SELECT "offset", holds, attempts FROM dead_letters')
     assert [tuple(row) for row in rows] == [(poison.offset, True, 3)]
     await check(database, log)
+
+
+async def test_record_of_a_newer_release_takes_effect_when_retried_after_an_upgrade(
+    database: Database, log: MemoryEventLog, updates: Updates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = f"task:{uuid4()}"
+    newer = event_types(EVENT_CLASSES, {TaskEdited.type: (lambda data: data,)})
+    created = record_of(TaskCreated(LIST_ID, "Buy milk"), 1, id=str(uuid4()), stream=stream)
+    edited = record_of(TaskEdited({"title": "Buy oats"}), 2, id=str(uuid4()), stream=stream)
+    (first,) = await log.append([created])
+    key, value, headers = encode(edited, newer)
+    (held,) = await log.append_again([RawRecord(first, START, key, headers, value)])
+    (behind,) = await log.append([record_of(TaskCompleted(), 3, id=str(uuid4()), stream=stream)])
+    projector = Projector(database, log.read, updates)
+    await projector.project(await batch_of(log))
+    rows = await database.pool.fetch('SELECT holds, reason FROM dead_letters ORDER BY "offset"')
+    assert [row["holds"] for row in rows] == [True, False]
+    assert "the newest known version of task.edited is 1" in rows[0]["reason"]
+    assert rows[0]["reason"].endswith("upgrade this one, then retry")
+
+    monkeypatch.setattr("app.log.records.decode", partial(decode, types=newer))
+    await log.append_again([raw for raw in log.records if raw.position in {held, behind}])
+    await projector.project(await batch_of(log))
+    assert await database.pool.fetchval("SELECT count(*) FROM dead_letters") == 0
+    row = await database.pool.fetchrow("SELECT title, status FROM tasks WHERE id = $1", stream[5:])
+    assert row is not None
+    assert tuple(row) == ("Buy oats", "done")
 
 
 async def test_junk_behind_skipped_junk_holds_the_stream_and_is_parked_once(
