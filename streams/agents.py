@@ -1,8 +1,8 @@
 """The Faust application: one agent that passes the records of `task-events` to the projection loop.
 
 Faust delivers records and manages group membership; the checkpoint in Postgres decides what is done. So: raw
-bytes (a decode error would be thrown into the agent), no automatic acknowledgement (an agent that raises
-acknowledges its event), no tables, no transactions, explicit names.
+bytes (a decode error would be thrown into the agent), no acknowledgements (see `group_consumer`), no tables,
+no transactions, explicit names.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import faust
@@ -29,42 +28,25 @@ HEARTBEAT_S = 3.0
 BUFFERED_RECORDS = 4096
 
 
-class FaustDelivery:
-    """A Faust event as a delivery to the projection loop."""
+class NoCounts(Monitor):  # type: ignore[misc]
+    """Faust's monitor without its counts of records, which cost as much as folding."""
 
-    __slots__ = ("_event", "raw")
-
-    def __init__(self, event: Any) -> None:
-        message = event.message
-        self._event = event
-        self.raw = RawRecord(
-            Position(message.partition, message.offset),
-            datetime.fromtimestamp(message.timestamp, UTC),
-            message.key,
-            message.headers if isinstance(message.headers, list) else _pairs(message.headers),
-            message.value,
-        )
-
-    def ack(self) -> None:
-        """Let Faust commit the offset at some later time."""
-        self._event.ack()
-
-
-class StreamTimes(Monitor):  # type: ignore[misc]
-    """Faust's monitor, reduced to what Faust itself reads: its other counts cost as much as folding."""
-
-    def on_message_in(self, tp: Any, offset: int, message: Any) -> None:
+    def on_stream_event_in(self, tp: Any, offset: int, stream: Any, event: Any) -> None:
         """Count nothing."""
-
-    def on_message_out(self, tp: Any, offset: int, message: Any) -> None:
-        """Count nothing."""
-
-    def on_stream_event_in(self, tp: Any, offset: int, stream: Any, event: Any) -> None:  # noqa: ARG002
-        """Record that the stream of a partition moves."""
-        self.stream_inbound_time[tp] = monotonic()
 
     def on_stream_event_out(self, tp: Any, offset: int, stream: Any, event: Any, state: Any = None) -> None:
         """Count nothing."""
+
+
+def _raw_record(message: Any) -> RawRecord:
+    """Convert a message of Faust to a record of the domain."""
+    return RawRecord(
+        Position(message.partition, message.offset),
+        datetime.fromtimestamp(message.timestamp, UTC),
+        message.key,
+        message.headers if isinstance(message.headers, list) else _pairs(message.headers),
+        message.value,
+    )
 
 
 def _pairs(headers: Any) -> list[tuple[str, bytes]]:
@@ -98,7 +80,7 @@ def create_faust_app(
         broker_request_timeout=SESSION_TIMEOUT_S * 2,
         cython_optimizations=True,
         loghandlers=[],
-        monitor=StreamTimes(),
+        monitor=NoCounts(),
     )
     topic = app.topic(
         settings.events_topic,
@@ -106,12 +88,13 @@ def create_faust_app(
         value_type=bytes,
         key_serializer="raw",
         value_serializer="raw",
+        acks=False,
     )
 
     @app.agent(topic, name="tasktape.project", concurrency=1)  # type: ignore[untyped-decorator]
     async def deliver(stream: Any) -> AsyncIterator[None]:
         async for event in stream.noack().events():
-            await loop.deliver(FaustDelivery(event))
+            await loop.deliver(_raw_record(event.message))
             if False:
                 yield
 

@@ -1,6 +1,6 @@
-"""The loop between Faust and the projector: takes micro-batches, projects them, acknowledges them.
+"""The loop between Faust and the projector: takes micro-batches and projects them.
 
-No exception leaves it. It waits while Postgres or Kafka is unavailable; its events stay unacknowledged.
+No exception leaves it. It waits while Postgres or Kafka is unavailable.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from app.errors import Unavailable
 from app.log.ports import EventLog
@@ -30,17 +29,6 @@ FAR_BEHIND_CHECK_S = 1.0
 STOP_LIMIT_S = 3.0
 ALIVE_LIMIT_S = 3.0
 """A loop that has done nothing for so long, not even polled, hangs or waits for a dependency."""
-
-
-class Delivery(Protocol):
-    """A delivered record, to be acknowledged once it is projected."""
-
-    @property
-    def raw(self) -> RawRecord:
-        """The record."""
-
-    def ack(self) -> None:
-        """Acknowledge that the record is done."""
 
 
 @dataclass(slots=True)
@@ -70,7 +58,7 @@ class ProjectionLoop:
         self._alive_at_s = 0.0
         self._is_far_behind = False
         self._was_assigned = False
-        self._deliveries: MicroBatches[Delivery] = MicroBatches()
+        self._delivered: MicroBatches[RawRecord] = MicroBatches()
         self._assigned: frozenset[int] = frozenset()
         self._to_recover: set[int] = set()
         self._stopping = False
@@ -109,7 +97,7 @@ class ProjectionLoop:
     async def stop(self) -> None:
         """Finish the current batch (bounded), then end. A batch that is cut off is rolled back."""
         self._stopping = True
-        self._deliveries.wake()
+        self._delivered.wake()
         if self._task is not None:
             done, _ = await asyncio.wait({self._task}, timeout=STOP_LIMIT_S)
             if not done:
@@ -124,30 +112,28 @@ class ProjectionLoop:
         self._assigned = assigned
         self._was_assigned = True
 
-    async def deliver(self, delivery: Delivery) -> None:
+    async def deliver(self, raw: RawRecord) -> None:
         """Deliver a record; wait while the queue is full."""
-        await self._deliveries.put(delivery)
+        await self._delivered.put(raw)
 
     async def _run(self) -> None:
         while not self._stopping:
             if self._to_recover:
                 await self._until_done(self._recover)
-            deliveries = await self._deliveries.next(CHECK_S)
-            if deliveries:
-                await self._until_done(lambda batch=deliveries: self._project(batch))  # type: ignore[misc]
-                for delivery in deliveries:
-                    delivery.ack()
+            raws = await self._delivered.next(CHECK_S)
+            if raws:
+                await self._until_done(lambda raws=raws: self._project(raws))  # type: ignore[misc]
                 await self._until_done(self._look_ahead, once=True)
             else:
                 await self._until_done(self._when_idle, once=True)
             if self._projector.refilled:
                 await self._until_done(self._skip_refilled, once=True)
 
-    async def _project(self, deliveries: list[Delivery]) -> None:
+    async def _project(self, raws: list[RawRecord]) -> None:
         batch: dict[int, dict[int, RawRecord]] = {}
-        for delivery in deliveries:
-            partition, offset = delivery.raw.position
-            batch.setdefault(partition, {})[offset] = delivery.raw
+        for raw in raws:
+            partition, offset = raw.position
+            batch.setdefault(partition, {})[offset] = raw
         await self._projector.project(
             {
                 partition: [records[offset] for offset in sorted(records)]
@@ -155,7 +141,7 @@ class ProjectionLoop:
             }
         )
         self.counts.batches += 1
-        self.counts.batch_records = len(deliveries)
+        self.counts.batch_records = len(raws)
         self.moved_at_s |= dict.fromkeys(batch, time.time())
 
     async def _recover(self) -> None:
@@ -206,7 +192,7 @@ class ProjectionLoop:
             end = ends[partition]
             stuck = next_offset < end and next_offset <= self._seen.get(partition, -1)
             self._seen[partition] = next_offset
-            if stuck and not len(self._deliveries):
+            if stuck and not len(self._delivered):
                 await self._projector.catch_up(partition, end)
 
     async def _until_done(self, action: Callable[[], Awaitable[None]], *, once: bool = False) -> None:

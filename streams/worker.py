@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import threading
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -31,6 +32,7 @@ from streams.agents import create_faust_app
 from streams.event_log import KafkaEventLog
 from streams.garbage import collect_rarely
 from streams.migrate import migrate
+from streams.offset_commits import OffsetCommits
 from streams.policies.recurrence import PolicyLoop
 from streams.policies.reminders import ReminderLoop
 from streams.policies.structure import StructurePolicy
@@ -74,6 +76,7 @@ class Worker:
         self._structure: StructurePolicy | None = None
         self._locks: AdvisoryLocks | None = None
         self._reporter: Reporter | None = None
+        self._offset_commits: OffsetCommits | None = None
         self._aside: list[asyncio.Task[None]] = []
 
     async def open(self) -> faust.App:
@@ -106,6 +109,12 @@ class Worker:
         self._reporter = reporter = Reporter(
             settings.worker_slot, loop, projector, Workers(database), self._ready_file.make
         )
+        app = create_faust_app(settings, loop, self._on_assigned)
+
+        async def commit(partitions: Collection[int]) -> None:
+            await app.consumer.commit_places(partitions)
+
+        self._offset_commits = offset_commits = OffsetCommits(commit, lambda: loop.assigned)
         loop.start()
         self._watchdog.start()
         self._aside = [
@@ -123,8 +132,9 @@ class Worker:
             asyncio.create_task(keep_topics(settings, self._watchdog.end), name="topics"),
             asyncio.create_task(structure.run(), name="structure"),
             asyncio.create_task(reporter.run(), name="reports"),
+            asyncio.create_task(offset_commits.run(), name="offsets"),
         ]
-        return create_faust_app(settings, loop, self._on_assigned)
+        return app
 
     async def _open_database(self) -> Database:
         """Open the read models; create and fill them if they are missing."""
@@ -154,6 +164,8 @@ class Worker:
             await self._reporter.end()
         if self._loop is not None:
             await self._loop.stop()
+        if self._offset_commits is not None:
+            await self._offset_commits.end()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2):
                 await self._update_log.close()
