@@ -13,6 +13,7 @@ QUESTIONS = (
     "latency",
     "flushing",
     "structure",
+    "backups",
     "resources",
     "reminders",
     "finding",

@@ -38,7 +38,9 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             _put_in_place(partial, path, overwrite=overwrite)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = str(path)  # a full disk, for instance
             partial.unlink(missing_ok=True)
             with suppress(OSError):  # what is still buffered may not fit on the disk
                 file.close()

@@ -7,6 +7,7 @@ changes when the record is restored. Numbers are big-endian.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import sha256
 from struct import Struct, error
 from typing import NamedTuple
@@ -21,6 +22,7 @@ _PLACE = Struct(">IQq")
 """Partition, offset, timestamp in ms."""
 _LENGTH = Struct(">i")
 _NULL = _LENGTH.pack(-1)
+NAMES_KEPT = 1000
 
 
 class LogRecord(NamedTuple):
@@ -37,15 +39,21 @@ class LogRecord(NamedTuple):
 
 def canonical_bytes(record: LogRecord) -> bytes:
     """Return the canonical bytes: place, key, value, the number of headers, and each header."""
+    pack = _LENGTH.pack
     parts = [_PLACE.pack(record.partition, record.offset, record.timestamp_ms)]
     for text in (record.key, record.value):
-        parts += (_NULL,) if text is None else (_LENGTH.pack(len(text)), text)
-    parts.append(_LENGTH.pack(len(record.headers)))
+        parts += (_NULL,) if text is None else (pack(len(text)), text)
+    parts.append(pack(len(record.headers)))
     for name, text in record.headers:
-        encoded = name.encode()
-        parts += (_LENGTH.pack(len(encoded)), encoded)
-        parts += (_NULL,) if text is None else (_LENGTH.pack(len(text)), text)
+        parts += (_named(name), _NULL) if text is None else (_named(name), pack(len(text)), text)
     return b"".join(parts)
+
+
+@lru_cache(maxsize=NAMES_KEPT)
+def _named(name: str) -> bytes:
+    """Return the name of a header with its length; there are few different ones."""
+    encoded = name.encode()
+    return _LENGTH.pack(len(encoded)) + encoded
 
 
 def entry(canonical: bytes, timestamp_type: int) -> bytes:
@@ -70,29 +78,39 @@ def read_entries(block: bytes) -> Iterator[tuple[LogRecord, bytes]]:
 
 
 def _record(canonical: bytes, timestamp_type: int) -> LogRecord:
+    unpack, size = _LENGTH.unpack_from, _LENGTH.size
     partition, offset, timestamp_ms = _PLACE.unpack_from(canonical)
     key, at = _text(canonical, _PLACE.size)
     value, at = _text(canonical, at)
-    (count,) = _LENGTH.unpack_from(canonical, at)
-    at += _LENGTH.size
+    (count,) = unpack(canonical, at)
+    at += size
     headers: list[tuple[str, bytes | None]] = []
     for _ in range(count):
-        name, at = _text(canonical, at)
-        text, at = _text(canonical, at)
-        headers.append(((name or b"").decode(), text))
+        (length,) = unpack(canonical, at)
+        at += size + _positive(length)
+        name = canonical[at - length : at].decode()
+        (length,) = unpack(canonical, at)
+        at += size
+        if length < 0:
+            headers.append((name, None))
+        else:
+            at += length
+            headers.append((name, canonical[at - length : at]))
     if at != len(canonical):
-        raise ValueError("a record has bytes that belong to nothing")
+        raise ValueError("the lengths inside a record do not fit")
     return LogRecord(partition, offset, timestamp_ms, timestamp_type, key, value, headers)
+
+
+def _positive(length: int) -> int:
+    if length < 0:
+        raise ValueError("a header has no name")
+    return length
 
 
 def _text(canonical: bytes, at: int) -> tuple[bytes | None, int]:
     (length,) = _LENGTH.unpack_from(canonical, at)
     at += _LENGTH.size
-    if length < 0:
-        return None, at
-    if at + length > len(canonical):
-        raise ValueError("a text is longer than its record")
-    return canonical[at : at + length], at + length
+    return (None, at) if length < 0 else (canonical[at : at + length], at + length)
 
 
 class PartitionDigest:

@@ -13,7 +13,8 @@ from streams.backup.records import LogRecord, canonical_bytes, entry
 
 BLOCK_BYTES = 1 << 20
 """The size, before compression, from which on a block is written."""
-LEVEL = 9
+LEVEL = 6
+"""A tenth smaller than with the default of 3, for a tenth of the processor time of a backup."""
 
 
 class BackupWriter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,11 +101,15 @@ def restore(files: tuple[Path, ...], data: Path | None, *, as_json: bool) -> Non
     from streams.backup.restore import check_restorable
     from streams.backup.restore import restore as run
 
-    with _failures():
-        with _bar() as bar:
-            chain = check_restorable(files, bar)
-        with _stores(data, idle=True) as settings, _bar() as bar:
-            asyncio.run(run(settings, chain, bar))
+    try:
+        with _failures():
+            with _bar() as bar:
+                chain = check_restorable(files, bar)
+            with _stores(data, idle=True) as settings, _bar() as bar:
+                asyncio.run(run(settings, chain, bar))
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted. Run the same command again to continue.", err=True)
+        sys.exit(130)
     records = sum(ends.footer.records for ends in chain)
     with output_after(done=True):
         if as_json:

@@ -13,6 +13,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from app.errors import WrongLog
 from app.lists.events import ListCreated
@@ -211,6 +214,17 @@ async def test_damaged_backup_writes_nothing(
     await migrate(target)  # nothing is there
 
 
+async def test_log_without_its_first_records_is_refused(odd: Settings, tmp_path: Path) -> None:
+    """Their offsets cannot be made again."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=list(odd.kafka_brokers))
+    await admin.start()
+    await admin.delete_records({TopicPartition(odd.events_topic, 1): RecordsToDelete(before_offset=3)})
+    await admin.close()
+    with pytest.raises(WrongLog, match="begins at 1:3; the records before it are gone"):
+        await save(odd, tmp_path / "full")
+    assert not await asyncio.to_thread(lambda: list(tmp_path.iterdir()))
+
+
 async def test_bases_of_other_logs_are_refused(
     odd: Settings, kafka_brokers: str, database_url: str, tmp_path: Path
 ) -> None:
@@ -302,12 +316,29 @@ async def test_instance_is_saved_while_commands_run_and_restored(
     status, out, err = await fork_server(WORKER).run(("restore", *map(str, paths)), environment_of(target))
     assert (status, err) == (0, "")
     assert f"Restored {sum(written.header.ends.values()):,} records" in out
-    await migrate(target)
+    await check_refusals(source, target, paths)
     assert await tables(target) == rows
     assert as_rows(await read_whole_log(target)) == as_rows(await read_whole_log(source))
     assert written.header.policies is not None
     for policies in (written.header.policies, {}):
         await check_policies_do_nothing(target, policies)
+
+
+async def check_refusals(source: Settings, target: Settings, paths: Sequence[Path]) -> None:
+    """Check that only an empty instance that does not run takes a backup."""
+    empty = new_settings(",".join(source.kafka_brokers), source.database_url)
+    for changed, reason in (
+        ({"events_topic": source.events_topic}, "has .* records already: a restore needs an empty instance"),
+        ({"updates_topic": source.updates_topic}, "task-updates-.* has .* records already"),
+        ({"schema_name": source.schema_name}, "the worker 0 runs: stop all workers and API nodes first"),
+    ):
+        with pytest.raises(WrongLog, match=reason):
+            await bring_back(empty.model_copy(update=changed), *paths)
+    await migrate(empty)  # nothing of it was written
+    filled = {"schema_name": target.schema_name}
+    await migrate(target)
+    with pytest.raises(WrongLog, match=r"the database has read models of .* records"):
+        await bring_back(empty.model_copy(update=filled), *paths)
 
 
 async def check_policies_do_nothing(settings: Settings, checkpoints: Mapping[int, int]) -> None:
