@@ -49,6 +49,7 @@ from projections.queries.decisions import CommandQueries
 from projections.queries.list_contents import ListContents
 from projections.queries.missed_updates import AuditHistory
 from projections.queries.replay import ListPast
+from projections.queries.statistics import StatisticsQueries
 from projections.queries.tasks import TaskQueries
 from projections.queries.visibility import MemberVisibility
 from projections.queries.workers import Workers
@@ -164,6 +165,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             missing_tables=partial(missing_tables, database),
             notifications=NotificationQueries(database.pool),
             activity=ActivityQueries(database.pool),
+            statistics=StatisticsQueries(database),
             verifier=verifier,
             presence=signals.presence.users,
             feed_alive=lambda: live.feed.alive,

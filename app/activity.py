@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from app.lists.events import ListCreated, MemberRemoved
+from app.lists.events import ListCreated, ListEdited, MemberRemoved
 from app.lists.state import TaskList
 from app.log.fold import Folded
 from app.log.records import Record
@@ -43,10 +43,11 @@ def activity_type(folded: Folded) -> str | None:
 
     It is usually the event's type, with these exceptions. A move or an edit that completes a task is
     `task.completed`. A move from another list is `task.moved_in`, and a move to another stage is
-    `task.staged`. Members who remove themselves give `list.left`. The next occurrence of a task, created by a
-    policy, is `task.recurred`; if the policy deletes it again, `task.withdrawn`. Of an imported history only
-    the first event is shown, as `task.imported`. Creations of inboxes, moves within a list, reminders, read
-    marks and records that are not accepted are no activity.
+    `task.staged`. A new time zone of a list is `list.time_zone_changed`. Members who remove themselves give
+    `list.left`. The next occurrence of a task, created by a policy, is `task.recurred`; if the policy deletes
+    it again, `task.withdrawn`. Of an imported history only the first event is shown, as `task.imported`.
+    Creations of inboxes, moves within a list, reminders, read marks and records that are not accepted are no
+    activity.
     """
     record, after = folded.record, folded.after
     if folded.outcome != "accepted" or record is None or record.version == 0:
@@ -78,6 +79,8 @@ def _of_list(record: Record) -> str | None:
     match record.data:
         case ListCreated(inbox=True):
             return None
+        case ListEdited(fields=fields) if set(fields) == {"time_zone"}:
+            return "list.time_zone_changed"
         case MemberRemoved(user=user) if user == record.actor:
             return "list.left"
         case _:
@@ -193,6 +196,10 @@ PHRASES: Mapping[str, tuple[str, str]] = {
     "list.created": ("{actor} created the list “{name}”", "{actor} created {n} lists"),
     "list.renamed": ("{actor} renamed the list to “{name}”", "{actor} renamed the list {n} times"),
     "list.edited": ("{actor} changed the list's stages", "{actor} changed the list's stages {n} times"),
+    "list.time_zone_changed": (
+        "{actor} changed the list's time zone",
+        "{actor} changed the list's time zone {n} times",
+    ),
     "list.deleted": ("{actor} deleted the list", "{actor} deleted {n} lists"),
     "list.restored": ("{actor} restored the list", "{actor} restored the list {n} times"),
     "list.member_added": ("{actor} added {user} as {role}", "{actor} added {n} people"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
@@ -52,6 +53,14 @@ def _due(text: str) -> str:
         return date.fromisoformat(text).isoformat() if _DATE.match(text) else moment(text)
     except ValueError:
         raise ValueError(f"must be a date (2026-12-01) or {_A_MOMENT}") from None
+
+
+def calendar_day(text: str) -> date:
+    """Parse a date such as 2026-12-01. Raise `ValueError`."""
+    with suppress(ValueError):
+        if _DATE.match(text):
+            return date.fromisoformat(text)
+    raise ValueError("must be a date (2026-12-01)")
 
 
 def moment(text: str) -> str:

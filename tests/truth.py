@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app.dates import format_time
+from app.dates import due_at, format_time
 from app.lists.state import TaskList
 from app.log.fold import Folded, State, channels
 from app.log.recipients import notified
@@ -19,6 +19,7 @@ from app.positions import Position
 from app.search.facets import facets_of
 from app.search.sorting import sort_value
 from app.settings import Settings
+from app.statistics.changes import flow_entries
 from app.stream_ids import StreamId
 from app.tasks.reminders import pending
 from app.tasks.state import Task
@@ -104,6 +105,7 @@ async def check_read_models(
     assert {tuple(row) for row in found} == {(user.id, user.version) for user in by_kind[User].values()}
     await _check_reminders(database, by_kind[Task].values())
     await _check_comments(database, by_kind[Task].values())
+    await _check_statistics(database, outcome)
     await _check_finding(database, by_kind[Task])
     await _check_notifications(database, outcome)
     await _check_audit(database, outcome)
@@ -116,6 +118,44 @@ async def _check_reminders(database: Database, states: Iterable[Task]) -> None:
         (task.id, instant) for task in states for instant in pending(task)
     }
     assert all(format_time(row["at"]) == row["instant"] for row in rows)
+
+
+async def _check_statistics(database: Database, outcome: list[Folded]) -> None:
+    """Check that there is a row for each change of a task that counts, and for each setting of a list."""
+    rows = await database.pool.fetch(
+        'SELECT list_id, task_id, version, place, counted, "at", recorded_at, due_at FROM task_flow'
+    )
+    accepted = [each for each in outcome if each.outcome == "accepted" and each.before is not each.after]
+    assert sorted(map(tuple, rows), key=str) == sorted(
+        (
+            (
+                entry.list_id,
+                entry.task.id,
+                record.version,
+                entry.place,
+                entry.counted,
+                record.time,
+                each.raw.recorded_at,
+                None if entry.task.due is None else due_at(entry.task.due, entry.task.time_zone),
+            )
+            for each in accepted
+            if isinstance(each.after, Task) and (record := each.record) is not None
+            for entry in flow_entries(
+                each.before if isinstance(each.before, Task) else None, each.after, record.time
+            )
+        ),
+        key=str,
+    )
+    rows = await database.pool.fetch("SELECT list_id, version FROM list_settings")
+    assert {tuple(row) for row in rows} == {
+        (each.after.id, each.after.version)
+        for each in accepted
+        if isinstance(each.after, TaskList)
+        and (
+            not isinstance(each.before, TaskList)
+            or (each.before.stages, each.before.time_zone) != (each.after.stages, each.after.time_zone)
+        )
+    }
 
 
 async def _check_comments(database: Database, states: Iterable[Task]) -> None:

@@ -13,6 +13,7 @@ from api.commands.list_reverts import AT_ONCE, NOTHING_THEN, REFUSALS, Refusal
 from api.commands.load_context import NO_LIST
 from api.commands.requests import CommandRequest, CommandResult
 from app.authorisation import ReadList, check_in
+from app.dates import zone_of
 from app.errors import FieldError, Invalid, TaskError
 from app.ids import IdFactory
 from app.lists.commands import CreateList
@@ -103,7 +104,8 @@ class ListCopies:
         Raise `Unavailable`.
         """
         list_id = self._new_id() if request.key is None else request.key.created_id
-        create = CreateList(name=plan.name, stages=plan.like.stages)
+        time_zone = plan.like.time_zone and zone_of(plan.like.time_zone).key
+        create = CreateList(name=plan.name, stages=plan.like.stages, time_zone=time_zone)
         made = await self._commands.handle(replace(request, command=create, stream=list_stream(list_id)))
         copied = Copied(made, list_id, written=[made.positions])
         for level, tasks in enumerate(levels(plan.tasks)):

@@ -37,6 +37,7 @@ _TAGS = {
     "tasks": "Tasks, their histories and comments",
     "bulk": "Many commands in one request",
     "lists": "Lists, their stages and members",
+    "statistics": "Statistics of lists",
     "import": "Import of tasks with their histories",
     "activity": "Activity in the caller's lists",
     "notifications": "Notifications of the caller",

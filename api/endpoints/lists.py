@@ -174,7 +174,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "PATCH",
         _LIST,
         edit_list,
-        "Edit a list (JSON merge patch): its name, its stages as a whole",
+        "Edit a list (JSON merge patch): its name, its time zone, its stages as a whole",
         body=EditList,
         body_types=PATCH,
         example={"name": "Errands", "stages": _STAGES},

@@ -23,6 +23,7 @@ from app.log.ports import Clock, EventLog
 from app.settings import Settings
 from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
+from projections.queries.statistics import StatisticsQueries
 from projections.queries.tasks import TaskQueries
 from projections.queries.workers import Workers
 from projections.read_models.comments import CommentQueries
@@ -52,6 +53,7 @@ class Dependencies:
     missing_tables: Callable[[], Awaitable[Sequence[str]]]
     notifications: NotificationQueries
     activity: ActivityQueries
+    statistics: StatisticsQueries
     verifier: Verifier
     presence: PresentUsers
     feed_alive: Callable[[], bool]

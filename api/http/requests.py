@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from starlette.requests import Request
 
 from api.http.dependencies import dependencies_of
@@ -36,7 +38,7 @@ def path_position(request: Request) -> Position:
 
 def query_of(request: Request, model: type[Model]) -> Model:
     """Parse the query string as `model`. Raise `Malformed` for unknown parameters, `Invalid` for values."""
-    names = model.model_fields
+    names = _parameters(model)
     unknown = sorted({name for name in request.query_params if name not in names})
     if unknown:
         raise Malformed(f"unknown parameter {', '.join(repr(name[:50]) for name in unknown[:10])}")
@@ -53,6 +55,12 @@ def query_of(request: Request, model: type[Model]) -> Model:
         raise invalid(error) from None
     _check_storable(values)
     return found
+
+
+@cache
+def _parameters(model: type[Query]) -> Mapping[str, FieldInfo]:
+    """Return the fields of a model by the names of their parameters."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 @cache

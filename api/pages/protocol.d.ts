@@ -342,6 +342,8 @@ export interface SeriesValues {
 }
 /**
  * The state of a list after `version` events; `members` maps users to roles, `stages` are in order.
+ *
+ * Days of the list's statistics are those of `time_zone`, or of UTC.
  */
 export interface TaskList {
   id: string;
@@ -356,6 +358,7 @@ export interface TaskList {
   created_by: string;
   updated_at: string;
   deleted_at: string | null;
+  time_zone: string | null;
 }
 /**
  * A column of a list; its category determines the status of its tasks.

@@ -17,6 +17,7 @@ from app.values import (
     Role,
     Status,
     StoredUserId,
+    TimeZone,
     UserId,
 )
 
@@ -62,6 +63,7 @@ class CreateList(Command):
 
     name: ListName
     stages: Stages = ()
+    time_zone: TimeZone | None = None
 
 
 class CreateInbox(Command):
@@ -73,6 +75,7 @@ class EditList(Command):
 
     name: ListName = ""
     stages: Stages | None = None
+    time_zone: TimeZone | None = None
 
 
 class DeleteList(Command):

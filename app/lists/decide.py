@@ -50,10 +50,10 @@ def decide(
     match command:
         case CreateInbox():
             return None if task_list else ListCreated(name=INBOX_NAME, inbox=True)
-        case CreateList(name=name, stages=stages):
+        case CreateList(name=name, stages=stages, time_zone=time_zone):
             if task_list is not None:
                 raise Conflict("a list with this id exists already")
-            return ListCreated(name=name, stages=stages)
+            return ListCreated(name=name, stages=stages, time_zone=time_zone)
         case EditList():
             return _edit(command, _alive(task_list), occupied or {})
         case DeleteList():
@@ -74,9 +74,9 @@ def decide(
 
 
 def wanted_fields(command: EditList) -> dict[str, Any]:
-    """Return the fields that an edit names; `null` empties the stages."""
+    """Return the fields that an edit names; `null` empties the stages and clears the time zone."""
     given = {name: getattr(command, name) for name in command.model_fields_set}
-    return {name: () if value is None else value for name, value in given.items()}
+    return {name: () if name == "stages" and value is None else value for name, value in given.items()}
 
 
 def _edit(command: EditList, task_list: TaskList, occupied: Occupied) -> ListEvent | None:

@@ -33,6 +33,7 @@ class ListFields(TypedDict, total=False):
 
     name: bounds.Title
     stages: bounds.Few[Stage]
+    time_zone: bounds.Moment | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class ListCreated:
     name: bounds.Title
     inbox: bool = False
     stages: bounds.Few[Stage] = ()
+    time_zone: bounds.Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)

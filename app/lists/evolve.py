@@ -42,6 +42,7 @@ def evolve(
             created_at=time,
             created_by=actor,
             updated_at=time,
+            time_zone=event.time_zone,
         )
     if task_list is None:
         raise Undecodable(f"{event.type} before list.created")

@@ -19,7 +19,10 @@ from app.values import (
 
 @dataclass(frozen=True, slots=True)
 class TaskList:
-    """The state of a list after `version` events; `members` maps users to roles, `stages` are in order."""
+    """The state of a list after `version` events; `members` maps users to roles, `stages` are in order.
+
+    Days of the list's statistics are those of `time_zone`, or of UTC.
+    """
 
     # Only app.lists.members reads and changes `members`.
 
@@ -33,9 +36,10 @@ class TaskList:
     created_by: str
     updated_at: datetime
     deleted_at: datetime | None = None
+    time_zone: str | None = None
 
 
-LIST_FIELDS = ("name", "inbox", "members", "stages", "deleted_at")
+LIST_FIELDS = ("name", "inbox", "members", "stages", "deleted_at", "time_zone")
 """The fields whose changes the audit shows."""
 
 

@@ -23,10 +23,16 @@ class ListCalls(Calls):
         return typed(TaskList, (await self.read(path_of("lists", list_id))).body)
 
     async def create_list(
-        self, name: str, *, stages: Sequence[Stage] = (), **options: Unpack[Options]
+        self,
+        name: str,
+        *,
+        stages: Sequence[Stage] = (),
+        time_zone: str | None = None,
+        **options: Unpack[Options],
     ) -> TaskList:
         """Create a list, owned by the caller."""
-        body = {"name": name, "stages": stages} if stages else {"name": name}
+        given = {"stages": stages or None, "time_zone": time_zone}
+        body = {"name": name} | {field: value for field, value in given.items() if value is not None}
         return await self._change("POST", path_of("lists"), body, **options)
 
     async def rename_list(self, list_id: str, name: str, **options: Unpack[Options]) -> TaskList:
@@ -36,6 +42,12 @@ class ListCalls(Calls):
     async def set_stages(self, list_id: str, stages: Sequence[Stage], **options: Unpack[Options]) -> TaskList:
         """Set the stages of a list, in order, each with its status category: open, active or done."""
         return await self._change("PATCH", path_of("lists", list_id), {"stages": stages}, **options)
+
+    async def set_time_zone(
+        self, list_id: str, time_zone: str | None, **options: Unpack[Options]
+    ) -> TaskList:
+        """Set the time zone in which the days of a list's statistics begin; None means UTC."""
+        return await self._change("PATCH", path_of("lists", list_id), {"time_zone": time_zone}, **options)
 
     async def delete_list(self, list_id: str, **options: Unpack[Options]) -> None:
         """Delete a list with its tasks."""

@@ -33,6 +33,7 @@ lists = Table(
     Column("created_by", Text, nullable=False),
     time_column("updated_at"),
     time_column("deleted_at", nullable=True),
+    Column("time_zone", Text),
     Index(
         "deleted_lists_by_member",
         "members",

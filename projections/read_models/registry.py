@@ -22,12 +22,13 @@ from projections.read_models import (
     notifications,
     reminders,
     search_index,
+    statistics,
     tasks,
     users,
 )
 from projections.read_models.projected import ProjectedBatch
 
-READ_MODELS_VERSION = 10
+READ_MODELS_VERSION = 11
 """Raised whenever a table or a projection changes; a live generation of another version is rebuilt."""
 
 
@@ -51,6 +52,7 @@ READ_MODELS: Sequence[ReadModel] = (
     search_index,  # It reads the tasks and the comments of the batch.
     reminders,
     notifications,
+    statistics,
     audit,
     dead_letters,
 )

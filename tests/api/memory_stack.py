@@ -47,6 +47,7 @@ from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
 from projections.queries.decisions import AcceptedEvent
 from projections.queries.list_contents import ListContents
+from projections.queries.statistics import StatisticsQueries
 from projections.queries.sub_tasks import Lines
 from projections.queries.tasks import TaskQueries
 from projections.queries.workers import Workers
@@ -420,6 +421,7 @@ def dependencies_on(world: World, node: Node, settings: Settings, reading: Any) 
         workers=Workers(Database(reading, "t_g1", "t")),
         missing_tables=partial(missing_tables, Database(reading, "t_g1", "t")),
         activity=ActivityQueries(reading),
+        statistics=StatisticsQueries(Database(reading, "t_g1", "t")),
         notifications=NotificationQueries(reading),
         verifier=Verifier.from_settings(settings),
         presence=Presence("node", 1).users,

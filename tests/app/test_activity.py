@@ -95,6 +95,8 @@ CASES: list[tuple[tuple[Any, ...], str | None]] = [
     ((ListCreated("Inbox", inbox=True),), None),
     ((LIST, ListRenamed("Flat")), "list.renamed"),
     ((LIST, ListEdited({"stages": ({"name": "Done", "category": "done"},)})), "list.edited"),
+    ((LIST, ListEdited({"time_zone": "Europe/Madrid"})), "list.time_zone_changed"),
+    ((LIST, ListEdited({"time_zone": None, "stages": ()})), "list.edited"),
     ((LIST, ListDeleted()), "list.deleted"),
     ((LIST, ListDeleted(), ListRestored()), "list.restored"),
     ((LIST, MemberAdded("bob", "editor")), "list.member_added"),
@@ -308,6 +310,12 @@ SAID = [
     ("list.created", {"name": "Home"}, "alice created the list “Home”", "alice created 5 lists"),
     ("list.renamed", {"name": "Home"}, "alice renamed the list to “Home”", "alice renamed the list 5 times"),
     ("list.edited", {}, "alice changed the list's stages", "alice changed the list's stages 5 times"),
+    (
+        "list.time_zone_changed",
+        {},
+        "alice changed the list's time zone",
+        "alice changed the list's time zone 5 times",
+    ),
     ("list.restored", {}, "alice restored the list", "alice restored the list 5 times"),
     ("list.deleted", {}, "alice deleted the list", "alice deleted 5 lists"),
     (

@@ -22,6 +22,13 @@ import pytest
 
 from benchmarks.incidents import traces, write_xes
 from tests.integration.stack import Stack
+from tests.integration.statistics_by_pandas import (
+    ZONE,
+    counts_by_day,
+    frame_of,
+    last_steps,
+    quantiles,
+)
 from tests.integration.xes_by_another_route import Step, cases
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "bpic2013_incidents.xes.gz"
@@ -218,3 +225,35 @@ def test_uncompressed_file_is_the_same_log(imported: Imported, tmp_path: Path) -
     assert plain.stat().st_size > 2 * imported.file.stat().st_size
     again = run_import(imported.stack, imported.user, plain)
     assert (again["added"], again["present"]) == (0, EVENTS)
+
+
+def test_statistics_match_pandas(imported: Imported) -> None:
+    """Counts of every day in a zone with summer time, times, and the flow by stage and by owner."""
+    frame = frame_of(imported.cases)
+    first, last = str(frame["day"].min()), str(frame["day"].max())
+    params = {"list_id": imported.list_id, "from": first, "to": last, "time_zone": ZONE}
+    with imported.client() as client:
+        by_stage, by_owner = (
+            client.get("/api/stats", params={**params, "group_by": group}).raise_for_status().json()
+            for group in ("stage", "assignee")
+        )
+    days = {day["date"]: day for day in by_stage["days"]}
+    for name in ("created", "completed", "reopened"):
+        assert {day: counts[name] for day, counts in days.items() if counts[name]} == counts_by_day(
+            frame, name
+        )
+    order = list(days)
+    assert (order[0], order[-1]) == (first, last)
+    for day in (*order[::97], last):
+        steps = last_steps(frame, day)
+        place = order.index(day)
+        assert (days[day]["open"], days[day]["done"]) == ((~steps["done"]).sum(), steps["done"].sum())
+        flow = {band["stage"]: band["tasks"][place] for band in by_stage["cumulative_flow"]}
+        assert {stage: count for stage, count in flow.items() if count} == steps[
+            "stage"
+        ].value_counts().to_dict()
+        owners = steps[~steps["done"]]["actor"].value_counts()
+        found = {group["key"]: group["open"][place] for group in by_owner["groups"]}
+        assert found == {key: owners.get(key, 0) for key in found}
+    for name, expected in quantiles(frame).items():
+        assert list(by_stage[name].values()) == pytest.approx(expected, rel=1e-9, abs=1e-3)

@@ -47,6 +47,10 @@ async def test_examples_of_recurring_tasks_create_them(reader: Reader) -> None:
     assert all(title in listed for title in ("Water the plants", "Stand-up", "Cut the hedge"))
 
 
+async def test_examples_of_statistics_return_days(reader: Reader) -> None:
+    assert '"group_by":"assignee"' in await reader.follow(*blocks("docs/reference/statistics.md"))
+
+
 async def test_example_of_the_event_stream_begins_with_the_user(reader: Reader) -> None:
     [line] = blocks("docs/reference/sse.md")
     until = f"{{ {line.strip()} || true; }} | grep --line-buffered -m 1 {shlex.quote(reader.user)}"

@@ -56,7 +56,10 @@ class ListRevert(Answered):
 
 
 class TaskList(Answered):
-    """A list after `version` events. `members` maps users to roles. `stages` are in order."""
+    """A list after `version` events. `members` maps users to roles. `stages` are in order.
+
+    Days of its statistics are those of `time_zone`, or of UTC.
+    """
 
     id: str
     name: str
@@ -68,6 +71,7 @@ class TaskList(Answered):
     created_by: str
     updated_at: datetime
     deleted_at: datetime | None = None
+    time_zone: str | None = None
 
 
 class CopiedList(TaskList):

@@ -199,6 +199,8 @@ EXPECTED: dict[str, Record] = {
     "list.created": record_of(ListCreated(name="Home"), 1),
     "list.created-with-stages": record_of(ListCreated(name="Home", stages=STAGES), 1),
     "list.edited": record_of(ListEdited({"name": "House", "stages": STAGES}), 2),
+    "list.edited-time-zone": record_of(ListEdited({"time_zone": "Europe/Madrid"}), 4),
+    "list.created-with-time-zone": record_of(ListCreated(name="Home", time_zone="Asia/Kathmandu"), 1),
     "list.edited-to-nothing": record_of(ListEdited({"stages": ()}), 3),
     "list.member_added": record_of(MemberAdded("bob", "editor"), 4),
     "list.member_role_changed": record_of(MemberRoleChanged("bob", "viewer"), 5),

@@ -28,6 +28,7 @@ from projections.projector import Projector
 from projections.read_models.search_index import COMMENTS_SEARCHED, WORDS_SEARCHED
 from tests.memory_log import MemoryEventLog
 from tests.spec import LIST_ID, START, record_of
+from tests.truth import emptied
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 async def document_after(database: Database, *events: Any, at_once: bool) -> str:
     """Return the words of a task after these events, projected in one batch or one by one."""
-    await database.pool.execute("TRUNCATE tasks, task_search, comments, audit")
-    await database.pool.execute("UPDATE checkpoints SET next_offset = 0, emitted_offset = 0")
+    await emptied(database)
     log = MemoryEventLog(1, lambda: START + timedelta(days=1))
     projector = Projector(database, log.read, None)
     for version, event in enumerate(events, start=1):

@@ -1,0 +1,1 @@
+"""Statistics of lists: changes, days, percentiles, flow and the forecast. All of it is pure."""
