@@ -21,6 +21,7 @@ from benchmarks.machine import measured
 from benchmarks.parts import Parts, real_parts
 from benchmarks.tables import table
 from streams.backup.backup import back_up
+from streams.backup.new_file import new_file
 from streams.backup.reading import read_ends
 from streams.backup.restore import check_restorable, restore
 from streams.event_log import KafkaEventLog
@@ -81,7 +82,9 @@ async def _read(settings: Settings) -> None:
 
 
 async def _back_up(settings: Settings, path: Path, since: Path | None = None) -> None:
-    await back_up(settings, path, version="bench", since=since, progress=lambda _done, _total: None)
+    base = None if since is None else read_ends(since)
+    with new_file(path) as file:
+        await back_up(settings, file, version="bench", base=base, progress=lambda _done, _total: None)
 
 
 async def _restore(settings: Settings, path: Path) -> None:

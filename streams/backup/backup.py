@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import BinaryIO
 
 from aiokafka import ConsumerRecord
 
@@ -19,8 +19,7 @@ from projections.queries.policies import PolicyQueries
 from streams.backup.blocks import BadBackup
 from streams.backup.cut import Cut, consistent_cut
 from streams.backup.manifest import Base, Footer, Header, Mark
-from streams.backup.new_file import new_file
-from streams.backup.reading import Ends, read_ends
+from streams.backup.reading import Ends
 from streams.backup.records import LogRecord, PartitionDigest, canonical_bytes
 from streams.backup.writing import BackupWriter
 from streams.event_log import KafkaEventLog
@@ -34,7 +33,6 @@ Progress = Callable[[int, int], None]
 class Written:
     """A backup that was written."""
 
-    path: Path
     header: Header
     footer: Footer
     digest: bytes
@@ -42,45 +40,35 @@ class Written:
 
 
 async def back_up(
-    settings: Settings,
-    path: Path,
-    *,
-    version: str,
-    since: Path | None = None,
-    overwrite: bool = False,
-    progress: Progress,
+    settings: Settings, file: BinaryIO, *, version: str, base: Ends | None = None, progress: Progress
 ) -> Written:
-    """Write the log to a new file; with `since`, only the records that this backup lacks.
+    """Write the log to a new file; with `base`, only the records that this backup lacks.
 
-    The log may be written meanwhile. Raise `BadBackup` for a base that is damaged or of another log,
-    `WrongLog` for a log that cannot be backed up, `Unavailable`, and `OSError` for the files.
+    The log may be written meanwhile. Raise `BadBackup` for a base of another log, `WrongLog` for a log that
+    cannot be backed up, `Unavailable`, and `OSError` for the file.
     """
-    with new_file(path, overwrite=overwrite) as file:
-        base = None if since is None else _read_base(since, path)
-        identity = await find_log(settings.kafka_brokers, settings.events_topic)
-        if identity is None:
-            raise WrongLog(f"there is no topic {settings.events_topic}: there is nothing to back up")
-        policies = await _policies(settings, identity)
-        cut = await consistent_cut(settings.kafka_brokers, identity.topic, identity.partitions)
-        _check_whole(identity.topic, cut)
-        event_log = KafkaEventLog(settings.kafka_brokers, identity.topic, identity.partitions)
-        try:
-            if base is not None:
-                await _check_base(base, event_log, cut)
-            header = _header(identity, cut, base, policies, version)
-            writer = BackupWriter(file, header)
-            progress(0, header.records)
-            for start in header.starts:
-                end = cut.ends[start.partition]
-                async for messages in event_log.read_messages(start.partition, start.offset, end):
-                    writer.write([log_record(each) for each in messages])
-                    progress(writer.records, header.records)
-            footer = writer.finish()
-        finally:
-            await event_log.close()
-        file.flush()
-        file_bytes = os.fstat(file.fileno()).st_size
-    return Written(path, header, footer, writer.digest, file_bytes)
+    identity = await find_log(settings.kafka_brokers, settings.events_topic)
+    if identity is None:
+        raise WrongLog(f"there is no topic {settings.events_topic}: there is nothing to back up")
+    policies = await _policies(settings, identity)
+    cut = await consistent_cut(settings.kafka_brokers, identity.topic, identity.partitions)
+    _check_whole(identity.topic, cut)
+    event_log = KafkaEventLog(settings.kafka_brokers, identity.topic, identity.partitions)
+    try:
+        if base is not None:
+            await _check_base(base, event_log, cut)
+        header = _header(identity, cut, base, policies, version)
+        writer = BackupWriter(file, header)
+        progress(0, header.records)
+        for start in header.starts:
+            end = cut.ends[start.partition]
+            async for messages in event_log.read_messages(start.partition, start.offset, end):
+                writer.write([log_record(each) for each in messages])
+                progress(writer.records, header.records)
+        footer = writer.finish()
+    finally:
+        await event_log.close()
+    return Written(header, footer, writer.digest, file.tell())
 
 
 def log_record(message: ConsumerRecord) -> LogRecord:
@@ -94,12 +82,6 @@ def log_record(message: ConsumerRecord) -> LogRecord:
         message.value,
         message.headers,
     )
-
-
-def _read_base(since: Path, path: Path) -> Ends:
-    if path.exists() and path.samefile(since):
-        raise BadBackup(f"{path} would replace its own base; give another name")
-    return read_ends(since)
 
 
 def _check_whole(topic: str, cut: Cut) -> None:

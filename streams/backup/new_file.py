@@ -13,6 +13,7 @@ from typing import BinaryIO
 from streams.backup.blocks import BadBackup
 
 BUFFER_BYTES = 1 << 20
+DISK_FAILURES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 LINKS_UNSUPPORTED = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -39,8 +40,8 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
             _put_in_place(partial, path, overwrite=overwrite)
         except BaseException as error:
-            if isinstance(error, OSError) and error.filename is None:
-                error.filename = str(path)  # a full disk, for instance
+            if isinstance(error, OSError) and error.errno in DISK_FAILURES:
+                error.filename = str(path)
             partial.unlink(missing_ok=True)
             with suppress(OSError):  # what is still buffered may not fit on the disk
                 file.close()

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,19 +54,20 @@ def backup(
     from importlib.metadata import version
 
     from streams.backup.backup import back_up
+    from streams.backup.new_file import new_file
+    from streams.backup.reading import read_ends
 
-    with _failures(), _stores(data, idle=False) as settings, _bar() as bar:
-        written = asyncio.run(
-            back_up(
-                settings,
-                files[0],
-                version=version("tasktape"),
-                since=since,
-                overwrite=force,
-                progress=lambda done, total: bar("Backing up", done, total),
+    path = files[0]
+    with _failures():
+        base = None if since is None else read_ends(since)
+        if since is not None and path.exists() and path.samefile(since):
+            raise click.UsageError("FILE is its own base; give another name")
+        with new_file(path, overwrite=force) as file, _stores(data, idle=False) as settings, _bar() as bar:
+            progress = partial(bar, "Backing up")
+            written = asyncio.run(
+                back_up(settings, file, version=version("tasktape"), base=base, progress=progress)
             )
-        )
-    report = _report(written.path, written.header, written.footer, written.digest)
+    report = _report(path, written.header, written.footer, written.digest)
     report["file_bytes"] = written.file_bytes
     with output_after(done=True):
         text = f"{_summary(report)}\n  {written.file_bytes:,} bytes for {written.footer.record_bytes:,}"
