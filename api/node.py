@@ -58,6 +58,7 @@ from projections.read_models.dead_letters import DeadLetterQueries
 from projections.read_models.lists import ListQueries
 from projections.read_models.notifications import NotificationQueries
 from streams.event_log import KafkaEventLog
+from streams.generation_watch import watch_generations
 from streams.same_log import check_same_log
 
 POOL_SIZE = 10
@@ -107,6 +108,8 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             on_connect=only_on_recent_rows(outcomes.reached),
         )
         stack.push_async_callback(database.close)
+        watch = asyncio.create_task(watch_generations(database), name="generations")
+        stack.callback(watch.cancel)
         log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
         stack.push_async_callback(log.close)
         await log.start()
@@ -214,7 +217,9 @@ def live_of(
     history = AuditHistory(database)
     feed = UpdateFeed(
         topic=settings.updates_topic,
-        open_backend=lambda start: KafkaUpdates(settings.kafka_brokers, settings.updates_topic, start),
+        open_backend=lambda start: KafkaUpdates(
+            settings.kafka_brokers, settings.updates_topic, start, database.live.hear
+        ),
         audit=history,
         log_ends=log_ends,
         hub=hub,

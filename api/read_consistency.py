@@ -12,26 +12,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from functools import partial
 from typing import Any, TypeVar
 
 from app.errors import TaskError, Unavailable
 from app.positions import Positions, covers
-from projections.postgres.database import Connection
+from projections.postgres.database import PooledConnection
 from projections.postgres.snapshots import positions_at
 
 T = TypeVar("T")
 
 
-def only_on_recent_rows(known: Positions) -> Callable[[Connection], Coroutine[Any, Any, None]]:
+def only_on_recent_rows(known: Positions) -> Callable[[PooledConnection], Coroutine[Any, Any, None]]:
     """Return a check of new database connections: one may be used once its rows include `known`.
 
     A crash of the database ends every connection. So rows read on a checked connection are as new as the
     updates of this node, and need not be checked again. The check raises `Unavailable` on a timeout.
     """
 
-    async def wait(connection: Connection) -> None:
-        await wait_until_recent(partial(positions_at, connection), known)
+    async def wait(connection: PooledConnection) -> None:
+        async def positions() -> Positions:
+            await connection.follow()
+            return await positions_at(connection)
+
+        await wait_until_recent(positions, known)
 
     return wait
 

@@ -15,7 +15,7 @@ from app.log.records import Record
 from app.settings import Settings
 from benchmarks.parts import Parts
 from projections.generations.opening import live_generation
-from projections.postgres.database import asyncpg_dsn, generation_schema
+from projections.postgres.database import asyncpg_dsn
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 
@@ -72,7 +72,7 @@ class Progress:
     async def __aenter__(self) -> Self:
         settings = self._settings
         dsn = asyncpg_dsn(settings.database_url)
-        schema = generation_schema(settings.schema_name, await live_generation(dsn, settings.schema_name))
+        schema = (await live_generation(dsn, settings.schema_name)).schemas[0]
         self._database = await asyncpg.connect(dsn, server_settings={"search_path": schema})
         self._consumer = AIOKafkaConsumer(bootstrap_servers=list(settings.kafka_brokers), group_id=None)
         await self._consumer.start()

@@ -40,7 +40,7 @@ from benchmarks.machine import cpu_s, measured
 from benchmarks.parts import Parts, real_parts
 from benchmarks.tables import percentile, table
 from projections.generations.opening import live_generation
-from projections.postgres.database import asyncpg_dsn, generation_schema
+from projections.postgres.database import asyncpg_dsn
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 
@@ -255,7 +255,7 @@ class Place:
 @asynccontextmanager
 async def _place(settings: Settings) -> AsyncIterator[Place]:
     dsn = asyncpg_dsn(settings.database_url)
-    schema = generation_schema(settings.schema_name, await live_generation(dsn, settings.schema_name))
+    schema = (await live_generation(dsn, settings.schema_name)).schemas[0]
     database = await asyncpg.connect(dsn, server_settings={"search_path": schema})
     consumer = AIOKafkaConsumer(bootstrap_servers=list(settings.kafka_brokers), group_id=None)
     await consumer.start()

@@ -27,6 +27,7 @@ class FoldStates:
 
     def forget(self) -> None:
         """Forget everything; the next batch loads it again."""
+        self._generation: int | None = None
         self._next_offsets: dict[int, int] = {}
         self._states: dict[StreamId, State | None] = {}
         self._held: dict[str, str] = {}
@@ -34,17 +35,21 @@ class FoldStates:
     async def fold_for(
         self,
         connection: Connection,
+        generation: int,
         firsts: Mapping[int, int],
         raws: Sequence[RawRecord],
         records: Sequence[Record | Undecodable],
     ) -> Fold:
-        """Return a fold with the states, accepted ids and holds of the streams in a batch.
+        """Return a fold with the states, accepted ids and holds of the streams in a batch, of a generation.
 
         `firsts` are the batch's first offsets. `records` are the decoded `raws`.
         """
-        if any(self._next_offsets.get(partition) != first for partition, first in firsts.items()):
+        if generation != self._generation or any(
+            self._next_offsets.get(partition) != first for partition, first in firsts.items()
+        ):
             # Assignments change; remembered states are valid only for partitions that we never gave up.
             self.forget()
+            self._generation = generation
             self._held = await dead_letters.load_holds(connection)
         await self._load_missing(connection, _streams_of(raws, records))
         ids = [record.id for record in records if isinstance(record, Record)]

@@ -21,7 +21,7 @@ from projections.batches import Batch, Counts, by_partition, is_contiguous
 from projections.fold_states import FoldStates
 from projections.postgres import checkpoints
 from projections.postgres.checkpoints import Checkpoint, Mismatch
-from projections.postgres.database import Database
+from projections.postgres.database import Database, generation_of
 from projections.postgres.failures import is_caused_by_record
 from projections.read_models.projected import Projected, ProjectedBatch, project
 from projections.read_models.registry import READ_MODELS
@@ -77,6 +77,7 @@ class Projector:
             try:
                 await self._commit_and_emit(todo)
             except Mismatch:
+                await self._database.follow()
                 todo = await self._align(todo)
             else:
                 return
@@ -99,7 +100,9 @@ class Projector:
                 emission = asyncio.create_task(self._emitter.emit(batch, projected))
                 self.counts.refilled += len(records)
         except Mismatch:
-            # Another projector advances this partition too; it finishes the work, or we return to it.
+            # Another projector advances this partition too, or another generation is live now: someone
+            # finishes the work, or we return to it.
+            await self._database.follow()
             log.info("catching up stopped: the checkpoint moved", partition=partition)
         finally:
             if emission is not None:
@@ -179,8 +182,9 @@ class Projector:
         raws = [raw for records in batch.values() for raw in records]
         records = [self._decoded(raw) for raw in raws]
         async with self._database.pool.acquire() as connection, connection.transaction():
-            await checkpoints.advance(connection, firsts, ends, self._emitter.emitted)
-            fold = await self._states.fold_for(connection, firsts, raws, records)
+            generation = generation_of(connection)
+            await checkpoints.advance(connection, generation, firsts, ends, self._emitter.emitted)
+            fold = await self._states.fold_for(connection, generation, firsts, raws, records)
             tells = self._emitter.emits
             outcome = [
                 project(fold.apply(raw, record), tells=tells)

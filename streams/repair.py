@@ -15,7 +15,8 @@ from projections.postgres.database import DATABASE_UNAVAILABLE, Database, ensure
 from projections.queries.lost_records import kept_records
 from streams.event_log import KafkaEventLog
 from streams.log_damage import Damage, find_damage, shared_ends, write_back
-from streams.migrate import fill, migrate
+from streams.migrate import migrate
+from streams.rebuilding import fill
 from streams.topics import ensure_topics, shapes_of
 
 

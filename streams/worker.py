@@ -31,6 +31,7 @@ from projections.read_models.reminders import ReminderQueries
 from streams.agents import create_faust_app
 from streams.event_log import KafkaEventLog
 from streams.garbage import collect_rarely
+from streams.generation_watch import watch_generations
 from streams.migrate import migrate
 from streams.offset_commits import OffsetCommits
 from streams.policies.recurrence import PolicyLoop
@@ -67,7 +68,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._event_log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
-        self._update_log = KafkaUpdateLog(settings.kafka_brokers, settings.updates_topic)
+        self._update_log = KafkaUpdateLog(settings.kafka_brokers, settings.updates_topic, self._generation)
         self._watchdog = Watchdog()
         self._ready_file = ReadyFile(settings.ready_file)
         self._database: Database | None = None
@@ -78,6 +79,9 @@ class Worker:
         self._reporter: Reporter | None = None
         self._offset_commits: OffsetCommits | None = None
         self._aside: list[asyncio.Task[None]] = []
+
+    def _generation(self) -> str:
+        return "" if self._database is None else self._database.live.label
 
     async def open(self) -> faust.App:
         """Connect and build the Faust app. Raise `Unavailable` or `WrongLog`."""
@@ -133,6 +137,7 @@ class Worker:
             asyncio.create_task(structure.run(), name="structure"),
             asyncio.create_task(reporter.run(), name="reports"),
             asyncio.create_task(offset_commits.run(), name="offsets"),
+            asyncio.create_task(watch_generations(database), name="generations"),
         ]
         return app
 

@@ -10,7 +10,7 @@ order matters. The hub distributes updates to channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,9 +36,19 @@ class Batch:
 
 
 class KafkaUpdates(TopicTail):
-    """Reads `topic` from the offsets in `start`, or from its end. An event is a `Batch`."""
+    """Reads `topic` from the offsets in `start`, or from its end. An event is a `Batch`.
 
-    def __init__(self, brokers: Sequence[str], topic: str, start: Mapping[int, int] | None = None) -> None:
+    `hear` receives the generation of the read models that has the rows of a batch, before the batch is
+    delivered.
+    """
+
+    def __init__(
+        self,
+        brokers: Sequence[str],
+        topic: str,
+        start: Mapping[int, int] | None = None,
+        hear: Callable[[str], None] = lambda _: None,
+    ) -> None:
         super().__init__(
             brokers,
             topic,
@@ -50,6 +60,7 @@ class KafkaUpdates(TopicTail):
             max_partition_fetch_bytes=MAX_FETCH_BYTES,
         )
         self._start = start or {}
+        self._hear = hear
         self.next_offsets: dict[int, int] = {}
         """Partition → first offset to read; set when connected."""
 
@@ -66,9 +77,12 @@ class KafkaUpdates(TopicTail):
 
     def read(self, polled: Polled) -> Batch:
         """Return the updates of a batch."""
-        updates = (read_update(record) for records in polled.values() for record in records)
+        found = (read_update(record) for records in polled.values() for record in records)
+        updates = tuple(update for update in found if update)
+        for generation in {update.generation for update in updates}:
+            self._hear(generation)
         return Batch(
-            updates=tuple(update for update in updates if update),
+            updates=updates,
             next_offsets={tp.partition: records[-1].offset + 1 for tp, records in polled.items() if records},
         )
 

@@ -8,7 +8,7 @@ lacks only its channel (`event_json.update_json`). A relay inserts `"channel":"â
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -45,7 +45,8 @@ class Update:
     """The outcome of one record: its position, its channels, and the message to relay (`value`, JSON).
 
     `after` are positions of other partitions that must be delivered first: those at which the lists of a task
-    last changed. Former members therefore never receive a list's later updates.
+    last changed. Former members therefore never receive a list's later updates. `generation` names the
+    generation of the read models that has its rows; it is set when the update is emitted.
     """
 
     position: Position
@@ -56,6 +57,7 @@ class Update:
     value: bytes
     time: str
     after: tuple[Position, ...] = ()
+    generation: str = field(default="", compare=False)
 
 
 def state_json(state: State | None) -> bytes:
@@ -98,8 +100,11 @@ def frame(channel: Channel, value: bytes) -> bytes:
     return b'{"channel":%s,%s' % (to_json(str(channel)), value[1:])
 
 
-def encode(update: Update) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
-    """Encode `update` as the key, value and headers of a message of `task-updates`."""
+def encode(update: Update, generation: str = "") -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+    """Encode `update` as the key, value and headers of a message of `task-updates`.
+
+    `generation` names the generation of the read models that has its rows.
+    """
     position = str(update.position).encode()
     stream = update.stream.encode()
     headers: list[tuple[str, bytes]] = [
@@ -115,6 +120,8 @@ def encode(update: Update) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     ]
     if update.after:
         headers.append(("ce_after", " ".join(map(str, update.after)).encode()))
+    if generation:
+        headers.append(("ce_generation", generation.encode()))
     return stream, update.value, headers
 
 
@@ -130,6 +137,7 @@ def decode(headers: Headers, value: bytes) -> Update:
         value=value,
         time=attributes["ce_time"],
         after=tuple(map(Position.parse, attributes.get("ce_after", "").split())),
+        generation=attributes.get("ce_generation", ""),
     )
 
 

@@ -1,27 +1,26 @@
-"""The life of a generation: it is created, filled from the log, made live, and retired.
+"""The life of a generation until it is live: the control tables are set up, and it is created empty.
 
 Read models are disposable: they are never altered in place. A generation of another version stays unchanged
-while a new one is filled from the log (`rebuild.py`), and is then replaced by it.
+while a new one is filled from the log (`rebuild.py`), and is then replaced by it (`swap.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, func, insert, inspect, select, text, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import Connection, delete, func, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.schema import CreateSchema, DropSchema
+from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable, DropSchema
 
 from app.errors import Unavailable
 from projections.generations.log_identity import LogIdentity, record_identity, replace_identity
-from projections.postgres.database import generation_schema
 from projections.postgres.engines import open_engine
-from projections.postgres.tables import checkpoints, control, generations, policy_checkpoints, read_models
-from projections.read_models.registry import GENERATION_TABLES, READ_MODELS_VERSION
+from projections.postgres.live_generation import generation_schema
+from projections.postgres.tables import checkpoints, control, generations, load_progress, policy_checkpoints
+from projections.read_models.registry import GENERATION_TABLES, LATE_INDEXES, READ_MODELS_VERSION
 
-_MIGRATION_LOCK = 7_461_736_274
+MIGRATION_LOCK = 7_461_736_274
 
 
 async def set_up(
@@ -37,7 +36,7 @@ async def set_up(
     engine = open_engine(url, control_schema)
     try:
         async with engine.begin() as connection:
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             await connection.execute(CreateSchema(control_schema, if_not_exists=True))
             await connection.run_sync(control.create_all)
             await record_identity(connection, identity)
@@ -58,42 +57,87 @@ def _first_line(error: BaseException) -> str:
 async def _ensure_generation(
     connection: AsyncConnection, control_schema: str, partitions: int, *, at_once: bool
 ) -> int | None:
-    live = (await connection.execute(select(generations).where(generations.c.status == "live"))).one_or_none()
-    if (
-        live is not None
-        and live.version == READ_MODELS_VERSION
-        and not await _lacks_tables(connection, generation_schema(control_schema, live.number))
-    ):
+    live = await live_of_this_version(connection, control_schema)
+    if live:
         return None
-    begun = generations.c.status == "building", generations.c.version == READ_MODELS_VERSION
-    building = (await connection.execute(select(generations.c.number).where(*begun))).scalar()
+    building = await _begun(connection, control_schema, partitions)
     if building is not None:
-        schema = generation_schema(control_schema, building)
-        if await _lacks_tables(connection, schema):
-            await connection.execute(DropSchema(schema, cascade=True, if_exists=True))
-            await create_generation(connection, control_schema, building, partitions)
-        return int(building)
-    is_live = live is None and at_once
+        return building
+    others = select(func.count()).where(generations.c.status == "live")
+    is_live = at_once and not (await connection.execute(others)).scalar()
     number = await _next_generation(connection, control_schema, partitions, "live" if is_live else "building")
     return None if is_live else number
 
 
-async def _lacks_tables(connection: AsyncConnection, schema: str) -> bool:
-    there = await connection.run_sync(lambda each: inspect(each).get_table_names(schema))
-    return not set(there) >= {table.name for table in GENERATION_TABLES}
+async def live_of_this_version(connection: AsyncConnection, control_schema: str) -> Sequence[int]:
+    """Return the numbers of the live generation, newest first, if it is of this version and complete."""
+    numbers = (
+        select(generations.c.number)
+        .where(generations.c.status == "live", generations.c.version == READ_MODELS_VERSION)
+        .order_by(generations.c.number.desc())
+    )
+    found = (await connection.execute(numbers)).scalars().all()
+    schemas = [generation_schema(control_schema, number) for number in found]
+    return [] if await _lacks_tables(connection, schemas) else found
+
+
+async def _begun(connection: AsyncConnection, control_schema: str, partitions: int) -> int | None:
+    """Return the generation of this version that is being built, with all of its tables, if there is one."""
+    begun = generations.c.status == "building", generations.c.version == READ_MODELS_VERSION
+    number: int | None = (
+        await connection.execute(select(func.max(generations.c.number)).where(*begun))
+    ).scalar()
+    if number is not None and await _lacks_tables(connection, [generation_schema(control_schema, number)]):
+        await _create_generation(connection, control_schema, number, partitions, is_loaded=True)
+    return number
+
+
+async def begin_rebuild(url: str, control_schema: str, partitions: int) -> int | None:
+    """Begin another generation beside the live one, or return to one that was begun; return its number.
+
+    Return None if no complete generation of this version is live, which `set_up` then reports.
+    """
+    engine = open_engine(url, control_schema)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            if not await live_of_this_version(connection, control_schema):
+                return None
+            number = await _begun(connection, control_schema, partitions)
+            return number or await _next_generation(connection, control_schema, partitions, "building")
+    finally:
+        await engine.dispose()
+
+
+async def _lacks_tables(connection: AsyncConnection, schemas: Sequence[str]) -> bool:
+    def tables(each: Connection) -> set[str]:
+        return {name for schema in schemas for name in inspect(each).get_table_names(schema)}
+
+    return not await connection.run_sync(tables) >= {table.name for table in GENERATION_TABLES}
 
 
 async def _next_generation(
     connection: AsyncConnection, control_schema: str, partitions: int, status: str
 ) -> int:
-    number: int = ((await connection.execute(select(func.max(generations.c.number)))).scalar() or 0) + 1
-    await create_generation(connection, control_schema, number, partitions)
+    number = await _last_number(connection, control_schema) + 1
+    is_loaded = status == "building"
+    await _create_generation(connection, control_schema, number, partitions, is_loaded=is_loaded)
     await connection.execute(
         insert(generations).values(
             number=number, version=READ_MODELS_VERSION, status=status, created_at=func.now()
         )
     )
     return number
+
+
+async def _last_number(connection: AsyncConnection, control_schema: str) -> int:
+    """Return the highest number in use, also by a schema whose control tables were lost."""
+    schemas = await connection.execute(
+        text("SELECT max(substr(nspname, :start)::int) FROM pg_namespace WHERE nspname ~ :pattern"),
+        {"start": len(generation_schema(control_schema, 1)), "pattern": f"^{control_schema}_g[0-9]{{1,9}}$"},
+    )
+    numbers = await connection.execute(select(func.max(generations.c.number)))
+    return max(schemas.scalar() or 0, numbers.scalar() or 0)
 
 
 async def begin_generation(
@@ -106,7 +150,7 @@ async def begin_generation(
     engine = open_engine(url, control_schema)
     try:
         async with engine.begin() as connection:
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             await connection.execute(delete(generations).where(generations.c.status == "building"))
             for partition, offset in policies_from.items():
                 await connection.execute(
@@ -120,65 +164,52 @@ async def begin_generation(
         await engine.dispose()
 
 
-async def create_generation(
-    connection: AsyncConnection, control_schema: str, number: int, partitions: int
+async def _create_generation(
+    connection: AsyncConnection, control_schema: str, number: int, partitions: int, *, is_loaded: bool
 ) -> None:
-    """Create the schema, the empty tables and the checkpoints (at offset 0) of a generation."""
+    """Create the schema, the empty tables and the checkpoints (at offset 0) of a generation.
+
+    A damaged one is dropped. One that `is_loaded` in bulk gets most of its indexes later.
+    """
     schema = generation_schema(control_schema, number)
-    await connection.execute(CreateSchema(schema, if_not_exists=True))
+    await connection.execute(DropSchema(schema, cascade=True, if_exists=True))
+    await connection.execute(CreateSchema(schema))
     inside = await connection.execution_options(schema_translate_map={None: schema})
-    await inside.run_sync(read_models.create_all, tables=GENERATION_TABLES)
+    for table in GENERATION_TABLES:
+        await inside.execute(CreateTable(table))
+        for index in table.indexes:
+            if not (is_loaded and index in LATE_INDEXES):
+                await inside.execute(CreateIndex(index))
+    beginning = {"next_offset": 0, "emitted_offset": 0, "generation": number}
     await inside.execute(
-        upsert(checkpoints)
-        .values([{"partition": p, "next_offset": 0, "emitted_offset": 0} for p in range(partitions)])
-        .on_conflict_do_nothing()
+        insert(checkpoints).values([{"partition": p, **beginning} for p in range(partitions)])
     )
+    if is_loaded:
+        await inside.execute(CreateTable(load_progress))
+        nothing = {"next_offset": 0, "finished": False}
+        await inside.execute(
+            insert(load_progress).values([{"partition": p, **nothing} for p in range(partitions)])
+        )
     await connection.execution_options(schema_translate_map={None: control_schema})
 
 
-async def swap(url: str, control_schema: str, number: int) -> None:
-    """Make generation `number` the live one, in one transaction; retire the former one.
-
-    A live generation that lost tables gives its number to the new one, so that its users continue with that.
-    If another process was faster, do nothing.
-    """
+async def drop_all_but_live(url: str, control_schema: str) -> Sequence[int]:
+    """Drop the generations that are not live; return their numbers. Raise `Unavailable`."""
     engine = open_engine(url, control_schema)
+    dropped = []
     try:
-        async with engine.begin() as connection:
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
-            status = select(generations.c.status).where(generations.c.number == number)
-            if (await connection.execute(status)).scalar() != "building":
-                return
-            live = await _lost(connection, control_schema)
-            if live is not None:
-                await _exchange(connection, control_schema, live, number)
-                return
-            await connection.execute(
-                update(generations).where(generations.c.status == "live").values(status="retired")
-            )
-            await connection.execute(
-                update(generations).where(generations.c.number == number).values(status="live")
-            )
+        async with engine.connect() as connection:
+            others = select(generations.c.number).where(generations.c.status != "live").order_by("number")
+            numbers = (await connection.execute(others)).scalars().all()
+        for number in numbers:
+            # The row last: a generation without a row would never be dropped.
+            async with engine.begin() as connection:
+                schema = generation_schema(control_schema, number)
+                await connection.execute(DropSchema(schema, cascade=True, if_exists=True))
+                await connection.execute(delete(generations).where(generations.c.number == number))
+            dropped.append(number)
+    except (OSError, DBAPIError) as error:
+        raise Unavailable(f"the read models cannot be dropped: {_first_line(error)}") from error
     finally:
         await engine.dispose()
-
-
-async def _lost(connection: AsyncConnection, control_schema: str) -> int | None:
-    """Return the number of the live generation if it is of this version and lacks tables."""
-    live = generations.c.status == "live", generations.c.version == READ_MODELS_VERSION
-    number: int | None = (await connection.execute(select(generations.c.number).where(*live))).scalar()
-    if number is None or not await _lacks_tables(connection, generation_schema(control_schema, number)):
-        return None
-    return number
-
-
-async def _exchange(connection: AsyncConnection, control_schema: str, live: int, number: int) -> None:
-    """Exchange the numbers of two generations; retire the one that is no longer live."""
-    here, there = (f'"{generation_schema(control_schema, each)}"' for each in (live, number))
-    between = f'"{control_schema}_between"'
-    await connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {here}"))
-    for old, new in ((here, between), (there, here), (between, there)):
-        await connection.execute(text(f"ALTER SCHEMA {old} RENAME TO {new}"))
-    await connection.execute(
-        update(generations).where(generations.c.number == number).values(status="retired")
-    )
+    return dropped

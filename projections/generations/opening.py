@@ -1,4 +1,4 @@
-"""Opening: a pool of connections that resolves plain table names to the live generation."""
+"""Opening: a pool of connections that resolves plain table names to the live generation, and follows it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from projections.generations.completeness import describe_missing, lacking_table
 from projections.postgres.database import (
     CONNECT_TIMEOUT_S,
     DATABASE_UNAVAILABLE,
-    Connection,
     Database,
     PooledConnection,
     asyncpg_dsn,
-    generation_schema,
 )
+from projections.postgres.live_generation import LiveGeneration
+from projections.read_models.registry import READ_MODELS_VERSION
 
 COMMAND_TIMEOUT_S = 60.0
 
@@ -33,17 +33,24 @@ async def open_database(
     generation: int | None = None,
     pool_size: int = 10,
     server_settings: Mapping[str, str] | None = None,
-    on_connect: Callable[[Connection], Coroutine[Any, Any, None]] | None = None,
+    on_connect: Callable[[PooledConnection], Coroutine[Any, Any, None]] | None = None,
 ) -> Database:
-    """Open a pool on the live generation, or on the given one.
+    """Open a pool that follows the live generation, or one on the given generation.
 
     `on_connect` checks each new connection before its first use; its errors are raised to the caller that
     needs the connection. Raise `Unavailable` if the database cannot be reached or is not migrated yet.
     """
     dsn = asyncpg_dsn(url)
     if generation is None:
-        generation = await live_generation(dsn, control_schema)
-    schema = generation_schema(control_schema, generation)
+        live = await live_generation(dsn, control_schema)
+    else:
+        live = LiveGeneration(control_schema, READ_MODELS_VERSION, [generation], follows=False)
+
+    async def begin(connection: Any) -> None:
+        connection.live = live
+        if on_connect is not None:
+            await on_connect(connection)
+
     try:
         pool = await asyncpg.create_pool(
             dsn,
@@ -51,22 +58,22 @@ async def open_database(
             max_size=pool_size,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
-            server_settings={
-                "application_name": "tasktape",
-                "jit": "off",
-                **(server_settings or {}),
-                "search_path": schema,
-            },
+            server_settings={"application_name": "tasktape", "jit": "off", **(server_settings or {})},
             connection_class=PooledConnection,
-            init=on_connect,
+            init=begin,
+            setup=_follow,
         )
     except DATABASE_UNAVAILABLE as error:
         raise Unavailable(f"the database cannot be reached: {error}") from error
-    return Database(pool, schema, control_schema)
+    return Database(pool, live, control_schema)
 
 
-async def live_generation(dsn: str, control_schema: str) -> int:
-    """Return the number of the live generation. Raise `Unavailable`, or `NotSetUp` if it lacks tables."""
+async def _follow(connection: Any) -> None:
+    await connection.follow()
+
+
+async def live_generation(dsn: str, control_schema: str) -> LiveGeneration:
+    """Return the live generation. Raise `Unavailable`, or `NotSetUp` if it lacks tables."""
     try:
         connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
     except asyncpg.InvalidCatalogNameError as error:
@@ -74,19 +81,18 @@ async def live_generation(dsn: str, control_schema: str) -> int:
     except DATABASE_UNAVAILABLE as error:
         raise Unavailable(f"the database cannot be reached: {error}") from error
     try:
-        number = await connection.fetchval(
-            f'SELECT number FROM "{control_schema}".generations WHERE status = $1',  # noqa: S608
-            "live",
+        rows = await connection.fetch(
+            f'SELECT number, version FROM "{control_schema}".generations '  # noqa: S608
+            "WHERE status = 'live' ORDER BY number DESC"
         )
-        lacking = await lacking_tables(
-            connection, control_schema, generation_schema(control_schema, number or 0)
-        )
+        if not rows:
+            raise NotSetUp("the database has no read models yet; run `tasktape migrate`")
+        live = LiveGeneration(control_schema, rows[0]["version"], [row["number"] for row in rows])
+        lacking = await lacking_tables(connection, control_schema, live.schemas)
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-        number = None
+        raise NotSetUp("the database has no read models yet; run `tasktape migrate`") from None
     finally:
         await connection.close()
-    if number is None:
-        raise NotSetUp("the database has no read models yet; run `tasktape migrate`")
     if lacking:
         raise NotSetUp(f"{describe_missing(lacking)}; run `tasktape migrate`")
-    return int(number)
+    return live

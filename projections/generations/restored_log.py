@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateSchema, DropSchema
 
 from app.errors import Unavailable, WrongLog
-from projections.postgres.database import ensure_database, generation_schema
+from projections.postgres.database import ensure_database
 from projections.postgres.engines import open_engine
+from projections.postgres.live_generation import generation_schema
 from projections.postgres.tables import (
     FRESH_S,
     checkpoints,

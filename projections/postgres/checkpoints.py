@@ -16,7 +16,7 @@ _ADVANCE = """
     )
     UPDATE checkpoints AS c SET next_offset = w.next, emitted_offset = greatest(c.emitted_offset, w.emitted)
     FROM wanted w JOIN locked l USING (partition)
-    WHERE c.partition = w.partition AND c.next_offset = w.first
+    WHERE c.partition = w.partition AND c.next_offset = w.first AND c.generation = $5
     RETURNING c.partition
 """
 _READ = "SELECT partition, next_offset, emitted_offset FROM checkpoints WHERE partition = ANY($1)"
@@ -35,16 +35,23 @@ class Checkpoint:
 
 
 class Mismatch(Exception):
-    """Error if the checkpoints are not at the start of the batch; nothing was written."""
+    """Error if the checkpoints are not at the start of the batch, or of another generation.
+
+    Nothing was written.
+    """
 
 
 async def advance(
-    connection: Connection, firsts: Mapping[int, int], ends: Mapping[int, int], emitted: Mapping[int, int]
+    connection: Connection,
+    generation: int,
+    firsts: Mapping[int, int],
+    ends: Mapping[int, int],
+    emitted: Mapping[int, int],
 ) -> None:
-    """Move each partition of `ends` from its first offset to its end. Raise `Mismatch`."""
+    """Move each partition of `ends` from its first offset to its end, in a generation. Raise `Mismatch`."""
     partitions = list(ends)
     columns = [[values[partition] for partition in partitions] for values in (firsts, ends, emitted)]
-    moved = await connection.fetch(_ADVANCE, partitions, *columns)
+    moved = await connection.fetch(_ADVANCE, partitions, *columns, generation)
     if len(moved) != len(partitions):
         raise Mismatch
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 from sqlalchemy import URL, make_url
 
 from app.errors import Unavailable
+from projections.postgres.live_generation import LiveGeneration
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -61,11 +62,15 @@ async def ensure_database(url: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A pool whose `search_path` is `schema`, a generation of the read models."""
+    """A pool whose connections resolve plain table names to the `live` generation of the read models."""
 
     pool: asyncpg.Pool[asyncpg.Record]
-    schema: str
+    live: LiveGeneration
     control_schema: str
+
+    async def follow(self) -> None:
+        """Look which generation is live; connections switch to it before their next use."""
+        await self.live.look(self.pool)
 
     async def close(self) -> None:
         """Close the pool at once; Postgres rolls back what is in flight."""
@@ -84,17 +89,30 @@ Connection: TypeAlias = _Base
 class PooledConnection(_Base):
     """A connection that is returned to the pool without a reset, which saves a round trip for each use.
 
-    We leave no state behind: settings are local to transactions, as are locks and cursors.
+    We leave no state behind but the `search_path`, that of `generation`: other settings are local to
+    transactions, as are locks and cursors.
     """
+
+    live: LiveGeneration
+    generation: int | None = None
+
+    async def follow(self) -> None:
+        """Switch to the live generation, before each use."""
+        if self.generation != self.live.number:
+            # They may change while the statement runs.
+            number, search_path = self.live.number, self.live.search_path
+            await self.execute(f"SET search_path = {search_path}")
+            self.generation = number
 
     def get_reset_query(self) -> str:
         """Return an empty query, because there is nothing to reset."""
         return ""
 
 
-def generation_schema(control_schema: str, number: int) -> str:
-    """Return the name of one generation's schema."""
-    return f"{control_schema}_g{number}"
+def generation_of(connection: Any) -> int:
+    """Return the number of the generation that a pool's connection is switched to."""
+    number: int = connection.generation
+    return number
 
 
 def asyncpg_dsn(url: str) -> str:

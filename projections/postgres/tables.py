@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON
 
 read_models = MetaData()
 control = MetaData()
+loading = MetaData()
 
 
 def time_column(name: str, *, nullable: bool = False) -> Column[object]:
@@ -39,8 +40,19 @@ checkpoints = Table(
     Column("next_offset", BigInteger, nullable=False),
     # Updates of the offsets below are on task-updates; those from here to next_offset may be missing.
     Column("emitted_offset", BigInteger, nullable=False),
+    # Only a projector of this generation may move the offset: after a swap, that is the new one.
+    Column("generation", Integer, nullable=False),
 )
 """The folded offsets of each partition of the log, in the tables of this schema."""
+
+load_progress = Table(
+    "load_progress",
+    loading,
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("finished", Boolean, nullable=False),
+)
+"""The progress of a generation that is loaded in bulk; see `projections.rebuild.load_progress`."""
 
 generations = Table(
     "generations",

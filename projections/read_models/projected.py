@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from app.lists.state import TaskList
 from app.log.event_json import RecordedEvent, changes_json, event_of
-from app.log.fold import Folded, changes
-from app.log.records import event_data_json
+from app.log.fold import Folded, State, changes
+from app.log.records import RawRecord, event_data_json
 from app.log.updates import Update, state_json, update_of
 from app.policies import reacts
 from app.positions import Position
@@ -84,3 +85,11 @@ def project(folded: Folded, *, tells: bool) -> Projected:
     event = event_of(folded, data, difference)
     draft = update_of(folded, event, state) if tells else None
     return Projected(folded, event, state, reacts=reacts(folded), draft=draft)
+
+
+def settled(state: State, partition: int) -> Projected:
+    """Return the state of a stream as the outcome of one record, for read models that need no more."""
+    raw = RawRecord(Position(partition, 0), datetime.min.replace(tzinfo=UTC), None, (), None)
+    folded = Folded(raw, None, "accepted", None, None, state)
+    event = event_of(folded, b"null", b"{}")
+    return Projected(folded, event, state_json(state), reacts=False, draft=None)

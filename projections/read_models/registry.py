@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from sqlalchemy import Table
+from sqlalchemy import Index, Table
 
 from projections.postgres.connections import Connection
 from projections.postgres.tables import checkpoints
@@ -28,7 +28,7 @@ from projections.read_models import (
 )
 from projections.read_models.projected import ProjectedBatch
 
-READ_MODELS_VERSION = 11
+READ_MODELS_VERSION = 12
 """Raised whenever a table or a projection changes; a live generation of another version is rebuilt."""
 
 
@@ -56,6 +56,15 @@ READ_MODELS: Sequence[ReadModel] = (
     audit,
     dead_letters,
 )
+FROM_STATES: Sequence[ReadModel] = (tasks, lists, members, users, search_index, reminders)
+"""Those that depend on the newest states of streams only: a load writes them once, at its end."""
+LATE_INDEXES: Sequence[Index] = tuple(
+    index
+    for each in (audit, notifications, comments, *FROM_STATES)
+    for table in each.TABLES
+    for index in sorted(table.indexes, key=lambda index: str(index.name))
+)
+"""The indexes that no `write` needs: a load makes them at its end."""
 GENERATION_TABLES: Sequence[Table] = (
     *(table for read_model in READ_MODELS for table in read_model.TABLES),
     checkpoints,

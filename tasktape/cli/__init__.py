@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "api": ("tasktape.cli.run:api", "Answer HTTP and WebSockets."),
     "worker": ("tasktape.cli.worker:worker", "Run one projecting worker."),
     "migrate": ("tasktape.cli.worker:migrate", "Create topics and tables, or bring them up to date."),
+    "rebuild": ("tasktape.cli.rebuild:rebuild", "Rebuild read models from the log, while all runs."),
     "add": ("tasktape.cli.tasks:add", "Add a task."),
     "list": ("tasktape.cli.tasks:list_tasks", "List tasks."),
     "search": ("tasktape.cli.search:search", "Find tasks by words and conditions."),

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tasktape.cli.options import data_option, json_option, local_errors, process_environment
+from tasktape.cli.options import data_option, json_option, local_errors
+from tasktape.cli.stores import open_stores
 from tasktape.cli.streams import output_after
 
 if TYPE_CHECKING:
-    from app.settings import Settings
     from streams.backup.manifest import Footer, Header
     from streams.backup.reading import Ends
 
@@ -62,7 +62,7 @@ def backup(
         base = None if since is None else read_ends(since)
         if since is not None and path.exists() and path.samefile(since):
             raise click.UsageError("FILE is its own base; give another name")
-        with new_file(path, overwrite=force) as file, _stores(data, idle=False) as settings, _bar() as bar:
+        with new_file(path, overwrite=force) as file, openopen_stores(data) as settings, _bar() as bar:
             progress = partial(bar, "Backing up")
             written = asyncio.run(
                 back_up(settings, file, version=version("tasktape"), base=base, progress=progress)
@@ -107,7 +107,7 @@ def restore(files: tuple[Path, ...], data: Path | None, *, as_json: bool) -> Non
         with _failures():
             with _bar() as bar:
                 chain = check_restorable(files, bar)
-            with _stores(data, idle=True) as settings, _bar() as bar:
+            with open_stores(data, idle=True) as settings, _bar() as bar:
                 asyncio.run(run(settings, chain, bar))
     except KeyboardInterrupt:
         click.echo("\nInterrupted. Run the same command again to continue.", err=True)
@@ -132,30 +132,6 @@ def _failures() -> Iterator[None]:
         yield
     except (TaskError, BadBackup) as error:
         raise click.ClickException(str(error)) from error
-
-
-@contextmanager
-def _stores(data: Path | None, *, idle: bool) -> Iterator[Settings]:
-    """Yield the settings for the stores that the environment names, else for those of the local instance."""
-    from tasktape.cli.worker import process_settings
-    from tasktape.logs import configure
-
-    environment = process_environment()
-    if environment.get("KAFKA_BROKERS") and environment.get("DATABASE_URL"):
-        settings = process_settings()
-        configure("error", settings.log_format)
-        yield settings
-        return
-    from tasktape.cli.progress import Progress
-    from tasktape.local.data_dir import data_dir
-    from tasktape.local.stack import Options
-    from tasktape.local.stores import any_stores, idle_stores
-
-    configure("error", "text")
-    stores = idle_stores if idle else any_stores
-    options = Options(data_dir(data), "127.0.0.1", 8000, 1, environment)
-    with Progress() as progress, stores(options, progress, lambda line: click.echo(line, err=True)) as found:
-        yield found
 
 
 @contextmanager

@@ -43,6 +43,7 @@ from app.tasks.state import Task
 from app.tasks.undo import newest_change
 from projections.generations.completeness import missing_tables
 from projections.postgres.database import Database
+from projections.postgres.live_generation import LiveGeneration
 from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
 from projections.queries.decisions import AcceptedEvent
@@ -418,10 +419,10 @@ def dependencies_on(world: World, node: Node, settings: Settings, reading: Any) 
         comments=CommentQueries(reading),
         audit=AuditQueries(reading),
         dead_letters=DeadLetterQueries(reading),
-        workers=Workers(Database(reading, "t_g1", "t")),
-        missing_tables=partial(missing_tables, Database(reading, "t_g1", "t")),
+        workers=Workers(Database(reading, LiveGeneration("t", 1, [1]), "t")),
+        missing_tables=partial(missing_tables, Database(reading, LiveGeneration("t", 1, [1]), "t")),
         activity=ActivityQueries(reading),
-        statistics=StatisticsQueries(Database(reading, "t_g1", "t")),
+        statistics=StatisticsQueries(Database(reading, LiveGeneration("t", 1, [1]), "t")),
         notifications=NotificationQueries(reading),
         verifier=Verifier.from_settings(settings),
         presence=Presence("node", 1).users,

@@ -14,7 +14,9 @@ import pytest
 
 from app.errors import Unavailable
 from app.lists.events import ListCreated
+from projections.generations.opening import live_generation
 from projections.postgres.database import asyncpg_dsn
+from projections.postgres.live_generation import generation_schema
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 from tests.integration.stack import Stack, running
@@ -72,11 +74,11 @@ async def test_hanging_worker_is_named_by_readyz_until_it_continues(stack: Stack
         assert (await client.get(written.headers["location"])).json()["outcome"] == "accepted"
 
 
-@pytest.mark.parametrize("dropped", ["TABLE {schema}_g1.tasks", "SCHEMA {schema}_g1 CASCADE"])
+@pytest.mark.parametrize("dropped", ["TABLE {live}.tasks", "SCHEMA {live} CASCADE"])
 async def test_dropped_read_models_are_created_once_by_concurrent_processes(
     kafka_brokers: str, database_url: str, dropped: str
 ) -> None:
-    """The late ones report it, or find them; they are complete, with the same generation number."""
+    """The late ones report it, or find them; they are complete, in one generation."""
     place = await new_place(kafka_brokers, database_url)
     log = KafkaEventLog(place.kafka_brokers, place.events_topic, place.partitions)
     streams = [f"list:{uuid4()}" for _ in range(20)]
@@ -84,14 +86,14 @@ async def test_dropped_read_models_are_created_once_by_concurrent_processes(
     await log.close()
     connection = await asyncpg.connect(asyncpg_dsn(database_url))
     try:
-        for _ in range(2):
-            await connection.execute(f"DROP {dropped.format(schema=place.schema_name)}")
+        for number in (1, 2):
+            live = generation_schema(place.schema_name, number)
+            await connection.execute(f"DROP {dropped.format(live=live)}")
             results = await asyncio.gather(*(migrate(place) for _ in range(3)), return_exceptions=True)
             assert all(isinstance(each, list | Unavailable) for each in results), results
             assert await migrate(place)
-            live = f"SELECT number FROM {place.schema_name}.generations WHERE status = 'live'"
-            assert [row["number"] for row in await connection.fetch(live)] == [1]
-            count = f"SELECT count(*) FROM {place.schema_name}_g1.lists"
+            assert (await live_generation(asyncpg_dsn(database_url), place.schema_name)).number == number + 1
+            count = f"SELECT count(*) FROM {generation_schema(place.schema_name, number + 1)}.lists"
             assert await connection.fetchval(count) == len(streams)
     finally:
         await connection.close()
@@ -100,9 +102,9 @@ async def test_dropped_read_models_are_created_once_by_concurrent_processes(
 @pytest.mark.parametrize(
     ("dropped", "named"),
     [
-        ("TABLE {schema}_g1.tasks", "{schema}_g1.tasks"),
-        ("TABLE {schema}_g1.checkpoints", "{schema}_g1.checkpoints"),
-        ("SCHEMA {schema}_g1 CASCADE", "{schema}_g1.tasks, {schema}_g1.lists"),
+        ("TABLE {live}.tasks", "{live}.tasks"),
+        ("TABLE {live}.checkpoints", "{live}.checkpoints"),
+        ("SCHEMA {live} CASCADE", "{live}.tasks, {live}.lists"),
         ("SCHEMA {schema} CASCADE", "{schema}.generations"),
     ],
 )
@@ -119,11 +121,15 @@ async def test_dropped_read_models_are_named_by_readyz_until_they_are_created_ag
         ]
         await eventually(lambda: is_ready(client), LIMIT_S)
         connection = await asyncpg.connect(asyncpg_dsn(stack.database_url))
-        await connection.execute(f"DROP {dropped.format(schema=schema)}")
+        live = (await live_generation(asyncpg_dsn(stack.database_url), schema)).schemas[0]
+        await connection.execute(f"DROP {dropped.format(schema=schema, live=live)}")
         await connection.close()
         status, body = await received(client)
         assert status == 503
-        assert any(f"the read models lack {named.format(schema=schema)}" in each for each in body["problems"])
+        assert any(
+            f"the read models lack {named.format(schema=schema, live=live)}" in each
+            for each in body["problems"]
+        )
         assert not any("does not answer" in each for each in body["problems"])
         await eventually(lambda: worker.process.poll() is not None, LIMIT_S, "the worker stayed")
         assert worker.process.returncode == 70, worker.tail()

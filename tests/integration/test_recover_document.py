@@ -1,4 +1,4 @@
-"""Commands of docs/how-to/recover.md and upgrade.md, and the examples of the verbs for an instance."""
+"""Commands of docs/how-to/recover.md, rebuild.md and upgrade.md, and examples of verbs for an instance."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.integration.documents import Home, blocks
 from tests.waiting import eventually_sync
 
 CLI, RECOVER, UPGRADE = "docs/reference/cli.md", "docs/how-to/recover.md", "docs/how-to/upgrade.md"
+REBUILD = "docs/how-to/rebuild.md"
 LIMIT_S = 60
 
 
@@ -45,6 +46,9 @@ def test_local_instance_is_inspected_repaired_and_upgraded_as_documented(home: H
     finally:
         home.run(remedy)
     eventually_sync(lambda: "Not ready" not in home.run("tasktape status || true"), LIMIT_S)
+    rebuild, drop_retired = blocks(REBUILD)
+    assert "rebuilt as generation 2" in home.run(rebuild)
+    assert "dropped generation 1, 2" in home.run(drop_retired)
     [repair] = blocks(RECOVER)
     assert "there is nothing to repair" in home.run(repair)
     assert "kept" in home.run("tasktape list")

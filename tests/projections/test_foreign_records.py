@@ -20,7 +20,7 @@ from projections.generations.opening import open_database
 from projections.postgres.database import Database
 from projections.projector import Projector
 from projections.read_models.registry import READ_MODELS
-from projections.rebuild import rebuild
+from projections.rebuild.following import Follower
 from tests.folding import fold_log
 from tests.memory_log import MemoryEventLog
 from tests.projections.foreign_records import Foreign, foreign_logs
@@ -86,7 +86,7 @@ async def test_foreign_records_are_projected_as_folded(
     assert len(updates.emitted) == len(log.records)
     live = await tables(database)
     await emptied(database)
-    await rebuild(database, log)
+    await Follower(database, log).up_to(await log.ends())
     assert await tables(database) == live
 
 

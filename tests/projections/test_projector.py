@@ -28,7 +28,7 @@ from projections.generations.opening import open_database
 from projections.postgres.checkpoints import Mismatch
 from projections.postgres.database import Database
 from projections.projector import Projector
-from projections.rebuild import rebuild
+from projections.rebuild.following import Follower
 from tests.folding import fold_log, update_of
 from tests.memory_log import MemoryEventLog
 from tests.spec import LIST_ID, START, record_of
@@ -433,7 +433,7 @@ async def test_rebuild_equals_the_live_projection(
     await Projector(database, log.read, updates).project(await batch_of(log))
     received = len(updates.emitted)
     await emptied(database)
-    assert await rebuild(database, log) == await log.ends()
+    await Follower(database, log).up_to(await log.ends())
     await check(database, log)
     assert len(updates.emitted) == received
 

@@ -1,0 +1,160 @@
+"""Loading: the records of one partition are folded in memory and copied into a generation that nobody reads.
+
+All records of a stream are in one partition, so a fold of a partition needs nothing of the others, and each
+can be loaded by another process. What a read model writes for each record is written in large batches. What
+depends only on the states of streams is written once, at the end.
+
+A load that was interrupted folds the records again that it has written, without writing them. So it needs as
+much memory as the states of the largest partition take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+
+import structlog
+
+from app.bounds import MAX_UPDATE_BYTES
+from app.errors import reason_of
+from app.log.fold import Fold, State, decoded
+from app.log.records import RawRecord
+from projections.postgres.database import Database
+from projections.postgres.failures import is_caused_by_record
+from projections.read_models.projected import Projected, ProjectedBatch, project, settled
+from projections.read_models.registry import FROM_STATES, READ_MODELS
+from projections.rebuild import load_progress
+from projections.rebuild.following import LogReader
+
+BATCH = 5_000
+"""The number of records that are written at once."""
+STATES_AT_ONCE = 2_000
+TURN = 500
+"""The number of records that are folded while nothing else runs."""
+
+Count = Callable[[int], None]
+"""A listener to numbers of records that were read, and written if they were not before."""
+
+log = structlog.get_logger()
+
+
+class PartitionLoad:
+    """The load of one partition up to `end`."""
+
+    def __init__(
+        self, database: Database, event_log: LogReader, partition: int, end: int, count: Count
+    ) -> None:
+        self._database = database
+        self._event_log = event_log
+        self._partition = partition
+        self._end = end
+        self._count = count
+        self._writing: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Load what is missing. Raise `Overtaken`, `Unavailable` and `WrongLog`.
+
+        A record that the database refuses ends the load early: a projector then goes on, and parks it.
+        """
+        while True:
+            progress = await load_progress.read(self._database.pool)
+            if progress is None or progress[self._partition].finished:
+                return
+            try:
+                await self._load(progress[self._partition].next_offset)
+            except Exception as error:
+                if not is_caused_by_record(error) or isinstance(error, load_progress.Overtaken):
+                    raise
+                log.warning(
+                    "a record is left to the projector", partition=self._partition, reason=reason_of(error)
+                )
+                self._end = (await self._written()) or 0
+            else:
+                return
+            finally:
+                await self._stop_writing()
+
+    async def _written(self) -> int:
+        progress = await load_progress.read(self._database.pool)
+        return progress[self._partition].next_offset if progress else 0
+
+    async def _load(self, written: int) -> None:
+        """Fold the partition from its first record on, and write the records from `written` on."""
+        fold = Fold(accepted=AcceptedIds(), home=self._event_log.partition_of)
+        batch: list[Projected] = []
+        done = 0
+        async for raws in self._event_log.read(self._partition, 0, self._end):
+            for turn in _turns(raws):
+                for raw in turn:
+                    folded = fold.apply(raw, decoded(raw))
+                    if raw.position.offset >= written:
+                        batch.append(project(folded, tells=False))
+                await asyncio.sleep(0)
+            done += len(raws)
+            if len(batch) >= BATCH or (batch and done == self._end):
+                await self._write_next(ProjectedBatch(batch, dict(fold.held)))
+                batch = []
+            elif not batch:
+                self._count(len(raws))
+        await self._written_so_far()
+        await self._write_states(fold.states.values())
+
+    async def _write_next(self, batch: ProjectedBatch) -> None:
+        """Write a batch while the next one is folded."""
+        if max(each.size_bytes for each in batch.records) > MAX_UPDATE_BYTES:
+            raise ValueError("an update would be too large")
+        await self._written_so_far()
+        self._writing = asyncio.create_task(self._write(batch))
+
+    async def _written_so_far(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await writing
+
+    async def _stop_writing(self) -> None:
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
+            self._writing = None
+
+    async def _write(self, batch: ProjectedBatch) -> None:
+        first, last = (batch.records[place].folded.raw.position.offset for place in (0, -1))
+        async with self._database.pool.acquire() as connection, connection.transaction():
+            await load_progress.advance(connection, self._partition, first, last + 1)
+            for read_model in READ_MODELS:
+                if read_model not in FROM_STATES:
+                    await read_model.write(connection, batch)
+        self._count(len(batch.records))
+
+    async def _write_states(self, states: Iterable[State | None]) -> None:
+        """Write what depends only on the states, in one transaction with the note that it is written."""
+        remaining = (state for state in states if state is not None)
+        async with self._database.pool.acquire() as connection, connection.transaction():
+            await load_progress.finish(connection, self._partition, self._end)
+            while part := list(islice(remaining, STATES_AT_ONCE)):
+                batch = ProjectedBatch([settled(state, self._partition) for state in part], {})
+                for read_model in FROM_STATES:
+                    await read_model.write(connection, batch)
+
+
+class AcceptedIds(set[tuple[str, str]]):
+    """The accepted events of a partition, each as a hash of 64 bits, which takes a quarter of the memory.
+
+    Of ten million events, two have the same hash in less than one of 300,000 loads.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._hashes: set[int] = set()
+
+    def __contains__(self, event: object) -> bool:
+        return hash(event) in self._hashes
+
+    def add(self, event: tuple[str, str]) -> None:
+        """Add an event."""
+        self._hashes.add(hash(event))
+
+
+def _turns(raws: Sequence[RawRecord]) -> Iterable[Sequence[RawRecord]]:
+    return (raws[first : first + TURN] for first in range(0, len(raws), TURN))

@@ -1,0 +1,98 @@
+"""A rebuild beside running processes: they follow the swap, no read fails, and no event is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from app.settings import Settings
+from projections.generations.opening import open_database
+from tests.fork_server import WORKER, fork_server
+from tests.integration.stack import Stack, running
+from tests.truth import check_place, wait_until_projected
+
+
+@pytest.fixture(scope="module")
+def stack(kafka_brokers: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running(kafka_brokers, database_url, tmp_path_factory.mktemp("rebuild")) as stack:
+        stack.start_worker(1)
+        yield stack
+
+
+async def rebuild(stack: Stack, *options: str) -> tuple[int, str, str]:
+    return await fork_server(WORKER).run(("rebuild", *options), stack.environment)
+
+
+def settings_of(stack: Stack) -> Settings:
+    return Settings.from_environment(stack.environment)
+
+
+async def generations(stack: Stack) -> dict[int, str]:
+    settings = settings_of(stack)
+    database = await open_database(settings.database_url, settings.schema_name, pool_size=1)
+    rows = await database.pool.fetch(f"SELECT number, status FROM {settings.schema_name}.generations")
+    await database.close()
+    return {row["number"]: row["status"] for row in rows}
+
+
+async def write_and_read(client: httpx.AsyncClient, other: httpx.AsyncClient, swapped: asyncio.Event) -> int:
+    """Create, change and read tasks until a while after the swap; return the number of events.
+
+    Each change is read back at once on the node that made it, and on the other one at its position.
+    """
+    events = 0
+    while not swapped.is_set():
+        created = await client.post("/api/tasks", json={"title": f"Task {events}"})
+        assert created.status_code == 201, created.text
+        path = f"/api/tasks/{created.json()['id']}"
+        for title in ("once", "twice"):
+            changed = await client.patch(path, json={"title": title})
+            assert changed.status_code == 200, changed.text
+            position = {"Tasktape-Position": changed.headers["Tasktape-Position"]}
+            own, others, listed = await asyncio.gather(
+                client.get(path), other.get(path, headers=position), client.get("/api/tasks?limit=5")
+            )
+            assert (own.status_code, others.status_code, listed.status_code) == (200, 200, 200)
+            assert own.json()["title"] == others.json()["title"] == title
+        events += 3
+    return events
+
+
+async def test_running_processes_follow_a_swap_and_nothing_fails(stack: Stack) -> None:
+    """While commands and reads keep coming, on two nodes with two workers; several times."""
+    swapped = asyncio.Event()
+    async with stack.client("alice", 0) as first, stack.client("alice", 1) as second:
+        load = [
+            asyncio.create_task(write_and_read(*nodes, swapped))
+            for nodes in ((first, second), (second, first), (first, second))
+        ]
+        try:
+            for _ in range(3):
+                status, out, err = await rebuild(stack)
+                assert (status, err) == (0, ""), err
+                assert out.startswith("read models: rebuilt as generation ")
+        finally:
+            swapped.set()
+        written = sum(await asyncio.gather(*load))
+    assert await generations(stack) == {1: "retired", 2: "retired", 3: "retired", 4: "live"}
+    await wait_until_projected(settings_of(stack))
+    outcome = await check_place(settings_of(stack))
+    assert sum(each.outcome == "accepted" for each in outcome) >= written
+    status, out, _ = await rebuild(stack, "--drop-retired")
+    assert status == 0
+    assert out.endswith("read models: dropped generation 1, 2, 3, 4\n")
+    assert await generations(stack) == {5: "live"}
+    async with stack.client("alice") as client:
+        assert (await client.get("/api/tasks")).status_code == 200
+
+
+async def test_a_second_rebuild_at_the_same_time_is_refused(stack: Stack) -> None:
+    results = await asyncio.gather(*(rebuild(stack) for _ in range(3)))
+    assert 0 in {status for status, _, _ in results}
+    refused = {(status, err) for status, _, err in results if status != 0}
+    assert refused <= {
+        (1, "Error: the read models are being rebuilt already; wait for it, or stop it with Ctrl-C\n")
+    }
