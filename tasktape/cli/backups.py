@@ -62,7 +62,7 @@ def backup(
         base = None if since is None else read_ends(since)
         if since is not None and path.exists() and path.samefile(since):
             raise click.UsageError("FILE is its own base; give another name")
-        with new_file(path, overwrite=force) as file, openopen_stores(data) as settings, _bar() as bar:
+        with new_file(path, overwrite=force) as file, open_stores(data) as settings, _bar() as bar:
             progress = partial(bar, "Backing up")
             written = asyncio.run(
                 back_up(settings, file, version=version("tasktape"), base=base, progress=progress)
