@@ -1,16 +1,18 @@
-"""The database of an instance whose log is restored: it must be empty, and is filled at the next start."""
+"""The database around a backup: policies' checkpoints for it, and an empty database for a restore."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
 
+import asyncpg
 from sqlalchemy import Connection, delete, func, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateSchema, DropSchema
 
 from app.errors import Unavailable, WrongLog
+from projections.generations.log_identity import LogIdentity
 from projections.postgres.database import ensure_database
 from projections.postgres.engines import open_engine
 from projections.postgres.live_generation import generation_schema
@@ -24,18 +26,42 @@ from projections.postgres.tables import (
     workers,
 )
 
+DATABASE_FAILURES = (OSError, DBAPIError, asyncpg.PostgresError)
+"""The errors of SQLAlchemy, and those of asyncpg while it connects."""
+
+
+async def known_policies(url: str, control_schema: str, identity: LogIdentity) -> Mapping[int, int] | None:
+    """Return the offset up to which policies have reacted to each partition of a log.
+
+    Return None if the database is unavailable or follows another log. It may be of another release.
+    """
+    engine = open_engine(url, control_schema)
+    try:
+        async with engine.connect() as connection:
+            known = select(log_identity.c.cluster_id).where(log_identity.c.topic == identity.topic)
+            if (await connection.execute(known)).scalar() != identity.cluster_id:
+                return None
+            rows = {
+                row.partition: row.next_offset for row in await connection.execute(select(policy_checkpoints))
+            }
+            return {partition: rows.get(partition, 0) for partition in range(identity.partitions)}
+    except DATABASE_FAILURES:
+        return None
+    finally:
+        await engine.dispose()
+
 
 async def check_empty(url: str, control_schema: str) -> None:
     """Check that no read models are filled, and that no worker runs; a missing database is created.
 
     Raise `WrongLog` and `Unavailable`.
     """
-    await ensure_database(url)
     engine = open_engine(url, control_schema)
     try:
+        await ensure_database(url)
         async with engine.begin() as connection:
             await _check_empty(connection, control_schema)
-    except (OSError, DBAPIError) as error:
+    except DATABASE_FAILURES as error:
         raise Unavailable(f"the database cannot be reached: {error}") from error
     finally:
         await engine.dispose()
@@ -59,7 +85,7 @@ async def forget_read_models(url: str, control_schema: str, policies: Mapping[in
             if policies:
                 rows = [{"partition": each, "next_offset": offset} for each, offset in policies.items()]
                 await connection.execute(insert(policy_checkpoints).values(rows))
-    except (OSError, DBAPIError) as error:
+    except DATABASE_FAILURES as error:
         raise Unavailable(f"the database cannot be changed: {error}") from error
     finally:
         await engine.dispose()

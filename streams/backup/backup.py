@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
 
 from aiokafka import ConsumerRecord
 
-from app.errors import Unavailable, WrongLog
+from app.errors import WrongLog
 from app.settings import Settings
-from projections.generations.log_identity import LogIdentity, known_log
-from projections.generations.opening import open_database
-from projections.postgres.database import DATABASE_UNAVAILABLE
-from projections.queries.policies import PolicyQueries
+from projections.generations.log_identity import LogIdentity
+from projections.generations.restored_log import known_policies
 from streams.backup.blocks import BadBackup
 from streams.backup.cut import Cut, consistent_cut
 from streams.backup.manifest import Base, Footer, Header, Mark
@@ -50,7 +48,8 @@ async def back_up(
     identity = await find_log(settings.kafka_brokers, settings.events_topic)
     if identity is None:
         raise WrongLog(f"there is no topic {settings.events_topic}: there is nothing to back up")
-    policies = await _policies(settings, identity)
+    # Before the cut: what policies did until there is in the backup.
+    policies = await known_policies(settings.database_url, settings.schema_name, identity)
     cut = await consistent_cut(settings.kafka_brokers, identity.topic, identity.partitions)
     _check_whole(identity.topic, cut)
     event_log = KafkaEventLog(settings.kafka_brokers, identity.topic, identity.partitions)
@@ -129,24 +128,3 @@ def _header(
         ends=dict(cut.ends),
         policies=policies and {each: min(policies[each], end) for each, end in cut.ends.items()},
     )
-
-
-async def _policies(settings: Settings, identity: LogIdentity) -> Mapping[int, int] | None:
-    """Return the offsets up to which policies have reacted; None if the database does not say.
-
-    They are read before the log's ends, so what policies did until there is in the backup. Without them,
-    policies look at all events again after a restore, and find that nothing is left to do.
-    """
-    try:
-        database = await open_database(settings.database_url, settings.schema_name, pool_size=1)
-    except Unavailable:
-        return None
-    try:
-        known = await known_log(database, identity.topic)
-        if known is None or replace(known, partitions=identity.partitions) != identity:
-            return None
-        return await PolicyQueries(database).checkpoints(range(identity.partitions))
-    except DATABASE_UNAVAILABLE:
-        return None
-    finally:
-        await database.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from streams.backup.blocks import FORMAT, MAGIC, BadBackup, BlockReader
 from streams.backup.reading import Ends, check_continues, open_backup, read_ends
 from streams.backup.records import LogRecord, canonical_bytes, entry, read_entries
+from tests.integration.documents import blocks
 from tests.streams.backup_files import PARTITIONS, in_order, write
 from tests.thoroughness import examples
 
@@ -234,3 +237,15 @@ def test_blocks_are_zstandard_and_headers_are_json(path: Path) -> None:
     assert last.payload.startswith(b"{")
     data = b"".join(zstandard.ZstdDecompressor().decompress(block.payload) for block in blocks)
     assert len(list(read_entries(data))) == 60
+
+
+def test_program_of_the_reference_reads_a_backup(path: Path) -> None:
+    """It computes the digests of partitions by itself."""
+    [program] = blocks("docs/reference/backup-format.md", language="python")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        f"{mark.partition} {mark.digest.hex()}" for mark in read_ends(path).footer.ends
+    ]
