@@ -8,7 +8,7 @@ import io
 import os
 import signal
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -205,6 +205,11 @@ class _Runner(faust.Worker):  # type: ignore[misc]
     """Faust's runner, but it ends in time: without a broker Faust would wait to leave its group."""
 
     stopped_by: int | None = None
+
+    def on_init_dependencies(self) -> Iterable[Service]:
+        """Return the services in the order of their start: those that end before Faust come after it."""
+        *services, app = super().on_init_dependencies()
+        return [app, *services]
 
     def _schedule_shutdown(self, signal: int) -> None:
         self.stopped_by = self.stopped_by or signal
