@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.errors import Undecodable, WrongLog
+from app.log.fold import decoded
 from app.log.records import encode
 from projections.postgres.database import Database
 from projections.queries.lost_records import KeptRecord, event_ids, kept_records, known_ends
@@ -80,12 +81,12 @@ async def _alike(event_log: KafkaEventLog, database: Database, partition: int, o
     """Return whether the same event is at an offset of both; before the first one nothing differs."""
     if offset < 0:
         return True
-    kept = (await event_ids(database, partition, offset, offset + 1)).get(offset)
+    kept, recorded_at = (await event_ids(database, partition, offset, offset + 1)).get(offset, (None, None))
     async for raw, *_ in event_log.read(partition, offset, offset + 1):
-        try:
-            return raw.decode().id == kept
-        except Undecodable:
-            return kept is None
+        if kept is not None:
+            return dict(raw.headers).get("ce_id") == kept.encode()
+        # A record that an older release could not decode may be readable by now.
+        return raw.recorded_at == recorded_at or isinstance(decoded(raw), Undecodable)
     return False
 
 

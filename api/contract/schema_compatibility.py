@@ -16,7 +16,7 @@ from typing import Any
 Schema = Mapping[str, Any]
 AnySchema = Schema | bool
 """A schema, or one of those that allow everything and nothing."""
-_REFERENCE = "#/$defs/"
+REFERENCE = "#/$defs/"
 _LOWER_BOUNDS = {"minLength": 0, "minItems": 0, "minProperties": 0, "minimum": None, "exclusiveMinimum": None}
 """The lower bounds, each with its default."""
 _UPPER_BOUNDS = ("maxLength", "maxItems", "maxProperties", "maximum", "exclusiveMaximum")
@@ -67,7 +67,8 @@ class _Comparison:
         elif not _same_type(old, new):
             yield _line(where, f"{old.get('type', 'any type')} is no longer allowed, only {new['type']}")
         else:
-            yield from (_line(where, text) for text in _narrowed_keywords(old, new))
+            yield from (_line(where, text) for text in _narrowed_bounds(old, new))
+            yield from (_line(where, text) for text in self._other_keywords(old, new))
             yield from self._fields(old, new, where, compared)
             if "items" in new:
                 yield from self.differences(old.get("items", True), new["items"], f"{where}[]", compared)
@@ -90,7 +91,17 @@ class _Comparison:
         if (values := _values(new)) is not None:
             return json.dumps(value) in map(json.dumps, values)
         alone = _schema_of_value(value, new.get("pattern"))
-        return _same_type(alone, new) and not any(_narrowed_keywords(alone, new))
+        if not _same_type(alone, new) or any(_narrowed_bounds(alone, new)):
+            return False
+        return not any(self._other_keywords(alone, new))
+
+    def _other_keywords(self, old: Schema, new: Schema) -> Iterator[str]:
+        """Return the constraints that are not compared in parts, and are not the same."""
+        for name in sorted(new.keys() - _COMPARED - _ANNOTATIONS):
+            if name not in old:
+                yield f"{name} {json.dumps(new[name])} is new"
+            elif _inlined(old[name], self.old) != _inlined(new[name], self.new):
+                yield f"{name} {json.dumps(new[name])} is another"
 
     def _fields(
         self, old: Schema, new: Schema, where: str, compared: frozenset[tuple[str, str]]
@@ -128,9 +139,21 @@ def _schema(schema: AnySchema) -> Schema:
 
 def _resolved(schema: Schema, document: Schema) -> Schema:
     while "$ref" in schema:
-        target = document["$defs"][schema["$ref"].removeprefix(_REFERENCE)]
+        target = document["$defs"][schema["$ref"].removeprefix(REFERENCE)]
         schema = {**target, **{name: value for name, value in schema.items() if name != "$ref"}}
     return schema
+
+
+def _inlined(part: Any, document: Schema, around: frozenset[str] = frozenset()) -> Any:
+    """Return a part of a document without annotations, and with its references replaced."""
+    if isinstance(part, list):
+        return [_inlined(each, document, around) for each in part]
+    if not isinstance(part, Mapping):
+        return json.dumps(part)  # 1 and true are equal in Python
+    reference = part.get("$ref")
+    if reference is not None and reference not in around:
+        return _inlined(_resolved(part, document), document, around | {reference})
+    return {name: _inlined(each, document, around) for name, each in part.items() if name not in _ANNOTATIONS}
 
 
 def _branches(schema: Schema) -> list[Schema] | None:
@@ -169,7 +192,7 @@ def _same_type(old: Schema, new: Schema) -> bool:
     return new.get("type") in wider
 
 
-def _narrowed_keywords(old: Schema, new: Schema) -> Iterator[str]:
+def _narrowed_bounds(old: Schema, new: Schema) -> Iterator[str]:
     for name in (*_LOWER_BOUNDS, *_UPPER_BOUNDS):
         before, after = old.get(name, _LOWER_BOUNDS.get(name)), new.get(name)
         if after is None or after == before:
@@ -178,9 +201,6 @@ def _narrowed_keywords(old: Schema, new: Schema) -> Iterator[str]:
             yield f"{name} {after} is new"
         elif (after > before) == (name in _LOWER_BOUNDS):
             yield f"{name} {after} is narrower than {before}"
-    for name in sorted(new.keys() - _COMPARED - _ANNOTATIONS):
-        if old.get(name) != new[name]:
-            yield f"{name} {json.dumps(new[name])} is {'new' if name not in old else 'another'}"
 
 
 def _changed_default(old: Schema, new: Schema) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""Samples of a JSON Schema: a few values that are valid by it, which reach each field, branch and bound."""
+"""Samples of a JSON Schema: a few values that are valid by it, which reach each field, branch and bound.
+
+A schema with a keyword, format or pattern for which no values are known has no samples.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,25 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Schema = Mapping[str, Any]
-_REFERENCE = "#/$defs/"
-_TEXTS = ("", "a", "0")
+from api.contract.schema_compatibility import REFERENCE, AnySchema, Schema
+
+_FORMATS = {
+    "date-time": "2026-03-01T09:30:00Z",
+    "date": "2026-03-01",
+    "time": "09:30:00Z",
+    "duration": "PT30M",
+    "uuid": "018f0000-0000-7000-8000-000000000001",
+}
+_MATCHES = ("", "a", "0", "2026-03-01", "00000000-0000-0000-0000-000000000000")
 """Candidates for a text with a pattern."""
-_TIME = "2026-03-01T09:30:00Z"
 _ANYTHING: tuple[Any, ...] = (None, True, 1, "a", [], {})
+_KNOWN = {
+    *("$schema", "$id", "$defs", "$ref", "title", "description", "default", "examples", "discriminator"),
+    *("anyOf", "oneOf", "const", "enum", "type", "format", "pattern", "minLength", "maxLength"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    *("items", "prefixItems", "minItems", "maxItems", "uniqueItems"),
+    *("properties", "required", "additionalProperties", "minProperties"),
+}
 
 
 def samples(document: Schema) -> list[Any]:
@@ -19,20 +35,26 @@ def samples(document: Schema) -> list[Any]:
     return list(_samples(document, document, frozenset()))
 
 
-def _samples(schema: Schema, document: Schema, around: frozenset[str]) -> Iterator[Any]:
+def _samples(schema: AnySchema, document: Schema, around: frozenset[str]) -> Iterator[Any]:
     """Yield samples of a schema that is inside of the references `around`, which end a recursion."""
-    if "$ref" in schema:
-        name = schema["$ref"].removeprefix(_REFERENCE)
+    if isinstance(schema, bool):
+        yield from _ANYTHING if schema else ()
+    elif not schema.keys() <= _KNOWN:
+        return
+    elif "$ref" in schema:
+        name = schema["$ref"].removeprefix(REFERENCE)
         if name not in around:
             yield from _samples(document["$defs"][name], document, around | {name})
-        return
-    for branch in schema.get("anyOf", schema.get("oneOf", ())):
-        yield from _samples(branch, document, around)
-    if "anyOf" in schema or "oneOf" in schema:
-        return
-    if "const" in schema or "enum" in schema:
+    elif "anyOf" in schema or "oneOf" in schema:
+        for branch in schema.get("anyOf", schema.get("oneOf")):
+            yield from _samples(branch, document, around)
+    elif "const" in schema or "enum" in schema:
         yield from schema.get("enum", [schema.get("const")])
-        return
+    else:
+        yield from _of_type(schema, document, around)
+
+
+def _of_type(schema: Schema, document: Schema, around: frozenset[str]) -> Iterator[Any]:
     match schema.get("type"):
         case "object":
             yield from _objects(schema, document, around)
@@ -56,36 +78,61 @@ def _objects(schema: Schema, document: Schema, around: frozenset[str]) -> Iterat
         name: list(_samples(field, document, around)) for name, field in schema.get("properties", {}).items()
     }
     required = set(schema.get("required", ()))
-    if any(not fields.get(name) for name in required):
-        return
     full = {name: found[0] for name, found in fields.items() if found}
-    yield {name: value for name, value in full.items() if name in required}
-    yield full
-    for name, found in fields.items():
-        yield from ({**full, name: value} for value in found[1:])
+    if not required <= full.keys():
+        return
+    found = [{name: value for name, value in full.items() if name in required}, full]
+    found += [{**full, name: value} for name, values in fields.items() for value in values[1:]]
+    if isinstance(others := schema.get("additionalProperties"), Mapping):
+        found += [{**full, "1": value} for value in _samples(others, document, around)]
+    yield from (each for each in found if len(each) >= schema.get("minProperties", 0))
 
 
 def _arrays(schema: Schema, document: Schema, around: frozenset[str]) -> Iterator[list[Any]]:
+    """Yield the shortest array, and one for each sample of an item, or of a field of a tuple."""
     least = schema.get("minItems", 0)
-    items = schema.get("items", True)
-    found = list(_ANYTHING if items is True else _samples(items, document, around))
+    most = schema.get("maxItems", least + 1)
+    if "prefixItems" in schema:
+        first = [list(_samples(each, document, around)) for each in schema["prefixItems"]]
+        if all(first) and least <= len(first) == most:
+            full = [found[0] for found in first]
+            yield full
+            for place, found in enumerate(first):
+                yield from ([*full[:place], value, *full[place + 1 :]] for value in found[1:])
+        return
+    found = list(_samples(schema.get("items", True), document, around))
     if not least:
         yield []
-    if schema.get("maxItems", 1):
+    if schema.get("uniqueItems") and least > 1:
+        yield from [found[:least]] if len(found) >= least else []
+    elif max(least, 1) <= most:
         yield from ([value] * max(least, 1) for value in found)
 
 
-def _numbers(schema: Schema) -> Iterator[float]:
-    low = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1)
-    high = schema.get("maximum", schema.get("exclusiveMaximum", low + 2) - 1)
-    yield from sorted({min(low, high) if "minimum" not in schema else low, high})
-
-
 def _texts(schema: Schema) -> Iterator[str]:
-    if schema.get("format") == "date-time":
-        yield _TIME
+    """Yield the shortest and the longest text, or one that has the format or matches the pattern."""
+    least, most = schema.get("minLength", 0), schema.get("maxLength", schema.get("minLength", 0) + 100)
+    if "format" in schema:
+        found = [_FORMATS[schema["format"]]] if schema["format"] in _FORMATS else []
     elif "pattern" in schema:
-        yield from (text for text in _TEXTS if re.search(schema["pattern"], text))
+        found = [text for text in _MATCHES if re.search(schema["pattern"], text)]
     else:
-        least = schema.get("minLength", 0)
-        yield from sorted({"a" * least, "a" * schema.get("maxLength", least + 1)})
+        found = ["a" * length for length in sorted({least, most})]
+    yield from (text for text in found if least <= len(text) <= most)
+
+
+def _numbers(schema: Schema) -> Iterator[float]:
+    """Yield the smallest and the largest number near a bound, or near 0."""
+    step = schema.get("multipleOf", 1 if schema["type"] == "integer" else 0.5)
+    low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
+    high, below = schema.get("maximum"), schema.get("exclusiveMaximum")
+    near = [bound // step * step for bound in (0, low, above, high, below) if bound is not None]
+    found = [
+        number
+        for number in sorted({base + more for base in near for more in (-step, 0, step)})
+        if (low is None or low <= number)
+        and (above is None or above < number)
+        and (high is None or number <= high)
+        and (below is None or number < below)
+    ]
+    yield from dict.fromkeys(found[:1] + found[-1:])

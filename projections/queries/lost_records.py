@@ -19,8 +19,8 @@ _ROWS = f"""
     WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3 ORDER BY "offset" LIMIT $4
 """  # noqa: S608
 _IDS = """
-    SELECT "offset", event_id FROM audit WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3
-    ORDER BY "offset"
+    SELECT "offset", event_id, recorded_at FROM audit
+    WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3 ORDER BY "offset"
 """
 _ENDS = "SELECT partition, next_offset FROM checkpoints ORDER BY partition"
 
@@ -40,10 +40,12 @@ async def known_ends(database: Database) -> dict[int, int]:
     return {row["partition"]: row["next_offset"] for row in await database.pool.fetch(_ENDS)}
 
 
-async def event_ids(database: Database, partition: int, first: int, end: int) -> dict[int, str | None]:
-    """Return the event id at each offset, None where the record could not be decoded."""
+async def event_ids(
+    database: Database, partition: int, first: int, end: int
+) -> dict[int, tuple[str | None, datetime]]:
+    """Return the event id, None if the record could not be decoded, and the recorded time at each offset."""
     rows = await database.pool.fetch(_IDS, partition, first, end)
-    return {row["offset"]: row["event_id"] for row in rows}
+    return {row["offset"]: (row["event_id"], row["recorded_at"]) for row in rows}
 
 
 async def kept_records(

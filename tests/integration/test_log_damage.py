@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,7 +17,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from app.errors import WrongLog
 from app.lists.events import ListCreated
-from app.log.records import RawRecord, Record
+from app.log.event_types import event_types
+from app.log.records import EVENT_CLASSES, RawRecord, Record, decode, encode
 from app.positions import Position
 from app.settings import Settings
 from app.tasks.events import TaskCreated, TaskEdited
@@ -123,6 +125,28 @@ async def database(place: Settings) -> AsyncIterator[Database]:
     database = await open_database(place.database_url, place.schema_name, pool_size=1)
     yield database
     await database.close()
+
+
+@pytest.mark.parametrize("folded_by", ["older", "newer"])
+async def test_record_of_a_newer_release_is_no_damage(
+    kafka_brokers: str, database_url: str, monkeypatch: pytest.MonkeyPatch, folded_by: str
+) -> None:
+    """After an upgrade it is decoded, and was folded without its id; after going back the other way round."""
+    settings = await new_place(kafka_brokers, database_url)
+    newer = event_types(EVENT_CLASSES, {ListCreated.type: (lambda data: data,)})
+    log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
+    for partition in range(settings.partitions):
+        record = record_of(ListCreated("Newer"), 1, id=str(uuid4()))
+        key, value, headers = encode(record, newer)
+        await log.write([Message(partition, key, value, headers)])
+    await log.close()
+    readers = {"older": decode, "newer": partial(decode, types=newer)}
+    monkeypatch.setattr("app.log.records.decode", readers.pop(folded_by))
+    await fold_all(settings)
+    assert await refusal(settings) == ""
+    [other] = readers.values()
+    monkeypatch.setattr("app.log.records.decode", other)
+    assert await refusal(settings) == ""
 
 
 async def test_lost_records_are_written_back_at_their_positions(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import field, make_dataclass
+from datetime import date, datetime, time, timedelta
+from enum import Enum
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, with_config
+from pydantic import AnyUrl, ConfigDict, Field, Json, StringConstraints, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from api.contract.schema_compatibility import incompatibilities
@@ -206,6 +210,82 @@ def test_recursive_types_are_compared() -> None:
     assert incompatibilities(tree("string"), tree("string")) == []
     lines = incompatibilities(tree("string"), tree("integer"))
     assert lines == ["value: string is no longer allowed, only integer"]
+
+
+class Kind(Enum):
+    """A choice of two types."""
+
+    WORD = "a"
+    NUMBER = 1
+
+
+class Circle(TypedDict):
+    kind: Literal["circle"]
+    radius: int
+
+
+class Disc(TypedDict):
+    kind: Literal["circle"]
+    radius: Annotated[int, Field(ge=1)]
+
+
+class Square(TypedDict):
+    kind: Literal["square"]
+    side: int
+
+
+class Tree(TypedDict):
+    """A type that refers to itself."""
+
+    value: int
+    children: tuple[Tree, ...]
+
+
+Shape = Annotated[Circle | Square, Field(discriminator="kind")]
+FullShape = Annotated[Disc | Square, Field(discriminator="kind")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        (Shape, FullShape, ["a.radius: minimum 1 is new"]),
+        (Shape, Square, ['a.kind: "circle" is no longer allowed', "a.radius: the field is gone", "a.side"]),
+        (Circle, Shape, []),
+        (tuple[int, Inner], tuple[int, NarrowInner], ["a: prefixItems "]),
+        (tuple[int, Inner], tuple[int, Inner], []),
+        (Kind, Literal["a"], ["a: 1 is no longer allowed"]),
+        (dict[Literal["a"], int], dict[Literal["b"], int], ["a: propertyNames "]),
+        (date, datetime, ['a: format "date-time" is another']),
+    ],
+)
+def test_unions_and_other_types_are_compared(old: Any, new: Any, lines: list[str]) -> None:
+    found = incompatibilities(schema_of(old), schema_of(new))
+    assert len(found) == len(lines), found
+    assert all(line.startswith(expected) for line, expected in zip(found, lines, strict=True)), found
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(Shape, Tree, Kind, tuple[int, str], set[str], Annotated[set[bool], Field(min_length=2)], UUID),
+        *(date, time, datetime, timedelta, dict[str, int], dict[int, str], Any, Literal[1, "a", True]),
+        *(Annotated[dict[str, int], Field(min_length=1)], Annotated[list[str], Field(min_length=2)]),
+        *(Annotated[int, Field(multiple_of=5, ge=3, lt=20)], Annotated[float, Field(gt=0, lt=1)]),
+        *(Annotated[str, Field(pattern="^[0-9-]+$", min_length=2)], Annotated[str, Field(max_length=0)]),
+    ],
+)
+def test_type_has_samples_that_it_reads(kind: Any) -> None:
+    adapter = TypeAdapter[Any](kind)
+    found = samples(adapter.json_schema())
+    assert found
+    for sample in found:
+        adapter.validate_json(json.dumps(sample), strict=True)
+
+
+@pytest.mark.parametrize("kind", [Json, bytes, AnyUrl, Annotated[str, Field(pattern="^[xyz]{7}$")]])
+def test_type_without_known_values_has_no_samples(kind: Any) -> None:
+    assert samples(schema_of(kind)) == []
+    assert incompatibilities(schema_of(kind), schema_of(kind)) == []
 
 
 NUMBERS = st.integers(0, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -298,6 +299,24 @@ def test_times_round_trip_in_utc(time: datetime) -> None:
     assert back == time.astimezone(UTC)
     assert back.tzinfo is UTC
     assert len(format_time(time)) == len("2026-03-01T09:30:00.250000Z")
+
+
+def test_widest_record_that_was_ever_allowed_is_read() -> None:
+    """Old records may be that wide, so these numbers of released versions never become smaller."""
+    record = record_of(
+        TaskCreated("l" * 128, "t" * 2_000, "n" * 100_000),
+        1,
+        id="i" * 256,
+        actor="a" * 200,
+        stream=f"task:{'s' * 128}",
+        source="/" + "s" * 2_047,
+        reason="r" * 2_048,
+    )
+    record = replace(record, version=2**53)
+    key, value, headers = encode(record)
+    assert decode(key, headers, value) == record
+    padded = value + b" " * (512 * 1024 - len(value))
+    assert decode(key, headers, padded) == record
 
 
 @pytest.mark.parametrize("text", ["\\u0000", "a\\\\u0000b", "\\\\\\u0000", "u0000", "\\"])
