@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -91,7 +91,9 @@ class _Restoration:
         self._total = sum(ends.footer.records for ends in chain)
 
     async def run(self) -> None:
+        """Write what is missing, and compare the rest. Raise `WrongLog` and `BadBackup`."""
         there = dict(await self._event_log.ends())
+        self._check_ends(there)
         done = 0
         for ends in self._chain:
             with _unchanged(ends), open_backup(ends.path) as reader:
@@ -143,6 +145,17 @@ class _Restoration:
                 self._progress("Verifying", done, self._total)
             if digest.value != mark.digest:
                 raise WrongLog(f"partition {mark.partition} of the log does not equal the backup")
+        self._check_ends(await self._event_log.ends())
+
+    def _check_ends(self, ends: Mapping[int, int]) -> None:
+        """Check that the log does not go on behind the backup."""
+        for mark in self._chain[-1].footer.ends:
+            if ends[mark.partition] > mark.offset:
+                place = f"{mark.partition}:{mark.offset}"
+                raise WrongLog(
+                    f"the log has a record {place}, which {self._chain[-1].path} lacks: "
+                    "restore the files of the interrupted restore, or into another instance"
+                )
 
 
 @contextmanager

@@ -144,7 +144,8 @@ def odd_message(chance: random.Random) -> Message:
         return chance.choice([None, b"", chance.randbytes(chance.randint(1, 300)), b"\xff\x00{}"])
 
     headers = [(chance.choice(["ce_id", "ce_id", "", "é"]), some_bytes()) for _ in range(chance.randrange(5))]
-    return Message(chance.randrange(PARTITIONS - 1), some_bytes(), some_bytes(), headers)
+    value = chance.choice([some_bytes(), chance.randbytes(9_000)])  # so that there are several blocks
+    return Message(chance.randrange(PARTITIONS - 1), some_bytes(), value, headers)
 
 
 async def test_restored_log_is_equal_byte_for_byte(
@@ -159,13 +160,16 @@ async def test_restored_log_is_equal_byte_for_byte(
     assert (await save(odd, last, later)).footer.records == 0
     assert full.stat().st_mode & 0o077 == 0
     target = new_settings(kafka_brokers, database_url)
-    for stop_at in (100, 500):
+    count = increment.header.records + sum(start.offset for start in increment.header.starts)
+    for stop_at in (1, count // 2, count):
         with pytest.raises(ZeroDivisionError):
             await restore(target, check_restorable([full, later, last], quietly), interrupted_at(stop_at))
         with pytest.raises(
             WrongLog, match="if a restore of it was interrupted, run `tasktape restore` again"
         ):
             await migrate(target)
+    with pytest.raises(WrongLog, match=r"the log has a record \d:\d+, which .*full lacks"):
+        await bring_back(target, full)
     await bring_back(target, full, later, last)
     before = as_rows(await read_whole_log(odd))
     assert as_rows(await read_whole_log(target)) == before
