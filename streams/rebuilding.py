@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from app.errors import Unavailable
 from app.settings import Settings
+from projections.generations.comparison import Comparison, Difference
 from projections.generations.lifecycle import begin_rebuild, drop_all_but_live
 from projections.generations.opening import NotSetUp, open_database
 from projections.generations.rebuild_lock import rebuild_lock
-from projections.generations.swap import swap
+from projections.generations.swap import align, swap
 from projections.postgres import checkpoints
 from projections.postgres.database import Database
 from projections.rebuild.following import Follower, TooFar
@@ -29,6 +30,15 @@ FOLLOWED_S = 3.0
 """The time in which all processes have followed a swap (`streams.generation_watch`)."""
 NOTHING_RETIRED = "read models: there are no retired ones"
 
+
+class Different(Exception):
+    """Error if the rebuilt read models are not equal to the live ones, which stay live."""
+
+    def __init__(self, differences: Sequence[Difference]) -> None:
+        super().__init__("the rebuilt read models differ from the live ones")
+        self.differences = differences
+
+
 Report = Callable[[int, int], None]
 """A listener to the number of records that are done, and that of all."""
 Ends = Callable[[], Awaitable[Mapping[int, int]]]
@@ -38,11 +48,14 @@ def unreported(_done: int, _all: int) -> None:
     """Ignore the progress of a rebuild."""
 
 
-async def rebuild_all(settings: Settings, report: Report = unreported, *, per_s: float | None = None) -> str:
+async def rebuild_all(
+    settings: Settings, report: Report = unreported, *, per_s: float | None = None, verify: bool = False
+) -> str:
     """Rebuild all read models beside the live ones, and swap; return a line that reports it.
 
-    Continue a rebuild that was interrupted. Fold at most `per_s` records a second. Raise `Conflict` while
-    another one runs, `WrongLog`, and `Unavailable`.
+    Continue a rebuild that was interrupted. Fold at most `per_s` records a second. With `verify`, swap only
+    if all rows are equal to the live ones. Raise `Conflict` while another one runs, `Different`, `WrongLog`,
+    and `Unavailable`.
     """
     async with rebuild_lock(settings.database_url, settings.schema_name, wait=False):
         number = await begin_rebuild(settings.database_url, settings.schema_name, settings.partitions)
@@ -52,7 +65,7 @@ async def rebuild_all(settings: Settings, report: Report = unreported, *, per_s:
             )
         live = await open_database(settings.database_url, settings.schema_name, pool_size=1)
         try:
-            return await _Rebuild(settings, number, report, per_s).beside(live)
+            return await _Rebuild(settings, number, report, per_s).beside(live, verify=verify)
         finally:
             await live.close()
 
@@ -75,8 +88,8 @@ class _Rebuild:
         self._per_s = per_s
         self._done = self._all = 0
 
-    async def beside(self, live: Database) -> str:
-        """Fold to where the live generation is, and swap."""
+    async def beside(self, live: Database, *, verify: bool) -> str:
+        """Fold to where the live generation is, compare the two if asked to, and swap."""
 
         async def live_offsets() -> Mapping[int, int]:
             found = await checkpoints.read(live.pool, range(self._settings.partitions))
@@ -90,6 +103,9 @@ class _Rebuild:
                 ends = await self._expect(database, await live_offsets())
                 await follower.up_to(ends)
                 with contextlib.suppress(TooFar):
+                    if verify:
+                        await self._compare(live, database, follower)
+                        verify = False
                     await self._swap(follower)
                     return self._line(ends)
         raise Unavailable(
@@ -113,6 +129,24 @@ class _Rebuild:
 
     async def _swap(self, follower: Follower) -> None:
         await swap(self._settings.database_url, self._settings.schema_name, self._number, follower.finish)
+
+    async def _compare(self, live: Database, building: Database, follower: Follower) -> None:
+        """Compare both generations as of one moment, for as long as it takes. Raise `Different`."""
+        taken: list[Comparison] = []
+
+        async def take(ends: Mapping[int, int]) -> None:
+            await follower.finish(ends)
+            taken.append(await Comparison.begin(self._settings.database_url))
+
+        try:
+            await align(self._settings.database_url, self._settings.schema_name, self._number, take)
+            schemas = live.live.schemas[0], building.live.schemas[0]
+            differences = await taken[0].differences(*schemas)
+        finally:
+            for comparison in taken:
+                comparison.end()
+        if differences:
+            raise Different(differences)
 
     async def _load(self, database: Database, ends: Mapping[int, int]) -> None:
         """Load in bulk what is not loaded yet, then make the indexes."""

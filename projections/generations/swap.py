@@ -59,6 +59,25 @@ async def swap(url: str, control_schema: str, number: int, finish: Finish | None
         await engine.dispose()
 
 
+async def align(url: str, control_schema: str, number: int, finish: Finish) -> None:
+    """Bring generation `number` to where the live one is, while its projectors wait, and change nothing else.
+
+    `finish` is called while they wait. Raise as `swap` does.
+    """
+    engine = open_engine(url, control_schema)
+    try:
+        async with engine.connect() as connection:
+            former = await live_of_this_version(connection, control_schema)
+            if not former:
+                raise Unavailable("there is no live generation to compare with; run `tasktape migrate`")
+            await _take_over(connection, control_schema, former, number, finish)
+            await connection.rollback()
+    except DBAPIError as error:
+        raise Unavailable(f"the read models could not be compared: {error.orig}") from error
+    finally:
+        await engine.dispose()
+
+
 async def _take_over(
     connection: AsyncConnection,
     control_schema: str,

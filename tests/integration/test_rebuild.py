@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -96,3 +97,42 @@ async def test_a_second_rebuild_at_the_same_time_is_refused(stack: Stack) -> Non
     assert refused <= {
         (1, "Error: the read models are being rebuilt already; wait for it, or stop it with Ctrl-C\n")
     }
+
+
+async def test_a_verified_rebuild_names_rows_that_differ_and_changes_nothing(stack: Stack) -> None:
+    """By table and key; without the option, the next one switches to what the log says."""
+    settings = settings_of(stack)
+    async with stack.client("dora") as client:
+        ids = [(await client.post("/api/tasks", json={"title": f"T{n}"})).json()["id"] for n in range(3)]
+        await wait_until_projected(settings)
+        status, out, err = await rebuild(stack, "--verify")
+        assert (status, err) == (0, "")
+        before = await generations(stack)
+        database = await open_database(settings.database_url, settings.schema_name, pool_size=1)
+        await database.pool.execute("UPDATE tasks SET title = 'wrong', notes = 'wrong' WHERE id = $1", ids[0])
+        await database.pool.execute("DELETE FROM reminders")
+        await database.pool.execute("DELETE FROM task_search WHERE task_id = $1", ids[1])
+        await database.close()
+        status, out, err = await rebuild(stack, "--verify")
+        assert status == 1
+        assert err.startswith("Error: the rebuilt read models differ from the live ones, which stay live; ")
+        assert out.splitlines() == [
+            "tasks: 1 rows differ",
+            f"  tasks {ids[0]}: different notes, title",
+            "task_search: 1 rows differ",
+            f"  task_search {ids[1]}: in the rebuilt one only",
+        ]
+        live = [number for number, status in before.items() if status == "live"]
+        assert [number for number, each in (await generations(stack)).items() if each == "live"] == live
+        assert (await rebuild(stack))[0] == 0
+        assert (await client.get(f"/api/tasks/{ids[0]}")).json()["title"] == "T0"
+
+
+async def test_a_dry_run_estimates_and_changes_nothing(stack: Stack) -> None:
+    before = await generations(stack)
+    status, out, err = await rebuild(stack, "--dry-run")
+    assert (status, err) == (0, "")
+    assert re.fullmatch(r"[\d,]+ events, about [\d,]+ s, about \d+ MB beside the live ones\n", out)
+    assert await generations(stack) == before
+    assert (await rebuild(stack, "--dry-run", "--verify"))[0] == 2
+    assert (await rebuild(stack, "--throttle", "0"))[0] == 2
