@@ -64,7 +64,9 @@ async def stream(request: Request) -> Response:
         raise Unavailable("the relay has not started yet")
     caller = caller_of(request)
     for channel in query.channel:
-        await _check_visible(relay, caller, channel)
+        if channel.kind == "replay":
+            raise Malformed("channel: a replay has a stream of its own, /api/lists/{id}/replay")
+        await check_visible(relay, caller, channel)
     action = StreamRequest(
         caller.user, token_of(request), query.channel, _since(request, query, relay.hub.published.partitions)
     )
@@ -73,10 +75,8 @@ async def stream(request: Request) -> Response:
     return EventStream(relay, live.connection_registry, action)
 
 
-async def _check_visible(relay: Relay, caller: Identity, channel: Channel) -> None:
+async def check_visible(relay: Relay, caller: Identity, channel: Channel) -> None:
     """Refuse a channel before the stream starts, while a problem can still be sent. Raise `TaskError`."""
-    if channel.kind == "replay":
-        raise Malformed("channel: a replay has a stream of its own, /api/lists/{id}/replay")
     kinds: dict[str, type[TaskError]] = {"forbidden": Forbidden, "not_found": NotFound}
     try:
         action = Subscribe(type="subscribe", channel=channel)

@@ -22,6 +22,7 @@ from api.replay.source import Past
 from app.channels import Channel
 from app.errors import TaskError, Unavailable
 from app.positions import Positions
+from projections.queries.replay import Place
 
 log = structlog.get_logger(__name__)
 
@@ -76,8 +77,11 @@ class SinkOutput:
             delay_s = min(2 * delay_s, LONGEST_DELAY_S)
 
 
-async def plan_of(past: Past, list_id: str, options: ReplayOptions) -> Plan:
-    """Return the plan of a replay, with the ends of the list's past where none are given."""
+async def plan_of(past: Past, list_id: str, options: ReplayOptions, after: Place | None = None) -> Plan:
+    """Return the plan of a replay, with the ends of the list's past where none are given.
+
+    With `after`, it continues there.
+    """
     first, last = options.first, options.last
     if first is None or last is None:
         span = await past.span(list_id)
@@ -87,7 +91,7 @@ async def plan_of(past: Past, list_id: str, options: ReplayOptions) -> Plan:
         if first is None:
             begin = last if span is None else _just_before(span.first)
             first = min(begin, last)
-    return Plan(list_id, first, last, options.speed, options.types, options.max_gap_ms / 1000)
+    return Plan(list_id, first, last, options.speed, options.types, options.max_gap_ms / 1000, after)
 
 
 def _just_before(time: datetime) -> datetime:

@@ -21,7 +21,7 @@ from api.read_consistency import retry_while_unavailable
 from api.replay.schedule import Schedule
 from api.replay.source import EventReader, Past
 from app.channels import Channel
-from projections.queries.replay import START, end_of
+from projections.queries.replay import START, Place, end_of
 
 TURN_EVENTS = 32
 """The most events that are sent in one turn: so others wait for a millisecond at most."""
@@ -75,6 +75,8 @@ class Plan:
     speed: float
     types: Sequence[str] | None
     max_gap_s: float
+    after: Place | None = None
+    """The place from which to continue, without a snapshot."""
 
 
 class Player:
@@ -106,12 +108,15 @@ class Player:
         self._controls.append(control)
         self._woken.set()
 
-    async def run(self) -> None:
-        """Play until cancelled. Raise `Unavailable` if the past cannot be read."""
+    async def run(self, *, until_end: bool = False) -> None:
+        """Play until cancelled, or until the end. Raise `Unavailable` if the past cannot be read."""
         try:
-            await self._move(self._plan.first)
+            if self._plan.after is None:
+                await self._move(self._plan.first)
+            else:
+                self._continue(self._plan.after)
             self._tell()
-            while True:
+            while not (until_end and self._has_ended):
                 self._woken.clear()
                 if self._controls:
                     await self._carry_out()
@@ -234,6 +239,12 @@ class Player:
             place = page.end
         self._schedule.move(time, self._clock.now_s())
         self.at = time
+
+    def _continue(self, place: Place) -> None:
+        """Continue with the events after a place."""
+        self._reader.move(place)
+        self._schedule.move(place.at, self._clock.now_s())
+        self.at = place.at
 
     def _tell(self, message_id: int | str | None = None, reason: str | None = None) -> None:
         """Send the state that the replay is in."""

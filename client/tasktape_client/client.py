@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Self
 from weakref import WeakSet
 
@@ -20,6 +21,8 @@ from tasktape_client.transport import Transport, address
 
 if TYPE_CHECKING:
     from tasktape_client.connection_events import ConnectionListener
+    from tasktape_client.link import Server
+    from tasktape_client.replays import Replay
     from tasktape_client.updates import Updates
 
 
@@ -45,7 +48,7 @@ class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
         self._tokens = TokenSource(token)
         self._packed = packed
         super().__init__(Transport(self.url, self._tokens, patience or Patience(), transport))
-        self._listening: WeakSet[Updates] = WeakSet()
+        self._listening: WeakSet[Updates | Replay] = WeakSet()
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -77,13 +80,46 @@ class Client(TaskCalls, CommentCalls, ListCalls, FeedCalls, OperationCalls):
         established or lost. Raise `RuntimeError` if the client is closed, as calls do: nobody would
         close the new connection.
         """
-        if self._closed:
-            raise RuntimeError("this client is closed")
-        # These modules import libraries that calls do not need.
-        from tasktape_client.link import Server
+        # This module imports libraries that calls do not need.
         from tasktape_client.updates import Updates
 
-        server = Server(self.url, self._tokens, self._packed)
-        updates = Updates(server, channels, since, attempts=attempts, on_connection=on_connection)
+        updates = Updates(self._server(), channels, since, attempts=attempts, on_connection=on_connection)
         self._listening.add(updates)
         return updates
+
+    def replay(
+        self,
+        list_id: str,
+        *,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        speed: float = 1.0,
+        types: Iterable[str] | None = None,
+        max_gap_ms: int | None = None,
+    ) -> Replay:
+        """Return the past of a list: its state at `start`, then its events up to `end`, by default all.
+
+        The gaps between events are divided by `speed`, and then at most `max_gap_ms` long. `types` are the
+        event types to send. A lost connection is not restored. Raise `RuntimeError` if the client is closed.
+        """
+        from tasktape_client.replays import Replay
+
+        options = {
+            "from": start.isoformat() if isinstance(start, datetime) else start,
+            "to": end.isoformat() if isinstance(end, datetime) else end,
+            "speed": speed,
+            "types": None if types is None else list(types),
+            "max_gap_ms": max_gap_ms,
+        }
+        given = {name: value for name, value in options.items() if value is not None}
+        replay = Replay(self._server(), list_id, given)
+        self._listening.add(replay)
+        return replay
+
+    def _server(self) -> Server:
+        """Return the server of a new connection. Raise `RuntimeError` if the client is closed."""
+        if self._closed:
+            raise RuntimeError("this client is closed")
+        from tasktape_client.link import Server
+
+        return Server(self.url, self._tokens, self._packed)

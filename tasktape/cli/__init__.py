@@ -45,6 +45,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "notifications": ("tasktape.cli.notifications:notifications", "List your notifications."),
     "activity": ("tasktape.cli.activity:activity", "List the activity in your lists, grouped."),
     "watch": ("tasktape.cli.watch:watch", "Print changes live."),
+    "replay": ("tasktape.cli.replay:replay", "Play the past of a list."),
     "dead-letters": (
         "tasktape.cli.dead_letters:dead_letters",
         "List, retry and skip records that cannot be folded.",

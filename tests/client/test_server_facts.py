@@ -43,6 +43,7 @@ LEFT_OUT = {
 """Fields for operators and machines. They are in `model_extra`."""
 MESSAGES = {
     models.Update: update_messages.Update,
+    models.ReplayState: update_messages.Replay,
     models.Resync: server_messages.Resync,
     models.Unsubscribed: server_messages.Unsubscribed,
 }

@@ -35,6 +35,7 @@ ORDER = (
     *("add", "lists create", "lists list", "lists", "lists stages", "share", "members", "list", "search"),
     *("show", "edit", "comment", "comments", "move", "skip", "done", "undo", "rm", "bulk", "import"),
     *("notifications", "activity", "token", "completion", "dead-letters list"),
+    "replay",
     *("lists delete", "lists restore", "hand-over", "leave", "lists rename", "unshare"),
 )
 BEFORE = {
@@ -42,6 +43,7 @@ BEFORE = {
     "undo": 'tasktape edit 3f9a2c1 --title "Buy milk"',
     "skip": "tasktape edit 3f9a2c1 --due 2026-12-01 --recurrence FREQ=DAILY",
     "lists rename": "tasktape lists create Errands",
+    "replay": 'tasktape lists create Household && tasktape add "Water the plants" --list Household',
     "unshare": "tasktape lists create Errands; tasktape share Errands bob",
 }
 """Commands that create what the examples name."""

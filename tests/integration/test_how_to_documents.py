@@ -9,13 +9,17 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from pydantic import TypeAdapter
 
+from api.protocol.client_messages import Control, Subscribe
 from tests.integration.documents import ROOT, Reader, blocks
 from tests.integration.stack import Stack
 from tests.integration.test_api_dead_letters import letters, put
 from tests.waiting import eventually
 
 DEAD_LETTERS, IMPORT = "docs/how-to/dead-letters.md", "docs/how-to/import.md"
+REPLAY = "docs/how-to/replay.md"
+CLIENT_MESSAGE: TypeAdapter[Subscribe | Control] = TypeAdapter(Subscribe | Control)
 
 
 @pytest.fixture
@@ -78,3 +82,23 @@ async def test_histories_of_the_page_are_imported(running_stack: Stack) -> None:
     [task] = tasks.json()["items"]
     assert (task["title"], task["status"]) == ("1-364285768", "done")
     assert re.match("2012-05-06", task["updated_at"])
+
+
+async def test_list_is_replayed_as_documented(running_stack: Stack, reader: Reader) -> None:
+    """As lines, as JSON, as an event stream, and into another topic."""
+    topic = f"incidents-again-{uuid4().hex[:8]}"
+    importing, lines, as_json, stream, copying = blocks(REPLAY)
+    reader.environment |= {
+        name: value
+        for name, value in running_stack.environment.items()
+        if name.startswith(("KAFKA_", "DATABASE_", "TASKTAPE_EVENTS", "TASKTAPE_UPDATES", "TASKTAPE_SIGNALS"))
+    }
+    await reader.follow(importing)
+    assert "task.completed" in await reader.follow(lines)
+    assert '"type": "task.completed"' in await reader.follow(as_json)
+    assert "id: end" in await reader.follow(stream)
+    assert f"records to {topic}" in await reader.follow(copying.replace("incidents-again", topic))
+    subscribe, control = (
+        CLIENT_MESSAGE.validate_python(json.loads(each)) for each in blocks(REPLAY, "Over a socket", "json")
+    )
+    assert (subscribe.type, control.type) == ("subscribe", "control")

@@ -76,7 +76,7 @@ async def test_snippets_work_in_order(
     """Those that listen do so while updates happen."""
     user, url = f"alice-{uuid4().hex[:8]}", running_stack.urls[0]
     token = running_stack.token(user)
-    collections, resuming, snapshot, tokens, errors, patience = blocks(PAGE, "python")[1:]
+    collections, resuming, snapshot, replay, tokens, errors, patience = blocks(PAGE, "python")[1:]
 
     async def my_login() -> str:
         return running_stack.token(user)
@@ -120,6 +120,9 @@ async def test_snippets_work_in_order(
         await eventually(lambda: names["state"][task.id] == renamed)
         listening.cancel()
         await asyncio.wait([listening])
+        await start(replay)
+        await until("task.edited Book any room")
+        assert names["board"][task.id] == renamed
         await start(tokens)
         await until(f"{user}\n")
         names["task"] = await client.task(task.id)

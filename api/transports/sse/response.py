@@ -77,7 +77,7 @@ class EventStream(Response):
         self._lifecycle = ConnectionLifecycle(self._relay, self, self._traffic)
         self._text = EventText(self._lifecycle.session, self._action.since)
         with self._connection_registry.present(self):
-            gone = asyncio.create_task(_gone(receive))
+            left = asyncio.create_task(gone(receive))
             parts = [
                 asyncio.create_task(part)
                 for part in (
@@ -87,13 +87,13 @@ class EventStream(Response):
                 )
             ]
             try:
-                await asyncio.wait((gone, *parts), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((left, *parts), return_when=asyncio.FIRST_COMPLETED)
                 self.close(None)  # Unless it has another reason, the client is gone.
                 await _cancelled(parts)
-                if not gone.done():
-                    await self._write_end(scope, send, gone)
+                if not left.done():
+                    await self._write_end(scope, send, left)
             finally:
-                await _cancelled([gone, *parts])
+                await _cancelled([left, *parts])
                 self.close(None)
 
     # --- the connection (see connection_lifecycle.Connection) --------------------------------------------
@@ -228,7 +228,7 @@ def _joined(events: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(some)
 
 
-async def _gone(receive: Receive) -> None:
+async def gone(receive: Receive) -> None:
     """Wait until the client is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass

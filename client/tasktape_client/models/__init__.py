@@ -4,7 +4,16 @@ Fields that a newer server adds are kept in `model_extra`.
 """
 
 from tasktape_client.models.base import Answered
-from tasktape_client.models.events import BulkOutcome, Event, Outcome, Problem, Resync, Unsubscribed, Update
+from tasktape_client.models.events import (
+    BulkOutcome,
+    Event,
+    Outcome,
+    Problem,
+    ReplayState,
+    Resync,
+    Unsubscribed,
+    Update,
+)
 from tasktape_client.models.lists import (
     Adapted,
     CopiedList,
@@ -67,6 +76,7 @@ __all__ = [
     "Readiness",
     "Refused",
     "Reminder",
+    "ReplayState",
     "Resync",
     "RevertedTask",
     "Role",

@@ -39,7 +39,8 @@ class Event(Answered):
 class Update(Answered):
     """A change: the event, the changed fields, and the task or list after it; None if it was deleted.
 
-    `notifications` maps users to the kind of notification that they get for it.
+    `notifications` maps users to the kind of notification that they get for it. `at` is the time of an update
+    of a replay.
     """
 
     type: Literal["update"] = "update"
@@ -50,6 +51,25 @@ class Update(Answered):
     task: Task | None = None
     list: TaskList | None = None
     notifications: dict[str, str] = Field(default_factory=dict)
+    at: datetime | None = None
+
+
+class ReplayState(Answered):
+    """The state of a replay, or a part of its snapshot: the list and some of its tasks at the time `at`.
+
+    Parts count from 0, until there are no `more`. `list` is None before its creation.
+    """
+
+    type: Literal["replay"] = "replay"
+    channel: str
+    state: Literal["snapshot", "playing", "paused", "ended"]
+    at: datetime
+    speed: float | None = None
+    reason: str | None = None
+    part: int | None = None
+    more: bool | None = None
+    list: TaskList | None = None
+    tasks: tuple[Task, ...] | None = None
 
 
 class Resync(Answered):
