@@ -7,4 +7,4 @@ from typing import Any
 def matches(update: Mapping[str, Any], type_: str = "", of: str = "") -> bool:
     """Return True for an event whose type begins so, and whose stream is that of this id."""
     event: Mapping[str, str] = update["event"]
-    return event["type"].startswith(type_) and event["stream"].endswith(of)
+    return event.get("type", "").startswith(type_) and event.get("stream", "").endswith(of)
