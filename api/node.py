@@ -23,8 +23,10 @@ from api.commands.list_reverts import ListReverts
 from api.commands.outcomes import Outcomes
 from api.commands.structure_locks import StructureLocks
 from api.commands.task_actions import TaskActions
+from api.endpoints.readiness import pipeline_of
 from api.http.dependencies import Dependencies
 from api.presence.cluster import PresenceTracker, Signals
+from api.protocol.server_messages import statistics_message
 from api.read_consistency import only_on_recent_rows
 from api.relay.channel_access import Visibility
 from api.relay.connections import TRANSPORTS, ConnectionRegistry
@@ -33,6 +35,7 @@ from api.relay.feed import Listener, UpdateFeed
 from api.relay.hub import Hub
 from api.relay.rate_limits import ConnectionLimits, RateLimits
 from api.relay.replays import ReplayNode
+from api.relay.statistics_channel import ListStatistics
 from api.relay.system_channel import SystemReports
 from api.telemetry.counters import RelayCounters
 from api.telemetry.prometheus import Metrics
@@ -145,9 +148,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         )
         live.feed.start()
         stack.push_async_callback(live.feed.stop)
-        reports = SystemReports(node, live.hub, live.connection_registry, live.relay.counters, now=time.time)
-        reports.start()
-        stack.push_async_callback(reports.stop)
+        stack.push_async_callback(live.relay.statistics.stop)
         stack.push_async_callback(live.socketio.stop)
         stack.push_async_callback(live.connection_registry.drain)
         deps = Dependencies(
@@ -177,7 +178,22 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             node=node,
             metrics=Metrics(node, live.relay.counters, live.hub.counters, live.feed),
         )
+        reports = SystemReports(
+            node,
+            live.hub,
+            live.connection_registry,
+            live.relay.counters,
+            now=time.time,
+            read_pipeline=partial(pipeline_of, deps),
+        )
+        reports.start()
+        stack.push_async_callback(reports.stop)
         yield Node(deps, live, live.feed.started)
+
+
+async def statistics_of(queries: StatisticsQueries, list_id: str) -> bytes:
+    """Return the message with the statistics of a list. Raise `Unavailable`."""
+    return statistics_message(await queries.of_list(list_id, now()))
 
 
 def now() -> datetime:
@@ -233,6 +249,7 @@ def live_of(
         history,
         now=time.time,
         replays=ReplayNode(ListPast(database), hub.watches),
+        statistics=ListStatistics(hub, partial(statistics_of, StatisticsQueries(database))),
         ping_s=settings.ping_s,
         counters=counters,
         presence_tracker=presence_tracker,

@@ -1,4 +1,4 @@
-"""Channels, to which clients subscribe: `user:<name>`, `list:<id>`, `task:<id>` and `system`."""
+"""Channels, to which clients subscribe: `user:<name>`, `list:<id>`, `task:<id>`, `stats:<id>` and others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_CHANNEL_CHARS = 256
 
 
 class Channel(PrefixedName):
-    """The name of a channel; its kind is `user`, `list` or `task`.
+    """The name of a channel; its kind is `user`, `list`, `task`, `stats` or `replay`.
 
     A client may name a channel that does not exist: `api.relay.channel_access` refuses it.
     """
@@ -43,3 +43,8 @@ def list_channel(list_id: str) -> Channel:
 def task_channel(task_id: str) -> Channel:
     """Return the channel of one task."""
     return Channel("task:" + task_id)
+
+
+def statistics_channel(list_id: str) -> Channel:
+    """Return the channel of the statistics of a list."""
+    return Channel("stats:" + list_id)

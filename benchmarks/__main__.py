@@ -14,6 +14,7 @@ QUESTIONS = (
     "latency",
     "flushing",
     "structure",
+    "statistics",
     "backups",
     "resources",
     "reminders",

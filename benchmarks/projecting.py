@@ -31,6 +31,7 @@ TARGET_PER_S = 8_000
 STOP_LIMIT_S = 15.0
 ASSIGNMENT_LIMIT_S = 60.0
 POLL_S = 0.02
+WORKER = ("-m", "tasktape", "worker")
 
 
 class Projecting(NamedTuple):
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--runs", type=int, default=3, help="Runs of the worker, each on parts of its own.")
     parser.add_argument("--peer-events", type=int, default=5_000, help="Events that the peers are given.")
     options = parser.parse_args(arguments)
-    records = incidents.records(_traces(options.events))
+    records = incidents.records(traces_of(options.events))
     given = min(options.peer_events, len(records))
     with measured(f"Projecting a backlog of {len(records):,} events with one worker, updates emitted"):
         runs: list[Run] = []
@@ -78,7 +79,7 @@ def _one_run(parts: Parts, records: Sequence[Record]) -> Projecting:
     settings = settings_of(parts)
     took_s = asyncio.run(write_backlog(settings, records))
     print(f"backlog written at {len(records) / took_s:,.0f} events/s", flush=True)
-    projecting = _project(parts, settings, len(records))
+    projecting = project(parts, settings, len(records))
     counts = projecting.counts
     cpu = ", ".join(f"{who} {cpu_s:.1f} s" for who, cpu_s in projecting.cpu_s.items())
     again = counts.updates - counts.records
@@ -89,9 +90,10 @@ def _one_run(parts: Parts, records: Sequence[Record]) -> Projecting:
     return projecting
 
 
-def _project(parts: Parts, settings: Settings, events: int) -> Projecting:
+def project(parts: Parts, settings: Settings, events: int, command: Sequence[str] = WORKER) -> Projecting:
+    """Run a worker on the backlog, and return its measurements; `command` are arguments of Python."""
     before, started_s = _cpu_s(parts), time.time()
-    with _worker(parts) as worker:
+    with _worker(parts, command) as worker:
         assigned_s = _await_assignment(parts.folder / "worker.log")
         done_s = asyncio.run(_until_projected(settings))
         after = _cpu_s(parts)
@@ -111,8 +113,8 @@ def _await_assignment(log: Path) -> float:
 
 
 @contextmanager
-def _worker(parts: Parts) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "tasktape", "worker"]
+def _worker(parts: Parts, arguments: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, *arguments]
     with (parts.folder / "worker.log").open("wb") as log:
         worker = subprocess.Popen(
             command, env={**os.environ, **environment_of(parts)}, stdout=log, stderr=log
@@ -155,6 +157,7 @@ def _print(runs: Sequence[Run]) -> None:
     print(f"\nmiddle of {len(runs)} runs; target {TARGET_PER_S:,} events/s: {reached}")
 
 
-def _traces(events: int) -> list[XesTrace]:
+def traces_of(events: int) -> list[XesTrace]:
+    """Return traces of so many events."""
     tasks = max(1, incidents.TASKS * events // incidents.EVENTS)
     return incidents.traces(tasks, events)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import date
 from types import MappingProxyType
 from typing import Any
 
@@ -11,7 +13,8 @@ from pydantic import BaseModel
 from api.protocol import client_messages as client
 from api.protocol import server_messages as server
 from api.protocol.update_messages import Replay, Update
-from app.channels import Channel, list_channel, task_channel
+from app.channels import Channel, list_channel, statistics_channel, task_channel
+from app.statistics.report import Day
 from app.tasks.fields import FIELDS
 
 LIST_ID = "0199f3a1-5b1e-7c60-8a55-0d6f3b1c2a01"
@@ -103,7 +106,47 @@ _HELLO = {
     "missed": 0,
     "limits": server.Limits().model_dump(),
 }
-_STATS = {"connections": 812, "subscriptions": 2940, "published": 10_332, "delivered": 91_554, "lag_ms": 11.5}
+_STATS = {
+    "connections": 812,
+    "sockets": {"websocket": 800, "sse": 12},
+    "subscriptions": 2940,
+    "published": 10_332,
+    "delivered": 91_554,
+    "deliveries_per_s": 310.5,
+    "lag_ms": 11.5,
+    "appended_per_s": 42.0,
+    "lag": {"0": 0, "1": 3},
+    "parked": 0,
+    "batches": {"0": 17},
+}
+_TIMES = {"count": 4, "p50": 86_400.0, "p85": 172_800.0, "p95": 190_000.0}
+_DAY = Day(created=2, completed=1, throughput=1, open=1, done=4, scope=5, date=date(2026, 11, 23))
+_STATISTICS = {
+    "list_id": LIST_ID,
+    "time_zone": "Europe/Madrid",
+    "at": "2026-11-23T09:05:00Z",
+    "as_recorded_at": None,
+    "days": [{**asdict(_DAY), "date": "2026-11-23"}],
+    "lead_time": _TIMES,
+    "cycle_time": _TIMES,
+    "age": {"count": 1, "p50": 300.0, "p85": 300.0, "p95": 300.0},
+    "open_tasks": [],
+    "cumulative_flow": [{"stage": "Doing", "category": "active", "tasks": [1]}],
+    "forecast": {
+        "tasks": 1,
+        "seed": 1,
+        "trials": 1000,
+        "sampled_days": 1,
+        "per_day": 1.0,
+        "p50": "2026-11-24",
+        "p85": "2026-11-24",
+        "p95": "2026-11-24",
+    },
+    "group_by": None,
+    "groups": [],
+    "groups_left_out": 0,
+    "positions": {"0": 121},
+}
 
 FROM_SERVER: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxyType(
     {
@@ -161,6 +204,14 @@ FROM_SERVER: Mapping[type[BaseModel], tuple[dict[str, Any], ...]] = MappingProxy
         server.Presence: (
             {"type": "presence", "channel": TASK, "present": [_ALICE, _BOB]},
             {"type": "presence", "channel": TASK, "left": [_BOB]},
+        ),
+        server.StatisticsReport: (
+            {
+                "type": "stats",
+                "channel": statistics_channel(LIST_ID),
+                "at": "2026-11-23T09:05:00Z",
+                "stats": _STATISTICS,
+            },
         ),
         server.SystemReport: ({"type": "system", "channel": "system", "node": "api-1", "stats": _STATS},),
         server.Resync: ({"type": "resync", "channel": LIST, "reason": "too much was missed"},),

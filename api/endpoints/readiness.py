@@ -15,6 +15,7 @@ from pydantic import (
 
 from api.http.dependencies import Dependencies
 from api.http.query import Query
+from api.relay.system_channel import Pipeline
 from app.errors import TaskError
 from app.positions import positions_to_json
 from projections.generations.completeness import describe_missing
@@ -73,6 +74,21 @@ class Standing:
             partition: max(0, end - 1 - self.positions.get(partition, -1))
             for partition, end in self.ends.items()
         }
+
+
+async def pipeline_of(deps: Dependencies) -> Pipeline:
+    """Return the state of the log, the read models and the workers, for the channel `system`."""
+    standing = await find_standing(deps)
+    return Pipeline(
+        appended=None if standing.ends is None else sum(standing.ends.values()),
+        lags=standing.lags,
+        parked=None if standing.parked is None else standing.parked.records,
+        batches=None
+        if standing.workers is None
+        else {
+            worker.slot: worker.figures.get("batch_records", 0) for worker in standing.workers if worker.is_up
+        },
+    )
 
 
 async def find_standing(deps: Dependencies) -> Standing:

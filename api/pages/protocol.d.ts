@@ -21,6 +21,7 @@ export type FromServer =
   | Replay
   | SignalSent
   | Presence
+  | StatisticsReport
   | SystemReport
   | Resync
   | Goodbye
@@ -434,6 +435,114 @@ export interface PresentUser {
   typing: boolean;
 }
 /**
+ * The statistics of a list as of `GET /api/stats`, after a subscription and after changes.
+ */
+export interface StatisticsReport {
+  type: "stats";
+  channel: string;
+  at: string;
+  stats: Statistics;
+}
+/**
+ * The statistics of a list, or of all lists of a user if `list_id` is null.
+ *
+ * `at` is the moment that they are of. `groups_left_out` is the number of groups beyond the largest ones.
+ */
+export interface Statistics {
+  list_id: string | null;
+  time_zone: string;
+  at: string;
+  as_recorded_at: string | null;
+  days: Day[];
+  lead_time: Durations;
+  cycle_time: Durations;
+  age: Durations;
+  open_tasks: OpenTask[];
+  cumulative_flow: FlowBand[];
+  forecast: Forecast;
+  group_by: ("list" | "stage" | "assignee" | "priority" | "tag") | null;
+  groups: GroupSeries[];
+  groups_left_out: number;
+  positions: {
+    [k: string]: number;
+  };
+}
+/**
+ * The statistics of one day in the time zone.
+ */
+export interface Day {
+  created: number;
+  completed: number;
+  reopened: number;
+  deleted: number;
+  restored: number;
+  moved_in: number;
+  moved_out: number;
+  throughput: number;
+  open: number;
+  overdue: number;
+  in_progress: number;
+  done: number;
+  scope: number;
+  open_minutes: number;
+  completed_minutes: number;
+  date: string;
+}
+/**
+ * The percentiles of some durations, in seconds; null if there are none. `count` is their number.
+ */
+export interface Durations {
+  count: number;
+  p50: number | null;
+  p85: number | null;
+  p95: number | null;
+}
+/**
+ * An open task with its age in seconds, and the time since when it is in progress; null if it is not.
+ */
+export interface OpenTask {
+  id: string;
+  list_id: string;
+  stage: string | null;
+  created_at: string;
+  started_at: string | null;
+  age_s: number;
+}
+/**
+ * The number of tasks in a stage at the end of each day; `stage` is null for tasks without one.
+ */
+export interface FlowBand {
+  stage: string | null;
+  category: "open" | "active" | "done";
+  tasks: number[];
+}
+/**
+ * The days by which `tasks` more tasks will be done in 50, 85 and 95 % of the trials.
+ *
+ * A day is null if it is more than ten years ahead. `per_day` is the mean throughput of the `sampled_days`.
+ */
+export interface Forecast {
+  tasks: number;
+  seed: number;
+  trials: number;
+  sampled_days: number;
+  per_day: number;
+  p50: string | null;
+  p85: string | null;
+  p95: string | null;
+}
+/**
+ * The counts of the tasks of a group, one for each day; `key` is null for tasks without a value.
+ */
+export interface GroupSeries {
+  key: string | null;
+  created: number[];
+  completed: number[];
+  open: number[];
+  overdue: number[];
+  done: number[];
+}
+/**
  * The state of a node, for administrators.
  */
 export interface SystemReport {
@@ -443,17 +552,47 @@ export interface SystemReport {
   stats: SystemStats;
 }
 /**
- * The state of a node: its current figures, and its counters since it started.
+ * The state of a node, of the log and of the workers; `published` and `delivered` since its start.
  */
 export interface SystemStats {
   connections: number;
+  /**
+   * Transport → its connections
+   */
+  sockets: {
+    [k: string]: number;
+  };
   subscriptions: number;
   published: number;
   delivered: number;
   /**
+   * Updates sent to subscribers; null at first
+   */
+  deliveries_per_s: number | null;
+  /**
    * Delay of the latest update; null if none arrived recently
    */
   lag_ms: number | null;
+  /**
+   * Records appended to the log by all; null if unknown
+   */
+  appended_per_s: number | null;
+  /**
+   * Partition → records that are not in the read models; null if unknown
+   */
+  lag: {
+    [k: string]: number;
+  } | null;
+  /**
+   * Parked records; null if unknown
+   */
+  parked: number | null;
+  /**
+   * Worker → records in its last batch, without those in bulk; null if unknown
+   */
+  batches: {
+    [k: string]: number;
+  } | null;
 }
 /**
  * More updates were missed than are sent: load a snapshot; new updates still arrive.

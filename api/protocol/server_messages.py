@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,7 +18,9 @@ from api.protocol.limits import (
     MESSAGES_PER_S,
     PING_S,
 )
+from app.channels import statistics_channel
 from app.positions import Positions, positions_to_json
+from app.statistics.report import Statistics
 
 MessageId = Annotated[int | str, Field(union_mode="left_to_right")]
 
@@ -144,16 +147,39 @@ class Presence(ServerMessage):
     left: tuple[PresentUser, ...] | None = None
 
 
+class StatisticsReport(ServerMessage):
+    """The statistics of a list as of `GET /api/stats`, after a subscription and after changes."""
+
+    type: Literal["stats"] = "stats"
+    channel: str
+    at: datetime
+    stats: Statistics
+
+    def encode(self) -> bytes:
+        """Return the message as JSON; unknown values are null."""
+        return self.__pydantic_serializer__.to_json(self)
+
+
 class SystemStats(BaseModel):
-    """The state of a node: its current figures, and its counters since it started."""
+    """The state of a node, of the log and of the workers; `published` and `delivered` since its start."""
 
     model_config = ConfigDict(frozen=True)
 
     connections: int
+    sockets: dict[str, int] = Field(description="Transport → its connections")
     subscriptions: int
     published: int
     delivered: int
+    deliveries_per_s: float | None = Field(description="Updates sent to subscribers; null at first")
     lag_ms: float | None = Field(description="Delay of the latest update; null if none arrived recently")
+    appended_per_s: float | None = Field(description="Records appended to the log by all; null if unknown")
+    lag: dict[str, int] | None = Field(
+        description="Partition → records that are not in the read models; null if unknown"
+    )
+    parked: int | None = Field(description="Parked records; null if unknown")
+    batches: dict[str, int] | None = Field(
+        description="Worker → records in its last batch, without those in bulk; null if unknown"
+    )
 
 
 class SystemReport(ServerMessage):
@@ -191,3 +217,9 @@ def goodbye(close_reason: CloseReason) -> EncodedMessage:
 def positions_json(positions: Positions) -> dict[str, int]:
     """Return positions as messages contain them: without empty partitions."""
     return positions_to_json({p: offset for p, offset in positions.items() if offset >= 0})
+
+
+def statistics_message(statistics: Statistics) -> bytes:
+    """Return the message with the statistics of a list."""
+    channel = statistics_channel(statistics.list_id or "")
+    return StatisticsReport(channel=channel, at=statistics.at, stats=statistics).encode()

@@ -18,6 +18,7 @@ from api.protocol.server_messages import (
     Resync,
     ServerMessage,
     SignalSent,
+    StatisticsReport,
     Subscribed,
     SystemReport,
     Unsubscribed,
@@ -88,6 +89,7 @@ FromServer = (
     | Replay
     | SignalSent
     | Presence
+    | StatisticsReport
     | SystemReport
     | Resync
     | Goodbye

@@ -28,7 +28,7 @@ class Visibility(Protocol):
 async def list_behind(
     visibility: Visibility, known: Positions, message: Subscribe, identity: Identity
 ) -> str | None:
-    """Return the list that makes a task visible to a user; None for other channels.
+    """Return the list that makes a task, or its own statistics, visible to a user; None for other channels.
 
     Use read models that include the positions of this node. Raise `Refused`, or `Unavailable` if they are
     behind.
@@ -39,10 +39,10 @@ async def list_behind(
             if key != identity.user:
                 raise Refused(message.id, "forbidden", "the channel is another user's")
             return None
-        case "list" | "replay" if is_uuid(key):
+        case "list" | "replay" | "stats" as kind if is_uuid(key):
             if key not in await _recent(lambda: visibility.lists_at(identity.user), known):
                 raise Refused(message.id, "not_found", "no such list")
-            return None
+            return key if kind == "stats" else None
         case "task" if is_uuid(key):
             list_id = await _recent(lambda: visibility.list_of_task_at(identity.user, key), known)
             if list_id is None:
@@ -52,10 +52,10 @@ async def list_behind(
             if not identity.admin:
                 raise Refused(message.id, "forbidden", "this channel is for administrators")
             return None
-        case "stats":
-            raise Refused(message.id, "unsupported", "this kind of channel is not supported yet")
         case _:
-            raise Refused(message.id, "malformed", "channels are user:…, list:…, task:… and replay:…")
+            raise Refused(
+                message.id, "malformed", "channels are user:…, list:…, task:…, stats:… and replay:…"
+            )
 
 
 async def _recent(ask: Callable[[], Awaitable[tuple[T, Positions]]], known: Positions) -> T:

@@ -18,6 +18,7 @@ from api.relay.presence_messages import PresenceMessages
 from api.relay.rate_limits import ConnectionLimits, RateLimits
 from api.relay.replays import ReplayNode
 from api.relay.single_flight import SingleFlight
+from api.relay.statistics_channel import ListStatistics
 from api.telemetry.counters import RelayCounters
 from app.channels import Channel
 from app.log.updates import Update
@@ -54,6 +55,7 @@ class Relay:
     now: Callable[[], float]
     """Seconds since the epoch."""
     replays: ReplayNode
+    statistics: ListStatistics
     ping_s: float = PING_S
     authentication_s: float = AUTHENTICATION_S
     counters: RelayCounters = field(default_factory=RelayCounters)

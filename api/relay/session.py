@@ -256,6 +256,8 @@ class Session:
                 if subscriber.first_channel(each) is None and subscriber.may_receive(each, channel)
             ]
             await self._recovery.add_channel(message.id, subscriber, channel, list_id, start, fresh)
+            if channel.kind == "stats":
+                self._relay.statistics.begin(channel.key)
         finally:
             await self.catch_up()
 

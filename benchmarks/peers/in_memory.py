@@ -33,6 +33,7 @@ from api.relay.context import Relay
 from api.relay.hub import Hub
 from api.relay.rate_limits import RateLimits
 from api.relay.replays import ReplayNode
+from api.relay.statistics_channel import ListStatistics
 from api.telemetry.counters import Traffic
 from api.transports.websocket.connection import SocketConnection
 from api.transports.websocket.endpoint import LiveSockets
@@ -170,6 +171,10 @@ class NoPast:
         raise Unavailable(list_id)
 
 
+async def _no_statistics(list_id: str) -> bytes:
+    raise Unavailable(list_id)
+
+
 async def serve(protocol: str, port: int, publish_port: int) -> None:
     """Serve until the process is ended."""
     hub, rows = Hub(), Rows()
@@ -181,6 +186,7 @@ async def serve(protocol: str, port: int, publish_port: int) -> None:
         rows,
         now=time.time,
         replays=ReplayNode(NoPast(), hub.watches),
+        statistics=ListStatistics(hub, _no_statistics),
         presence_tracker=Signals("signals", _no_backend, node="benchmark"),
         rates=RateLimits(1_000, 1_000, 1_000, 1_000_000),
     )

@@ -21,7 +21,7 @@ from tasktape_client.link import (
     Server,
     open_link,
 )
-from tasktape_client.models import Resync, Unsubscribed, Update
+from tasktape_client.models import Resync, StatisticsReport, Unsubscribed, Update
 from tasktape_client.patience import Patience
 from tasktape_client.progress import Progress
 from tasktape_client.transport import foreign
@@ -32,7 +32,7 @@ MAX_OPEN_REQUESTS = 16
 TURN_S = 2 * CLOSE_TIMEOUT_S
 GONE = frozenset({"not_found", "forbidden"})
 
-Item = Update | Resync | Unsubscribed
+Item = Update | Resync | Unsubscribed | StatisticsReport
 """The items of an iteration."""
 
 
@@ -237,6 +237,8 @@ class Updates:
         match message["type"]:
             case "update":
                 return typed(Update, message) if self._progress.update(message["position"]) else None
+            case "stats":
+                return typed(StatisticsReport, message)
             case "resync":
                 if self._restart_at is not None:
                     # It is another log, in which the old positions mean nothing.

@@ -44,6 +44,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "hand-over": ("tasktape.cli.members:hand_over", "Make another member the owner of a list."),
     "notifications": ("tasktape.cli.notifications:notifications", "List your notifications."),
     "activity": ("tasktape.cli.activity:activity", "List the activity in your lists, grouped."),
+    "stats": ("tasktape.cli.statistics:stats", "Show statistics of lists, with charts and a forecast."),
     "watch": ("tasktape.cli.watch:watch", "Print changes live."),
     "replay": ("tasktape.cli.replay:replay", "Play the past of a list."),
     "dead-letters": (

@@ -34,7 +34,7 @@ CATEGORIES = ("open", "active", "done")
 @connection_options
 @click.pass_context
 def lists(context: click.Context, /, **given: Any) -> None:
-    """Show, create, rename, delete and restore lists, and set their stages. Alone it is `lists list`."""
+    """Show, create, rename, delete and restore lists, set their stages. Alone it is `lists list`."""
     if context.invoked_subcommand is None:
         context.invoke(list_lists, **given)
     else:  # options before a verb belong to the verb
@@ -104,6 +104,24 @@ async def stages(
         click.echo(json.dumps({"stages": list(found)}))
     for each in () if as_json else found:
         click.echo(printable(f"{each['name']}:{each['category']}"))
+
+
+@lists.command(name="zone", epilog="Example: tasktape lists zone Errands Europe/Madrid")
+@click.argument("list_name", metavar="LIST")
+@click.argument("zone", required=False)
+@click.option("--none", is_flag=True, help="Remove the zone: days are those of UTC.")
+@json_option
+@api_verb
+async def set_zone(client: Client, *, list_name: str, zone: str | None, none: bool, as_json: bool) -> None:
+    """Show the time zone of the days in the statistics of LIST, or set it to ZONE."""
+    if none and zone is not None:
+        raise click.UsageError("give ZONE or --none, not both")
+    list_id = await the_list(client, list_name)
+    if none or zone is not None:
+        await show_list(client, client.set_time_zone(list_id, zone), as_json=as_json)
+        return
+    found = (await client.list(list_id)).time_zone
+    click.echo(json.dumps({"time_zone": found}) if as_json else printable(found or "UTC"))
 
 
 @lists.command(epilog="Example: tasktape lists delete Errands --yes")

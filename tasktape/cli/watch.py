@@ -31,6 +31,7 @@ async def watch(client: Client, *, count: int | None, as_json: bool) -> None:
 
 async def _watch(client: Client, count: int | None, *, as_json: bool) -> None:
     from tasktape_client import Connected, Resync, Unsubscribed
+    from tasktape_client.models import StatisticsReport
 
     def tell(news: Connected | Disconnected) -> None:
         if isinstance(news, Connected):
@@ -46,6 +47,8 @@ async def _watch(client: Client, count: int | None, *, as_json: bool) -> None:
         if isinstance(update, Unsubscribed):
             _say(f"You do not see {update.channel} any longer")
             continue
+        if isinstance(update, StatisticsReport):
+            continue  # it has no subscription
         click.echo(json.dumps(update.as_sent()) if as_json else _text(update))
         shown += 1
         if shown == count:

@@ -20,6 +20,7 @@ from api.relay.hub import Hub
 from api.relay.replay_buffer import ReplayBuffer
 from api.relay.replays import ReplayNode
 from api.relay.session import Session
+from api.relay.statistics_channel import ListStatistics
 from api.telemetry.counters import RelayCounters
 from api.transports.send_queue import SendQueue
 from app.channels import Channel
@@ -175,7 +176,25 @@ class Node:
         )
         self.past = MemoryPast(())
         replays = ReplayNode(self.past, self.hub.watches)
-        self.relay = Relay(self.hub, world, world, world, now=lambda: NOW, replays=replays, chunk=2)
+        self.computed: list[str] = []
+        """The lists whose statistics were read."""
+        self.relay = Relay(
+            self.hub,
+            world,
+            world,
+            world,
+            now=lambda: NOW,
+            replays=replays,
+            statistics=ListStatistics(self.hub, self.statistics_of, period_s=0.02),
+            chunk=2,
+        )
+
+    async def statistics_of(self, list_id: str) -> bytes:
+        """Return statistics that have only the number of published updates."""
+        self.computed.append(list_id)
+        await self.world.query()
+        channel, published = f"stats:{list_id}", self.hub.counters.published
+        return json.dumps({"type": "stats", "channel": channel, "stats": {"published": published}}).encode()
 
     def publish_next(self, partition: int, count: int, *, again: int = 0) -> None:
         """Publish the next updates of a partition, after repeating the last `again` ones."""

@@ -17,7 +17,9 @@ from api.http import headers, query
 from api.protocol import client_messages, close_codes, server_messages, update_messages
 from app import positions as server_positions
 from app import values
+from app.statistics import report
 from tasktape_client import calls, link, models, operation, positions
+from tasktape_client.models import statistics
 from tasktape_client.models.tasks import NewTask, TaskChanges
 from tasktape_client.tasks import Scope, TaskFilter
 
@@ -46,6 +48,7 @@ MESSAGES = {
     models.ReplayState: update_messages.Replay,
     models.Resync: server_messages.Resync,
     models.Unsubscribed: server_messages.Unsubscribed,
+    models.StatisticsReport: server_messages.StatisticsReport,
 }
 REPLY_ID = {"id"}
 """The field that relates a reply to its request. Only `Updates` needs it."""
@@ -96,6 +99,10 @@ def test_filters_are_the_parameters_of_the_search() -> None:
 @pytest.mark.parametrize("name", ["Priority", "Status", "Role", "Category"])
 def test_words_are_those_of_the_domain(name: str) -> None:
     assert get_args(getattr(models, name)) == get_args(getattr(values, name))
+
+
+def test_groups_of_statistics_are_those_of_the_domain() -> None:
+    assert get_args(statistics.GroupBy) == get_args(report.GroupBy)
 
 
 def test_scopes_are_those_of_the_domain() -> None:

@@ -7,12 +7,10 @@ import asyncio
 import pytest
 
 from tasktape_client import (
-    Resync,
     TasktapeError,
-    Unsubscribed,
     Update,
 )
-from tasktape_client.updates import Updates
+from tasktape_client.updates import Item, Updates
 from tests.client.scripted_server import Peer, scripted_server, update_of
 from tests.client.scripts import LIMIT_S, cut, positions_of, sending, then
 
@@ -85,7 +83,7 @@ async def test_refused_channel_is_an_error() -> None:
     assert caught.value.code == "not_found"
 
 
-def described(found: Update | Resync | Unsubscribed) -> str:
+def described(found: Item) -> str:
     """Return the position of an update, or the channel of another item."""
     return found.position if isinstance(found, Update) else f"{found.type} {found.channel}"
 

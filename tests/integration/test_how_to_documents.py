@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import sys
 from pathlib import Path
 from uuid import uuid4
 
@@ -52,6 +53,20 @@ async def test_dead_letters_are_listed_retried_and_skipped_as_documented(
         await reader.follow(skip.replace("0:90", position))
         await eventually(lambda: tried(0))
         assert (await admin.patch(f"/api/tasks/{task}", json={"title": "Free"})).status_code == 200
+
+
+async def test_statistics_are_shown_as_documented(running_stack: Stack, tmp_path: Path) -> None:
+    """In the terminal, as data, and live in Python."""
+    reader, page = Reader(running_stack, tmp_path), "docs/how-to/dashboards.md"
+    create, terminal, progress, times = blocks(page)
+    await reader.follow(create)
+    assert "forecast" in await reader.follow(terminal)
+    assert ",1,0" in await reader.follow(progress) or ",0,1" in await reader.follow(progress)
+    assert "'p85': None" in await reader.follow(times)
+    [program] = blocks(page, language="python")
+    (tmp_path / "dashboard.py").write_text(program)
+    run = f"{sys.executable} dashboard.py $TASKTAPE_URL $TASKTAPE_TOKEN Website"
+    assert "1 open, 0 overdue, 1 done today" in await reader.follow(run)
 
 
 async def test_event_log_is_imported_as_documented(reader: Reader) -> None:

@@ -148,6 +148,7 @@ async def test_all_sent_messages_are_described(running_stack: Stack) -> None:
                     described.check(event.message)
         await _look_back(running_stack, ann, described)
         await _administer(running_stack, described)
+        await _watch_statistics(running_stack, ann, described)
     assert set(described.seen) == described.types - NOT_HERE, described.seen
 
 
@@ -251,6 +252,14 @@ async def _administer(stack: Stack, described: Described) -> None:
     async with client(stack.ws_url(), token, described, PACKED_SUBPROTOCOL) as one:
         await one.send({"id": 7, "type": "subscribe", "channel": "system"})
         await one.receive_matching("system")
+
+
+async def _watch_statistics(stack: Stack, user: str, described: Described) -> None:
+    async with stack.client(user) as http:
+        list_id = (await http.post("/api/lists", json={"name": "Watched"})).json()["id"]
+    async with client(stack.ws_url(), stack.token(user), described, PACKED_SUBPROTOCOL) as one:
+        await one.send({"id": 8, "type": "subscribe", "channel": f"stats:{list_id}"})
+        await one.receive_matching("stats")
 
 
 async def _expire(stack: Stack, user: str, described: Described) -> None:

@@ -57,7 +57,19 @@ def test_presence_has_only_its_own_fields() -> None:
 
 def test_unknown_lag_is_null() -> None:
     """The only field that is not left out."""
-    stats = SystemStats(connections=1, subscriptions=2, published=3, delivered=4, lag_ms=None)
+    stats = SystemStats(
+        connections=1,
+        sockets={},
+        subscriptions=2,
+        published=3,
+        delivered=4,
+        deliveries_per_s=None,
+        lag_ms=None,
+        appended_per_s=None,
+        lag=None,
+        parked=None,
+        batches=None,
+    )
     assert json.loads(SystemReport(node="api-1", stats=stats).encode())["stats"]["lag_ms"] is None
 
 

@@ -16,7 +16,7 @@ from api.protocol import close_codes
 from api.protocol.server_messages import Limits
 from api.relay.connections import ConnectionRegistry
 from api.relay.replay_buffer import BufferOverrun
-from api.relay.system_channel import SystemReports
+from api.relay.system_channel import Pipeline, SystemReports
 from app.channels import SYSTEM_CHANNEL
 from app.log.updates import Update
 from app.positions import Position
@@ -186,7 +186,9 @@ async def test_node_without_positions_disconnects_clients(world: World) -> None:
         ("nonsense", "malformed"),
         ("system", "forbidden"),
         ("system:x", "malformed"),
-        ("stats:x", "unsupported"),
+        ("stats:x", "malformed"),
+        (f"stats:{L2}", "not_found"),
+        (f"stats:{L3}", "not_found"),
     ],
 )
 async def test_subscribing_to_an_unavailable_channel_is_an_error(node: Node, channel: str, code: str) -> None:
@@ -423,9 +425,9 @@ async def test_system_channel_is_for_administrators(node: Node) -> None:
     assert (stats["subscriptions"], stats["lag_ms"]) == (4, None)
     counters.delivered("2001-09-09T01:46:40.000000Z", 1_000_000_000.5)
     times[0] = 1_000_000_001
-    assert reports.report().stats.lag_ms == 500
+    assert reports.report(Pipeline()).stats.lag_ms == 500
     times[0] = 1_000_000_100
-    assert reports.report().stats.lag_ms is None
+    assert reports.report(Pipeline()).stats.lag_ms is None
 
 
 async def test_system_channel_ends_with_administrator_rights(node: Node) -> None:
