@@ -91,4 +91,5 @@ def test_lock_files_agree_on_every_version() -> None:
 def test_every_pin_has_hashes(lock: str) -> None:
     entries = re.split(r"\n(?=[a-z0-9])", (ROOT / lock).read_text())
     assert all("--hash=sha256:" in entry for entry in entries)
-    assert len(entries) == len(pinned(lock))
+    # A package may have a pin for each range of versions of Python.
+    assert {entry.partition("==")[0] for entry in entries} == pinned(lock).keys()

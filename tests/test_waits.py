@@ -13,6 +13,8 @@ LEAST_S = 30
 WAITS = {"eventually": 1, "eventually_sync": 1, "wait_for": 1, "timeout": 0}
 """The functions that fail after a time, and the place of that among their arguments."""
 ON_CONNECTIONS = ("tests/integration/", "tests/e2e/")
+PAIRS_REPLIES = "tests/integration/replay_client.py"
+"""A client that relates replies to its messages itself."""
 PAUSES = frozenset(
     {"tests/waiting.py", "tests/api/commands/test_commands.py", "tests/client/test_updates.py"}
 )
@@ -53,7 +55,7 @@ def _faults_of(node: ast.expr, name: str) -> Iterator[str]:
                 yield "pauses"
             if called in WAITS and len(node.args) > WAITS[called] and _is_short(node.args[WAITS[called]]):
                 yield f"waits less than {LEAST_S} s"
-            if called == "send" and name.startswith(ON_CONNECTIONS):
+            if called == "send" and name.startswith(ON_CONNECTIONS) and name != PAIRS_REPLIES:
                 yield from ("sends an id by itself" for each in node.keywords if each.arg == "id")
         case ast.Subscript(
             value=ast.Await(ast.Call(func=ast.Attribute(attr="update"), args=[], keywords=[]))
