@@ -65,7 +65,10 @@ class EventType(Generic[E]):
         return version
 
     def _upcast(self, value: bytes, version: int) -> bytes:
-        data: Any = from_json(value, allow_inf_nan=False)
+        try:
+            data: Any = from_json(value)
+        except ValueError as error:
+            raise Undecodable(f"value: Invalid JSON: {error}"[:MAX_REASON_CHARS]) from None
         if not isinstance(data, dict):
             raise Undecodable("value: Input should be an object")
         for step, upcaster in enumerate(self.upcasters[version - 1 :], start=version):
@@ -76,7 +79,8 @@ class EventType(Generic[E]):
             except Exception as error:  # noqa: BLE001  # whatever it is, it comes of the record
                 where = f"the upcaster from version {step} of {self.name} failed"
                 raise Undecodable(f"{where}: {reason_of(error)}"[:MAX_REASON_CHARS]) from None
-        return to_json(data)
+        # An unknown field may hold a number that is none: the latest version ignores it too.
+        return to_json(data, inf_nan_mode="constants")
 
 
 EventTypes = Mapping[str, EventType[E]]

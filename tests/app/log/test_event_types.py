@@ -209,7 +209,9 @@ def test_upcaster_without_memory_is_not_the_records_fault() -> None:
         decode(raw.key, raw.headers, raw.value, types_with(raising(MemoryError())))
 
 
-@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"null", b"3", b'"x"', b'{"list": NaN}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "value", [b"", b"{", b"[]", b"null", b"3", b'"x"', b'{"a":"\\ud800"}', b"[" * 100_000]
+)
 def test_upcasters_get_objects_only(value: bytes) -> None:
     called: list[Any] = []
 
@@ -217,8 +219,17 @@ def test_upcasters_get_objects_only(value: bytes) -> None:
         called.append(data)
         return data
 
-    assert reason(stored(1, value), types_with(upcaster))
+    assert re.match("value: (Invalid JSON|Input should be)", reason(stored(1, value), types_with(upcaster)))
     assert not called
+
+
+@pytest.mark.parametrize(
+    "value", ["NaN", "-Infinity", "1e999", "1" + "0" * 400, "[" * 100 + "]" * 100, '{"":[]}']
+)
+def test_unknown_fields_of_every_version_are_ignored(value: str) -> None:
+    for version, data in DATA.items():
+        held = json.dumps(data)[:-1] + f',"colour":{value}}}'
+        assert isinstance(read(stored(version, held.encode()), NEWER), Record)
 
 
 def test_every_step_is_a_version_of_its_own() -> None:
