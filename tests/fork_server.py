@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -28,13 +29,21 @@ from typing import IO, NoReturn
 
 from tasktape.local.accounts import die_with_parent
 
+ASYNC = ("anyio._backends._asyncio", "anyio.streams.memory", "anyio.streams.tls")
+"""Modules that anyio imports when they are used."""
 COMMAND_LINE = (
-    *("httpx", "tasktape_client.client"),
+    *("httpx", "httpcore", "tasktape_client.client", "tasktape.local.errors", *ASYNC),
     *(f"tasktape.cli.{name}" for name in ("activity", "bulk", "comments", "completion", "dead_letters")),
     *(f"tasktape.cli.{name}" for name in ("lists", "members", "moves", "notifications", "search", "tasks")),
 )
-API = ("tasktape.cli.run", "api.server")
-WORKER = ("tasktape.cli.worker", "streams.worker", "streams.migrate")
+API = ("tasktape.cli.run", "api.server", "websockets.server", *ASYNC)
+# Of Faust, those that it imports when an application is made and started.
+WORKER = (
+    *("tasktape.cli.worker", "streams.worker", "streams.migrate"),
+    *(f"faust.{name}" for name in ("agents.manager", "app", "assignor.partition_assignor", "stores.base")),
+    *(f"faust.{name}" for name in ("tables.manager", "tables.sets", "topics", "web.cache.backends")),
+    "faust.web.drivers",
+)
 
 
 class ForkServer:
@@ -136,6 +145,7 @@ def main(address: str, *modules: str) -> None:
     """Serve runs until the standard input ends."""
     for module in modules:
         import_module(module)
+    gc.freeze()  # else each run would look through all of these objects, several times at its end
     server = socket.socket(socket.AF_UNIX)
     server.bind(address)
     server.listen(64)
