@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from app.errors import Unavailable, WrongLog
 from app.settings import Settings
 from projections.generations.lifecycle import begin_generation
-from projections.generations.log_identity import LogIdentity, adopt, check_same, known_log
+from projections.generations.log_adoption import adopt
+from projections.generations.log_identity import LogIdentity, check_same, known_log
 from projections.generations.opening import NotSetUp, open_database
 from projections.postgres.database import DATABASE_UNAVAILABLE, Database, ensure_database
 from projections.queries.lost_records import kept_records

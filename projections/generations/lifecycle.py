@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable, DropSchema
 
 from app.errors import Unavailable
-from projections.generations.log_identity import LogIdentity, record_identity, replace_identity
+from projections.generations.log_adoption import record_identity, replace_identity
+from projections.generations.log_identity import LogIdentity
 from projections.postgres.engines import open_engine
 from projections.postgres.live_generation import generation_schema
 from projections.postgres.tables import checkpoints, control, generations, load_progress, policy_checkpoints
