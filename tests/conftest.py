@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -21,6 +22,9 @@ __all__ = ["pytest_collection_modifyitems", "pytest_configure_node", "pytest_xdi
 
 # A job in the background ignores Ctrl-C, and so would every process that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The brokers of tests end before the second compiler of Java pays, which takes most of their processor time.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 # How long an example takes says more about what else the machine does just then.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -37,7 +37,7 @@ class Home:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ports = {port: str(free_port()) for port in ("8000", "8001", "8080")}
-        kept = {"PATH", "LANG", "XDG_CACHE_HOME"}
+        kept = {"PATH", "LANG", "XDG_CACHE_HOME", "JDK_JAVA_OPTIONS"}
         # How pip is set up is the machine's business.
         inherited = {
             name: value for name, value in os.environ.items() if name in kept or name.startswith("PIP_")

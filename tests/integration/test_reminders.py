@@ -177,9 +177,9 @@ async def test_worker_killed_while_firing_repeats_nothing(tasks: Tasks, workers:
     """Repeatedly, among thousands of reminders."""
     worker = workers[0]
     await started(worker)
-    at = soon(10)
+    at = soon(5)
     for n in range(4):  # not all at once: the test may be slow to notice the first ones
-        await tasks.add(1_000, at + timedelta(seconds=3 * n))
+        await tasks.add(500, at + timedelta(seconds=2 * n))
     await wait_until_projected(tasks.settings)
     fired_at_kills = [0]
     while len(fired_at_kills) < 4 and fired_at_kills[-1] < len(tasks.due):
@@ -199,9 +199,9 @@ async def test_worker_killed_while_firing_repeats_nothing(tasks: Tasks, workers:
 async def test_second_worker_takes_over_from_a_killed_one(tasks: Tasks, workers: list[WorkerProcess]) -> None:
     """Including reminders that it had not fired."""
     await started(*workers)
-    at = soon(6)
+    at = soon(4)
     for n in range(2):
-        await tasks.add(1_000, at + timedelta(seconds=2 * n))
+        await tasks.add(500, at + timedelta(seconds=2 * n))
     await wait_until_projected(tasks.settings)
 
     async def some_fired() -> bool:
