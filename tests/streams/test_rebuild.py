@@ -32,7 +32,7 @@ async def write_history(place: Settings) -> None:
 async def table(place: Settings, name: str) -> list[tuple[object, ...]]:
     database = await open_database(place.database_url, place.schema_name, pool_size=1)
     columns = "partition, next_offset, emitted_offset" if name == "checkpoints" else "*"
-    rows = await database.pool.fetch(f"SELECT {columns} FROM {name} ORDER BY 1, 2")
+    rows = await database.pool.fetch(f"SELECT {columns} FROM {name} ORDER BY {name}::text")
     await database.close()
     return [tuple(row.values()) for row in rows]
 
