@@ -20,6 +20,7 @@ QUESTIONS = (
     "reminders",
     "finding",
     "relay",
+    "replay",
 )
 
 
