@@ -130,6 +130,15 @@ _EFFECTIVE_TIMES = f"""
       AND {at_of("audit")} > successor.time
 """  # noqa: S608
 
+EFFECTIVE_TIMES_OF_ALL = """
+    UPDATE audit SET effective_time = successors.earliest FROM (
+        SELECT partition, "offset", time, min(time) OVER (
+            PARTITION BY stream ORDER BY version ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+        ) AS earliest FROM audit WHERE outcome = 'accepted' AND version > 0
+    ) AS successors
+    WHERE audit.partition = successors.partition AND audit."offset" = successors."offset"
+      AND successors.earliest < successors.time
+"""  # after a load, which has no indexes to find some of them
 EVENT_COLUMNS = """
     event_id, type, stream, version, partition, "offset", outcome, reason, time, recorded_at, actor, source,
     correlation_id, causation_id, data, changes
@@ -171,11 +180,16 @@ async def accepted_ids(connection: Connection, event_ids: Collection[str]) -> se
 
 async def write(connection: Connection, batch: ProjectedBatch) -> None:
     """Write every record of the batch."""
-    rows = [_row(projected) for projected in batch.records]
-    await connection.copy_records_to_table("audit", records=rows, columns=COLUMNS)
+    await write_in_load(connection, batch)
     successors = successors_in(projected.folded for projected in batch.records)
     if successors:
         await connection.execute(_EFFECTIVE_TIMES, *zip(*successors, strict=True))
+
+
+async def write_in_load(connection: Connection, batch: ProjectedBatch) -> None:
+    """Write every record of the batch; `EFFECTIVE_TIMES_OF_ALL` must follow once all are written."""
+    rows = [_row(projected) for projected in batch.records]
+    await connection.copy_records_to_table("audit", records=rows, columns=COLUMNS)
     concerned = [(user, *row[:2]) for row in rows for user in row[_USER_IDS] or ()]
     if concerned:
         await connection.copy_records_to_table("audit_users", records=concerned, columns=_USER_COLUMNS)

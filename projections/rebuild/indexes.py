@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from projections.postgres.engines import open_engine
 from projections.postgres.live_generation import generation_schema
+from projections.read_models.audit import EFFECTIVE_TIMES_OF_ALL
 from projections.read_models.registry import GENERATION_TABLES, LATE_INDEXES
 
 AT_ONCE = 2
@@ -16,7 +17,7 @@ _MEMORY = "SET LOCAL maintenance_work_mem = '256MB'"
 
 
 async def make_indexes(url: str, control_schema: str, number: int) -> None:
-    """Make the indexes that are missing, the largest tables' first, and analyse all tables."""
+    """Make the indexes that are missing, and what is written with their help, and analyse all tables."""
     schema = generation_schema(control_schema, number)
     engine = open_engine(url, schema)
     turn = asyncio.Semaphore(AT_ONCE)
@@ -30,6 +31,8 @@ async def make_indexes(url: str, control_schema: str, number: int) -> None:
             for index in LATE_INDEXES:
                 group.create_task(make(index))
         async with engine.begin() as connection:
+            await connection.execute(text(f'SET LOCAL search_path = "{schema}"'))
+            await connection.execute(text(EFFECTIVE_TIMES_OF_ALL))
             for table in GENERATION_TABLES:
                 await connection.execute(text(f'ANALYZE "{schema}"."{table.name}"'))
     finally:

@@ -22,6 +22,7 @@ from app.log.fold import Fold, State, decoded
 from app.log.records import RawRecord
 from projections.postgres.database import Database
 from projections.postgres.failures import is_caused_by_record
+from projections.read_models import audit
 from projections.read_models.projected import Projected, ProjectedBatch, project, settled
 from projections.read_models.registry import FROM_STATES, READ_MODELS
 from projections.rebuild import load_progress
@@ -124,7 +125,8 @@ class PartitionLoad:
             await load_progress.advance(connection, self._partition, first, last + 1)
             for read_model in READ_MODELS:
                 if read_model not in FROM_STATES:
-                    await read_model.write(connection, batch)
+                    write = audit.write_in_load if read_model is audit else read_model.write
+                    await write(connection, batch)
         self._count(len(batch.records))
 
     async def _write_states(self, states: Iterable[State | None]) -> None:

@@ -24,6 +24,7 @@ from projections.projector import Projector
 from projections.queries import replay as replay_module
 from projections.queries.replay import START as BEGINNING
 from projections.queries.replay import ListPast, Place, end_of
+from projections.read_models.audit import EFFECTIVE_TIMES_OF_ALL
 from projections.task_search.task_states import states
 from tests.folding import fold_log
 from tests.memory_log import MemoryEventLog
@@ -162,6 +163,16 @@ async def test_reminder_does_not_hide_a_clock_that_goes_back(database: Database)
     found = await all_events(ListPast(database), LISTS[0])
     assert [message["event"]["type"] for message in found] == ["task.created", "task.reminded", "task.edited"]
     assert [message["at"][14:16] for message in found] == ["00", "10", "10"]
+
+
+async def test_load_finds_the_same_times_for_all_events_at_once(database: Database) -> None:
+    await projected(database, Random(13), 150)
+    times = 'SELECT partition, "offset", effective_time FROM audit ORDER BY 1, 2'
+    before = await database.pool.fetch(times)
+    assert any(row["effective_time"] for row in before)
+    await database.pool.execute("UPDATE audit SET effective_time = NULL")
+    await database.pool.execute(EFFECTIVE_TIMES_OF_ALL)
+    assert await database.pool.fetch(times) == before
 
 
 async def test_pages_are_read_by_an_index(database: Database) -> None:
