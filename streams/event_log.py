@@ -28,7 +28,7 @@ class KafkaEventLog:
         self._brokers = list(brokers)
         self._topic = topic
         self._partitions = partitions
-        self._producer = TopicProducer(brokers, topic, idempotent=True)
+        self._producer = TopicProducer(brokers, topic, idempotent=True, compression="zstd")
         self._watcher: AIOKafkaConsumer | None = None
         self._starting = asyncio.Lock()
         self._known_ends: dict[int, int] = {}

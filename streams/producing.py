@@ -63,10 +63,13 @@ def unavailable(topic: str, error: Exception) -> Unavailable:
 class TopicProducer:
     """A writer to one topic with `acks=all`, in order per partition."""
 
-    def __init__(self, brokers: Sequence[str], topic: str, *, idempotent: bool) -> None:
+    def __init__(
+        self, brokers: Sequence[str], topic: str, *, idempotent: bool, compression: str | None = None
+    ) -> None:
         self._brokers = list(brokers)
         self._topic = topic
         self._idempotent = idempotent
+        self._compression = compression
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
 
@@ -127,6 +130,7 @@ class TopicProducer:
             client_id="tasktape",
             acks="all",
             enable_idempotence=self._idempotent,
+            compression_type=self._compression,
             max_batch_size=BATCH_BYTES,
             max_request_size=REQUEST_BYTES,
             request_timeout_ms=REQUEST_TIMEOUT_MS,

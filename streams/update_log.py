@@ -17,7 +17,7 @@ class KafkaUpdateLog:
     def __init__(
         self, brokers: Sequence[str], topic: str, generation: Callable[[], str] = lambda: ""
     ) -> None:
-        self._producer = TopicProducer(brokers, topic, idempotent=False)
+        self._producer = TopicProducer(brokers, topic, idempotent=False, compression="lz4")
         self._generation = generation
 
     async def start(self) -> None:

@@ -7,9 +7,21 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from app.errors import Unavailable, WrongLog
 from app.settings import Settings
+from app.tasks.events import TaskCreated
+from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
-from streams.topics import ensure_topics, events_topic, signals_topic, updates_topic
+from streams.topics import (
+    COMPRESSION,
+    await_visible,
+    ensure_topics,
+    events_topic,
+    open_admin,
+    signals_topic,
+    topic_config,
+    updates_topic,
+)
 from tests.places import new_environment
+from tests.spec import LIST_ID, record_of
 
 
 async def test_topics_are_created_once_and_recognised(kafka_brokers: str) -> None:
@@ -23,6 +35,29 @@ async def test_topics_are_created_once_and_recognised(kafka_brokers: str) -> Non
     assert await ensure_topics([kafka_brokers], shapes) == first
     assert (first.topic, first.partitions) == (f"e-{name}", 3)
     assert first.cluster_id
+
+
+async def test_topics_are_compressed_also_those_that_exist_already(kafka_brokers: str) -> None:
+    """Other settings of a topic stay; records from before and after are read alike."""
+    name = uuid4().hex
+    shapes = [events_topic(f"e-{name}", 1, 1), updates_topic(f"u-{name}", 1, 1)]
+    log = KafkaEventLog([kafka_brokers], f"e-{name}", 1)
+    async with open_admin([kafka_brokers]) as admin:
+        for shape in shapes:
+            former = {**shape.config, COMPRESSION: "producer", "segment.bytes": "1048576"}
+            await admin.create_topics([NewTopic(shape.name, 1, 1, topic_configs=former)])
+        await await_visible(admin, [shape.name for shape in shapes])
+        await log.append([record_of(TaskCreated(LIST_ID, "before"), 1)])
+        await ensure_topics([kafka_brokers], shapes)
+        await log.append([record_of(TaskCreated(LIST_ID, "after"), 2)])
+        found = [(await topic_config(admin, shape.name))[1] for shape in shapes]
+    assert [(each[COMPRESSION], each["segment.bytes"]) for each in found] == [
+        ("zstd", "1048576"),
+        ("lz4", "1048576"),
+    ]
+    read = [raw.decode().data for batch in [each async for each in log.read(0, 0, 2)] for raw in batch]
+    assert read == [TaskCreated(LIST_ID, "before"), TaskCreated(LIST_ID, "after")]
+    await log.close()
 
 
 async def test_other_number_of_partitions_is_refused(kafka_brokers: str) -> None:
