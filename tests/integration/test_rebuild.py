@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
+import signal
 from collections.abc import Iterator
 
 import httpx
@@ -126,6 +128,25 @@ async def test_a_verified_rebuild_names_rows_that_differ_and_changes_nothing(sta
         assert [number for number, each in (await generations(stack)).items() if each == "live"] == live
         assert (await rebuild(stack))[0] == 0
         assert (await client.get(f"/api/tasks/{ids[0]}")).json()["title"] == "T0"
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+async def test_a_rebuild_that_is_ended_anywhere_is_continued(stack: Stack, how: signal.Signals) -> None:
+    """Ended by `kill -9` or Ctrl-C, it leaves the live read models, and no lock, behind."""
+    draw = random.Random(how)
+    async with stack.client("erin") as client:
+        for number in range(3):
+            assert (await client.post("/api/tasks", json={"title": f"T{number}"})).status_code == 201
+            log = stack.folder / f"rebuild-{how.name}-{number}.log"
+            process = fork_server(WORKER).start(("rebuild", "--throttle", "300"), stack.environment, log)
+            await asyncio.sleep(draw.uniform(0.2, 1.5))  # No condition: it may end anywhere.
+            process.send_signal(how)
+            await asyncio.to_thread(process.wait, 30)
+            assert "Traceback" not in log.read_text()
+    status, _, err = await rebuild(stack)
+    assert (status, err) == (0, "")
+    await wait_until_projected(settings_of(stack))
+    await check_place(settings_of(stack))
 
 
 async def test_a_dry_run_estimates_and_changes_nothing(stack: Stack) -> None:
