@@ -51,6 +51,7 @@ from projections.queries.audit import AuditQueries
 from projections.queries.decisions import CommandQueries
 from projections.queries.list_contents import ListContents
 from projections.queries.missed_updates import AuditHistory
+from projections.queries.past_lists import PastListQueries
 from projections.queries.replay import ListPast
 from projections.queries.statistics import StatisticsQueries
 from projections.queries.tasks import TaskQueries
@@ -162,6 +163,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             list_copies=ListCopies(commands, contents, new_id),
             tasks=TaskQueries(database.pool),
             lists=ListQueries(database.pool),
+            past_lists=PastListQueries(database.pool),
             comments=CommentQueries(database.pool),
             audit=AuditQueries(database.pool),
             dead_letters=DeadLetterQueries(database.pool),

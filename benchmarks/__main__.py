@@ -19,6 +19,7 @@ QUESTIONS = (
     "resources",
     "reminders",
     "finding",
+    "time_travel",
     "relay",
     "replay",
 )

@@ -78,12 +78,12 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--plain-times", type=int, default=40, help="The same with plain SQL.")
     options = parser.parse_args(arguments)
     question = f"Pages of {LIMIT} tasks among {TASKS:,}: {options.times} of each kind"
-    with measured(question), _database() as url:
+    with measured(question), temporary_database() as url:
         asyncio.run(_run(url, options.times, options.plain_times))
 
 
 @contextmanager
-def _database() -> Iterator[str]:
+def temporary_database() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="tasktape-bench-") as folder:
         postgres = EmbeddedPostgres(Path(folder) / "postgres")
         try:

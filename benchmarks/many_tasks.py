@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import asyncpg
 
 from app.text.collation import collation_key
+from projections.postgres.periods import blocks_sql
 
 TASKS = 200_000
 LISTS = 400
@@ -24,37 +25,49 @@ def list_id(number: int) -> str:
     return f"10000000-0000-4000-8000-{number:012d}"
 
 
-async def fill(connection: asyncpg.Connection[asyncpg.Record], tasks: int = TASKS) -> None:
+async def fill(
+    connection: asyncpg.Connection[asyncpg.Record],
+    tasks: int = TASKS,
+    versions: int = 0,
+    *,
+    history: bool = False,
+) -> None:
     """Fill the empty tables of the search path. Alice sees every list, bob every tenth of the small ones.
 
+    Each task has so many past versions, spread evenly from its creation to its last change. With
+    `history`, tasks change for years, and the audit has every version.
     The tables do not survive a crash of the server. That, and making the indexes last, halves the time.
     """
     await connection.execute("SET maintenance_work_mem = '256MB'")
-    for table in ("tasks", "task_search"):
+    for table in _FILLED:
         await connection.execute(f"ALTER TABLE {table} SET UNLOGGED")
-    indexes = await connection.fetch(_INDEXES)
+    indexes = await connection.fetch(_INDEXES, _FILLED)
     for index in indexes:
         await connection.execute(f"DROP INDEX {index['name']}")
     await connection.execute(_MANY_LISTS, LISTS, NOW)
     await connection.execute(_MEMBERS)
-    await connection.execute(_DRAWN, tasks, LISTS, NOW)
+    await connection.execute(_DRAWN, tasks, LISTS, NOW, history)
     titles = await connection.fetch("SELECT DISTINCT title FROM drawn")
     keys = [(title, collation_key(title)) for (title,) in titles]
     await connection.execute("CREATE TEMPORARY TABLE title_orders (title text, title_order text)")
     await connection.copy_records_to_table("title_orders", records=keys)
-    await connection.execute(_MANY_TASKS)
+    await connection.execute(_MANY_TASKS, versions + 1)
+    await connection.execute(_MANY_VERSIONS, versions)
     await connection.execute("DROP TABLE drawn, title_orders")
-    await connection.execute(_STATES)
+    await connection.execute(_STATES, versions if history else 0)
     await connection.execute(_COMMENTS)
     await connection.execute(_DOCUMENTS)
     for index in indexes:
         await connection.execute(index["definition"])
-    await connection.execute("VACUUM (ANALYZE) tasks, task_search, audit, comments, lists, list_members")
+    await connection.execute(
+        "VACUUM (ANALYZE) tasks, task_search, task_versions, audit, comments, lists, list_members"
+    )
 
 
+_FILLED = ["tasks", "task_search", "task_versions"]
 _INDEXES = """
     SELECT indexname AS name, indexdef AS definition FROM pg_indexes
-    WHERE schemaname = current_schema AND tablename IN ('tasks', 'task_search') AND indexname NOT LIKE '%pkey'
+    WHERE schemaname = current_schema AND tablename = ANY($1) AND indexname NOT LIKE '%pkey'
 """
 _MANY_LISTS = """
     INSERT INTO lists (id, name, inbox, members, stages, version, created_at, created_by, updated_at)
@@ -87,6 +100,8 @@ _DRAWN = """
             CASE WHEN f % 5 < 3 THEN ARRAY['person' || ((f / 5) % 6) * ((h / 5) % 6)] ELSE '{}' END
                 || CASE WHEN age > 0.97 AND f % 3 = 0 THEN ARRAY['dora'] ELSE '{}' END AS assignees,
             CASE WHEN f % 2 = 0 THEN (created_at + (h % 60) * interval '1 day')::date END AS due,
+            created_at + CASE WHEN $4 THEN ($3 - created_at) * (g % 1000 / 1000.0)
+                ELSE (f % 90) * interval '1 day' END AS changed_at,
             CASE WHEN h % 25 = 0 THEN 'parent' || h % 2000 END AS parent_id,
             CASE WHEN h % 2 = 0 THEN 'Meeting with w' ELSE 'Write to w' END || ((h / 3) % 40) * ((g / 3) % 40)
                 || ' about w' || f % 20000 || CASE WHEN h % 9 = 0 THEN ' and follow up' ELSE '' END AS title,
@@ -99,11 +114,11 @@ _DRAWN = """
 _MANY_TASKS = """
     INSERT INTO tasks (id, list_id, title, notes, status, stage, priority, due, tags, assignees, parent_id,
         recurrence_from, reminders, reminded, comment_count, rank, version, created_at, created_by,
-        updated_at, completed_at, due_at, priority_order, title_order, shelf, facets)
+        updated_at, completed_at, since, known_since, due_at, priority_order, title_order, shelf, facets)
     SELECT '20000000-0000-7000-8000-' || lpad(n::text, 12, '0'), list_id, title, notes, status, stage,
         priority, due::text, tags, assignees, parent_id, 'due', '[]', '{}', 0,
-        lpad(to_hex(n + 1700000000), 13, '0') || 'i', 3, created_at, 'alice',
-        created_at + (f % 90) * interval '1 day', CASE status WHEN 'done' THEN created_at END,
+        lpad(to_hex(n + 1700000000), 13, '0') || 'i', $1, created_at, 'alice',
+        changed_at, CASE status WHEN 'done' THEN created_at END, changed_at, changed_at,
         due + interval '1 day - 1 microsecond',
         array_position(ARRAY['none', 'low', 'medium', 'high', 'urgent'], priority) - 1, title_order,
         CASE status WHEN 'open' THEN 0 ELSE 1 END,
@@ -116,11 +131,28 @@ _MANY_TASKS = """
             || CASE WHEN due IS NULL THEN '{}' ELSE ARRAY['has:due'] END
     FROM drawn JOIN title_orders USING (title)
 """
+# All but the last third of the versions are open.
+_MANY_VERSIONS = f"""
+    INSERT INTO task_versions (id, version, since, until, known_since, known_until, list_id, shelf, rank,
+        created_at, updated_at, due_at, priority_order, title_order, estimate, due, facets, blocks)
+    SELECT id, version, first, last, first, last, list_id, was.shelf, rank, created_at, first, due_at,
+        priority_order, title_order, estimate, due,
+        CASE WHEN was.shelf = t.shelf THEN facets ELSE array_replace(facets, 'is:done', 'is:open') END,
+        {blocks_sql("first", "last", "first", "last")}
+    FROM tasks t CROSS JOIN generate_series(1, $1::int) AS version(version), LATERAL (SELECT
+        created_at + (since - created_at) * (version.version - 1) / $1 AS first,
+        created_at + (since - created_at) * version.version / $1 AS last,
+        CASE WHEN 3 * version.version > 2 * $1 THEN t.shelf ELSE 0 END AS shelf
+    ) AS was
+""".replace("SELECT id, version,", "SELECT id, version.version,")
 _STATES = """
-    INSERT INTO audit (partition, "offset", outcome, stream, version, recorded_at, state)
-    SELECT 0, row_number() OVER (), 'accepted', 'task:' || id, version, updated_at, (
-        to_jsonb(tasks) - '{due_at,priority_order,title_order,shelf,facets}'::text[]
-    )::text::json FROM tasks
+    INSERT INTO audit (partition, "offset", outcome, stream, version, time, recorded_at, state)
+    SELECT 0, row_number() OVER (), 'accepted', 'task:' || id, number,
+        created_at + (since - created_at) * (number - version + $1) / greatest($1, 1),
+        created_at + (since - created_at) * (number - version + $1) / greatest($1, 1), (
+            to_jsonb(tasks) - '{since,known_since,due_at,priority_order,title_order,shelf,facets}'::text[]
+        )::text::json
+    FROM tasks CROSS JOIN generate_series(version - $1::int, version) AS number
 """
 _COMMENTS = """
     INSERT INTO comments (task_id, id, author, text, mentions, created_at)
@@ -129,9 +161,9 @@ _COMMENTS = """
 """
 _DOCUMENTS = r"""
     INSERT INTO task_search (task_id, list_id, shelf, priority_order, created_at, updated_at, due_at, due,
-        rank, title_order, facets, document)
+        rank, title_order, facets, since, known_since, document)
     SELECT tasks.id, list_id, shelf, priority_order, tasks.created_at, updated_at, due_at, due, rank,
-        title_order, facets, to_tsvector('simple', title) || to_tsvector('simple', notes)
+        title_order, facets, since, known_since, to_tsvector('simple', title) || to_tsvector('simple', notes)
         || to_tsvector('simple', coalesce(comments.text, ''))
         || regexp_replace(to_tsvector('simple', title)::text, $$'(\w)$$, $$'=\1$$, 'g')::tsvector
     FROM tasks LEFT JOIN comments ON comments.task_id = tasks.id

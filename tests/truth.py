@@ -109,6 +109,47 @@ async def check_read_models(
     await _check_finding(database, by_kind[Task])
     await _check_notifications(database, outcome)
     await _check_audit(database, outcome)
+    await _check_versions(database, outcome)
+
+
+async def _check_versions(database: Database, outcome: list[Folded]) -> None:
+    """Check the periods and the search keys of all versions of tasks, and their texts."""
+    streams: dict[str, list[Folded]] = {}
+    for each in sorted(outcome, key=lambda folded: folded.raw.position):
+        if each.outcome == "accepted" and isinstance(each.after, Task) and each.after is not each.before:
+            streams.setdefault(each.after.id, []).append(each)
+    columns = "version, since, known_since, list_id, shelf, rank, title_order, facets"
+    rows = await database.pool.fetch(f"SELECT id, {columns}, until, known_until FROM task_versions")
+    newest = await database.pool.fetch(f"SELECT id, {columns}, NULL, NULL FROM tasks")
+    found: dict[tuple[str, int], Any] = {(row[0], row[1]): tuple(row)[2:] for row in (*rows, *newest)}
+    assert len(found) == len(rows) + len(newest)
+    assert found == {
+        (task_id, folded.after.version): (
+            folded.record.time,
+            folded.raw.recorded_at,
+            folded.after.list_id,
+            2 if folded.after.deleted_at else int(folded.after.status == "done"),
+            folded.after.rank,
+            sort_value(folded.after, "title"),
+            list(facets_of(folded.after)),
+            min((later.record.time for later in stream[at:] if later.record), default=None),
+            min((later.raw.recorded_at for later in stream[at:]), default=None),
+        )
+        for task_id, stream in streams.items()
+        for at, folded in enumerate(stream, 1)
+        if isinstance(folded.after, Task) and folded.record is not None
+    }
+    texts = await database.pool.fetch(
+        "SELECT task_id, place, tsvector_to_array(document) AS words FROM task_texts "
+        "WHERE end_version IS NULL"
+    )
+    words = {(row["task_id"], row["place"]): set(row["words"]) for row in texts if ":" not in row["place"]}
+    assert {key: {word for word in found if "-" not in word} for key, found in words.items()} == {
+        (task_id, place): set(forms_of(getattr(stream[-1].after, place)))
+        for task_id, stream in streams.items()
+        for place in ("title", "notes")
+        if getattr(stream[-1].after, place)
+    }
 
 
 async def _check_reminders(database: Database, states: Iterable[Task]) -> None:

@@ -17,9 +17,10 @@ from api.http.bodies import JSON, PATCH, read_object
 from api.http.commands import carry_out, key_of
 from api.http.cursors import TIME_AND_ID, decode_cursor, encode_cursor
 from api.http.dependencies import caller_of, dependencies_of
+from api.http.moments import MomentQuery, moment_of
 from api.http.query import PageQuery, Query
 from api.http.requests import path_id, query_of
-from api.http.responses import page_answer, state_answer
+from api.http.responses import json_answer, page_answer, state_answer
 from api.http.routing import Endpoint, command
 from app.authorisation import DELETED
 from app.errors import NotFound
@@ -35,6 +36,7 @@ from app.log.updates import state_json
 from app.positions import Positions
 from app.stream_ids import list_stream
 from app.validation import validated
+from projections.postgres.periods import Moment
 
 
 class ListPageQuery(PageQuery):
@@ -87,9 +89,12 @@ async def list_lists(request: Request) -> Response:
 
 
 async def get_list(request: Request) -> Response:
-    """GET /api/lists/{id}."""
-    query_of(request, Query)
-    return state_answer(*await list_in_path(request))
+    """GET /api/lists/{id}, now or at an earlier time."""
+    moment = moment_of(query_of(request, MomentQuery))
+    if moment is None:
+        return state_answer(*await list_in_path(request))
+    then = await list_then(request, moment)
+    return json_answer(state_json(then), version=then.version)
 
 
 async def edit_list(request: Request) -> Response:
@@ -126,6 +131,18 @@ async def list_in_path(request: Request) -> tuple[TaskList, Positions]:
     if found is None:
         raise await unseen_list(request, list_id)
     return found
+
+
+async def list_then(request: Request, moment: Moment) -> TaskList:
+    """Return the list in the path at an earlier time. Raise `NotFound`."""
+    list_id, user = path_id(request, "list"), caller_of(request).user
+    deps = dependencies_of(request)
+    then = await deps.past_lists.one(user, list_id, moment)
+    if then is None:
+        if await deps.lists.may_see(user, list_id):
+            raise NotFound("no such list at that time")
+        raise await unseen_list(request, list_id)
+    return then
 
 
 async def unseen_list(request: Request, list_id: str) -> NotFound:
@@ -169,7 +186,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         query=ListPageQuery,
         answers={200: ListPageOut},
     ),
-    Endpoint("GET", _LIST, get_list, "Get a list", "lists", query=Query, answers={200: TaskList}),
+    Endpoint(
+        "GET", _LIST, get_list, "Get a list, now or then", "lists", query=MomentQuery, answers={200: TaskList}
+    ),
     command(
         "PATCH",
         _LIST,

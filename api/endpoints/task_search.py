@@ -19,7 +19,8 @@ from starlette.responses import Response
 from api.endpoints.lists import unseen_list
 from api.http.cursors import Text, Time, decode_cursor, encode_cursor
 from api.http.dependencies import caller_of, dependencies_of
-from api.http.query import DueBound, Instant, PageQuery
+from api.http.moments import MomentQuery, moment_of
+from api.http.query import DueBound, PageQuery
 from api.http.requests import query_of
 from api.http.responses import page_answer
 from api.http.routing import Endpoint
@@ -40,8 +41,6 @@ from app.values import (
 )
 from app.zones import zone
 from projections.queries.tasks import TaskPage
-from projections.task_search.as_of import TooManyChanged
-from projections.task_search.cost_limits import Bounds
 from projections.task_search.ordering import Order, Place
 from projections.task_search.planner import NoSuchList
 from projections.task_search.task_states import TaskState
@@ -53,7 +52,7 @@ else:
     Sort = Literal[(*(sign + key for key in SORT_ORDERS for sign in ("", "-")), RELEVANCE)]
 
 
-class TaskPageQuery(PageQuery):
+class TaskPageQuery(PageQuery, MomentQuery):
     """A search for tasks, and the order of its results."""
 
     list_id: ListId | None = Field(None, description="Tasks of this list")
@@ -69,7 +68,6 @@ class TaskPageQuery(PageQuery):
     time_zone: TimeZone = Field(
         "UTC", description="Time zone of the days in `q`, `due_before` and `due_after`"
     )
-    as_of: Instant | None = Field(None, description="Tasks as of this time, RFC 3339")
     sort: Sort = Field(
         "rank",
         description="A leading minus means descending; tasks without a value come last. `relevance`: tasks"
@@ -110,7 +108,6 @@ _ENDS: Mapping[str, TypeAdapter[tuple[datetime, Any, str]]] = {
     }.items()
 }
 """The types of the end of a page, by sort key."""
-TOO_MANY = f"more than {Bounds().changed:,} tasks changed or left since; choose a later time, or one list"
 
 
 async def list_tasks(request: Request) -> Response:
@@ -124,15 +121,14 @@ async def list_tasks(request: Request) -> Response:
     timed = any(condition.field == "due" for condition in search.conditions)
     first = deps.clock() if timed else _ANY_TIME
     now, after = (first, None) if query.cursor is None else _decoded(fingerprint, query)
-    wanted = _criteria(query, search, query.as_of or now)
+    moment = moment_of(query)
+    wanted = _criteria(query, search, now if moment is None else moment.time)
     try:
         page = await deps.tasks.page(
-            user, wanted, _order(query), after=after, limit=query.limit, time=query.as_of
+            user, wanted, _order(query), after=after, limit=query.limit, moment=moment
         )
     except NoSuchList as error:
         raise await _no_list(request, error.wanted) from None
-    except TooManyChanged:
-        raise Invalid([FieldError("as_of", TOO_MANY)]) from None
     end = None if page.end is None else encode_cursor(fingerprint, [now, page.end.value, page.end.id])
     return page_answer([_item(task, page) for task in page.items], end, page.positions)
 
@@ -141,8 +137,9 @@ def _check(query: TaskPageQuery, search: Search) -> None:
     """Refuse invalid combinations on every page, before a cursor of another order is read."""
     if query.sort == RELEVANCE and all(term.negated for term in search.terms):
         raise Invalid([FieldError("sort", "relevance needs words in q: there are none")])
-    if query.sort == RELEVANCE and query.as_of is not None:
-        raise Invalid([FieldError("sort", "relevance cannot be combined with as_of")])
+    if query.sort == RELEVANCE and moment_of(query) is not None:
+        past = "as_of" if query.as_of is not None else "as_recorded_at"
+        raise Invalid([FieldError("sort", f"relevance cannot be combined with {past}")])
 
 
 def _order(query: TaskPageQuery) -> Order | None:

@@ -19,7 +19,8 @@ from api.endpoints.quick_add import CreatedTask, CreateQuery, read_body, with_re
 from api.http.bodies import JSON, PATCH, read_object
 from api.http.commands import carry_out, command_answer, command_request_of, key_of
 from api.http.dependencies import caller_of, dependencies_of
-from api.http.query import Instant, Query
+from api.http.moments import MomentQuery, moment_of
+from api.http.query import Query
 from api.http.requests import path_id, query_of
 from api.http.responses import json_answer
 from api.http.routing import Endpoint, command
@@ -30,13 +31,13 @@ from app.tasks.state import Task
 from app.values import (
     Scope,
 )
+from projections.postgres.periods import Moment
 
 
-class TaskQuery(Query):
-    """A task now or at an earlier time: at most one of the two may be given."""
+class TaskQuery(MomentQuery):
+    """A task now, at an earlier version or at an earlier time: at most one of them may be given."""
 
     version: int | None = Field(None, ge=1, le=2**53, description="The task after this number of its events")
-    as_of: Instant | None = Field(None, description="The task as of this time, RFC 3339")
 
 
 class CascadeQuery(Query):
@@ -60,10 +61,12 @@ async def get_task(request: Request) -> Response:
     """GET /api/tasks/{id}, now or at an earlier time."""
     query = query_of(request, TaskQuery)
     deps, user, task_id = dependencies_of(request), caller_of(request).user, path_id(request, "task")
-    if query.version is not None and query.as_of is not None:
-        raise Malformed("give version or as_of, not both")
-    if query.version is not None or query.as_of is not None:
-        return await _task_then(request, query)
+    moment = moment_of(query)
+    if query.version is not None and moment is not None:
+        past = "as_of" if query.as_of is not None else "as_recorded_at"
+        raise Malformed(f"give version or {past}, not both")
+    if query.version is not None or moment is not None:
+        return await _task_then(request, query.version, moment)
     found = await deps.tasks.one(user, task_id)
     if found is None:
         raise NotFound(NO_TASK)
@@ -71,13 +74,13 @@ async def get_task(request: Request) -> Response:
     return json_answer(state.json.encode(), version=state.version, positions=positions)
 
 
-async def _task_then(request: Request, query: TaskQuery) -> Response:
-    deps, user, task_id = dependencies_of(request), caller_of(request).user, path_id(request, "task")
-    if query.version is not None:
-        then = await deps.tasks.at_version(user, task_id, query.version)
+async def _task_then(request: Request, version: int | None, moment: Moment | None) -> Response:
+    tasks, user, task_id = dependencies_of(request).tasks, caller_of(request).user, path_id(request, "task")
+    if version is not None:
+        then = await tasks.at_version(user, task_id, version)
     else:
-        assert query.as_of is not None
-        then = await deps.tasks.at_time(user, task_id, query.as_of)
+        assert moment is not None
+        then = await tasks.at_moment(user, task_id, moment)
     if then is None:
         raise NotFound("no such task at that version or time")
     return json_answer(then.json.encode(), version=then.version)

@@ -23,6 +23,7 @@ from app.log.ports import Clock, EventLog
 from app.settings import Settings
 from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
+from projections.queries.past_lists import PastListQueries
 from projections.queries.statistics import StatisticsQueries
 from projections.queries.tasks import TaskQueries
 from projections.queries.workers import Workers
@@ -46,6 +47,7 @@ class Dependencies:
     list_copies: ListCopies
     tasks: TaskQueries
     lists: ListQueries
+    past_lists: PastListQueries
     comments: CommentQueries
     audit: AuditQueries
     dead_letters: DeadLetterQueries

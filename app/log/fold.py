@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping, MutableSet
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
 
 from app import users
 from app.channels import Channel, list_channel, task_channel, user_channel
@@ -39,6 +40,13 @@ Home = Callable[[str], int]
 """Stream → the partition of its records."""
 
 
+class Began(NamedTuple):
+    """The times at which a version began: that of its event, and when the log recorded it."""
+
+    time: datetime
+    recorded_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Folded:
     """The outcome of one record. `record` is None if it could not be read.
@@ -46,7 +54,7 @@ class Folded:
     `reason` says why it was not accepted; of an accepted record, why a policy appended it, if one did.
 
     `before` and `after` are the stream's states before and after it. For a superseded record both are the
-    same.
+    same. Of an accepted one, `began` says when the version before it began, if the same fold accepted that.
     """
 
     raw: RawRecord
@@ -55,6 +63,7 @@ class Folded:
     reason: str | None
     before: State | None
     after: State | None
+    began: Began | None = None
 
 
 @dataclass(slots=True)
@@ -64,13 +73,14 @@ class Fold:
     A caller that folds a part of the log provides the three collections as they were before that part, for
     the streams that occur in it: `states` by stream, `accepted` as (stream, event id), and `held`, which maps
     the streams on hold to the position, as text, of the record that caused the hold. Without `home` every
-    record counts as in its stream's partition.
+    record counts as in its stream's partition. `began` has the times of the newest versions that it folded.
     """
 
     states: MutableMapping[StreamId, State | None] = field(default_factory=dict)
     accepted: MutableSet[tuple[str, str]] = field(default_factory=set)
     held: MutableMapping[str, str] = field(default_factory=dict)
     home: Home | None = None
+    began: MutableMapping[StreamId, Began] = field(default_factory=dict)
 
     def apply(self, raw: RawRecord, record: Record | Undecodable) -> Folded:
         """Fold the next record, which the caller has decoded."""
@@ -109,7 +119,9 @@ class Fold:
         self.held.pop(stream, None)
         self.states[stream] = after
         self.accepted.add((stream, record.id))
-        return Folded(raw, record, "accepted", record.reason, state, after)
+        began = self.began.get(stream)
+        self.began[stream] = Began(record.time, raw.recorded_at)
+        return Folded(raw, record, "accepted", record.reason, state, after, began)
 
     def _resume(self, raw: RawRecord, record: Record, event: StreamResumed) -> Folded:
         state = self.states.get(record.stream)

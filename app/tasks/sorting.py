@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -44,6 +45,7 @@ def attribute_order(
     return SortOrder(name, kind, attrgetter(name), nullable, largest)
 
 
+@lru_cache(maxsize=8_192)
 def title_order(title: str) -> str:
     """Return the sort key of a title: by letters first, then accents, then case."""
     return collation_key(title[:COMPARED_TITLE])[:LONGEST_ORDER]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
-from tasktape_client.calls import Calls, Creation, Items, Options, path_of, typed
-from tasktape_client.models import CopiedList, Event, ListRevert, Role, Stage, TaskList
+from tasktape_client.calls import PAGE_LIMIT, Calls, Creation, Items, Options, path_of, typed
+from tasktape_client.models import CopiedList, Event, ListDiff, ListRevert, Role, Stage, TaskList
 
 
 class ListCalls(Calls):
@@ -18,9 +18,38 @@ class ListCalls(Calls):
         params = {"deleted": "true"} if deleted else {}
         return self._items(TaskList, path_of("lists"), params, at_most)
 
-    async def list(self, list_id: str) -> TaskList:
-        """Return a list."""
-        return typed(TaskList, (await self.read(path_of("lists", list_id))).body)
+    async def list(
+        self,
+        list_id: str,
+        *,
+        as_of: datetime | str | None = None,
+        as_recorded_at: datetime | str | None = None,
+    ) -> TaskList:
+        """Return a list: now, at a time, or as the log knew it at a time."""
+        params = {"as_of": as_of, "as_recorded_at": as_recorded_at}
+        return typed(TaskList, (await self.read(path_of("lists", list_id), params)).body)
+
+    async def diff(
+        self,
+        list_id: str,
+        start: datetime | str,
+        end: datetime | str | None = None,
+        *,
+        recorded: bool = False,
+    ) -> ListDiff:
+        """Return what differs in a list between two times, the second by default now.
+
+        With `recorded`, compare what the log knew at these times.
+        """
+        suffix = "_recorded_at" if recorded else ""
+        params: dict[str, Any] = {f"from{suffix}": start, f"to{suffix}": end, "limit": PAGE_LIMIT}
+        path, pages = path_of("lists", list_id, "diff"), list[ListDiff]()
+        while not pages or params["cursor"] is not None:
+            pages.append(typed(ListDiff, (await self.read(path, params)).body))
+            params["cursor"] = pages[-1].next_cursor
+        kinds = ("added", "removed", "moved", "changed")
+        found = {kind: tuple(each for page in pages for each in getattr(page, kind)) for kind in kinds}
+        return pages[0].model_copy(update={**found, "next_cursor": None})
 
     async def create_list(
         self,

@@ -24,6 +24,7 @@ class TaskFilter(TypedDict, total=False):
 
     `q` is a query in the language of the search box. `sort` is a field; `-due` sorts the latest first.
     Days are days in `time_zone`, by default UTC. `as_of` is a time: the result is as of then.
+    `as_recorded_at` is one too: the result is what the log knew then.
     """
 
     q: str | None
@@ -39,6 +40,7 @@ class TaskFilter(TypedDict, total=False):
     time_zone: str | None
     sort: str | None
     as_of: datetime | str | None
+    as_recorded_at: datetime | str | None
     at_most: int | None
 
 
@@ -65,10 +67,15 @@ class TaskCalls(Calls):
         )
 
     async def task(
-        self, task_id: str, *, version: int | None = None, as_of: datetime | str | None = None
+        self,
+        task_id: str,
+        *,
+        version: int | None = None,
+        as_of: datetime | str | None = None,
+        as_recorded_at: datetime | str | None = None,
     ) -> Task:
-        """Return a task: now, at a version, or at a time."""
-        params = {"version": version, "as_of": as_of}
+        """Return a task: now, at a version, at a time, or as the log knew it at a time."""
+        params = {"version": version, "as_of": as_of, "as_recorded_at": as_recorded_at}
         return typed(Task, (await self.read(path_of("tasks", task_id), params)).body)
 
     def tasks(self, **filters: Unpack[TaskFilter]) -> Items[Task]:

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import asyncpg
 
 from app.search.criteria import Criteria
 from app.search.snippets import Match
 from projections.postgres.batch_loader import BatchLoader
+from projections.postgres.connections import Source
+from projections.postgres.periods import Moment
 from projections.postgres.snapshots import POSITIONS_COLUMN, positions_at, positions_in, snapshot
 from projections.postgres.sql_parameters import array
 from projections.queries.task_ids import TaskNames, tasks_by_id_part
 from projections.read_models.members import membership, seen_by
-from projections.task_search.as_of import find_as_of
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.filters import TaskFilter
 from projections.task_search.highlights import matches_of
 from projections.task_search.index_merge import can_be_merged, merge
 from projections.task_search.index_walk import SETTINGS as WALKING
 from projections.task_search.ordering import Order, Place, Portion
-from projections.task_search.planner import find, find_relevant, lists_of
+from projections.task_search.planner import find, find_at, find_relevant, lists_of
 from projections.task_search.task_states import TaskState, newest_state, state_at_version, states
 
 _MAY_SEE = f"SELECT EXISTS (SELECT FROM tasks {seen_by('$2', 'tasks.list_id')} WHERE tasks.id = $1)"  # noqa: S608
+_MAY_SEE_STATE = f"""
+    SELECT EXISTS ({membership("$2", "$3")})
+        OR EXISTS (SELECT FROM tasks {seen_by("$2", "tasks.list_id")} WHERE tasks.id = $1)
+"""  # noqa: S608
 SINGLE = f"""
     SELECT {POSITIONS_COLUMN}, coalesce(array_agg(wanted.id), '{{}}') AS ids,
         coalesce(array_agg(wanted.user_id), '{{}}') AS users,
@@ -64,16 +68,16 @@ class TaskQueries:
         *,
         after: Place | None,
         limit: int,
-        time: datetime | None = None,
+        moment: Moment | None = None,
     ) -> TaskPage:
         """Return one page of the tasks that `user` may see, with the positions of the same snapshot.
 
-        Without an order, the most relevant come first. With a time, tasks are in their states of that time,
-        in the lists that the user sees now. Raise `NoSuchList` and, with a time, `TooManyChanged`.
+        Without an order, the most relevant come first. At a past moment, tasks are in their states of then,
+        in the lists that the user sees now. Raise `NoSuchList`.
         """
         portion, bounds = Portion(after, limit + 1), self._bounds
         async with snapshot(self._pool, WALKING) as connection:
-            if order is not None and time is None and can_be_merged(wanted, order):
+            if order is not None and moment is None and can_be_merged(wanted, order):
                 merged = await merge(connection, user, wanted, order, portion, bounds)
                 if merged is not None:
                     return TaskPage(merged.states, merged.end, merged.positions, None)
@@ -81,17 +85,17 @@ class TaskQueries:
             chosen = TaskFilter(wanted, lists)
             if order is None:
                 places = await find_relevant(connection, chosen, portion, bounds)
-            elif time is None:
+            elif moment is None:
                 places = await find(connection, chosen, order, portion, bounds)
             else:
-                places = await find_as_of(connection, chosen, order, portion, bounds, time)
+                places = await find_at(connection, chosen, order, portion, bounds, moment)
             ids = [place.id for place in places[:limit]]
-            found = await states(connection, ids, time)
+            found = await _states(connection, ids, moment)
             items = [found[task_id] for task_id in ids]
             matches = None
             if chosen.has_words:
                 tasks = [state.decode() for state in items]
-                matches = await matches_of(connection, wanted.needles, tasks, time)
+                matches = await matches_of(connection, wanted.needles, tasks, past=moment is not None)
         return TaskPage(items, places[limit - 1] if len(places) > limit else None, positions, matches)
 
     async def one(self, user: str, task_id: str) -> tuple[TaskState, dict[int, int]] | None:
@@ -111,16 +115,18 @@ class TaskQueries:
         return bool(await self._pool.fetchval(_MAY_SEE, task_id, user))
 
     async def at_version(self, user: str, task_id: str, version: int) -> TaskState | None:
-        """Return the task after its first `version` events."""
-        if not await self.may_see(user, task_id):
-            return None
-        return await state_at_version(self._pool, task_id, version)
+        """Return the task after its first `version` events, if `user` may see it now, or its list of then."""
+        return await self._seen(user, await state_at_version(self._pool, task_id, version))
 
-    async def at_time(self, user: str, task_id: str, time: datetime) -> TaskState | None:
-        """Return the task after its events up to `time`."""
-        if not await self.may_see(user, task_id):
+    async def at_moment(self, user: str, task_id: str, moment: Moment) -> TaskState | None:
+        """Return the task at a past moment, if `user` may see it now, or its list of then."""
+        return await self._seen(user, (await _states(self._pool, [task_id], moment)).get(task_id))
+
+    async def _seen(self, user: str, state: TaskState | None) -> TaskState | None:
+        if state is None:
             return None
-        return (await states(self._pool, [task_id], time)).get(task_id)
+        sees = await self._pool.fetchval(_MAY_SEE_STATE, state.id, user, state.decode().list_id)
+        return state if sees else None
 
     async def _load_single(
         self, wanted: Collection[tuple[str, str]]
@@ -135,3 +141,9 @@ class TaskQueries:
             (task_id, user): (TaskState(task_id, version, state), positions)
             for task_id, user, version, state in zip(*columns, strict=True)
         }
+
+
+async def _states(source: Source, ids: Sequence[str], moment: Moment | None) -> dict[str, TaskState]:
+    if moment is None:
+        return await states(source, ids)
+    return await states(source, ids, moment.time, moment.clock)

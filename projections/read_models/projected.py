@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from app.lists.state import TaskList
 from app.log.event_json import RecordedEvent, changes_json, event_of
-from app.log.fold import Folded, State, changes
+from app.log.fold import Began, Folded, State, changes
 from app.log.records import RawRecord, event_data_json
 from app.log.updates import Update, state_json, update_of
 from app.policies import reacts
@@ -68,6 +67,15 @@ class ProjectedBatch:
     records: Sequence[Projected]
     held: Mapping[str, str]
 
+    def task_versions(self) -> Iterator[tuple[Task, Projected]]:
+        """Yield each new version of a task with the record that made it, in order."""
+        for projected in self.records:
+            folded = projected.folded
+            after = folded.after
+            # A control record leaves its stream at the same version.
+            if folded.outcome == "accepted" and isinstance(after, Task) and after is not folded.before:
+                yield after, projected
+
     def newest(self, kind: type[S]) -> dict[str, tuple[S, bytes]]:
         """Return the newest state of each task, list or user that the batch changed, also as JSON."""
         return {
@@ -87,9 +95,9 @@ def project(folded: Folded, *, tells: bool) -> Projected:
     return Projected(folded, event, state, reacts=reacts(folded), draft=draft)
 
 
-def settled(state: State, partition: int) -> Projected:
+def settled(state: State, began: Began, partition: int) -> Projected:
     """Return the state of a stream as the outcome of one record, for read models that need no more."""
-    raw = RawRecord(Position(partition, 0), datetime.min.replace(tzinfo=UTC), None, (), None)
+    raw = RawRecord(Position(partition, 0), began.recorded_at, None, (), None)
     folded = Folded(raw, None, "accepted", None, None, state)
-    event = event_of(folded, b"null", b"{}")
+    event = event_of(folded, b"null", b"{}")._replace(time=began.time)
     return Projected(folded, event, state_json(state), reacts=False, draft=None)

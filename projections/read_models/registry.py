@@ -23,12 +23,14 @@ from projections.read_models import (
     reminders,
     search_index,
     statistics,
+    task_texts,
+    task_versions,
     tasks,
     users,
 )
 from projections.read_models.projected import ProjectedBatch
 
-READ_MODELS_VERSION = 12
+READ_MODELS_VERSION = 13
 """Raised whenever a table or a projection changes; a live generation of another version is rebuilt."""
 
 
@@ -44,12 +46,14 @@ class ReadModel(Protocol):
 
 
 READ_MODELS: Sequence[ReadModel] = (
+    task_versions,  # It reads the tasks as they were before the batch.
     tasks,
     lists,
     members,
     users,
     comments,
     search_index,  # It reads the tasks and the comments of the batch.
+    task_texts,
     reminders,
     notifications,
     statistics,
@@ -60,7 +64,7 @@ FROM_STATES: Sequence[ReadModel] = (tasks, lists, members, users, search_index, 
 """Those that depend on the newest states of streams only: a load writes them once, at its end."""
 LATE_INDEXES: Sequence[Index] = tuple(
     index
-    for each in (audit, notifications, comments, *FROM_STATES)
+    for each in (audit, notifications, comments, task_versions, task_texts, *FROM_STATES)
     for table in each.TABLES
     for index in sorted(table.indexes, key=lambda index: str(index.name))
 )

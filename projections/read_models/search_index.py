@@ -14,7 +14,7 @@ from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdite
 from app.tasks.state import Task
 from app.text.tokens import forms_of, stands_alone
 from projections.postgres.connections import Connection
-from projections.postgres.tables import read_models, texts_column
+from projections.postgres.tables import read_models, texts_column, time_column
 from projections.read_models.projected import Projected, ProjectedBatch
 from projections.read_models.tasks import sort_column
 
@@ -32,6 +32,8 @@ task_search = Table(
     *map(sort_column, SORT_ORDERS.values()),
     Column("due", Text),
     texts_column("facets"),
+    time_column("since"),
+    time_column("known_since"),
     Column("document", TSVECTOR, nullable=False),
     # One index of both finds tasks by words and facets. New entries are merged into it periodically;
     # until then, a search also scans up to this many KiB.
@@ -102,7 +104,7 @@ async def write(connection: Connection, batch: ProjectedBatch) -> None:
         return
     ids = sorted(changed)
     comments = await newest_comments(connection, [key for key in ids if newest[key].comment_count])
-    documents = [_document(newest[key], comments.get(key, ())) for key in ids]
+    documents = [_document_of_task(newest[key], comments.get(key, ())) for key in ids]
     await connection.execute(_UPSERT, ids, documents)
 
 
@@ -132,16 +134,21 @@ async def newest_comments(
     return comments
 
 
-def _document(task: Task, comments: Iterable[str]) -> str:
-    """Return a `tsvector` as text. A free place separates two texts, so that no phrase spans them.
+def _document_of_task(task: Task, comments: Iterable[str]) -> str:
+    return document_of(((IN_TITLE, task.title), ("", task.notes), *(("", comment) for comment in comments)))
 
-    The words of the title are included again with a mark, because an index does not distinguish texts. So are
-    pairs of words of a script without spaces, at the place of the first word: single characters are in too
-    many tasks for a useful index, and Postgres keeps only 255 places of a lexeme.
+
+def document_of(texts: Iterable[tuple[str, str]]) -> str:
+    """Return a `tsvector` as text, of texts that each have a mark, or none ("").
+
+    A free place separates two texts, so that no phrase spans them. The words of a text with a mark are
+    included again with that mark, because an index does not distinguish texts. So are pairs of words of a
+    script without spaces, at the place of the first word: single characters are in too many tasks for a
+    useful index, and Postgres keeps only 255 places of a lexeme.
     """
     places: dict[str, list[str]] = {}
     place = size = 0
-    for mark, text in ((IN_TITLE, task.title), ("", task.notes), *(("", comment) for comment in comments)):
+    for mark, text in texts:
         place += 1
         forms = forms_of(text)
         for form, following in zip_longest(forms, forms[1:]):

@@ -15,13 +15,13 @@ from app.search.facets import facets_of
 from app.search.sorting import SORT_ORDERS
 from app.tasks.events import Series
 from app.tasks.fields import FIELDS, Kind, TaskField
-from app.tasks.sorting import SortOrder
+from app.tasks.sorting import SortOrder, SortValue
 from app.tasks.state import Task
 from app.values import Status
 from projections.postgres.connections import Connection, Source
 from projections.postgres.primary_keys import fetch_by_id
 from projections.postgres.tables import read_models, texts_column, time_column
-from projections.read_models.projected import ProjectedBatch
+from projections.read_models.projected import Projected, ProjectedBatch
 
 STATE_COLUMNS = tuple(Task.__dataclass_fields__)
 _COMPUTED = tuple(order for order in SORT_ORDERS.values() if order.column not in STATE_COLUMNS)
@@ -65,6 +65,9 @@ tasks = Table(
     time_column("updated_at"),
     time_column("completed_at", nullable=True),
     time_column("deleted_at", nullable=True),
+    # When this version began, by the time of its event and by when the log recorded it.
+    time_column("since"),
+    time_column("known_since"),
     # For sorting and searching: sort values that are no fields, the status bucket, `app.search.facets`.
     *map(sort_column, _COMPUTED),
     Column("shelf", SmallInteger, nullable=False),
@@ -78,8 +81,12 @@ tasks = Table(
         "status",
         postgresql_where=text("stage IS NOT NULL AND deleted_at IS NULL"),
     ),
-    # Every sort order of tasks; queries merge lists and status buckets.
-    *(Index(f"tasks_by_{name}", "list_id", "shelf", by.column, "id") for name, by in SORT_ORDERS.items()),
+    # Every sort order of tasks; queries merge lists and status buckets. As of a past time they skip the tasks
+    # that have changed since without reading them.
+    *(
+        Index(f"tasks_by_{name}", "list_id", "shelf", by.column, "id", "since", "known_since")
+        for name, by in SORT_ORDERS.items()
+    ),
     # Users name tasks by the ends of their ids, which differ the most.
     Index("tasks_by_end_of_id", text('reverse(id) COLLATE "C"')),
 )
@@ -130,15 +137,27 @@ _SERIES = STATE_COLUMNS.index("series")
 
 async def write(connection: Connection, batch: ProjectedBatch) -> None:
     """Write the newest state of every task that the batch changed."""
-    if newest := batch.newest(Task):
-        rows = b",".join(_row(task, state) for task, state in newest.values())
+    if newest := {task.id: (task, projected) for task, projected in batch.task_versions()}:
+        rows = b",".join(_row(*each) for each in newest.values())
         await connection.execute(_UPSERT, (b"[%s]" % rows).decode())
 
 
-def _row(task: Task, state: bytes) -> bytes:
+def sort_values(task: Task) -> dict[str, SortValue]:
+    """Return the values of the columns of the sort orders."""
+    return {order.column: order.value(task) for order in SORT_ORDERS.values()}
+
+
+def shelf_of(task: Task) -> int:
+    """Return the status bucket of a task."""
+    return STATUS_BUCKETS[task.status] if task.deleted_at is None else DELETED
+
+
+def _row(task: Task, projected: Projected) -> bytes:
     found_by = {
         **{order.column: order.value(task) for order in _COMPUTED},
-        "shelf": STATUS_BUCKETS[task.status] if task.deleted_at is None else DELETED,
+        "shelf": shelf_of(task),
         "facets": facets_of(task),
+        "since": projected.event.time,
+        "known_since": projected.event.recorded_at,
     }
-    return state[:-1] + b"," + to_json(found_by)[1:]
+    return projected.state[:-1] + b"," + to_json(found_by)[1:]

@@ -18,7 +18,7 @@ import structlog
 
 from app.bounds import MAX_UPDATE_BYTES
 from app.errors import reason_of
-from app.log.fold import Fold, State, decoded
+from app.log.fold import Fold, decoded
 from app.log.records import RawRecord
 from projections.postgres.database import Database
 from projections.postgres.failures import is_caused_by_record
@@ -99,7 +99,7 @@ class PartitionLoad:
             elif not batch:
                 self._count(len(raws))
         await self._written_so_far()
-        await self._write_states(fold.states.values())
+        await self._write_states(fold)
 
     async def _write_next(self, batch: ProjectedBatch) -> None:
         """Write a batch while the next one is folded."""
@@ -129,13 +129,17 @@ class PartitionLoad:
                     await write(connection, batch)
         self._count(len(batch.records))
 
-    async def _write_states(self, states: Iterable[State | None]) -> None:
+    async def _write_states(self, fold: Fold) -> None:
         """Write what depends only on the states, in one transaction with the note that it is written."""
-        remaining = (state for state in states if state is not None)
+        remaining = (
+            settled(state, fold.began[stream], self._partition)
+            for stream, state in fold.states.items()
+            if state is not None
+        )
         async with self._database.pool.acquire() as connection, connection.transaction():
             await load_progress.finish(connection, self._partition, self._end)
             while part := list(islice(remaining, STATES_AT_ONCE)):
-                batch = ProjectedBatch([settled(state, self._partition) for state in part], {})
+                batch = ProjectedBatch(part, {})
                 for read_model in FROM_STATES:
                     await read_model.write(connection, batch)
 

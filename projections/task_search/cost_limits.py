@@ -13,7 +13,7 @@ class Bounds:
     work. Otherwise a walk is tried for the first `walked` tasks, or four times as many if half is found by
     then. Then tasks are looked up, if they are not more than `gathered`; if they are more, they are frequent
     enough to continue the walk. One statement examines `at_once` tasks at most, of `abreast` status buckets
-    at first. Of the tasks that changed since a requested time, `changed` are looked up one by one.
+    at first.
     """
 
     expected: int = 1_500
@@ -21,7 +21,6 @@ class Bounds:
     gathered: int = 30_000
     at_once: int = 4_000
     abreast: int = 32
-    changed: int = 10_000
     bucket: float = 20.0
     """The cost of finding the start of a status bucket."""
     step: float = 2.0

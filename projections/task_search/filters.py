@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain, pairwise
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from app.text.tokens import Needle
 from projections.postgres.sql_parameters import Parameters
 from projections.read_models.search_index import IN_TITLE, are_pair, pair_of
 from projections.read_models.tasks import STATUS_BUCKETS
+from projections.task_search.sources import PRESENT, Source
 
 Tier = Literal["all", "title", "rest"]
 """Of the tasks with the wanted words: all, those with all of the words in the title, the others."""
@@ -37,7 +38,7 @@ class TaskFilter:
     criteria: Criteria
     lists: Sequence[str]
     tier: Tier = "all"
-    unchanged_since: datetime | None = None
+    source: Source = PRESENT
 
     @property
     def buckets(self) -> list[int]:
@@ -48,7 +49,7 @@ class TaskFilter:
     def can_be_looked_up(self) -> bool:
         """Return whether an index can find the tasks."""
         dates = any(not span.negated for span in self.criteria.due)
-        return bool(self.criteria.any_of) or dates or self.has_words or self.unchanged_since is not None
+        return bool(self.criteria.any_of) or dates or self.has_words or bool(self.source.blocks)
 
     @property
     def has_words(self) -> bool:
@@ -60,22 +61,29 @@ class TaskFilter:
         return " AND ".join([*self.facts(parameters), self.words(parameters)])
 
     def sought(self, parameters: Parameters) -> str:
-        """Return the condition on a row `t` of task_search."""
-        return " AND ".join(
-            [self._placed(parameters), *self.indexed(parameters), *self._values(parameters)],
-        )
+        """Return the condition on a row `t` of the source's table for lookups."""
+        conditions = [
+            self._placed(parameters),
+            *self.indexed(parameters),
+            *self._values(parameters),
+            *self.source.valid(parameters),
+        ]
+        if self.source.is_past and self.criteria.needles:
+            conditions.append(self.words(parameters))
+        return " AND ".join(conditions)
 
     def indexed(self, parameters: Parameters) -> list[str]:
-        """Return the conditions on a row `t` of task_search that an index of facets, words or dates has."""
+        """Return the conditions on a row `t` of that table that an index of facets, words or dates has."""
         return [
             *self._facets(parameters, self._shelved()),
+            *self.source.found_by(parameters),
             *due_bounds(self.criteria.due, parameters),
             *self._named(parameters),
         ]
 
     def shelved(self, parameters: Parameters) -> list[str]:
-        """Return only the conditions on the list and the bucket."""
-        return _grouped(self._shelved(), parameters)
+        """Return only the conditions on the list, the bucket and the time."""
+        return [*_grouped(self._shelved(), parameters), *self.source.found_by(parameters)]
 
     def _shelved(self) -> list[tuple[str, ...]]:
         """Return the facets of the lists and of the bucket, if few enough for an index to be useful."""
@@ -97,12 +105,17 @@ class TaskFilter:
         """Return the condition on the words of a task whose id is `t.id`, looked up for it alone."""
         if not self.criteria.needles:
             return "true"
+        if self.source.is_past:
+            return " AND ".join(_had_word(needle, parameters) for needle in self.criteria.needles)
         return f"(SELECT {self._has_words(parameters)} FROM task_search WHERE task_id = t.id)"  # noqa: S608
 
     def _named(self, parameters: Parameters) -> list[str]:
-        """Return the condition on the words of a row of task_search, if there is one."""
+        """Return the condition on the words of a row of the table for lookups, if there is one."""
         if not self.criteria.needles:
             return []
+        if self.source.is_past:
+            wanted = [needle for needle in self.criteria.needles if not needle.negated]
+            return [f"t.id IN ({_with_word(needle, parameters)})" for needle in wanted]
         condition = self._has_words(parameters)
         # An index would be scanned whole for excluded words.
         return [condition if self.has_words else f"({condition}) IS NOT FALSE"]
@@ -114,8 +127,6 @@ class TaskFilter:
         """Return the bounds on the sort value of rows `t`, between which an index must be read."""
         if key == "due":
             return due_bounds(self.criteria.due, parameters)
-        if key == "updated_at":
-            return self._unchanged(parameters)
         if key != "priority":
             return [_within_range(each, parameters) for each in self._ranges if each.name == key]
         orders = {facet("p", name): order for name, order in PRIORITY_ORDER.items()}
@@ -147,13 +158,7 @@ class TaskFilter:
         return [
             *(_due(span, parameters) for span in self.criteria.due),
             *(_number(each, parameters) for each in self.criteria.numbers),
-            *self._unchanged(parameters),
         ]
-
-    def _unchanged(self, parameters: Parameters) -> list[str]:
-        if self.unchanged_since is None:
-            return []
-        return [f"t.updated_at <= {parameters.add(self.unchanged_since, 'timestamptz')}"]
 
 
 def _grouped(groups: Sequence[Sequence[str]], parameters: Parameters) -> list[str]:
@@ -164,6 +169,20 @@ def _grouped(groups: Sequence[Sequence[str]], parameters: Parameters) -> list[st
     return conditions + [
         f"t.facets && {parameters.add(list(group), 'text[]')}" for group in groups if len(group) != 1
     ]
+
+
+def _with_word(needle: Needle, parameters: Parameters) -> str:
+    """Return the query for the tasks that ever had a word."""
+    wanted = replace(needle, negated=False)
+    query = parameters.add(tsquery_of([wanted], "all"), "tsquery")
+    return f"SELECT task_id FROM task_texts x WHERE x.document @@ {query}"  # noqa: S608
+
+
+def _had_word(needle: Needle, parameters: Parameters) -> str:
+    """Return the condition on a row `t` of task_versions that it had a word or, negated, had not."""
+    then = "t.version >= x.first_version AND (x.end_version IS NULL OR t.version < x.end_version)"
+    word = f"EXISTS ({_with_word(needle, parameters)} AND x.task_id = t.id AND {then})"
+    return f"NOT {word}" if needle.negated else word
 
 
 def due_bounds(spans: Sequence[DueSpan], parameters: Parameters) -> list[str]:

@@ -54,23 +54,24 @@ class IndexLookup:
         parameters = Parameters()
         fitting = " AND ".join(self.chosen.indexed(parameters)) or "true"
         everything = " AND ".join(self.chosen.shelved(parameters)) or "true"
+        rows = self.chosen.source.looked_up
         explained = await connection.fetchval(
-            f"EXPLAIN (FORMAT JSON) SELECT FROM task_search AS t(id) WHERE {fitting} "  # noqa: S608
-            f"UNION ALL SELECT FROM task_search AS t(id) WHERE {everything}",
+            f"EXPLAIN (FORMAT JSON) SELECT FROM {rows} WHERE {fitting} "  # noqa: S608
+            f"UNION ALL SELECT FROM {rows} WHERE {everything}",
             *parameters.values,
         )
         one, other = from_json(explained)[0]["Plan"]["Plans"]
         return int(one["Plan Rows"]), int(other["Plan Rows"])
 
-    async def go(self, connection: Connection) -> list[Place] | None:
-        """Return the places, in order, or None if there are more than `bounds.gathered`."""
+    async def go(self, connection: Connection, most: int) -> list[Place] | None:
+        """Return the places, in order, or None if there are more than `most`."""
         await connection.execute(_SETTINGS)
-        rows = await connection.fetch(*self._first())
+        rows = await connection.fetch(*self._first(most))
         if not rows[0]["is_end"]:
             return None
         return [Place(row["value"], row["id"]) for row in rows[1:]]
 
-    def _first(self) -> Statement:
+    def _first(self, most: int) -> Statement:
         """Return the first matching tasks, preceded by the end of all that match, if it is near enough.
 
         They are read one by one until there are too many. Finding the end costs less than counting.
@@ -83,9 +84,9 @@ class IndexLookup:
         return (
             f"""
             SELECT t.{column} AS value, t.id, t.is_end FROM (
-                SELECT t.{column}, t.id, false AS is_end FROM task_search AS t(id)
+                SELECT t.{column}, t.id, false AS is_end FROM {self.chosen.source.looked_up}
                 WHERE {" AND ".join(conditions)}
-                UNION ALL SELECT NULL, NULL, true LIMIT {parameters.add(self.bounds.gathered + 1, "bigint")}
+                UNION ALL SELECT NULL, NULL, true LIMIT {parameters.add(most + 1, "bigint")}
             ) t
             ORDER BY t.is_end DESC, {self.order.by_bands}
             LIMIT {parameters.add(self.portion.size + 1, "bigint")}

@@ -61,7 +61,7 @@ class Steps:
         return (
             f"""
             SELECT s.number, t.value, t.id FROM {source} CROSS JOIN LATERAL (
-                SELECT t.{self.order.column} AS value, t.id FROM tasks t
+                SELECT t.{self.order.column} AS value, t.id FROM {self.chosen.source.walked}
                 WHERE {" AND ".join(conditions)} ORDER BY {self.order.by} LIMIT 1
             ) t
             """,  # noqa: S608
@@ -79,7 +79,8 @@ class Steps:
             f"""
             SELECT s.number, t.value, t.id, t.fits, t.row FROM {source} CROSS JOIN LATERAL (
                 SELECT t.*, row_number() OVER () AS row, count(*) OVER () AS rows FROM (
-                    SELECT t.{self.order.column} AS value, t.id, {fits} AS fits FROM tasks t
+                    SELECT t.{self.order.column} AS value, t.id, {fits} AS fits
+                    FROM {self.chosen.source.walked}
                     WHERE {" AND ".join(conditions)} ORDER BY {self.order.by}
                     LIMIT {parameters.add(at_once, "bigint")}
                 ) t
@@ -101,6 +102,7 @@ class Steps:
             "t.shelf = s.shelf",
             *order.band(with_value=self.with_value),
             *self.chosen.bounds(order.key, parameters),
+            *self.chosen.source.valid(parameters),
         ]
         places = [bucket.place for bucket in buckets if bucket.place is not None]
         if places:

@@ -15,6 +15,7 @@ from app.ids import inbox_id
 from app.search.criteria import InList
 from app.text.names import caseless
 from projections.postgres.connections import Connection
+from projections.postgres.periods import Moment
 from projections.postgres.snapshots import POSITIONS_COLUMN, positions_in
 from projections.read_models import members
 from projections.task_search.cost_limits import Bounds
@@ -23,8 +24,11 @@ from projections.task_search.index_lookup import IndexLookup
 from projections.task_search.index_walk import SETTINGS as WALKING
 from projections.task_search.index_walk import Steps, Walk
 from projections.task_search.ordering import Order, Place, Portion
+from projections.task_search.sources import unchanged_since, versions_at
 
 NEWEST = Order("updated_at", descending=True)
+MOST_TASKS = 2**40
+"""More tasks than there are: a lookup of all of them."""
 TIERS: tuple[Tier, ...] = ("title", "rest")
 
 _LISTS = f"""
@@ -74,9 +78,11 @@ async def find(
     The transaction of the connection begins with the settings of a walk.
     """
     lookup = IndexLookup(chosen, order, portion, bounds) if chosen.can_be_looked_up else None
+    if lookup is not None and not chosen.source.can_be_walked(order.key):
+        return await lookup.go(connection, MOST_TASKS) or []
     if lookup is not None:
         if await lookup.is_promising(connection):
-            gathered = await lookup.go(connection)
+            gathered = await lookup.go(connection, bounds.gathered)
             if gathered is not None:
                 return gathered
             lookup = None
@@ -88,7 +94,7 @@ async def find(
         steps = Steps(chosen, order, with_value=with_value)
         walk = Walk(steps, Portion(start, portion.size - len(found)), bounds)
         if lookup is not None and not await _walk_some(walk, connection, bounds.walked):
-            gathered = await lookup.go(connection)
+            gathered = await lookup.go(connection, bounds.gathered)
             if gathered is not None:
                 return gathered
             lookup = None
@@ -98,6 +104,16 @@ async def find(
         if len(found) == portion.size:
             break
     return found
+
+
+async def find_at(
+    connection: Connection, chosen: TaskFilter, order: Order, portion: Portion, bounds: Bounds, moment: Moment
+) -> list[Place]:
+    """Return the same as of a past moment: from tasks that are still the same, and from past versions."""
+    found: list[Place] = []
+    for source in (unchanged_since(moment), versions_at(moment)):
+        found += await find(connection, replace(chosen, source=source), order, portion, bounds)
+    return order.sorted(found)[: portion.size]
 
 
 async def _walk_some(walk: Walk, connection: Connection, most: int) -> bool:

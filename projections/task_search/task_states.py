@@ -6,7 +6,7 @@ takes a fraction of the time of reading its columns and encoding them again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, cast
 
@@ -15,6 +15,7 @@ from app.stream_ids import task_stream
 from app.tasks.state import Task
 from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Source
+from projections.postgres.periods import Clock
 from projections.postgres.sql_parameters import array
 
 
@@ -30,7 +31,10 @@ def newest_state(task_id: str, condition: str = "true") -> str:
 
 _WANTED = f"SELECT id, version, state FROM unnest({array('$1', 'text')}) AS wanted(id) CROSS JOIN LATERAL"  # noqa: S608
 NEWEST = f"{_WANTED} ({newest_state('wanted.id')}) AS newest"
-AS_OF = f"{_WANTED} ({newest_state('wanted.id', 'time <= $2')}) AS newest"
+AS_OF: Mapping[Clock, str] = {
+    "event": f"{_WANTED} ({newest_state('wanted.id', 'time <= $2')}) AS newest",
+    "recorded": f"{_WANTED} ({newest_state('wanted.id', 'recorded_at <= $2')}) AS newest",
+}
 AT_VERSION = """
     SELECT version, state FROM audit
     WHERE stream = $1 AND version = $2 AND outcome = 'accepted' AND state IS NOT NULL
@@ -49,9 +53,11 @@ class TaskState(NamedTuple):
         return cast("Task", state_from_json("task", self.json))
 
 
-async def states(source: Source, ids: Sequence[str], time: datetime | None = None) -> dict[str, TaskState]:
+async def states(
+    source: Source, ids: Sequence[str], time: datetime | None = None, clock: Clock = "event"
+) -> dict[str, TaskState]:
     """Return the states of tasks by id, the newest or those at `time`; omit ids without one."""
-    rows = await (source.fetch(NEWEST, ids) if time is None else source.fetch(AS_OF, ids, time))
+    rows = await (source.fetch(NEWEST, ids) if time is None else source.fetch(AS_OF[clock], ids, time))
     return {row["id"]: TaskState(*row) for row in rows}
 
 

@@ -37,6 +37,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "comment": ("tasktape.cli.comments:comment", "Comment on a task."),
     "comments": ("tasktape.cli.comments:comments", "List the comments of a task."),
     "lists": ("tasktape.cli.lists:lists", "Show, create, rename and delete lists."),
+    "diff": ("tasktape.cli.diffs:diff", "Show what differs in a list between two times."),
     "share": ("tasktape.cli.members:share", "Add a member to a list."),
     "unshare": ("tasktape.cli.members:unshare", "Remove a member from a list."),
     "members": ("tasktape.cli.members:members", "List the members of a list."),

@@ -70,7 +70,7 @@ def event_line(event: Event, changes: Mapping[str, tuple[Any, Any]]) -> str:
     """Return an event as one line: time, actor, type and changes."""
     hidden = UNTOLD | (UNTOLD_OF_NEW if str(event.type).endswith(".created") else frozenset())
     told = [
-        f"{name}: {_brief(after)}"
+        f"{name}: {brief(after)}"
         for name, (before, after) in changes.items()
         if name not in hidden and not (before is None and after in NOTHING)
     ]
@@ -91,5 +91,6 @@ def printable(text: str) -> str:
     return with_replacements(text)
 
 
-def _brief(value: object) -> str:
+def brief(value: object) -> str:
+    """Return a value of a field as JSON of limited length."""
     return shortened(json.dumps(value, ensure_ascii=False), LONGEST_VALUE_CHARS)

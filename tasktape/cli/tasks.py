@@ -16,6 +16,7 @@ from tasktape.cli.client import api_verb, find_list, find_task, pending_said, sh
 from tasktape.cli.fields import CLEARABLE, NAMED_OTHERWISE, PRIORITIES, field_options, fields_of
 from tasktape.cli.lines import NOTHING, event_line, field_text, printable, task_line
 from tasktape.cli.options import json_option
+from tasktape.cli.past_times import moments_given
 from tasktape.cli.search import QueryVerb, pointing_at
 from tasktape.cli.streams import carried_on
 from tasktape.cli.zone import due_given, has_offset, local_zone
@@ -84,7 +85,8 @@ async def _list_for(client: Client, name: str, *, make: bool) -> str:
 @click.option("--priority", type=click.Choice(PRIORITIES))
 @click.option("--due-before", help="A day or a time: tomorrow, dec 24, 2026-12-01T09:00.")
 @click.option("--due-after", help="A day or a time: tomorrow, dec 24, 2026-12-01T09:00.")
-@click.option("--as-of", help="As they were at this time (RFC 3339).")
+@click.option("--as-of", help="As they were at this time: yesterday, 3 days ago, 2026-12-01T09:00.")
+@click.option("--as-recorded-at", help="As Tasktape knew them at this time, before later imports.")
 @click.option("--sort", type=click.Choice(list(SORT_ORDERS)), default="rank", show_default=True)
 @click.option("--reverse", is_flag=True, help="From the other end.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True)
@@ -128,6 +130,7 @@ def _filters(
     for name in ("due_before", "due_after"):
         if filters[name] is not None:
             filters[name] = due_given(filters[name], local_zone(), f"--{name.replace('_', '-')}")
+    filters |= moments_given(filters["as_of"], filters["as_recorded_at"])
     if status is None and not OF_STATUS.search(words):
         status = "open"
     return {
@@ -261,17 +264,26 @@ def _after(done: str) -> Iterator[None]:
 @click.argument("id_", metavar="ID")
 @click.option("--history", is_flag=True, help="With all of its events: version, time, actor, changes.")
 @click.option("--version", type=click.IntRange(1), help="As it was after that many events.")
-@click.option("--as-of", help="As it was at this time (RFC 3339).")
+@click.option("--as-of", help="As it was at this time: yesterday, 3 days ago, 2026-12-01T09:00.")
+@click.option("--as-recorded-at", help="As Tasktape knew it at this time, before later imports.")
 @json_option
 @api_verb
 async def show(
-    client: Client, *, id_: str, history: bool, version: int | None, as_of: str | None, as_json: bool
+    client: Client,
+    *,
+    id_: str,
+    history: bool,
+    version: int | None,
+    as_of: str | None,
+    as_recorded_at: str | None,
+    as_json: bool,
 ) -> None:
     """Show a task with all its fields, now or at an earlier time."""
-    if version is not None and as_of is not None:
-        raise click.UsageError("give --version or --as-of, not both")
+    then = moments_given(as_of, as_recorded_at)
+    if version is not None and any(then.values()):
+        raise click.UsageError("give --version or a time, not both")
     task_id = await find_task(client, id_)
-    task = (await client.task(task_id, version=version, as_of=as_of)).as_sent()
+    task = (await client.task(task_id, version=version, **then)).as_sent()
     events = await client.history(task_id, at_most=HISTORY_SHOWN).all() if history else []
     if as_json:
         told = {"history": [event.as_sent() for event in events]} if history else {}

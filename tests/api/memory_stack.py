@@ -48,6 +48,7 @@ from projections.queries.activity import ActivityQueries
 from projections.queries.audit import AuditQueries
 from projections.queries.decisions import AcceptedEvent
 from projections.queries.list_contents import ListContents
+from projections.queries.past_lists import PastListQueries
 from projections.queries.statistics import StatisticsQueries
 from projections.queries.sub_tasks import Lines
 from projections.queries.tasks import TaskQueries
@@ -416,6 +417,7 @@ def dependencies_on(world: World, node: Node, settings: Settings, reading: Any) 
         list_copies=ListCopies(node.commands, ListContents(reading), new_id),
         tasks=TaskQueries(reading),
         lists=ListQueries(reading),
+        past_lists=PastListQueries(reading),
         comments=CommentQueries(reading),
         audit=AuditQueries(reading),
         dead_letters=DeadLetterQueries(reading),

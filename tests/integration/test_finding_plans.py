@@ -24,14 +24,14 @@ from projections.generations.lifecycle import set_up
 from projections.generations.log_identity import LogIdentity
 from projections.generations.opening import open_database
 from projections.postgres.database import Database, asyncpg_dsn
+from projections.postgres.periods import Moment
 from projections.postgres.snapshots import snapshot
-from projections.task_search.as_of import find_as_of
 from projections.task_search.cost_limits import Bounds
 from projections.task_search.filters import TaskFilter
 from projections.task_search.index_merge import merge
 from projections.task_search.index_walk import SETTINGS as WALKING
 from projections.task_search.ordering import Order, Portion
-from projections.task_search.planner import find, find_relevant, lists_of
+from projections.task_search.planner import find, find_at, find_relevant, lists_of
 from tests.waiting import eventually
 
 PAGE = 51
@@ -82,7 +82,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     filling = await asyncpg.connect(
         asyncpg_dsn(database_url), server_settings={"search_path": f"{schema}_g1"}
     )
-    await fill(filling)
+    await fill(filling, versions=1)
     await eventually(lambda: vacuumed(filling), 60)
     await filling.close()
     opened = await open_database(database_url, schema, pool_size=1, server_settings=SESSION)
@@ -93,7 +93,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 async def vacuumed(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
     """Return whether index-only scans work: not while others have an older transaction open."""
-    await connection.execute("VACUUM tasks, task_search, comments, lists, list_members")
+    await connection.execute("VACUUM tasks, task_search, task_versions, comments, lists, list_members")
     return bool(
         await connection.fetchval(
             "SELECT relallvisible = relpages FROM pg_class WHERE oid = 'tasks'::regclass"
@@ -231,13 +231,14 @@ async def test_rows_read_by_relevance_are_bounded(
 
 @pytest.mark.parametrize("where", [BIG, ALL, BOBS], ids=["big", "all", "bobs"])
 @pytest.mark.parametrize("text", ["", "is:open p:high #home", "meeting"])
+@pytest.mark.parametrize("days", [2, 400, 900])
 async def test_rows_read_as_of_a_time_are_bounded(
-    database: Database, text: str, where: tuple[str, int | None]
+    database: Database, days: int, text: str, where: tuple[str, int | None]
 ) -> None:
-    """Tasks changed since are looked up; the others are searched as usual."""
-    time = NOW - timedelta(days=2)
+    """Also if many tasks have changed since."""
+    moment = Moment(NOW - timedelta(days=days))
     async with snapshot(database.pool, WALKING) as connection:
         watched: Any = Watched(connection)
         chosen = await chosen_by(connection, text, where)
-        await find_as_of(watched, chosen, Order("rank"), Portion(None, PAGE), Bounds(), time)
+        await find_at(watched, chosen, Order("rank"), Portion(None, PAGE), Bounds(), moment)
         check(watched)

@@ -18,6 +18,7 @@ from tests.integration.stack import Stack
 from tests.integration.test_api_dead_letters import letters, put
 from tests.waiting import eventually
 
+TIME_TRAVEL = "docs/how-to/time-travel.md"
 DEAD_LETTERS, IMPORT = "docs/how-to/dead-letters.md", "docs/how-to/import.md"
 REPLAY = "docs/how-to/replay.md"
 CLIENT_MESSAGE: TypeAdapter[Subscribe | Control] = TypeAdapter(Subscribe | Control)
@@ -67,6 +68,15 @@ async def test_statistics_are_shown_as_documented(running_stack: Stack, tmp_path
     (tmp_path / "dashboard.py").write_text(program)
     run = f"{sys.executable} dashboard.py $TASKTAPE_URL $TASKTAPE_TOKEN Website"
     assert "1 open, 0 overdue, 1 done today" in await reader.follow(run)
+
+
+async def test_past_is_shown_as_documented(reader: Reader) -> None:
+    """The bread, before it was bought; history before it was imported."""
+    printed = await reader.follow(*blocks(TIME_TRAVEL))
+    assert re.search(r"^\[ \] .* Buy bread$", printed, re.MULTILINE)
+    assert re.search(r"^\+ \[ \] .* Buy milk$", printed, re.MULTILINE)
+    assert re.search(r"^~ \[x\] .* Buy bread$", printed, re.MULTILINE)
+    assert printed.count("No tasks.") == 1
 
 
 async def test_event_log_is_imported_as_documented(reader: Reader) -> None:

@@ -15,4 +15,4 @@ class Answered(BaseModel):
 
     def as_sent(self) -> dict[str, Any]:
         """Return the JSON that the server sent."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        return self.model_dump(mode="json", exclude_unset=True, by_alias=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import Field
 from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
 
 from tasktape_client.models.base import Answered
+from tasktape_client.models.tasks import Task
 from tasktape_client.models.words import Category, Role
 
 
@@ -53,6 +55,28 @@ class ListRevert(Answered):
     adapted: tuple[Adapted, ...] = ()
     conflicts: tuple[Refused, ...] = ()
     undo_as_of: datetime | None = None
+
+
+class Difference(Answered):
+    """A task that differs between two times, and its fields' values at both.
+
+    It is as at the later time, or as at the earlier one if it is removed.
+    """
+
+    task: Task
+    changes: dict[str, tuple[Any, Any]] = Field(default_factory=dict)
+
+
+class ListDiff(Answered):
+    """The tasks that differ in a list between two times."""
+
+    from_: datetime = Field(alias="from")
+    to: datetime
+    added: tuple[Difference, ...] = ()
+    removed: tuple[Difference, ...] = ()
+    moved: tuple[Difference, ...] = ()
+    changed: tuple[Difference, ...] = ()
+    next_cursor: str | None = None
 
 
 class TaskList(Answered):

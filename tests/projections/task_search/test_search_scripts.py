@@ -18,6 +18,7 @@ from projections.generations.lifecycle import set_up
 from projections.generations.log_identity import LogIdentity
 from projections.generations.opening import open_database
 from projections.postgres.database import Database
+from projections.postgres.periods import Moment
 from projections.projector import Projector
 from projections.queries.tasks import TaskQueries
 from projections.task_search.cost_limits import Bounds
@@ -29,7 +30,7 @@ from tests.spec import LIST_ID, START, record_of
 
 EDITED = START + timedelta(hours=1)
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
-LONG = "これは長い説明の文章です。あの人の本の中の紙の上の字の話。" * 600
+LONG = "これは長い説明の文章です。あの人の本の中の紙の上の字の話。" * 500
 SAID = {
     "hindi": "हिन्दी सीखना",
     "hindu": "हिन्दू पर्व",
@@ -117,7 +118,7 @@ async def test_word_is_found_by_its_spellings(
     """In notes of an hour ago, in comments by an index, and by each search strategy."""
     queries = TaskQueries(database.pool, bounds)
     criteria = criteria_of(parse(query, me="alice"), now=NOW, zone=ZoneInfo("UTC"))
-    then = await queries.page("alice", criteria, Order("rank"), after=None, limit=200, time=START)
+    then = await queries.page("alice", criteria, Order("rank"), after=None, limit=200, moment=Moment(START))
     assert names(then.items) == found
     now = await queries.page("alice", criteria, Order("rank"), after=None, limit=200)
     assert names(now.items) == found
