@@ -171,7 +171,8 @@ class Projector:
         if position in self._refused:
             raise error
         assert isinstance(error, Exception)
-        log.warning("a record cannot be projected", position=str(position), reason=reason_of(error))
+        named = {"position": str(position), "stream": raws[0].stream, "type": _type_of(raws[0])}
+        log.warning("a record cannot be projected", **named, reason=reason_of(error))
         self._refused = {position: f"it cannot be projected: {reason_of(error)}"[:500]}
         return await self._commit_batch(batch)
 
@@ -202,6 +203,12 @@ class Projector:
         if raw.position in self._refused:
             return Undecodable(self._refused[raw.position])
         return decoded(raw)
+
+
+def _type_of(raw: RawRecord) -> str | None:
+    """Return the type that the headers of a record name."""
+    types = (value.decode(errors="replace") for name, value in raw.headers if name == "ce_type" and value)
+    return next(types, None)
 
 
 def _check_sizes(batch: Sequence[Projected]) -> None:
