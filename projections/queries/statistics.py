@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -31,6 +32,8 @@ from projections.read_models.members import lists_of
 OLDEST_SHOWN = 100
 """The open tasks that are returned one by one, the oldest ones."""
 TIMEOUT_S = 30
+MOST_AT_ONCE = 4
+"""Statements at a time on a node: other requests need connections too."""
 _LISTS = lists_of("$1")
 _SETTINGS = """
     SELECT list_id, stages, time_zone FROM list_settings
@@ -72,6 +75,7 @@ class StatisticsQueries:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def of_user(self, user: str, wanted: Wanted, now: datetime) -> Statistics:
         """Return statistics of the user's lists, or of one of them. Raise `NoSuchList`, `Invalid`."""
@@ -83,9 +87,11 @@ class StatisticsQueries:
 
     async def _read(self, user: str | None, wanted: Wanted, now: datetime) -> Statistics:
         try:
-            async with snapshot(
-                self._database.pool, f"SET LOCAL statement_timeout = '{TIMEOUT_S}s'"
-            ) as connection:
+            async with (
+                asyncio.timeout(2 * TIMEOUT_S),
+                self._turns,
+                snapshot(self._database.pool, f"SET LOCAL statement_timeout = '{TIMEOUT_S}s'") as connection,
+            ):
                 lists = await _lists(connection, user, wanted.list_id)
                 return await _statistics(connection, lists, wanted, now)
         except asyncpg.QueryCanceledError as error:
