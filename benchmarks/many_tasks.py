@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import asyncpg
 
 from app.text.collation import collation_key
-from projections.postgres.periods import blocks_sql
+from benchmarks.blocks import blocks_sql
 
 TASKS = 200_000
 LISTS = 400

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from app.errors import Undecodable
-from app.log.fold import Fold, Home, State
+from app.log.fold import Began, Fold, Home, State
 from app.log.records import RawRecord, Record
 from app.stream_ids import StreamId
 from projections.postgres.connections import Connection
 from projections.queries.stream_states import load_streams
-from projections.read_models import audit, dead_letters
+from projections.read_models import audit, dead_letters, tasks
 
 STATES_KEPT = 20_000
 
@@ -30,6 +30,7 @@ class FoldStates:
         self._generation: int | None = None
         self._next_offsets: dict[int, int] = {}
         self._states: dict[StreamId, State | None] = {}
+        self._began: dict[StreamId, Began] = {}
         self._held: dict[str, str] = {}
 
     async def fold_for(
@@ -54,17 +55,22 @@ class FoldStates:
         await self._load_missing(connection, _streams_of(raws, records))
         ids = [record.id for record in records if isinstance(record, Record)]
         accepted = await audit.accepted_ids(connection, ids) if ids else set()
-        return Fold(self._states, accepted, self._held, self._home)
+        return Fold(self._states, accepted, self._held, self._home, self._began)
 
     async def _load_missing(self, connection: Connection, streams: Collection[StreamId]) -> None:
         missing = {stream for stream in streams if stream not in self._states}
         if missing:
-            self._states.update({**dict.fromkeys(missing), **await load_streams(connection, missing)})
+            found = await load_streams(connection, missing)
+            self._states.update({**dict.fromkeys(missing), **found})
+            if known := {stream.key: stream for stream in found if stream.kind == "task"}:
+                began = await tasks.load_began(connection, list(known))
+                self._began.update({known[task_id]: each for task_id, each in began.items()})
 
     def committed(self, ends: Mapping[int, int]) -> None:
         """Keep the states that the last fold left, for the batches that begin at these offsets."""
         if len(self._states) > STATES_KEPT:
             self._states.clear()
+            self._began.clear()
         self._next_offsets.update(ends)
 
 

@@ -54,7 +54,7 @@ class Folded:
     `reason` says why it was not accepted; of an accepted record, why a policy appended it, if one did.
 
     `before` and `after` are the stream's states before and after it. For a superseded record both are the
-    same. Of an accepted one, `began` says when the version before it began, if the same fold accepted that.
+    same. Of an accepted one, `began` says when the version before it began.
     """
 
     raw: RawRecord
@@ -73,7 +73,8 @@ class Fold:
     A caller that folds a part of the log provides the three collections as they were before that part, for
     the streams that occur in it: `states` by stream, `accepted` as (stream, event id), and `held`, which maps
     the streams on hold to the position, as text, of the record that caused the hold. Without `home` every
-    record counts as in its stream's partition. `began` has the times of the newest versions that it folded.
+    record counts as in its stream's partition. `began` has the times of the newest versions of
+    these streams.
     """
 
     states: MutableMapping[StreamId, State | None] = field(default_factory=dict)

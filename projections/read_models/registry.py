@@ -30,7 +30,7 @@ from projections.read_models import (
 )
 from projections.read_models.projected import ProjectedBatch
 
-READ_MODELS_VERSION = 13
+READ_MODELS_VERSION = 14
 """Raised whenever a table or a projection changes; a live generation of another version is rebuilt."""
 
 
@@ -46,7 +46,7 @@ class ReadModel(Protocol):
 
 
 READ_MODELS: Sequence[ReadModel] = (
-    task_versions,  # It reads the tasks as they were before the batch.
+    task_versions,
     tasks,
     lists,
     members,

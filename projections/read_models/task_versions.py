@@ -19,7 +19,7 @@ from app.search.facets import facets_of
 from app.search.sorting import SORT_ORDERS
 from app.tasks.state import Task
 from projections.postgres.connections import Connection
-from projections.postgres.periods import blocks_of, blocks_sql
+from projections.postgres.periods import blocks_of
 from projections.postgres.tables import read_models, texts_column, time_column
 from projections.read_models.projected import ProjectedBatch
 from projections.read_models.search_index import PENDING_KIB
@@ -42,7 +42,7 @@ task_versions = Table(
     *map(sort_column, SORT_ORDERS.values()),
     Column("due", Text),
     texts_column("facets"),
-    # `projections.postgres.periods`: one block for each clock.
+    # `projections.postgres.periods`: two blocks for each clock.
     Column("blocks", ARRAY(BigInteger), nullable=False),
     # The ends of periods are columns so that a walk skips other versions without reading them.
     *(
@@ -59,6 +59,7 @@ task_versions = Table(
         )
         for name in INDEXED_ORDERS
     ),
+    Index("task_versions_by_due", "list_id", "due_at"),
     Index(
         "task_versions_by_facets_and_blocks",
         "facets",
@@ -72,18 +73,6 @@ task_versions = Table(
 TABLES = (task_versions,)
 
 COLUMNS = tuple(column.name for column in task_versions.columns)
-_KEPT = ", ".join(name for name in COLUMNS if name not in ("until", "known_until", "blocks"))
-_BLOCKS = blocks_sql("since", '"end".time', "known_since", '"end".known')
-_END = f"""
-    WITH ended AS (
-        INSERT INTO task_versions ({_KEPT}, until, known_until, blocks)
-        SELECT {_KEPT}, "end".time, "end".known, {_BLOCKS}
-        FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS "end"(task_id, time, known)
-        JOIN tasks ON tasks.id = "end".task_id
-        RETURNING id, version, since, until, known_since, known_until
-    )
-    SELECT id, version, until, known_until FROM ended WHERE until < since OR known_until < known_since
-"""  # noqa: S608
 _CUT = """
     UPDATE task_versions SET until = least(until, $3), known_until = least(known_until, $4)
     WHERE id = $1 AND version < $2 AND (until > $3 OR known_until > $4)
@@ -100,24 +89,16 @@ class _Cut(NamedTuple):
 
 
 async def write(connection: Connection, batch: ProjectedBatch) -> None:
-    """Write every version that the batch ends; call it while `tasks` has the versions before the batch."""
-    ends: dict[str, RecordedEvent] = {}
+    """Write every version that the batch ends."""
     rows: list[tuple[Any, ...]] = []
     cuts: list[_Cut] = []
     for _, projected in batch.task_versions():
         before, began, end = projected.folded.before, projected.folded.began, projected.event
-        if not isinstance(before, Task):
-            continue
-        if began is None:
-            ends[before.id] = end
-            continue
-        rows.append(_row(before, began, end))
-        if _time(end) < began.time or end.recorded_at < began.recorded_at:
-            cuts.append(_Cut(before.id, before.version, _time(end), end.recorded_at))
-    if ends:
-        times, known = map(_time, ends.values()), (event.recorded_at for event in ends.values())
-        found = await connection.fetch(_END, list(ends), list(times), list(known))
-        cuts += [_Cut(*row) for row in found]
+        if isinstance(before, Task):
+            assert began is not None
+            rows.append(_row(before, began, end))
+            if _time(end) < began.time or end.recorded_at < began.recorded_at:
+                cuts.append(_Cut(before.id, before.version, _time(end), end.recorded_at))
     if rows:
         await connection.copy_records_to_table("task_versions", records=rows, columns=COLUMNS)
     if cuts:

@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, SmallIntege
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import TypeEngine
 
+from app.log.fold import Began
 from app.search.facets import facets_of
 from app.search.sorting import SORT_ORDERS
 from app.tasks.events import Series
@@ -112,6 +113,12 @@ async def load(source: Source, ids: list[str]) -> dict[str, Task]:
     """Return the states of tasks by id; omit ids without a task."""
     rows = await fetch_by_id(source, _LOAD, ids)
     return {row["id"]: task_from_row(row) for row in rows}
+
+
+async def load_began(source: Source, ids: list[str]) -> dict[str, Began]:
+    """Return when the newest versions of tasks began, by id."""
+    rows = await fetch_by_id(source, "SELECT id, since, known_since FROM tasks", ids)
+    return {row["id"]: Began(row["since"], row["known_since"]) for row in rows}
 
 
 def task_from_row(row: asyncpg.Record) -> Task:
