@@ -68,7 +68,7 @@ async def restore(settings: Settings, chain: Sequence[Ends], progress: Progress)
     await check_empty(settings.database_url, settings.schema_name)
     await begin_restore(settings.kafka_brokers, shape)
     event_log = KafkaEventLog(settings.kafka_brokers, shape.name, partitions)
-    producer = TopicProducer(settings.kafka_brokers, shape.name, idempotent=True)
+    producer = TopicProducer(settings.kafka_brokers, shape.name, idempotent=True, compression="zstd")
     try:
         await _Restoration(event_log, producer, chain, progress).run()
     finally:
