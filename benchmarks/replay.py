@@ -48,21 +48,24 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks replay", description=__doc__)
     parser.add_argument("--replays", type=int, default=REPLAYS, help="How many at once.")
     parser.add_argument("--speed", type=float, default=1_000_000.0, help="The speed of each of them.")
+    parser.add_argument("--tasks", type=int, default=incidents.TASKS, help="Those of the incident log.")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="For how long to send commands.")
     options = parser.parse_args(arguments)
     with measured("Replays of the incident log"), running_instance() as instance:
-        list_id = _import(instance)
-        uvloop.run(_measure(instance, list_id, options.replays, options.speed))
+        list_id = _import(instance, options.tasks)
+        uvloop.run(_measure(instance, list_id, options))
 
 
-def _import(instance: Instance) -> str:
+def _import(instance: Instance, tasks: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "incidents.xes.gz"
-        incidents.write_xes(file, incidents.traces())
+        incidents.write_xes(file, incidents.traces(tasks, tasks * incidents.EVENTS // incidents.TASKS))
         summary = instance.run("import", str(file), "--list", "Incidents", "--token", instance.token(OWNER))
     return str(summary["list"]["id"])
 
 
-async def _measure(instance: Instance, list_id: str, replays: int, speed: float) -> None:
+async def _measure(instance: Instance, list_id: str, options: argparse.Namespace) -> None:
+    replays, speed, lasting_s = options.replays, options.speed, options.seconds
     rates = [await _full_speed(instance, list_id) for _ in range(3)]
     best = max(events / seconds for events, seconds in rates)
     rows = [(f"{events:,}", f"{seconds:.2f}", f"{events / seconds:,.0f}") for events, seconds in rates]
@@ -74,13 +77,13 @@ async def _measure(instance: Instance, list_id: str, replays: int, speed: float)
     beside: list[float] = []
     counted = 0
     for _ in range(ROUNDS):
-        alone += await _latencies(instance)
+        alone += await _latencies(instance, lasting_s)
         async with _playing(instance, list_id, users, replays, speed) as counts:
-            beside += await _latencies(instance)
+            beside += await _latencies(instance, lasting_s)
             counted += sum(counts)
     ratio = percentile(beside, 99) / percentile(alone, 99)
     print(table(("live relay", "p50 ms", "p99 ms"), [_row("alone", alone), _row("beside", beside)]))
-    seconds = ROUNDS * SECONDS
+    seconds = ROUNDS * lasting_s
     print(f"\n{replays} replays at {speed:,.0f}x, {counted / seconds:,.0f} events/s together; ", end="")
     print(f"p99 {ratio:.2f} x, target {P99_TARGET} x: {'reached' if ratio <= P99_TARGET else 'MISSED'}\n")
 
@@ -152,7 +155,7 @@ async def _playing(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _latencies(instance: Instance) -> list[float]:
+async def _latencies(instance: Instance, lasting_s: float) -> list[float]:
     """Return the seconds from each command to another client's socket."""
     token, parts, draw = instance.token("bob"), instance.parts(), random.Random(1)
     due: dict[str, float] = {}
@@ -162,7 +165,7 @@ async def _latencies(instance: Instance) -> list[float]:
     ):
         first_s = time.time() + 0.2
         async with asyncio.TaskGroup() as group:
-            for number in range(int(RATE * SECONDS)):
+            for number in range(int(RATE * lasting_s)):
                 due_s = first_s + (number + draw.random() / 2) / RATE
                 await asyncio.sleep(max(0.0, due_s - time.time()))
                 mark = f"mark {first_s} {number}"

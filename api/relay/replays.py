@@ -19,6 +19,7 @@ from api.relay.list_watches import ListWatch, ListWatches
 from api.relay.rate_limits import Quota
 from api.replay.player import Clock, LoopClock, Output, Plan, Player
 from api.replay.source import Past
+from api.replay.turns import Turns
 from app.channels import Channel
 from app.errors import TaskError, Unavailable
 from app.positions import Positions
@@ -42,8 +43,7 @@ class ReplayNode:
     watches: ListWatches
     quota: Quota = field(default_factory=lambda: Quota(MAX_REPLAYS))
     """By user."""
-    turns: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held for a turn: so all replays together delay others no more than one of them."""
+    turns: Turns = field(default_factory=Turns)
     clock: Clock = field(default_factory=LoopClock)
 
 

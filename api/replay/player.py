@@ -20,6 +20,7 @@ from api.protocol.replay_messages import State, snapshot_message, state_message,
 from api.read_consistency import retry_while_unavailable
 from api.replay.schedule import Schedule
 from api.replay.source import EventReader, Past
+from api.replay.turns import Turns
 from app.channels import Channel
 from projections.queries.replay import START, Place, end_of
 
@@ -83,7 +84,7 @@ class Player:
     """One replay. `run` it as a task; `control` never waits."""
 
     def __init__(
-        self, past: Past, channel: Channel, plan: Plan, output: Output, turns: asyncio.Lock, clock: Clock
+        self, past: Past, channel: Channel, plan: Plan, output: Output, turns: Turns, clock: Clock
     ) -> None:
         self._past = past
         self._channel = channel
@@ -142,7 +143,6 @@ class Player:
         await self._output.ready()
         async with self._turns:
             self._send_due(self._clock.now_s())
-            await asyncio.sleep(0)
 
     def _send_due(self, now_s: float) -> None:
         schedule = self._schedule

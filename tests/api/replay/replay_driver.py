@@ -14,6 +14,7 @@ from api.protocol.replay_options import ReplayOptions
 from api.relay.replays import plan_of
 from api.replay.player import Player
 from api.replay.source import Past
+from api.replay.turns import Turns
 from app.channels import Channel
 
 MAX_ROUNDS = 100_000
@@ -83,7 +84,7 @@ class Driver:
         """Start the replay."""
         plan = await plan_of(self._past, self._list_id, ReplayOptions.model_validate(options))
         channel = Channel(f"replay:{self._list_id}")
-        self.player = Player(self._past, channel, plan, self.reader, asyncio.Lock(), self.clock)
+        self.player = Player(self._past, channel, plan, self.reader, Turns(), self.clock)
         self.task = asyncio.create_task(self.player.run())
 
     async def begin(self) -> None:
