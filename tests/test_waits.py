@@ -16,9 +16,12 @@ ON_CONNECTIONS = ("tests/integration/", "tests/e2e/")
 PAIRS_REPLIES = "tests/integration/replay_client.py"
 """A client that relates replies to its messages itself."""
 PAUSES = frozenset(
-    {"tests/waiting.py", "tests/api/commands/test_commands.py", "tests/client/test_updates.py"}
+    {
+        *("tests/waiting.py", "tests/api/commands/test_commands.py", "tests/client/test_updates.py"),
+        "tests/integration/test_rebuild.py",
+    }
 )
-"""The loop behind the waits, a random schedule, and the absence of further messages."""
+"""The loop behind the waits, random moments, and the absence of further messages."""
 
 
 def test_tests_wait_for_conditions_and_name_what_they_receive() -> None:
