@@ -52,7 +52,7 @@ async def test_examples_of_statistics_return_days(reader: Reader) -> None:
 
 
 async def test_example_of_the_event_stream_begins_with_the_user(reader: Reader) -> None:
-    [line] = blocks("docs/reference/sse.md")
+    line = blocks("docs/reference/sse.md")[0]
     until = f"{{ {line.strip()} || true; }} | grep --line-buffered -m 1 {shlex.quote(reader.user)}"
     assert '"type":"authenticated"' in await reader.follow(
         "set +o pipefail", f"timeout 60 bash -c {shlex.quote(until)}"
