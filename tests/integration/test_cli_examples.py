@@ -16,8 +16,10 @@ from tests.integration.test_api_dead_letters import letters, put
 from tests.waiting import eventually
 
 PAGE = "docs/reference/cli.md"
-INSTANCE = ("up", "down", "status", "doctor")
-"""These are followed by the test of the page on recovering."""
+INSTANCE = ("up", "down", "status", "doctor", "rebuild", "backup", "restore")
+"""These are followed by the tests of the pages on recovering, rebuilding and backing up."""
+OLDER = ("revert", "copy", "diff")
+"""These need a list that is older than a day."""
 PROCESSES = ("api", "worker", "migrate")
 WITH_LETTERS = ("dead-letters retry", "dead-letters skip")
 
@@ -35,7 +37,7 @@ ORDER = (
     *("add", "lists create", "lists list", "lists", "lists stages", "share", "members", "list", "search"),
     *("show", "edit", "comment", "comments", "move", "skip", "done", "undo", "rm", "bulk", "import"),
     *("notifications", "activity", "token", "completion", "dead-letters list"),
-    "replay",
+    *("replay", "lists zone", "stats"),
     *("lists delete", "lists restore", "hand-over", "leave", "lists rename", "unshare"),
 )
 BEFORE = {
@@ -55,7 +57,13 @@ def reader(running_stack: Stack, tmp_path: Path) -> Reader:
 
 
 async def test_examples_that_need_only_a_server_work_as_typed(running_stack: Stack, reader: Reader) -> None:
-    assert set(ORDER) == set(EXAMPLES) - {"watch", *INSTANCE, *PROCESSES, *WITH_LETTERS}
+    assert set(ORDER) == set(EXAMPLES) - {
+        "watch",
+        *INSTANCE,
+        *OLDER,
+        *PROCESSES,
+        *WITH_LETTERS,
+    }
     line = '{"command": "create", "body": {"title": "From a file"}}'
     (reader.folder / "commands.jsonl").write_text(line)
     incidents = (ROOT / "docs" / "examples" / "incidents.xes").read_bytes()
