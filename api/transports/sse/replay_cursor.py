@@ -9,13 +9,13 @@ from pydantic_core import from_json
 
 from api.protocol.replay_options import ReplayOptions
 from app.errors import Malformed
+from app.log.event_json import replayed_place
 from app.values import instant
 from projections.queries.replay import Place
 
 END = "end"
 """The cursor after the end: there is nothing left to resume."""
 _CURSOR = re.compile(r"^([^,]{1,40}),(\d{1,4}):(\d{1,18})\Z", re.ASCII)
-_UPDATE = re.compile(rb'^\{"channel":"[^"]*","at":"([^"]*)","type":"update","position":"([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class ReplayRequest:
 
 def cursor_of(payload: bytes) -> tuple[bytes, bytes | None]:
     """Return the type of a message of a replay, and the cursor after it, if it has one."""
-    update = _UPDATE.match(payload)
-    if update is not None:
-        return b"update", b"%s,%s" % update.groups()
+    place = replayed_place(payload)
+    if place is not None:
+        return b"update", b"%s,%s" % place
     message = from_json(payload)
     is_end = message.get("state") == "ended" and "reason" not in message
     return message["type"].encode(), END.encode() if is_end else None
