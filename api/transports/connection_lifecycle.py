@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from secrets import token_hex
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -20,10 +21,12 @@ from api.protocol.close_codes import CloseReason
 from api.protocol.frames import EncodedMessage
 from api.protocol.server_messages import Error
 from api.relay.context import Relay, SessionSink
-from api.relay.rate_limits import network_of
+from api.relay.rate_limits import Quota, network_of
 from api.relay.session import Session
 from api.telemetry.counters import Traffic, Transport
 from app.errors import Forbidden
+
+TOO_MANY_STREAMS = "you have too many replays or connections: end one of them first"
 
 log = structlog.get_logger(__name__)
 
@@ -182,6 +185,32 @@ class Admission:
 
     def __exit__(self, *_: object) -> None:
         self._quota.release(self._address)
+
+
+def take_quotas(stack: ExitStack, relay: Relay, user: str, *others: Quota) -> None:
+    """Count a stream without a session for its user, and for other quotas, until `stack` is left.
+
+    Raise `TooMany`.
+    """
+    for quota in (relay.quotas.users, *others):
+        if not quota.take(user):
+            raise TooMany(TOO_MANY_STREAMS)
+        stack.callback(quota.release, user)
+
+
+@contextmanager
+def lifetime(
+    relay: Relay, identity: Identity, traffic: Traffic, end: Callable[[CloseReason], None]
+) -> Iterator[None]:
+    """Count a stream without a session, and `end` it when its token expires."""
+    delay_s = max(0.0, identity.expires_at - relay.now())
+    expiry = asyncio.get_running_loop().call_later(delay_s, end, close_codes.TOKEN_EXPIRED)
+    traffic.opened += 1
+    try:
+        yield
+    finally:
+        expiry.cancel()
+        traffic.closed += 1
 
 
 def check_address(relay: Relay, scope: Scope) -> str:

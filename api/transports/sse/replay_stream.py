@@ -10,8 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.auth import Identity
-from api.http.problems import TooMany, problem
-from api.protocol import close_codes
+from api.http.problems import problem
 from api.protocol.close_codes import CloseReason
 from api.protocol.frames import JSON, Sendable
 from api.protocol.server_messages import goodbye
@@ -21,7 +20,7 @@ from api.relay.list_watches import ListWatch
 from api.relay.replays import FAILED, UNREADABLE, plan_of
 from api.replay.player import Player
 from api.telemetry.counters import Transport
-from api.transports.connection_lifecycle import Admission
+from api.transports.connection_lifecycle import Admission, lifetime, take_quotas
 from api.transports.sse.encoder import HEARTBEAT, RETRY_MS
 from api.transports.sse.replay_cursor import END, ReplayRequest, cursor_of
 from api.transports.sse.response import HEADERS, MEDIA_TYPE, gone
@@ -29,8 +28,6 @@ from api.transports.websocket.uvicorn_protocol import ABORT
 from api.transports.websocket.wire import CLOSE_TIMEOUT_S
 from app.channels import Channel
 from app.errors import NotFound, TaskError, Unavailable
-
-TOO_MANY_REPLAYS = "you have too many replays or connections: end one of them first"
 
 
 class ReplayStream(Response):
@@ -97,25 +94,18 @@ class ReplayStream(Response):
         plan = await plan_of(node.past, list_id, self._action.options, self._action.after)
         if watch not in node.watches:
             raise NotFound("no such list")
-        for quota in (relay.quotas.users, node.quota):
-            if not quota.take(user):
-                raise TooMany(TOO_MANY_REPLAYS)
-            stack.callback(quota.release, user)
+        take_quotas(stack, relay, user, node.quota)
         return Player(node.past, Channel(f"replay:{list_id}"), plan, self._output, node.turns, node.clock)
 
     async def _serve(self, player: Player, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        self._traffic.opened += 1
-        loop = asyncio.get_running_loop()
-        expiry = loop.call_later(
-            max(0.0, self._identity.expires_at - self._relay.now()), self._end, close_codes.TOKEN_EXPIRED
-        )
         playing = asyncio.create_task(player.run(until_end=True))
         writing = asyncio.create_task(self._output.write(send))
         left = asyncio.create_task(gone(receive))
         tasks = (playing, writing, left)
         try:
-            with self._registry.present(self):
+            life = lifetime(self._relay, self._identity, self._traffic, self._end)
+            with life, self._registry.present(self):
                 await asyncio.wait((*tasks, self._ended), return_when=asyncio.FIRST_COMPLETED)
                 if not left.done() and not writing.done():
                     playing.cancel()
@@ -123,11 +113,9 @@ class ReplayStream(Response):
                     self._say_end(player, playing)
                     await self._finish(writing, scope, send)
         finally:
-            expiry.cancel()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._traffic.closed += 1
 
     def _say_end(self, player: Player, playing: asyncio.Task[None]) -> None:
         """Add the last event, unless the replay has come to its end."""
