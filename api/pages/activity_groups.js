@@ -52,6 +52,8 @@ export function activityType({ event, changes }) {
 /** @param {import("./types.js").TaskEvent} event */
 function listType({ type, actor, data }) {
   if (type === "list.created" && data["inbox"]) return null;
+  const fields = type === "list.edited" ? Object.keys(data["fields"] ?? {}) : [];
+  if (fields.length === 1 && fields[0] === "time_zone") return "list.time_zone_changed";
   return type === "list.member_removed" && data["user"] === actor ? "list.left" : type;
 }
 

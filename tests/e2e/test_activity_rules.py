@@ -38,6 +38,7 @@ from app.tasks.events import (
     TaskReminded,
     TaskReopened,
     TaskRestored,
+    TaskReverted,
     TaskSkipped,
     TaskUndone,
 )
@@ -54,6 +55,7 @@ SOURCES = ["/tasktape/api"] * 8 + ["/tasktape/import/zo%C3%AB%20%25", "/tasktape
 LIST_EVENTS: Sequence[Any] = [
     ListRenamed("Garden"),
     ListEdited({"stages": ({"name": "Done", "category": "done"},)}),
+    ListEdited({"time_zone": "Europe/Berlin"}),
     MemberAdded("bob", "editor"),
     MemberRoleChanged("bob", "viewer"),
     ListHandedOver("bob"),
@@ -102,6 +104,7 @@ def task_events(chance: random.Random) -> list[Any]:
         TaskCommentDeleted("c"),
         TaskReminded("2026-03-01T09:00:00Z"),
         TaskUndone(1, {"title": "as it was"}),
+        TaskReverted(1, {"title": "as it was"}),
         TaskDeleted(),
         TaskRestored(),
     ]

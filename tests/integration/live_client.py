@@ -87,7 +87,7 @@ class LiveClient:
         elif message["type"] == "update" and self._missed:
             self._missed -= 1
             self._adopt_if_complete()
-        elif message["type"] == "update":
+        elif message["type"] == "update" and not message["channel"].startswith("replay:"):
             partition, _, offset = message["position"].partition(":")
             assert self.positions.get(partition, -1) < int(offset), "out of order, or twice"
             self.positions[partition] = int(offset)

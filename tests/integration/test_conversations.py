@@ -43,6 +43,7 @@ def conversations() -> list[list[str]]:
 
 def shown(text: str) -> dict[str, Any]:
     """Return a message as a page shows it; omitted fields and texts are `MORE`."""
+    text = text.replace(f"[{MORE}]", f'["{MORE}"]')
     text = text.replace(f"{{{MORE}}}", f'{{"{MORE}": 0}}').replace(f", {MORE}}}", f', "{MORE}": 0}}')
     message: dict[str, Any] = json.loads(text)
     return message
@@ -53,6 +54,8 @@ def differs(page: Any, real: Any, name: str = "") -> str | None:
     match page:
         case dict():
             return _object_differs(page, real, name)
+        case [str(only)] if only == MORE:
+            return None if isinstance(real, list) else f"{name}: {real}"
         case list():
             if not isinstance(real, list) or len(real) != len(page):
                 return f"{name}: {real}"
@@ -108,7 +111,7 @@ async def test_missed_updates_equal_those_of_the_conversation(
     running_stack: Stack, alice: httpx.AsyncClient
 ) -> None:
     """Three events were missed; the first one is shown."""
-    (hello, reply, update), _ = conversations()
+    hello, reply, update = conversations()[0]
     await created(alice)
     since = (await alice.get("/api/tasks")).json()["positions"]
     task = await created(alice)
@@ -123,10 +126,45 @@ async def test_missed_updates_equal_those_of_the_conversation(
             assert differs(shown(line.removeprefix(RECEIVED)), await socket.receive()) is None
 
 
+async def hold(client: LiveClient, lines: list[str], **values: Any) -> None:
+    """Send the messages of a conversation with these values, and check that its other messages follow.
+
+    Messages of other types, such as presence, may come between.
+    """
+    for line in lines:
+        message = shown(line[len(SENT) :])
+        if line.startswith(SENT):
+            await client.send(**{**message, **{name: values[name] for name in values if name in message}})
+            continue
+        while (received := await client.receive())["type"] != message["type"]:
+            pass
+        assert differs(message, received) is None
+
+
+async def test_replay_equals_that_of_the_conversation(running_stack: Stack, alice: httpx.AsyncClient) -> None:
+    """It is paused after its first event, before the next one, which comes a second later."""
+    task_list = (await alice.post("/api/lists", json={"name": "Errands"})).json()
+    for _ in range(3):
+        await created(alice, list_id=task_list["id"])
+    async with live(running_stack.ws_url(), token_of(alice)) as socket:
+        replay = {"from": task_list["created_at"], "speed": 0.001, "max_gap_ms": 1_000}
+        channel = f"replay:{task_list['id']}"
+        await hold(socket, conversations()[2], channel=channel, replay=replay)
+
+
+async def test_statistics_equal_those_of_the_conversation(
+    running_stack: Stack, alice: httpx.AsyncClient
+) -> None:
+    list_id = (await alice.post("/api/lists", json={"name": "Errands"})).json()["id"]
+    await created(alice, list_id=list_id)
+    async with live(running_stack.ws_url(), token_of(alice)) as socket:
+        await hold(socket, conversations()[3], channel=f"stats:{list_id}")
+
+
 async def test_presence_equals_that_of_the_conversation(
     running_stack: Stack, alice: httpx.AsyncClient
 ) -> None:
-    _, lines = conversations()
+    lines = conversations()[1]
     bob = f"bob-{uuid4().hex[:8]}"
     list_id = (await alice.post("/api/lists", json={"name": "Errands"})).json()["id"]
     await alice.put(f"/api/lists/{list_id}/members/{bob}", json={"role": "editor"})
@@ -242,4 +280,4 @@ def test_every_conversation_and_javascript_of_the_documents_is_tested_here() -> 
     assert pages == {ROOT / WEBSOCKET}
     pages = {path for path, text in texts.items() if re.search(r"^```(js|mjs|ts)$", text, re.MULTILINE)}
     assert pages == {ROOT / SOCKETIO, ROOT / SSE}
-    assert len(conversations()) == 2
+    assert len(conversations()) == 4

@@ -104,7 +104,7 @@ async def test_dropped_read_models_are_created_once_by_concurrent_processes(
     [
         ("TABLE {live}.tasks", "{live}.tasks"),
         ("TABLE {live}.checkpoints", "{live}.checkpoints"),
-        ("SCHEMA {live} CASCADE", "{live}.tasks, {live}.lists"),
+        ("SCHEMA {live} CASCADE", "{live}.task_versions, {live}.tasks"),
         ("SCHEMA {schema} CASCADE", "{schema}.generations"),
     ],
 )

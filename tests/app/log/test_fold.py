@@ -349,7 +349,7 @@ def test_fold_can_be_interrupted_anywhere(log: list[RawRecord], data: st.DataObj
     whole, folded = fold_log(log)
     cut = data.draw(st.integers(0, len(log)))
     first, parts = fold_log(log[:cut])
-    rest = Fold(states=dict(first.states), accepted=set(first.accepted), held=dict(first.held))
+    rest = Fold(dict(first.states), set(first.accepted), dict(first.held), began=dict(first.began))
     parts += [rest.apply(raw, decoded(raw)) for raw in log[cut:]]
     assert parts == folded
     assert (rest.states, rest.held) == (whole.states, whole.held)
