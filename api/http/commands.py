@@ -114,8 +114,11 @@ def location_of(request: CommandRequest) -> str | None:
 
 
 def command_answer(request: Request, command_request: CommandRequest, result: CommandResult) -> Response:
-    """Return the response to a command; 202 if its outcome is not known yet."""
+    """Return the response to a command; 202 if its outcome is not known yet, or was not to be waited for."""
     match result:
+        case Applied(position=position, is_repeat=False) if position and command_request.wait_s <= 0:
+            # The worker was quicker than the broker's answer: clients need not expect that.
+            return command_answer(request, command_request, Pending(position, result.others))
         case Applied():
             answer = _applied(request, command_request, result)
         case Pending(position=position):

@@ -416,6 +416,19 @@ async def test_request_may_not_wait(client: httpx.AsyncClient, world: World) -> 
     world.release()
 
 
+async def test_request_that_does_not_wait_is_202_however_quick_the_worker_is(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    """The outcome may be known when the broker answers. A repeat has the answer of its first attempt."""
+    await client.get("/api/me")
+    world.log.is_slow = True
+    headers = {"Prefer": "respond-async", "Idempotency-Key": "k"}
+    answer = await client.post("/api/tasks", json={"title": "T"}, headers=headers)
+    assert (answer.status_code, answer.json()["outcome"]) == (202, "pending")
+    outcome = await client.post("/api/tasks", json={"title": "T"}, headers=headers)
+    assert (outcome.status_code, outcome.json()["title"]) == (201, "T")
+
+
 async def test_position_of_another_log_is_malformed(client: httpx.AsyncClient) -> None:
     """The log has two partitions."""
     for header in ("7:0", "0", "0:-1", "a:b"):
