@@ -12,7 +12,7 @@ from tasktape.cli.client import api_verb, pending_said, the_list
 from tasktape.cli.lines import printable, short
 from tasktape.cli.lists import list_line
 from tasktape.cli.options import json_option
-from tasktape.cli.zone import local_zone, with_offset
+from tasktape.cli.past_times import EXAMPLES, time_given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from tasktape_client import Client
     from tasktape_client.models import ListRevert, Refused
 
-as_of_option = click.option(
-    "--as-of", required=True, metavar="TIME", help="The time, such as 2026-11-29T09:00 (local) or RFC 3339."
-)
+as_of_option = click.option("--as-of", required=True, metavar="TIME", help=f"The time: {EXAMPLES}.")
 
 
 @click.command(epilog="Example: tasktape revert Household --as-of 2026-11-29T09:00 --dry-run")
@@ -39,7 +37,7 @@ async def revert(
 
     New events do it; the history stays. Revert to the time that is printed at the end to undo it.
     """
-    list_id, time = await the_list(client, list_name), with_offset(as_of, local_zone())
+    list_id, time = await the_list(client, list_name), time_given(as_of, "--as-of")
     preview = await client.revert_list(list_id, time, dry_run=True)
     if dry_run or not preview.changes:
         _show(preview, as_json=as_json)
@@ -57,7 +55,7 @@ async def revert(
 @api_verb
 async def copy(client: Client, *, list_name: str, as_of: str, name: str | None, as_json: bool) -> None:
     """Make a new list of your own, with the stages and tasks that LIST had at a time."""
-    list_id, time = await the_list(client, list_name), with_offset(as_of, local_zone())
+    list_id, time = await the_list(client, list_name), time_given(as_of, "--as-of")
     with pending_said(as_json=as_json):
         made = await client.copy_list(list_id, time, name=name)
         if as_json:

@@ -165,6 +165,6 @@ async def test_list_is_reverted_and_copied(alice: Shell) -> None:
     undone = await alice.works("revert", "Garden", "--as-of", reverted["undo_as_of"], "--yes")
     assert "To undo this: --as-of 2" in undone
     assert "Weeds" in await alice.works("list", "--list", "Garden")
-    assert "as_of" in await alice.fails("revert", "Garden", "--as-of", "soon", "--yes")
+    assert "--as-of" in (await alice.run("revert", "Garden", "--as-of", "soon", "--yes"))[2]
     assert "as_of" in await alice.fails("copy", "Garden", "--as-of", "2001-01-01")
     assert "Missing option" in (await alice.run("copy", "Garden"))[2]
