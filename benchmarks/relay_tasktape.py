@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from pydantic_core import from_json
 
 from app.settings import Settings
 from benchmarks.instance import VERB, free_port, is_setting
@@ -26,7 +27,7 @@ from benchmarks.relay_load import Serving
 from benchmarks.relay_peers import SECRET, process
 from streams.producing import partition_of
 from tasktape.local.processes import Launch, gist, spawn, stop, wait_ready
-from tasktape.local.stack import read_ready
+from tasktape.local.stack import ask
 from tasktape.local.tokens import mint
 
 USERS = 100
@@ -211,4 +212,6 @@ def _token(user: str) -> str:
 
 
 def _is_ready(port: int) -> bool:
-    return read_ready(f"http://127.0.0.1:{port}") is not None
+    # Without a worker `/readyz` is a 503, also when it has positions.
+    status, body = ask(f"http://127.0.0.1:{port}/readyz")
+    return status in {200, 503} and "positions" in from_json(body)
