@@ -112,8 +112,7 @@ class TopicCopy:
 
     async def write(self, position: Position, event_id: str | None) -> None:
         """Copy the record at a position. Raise `WrongLog` if it is of another event, or `Unavailable`."""
-        if self._flushing.done():
-            await self._flushing  # It has failed.
+        await self._raise_failure()
         record = await self._reader.at(position)
         if dict(record.headers).get("ce_id") != (event_id or "").encode():
             raise WrongLog(f"the record {position} in Kafka is not that of the server: it is another log")
@@ -126,8 +125,13 @@ class TopicCopy:
     def _partition(self, key: bytes | None) -> int:
         return partition_of(key or b"", self._partitions)
 
+    async def finish(self) -> None:
+        """Write what was given so far. Raise `Unavailable`, also if an earlier write failed."""
+        await self.flush()
+        await self._raise_failure()
+
     async def flush(self) -> None:
-        """Write what was given so far."""
+        """Write what waits."""
         async with self._writing:
             messages, self._waiting = self._waiting, []
             if not messages:
@@ -141,6 +145,10 @@ class TopicCopy:
         """Write nothing more."""
         self._flushing.cancel()
         await asyncio.gather(self._flushing, return_exceptions=True)
+
+    async def _raise_failure(self) -> None:
+        if self._flushing.done():
+            await self._flushing
 
     async def _keep_flushing(self) -> None:
         while True:
@@ -165,7 +173,7 @@ async def open_topic_copy(settings: Settings, topic: str) -> AsyncIterator[Topic
         copy = TopicCopy(reader, producer, partitions, settings.partitions)
         try:
             yield copy
-            await copy.flush()
+            await copy.finish()
         finally:
             await copy.close()
     finally:
