@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Literal, Protocol
+from typing import Protocol
 
 from api.protocol.client_messages import Control, Refused
 from api.protocol.frames import EncodedMessage, MessageBatch, Sendable
@@ -134,7 +134,8 @@ class Player:
         """Send the events that are due, or wait until one is."""
         following = await self._following()
         if following is None:
-            self._end()
+            self._reach_end()
+            self._tell()
             return
         due_s = self._schedule.due_s(following)
         if due_s > self._clock.now_s():
@@ -161,10 +162,9 @@ class Player:
         if messages:
             self._output.send(messages[0] if len(messages) == 1 else MessageBatch(messages))
 
-    def _end(self) -> None:
+    def _reach_end(self) -> None:
         self._has_ended = True
         self.at = self._plan.last
-        self._tell()
 
     async def _following(self) -> datetime | None:
         return await retry_while_unavailable(self._reader.following)
@@ -207,8 +207,7 @@ class Player:
     async def _step(self) -> None:
         """Send the next event at once."""
         if await self._following() is None:
-            if not self._has_ended:
-                self._has_ended, self.at = True, self._plan.last
+            self._reach_end()
             return
         await self._output.ready()
 
@@ -248,13 +247,10 @@ class Player:
 
     def _tell(self, message_id: int | str | None = None, reason: str | None = None) -> None:
         """Send the state that the replay is in."""
-        state: Literal["playing", "paused", "ended"] = "playing" if self._is_playing else "paused"
+        state: State = "playing" if self._is_playing else "paused"
         if self._has_ended:
             state = "ended"
-        self._output.send(EncodedMessage(self._state(state, message_id, reason)))
-
-    def _state(self, state: State, message_id: int | str | None, reason: str | None) -> bytes:
-        return state_message(
+        message = state_message(
             self._channel,
             state,
             self.at,
@@ -262,7 +258,9 @@ class Player:
             message_id=message_id,
             reason=reason,
         )
+        self._output.send(EncodedMessage(message))
 
     def end(self, reason: str) -> None:
         """Send that the replay has ended for good; the caller has cancelled its task."""
-        self._output.send(EncodedMessage(self._state("ended", None, reason)))
+        self._has_ended = True
+        self._tell(reason=reason)
