@@ -21,7 +21,7 @@ from api.replay.player import Clock, LoopClock, Output, Plan, Player
 from api.replay.source import Past
 from api.replay.turns import Turns
 from app.channels import Channel
-from app.errors import TaskError, Unavailable
+from app.errors import Unavailable
 from app.positions import Positions
 from projections.queries.replay import Place
 
@@ -94,6 +94,14 @@ async def plan_of(past: Past, list_id: str, options: ReplayOptions, after: Place
     return Plan(list_id, first, last, options.speed, options.types, options.max_gap_ms / 1000, after)
 
 
+def failure_reason(error: BaseException) -> str:
+    """Return the reason to send for an error of a player. Log one that is not about reading the past."""
+    if isinstance(error, Unavailable):
+        return UNREADABLE
+    log.error("a replay failed", exc_info=error)
+    return FAILED
+
+
 def _just_before(time: datetime) -> datetime:
     try:
         return time - timedelta(microseconds=1)
@@ -127,9 +135,7 @@ class Replay:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, Unavailable):
-            log.error("a replay failed", exc_info=error)
-        self._ended(UNREADABLE if isinstance(error, TaskError) else FAILED)
+        self._ended(FAILED if error is None else failure_reason(error))
 
 
 class SessionReplays:

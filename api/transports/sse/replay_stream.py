@@ -17,7 +17,7 @@ from api.protocol.server_messages import goodbye
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
 from api.relay.list_watches import ListWatch
-from api.relay.replays import FAILED, UNREADABLE, plan_of
+from api.relay.replays import failure_reason, plan_of
 from api.replay.player import Player
 from api.telemetry.counters import Transport
 from api.transports.connection_lifecycle import Admission, lifetime, take_quotas
@@ -27,7 +27,7 @@ from api.transports.sse.response import HEADERS, MEDIA_TYPE, gone
 from api.transports.websocket.uvicorn_protocol import ABORT
 from api.transports.websocket.wire import CLOSE_TIMEOUT_S
 from app.channels import Channel
-from app.errors import NotFound, TaskError, Unavailable
+from app.errors import NotFound, TaskError
 
 
 class ReplayStream(Response):
@@ -122,7 +122,7 @@ class ReplayStream(Response):
         reason: CloseReason | str | None = self._ended.result() if self._ended.done() else None
         error = None if playing.cancelled() else playing.exception()
         if error is not None:
-            reason = UNREADABLE if isinstance(error, Unavailable) else FAILED
+            reason = failure_reason(error)
         if isinstance(reason, str):
             player.end(reason)
         elif reason is not None:

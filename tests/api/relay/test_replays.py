@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from api.protocol.limits import MAX_REPLAYS
 from app.tasks.events import TaskCreated, TaskEdited
@@ -224,6 +225,20 @@ async def test_unreadable_past_ends_a_replay_with_the_reason(
     assert len(node.relay.replays.quota) == 0
     refused = await subscribed(client)
     assert refused["code"] == "unavailable"
+
+
+async def test_error_of_a_replay_is_logged_and_told_without_its_details(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await signed_in(node)
+    await subscribed(client)
+    await received(client, state="playing")
+    monkeypatch.setattr(node.past, "list_at", None)
+    with capture_logs() as lines:
+        client.send({"type": "control", "channel": REPLAY, "action": "seek", "at": START.isoformat()})
+        assert (await received(client, state="ended"))["reason"] == "internal error"
+    assert [line["event"] for line in lines] == ["a replay failed"]
+    assert len(node.relay.replays.quota) == 0
 
 
 async def test_disconnect_frees_everything(node: Node) -> None:
