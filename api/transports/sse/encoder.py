@@ -18,6 +18,12 @@ NO_RECONNECT_MS = (30_000, 60_000)
 HEARTBEAT = b": ping\n\n"
 
 
+def event_lines(name: bytes, payload: bytes) -> bytes:
+    """Return a message as an event without `id:` and end."""
+    # JSON may have line ends between its tokens, but a line of an event may not.
+    return b"event: %s\ndata: %s\n" % (name, b" ".join(payload.splitlines()))
+
+
 class _EventForm(Codec):
     """A message as an event without `id:` and end, after a line with the position of an update."""
 
@@ -25,9 +31,7 @@ class _EventForm(Codec):
         """Return the event's first lines."""
         message = from_json(payload)
         position = message["position"] if message["type"] == "update" else ""
-        # JSON may have line ends between its tokens, but a line of an event may not.
-        data = b" ".join(payload.splitlines())
-        return b"%s\nevent: %s\ndata: %s\n" % (position.encode(), message["type"].encode(), data)
+        return b"%s\n%s" % (position.encode(), event_lines(message["type"].encode(), payload))
 
 
 EVENT = _EventForm()

@@ -21,9 +21,9 @@ from api.relay.replays import failure_reason, plan_of
 from api.replay.player import Player
 from api.telemetry.counters import Transport
 from api.transports.connection_lifecycle import Admission, lifetime, take_quotas
-from api.transports.sse.encoder import HEARTBEAT, RETRY_MS
-from api.transports.sse.replay_cursor import END, ReplayRequest, cursor_of
-from api.transports.sse.response import HEADERS, MEDIA_TYPE, gone
+from api.transports.sse.encoder import HEARTBEAT, RETRY_MS, event_lines
+from api.transports.sse.replay_cursor import ReplayRequest, cursor_of
+from api.transports.sse.response import HEADERS, MEDIA_TYPE, cancelled, gone
 from api.transports.websocket.uvicorn_protocol import ABORT
 from api.transports.websocket.wire import CLOSE_TIMEOUT_S
 from app.channels import Channel
@@ -113,9 +113,7 @@ class ReplayStream(Response):
                     self._say_end(player, playing)
                     await self._finish(writing, scope, send)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancelled(tasks)
 
     def _say_end(self, player: Player, playing: asyncio.Task[None]) -> None:
         """Add the last event, unless the replay has come to its end."""
@@ -185,11 +183,6 @@ class StreamOutput:
 
 def event_of(payload: bytes) -> bytes:
     """Return a message of a replay as an event; an update and the end have an id to resume from."""
-    # JSON may have line ends between its tokens, but a line of an event may not.
-    data = b" ".join(payload.splitlines())
     name, cursor = cursor_of(payload)
     mark = b"" if cursor is None else b"id: %s\n" % cursor
-    return b"event: %s\ndata: %s\n%s\n" % (name, data, mark)
-
-
-__all__ = ["END", "ReplayStream"]
+    return b"%s%s\n" % (event_lines(name, payload), mark)

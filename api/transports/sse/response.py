@@ -89,11 +89,11 @@ class EventStream(Response):
             try:
                 await asyncio.wait((left, *parts), return_when=asyncio.FIRST_COMPLETED)
                 self.close(None)  # Unless it has another reason, the client is gone.
-                await _cancelled(parts)
+                await cancelled(parts)
                 if not left.done():
                     await self._write_end(scope, send, left)
             finally:
-                await _cancelled([left, *parts])
+                await cancelled([left, *parts])
                 self.close(None)
 
     # --- the connection (see connection_lifecycle.Connection) --------------------------------------------
@@ -234,7 +234,7 @@ async def gone(receive: Receive) -> None:
         pass
 
 
-async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
     """Cancel tasks and wait for their end."""
     for task in tasks:
         task.cancel()
