@@ -111,6 +111,16 @@ class Link:
             raise message
         return message
 
+    async def hello(self) -> dict[str, Any]:
+        """Return the reply to the authentication, or an error. Raise as `receive` does."""
+        while True:
+            message = await self.receive()
+            # A rejected token is followed by a close frame with its code.
+            if message["type"] == "authenticated" or (
+                message["type"] == "error" and message["code"] != "unauthenticated"
+            ):
+                return message
+
     async def close(self) -> None:
         """Close the socket, and wake a waiting reader."""
         tasks = [task for task in (self._reading, self._renewing) if task is not None]

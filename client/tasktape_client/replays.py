@@ -93,10 +93,9 @@ class Replay:
     # --- messages ----------------------------------------------------------------------------------------
 
     async def _subscribe(self, link: Link) -> None:
-        while (message := await link.receive())["type"] != "authenticated":
-            # A rejected token is followed by a close frame with its code.
-            if message["type"] == "error" and message["code"] != "unauthenticated":
-                raise _refusal(message)
+        message = await link.hello()
+        if message["type"] == "error":
+            raise _refusal(message)
         await link.send(id=SUBSCRIBE_ID, type="subscribe", channel=self._channel, replay=dict(self._options))
 
     def _taken(self, message: Mapping[str, Any]) -> Item | None:

@@ -193,13 +193,10 @@ class Updates:
 
     async def _hello(self, link: Link) -> dict[str, Any]:
         """Wait for the reply to the authentication, and return it. Raise `Broken` or `TasktapeError`."""
-        while True:
-            message = await link.receive()
-            if message["type"] == "authenticated":
-                return message
-            # A rejected token is followed by a close frame with its code.
-            if message["type"] == "error" and message["code"] != "unauthenticated":
-                raise _refusal(message)
+        message = await link.hello()
+        if message["type"] == "error":
+            raise _refusal(message)
+        return message
 
     async def _begin(self, link: Link, hello: Mapping[str, Any]) -> None:
         """Take the automatic channels, and subscribe to the others from the same positions."""
