@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.integration.live_client import LIMIT_S, LiveClient, live
+from tests.integration.live_client import LiveClient, live
 
 
 class ReplayClient:
@@ -49,11 +47,9 @@ class ReplayClient:
 
     async def next(self) -> dict[str, Any]:
         """Return the next message that is no ping."""
-        while True:
-            message: dict[str, Any] = json.loads(await asyncio.wait_for(self._client.socket.recv(), LIMIT_S))
-            if message["type"] != "ping":
-                self._take(message)
-                return message
+        message = await self._client.receive()
+        self._take(message)
+        return message
 
     def _take(self, message: dict[str, Any]) -> None:
         if message.get("channel") != self.channel:
