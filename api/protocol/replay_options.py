@@ -17,11 +17,10 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from api.protocol.limits import DEFAULT_GAP_MS, MAX_GAP_MS, MAX_SPEED
-from app.log.records import EVENT_CLASSES
+from app.log.records import EVENT_TYPES
 from app.values import instant
 
 MAX_TYPES = 100
-TYPES = frozenset(event_class.type for event_class in EVENT_CLASSES)
 
 
 def _utc(value: object) -> object:
@@ -29,7 +28,7 @@ def _utc(value: object) -> object:
 
 
 def _known(name: str) -> str:
-    if name not in TYPES:
+    if name not in EVENT_TYPES:
         raise PydanticCustomError("unknown_event_type", "there is no event type {name}", {"name": name[:60]})
     return name
 
