@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,9 @@ HEIGHT_OF_FRAME = 6
 class Board:
     """The tasks of a list by column. It keeps their titles only."""
 
-    def __init__(self, list_id: str, stages: Iterable[str] = ()) -> None:
+    def __init__(self, list_id: str) -> None:
         self._list_id = list_id
-        self._columns: dict[str, dict[str, str]] = {stage: {} for stage in stages}
+        self._columns: dict[str, dict[str, str]] = {}
         self._places: dict[str, str] = {}
         self.name = ""
         self.at: datetime | None = None
