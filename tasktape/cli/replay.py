@@ -13,7 +13,7 @@ import click
 
 from tasktape.cli.client import api_verb, the_list
 from tasktape.cli.lines import event_line, moment, printable
-from tasktape.cli.options import bad_settings, json_option, process_environment
+from tasktape.cli.options import bad_settings, json_option, local_errors, process_environment
 from tasktape.cli.zone import local_zone, with_offset
 
 if TYPE_CHECKING:
@@ -198,22 +198,23 @@ async def _copy(played: Replay, topic: str, *, as_json: bool) -> None:
         click.echo(f"Copied {copied:,} {'record' if copied == 1 else 'records'} to {topic}")
 
 
+@local_errors
 def _log_settings() -> Settings:
     """Return the settings for the log: those of the environment, else of the running local instance."""
     from app.settings import BadSettings, Settings
     from tasktape.local.data_dir import data_dir
+    from tasktape.local.stores import running_settings
 
     environment = process_environment()
-    if not environment.get("KAFKA_BROKERS"):
-        data: Path | None = click.get_current_context().params.get("data")
-        run = data_dir(data).read_run()
-        brokers = run.get("kafka", {}).get("brokers")
-        if not brokers:
-            raise click.ClickException(
-                "--to-topic reads Kafka: set KAFKA_BROKERS, or name the folder of a running instance"
-            )
-        environment |= {"KAFKA_BROKERS": brokers}
-    try:
-        return Settings.from_environment(environment)
-    except BadSettings as error:
-        raise bad_settings(error) from None
+    if environment.get("KAFKA_BROKERS"):
+        try:
+            return Settings.from_environment(environment)
+        except BadSettings as error:
+            raise bad_settings(error) from None
+    data: Path | None = click.get_current_context().params.get("data")
+    settings = running_settings(data_dir(data), environment)
+    if settings is None:
+        raise click.ClickException(
+            "--to-topic reads Kafka: set KAFKA_BROKERS, or name the folder of a running instance"
+        )
+    return settings

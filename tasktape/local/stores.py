@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from app.settings import BadSettings, Settings
+from tasktape.local.data_dir import DataDir
 from tasktape.local.errors import LocalError
 from tasktape.local.foreground import install_parts
 from tasktape.local.jars import Progress
@@ -51,18 +52,9 @@ def any_stores(options: Options, progress: Progress, say: Say) -> Iterator[Setti
     Raise `LocalError`, also for a folder that has no instance.
     """
     data = options.data
-    if data.root.is_dir() and data.is_locked():
-        run = data.read_run()
-        kafka, database = run.get("kafka", {}), run.get("database", {})
-        if not kafka.get("brokers"):
-            raise LocalError(f"Kafka of {data.root} is not up yet; try again in a moment")
-        found = {
-            "KAFKA_BROKERS": kafka["brokers"],
-            "DATABASE_URL": database.get("url") or "",
-            "TASKTAPE_SCHEMA": database.get("schema") or "",
-            "TASKTAPE_EVENTS_TOPIC": next(iter(run.get("topics", ())), ""),
-        }
-        yield _settings({**options.env, **found})
+    running = running_settings(data, options.env)
+    if running is not None:
+        yield running
         return
     if options.env.get("KAFKA_BROKERS"):
         yield _settings(options.env)
@@ -71,6 +63,23 @@ def any_stores(options: Options, progress: Progress, say: Say) -> Iterator[Setti
         raise LocalError(f"There is no instance in {data.root}; name another folder with --data")
     with idle_stores(options, progress, say) as settings:
         yield settings
+
+
+def running_settings(data: DataDir, env: Mapping[str, str]) -> Settings | None:
+    """Return the settings for the stores of an instance that runs, if it does. Raise `LocalError`."""
+    if not (data.root.is_dir() and data.is_locked()):
+        return None
+    run = data.read_run()
+    kafka, database = run.get("kafka", {}), run.get("database", {})
+    if not kafka.get("brokers"):
+        raise LocalError(f"Kafka of {data.root} is not up yet; try again in a moment")
+    found = {
+        "KAFKA_BROKERS": kafka["brokers"],
+        "DATABASE_URL": database.get("url") or "",
+        "TASKTAPE_SCHEMA": database.get("schema") or "",
+        "TASKTAPE_EVENTS_TOPIC": next(iter(run.get("topics", ())), ""),
+    }
+    return _settings({**env, **found})
 
 
 def _settings(environment: Mapping[str, str]) -> Settings:
