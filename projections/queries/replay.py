@@ -18,11 +18,13 @@ import asyncpg
 from app.dates import format_time
 from app.errors import Unavailable
 from app.log.event_json import update_json
-from app.stream_ids import list_stream
+from app.log.updates import state_json
 from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Connection
 from projections.postgres.database import DATABASE_UNAVAILABLE, Database
+from projections.postgres.periods import Moment
 from projections.read_models.audit import AT, UPDATE_COLUMNS, at_of, event_from_row, shown_state
+from projections.task_search.lists_at import list_at
 
 READERS = 2
 """The most connections of the pool that all replays of a node use at the same time."""
@@ -105,10 +107,6 @@ SELECT * FROM sized WHERE before < $7 ORDER BY place_at, place_partition, place_
 """  # noqa: S608
 """A row for each event of the list, with the task's state if it is the newest of a task in the list then."""
 
-_LIST = f"""
-    SELECT CASE WHEN state ->> 'deleted_at' IS NULL THEN state END FROM audit
-    WHERE stream = $1 AND outcome = 'accepted' AND {AT} <= $2 ORDER BY version DESC LIMIT 1
-"""  # noqa: S608
 _SPAN = f"""
     SELECT min({AT}) AS first, greatest(max({AT}), (
         SELECT max({AT}) FROM audit WHERE left_list_id = $1
@@ -179,8 +177,8 @@ class ListPast:
     async def list_at(self, list_id: str, time: datetime) -> bytes:
         """Return the JSON of a list at a time; `null` if it did not exist."""
         async with self._reading() as connection:
-            state: str | None = await connection.fetchval(_LIST, list_stream(list_id), time)
-        return b"null" if state is None else state.encode()
+            found = await list_at(connection, list_id, Moment(time))
+        return b"null" if found is None or found.deleted_at is not None else state_json(found)
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[Connection]:

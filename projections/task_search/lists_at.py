@@ -1,0 +1,94 @@
+"""Lists at a past moment: their states, and the tasks that they contained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from app.lists.state import TaskList
+from app.log.updates import state_from_json
+from app.tasks.state import Task
+from projections.postgres import stream_ids as stream_sql
+from projections.postgres.connections import Source as Rows
+from projections.postgres.periods import Moment
+from projections.postgres.sql_parameters import Parameters, Statement
+from projections.read_models.tasks import DELETED
+from projections.task_search.sources import Source, unchanged_since, versions_at
+from projections.task_search.task_states import states
+
+_LIST = {
+    clock: f"""
+        SELECT state FROM audit
+        WHERE stream = {stream_sql.stream_of("list", "$1::text")} AND outcome = 'accepted'
+          AND state IS NOT NULL AND {column} <= $2
+        ORDER BY version DESC LIMIT 1
+    """  # noqa: S608
+    for clock, column in (("event", "time"), ("recorded", "recorded_at"))
+}
+
+
+async def list_at(rows: Rows, list_id: str, moment: Moment) -> TaskList | None:
+    """Return a list at a moment, or None if it did not exist yet."""
+    state = await rows.fetchval(_LIST[moment.clock], list_id, moment.time)
+    return None if state is None else cast("TaskList", state_from_json("list", state))
+
+
+async def tasks_at(rows: Rows, ids: Sequence[str], moment: Moment) -> dict[str, Task]:
+    """Return tasks at a moment by id; omit those that did not exist yet."""
+    found = await states(rows, ids, moment.time, moment.clock)
+    return {key: state.decode() for key, state in found.items()}
+
+
+def sources_at(moment: Moment) -> Sequence[Source]:
+    """Return the sources that together contain every task at a moment."""
+    return unchanged_since(moment), versions_at(moment)
+
+
+def contained(list_id: str, sources: Sequence[Source], limit: int) -> Statement:
+    """Return the statement for the ids of at most `limit` existing tasks of a list, in order."""
+    parameters = Parameters()
+    found = _versions(list_id, sources, parameters, deleted=False)
+    limited = f"ORDER BY id LIMIT {parameters.add(limit, 'bigint')}"
+    return f"SELECT id FROM ({found}) AS found {limited}", *parameters.values  # noqa: S608
+
+
+def differing(
+    list_id: str,
+    former: Sequence[Source],
+    later: Sequence[Source],
+    limit: int,
+    *,
+    after: str = "",
+    deleted: bool = False,
+) -> Statement:
+    """Return the statement for the ids of tasks that are not at the same version in a list, in order.
+
+    Deleted tasks do not count as in the list, unless `deleted` is set.
+    """
+    parameters = Parameters()
+    before, then = (_versions(list_id, sources, parameters, deleted=deleted) for sources in (former, later))
+    return (
+        f"""
+        SELECT id FROM ({before}) AS former FULL JOIN ({then}) AS later USING (id)
+        WHERE former.version IS DISTINCT FROM later.version AND id > {parameters.add(after, "text")}
+        ORDER BY id LIMIT {parameters.add(limit, "bigint")}
+        """,  # noqa: S608
+        *parameters.values,
+    )
+
+
+def _versions(list_id: str, sources: Sequence[Source], parameters: Parameters, *, deleted: bool) -> str:
+    """Return the query for the tasks of a list in these sources, and their versions."""
+    most = DELETED if deleted else DELETED - 1
+    found = (_versions_in(source, list_id, most, parameters) for source in sources)
+    return " UNION ALL ".join(found)
+
+
+def _versions_in(source: Source, list_id: str, most: int, parameters: Parameters) -> str:
+    conditions = [
+        f"t.list_id = {parameters.add(list_id, 'text')}",
+        f"t.shelf <= {most}",
+        *source.valid(parameters),
+        *source.found_by(parameters),
+    ]
+    return f"SELECT t.id, t.version FROM {source.walked} WHERE {' AND '.join(conditions)}"  # noqa: S608
