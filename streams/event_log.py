@@ -172,6 +172,15 @@ class KafkaEventLog:
         )
 
 
+async def topic_ends(brokers: Sequence[str], topic: str, partitions: int) -> Mapping[int, int]:
+    """Return the next offset of each partition of a topic. Raise `Unavailable`."""
+    event_log = KafkaEventLog(brokers, topic, partitions)
+    try:
+        return await event_log.ends()
+    finally:
+        await event_log.close()
+
+
 def raw_record(message: ConsumerRecord) -> RawRecord:
     """Convert a record of aiokafka to one of the domain."""
     return RawRecord(

@@ -6,7 +6,7 @@ from app.settings import Settings
 from projections.generations.lifecycle import set_up
 from projections.generations.rebuild_lock import rebuild_lock
 from projections.postgres.database import ensure_database
-from streams.event_log import KafkaEventLog
+from streams.event_log import topic_ends
 from streams.rebuilding import fill
 from streams.topics import ensure_topics, shapes_of
 
@@ -21,15 +21,8 @@ async def migrate(settings: Settings) -> list[str]:
     await ensure_database(settings.database_url)
     lines = [f"topic {identity.topic} with {identity.partitions} partitions: ready"]
     async with rebuild_lock(settings.database_url, settings.schema_name, wait=True):
+        ends = await topic_ends(settings.kafka_brokers, identity.topic, identity.partitions)
         outdated = await set_up(
-            settings.database_url, settings.schema_name, identity, has_records=await _has_records(settings)
+            settings.database_url, settings.schema_name, identity, has_records=any(ends.values())
         )
         return [*lines, "read models: ready" if outdated is None else await fill(settings, outdated)]
-
-
-async def _has_records(settings: Settings) -> bool:
-    event_log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
-    try:
-        return any((await event_log.ends()).values())
-    finally:
-        await event_log.close()

@@ -155,10 +155,17 @@ async def cluster_id(brokers: Sequence[str]) -> str:
 async def find_log(brokers: Sequence[str], topic: str) -> LogIdentity | None:
     """Return the identity of a log, or None if there is no such topic. Raise `Unavailable`."""
     async with open_admin(brokers) as admin:
-        if topic not in await admin.list_topics():
+        partitions = await partitions_of(admin, topic)
+        if partitions is None:
             return None
-        partitions = (await await_visible(admin, [topic]))[topic]
         return LogIdentity(topic, (await admin.describe_cluster())["cluster_id"], partitions)
+
+
+async def partitions_of(admin: AIOKafkaAdminClient, topic: str) -> int | None:
+    """Return the number of partitions of a topic, or None if there is no such topic."""
+    if topic not in await admin.list_topics():
+        return None
+    return (await await_visible(admin, [topic]))[topic]
 
 
 async def create_missing(admin: AIOKafkaAdminClient, shapes: Sequence[TopicShape]) -> None:

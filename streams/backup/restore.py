@@ -19,8 +19,8 @@ from streams.backup.records import PartitionDigest, canonical_bytes
 from streams.backup.restored_topic import (
     begin_restore,
     end_restore,
+    refuse_log,
     refuse_updates,
-    restorable_ends,
 )
 from streams.event_log import KafkaEventLog
 from streams.producing import Message, TopicProducer
@@ -63,7 +63,7 @@ async def restore(settings: Settings, chain: Sequence[Ends], progress: Progress)
             f"{chain[0].path} has {partitions} partitions, but {settings.partitions} are configured: "
             f"set TASKTAPE_PARTITIONS={partitions}"
         )
-    await restorable_ends(settings.kafka_brokers, shape)
+    await refuse_log(settings.kafka_brokers, shape)
     await refuse_updates(settings.kafka_brokers, updates.name)
     await check_empty(settings.database_url, settings.schema_name)
     await begin_restore(settings.kafka_brokers, shape)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from aiokafka.admin import AIOKafkaAdminClient
 
 from app.errors import Unavailable, WrongLog
-from streams.event_log import KafkaEventLog
+from streams.event_log import topic_ends
 from streams.topics import (
     BROKER_TIME,
     NEVER,
@@ -28,6 +28,7 @@ from streams.topics import (
     check_partitions,
     create_missing,
     open_admin,
+    partitions_of,
     set_topic_config,
     topic_config,
 )
@@ -36,43 +37,32 @@ FUTURE = "message.timestamp.after.max.ms"
 """The broker's limit for times in the future, which its clock may have been in once."""
 
 
-async def restorable_ends(brokers: Sequence[str], shape: TopicShape) -> dict[int, int]:
-    """Return the ends of the topic: all 0, unless a restore of it was interrupted. Change nothing.
+async def refuse_log(brokers: Sequence[str], shape: TopicShape) -> None:
+    """Raise `WrongLog` if the topic has records, and no restore of it was interrupted. Change nothing.
 
-    Raise `WrongLog` if it has records of its own, or another number of partitions, and `Unavailable`.
+    Raise `WrongLog` also for another number of partitions, and `Unavailable`.
     """
     async with open_admin(brokers) as admin:
-        if shape.name not in await admin.list_topics():
-            return dict.fromkeys(range(shape.partitions), 0)
-        check_partitions(shape, (await await_visible(admin, [shape.name]))[shape.name])
+        partitions = await partitions_of(admin, shape.name)
+        if partitions is None:
+            return
+        check_partitions(shape, partitions)
         found, _ = await topic_config(admin, shape.name)
-    ends = await topic_ends(brokers, shape.name, shape.partitions)
     if found.get(TIMESTAMPS) != PRODUCER_TIME:
-        _refuse_records(shape.name, ends)
-    return ends
+        await _refuse_records(brokers, shape.name, partitions)
 
 
 async def refuse_updates(brokers: Sequence[str], topic: str) -> None:
     """Raise `WrongLog` if the updates of another log are there: their positions would be taken for ours."""
     async with open_admin(brokers) as admin:
-        if topic not in await admin.list_topics():
-            return
-        partitions = (await await_visible(admin, [topic]))[topic]
-    _refuse_records(topic, await topic_ends(brokers, topic, partitions))
+        partitions = await partitions_of(admin, topic)
+    if partitions is not None:
+        await _refuse_records(brokers, topic, partitions)
 
 
-def _refuse_records(topic: str, ends: Mapping[int, int]) -> None:
-    if count := sum(ends.values()):
+async def _refuse_records(brokers: Sequence[str], topic: str, partitions: int) -> None:
+    if count := sum((await topic_ends(brokers, topic, partitions)).values()):
         raise WrongLog(f"{topic} has {count:,} records already: a restore needs an empty instance")
-
-
-async def topic_ends(brokers: Sequence[str], topic: str, partitions: int) -> dict[int, int]:
-    """Return the next offset of each partition. Raise `Unavailable`."""
-    event_log = KafkaEventLog(brokers, topic, partitions)
-    try:
-        return dict(await event_log.ends())
-    finally:
-        await event_log.close()
 
 
 async def begin_restore(brokers: Sequence[str], shape: TopicShape) -> None:
