@@ -48,16 +48,6 @@ class BackupReader:
         self.digests = {start.partition: start.digest_from_here() for start in self.header.starts}
         self.ends: Ends | None = None
 
-    @property
-    def size(self) -> int:
-        """The size of the file in bytes."""
-        return self._reader.size
-
-    @property
-    def at(self) -> int:
-        """The number of bytes read."""
-        return self._reader.at
-
     def records(self) -> Iterator[Sequence[Entry]]:
         """Read the records of each block, in order, then check the footer."""
         count = record_bytes = 0

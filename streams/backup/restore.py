@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -96,7 +95,8 @@ class _Restoration:
         self._check_ends(there)
         done = 0
         for ends in self._chain:
-            with _unchanged(ends), open_backup(ends.path) as reader:
+            _check_unchanged(ends)
+            with open_backup(ends.path) as reader:
                 for entries in reader.records():
                     for partition, run in groupby(entries, lambda each: each.record.partition):
                         await self._write(partition, list(run), there[partition])
@@ -158,12 +158,10 @@ class _Restoration:
                 )
 
 
-@contextmanager
-def _unchanged(ends: Ends) -> Iterator[None]:
+def _check_unchanged(ends: Ends) -> None:
     """Raise `BadBackup` if the file is not the one that was checked."""
     if read_ends(ends.path).digest != ends.digest:
         raise BadBackup(f"{ends.path} was changed while it was restored")
-    yield
 
 
 def _message(entry: Entry) -> Message:
