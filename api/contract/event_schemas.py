@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic.json_schema import GenerateJsonSchema, NoDefault
-from pydantic_core import CoreSchema, core_schema, to_jsonable_python
+from pydantic.json_schema import NoDefault
+from pydantic_core import core_schema, to_jsonable_python
 
+from api.contract.json_schemas import UntitledFields
 from api.contract.schema_compatibility import incompatibilities
 from api.contract.schema_samples import samples
 from app.errors import Undecodable
@@ -35,12 +36,8 @@ Files = Mapping[str, str]
 """Texts of files, by their path in the folder: `task.created/1.json`."""
 
 
-class _EventSchema(GenerateJsonSchema):
-    """Pydantic's generator, with the defaults that factories make, and without a title for each field."""
-
-    def field_title_should_be_set(self, schema: CoreSchema) -> bool:
-        del schema
-        return False
+class _EventSchema(UntitledFields):
+    """A generator with the defaults that factories make."""
 
     def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
         if "default_factory" in schema and not schema.get("default_factory_takes_data"):

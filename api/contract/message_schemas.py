@@ -7,9 +7,10 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+from pydantic.json_schema import JsonSchemaMode
 from pydantic_core import core_schema
 
+from api.contract.json_schemas import UntitledFields
 from api.protocol.client_messages import Incoming
 from api.protocol.update_messages import FromServer
 
@@ -19,8 +20,8 @@ FROM_SERVER: tuple[type[BaseModel], ...] = get_args(FromServer)
 _PLACES_OF_NAMES = frozenset({"properties", "$defs"})
 
 
-class _Generate(GenerateJsonSchema):
-    """Marks all fields of serialized models as required, and adds no generated titles."""
+class _Generate(UntitledFields):
+    """Marks all fields of serialized models as required."""
 
     def field_is_required(
         self,
@@ -29,9 +30,6 @@ class _Generate(GenerateJsonSchema):
     ) -> bool:
         written = self.mode == "serialization" and field["type"] != "typed-dict-field"
         return written or super().field_is_required(field, total)
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
-        return False
 
 
 def message_schemas() -> dict[str, Any]:

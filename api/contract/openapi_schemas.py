@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+from pydantic.json_schema import JsonSchemaMode
 
+from api.contract.json_schemas import UntitledFields
 from api.contract.openapi_fields import described
 from api.http.commands import WrittenOut
 from api.http.problems import Problem
@@ -20,14 +21,6 @@ REF = "#/components/schemas/{model}"
 
 
 _KINDS = frozenset({"properties", "oneOf"})
-
-
-class _Generator(GenerateJsonSchema):
-    """Gives titles to models only: a field `list` titled `List` would be another class to generators."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
-        """Return False: the field's name is enough."""
-        return False
 
 
 class Schemas:
@@ -45,7 +38,7 @@ class Schemas:
         self._found, definitions = TypeAdapter.json_schemas(
             [(used_as, mode, TypeAdapter(used_as)) for used_as, mode in used],
             ref_template=REF,
-            schema_generator=_Generator,
+            schema_generator=UntitledFields,
         )
         components: dict[str, Any] = definitions.get("$defs", {})
         _name_inline_models(components)
@@ -65,7 +58,7 @@ class Schemas:
 
 def query_schemas(query: Any) -> dict[str, dict[str, Any]]:
     """Return the schema of each parameter of a query string."""
-    found = TypeAdapter(query).json_schema(schema_generator=_Generator)["properties"]
+    found = TypeAdapter(query).json_schema(schema_generator=UntitledFields)["properties"]
     return {name: _not_null(schema) for name, schema in found.items()}
 
 
