@@ -6,7 +6,6 @@ know, stay as they were. What may have changed is compared with the last commit.
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import subprocess
@@ -20,6 +19,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import NoDefault
 from pydantic_core import core_schema, to_jsonable_python
 
+from api.contract.generated_files import is_write
 from api.contract.json_schemas import UntitledFields
 from api.contract.schema_compatibility import incompatibilities
 from api.contract.schema_samples import samples
@@ -160,11 +160,7 @@ def main(
     arguments: Sequence[str] | None = None, types: EventTypes[Any] = EVENT_TYPES, folder: Path = FOLDER
 ) -> int:
     """Write the schemas, or check that they are up to date; refuse classes that cannot read old records."""
-    parser = argparse.ArgumentParser(prog="python -m api.contract.event_schemas", description=main.__doc__)
-    group = parser.add_mutually_exclusive_group(required=True)
-    group.add_argument("--write", action="store_true")
-    group.add_argument("--check", action="store_true")
-    write = parser.parse_args(arguments).write
+    write = is_write("api.contract.event_schemas", main.__doc__, arguments)
     found = read_files(folder)
     committed = committed_files(folder) or found
     problems = list(broken_promises(types, committed))

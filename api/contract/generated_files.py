@@ -10,11 +10,7 @@ from pathlib import Path
 
 def keep(program: str, copy: Path, make: Callable[[], str], arguments: Sequence[str] | None = None) -> int:
     """Write the committed document, or check that it is up to date."""
-    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=keep.__doc__)
-    group = parser.add_mutually_exclusive_group(required=True)
-    group.add_argument("--write", action="store_true")
-    group.add_argument("--check", action="store_true")
-    if parser.parse_args(arguments).write:
+    if is_write(program, keep.__doc__, arguments):
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(make(), encoding="utf-8")
         return 0
@@ -22,3 +18,12 @@ def keep(program: str, copy: Path, make: Callable[[], str], arguments: Sequence[
         return 0
     sys.stderr.write(f"{copy} is out of date; run `python -m {program} --write`\n")
     return 1
+
+
+def is_write(program: str, description: str | None, arguments: Sequence[str] | None = None) -> bool:
+    """Parse the arguments, and return whether to write, not to check. Exit if they are wrong."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--write", action="store_true")
+    group.add_argument("--check", action="store_true")
+    return bool(parser.parse_args(arguments).write)
