@@ -53,6 +53,11 @@ def environment_of(parts: Parts) -> dict[str, str]:
 async def write_backlog(settings: Settings, records: Sequence[Record]) -> float:
     """Create topics and tables and append all records; return the seconds of appending."""
     await migrate(settings)
+    return await append_all(settings, records)
+
+
+async def append_all(settings: Settings, records: Sequence[Record]) -> float:
+    """Append all records to the log, which exists; return the seconds of appending."""
     event_log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
     await event_log.start()
     started_s = time.monotonic()

@@ -16,7 +16,7 @@ from typing import Any
 from app.log.records import Record
 from app.settings import Settings
 from benchmarks import incidents
-from benchmarks.backlog import APPEND_AT_ONCE, environment_of
+from benchmarks.backlog import append_all, environment_of
 from benchmarks.machine import measured
 from benchmarks.parts import Parts, real_parts
 from benchmarks.tables import table
@@ -67,14 +67,11 @@ async def _timed(what: str, events: int, do: Callable[[], Coroutine[Any, Any, ob
 
 async def _append(settings: Settings, records: Sequence[Record]) -> None:
     await ensure_topics(settings.kafka_brokers, shapes_of(settings)[:1])
-    event_log = _log(settings)
-    for first in range(0, len(records), APPEND_AT_ONCE):
-        await event_log.append(records[first : first + APPEND_AT_ONCE])
-    await event_log.close()
+    await append_all(settings, records)
 
 
 async def _read(settings: Settings) -> None:
-    event_log = _log(settings)
+    event_log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
     for partition, end in (await event_log.ends()).items():
         async for _ in event_log.read_messages(partition, 0, end):
             pass
@@ -93,10 +90,6 @@ async def _restore(settings: Settings, path: Path) -> None:
 
 def _check(path: Path) -> Any:
     return check_restorable([path], lambda _label, _done, _total: None)
-
-
-def _log(settings: Settings) -> KafkaEventLog:
-    return KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
 
 
 def _settings(parts: Parts, name: str) -> Settings:
