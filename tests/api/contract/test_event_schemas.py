@@ -358,14 +358,6 @@ def test_documented_upcaster_reads_the_version_before(run: Run) -> None:
     """As in the how-to: the check refuses the change, and accepts it with the upcaster."""
 
     @dataclass(frozen=True, slots=True)
-    class Before:
-        type: ClassVar[str] = "task.commented"
-        comment_id: bounds.Id
-        text: bounds.Text
-        mentions: bounds.Many[bounds.UserName] = ()
-        notify: bounds.Many[bounds.UserName] = ()
-
-    @dataclass(frozen=True, slots=True)
     class Commented:
         type: ClassVar[str] = "task.commented"
         comment_id: bounds.Id
@@ -379,7 +371,7 @@ def test_documented_upcaster_reads_the_version_before(run: Run) -> None:
     names = "from collections.abc import *; from typing import Any; from app.log.upcasters import Upcaster\n"
     exec(names + block, shown)
     [upcaster] = shown["UPCASTERS"]["task.commented"]
-    run("--write", Before)
+    run("--write", TaskCommented)
     refused = run("--write", Commented)
     assert f"\n{refused[0]}\n" in (ROOT / page).read_text()
     assert run("--write", Commented, upcaster) == []
