@@ -16,7 +16,7 @@ from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable, DropSchema
 from app.errors import Unavailable
 from projections.generations.log_adoption import record_identity, replace_identity
 from projections.generations.log_identity import LogIdentity
-from projections.postgres.engines import open_engine
+from projections.postgres.engines import first_line, open_engine
 from projections.postgres.live_generation import generation_schema
 from projections.postgres.tables import checkpoints, control, generations, load_progress, policy_checkpoints
 from projections.read_models.registry import GENERATION_TABLES, LATE_INDEXES, READ_MODELS_VERSION
@@ -45,14 +45,9 @@ async def set_up(
                 connection, control_schema, identity.partitions, at_once=not has_records
             )
     except (OSError, DBAPIError) as error:
-        raise Unavailable(f"the database cannot be set up: {_first_line(error)}") from error
+        raise Unavailable(f"the database cannot be set up: {first_line(error)}") from error
     finally:
         await engine.dispose()
-
-
-def _first_line(error: BaseException) -> str:
-    origin = getattr(error, "orig", None) or error
-    return str(origin).strip().partition("\n")[0]
 
 
 async def _ensure_generation(
@@ -210,7 +205,7 @@ async def drop_all_but_live(url: str, control_schema: str) -> Sequence[int]:
                 await connection.execute(delete(generations).where(generations.c.number == number))
             dropped.append(number)
     except (OSError, DBAPIError) as error:
-        raise Unavailable(f"the read models cannot be dropped: {_first_line(error)}") from error
+        raise Unavailable(f"the read models cannot be dropped: {first_line(error)}") from error
     finally:
         await engine.dispose()
     return dropped

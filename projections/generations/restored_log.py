@@ -14,7 +14,7 @@ from sqlalchemy.schema import CreateSchema, DropSchema
 from app.errors import Unavailable, WrongLog
 from projections.generations.log_identity import LogIdentity
 from projections.postgres.database import ensure_database
-from projections.postgres.engines import open_engine
+from projections.postgres.engines import first_line, open_engine
 from projections.postgres.live_generation import generation_schema
 from projections.postgres.tables import (
     FRESH_S,
@@ -62,7 +62,7 @@ async def check_empty(url: str, control_schema: str) -> None:
         async with engine.begin() as connection:
             await _check_empty(connection, control_schema)
     except DATABASE_FAILURES as error:
-        raise Unavailable(f"the database cannot be reached: {error}") from error
+        raise Unavailable(f"the database cannot be reached: {first_line(error)}") from error
     finally:
         await engine.dispose()
 
@@ -86,7 +86,7 @@ async def forget_read_models(url: str, control_schema: str, policies: Mapping[in
                 rows = [{"partition": each, "next_offset": offset} for each, offset in policies.items()]
                 await connection.execute(insert(policy_checkpoints).values(rows))
     except DATABASE_FAILURES as error:
-        raise Unavailable(f"the database cannot be changed: {error}") from error
+        raise Unavailable(f"the database cannot be changed: {first_line(error)}") from error
     finally:
         await engine.dispose()
 

@@ -15,3 +15,9 @@ def open_engine(url: str, control_schema: str) -> AsyncEngine:
         poolclass=NullPool,
         execution_options={"schema_translate_map": {None: control_schema}},
     )
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error of such an engine, without the statement that failed."""
+    origin = getattr(error, "orig", None) or error
+    return str(origin).strip().partition("\n")[0]
