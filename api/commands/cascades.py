@@ -9,7 +9,6 @@ command (`api.commands.lock_plan`).
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from itertools import groupby
 
 from pydantic_core import to_json
 
+from api.commands.concurrently import concurrently
 from api.commands.decisions import Decisions
 from api.commands.execution import Execution
 from api.commands.in_flight import NO_LINES
@@ -174,19 +174,12 @@ class Cascades:
         self, request: CommandRequest, steps: Sequence[Step], deadline: float
     ) -> Sequence[CommandResult]:
         """Change the sub-tasks of one level, some concurrently; all of them, even if one fails."""
-        limit = asyncio.Semaphore(AT_ONCE)
 
         async def change(step: Step) -> list[CommandResult | None]:
-            async with limit:
-                return [await self._change(request, step.task_id, each, deadline) for each in step.commands]
+            return [await self._change(request, step.task_id, each, deadline) for each in step.commands]
 
-        changed = await asyncio.gather(*(change(step) for step in steps), return_exceptions=True)
-        results: list[CommandResult] = []
-        for each in changed:
-            if isinstance(each, BaseException):
-                raise each
-            results += [result for result in each if result is not None]
-        return results
+        changed = await concurrently(change, steps, AT_ONCE)
+        return [result for each in changed for result in each if result is not None]
 
     async def _change(
         self, request: CommandRequest, task_id: str, command: TaskCommand, deadline: float

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
+from api.commands.concurrently import concurrently
 from api.commands.handler import CommandHandler
 from api.commands.list_reverts import AT_ONCE, NOTHING_THEN, REFUSALS, Refusal
 from api.commands.load_context import NO_LIST
@@ -149,7 +149,6 @@ class ListCopies:
     async def _finish(self, plan: CopyPlan, request: CommandRequest, copied: Copied) -> None:
         """Complete the copies of tasks that were done, sub-tasks first."""
         await self._commands.decisions.wait_for_own_writes(VISIBLE_S)
-        limit = asyncio.Semaphore(AT_ONCE)
 
         async def finish(task: Task) -> None:
             command, new_id = finishing(task, plan.like.stages), copied.ids.get(task.id)
@@ -157,11 +156,10 @@ class ListCopies:
                 return
             key = None if request.key is None else request.key.part(f"finish {task.id}")
             own = replace(request, command=command, stream=task_stream(new_id), key=key)
-            async with limit:
-                _record(copied, task, None, await self._try(own))
+            _record(copied, task, None, await self._try(own))
 
         for level in reversed(list(levels(plan.tasks))):
-            await asyncio.gather(*map(finish, level))
+            await concurrently(finish, level, AT_ONCE)
 
     async def _try(self, request: CommandRequest) -> CommandResult | TaskError:
         try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
+from api.commands.concurrently import concurrently
 from api.commands.handler import CommandHandler
 from api.commands.load_context import NO_LIST
 from api.commands.requests import CommandRequest
@@ -135,7 +135,6 @@ class ListReverts:
         self, changes: Sequence[PlannedChange], request: CommandRequest, positions: list[Positions]
     ) -> dict[str, TaskError]:
         """Carry out independent changes; return the errors of those that are refused."""
-        limit = asyncio.Semaphore(AT_ONCE)
         refused: dict[str, TaskError] = {}
 
         async def carry_out(change: PlannedChange) -> None:
@@ -146,13 +145,12 @@ class ListReverts:
                 stream=task_stream(task_id),
                 key=None if request.key is None else request.key.part(f"revert {task_id}"),
             )
-            async with limit:
-                try:
-                    positions.append((await self._commands.handle(own)).positions)
-                except REFUSALS as error:
-                    refused[task_id] = error
+            try:
+                positions.append((await self._commands.handle(own)).positions)
+            except REFUSALS as error:
+                refused[task_id] = error
 
-        await asyncio.gather(*map(carry_out, changes))
+        await concurrently(carry_out, changes, AT_ONCE)
         return refused
 
 

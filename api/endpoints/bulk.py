@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.commands.concurrently import concurrently
 from api.commands.idempotency import command_key
 from api.commands.requests import CommandRequest, CommandResult, Pending
 from api.endpoints.bulk_commands import Bulk, Entry, entry_of
@@ -78,15 +78,12 @@ async def bulk(request: Request) -> Response:
             entries.append(entry_of(request, index, raw, strict=wanted.strict))
         except (Invalid, Malformed) as error:
             outcomes[index] = await _failure(request, error)
-    limit = asyncio.Semaphore(AT_ONCE)
 
     async def serve(family: Sequence[Entry]) -> None:
-        async with limit:
-            for run in runs(family):
-                outcomes.update(await _outcomes(request, run, deadline))
+        for run in runs(family):
+            outcomes.update(await _outcomes(request, run, deadline))
 
-    related = await families(entries, deps.commands.tops)
-    await asyncio.gather(*(serve(family) for family in related))
+    await concurrently(serve, await families(entries, deps.commands.tops), AT_ONCE)
     return _answer([outcomes[index] for index in range(len(given))], wanted.applied)
 
 
