@@ -18,13 +18,13 @@ from starlette.responses import Response
 
 from api.endpoints.import_target import ImportTarget, ListById, ListByName
 from api.http.bodies import JSON, check_type, parse_object, read_body
-from api.http.commands import preference_of
-from api.http.dependencies import Dependencies, caller_of, dependencies_of
+from api.http.commands import preference_of, reach_end_of_log
+from api.http.dependencies import caller_of, dependencies_of
 from api.http.headers import wanted_positions
 from api.http.problems import correlation_id_of
 from api.http.responses import object_answer
 from api.http.routing import Endpoint
-from app.errors import FieldError, Invalid, Unavailable, Undecodable
+from app.errors import FieldError, Invalid, Undecodable
 from app.imported_history import Import, ImportedTask, missing, records_of
 from app.imported_stages import ImportStages
 from app.log.ports import EventLog
@@ -81,7 +81,7 @@ async def import_tasks(request: Request) -> Response:
     body = await read_body(request, deps.settings.body_limit_bytes)
     # Parsing thousands of events takes long: a thread keeps the event loop free.
     action = await asyncio.to_thread(_read, body)
-    positions = wanted_positions(request, deps.log.partitions) or await _catch_up(request, deps)
+    positions = wanted_positions(request, deps.log.partitions) or await reach_end_of_log(request)
     await deps.commands.decisions.wait_until_recent()
     wait_s, correlation_id = preference_of(request).wait_s, correlation_id_of(request)
     target = ImportTarget(deps.commands, deps.lists, user, wait_s, correlation_id)
@@ -158,14 +158,6 @@ async def _append(log: EventLog, records: Sequence[Record]) -> list[Position]:
     for first in range(0, len(records), APPEND_AT_ONCE):
         positions += await log.append(records[first : first + APPEND_AT_ONCE])
     return positions
-
-
-async def _catch_up(request: Request, deps: Dependencies) -> dict[int, int]:
-    """Wait until the read models have reached the current end of the log. Raise `Unavailable`."""
-    ends = {partition: end - 1 for partition, end in (await deps.log.ends()).items() if end > 0}
-    if not await deps.outcomes.wait_reached(ends, preference_of(request).wait_s):
-        raise Unavailable("the read models have not reached the end of the log yet; try again")
-    return ends
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (

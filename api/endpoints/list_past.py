@@ -14,14 +14,13 @@ from starlette.responses import Response
 from api.commands.list_reverts import Refusal
 from api.commands.requests import Applied, CommandRequest
 from api.http.bodies import read_object
-from api.http.commands import command_answer, command_request_of, key_of, preference_of
+from api.http.commands import command_answer, command_request_of, key_of, reach_end_of_log
 from api.http.dependencies import caller_of, dependencies_of
 from api.http.query import Query
 from api.http.requests import path_id, query_of
 from api.http.responses import object_answer
 from api.http.routing import Endpoint, command
 from app.dates import format_time
-from app.errors import Unavailable
 from app.lists.commands import CreateList, RestoreList
 from app.lists.state import TaskList
 from app.log.updates import state_json
@@ -96,7 +95,7 @@ async def revert_list(request: Request) -> Response:
     deps, user = dependencies_of(request), caller_of(request).user
     body = await read_object(request, deps.settings.body_limit_bytes)
     wanted, list_id = validated(Revert, body), path_id(request, "list")
-    await _until_current(request)
+    await reach_end_of_log(request)
     plan = await deps.list_reverts.plan(user, list_id, instant(wanted.as_of))
     if wanted.dry_run:
         return object_answer(_reverted(wanted, plan.changes, plan.refusals, None))
@@ -111,7 +110,7 @@ async def copy_list(request: Request) -> Response:
     deps, user = dependencies_of(request), caller_of(request).user
     body = await read_object(request, deps.settings.body_limit_bytes)
     wanted, list_id = validated(Copy, body), path_id(request, "list")
-    await _until_current(request)
+    await reach_end_of_log(request)
     plan = await deps.list_copies.plan(user, list_id, instant(wanted.as_of), wanted.name)
     template = _template(request, list_id, body)
     copied = await deps.list_copies.carry_out(plan, template)
@@ -121,18 +120,6 @@ async def copy_list(request: Request) -> Response:
         result = replace(result, body=result.body[:-1] + b"," + to_json(extra)[1:], others=copied.positions)
     create = replace(template, command=CreateList(name=plan.name), stream=list_stream(copied.list_id))
     return command_answer(request, create, result)
-
-
-async def _until_current(request: Request) -> None:
-    """Wait until the read models have reached the end of the log. Raise `Unavailable`.
-
-    A plan would miss later changes.
-    """
-    deps = dependencies_of(request)
-    ends = {partition: end - 1 for partition, end in (await deps.log.ends()).items() if end}
-    wait_s = preference_of(request).wait_s
-    if not await deps.outcomes.wait_visible(ends, wait_s, deps.audit.positions):
-        raise Unavailable("the read models have not reached the end of the log; try again")
 
 
 def _template(request: Request, list_id: str, body: dict[str, Any]) -> CommandRequest:

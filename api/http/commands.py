@@ -18,6 +18,7 @@ from api.http.headers import Preference, if_match, if_none_match, preference, tr
 from api.http.problems import correlation_id_of
 from api.http.responses import json_answer
 from app.deciders import AnyCommand
+from app.errors import Unavailable
 from app.lists.commands import CreateList, DeleteList, LeaveList, RemoveMember
 from app.positions import format_positions
 from app.stream_ids import StreamId
@@ -91,6 +92,18 @@ def command_request_of(
 def preference_of(request: Request) -> Preference:
     """Return the caller's preferences, such as how long to wait for an outcome."""
     return preference(request, dependencies_of(request).settings.command_wait_ms / 1000)
+
+
+async def reach_end_of_log(request: Request) -> dict[int, int]:
+    """Wait until the read models have reached the current end of the log; return its positions.
+
+    Raise `Unavailable`.
+    """
+    deps = dependencies_of(request)
+    ends = {partition: end - 1 for partition, end in (await deps.log.ends()).items() if end > 0}
+    if not await deps.outcomes.wait_reached(ends, preference_of(request).wait_s):
+        raise Unavailable("the read models have not reached the end of the log yet; try again")
+    return ends
 
 
 # --- responses -------------------------------------------------------------------------------------------
