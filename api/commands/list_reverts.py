@@ -40,8 +40,8 @@ class ChangesSince(Protocol):
     async def changes_since(self, list_id: str, time: datetime, *, at_most: int) -> ListChanges:
         """Return the tasks that are in a list, or were at `time`, and have changed since."""
 
-    async def list_as_of(self, list_id: str, time: datetime) -> TaskList | None:
-        """Return the state of a list at `time`, or None if it did not exist."""
+    async def existed(self, list_id: str, time: datetime) -> bool:
+        """Return whether a list existed at `time`, or any task of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class ListReverts:
             found = await self._contents.changes_since(list_id, time, at_most=MAX_CHANGED_TASKS)
         except TooManyTasks:
             raise Invalid([FieldError("as_of", TOO_MANY)]) from None
-        if not found.then and await self._contents.list_as_of(list_id, time) is None:
+        if not found.then and not await self._contents.existed(list_id, time):
             raise Invalid([FieldError("as_of", NOTHING_THEN)])
         changes, refusals = list[PlannedChange](), list[Refusal]()
         for change in planned_changes(found.now, found.then, found.lists):

@@ -58,6 +58,13 @@ class ListContents:
             ids = await _ids(connection, contained(list_id, sources_at(moment), at_most + 1), at_most)
             return await tasks_at(connection, ids, moment)
 
+    async def existed(self, list_id: str, time: datetime) -> bool:
+        """Return whether a list existed at `time`, or any task of it: imported tasks may be older."""
+        moment = Moment(time)
+        return await list_at(self._pool, list_id, moment) is not None or bool(
+            await self._pool.fetch(*contained(list_id, sources_at(moment), 1))
+        )
+
     async def list_as_of(self, list_id: str, time: datetime) -> TaskList | None:
         """Return the state of a list at `time`, or None if it did not exist."""
         return await list_at(self._pool, list_id, Moment(time))

@@ -211,6 +211,20 @@ async def test_bad_reverts_and_copies_change_nothing(team: Team) -> None:
     assert len((await done(team.clients["owner"].get(f"{task}/history")))["items"]) == 1
 
 
+async def test_imported_tasks_are_older_than_their_list(team: Team) -> None:
+    """Nothing changes at a time after their last events, though the list did not exist yet."""
+    owner = team.clients["owner"]
+    created = {"type": "task.created", "time": "2012-05-05T14:54:27Z", "actor": "Ann", "data": {"title": "A"}}
+    edited = {"type": "task.edited", "time": "2012-05-06T09:00:00Z", "actor": "Bob", "data": {"title": "B"}}
+    tasks = [{"key": uuid4().hex, "events": [created, edited]}]
+    imported = await done(owner.post("/api/import", json={"list": {"name": "Old"}, "tasks": tasks}))
+    path = f"/api/lists/{imported['list_id']}/revert"
+    assert (await done(owner.post(path, json={"as_of": "2020-01-01T00:00:00Z"})))["changes"] == []
+    answer = await done(owner.post(path, json={"as_of": "2012-05-05T15:00:00Z"}))
+    assert [each["changes"]["title"] for each in answer["changes"]] == [["B", "A"]]
+    assert (await owner.post(path, json={"as_of": "2012-01-01T00:00:00Z"})).status_code == 422
+
+
 async def test_copy_is_the_list_as_it_was(team: Team) -> None:
     """A viewer gets a list of their own: the same stages and tasks in their order; the first stays."""
     owner, viewer = team.clients["owner"], team.clients["viewer"]
