@@ -2,7 +2,8 @@
 
 const TOKEN_KEY = "tasktape.token";
 const SCHEMAS = "#/schemas/";
-const WAIT_MS = 3_000;
+/** Drawing all operations takes a slow machine tens of seconds. */
+const WAIT_MS = 60_000;
 
 /** Keeps the operations that have every word of the phrase in their path, their texts or their parameters. */
 const searching = () => ({
@@ -29,10 +30,13 @@ const following = () => ({
   statePlugins: { layout: { wrapActions: { parseDeepLinkHash: () => () => undefined } } },
 });
 
-/** Waits for an element that Swagger UI has yet to draw. @param {() => Element | null | undefined} find */
+/**
+ * Waits for an element that Swagger UI has yet to draw, until the address changes.
+ * @param {() => Element | null | undefined} find
+ */
 async function drawn(find) {
-  const until = Date.now() + WAIT_MS;
-  for (let found = find(); Date.now() < until; found = find()) {
+  const [until, address] = [Date.now() + WAIT_MS, location.hash];
+  for (let found = find(); Date.now() < until && location.hash === address; found = find()) {
     if (found) return /** @type {HTMLElement} */ (found);
     await new Promise((resolve) => requestAnimationFrame(resolve));
   }

@@ -38,7 +38,7 @@ class FailingProducer:
             raise Unavailable("Kafka did not accept the records")
 
 
-async def test_record_that_was_not_written_is_told_at_the_end() -> None:
+async def test_record_that_was_not_written_is_an_error_at_the_end() -> None:
     """Also if the write failed between the last record and the end."""
     producer = FailingProducer()
     copy = TopicCopy(cast("RecordReader", Reader()), cast("TopicProducer", producer), 1, 1)

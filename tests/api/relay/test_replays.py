@@ -183,7 +183,7 @@ async def test_refused_subscription_leaves_the_first(node: Node) -> None:
 async def test_lost_access_ends_a_replay_with_the_reason(
     world: World, node: Node, members: set[str] | None, reason: str
 ) -> None:
-    """And frees it; it is told once, after everything that was sent before."""
+    """And frees it; the reason is sent once, after everything that was sent before."""
     client, other = await signed_in(node), await signed_in(node, "bob")
     for each in (client, other):
         await subscribed(each)
@@ -227,7 +227,7 @@ async def test_unreadable_past_ends_a_replay_with_the_reason(
     assert refused["code"] == "unavailable"
 
 
-async def test_error_of_a_replay_is_logged_and_told_without_its_details(
+async def test_error_of_a_replay_is_logged_and_its_details_are_not_sent(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await signed_in(node)
