@@ -114,7 +114,8 @@ _DRAWN = """
 _MANY_TASKS = """
     INSERT INTO tasks (id, list_id, title, notes, status, stage, priority, due, tags, assignees, parent_id,
         recurrence_from, reminders, reminded, comment_count, rank, version, created_at, created_by,
-        updated_at, completed_at, since, known_since, due_at, priority_order, title_order, shelf, facets)
+        updated_at, completed_at, since, known_since, due_at, priority_order, title_order, status_bucket,
+        facets)
     SELECT '20000000-0000-7000-8000-' || lpad(n::text, 12, '0'), list_id, title, notes, status, stage,
         priority, due::text, tags, assignees, parent_id, 'due', '[]', '{}', 0,
         lpad(to_hex(n + 1700000000), 13, '0') || 'i', $1, created_at, 'alice',
@@ -133,16 +134,17 @@ _MANY_TASKS = """
 """
 # All but the last third of the versions are open.
 _MANY_VERSIONS = f"""
-    INSERT INTO task_versions (id, version, since, until, known_since, known_until, list_id, shelf, rank,
-        created_at, updated_at, due_at, priority_order, title_order, estimate, due, facets, blocks)
-    SELECT id, version, first, last, first, last, list_id, was.shelf, rank, created_at, first, due_at,
+    INSERT INTO task_versions (id, version, since, until, known_since, known_until, list_id, status_bucket,
+        rank, created_at, updated_at, due_at, priority_order, title_order, estimate, due, facets, blocks)
+    SELECT id, version, first, last, first, last, list_id, was.status_bucket, rank, created_at, first, due_at,
         priority_order, title_order, estimate, due,
-        CASE WHEN was.shelf = t.shelf THEN facets ELSE array_replace(facets, 'is:done', 'is:open') END,
+        CASE WHEN was.status_bucket = t.status_bucket THEN facets
+            ELSE array_replace(facets, 'is:done', 'is:open') END,
         {blocks_sql("first", "last", "first", "last")}
     FROM tasks t CROSS JOIN generate_series(1, $1::int) AS version(version), LATERAL (SELECT
         created_at + (since - created_at) * (version.version - 1) / $1 AS first,
         created_at + (since - created_at) * version.version / $1 AS last,
-        CASE WHEN 3 * version.version > 2 * $1 THEN t.shelf ELSE 0 END AS shelf
+        CASE WHEN 3 * version.version > 2 * $1 THEN t.status_bucket ELSE 0 END AS status_bucket
     ) AS was
 """.replace("SELECT id, version,", "SELECT id, version.version,")
 _STATES = """
@@ -150,7 +152,8 @@ _STATES = """
     SELECT 0, row_number() OVER (), 'accepted', 'task:' || id, number,
         created_at + (since - created_at) * (number - version + $1) / greatest($1, 1),
         created_at + (since - created_at) * (number - version + $1) / greatest($1, 1), (
-            to_jsonb(tasks) - '{since,known_since,due_at,priority_order,title_order,shelf,facets}'::text[]
+            to_jsonb(tasks)
+                - '{since,known_since,due_at,priority_order,title_order,status_bucket,facets}'::text[]
         )::text::json
     FROM tasks CROSS JOIN generate_series(version - $1::int, version) AS number
 """
@@ -160,9 +163,9 @@ _COMMENTS = """
     FROM tasks WHERE abs(hashtext(id)) % 20 = 0
 """
 _DOCUMENTS = r"""
-    INSERT INTO task_search (task_id, list_id, shelf, priority_order, created_at, updated_at, due_at, due,
-        rank, title_order, facets, since, known_since, document)
-    SELECT tasks.id, list_id, shelf, priority_order, tasks.created_at, updated_at, due_at, due, rank,
+    INSERT INTO task_search (task_id, list_id, status_bucket, priority_order, created_at, updated_at, due_at,
+        due, rank, title_order, facets, since, known_since, document)
+    SELECT tasks.id, list_id, status_bucket, priority_order, tasks.created_at, updated_at, due_at, due, rank,
         title_order, facets, since, known_since, to_tsvector('simple', title) || to_tsvector('simple', notes)
         || to_tsvector('simple', coalesce(comments.text, ''))
         || regexp_replace(to_tsvector('simple', title)::text, $$'(\w)$$, $$'=\1$$, 'g')::tsvector

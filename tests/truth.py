@@ -118,7 +118,7 @@ async def _check_versions(database: Database, outcome: list[Folded]) -> None:
     for each in sorted(outcome, key=lambda folded: folded.raw.position):
         if each.outcome == "accepted" and isinstance(each.after, Task) and each.after is not each.before:
             streams.setdefault(each.after.id, []).append(each)
-    columns = "version, since, known_since, list_id, shelf, rank, title_order, facets"
+    columns = "version, since, known_since, list_id, status_bucket, rank, title_order, facets"
     rows = await database.pool.fetch(f"SELECT id, {columns}, until, known_until FROM task_versions")
     newest = await database.pool.fetch(f"SELECT id, {columns}, NULL, NULL FROM tasks")
     found: dict[tuple[str, int], Any] = {(row[0], row[1]): tuple(row)[2:] for row in (*rows, *newest)}
@@ -216,8 +216,8 @@ async def _check_finding(database: Database, by_id: dict[str, Task]) -> None:
         task.id: (*(sort_value(task, key) for key in ("due", "priority", "title")), facets_of(task))
         for task in by_id.values()
     }
-    rows = await database.pool.fetch("SELECT id, shelf FROM tasks")
-    assert {row["id"]: row["shelf"] for row in rows} == {
+    rows = await database.pool.fetch("SELECT id, status_bucket FROM tasks")
+    assert {row["id"]: row["status_bucket"] for row in rows} == {
         task.id: 2 if task.deleted_at else int(task.status == "done") for task in by_id.values()
     }
     facts, same = (", ".join(f"{table}.{name}" for name in FACTS) for table in ("t", "s"))

@@ -1,4 +1,4 @@
-"""The limits of the protocol, which clients are told or may rely on."""
+"""The limits of the protocol, which clients receive or may rely on."""
 
 from __future__ import annotations
 

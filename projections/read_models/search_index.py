@@ -28,7 +28,7 @@ task_search = Table(
     # As in `tasks`. Of these only facets and due dates are indexed: while neither they nor the words change,
     # Postgres updates a row in its page, which has some free space for it.
     Column("list_id", Text, nullable=False),
-    Column("shelf", SmallInteger, nullable=False),
+    Column("status_bucket", SmallInteger, nullable=False),
     *map(sort_column, SORT_ORDERS.values()),
     Column("due", Text),
     texts_column("facets"),

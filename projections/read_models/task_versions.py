@@ -23,7 +23,7 @@ from projections.postgres.periods import blocks_of
 from projections.postgres.tables import read_models, texts_column, time_column
 from projections.read_models.projected import ProjectedBatch
 from projections.read_models.search_index import PENDING_KIB
-from projections.read_models.tasks import shelf_of, sort_column, sort_values
+from projections.read_models.tasks import sort_column, sort_values, status_bucket_of
 
 INDEXED_ORDERS = ("rank",)
 """The sort orders with an index. For the others, all tasks that existed then are sorted."""
@@ -38,7 +38,7 @@ task_versions = Table(
     time_column("known_since"),
     time_column("known_until"),
     Column("list_id", Text, nullable=False),
-    Column("shelf", SmallInteger, nullable=False),
+    Column("status_bucket", SmallInteger, nullable=False),
     *map(sort_column, SORT_ORDERS.values()),
     Column("due", Text),
     texts_column("facets"),
@@ -49,7 +49,7 @@ task_versions = Table(
         Index(
             f"task_versions_by_{name}",
             "list_id",
-            "shelf",
+            "status_bucket",
             SORT_ORDERS[name].column,
             "id",
             "since",
@@ -107,7 +107,7 @@ async def write(connection: Connection, batch: ProjectedBatch) -> None:
 
 def _row(task: Task, began: Began, end: RecordedEvent) -> tuple[Any, ...]:
     periods = began.time, _time(end), began.recorded_at, end.recorded_at
-    found_by = (task.list_id, shelf_of(task), *sort_values(task).values(), task.due, facets_of(task))
+    found_by = (task.list_id, status_bucket_of(task), *sort_values(task).values(), task.due, facets_of(task))
     return task.id, task.version, *periods, *found_by, blocks_of(*periods)
 
 

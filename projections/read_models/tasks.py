@@ -71,7 +71,7 @@ tasks = Table(
     time_column("known_since"),
     # For sorting and searching: sort values that are no fields, the status bucket, `app.search.facets`.
     *map(sort_column, _COMPUTED),
-    Column("shelf", SmallInteger, nullable=False),
+    Column("status_bucket", SmallInteger, nullable=False),
     texts_column("facets"),
     Index("tasks_by_list", "list_id", "rank", "id"),
     Index("tasks_by_parent", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
@@ -85,7 +85,7 @@ tasks = Table(
     # Every sort order of tasks; queries merge lists and status buckets. As of a past time they skip the tasks
     # that have changed since without reading them.
     *(
-        Index(f"tasks_by_{name}", "list_id", "shelf", by.column, "id", "since", "known_since")
+        Index(f"tasks_by_{name}", "list_id", "status_bucket", by.column, "id", "since", "known_since")
         for name, by in SORT_ORDERS.items()
     ),
     # Users name tasks by the ends of their ids, which differ the most.
@@ -154,7 +154,7 @@ def sort_values(task: Task) -> dict[str, SortValue]:
     return {order.column: order.value(task) for order in SORT_ORDERS.values()}
 
 
-def shelf_of(task: Task) -> int:
+def status_bucket_of(task: Task) -> int:
     """Return the status bucket of a task."""
     return STATUS_BUCKETS[task.status] if task.deleted_at is None else DELETED
 
@@ -162,7 +162,7 @@ def shelf_of(task: Task) -> int:
 def _row(task: Task, projected: Projected) -> bytes:
     found_by = {
         **{order.column: order.value(task) for order in _COMPUTED},
-        "shelf": shelf_of(task),
+        "status_bucket": status_bucket_of(task),
         "facets": facets_of(task),
         "since": projected.event.time,
         "known_since": projected.event.recorded_at,

@@ -98,7 +98,7 @@ class TaskFilter:
         column = "t.list_id" if due_bounds(self.criteria.due, Parameters()) else 't.list_id COLLATE "C"'
         return (
             f"{column} = ANY({parameters.add(list(self.lists), 'text[]')})"
-            f" AND t.shelf = ANY({parameters.add(self.buckets, 'smallint[]')})"
+            f" AND t.status_bucket = ANY({parameters.add(self.buckets, 'smallint[]')})"
         )
 
     def words(self, parameters: Parameters) -> str:
@@ -241,7 +241,7 @@ def _due(span: DueSpan, parameters: Parameters) -> str:
         dates = _within('t.due COLLATE "C"', "text", days, parameters)
         holds = f"CASE WHEN length(t.due) = 10 THEN {dates} ELSE {instants} END"
     if span.open_only:
-        holds = f"t.shelf = {STATUS_BUCKETS['open']} AND {holds}"
+        holds = f"t.status_bucket = {STATUS_BUCKETS['open']} AND {holds}"
     return f"{'NOT ' if span.negated else ''}(t.due_at IS NOT NULL AND {holds})"
 
 

@@ -54,17 +54,18 @@ async def merge(
 def _statement(user: str, wanted: Criteria, order: Order, portion: Portion, bounds: Bounds) -> Statement:
     parameters = Parameters()
     member = parameters.add(user, "text")
-    shelves = parameters.add(TaskFilter(wanted, ()).buckets, "smallint[]")
+    buckets = parameters.add(TaskFilter(wanted, ()).buckets, "smallint[]")
     abreast = parameters.add(bounds.abreast, "bigint")
     size = parameters.add(portion.size, "bigint")
-    conditions = ["t.list_id = bucket.list_id", "t.shelf = bucket.shelf"]
+    conditions = ["t.list_id = bucket.list_id", "t.status_bucket = bucket.status_bucket"]
     if portion.after is not None:
         conditions.append(order.after(portion.after, parameters))
     key = f"t.{order.column}"
     return (
         f"""
         WITH bucket AS MATERIALIZED (
-            SELECT list_id, shelf FROM ({lists_of(member)}) AS seen CROSS JOIN unnest({shelves}) AS shelf
+            SELECT list_id, status_bucket FROM ({lists_of(member)}) AS seen
+            CROSS JOIN unnest({buckets}) AS status_bucket
             LIMIT {abreast} + 1
         ), size AS MATERIALIZED (SELECT count(*) AS buckets FROM bucket), next AS MATERIALIZED (
             SELECT {key}, t.id FROM bucket CROSS JOIN LATERAL (

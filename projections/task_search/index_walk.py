@@ -95,11 +95,11 @@ class Steps:
         order = self.order
         columns = {
             "list_id": parameters.add([bucket.list_id for bucket in buckets], "text[]"),
-            "shelf": parameters.add([bucket.number for bucket in buckets], "smallint[]"),
+            "status_bucket": parameters.add([bucket.number for bucket in buckets], "smallint[]"),
         }
         conditions = [
             "t.list_id = s.list_id",
-            "t.shelf = s.shelf",
+            "t.status_bucket = s.status_bucket",
             *order.band(with_value=self.with_value),
             *self.chosen.bounds(order.key, parameters),
             *self.chosen.source.valid(parameters),

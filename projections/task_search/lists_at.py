@@ -87,7 +87,7 @@ def _versions(list_id: str, sources: Sequence[Source], parameters: Parameters, *
 def _versions_in(source: Source, list_id: str, most: int, parameters: Parameters) -> str:
     conditions = [
         f"t.list_id = {parameters.add(list_id, 'text')}",
-        f"t.shelf <= {most}",
+        f"t.status_bucket <= {most}",
         *source.valid(parameters),
         *source.found_by(parameters),
     ]

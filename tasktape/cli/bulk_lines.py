@@ -151,11 +151,11 @@ def _in_thread(call: Callable[[], bytes]) -> asyncio.Future[bytes]:
 
     def run() -> None:
         try:
-            told: tuple[bytes | None, Exception | None] = (call(), None)
+            outcome: tuple[bytes | None, Exception | None] = (call(), None)
         except Exception as error:  # noqa: BLE001  # it is raised where the result is awaited
-            told = (None, error)
+            outcome = (None, error)
         if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, *told)
+            loop.call_soon_threadsafe(settle, *outcome)
 
     Thread(target=run, daemon=True).start()
     return future

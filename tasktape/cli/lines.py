@@ -69,12 +69,12 @@ def _said(part: QuickPart) -> str:
 def event_line(event: Event, changes: Mapping[str, tuple[Any, Any]]) -> str:
     """Return an event as one line: time, actor, type and changes."""
     hidden = UNTOLD | (UNTOLD_OF_NEW if str(event.type).endswith(".created") else frozenset())
-    told = [
+    details = [
         f"{name}: {brief(after)}"
         for name, (before, after) in changes.items()
         if name not in hidden and not (before is None and after in NOTHING)
     ]
-    return printable(f"{moment(event.time)}  {event.actor}  {event.type}  {', '.join(told)}".rstrip())
+    return printable(f"{moment(event.time)}  {event.actor}  {event.type}  {', '.join(details)}".rstrip())
 
 
 def field_text(value: object) -> str:

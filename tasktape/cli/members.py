@@ -46,8 +46,8 @@ async def unshare(client: Client, *, list_name: str, user: str, as_json: bool) -
     list_id = await the_list(client, list_name)
     with pending_said(as_json=as_json):
         await client.remove_member(list_id, user)
-        told = json.dumps({"list_id": list_id, "removed": user})
-        click.echo(told if as_json else printable(f"{user} sees it no longer."))
+        removal = json.dumps({"list_id": list_id, "removed": user})
+        click.echo(removal if as_json else printable(f"{user} sees it no longer."))
 
 
 @click.command(epilog="Example: tasktape members Errands")

@@ -58,11 +58,18 @@ async def notifications(
 
 
 async def _find(client: Client, given: str) -> str:
-    told = client.notifications(at_most=SEARCHED)
-    return await find_id(given, told, "notification", lambda each: each.title)
+    newest = client.notifications(at_most=SEARCHED)
+    return await find_id(given, newest, "notification", lambda each: each.title)
 
 
-def _line(told: Notification) -> str:
-    mark = "[ ]" if told.read else "[*]"
-    parts = [mark, short(told.id), moment(told.time), told.kind, told.actor or "", f"[{told.title}]"]
-    return printable("  ".join([*parts, told.excerpt or ""]).rstrip())
+def _line(notification: Notification) -> str:
+    mark = "[ ]" if notification.read else "[*]"
+    parts = [
+        mark,
+        short(notification.id),
+        moment(notification.time),
+        notification.kind,
+        notification.actor or "",
+        f"[{notification.title}]",
+    ]
+    return printable("  ".join([*parts, notification.excerpt or ""]).rstrip())

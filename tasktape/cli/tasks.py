@@ -286,8 +286,8 @@ async def show(
     task = (await client.task(task_id, version=version, **then)).as_sent()
     events = await client.history(task_id, at_most=HISTORY_SHOWN).all() if history else []
     if as_json:
-        told = {"history": [event.as_sent() for event in events]} if history else {}
-        click.echo(json.dumps({**task, **told}))
+        extra = {"history": [event.as_sent() for event in events]} if history else {}
+        click.echo(json.dumps({**task, **extra}))
         return
     for name, value in task.items():
         if value not in NOTHING:

@@ -110,16 +110,16 @@ def _check_brokers(brokers: str) -> list[Finding]:
 
 def _says_ready(answer: bytes) -> bool:
     with contextlib.suppress(ValueError):
-        told = json.loads(answer or b"null")
-        return isinstance(told, dict) and told.get("ready") is True
+        status = json.loads(answer or b"null")
+        return isinstance(status, dict) and status.get("ready") is True
     return False
 
 
 def _told(answer: bytes) -> list[Finding]:
     """Return the problems that the API reports."""
     with contextlib.suppress(ValueError):
-        told = json.loads(answer or b"null")
-        problems = told.get("problems") if isinstance(told, dict) else None
+        status = json.loads(answer or b"null")
+        problems = status.get("problems") if isinstance(status, dict) else None
         return [Finding("api", "fail", str(problem), "see `tasktape doctor`") for problem in problems or ()]
     return []
 

@@ -120,13 +120,13 @@ async def _reach(
 ) -> bool:
     where = ", ".join(f"{host}:{port}" for host, port in addresses)
     deadline_s = time.monotonic() + limit_s
-    told = False
+    reported = False
     while not await asyncio.to_thread(lambda: any(is_listening(*address) for address in addresses)):
         if time.monotonic() > deadline_s:
             raise LocalError(f"{what} at {where} ({variable}) did not answer within {limit_s:.0f} s")
-        if not told:
+        if not reported:
             say(f"{what} at {where} ({variable}) does not answer; waiting up to {limit_s:.0f} s …")
-            told = True
+            reported = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), EXTERNAL_RETRY_S)
         if stop.is_set():

@@ -18,8 +18,8 @@ TASKS = 30_000
 FILL = """
     INSERT INTO tasks (
         id, list_id, title, notes, status, priority, tags, assignees, recurrence_from, reminders, reminded,
-        comment_count, rank, version, created_at, created_by, updated_at, priority_order, title_order, shelf,
-        facets, since, known_since
+        comment_count, rank, version, created_at, created_by, updated_at, priority_order, title_order,
+        status_bucket, facets, since, known_since
     )
     SELECT '0190f3c0-0000-7000-8000-' || lpad(to_hex(n), 12, '0'),
         'list ' || n % 2, 'T' || n, '', 'open', 'none', '{}', '{}', 'due', '[]', '{}',

@@ -152,7 +152,8 @@ async def test_title_order_is_read_from_an_index(database: Database) -> None:
     async with database.pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
         plan = await connection.fetch(
-            "EXPLAIN SELECT id FROM tasks WHERE list_id = $1 AND shelf = 0 ORDER BY title_order, id LIMIT 5",
+            "EXPLAIN SELECT id FROM tasks WHERE list_id = $1 AND status_bucket = 0 "
+            "ORDER BY title_order, id LIMIT 5",
             LIST_ID,
         )
         assert "tasks_by_title" in plan[1]["QUERY PLAN"]

@@ -389,7 +389,7 @@ async def test_relevance_is_matches_in_the_title_then_latest_change(
 
 
 @pytest.mark.parametrize(
-    ("fitting", "shelves", "with_words", "gathers"),
+    ("fitting", "buckets", "with_words", "gathers"),
     [
         (1_000, 1, False, True),
         (10_000, 1, False, False),
@@ -401,11 +401,11 @@ async def test_relevance_is_matches_in_the_title_then_latest_change(
     ],
 )
 def test_planner_looks_up_rare_matches_and_walks_for_frequent_ones(
-    *, fitting: int, shelves: int, with_words: bool, gathers: bool
+    *, fitting: int, buckets: int, with_words: bool, gathers: bool
 ) -> None:
     """Of 200,000 tasks, for a page of fifty."""
-    steps = 2 * shelves + 50 * 200_000 / fitting
-    chosen = Bounds().prefers_lookup(fitting, buckets=shelves, steps=steps, with_words=with_words)
+    steps = 2 * buckets + 50 * 200_000 / fitting
+    chosen = Bounds().prefers_lookup(fitting, buckets=buckets, steps=steps, with_words=with_words)
     assert chosen == gathers
 
 
