@@ -11,10 +11,11 @@ from api.commands.concurrently import concurrently
 from api.commands.handler import CommandHandler
 from api.commands.list_reverts import AT_ONCE, NOTHING_THEN, REFUSALS, Refusal
 from api.commands.load_context import NO_LIST
+from api.commands.past_moments import invalid_time
 from api.commands.requests import CommandRequest, CommandResult
 from app.authorisation import ReadList, check_in
 from app.dates import zone_of
-from app.errors import FieldError, Invalid, TaskError
+from app.errors import TaskError
 from app.ids import IdFactory
 from app.lists.commands import CreateList
 from app.lists.state import TaskList
@@ -26,6 +27,7 @@ from app.tasks.state import Task
 from app.text.graphemes import shortened
 from app.validation import validated
 from app.values import MAX_TITLE_CHARS
+from projections.postgres.periods import Moment
 from projections.queries.list_contents import TooManyTasks
 
 MAX_COPIED_TASKS = 5_000
@@ -37,13 +39,13 @@ TOO_MANY = f"the list had more than {MAX_COPIED_TASKS} tasks; export and import 
 
 
 class ContentsAsOf(Protocol):
-    """Queries of a list and its tasks at an earlier time."""
+    """Queries of a list and its tasks at a past moment."""
 
-    async def as_of(self, list_id: str, time: datetime, *, at_most: int) -> Mapping[str, Task]:
-        """Return the tasks that were in a list at `time`, by id. Raise `TooManyTasks`."""
+    async def tasks_at(self, list_id: str, moment: Moment, *, at_most: int) -> Mapping[str, Task]:
+        """Return the tasks that were in a list at a moment, by id. Raise `TooManyTasks`."""
 
-    async def list_as_of(self, list_id: str, time: datetime) -> TaskList | None:
-        """Return the state of a list at `time`, or None if it did not exist."""
+    async def list_at(self, list_id: str, moment: Moment) -> TaskList | None:
+        """Return the state of a list at a moment, or None if it did not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class ListCopies:
         self._contents = contents
         self._new_id = new_id
 
-    async def plan(self, user: str, list_id: str, time: datetime, name: str | None) -> CopyPlan:
+    async def plan(self, user: str, list_id: str, moment: Moment, name: str | None) -> CopyPlan:
         """Return the content of a copy. Raise `NotFound` if the user may not see the list, and `Invalid`."""
         decisions = self._commands.decisions
         state = await decisions.state(list_stream(list_id))
@@ -88,15 +90,15 @@ class ListCopies:
         assert task_list is not None
         await decisions.wait_until_recent()
         try:
-            tasks = await self._contents.as_of(list_id, time, at_most=MAX_COPIED_TASKS)
+            tasks = await self._contents.tasks_at(list_id, moment, at_most=MAX_COPIED_TASKS)
         except TooManyTasks:
-            raise Invalid([FieldError("as_of", TOO_MANY)]) from None
-        then = await self._contents.list_as_of(list_id, time)
+            raise invalid_time(moment, TOO_MANY) from None
+        then = await self._contents.list_at(list_id, moment)
         if then is None and not tasks:
-            raise Invalid([FieldError("as_of", NOTHING_THEN)])
+            raise invalid_time(moment, NOTHING_THEN)
         # Imported tasks may be older than their list.
         like = then or task_list
-        return CopyPlan(like, name or default_name(like.name, time), tasks)
+        return CopyPlan(like, name or default_name(like.name, moment.time), tasks)
 
     async def carry_out(self, plan: CopyPlan, request: CommandRequest) -> Copied:
         """Create the list and its tasks; each command has the user, the wait and the ids of `request`.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Protocol
 
 from api.commands.concurrently import concurrently
 from api.commands.handler import CommandHandler
 from api.commands.load_context import NO_LIST
+from api.commands.past_moments import invalid_time
 from api.commands.requests import CommandRequest
 from app.authorisation import check_in, may, role_in
-from app.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, PreconditionFailed, TaskError
+from app.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, TaskError
 from app.lists.state import TaskList
 from app.positions import Positions, latest
 from app.stream_ids import list_stream, task_stream
@@ -20,6 +20,7 @@ from app.tasks.checks import MAX_DEPTH
 from app.tasks.commands import RevertTask
 from app.tasks.list_revert import PlannedChange, in_order, planned_changes
 from app.tasks.state import Task
+from projections.postgres.periods import Moment
 from projections.queries.list_contents import ListChanges, TooManyTasks
 
 MAX_CHANGED_TASKS = 5_000
@@ -35,13 +36,13 @@ REFUSALS = (Conflict, Forbidden, Invalid, NotFound, PreconditionFailed)
 
 
 class ChangesSince(Protocol):
-    """Queries of a list's tasks at an earlier time."""
+    """Queries of a list's tasks at a past moment."""
 
-    async def changes_since(self, list_id: str, time: datetime, *, at_most: int) -> ListChanges:
-        """Return the tasks that are in a list, or were at `time`, and have changed since."""
+    async def changes_since(self, list_id: str, moment: Moment, *, at_most: int) -> ListChanges:
+        """Return the tasks that are in a list, or were then, and have changed since."""
 
-    async def existed(self, list_id: str, time: datetime) -> bool:
-        """Return whether a list existed at `time`, or any task of it."""
+    async def existed(self, list_id: str, moment: Moment) -> bool:
+        """Return whether a list existed at a moment, or any task of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,8 @@ class ListReverts:
         self._commands = commands
         self._contents = contents
 
-    async def plan(self, user: str, list_id: str, time: datetime) -> RevertPlan:
-        """Return the changes that return the tasks of a list to how they were at `time`.
+    async def plan(self, user: str, list_id: str, moment: Moment) -> RevertPlan:
+        """Return the changes that return the tasks of a list to how they were at a moment.
 
         Raise `NotFound` or `Forbidden` if the user may not change the list, and `Invalid` for a time at which
         nothing existed, or after which too much has changed.
@@ -92,11 +93,11 @@ class ListReverts:
         check_in(state if isinstance(state, TaskList) else None, RevertTask, user, NO_LIST)
         await decisions.wait_until_recent()
         try:
-            found = await self._contents.changes_since(list_id, time, at_most=MAX_CHANGED_TASKS)
+            found = await self._contents.changes_since(list_id, moment, at_most=MAX_CHANGED_TASKS)
         except TooManyTasks:
-            raise Invalid([FieldError("as_of", TOO_MANY)]) from None
-        if not found.then and not await self._contents.existed(list_id, time):
-            raise Invalid([FieldError("as_of", NOTHING_THEN)])
+            raise invalid_time(moment, TOO_MANY) from None
+        if not found.then and not await self._contents.existed(list_id, moment):
+            raise invalid_time(moment, NOTHING_THEN)
         changes, refusals = list[PlannedChange](), list[Refusal]()
         for change in planned_changes(found.now, found.then, found.lists):
             error = _forbidden(change, list_id, found.lists, user)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.commands.list_reverts import Refusal
+from api.commands.past_moments import TIME_FIELDS, past_moment
 from api.commands.requests import Applied, CommandRequest
 from api.http.bodies import read_object
 from api.http.commands import command_answer, command_request_of, key_of, reach_end_of_log
@@ -21,26 +22,36 @@ from api.http.requests import path_id, query_of
 from api.http.responses import object_answer
 from api.http.routing import Endpoint, command
 from app.dates import format_time
+from app.errors import FieldError, Invalid
 from app.lists.commands import CreateList, RestoreList
 from app.lists.state import TaskList
 from app.log.updates import state_json
 from app.stream_ids import list_stream
 from app.tasks.list_revert import PlannedChange
 from app.validation import validated
-from app.values import Command, ListName, Moment, instant
+from app.values import Command, ListName, instant
+from app.values import Moment as Time
+from projections.postgres.periods import Moment
 
 
-class Revert(Command):
+class PastTime(Command):
+    """A past time of one of the two clocks."""
+
+    as_of: Time | None = Field(None, description="The time, RFC 3339; required without `as_recorded_at`")
+    as_recorded_at: Time | None = Field(
+        None, description="The time, RFC 3339, as the log knew the list then; instead of `as_of`"
+    )
+
+
+class Revert(PastTime):
     """The time to return the tasks of a list to."""
 
-    as_of: Moment = Field(description="The time, RFC 3339")
     dry_run: bool = Field(False, description="Only report what would change")
 
 
-class Copy(Command):
+class Copy(PastTime):
     """The time of which to copy a list, and the name of the copy."""
 
-    as_of: Moment = Field(description="The time, RFC 3339")
     name: ListName | None = Field(None, description="By default the name then, and the time")
 
 
@@ -73,7 +84,8 @@ class Refused(BaseModel):
 class RevertOut(BaseModel):
     """The result of a revert; with `dry_run`, what it would be."""
 
-    as_of: str = Field(description="The time, in UTC")
+    as_of: str | None = Field(description="The time, in UTC")
+    as_recorded_at: str | None = Field(description="The time instead, as the log knew the list then, in UTC")
     dry_run: bool = Field(description="True if nothing was changed")
     changes: list[RevertedTask] = Field(description="The tasks that change")
     adapted: list[Adapted] = Field(description="Fields that do not get their former values")
@@ -95,13 +107,14 @@ async def revert_list(request: Request) -> Response:
     deps, user = dependencies_of(request), caller_of(request).user
     body = await read_object(request, deps.settings.body_limit_bytes)
     wanted, list_id = validated(Revert, body), path_id(request, "list")
+    moment = _moment_of(wanted)
     await reach_end_of_log(request)
-    plan = await deps.list_reverts.plan(user, list_id, instant(wanted.as_of))
+    plan = await deps.list_reverts.plan(user, list_id, moment)
     if wanted.dry_run:
-        return object_answer(_reverted(wanted, plan.changes, plan.refusals, None))
+        return object_answer(_reverted(moment, plan.changes, plan.refusals, None))
     began = format_time(deps.clock())
     done = await deps.list_reverts.carry_out(plan, _template(request, list_id, body))
-    return object_answer(_reverted(wanted, done.changes, done.refusals, began), positions=done.positions)
+    return object_answer(_reverted(moment, done.changes, done.refusals, began), positions=done.positions)
 
 
 async def copy_list(request: Request) -> Response:
@@ -110,8 +123,9 @@ async def copy_list(request: Request) -> Response:
     deps, user = dependencies_of(request), caller_of(request).user
     body = await read_object(request, deps.settings.body_limit_bytes)
     wanted, list_id = validated(Copy, body), path_id(request, "list")
+    moment = _moment_of(wanted)
     await reach_end_of_log(request)
-    plan = await deps.list_copies.plan(user, list_id, instant(wanted.as_of), wanted.name)
+    plan = await deps.list_copies.plan(user, list_id, moment, wanted.name)
     template = _template(request, list_id, body)
     copied = await deps.list_copies.carry_out(plan, template)
     result = copied.list_result
@@ -127,12 +141,22 @@ def _template(request: Request, list_id: str, body: dict[str, Any]) -> CommandRe
     return command_request_of(request, RestoreList(), list_stream(list_id), key_of(request, body))
 
 
+def _moment_of(wanted: PastTime) -> Moment:
+    """Return the moment of a body. Raise `Invalid` unless there is exactly one."""
+    times = (None if each is None else instant(each) for each in (wanted.as_of, wanted.as_recorded_at))
+    moment = past_moment(*times)
+    if moment is None:
+        raise Invalid([FieldError("as_of", "is required, or as_recorded_at")])
+    return moment
+
+
 def _reverted(
-    wanted: Revert, changes: Sequence[PlannedChange], refusals: Sequence[Refusal], began: str | None
+    moment: Moment, changes: Sequence[PlannedChange], refusals: Sequence[Refusal], began: str | None
 ) -> RevertOut:
+    times = dict.fromkeys(TIME_FIELDS.values())
     return RevertOut(
-        as_of=format_time(instant(wanted.as_of)),
-        dry_run=wanted.dry_run,
+        **times | {TIME_FIELDS[moment.clock]: format_time(moment.time)},
+        dry_run=began is None,
         changes=[_changed(each) for each in changes],
         adapted=[
             Adapted(task_id=each.task.id, field=name, detail=why)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.commands.load_context import NO_TASK
+from api.commands.past_moments import TIME_FIELDS
 from api.commands.side_effects import CommandedTask
 from api.commands.task_actions import ACTIONS, ActionName, NewTask
 from api.endpoints.history import EventPageOut, HistoryQuery, history_answer
@@ -63,8 +64,7 @@ async def get_task(request: Request) -> Response:
     deps, user, task_id = dependencies_of(request), caller_of(request).user, path_id(request, "task")
     moment = moment_of(query)
     if query.version is not None and moment is not None:
-        past = "as_of" if query.as_of is not None else "as_recorded_at"
-        raise Malformed(f"give version or {past}, not both")
+        raise Malformed(f"give version or {TIME_FIELDS[moment.clock]}, not both")
     if query.version is not None or moment is not None:
         return await _task_then(request, query.version, moment)
     found = await deps.tasks.one(user, task_id)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from api.commands.past_moments import past_moment
 from api.http.query import Instant, Query
-from app.errors import FieldError, Invalid
 from projections.postgres.periods import Moment
 
 
@@ -21,8 +21,4 @@ class MomentQuery(Query):
 
 def moment_of(query: MomentQuery) -> Moment | None:
     """Return the past moment of a query, if there is one. Raise `Invalid` for two."""
-    if query.as_of is not None and query.as_recorded_at is not None:
-        raise Invalid([FieldError("as_recorded_at", "give as_of or as_recorded_at, not both")])
-    if query.as_recorded_at is not None:
-        return Moment(query.as_recorded_at, "recorded")
-    return None if query.as_of is None else Moment(query.as_of)
+    return past_moment(query.as_of, query.as_recorded_at)

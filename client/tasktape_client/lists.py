@@ -87,18 +87,33 @@ class ListCalls(Calls):
         return await self._change("POST", path_of("lists", list_id, "restore"), {}, **options)
 
     async def revert_list(
-        self, list_id: str, as_of: datetime | str, *, dry_run: bool = False, **options: Unpack[Creation]
+        self,
+        list_id: str,
+        as_of: datetime | str | None = None,
+        *,
+        as_recorded_at: datetime | str | None = None,
+        dry_run: bool = False,
+        **options: Unpack[Creation],
     ) -> ListRevert:
-        """Return the tasks of a list to how they were at a time; with `dry_run`, only report the changes."""
-        body = {"as_of": _time(as_of), "dry_run": dry_run}
+        """Return the tasks of a list to how they were at a time, or to how the log knew them at a time.
+
+        With `dry_run`, only report the changes.
+        """
+        body = {**_times(as_of, as_recorded_at), "dry_run": dry_run}
         answer = await self.command("POST", path_of("lists", list_id, "revert"), body, **options)
         return typed(ListRevert, answer.body)
 
     async def copy_list(
-        self, list_id: str, as_of: datetime | str, *, name: str | None = None, **options: Unpack[Creation]
+        self,
+        list_id: str,
+        as_of: datetime | str | None = None,
+        *,
+        as_recorded_at: datetime | str | None = None,
+        name: str | None = None,
+        **options: Unpack[Creation],
     ) -> CopiedList:
-        """Copy a list as it was at a time into a new list of the caller."""
-        body = {"as_of": _time(as_of), "name": name}
+        """Copy a list as it was at a time, or as the log knew it at a time, into a new list of the caller."""
+        body = {**_times(as_of, as_recorded_at), "name": name}
         answer = await self.command("POST", path_of("lists", list_id, "copies"), body, **options)
         return typed(CopiedList, answer.body)
 
@@ -132,5 +147,10 @@ class ListCalls(Calls):
         return typed(TaskList, (await self.command(method, path, body, **options)).body)
 
 
-def _time(time: datetime | str) -> str:
-    return time if isinstance(time, str) else time.isoformat()
+def _times(as_of: datetime | str | None, as_recorded_at: datetime | str | None) -> dict[str, str]:
+    times = {"as_of": as_of, "as_recorded_at": as_recorded_at}
+    return {
+        name: time.isoformat() if isinstance(time, datetime) else time
+        for name, time in times.items()
+        if time is not None
+    }

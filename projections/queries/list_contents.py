@@ -1,10 +1,9 @@
-"""The tasks of a list at an earlier time, beside their present states."""
+"""The tasks of a list at a past moment, beside their present states."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 import asyncpg
 
@@ -38,12 +37,11 @@ class ListContents:
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._pool = pool
 
-    async def changes_since(self, list_id: str, time: datetime, *, at_most: int) -> ListChanges:
-        """Return the tasks that are in a list, or were at `time`, and have changed since.
+    async def changes_since(self, list_id: str, moment: Moment, *, at_most: int) -> ListChanges:
+        """Return the tasks that are in a list, or were then, and have changed since.
 
         Raise `TooManyTasks` if more than `at_most` tasks have changed.
         """
-        moment = Moment(time)
         async with snapshot(self._pool) as connection:
             differ = differing(list_id, sources_at(moment), [PRESENT], at_most + 1, deleted=True)
             ids = await _ids(connection, differ, at_most)
@@ -51,23 +49,21 @@ class ListContents:
             places = {task.list_id for each in (now, then) for task in each.values()}
             return ListChanges(now, then, await lists.load(connection, sorted(places)))
 
-    async def as_of(self, list_id: str, time: datetime, *, at_most: int) -> Mapping[str, Task]:
-        """Return the tasks that were in a list at `time`, by id. Raise `TooManyTasks`."""
-        moment = Moment(time)
+    async def tasks_at(self, list_id: str, moment: Moment, *, at_most: int) -> Mapping[str, Task]:
+        """Return the tasks that were in a list at a moment, by id. Raise `TooManyTasks`."""
         async with snapshot(self._pool) as connection:
             ids = await _ids(connection, contained(list_id, sources_at(moment), at_most + 1), at_most)
             return await tasks_at(connection, ids, moment)
 
-    async def existed(self, list_id: str, time: datetime) -> bool:
-        """Return whether a list existed at `time`, or any task of it: imported tasks may be older."""
-        moment = Moment(time)
+    async def existed(self, list_id: str, moment: Moment) -> bool:
+        """Return whether a list existed at a moment, or any task of it: imported tasks may be older."""
         return await list_at(self._pool, list_id, moment) is not None or bool(
             await self._pool.fetch(*contained(list_id, sources_at(moment), 1))
         )
 
-    async def list_as_of(self, list_id: str, time: datetime) -> TaskList | None:
-        """Return the state of a list at `time`, or None if it did not exist."""
-        return await list_at(self._pool, list_id, Moment(time))
+    async def list_at(self, list_id: str, moment: Moment) -> TaskList | None:
+        """Return the state of a list at a moment, or None if it did not exist."""
+        return await list_at(self._pool, list_id, moment)
 
 
 async def _ids(connection: Connection, statement: Statement, at_most: int) -> list[str]:

@@ -12,7 +12,7 @@ from tasktape.cli.client import api_verb, pending_said, the_list
 from tasktape.cli.lines import printable, short
 from tasktape.cli.lists import list_line
 from tasktape.cli.options import json_option
-from tasktape.cli.past_times import EXAMPLES, time_given
+from tasktape.cli.past_times import EXAMPLES, moment_given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,44 +20,66 @@ if TYPE_CHECKING:
     from tasktape_client import Client
     from tasktape_client.models import ListRevert, Refused
 
-as_of_option = click.option("--as-of", required=True, metavar="TIME", help=f"The time: {EXAMPLES}.")
+as_of_option = click.option("--as-of", metavar="TIME", help=f"The time: {EXAMPLES}.")
+as_recorded_at_option = click.option(
+    "--as-recorded-at", metavar="TIME", help="The time, as the log knew LIST then; instead of --as-of."
+)
 
 
 @click.command(epilog="Example: tasktape revert Household --as-of 2026-11-29T09:00 --dry-run")
 @click.argument("list_name", metavar="LIST")
 @as_of_option
+@as_recorded_at_option
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @api_verb
 async def revert(
-    client: Client, *, list_name: str, as_of: str, dry_run: bool, yes: bool, as_json: bool
+    client: Client,
+    *,
+    list_name: str,
+    as_of: str | None,
+    as_recorded_at: str | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Return the tasks of LIST to how they were at a time.
 
     New events do it; the history stays. Revert to the time that is printed at the end to undo it.
     """
-    list_id, time = await the_list(client, list_name), time_given(as_of, "--as-of")
-    preview = await client.revert_list(list_id, time, dry_run=True)
+    time = moment_given(as_of, as_recorded_at)
+    list_id = await the_list(client, list_name)
+    preview = await client.revert_list(list_id, **time, dry_run=True)
     if dry_run or not preview.changes:
         _show(preview, as_json=as_json)
         return
     if not yes:
         click.confirm(f"{_counted(preview)}. Revert {list_name}?", abort=True, err=True)
-    _show(await client.revert_list(list_id, time), as_json=as_json)
+    _show(await client.revert_list(list_id, **time), as_json=as_json)
 
 
 @click.command(epilog='Example: tasktape copy Household --as-of 2026-11-29T09:00 --name "Last week"')
 @click.argument("list_name", metavar="LIST")
 @as_of_option
+@as_recorded_at_option
 @click.option("--name", help="The name of the copy.  [default: that of LIST, and the time]")
 @json_option
 @api_verb
-async def copy(client: Client, *, list_name: str, as_of: str, name: str | None, as_json: bool) -> None:
+async def copy(
+    client: Client,
+    *,
+    list_name: str,
+    as_of: str | None,
+    as_recorded_at: str | None,
+    name: str | None,
+    as_json: bool,
+) -> None:
     """Make a new list of your own, with the stages and tasks that LIST had at a time."""
-    list_id, time = await the_list(client, list_name), time_given(as_of, "--as-of")
+    time = moment_given(as_of, as_recorded_at)
+    list_id = await the_list(client, list_name)
     with pending_said(as_json=as_json):
-        made = await client.copy_list(list_id, time, name=name)
+        made = await client.copy_list(list_id, **time, name=name)
         if as_json:
             click.echo(json.dumps(made.as_sent()))
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import TypedDict
 
 import click
 
@@ -19,7 +20,14 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]")
 
 
-def moments_given(as_of: str | None, as_recorded_at: str | None) -> dict[str, str | None]:
+class PastTime(TypedDict):
+    """The times of both options, of which one may be given."""
+
+    as_of: str | None
+    as_recorded_at: str | None
+
+
+def moments_given(as_of: str | None, as_recorded_at: str | None) -> PastTime:
     """Return the times of both options for the API. Raise `click.UsageError` if both are given."""
     if as_of is not None and as_recorded_at is not None:
         raise click.UsageError("give --as-of or --as-recorded-at, not both")
@@ -27,6 +35,13 @@ def moments_given(as_of: str | None, as_recorded_at: str | None) -> dict[str, st
         "as_of": None if as_of is None else time_given(as_of, "--as-of"),
         "as_recorded_at": None if as_recorded_at is None else time_given(as_recorded_at, "--as-recorded-at"),
     }
+
+
+def moment_given(as_of: str | None, as_recorded_at: str | None) -> PastTime:
+    """Return the times of both options for the API. Raise `click.UsageError` unless one is given."""
+    if as_of is None and as_recorded_at is None:
+        raise click.UsageError("Missing option '--as-of' or '--as-recorded-at'.")
+    return moments_given(as_of, as_recorded_at)
 
 
 def time_given(text: str, option: str, *, now: datetime | None = None, zone: str | None = None) -> str:

@@ -167,4 +167,11 @@ async def test_list_is_reverted_and_copied(alice: Shell) -> None:
     assert "Weeds" in await alice.works("list", "--list", "Garden")
     assert "--as-of" in (await alice.run("revert", "Garden", "--as-of", "soon", "--yes"))[2]
     assert "as_of" in await alice.fails("copy", "Garden", "--as-of", "2001-01-01")
-    assert "Missing option" in (await alice.run("copy", "Garden"))[2]
+    known = await alice.works("copy", "Garden", "--as-recorded-at", reverted["undo_as_of"], "--name", "Known")
+    assert known.splitlines()[1] == "2 tasks copied"
+    same = ("--as-recorded-at", reverted["undo_as_of"], "--dry-run")
+    assert await alice.works("revert", "Garden", *same) == "Nothing to revert.\n"
+    for verb in ("copy", "revert"):
+        assert "Missing option" in await alice.fails(verb, "Garden", status=2)
+        both = ("--as-of", "now", "--as-recorded-at", "now")
+        assert "not both" in await alice.fails(verb, "Garden", *both, status=2)

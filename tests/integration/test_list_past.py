@@ -199,6 +199,8 @@ async def test_bad_reverts_and_copies_change_nothing(team: Team) -> None:
             ({"as_of": "yesterday"}, "as_of"),
             ({"as_of": "2001-01-01T00:00:00Z"}, "as_of"),
             ({"as_of": moment(), "x": 1}, "x"),
+            ({"as_of": moment(), "as_recorded_at": moment()}, "as_recorded_at"),
+            ({"as_recorded_at": "2001-01-01T00:00:00Z"}, "as_recorded_at"),
         ):
             answer = await team.clients["owner"].post(f"{team.path}/{action}", json=body)
             assert answer.status_code == 422, answer.text
@@ -307,3 +309,35 @@ async def test_random_changes_are_reverted(team: Team, seed: int) -> None:
     assert await contents(owner, team.list_id) == before
     assert (await revert(team, reverted["undo_as_of"]))["conflicts"] == []
     assert await contents(owner, team.list_id) == after
+
+
+async def test_imported_tasks_were_unknown_before_their_import(team: Team) -> None:
+    """A revert or a copy of what the log knew then lacks them; one by the times of events has them."""
+    owner = team.clients["owner"]
+    await team.task(title="Mine")
+    before = moment()
+    created = {"type": "task.created", "time": "2012-05-05T14:54:27Z", "actor": "Ann", "data": {"title": "A"}}
+    edited = {"type": "task.edited", "time": "2012-05-06T09:00:00Z", "actor": "Bob", "data": {"title": "B"}}
+    tasks = [{"key": uuid4().hex, "events": [created, edited]}]
+    await done(owner.post("/api/import", json={"list": {"id": team.list_id}, "tasks": tasks}))
+    imported = await contents(owner, team.list_id)
+    path, known = f"{team.path}/revert", {"as_recorded_at": before}
+
+    preview = await done(owner.post(path, json={**known, "dry_run": True}))
+    assert [(each["title"], each["action"]) for each in preview["changes"]] == [("B", "deleted")]
+    assert (preview["as_of"], datetime.fromisoformat(preview["as_recorded_at"])) == (
+        None,
+        datetime.fromisoformat(before),
+    )
+    assert (await revert(team, before, dry_run=True))["changes"] == []
+    for times, count in ((known, 1), ({"as_of": before}, 2), ({"as_of": "2012-05-05T15:00:00Z"}, 1)):
+        copy = await done(owner.post(f"{team.path}/copies", json=times), 201)
+        assert (copy["tasks"], copy["conflicts"]) == (count, [])
+
+    reverted = await done(owner.post(path, json=known))
+    assert [task["title"] for task in (await contents(owner, team.list_id)).values()] == ["Mine"]
+    assert (await done(owner.post(path, json=known)))["changes"] == []
+    await revert(team, reverted["undo_as_of"])
+    assert await contents(owner, team.list_id) == imported
+    answer = await owner.post(path, json={"as_recorded_at": "2012-05-06T15:00:00Z"})
+    assert [each["field"] for each in answer.json()["errors"]] == ["as_recorded_at"]

@@ -49,7 +49,8 @@ class Adapted(Answered):
 class ListRevert(Answered):
     """The result of a revert of a list. Reverting to `undo_as_of` undoes it."""
 
-    as_of: datetime
+    as_of: datetime | None = None
+    as_recorded_at: datetime | None = None
     dry_run: bool
     changes: tuple[RevertedTask, ...] = ()
     adapted: tuple[Adapted, ...] = ()
