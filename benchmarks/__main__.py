@@ -16,6 +16,7 @@ QUESTIONS = (
     "structure",
     "statistics",
     "backups",
+    "audit_sizes",
     "resources",
     "reminders",
     "finding",

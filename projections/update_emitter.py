@@ -14,7 +14,7 @@ from projections.batches import Batch, Counts
 from projections.postgres import checkpoints
 from projections.postgres.checkpoints import Checkpoint
 from projections.postgres.database import Database
-from projections.read_models import audit
+from projections.read_models import audit_rows
 from projections.read_models.projected import Projected
 
 REEMIT_AT_ONCE = 1000
@@ -74,14 +74,16 @@ class UpdateEmitter:
         if not list_ids:
             return {}
         async with self._database.pool.acquire() as connection:
-            return await audit.last_changes(connection, list_ids)
+            return await audit_rows.last_changes(connection, list_ids)
 
     async def _emit_from_audit(self, partition: int, first: int, end: int) -> None:
         if self._updates is None:
             return
         while first < end:
             async with self._database.pool.acquire() as connection:
-                updates = await audit.updates_between(connection, partition, first, end, limit=REEMIT_AT_ONCE)
+                updates = await audit_rows.updates_between(
+                    connection, partition, first, end, limit=REEMIT_AT_ONCE
+                )
             if not updates:
                 return
             await self._updates.emit(updates)

@@ -27,6 +27,7 @@ from app.text.tokens import forms_of
 from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnread, User
 from projections.generations.opening import open_database
 from projections.postgres.database import Database
+from projections.postgres.id_columns import text_of
 from projections.read_models import lists, tasks
 from projections.read_models.lists import list_from_row
 from projections.read_models.notifications import READ
@@ -292,8 +293,8 @@ async def _check_audit(database: Database, outcome: list[Folded]) -> None:
         if channel.startswith("user:")
     )
     rows = await database.pool.fetch(
-        'SELECT partition, "offset", outcome, reason, stream, version, event_id, changes, state, '
-        'coalesce(effective_time, "time") AS at FROM audit ORDER BY partition, "offset"'
+        f'SELECT partition, "offset", outcome, reason, stream, version, {text_of("event_id")} AS event_id, '
+        'changes, state, coalesce(effective_time, "time") AS at FROM audit ORDER BY partition, "offset"'
     )
     expected = sorted(outcome, key=lambda folded: folded.raw.position)
     assert [(row["partition"], row["offset"]) for row in rows] == [

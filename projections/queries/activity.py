@@ -18,8 +18,9 @@ from app.log.event_json import RecordedEvent
 from app.positions import Position
 from app.stream_ids import StreamId
 from projections.postgres.connections import Connection
+from projections.postgres.id_columns import text_of, uuids_of
 from projections.postgres.snapshots import positions_at, snapshot
-from projections.read_models.audit import EVENT_COLUMNS, event_from_row
+from projections.read_models.audit_rows import EVENT_COLUMNS, event_from_row
 from projections.read_models.members import lists_of
 
 ENTRIES_GROWTH = 6
@@ -33,19 +34,19 @@ Place = tuple[datetime, int, int]
 _LISTS = lists_of("$1")
 # Each branch is answered by one index only. Of its results, only the newest records of each partition
 # are considered. The log's clock may be set back, but its order stays.
-ENTRIES = """
+ENTRIES = f"""
 WITH span AS (
     SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS s(partition, first, last)
 ), place AS (
     SELECT span.partition, newest."offset" FROM span, LATERAL (
-        SELECT a."offset" FROM unnest($4::text[]) AS wanted(list_id), LATERAL (
+        SELECT a."offset" FROM unnest($4::uuid[]) AS wanted(list_id), LATERAL (
             SELECT "offset" FROM audit
             WHERE list_id = wanted.list_id AND partition = span.partition
               AND "offset" BETWEEN span.first AND span.last AND activity IS NOT NULL
             ORDER BY "offset" DESC LIMIT $5
         ) a
         UNION
-        SELECT a."offset" FROM unnest($4::text[]) AS wanted(list_id), LATERAL (
+        SELECT a."offset" FROM unnest($4::uuid[]) AS wanted(list_id), LATERAL (
             SELECT "offset" FROM audit
             WHERE left_list_id = wanted.list_id AND partition = span.partition
               AND "offset" BETWEEN span.first AND span.last
@@ -54,12 +55,13 @@ WITH span AS (
         ORDER BY "offset" DESC LIMIT $5
     ) newest
 )
-SELECT partition, "offset", activity, actor, source, stream, list_id, left_list_id,
+SELECT partition, "offset", activity, actor, source, stream, {text_of("list_id")} AS list_id,
+    {text_of("left_list_id")} AS left_list_id,
     min(recorded_at) OVER (PARTITION BY partition ORDER BY "offset" DESC) AS at
 FROM place JOIN audit USING (partition, "offset")
 WHERE activity IS NOT NULL
 ORDER BY at DESC, partition, "offset" DESC LIMIT $5
-"""
+"""  # noqa: S608
 TAKEN = """
     SELECT max(recorded_at) FROM audit
     JOIN unnest($1::int[], $2::bigint[]) AS wanted(partition, "offset") USING (partition, "offset")
@@ -182,7 +184,7 @@ async def _entries(
 ) -> _Found:
     first = {partition: max(0, last - depth + 1) for partition, last in below.items()}
     rows = await connection.fetch(
-        ENTRIES, list(below), list(first.values()), list(below.values()), list(lists), size
+        ENTRIES, list(below), list(first.values()), list(below.values()), uuids_of(lists), size
     )
     entries = [_entry(row, lists) for row in rows]
     # An older event of one partition can be newer than the events found in another.

@@ -9,8 +9,10 @@ import asyncpg
 
 from app.log.event_json import RecordedEvent
 from app.positions import Position
+from projections.postgres.id_columns import text_of, uuid_of
 from projections.postgres.snapshots import positions_at
-from projections.read_models.audit import EVENT_COLUMNS, UPDATE_COLUMNS, event_from_row, shown_state
+from projections.postgres.stream_ids import is_one_of, is_stream
+from projections.read_models.audit_rows import EVENT_COLUMNS, UPDATE_COLUMNS, event_from_row, shown_state
 
 _AT = f'SELECT {UPDATE_COLUMNS} FROM audit WHERE partition = $1 AND "offset" = $2'  # noqa: S608
 _LAST_COPY = f"""
@@ -20,16 +22,16 @@ _LAST_COPY = f"""
 """  # noqa: S608
 HISTORY = f"""
     SELECT {EVENT_COLUMNS} FROM audit
-    WHERE stream = $1 AND outcome = 'accepted' AND version > greatest($2, 0) ORDER BY version LIMIT $3
+    WHERE {is_stream("$1")} AND outcome = 'accepted' AND version > greatest($2, 0) ORDER BY version LIMIT $3
 """  # noqa: S608
 _HISTORY_OF_ALL = f"""
     SELECT {EVENT_COLUMNS} FROM audit
-    WHERE stream = $1 AND "offset" > $2 ORDER BY "offset" LIMIT $3
+    WHERE {is_stream("$1")} AND "offset" > $2 ORDER BY "offset" LIMIT $3
 """  # noqa: S608
-_EVENT_IDS = """
-    SELECT stream, array_agg(event_id ORDER BY version) AS event_ids FROM audit
-    WHERE stream = ANY($1::text[]) AND outcome = 'accepted' AND version > 0 GROUP BY stream
-"""
+_EVENT_IDS = f"""
+    SELECT stream, array_agg({text_of("event_id")} ORDER BY version) AS event_ids FROM audit
+    WHERE {is_one_of("$1")} AND outcome = 'accepted' AND version > 0 GROUP BY stream
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,9 @@ class AuditQueries:
 
     async def last_copy(self, event: RecordedEvent) -> AuditedEvent | None:
         """Return the copy that settled a parked event, or else the last copy that did not."""
-        return _audited(await self._pool.fetchrow(_LAST_COPY, event.id, event.stream, *event.position))
+        return _audited(
+            await self._pool.fetchrow(_LAST_COPY, uuid_of(event.id), event.stream, *event.position)
+        )
 
     async def history(
         self, stream: str, *, after: int, limit: int, with_superseded: bool

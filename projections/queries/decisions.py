@@ -20,21 +20,25 @@ from app.tasks.state import Task
 from app.tasks.undo import LOOK_BACK, newest_change
 from projections.postgres.batch_loader import BatchLoader
 from projections.postgres.connections import Source
+from projections.postgres.id_columns import text_of, uuid_of, uuids_of
 from projections.postgres.snapshots import positions_at, snapshot
+from projections.postgres.stream_ids import is_stream
 from projections.queries import sub_tasks
 from projections.queries.stream_states import load_newest, load_newest_of, load_states
 from projections.queries.sub_tasks import Lines
+from projections.read_models.audit_rows import COMMAND_HASH
 
-_STATES_AT = """
+_STATES_AT = f"""
     SELECT version, state FROM audit
-    WHERE stream = $1 AND version = ANY($2::bigint[]) AND outcome = 'accepted' AND state IS NOT NULL
-"""
-RECENT = """
-    SELECT version, type, actor, event_id, source = '/tasktape/api' AS asked,
+    WHERE {is_stream("$1")} AND version = ANY($2::bigint[]) AND outcome = 'accepted' AND state IS NOT NULL
+"""  # noqa: S608
+RECENT = f"""
+    SELECT version, type, actor, {text_of("event_id")} AS event_id, source = '/tasktape/api' AS asked,
         CASE type WHEN 'task.undone' THEN (data ->> 'version')::bigint END AS undid
     FROM audit
-    WHERE stream = $1 AND outcome = 'accepted' AND version BETWEEN 1 AND $2 ORDER BY version DESC LIMIT $3
-"""
+    WHERE {is_stream("$1")} AND outcome = 'accepted' AND version BETWEEN 1 AND $2
+    ORDER BY version DESC LIMIT $3
+"""  # noqa: S608
 NEIGHBOUR = """
     WITH found AS MATERIALIZED (SELECT id, list_id, rank FROM tasks WHERE id = ANY(ARRAY[$3, $4])),
     neighbour AS (
@@ -59,15 +63,14 @@ OCCUPIED = """
 """
 _COMMENT = "SELECT author, text FROM comments WHERE task_id = $1 AND id = $2 AND deleted_at IS NULL"
 _COMMENTERS = "SELECT DISTINCT author FROM comments WHERE task_id = $1 AND deleted_at IS NULL"
-_ACCEPTED = """
-    SELECT partition, "offset", stream, version, command_hash, state
+_ACCEPTED = f"""
+    SELECT partition, "offset", stream, version, {COMMAND_HASH} AS command_hash, state
     FROM audit WHERE event_id = $1 AND outcome = 'accepted' ORDER BY partition, "offset" LIMIT 1
-"""
-
-
-_ACCEPTED_AMONG = """
-    SELECT event_id FROM audit WHERE event_id = ANY($1) AND outcome = 'accepted'
-"""
+"""  # noqa: S608
+_ACCEPTED_AMONG = f"""
+    SELECT {text_of("event_id")} AS event_id FROM audit
+    WHERE event_id = ANY($1::uuid[]) AND outcome = 'accepted'
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,7 @@ class CommandRows:
 
     async def accepted(self, event_id: str) -> AcceptedEvent | None:
         """Return the accepted event of this id, if it exists."""
-        row = await self._source.fetchrow(_ACCEPTED, event_id)
+        row = await self._source.fetchrow(_ACCEPTED, uuid_of(event_id))
         if row is None:
             return None
         return AcceptedEvent(
@@ -184,7 +187,7 @@ class CommandRows:
 
     async def accepted_among(self, event_ids: Sequence[str]) -> frozenset[str]:
         """Return those of these event ids that were accepted."""
-        rows = await self._source.fetch(_ACCEPTED_AMONG, event_ids)
+        rows = await self._source.fetch(_ACCEPTED_AMONG, uuids_of(event_ids))
         return frozenset(row["event_id"] for row in rows)
 
 

@@ -12,16 +12,17 @@ from app.log.event_json import record_of
 from app.log.records import Record
 from app.stream_ids import StreamId
 from projections.postgres.database import Database
-from projections.read_models.audit import EVENT_COLUMNS, event_from_row
+from projections.postgres.id_columns import text_of
+from projections.read_models.audit_rows import COMMAND_HASH, EVENT_COLUMNS, event_from_row
 
 _ROWS = f"""
-    SELECT {EVENT_COLUMNS}, command_hash FROM audit
+    SELECT {EVENT_COLUMNS}, {COMMAND_HASH} AS command_hash FROM audit
     WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3 ORDER BY "offset" LIMIT $4
 """  # noqa: S608
-_IDS = """
-    SELECT "offset", event_id, recorded_at FROM audit
+_IDS = f"""
+    SELECT "offset", {text_of("event_id")} AS event_id, recorded_at FROM audit
     WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3 ORDER BY "offset"
-"""
+"""  # noqa: S608
 _ENDS = "SELECT partition, next_offset FROM checkpoints ORDER BY partition"
 
 

@@ -11,7 +11,9 @@ from app.positions import Positions
 from app.stream_ids import task_stream
 from projections.postgres.connections import Connection
 from projections.postgres.database import DATABASE_UNAVAILABLE, Database
-from projections.read_models.audit import UPDATE_COLUMNS, update_from_row, updates_between
+from projections.postgres.id_columns import uuids_of
+from projections.postgres.stream_ids import is_one_of
+from projections.read_models.audit_rows import update_columns, update_from_row, updates_between
 
 _CHECKPOINTS = "SELECT partition, next_offset FROM checkpoints ORDER BY partition"
 
@@ -21,14 +23,14 @@ _MISSED = f"""
 WITH span AS (
     SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS s(partition, first, last)
 ), place AS (
-    SELECT found.* FROM unnest($4::text[]) AS wanted(list_id), span, LATERAL (
+    SELECT found.* FROM unnest($4::uuid[]) AS wanted(list_id), span, LATERAL (
         SELECT a.partition, a."offset" FROM audit a
         WHERE a.list_id = wanted.list_id AND a.partition = span.partition
           AND a."offset" BETWEEN span.first AND span.last
         ORDER BY a."offset" LIMIT $7
     ) found
     UNION
-    SELECT found.* FROM unnest($4::text[]) AS wanted(list_id), span, LATERAL (
+    SELECT found.* FROM unnest($4::uuid[]) AS wanted(list_id), span, LATERAL (
         SELECT a.partition, a."offset" FROM audit a
         WHERE a.left_list_id = wanted.list_id AND a.partition = span.partition
           AND a."offset" BETWEEN span.first AND span.last
@@ -43,7 +45,7 @@ WITH span AS (
     ) found
     UNION
     SELECT a.partition, a."offset" FROM audit a JOIN span USING (partition)
-    WHERE a.stream = ANY($6::text[]) AND a."offset" BETWEEN span.first AND span.last
+    WHERE {is_one_of("$6", "a.stream")} AND a."offset" BETWEEN span.first AND span.last
       AND a.outcome = 'accepted' AND a.list_id IS NOT NULL
 ), chosen AS (
     SELECT * FROM place ORDER BY partition, "offset" LIMIT $7
@@ -52,7 +54,7 @@ WITH span AS (
         SELECT * FROM audit a WHERE a.partition = chosen.partition AND a."offset" = chosen."offset" LIMIT 1
     ) found
 )
-SELECT {UPDATE_COLUMNS} FROM missed ORDER BY partition, "offset"
+SELECT {update_columns("missed")} FROM missed ORDER BY partition, "offset"
 """  # noqa: S608
 
 
@@ -91,7 +93,7 @@ class AuditHistory:
                     [partition for partition, _, _ in spans],
                     [first for _, first, _ in spans],
                     [last for _, _, last in spans],
-                    _keys(channels, "list"),
+                    uuids_of(_keys(channels, "list")),
                     _keys(channels, "user"),
                     [task_stream(task_id) for task_id in _keys(channels, "task")],
                     limit + 1,

@@ -17,14 +17,17 @@ from app.tasks.events import Series
 from app.tasks.state import Task
 from projections.postgres import stream_ids as stream_sql
 from projections.postgres.database import Database
+from projections.postgres.id_columns import text_of
 from projections.queries.stream_states import load_streams
 from projections.read_models.tasks import STATE_COLUMNS, task_from_row
 
-REACTING = """
-    SELECT partition, "offset", stream, event_id, version, actor, correlation_id, causation_id, state, changes
+REACTING = f"""
+    SELECT partition, "offset", stream, {text_of("event_id")} AS event_id, version, actor,
+        {text_of("correlation_id")} AS correlation_id, {text_of("causation_id")} AS causation_id,
+        state, changes
     FROM audit WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3 AND reacts
     ORDER BY "offset" LIMIT $4
-"""
+"""  # noqa: S608
 SUCCESSORS = f"""
     SELECT {", ".join(f"tasks.{name}" for name in STATE_COLUMNS)}, cause_stream, event_ids,
         touched OR EXISTS (
@@ -39,10 +42,10 @@ SUCCESSORS = f"""
     JOIN tasks ON tasks.id = wanted.id
     CROSS JOIN LATERAL (
         SELECT bool_or(NOT event.source ^@ $3) AS touched,
-            array_agg(event.event_id) FILTER (WHERE event.source ^@ $3) AS event_ids,
+            array_agg({text_of("event_id", "event")}) FILTER (WHERE event.source ^@ $3) AS event_ids,
             array_agg(event.causation_id) FILTER (WHERE event.source ^@ $3) AS cause_ids
         FROM audit AS event
-        WHERE event.stream = {stream_sql.stream_of("task", "wanted.id")}
+        WHERE {stream_sql.is_stream(stream_sql.stream_of("task", "wanted.id"), "event.stream")}
           AND event.outcome = 'accepted' AND event.version > 0
     ) AS found
 """  # noqa: S608

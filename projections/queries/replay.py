@@ -22,8 +22,10 @@ from app.log.updates import state_json
 from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Connection
 from projections.postgres.database import DATABASE_UNAVAILABLE, Database
+from projections.postgres.id_columns import uuid_of
 from projections.postgres.periods import Moment
-from projections.read_models.audit import AT, UPDATE_COLUMNS, at_of, event_from_row, shown_state
+from projections.read_models.audit import AT, at_of
+from projections.read_models.audit_rows import UPDATE_COLUMNS, event_from_row, shown_state
 from projections.task_search.lists_at import list_at
 
 READERS = 2
@@ -87,8 +89,8 @@ SELECT * FROM sized WHERE before < $8 ORDER BY place_at, place_partition, place_
 
 _LATER_VERSION = f"""
     SELECT FROM audit later
-    WHERE later.stream = audit.stream AND later.version = audit.version + 1 AND later.outcome = 'accepted'
-      AND {at_of("later")} <= $5
+    WHERE {stream_sql.is_stream("audit.stream", "later.stream")}
+      AND later.version = audit.version + 1 AND later.outcome = 'accepted' AND {at_of("later")} <= $5
 """
 TASKS = f"""
 WITH place AS ({_EVENTS_OF.format(column="list_id")}), sized AS (
@@ -150,7 +152,7 @@ class ListPast:
     async def span(self, list_id: str) -> Span | None:
         """Return the times of the first and last event of a list; None for a list without events."""
         async with self._reading() as connection:
-            row = await connection.fetchrow(_SPAN, list_id)
+            row = await connection.fetchrow(_SPAN, uuid_of(list_id))
         return None if row is None or row["first"] is None else Span(*row)
 
     async def events(
@@ -158,7 +160,9 @@ class ListPast:
     ) -> EventPage:
         """Return the events after a place up to a time, of some types or of all."""
         async with self._reading() as connection:
-            rows = await connection.fetch(EVENTS, list_id, *after, until, PAGE_EVENTS, types, PAGE_BYTES)
+            rows = await connection.fetch(
+                EVENTS, uuid_of(list_id), *after, until, PAGE_EVENTS, types, PAGE_BYTES
+            )
         wanted = [row for row in rows if row["event_id"] is not None]
         return EventPage(
             [row["place_at"] for row in wanted],
@@ -170,7 +174,9 @@ class ListPast:
     async def tasks(self, list_id: str, time: datetime, after: Place) -> SnapshotPage:
         """Return tasks that were in a list at a time; the first page is after `START`."""
         async with self._reading() as connection:
-            rows = await connection.fetch(TASKS, list_id, *after, time, SNAPSHOT_EVENTS, SNAPSHOT_BYTES)
+            rows = await connection.fetch(
+                TASKS, uuid_of(list_id), *after, time, SNAPSHOT_EVENTS, SNAPSHOT_BYTES
+            )
         states = [row["state"].encode() for row in rows if row["state"] is not None]
         return SnapshotPage(states, _end(rows, SNAPSHOT_EVENTS))
 

@@ -21,6 +21,7 @@ from app.values import Category
 from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Connection
 from projections.postgres.database import Database
+from projections.postgres.id_columns import text_of
 from projections.postgres.snapshots import snapshot
 from projections.queries import sub_tasks
 from projections.read_models import lists
@@ -82,30 +83,31 @@ _PLACED = f"""
         SELECT DISTINCT ON (stream)
             {stream_sql.KEY} AS id, recorded_at, actor, source, changes #>> '{{list_id,0}}' AS origin
         FROM audit
-        WHERE stream = ANY($1) AND outcome = 'accepted' AND changes ?| ARRAY['list_id', 'deleted_at']
+        WHERE {stream_sql.is_one_of("$1")} AND outcome = 'accepted'
+            AND changes ?| ARRAY['list_id', 'deleted_at']
         ORDER BY stream, version DESC
     ) AS newest WHERE source <> $2
 """  # noqa: S608
 _PARENT_SET = f"""
     SELECT DISTINCT ON (stream) {stream_sql.KEY} AS id, recorded_at
-    FROM audit WHERE stream = ANY($1) AND outcome = 'accepted' AND changes ? 'parent_id'
+    FROM audit WHERE {stream_sql.is_one_of("$1")} AND outcome = 'accepted' AND changes ? 'parent_id'
     ORDER BY stream, version DESC
 """  # noqa: S608
 _LIST_DELETED = f"""
     SELECT DISTINCT ON (stream) {stream_sql.KEY} AS id, recorded_at
-    FROM audit WHERE stream = ANY($1) AND outcome = 'accepted' AND changes ? 'deleted_at'
+    FROM audit WHERE {stream_sql.is_one_of("$1")} AND outcome = 'accepted' AND changes ? 'deleted_at'
     ORDER BY stream, version DESC
 """  # noqa: S608
 _FORMER_STAGES = f"""
     SELECT {stream_sql.KEY} AS id, former ->> 'name' AS name, former ->> 'category' AS category
     FROM audit CROSS JOIN LATERAL jsonb_array_elements(nullif(changes #> '{{stages,0}}', 'null')) AS former
-    WHERE stream = ANY($1) AND outcome = 'accepted' AND changes ? 'stages' ORDER BY version
+    WHERE {stream_sql.is_one_of("$1")} AND outcome = 'accepted' AND changes ? 'stages' ORDER BY version
 """  # noqa: S608
-_CAUSE = """
-    SELECT event_id, actor, correlation_id FROM audit
-    WHERE stream = ANY($1) AND outcome = 'accepted' AND version > 0
+_CAUSE = f"""
+    SELECT {text_of("event_id")} AS event_id, actor, {text_of("correlation_id")} AS correlation_id FROM audit
+    WHERE {stream_sql.is_one_of("$1")} AND outcome = 'accepted' AND version > 0
     ORDER BY recorded_at DESC, version DESC LIMIT 1
-"""
+"""  # noqa: S608
 _HELD = "SELECT stream FROM dead_letters WHERE stream = ANY($1) AND holds"
 _PROJECTED = "SELECT partition, next_offset FROM checkpoints"
 

@@ -10,6 +10,7 @@ from app.tasks.decision_context import Along, SubTask
 from app.tasks.state import Task
 from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Source
+from projections.postgres.id_columns import uuid_of
 from projections.postgres.sql_parameters import array
 from projections.read_models.dead_letters import HELD_BY
 from projections.read_models.tasks import STATE_COLUMNS, task_from_row
@@ -45,7 +46,7 @@ ALONG = f"""
     SELECT around.id, depth, array_agg(version ORDER BY version DESC) AS versions
     FROM around CROSS JOIN LATERAL (
         SELECT version FROM audit
-        WHERE stream = {stream_sql.stream_of("task", "around.id")}
+        WHERE {stream_sql.is_stream(stream_sql.stream_of("task", "around.id"))}
           AND outcome = 'accepted' AND causation_id = $3
         OFFSET 0  -- It is asked of each by itself, however few events there were when this was planned.
     ) AS caused
@@ -88,7 +89,7 @@ async def below(source: Source, task_id: str) -> Sequence[SubTask]:
 
 async def along(source: Source, task_id: str, event_id: str) -> tuple[Along, ...]:
     """Return the tasks below and above, deleted ones included, that have events caused by this one."""
-    rows = await source.fetch(ALONG, task_id, MAX_LEVELS, event_id, MAX_SUB_TASKS + 1)
+    rows = await source.fetch(ALONG, task_id, MAX_LEVELS, uuid_of(event_id), MAX_SUB_TASKS + 1)
     return tuple(Along(row["id"], row["depth"], tuple(row["versions"])) for row in rows)
 
 

@@ -5,29 +5,37 @@ It is also the history of the relay: updates of any age are rebuilt from it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import asyncpg
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table, Text, text
+from pydantic_core import to_json
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 
 from app.activity import activity_type
-from app.channels import Channel, list_channel, task_channel, user_channel
-from app.dates import format_time
 from app.lists.members import affected_by
 from app.lists.state import TaskList
 from app.log.effective_times import successors_in
-from app.log.event_json import RecordedEvent, notified_json, update_json
+from app.log.event_json import notified_json
 from app.log.recipients import notified
-from app.log.updates import Update
-from app.positions import Position
-from app.stream_ids import NO_STREAM, StreamId
 from app.tasks.state import Task
 from app.users import User
 from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Connection
+from projections.postgres.id_columns import is_itself, text_of, uuid_of, uuids_of
 from projections.postgres.tables import read_models, time_column
 from projections.read_models.projected import Projected, ProjectedBatch
 
@@ -43,39 +51,44 @@ def at_of(table: str) -> str:
 audit = Table(
     "audit",
     read_models,
-    Column("partition", Integer, primary_key=True),
-    Column("offset", BigInteger, primary_key=True),
+    # The widest come first, so that no row has gaps.
+    Column("offset", BigInteger),
+    Column("version", BigInteger),
+    time_column("time", nullable=True),
+    time_column("recorded_at"),
+    # The time of a later event of its stream that has an earlier time than this one; otherwise null.
+    time_column("effective_time", nullable=True),
+    Column("partition", Integer),
+    # True if a policy must process it.
+    Column("reacts", Boolean),
     Column("outcome", Text, nullable=False),
     Column("reason", Text),
     Column("stream", Text),
-    Column("version", BigInteger),
     Column("type", Text),
-    Column("event_id", Text),
-    time_column("time", nullable=True),
-    time_column("recorded_at"),
     Column("actor", Text),
     Column("source", Text),
-    Column("correlation_id", Text),
-    Column("causation_id", Text),
-    Column("command_hash", Text),
+    # Ids as in `projections.postgres.id_columns`.
+    Column("event_id", Uuid),
+    Column("correlation_id", Uuid),
+    Column("causation_id", Uuid),
+    Column("command_hash", LargeBinary),
+    # Column → the text of its id, for those that cannot be told from the column; nearly always null.
+    Column("foreign_texts", JSONB),
     Column("data", JSONB),
     Column("changes", JSONB),
     # Kept as text, because it is only passed on as a whole.
     Column("state", JSON),
     # The recipients of an accepted record: list_id for list: channels, left_list_id for the list a task left,
     # user_ids for user: channels. Null unless accepted; the stream itself is the task: channel.
-    Column("list_id", Text),
-    Column("left_list_id", Text),
+    Column("list_id", Uuid),
+    Column("left_list_id", Uuid),
     Column("user_ids", ARRAY(Text)),
     # User → kind of notification, for the users whom an accepted record notifies.
     Column("notified", JSONB),
-    # True if a policy must process it.
-    Column("reacts", Boolean),
     # The activity type of an accepted record; null if the feed does not show it.
     Column("activity", Text),
-    # The time of a later event of its stream that has an earlier time than this one; otherwise null.
-    time_column("effective_time", nullable=True),
-    Index("audit_by_stream", "stream", "version"),
+    PrimaryKeyConstraint("partition", "offset", name="audit_pkey"),
+    Index("audit_by_stream", text(stream_sql.hash_of("stream")), "version"),
     Index("audit_by_list", "list_id", "partition", "offset"),
     Index(
         "audit_by_activity",
@@ -117,15 +130,18 @@ audit_users = Table(
 TABLES = (audit, audit_users)
 
 COLUMNS = tuple(column.name for column in audit.columns)
-_USER_IDS = COLUMNS.index("user_ids")
+_PARTITION, _OFFSET, _USER_IDS = map(COLUMNS.index, ("partition", "offset", "user_ids"))
 _USER_COLUMNS = tuple(column.name for column in audit_users.columns)
-_ACCEPTED = "SELECT stream, event_id FROM audit WHERE event_id = ANY($1) AND outcome = 'accepted'"
+_ACCEPTED = f"""
+    SELECT stream, {text_of("event_id")} AS event_id FROM audit
+    WHERE event_id = ANY($1::uuid[]) AND outcome = 'accepted'
+"""  # noqa: S608
 
 _EFFECTIVE_TIMES = f"""
     UPDATE audit SET effective_time = successor.time
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::timestamptz[])
         AS successor(stream, first, version, time)
-    WHERE audit.stream = successor.stream AND audit.outcome = 'accepted'
+    WHERE {stream_sql.is_stream("successor.stream", "audit.stream")} AND audit.outcome = 'accepted'
       AND audit.version >= successor.first AND audit.version < successor.version
       AND {at_of("audit")} > successor.time
 """  # noqa: S608
@@ -139,42 +155,13 @@ EFFECTIVE_TIMES_OF_ALL = """
     WHERE audit.partition = successors.partition AND audit."offset" = successors."offset"
       AND successors.earliest < successors.time
 """  # after a load, which has no indexes to find some of them
-EVENT_COLUMNS = """
-    event_id, type, stream, version, partition, "offset", outcome, reason, time, recorded_at, actor, source,
-    correlation_id, causation_id, data, changes
-"""
-"""The columns that `event_from_row` needs, in the order of the fields of `RecordedEvent`."""
-UPDATE_COLUMNS = f"""
-    {EVENT_COLUMNS}, state, list_id, left_list_id, user_ids, notified,
-    coalesce(state ->> 'deleted_at', '') <> '' OR state IS NULL AS gone
-"""
-"""The columns that `update_from_row` needs."""
-
-_RANGE = f"""
-    SELECT {UPDATE_COLUMNS}, places.after FROM audit LEFT JOIN LATERAL (
-        SELECT array_agg(place.partition || ':' || place."offset") AS after
-        FROM unnest(ARRAY[audit.list_id, audit.left_list_id]) AS id CROSS JOIN LATERAL (
-            SELECT a.partition, a."offset" FROM audit a
-            WHERE a.stream = {stream_sql.stream_of("list", "id")}
-              AND a.outcome = 'accepted' AND a.recorded_at <= audit.recorded_at
-            ORDER BY a.version DESC LIMIT 1
-        ) place WHERE place.partition <> audit.partition
-    ) places ON audit.{stream_sql.IS_TASK}
-    WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3
-    ORDER BY "offset" LIMIT $4
-"""  # noqa: S608
-_LAST_CHANGES = f"""
-    SELECT id, place.partition, place."offset" FROM unnest($1::text[]) AS id CROSS JOIN LATERAL (
-        SELECT a.partition, a."offset" FROM audit a
-        WHERE a.stream = {stream_sql.stream_of("list", "id")}
-          AND a.outcome = 'accepted' ORDER BY a.version DESC LIMIT 1
-    ) place
-"""  # noqa: S608
+ID_COLUMNS = ("event_id", "correlation_id", "causation_id", "list_id", "left_list_id")
+_IS_HASH = re.compile("[0-9a-f]{32}").fullmatch
 
 
 async def accepted_ids(connection: Connection, event_ids: Collection[str]) -> set[tuple[str, str]]:
     """Return those of these event ids that were accepted already, as (stream, event id)."""
-    rows = await connection.fetch(_ACCEPTED, event_ids)
+    rows = await connection.fetch(_ACCEPTED, uuids_of(event_ids))
     return {(row["stream"], row["event_id"]) for row in rows}
 
 
@@ -190,7 +177,7 @@ async def write_in_load(connection: Connection, batch: ProjectedBatch) -> None:
     """Write every record of the batch; `EFFECTIVE_TIMES_OF_ALL` must follow once all are written."""
     rows = [_row(projected) for projected in batch.records]
     await connection.copy_records_to_table("audit", records=rows, columns=COLUMNS)
-    concerned = [(user, *row[:2]) for row in rows for user in row[_USER_IDS] or ()]
+    concerned = [(user, row[_PARTITION], row[_OFFSET]) for row in rows for user in row[_USER_IDS] or ()]
     if concerned:
         await connection.copy_records_to_table("audit_users", records=concerned, columns=_USER_COLUMNS)
 
@@ -211,90 +198,43 @@ def _row(projected: Projected) -> tuple[Any, ...]:
         elif isinstance(after, User):
             user_ids = [after.id]
     event = projected.event
+    ids = event.id, event.correlation_id, event.causation_id, list_id, left_list_id
+    command_hash = record.command_hash if record else None
     return (
-        *event.position,
+        event.position.offset,
+        event.version,
+        event.time,
+        event.recorded_at,
+        None,
+        event.position.partition,
+        projected.reacts or None,
         event.outcome,
         event.reason,
         event.stream,
-        event.version,
         event.type,
-        event.id,
-        event.time,
-        event.recorded_at,
         event.actor,
         event.source,
-        event.correlation_id,
-        event.causation_id,
-        record.command_hash if record else None,
+        *map(uuid_of, ids[:3]),
+        _hash_bytes(command_hash),
+        _foreign_texts(ids, command_hash),
         event.data.decode() if record else None,
         event.changes.decode() if record else None,
         None if after is None else projected.state.decode(),
-        list_id,
-        left_list_id,
+        *map(uuid_of, ids[3:]),
         user_ids,
         notified_json(recipients).decode() or None,
-        projected.reacts or None,
         activity_type(folded),
-        None,
     )
 
 
-async def updates_between(
-    connection: Connection, partition: int, first: int, end: int, *, limit: int
-) -> list[Update]:
-    """Return the updates of the offsets `[first, end)` of a partition, at most `limit`, in order."""
-    rows = await connection.fetch(_RANGE, partition, first, end, limit)
-    return [
-        replace(update_from_row(row), after=tuple(map(Position.parse, row["after"] or ()))) for row in rows
-    ]
+def _hash_bytes(text: str | None) -> bytes | None:
+    return bytes.fromhex(text) if text is not None and _IS_HASH(text) else None
 
 
-async def last_changes(connection: Connection, list_ids: Collection[str]) -> dict[str, Position]:
-    """Return the position at which each list last changed; omit lists that do not exist."""
-    rows = await connection.fetch(_LAST_CHANGES, list_ids)
-    return {row["id"]: Position(row["partition"], row["offset"]) for row in rows}
-
-
-def update_from_row(row: asyncpg.Record) -> Update:
-    """Return the update of a row with `UPDATE_COLUMNS`, as first emitted except for JSON white space."""
-    event = event_from_row(row)
-    return Update(
-        position=event.position,
-        stream=event.stream or NO_STREAM,
-        event_id=event.id or "",
-        outcome=event.outcome,
-        channels=tuple(_channels(row)),
-        value=update_json(event, (row["notified"] or "").encode(), shown_state(row)),
-        time=format_time(event.recorded_at),
-    )
-
-
-def event_from_row(row: asyncpg.Record) -> RecordedEvent:
-    """Return the event of a row that starts with `EVENT_COLUMNS`, in their order."""
-    values = tuple(row.values())
-    data, changes = values[14] or "null", values[15] or "{}"
-    stream = None if values[2] is None else StreamId(values[2])
-    position = Position(values[4], values[5])
-    return RecordedEvent._make(
-        (*values[:2], stream, values[3], position, *values[6:14], data.encode(), changes.encode())
-    )
-
-
-def shown_state(row: asyncpg.Record) -> bytes:
-    """Return the JSON of the state in a row with `UPDATE_COLUMNS`: `null` if it is gone."""
-    return b"null" if row["gone"] else row["state"].encode()
-
-
-def _channels(row: asyncpg.Record) -> Iterable[Channel]:
-    if row["outcome"] != "accepted":
-        return
-    for user in row["user_ids"] or ():
-        yield user_channel(user)
-    if row["list_id"] is None:
-        return
-    yield list_channel(row["list_id"])
-    if row["left_list_id"] is not None:
-        yield list_channel(row["left_list_id"])
-    stream = StreamId(row["stream"])
-    if stream.kind == "task":
-        yield task_channel(stream.key)
+def _foreign_texts(ids: Sequence[str | None], command_hash: str | None) -> str | None:
+    """Return the texts of ids that their columns do not hold, as JSON."""
+    has_hash = command_hash is None or _IS_HASH(command_hash)
+    if has_hash and all(map(is_itself, ids)):
+        return None
+    texts = {name: each for name, each in zip(ID_COLUMNS, ids, strict=True) if not is_itself(each)}
+    return to_json(texts if has_hash else {**texts, "command_hash": command_hash}).decode()

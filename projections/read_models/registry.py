@@ -30,7 +30,7 @@ from projections.read_models import (
 )
 from projections.read_models.projected import ProjectedBatch
 
-READ_MODELS_VERSION = 15
+READ_MODELS_VERSION = 16
 """Raised whenever a table or a projection changes; a live generation of another version is rebuilt."""
 
 

@@ -19,7 +19,7 @@ from projections.task_search.task_states import states
 _LIST = {
     clock: f"""
         SELECT state FROM audit
-        WHERE stream = {stream_sql.stream_of("list", "$1::text")} AND outcome = 'accepted'
+        WHERE {stream_sql.is_stream(stream_sql.stream_of("list", "$1::text"))} AND outcome = 'accepted'
           AND state IS NOT NULL AND {column} <= $2
         ORDER BY version DESC LIMIT 1
     """  # noqa: S608

@@ -14,7 +14,7 @@ from projections.postgres.connections import Connection
 _COMMENTS = f"""
     SELECT id, version, data FROM unnest($1::text[], $2::bigint[]) AS wanted(id, last) CROSS JOIN LATERAL (
         SELECT version, data FROM audit
-        WHERE stream = {stream_sql.stream_of("task", "wanted.id")}
+        WHERE {stream_sql.is_stream(stream_sql.stream_of("task", "wanted.id"))}
           AND outcome = 'accepted' AND version <= wanted.last AND type = ANY($3)
         ORDER BY version DESC LIMIT $4
     ) AS newest

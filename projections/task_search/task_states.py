@@ -23,7 +23,7 @@ def newest_state(task_id: str, condition: str = "true") -> str:
     """Return the subquery for the newest state of a task among the events that meet a condition."""
     return f"""
         SELECT version, state FROM audit
-        WHERE stream = {stream_sql.stream_of("task", task_id)} AND outcome = 'accepted'
+        WHERE {stream_sql.is_stream(stream_sql.stream_of("task", task_id))} AND outcome = 'accepted'
           AND state IS NOT NULL AND {condition}
         ORDER BY version DESC LIMIT 1
     """  # noqa: S608
@@ -35,10 +35,10 @@ AS_OF: Mapping[Clock, str] = {
     "event": f"{_WANTED} ({newest_state('wanted.id', 'time <= $2')}) AS newest",
     "recorded": f"{_WANTED} ({newest_state('wanted.id', 'recorded_at <= $2')}) AS newest",
 }
-AT_VERSION = """
+AT_VERSION = f"""
     SELECT version, state FROM audit
-    WHERE stream = $1 AND version = $2 AND outcome = 'accepted' AND state IS NOT NULL
-"""
+    WHERE {stream_sql.is_stream("$1")} AND version = $2 AND outcome = 'accepted' AND state IS NOT NULL
+"""  # noqa: S608
 
 
 class TaskState(NamedTuple):

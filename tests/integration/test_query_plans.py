@@ -22,8 +22,8 @@ FILL = """
     INSERT INTO audit (
         partition, "offset", outcome, stream, version, event_id, recorded_at, list_id, left_list_id, activity
     )
-    SELECT n % 4, n / 4, 'accepted', 'task:' || n / 8, n % 8 + 1, 'event ' || n, now(),
-        'list ' || n % 400, CASE WHEN n % 50 = 0 THEN 'list ' || n % 399 END,
+    SELECT n % 4, n / 4, 'accepted', 'task:' || n / 8, n % 8 + 1, md5('event ' || n)::uuid, now(),
+        md5('list ' || n % 400)::uuid, CASE WHEN n % 50 = 0 THEN md5('list ' || n % 399)::uuid END,
         CASE WHEN n % 7 > 0 THEN 'edited' END
     FROM generate_series(0, $1 - 1) AS n
 """
@@ -69,7 +69,7 @@ async def plan_of(database: Database, sql: str, *arguments: object, may_sort: bo
         (task_states.NEWEST, (["x"],), "audit_by_stream"),
         (
             "SELECT 1 FROM audit WHERE event_id = $1 AND outcome = 'accepted'",
-            ("x",),
+            (str(uuid4()),),
             "audit_by_event",
         ),
     ],

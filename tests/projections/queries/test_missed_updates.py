@@ -260,8 +260,9 @@ async def test_only_needed_rows_are_read(database: Database) -> None:
     await database.pool.execute("""
         INSERT INTO audit (partition, "offset", outcome, stream, version, type, event_id, time, recorded_at,
             actor, source, data, changes, state, list_id, user_ids)
-        SELECT n % 3, n / 3, 'accepted', 'task:' || (n % 5000), n / 5000 + 1, 'task.edited', 'e' || n,
-            now(), now(), 'ann', '/', '{}', '{}', '{}', 'list ' || (n % 50),
+        SELECT n % 3, n / 3, 'accepted', 'task:' || (n % 5000), n / 5000 + 1, 'task.edited',
+            lpad(n::text, 32, '0')::uuid, now(), now(), 'ann', '/', '{}', '{}', '{}',
+            lpad((n % 50)::text, 32, '0')::uuid,
             CASE n % 3 WHEN 1 THEN ARRAY['ann'] END
         FROM generate_series(0, 99999) n
     """)
@@ -277,7 +278,7 @@ async def test_only_needed_rows_are_read(database: Database) -> None:
             [0, 1, 2],
             since,
             upto,
-            ["list 7"],
+            [str(UUID(int=0x7))],
             ["ann"],
             ["task:7"],
             10_001,
@@ -289,9 +290,9 @@ async def test_only_needed_rows_are_read(database: Database) -> None:
     assert not [node for node in scans if node["Node Type"] == "Seq Scan"]
     assert sum(node["Actual Rows"] * node["Actual Loops"] for node in scans) < 1_000
     history = AuditHistory(database)
-    found = await history.missed([list_channel("list 7")], {0: 33_000}, {0: 33_332}, 10)
+    found = await history.missed([list_channel(str(UUID(int=0x7)))], {0: 33_000}, {0: 33_332}, 10)
     numbers = [n for n in range(0, 100_000, 3) if n % 50 == 7 and 33_000 < n // 3 <= 33_332]
-    assert [update.event_id for update in found or ()] == [f"e{number}" for number in numbers]
+    assert [update.event_id for update in found or ()] == [str(UUID(f"{number:032}")) for number in numbers]
 
 
 def _nodes(node: dict[str, Any]) -> list[dict[str, Any]]:
