@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +13,13 @@ from tests.integration.stack import Stack
 
 LIMIT_MS = 30_000
 expect.set_options(timeout=LIMIT_MS)
+PAGES = Path(__file__).parents[2] / "api" / "pages"
+[SHOWN_MS] = re.findall(r"const TOAST_MS = (\w+);", (PAGES / "dom.js").read_text())
+KEEP_MESSAGES = f"""
+const real = window.setTimeout;
+window.setTimeout = (run, ms, ...rest) => real(run, ms === {SHOWN_MS} ? {LIMIT_MS} : ms, ...rest);
+"""
+"""Messages disappear after seconds, in which a busy machine may not even draw what a test clicks next."""
 
 
 class Screen:
@@ -18,6 +27,11 @@ class Screen:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+
+    @property
+    def alert(self) -> Locator:
+        """The message of an error."""
+        return self.page.get_by_role("alert")
 
     async def live(self) -> None:
         """Wait until the badge shows that updates arrive."""
@@ -83,6 +97,7 @@ class Screens:
         opened.set_default_timeout(LIMIT_MS)
         self._contexts.append(opened)
         page = await opened.new_page()
+        await page.add_init_script(KEEP_MESSAGES)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         await page.goto(url)
         return Screen(page)

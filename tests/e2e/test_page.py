@@ -6,7 +6,7 @@ import re
 
 from playwright.async_api import WebSocketRoute, expect
 
-from tests.e2e.screens import Screens
+from tests.e2e.screens import LIMIT_MS, Screens
 
 
 async def test_created_task_shows_on_the_other_screen(screens: Screens) -> None:
@@ -235,10 +235,14 @@ async def test_signing_in_and_out_by_hand(screens: Screens) -> None:
 
 async def test_expired_token_asks_to_sign_in_again(screens: Screens) -> None:
     """Instead of reconnecting for ever."""
-    token = screens.stack.token(screens.user, ttl_s=12)
-    screen = await screens.visit(f"{screens.stack.urls[0]}/#token={token}")
-    await screen.live()
-    await expect(screen.page.get_by_role("alert")).to_contain_text("Sign in again")
+    for ttl_s in (6, 18, 54):  # A busy machine may need longer to draw the page.
+        token = screens.stack.token(screens.user, ttl_s=ttl_s)
+        screen = await screens.visit(f"{screens.stack.urls[0]}/#token={token}")
+        badge = screen.page.locator("#badge-text", has_text="Live")
+        await expect(badge.or_(screen.alert).first).to_be_visible()
+        if await badge.is_visible():
+            break
+    await expect(screen.alert).to_contain_text("Sign in again", timeout=ttl_s * 1_000 + LIMIT_MS)
 
 
 async def test_page_fits_a_narrow_phone_in_light_and_dark(screens: Screens) -> None:
@@ -258,11 +262,10 @@ async def test_many_tasks_are_read_page_by_page(screens: Screens) -> None:
     async with screens.stack.client(screens.user) as client:
         await client.get("/api/me")
         first = (await client.post("/api/tasks", json={"title": "task 0"})).json()
-        for number in range(1, 203):
-            answer = await client.post(
-                "/api/tasks", json={"title": f"task {number}"}, headers={"Prefer": "respond-async"}
-            )
-            assert answer.status_code == 202
+        commands = [{"command": "create", "body": {"title": f"task {number}"}} for number in range(1, 203)]
+        for begin in range(0, len(commands), 100):
+            answer = await client.post("/api/bulk", json={"commands": commands[begin : begin + 100]})
+            assert answer.status_code == 200
         last = (await client.post("/api/tasks", json={"title": "the last"})).json()
         screen = await screens.open(1)
         await expect(screen.page.locator(".row")).to_have_count(200)

@@ -12,6 +12,7 @@ import pytest
 
 from tasktape_client import Client, Connected, Disconnected, TasktapeError, Unsubscribed, Update
 from tests.integration.stack import Stack
+from tests.integration.test_api_dead_letters import put
 from tests.ports import free_port
 from tests.waiting import eventually
 
@@ -179,11 +180,21 @@ async def test_caller_and_health(client: Client, running_stack: Stack, user: str
         await client.dead_letters().all()
     assert (caught.value.status, caught.value.code) == (403, "forbidden")
     async with Client(running_stack.urls[0], running_stack.token(user, admin=True)) as admin:
-        assert await admin.dead_letters().all() == []
+        poison = await put(running_stack, f"task:{uuid4()}".encode(), b"not an event")
+
+        async def was_tried(times: int) -> bool:  # Those of other tests may be parked too.
+            letters = {each.position: each async for each in admin.dead_letters()}
+            return (letters[poison].attempts if poison in letters else 0) == times
+
+        await eventually(lambda: was_tried(1))
+        await admin.retry_dead_letter(poison)
+        await eventually(lambda: was_tried(2))
+        await admin.skip_dead_letter(poison)
+        await eventually(lambda: was_tried(0))
         with pytest.raises(TasktapeError, match="no record is parked"):
-            await admin.retry_dead_letter("0:0")
+            await admin.retry_dead_letter(poison)
         with pytest.raises(TasktapeError, match="no record is parked"):
-            await admin.skip_dead_letter("0:0")
+            await admin.skip_dead_letter(poison)
 
 
 async def test_reads_see_own_writes_on_every_node(running_stack: Stack, user: str) -> None:

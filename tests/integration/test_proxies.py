@@ -310,7 +310,7 @@ async def test_socketio_client_receives_an_update(
         task = (await http.post("/api/tasks", json={"title": "A"})).json()["id"]
         await client.ask("subscribe:task", task)
         await http.post(f"/api/tasks/{task}/complete")
-        assert (await client.receive_named("task:update"))["type"] == "task.completed"
+        assert (await client.task_update("task.completed"))["taskId"] == task
 
 
 # --- changes while it runs -------------------------------------------------------------------------------
