@@ -1,4 +1,4 @@
-"""Searching 200,000 tasks: rows read by Postgres, according to its plans."""
+"""Searching 100,000 tasks: rows read by Postgres, according to its plans."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.search.conditions import Condition
 from app.search.criteria import criteria_of
 from app.search.parser import Search, parse
 from app.search.sorting import SortKey
-from benchmarks.many_tasks import NOW, TASKS, fill, list_id
+from benchmarks.many_tasks import NOW, fill, list_id
 from projections.generations.lifecycle import set_up
 from projections.generations.log_identity import LogIdentity
 from projections.generations.opening import open_database
@@ -34,6 +34,7 @@ from projections.task_search.ordering import Order, Portion
 from projections.task_search.planner import find, find_at, find_relevant, lists_of
 from tests.waiting import eventually
 
+TASKS = 100_000
 PAGE = 51
 MOST_EXAMINED = 40_000
 """Rows for one page, whether they were of use or not; a task and its words are two."""
@@ -42,7 +43,7 @@ MOST_BUFFERS = 50_000
 """Pages of 8 KiB, most of them the upper ones of indexes, again and again."""
 
 BIG, ALL, BOBS = ("alice", 0), ("alice", None), ("bob", None)
-"""One list of 100,000 tasks; that and 400 others; forty of those."""
+"""One list with half of the tasks; that and 400 others; forty of those."""
 KEYS: list[SortKey] = ["rank", "created_at", "updated_at", "due", "priority", "title"]
 ORDERS = [Order(key, descending=descending) for key in KEYS for descending in (False, True)]
 
@@ -76,13 +77,13 @@ RARE = [
 
 @pytest.fixture(scope="module")
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """Yield a database of 200,000 tasks, with sessions like the API's."""
+    """Yield a database of many tasks, with sessions like the API's."""
     schema = f"m_{uuid4().hex[:12]}"
     await set_up(database_url, schema, LogIdentity("memory", "memory", 1))
     filling = await asyncpg.connect(
         asyncpg_dsn(database_url), server_settings={"search_path": f"{schema}_g1"}
     )
-    await fill(filling, versions=1)
+    await fill(filling, TASKS, versions=1)
     await eventually(lambda: vacuumed(filling), 60)
     await filling.close()
     opened = await open_database(database_url, schema, pool_size=1, server_settings=SESSION)
