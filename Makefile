@@ -33,7 +33,8 @@ run: $(RUNTIME) $(PROJECT) ## Start everything in the foreground; Ctrl-C stops i
 
 .PHONY: test
 test: system-packages check ## Install what tests need, then run all checks and all tests; ARGS="-n 0 -k hub" passes options
-	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	@# Tests start hundreds of Python processes: each would compile everything again, also if images say so.
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 .PHONY: check
 check: $(DEV) $(PROJECT) $(NODE) ## Formatting, lint, types, import rules, generated files, schemas of events
