@@ -26,9 +26,12 @@ ADDRESSES = pytest.StashKey[dict[str, str]]()
 
 # The longest come first, so that no process is left alone at the end; the others keep their order.
 LONGEST_FIRST = (
+    "tests/integration/test_import_incidents.py",
+    "tests/integration/test_relay_chaos.py",
     "tests/integration/test_back_up_document.py",
     "tests/integration/test_faults.py",
-    "tests/integration/test_relay_chaos.py",
+    "tests/integration/test_recover_document.py",
+    "tests/integration/test_finding_plans.py",
     "tests/integration/test_readme.py",
     "tests/integration/test_reminders.py",
     "tests/integration/test_recurrence.py",
@@ -39,7 +42,6 @@ LONGEST_FIRST = (
     "tests/integration/test_local_trouble.py",
     "tests/integration/test_rebuild.py",
     "tests/integration/test_backup.py",
-    "tests/integration/test_finding_plans.py",
     "tests/integration/test_log_damage.py",
     "tests/e2e/test_page.py",
     "tests/integration/test_cli_tasks.py",
