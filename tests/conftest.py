@@ -58,5 +58,7 @@ def running_stack(
     kafka_brokers: str, database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
     """Yield one worker and two API nodes, for all tests of a process: use users and lists of your own."""
-    with running(kafka_brokers, database_url, tmp_path_factory.mktemp("stack")) as stack:
+    # Where the worker is slow, a command must not be answered with 202 that has to be answered with 200.
+    folder = tmp_path_factory.mktemp("stack")
+    with running(kafka_brokers, database_url, folder, TASKTAPE_COMMAND_WAIT_MS="20000") as stack:
         yield stack

@@ -16,7 +16,8 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent
-LIMIT_S = 180
+LIMIT_S = 600
+"""More than a busy machine needs for the dozens of processes of a page."""
 
 
 def blocks(document: str, heading: str | None = None, language: str = "sh") -> list[str]:

@@ -162,7 +162,7 @@ async def projected(settings: Settings) -> int:
 async def test_worker_killed_repeatedly_under_load(place: Settings, worker: WorkerProcess) -> None:
     dice = random.Random(SEED)
     async with Load(place) as load:
-        for _ in range(examples(10)):
+        for _ in range(examples(5)):
             worker.start()
             before = await projected(place)
 
