@@ -14,15 +14,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import asyncpg
-
 from app.settings import Settings
 from benchmarks import incidents, raw_copy
 from benchmarks.backlog import settings_of, write_backlog
 from benchmarks.machine import cpu_s, measured
 from benchmarks.parts import Parts, real_parts
 from benchmarks.tables import table
-from projections.postgres.database import asyncpg_dsn
+from projections.generations.opening import open_database
 from streams.migrate import migrate
 from streams.rebuilding import drop_retired, rebuild_all
 
@@ -73,9 +71,10 @@ def _run(events: int) -> Rebuilt:
 
 async def _make_live(settings: Settings) -> None:
     """Fill a first generation up to the end of the log."""
-    connection = await asyncpg.connect(asyncpg_dsn(settings.database_url))
-    await connection.execute(f'UPDATE "{settings.schema_name}".generations SET version = 0')
-    await connection.close()
+    database = await open_database(settings.database_url, settings.schema_name, pool_size=1)
+    await database.pool.execute(f'UPDATE "{settings.schema_name}".generations SET version = 0')
+    await database.pool.execute("UPDATE read_model_versions SET fingerprint = ''")
+    await database.close()
     await migrate(settings)
     await drop_retired(settings)
 

@@ -14,6 +14,7 @@ from projections.postgres import checkpoints
 from projections.postgres.database import DATABASE_UNAVAILABLE
 from projections.queries.table_sizes import live_bytes
 from projections.read_models.projected import project
+from projections.rebuild.part import Part
 from streams.event_log import KafkaEventLog
 
 SAMPLE = 5_000
@@ -30,8 +31,8 @@ class Estimate:
     bytes: int
 
 
-async def estimate(settings: Settings, per_s: float | None) -> Estimate:
-    """Estimate a rebuild from the sizes of the live tables and the time of folding some records.
+async def estimate(settings: Settings, per_s: float | None, part: Part | None = None) -> Estimate:
+    """Estimate a rebuild, or that of a part, from the live tables and the time of folding some records.
 
     Raise `Unavailable`.
     """
@@ -43,10 +44,12 @@ async def estimate(settings: Settings, per_s: float | None) -> Estimate:
         ends = {partition: checkpoint.next_offset for partition, checkpoint in found.items()}
         events = sum(ends.values())
         cores = min(os.cpu_count() or 1, sum(end > 0 for end in ends.values()) or 1)
-        seconds = events * await _fold_s(event_log, ends) * WRITING / cores
+        bytes_ = await live_bytes(live)
+        share = 1.0 if part is None else await live_bytes(live, part.names) / bytes_
+        seconds = events * await _fold_s(event_log, ends) * (1 + (WRITING - 1) * share) / cores
         if per_s is not None:
             seconds = max(seconds, events / per_s)
-        return Estimate(events, seconds, await live_bytes(live))
+        return Estimate(events, seconds, bytes_)
     except DATABASE_UNAVAILABLE as error:
         raise Unavailable(f"the database cannot be reached: {error}") from error
     finally:

@@ -9,16 +9,20 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from app.errors import Unavailable
 from app.settings import Settings
 from projections.generations.comparison import Comparison, Difference
-from projections.generations.lifecycle import begin_rebuild, drop_all_but_live
+from projections.generations.lifecycle import begin_again, begin_rebuild, drop_all_but_live
 from projections.generations.opening import NotSetUp, open_database
 from projections.generations.rebuild_lock import rebuild_lock
 from projections.generations.swap import align, swap
 from projections.postgres import checkpoints
 from projections.postgres.database import Database
+from projections.read_models.registry import BY_NAME, ReadModel, name_of
+from projections.rebuild.copying import copy_live
 from projections.rebuild.following import Follower, TooFar
 from projections.rebuild.indexes import make_indexes
 from projections.rebuild.load_progress import end_load
+from projections.rebuild.load_progress import loaded as read_loaded
 from projections.rebuild.load_progress import read as read_progress
+from projections.rebuild.part import Part
 from streams.event_log import KafkaEventLog
 from streams.loading import load, opened
 from streams.paced_log import PacedLog
@@ -49,16 +53,23 @@ def unreported(_done: int, _all: int) -> None:
 
 
 async def rebuild_all(
-    settings: Settings, report: Report = unreported, *, per_s: float | None = None, verify: bool = False
+    settings: Settings,
+    report: Report = unreported,
+    *,
+    part: Part | None = None,
+    per_s: float | None = None,
+    verify: bool = False,
 ) -> str:
-    """Rebuild all read models beside the live ones, and swap; return a line that reports it.
+    """Rebuild read models beside the live ones, and swap; return a line that reports it.
 
-    Continue a rebuild that was interrupted. Fold at most `per_s` records a second. With `verify`, swap only
-    if all rows are equal to the live ones. Raise `Conflict` while another one runs, `Different`, `WrongLog`,
-    and `Unavailable`.
+    With `part`, rebuild only that, and copy the rest. Continue a rebuild of the same part that was
+    interrupted. Fold at most `per_s` records a second. With `verify`, swap only if all rows are equal to the
+    live ones. Raise `Conflict` while another one runs, `Different`, `Malformed`, `WrongLog`, and
+    `Unavailable`.
     """
+    loaded = None if part is None else part.loaded(settings.partitions)
     async with rebuild_lock(settings.database_url, settings.schema_name, wait=False):
-        number = await begin_rebuild(settings.database_url, settings.schema_name, settings.partitions)
+        number = await begin_rebuild(settings.database_url, settings.schema_name, settings.partitions, loaded)
         if number is None:
             raise NotSetUp(
                 "there are no read models of this version; run `tasktape migrate`, which fills them"
@@ -71,7 +82,7 @@ async def rebuild_all(
 
 
 async def fill(settings: Settings, number: int, report: Report = unreported) -> str:
-    """Fill a generation from the whole log and make it the live one; return a line that reports it.
+    """Fill a generation to the end of the log and make it the live one; return a line that reports it.
 
     Unlike `rebuild_all`, it does not look where the former one was. Raise `Unavailable`.
     """
@@ -107,7 +118,7 @@ class _Rebuild:
                         await self._compare(live, database, follower)
                         verify = False
                     await self._swap(follower)
-                    return self._line(ends)
+                    return self._line(await read_loaded(database.pool), ends)
         raise Unavailable(
             "records are projected faster than they are rebuilt; run it again later to continue"
         )
@@ -124,8 +135,9 @@ class _Rebuild:
                 await follower.up_to(ends)
                 reached = ends
             await follower.settle(range(self._settings.partitions))
+            made = await read_loaded(database.pool)
         await swap(self._settings.database_url, self._settings.schema_name, self._number)
-        return self._line(ends)
+        return self._line(made, ends)
 
     async def _swap(self, follower: Follower) -> None:
         await swap(self._settings.database_url, self._settings.schema_name, self._number, follower.finish)
@@ -149,15 +161,32 @@ class _Rebuild:
             raise Different(differences)
 
     async def _load(self, database: Database, ends: Mapping[int, int]) -> None:
-        """Load in bulk what is not loaded yet, then make the indexes."""
-        progress = await read_progress(database.pool)
-        if progress is None:
+        """Copy and load in bulk what is missing, then make the indexes."""
+        place = self._settings.database_url, self._settings.schema_name, self._number
+        if await read_progress(database.pool) is None:
             return
-        # A partition that is finished stays where it is, and is followed later.
-        self._all = sum(ends.values())
-        await load(self._settings, self._number, progress, ends, self._count, self._per_s)
-        await make_indexes(self._settings.database_url, self._settings.schema_name, self._number)
+        await copy_live(*place)
+        if not await self._load_all(database, ends):
+            # What is parked differs, so no other read model can be kept.
+            await begin_again(*place, self._settings.partitions)
+            await database.pool.expire_connections()
+            await self._load_all(database, ends)
+        await make_indexes(*place)
         await end_load(database, range(self._settings.partitions))
+
+    async def _load_all(self, database: Database, ends: Mapping[int, int]) -> bool:
+        """Load all partitions; return whether all are finished."""
+        progress = await read_progress(database.pool)
+        assert progress is not None
+        # A partition that is finished stays where it is, and is followed later.
+        ends = {
+            partition: end if (until := progress[partition].until) is None else until
+            for partition, end in ends.items()
+        }
+        self._done, self._all = 0, sum(ends.values())
+        await load(self._settings, self._number, progress, ends, self._count, self._per_s)
+        reached = await read_progress(database.pool)
+        return reached is not None and all(each.finished for each in reached.values())
 
     async def _expect(self, database: Database, ends: Mapping[int, int]) -> Mapping[int, int]:
         reached = await checkpoints.read(database.pool, list(ends))
@@ -173,8 +202,13 @@ class _Rebuild:
         self._done += records
         self._report(self._done, max(self._done, self._all))
 
-    def _line(self, ends: Mapping[int, int]) -> str:
-        return f"read models: rebuilt as generation {self._number} from {sum(ends.values())} records"
+    def _line(self, made: Sequence[ReadModel], ends: Mapping[int, int]) -> str:
+        if not made:
+            return f"read models: copied as generation {self._number}, with their new indexes"
+        records = f"as generation {self._number} from {sum(ends.values())} records"
+        if len(made) == len(BY_NAME):
+            return f"read models: rebuilt {records}"
+        return f"read models: rebuilt {', '.join(map(name_of, made))} {records}; copied the others"
 
 
 async def drop_retired(settings: Settings) -> str:

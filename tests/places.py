@@ -9,6 +9,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from app.settings import Settings
+from projections.generations.opening import open_database
+from projections.read_models.registry import BY_NAME
 from streams.migrate import migrate
 from tasktape.local.accounts import die_with_parent
 from tests.fork_server import WORKER, ForkedProcess, fork_server
@@ -37,6 +39,16 @@ async def new_place(brokers: str, database_url: str, **more: str) -> Settings:
     settings = Settings.from_environment(new_environment(brokers, database_url, **more))
     await migrate(settings)
     return settings
+
+
+async def make_outdated(place: Settings, *names: str) -> None:
+    """Make read models, or all of them, those of another release, which the next `migrate` rebuilds."""
+    database = await open_database(place.database_url, place.schema_name, pool_size=1)
+    await database.pool.execute(f"UPDATE {place.schema_name}.generations SET version = 0")
+    await database.pool.execute(
+        "UPDATE read_model_versions SET fingerprint = '' WHERE read_model = ANY($1)", names or list(BY_NAME)
+    )
+    await database.close()
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The life of a generation until it is live: the control tables are set up, and it is created empty.
 
 Read models are disposable: they are never altered in place. A generation of another version stays unchanged
-while a new one is filled from the log (`rebuild.py`), and is then replaced by it (`swap.py`).
+while a new one is filled beside it (`projections.rebuild`), and is then replaced by it (`swap.py`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable, DropSchema
 
 from app.errors import Unavailable
+from projections.generations import contents
+from projections.generations.contents import LoadedFrom, from_the_start
+from projections.generations.fingerprints import version_of_all
 from projections.generations.log_adoption import record_identity, replace_identity
 from projections.generations.log_identity import LogIdentity
 from projections.postgres.engines import first_line, open_engine
 from projections.postgres.live_generation import generation_schema
 from projections.postgres.tables import checkpoints, control, generations, load_progress, policy_checkpoints
-from projections.read_models.registry import GENERATION_TABLES, LATE_INDEXES, READ_MODELS_VERSION
+from projections.read_models.registry import BY_NAME, GENERATION_TABLES, LATE_INDEXES
 
 MIGRATION_LOCK = 7_461_736_274
 
@@ -53,23 +56,25 @@ async def set_up(
 async def _ensure_generation(
     connection: AsyncConnection, control_schema: str, partitions: int, *, at_once: bool
 ) -> int | None:
-    live = await live_of_this_version(connection, control_schema)
-    if live:
+    if await live_of_this_version(connection, control_schema):
         return None
-    building = await _begun(connection, control_schema, partitions)
-    if building is not None:
-        return building
-    others = select(func.count()).where(generations.c.status == "live")
-    is_live = at_once and not (await connection.execute(others)).scalar()
-    number = await _next_generation(connection, control_schema, partitions, "live" if is_live else "building")
-    return None if is_live else number
+    live = select(func.max(generations.c.number)).where(generations.c.status == "live")
+    former: int | None = (await connection.execute(live)).scalar()
+    if former is None and at_once and await _begun(connection) is None:
+        everything = from_the_start(BY_NAME, partitions)
+        await _next_generation(connection, control_schema, "live", everything, partitions)
+        return None
+    names = set(BY_NAME)
+    if former is not None:
+        names = await contents.outdated(connection, generation_schema(control_schema, former))
+    return await _building(connection, control_schema, from_the_start(names, partitions), partitions)
 
 
 async def live_of_this_version(connection: AsyncConnection, control_schema: str) -> Sequence[int]:
     """Return the numbers of the live generation, newest first, if it is of this version and complete."""
     numbers = (
         select(generations.c.number)
-        .where(generations.c.status == "live", generations.c.version == READ_MODELS_VERSION)
+        .where(generations.c.status == "live", generations.c.version == version_of_all())
         .order_by(generations.c.number.desc())
     )
     found = (await connection.execute(numbers)).scalars().all()
@@ -77,21 +82,35 @@ async def live_of_this_version(connection: AsyncConnection, control_schema: str)
     return [] if await _lacks_tables(connection, schemas) else found
 
 
-async def _begun(connection: AsyncConnection, control_schema: str, partitions: int) -> int | None:
-    """Return the generation of this version that is being built, with all of its tables, if there is one."""
-    begun = generations.c.status == "building", generations.c.version == READ_MODELS_VERSION
+async def _begun(connection: AsyncConnection) -> int | None:
+    """Return the newest generation of this version that is being built, if there is one."""
+    begun = generations.c.status == "building", generations.c.version == version_of_all()
     number: int | None = (
         await connection.execute(select(func.max(generations.c.number)).where(*begun))
     ).scalar()
-    if number is not None and await _lacks_tables(connection, [generation_schema(control_schema, number)]):
-        await _create_generation(connection, control_schema, number, partitions, is_loaded=True)
     return number
 
 
-async def begin_rebuild(url: str, control_schema: str, partitions: int) -> int | None:
+async def _building(
+    connection: AsyncConnection, control_schema: str, loaded: LoadedFrom, partitions: int
+) -> int:
+    """Return the generation with these contents that is being built; create it if it was not begun."""
+    number = await _begun(connection)
+    if number is None:
+        return await _next_generation(connection, control_schema, "building", loaded, partitions)
+    schema = generation_schema(control_schema, number)
+    if await _lacks_tables(connection, [schema]) or await contents.read(connection, schema) != loaded:
+        await _create_generation(connection, control_schema, number, loaded, partitions, is_loaded=True)
+    return number
+
+
+async def begin_rebuild(
+    url: str, control_schema: str, partitions: int, loaded: LoadedFrom | None = None
+) -> int | None:
     """Begin another generation beside the live one, or return to one that was begun; return its number.
 
-    Return None if no complete generation of this version is live, which `set_up` then reports.
+    It loads all read models from the log, or those of `loaded`, and copies the others. Return None if no
+    complete generation of this version is live, which `set_up` then reports.
     """
     engine = open_engine(url, control_schema)
     try:
@@ -99,8 +118,21 @@ async def begin_rebuild(url: str, control_schema: str, partitions: int) -> int |
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             if not await live_of_this_version(connection, control_schema):
                 return None
-            number = await _begun(connection, control_schema, partitions)
-            return number or await _next_generation(connection, control_schema, partitions, "building")
+            loaded = loaded or from_the_start(BY_NAME, partitions)
+            return await _building(connection, control_schema, loaded, partitions)
+    finally:
+        await engine.dispose()
+
+
+async def begin_again(url: str, control_schema: str, number: int, partitions: int) -> None:
+    """Begin a generation again, which then loads all read models from the log."""
+    engine = open_engine(url, control_schema)
+    try:
+        async with engine.begin() as connection:
+            everything = from_the_start(BY_NAME, partitions)
+            await _create_generation(
+                connection, control_schema, number, everything, partitions, is_loaded=True
+            )
     finally:
         await engine.dispose()
 
@@ -113,14 +145,14 @@ async def _lacks_tables(connection: AsyncConnection, schemas: Sequence[str]) -> 
 
 
 async def _next_generation(
-    connection: AsyncConnection, control_schema: str, partitions: int, status: str
+    connection: AsyncConnection, control_schema: str, status: str, loaded: LoadedFrom, partitions: int
 ) -> int:
     number = await _last_number(connection, control_schema) + 1
     is_loaded = status == "building"
-    await _create_generation(connection, control_schema, number, partitions, is_loaded=is_loaded)
+    await _create_generation(connection, control_schema, number, loaded, partitions, is_loaded=is_loaded)
     await connection.execute(
         insert(generations).values(
-            number=number, version=READ_MODELS_VERSION, status=status, created_at=func.now()
+            number=number, version=version_of_all(), status=status, created_at=func.now()
         )
     )
     return number
@@ -155,13 +187,22 @@ async def begin_generation(
                     .values(next_offset=func.least(policy_checkpoints.c.next_offset, offset))
                 )
             await replace_identity(connection, identity)
-            return await _next_generation(connection, control_schema, identity.partitions, "building")
+            everything = from_the_start(BY_NAME, identity.partitions)
+            return await _next_generation(
+                connection, control_schema, "building", everything, identity.partitions
+            )
     finally:
         await engine.dispose()
 
 
 async def _create_generation(
-    connection: AsyncConnection, control_schema: str, number: int, partitions: int, *, is_loaded: bool
+    connection: AsyncConnection,
+    control_schema: str,
+    number: int,
+    loaded: LoadedFrom,
+    partitions: int,
+    *,
+    is_loaded: bool,
 ) -> None:
     """Create the schema, the empty tables and the checkpoints (at offset 0) of a generation.
 
@@ -176,6 +217,7 @@ async def _create_generation(
         for index in table.indexes:
             if not (is_loaded and index in LATE_INDEXES):
                 await inside.execute(CreateIndex(index))
+    await contents.write(connection, schema, loaded)
     beginning = {"next_offset": 0, "emitted_offset": 0, "generation": number}
     await inside.execute(
         insert(checkpoints).values([{"partition": p, **beginning} for p in range(partitions)])

@@ -9,6 +9,7 @@ import asyncpg
 
 from app.errors import Unavailable
 from projections.generations.completeness import describe_missing, lacking_tables
+from projections.generations.fingerprints import version_of_all
 from projections.postgres.database import (
     CONNECT_TIMEOUT_S,
     DATABASE_UNAVAILABLE,
@@ -17,7 +18,6 @@ from projections.postgres.database import (
     asyncpg_dsn,
 )
 from projections.postgres.live_generation import LiveGeneration
-from projections.read_models.registry import READ_MODELS_VERSION
 
 COMMAND_TIMEOUT_S = 60.0
 
@@ -44,7 +44,7 @@ async def open_database(
     if generation is None:
         live = await live_generation(dsn, control_schema)
     else:
-        live = LiveGeneration(control_schema, READ_MODELS_VERSION, [generation], follows=False)
+        live = LiveGeneration(control_schema, version_of_all(), [generation], follows=False)
 
     async def begin(connection: Any) -> None:
         connection.live = live

@@ -45,12 +45,27 @@ checkpoints = Table(
 )
 """The folded offsets of each partition of the log, in the tables of this schema."""
 
+read_model_versions = Table(
+    "read_model_versions",
+    read_models,
+    Column("read_model", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    # For each partition, the offset from which on its rows were made from the log. The rows before, or all of
+    # them if null, were copied from the generation that was live.
+    Column("loaded_from", ARRAY(BigInteger)),
+)
+"""The read models in the tables of this schema: of which code they are, and where their rows come from."""
+
 load_progress = Table(
     "load_progress",
     loading,
     Column("partition", Integer, primary_key=True),
     Column("next_offset", BigInteger, nullable=False),
     Column("finished", Boolean, nullable=False),
+    # If rows were copied from the live generation: its checkpoint then, where the load ends, and the offsets
+    # of the records that it had parked.
+    Column("until", BigInteger),
+    Column("parked", ARRAY(BigInteger)),
 )
 """The progress of a generation that is loaded in bulk; see `projections.rebuild.load_progress`."""
 

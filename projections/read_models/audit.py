@@ -128,7 +128,7 @@ audit_users = Table(
 """The records that concern each user, in the order of the log: the `user_ids` of the audit."""
 
 TABLES = (audit, audit_users)
-
+VERSION = 1
 COLUMNS = tuple(column.name for column in audit.columns)
 _PARTITION, _OFFSET, _USER_IDS = map(COLUMNS.index, ("partition", "offset", "user_ids"))
 _USER_COLUMNS = tuple(column.name for column in audit_users.columns)

@@ -35,6 +35,7 @@ comments = Table(
 """The comments on tasks, including deleted ones."""
 
 TABLES = (comments,)
+VERSION = 1
 
 _INSERT = """
     INSERT INTO comments (task_id, id, author, text, mentions, created_at)

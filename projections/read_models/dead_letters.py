@@ -40,6 +40,7 @@ dead_letters = Table(
 """The parked records; `holds` marks the one that its stream waits for."""
 
 TABLES = (dead_letters,)
+VERSION = 1
 
 HELD_BY = """(
     SELECT partition || ':' || "offset" FROM dead_letters WHERE stream = {stream} AND holds LIMIT 1

@@ -45,6 +45,7 @@ lists = Table(
 """The state of every list, deleted ones included; `members` is `{user: role}`."""
 
 TABLES = (lists,)
+VERSION = 1
 
 STATE_COLUMNS = tuple(TaskList.__dataclass_fields__)
 _COLUMNS = ", ".join(STATE_COLUMNS)

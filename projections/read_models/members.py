@@ -29,6 +29,7 @@ list_members = Table(
 """The members of each list that is not deleted. All of them may read the list and its tasks."""
 
 TABLES = (list_members,)
+VERSION = 1
 
 _FORGET = "DELETE FROM list_members WHERE list_id = ANY($1)"
 _WRITE = """

@@ -77,6 +77,7 @@ A mark that a later one covers is removed. A mark overrides earlier read marks o
 """
 
 TABLES = (notifications, notification_marks)
+VERSION = 1
 
 # In the order of the key, so that two concurrent projectors cannot deadlock.
 _TELL = """

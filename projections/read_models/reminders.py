@@ -34,6 +34,7 @@ reminders = Table(
 """
 
 TABLES = (reminders,)
+VERSION = 1
 
 _FORGET = "DELETE FROM reminders WHERE task_id = ANY($1)"
 _WRITE = """

@@ -53,6 +53,7 @@ It also contains the other search and sort keys, so that no other table is read.
 """
 
 TABLES = (task_search,)
+VERSION = 1
 
 COMMENTS_SEARCHED = 200
 """The number of a task's newest comments that are searched; older ones are not found."""

@@ -58,6 +58,7 @@ list_settings = Table(
 """The stages and the time zone of lists, whenever they changed."""
 
 TABLES = (task_flow, list_settings)
+VERSION = 1
 
 _COLUMNS = tuple(column.name for column in task_flow.columns)
 _SETTINGS_COLUMNS = tuple(column.name for column in list_settings.columns)

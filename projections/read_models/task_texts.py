@@ -38,6 +38,7 @@ task_texts = Table(
 """The texts of tasks as `tsvector`s, and the versions that have them."""
 
 TABLES = (task_texts,)
+VERSION = 1
 
 COMMENT = "comment:"
 

@@ -71,6 +71,7 @@ task_versions = Table(
 """The past versions of tasks: how they are found, and when they were valid; `audit` has the states."""
 
 TABLES = (task_versions,)
+VERSION = 1
 
 COLUMNS = tuple(column.name for column in task_versions.columns)
 _CUT = """

@@ -94,6 +94,7 @@ tasks = Table(
 """The state of every task, deleted ones included."""
 
 TABLES = (tasks,)
+VERSION = 1
 
 STATUS_BUCKETS: dict[Status, int] = {"open": 0, "done": 1}
 """The status bucket of a task in its list, by its status."""

@@ -23,6 +23,7 @@ users = Table(
 """The state of every user who has a stream."""
 
 TABLES = (users,)
+VERSION = 1
 
 STATE_COLUMNS = tuple(User.__dataclass_fields__)
 _COLUMNS = ", ".join(STATE_COLUMNS)

@@ -7,6 +7,7 @@ import asyncio
 from sqlalchemy import Index, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from projections.generations import contents
 from projections.postgres.engines import open_engine
 from projections.postgres.live_generation import generation_schema
 from projections.read_models.audit import EFFECTIVE_TIMES_OF_ALL
@@ -32,7 +33,8 @@ async def make_indexes(url: str, control_schema: str, number: int) -> None:
                 group.create_task(make(index))
         async with engine.begin() as connection:
             await connection.execute(text(f'SET LOCAL search_path = "{schema}"'))
-            await connection.execute(text(EFFECTIVE_TIMES_OF_ALL))
+            if "audit" in await contents.read(connection, schema):
+                await connection.execute(text(EFFECTIVE_TIMES_OF_ALL))
             for table in GENERATION_TABLES:
                 await connection.execute(text(f'ANALYZE "{schema}"."{table.name}"'))
     finally:

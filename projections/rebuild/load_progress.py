@@ -10,15 +10,17 @@ from dataclasses import dataclass
 
 from projections.postgres.connections import Connection, Source
 from projections.postgres.database import Database
+from projections.read_models.registry import BY_NAME, ReadModel
 
 _EXISTS = "SELECT to_regclass('load_progress') IS NOT NULL"
-_READ = "SELECT partition, next_offset, finished FROM load_progress ORDER BY partition"
+_READ = "SELECT partition, next_offset, finished, until, parked FROM load_progress ORDER BY partition"
 _ADVANCE = (
     "UPDATE load_progress SET next_offset = $3 WHERE partition = $1 AND next_offset = $2 AND NOT finished"
 )
 _FINISH = (
     "UPDATE load_progress SET finished = true WHERE partition = $1 AND next_offset = $2 AND NOT finished"
 )
+_LOADED = "SELECT read_model FROM read_model_versions WHERE loaded_from IS NOT NULL"
 _END = """
     UPDATE checkpoints AS c SET next_offset = l.next_offset, emitted_offset = l.next_offset
     FROM load_progress AS l WHERE l.partition = c.partition
@@ -31,10 +33,15 @@ class Overtaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The records of a partition below `next_offset` are loaded; if `finished`, the states after them too."""
+    """The records of a partition below `next_offset` are loaded; if `finished`, the states after them too.
+
+    If rows were copied from the live generation, the load ends at `until`, and has to park what was `parked`.
+    """
 
     next_offset: int
     finished: bool
+    until: int | None
+    parked: Sequence[int] | None
 
 
 async def read(source: Source) -> Mapping[int, Loaded] | None:
@@ -42,8 +49,15 @@ async def read(source: Source) -> Mapping[int, Loaded] | None:
     if not await source.fetchval(_EXISTS):
         return None
     return {
-        row["partition"]: Loaded(row["next_offset"], row["finished"]) for row in await source.fetch(_READ)
+        row["partition"]: Loaded(row["next_offset"], row["finished"], row["until"], row["parked"])
+        for row in await source.fetch(_READ)
     }
+
+
+async def loaded(source: Source) -> Sequence[ReadModel]:
+    """Return the read models that are loaded from the log, in the order in which they are written."""
+    names = {row["read_model"] for row in await source.fetch(_LOADED)}
+    return [read_model for name, read_model in BY_NAME.items() if name in names]
 
 
 async def advance(connection: Connection, partition: int, first: int, end: int) -> None:

@@ -13,9 +13,18 @@ import pytest
 
 from app.settings import Settings
 from projections.generations.opening import open_database
+from projections.postgres.database import Database
+from projections.read_models.registry import BY_NAME
+from projections.rebuild.following import Follower
+from streams.event_log import KafkaEventLog
+from streams.migrate import migrate
 from tests.fork_server import WORKER, fork_server
 from tests.integration.stack import Stack, running
+from tests.projections.test_foreign_records import tables
 from tests.truth import check_place, wait_until_projected
+from tests.waiting import eventually
+
+ESTIMATE = r"[\d,]+ events, about [\d,]+ s, about \d+ MB beside the live ones\n"
 
 
 @pytest.fixture(scope="module")
@@ -149,11 +158,117 @@ async def test_a_rebuild_that_is_ended_anywhere_is_continued(stack: Stack, how: 
     await check_place(settings_of(stack))
 
 
+async def test_named_read_models_are_rebuilt_while_the_others_are_copied(stack: Stack) -> None:
+    """With commands and reads, of which none fails; from a position on, earlier rows are kept."""
+    settings, swapped = settings_of(stack), asyncio.Event()
+    async with stack.client("fred", 0) as first, stack.client("fred", 1) as second:
+        load = asyncio.create_task(write_and_read(first, second, swapped))
+        try:
+            status, out, err = await rebuild(stack, "statistics", "comments")
+            assert (status, err) == (0, "")
+            said, rebuilt = out.splitlines()
+            assert said.endswith(": search_index is rebuilt too, because it is made of tasks and comments")
+            assert rebuilt.startswith(
+                "read models: rebuilt comments, search_index, statistics as generation "
+            )
+            assert rebuilt.endswith(" records; copied the others")
+            await alter(settings, "UPDATE audit SET actor = 'wrong' WHERE \"offset\" IN (0, 3)")
+            positions = ",".join(f"{partition}:2" for partition in range(settings.partitions))
+            status, out, err = await rebuild(stack, "audit", "--from-position", positions)
+            assert (status, err) == (0, "")
+        finally:
+            swapped.set()
+        assert await load
+    database = await open_database(settings.database_url, settings.schema_name, pool_size=1)
+    wrong = await database.pool.fetch("SELECT \"offset\" FROM audit WHERE actor = 'wrong'")
+    await database.close()
+    assert {row["offset"] for row in wrong} == {0}
+    assert (await rebuild(stack, "audit"))[0] == 0
+    await wait_until_projected(settings)
+    await check_place(settings)
+
+
+async def test_other_parked_records_make_a_rebuild_of_a_part_rebuild_everything(stack: Stack) -> None:
+    settings = settings_of(stack)
+    parks = "UPDATE audit SET outcome = 'parked' WHERE partition = 0 AND \"offset\" = 1"
+    await alter(settings, parks)
+    status, out, err = await rebuild(stack, "statistics")
+    assert status == 0
+    assert "other records are parked than in the live read models" in err
+    assert re.fullmatch(r"read models: rebuilt as generation \d+ from \d+ records\n", out)
+    await wait_until_projected(settings)
+    await check_place(settings)
+
+
+async def alter(settings: Settings, statement: str) -> None:
+    database = await open_database(settings.database_url, settings.schema_name, pool_size=1)
+    await database.pool.execute(statement)
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sums"], "there is no read model 'sums'; there are task_versions, tasks, lists, "),
+        (["statistics", "--from-position", "0:5"], "statistics cannot be rebuilt from a position: its rows "),
+        (["--from-position", "0:5"], "a position goes with named read models; possible is audit "),
+        (["audit", "--from-position", "5"], "'5' is not a position; one looks like 0:121"),
+    ],
+)
+async def test_a_part_that_cannot_be_rebuilt_is_refused_in_one_line(
+    stack: Stack, words: list[str], said: str
+) -> None:
+    status, out, err = await rebuild(stack, *words)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
 async def test_a_dry_run_estimates_and_changes_nothing(stack: Stack) -> None:
     before = await generations(stack)
     status, out, err = await rebuild(stack, "--dry-run")
     assert (status, err) == (0, "")
-    assert re.fullmatch(r"[\d,]+ events, about [\d,]+ s, about \d+ MB beside the live ones\n", out)
+    assert re.fullmatch(ESTIMATE, out)
+    assert re.fullmatch(ESTIMATE, (await rebuild(stack, "statistics", "--dry-run"))[1])
     assert await generations(stack) == before
     assert (await rebuild(stack, "--dry-run", "--verify"))[0] == 2
     assert (await rebuild(stack, "--throttle", "0"))[0] == 2
+
+
+async def test_two_releases_each_serve_all_of_their_own_read_models(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newer one rebuilds what it changed while the older one serves, and go on beside each other."""
+    settings, swapped = settings_of(stack), asyncio.Event()
+    await wait_until_projected(settings)
+    older = await open_database(settings.database_url, settings.schema_name, pool_size=1)
+    await older.pool.execute("UPDATE task_flow SET stage = 'wrong'")
+    await older.pool.execute("UPDATE users SET updated_at = created_at")
+    async with stack.client("gina", 0) as first, stack.client("gina", 1) as second:
+        load = asyncio.create_task(write_and_read(first, second, swapped))
+        try:
+            monkeypatch.setattr(BY_NAME["statistics"], "VERSION", 2)
+            *_, line = await migrate(settings)
+            assert line.startswith("read models: rebuilt statistics as generation ")
+            assert line.endswith(" records; copied the others")
+            newer = await open_database(settings.database_url, settings.schema_name, pool_size=2)
+            log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
+            for _ in range(3):
+                await Follower(newer, log).up_to(await log.ends())
+        finally:
+            swapped.set()
+        assert await load
+    await eventually(lambda: is_at(older, log))
+    await Follower(newer, log).up_to(await log.ends())
+    rows = await tables(older), await tables(newer)
+    assert not any("wrong" in row for row in rows[1]["task_flow"])
+    assert {name for name in rows[0] if rows[0][name] != rows[1][name]} == {"task_flow"}
+    await older.close()
+    await newer.close()
+    await log.close()
+
+
+async def is_at(database: Database, log: KafkaEventLog) -> bool:
+    """Return whether a generation is at the end of the log."""
+    rows = await database.pool.fetch("SELECT partition, next_offset FROM checkpoints")
+    return {row["partition"]: row["next_offset"] for row in rows} == await log.ends()

@@ -46,12 +46,15 @@ def test_local_instance_is_inspected_repaired_and_upgraded_as_documented(home: H
     finally:
         home.run(remedy)
     eventually_sync(lambda: "Not ready" not in home.run("tasktape status || true"), LIMIT_S)
-    rebuild, look_first, drop_retired = blocks(REBUILD)
+    rebuild, look_first, some, drop_retired = blocks(REBUILD)
     assert "rebuilt as generation 2" in home.run(rebuild)
     looked = home.run(look_first)
     assert " events, about " in looked
     assert "rebuilt as generation 3" in looked
-    assert "dropped generation 1, 2, 3" in home.run(drop_retired)
+    rebuilt = home.run(some)
+    assert "rebuilt comments, search_index, statistics as generation 4" in rebuilt
+    assert "rebuilt audit as generation 5" in rebuilt
+    assert "dropped generation 1, 2, 3, 4, 5" in home.run(drop_retired)
     [repair] = blocks(RECOVER)
     assert "there is nothing to repair" in home.run(repair)
     assert "kept" in home.run("tasktape list")

@@ -25,9 +25,8 @@ from streams.migrate import migrate
 from tests.folding import fold_log
 from tests.integration.live_client import live
 from tests.integration.stack import Part, Stack
-from tests.places import WorkerProcess, new_place
+from tests.places import WorkerProcess, make_outdated, new_place
 from tests.spec import LIST_ID, record_of
-from tests.streams.test_rebuild import make_outdated
 from tests.truth import check_place, check_read_models, read_whole_log, wait_until_projected
 from tests.waiting import eventually
 

@@ -20,7 +20,7 @@ from app.tasks.events import TaskCompleted, TaskCreated, TaskEdited, TaskEvent, 
 from projections.generations.opening import open_database
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
-from tests.places import WorkerProcess, new_place
+from tests.places import WorkerProcess, make_outdated, new_place
 from tests.spec import record_of
 from tests.truth import check_place, wait_until_projected
 from tests.waiting import eventually
@@ -244,9 +244,7 @@ async def test_rebuild_equals_the_live_read_models(tasks: Tasks, workers: list[W
     workers[0].stop()
     live = {name: await rows(tasks.settings, name) for name in ("reminders", "notifications")}
     assert [len(found) for found in live.values()] == [20, 20]
-    database = await open_database(tasks.settings.database_url, tasks.settings.schema_name, pool_size=1)
-    await database.pool.execute(f"UPDATE {tasks.settings.schema_name}.generations SET version = 0")
-    await database.close()
+    await make_outdated(tasks.settings)
     assert "rebuilt" in (await migrate(tasks.settings))[-1]
     assert {name: await rows(tasks.settings, name) for name in live} == live
     await tasks.check()

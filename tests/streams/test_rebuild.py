@@ -12,7 +12,7 @@ from projections.read_models.registry import GENERATION_TABLES
 from streams.event_log import KafkaEventLog
 from streams.migrate import migrate
 from streams.topics import cluster_id
-from tests.places import WorkerProcess, new_place
+from tests.places import WorkerProcess, make_outdated, new_place
 from tests.spec import LIST_ID, record_of
 from tests.truth import check_place, read_updates, wait_until_projected
 from tests.waiting import eventually
@@ -35,12 +35,6 @@ async def table(place: Settings, name: str) -> list[tuple[object, ...]]:
     rows = await database.pool.fetch(f"SELECT {columns} FROM {name} ORDER BY {name}::text")
     await database.close()
     return [tuple(row.values()) for row in rows]
-
-
-async def make_outdated(place: Settings) -> None:
-    database = await open_database(place.database_url, place.schema_name, pool_size=1)
-    await database.pool.execute(f"UPDATE {place.schema_name}.generations SET version = 0")
-    await database.close()
 
 
 async def test_live_and_rebuilt_read_models_are_equal_row_for_row(

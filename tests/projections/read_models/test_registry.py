@@ -11,17 +11,12 @@ from pathlib import Path
 
 from projections import read_models as package
 from projections.postgres import tables
-from projections.read_models.registry import GENERATION_TABLES, READ_MODELS
+from projections.read_models.registry import GENERATION_TABLES, READ_MODELS, name_of
 from tests.sources import PACKAGES, ROOT, modules
 
 NO_READ_MODELS = {"registry", "projected", "audit_rows"}
 """The modules of the package that are about read models, but are none."""
 WRITES = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM|copy_records_to_table\()\s*\"?(\w+)")
-
-
-def name_of(read_model: object) -> str:
-    """Return the name of a read model's module."""
-    return str(getattr(read_model, "__name__", "")).removeprefix("projections.read_models.")
 
 
 def test_every_module_of_the_package_is_listed_once() -> None:
@@ -31,7 +26,8 @@ def test_every_module_of_the_package_is_listed_once() -> None:
 
 def test_every_table_belongs_to_one_read_model() -> None:
     listed = Counter(table.name for read_model in READ_MODELS for table in read_model.TABLES)
-    assert listed == Counter(tables.read_models.tables.keys() - {tables.checkpoints.name})
+    others = {tables.checkpoints.name, tables.read_model_versions.name}
+    assert listed == Counter(tables.read_models.tables.keys() - others)
     assert {table.name for table in GENERATION_TABLES} == tables.read_models.tables.keys()
 
 
