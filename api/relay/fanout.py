@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from api.protocol.frames import Codec, EncodedMessage, Sendable
+from api.protocol.frames import Codec, Sendable
 from api.telemetry.counters import Traffic
 from app.channels import Channel
 
@@ -57,7 +57,7 @@ class _SocketGroup:
     sockets: list[RawSocket]
     descriptors: array[int]
 
-    def write(self, message: EncodedMessage) -> None:
+    def write(self, message: Sendable) -> None:
         frames = message.form(self.codec)
         size, write, taken = len(frames), os.write, 0
         for descriptor in self.descriptors:
@@ -96,7 +96,7 @@ class Broadcast:
             group.descriptors.append(raw_socket.descriptor)
         self._groups = list(groups.values())
 
-    def push(self, message: EncodedMessage) -> None:
+    def push(self, message: Sendable) -> None:
         """Send to all receivers; never wait."""
         for group in self._groups:
             group.write(message)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from api.protocol.frames import EncodedMessage, MessageBatch
 from api.relay.fanout import MANY, Broadcast, Recipients
 from api.relay.list_watches import ListWatches
+from api.relay.membership import moved_to
 from api.relay.published_updates import PublishedUpdates
 from api.relay.replay_buffer import ReplayBuffer
 from api.relay.subscriber_index import SubscriberIndex
@@ -45,6 +46,9 @@ class Hub:
         self._many = many
         self._batching = False
         self._to_flush: list[Subscriber] = []
+        # The latest updates of a block with the same recipients, which receive them together.
+        self._joint: Recipients | None = None
+        self._joint_updates: list[Update] = []
 
     def publish(self, update: Update) -> bool:
         """Send an update to its recipients; return False for a duplicate. There must be no gap."""
@@ -60,12 +64,15 @@ class Hub:
             self.visibility.pause_joining(update)
         channels = tuple(channel for channel in update.channels if channel in self._channels)
         recipients = self._recipients_of(channels)
+        if self._batching and recipients is not None and not self._join(update, recipients, is_list=is_list):
+            recipients = None
         self._positions[partition] = offset
         turn = self._replay_buffer.end
         self._replay_buffer.append(update)
         self.counters.published += 1
         if recipients is not None:
-            self._send_at_once(update, recipients)
+            if not self._batching:
+                self._send_at_once([update], recipients)
         else:
             for channel in channels:
                 self._send(update, channel, self._channels[channel], turn)
@@ -76,7 +83,7 @@ class Hub:
 
     def _recipients_of(self, channels: tuple[Channel, ...]) -> Recipients | None:
         """Return the recipients of updates in these channels, if they are many and stable."""
-        if self._batching or sum(len(self._channels[channel]) for channel in channels) < self._many:
+        if sum(len(self._channels[channel]) for channel in channels) < self._many:
             return None
         return self._recipients.of(channels, self._live_recipients)
 
@@ -95,11 +102,33 @@ class Hub:
             recipients.append((channel, Broadcast(members)))
         return recipients
 
-    def _send_at_once(self, update: Update, recipients: Recipients) -> None:
+    def _join(self, update: Update, recipients: Recipients, *, is_list: bool) -> bool:
+        """Keep an update of a block for its end, if it may be sent there to all recipients at once.
+
+        Return False if it may not: other messages wait at single subscribers, or its consequences must
+        follow it directly. Recipients are only valid until something is sent, as a socket may get full.
+        """
+        if self._to_flush or is_list or moved_to(update) is not None:
+            return False
+        if self._joint is not None and self._joint is not recipients:
+            return False
+        self._joint = recipients
+        self._joint_updates.append(update)
+        return True
+
+    def _send_joint(self) -> None:
+        """Send the updates that were kept for the end of a block."""
+        recipients, self._joint = self._joint, None
+        updates, self._joint_updates = self._joint_updates, []
+        if recipients is not None:
+            self._send_at_once(updates, recipients)
+
+    def _send_at_once(self, updates: Sequence[Update], recipients: Recipients) -> None:
         for channel, broadcast in recipients:
             if broadcast.size:
-                broadcast.push(self._replay_buffer.message(update, channel))
-                self.counters.delivered += broadcast.size
+                messages = [self._replay_buffer.message(update, channel) for update in updates]
+                broadcast.push(messages[0] if len(messages) == 1 else MessageBatch(messages))
+                self.counters.delivered += broadcast.size * len(messages)
 
     def _send(
         self,
@@ -109,6 +138,7 @@ class Hub:
         turn: int,
     ) -> None:
         """Send to all current subscribers of a channel."""
+        self._send_joint()
         partition, offset = update.position
         message = self._replay_buffer.message(update, channel)
         restricted = channel.kind == "user"
@@ -136,6 +166,7 @@ class Hub:
 
     def send(self, channel: Channel, message: EncodedMessage) -> None:
         """Send an ephemeral message, which is no update, to all subscribers of a channel."""
+        self._send_joint()
         for subscriber in list(self._channels.get(channel, ())):
             subscriber.flush()
             subscriber.push(message)
@@ -148,6 +179,7 @@ class Hub:
             yield
         finally:
             self._batching = False
+            self._send_joint()
             flushed, self._to_flush = self._to_flush, []
             same: dict[tuple[int, ...], MessageBatch] = {}
             for subscriber in flushed:
@@ -174,6 +206,7 @@ class Hub:
         It stops before an update with which its user joins a list. Raise `BufferOverrun` if the replay buffer
         no longer contains the next update: then it must be read from the audit.
         """
+        self._send_joint()
         cursor = subscriber.cursor
         if cursor is None:
             return True
