@@ -217,9 +217,10 @@ def _decode(key: bytes | None, headers: Headers, value: bytes | None, types: Eve
 
 def _check_attributes(attributes: Mapping[str, str]) -> None:
     # One check of all of them together, because it runs for every record.
-    if "\x00" in "".join(attributes.values()):
+    together = "".join(attributes.values())
+    if "\x00" in together:
         raise Undecodable("an attribute contains U+0000, which no read model can hold")
-    if max(map(len, attributes.values()), default=0) > MAX_ATTRIBUTE_LENGTH:
+    if len(together) > MAX_ATTRIBUTE_LENGTH and max(map(len, attributes.values())) > MAX_ATTRIBUTE_LENGTH:
         raise Undecodable("an attribute is too long")
     if len(attributes["ce_id"]) > MAX_EVENT_ID_CHARS:
         raise Undecodable(f"ce_id has more than {MAX_EVENT_ID_CHARS} characters")

@@ -5,6 +5,7 @@ A task is one stream, `task:{id}`. Deleting is an event like any other, so a del
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime
 from operator import attrgetter
@@ -90,13 +91,18 @@ def _changed(task: Task, event: TaskEvent, time: datetime) -> dict[str, Any]:
 
 
 _NAMES = tuple(one.name for one in fields(Task))
+_PLACES = {name: place for place, name in enumerate(_NAMES)}
 _VALUES = attrgetter(*_NAMES)
 _INITIAL_VALUES = attrgetter(*FIELDS)
+_TASK: Callable[..., Task] = Task
 
 
 def _with(task: Task, **changed: Any) -> Task:
-    """Do the same as `dataclasses.replace` in half the time, because it runs for every event."""
-    return Task(**dict(zip(_NAMES, _VALUES(task), strict=True)) | changed)
+    """Do the same as `dataclasses.replace` in a third of the time, because it runs for every event."""
+    values = list(_VALUES(task))
+    for name, value in changed.items():
+        values[_PLACES[name]] = value
+    return _TASK(*values)
 
 
 def _created(event: TaskCreated, task_id: str, time: datetime, actor: str) -> Task:
