@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import islice
 
 import structlog
@@ -33,6 +34,8 @@ from projections.rebuild.load_progress import Loaded
 BATCH = 5_000
 """The number of records that are written at once."""
 STATES_AT_ONCE = 2_000
+HOMES_KEPT = 65_536
+"""The number of streams whose partitions are remembered."""
 TURN = 500
 """The number of records that are folded while nothing else runs."""
 
@@ -91,7 +94,8 @@ class PartitionLoad:
     async def _load(self, progress: Loaded) -> None:
         """Fold the partition from its first record on, and write the records that are not written yet."""
         end = self._end if progress.until is None else progress.until
-        fold = Fold(accepted=AcceptedIds(), home=self._event_log.partition_of)
+        home = lru_cache(HOMES_KEPT)(self._event_log.partition_of)
+        fold = Fold(accepted=AcceptedIds(), home=home)
         writes = bool(self._of_records)
         batch: list[Projected] = []
         parked: list[int] = []
