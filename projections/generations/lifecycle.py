@@ -25,6 +25,8 @@ from projections.postgres.tables import checkpoints, control, generations, load_
 from projections.read_models.registry import BY_NAME, GENERATION_TABLES, LATE_INDEXES
 
 MIGRATION_LOCK = 7_461_736_274
+NO_AUTOVACUUM = "autovacuum_enabled = off"
+"""The setting of tables that are loaded: they only grow, and are analysed after the load."""
 
 
 async def set_up(
@@ -206,7 +208,7 @@ async def _create_generation(
 ) -> None:
     """Create the schema, the empty tables and the checkpoints (at offset 0) of a generation.
 
-    A damaged one is dropped. One that `is_loaded` in bulk gets most of its indexes later.
+    A damaged one is dropped. One that `is_loaded` in bulk gets most of its indexes later, and autovacuum too.
     """
     schema = generation_schema(control_schema, number)
     await connection.execute(DropSchema(schema, cascade=True, if_exists=True))
@@ -214,6 +216,8 @@ async def _create_generation(
     inside = await connection.execution_options(schema_translate_map={None: schema})
     for table in GENERATION_TABLES:
         await inside.execute(CreateTable(table))
+        if is_loaded:
+            await connection.execute(text(f'ALTER TABLE "{schema}"."{table.name}" SET ({NO_AUTOVACUUM})'))
         for index in table.indexes:
             if not (is_loaded and index in LATE_INDEXES):
                 await inside.execute(CreateIndex(index))

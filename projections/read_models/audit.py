@@ -130,6 +130,8 @@ audit_users = Table(
 TABLES = (audit, audit_users)
 VERSION = 1
 COLUMNS = tuple(column.name for column in audit.columns)
+PASSED_ON = ("data", "changes", "state")
+"""The columns that no query searches; statistics of their values take longer than those of all others."""
 _PARTITION, _OFFSET, _USER_IDS = map(COLUMNS.index, ("partition", "offset", "user_ids"))
 _USER_COLUMNS = tuple(column.name for column in audit_users.columns)
 _ACCEPTED = f"""
