@@ -33,8 +33,10 @@ async def copy(brokers: str, database_url: str, topic: str, partitions: Sequence
     )
     await consumer.start()
     consumer.assign(where)
+    for place in where:
+        # At once, because a search for the beginning may be overtaken by the consumer's own for the end.
+        consumer.seek(place, 0)
     left = sum((await consumer.end_offsets(where)).values())
-    await consumer.seek_to_beginning()
     rows: list[tuple[object, ...]] = []
     while left:
         for found in (await consumer.getmany(timeout_ms=500, max_records=BATCH)).values():
