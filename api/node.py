@@ -37,6 +37,7 @@ from api.relay.rate_limits import ConnectionLimits, RateLimits
 from api.relay.replays import ReplayNode
 from api.relay.statistics_channel import ListStatistics
 from api.relay.system_channel import SystemReports
+from api.replay.turns import Turns
 from api.telemetry.counters import RelayCounters
 from api.telemetry.prometheus import Metrics
 from api.transports.socket_io.server import SocketIo
@@ -250,7 +251,7 @@ def live_of(
         visibility,
         history,
         now=time.time,
-        replays=ReplayNode(ListPast(database), hub.watches),
+        replays=ReplayNode(ListPast(database), hub.watches, Turns(hub.counters)),
         statistics=ListStatistics(hub, partial(statistics_of, StatisticsQueries(database))),
         ping_s=settings.ping_s,
         counters=counters,

@@ -16,6 +16,8 @@ from app.tasks.state import Task
 from projections.queries.replay import Place, SnapshotPage, Span
 from tests.folding import update_of
 
+_FIRST = b'{"at":'
+
 
 @dataclass(frozen=True)
 class Page:
@@ -26,9 +28,9 @@ class Page:
     end: Place | None
     messages: Sequence[bytes]
 
-    def updates(self, first: int, end: int) -> Sequence[bytes]:
+    def updates(self, prefix: bytes, first: int, end: int) -> Sequence[bytes]:
         """See `api.replay.source.Page`."""
-        return self.messages[first:end]
+        return [message.replace(_FIRST, prefix, 1) for message in self.messages[first:end]]
 
 
 @dataclass
@@ -63,7 +65,7 @@ class MemoryPast:
 
     def message(self, place: Place, folded: Folded) -> bytes:
         """Return the message of an event, without a channel."""
-        return b'{"at":"%s",%s' % (format_time(place.at).encode(), update_of(folded).value[1:])
+        return b'%s"%s",%s' % (_FIRST, format_time(place.at).encode(), update_of(folded).value[1:])
 
     async def span(self, list_id: str) -> Span | None:
         """See `api.replay.source.Past`."""

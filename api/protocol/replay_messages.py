@@ -55,5 +55,5 @@ def snapshot_message(
 
 
 def update_prefix(channel: Channel) -> bytes:
-    """Return the first bytes of an update of a replay: it takes the place of the first brace."""
-    return b'{"channel":%s,' % to_json(str(channel))
+    """Return the first bytes of an update of a replay, before its time."""
+    return b'{"channel":%s,"at":' % to_json(str(channel))

@@ -41,9 +41,9 @@ class ReplayNode:
 
     past: Past
     watches: ListWatches
+    turns: Turns
     quota: Quota = field(default_factory=lambda: Quota(MAX_REPLAYS))
     """By user."""
-    turns: Turns = field(default_factory=Turns)
     clock: Clock = field(default_factory=LoopClock)
 
 
@@ -124,10 +124,11 @@ class Replay:
         self._task.add_done_callback(self._done)
 
     def stop(self) -> None:
-        """End it, without a message."""
+        """End it, without its reason, and answer the controls that wait."""
         self._node.watches.discard(self._watch)
         self._task.remove_done_callback(self._done)
         self._task.cancel()
+        self._player.refuse_controls()
 
     def tell_end(self, reason: str) -> None:
         """Send the reason for which it was stopped."""

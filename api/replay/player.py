@@ -15,8 +15,9 @@ from functools import partial
 from typing import Protocol
 
 from api.protocol.client_messages import Control, Refused
-from api.protocol.frames import EncodedMessage, MessageBatch, Sendable
+from api.protocol.frames import EncodedMessage, PayloadBatch, Sendable
 from api.protocol.replay_messages import State, snapshot_message, state_message, update_prefix
+from api.protocol.server_messages import Error
 from api.read_consistency import retry_while_unavailable
 from api.replay.schedule import Schedule
 from api.replay.source import EventReader, Past
@@ -27,7 +28,10 @@ from projections.queries.replay import START, Place, end_of
 TURN_EVENTS = 32
 """The most events that are sent in one turn: so others wait for a millisecond at most."""
 TURN_BYTES = 96 * 1024
+QUIET_S = 0.02
+"""A replay that is not late waits so long after a turn, so that events close together take one turn."""
 MAX_CONTROLS_AHEAD = 64
+GONE = "the replay has ended"
 
 
 class Output(Protocol):
@@ -96,7 +100,10 @@ class Player:
         self._schedule = Schedule(plan.speed, plan.max_gap_s, plan.first, clock.now_s())
         self._prefix = update_prefix(channel)
         self._controls: deque[Control] = deque()
+        self._carrying_out: list[int | str | None] = []
+        """The ids of the controls that are being carried out."""
         self._woken = asyncio.Event()
+        self._quiet_until_s = 0.0
         self._is_playing = True
         self._has_ended = False
         self.at = plan.first
@@ -139,7 +146,7 @@ class Player:
             return
         due_s = self._schedule.due_s(following)
         if due_s > self._clock.now_s():
-            await self._clock.wait(self._woken, due_s)
+            await self._clock.wait(self._woken, max(due_s, self._quiet_until_s))
             return
         await self._output.ready()
         async with self._turns:
@@ -155,12 +162,13 @@ class Player:
             self.at = at
             return True
 
-        self._send(self._reader.take(is_due, TURN_EVENTS, TURN_BYTES))
+        self._send(self._reader.take(self._prefix, is_due, TURN_EVENTS, TURN_BYTES))
+        self._quiet_until_s = now_s + QUIET_S
 
     def _send(self, updates: Sequence[bytes]) -> None:
-        messages = [EncodedMessage(self._prefix + update[1:]) for update in updates]
-        if messages:
-            self._output.send(messages[0] if len(messages) == 1 else MessageBatch(messages))
+        if updates:
+            self._output.send(PayloadBatch(updates))
+            self._turns.counters.delivered += len(updates)
 
     def _reach_end(self) -> None:
         self._has_ended = True
@@ -173,7 +181,7 @@ class Player:
 
     async def _carry_out(self) -> None:
         control, now_s = self._controls.popleft(), self._clock.now_s()
-        ids = [control.id]
+        self._carrying_out = ids = [control.id]
         match control.action:
             case "pause":
                 self._pause(now_s)
@@ -196,6 +204,7 @@ class Player:
                 if self._is_playing:
                     self._schedule.pause(self._reader.loaded, now_s)
                 self._schedule.speed = control.speed
+        self._carrying_out = []
         for message_id in ids:
             self._tell(message_id)
 
@@ -216,7 +225,7 @@ class Player:
             self.at = at
             return True
 
-        self._send(self._reader.take(is_first, 1, TURN_BYTES))
+        self._send(self._reader.take(self._prefix, is_first, 1, TURN_BYTES))
 
     async def _move(self, time: datetime) -> None:
         """Send the state at a time, in parts, and continue with the events after it."""
@@ -259,6 +268,15 @@ class Player:
             reason=reason,
         )
         self._output.send(EncodedMessage(message))
+
+    def refuse_controls(self) -> None:
+        """Answer the controls that are not carried out; the caller has cancelled its task."""
+        for message_id in (*self._carrying_out, *(control.id for control in self._controls)):
+            if message_id is not None:
+                error = Error(id=message_id, code="not_subscribed", message=GONE)
+                self._output.send(EncodedMessage(error.encode()))
+        self._controls.clear()
+        self._carrying_out = []
 
     def end(self, reason: str) -> None:
         """Send that the replay has ended for good; the caller has cancelled its task."""

@@ -25,8 +25,8 @@ class Page(Protocol):
     def end(self) -> Place | None:
         """Return the place after the page; None if there are no more events."""
 
-    def updates(self, first: int, end: int) -> Sequence[bytes]:
-        """Return the messages of the events `[first, end)`, without a channel."""
+    def updates(self, prefix: bytes, first: int, end: int) -> Sequence[bytes]:
+        """Return the messages of the events `[first, end)`, which begin with a prefix."""
 
 
 class Past(Protocol):
@@ -86,8 +86,10 @@ class EventReader:
         page = self._page
         return page.times[self._next] if page is not None and self._next < len(page.times) else None
 
-    def take(self, is_wanted: Callable[[datetime], bool], limit: int, limit_bytes: int) -> Sequence[bytes]:
-        """Return the next events that are in memory, while they are wanted and within the limits.
+    def take(
+        self, prefix: bytes, is_wanted: Callable[[datetime], bool], limit: int, limit_bytes: int
+    ) -> Sequence[bytes]:
+        """Return the messages of the next events in memory, while they are wanted and within the limits.
 
         `is_wanted` is called once for each, in order. A single event is never too large.
         """
@@ -100,7 +102,7 @@ class EventReader:
             size_bytes += page.sizes[end]
             end += 1
         self._next = end
-        return page.updates(first, end)
+        return page.updates(prefix, first, end)
 
     async def _load(self, after: Place) -> None:
         ahead, self._ahead = self._ahead or self._read(after), None

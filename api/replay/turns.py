@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
+from api.telemetry.counters import Counters
+
 MAX_REST = 9
 """A rest is as many times as long as its turn, at most: then replays take a tenth of the time."""
 LONGEST_REST_S = 0.05
@@ -16,7 +18,9 @@ class Turns:
     So a single replay is as fast as its reader, and many together leave the processor to live updates.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counters) -> None:
+        self.counters = counters
+        """Counts the updates of replays too, as deliveries."""
         self._lock = asyncio.Lock()
         self._waiting = 0
         self._began_s = 0.0

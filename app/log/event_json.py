@@ -124,13 +124,15 @@ def event_json(event: RecordedEvent) -> bytes:
     return to_json(envelope_of(event))[:-1] + b',"data":%s,"changes":%s}' % (event.data, event.changes)
 
 
-def update_json(event: RecordedEvent, notified: bytes, shown: bytes) -> bytes:
+def update_json(event: RecordedEvent, notified: bytes, shown: bytes, prefix: bytes = b"{") -> bytes:
     """Return the message of an update, which lacks only its channel.
 
     `notified` is JSON, `{"user": "kind"}`, or empty. `shown` is the JSON of the stream's state, or `null`.
+    `prefix` is the brace, and perhaps the first fields.
     """
     envelope = envelope_of(event)
-    return b'{"type":"update","position":"%s","event":%s,"data":%s},"changes":%s,%s"task":%s,"list":%s}' % (
+    return b'%s"type":"update","position":"%s","event":%s,"data":%s},"changes":%s,%s"task":%s,"list":%s}' % (
+        prefix,
         envelope["position"].encode(),
         to_json(envelope)[:-1],
         event.data,

@@ -34,6 +34,7 @@ from api.relay.hub import Hub
 from api.relay.rate_limits import RateLimits
 from api.relay.replays import ReplayNode
 from api.relay.statistics_channel import ListStatistics
+from api.replay.turns import Turns
 from api.telemetry.counters import Traffic
 from api.transports.websocket.connection import SocketConnection
 from api.transports.websocket.endpoint import LiveSockets
@@ -185,7 +186,7 @@ async def serve(protocol: str, port: int, publish_port: int) -> None:
         rows,
         rows,
         now=time.time,
-        replays=ReplayNode(NoPast(), hub.watches),
+        replays=ReplayNode(NoPast(), hub.watches, Turns(hub.counters)),
         statistics=ListStatistics(hub, _no_statistics),
         presence_tracker=Signals("signals", _no_backend, node="benchmark"),
         rates=RateLimits(1_000, 1_000, 1_000, 1_000_000),

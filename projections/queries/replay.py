@@ -126,10 +126,10 @@ class EventPage:
     end: Place | None
     _rows: Sequence[asyncpg.Record]
 
-    def updates(self, first: int, end: int) -> list[bytes]:
-        """Return the messages of the events `[first, end)`, each with its `at`, without a channel."""
+    def updates(self, prefix: bytes, first: int, end: int) -> list[bytes]:
+        """Return the messages of the events `[first, end)`: a prefix, the time, and the other fields."""
         return [
-            b'{"at":"%s",%s' % (format_time(time).encode(), _update(row)[1:])
+            _update(b'%s"%s",' % (prefix, format_time(time).encode()), row)
             for time, row in zip(self.times[first:end], self._rows[first:end], strict=True)
         ]
 
@@ -203,5 +203,6 @@ def _end(rows: Sequence[asyncpg.Record], limit: int) -> Place | None:
     return Place(last["place_at"], last["place_partition"], last["place_offset"])
 
 
-def _update(row: asyncpg.Record) -> bytes:
-    return update_json(event_from_row(row), (row["notified"] or "").encode(), shown_state(row))
+def _update(prefix: bytes, row: asyncpg.Record) -> bytes:
+    notified = (row["notified"] or "").encode()
+    return update_json(event_from_row(row), notified, shown_state(row), prefix)

@@ -21,6 +21,7 @@ from api.relay.replay_buffer import ReplayBuffer
 from api.relay.replays import ReplayNode
 from api.relay.session import Session
 from api.relay.statistics_channel import ListStatistics
+from api.replay.turns import Turns
 from api.telemetry.counters import RelayCounters
 from api.transports.send_queue import SendQueue
 from app.channels import Channel
@@ -175,7 +176,7 @@ class Node:
             counters=RelayCounters(),
         )
         self.past = MemoryPast(())
-        replays = ReplayNode(self.past, self.hub.watches)
+        replays = ReplayNode(self.past, self.hub.watches, Turns(self.hub.counters))
         self.computed: list[str] = []
         """The lists whose statistics were read."""
         self.relay = Relay(

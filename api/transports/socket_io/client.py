@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Any, Protocol
 
 import anyio
 from pydantic_core import from_json, to_json
 
 from api.protocol import close_codes
-from api.protocol.client_messages import Authenticate, Incoming, Subscribe, Unsubscribe
+from api.protocol.client_messages import Authenticate, Incoming
 from api.protocol.close_codes import TOO_SLOW, CloseReason
 from api.protocol.frames import EncodedMessage, Sendable
 from api.protocol.server_messages import Error, goodbye
@@ -21,14 +22,13 @@ from api.transports.send_queue import SendQueue
 from api.transports.socket_io.packets import PACKET, HistoryFilter
 from api.transports.websocket.connection import MAX_COMMANDS_AHEAD
 from api.transports.websocket.wire import CLOSE_TIMEOUT_S
-from app.channels import task_channel
 from app.errors import Unauthenticated, Unavailable
-from app.ids import is_uuid
 
-_NO_TASK = "name a task by its id"
 OTHER_USERS = CloseReason(close_codes.BAD_TOKEN, "the token is another user's")
-_REQUEST_ID = 1
-"""The id of every message to the session: there is only one request at a time."""
+_REPLY = b'{"id":'
+"""The first bytes of each reply of the session."""
+_ALSO_EVENTS = frozenset({"authenticated", "error", "replay"})
+"""The types of answers that are also sent as events; that of a replay stands at its place among updates."""
 MAX_WRITTEN_PACKETS = 256
 MAX_WRITTEN_BYTES = 256 * 1024
 
@@ -64,9 +64,9 @@ class SocketIoClient:
         self._send_queue = SendQueue(lambda: self.close(TOO_SLOW))
         self._history_filter = HistoryFilter()
         self._turn = asyncio.Lock()
-        self._queued = 0
-        self._is_requesting = False
-        self._answer: Answer | None = None
+        self._numbers = count(1)
+        self._answers: dict[int, asyncio.Future[Answer]] = {}
+        """The requests without an answer, by the ids of their messages to the session."""
         self._authenticating: asyncio.Task[Answer] | None = None
         self._work: asyncio.Task[None] | None = None
         self._catching_up: asyncio.Task[None] | None = None
@@ -100,11 +100,10 @@ class SocketIoClient:
 
     def push(self, messages: Sendable) -> None:
         """See `SessionSink.push`."""
-        if self._is_requesting and isinstance(messages, EncodedMessage):
+        if self._answers and isinstance(messages, EncodedMessage) and messages.value.startswith(_REPLY):
             message = from_json(messages.value)
-            if message.get("id") == _REQUEST_ID:
-                self._answered(message)
-                return
+            self._answer(message.pop("id"), message)
+            return
         self._send_queue.push(messages)
 
     async def writable(self) -> None:
@@ -143,17 +142,17 @@ class SocketIoClient:
     async def authenticate(self, token: object, user: object) -> Answer:
         """Authenticate; a given user must be the token's."""
         if not isinstance(token, str) or not (user is None or isinstance(user, str)):
-            return self._refused("malformed", "authenticate with {userId, token}, both of them text")
-        message = Authenticate(type="authenticate", id=_REQUEST_ID, token=token)
+            return self.refuse("malformed", "authenticate with {userId, token}, both of them text")
         # One at a time: clients subscribe to tasks without waiting for their authentication.
-        return await self._in_turn(lambda: self._authenticate(message, user))
+        return await self._in_turn(lambda number: self._authenticate(number, token, user))
 
-    async def _authenticate(self, message: Authenticate, user: str | None) -> None:
-        if user is not None and await self._is_other_users(message.token, user):
-            self._answer = self._refused("forbidden", OTHER_USERS.reason)
+    async def _authenticate(self, number: int, token: str, user: str | None) -> None:
+        if user is not None and await self._is_other_users(token, user):
+            error = Error(code="forbidden", message=OTHER_USERS.reason)
+            self._answer(number, error.model_dump(exclude_none=True))
             self.close(OTHER_USERS)
         else:
-            await self._lifecycle.handle(message)
+            await self._lifecycle.handle(Authenticate(type="authenticate", id=number, token=token))
 
     async def _is_other_users(self, token: str, user: str) -> bool:
         try:
@@ -161,54 +160,42 @@ class SocketIoClient:
         except (Unauthenticated, Unavailable):
             return False  # The session reports it.
 
-    async def subscribe(self, task_id: object) -> Answer:
-        """Subscribe to the updates of a task."""
-        if not isinstance(task_id, str) or not is_uuid(task_id):
-            return self._refused("malformed", _NO_TASK)
-        message = Subscribe(type="subscribe", id=_REQUEST_ID, channel=task_channel(task_id))
-        return {**await self._request(message), "taskId": task_id}
+    async def request(self, message: Incoming) -> Answer:
+        """Send a message to the session, in turn, and return its answer."""
+        return await self._in_turn(
+            lambda number: self._lifecycle.handle(message.model_copy(update={"id": number}))
+        )
 
-    async def unsubscribe(self, task_id: object) -> Answer:
-        """Unsubscribe from a task."""
-        if not isinstance(task_id, str) or not is_uuid(task_id):
-            return self._refused("malformed", _NO_TASK)
-        message = Unsubscribe(type="unsubscribe", id=_REQUEST_ID, channel=task_channel(task_id))
-        return {**await self._request(message), "taskId": task_id}
-
-    async def _request(self, message: Incoming) -> Answer:
-        """Send a request to the session, in turn."""
-        return await self._in_turn(lambda: self._lifecycle.handle(message))
-
-    async def _in_turn(self, handle: Callable[[], Awaitable[None]]) -> Answer:
-        """Wait for the earlier requests, run `handle`, and return the answer."""
-        if self._queued >= MAX_COMMANDS_AHEAD:
-            return self._refused("too_many", "wait for answers before you ask for more")
-        self._queued += 1
+    async def _in_turn(self, handle: Callable[[int], Awaitable[None]]) -> Answer:
+        """Wait for the earlier requests, run `handle` with the id of this one, and return the answer."""
+        if len(self._answers) >= MAX_COMMANDS_AHEAD:
+            return self.refuse("too_many", "wait for answers before you ask for more")
+        number = next(self._numbers)
+        answer: asyncio.Future[Answer] = self._loop.create_future()
+        self._answers[number] = answer
         try:
             async with self._turn:
-                self._answer, self._is_requesting = None, True
-                if not self.closed:
-                    self._work = self._loop.create_task(self._guarded(handle()))
-                    await asyncio.wait((self._work,))
-                return self._answer or Error(code="closed", message="the connection ends").model_dump(
-                    exclude_none=True
-                )
+                if self.closed:
+                    return _closed()
+                self._work = self._loop.create_task(self._guarded(handle(number)))
+                await asyncio.wait((self._work,))
+            # A replay answers a control once it is carried out. The end of the connection answers the rest.
+            return await answer
         finally:
-            self._is_requesting = False
-            self._queued -= 1
+            self._answers.pop(number, None)
 
-    def _answered(self, message: Answer) -> None:
-        """Store an answer for its request; two types are also sent as events, which clients wait for."""
-        del message["id"]
-        match message["type"]:
-            case "authenticated":
-                message = {"userId": message["user"], **message}
-                self._send_queue.push(EncodedMessage(to_json(message)))
-            case "error":
-                self._send_queue.push(EncodedMessage(to_json(message)))
-        self._answer = message
+    def _answer(self, number: int, message: Answer) -> None:
+        """Answer a request; the answers of some types are also sent as events, which clients wait for."""
+        if message["type"] == "authenticated":
+            message = {"userId": message["user"], **message}
+        if message["type"] in _ALSO_EVENTS:
+            self._send_queue.push(EncodedMessage(to_json(message)))
+        answer = self._answers.get(number)
+        if answer is not None and not answer.done():
+            answer.set_result(message)
 
-    def _refused(self, code: str, detail: str) -> Answer:
+    def refuse(self, code: str, detail: str) -> Answer:
+        """Send an error, and return it."""
         answer = Error(code=code, message=detail).model_dump(exclude_none=True)
         self._send_queue.push(EncodedMessage(to_json(answer)))
         return answer
@@ -240,6 +227,9 @@ class SocketIoClient:
     def finish(self, close_reason: CloseReason | None) -> None:
         """See `Connection.finish`."""
         self._send_queue.close(close_reason)
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_result(_closed())
         for task in (self._authenticating, self._work, self._catching_up, self._writing):
             if task is not None:
                 task.cancel()
@@ -261,7 +251,5 @@ class SocketIoClient:
             await self._connection.dismiss()
 
 
-def members_of(data: object, *names: str) -> Mapping[str, object]:
-    """Return the named members of an argument, None for missing ones."""
-    given = data if isinstance(data, dict) else {}
-    return {name: given.get(name) for name in names}
+def _closed() -> Answer:
+    return Error(code="closed", message="the connection ends").model_dump(exclude_none=True)

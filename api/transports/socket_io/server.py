@@ -7,7 +7,7 @@ gets what its session sends, and a packet is encoded once for all clients.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import anyio
@@ -26,9 +26,10 @@ from api.protocol.limits import MAX_MESSAGE_BYTES
 from api.relay.connections import ConnectionRegistry
 from api.relay.context import Relay
 from api.transports.connection_lifecycle import check_address, check_origin
-from api.transports.socket_io.client import Answer, SocketIoClient, members_of
+from api.transports.socket_io.client import Answer, SocketIoClient
 from api.transports.socket_io.engine_connection import EngineConnection
 from api.transports.socket_io.packets import TextPacket
+from api.transports.socket_io.requests import REQUESTS, Request, members_of
 from api.transports.websocket.wire import CLOSE_TIMEOUT_S, EXTENSION, Wire
 from app.errors import Malformed, TaskError, Unauthenticated, Unavailable
 
@@ -79,9 +80,8 @@ class SocketIo:
         )
         server.on("connect", self._connect)
         server.on("disconnect", self._disconnect)
-        server.on("authenticate", self._authenticate)
-        server.on("subscribe:task", self._subscribe)
-        server.on("unsubscribe:task", self._unsubscribe)
+        for name, request in REQUESTS.items():
+            server.on(name, self._answering(request))
         self._wrap_engine_handlers(server)
         return server
 
@@ -228,26 +228,15 @@ class SocketIo:
         if client is not None:
             client.close(None)
 
-    async def _authenticate(self, client_id: str, data: object = None, *rest: object) -> Answer | None:
-        del rest
-        client = self._clients.get(client_id)
-        given = members_of(data, "token", "userId")
-        return None if client is None else await client.authenticate(given["token"], given["userId"])
+    def _answering(self, request: Request) -> Callable[..., Awaitable[Answer | None]]:
+        """Return the handler of an event, which answers its request."""
 
-    async def _subscribe(self, client_id: str, data: object = None, *rest: object) -> Answer | None:
-        del rest
-        client = self._clients.get(client_id)
-        return None if client is None else await client.subscribe(_task_id(data))
+        async def answer(client_id: str, data: object = None, *rest: object) -> Answer | None:
+            del rest
+            client = self._clients.get(client_id)
+            return None if client is None else await request(client, data)
 
-    async def _unsubscribe(self, client_id: str, data: object = None, *rest: object) -> Answer | None:
-        del rest
-        client = self._clients.get(client_id)
-        return None if client is None else await client.unsubscribe(_task_id(data))
-
-
-def _task_id(data: object) -> object:
-    """Return the task's id, given directly or in an object."""
-    return data if isinstance(data, str) else members_of(data, "taskId")["taskId"]
+        return answer
 
 
 async def _serve(scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,7 +19,7 @@ from api.relay.context import Relay
 from api.relay.list_watches import ListWatch
 from api.relay.replays import failure_reason, plan_of
 from api.replay.player import Player
-from api.telemetry.counters import Transport
+from api.telemetry.counters import Traffic, Transport
 from api.transports.connection_lifecycle import Admission, lifetime, take_quotas
 from api.transports.sse.encoder import HEARTBEAT, RETRY_MS, event_lines
 from api.transports.sse.replay_cursor import ReplayRequest, cursor_of
@@ -51,8 +51,8 @@ class ReplayStream(Response):
         self._identity = identity
         self._action = action
         self._check = check
-        self._output = StreamOutput(relay.ping_s)
         self._traffic = relay.counters.traffic_of("sse", "json")
+        self._output = StreamOutput(relay.ping_s, self._traffic)
         self._ended: asyncio.Future[CloseReason | str | None] = asyncio.get_running_loop().create_future()
         """The reason of the node to end the stream: a close, or a text about the list."""
 
@@ -144,8 +144,9 @@ class ReplayStream(Response):
 class StreamOutput:
     """The output of a replay: events that wait until the client has read those before."""
 
-    def __init__(self, ping_s: float) -> None:
+    def __init__(self, ping_s: float, traffic: Traffic) -> None:
         self._ping_s = ping_s
+        self._traffic = traffic
         self._waiting: list[bytes] = [b"retry: %d\n\n" % RETRY_MS]
         self._filled = asyncio.Event()
         self._filled.set()
@@ -158,6 +159,7 @@ class StreamOutput:
             event = event_of(payload)
             self._waiting.append(event)
             self.waiting_bytes += len(event)
+        self._traffic.messages += messages.count
         self._written.clear()
         self._filled.set()
 
@@ -176,6 +178,7 @@ class StreamOutput:
             self._filled.clear()
             body, self._waiting = b"".join(self._waiting), []
             await send({"type": "http.response.body", "body": body, "more_body": True})
+            self._traffic.size_bytes += len(body)
             if not self._waiting:
                 self.waiting_bytes = 0
                 self._written.set()

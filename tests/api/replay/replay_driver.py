@@ -15,6 +15,7 @@ from api.relay.replays import plan_of
 from api.replay.player import Player
 from api.replay.source import Past
 from api.replay.turns import Turns
+from api.telemetry.counters import Counters
 from app.channels import Channel
 
 MAX_ROUNDS = 100_000
@@ -75,6 +76,7 @@ class Driver:
     def __init__(self, past: Past, list_id: str) -> None:
         self.clock = ManualClock()
         self.reader = Reader()
+        self.counters = Counters()
         self.player: Player
         self.task: asyncio.Task[None]
         self._past = past
@@ -84,7 +86,7 @@ class Driver:
         """Start the replay."""
         plan = await plan_of(self._past, self._list_id, ReplayOptions.model_validate(options))
         channel = Channel(f"replay:{self._list_id}")
-        self.player = Player(self._past, channel, plan, self.reader, Turns(), self.clock)
+        self.player = Player(self._past, channel, plan, self.reader, Turns(self.counters), self.clock)
         self.task = asyncio.create_task(self.player.run())
 
     async def begin(self) -> None:

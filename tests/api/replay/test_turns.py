@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from api.replay.turns import Turns
+from api.telemetry.counters import Counters
 
 
 async def test_turns_are_taken_one_at_a_time_in_order() -> None:
-    turns, order, inside = Turns(), list[int](), 0
+    turns, order, inside = Turns(Counters()), list[int](), 0
 
     async def take(number: int) -> None:
         nonlocal inside
@@ -38,7 +39,7 @@ async def test_rest_grows_with_those_who_wait(monkeypatch: pytest.MonkeyPatch) -
         await sleep(0)
 
     monkeypatch.setattr("api.replay.turns.asyncio.sleep", rest)
-    turns = Turns()
+    turns = Turns(Counters())
 
     async def take() -> None:
         async with turns:
@@ -50,7 +51,7 @@ async def test_rest_grows_with_those_who_wait(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_cancelled_turn_is_given_on() -> None:
-    turns = Turns()
+    turns = Turns(Counters())
 
     async def take() -> None:
         async with turns:

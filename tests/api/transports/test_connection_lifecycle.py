@@ -19,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from api.auth import Identity
+from api.endpoints import replay as sse_replay
 from api.endpoints import stream as sse
 from api.endpoints.table import ENDPOINTS
 from api.http.routing import routes
@@ -76,7 +77,7 @@ async def served(**timing: Any) -> AsyncIterator[Served]:
     relay = replace(node.relay, **{"now": lambda: now[0], "quotas": quotas, **timing})
     socketio = SocketIo(relay, origins=[], connection_registry=registry)
     sockets = LiveSockets(relay, origins=[], connection_registry=registry)
-    streams = routes(each for each in ENDPOINTS if each.handler is sse.stream)
+    streams = routes(each for each in ENDPOINTS if each.handler in {sse.stream, sse_replay.replay})
     app = Starlette(routes=[sockets.route(), socketio_route(), *streams])
     app.state.deps = SimpleNamespace(verifier=world, inboxes=Everyone(), log=world)
     app.state.live = SimpleNamespace(relay=relay, connection_registry=registry, socketio=socketio)
