@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import pty
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from tests.integration.shell import Shell
 from tests.integration.stack import Stack
+from tests.integration.terminal import shown_in_terminal
 from tests.integration.test_replay_live import imported
 
 FULL = ("--speed", "max")
@@ -87,33 +85,11 @@ async def test_bad_input_is_one_line(
 
 async def test_board_moves_in_a_terminal(shell: Shell) -> None:
     """It fits the terminal, and the last one stays."""
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "tasktape", "replay", "--list", "Incidents", *FULL]
-    environment = shell.environment | {"COLUMNS": "70", "LINES": "20", "TERM": "xterm-256color"}
-    process = await asyncio.create_subprocess_exec(
-        *command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
-    )
-    os.close(theirs)
-    output = await asyncio.to_thread(_read_all, ours)
-    assert await process.wait() == 0, output
+    output = await shown_in_terminal("replay", "--list", "Incidents", *FULL, environment=shell.environment)
     assert "Incidents" in output
     assert "10 events" in output
     assert "Done (3)" in output
     assert "edited 2" in output
-
-
-def _read_all(descriptor: int) -> str:
-    """Return the output of a terminal until its process ends."""
-    parts: list[bytes] = []
-    while True:
-        try:
-            part = os.read(descriptor, 65_536)
-        except OSError:  # Linux reports the end in this way.
-            part = b""
-        if not part:
-            os.close(descriptor)
-            return b"".join(parts).decode()
-        parts.append(part)
 
 
 async def test_records_are_copied_into_another_topic(shell: Shell, running_stack: Stack) -> None:

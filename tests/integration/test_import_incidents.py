@@ -12,6 +12,7 @@ import gzip
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,7 @@ from app.log.records import RawRecord, source_of
 from app.settings import Settings
 from benchmarks.incidents import traces, write_xes
 from streams.event_log import KafkaEventLog
+from tests.integration.incident_replay import CheckedReplay
 from tests.integration.stack import Stack
 from tests.integration.statistics_by_pandas import (
     ZONE,
@@ -34,6 +36,7 @@ from tests.integration.statistics_by_pandas import (
     last_steps,
     quantiles,
 )
+from tests.integration.terminal import shown_in_terminal
 from tests.integration.xes_by_another_route import Step, cases
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "bpic2013_incidents.xes.gz"
@@ -276,3 +279,22 @@ def test_statistics_match_pandas(imported: Imported) -> None:
         assert found == {key: owners.get(key, 0) for key in found}
     for name, expected in quantiles(frame).items():
         assert list(by_stage[name].values()) == pytest.approx(expected, rel=1e-9, abs=1e-3)
+
+
+async def test_whole_log_replays_at_100_000x(imported: Imported) -> None:
+    """Over a socket and in a terminal: each event once, in order, up to the list as it is now."""
+    stack = imported.stack
+    token, replay = stack.token(imported.user), CheckedReplay(imported.list_id)
+    environment = stack.environment | {"TASKTAPE_URL": stack.urls[0], "TASKTAPE_TOKEN": token}
+    part = ("--list", imported.list_id, "--speed", "100000x", "--max-gap", "0.001")  # 15 s in all
+    _, shown = await asyncio.gather(
+        replay.play(stack.ws_url(1), token, speed=100_000, max_gap_ms=1),
+        shown_in_terminal("replay", *part, environment=environment, columns=400),
+    )
+    tasks = await asyncio.to_thread(all_tasks, imported)
+    assert replay.events == EVENTS + 1  # with the creation of the list
+    assert replay.board == {task["id"]: task for task in tasks.values()}
+    _, found, last_board = shown.rpartition(f"{EVENTS + 1:,} events")
+    assert found
+    for stage, count in Counter(task["stage"] for task in tasks.values()).most_common(3):
+        assert f"{stage} ({count})" in last_board
