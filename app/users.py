@@ -62,10 +62,6 @@ class User:
     deleted_at: datetime | None = None
 
 
-USER_FIELDS: tuple[str, ...] = ()
-"""The fields whose changes the audit shows: none, because the events contain everything."""
-
-
 def evolve(user: User | None, event: UserEvent, *, stream_key: str, time: datetime) -> User:
     """Return the user after one more event."""
     del event

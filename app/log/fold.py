@@ -12,9 +12,11 @@ stream's records, so it can neither follow one of them nor hold the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, MutableSet
+from collections.abc import Callable, Mapping, MutableMapping, MutableSet, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import compress
+from operator import attrgetter, is_not
 from typing import Any, Literal, NamedTuple
 
 from app import users
@@ -26,11 +28,12 @@ from app.lists.members import affected_by
 from app.lists.state import LIST_FIELDS, TaskList
 from app.log.recipients import notified
 from app.log.records import RawRecord, Record, StreamResumed
+from app.quick_dataclasses import quickly_made
 from app.stream_ids import StreamId
 from app.tasks import events as task_events
 from app.tasks import evolve as tasks
 from app.tasks.state import TASK_FIELDS, Task
-from app.users import USER_FIELDS, User
+from app.users import User
 
 State = Task | TaskList | User
 Outcome = Literal["accepted", "superseded", "parked"]
@@ -47,6 +50,7 @@ class Began(NamedTuple):
     recorded_at: datetime
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Folded:
     """The outcome of one record. `record` is None if it could not be read.
@@ -185,20 +189,25 @@ def decoded(raw: RawRecord) -> Record | Undecodable:
 def changes(before: State | None, after: State | None) -> Changes:
     """Return the fields that differ between two states of a stream, each with its value before and after.
 
-    For the first state of a stream, return the fields that are not empty.
+    For the first state of a stream, return the fields that are not empty. Events of users contain everything.
     """
-    if after is None or before is after:
+    if after is None or before is after or isinstance(after, User):
         return {}
-    names = _FIELDS[type(after)]
+    names, values_of = _FIELDS[type(after)]
+    values = values_of(after)
     if before is None:
-        values = ((name, getattr(after, name)) for name in names)
-        return {name: (None, value) for name, value in values if value not in (*_EMPTY, _UNSAID.get(name))}
-    return {
-        name: (old, new) for name in names if (old := getattr(before, name)) != (new := getattr(after, name))
-    }
+        given = zip(names, values, strict=True)
+        return {name: (None, value) for name, value in given if value not in (*_EMPTY, _UNSAID.get(name))}
+    former = values_of(before)
+    # Most values are the same objects, and need not be compared.
+    others = compress(zip(names, former, values, strict=True), map(is_not, former, values))
+    return {name: (old, new) for name, old, new in others if old != new}
 
 
-_FIELDS: Mapping[type[State], tuple[str, ...]] = {Task: TASK_FIELDS, TaskList: LIST_FIELDS, User: USER_FIELDS}
+_FIELDS: Mapping[type[State], tuple[Sequence[str], Callable[[State], tuple[Any, ...]]]] = {
+    Task: (TASK_FIELDS, attrgetter(*TASK_FIELDS)),
+    TaskList: (LIST_FIELDS, attrgetter(*LIST_FIELDS)),
+}
 _UNSAID = {"recurrence_from": "due"}
 _EMPTY: tuple[Any, ...] = (None, "", (), False, 0)
 

@@ -23,6 +23,7 @@ from app.lists import events as list_events
 from app.log.event_types import UPGRADE, EventTypes, event_types, invalid_part
 from app.log.upcasters import UPCASTERS
 from app.positions import Position
+from app.quick_dataclasses import quickly_made
 from app.stream_ids import StreamId
 from app.tasks import events as task_events
 
@@ -78,6 +79,7 @@ _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """U+0000 in JSON, but not an escaped backslash followed by `u0000`."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Record:
     """An event with its envelope. `version` is its place in `stream`, from 1; control records have 0.
@@ -106,6 +108,7 @@ class Record:
         return self.data.type
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class RawRecord:
     """A record as stored in the log: bytes, with its position and the broker's timestamp."""

@@ -22,6 +22,7 @@ from app.log.fold import Folded, Outcome, State, channels
 from app.log.recipients import notified
 from app.log.records import Headers
 from app.positions import Position
+from app.quick_dataclasses import quickly_made
 from app.stream_ids import KINDS, NO_STREAM, StreamId
 from app.tasks.state import Task
 from app.users import User
@@ -40,6 +41,7 @@ _TYPES = {kind: f"{kind}.update".encode() for kind in KINDS}
 _OUTCOMES: dict[str, Outcome] = {"accepted": "accepted", "superseded": "superseded", "parked": "parked"}
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Update:
     """The outcome of one record: its position, its channels, and the message to relay (`value`, JSON).

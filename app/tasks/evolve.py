@@ -90,15 +90,14 @@ def _changed(task: Task, event: TaskEvent, time: datetime) -> dict[str, Any]:
             assert_never(event)
 
 
-_NAMES = tuple(one.name for one in fields(Task))
-_PLACES = {name: place for place, name in enumerate(_NAMES)}
-_VALUES = attrgetter(*_NAMES)
-_INITIAL_VALUES = attrgetter(*FIELDS)
+_PLACES = {one.name: place for place, one in enumerate(fields(Task))}
+_VALUES = attrgetter(*_PLACES)
 _TASK: Callable[..., Task] = Task
+_INITIAL_VALUES = attrgetter(*FIELDS)
 
 
 def _with(task: Task, **changed: Any) -> Task:
-    """Do the same as `dataclasses.replace` in a third of the time, because it runs for every event."""
+    """Do the same as `dataclasses.replace` in a fraction of the time, because it runs for every event."""
     values = list(_VALUES(task))
     for name, value in changed.items():
         values[_PLACES[name]] = value

@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from app.quick_dataclasses import quickly_made
 from app.tasks.events import Series
 from app.tasks.fields import SERIES_FIELDS, StateFields
 from app.values import Status
@@ -20,6 +21,7 @@ class _Identified:
     id: str
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Task(StateFields, _Identified):
     """The state of a task after `version` events. Times are UTC; `due` is a date or a date-time with offset.

@@ -13,12 +13,14 @@ from app.log.records import RawRecord, event_data_json
 from app.log.updates import Update, state_json, update_of
 from app.policies import reacts
 from app.positions import Position
+from app.quick_dataclasses import quickly_made
 from app.tasks.state import Task
 from app.users import User
 
 S = TypeVar("S", Task, TaskList, User)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Projected:
     """A folded record as an event, whose data and changes are JSON, and the state after it as JSON.
