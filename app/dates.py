@@ -6,6 +6,8 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from pydantic_core import to_json
+
 from app.zones import UnknownZone, zone
 
 
@@ -62,4 +64,7 @@ def duration(text: str) -> timedelta:
 
 def format_time(time: datetime) -> str:
     """Format a time as RFC 3339 in UTC, with microseconds."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    in_utc = time if time.tzinfo is UTC else time.astimezone(UTC)
+    # Half the time that `isoformat` takes; it omits a fraction that is zero.
+    text = to_json(in_utc)[1:-1].decode()
+    return text if time.microsecond else f"{text[:-1]}.000000Z"

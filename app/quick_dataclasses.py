@@ -29,7 +29,7 @@ def quickly_made(cls: type[T]) -> type[T]:
     namespace: dict[str, Any] = {"set_class": object.__setattr__, "thawed": thawed, "frozen": cls}
     exec("\n".join(lines), namespace)  # noqa: S102  # as `dataclass` does
     former = vars(cls)["__init__"]
-    made = wraps(former)(namespace["__init__"])
+    made: Any = wraps(former)(namespace["__init__"])
     made.__defaults__ = former.__defaults__
     cls.__init__ = made  # type: ignore[method-assign]
     return cls

@@ -200,8 +200,8 @@ def changes(before: State | None, after: State | None) -> Changes:
         return {name: (None, value) for name, value in given if value not in (*_EMPTY, _UNSAID.get(name))}
     former = values_of(before)
     # Most values are the same objects, and need not be compared.
-    others = compress(zip(names, former, values, strict=True), map(is_not, former, values))
-    return {name: (old, new) for name, old, new in others if old != new}
+    places = compress(range(len(names)), map(is_not, former, values))
+    return {names[at]: (former[at], values[at]) for at in places if former[at] != values[at]}
 
 
 _FIELDS: Mapping[type[State], tuple[Sequence[str], Callable[[State], tuple[Any, ...]]]] = {

@@ -255,4 +255,4 @@ def event_from_data(kind: str, data: bytes) -> Event:
 
 def event_data_json(event: Event) -> bytes:
     """Return an event's data as JSON, as on the log."""
-    return EVENT_TYPES[event.type].adapter.dump_json(event, exclude_defaults=True)
+    return EVENT_TYPES[event.type].adapter.serializer.to_json(event, exclude_defaults=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic_core import to_json
+from pydantic_core import SchemaSerializer, to_json
 
 from app.channels import Channel
 from app.dates import format_time
@@ -30,7 +30,12 @@ from app.users import User
 _TASK = TypeAdapter(Task)
 _LIST = TypeAdapter(TaskList)
 _USER = TypeAdapter(User)
-_ADAPTERS: Mapping[type[State], TypeAdapter[Any]] = {Task: _TASK, TaskList: _LIST, User: _USER}
+# Those of the adapters, whose own functions take another 0.9 µs for each state.
+_SERIALIZERS: Mapping[type[State], SchemaSerializer] = {
+    Task: _TASK.serializer,
+    TaskList: _LIST.serializer,
+    User: _USER.serializer,
+}
 UPDATE_SOURCE = b"/tasktape/projector"
 _FIXED_HEADERS = (
     ("content-type", b"application/json"),
@@ -64,7 +69,7 @@ class Update:
 
 def state_json(state: State | None) -> bytes:
     """Return a state as JSON, as in the API."""
-    return b"null" if state is None else _ADAPTERS[type(state)].dump_json(state)
+    return b"null" if state is None else _SERIALIZERS[type(state)].to_json(state)
 
 
 def state_from_json(kind: str, value: bytes | str) -> State:

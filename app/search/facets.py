@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import TypeAlias
 
 from app.tasks.fields import FIELDS
@@ -29,6 +30,7 @@ _SPELLED: Mapping[FacetKind, Callable[[str], str]] = {
 }
 
 
+@lru_cache(maxsize=8_192)
 def facet(kind: FacetKind, value: str) -> str:
     """Return a facet as text; all spellings of a name give the same facet."""
     spelled = _SPELLED.get(kind)
