@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pydantic import (
     BaseModel,
     TypeAdapter,
@@ -12,11 +14,12 @@ from starlette.responses import Response
 from api.commands.load_context import NO_TASK
 from api.commands.side_effects import CommandedTask
 from api.commands.task_actions import NewComment
-from api.endpoints.tasks import act_on_task
+from api.endpoints.tasks import NO_TASK_THEN, act_on_task
 from api.http.bodies import PATCH, read_object
 from api.http.commands import carry_out, key_of
 from api.http.cursors import TIME_AND_ID, decode_cursor, encode_cursor
 from api.http.dependencies import caller_of, dependencies_of
+from api.http.moments import MomentQuery, moment_of
 from api.http.query import PageQuery, Query
 from api.http.requests import path_id, query_of
 from api.http.responses import object_answer, page_answer
@@ -26,7 +29,12 @@ from app.ids import is_uuid
 from app.stream_ids import task_stream
 from app.tasks.commands import DeleteComment, EditComment
 from app.validation import validated
-from projections.read_models.comments import Comment
+from projections.postgres.periods import Moment
+from projections.read_models.comments import Comment, CommentPage
+
+
+class CommentPageQuery(PageQuery, MomentQuery):
+    """A selection of the comments on a task, now or at an earlier time."""
 
 
 class CommentPageOut(BaseModel):
@@ -43,17 +51,29 @@ NO_COMMENT = "no such comment"
 
 async def list_comments(request: Request) -> Response:
     """GET /api/tasks/{id}/comments."""
-    query = query_of(request, PageQuery)
-    task_id = path_id(request, "task")
-    fingerprint, after = f"comments {task_id}", None
+    query = query_of(request, CommentPageQuery)
+    task_id, moment = path_id(request, "task"), moment_of(query)
+    fingerprint, after = f"comments {task_id} {moment or ''}", None
     if query.cursor is not None:
         after = decode_cursor(fingerprint, query.cursor, TIME_AND_ID)
-    deps, user = dependencies_of(request), caller_of(request).user
-    page = await deps.comments.page(user, task_id, after=after, limit=query.limit)
+    page = await _page(request, task_id, moment, after, query.limit)
     if page is None:
-        raise NotFound(NO_TASK)
+        raise NotFound(NO_TASK if moment is None else NO_TASK_THEN)
     end = encode_cursor(fingerprint, [page.items[-1].created_at, page.items[-1].id]) if page.more else None
     return page_answer([_COMMENT.dump_json(each) for each in page.items], end, page.positions)
+
+
+async def _page(
+    request: Request, task_id: str, moment: Moment | None, after: tuple[datetime, str] | None, limit: int
+) -> CommentPage | None:
+    """Return a page of comments, or None if the caller may not see the task, or it is or was deleted."""
+    deps, user = dependencies_of(request), caller_of(request).user
+    if moment is None:
+        return await deps.comments.page(user, task_id, after=after, limit=limit)
+    task = await deps.tasks.at_moment(user, task_id, moment)
+    if task is None or task.decode().deleted_at is not None:
+        return None
+    return await deps.comments.page_at(task_id, task.version, after=after, limit=limit)
 
 
 async def get_comment(request: Request) -> Response:
@@ -115,9 +135,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         f"{_TASK}/comments",
         list_comments,
-        "List the comments on a task, oldest first",
+        "List the comments on a task, oldest first, now or then",
         "tasks",
-        query=PageQuery,
+        query=CommentPageQuery,
         answers={200: CommentPageOut},
     ),
     Endpoint("GET", _ONE_COMMENT, get_comment, "Get a comment", "tasks", query=Query, answers={200: Comment}),

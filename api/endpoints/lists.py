@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import (
@@ -37,10 +38,11 @@ from app.positions import Positions
 from app.stream_ids import list_stream
 from app.validation import validated
 from projections.postgres.periods import Moment
+from projections.read_models.lists import ListPage
 
 
-class ListPageQuery(PageQuery):
-    """A selection of lists."""
+class ListPageQuery(PageQuery, MomentQuery):
+    """A selection of lists, now or at an earlier time."""
 
     deleted: bool = Field(
         False,
@@ -74,18 +76,31 @@ async def create_list(request: Request) -> Response:
 async def list_lists(request: Request) -> Response:
     """GET /api/lists."""
     query = query_of(request, ListPageQuery)
-    lists, user = dependencies_of(request).lists, caller_of(request).user
+    moment = moment_of(query)
     cursor = _DELETED_CURSOR if query.deleted else _CURSOR
+    if moment is not None:
+        cursor += f" {moment}"
     start = None if query.cursor is None else decode_cursor(cursor, query.cursor, TIME_AND_ID)
-    if query.deleted:
-        page = await lists.deleted(user, before=start, limit=query.limit)
-    else:
-        page = await lists.page(user, after=start, limit=query.limit)
+    page = await _page(request, query, moment, start)
     end = None
     if page.more:
         last = page.items[-1]
         end = encode_cursor(cursor, [last.deleted_at if query.deleted else last.created_at, last.id])
     return page_answer([state_json(each) for each in page.items], end, page.positions)
+
+
+async def _page(
+    request: Request, query: ListPageQuery, moment: Moment | None, start: tuple[datetime, str] | None
+) -> ListPage:
+    """Return the page of a query that begins at a place."""
+    deps, user = dependencies_of(request), caller_of(request).user
+    if moment is None and query.deleted:
+        return await deps.lists.deleted(user, before=start, limit=query.limit)
+    if moment is None:
+        return await deps.lists.page(user, after=start, limit=query.limit)
+    if query.deleted:
+        return await deps.past_lists.deleted(user, moment, before=start, limit=query.limit)
+    return await deps.past_lists.page(user, moment, after=start, limit=query.limit)
 
 
 async def get_list(request: Request) -> Response:
@@ -181,7 +196,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         "/api/lists",
         list_lists,
-        "List your lists, or the deleted lists that you may restore",
+        "List your lists, or the deleted lists that you may restore, now or then",
         "lists",
         query=ListPageQuery,
         answers={200: ListPageOut},

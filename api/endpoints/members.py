@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.commands.task_actions import Nothing
-from api.endpoints.lists import change_list, list_in_path
+from api.endpoints.lists import change_list, list_in_path, list_then
 from api.http.bodies import JSON, read_object
 from api.http.dependencies import caller_of, dependencies_of
+from api.http.moments import MomentQuery, moment_of
 from api.http.query import Query
 from api.http.requests import query_of
 from api.http.responses import object_answer
@@ -53,9 +54,12 @@ class MembersOut(BaseModel):
 
 
 async def list_members(request: Request) -> Response:
-    """GET /api/lists/{id}/members."""
-    query_of(request, Query)
-    task_list, positions = await list_in_path(request)
+    """GET /api/lists/{id}/members, now or at an earlier time."""
+    moment = moment_of(query_of(request, MomentQuery))
+    if moment is None:
+        task_list, positions = await list_in_path(request)
+    else:
+        task_list, positions = await list_then(request, moment), None
     members = [MemberOut(user=user, role=role) for user, role in members_of(task_list)]
     return object_answer(MembersOut(items=members), positions=positions)
 
@@ -96,9 +100,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         "GET",
         f"{_LIST}/members",
         list_members,
-        "List the members of a list with their roles",
+        "List the members of a list with their roles, now or then",
         "lists",
-        query=Query,
+        query=MomentQuery,
         answers={200: MembersOut},
     ),
     command(

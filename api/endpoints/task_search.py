@@ -137,9 +137,6 @@ def _check(query: TaskPageQuery, search: Search) -> None:
     """Refuse invalid combinations on every page, before a cursor of another order is read."""
     if query.sort == RELEVANCE and all(term.negated for term in search.terms):
         raise Invalid([FieldError("sort", "relevance needs words in q: there are none")])
-    if query.sort == RELEVANCE and moment_of(query) is not None:
-        past = "as_of" if query.as_of is not None else "as_recorded_at"
-        raise Invalid([FieldError("sort", f"relevance cannot be combined with {past}")])
 
 
 def _order(query: TaskPageQuery) -> Order | None:

@@ -58,6 +58,9 @@ class EditQuery(CascadeQuery):
     )
 
 
+NO_TASK_THEN = "no such task at that version or time"
+
+
 async def get_task(request: Request) -> Response:
     """GET /api/tasks/{id}, now or at an earlier time."""
     query = query_of(request, TaskQuery)
@@ -82,7 +85,7 @@ async def _task_then(request: Request, version: int | None, moment: Moment | Non
         assert moment is not None
         then = await tasks.at_moment(user, task_id, moment)
     if then is None:
-        raise NotFound("no such task at that version or time")
+        raise NotFound(NO_TASK_THEN)
     return json_answer(then.json.encode(), version=then.version)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Unpack
 
 from tasktape_client.calls import Calls, Items, Options, path_of, typed
@@ -11,9 +12,17 @@ from tasktape_client.models import Comment
 class CommentCalls(Calls):
     """The calls on comments. They raise `TasktapeError`, and commands also `Pending`."""
 
-    def comments(self, task_id: str, *, at_most: int | None = None) -> Items[Comment]:
-        """Return the comments on a task, oldest first."""
-        return self._items(Comment, path_of("tasks", task_id, "comments"), at_most=at_most)
+    def comments(
+        self,
+        task_id: str,
+        *,
+        as_of: datetime | str | None = None,
+        as_recorded_at: datetime | str | None = None,
+        at_most: int | None = None,
+    ) -> Items[Comment]:
+        """Return the comments on a task, oldest first: now, at a time, or as the log knew them at a time."""
+        params = {"as_of": as_of, "as_recorded_at": as_recorded_at}
+        return self._items(Comment, path_of("tasks", task_id, "comments"), params, at_most)
 
     async def comment(self, task_id: str, text: str, **options: Unpack[Options]) -> Comment:
         """Comment on a task. `@name` mentions a member of its list."""

@@ -13,9 +13,20 @@ from tasktape_client.models import CopiedList, Event, ListDiff, ListRevert, Role
 class ListCalls(Calls):
     """The calls on lists. They raise `TasktapeError`, and commands also `Pending`."""
 
-    def lists(self, *, deleted: bool = False, at_most: int | None = None) -> Items[TaskList]:
-        """Return the caller's lists, or the deleted lists that the caller may restore, last deleted first."""
-        params = {"deleted": "true"} if deleted else {}
+    def lists(
+        self,
+        *,
+        deleted: bool = False,
+        as_of: datetime | str | None = None,
+        as_recorded_at: datetime | str | None = None,
+        at_most: int | None = None,
+    ) -> Items[TaskList]:
+        """Return the caller's lists, or the deleted lists that the caller may restore, last deleted first.
+
+        With a time, return them as they were at that time, or as the log knew them.
+        """
+        params: dict[str, Any] = {"as_of": as_of, "as_recorded_at": as_recorded_at}
+        params |= {"deleted": "true"} if deleted else {}
         return self._items(TaskList, path_of("lists"), params, at_most)
 
     async def list(

@@ -9,7 +9,7 @@ the periods that may contain the instant by few keys, and at least about half of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -24,10 +24,11 @@ LEVELS = 40
 RECORDED = 1 << 47
 """The bit of the blocks of recorded times."""
 _YEAR_1 = datetime(1, 1, 1, tzinfo=UTC)
-_COLUMNS: dict[Clock, tuple[str, str]] = {
+PERIODS: Mapping[Clock, tuple[str, str]] = {
     "event": ("since", "until"),
     "recorded": ("known_since", "known_until"),
 }
+"""The columns of the beginning and the end of a period of each clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,11 @@ class Moment:
 
     def has_begun(self, parameters: Parameters) -> str:
         """Return the condition on a row `t` that its period has begun by then."""
-        return f"t.{_COLUMNS[self.clock][0]} <= {parameters.add(self.time, 'timestamptz')}"
+        return f"t.{PERIODS[self.clock][0]} <= {parameters.add(self.time, 'timestamptz')}"
 
     def has_not_ended(self, parameters: Parameters) -> str:
         """Return the condition on a row `t` that its period had not ended by then."""
-        return f"t.{_COLUMNS[self.clock][1]} > {parameters.add(self.time, 'timestamptz')}"
+        return f"t.{PERIODS[self.clock][1]} > {parameters.add(self.time, 'timestamptz')}"
 
     @property
     def blocks(self) -> list[int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 import asyncpg
@@ -11,16 +12,47 @@ import asyncpg
 from app.lists.state import TaskList
 from app.log.fold import Changes, changes
 from app.tasks.state import Task
-from projections.postgres.periods import Moment
-from projections.postgres.snapshots import snapshot
-from projections.read_models.members import lists_of, membership
-from projections.task_search.lists_at import differing, list_at, sources_at, tasks_at
+from projections.postgres.periods import Clock, Moment
+from projections.postgres.snapshots import positions_at, snapshot
+from projections.read_models.lists import ListPage
+from projections.read_models.members import lists_of, may_restore, membership, restorers, seen_by
+from projections.task_search.lists_at import (
+    differing,
+    list_at,
+    list_of_state,
+    list_state_at,
+    sources_at,
+    tasks_at,
+)
 
 DiffKind = Literal["added", "removed", "moved", "changed"]
 MOVES = frozenset({"list_id", "rank"})
 """The fields that the place of a task consists of."""
 
 _MAY_SEE = f"SELECT EXISTS ({membership('$1', '$2')})"
+_CLOCKS: Sequence[Clock] = ("event", "recorded")
+_DELETED_AT = "coalesce(state ->> 'deleted_at', '')"
+_PAGE = {
+    clock: f"""
+        SELECT state FROM lists {seen_by("$1", "lists.id")}
+        CROSS JOIN LATERAL ({list_state_at("lists.id", clock, "$2")}) AS found
+        WHERE {_DELETED_AT} = '' AND ($3::timestamptz IS NULL OR (lists.created_at, lists.id) > ($3, $4))
+        ORDER BY lists.created_at, lists.id LIMIT $5
+    """  # noqa: S608
+    for clock in _CLOCKS
+}
+_DELETED_PAGE = {
+    clock: f"""
+        SELECT state FROM (
+            SELECT id, state, CASE WHEN {_DELETED_AT} <> '' THEN {_DELETED_AT}::timestamptz END AS deleted_at
+            FROM ({lists_of("$1")} UNION SELECT id FROM lists WHERE {may_restore("$6")}) AS seen(id)
+            CROSS JOIN LATERAL ({list_state_at("id", clock, "$2")}) AS found
+        ) AS found
+        WHERE deleted_at IS NOT NULL AND ($3::timestamptz IS NULL OR (deleted_at, id) < ($3, $4))
+        ORDER BY deleted_at DESC, id DESC LIMIT $5
+    """  # noqa: S608
+    for clock in _CLOCKS
+}
 
 
 class Difference(NamedTuple):
@@ -50,6 +82,37 @@ class PastListQueries:
         if not await self._pool.fetchval(_MAY_SEE, user, list_id):
             return None
         return await list_at(self._pool, list_id, moment)
+
+    async def page(
+        self, user: str, moment: Moment, *, after: tuple[datetime, str] | None, limit: int
+    ) -> ListPage:
+        """Return one page of those of the user's lists that existed at a moment, oldest first."""
+        return await self._page(_PAGE, user, moment, after, limit)
+
+    async def deleted(
+        self, user: str, moment: Moment, *, before: tuple[datetime, str] | None, limit: int
+    ) -> ListPage:
+        """Return one page of the lists that were deleted at a moment, the last deleted first.
+
+        They are lists of the user, and lists that are still deleted and that the user may restore.
+        """
+        return await self._page(_DELETED_PAGE, user, moment, before, limit, restorers(user))
+
+    async def _page(
+        self,
+        statements: Mapping[Clock, str],
+        user: str,
+        moment: Moment,
+        place: tuple[datetime, str] | None,
+        limit: int,
+        *more: object,
+    ) -> ListPage:
+        time, list_id = place or (None, None)
+        arguments = (user, moment.time, time, list_id, limit + 1, *more)
+        async with snapshot(self._pool) as connection:
+            positions = await positions_at(connection)
+            rows = await connection.fetch(statements[moment.clock], *arguments)
+        return ListPage([list_of_state(row["state"]) for row in rows[:limit]], len(rows) > limit, positions)
 
     async def diff(
         self, user: str, list_id: str, first: Moment, last: Moment, *, after: str, limit: int

@@ -22,7 +22,7 @@ from projections.task_search.highlights import matches_of
 from projections.task_search.index_merge import can_be_merged, merge
 from projections.task_search.index_walk import SETTINGS as WALKING
 from projections.task_search.ordering import Order, Place, Portion
-from projections.task_search.planner import find, find_at, find_relevant, lists_of
+from projections.task_search.planner import find_at, find_relevant, lists_of
 from projections.task_search.task_states import TaskState, newest_state, state_at_version, states
 
 _MAY_SEE = f"SELECT EXISTS (SELECT FROM tasks {seen_by('$2', 'tasks.list_id')} WHERE tasks.id = $1)"  # noqa: S608
@@ -84,9 +84,7 @@ class TaskQueries:
             lists, positions = await lists_of(connection, user, wanted.lists)
             chosen = TaskFilter(wanted, lists)
             if order is None:
-                places = await find_relevant(connection, chosen, portion, bounds)
-            elif moment is None:
-                places = await find(connection, chosen, order, portion, bounds)
+                places = await find_relevant(connection, chosen, portion, bounds, moment)
             else:
                 places = await find_at(connection, chosen, order, portion, bounds, moment)
             ids = [place.id for place in places[:limit]]

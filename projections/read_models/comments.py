@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import asyncpg
+from pydantic_core import from_json
 from sqlalchemy import Column, Index, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.log.records import Record
 from app.tasks.events import TaskCommentDeleted, TaskCommented, TaskCommentEdited
 from app.tasks.mentions import mentions_in
+from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Connection
 from projections.postgres.snapshots import positions_at, snapshot
 from projections.postgres.tables import read_models, time_column
 from projections.read_models.members import seen_by
 from projections.read_models.projected import ProjectedBatch
+from projections.read_models.task_texts import COMMENT
 
 comments = Table(
     "comments",
@@ -81,11 +84,27 @@ PAGE = f"""
     ORDER BY created_at, id LIMIT $4
 """  # noqa: S608
 _ONE = f"SELECT {_COLUMNS} FROM comments WHERE task_id = $1 AND id = $2 AND deleted_at IS NULL"  # noqa: S608
+# The texts of a comment have the versions at which each event of it took effect.
+PAGE_AT = f"""
+    SELECT id, task_id, author, created_at, events.* FROM comments CROSS JOIN LATERAL (
+        SELECT array_agg(audit.data ORDER BY audit.version) AS data,
+            array_agg(audit.time ORDER BY audit.version) AS times,
+            bool_or(x.end_version IS NULL OR x.end_version > $2) AS is_there
+        FROM task_texts x JOIN audit
+            ON {stream_sql.is_stream(stream_sql.stream_of("task", "x.task_id"), "audit.stream")}
+            AND audit.version = x.first_version AND audit.outcome = 'accepted'
+        WHERE x.task_id = comments.task_id AND x.place = '{COMMENT}' || comments.id AND x.first_version <= $2
+    ) AS events
+    WHERE task_id = $1 AND events.is_there AND (created_at, id) > ($3, $4) ORDER BY created_at, id LIMIT $5
+"""  # noqa: S608
 _VISIBLE = f"""
     SELECT EXISTS (
         SELECT FROM tasks {seen_by("$2", "tasks.list_id")} WHERE tasks.id = $1 AND deleted_at IS NULL
     )
 """  # noqa: S608
+
+
+_FIRST = datetime.min.replace(tzinfo=UTC), ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +139,23 @@ class CommentQueries:
         self, user: str, task_id: str, *, after: tuple[datetime, str] | None, limit: int
     ) -> CommentPage | None:
         """Return one page of a task's comments; None if `user` may not see the task, or it is deleted."""
-        created_at, comment_id = after or (datetime.min.replace(tzinfo=UTC), "")
+        created_at, comment_id = after or _FIRST
         async with snapshot(self._pool) as connection:
             if not await _may_see(connection, user, task_id):
                 return None
             positions = await positions_at(connection)
             rows = await connection.fetch(PAGE, task_id, created_at, comment_id, limit + 1)
         return CommentPage([_comment(row) for row in rows[:limit]], len(rows) > limit, positions)
+
+    async def page_at(
+        self, task_id: str, version: int, *, after: tuple[datetime, str] | None, limit: int
+    ) -> CommentPage:
+        """Return one page of the comments that a task had at a version. The caller checks permissions."""
+        created_at, comment_id = after or _FIRST
+        async with snapshot(self._pool) as connection:
+            positions = await positions_at(connection)
+            rows = await connection.fetch(PAGE_AT, task_id, version, created_at, comment_id, limit + 1)
+        return CommentPage([_comment_then(row) for row in rows[:limit]], len(rows) > limit, positions)
 
     async def one(self, user: str, task_id: str, comment_id: str) -> tuple[Comment, dict[int, int]] | None:
         """Return a comment, with the positions of the same snapshot; None if `user` may not see it."""
@@ -144,3 +173,20 @@ async def _may_see(connection: Connection, user: str, task_id: str) -> bool:
 
 def _comment(row: asyncpg.Record) -> Comment:
     return Comment(**{**row, "mentions": tuple(row["mentions"])})
+
+
+def _comment_then(row: asyncpg.Record) -> Comment:
+    """Return a comment from its events up to a version: mentions of earlier texts stay known."""
+    events = [from_json(data) for data in row["data"]]
+    mentions = tuple(events[0].get("mentions", ()))
+    for event in events[1:]:
+        mentions = mentions_in(event["text"], {*mentions, *event.get("mentions", ())})
+    return Comment(
+        id=row["id"],
+        task_id=row["task_id"],
+        author=row["author"],
+        text=events[-1]["text"],
+        mentions=mentions,
+        created_at=row["created_at"],
+        edited_at=row["times"][-1] if len(events) > 1 else None,
+    )

@@ -54,7 +54,7 @@ class TaskFilter:
     @property
     def has_words(self) -> bool:
         """Return whether there are words to find."""
-        return any(not needle.negated for needle in self.criteria.needles)
+        return bool(self._wanted)
 
     def checked(self, parameters: Parameters) -> str:
         """Return the condition on a row `t` for a single task, without its list and bucket."""
@@ -106,7 +106,7 @@ class TaskFilter:
         if not self.criteria.needles:
             return "true"
         if self.source.is_past:
-            return " AND ".join(_had_word(needle, parameters) for needle in self.criteria.needles)
+            return " AND ".join(self._had_words(parameters))
         return f"(SELECT {self._has_words(parameters)} FROM task_search WHERE task_id = t.id)"  # noqa: S608
 
     def _named(self, parameters: Parameters) -> list[str]:
@@ -114,11 +114,27 @@ class TaskFilter:
         if not self.criteria.needles:
             return []
         if self.source.is_past:
-            wanted = [needle for needle in self.criteria.needles if not needle.negated]
-            return [f"t.id IN ({_with_word(needle, parameters)})" for needle in wanted]
+            in_title = self.tier == "title"
+            found = (_with_word(needle, parameters, in_title=in_title) for needle in self._wanted)
+            return [f"t.id IN ({each})" for each in found]
         condition = self._has_words(parameters)
         # An index would be scanned whole for excluded words.
         return [condition if self.has_words else f"({condition}) IS NOT FALSE"]
+
+    @property
+    def _wanted(self) -> list[Needle]:
+        return [needle for needle in self.criteria.needles if not needle.negated]
+
+    def _had_words(self, parameters: Parameters) -> list[str]:
+        """Return the conditions on the words of a past version, as `tsquery_of` has them for the present."""
+        titled = (_had_word(needle, parameters, in_title=True) for needle in self._wanted)
+        in_title = "" if self.tier == "all" else " AND ".join(titled)
+        excluded = [needle for needle in self.criteria.needles if needle.negated]
+        conditions = [f"NOT {_had_word(needle, parameters)}" for needle in excluded]
+        if self.tier == "title":
+            return [*conditions, in_title]
+        conditions += [_had_word(needle, parameters) for needle in self._wanted]
+        return [*conditions, f"NOT ({in_title})"] if self.tier == "rest" else conditions
 
     def _has_words(self, parameters: Parameters) -> str:
         return f"document @@ {parameters.add(tsquery_of(self.criteria.needles, self.tier), 'tsquery')}"
@@ -171,18 +187,19 @@ def _grouped(groups: Sequence[Sequence[str]], parameters: Parameters) -> list[st
     ]
 
 
-def _with_word(needle: Needle, parameters: Parameters) -> str:
-    """Return the query for the tasks that ever had a word."""
+def _with_word(needle: Needle, parameters: Parameters, *, in_title: bool = False) -> str:
+    """Return the query for the tasks that ever had a word, anywhere or in their titles."""
     wanted = replace(needle, negated=False)
     query = parameters.add(tsquery_of([wanted], "all"), "tsquery")
-    return f"SELECT task_id FROM task_texts x WHERE x.document @@ {query}"  # noqa: S608
+    place = " AND x.place = 'title'" if in_title else ""
+    return f"SELECT task_id FROM task_texts x WHERE x.document @@ {query}{place}"  # noqa: S608
 
 
-def _had_word(needle: Needle, parameters: Parameters) -> str:
-    """Return the condition on a row `t` of task_versions that it had a word or, negated, had not."""
+def _had_word(needle: Needle, parameters: Parameters, *, in_title: bool = False) -> str:
+    """Return the condition on a row `t` of task_versions that it had a word."""
     then = "t.version >= x.first_version AND (x.end_version IS NULL OR t.version < x.end_version)"
-    word = f"EXISTS ({_with_word(needle, parameters)} AND x.task_id = t.id AND {then})"
-    return f"NOT {word}" if needle.negated else word
+    found = _with_word(needle, parameters, in_title=in_title)
+    return f"EXISTS ({found} AND x.task_id = t.id AND {then})"
 
 
 def due_bounds(spans: Sequence[DueSpan], parameters: Parameters) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from app.lists.state import TaskList
@@ -10,27 +10,37 @@ from app.log.updates import state_from_json
 from app.tasks.state import Task
 from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Source as Rows
-from projections.postgres.periods import Moment
+from projections.postgres.periods import Clock, Moment
 from projections.postgres.sql_parameters import Parameters, Statement
 from projections.read_models.tasks import DELETED
 from projections.task_search.sources import Source, unchanged_since, versions_at
 from projections.task_search.task_states import states
 
-_LIST = {
-    clock: f"""
+_TIMES: Mapping[Clock, str] = {"event": "time", "recorded": "recorded_at"}
+
+
+def list_state_at(list_id: str, clock: Clock, time: str) -> str:
+    """Return the subquery for the state of a list at a time."""
+    return f"""
         SELECT state FROM audit
-        WHERE {stream_sql.is_stream(stream_sql.stream_of("list", "$1::text"))} AND outcome = 'accepted'
-          AND state IS NOT NULL AND {column} <= $2
+        WHERE {stream_sql.is_stream(stream_sql.stream_of("list", list_id))} AND outcome = 'accepted'
+          AND state IS NOT NULL AND {_TIMES[clock]} <= {time}
         ORDER BY version DESC LIMIT 1
     """  # noqa: S608
-    for clock, column in (("event", "time"), ("recorded", "recorded_at"))
-}
+
+
+_LIST = {clock: list_state_at("$1::text", clock, "$2") for clock in _TIMES}
 
 
 async def list_at(rows: Rows, list_id: str, moment: Moment) -> TaskList | None:
     """Return a list at a moment, or None if it did not exist yet."""
     state = await rows.fetchval(_LIST[moment.clock], list_id, moment.time)
-    return None if state is None else cast("TaskList", state_from_json("list", state))
+    return None if state is None else list_of_state(state)
+
+
+def list_of_state(state: str) -> TaskList:
+    """Return a list from its state."""
+    return cast("TaskList", state_from_json("list", state))
 
 
 async def tasks_at(rows: Rows, ids: Sequence[str], moment: Moment) -> dict[str, Task]:

@@ -107,9 +107,16 @@ async def find(
 
 
 async def find_at(
-    connection: Connection, chosen: TaskFilter, order: Order, portion: Portion, bounds: Bounds, moment: Moment
+    connection: Connection,
+    chosen: TaskFilter,
+    order: Order,
+    portion: Portion,
+    bounds: Bounds,
+    moment: Moment | None,
 ) -> list[Place]:
-    """Return the same as of a past moment: from tasks that are still the same, and from past versions."""
+    """Return the same as of a moment: from tasks that are still the same, and from past versions."""
+    if moment is None:
+        return await find(connection, chosen, order, portion, bounds)
     found: list[Place] = []
     for source in (unchanged_since(moment), versions_at(moment)):
         found += await find(connection, replace(chosen, source=source), order, portion, bounds)
@@ -122,7 +129,7 @@ async def _walk_some(walk: Walk, connection: Connection, most: int) -> bool:
 
 
 async def find_relevant(
-    connection: Connection, chosen: TaskFilter, portion: Portion, bounds: Bounds
+    connection: Connection, chosen: TaskFilter, portion: Portion, bounds: Bounds, moment: Moment | None = None
 ) -> list[Place]:
     """Find the same, the most relevant first: tasks with all the words in their titles come first.
 
@@ -132,7 +139,7 @@ async def find_relevant(
     for tier in TIERS[0 if after is None else TIERS.index(after.value[0]) :]:
         start = Place(after.value[1], after.id) if after is not None and after.value[0] == tier else None
         rest = Portion(start, portion.size - len(found))
-        places = await find(connection, replace(chosen, tier=tier), NEWEST, rest, bounds)
+        places = await find_at(connection, replace(chosen, tier=tier), NEWEST, rest, bounds, moment)
         found += [Place((tier, place.value), place.id) for place in places]
         if len(found) == portion.size:
             break

@@ -15,7 +15,7 @@ from app.stream_ids import task_stream
 from app.tasks.state import Task
 from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Source
-from projections.postgres.periods import Clock
+from projections.postgres.periods import PERIODS, Clock
 from projections.postgres.sql_parameters import array
 
 
@@ -31,9 +31,35 @@ def newest_state(task_id: str, condition: str = "true") -> str:
 
 _WANTED = f"SELECT id, version, state FROM unnest({array('$1', 'text')}) AS wanted(id) CROSS JOIN LATERAL"  # noqa: S608
 NEWEST = f"{_WANTED} ({newest_state('wanted.id')}) AS newest"
+# The ends of versions never go back, so the first version that has not ended by then is found by halving: a
+# task with thousands of versions takes a few steps more. It is valid if it has begun.
 AS_OF: Mapping[Clock, str] = {
-    "event": f"{_WANTED} ({newest_state('wanted.id', 'time <= $2')}) AS newest",
-    "recorded": f"{_WANTED} ({newest_state('wanted.id', 'recorded_at <= $2')}) AS newest",
+    clock: f"""
+        SELECT wanted.id, valid.version, state
+        FROM unnest({array("$1", "text")}) AS wanted(id) JOIN tasks ON tasks.id = wanted.id
+        CROSS JOIN LATERAL (
+            SELECT tasks.version WHERE tasks.{since} <= $2
+            UNION ALL SELECT version FROM task_versions WHERE tasks.{since} > $2
+                AND task_versions.id = tasks.id AND {since} <= $2 AND version = (
+                    WITH RECURSIVE halved(first, last) AS (
+                        SELECT 1::bigint, tasks.version
+                        UNION ALL SELECT
+                            CASE WHEN ended.already THEN middle + 1 ELSE first END,
+                            CASE WHEN ended.already THEN last ELSE middle END
+                        FROM halved CROSS JOIN LATERAL (SELECT (first + last) / 2 AS middle) AS half
+                        CROSS JOIN LATERAL (
+                            SELECT {until} <= $2 AS already FROM task_versions
+                            WHERE id = tasks.id AND version = half.middle
+                        ) AS ended WHERE first < last
+                    ) SELECT first FROM halved WHERE first = last
+                )
+        ) AS valid
+        CROSS JOIN LATERAL (
+            SELECT state FROM audit WHERE {stream_sql.is_stream(stream_sql.stream_of("task", "wanted.id"))}
+                AND audit.version = valid.version AND outcome = 'accepted' AND state IS NOT NULL LIMIT 1
+        ) AS found
+    """  # noqa: S608
+    for clock, (since, until) in PERIODS.items()
 }
 AT_VERSION = f"""
     SELECT version, state FROM audit

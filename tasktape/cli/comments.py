@@ -10,6 +10,7 @@ import click
 from tasktape.cli.client import api_verb, find_id, find_task, pending_said
 from tasktape.cli.lines import moment, printable, short
 from tasktape.cli.options import json_option
+from tasktape.cli.past_times import moments_given
 
 if TYPE_CHECKING:
     from tasktape_client import Client, Comment
@@ -46,11 +47,16 @@ async def comment(
 
 @click.command(epilog="Example: tasktape comments 3f9a2c1")
 @click.argument("id_", metavar="ID")
+@click.option("--as-of", help="As they were at this time: yesterday, 3 days ago, 2026-12-01T09:00.")
+@click.option("--as-recorded-at", help="As Tasktape knew them at this time, before later imports.")
 @json_option
 @api_verb
-async def comments(client: Client, *, id_: str, as_json: bool) -> None:
+async def comments(
+    client: Client, *, id_: str, as_of: str | None, as_recorded_at: str | None, as_json: bool
+) -> None:
     """List the comments of a task, oldest first: the end of the id, time, author, text."""
-    found = await client.comments(await find_task(client, id_), at_most=SHOWN).all()
+    then = moments_given(as_of, as_recorded_at)
+    found = await client.comments(await find_task(client, id_), **then, at_most=SHOWN).all()
     if as_json:
         click.echo(json.dumps({"items": [each.as_sent() for each in found]}))
         return

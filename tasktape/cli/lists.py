@@ -12,6 +12,7 @@ from tasktape.cli.connection import connection_options
 from tasktape.cli.failures import Verbs
 from tasktape.cli.lines import moment, printable
 from tasktape.cli.options import json_option
+from tasktape.cli.past_times import moments_given
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -45,12 +46,22 @@ def lists(context: click.Context, /, **given: Any) -> None:
 @click.option(
     "--deleted", is_flag=True, help="Those that were deleted and that you may restore, the last one first."
 )
+@click.option("--as-of", help="As they were at this time: yesterday, 3 days ago, 2026-12-01T09:00.")
+@click.option("--as-recorded-at", help="As Tasktape knew them at this time, before later imports.")
 @json_option
 @api_verb
-async def list_lists(client: Client, *, as_json: bool, deleted: bool = False) -> None:
+async def list_lists(
+    client: Client,
+    *,
+    as_json: bool,
+    deleted: bool = False,
+    as_of: str | None = None,
+    as_recorded_at: str | None = None,
+) -> None:
     """List your lists, one a line: the id, the name, your role, its members and its stages."""
+    then = moments_given(as_of, as_recorded_at)
     me = (await client.me()).user
-    found = await client.lists(deleted=deleted, at_most=SHOWN).all()
+    found = await client.lists(deleted=deleted, **then, at_most=SHOWN).all()
     if as_json:
         click.echo(json.dumps({"items": [each.as_sent() for each in found]}))
         return

@@ -68,6 +68,91 @@ async def test_list_is_read_as_of_a_time(zoe: httpx.AsyncClient) -> None:
     assert (await zoe.get(path, params={"as_of": "yesterday"})).status_code == 422
 
 
+async def test_lists_are_read_as_of_a_time(zoe: httpx.AsyncClient) -> None:
+    """Those that existed then, with their names and members of then, in pages, and those deleted then."""
+    before = now()
+    garden, house = await new_list(zoe, "Garden"), await new_list(zoe, "House")
+    await zoe.put(f"/api/lists/{garden}/members/bob", json={"role": "viewer"})
+    first = now()
+    await zoe.delete(f"/api/lists/{house}")
+    second = now()
+    await zoe.post(f"/api/lists/{house}/restore")
+    await zoe.patch(f"/api/lists/{garden}", json={"name": "Jungle"})
+    await zoe.delete(f"/api/lists/{garden}/members/bob")
+
+    async def names(**params: Any) -> list[str]:
+        found: list[str] = []
+        while True:
+            page = (await zoe.get("/api/lists", params={"limit": 1, **params})).json()
+            found += [each["name"] for each in page["items"]]
+            if page["next_cursor"] is None:
+                return [name for name in found if name != "Inbox"]
+            params["cursor"] = page["next_cursor"]
+
+    for clock in ("as_of", "as_recorded_at"):
+        assert await names(**{clock: LONG_AGO}) == await names(**{clock: before}) == []
+        assert await names(**{clock: first}) == ["Garden", "House"]
+        assert await names(**{clock: second}) == ["Garden"]
+        assert await names(**{clock: second, "deleted": "true"}) == ["House"]
+        assert await names(**{clock: now()}) == await names() == ["Jungle", "House"]
+        assert await names(**{clock: now(), "deleted": "true"}) == []
+        members = f"/api/lists/{garden}/members"
+        then = (await zoe.get(members, params={clock: first})).json()["items"]
+        assert [each["role"] for each in then if each["user"] == "bob"] == ["viewer"]
+        assert len((await zoe.get(members, params={clock: now()})).json()["items"]) == 1
+        assert (await zoe.get(members, params={clock: before})).status_code == 404
+    await zoe.delete(f"/api/lists/{house}")
+    assert await names(as_of=first) == ["Garden"]
+    assert await names(as_of=first, deleted="true") == []
+    assert await names(as_of=second, deleted="true") == ["House"]
+    cursor = (await zoe.get("/api/lists", params={"limit": 1, "as_of": first})).json()["next_cursor"]
+    other = {"limit": 1, "as_of": second, "cursor": cursor or "x"}
+    assert (await zoe.get("/api/lists", params=other)).status_code == 400
+    both = await zoe.get("/api/lists", params={"as_of": first, "as_recorded_at": first})
+    assert [error["field"] for error in both.json()["errors"]] == ["as_recorded_at"]
+
+
+async def test_comments_are_read_as_of_a_time(running_stack: Stack, zoe: httpx.AsyncClient) -> None:
+    """Each answer equals what was read at that time."""
+    list_id, before = await new_list(zoe, "Garden"), now()
+    task_id = await create(zoe, "Beans", list_id)
+    path = f"/api/tasks/{task_id}/comments"
+    await zoe.put(f"/api/lists/{list_id}/members/bob", json={"role": "viewer"})
+    reads: list[tuple[str, list[dict[str, Any]]]] = []
+
+    async def read(**params: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while True:
+            answer = await zoe.get(path, params={"limit": "2", **params})
+            assert answer.status_code == 200, answer.text
+            found += answer.json()["items"]
+            if answer.json()["next_cursor"] is None:
+                return found
+            params["cursor"] = answer.json()["next_cursor"]
+
+    async def remember() -> None:
+        reads.append((now(), await read()))
+
+    await remember()
+    for text in ("one @bob", "two", "three"):
+        await zoe.post(path, json={"text": text})
+        await remember()
+    ids = [each["id"] for each in reads[-1][1]]
+    await zoe.patch(f"{path}/{ids[0]}", json={"text": "one, @bob?"})
+    await remember()
+    await zoe.patch(f"{path}/{ids[0]}", json={"text": "nobody"})
+    await zoe.delete(f"{path}/{ids[1]}")
+    await remember()
+    assert [len(found) for _, found in reads] == [0, 1, 2, 3, 3, 2]
+    for time, found in reads:
+        assert await read(as_of=time) == await read(as_recorded_at=time) == found
+    assert (await zoe.get(path, params={"as_of": before})).status_code == 404
+    async with running_stack.client(f"eve-{uuid4().hex[:8]}") as eve:
+        assert (await eve.get(path, params={"as_of": reads[-1][0]})).status_code == 404
+    await zoe.delete(f"/api/tasks/{task_id}")
+    assert (await zoe.get(path, params={"as_of": now()})).status_code == 404
+
+
 async def test_strangers_do_not_see_the_past_of_a_list(running_stack: Stack, zoe: httpx.AsyncClient) -> None:
     list_id = await new_list(zoe, "Garden")
     task_id = await create(zoe, "Beans", list_id)
@@ -220,6 +305,8 @@ async def test_command_line_goes_back_in_time(running_stack: Stack, tmp_path: Pa
         assert "Beans" in await zoe.works("list", "--list", "Garden", name, time)
         assert "Beans" in await zoe.works("show", beans["id"], name, time)
     assert "Peas" in await zoe.works("list", "--list", "Garden", "--as-of", "now")
+    assert "Garden" in await zoe.works("lists", "list", "--as-of", time)
+    assert "Garden" not in await zoe.works("lists", "list", "--as-of", "yesterday")
     assert await zoe.works("list", "--list", "Garden", "--as-of", "3 days ago") == ""
     told = await zoe.works("diff", "Garden", "--from", time)
     assert told.splitlines() == [
@@ -236,6 +323,9 @@ async def test_command_line_goes_back_in_time(running_stack: Stack, tmp_path: Pa
     assert "past time" in await zoe.fails("diff", "Garden", "--from", "someday", status=2)
     assert "is after" in await zoe.fails("diff", "Garden", "--from", "now", "--to", "yesterday")
     assert "not both" in await zoe.fails("list", "--as-of", "now", "--as-recorded-at", "now", status=2)
+    await zoe.works("comment", beans["id"], "soon")
+    assert "soon" in await zoe.works("comments", beans["id"], "--as-of", "now")
+    assert "soon" not in await zoe.works("comments", beans["id"], "--as-recorded-at", time)
 
 
 SMALL = """<?xml version="1.0" encoding="UTF-8"?>

@@ -388,6 +388,36 @@ async def test_relevance_is_matches_in_the_title_then_latest_change(
     assert await pages(TaskQueries(database.pool, small), text_of(parts), None, 9) == expected
 
 
+@given(
+    words=st.lists(st.sampled_from(["milk", "mil*", "bread"]), min_size=1, max_size=2, unique=True),
+    excluded=st.sampled_from([(), (("#a", True),), (("bread", True),)]),
+    limit=st.sampled_from([7, 200]),
+    bounds=bounds,
+    minutes=st.integers(-1_010, 6_000),
+    clock=st.sampled_from(["event", "recorded"]),
+)
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
+async def test_relevance_as_of_a_time_is_that_of_then(
+    world: World,
+    database: Database,
+    words: list[str],
+    excluded: tuple[tuple[str, bool], ...],
+    limit: int,
+    bounds: Bounds,
+    minutes: int,
+    clock: Clock,
+) -> None:
+    """Tasks with all the words in their titles of then come first, by their last changes until then."""
+    moment = Moment(START + timedelta(minutes=minutes), clock)
+    parts = [*((word, False) for word in words), *excluded]
+    fitting = meant(world, parts, moment)
+    titled = [task for task in fitting if all(finding.says(task.title, word) for word in words)]
+    others = [task for task in fitting if task not in titled]
+    expected = [*finding.in_order(titled, "-updated_at"), *finding.in_order(others, "-updated_at")]
+    queries = TaskQueries(database.pool, bounds)
+    assert await pages(queries, text_of(parts), None, limit, moment) == expected
+
+
 @pytest.mark.parametrize(
     ("fitting", "buckets", "with_words", "gathers"),
     [
