@@ -18,6 +18,8 @@ class Bounds:
 
     expected: int = 1_500
     walked: int = 1_000
+    walked_versions: int = 4_000
+    """The same for past versions: most of them are of other times, and are skipped after a glance."""
     gathered: int = 30_000
     at_once: int = 4_000
     abreast: int = 32

@@ -58,7 +58,8 @@ class TaskFilter:
 
     def checked(self, parameters: Parameters) -> str:
         """Return the condition on a row `t` for a single task, without its list and bucket."""
-        return " AND ".join([*self.facts(parameters), self.words(parameters)])
+        conditions = [*self.source.checked(parameters), *self.facts(parameters), self.words(parameters)]
+        return " AND ".join(conditions)
 
     def sought(self, parameters: Parameters) -> str:
         """Return the condition on a row `t` of the source's table for lookups."""

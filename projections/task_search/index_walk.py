@@ -69,7 +69,10 @@ class Steps:
         )
 
     def steps(self, buckets: Sequence[StatusBucket], at_once: int, until: Place | None) -> Statement:
-        """Return the statement for the matches among the next tasks per bucket, and the last one examined."""
+        """Return the statement for the matches among the next tasks per bucket, and the last one examined.
+
+        All versions of the last task that have the same place are examined with it.
+        """
         parameters = Parameters()
         source, conditions = self._source(buckets, parameters)
         if until is not None:
@@ -82,7 +85,7 @@ class Steps:
                     SELECT t.{self.order.column} AS value, t.id, {fits} AS fits
                     FROM {self.chosen.source.walked}
                     WHERE {" AND ".join(conditions)} ORDER BY {self.order.by}
-                    LIMIT {parameters.add(at_once, "bigint")}
+                    FETCH FIRST ({parameters.add(at_once, "bigint")}) ROWS WITH TIES
                 ) t
             ) t
             WHERE t.fits OR t.row = t.rows
@@ -102,7 +105,7 @@ class Steps:
             "t.status_bucket = s.status_bucket",
             *order.band(with_value=self.with_value),
             *self.chosen.bounds(order.key, parameters),
-            *self.chosen.source.valid(parameters),
+            *self.chosen.source.skipped(parameters),
         ]
         places = [bucket.place for bucket in buckets if bucket.place is not None]
         if places:
@@ -207,7 +210,7 @@ class Walk:
         """Record how far the buckets were walked; keep the best tasks, and buckets that may have better."""
         for number, bucket in enumerate(walked, start=1):
             place, rows = ends.get(number, (None, 0))
-            bucket.place = bucket.head = place if rows == at_once else until
+            bucket.place = bucket.head = place if rows >= at_once else until
         order = self._order
         self.found = order.sorted(self.found)[: self._wanted]
         last = self._last()

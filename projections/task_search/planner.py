@@ -87,13 +87,14 @@ async def find(
                 return gathered
             lookup = None
         await connection.execute(WALKING)
+    most = bounds.walked_versions if chosen.source.is_past else bounds.walked
     after, found = portion.after, list[Place]()
     for with_value in order.bands(after):
         # All of the band without values follows any place with one.
         start = after if after is not None and (after.value is not None) == with_value else None
         steps = Steps(chosen, order, with_value=with_value)
         walk = Walk(steps, Portion(start, portion.size - len(found)), bounds)
-        if lookup is not None and not await _walk_some(walk, connection, bounds.walked):
+        if lookup is not None and not await _walk_some(walk, connection, most):
             gathered = await lookup.go(connection, bounds.gathered)
             if gathered is not None:
                 return gathered

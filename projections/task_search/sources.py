@@ -34,6 +34,14 @@ class Source:
         begun = self.moment.has_begun(parameters)
         return (begun, self.moment.has_not_ended(parameters)) if self.is_past else (begun,)
 
+    def skipped(self, parameters: Parameters) -> Sequence[str]:
+        """Return those of these conditions by which a walk skips rows, because its index has the columns."""
+        return () if self.is_past else self.valid(parameters)
+
+    def checked(self, parameters: Parameters) -> Sequence[str]:
+        """Return the others, which a walk checks for each row that it examines."""
+        return self.valid(parameters) if self.is_past else ()
+
     @property
     def blocks(self) -> Sequence[int]:
         """The blocks of which a valid row has one, if there is an index of them."""

@@ -286,6 +286,7 @@ searches = st.lists(st.tuples(st.sampled_from(sorted(PARTS)), st.booleans()), ma
 bounds = st.builds(
     Bounds,
     walked=st.sampled_from([0, 5, 40, 1_000]),
+    walked_versions=st.sampled_from([0, 40, 4_000]),
     expected=st.sampled_from([0, 10, 1_000_000]),
     gathered=st.sampled_from([0, 5, 40, 8_000]),
     bucket=st.sampled_from([0.0, 20.0]),
