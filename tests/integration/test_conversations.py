@@ -220,7 +220,7 @@ async def test_socketio_javascript_receives_the_shown_update(
     running_stack: Stack, alice: httpx.AsyncClient, tmp_path: Path, package: str
 ) -> None:
     """Verbatim, except for the URL, and with the variables that the page assumes."""
-    [program] = blocks(SOCKETIO, "js")
+    program, _ = blocks(SOCKETIO, "js")
     [update] = blocks(SOCKETIO, "json")
     task = await created(alice)
     user = (await alice.get("/api/me")).json()["user"]
@@ -244,6 +244,30 @@ async def test_socketio_javascript_receives_the_shown_update(
     assert (received["type"], received["taskId"], received["userId"]) == (page["type"], task["id"], user)
     assert received["changes"]["status"] == page["changes"]["status"]
     assert differs({**page, "changes": {}}, received) is None
+
+
+async def test_socketio_javascript_shows_a_replay(
+    running_stack: Stack, alice: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    """Verbatim, after the first program of the page; the pause may come after the end."""
+    first, replay = blocks(SOCKETIO, "js")
+    task = await created(alice)
+    given = {"userId": None, "token": token_of(alice), "taskId": task["id"], "listId": task["list_id"]}
+    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
+    script = tmp_path / "page.mjs"
+    script.write_text(
+        first.replace("http://127.0.0.1:8000", running_stack.urls[0])
+        + f"const {{ userId, token, taskId, listId }} = {json.dumps(given)};\n"
+        + "let board; function refresh() {} function applyToBoard() {}\n"
+        + "function showBoard(message) { board = message; }\n"
+        + END
+        + 'const last = ["paused", "ended"];\n'
+        + 'socket.on("replay", ({ state }) => last.includes(state) && end({ state, board }));\n'
+        + f'socket.on("authenticated", () => {{\nconsole.log("begun");\n{replay}}});\n'
+    )
+    received = await _output_of(script, lambda: asyncio.sleep(0))
+    assert received["state"] in {"paused", "ended"}
+    assert (received["board"]["type"], received["board"]["state"]) == ("replay", "snapshot")
 
 
 async def test_event_stream_javascript_receives_an_update(
