@@ -16,6 +16,7 @@ from projections.generations.log_identity import LogIdentity
 from projections.generations.opening import open_database
 from projections.generations.swap import swap
 from projections.postgres.database import Database
+from projections.read_models.audit import EFFECTIVE_TIMES_OF_ALL
 from projections.rebuild import load_progress, loading
 from projections.rebuild.following import Follower
 from projections.rebuild.indexes import make_indexes
@@ -90,6 +91,7 @@ async def test_a_load_writes_what_a_projector_writes(
     for foreign in records:
         await put(log, foreign)
     await shared_generations.load(log)
+    await shared_generations.loaded.pool.execute(EFFECTIVE_TIMES_OF_ALL)
     progress = await load_progress.read(shared_generations.loaded.pool)
     assert progress is not None
     await shared_generations.loaded.pool.executemany(
