@@ -1,4 +1,4 @@
-"""Read models with many tasks, made by SQL alone, like those of a team after three years.
+"""Read models with many tasks, made by SQL, like those of a team after three years.
 
 The older two thirds are mostly done. Words, tags, stages and people are distributed unevenly: a few
 are on half of the tasks, many on a handful. Dora joined recently, so her tasks are at one end of the order.
@@ -10,12 +10,17 @@ from datetime import UTC, datetime
 
 import asyncpg
 
+from app.stream_ids import task_stream
 from app.text.collation import collation_key
 from benchmarks.blocks import blocks_sql
+from projections.read_models.packed_states import PACKED, pack
+from projections.read_models.tasks import STATE_COLUMNS
 
 TASKS = 200_000
 LISTS = 400
 """Half of the tasks are in list 0, the others are spread over so many lists."""
+PACKED_TOGETHER = 10_000
+"""The tasks whose states are packed at a time."""
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 """When the newest task was created; one every eight minutes came before it."""
 
@@ -54,7 +59,10 @@ async def fill(
     await connection.execute(_MANY_TASKS, versions + 1)
     await connection.execute(_MANY_VERSIONS, versions)
     await connection.execute("DROP TABLE drawn, title_orders")
+    await connection.execute("CREATE TEMPORARY TABLE states (id text, bytes integer, packed bytea)")
+    await _pack_states(connection)
     await connection.execute(_STATES, versions if history else 0)
+    await connection.execute("DROP TABLE states")
     await connection.execute(_COMMENTS)
     await connection.execute(_DOCUMENTS)
     for index in indexes:
@@ -62,6 +70,23 @@ async def fill(
     await connection.execute(
         "VACUUM (ANALYZE) tasks, task_search, task_versions, audit, comments, lists, list_members"
     )
+
+
+async def _pack_states(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Pack the states of tasks as the audit has them: SQL cannot."""
+    async with connection.transaction():
+        tasks = await connection.cursor(_JSON)
+        while rows := await tasks.fetch(PACKED_TOGETHER):
+            records = [
+                (task_id, len(json), _packed(task_id, of_list, json)) for task_id, of_list, json in rows
+            ]
+            await connection.copy_records_to_table("states", records=records)
+
+
+def _packed(task_id: str, of_list: str, json: str) -> bytes:
+    packed = pack(json.encode(), task_stream(task_id), of_list)
+    assert packed.startswith(PACKED)
+    return packed
 
 
 _FILLED = ["tasks", "task_search", "task_versions"]
@@ -147,15 +172,18 @@ _MANY_VERSIONS = f"""
         CASE WHEN 3 * version.version > 2 * $1 THEN t.status_bucket ELSE 0 END AS status_bucket
     ) AS was
 """.replace("SELECT id, version,", "SELECT id, version.version,")
+_JSON = f"""
+    SELECT id, list_id, row_to_json(state)::text AS json
+    FROM (SELECT {", ".join(STATE_COLUMNS)} FROM tasks) AS state
+"""
 _STATES = """
-    INSERT INTO audit (partition, "offset", outcome, stream, version, time, recorded_at, state)
+    INSERT INTO audit (partition, "offset", outcome, stream, version, time, recorded_at,
+        list_id, state_bytes, state)
     SELECT 0, row_number() OVER (), 'accepted', 'task:' || id, number,
         created_at + (since - created_at) * (number - version + $1) / greatest($1, 1),
-        created_at + (since - created_at) * (number - version + $1) / greatest($1, 1), (
-            to_jsonb(tasks)
-                - '{since,known_since,due_at,priority_order,title_order,status_bucket,facets}'::text[]
-        )::text::json
-    FROM tasks CROSS JOIN generate_series(version - $1::int, version) AS number
+        created_at + (since - created_at) * (number - version + $1) / greatest($1, 1),
+        list_id::uuid, bytes, packed
+    FROM tasks JOIN states USING (id) CROSS JOIN generate_series(version - $1::int, version) AS number
 """
 _COMMENTS = """
     INSERT INTO comments (task_id, id, author, text, mentions, created_at)

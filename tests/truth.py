@@ -27,8 +27,8 @@ from app.text.tokens import forms_of
 from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnread, User
 from projections.generations.opening import open_database
 from projections.postgres.database import Database
-from projections.postgres.id_columns import text_of
 from projections.read_models import lists, tasks
+from projections.read_models.audit_rows import EVENT_COLUMNS, event_from_row, state_from_row
 from projections.read_models.lists import list_from_row
 from projections.read_models.notifications import READ
 from projections.read_models.registry import READ_MODELS
@@ -293,8 +293,8 @@ async def _check_audit(database: Database, outcome: list[Folded]) -> None:
         if channel.startswith("user:")
     )
     rows = await database.pool.fetch(
-        f'SELECT partition, "offset", outcome, reason, stream, version, {text_of("event_id")} AS event_id, '
-        'changes, state, coalesce(effective_time, "time") AS at FROM audit ORDER BY partition, "offset"'
+        f'SELECT {EVENT_COLUMNS}, coalesce(effective_time, "time") AS at FROM audit '
+        'ORDER BY partition, "offset"'
     )
     expected = sorted(outcome, key=lambda folded: folded.raw.position)
     assert [(row["partition"], row["offset"]) for row in rows] == [
@@ -308,8 +308,8 @@ async def _check_audit(database: Database, outcome: list[Folded]) -> None:
             message["event"]["id"],
         )
         if folded.outcome == "accepted":
-            assert json.loads(row["changes"]) == message["changes"]
-            state = json.loads(row["state"] or "null")
+            assert json.loads(event_from_row(row).changes) == message["changes"]
+            state = json.loads(state_from_row(row) or b"null")
             assert state == json.loads(state_json(folded.after))
     times: dict[StreamId, datetime] = {}
     for row, folded in zip(reversed(rows), reversed(expected), strict=True):

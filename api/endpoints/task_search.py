@@ -203,8 +203,8 @@ def _decoded(fingerprint: str, query: TaskPageQuery) -> tuple[datetime, Place]:
 
 def _item(task: TaskState, page: TaskPage) -> bytes:
     if page.matches is None:
-        return task.json.encode()
-    return task.json[:-1].encode() + b',"match":%s}' % to_json(page.matches.get(task.id))
+        return task.json
+    return task.json[:-1] + b',"match":%s}' % to_json(page.matches.get(task.id))
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (

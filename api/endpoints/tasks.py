@@ -74,7 +74,7 @@ async def get_task(request: Request) -> Response:
     if found is None:
         raise NotFound(NO_TASK)
     state, positions = found
-    return json_answer(state.json.encode(), version=state.version, positions=positions)
+    return json_answer(state.json, version=state.version, positions=positions)
 
 
 async def _task_then(request: Request, version: int | None, moment: Moment | None) -> Response:
@@ -86,7 +86,7 @@ async def _task_then(request: Request, version: int | None, moment: Moment | Non
         then = await tasks.at_moment(user, task_id, moment)
     if then is None:
         raise NotFound(NO_TASK_THEN)
-    return json_answer(then.json.encode(), version=then.version)
+    return json_answer(then.json, version=then.version)
 
 
 async def task_history(request: Request) -> Response:

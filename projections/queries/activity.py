@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import asyncpg
+from pydantic_core import from_json
 
 from app.activity import Entry, Group, actor_of, grouped, whole_windows, window_of
 from app.log.event_json import RecordedEvent
@@ -20,7 +21,7 @@ from app.stream_ids import StreamId
 from projections.postgres.connections import Connection
 from projections.postgres.id_columns import text_of, uuids_of
 from projections.postgres.snapshots import positions_at, snapshot
-from projections.read_models.audit_rows import EVENT_COLUMNS, event_from_row
+from projections.read_models.audit_rows import EVENT_COLUMNS, event_from_row, state_from_row
 from projections.read_models.members import lists_of
 
 ENTRIES_GROWTH = 6
@@ -67,8 +68,7 @@ TAKEN = """
     JOIN unnest($1::int[], $2::bigint[]) AS wanted(partition, "offset") USING (partition, "offset")
 """
 _SHOWN = f"""
-    SELECT {EVENT_COLUMNS}, coalesce(state ->> 'title', state ->> 'name', '') AS title
-    FROM audit
+    SELECT {EVENT_COLUMNS} FROM audit
     JOIN unnest($1::int[], $2::bigint[]) AS wanted(partition, "offset") USING (partition, "offset")
 """  # noqa: S608
 
@@ -240,10 +240,16 @@ def _below(done: Sequence[Entry], below: Mapping[int, int]) -> dict[int, int]:
     return left
 
 
+def _title(row: asyncpg.Record) -> str:
+    state = from_json(state_from_row(row) or b"{}")
+    title: str = state.get("title") or state.get("name") or ""
+    return title
+
+
 async def _shown(connection: Connection, groups: Sequence[Group]) -> dict[Position, FeedEvent]:
     places = [entry.position for group in groups for entry in group.entries[:EVENTS_SHOWN]]
     rows = await connection.fetch(
         _SHOWN, [place.partition for place in places], [place.offset for place in places]
     )
-    shown = [FeedEvent(event_from_row(row), row["title"]) for row in rows]
+    shown = [FeedEvent(event_from_row(row), _title(row)) for row in rows]
     return {each.event.position: each for each in shown}

@@ -12,7 +12,7 @@ from app.positions import Position
 from projections.postgres.id_columns import text_of, uuid_of
 from projections.postgres.snapshots import positions_at
 from projections.postgres.stream_ids import is_one_of, is_stream
-from projections.read_models.audit_rows import EVENT_COLUMNS, UPDATE_COLUMNS, event_from_row, shown_state
+from projections.read_models.audit_rows import EVENT_COLUMNS, UPDATE_COLUMNS, event_and_shown, event_from_row
 
 _AT = f'SELECT {UPDATE_COLUMNS} FROM audit WHERE partition = $1 AND "offset" = $2'  # noqa: S608
 _LAST_COPY = f"""
@@ -79,4 +79,4 @@ class AuditQueries:
 
 
 def _audited(row: asyncpg.Record | None) -> AuditedEvent | None:
-    return None if row is None else AuditedEvent(event_from_row(row), shown_state(row))
+    return None if row is None else AuditedEvent(*event_and_shown(row))

@@ -11,6 +11,7 @@ import asyncpg
 
 from app.errors import Unavailable
 from app.lists.commands import Occupied
+from app.log.event_json import NULL
 from app.log.fold import State
 from app.log.updates import state_from_json
 from app.positions import Position
@@ -26,10 +27,10 @@ from projections.postgres.stream_ids import is_stream
 from projections.queries import sub_tasks
 from projections.queries.stream_states import load_newest, load_newest_of, load_states
 from projections.queries.sub_tasks import Lines
-from projections.read_models.audit_rows import COMMAND_HASH
+from projections.read_models.audit_rows import COMMAND_HASH, state_columns, state_from_row
 
 _STATES_AT = f"""
-    SELECT version, state FROM audit
+    SELECT version, stream, {state_columns()} FROM audit
     WHERE {is_stream("$1")} AND version = ANY($2::bigint[]) AND outcome = 'accepted' AND state IS NOT NULL
 """  # noqa: S608
 RECENT = f"""
@@ -64,7 +65,7 @@ OCCUPIED = """
 _COMMENT = "SELECT author, text FROM comments WHERE task_id = $1 AND id = $2 AND deleted_at IS NULL"
 _COMMENTERS = "SELECT DISTINCT author FROM comments WHERE task_id = $1 AND deleted_at IS NULL"
 _ACCEPTED = f"""
-    SELECT partition, "offset", stream, version, {COMMAND_HASH} AS command_hash, state
+    SELECT partition, "offset", stream, version, {COMMAND_HASH} AS command_hash, {state_columns()}
     FROM audit WHERE event_id = $1 AND outcome = 'accepted' ORDER BY partition, "offset" LIMIT 1
 """  # noqa: S608
 _ACCEPTED_AMONG = f"""
@@ -81,7 +82,7 @@ class AcceptedEvent:
     stream: StreamId
     version: int
     command_hash: str | None
-    state: str
+    state: bytes
 
 
 class CommandRows:
@@ -155,7 +156,7 @@ class CommandRows:
 
     async def _states_at(self, stream: StreamId, *versions: int) -> Mapping[int, State]:
         rows = await self._source.fetch(_STATES_AT, stream, versions)
-        return {row["version"]: state_from_json(stream.kind, row["state"]) for row in rows}
+        return {row["version"]: state_from_json(stream.kind, state_from_row(row) or NULL) for row in rows}
 
     async def occupied(self, list_id: str) -> Occupied:
         """Return the stages of a list that contain tasks."""
@@ -182,7 +183,7 @@ class CommandRows:
             stream=StreamId(row["stream"]),
             version=row["version"],
             command_hash=row["command_hash"],
-            state=row["state"],
+            state=state_from_row(row) or NULL,
         )
 
     async def accepted_among(self, event_ids: Sequence[str]) -> frozenset[str]:

@@ -13,10 +13,12 @@ from projections.postgres.connections import Connection
 from projections.postgres.database import DATABASE_UNAVAILABLE, Database
 from projections.postgres.id_columns import uuids_of
 from projections.postgres.stream_ids import is_one_of
+from projections.read_models.audit import block_of
 from projections.read_models.audit_rows import update_columns, update_from_row, updates_between
 
 _CHECKPOINTS = "SELECT partition, next_offset FROM checkpoints ORDER BY partition"
 
+_BLOCK = "(" + block_of('a."offset"') + ")"
 # Each branch is answered by one index, and reads at most the requested number of rows. The limit also keeps
 # a planner that expects very many rows from scanning the whole audit.
 _MISSED = f"""
@@ -26,8 +28,9 @@ WITH span AS (
     SELECT found.* FROM unnest($4::uuid[]) AS wanted(list_id), span, LATERAL (
         SELECT a.partition, a."offset" FROM audit a
         WHERE a.list_id = wanted.list_id AND a.partition = span.partition
+          AND {_BLOCK} BETWEEN {block_of("span.first")} AND {block_of("span.last")}
           AND a."offset" BETWEEN span.first AND span.last
-        ORDER BY a."offset" LIMIT $7
+        ORDER BY {_BLOCK}, a."offset" LIMIT $7
     ) found
     UNION
     SELECT found.* FROM unnest($4::uuid[]) AS wanted(list_id), span, LATERAL (

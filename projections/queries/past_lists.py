@@ -31,25 +31,25 @@ MOVES = frozenset({"list_id", "rank"})
 
 _MAY_SEE = f"SELECT EXISTS ({membership('$1', '$2')})"
 _CLOCKS: Sequence[Clock] = ("event", "recorded")
-_DELETED_AT = "coalesce(state ->> 'deleted_at', '')"
+_STATE = "found.stream, found.list_id, found.state"
 _PAGE = {
     clock: f"""
-        SELECT state FROM lists {seen_by("$1", "lists.id")}
+        SELECT {_STATE} FROM lists {seen_by("$1", "lists.id")}
         CROSS JOIN LATERAL ({list_state_at("lists.id", clock, "$2")}) AS found
-        WHERE {_DELETED_AT} = '' AND ($3::timestamptz IS NULL OR (lists.created_at, lists.id) > ($3, $4))
+        WHERE found.deleted_at IS NULL
+            AND ($3::timestamptz IS NULL OR (lists.created_at, lists.id) > ($3, $4))
         ORDER BY lists.created_at, lists.id LIMIT $5
     """  # noqa: S608
     for clock in _CLOCKS
 }
 _DELETED_PAGE = {
     clock: f"""
-        SELECT state FROM (
-            SELECT id, state, CASE WHEN {_DELETED_AT} <> '' THEN {_DELETED_AT}::timestamptz END AS deleted_at
-            FROM ({lists_of("$1")} UNION SELECT id FROM lists WHERE {may_restore("$6")}) AS seen(id)
-            CROSS JOIN LATERAL ({list_state_at("id", clock, "$2")}) AS found
-        ) AS found
-        WHERE deleted_at IS NOT NULL AND ($3::timestamptz IS NULL OR (deleted_at, id) < ($3, $4))
-        ORDER BY deleted_at DESC, id DESC LIMIT $5
+        SELECT {_STATE}
+        FROM ({lists_of("$1")} UNION SELECT id FROM lists WHERE {may_restore("$6")}) AS seen(id)
+        CROSS JOIN LATERAL ({list_state_at("id", clock, "$2")}) AS found
+        WHERE found.deleted_at IS NOT NULL
+            AND ($3::timestamptz IS NULL OR (found.deleted_at, id) < ($3, $4))
+        ORDER BY found.deleted_at DESC, id DESC LIMIT $5
     """  # noqa: S608
     for clock in _CLOCKS
 }
@@ -112,7 +112,7 @@ class PastListQueries:
         async with snapshot(self._pool) as connection:
             positions = await positions_at(connection)
             rows = await connection.fetch(statements[moment.clock], *arguments)
-        return ListPage([list_of_state(row["state"]) for row in rows[:limit]], len(rows) > limit, positions)
+        return ListPage([list_of_state(row) for row in rows[:limit]], len(rows) > limit, positions)
 
     async def diff(
         self, user: str, list_id: str, first: Moment, last: Moment, *, after: str, limit: int

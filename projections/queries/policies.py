@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import asyncpg
 from pydantic_core import from_json
 
+from app.log.event_json import NULL
 from app.log.fold import State
 from app.log.updates import state_from_json
 from app.policies import POLICY_PREFIX, Cause, Successor
@@ -19,12 +20,13 @@ from projections.postgres import stream_ids as stream_sql
 from projections.postgres.database import Database
 from projections.postgres.id_columns import text_of
 from projections.queries.stream_states import load_streams
+from projections.read_models.audit_rows import state_columns, state_from_row
 from projections.read_models.tasks import STATE_COLUMNS, task_from_row
 
 REACTING = f"""
     SELECT partition, "offset", stream, {text_of("event_id")} AS event_id, version, actor,
         {text_of("correlation_id")} AS correlation_id, {text_of("causation_id")} AS causation_id,
-        state, changes
+        {state_columns()}, former
     FROM audit WHERE partition = $1 AND "offset" >= $2 AND "offset" < $3 AND reacts
     ORDER BY "offset" LIMIT $4
 """  # noqa: S608
@@ -54,7 +56,7 @@ _PROJECTED = "SELECT partition, next_offset FROM checkpoints"
 
 @dataclass(frozen=True, slots=True)
 class Reacting:
-    """A row of the audit that a policy reacts to; `state` and `changes` are JSON."""
+    """A row of the audit that a policy reacts to; `state` and `former` are JSON."""
 
     position: Position
     stream: StreamId
@@ -63,8 +65,8 @@ class Reacting:
     actor: str
     correlation_id: str | None
     causation_id: str | None
-    state: str
-    changes: str
+    state: bytes
+    former: str | None
 
     def cause(self) -> Cause:
         """Decode the row. Raise `ValueError` or `TypeError` if this release cannot."""
@@ -73,7 +75,7 @@ class Reacting:
             raise TypeError("not a task")
         series = task.series
         if task.status == "open":
-            former, _ = from_json(self.changes).get("series", (None, None))
+            former = from_json(self.former or "{}").get("series")
             series = Series(**former) if former is not None else series
         return Cause(
             self.position,
@@ -115,7 +117,7 @@ class PolicyQueries:
     async def reacting(self, partition: int, first: int, end: int, limit: int) -> list[Reacting]:
         """Return the events to react to in `[first, end)` of a partition, at most `limit`, in order."""
         rows = await self._pool.fetch(REACTING, partition, first, end, limit)
-        return [Reacting(Position(row["partition"], row["offset"]), *list(row.values())[2:]) for row in rows]
+        return [_reacting(row) for row in rows]
 
     async def successors(
         self, wanted: Collection[tuple[str, StreamId]]
@@ -129,6 +131,20 @@ class PolicyQueries:
         """Return the newest states of those of the streams that have one."""
         async with self._pool.acquire() as connection:
             return await load_streams(connection, streams)
+
+
+def _reacting(row: asyncpg.Record) -> Reacting:
+    return Reacting(
+        Position(row["partition"], row["offset"]),
+        StreamId(row["stream"]),
+        row["event_id"],
+        row["version"],
+        row["actor"],
+        row["correlation_id"],
+        row["causation_id"],
+        state_from_row(row) or NULL,
+        row["former"],
+    )
 
 
 def _successor(row: asyncpg.Record) -> Successor:

@@ -24,8 +24,8 @@ from projections.postgres.connections import Connection
 from projections.postgres.database import DATABASE_UNAVAILABLE, Database
 from projections.postgres.id_columns import uuid_of
 from projections.postgres.periods import Moment
-from projections.read_models.audit import AT, at_of
-from projections.read_models.audit_rows import UPDATE_COLUMNS, event_from_row, shown_state
+from projections.read_models.audit import AT, PLACE, PLACE_BITS, at_of, place_of
+from projections.read_models.audit_rows import UPDATE_COLUMNS, event_and_shown, state_columns, state_from_row
 from projections.task_search.lists_at import list_at
 
 READERS = 2
@@ -51,7 +51,7 @@ START = Place(datetime.min.replace(tzinfo=UTC), -1, -1)
 
 def end_of(time: datetime) -> Place:
     """Return the place after all events of a time."""
-    return Place(time, 2**31 - 1, 2**63 - 1)
+    return Place(time, 2 ** (63 - PLACE_BITS) - 1, 2**PLACE_BITS - 1)
 
 
 class Span(NamedTuple):
@@ -63,10 +63,10 @@ class Span(NamedTuple):
 
 _EVENTS_OF = f"""
     SELECT {AT} AS at, partition, "offset" FROM audit
-    WHERE {{column}} = $1 AND ({AT}, partition, "offset") > ($2, $3, $4) AND {AT} <= $5
-    ORDER BY {AT}, partition, "offset" LIMIT $6
+    WHERE {{column}} = $1 AND ({AT}, {PLACE}) > ($2, {place_of("$3::int", "$4::bigint")}) AND {AT} <= $5
+    ORDER BY {AT}, {PLACE} LIMIT $6
 """  # noqa: S608
-_SIZE = "octet_length(state::text) + pg_column_size(data) + pg_column_size(changes)"
+_SIZE = "coalesce(state_bytes, 0) + coalesce(pg_column_size(data), 0) + coalesce(pg_column_size(former), 0)"
 EVENTS = f"""
 WITH place AS (
     ({_EVENTS_OF.format(column="list_id")}) UNION ALL ({_EVENTS_OF.format(column="left_list_id")})
@@ -94,14 +94,14 @@ _LATER_VERSION = f"""
 """
 TASKS = f"""
 WITH place AS ({_EVENTS_OF.format(column="list_id")}), sized AS (
-    SELECT found.state, place.at AS place_at, place.partition AS place_partition,
+    SELECT found.stream, found.list_id, found.state, place.at AS place_at, place.partition AS place_partition,
         place."offset" AS place_offset, count(*) OVER () AS places,
         sum(coalesce(found.size, 0)) OVER (ORDER BY place.at, place.partition, place."offset")
             - coalesce(found.size, 0) AS before
     FROM place LEFT JOIN LATERAL (
-        SELECT state, octet_length(state::text) AS size FROM audit
+        SELECT stream, {state_columns()}, state_bytes AS size FROM audit
         WHERE partition = place.partition AND "offset" = place."offset" AND {stream_sql.IS_TASK}
-          AND state ->> 'deleted_at' IS NULL AND NOT EXISTS ({_LATER_VERSION})
+          AND deleted_at IS NULL AND NOT EXISTS ({_LATER_VERSION})
         LIMIT 1
     ) found ON true
 )
@@ -177,8 +177,8 @@ class ListPast:
             rows = await connection.fetch(
                 TASKS, uuid_of(list_id), *after, time, SNAPSHOT_EVENTS, SNAPSHOT_BYTES
             )
-        states = [row["state"].encode() for row in rows if row["state"] is not None]
-        return SnapshotPage(states, _end(rows, SNAPSHOT_EVENTS))
+        states = (state_from_row(row) for row in rows)
+        return SnapshotPage([state for state in states if state is not None], _end(rows, SNAPSHOT_EVENTS))
 
     async def list_at(self, list_id: str, time: datetime) -> bytes:
         """Return the JSON of a list at a time; `null` if it did not exist."""
@@ -204,5 +204,5 @@ def _end(rows: Sequence[asyncpg.Record], limit: int) -> Place | None:
 
 
 def _update(prefix: bytes, row: asyncpg.Record) -> bytes:
-    notified = (row["notified"] or "").encode()
-    return update_json(event_from_row(row), notified, shown_state(row), prefix)
+    event, shown = event_and_shown(row)
+    return update_json(event, (row["notified"] or "").encode(), shown, prefix)

@@ -81,27 +81,28 @@ TWICE = """
 _PLACED = f"""
     SELECT id, recorded_at, actor, source, origin FROM (
         SELECT DISTINCT ON (stream)
-            {stream_sql.KEY} AS id, recorded_at, actor, source, changes #>> '{{list_id,0}}' AS origin
+            {stream_sql.KEY} AS id, recorded_at, actor, source, former ->> 'list_id' AS origin
         FROM audit
         WHERE {stream_sql.is_one_of("$1")} AND outcome = 'accepted'
-            AND changes ?| ARRAY['list_id', 'deleted_at']
+            AND (version = 1 OR former::jsonb ?| ARRAY['list_id', 'deleted_at'])
         ORDER BY stream, version DESC
     ) AS newest WHERE source <> $2
 """  # noqa: S608
 _PARENT_SET = f"""
     SELECT DISTINCT ON (stream) {stream_sql.KEY} AS id, recorded_at
-    FROM audit WHERE {stream_sql.is_one_of("$1")} AND outcome = 'accepted' AND changes ? 'parent_id'
+    FROM audit WHERE {stream_sql.is_one_of("$1")} AND outcome = 'accepted'
+        AND (former::jsonb ? 'parent_id' OR version = 1 AND data ? 'parent_id')
     ORDER BY stream, version DESC
 """  # noqa: S608
 _LIST_DELETED = f"""
     SELECT DISTINCT ON (stream) {stream_sql.KEY} AS id, recorded_at
-    FROM audit WHERE {stream_sql.is_one_of("$1")} AND outcome = 'accepted' AND changes ? 'deleted_at'
+    FROM audit WHERE {stream_sql.is_one_of("$1")} AND outcome = 'accepted' AND former::jsonb ? 'deleted_at'
     ORDER BY stream, version DESC
 """  # noqa: S608
 _FORMER_STAGES = f"""
-    SELECT {stream_sql.KEY} AS id, former ->> 'name' AS name, former ->> 'category' AS category
-    FROM audit CROSS JOIN LATERAL jsonb_array_elements(nullif(changes #> '{{stages,0}}', 'null')) AS former
-    WHERE {stream_sql.is_one_of("$1")} AND outcome = 'accepted' AND changes ? 'stages' ORDER BY version
+    SELECT {stream_sql.KEY} AS id, stage ->> 'name' AS name, stage ->> 'category' AS category
+    FROM audit CROSS JOIN LATERAL jsonb_array_elements(nullif(former::jsonb -> 'stages', 'null')) AS stage
+    WHERE {stream_sql.is_one_of("$1")} AND outcome = 'accepted' AND former::jsonb ? 'stages' ORDER BY version
 """  # noqa: S608
 _CAUSE = f"""
     SELECT {text_of("event_id")} AS event_id, actor, {text_of("correlation_id")} AS correlation_id FROM audit

@@ -33,7 +33,8 @@ _MAY_SEE_STATE = f"""
 SINGLE = f"""
     SELECT {POSITIONS_COLUMN}, coalesce(array_agg(wanted.id), '{{}}') AS ids,
         coalesce(array_agg(wanted.user_id), '{{}}') AS users,
-        coalesce(array_agg(version), '{{}}') AS versions, coalesce(array_agg(state), '{{}}') AS states
+        coalesce(array_agg(version), '{{}}') AS versions,
+        coalesce(array_agg(newest.list_id), '{{}}') AS lists, coalesce(array_agg(state), '{{}}') AS states
     FROM unnest({array("$1", "text")}, {array("$2", "text")}) AS wanted(id, user_id)
     CROSS JOIN LATERAL (SELECT list_id FROM tasks WHERE id = wanted.id AND deleted_at IS NULL LIMIT 1) AS task
     CROSS JOIN LATERAL ({membership("wanted.user_id", "task.list_id")} LIMIT 1) AS member
@@ -134,10 +135,10 @@ class TaskQueries:
         row = await self._pool.fetchrow(SINGLE, ids, users)
         assert row is not None
         positions = positions_in(row)
-        columns = (row["ids"], row["users"], row["versions"], row["states"])
+        columns = (row["ids"], row["users"], row["versions"], row["lists"], row["states"])
         return {
-            (task_id, user): (TaskState(task_id, version, state), positions)
-            for task_id, user, version, state in zip(*columns, strict=True)
+            (task_id, user): (TaskState.unpacked(task_id, version, list_id, state), positions)
+            for task_id, user, version, list_id, state in zip(*columns, strict=True)
         }
 
 

@@ -47,7 +47,8 @@ async def merge(
         return None
     ids, last = row["ids"] or (), portion.size - 1
     end = Place(row["values"][last - 1], ids[last - 1]) if len(ids) > last else None
-    states = map(TaskState, ids[:last], row["versions"] or (), row["states"] or ())
+    parts = (row["versions"] or (), row["lists"] or (), row["states"] or ())
+    states = map(TaskState.unpacked, ids[:last], *parts)
     return Merged(list(states), end, positions_in(row))
 
 
@@ -75,9 +76,10 @@ def _statement(user: str, wanted: Criteria, order: Order, portion: Portion, boun
             WHERE (SELECT buckets FROM size) <= {abreast} ORDER BY {order.by} LIMIT {size}
         )
         SELECT (SELECT buckets FROM size) AS buckets, {POSITIONS_COLUMN}, array_agg(t.id) AS ids,
-            array_agg({key}) AS values, array_agg(t.version) AS versions, array_agg(t.state) AS states
+            array_agg({key}) AS values, array_agg(t.version) AS versions, array_agg(t.list_id) AS lists,
+            array_agg(t.state) AS states
         FROM (
-            SELECT {key}, t.id, newest.version, newest.state
+            SELECT {key}, t.id, newest.version, newest.list_id, newest.state
             FROM next AS t CROSS JOIN LATERAL ({newest_state("t.id")}) AS newest ORDER BY {order.by}
         ) AS t
         """,  # noqa: S608

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+import asyncpg
+
 from app.lists.state import TaskList
+from app.log.event_json import NULL
 from app.log.updates import state_from_json
 from app.tasks.state import Task
 from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Source as Rows
 from projections.postgres.periods import Clock, Moment
 from projections.postgres.sql_parameters import Parameters, Statement
+from projections.read_models.audit_rows import state_columns, state_from_row
 from projections.read_models.tasks import DELETED
 from projections.task_search.sources import Source, unchanged_since, versions_at
 from projections.task_search.task_states import states
@@ -22,7 +26,7 @@ _TIMES: Mapping[Clock, str] = {"event": "time", "recorded": "recorded_at"}
 def list_state_at(list_id: str, clock: Clock, time: str) -> str:
     """Return the subquery for the state of a list at a time."""
     return f"""
-        SELECT state FROM audit
+        SELECT stream, {state_columns()}, deleted_at FROM audit
         WHERE {stream_sql.is_stream(stream_sql.stream_of("list", list_id))} AND outcome = 'accepted'
           AND state IS NOT NULL AND {_TIMES[clock]} <= {time}
         ORDER BY version DESC LIMIT 1
@@ -34,13 +38,13 @@ _LIST = {clock: list_state_at("$1::text", clock, "$2") for clock in _TIMES}
 
 async def list_at(rows: Rows, list_id: str, moment: Moment) -> TaskList | None:
     """Return a list at a moment, or None if it did not exist yet."""
-    state = await rows.fetchval(_LIST[moment.clock], list_id, moment.time)
-    return None if state is None else list_of_state(state)
+    row = await rows.fetchrow(_LIST[moment.clock], list_id, moment.time)
+    return None if row is None else list_of_state(row)
 
 
-def list_of_state(state: str) -> TaskList:
-    """Return a list from its state."""
-    return cast("TaskList", state_from_json("list", state))
+def list_of_state(row: asyncpg.Record) -> TaskList:
+    """Return a list from a row of `list_state_at`."""
+    return cast("TaskList", state_from_json("list", state_from_row(row) or NULL))
 
 
 async def tasks_at(rows: Rows, ids: Sequence[str], moment: Moment) -> dict[str, Task]:

@@ -357,7 +357,7 @@ class World:
                     record.stream,
                     record.version,
                     record.command_hash,
-                    state_json(each.after).decode(),
+                    state_json(each.after),
                 )
         return None
 

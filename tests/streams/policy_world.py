@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -117,8 +118,8 @@ def row_of(projected: Projected) -> Reacting:
         record.actor,
         record.correlation_id,
         record.causation_id,
-        projected.state.decode(),
-        projected.event.changes.decode(),
+        projected.state,
+        json.dumps({name: former for name, (former, _) in json.loads(projected.event.changes).items()}),
     )
 
 

@@ -289,7 +289,7 @@ async def test_accepted_event_has_its_position_and_the_state_after_it(reader: St
     found = await reader.accepted(event_id(stream, 2))
     assert found is not None
     assert (found.stream, found.version, found.command_hash) == (stream, 2, None)
-    assert '"title":"B"' in found.state
+    assert b'"title":"B"' in found.state
     assert await reader.accepted("late") is None
     known = [event_id(stream, 1), event_id(task_stream(PARENT), 2)]
     assert await reader.accepted_among([*known, "late", "unknown"]) == set(known)

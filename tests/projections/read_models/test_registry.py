@@ -14,7 +14,7 @@ from projections.postgres import tables
 from projections.read_models.registry import GENERATION_TABLES, READ_MODELS, name_of
 from tests.sources import PACKAGES, ROOT, modules
 
-NO_READ_MODELS = {"registry", "projected", "audit_rows"}
+NO_READ_MODELS = {"registry", "projected", "audit_rows", "packed_states"}
 """The modules of the package that are about read models, but are none."""
 WRITES = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM|copy_records_to_table\()\s*\"?(\w+)")
 

@@ -227,7 +227,7 @@ class Poisoned(MemoryReadModels):
 
     async def reacting(self, *arguments: Any) -> Sequence[Any]:
         rows = await super().reacting(*arguments)
-        return [replace(row, state="{}") if row.stream == self.poison else row for row in rows]
+        return [replace(row, state=b"{}") if row.stream == self.poison else row for row in rows]
 
 
 async def test_unreadable_row_does_not_delay_others() -> None:
