@@ -13,7 +13,7 @@ from app.positions import Position
 from projections.batches import Batch, Counts
 from projections.postgres import checkpoints
 from projections.postgres.checkpoints import Checkpoint
-from projections.postgres.database import Database
+from projections.postgres.database import Database, generation_of
 from projections.read_models import audit_rows
 from projections.read_models.projected import Projected
 
@@ -66,8 +66,11 @@ class UpdateEmitter:
         if not news:
             return
         async with self._database.pool.acquire() as connection:
-            await checkpoints.note_emitted(connection, news)
-        self._settled |= news
+            noted = await checkpoints.note_emitted(connection, generation_of(connection), news)
+        self._settled |= {partition: news[partition] for partition in noted}
+        if len(noted) < len(news):
+            # Most likely after a swap; the next call records the rest in the generation that is live now.
+            await self._database.follow()
 
     async def _last_changes(self, list_ids: Collection[str]) -> dict[str, Position]:
         """Return the committed positions at which lists last changed, which include all before a batch."""

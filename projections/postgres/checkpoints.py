@@ -22,7 +22,7 @@ _ADVANCE = """
 _READ = "SELECT partition, next_offset, emitted_offset FROM checkpoints WHERE partition = ANY($1)"
 _EMITTED = """
     UPDATE checkpoints SET emitted_offset = greatest(emitted_offset, $2)
-    WHERE partition = $1 AND next_offset >= $2
+    WHERE partition = $1 AND next_offset >= $2 AND generation = $3 RETURNING partition
 """
 
 
@@ -62,7 +62,13 @@ async def read(source: Source, partitions: Sequence[int]) -> dict[int, Checkpoin
     return {row["partition"]: Checkpoint(row["next_offset"], row["emitted_offset"]) for row in rows}
 
 
-async def note_emitted(connection: Connection, emitted: Mapping[int, int]) -> None:
-    """Record that all updates below these offsets are emitted."""
-    for partition, offset in emitted.items():
-        await connection.execute(_EMITTED, partition, offset)
+async def note_emitted(connection: Connection, generation: int, emitted: Mapping[int, int]) -> set[int]:
+    """Record in a generation that all updates below these offsets are emitted; return the partitions it has.
+
+    A partition is omitted if another generation is live now, which has not taken the offset over.
+    """
+    return {
+        partition
+        for partition, offset in emitted.items()
+        if await connection.fetchval(_EMITTED, partition, offset, generation) is not None
+    }

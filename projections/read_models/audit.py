@@ -172,7 +172,7 @@ _EFFECTIVE_TIMES = f"""
     FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::timestamptz[])
         AS successor(stream, first, version, time)
     WHERE {stream_sql.is_stream("successor.stream", "audit.stream")} AND audit.outcome = 'accepted'
-      AND audit.version >= successor.first AND audit.version < successor.version
+      AND audit.version >= greatest(successor.first, 1) AND audit.version < successor.version
       AND {at_of("audit")} > successor.time
 """  # noqa: S608
 

@@ -15,6 +15,7 @@ from projections.generations.lifecycle import begin_rebuild, set_up
 from projections.generations.log_identity import LogIdentity
 from projections.generations.opening import open_database
 from projections.generations.swap import swap
+from projections.postgres import checkpoints
 from projections.postgres.database import Database
 from projections.read_models.audit import EFFECTIVE_TIMES_OF_ALL
 from projections.rebuild import load_progress, loading
@@ -145,18 +146,42 @@ async def test_a_loaded_generation_gets_its_indexes_and_becomes_the_live_one(dat
     live = await open_database(database_url, schema, pool_size=2)
     await Follower(live, log).up_to(await log.ends())
     before = await tables(live), await indexes(live)
-    number = await begin_rebuild(database_url, schema, PARTITIONS)
-    assert number == 2
-    loaded = await open_database(database_url, schema, generation=number, pool_size=2)
-    generations = Generations(database_url, schema, live, number, loaded)
-    await generations.load(log)
-    await make_indexes(database_url, schema, number)
-    await end_load(loaded, range(PARTITIONS))
-    await swap(database_url, schema, number, Follower(loaded, log).finish)
+    await rebuild(database_url, schema, live, log)
     await live.follow()
     assert live.live.schemas == (f"{schema}_g2",)
     assert (await tables(live), await indexes(live)) == before
     await live.close()
+
+
+async def test_updates_emitted_before_a_swap_and_recorded_after_it_are_known_of_the_live_one(
+    database_url: str,
+) -> None:
+    schema = f"l_{uuid4().hex[:12]}"
+    await set_up(database_url, schema, LogIdentity("memory", "memory", PARTITIONS))
+    log = MemoryEventLog(PARTITIONS, lambda: START)
+    await write_history(log, random.Random(14), tasks=5)
+    live = await open_database(database_url, schema, pool_size=2)
+    projector = Follower(live, log)
+    await projector.up_to(await log.ends())
+    await rebuild(database_url, schema, live, log)
+    assert live.live.schemas == (f"{schema}_g1",)  # It has not noticed the swap.
+    for _ in range(2):  # Its next idle moments.
+        await projector.settle(range(PARTITIONS))
+    assert live.live.schemas == (f"{schema}_g2",)
+    found = await checkpoints.read(live.pool, range(PARTITIONS))
+    assert {each.emitted_offset for each in found.values()} == {each.next_offset for each in found.values()}
+    await live.close()
+
+
+async def rebuild(url: str, schema: str, live: Database, log: MemoryEventLog) -> None:
+    """Load another generation from the log, and make it the live one."""
+    number = await begin_rebuild(url, schema, PARTITIONS)
+    assert number is not None
+    loaded = await open_database(url, schema, generation=number, pool_size=2)
+    await Generations(url, schema, live, number, loaded).load(log)
+    await make_indexes(url, schema, number)
+    await end_load(loaded, range(PARTITIONS))
+    await swap(url, schema, number, Follower(loaded, log).finish)
     await loaded.close()
 
 
