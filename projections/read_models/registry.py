@@ -32,8 +32,11 @@ from projections.read_models import (
 )
 from projections.read_models.projected import ProjectedBatch
 
-READ_MODELS_VERSION = 16
-"""Raised whenever a table or a projection changes; a live generation of another version is rebuilt."""
+INPUT_VERSION = 16
+"""Raised when what every read model is given changes: the fold, an upcaster, the JSON of events and states.
+
+All of them are rebuilt then. One whose own `VERSION` or tables changed is rebuilt alone.
+"""
 
 
 class ReadModel(Protocol):
@@ -70,13 +73,6 @@ READ_MODELS: Sequence[ReadModel] = (
     audit,
     dead_letters,
 )
-
-
-INPUT_VERSION = READ_MODELS_VERSION
-"""Raised when what every read model is given changes: the fold, an upcaster, the JSON of events and states.
-
-All of them are rebuilt then. One whose own `VERSION` or tables changed is rebuilt alone.
-"""
 
 
 def name_of(read_model: ReadModel) -> str:
