@@ -50,7 +50,9 @@ class Damage:
 
 async def find_damage(event_log: KafkaEventLog, database: Database) -> list[Damage]:
     """Compare the log with the rows. Raise their errors while they are unavailable."""
-    ends, known = await event_log.ends(), await known_ends(database)
+    # In this order: what is written and projected in between is not lost.
+    known = await known_ends(database)
+    ends = await event_log.ends()
     found = [
         Damage(
             partition,

@@ -46,6 +46,7 @@ export function rows(parent, items, keyOf, build, refresh) {
   for (const child of parent.children) {
     if (child instanceof HTMLElement && child.dataset["key"]) known.set(child.dataset["key"], child);
   }
+  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
   let next = parent.firstElementChild;
   for (const item of items) {
     const key = keyOf(item);
@@ -60,6 +61,8 @@ export function rows(parent, items, keyOf, build, refresh) {
     else parent.insertBefore(row, next);
   }
   for (const row of known.values()) row.remove();
+  // A row that is moved loses the focus.
+  if (focused instanceof HTMLElement && focused.isConnected && focused !== document.activeElement) focused.focus({ preventScroll: true });
 }
 
 const TOAST_MS = 7_000;

@@ -176,6 +176,8 @@ class Node:
             counters=RelayCounters(),
         )
         self.past = MemoryPast(())
+        self.clients: list[Client] = []
+        """The clients that a fixture disconnects at the end."""
         replays = ReplayNode(self.past, self.hub.watches, Turns(self.hub.counters))
         self.computed: list[str] = []
         """The lists whose statistics were read."""

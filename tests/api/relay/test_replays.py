@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -31,8 +32,8 @@ def world() -> World:
 
 
 @pytest.fixture
-def node(world: World) -> Node:
-    """Return a node that knows the past of two lists, of one task each with two events a day apart."""
+async def node(world: World) -> AsyncIterator[Node]:
+    """Yield a node that knows the past of two lists, of one task each with two events a day apart."""
     node = Node(world)
     records = []
     for number, list_id in enumerate((L1, L2)):
@@ -46,12 +47,15 @@ def node(world: World) -> Node:
             ),
         ]
     node.past.__init__(fold_log(records)[1])  # type: ignore[misc]
-    return node
+    yield node
+    for client in node.clients:
+        await client.disconnect()
 
 
 async def signed_in(node: Node, user: str = "ann") -> Client:
     """Return a connected client."""
     client = Client(user)
+    node.clients.append(client)
     client.connect(node)
     await client.settled()
     await client.receive()
