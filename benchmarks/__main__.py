@@ -7,6 +7,7 @@ from importlib import import_module
 
 QUESTIONS = (
     "projecting",
+    "workers",
     "rebuilding",
     "importing",
     "bulk",

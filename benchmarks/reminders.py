@@ -35,10 +35,11 @@ from app.positions import Position
 from app.settings import Settings
 from app.stream_ids import StreamId
 from app.tasks.events import TaskCreated, TaskReminded
-from benchmarks.backlog import environment_of, settings_of
+from benchmarks.backlog import settings_of
 from benchmarks.machine import cpu_s, measured
 from benchmarks.parts import Parts, real_parts
 from benchmarks.tables import percentile, table
+from benchmarks.worker_processes import started_worker
 from projections.generations.opening import live_generation
 from projections.postgres.database import asyncpg_dsn
 from streams.event_log import KafkaEventLog
@@ -52,7 +53,6 @@ APPEND_AT_ONCE = 2_000
 POLL_S = 0.02
 FAST_POLL_S = 0.001
 LIMIT_S = 120.0
-STOP_LIMIT_S = 15.0
 USERS = 50
 
 
@@ -106,41 +106,13 @@ async def _run(parts: Parts, reminders: int, one_by_one: int) -> Run:
     await migrate(settings)
     async with _place(settings) as place:
         with ExitStack() as workers:
-            pids = [workers.enter_context(_worker(parts, 0))]
+            pids = [workers.enter_context(started_worker(parts, 0))]
             first = await place.fire(reminders, pids)
             waiting = await place.one_by_one(one_by_one, wait=True)
             not_waiting = await place.one_by_one(one_by_one, wait=False)
-            pids.append(workers.enter_context(_worker(parts, 1)))
+            pids.append(workers.enter_context(started_worker(parts, 1)))
             second = await place.fire(reminders, pids)
     return Run(first, waiting, not_waiting, second)
-
-
-@contextmanager
-def _worker(parts: Parts, slot: int) -> Iterator[int]:
-    """Start a worker and wait until it has partitions; yield its process id."""
-    ready = parts.folder / f"worker-{slot}.ready"
-    names = {"TASKTAPE_WORKER_SLOT": str(slot), "TASKTAPE_READY_FILE": str(ready)}
-    with (parts.folder / f"worker-{slot}.log").open("wb") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "tasktape", "worker"],
-            env={**os.environ, **environment_of(parts), **names},
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        _until_there(ready)
-        yield worker.pid
-    finally:
-        worker.send_signal(signal.SIGTERM)
-        worker.wait(STOP_LIMIT_S)
-
-
-def _until_there(file: Path) -> None:
-    deadline_s = time.monotonic() + LIMIT_S
-    while not file.exists():
-        if time.monotonic() > deadline_s:
-            raise SystemExit("the worker did not get ready")
-        time.sleep(POLL_S)
 
 
 # --- a place with many tasks -----------------------------------------------------------------------------
