@@ -89,7 +89,7 @@ def _packed(task_id: str, of_list: str, json: str) -> bytes:
     return packed
 
 
-_FILLED = ["tasks", "task_search", "task_versions"]
+_FILLED = ["tasks", "task_search", "task_versions", "audit"]
 _INDEXES = """
     SELECT indexname AS name, indexdef AS definition FROM pg_indexes
     WHERE schemaname = current_schema AND tablename = ANY($1) AND indexname NOT LIKE '%pkey'

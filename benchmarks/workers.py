@@ -1,4 +1,4 @@
-"""A benchmark of two workers that project a backlog, compared with one, and of the bytes of an event on the topics.
+"""A benchmark of two workers that project a backlog, compared with one. It also prints the bytes of an event.
 
 Run it with `python -m benchmarks workers`.
 """
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str]) -> None:
     with measured(f"Projecting a backlog of {len(records):,} events with two workers, and with one"):
         for _ in range(options.runs):
             pairs.append((_run(records, 1), _run(records, 2)))
-            print(f"two workers: {pairs[-1][0].took_s / pairs[-1][1].took_s:.2f} x the rate of one", flush=True)
+            one, two = pairs[-1]
+            print(f"two workers: {one.took_s / two.took_s:.2f} x the rate of one", flush=True)
         _print(len(records), pairs)
 
 
