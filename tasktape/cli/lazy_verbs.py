@@ -46,8 +46,9 @@ class LazyVerbs(Verbs):
         except ModuleNotFoundError as error:
             if error.name not in LOCAL_PARTS:
                 raise
+            verb = f"{self._path} {cmd_name}"
             raise click.ClickException(
-                f"`{self._path} {cmd_name}` needs the parts of a local instance: pip install 'tasktape[local]'"
+                f"`{verb}` needs the parts of a local instance: pip install 'tasktape[local]'"
             ) from None
         assert isinstance(command, click.Command)
         take_only_text(command)
