@@ -18,7 +18,8 @@ COPY tasktape tasktape
 RUN /opt/tasktape/bin/pip install --no-cache-dir --no-deps --no-build-isolation ./client .
 
 FROM ${PYTHON_IMAGE}
-RUN useradd --system --uid 10001 --no-create-home tasktape
+RUN useradd --system --uid 10001 --no-create-home tasktape \
+    && install --directory --owner=tasktape --mode=700 /var/lib/tasktape
 COPY --from=build /opt/tasktape /opt/tasktape
 ENV PATH=/opt/tasktape/bin:$PATH \
     HOST=0.0.0.0 \

@@ -56,6 +56,8 @@ from projections.queries.past_lists import PastListQueries
 from projections.queries.replay import ListPast
 from projections.queries.statistics import StatisticsQueries
 from projections.queries.tasks import TaskQueries
+from projections.queries.tree_heads import TreeHeadQueries
+from projections.queries.trees import TreeQueries
 from projections.queries.visibility import MemberVisibility
 from projections.queries.workers import Workers
 from projections.read_models.comments import CommentQueries
@@ -65,6 +67,7 @@ from projections.read_models.notifications import NotificationQueries
 from streams.event_log import KafkaEventLog
 from streams.generation_watch import watch_generations
 from streams.same_log import check_same_log
+from streams.tree_heads.topic import TreeHeadTopic
 
 POOL_SIZE = 10
 LOCK_HOLDERS = 16
@@ -117,6 +120,8 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         stack.callback(watch.cancel)
         log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
         stack.push_async_callback(log.close)
+        tree_head_topic = TreeHeadTopic(settings)
+        stack.push_async_callback(tree_head_topic.close)
         await log.start()
         await check_same_log(settings.kafka_brokers, settings.events_topic, log, database)
         reader = CommandQueries(database.pool)
@@ -167,6 +172,9 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             past_lists=PastListQueries(database.pool),
             comments=CommentQueries(database.pool),
             audit=AuditQueries(database.pool),
+            trees=TreeQueries(database.pool),
+            tree_heads=TreeHeadQueries(database),
+            tree_head_topic=tree_head_topic,
             dead_letters=DeadLetterQueries(database.pool),
             workers=Workers(database),
             missing_tables=partial(missing_tables, database),

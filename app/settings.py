@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from app.merkle.notes import COSIGNATURE, PublicKey
 
 
 class BadSettings(Exception):
@@ -56,6 +66,11 @@ class Settings(BaseModel):
     signals_topic: str = Field(
         "task-signals", alias="TASKTAPE_SIGNALS_TOPIC", pattern=r"^[a-zA-Z0-9._-]{1,200}$"
     )
+    tree_heads_topic: str = Field(
+        "task-tree-heads", alias="TASKTAPE_TREE_HEADS_TOPIC", pattern=r"^[a-zA-Z0-9._-]{1,200}$"
+    )
+    tree_head_keys: str | None = Field(None, alias="TASKTAPE_TREE_HEAD_KEYS")
+    witnesses: CommaList = Field((), alias="TASKTAPE_WITNESSES", max_length=50)
     schema_name: str = Field("tasktape", alias="TASKTAPE_SCHEMA", pattern=r"^[a-z_][a-z0-9_]{0,40}$")
     worker_slot: str = Field("0", alias="TASKTAPE_WORKER_SLOT", pattern=r"^[a-zA-Z0-9._-]{1,100}$")
     ready_file: str | None = Field(None, alias="TASKTAPE_READY_FILE")
@@ -74,6 +89,19 @@ class Settings(BaseModel):
     user_burst: int = Field(800, alias="TASKTAPE_USER_BURST", ge=1, le=1_000_000)
     connections_per_user: int = Field(100, alias="TASKTAPE_CONNECTIONS_PER_USER", ge=0, le=1_000_000)
     connections_per_address: int = Field(1_000, alias="TASKTAPE_CONNECTIONS_PER_ADDRESS", ge=0, le=1_000_000)
+
+    @field_validator("witnesses")
+    @classmethod
+    def _are_keys(cls, witnesses: tuple[str, ...]) -> tuple[str, ...]:
+        for witness in witnesses:
+            if PublicKey.parse(witness).type != COSIGNATURE:
+                raise ValueError("the key of a witness is one for cosignatures")
+        return witnesses
+
+    @property
+    def witness_keys(self) -> list[PublicKey]:
+        """The keys of the witnesses."""
+        return list(map(PublicKey.parse, self.witnesses))
 
     @model_validator(mode="after")
     def _one_way_to_verify(self) -> Self:

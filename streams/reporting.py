@@ -31,12 +31,14 @@ class Reporter:
         projector: Projector,
         workers: Workers,
         on_ready: Callable[[], None],
+        tree_heads: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
         self._slot = slot
         self._loop = loop
         self._projector = projector
         self._workers = workers
         self._on_ready = on_ready
+        self._tree_heads = tree_heads
 
     async def run(self) -> None:
         """Report until cancelled."""
@@ -59,4 +61,5 @@ class Reporter:
     def _figures(self) -> Mapping[str, Any]:
         counts = {**asdict(self._projector.counts), **asdict(self._loop.counts)}
         moved = {str(partition): at for partition, at in self._loop.moved_at_s.items()}
-        return {**counts, "moved_at_s": moved}
+        heads = {} if self._tree_heads is None else {"tree_heads": self._tree_heads()}
+        return {**counts, "moved_at_s": moved, **heads}

@@ -36,6 +36,7 @@ def check_target(settings: Settings, topic: str) -> None:
         settings.events_topic,
         settings.updates_topic,
         settings.signals_topic,
+        settings.tree_heads_topic,
     }:
         raise Forbidden(f"{topic} belongs to Tasktape or Kafka: copy into another topic")
 

@@ -108,6 +108,24 @@ def signals_topic(name: str, replication: int) -> TopicShape:
     )
 
 
+def tree_heads_topic(name: str, replication: int) -> TopicShape:
+    """Return the shape of the tree heads: kept as long as the log, in one partition, in their order."""
+    return TopicShape(
+        name,
+        1,
+        replication,
+        {
+            "cleanup.policy": "delete",
+            "retention.ms": "-1",
+            "retention.bytes": "-1",
+            COMPRESSION: "zstd",
+            "max.message.bytes": str(MIB),
+            "min.insync.replicas": str(min(2, replication)),
+        },
+        advice="tree heads are in one partition",
+    )
+
+
 def shapes_of(settings: Settings) -> list[TopicShape]:
     """Return the topics that these settings require; the first is the log."""
     shape = settings.partitions, settings.replication
@@ -115,6 +133,7 @@ def shapes_of(settings: Settings) -> list[TopicShape]:
         events_topic(settings.events_topic, *shape, flush=settings.flush),
         updates_topic(settings.updates_topic, *shape),
         signals_topic(settings.signals_topic, settings.replication),
+        tree_heads_topic(settings.tree_heads_topic, settings.replication),
     ]
 
 

@@ -42,13 +42,15 @@ from streams.ready_file import ReadyFile
 from streams.reporting import Reporter
 from streams.same_log import check_same_log
 from streams.topic_keeping import keep_topics
+from streams.tree_heads.opening import open_signer
+from streams.tree_heads.topic import TreeHeadTopic
 from streams.update_log import KafkaUpdateLog
 from streams.watchdog import Watchdog, watch_progress
 
 log = structlog.get_logger()
 
 POOL_SIZE = 4
-LOCK_HOLDERS = 2
+LOCK_HOLDERS = 3
 STOP_LIMIT_S = 2.5
 """The time from the signal to the end, even if something hangs: a batch that is cut off is rolled back.
 
@@ -69,6 +71,7 @@ class Worker:
         self._settings = settings
         self._event_log = KafkaEventLog(settings.kafka_brokers, settings.events_topic, settings.partitions)
         self._update_log = KafkaUpdateLog(settings.kafka_brokers, settings.updates_topic, self._generation)
+        self._tree_head_topic = TreeHeadTopic(settings)
         self._watchdog = Watchdog()
         self._ready_file = ReadyFile(settings.ready_file)
         self._database: Database | None = None
@@ -84,7 +87,7 @@ class Worker:
         return "" if self._database is None else self._database.live.label
 
     async def open(self) -> faust.App:
-        """Connect and build the Faust app. Raise `Unavailable` or `WrongLog`."""
+        """Connect and build the Faust app. Raise `Unavailable`, `WrongLog` or `BadSettings`."""
         settings = self._settings
         self._database = database = await self._open_database()
         await self._event_log.start()
@@ -102,16 +105,27 @@ class Worker:
         self._structure = structure = StructurePolicy(
             StructureQueries(database), self._event_log, locks, clock=now
         )
+        signer = await open_signer(settings, database, self._tree_head_topic, locks, clock=now)
         projector = Projector(
             database,
             self._event_log.read,
             self._update_log,
-            listeners=[reminders.on_committed, policies.on_committed, structure.on_committed],
+            listeners=[
+                reminders.on_committed,
+                policies.on_committed,
+                structure.on_committed,
+                *(() if signer is None else (signer.on_committed,)),
+            ],
             home=self._event_log.partition_of,
         )
         self._loop = loop = ProjectionLoop(projector, self._event_log)
         self._reporter = reporter = Reporter(
-            settings.worker_slot, loop, projector, Workers(database), self._ready_file.make
+            settings.worker_slot,
+            loop,
+            projector,
+            Workers(database),
+            self._ready_file.make,
+            None if signer is None else lambda: signer.figures,
         )
         app = create_faust_app(settings, loop, self._on_assigned)
 
@@ -138,6 +152,7 @@ class Worker:
             asyncio.create_task(reporter.run(), name="reports"),
             asyncio.create_task(offset_commits.run(), name="offsets"),
             asyncio.create_task(watch_generations(database), name="generations"),
+            *(() if signer is None else (asyncio.create_task(signer.run(), name="tree heads"),)),
         ]
         return app
 
@@ -175,6 +190,7 @@ class Worker:
             async with asyncio.timeout(2):
                 await self._update_log.close()
                 await self._event_log.close()
+                await self._tree_head_topic.close()
         if self._locks is not None:
             self._locks.close()
         if self._database is not None:
@@ -233,9 +249,10 @@ def now() -> datetime:
 
 
 def run_worker(settings: Settings) -> None:
-    """Run a worker until SIGTERM or SIGINT. Raise `Unavailable` or `WrongLog` if it cannot start.
+    """Run a worker until SIGTERM or SIGINT.
 
-    Raise `KeyboardInterrupt` once all is closed after SIGINT.
+    Raise `Unavailable`, `WrongLog` or `BadSettings` if it cannot start, and `KeyboardInterrupt` once all is
+    closed after SIGINT.
     """
     # A policy instead of one loop: Faust runs its Kafka consumer in a thread with a loop of its own.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())

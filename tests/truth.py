@@ -15,6 +15,7 @@ from app.log.fold import Folded, State, channels
 from app.log.recipients import notified
 from app.log.records import RawRecord, Record
 from app.log.updates import decode, state_json
+from app.merkle.hashes import root_of
 from app.positions import Position
 from app.search.facets import facets_of
 from app.search.sorting import sort_value
@@ -27,6 +28,7 @@ from app.text.tokens import forms_of
 from app.users import AllNotificationsRead, NotificationsRead, NotificationsUnread, User
 from projections.generations.opening import open_database
 from projections.postgres.database import Database
+from projections.queries.trees import TreeQueries
 from projections.read_models import lists, tasks
 from projections.read_models.audit_rows import EVENT_COLUMNS, event_from_row, state_from_row
 from projections.read_models.lists import list_from_row
@@ -34,6 +36,7 @@ from projections.read_models.notifications import READ
 from projections.read_models.registry import READ_MODELS
 from projections.read_models.search_index import FACTS
 from projections.read_models.tasks import task_from_row
+from projections.read_models.tree import record_hash
 from streams.event_log import KafkaEventLog
 from tests.folding import fold_log, update_of
 from tests.waiting import eventually
@@ -111,6 +114,17 @@ async def check_read_models(
     await _check_notifications(database, outcome)
     await _check_audit(database, outcome)
     await _check_versions(database, outcome)
+    await _check_trees(database, outcome)
+
+
+async def _check_trees(database: Database, outcome: list[Folded]) -> None:
+    """Check that the trees have exactly the records of the log, in their order."""
+    queries = TreeQueries(database.pool)
+    trees = await queries.trees(await queries.sizes())
+    raws = sorted((each.raw for each in outcome), key=lambda raw: raw.position)
+    for tree in trees:
+        leaves = [record_hash(raw) for raw in raws if raw.position.partition == tree.partition]
+        assert (tree.size, tree.root) == (len(leaves), root_of(leaves))
 
 
 async def _check_versions(database: Database, outcome: list[Folded]) -> None:

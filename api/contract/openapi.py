@@ -44,6 +44,7 @@ _TAGS = {
     "live": "Updates as they happen",
     "presence": "Connected users",
     "caller": "The caller, and the outcomes of the caller's commands",
+    "audit": "The audit, and proofs that nobody changed it",
     "operation": "Health, metrics and parked records",
 }
 
@@ -191,7 +192,7 @@ _STATUS_WORDS = {
 
 
 def _problem_statuses(endpoint: Endpoint) -> list[int]:
-    kinds: list[type[errors.TaskError]] = [errors.Malformed, errors.Unavailable, Unexpected]
+    kinds = [errors.Malformed, errors.Unavailable, Unexpected, *endpoint.problems]
     if not endpoint.public:
         kinds.append(errors.Unauthenticated)
     if endpoint.admin or endpoint.command or endpoint.stream:

@@ -50,6 +50,7 @@ def projection_metrics(standing: Standing, ages_s: Mapping[int, float], now: dat
         ]
     if standing.workers is not None:
         found += _worker_metrics(standing.workers, now)
+        found += _tree_head_metrics(standing.workers, now)
     return found
 
 
@@ -123,6 +124,27 @@ def _worker_metrics(workers: Sequence[WorkerReport], now: datetime) -> Iterable[
     for partition, at_s in sorted(newest.items()):
         moved.add_metric([partition], max(0.0, now.timestamp() - at_s))
     return [up, ready, batch, moved, *(counter for _, counter in counters)]
+
+
+def _tree_head_metrics(workers: Sequence[WorkerReport], now: datetime) -> Iterable[Metric]:
+    """Return the metrics of tree heads; workers without keys report none."""
+    reports = [
+        worker.figures["tree_heads"] for worker in workers if worker.is_up and "tree_heads" in worker.figures
+    ]
+    if not reports:
+        return
+    yield _gauge(
+        "tree_head_records", "Records in the last tree head.", max(report["size"] for report in reports)
+    )
+    yield _gauge(
+        "tree_head_problem",
+        "1 if nothing is signed, because the log does not continue the last tree head.",
+        int(any(report["problem"] is not None for report in reports)),
+    )
+    signed = [report["signed_at_s"] for report in reports if report["signed_at_s"] is not None]
+    if signed:
+        age_s = max(0.0, now.timestamp() - max(signed))
+        yield _gauge("tree_head_age_seconds", "Age of the last tree head.", age_s)
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:

@@ -23,6 +23,7 @@ from api.endpoints import (
     task_ids,
     task_search,
     tasks,
+    tree_heads,
 )
 from api.http.routing import Endpoint
 
@@ -45,6 +46,7 @@ _RESOURCES = (
     replay,
     presence,
     me,
+    tree_heads,
     dead_letters,
     health,
 )

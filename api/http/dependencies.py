@@ -26,11 +26,14 @@ from projections.queries.audit import AuditQueries
 from projections.queries.past_lists import PastListQueries
 from projections.queries.statistics import StatisticsQueries
 from projections.queries.tasks import TaskQueries
+from projections.queries.tree_heads import TreeHeadQueries
+from projections.queries.trees import TreeQueries
 from projections.queries.workers import Workers
 from projections.read_models.comments import CommentQueries
 from projections.read_models.dead_letters import DeadLetterQueries
 from projections.read_models.lists import ListQueries
 from projections.read_models.notifications import NotificationQueries
+from streams.tree_heads.topic import TreeHeadTopic
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,9 @@ class Dependencies:
     past_lists: PastListQueries
     comments: CommentQueries
     audit: AuditQueries
+    trees: TreeQueries
+    tree_heads: TreeHeadQueries
+    tree_head_topic: TreeHeadTopic
     dead_letters: DeadLetterQueries
     workers: Workers
     missing_tables: Callable[[], Awaitable[Sequence[str]]]

@@ -20,7 +20,7 @@ from api.http.dependencies import Dependencies, dependencies_of
 from api.http.headers import preference, wanted_positions
 from api.http.problems import UnsupportedType, on_error, on_http_exception
 from api.http.representations import finished
-from app.errors import Forbidden, Malformed, PreconditionFailed, Unavailable
+from app.errors import Forbidden, Malformed, PreconditionFailed, TaskError, Unavailable
 
 _NO_VERSION = (
     "this resource has no version to compare; in bulk, each command has its own `if_match`, and an"
@@ -54,6 +54,8 @@ class Endpoint:
     """True if the command's target has a version, which `If-Match` can name."""
     many: bool = False
     """True if it carries out many commands and reports the outcome of each."""
+    problems: tuple[type[TaskError], ...] = ()
+    """The errors that it may answer with, besides those that follow from its other fields."""
     stream: bool = False
     """True if it answers with an event stream, for which the token may be sent as `access_token`."""
 

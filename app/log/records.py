@@ -120,6 +120,11 @@ class RawRecord:
     value: bytes | None
 
     @property
+    def timestamp_ms(self) -> int:
+        """The broker's timestamp as Kafka keeps it, in milliseconds since 1970."""
+        return round(self.recorded_at.timestamp() * 1000)
+
+    @property
     def stream(self) -> StreamId | None:
         """The stream that the key names, or None for a foreign key."""
         try:

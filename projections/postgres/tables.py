@@ -101,6 +101,24 @@ workers = Table(
 )
 """The last report of each worker."""
 
+tree_heads = Table(
+    "tree_heads",
+    control,
+    Column("size", BigInteger, primary_key=True),
+    # That of the record in the topic that this row was last written from.
+    Column("offset", BigInteger, nullable=False, unique=True),
+    Column("note", Text, nullable=False),
+)
+"""The tree heads of their topic, by the number of records; `note` is the signed note."""
+
+tree_head_keys = Table(
+    "tree_head_keys",
+    control,
+    Column("key", Text, primary_key=True),
+    time_column("since"),
+)
+"""The public keys that verify tree heads, each with the time from which it signs."""
+
 FRESH_S = 5.0
 """The time for which a worker's report is valid; there is one every second."""
 

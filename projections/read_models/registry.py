@@ -28,6 +28,7 @@ from projections.read_models import (
     task_texts,
     task_versions,
     tasks,
+    tree,
     users,
 )
 from projections.read_models.projected import ProjectedBatch
@@ -72,6 +73,7 @@ READ_MODELS: Sequence[ReadModel] = (
     statistics,
     audit,
     dead_letters,
+    tree,
 )
 
 

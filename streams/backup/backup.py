@@ -18,7 +18,7 @@ from streams.backup.blocks import BadBackup
 from streams.backup.cut import Cut, consistent_cut
 from streams.backup.manifest import Base, Footer, Header, Mark
 from streams.backup.reading import Ends
-from streams.backup.records import LogRecord, PartitionDigest, canonical_bytes
+from streams.backup.records import LogRecord, PartitionDigest
 from streams.backup.writing import BackupWriter
 from streams.event_log import KafkaEventLog
 from streams.topics import find_log
@@ -105,7 +105,7 @@ async def _check_base(base: Ends, event_log: KafkaEventLog, cut: Cut) -> None:
             raise BadBackup(f"the log ends at {place}, before {base.path}: make a full backup")
         async for messages in event_log.read_messages(mark.partition, max(mark.offset - 1, 0), mark.offset):
             last = PartitionDigest()
-            last.add(canonical_bytes(log_record(messages[0])))
+            last.add(log_record(messages[0]).canonical)
             if last.last != mark.last:
                 place = f"{mark.partition}:{mark.offset - 1}"
                 raise BadBackup(f"the log has another record at {place} than {base.path}: make a full backup")

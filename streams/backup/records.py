@@ -1,28 +1,19 @@
-"""Records in a backup: their canonical bytes, and the digest of a partition that follows from them.
-
-The canonical bytes of a record are everything that Kafka keeps of it, except the timestamp's type, which
-changes when the record is restored. Numbers are big-endian.
-"""
+"""Records in a backup: their canonical bytes, and the digest of a partition that follows from them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from hashlib import sha256
 from struct import Struct, error
 from typing import NamedTuple
 
+from app.log.canonical_bytes import LENGTH, PLACE, canonical_bytes
 from app.log.records import Headers
 
 NO_RECORDS = bytes(32)
 """The digest of a partition before its first record."""
 _ENTRY = Struct(">IB")
 """Length of the canonical bytes, and the timestamp's type: 0 by the producer, 1 by the broker."""
-_PLACE = Struct(">IQq")
-"""Partition, offset, timestamp in ms."""
-_LENGTH = Struct(">i")
-_NULL = _LENGTH.pack(-1)
-NAMES_KEPT = 1000
 
 
 class LogRecord(NamedTuple):
@@ -36,24 +27,12 @@ class LogRecord(NamedTuple):
     value: bytes | None
     headers: Headers
 
-
-def canonical_bytes(record: LogRecord) -> bytes:
-    """Return the canonical bytes: place, key, value, the number of headers, and each header."""
-    pack = _LENGTH.pack
-    parts = [_PLACE.pack(record.partition, record.offset, record.timestamp_ms)]
-    for text in (record.key, record.value):
-        parts += (_NULL,) if text is None else (pack(len(text)), text)
-    parts.append(pack(len(record.headers)))
-    for name, text in record.headers:
-        parts += (_named(name), _NULL) if text is None else (_named(name), pack(len(text)), text)
-    return b"".join(parts)
-
-
-@lru_cache(maxsize=NAMES_KEPT)
-def _named(name: str) -> bytes:
-    """Return the name of a header with its length; there are few different ones."""
-    encoded = name.encode()
-    return _LENGTH.pack(len(encoded)) + encoded
+    @property
+    def canonical(self) -> bytes:
+        """Its canonical bytes."""
+        return canonical_bytes(
+            self.partition, self.offset, self.timestamp_ms, self.key, self.value, self.headers
+        )
 
 
 def entry(canonical: bytes, timestamp_type: int) -> bytes:
@@ -78,9 +57,9 @@ def read_entries(block: bytes) -> Iterator[tuple[LogRecord, bytes]]:
 
 
 def _record(canonical: bytes, timestamp_type: int) -> LogRecord:
-    unpack, size = _LENGTH.unpack_from, _LENGTH.size
-    partition, offset, timestamp_ms = _PLACE.unpack_from(canonical)
-    key, at = _text(canonical, _PLACE.size)
+    unpack, size = LENGTH.unpack_from, LENGTH.size
+    partition, offset, timestamp_ms = PLACE.unpack_from(canonical)
+    key, at = _text(canonical, PLACE.size)
     value, at = _text(canonical, at)
     (count,) = unpack(canonical, at)
     at += size
@@ -108,8 +87,8 @@ def _positive(length: int) -> int:
 
 
 def _text(canonical: bytes, at: int) -> tuple[bytes | None, int]:
-    (length,) = _LENGTH.unpack_from(canonical, at)
-    at += _LENGTH.size
+    (length,) = LENGTH.unpack_from(canonical, at)
+    at += LENGTH.size
     return (None, at) if length < 0 else (canonical[at : at + length], at + length)
 
 

@@ -14,7 +14,7 @@ from projections.generations.restored_log import check_empty, forget_read_models
 from streams.backup.backup import log_record
 from streams.backup.blocks import BadBackup
 from streams.backup.reading import Ends, Entry, check_continues, open_backup, read_ends
-from streams.backup.records import PartitionDigest, canonical_bytes
+from streams.backup.records import PartitionDigest
 from streams.backup.restored_topic import (
     begin_restore,
     end_restore,
@@ -127,7 +127,7 @@ class _Restoration:
         first, end = entries[0].record.offset, entries[-1].record.offset + 1
         async for messages in self._event_log.read_messages(partition, first, end):
             for message, entry in zip(messages, expected, strict=False):
-                if canonical_bytes(log_record(message)) != entry.canonical:
+                if log_record(message).canonical != entry.canonical:
                     raise WrongLog(
                         f"the log has another record at {partition}:{message.offset}: it is of the "
                         "interrupted restore of another backup; restore into another instance"
@@ -140,7 +140,7 @@ class _Restoration:
             digest = PartitionDigest()
             async for messages in self._event_log.read_messages(mark.partition, 0, mark.offset):
                 for message in messages:
-                    digest.add(canonical_bytes(log_record(message)))
+                    digest.add(log_record(message).canonical)
                 done += len(messages)
                 self._progress("Verifying", done, self._total)
             if digest.value != mark.digest:

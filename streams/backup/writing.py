@@ -9,7 +9,7 @@ import zstandard
 
 from streams.backup.blocks import FOOTER, HEADER, RECORDS, BadBackup, BlockWriter
 from streams.backup.manifest import Footer, Header, Mark
-from streams.backup.records import LogRecord, canonical_bytes, entry
+from streams.backup.records import LogRecord, entry
 
 BLOCK_BYTES = 1 << 20
 """The size, before compression, from which on a block is written."""
@@ -43,7 +43,7 @@ class BackupWriter:
         for record in records:
             if record.offset != digest.end:
                 raise BadBackup(f"the log lacks the record {record.partition}:{digest.end}")
-            canonical = canonical_bytes(record)
+            canonical = record.canonical
             digest.add(canonical)
             self._pending.append(entry(canonical, record.timestamp_type))
             self._pending_bytes += len(canonical)

@@ -51,7 +51,10 @@ def worker() -> None:
     """
     from streams.worker import run_worker
 
-    run_worker(process_settings())
+    try:
+        run_worker(process_settings())
+    except BadSettings as error:
+        raise bad_settings(error) from None
 
 
 @click.command()

@@ -43,6 +43,11 @@ class DataDir:
         return self.root / "secret"
 
     @property
+    def tree_head_keys(self) -> Path:
+        """Return the file of the keys that sign tree heads."""
+        return self.root / "tree-head-keys"
+
+    @property
     def run_file(self) -> Path:
         """Return the file that names the running processes, for `status`, `down` and the next `up`."""
         return self.root / "run.json"

@@ -16,6 +16,7 @@ from tasktape.local.data_dir import DataDir
 from tasktape.local.findings import Finding
 from tasktape.local.parked import dead_letters_finding, read_dead_letters
 from tasktape.local.ports import is_listening
+from tasktape.local.signing import read_signing, signing_finding
 from tasktape.local.stack import PROBE_LIMIT_S, READINESS_LIMIT_S, Options, ask, signing_secret, signs_tokens
 from tasktape.local.tokens import mint
 
@@ -43,6 +44,7 @@ def check_live(options: Options) -> list[Finding]:
         findings += [check_progress(run["url"]), check_token(run["url"], options)]
     if database and (schema := run.get("database", {}).get("schema")):
         findings += dead_letters_finding(asyncio.run(read_dead_letters(database, schema)))
+        findings += signing_finding(asyncio.run(read_signing(database, schema)))
     return findings
 
 

@@ -20,6 +20,7 @@ TOPICS = (
     ("TASKTAPE_EVENTS_TOPIC", "task-events"),
     ("TASKTAPE_UPDATES_TOPIC", "task-updates"),
     ("TASKTAPE_SIGNALS_TOPIC", "task-signals"),
+    ("TASKTAPE_TREE_HEADS_TOPIC", "task-tree-heads"),
 )
 ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104  # recognised, not bound
 
@@ -127,6 +128,8 @@ class Stack:
             "HOST": options.host,
             "PORT": str(options.port),
             "TASKTAPE_DATA": str(options.data.root),
+            "TASKTAPE_TREE_HEAD_KEYS": options.env.get("TASKTAPE_TREE_HEAD_KEYS")
+            or str(options.data.tree_head_keys),
             "PYTHONUNBUFFERED": "1",
         }
         if signs_tokens(options.env):

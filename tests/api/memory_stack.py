@@ -52,11 +52,14 @@ from projections.queries.past_lists import PastListQueries
 from projections.queries.statistics import StatisticsQueries
 from projections.queries.sub_tasks import Lines
 from projections.queries.tasks import TaskQueries
+from projections.queries.tree_heads import TreeHeadQueries
+from projections.queries.trees import TreeQueries
 from projections.queries.workers import Workers
 from projections.read_models.comments import CommentQueries
 from projections.read_models.dead_letters import DeadLetterQueries
 from projections.read_models.lists import ListQueries
 from projections.read_models.notifications import NotificationQueries
+from streams.tree_heads.topic import TreeHeadTopic
 from tests.folding import fold_log, update_of
 from tests.memory_log import MemoryEventLog
 from tests.waiting import eventually
@@ -422,6 +425,9 @@ def dependencies_on(world: World, node: Node, settings: Settings, reading: Any) 
         past_lists=PastListQueries(reading),
         comments=CommentQueries(reading),
         audit=AuditQueries(reading),
+        trees=TreeQueries(reading),
+        tree_heads=TreeHeadQueries(Database(reading, LiveGeneration("t", 1, [1]), "t")),
+        tree_head_topic=TreeHeadTopic(settings),
         dead_letters=DeadLetterQueries(reading),
         workers=Workers(Database(reading, LiveGeneration("t", 1, [1]), "t")),
         missing_tables=partial(missing_tables, Database(reading, LiveGeneration("t", 1, [1]), "t")),

@@ -8,12 +8,15 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
 
+from app.merkle.notes import COSIGNATURE
+from streams.tree_heads.keys import SigningKey
 from tasktape.local.tokens import mint
 from tests.fork_server import API, WORKER, ForkedProcess, fork_server
 from tests.ports import free_port
@@ -22,6 +25,8 @@ from tests.waiting import eventually_sync
 SECRET = "a secret of the tests, and of nothing else"
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 30.0
+WITNESS = SigningKey.of_seed("witness.example.com", datetime(2026, 1, 1, tzinfo=UTC), bytes(32))
+"""The witness that API nodes know."""
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Trusts nothing: each client would read all certificates, for an address that has none."""
 
@@ -81,6 +86,9 @@ class Stack:
             "TASKTAPE_EVENTS_TOPIC": f"task-events-{self.name}",
             "TASKTAPE_UPDATES_TOPIC": f"task-updates-{self.name}",
             "TASKTAPE_SIGNALS_TOPIC": f"task-signals-{self.name}",
+            "TASKTAPE_TREE_HEADS_TOPIC": f"task-tree-heads-{self.name}",
+            "TASKTAPE_TREE_HEAD_KEYS": str(self.folder / "tree-head-keys"),
+            "TASKTAPE_WITNESSES": str(replace(WITNESS.public, type=COSIGNATURE)),
             "TASKTAPE_SCHEMA": f"t_{self.name}",
             **self.overrides,
         }

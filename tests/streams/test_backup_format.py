@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from streams.backup.blocks import FORMAT, MAGIC, BadBackup, BlockReader
 from streams.backup.reading import Ends, check_continues, open_backup, read_ends
-from streams.backup.records import LogRecord, canonical_bytes, entry, read_entries
+from streams.backup.records import LogRecord, entry, read_entries
 from tests.integration.documents import blocks
 from tests.streams.backup_files import PARTITIONS, in_order, write
 from tests.thoroughness import examples
@@ -79,7 +79,7 @@ def test_increments_hold_what_a_full_backup_does(
 @given(record=contents.map(lambda drawn: in_order([drawn])[0]), change=st.integers(0, 10**6))
 def test_malformed_records_are_a_value_error(record: LogRecord, change: int) -> None:
     """Whatever byte is changed or cut off."""
-    block = bytearray(entry(canonical_bytes(record), 0) * 2)
+    block = bytearray(entry(record.canonical, 0) * 2)
     block[change % len(block)] ^= 1 << change % 8
     for data in (bytes(block), bytes(block[: change % len(block)])):
         with contextlib.suppress(ValueError):

@@ -221,7 +221,13 @@ def test_reference_has_every_metric(node: Node) -> None:
     assert documented == got
 
 
-FIGURES = {"projected": 70, "retries": 2, "batch_records": 5, "moved_at_s": {"0": 1_790_000_000.0}}
+FIGURES = {
+    "projected": 70,
+    "retries": 2,
+    "batch_records": 5,
+    "moved_at_s": {"0": 1_790_000_000.0},
+    "tree_heads": {"size": 40, "signed_at_s": 1_790_000_006.0, "problem": None},
+}
 STANDING = Standing(
     ends={0: 10, 1: 7},
     positions={0: 9, 1: 3},
@@ -250,6 +256,9 @@ def test_projecting_metrics_have_lags_dead_letters_and_workers() -> None:
         ("tasktape_parked_records",): 3,
         ("tasktape_held_streams",): 1,
         ("tasktape_parked_oldest_age_seconds",): 12.5,
+        ("tasktape_tree_head_records",): 40,
+        ("tasktape_tree_head_age_seconds",): 2,
+        ("tasktape_tree_head_problem",): 0,
         ("tasktape_worker_up", "0"): 1,
         ("tasktape_worker_ready", "0"): 1,
         ("tasktape_worker_up", "1"): 0,

@@ -1,0 +1,1 @@
+"""Tree heads: the keys that sign them, their topic, and the loop that signs."""
