@@ -155,7 +155,9 @@ def _responses(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
         responses[str(status)] = {"description": _STATUS_WORDS[status], "headers": headers}
         if body is not None:
             schema = schemas.of(body, "serialization")
-            responses[str(status)]["content"] = {_content_type(endpoint, body): {"schema": schema}}
+            content = {_content_type(endpoint, body): {"schema": schema}}
+            text = {"text/plain": {"schema": {"type": "string"}}} if endpoint.as_text else {}
+            responses[str(status)]["content"] = {**text, **content}
     if endpoint.method == "GET" and not endpoint.stream:
         responses["304"] = {"description": _STATUS_WORDS[304], "headers": response_headers(endpoint, 304)}
     for status in _problem_statuses(endpoint):

@@ -24,6 +24,7 @@ from api.endpoints import (
     task_search,
     tasks,
     tree_heads,
+    tree_proofs,
 )
 from api.http.routing import Endpoint
 
@@ -47,6 +48,7 @@ _RESOURCES = (
     presence,
     me,
     tree_heads,
+    tree_proofs,
     dead_letters,
     health,
 )

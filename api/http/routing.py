@@ -56,6 +56,8 @@ class Endpoint:
     """True if it carries out many commands and reports the outcome of each."""
     problems: tuple[type[TaskError], ...] = ()
     """The errors that it may answer with, besides those that follow from its other fields."""
+    as_text: bool = False
+    """True if it answers with plain text, unless the caller prefers JSON."""
     stream: bool = False
     """True if it answers with an event stream, for which the token may be sent as `access_token`."""
 

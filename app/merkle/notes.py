@@ -118,9 +118,9 @@ class Note:
         return bool(found)
 
     def with_signatures(self, more: Collection[Signature]) -> Self:
-        """Return the note with more signatures; omit those that it has."""
-        new = tuple(each for each in dict.fromkeys(more) if each not in self.signatures)
-        return replace(self, signatures=self.signatures + new)
+        """Return the note with more signatures; of each key it keeps the last one."""
+        found = {(each.name, each.key_id): each for each in (*self.signatures, *more)}
+        return replace(self, signatures=tuple(found.values())[:MAX_SIGNATURES])
 
 
 def signed_message(text: str, type_: int, content: bytes) -> tuple[bytes, bytes]:

@@ -139,7 +139,7 @@ async def test_proof_is_for_those_who_may_see_the_record(
 
 
 CASES = (
-    ("proof", 422, "position: Field required"),
+    ("proof", 422, "position: is required"),
     ("proof?position=x", 400, "'x' is not a position; one looks like 0:121"),
     ("proof?position=0:999999999", 400, "position: 0:999999999 is beyond the end of the log"),
     ("proof?position=99:0", 400, "position: 99:0 is beyond the end of the log"),
@@ -149,7 +149,7 @@ CASES = (
     ("tree-head?size=-1", 422, "whole number"),
     ("tree-head?sise=1", 400, "unknown parameter 'sise'"),
     ("consistency?from=999999999", 404, "no tree head has 999999999 records"),
-    ("consistency", 422, "from: Field required"),
+    ("consistency", 422, "from: is required"),
     ("consistency?from=NEW&to=OLD", 400, "cannot continue one of NEW"),
 )
 """Requests that cannot be answered: path, status and a part of the detail."""

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.merkle.hashes import EMPTY_ROOT, leaf_hash
-from app.merkle.notes import COSIGNATURE, Note, PublicKey, Signature, Unreadable, cosigned_message
+from app.merkle.notes import (
+    COSIGNATURE,
+    MAX_SIGNATURES,
+    Note,
+    PublicKey,
+    Signature,
+    Unreadable,
+    cosigned_message,
+)
 from app.merkle.proofs import check_inclusion
 from app.merkle.tree_heads import PartitionTree, TreeHead
 from streams.tree_heads.keys import verify
@@ -98,6 +106,10 @@ def test_signatures_are_added_once() -> None:
     note = Note.parse(NOTE)
     more = Signature("other", b"1234", b"x")
     assert note.with_signatures([*note.signatures, more, more]).signatures == (*note.signatures, more)
+    later = Signature("other", b"1234", b"y")
+    assert note.with_signatures([more, later]).signatures == (*note.signatures, later)
+    many = [Signature(f"n{number}", b"1234", b"x") for number in range(200)]
+    assert len(Note.parse(str(note.with_signatures(many))).signatures) == MAX_SIGNATURES
 
 
 @given(trees)
