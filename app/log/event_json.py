@@ -18,6 +18,7 @@ from app.positions import Position
 from app.stream_ids import StreamId
 
 NULL = b"null"
+NO_CHANGES = b"{}"
 _REPLAYED = re.compile(rb'^\{"channel":"[^"]*","at":"([^"]*)","type":"update","position":"([^"]*)"')
 """The beginning of an update in a replay."""
 

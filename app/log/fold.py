@@ -12,7 +12,7 @@ stream's records, so it can neither follow one of them nor hold the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, MutableSet, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSet, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import compress
@@ -196,12 +196,21 @@ def changes(before: State | None, after: State | None) -> Changes:
     names, values_of = _FIELDS[type(after)]
     values = values_of(after)
     if before is None:
-        given = zip(names, values, strict=True)
-        return {name: (None, value) for name, value in given if value not in (*_EMPTY, _UNSAID.get(name))}
+        return _given(zip(names, values, strict=True))
     former = values_of(before)
     # Most values are the same objects, and need not be compared.
     places = compress(range(len(names)), map(is_not, former, values))
     return {names[at]: (former[at], values[at]) for at in places if former[at] != values[at]}
+
+
+def first_changes(kind: str, values: Mapping[str, Any]) -> Changes:
+    """Return the same for the first state of a stream from the values in its JSON."""
+    names = TASK_FIELDS if kind == "task" else LIST_FIELDS
+    return _given((name, values[name]) for name in names)
+
+
+def _given(values: Iterable[tuple[str, Any]]) -> Changes:
+    return {name: (None, value) for name, value in values if value and value != _UNSAID.get(name)}
 
 
 _FIELDS: Mapping[type[State], tuple[Sequence[str], Callable[[State], tuple[Any, ...]]]] = {
@@ -209,7 +218,6 @@ _FIELDS: Mapping[type[State], tuple[Sequence[str], Callable[[State], tuple[Any, 
     TaskList: (LIST_FIELDS, attrgetter(*LIST_FIELDS)),
 }
 _UNSAID = {"recurrence_from": "due"}
-_EMPTY: tuple[Any, ...] = (None, "", (), False, 0)
 
 
 def channels(folded: Folded) -> list[Channel]:

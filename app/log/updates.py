@@ -17,7 +17,7 @@ from pydantic_core import SchemaSerializer, to_json
 from app.channels import Channel
 from app.dates import format_time
 from app.lists.state import TaskList
-from app.log.event_json import RecordedEvent, notified_json, update_json
+from app.log.event_json import NULL, RecordedEvent, notified_json, update_json
 from app.log.fold import Folded, Outcome, State, channels
 from app.log.recipients import notified
 from app.log.records import Headers
@@ -69,7 +69,7 @@ class Update:
 
 def state_json(state: State | None) -> bytes:
     """Return a state as JSON, as in the API."""
-    return b"null" if state is None else _SERIALIZERS[type(state)].to_json(state)
+    return NULL if state is None else _SERIALIZERS[type(state)].to_json(state)
 
 
 def state_from_json(kind: str, value: bytes | str) -> State:
@@ -85,14 +85,27 @@ def update_of(folded: Folded, event: RecordedEvent, state: bytes) -> Update:
     """Return the update of a folded record; `state` is the JSON of the state after it."""
     record = folded.record
     recipients = notified(record) if record is not None and folded.outcome == "accepted" else {}
+    shown = NULL if is_gone(folded.after) else state
+    return update_from_event(event, tuple(channels(folded)), notified_json(recipients), shown)
+
+
+def update_from_event(
+    event: RecordedEvent,
+    channels: tuple[Channel, ...],
+    notified: bytes,
+    shown: bytes,
+    after: tuple[Position, ...] = (),
+) -> Update:
+    """Return the update of an event for these channels; `notified` and `shown` are as in `update_json`."""
     return Update(
         position=event.position,
         stream=event.stream or NO_STREAM,
         event_id=event.id or "",
         outcome=event.outcome,
-        channels=tuple(channels(folded)),
-        value=update_json(event, notified_json(recipients), b"null" if is_gone(folded.after) else state),
+        channels=channels,
+        value=update_json(event, notified, shown),
         time=format_time(event.recorded_at),
+        after=after,
     )
 
 

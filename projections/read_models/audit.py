@@ -30,7 +30,7 @@ from app.activity import activity_type
 from app.lists.members import affected_by
 from app.lists.state import TaskList
 from app.log.effective_times import successors_in
-from app.log.event_json import notified_json
+from app.log.event_json import NO_CHANGES, notified_json
 from app.log.recipients import notified
 from app.stream_ids import NO_STREAM
 from app.tasks.state import Task
@@ -186,7 +186,6 @@ EFFECTIVE_TIMES_OF_ALL = """
       AND successors.earliest < successors.time
 """  # after a load, which has no indexes to find some of them
 ID_COLUMNS = ("event_id", "correlation_id", "causation_id", "list_id", "left_list_id")
-_NOTHING = b"{}"
 # With sorted keys: a state that was read from JSONB has the keys of its objects in another order.
 _ENCODED = JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 _IS_HASH = re.compile("[0-9a-f]{32}").fullmatch
@@ -263,7 +262,7 @@ def _row(projected: Projected) -> tuple[Any, ...]:
 
 
 def _former(projected: Projected) -> str | None:
-    if projected.folded.before is None or projected.event.changes == _NOTHING:
+    if projected.folded.before is None or projected.event.changes == NO_CHANGES:
         return None
     changes = from_json(projected.event.changes)
     return _ENCODED({name: former for name, (former, _) in changes.items()})

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterator
 
 import asyncpg
-from pydantic_core import from_json, to_json
 
 from app.channels import Channel, list_channel, task_channel, user_channel
-from app.dates import format_time
-from app.log.event_json import NULL, RecordedEvent, changes_json, update_json
-from app.log.fold import changes
-from app.log.updates import Update, state_from_json
+from app.log.event_json import NO_CHANGES, NULL, RecordedEvent
+from app.log.state_values import changes_since, changes_to_first
+from app.log.updates import Update, update_from_event
 from app.positions import Position
-from app.stream_ids import NO_STREAM, StreamId
+from app.stream_ids import StreamId
 from projections.postgres import stream_ids as stream_sql
 from projections.postgres.connections import Connection
 from projections.postgres.id_columns import text_of
@@ -79,9 +76,7 @@ async def updates_between(
 ) -> list[Update]:
     """Return the updates of the offsets `[first, end)` of a partition, at most `limit`, in order."""
     rows = await connection.fetch(_RANGE, partition, first, end, limit)
-    return [
-        replace(update_from_row(row), after=tuple(map(Position.parse, row["after"] or ()))) for row in rows
-    ]
+    return [update_from_row(row, tuple(map(Position.parse, row["after"] or ()))) for row in rows]
 
 
 async def last_changes(connection: Connection, list_ids: Collection[str]) -> dict[str, Position]:
@@ -90,18 +85,11 @@ async def last_changes(connection: Connection, list_ids: Collection[str]) -> dic
     return {row["id"]: Position(row["partition"], row["offset"]) for row in rows}
 
 
-def update_from_row(row: asyncpg.Record) -> Update:
+def update_from_row(row: asyncpg.Record, after: tuple[Position, ...] = ()) -> Update:
     """Return the update of a row with `UPDATE_COLUMNS`, as first emitted except for JSON white space."""
     event, shown = event_and_shown(row)
-    return Update(
-        position=event.position,
-        stream=event.stream or NO_STREAM,
-        event_id=event.id or "",
-        outcome=event.outcome,
-        channels=tuple(_channels(row)),
-        value=update_json(event, (row["notified"] or "").encode(), shown),
-        time=format_time(event.recorded_at),
-    )
+    channels = tuple(_channels(row, event.stream)) if event.outcome == "accepted" else ()
+    return update_from_event(event, channels, (row["notified"] or "").encode(), shown, after)
 
 
 def event_from_row(row: asyncpg.Record) -> RecordedEvent:
@@ -118,40 +106,27 @@ def event_and_shown(row: asyncpg.Record) -> tuple[RecordedEvent, bytes]:
 def state_from_row(row: asyncpg.Record) -> bytes | None:
     """Return the JSON of the state in a row with `stream` and `state_columns`."""
     packed = row["state"]
-    return None if packed is None else unpack(packed, StreamId(row["stream"]), row["list_id"])
+    return None if packed is None else unpack(packed, row["stream"], row["list_id"])
 
 
 def _event(row: asyncpg.Record, state: bytes | None) -> RecordedEvent:
-    values = tuple(row.values())
-    data, stream = values[14] or "null", values[2]
-    position = Position(values[4], values[5])
+    event_id, event_type, text, version, partition, offset, outcome, *others, data, former = row[:16]
+    stream = None if text is None else StreamId(text)
+    changes = NO_CHANGES
+    if stream is not None and state is not None:
+        if former is not None:
+            changes = changes_since(former, stream.kind, state)
+        elif version == 1 and outcome == "accepted":
+            changes = changes_to_first(stream.kind, state)
+    place = Position(partition, offset)
+    data_json = (data or "null").encode()
     return RecordedEvent._make(
-        (
-            *values[:2],
-            None if stream is None else StreamId(stream),
-            values[3],
-            position,
-            *values[6:14],
-            data.encode(),
-            _changes(row, state),
-        )
+        (event_id, event_type, stream, version, place, outcome, *others, data_json, changes)
     )
 
 
-def _changes(row: asyncpg.Record, state: bytes | None) -> bytes:
-    """Return what changed: the former values, and the new ones of the state."""
-    former = row["former"]
-    if state is not None and former is not None:
-        new = from_json(state, cache_strings="keys")
-        return to_json({name: (value, new[name]) for name, value in from_json(former).items()})
-    if state is None or row["version"] != 1 or row["outcome"] != "accepted":
-        return b"{}"
-    return changes_json(changes(None, state_from_json(StreamId(row["stream"]).kind, state)))
-
-
-def _channels(row: asyncpg.Record) -> Iterable[Channel]:
-    if row["outcome"] != "accepted":
-        return
+def _channels(row: asyncpg.Record, stream: StreamId | None) -> Iterator[Channel]:
+    """Yield the channels of an accepted record, in the order of `app.log.fold.channels`."""
     for user in row["user_ids"] or ():
         yield user_channel(user)
     if row["list_id"] is None:
@@ -159,6 +134,5 @@ def _channels(row: asyncpg.Record) -> Iterable[Channel]:
     yield list_channel(row["list_id"])
     if row["left_list_id"] is not None:
         yield list_channel(row["left_list_id"])
-    stream = StreamId(row["stream"])
-    if stream.kind == "task":
+    if stream is not None and stream.kind == "task":
         yield task_channel(stream.key)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app.lists.state import TaskList
-from app.log.event_json import RecordedEvent, changes_json, event_of
+from app.log.event_json import NO_CHANGES, NULL, RecordedEvent, changes_json, event_of
 from app.log.fold import Began, Folded, State, changes
 from app.log.records import RawRecord, event_data_json
 from app.log.updates import Update, state_json, update_of
@@ -89,7 +89,7 @@ class ProjectedBatch:
 
 def project(folded: Folded, *, tells: bool) -> Projected:
     """Encode the parts of a folded record, and its update if `tells`."""
-    data = event_data_json(folded.record.data) if folded.record else b"null"
+    data = event_data_json(folded.record.data) if folded.record else NULL
     difference = changes_json(changes(folded.before, folded.after))
     state = state_json(folded.after)
     event = event_of(folded, data, difference)
@@ -101,5 +101,5 @@ def settled(state: State, began: Began, partition: int) -> Projected:
     """Return the state of a stream as the outcome of one record, for read models that need no more."""
     raw = RawRecord(Position(partition, 0), began.recorded_at, None, (), None)
     folded = Folded(raw, None, "accepted", None, None, state)
-    event = event_of(folded, b"null", b"{}")._replace(time=began.time)
+    event = event_of(folded, NULL, NO_CHANGES)._replace(time=began.time)
     return Projected(folded, event, state_json(state), reacts=False, draft=None)
